@@ -1,0 +1,1 @@
+//! OTLP in, one Call per MCP request out, into the store

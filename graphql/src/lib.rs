@@ -1,0 +1,1 @@
+//! Questions in, answers out: the GraphQL API over the store

@@ -1,0 +1,1 @@
+//! The history of mcptap's tables, each step frozen

@@ -1,0 +1,90 @@
+//! Which calls are meant. The one definition of every filter's meaning; the store's SQL must agree with it.
+
+use crate::search::{Haystack, Query};
+use crate::{Call, Outcome, TraceId, UnixNanos};
+
+/// Which calls are meant. All that is given must hold; inside a list, any one; an empty list is no constraint.
+/// Two-valued logic: a call whose field is unknown is in no list, so `not` keeps it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallFilter {
+    /// Server names.
+    pub servers: Vec<String>,
+    /// Tool names.
+    pub tools: Vec<String>,
+    /// MCP methods.
+    pub methods: Vec<String>,
+    /// HTTP statuses.
+    pub http_statuses: Vec<i32>,
+    /// Outcomes.
+    pub outcomes: Vec<Outcome>,
+    /// A wire id or the id of a session.
+    pub session_id: Option<String>,
+    /// The trace.
+    pub trace_id: Option<TraceId>,
+    /// Client addresses.
+    pub client_ips: Vec<String>,
+    /// ISO 3166-1 alpha-2.
+    pub countries: Vec<String>,
+    /// Client names.
+    pub clients: Vec<String>,
+    /// Inclusive, by `started_at`.
+    pub from: Option<UnixNanos>,
+    /// Exclusive, by `started_at`.
+    pub to: Option<UnixNanos>,
+    /// Inclusive, in milliseconds.
+    pub min_duration_ms: Option<f64>,
+    /// Inclusive, in milliseconds.
+    pub max_duration_ms: Option<f64>,
+    /// Words that must all occur.
+    pub search: Option<Query>,
+    /// What must not hold.
+    pub not: Option<Box<CallFilter>>,
+    /// Of which at least one must hold; empty is no constraint.
+    pub or: Vec<CallFilter>,
+}
+
+fn among<T: PartialEq>(list: &[T], value: Option<&T>) -> bool {
+    list.is_empty() || value.is_some_and(|value| list.contains(value))
+}
+
+fn named(list: &[String], value: Option<&str>) -> bool {
+    list.is_empty() || value.is_some_and(|value| list.iter().any(|name| name == value))
+}
+
+impl CallFilter {
+    /// Whether the filter looks into bodies and log lines anywhere, so that [`CallFilter::matches`] needs them.
+    pub fn needs_text(&self) -> bool {
+        self.search.is_some()
+            || self.not.as_ref().is_some_and(|not| not.needs_text())
+            || self.or.iter().any(Self::needs_text)
+    }
+
+    /// Whether the call is meant. `text` holds what `search` looks through; without it nothing is found there.
+    pub fn matches(&self, call: &Call, text: Option<&Haystack>) -> bool {
+        named(&self.servers, Some(call.server_name()))
+            && named(&self.tools, call.tool.as_deref())
+            && named(&self.methods, Some(&call.method))
+            && among(&self.http_statuses, call.http_status.as_ref())
+            && among(&self.outcomes, Some(&call.outcome()))
+            && self.session_id.as_ref().is_none_or(|wanted| in_session(call, wanted))
+            && self.trace_id.is_none_or(|trace| trace == call.trace_id)
+            && named(&self.client_ips, call.client_ip.as_deref())
+            && named(&self.countries, call.country.as_deref())
+            && named(&self.clients, call.client_name.as_deref())
+            && self.from.is_none_or(|from| call.started_at >= from)
+            && self.to.is_none_or(|to| call.started_at < to)
+            && self.min_duration_ms.is_none_or(|min| call.duration_ms() >= min)
+            && self.max_duration_ms.is_none_or(|max| call.duration_ms() <= max)
+            && self.search.as_ref().is_none_or(|query| text.is_some_and(|text| query.occurs_in(text)))
+            && self.not.as_ref().is_none_or(|not| !not.matches(call, text))
+            && (self.or.is_empty() || self.or.iter().any(|either| either.matches(call, text)))
+    }
+}
+
+fn in_session(call: &Call, wanted: &str) -> bool {
+    call.session_id.as_deref() == Some(wanted)
+        || call.session.as_ref().is_some_and(|session| {
+            crate::NodeId::Session(session.source, call.server_name().to_owned(), session.key.clone()).to_string()
+                == wanted
+        })
+}

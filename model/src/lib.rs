@@ -1,0 +1,27 @@
+//! The words every part of mcptap speaks.
+//!
+//! A server's span arrives as OTLP. The collector reads it into an [`Observation`]: a [`Call`] as that one span
+//! tells it, with the facts needed to recognise other spans of the same request. HTTP spans become [`HttpSpan`]s,
+//! log records [`LogLine`]s. A [`Batch`] of these goes to the store, which folds them into one [`Call`] per
+//! request. Readers ask for calls with a [`CallFilter`]. [`semconv`] holds the attribute names that the SDK writes
+//! and the collector reads. Nothing here does I/O, reads a clock or knows a database.
+
+mod batch;
+mod call;
+mod filter;
+mod id;
+mod masked;
+mod origin;
+mod outcome;
+pub mod search;
+pub mod semconv;
+mod time;
+
+pub use batch::{Batch, HttpSpan, Observation, SpanRef};
+pub use call::{Call, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSource, Transport, Vantage};
+pub use filter::CallFilter;
+pub use id::{InvalidId, NodeId, SpanId, TraceId};
+pub use masked::mask_authorization;
+pub use origin::{Origin, SpanKind};
+pub use outcome::{Evidence, Outcome};
+pub use time::{InvalidTime, UnixNanos};

@@ -1,0 +1,178 @@
+//! How a request ended, and from what that is known.
+
+use serde::{Deserialize, Serialize};
+
+/// How a request ended. Declared in the order of the contract's precedence, OK last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// The client gave up, or the server was told to stop.
+    Cancelled,
+    /// The tool said `isError`, or raised.
+    ToolError,
+    /// A JSON-RPC error, also under an HTTP 4xx.
+    ProtocolError,
+    /// The answer asks the client for more (`resultType: "input_required"`).
+    InputRequired,
+    /// Refused or broken without an MCP answer (401, 403, 404, 5xx, timeout, closed).
+    TransportError,
+    /// Answered.
+    Ok,
+}
+
+impl Outcome {
+    /// Every outcome, in declaration order.
+    pub const ALL: [Self; 6] =
+        [Self::Cancelled, Self::ToolError, Self::ProtocolError, Self::InputRequired, Self::TransportError, Self::Ok];
+
+    /// Whether it counts as an error: TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR do.
+    pub fn is_error(self) -> bool {
+        matches!(self, Self::ToolError | Self::ProtocolError | Self::TransportError)
+    }
+
+    /// The number stored for it. Frozen: never renumber.
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Ok => 0,
+            Self::ToolError => 1,
+            Self::ProtocolError => 2,
+            Self::TransportError => 3,
+            Self::InputRequired => 4,
+            Self::Cancelled => 5,
+        }
+    }
+
+    /// The outcome stored as `code`; `None` for a number never given out.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.code() == code)
+    }
+
+    /// The contract's name for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::ToolError => "TOOL_ERROR",
+            Self::ProtocolError => "PROTOCOL_ERROR",
+            Self::TransportError => "TRANSPORT_ERROR",
+            Self::InputRequired => "INPUT_REQUIRED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+/// What spans said about the end of a request. Kept beside the call, so that the outcome can be judged again
+/// when another span adds to it. Merging is a plain union: the order in which spans arrive does not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A span said the request was cancelled.
+    pub cancelled: bool,
+    /// The result said `isError`, or the sender's own flag for it.
+    pub tool_error: bool,
+    /// The result asks for input (`resultType: "input_required"`).
+    pub input_required: bool,
+    /// The span's status is ERROR.
+    pub failed: bool,
+    /// The error type names a failure of the transport: an HTTP status, a timeout, a lost connection.
+    pub transport: bool,
+    /// The error type names an exception that a tool may raise.
+    pub exception: bool,
+}
+
+impl Evidence {
+    /// Both together.
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            cancelled: self.cancelled || other.cancelled,
+            tool_error: self.tool_error || other.tool_error,
+            input_required: self.input_required || other.input_required,
+            failed: self.failed || other.failed,
+            transport: self.transport || other.transport,
+            exception: self.exception || other.exception,
+        }
+    }
+
+    /// As bits, for the store. Frozen: never renumber.
+    pub fn bits(self) -> i16 {
+        i16::from(self.cancelled)
+            | i16::from(self.tool_error) << 1
+            | i16::from(self.input_required) << 2
+            | i16::from(self.failed) << 3
+            | i16::from(self.transport) << 4
+            | i16::from(self.exception) << 5
+    }
+
+    /// From stored bits.
+    pub fn from_bits(bits: i16) -> Self {
+        let bit = |position: i16| bits >> position & 1 == 1;
+        Self {
+            cancelled: bit(0),
+            tool_error: bit(1),
+            input_required: bit(2),
+            failed: bit(3),
+            transport: bit(4),
+            exception: bit(5),
+        }
+    }
+
+    /// The outcome by the contract's order: the first that holds. `tools_call` is whether the method is
+    /// `tools/call`; a span that only says ERROR is the tool's when its error type is an exception of the tool.
+    pub fn outcome(self, tools_call: bool, rpc_error: bool, http_status: Option<i32>) -> Outcome {
+        let refused = http_status.is_some_and(|status| status >= 400);
+        let only_failed = self.failed && !refused && !self.transport;
+        if self.cancelled {
+            Outcome::Cancelled
+        } else if self.tool_error {
+            Outcome::ToolError
+        } else if rpc_error {
+            Outcome::ProtocolError
+        } else if only_failed && tools_call && self.exception {
+            Outcome::ToolError
+        } else if only_failed {
+            Outcome::ProtocolError
+        } else if self.input_required {
+            Outcome::InputRequired
+        } else if refused || self.failed || self.transport {
+            Outcome::TransportError
+        } else {
+            Outcome::Ok
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_holds() {
+        let failed = Evidence { failed: true, ..Evidence::default() };
+        let raised = Evidence { exception: true, ..failed };
+        let judged = [
+            (Evidence::default(), true, false, None, Outcome::Ok),
+            (Evidence::default(), true, false, Some(200), Outcome::Ok),
+            (Evidence::default(), true, false, Some(401), Outcome::TransportError),
+            (Evidence::default(), true, true, Some(404), Outcome::ProtocolError),
+            (failed, true, false, Some(503), Outcome::TransportError),
+            (failed, true, false, None, Outcome::ProtocolError),
+            (raised, true, false, None, Outcome::ToolError),
+            (raised, false, false, None, Outcome::ProtocolError),
+            (Evidence { transport: true, ..failed }, true, false, None, Outcome::TransportError),
+            (Evidence { tool_error: true, ..failed }, true, true, Some(400), Outcome::ToolError),
+            (Evidence { cancelled: true, tool_error: true, ..failed }, true, true, None, Outcome::Cancelled),
+            (Evidence { input_required: true, ..Evidence::default() }, true, false, None, Outcome::InputRequired),
+        ];
+        for (evidence, tools_call, rpc_error, status, outcome) in judged {
+            assert_eq!(evidence.outcome(tools_call, rpc_error, status), outcome, "{evidence:?} {status:?}");
+        }
+    }
+
+    #[test]
+    fn stored_numbers_come_back() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_code(outcome.code()), Some(outcome));
+        }
+        for bits in 0..64 {
+            assert_eq!(Evidence::from_bits(bits).bits(), bits);
+        }
+    }
+}

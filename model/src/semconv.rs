@@ -1,0 +1,84 @@
+//! Attribute names, once each: those of the OpenTelemetry conventions for MCP and HTTP that the SDK writes and the
+//! collector reads, and our own for what no convention carries. Names that only the collector reads (other
+//! instrumentations' dialects) stand in its reading tables.
+
+/// `mcp.method.name`: the JSON-RPC method.
+pub const MCP_METHOD_NAME: &str = "mcp.method.name";
+/// `mcp.session.id`: the session, up to protocol 2025-11-25.
+pub const MCP_SESSION_ID: &str = "mcp.session.id";
+/// `mcp.protocol.version`, e.g. `2026-07-28`.
+pub const MCP_PROTOCOL_VERSION: &str = "mcp.protocol.version";
+/// `mcp.resource.uri`: the resource read or subscribed to.
+pub const MCP_RESOURCE_URI: &str = "mcp.resource.uri";
+/// `gen_ai.tool.name`: the tool called.
+pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+/// `gen_ai.prompt.name`: the prompt asked for.
+pub const GEN_AI_PROMPT_NAME: &str = "gen_ai.prompt.name";
+/// `gen_ai.operation.name`: `execute_tool` on tool calls, else absent.
+pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+/// The value of [`GEN_AI_OPERATION_NAME`] on tool calls.
+pub const EXECUTE_TOOL: &str = "execute_tool";
+/// `gen_ai.tool.call.arguments`: the arguments, an object or its JSON.
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
+/// `gen_ai.tool.call.result`: the result, an object or its JSON.
+pub const GEN_AI_TOOL_CALL_RESULT: &str = "gen_ai.tool.call.result";
+/// `jsonrpc.request.id`: the id as text.
+pub const JSONRPC_REQUEST_ID: &str = "jsonrpc.request.id";
+/// `rpc.response.status_code`: the JSON-RPC error code as text (before semantic conventions 1.45).
+pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
+/// `rpc.status_code`: its newer name.
+pub const RPC_STATUS_CODE: &str = "rpc.status_code";
+/// `error.type`: a code, an exception class, `tool_error`, `timeout`.
+pub const ERROR_TYPE: &str = "error.type";
+/// The value of [`ERROR_TYPE`] when a tool's result says `isError`.
+pub const TOOL_ERROR: &str = "tool_error";
+/// `network.transport`: `pipe` for stdio, `tcp` for HTTP.
+pub const NETWORK_TRANSPORT: &str = "network.transport";
+/// `network.protocol.name`: `http`, `websocket`.
+pub const NETWORK_PROTOCOL_NAME: &str = "network.protocol.name";
+/// `network.protocol.version`: the version of HTTP.
+pub const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
+/// `client.address`: the client, behind all known proxies.
+pub const CLIENT_ADDRESS: &str = "client.address";
+/// `client.port`.
+pub const CLIENT_PORT: &str = "client.port";
+/// `user_agent.original`: the `User-Agent` header.
+pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
+/// `http.response.status_code`.
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// `http.request.method`.
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+/// `service.name` of the resource.
+pub const SERVICE_NAME: &str = "service.name";
+/// `service.instance.id` of the resource.
+pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
+/// `exception.type`.
+pub const EXCEPTION_TYPE: &str = "exception.type";
+/// `exception.message`.
+pub const EXCEPTION_MESSAGE: &str = "exception.message";
+/// `exception.stacktrace`.
+pub const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
+
+/// `mcp.server.name`: the MCP server's own name (no convention; what Sentry, ToolHive and others use).
+pub const MCP_SERVER_NAME: &str = "mcp.server.name";
+/// `mcp.client.name`: the client's name (no convention; what Sentry, Envoy and ToolHive use).
+pub const MCP_CLIENT_NAME: &str = "mcp.client.name";
+/// `mcp.client.version`: the client's version.
+pub const MCP_CLIENT_VERSION: &str = "mcp.client.version";
+
+/// Ours: the JSON-RPC request as sent, `{"method","params"}`, as JSON text.
+pub const REQUEST_BODY: &str = "mcptap.request.body";
+/// Ours: the JSON-RPC result, or `{"error":{…}}`, as JSON text.
+pub const RESPONSE_BODY: &str = "mcptap.response.body";
+/// Ours: size of the request body in bytes, before any cap.
+pub const REQUEST_SIZE: &str = "mcptap.request.size";
+/// Ours: size of the response body in bytes, before any cap.
+pub const RESPONSE_SIZE: &str = "mcptap.response.size";
+/// Ours: the result's `resultType`, when it is not `complete`.
+pub const RESULT_TYPE: &str = "mcptap.result.type";
+/// Ours: `cancelled` when the request was given up before its answer.
+pub const OUTCOME: &str = "mcptap.outcome";
+/// Ours: the `Authorization` header, its first 10 characters and an ellipsis.
+pub const AUTHORIZATION: &str = "mcptap.authorization";
+/// Ours: ISO 3166-1 alpha-2, from a header of the CDN.
+pub const COUNTRY: &str = "mcptap.country";

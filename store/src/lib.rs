@@ -1,0 +1,1 @@
+//! The only part of mcptap that touches the database: write, announce, ask
