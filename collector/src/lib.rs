@@ -1,1 +1,29 @@
-//! OTLP in, one Call per MCP request out, into the store
+//! OTLP in, one [`Call`](mcptap_model::Call) per MCP request out, into the store.
+//!
+//! Both transports ([`grpc_routes`], [`http_router`]) unwrap a request and call [`Collector::traces`] or
+//! [`Collector::logs`]. There the [`Reader`] turns spans and records of any instrumentation into the model's words,
+//! with secrets already cut out; the store's `Writer` folds them into calls and returns after the commit; then the
+//! export is answered. What a sender is told when something goes wrong stands in one table ([`Refusal`]).
+//!
+//! The crate is also a plugin: any tonic or axum server can mount the routes and so become a collector.
+
+mod codec;
+mod country;
+mod grpc;
+mod http;
+mod ingest;
+mod json;
+mod normalise;
+mod status;
+mod value;
+
+pub use codec::Accepted;
+pub use country::{BadCountryFile, Countries};
+pub use grpc::grpc_routes;
+pub use http::http_router;
+pub use ingest::{Collector, Counters};
+pub use normalise::{Normalised, Reader};
+pub use status::Refusal;
+
+/// The largest request accepted, in bytes after decompression: 16 MiB.
+pub const MAX_REQUEST_BYTES: usize = 16 << 20;

@@ -1,1 +1,58 @@
-//! Questions in, answers out: the GraphQL API over the store
+//! Questions in, answers out: the GraphQL API over the store.
+//!
+//! A request comes in through [`router`]: over HTTP, or on a WebSocket. [`document`] refuses what would be too much
+//! work before the engine sees it. [`query`] reads the arguments with [`input`], [`connection`] and [`cursor`], asks
+//! the store one question, and wraps the answer in [`types`], which are newtypes over the model. Whatever an object
+//! needs besides its row comes through [`loaders`], once for all objects of the answer. [`subscription`] does the same
+//! again and again, each time the store's feed moves. Errors leave through [`error`], masked and with a code. What the
+//! schema says is printed by [`sdl`] and committed as `schema.graphql`.
+
+mod connection;
+mod cost;
+mod cursor;
+mod document;
+mod error;
+mod input;
+mod loaders;
+mod origin;
+mod query;
+mod router;
+mod scalars;
+mod socket;
+mod subscription;
+mod types;
+
+use async_graphql::{EmptyMutation, SDLExportOptions, SchemaBuilder};
+use mcptap_store::Store;
+
+pub use query::Query;
+pub use router::{Options, router};
+pub use subscription::Subscription;
+
+/// The schema, ready to answer.
+pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
+
+/// The schema over a store.
+pub fn schema(store: Store) -> Schema {
+    builder().data(loaders::Loaders::new(store.clone())).data(store).finish()
+}
+
+/// The schema as text: what `schema.graphql` must be. Needs no database.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .prefer_single_line_descriptions()
+        .use_space_ident();
+    let sdl = builder().finish().sdl_with_options(options);
+    format!("{}\n", sdl.trim())
+}
+
+fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
+    Schema::build(Query, EmptyMutation, Subscription)
+        .limit_complexity(cost::MAX_COMPLEXITY)
+        .limit_depth(cost::MAX_DEPTH)
+        .limit_directives(10)
+}

@@ -1,1 +1,18 @@
-//! The history of mcptap's tables, each step frozen
+//! The history of mcptap's tables, each step frozen. A step names its tables itself and uses nothing of ours, so
+//! that it does tomorrow what it did today.
+
+mod m20261122_000001_calls;
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+/// All steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_calls::Migration)]
+    }
+}

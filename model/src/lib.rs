@@ -13,6 +13,7 @@ mod id;
 mod masked;
 mod origin;
 mod outcome;
+pub mod redact;
 pub mod search;
 pub mod semconv;
 mod time;

@@ -82,3 +82,16 @@ pub const OUTCOME: &str = "mcptap.outcome";
 pub const AUTHORIZATION: &str = "mcptap.authorization";
 /// Ours: ISO 3166-1 alpha-2, from a header of the CDN.
 pub const COUNTRY: &str = "mcptap.country";
+
+/// `http.request.header.`, before a request header's name in lower case.
+pub const HTTP_REQUEST_HEADER_PREFIX: &str = "http.request.header.";
+/// The value of [`RESULT_TYPE`] when the answer asks the client for more.
+pub const INPUT_REQUIRED: &str = "input_required";
+/// The value of [`RESULT_TYPE`] when the answer is the handle of a task.
+pub const TASK: &str = "task";
+/// The value of [`OUTCOME`] when the request was given up before its answer.
+pub const CANCELLED: &str = "cancelled";
+/// The value of [`ERROR_TYPE`] when the server's own code panicked.
+pub const PANIC: &str = "panic";
+/// `process.pid` of the resource.
+pub const PROCESS_PID: &str = "process.pid";

@@ -1,0 +1,250 @@
+//! OTLP/JSON, read leniently (OTLP specification, "JSON Protobuf Encoding"): lowerCamelCase or snake_case keys,
+//! 64-bit integers as text or numbers, enums as numbers or names, ids in hex, unknown keys ignored, null as absent.
+//! An id that is no hex stays empty, so that only its span is refused and not the export.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use serde_json::{Map, Value};
+
+/// The JSON is no OTLP request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidJson {
+    #[error("the body is not JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    #[error("the body is not an OTLP request: expected a JSON object with {0:?}")]
+    Shape(&'static str),
+}
+
+/// Reads a trace export.
+pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJson> {
+    let json: Value = serde_json::from_slice(body)?;
+    let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceSpans"))?;
+    Ok(ExportTraceServiceRequest { resource_spans: root.list("resourceSpans", "resource_spans", resource_spans) })
+}
+
+/// Reads a log export.
+pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, InvalidJson> {
+    let json: Value = serde_json::from_slice(body)?;
+    let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceLogs"))?;
+    Ok(ExportLogsServiceRequest { resource_logs: root.list("resourceLogs", "resource_logs", resource_logs) })
+}
+
+/// A JSON object, read field by field.
+#[derive(Clone, Copy)]
+struct Object<'a>(&'a Map<String, Value>);
+
+impl<'a> Object<'a> {
+    fn get(self, camel: &str, snake: &str) -> Option<&'a Value> {
+        self.0.get(camel).or_else(|| self.0.get(snake)).filter(|value| !value.is_null())
+    }
+
+    fn object(self, camel: &str, snake: &str) -> Option<Object<'a>> {
+        self.get(camel, snake)?.as_object().map(Object)
+    }
+
+    fn list<T>(self, camel: &str, snake: &str, read: impl Fn(Object<'a>) -> T) -> Vec<T> {
+        let items = self.get(camel, snake).and_then(Value::as_array);
+        items.into_iter().flatten().filter_map(|item| item.as_object()).map(|item| read(Object(item))).collect()
+    }
+
+    fn text(self, camel: &str, snake: &str) -> String {
+        self.get(camel, snake).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    fn u64(self, camel: &str, snake: &str) -> u64 {
+        match self.get(camel, snake) {
+            Some(Value::Number(number)) => number.as_u64().or_else(|| whole(number.as_f64()?)).unwrap_or_default(),
+            Some(Value::String(text)) => text.parse().unwrap_or_default(),
+            _ => 0,
+        }
+    }
+
+    fn u32(self, camel: &str, snake: &str) -> u32 {
+        u32::try_from(self.u64(camel, snake)).unwrap_or(u32::MAX)
+    }
+
+    fn enumeration(self, camel: &str, snake: &str, named: impl Fn(&str) -> Option<i32>) -> i32 {
+        match self.get(camel, snake) {
+            Some(Value::Number(number)) => number.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default(),
+            Some(Value::String(text)) => named(text).or_else(|| text.parse().ok()).unwrap_or_default(),
+            _ => 0,
+        }
+    }
+
+    fn id(self, camel: &str, snake: &str) -> Vec<u8> {
+        self.get(camel, snake).and_then(Value::as_str).and_then(hex).unwrap_or_default()
+    }
+
+    fn attributes(self) -> Vec<KeyValue> {
+        self.list("attributes", "attributes", key_value)
+    }
+}
+
+fn whole(number: f64) -> Option<u64> {
+    (number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()).collect()
+}
+
+fn resource_spans(json: Object<'_>) -> ResourceSpans {
+    ResourceSpans {
+        resource: json.object("resource", "resource").map(resource),
+        scope_spans: json.list("scopeSpans", "scope_spans", |json| ScopeSpans {
+            scope: json.object("scope", "scope").map(scope),
+            spans: json.list("spans", "spans", span),
+            schema_url: json.text("schemaUrl", "schema_url"),
+        }),
+        schema_url: json.text("schemaUrl", "schema_url"),
+    }
+}
+
+fn resource_logs(json: Object<'_>) -> ResourceLogs {
+    ResourceLogs {
+        resource: json.object("resource", "resource").map(resource),
+        scope_logs: json.list("scopeLogs", "scope_logs", |json| ScopeLogs {
+            scope: json.object("scope", "scope").map(scope),
+            log_records: json.list("logRecords", "log_records", log_record),
+            schema_url: json.text("schemaUrl", "schema_url"),
+        }),
+        schema_url: json.text("schemaUrl", "schema_url"),
+    }
+}
+
+fn resource(json: Object<'_>) -> Resource {
+    Resource { attributes: json.attributes(), ..Resource::default() }
+}
+
+fn scope(json: Object<'_>) -> InstrumentationScope {
+    InstrumentationScope {
+        name: json.text("name", "name"),
+        version: json.text("version", "version"),
+        attributes: json.attributes(),
+        dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
+    }
+}
+
+fn span(json: Object<'_>) -> Span {
+    let kind = |name: &str| SpanKind::from_str_name(name).map(|kind| kind as i32);
+    Span {
+        trace_id: json.id("traceId", "trace_id"),
+        span_id: json.id("spanId", "span_id"),
+        trace_state: json.text("traceState", "trace_state"),
+        parent_span_id: json.id("parentSpanId", "parent_span_id"),
+        flags: json.u32("flags", "flags"),
+        name: json.text("name", "name"),
+        kind: json.enumeration("kind", "kind", kind),
+        start_time_unix_nano: json.u64("startTimeUnixNano", "start_time_unix_nano"),
+        end_time_unix_nano: json.u64("endTimeUnixNano", "end_time_unix_nano"),
+        attributes: json.attributes(),
+        dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
+        events: json.list("events", "events", |json| Event {
+            time_unix_nano: json.u64("timeUnixNano", "time_unix_nano"),
+            name: json.text("name", "name"),
+            attributes: json.attributes(),
+            dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
+        }),
+        dropped_events_count: json.u32("droppedEventsCount", "dropped_events_count"),
+        links: json.list("links", "links", |json| Link {
+            trace_id: json.id("traceId", "trace_id"),
+            span_id: json.id("spanId", "span_id"),
+            trace_state: json.text("traceState", "trace_state"),
+            attributes: json.attributes(),
+            dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
+            flags: json.u32("flags", "flags"),
+        }),
+        dropped_links_count: json.u32("droppedLinksCount", "dropped_links_count"),
+        status: json.object("status", "status").map(|json| Status {
+            message: json.text("message", "message"),
+            code: json.enumeration("code", "code", |name| StatusCode::from_str_name(name).map(|code| code as i32)),
+        }),
+    }
+}
+
+fn log_record(json: Object<'_>) -> LogRecord {
+    let severity = |name: &str| SeverityNumber::from_str_name(name).map(|severity| severity as i32);
+    LogRecord {
+        time_unix_nano: json.u64("timeUnixNano", "time_unix_nano"),
+        observed_time_unix_nano: json.u64("observedTimeUnixNano", "observed_time_unix_nano"),
+        severity_number: json.enumeration("severityNumber", "severity_number", severity),
+        severity_text: json.text("severityText", "severity_text"),
+        body: json.object("body", "body").map(any_value),
+        attributes: json.attributes(),
+        dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
+        flags: json.u32("flags", "flags"),
+        trace_id: json.id("traceId", "trace_id"),
+        span_id: json.id("spanId", "span_id"),
+        event_name: json.text("eventName", "event_name"),
+    }
+}
+
+fn key_value(json: Object<'_>) -> KeyValue {
+    KeyValue { key: json.text("key", "key"), value: json.object("value", "value").map(any_value), ..KeyValue::default() }
+}
+
+/// The kinds of any-value, by key. One with none of them is the empty value.
+fn any_value(json: Object<'_>) -> AnyValue {
+    let value = json.0.iter().find_map(|(key, value)| match key.as_str() {
+        "stringValue" | "string_value" => value.as_str().map(|text| Any::StringValue(text.to_owned())),
+        "boolValue" | "bool_value" => value.as_bool().map(Any::BoolValue),
+        "intValue" | "int_value" => match value {
+            Value::String(text) => text.parse().ok().map(Any::IntValue),
+            other => other.as_i64().map(Any::IntValue),
+        },
+        "doubleValue" | "double_value" => match value {
+            Value::String(text) => text.parse().ok().map(Any::DoubleValue),
+            other => other.as_f64().map(Any::DoubleValue),
+        },
+        "bytesValue" | "bytes_value" => value.as_str().and_then(|text| STANDARD.decode(text).ok()).map(Any::BytesValue),
+        "arrayValue" | "array_value" => value.as_object().map(|array| {
+            Any::ArrayValue(ArrayValue { values: Object(array).list("values", "values", any_value) })
+        }),
+        "kvlistValue" | "kvlist_value" => value.as_object().map(|list| {
+            Any::KvlistValue(KeyValueList { values: Object(list).list("values", "values", key_value) })
+        }),
+        _ => None,
+    });
+    AnyValue { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_any_value() {
+        let json = br#"{"resourceSpans":[{"resource":null,"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c",
+            "spanId":"EEE19B7EC3C1B174","kind":"SPAN_KIND_SERVER","startTimeUnixNano":"1544712660000000001","endTimeUnixNano":1544712661000000000,
+            "unknown":{"a":[1]},"attributes":[
+            {"key":"s","value":{"stringValue":"x"}},{"key":"i","value":{"intValue":"9223372036854775807"}},{"key":"j","value":{"intValue":-5}},
+            {"key":"d","value":{"doubleValue":"NaN"}},{"key":"b","value":{"bytesValue":"AQI="}},{"key":"e","value":{}},{"key":"n"},
+            {"key":"a","value":{"arrayValue":{"values":[{"boolValue":true}]}}},
+            {"key":"k","value":{"kvlistValue":{"values":[{"key":"q","value":{"doubleValue":1.5}}]}}}]}]}]}]}"#;
+        let request = traces(json).unwrap();
+        let span = &request.resource_spans[0].scope_spans[0].spans[0];
+        assert_eq!((span.kind, span.start_time_unix_nano, span.span_id[0]), (2, 1_544_712_660_000_000_001, 0xee));
+        let attributes = crate::value::object(&span.attributes);
+        assert_eq!(
+            serde_json::Value::Object(attributes).to_string(),
+            r#"{"s":"x","i":9223372036854775807,"j":-5,"d":"NaN","b":"AQI=","e":null,"n":null,"a":[true],"k":{"q":1.5}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_request_says_so() {
+        assert!(traces(b"{").unwrap_err().to_string().contains("not JSON"));
+        assert!(logs(b"[]").unwrap_err().to_string().contains("resourceLogs"));
+        assert!(traces(b"{}").unwrap().resource_spans.is_empty());
+    }
+}

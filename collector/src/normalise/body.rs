@@ -1,0 +1,260 @@
+//! Request and response bodies, from the many forms in which they are sent to one that reads alike: a request is
+//! `{"method","params"}`, a response the JSON-RPC result or `{"error":{…}}`. What cannot be read stays as it came.
+
+use mcptap_model::Payload;
+use serde_json::{Map, Value, json};
+
+use super::dialect::Dialect;
+use super::keys::{Attributes, Key};
+use super::method::Target;
+use crate::value;
+
+/// Prefix of one attribute per argument (drafts of the conventions; Sentry, Shinzo).
+pub(super) const ARGUMENT: &str = "mcp.request.argument.";
+/// Prefix of one attribute per prompt argument.
+pub(super) const PROMPT_VARIABLE: &str = "gen_ai.prompt.variable.";
+/// Prefix of a tool result taken apart (Sentry).
+pub(super) const TOOL_RESULT: &str = "mcp.tool.result.";
+/// Prefix of a prompt result taken apart (Sentry).
+pub(super) const PROMPT_RESULT: &str = "mcp.prompt.result.";
+
+/// Attributes that hold the whole request.
+const WHOLE_REQUEST: &[Key] =
+    &[Key::OurRequestBody, Key::HttpRequestBody, Key::McpRequestPayload, Key::LogfireRequest];
+/// Attributes that hold the arguments alone, best first.
+const ARGUMENTS: &[Key] = &[
+    Key::GenAiToolCallArguments,
+    Key::McpParams,
+    Key::McpToolArguments,
+    Key::TraceloopEntityInput,
+    Key::LangfuseInput,
+    Key::SpringArguments,
+    Key::McpParameters,
+    Key::InputValue,
+];
+/// Attributes that hold the response, best first.
+const RESPONSE: &[Key] = &[
+    Key::OurResponseBody,
+    Key::HttpResponseBody,
+    Key::McpResponsePayload,
+    Key::LogfireResponse,
+    Key::GenAiToolCallResult,
+    Key::McpResult,
+    Key::McpToolResult,
+    Key::TraceloopEntityOutput,
+    Key::McpResponseValue,
+    Key::LangfuseOutput,
+    Key::SpringResult,
+    Key::OutputValue,
+];
+
+/// A body as it came: the text, and the JSON in it if it is JSON.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    pub(super) text: String,
+    pub(super) json: Option<Value>,
+}
+
+impl Body {
+    fn new(text: String) -> Self {
+        let json = serde_json::from_str(&text).ok();
+        Self { text, json }
+    }
+
+    fn from_json(json: Value) -> Self {
+        Self { text: json.to_string(), json: Some(json) }
+    }
+
+    /// As stored. `size` is the sender's own word on the size before its cap.
+    pub(super) fn payload(self, size: Option<i64>) -> Payload {
+        let kept = self.text.len() as u64;
+        let bytes = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(kept).max(kept);
+        // Cut JSON no longer parses: SDK limits on attribute lengths cut without a word.
+        let looks_cut = self.json.is_none() && self.text.starts_with(['{', '[']);
+        Payload { truncated: bytes > kept || looks_cut, bytes, text: self.text, redacted: false }
+    }
+}
+
+fn first(attributes: &mut Attributes<'_>, keys: &[Key]) -> Option<(Key, String)> {
+    let found = keys.iter().find_map(|key| {
+        let text = attributes.get(*key).and_then(value::body_text)?;
+        (!text.is_empty()).then_some((*key, text))
+    })?;
+    attributes.take(found.0);
+    Some(found)
+}
+
+/// The request's own JSON, where a span carries the whole of it: needed to read method and target.
+pub(super) fn whole_request(attributes: &mut Attributes<'_>) -> Option<Body> {
+    let (_, text) = first(attributes, WHOLE_REQUEST)?;
+    Some(Body::new(text))
+}
+
+/// The request body, put together from what there is.
+pub(super) fn request(
+    attributes: &mut Attributes<'_>,
+    dialect: &Dialect,
+    whole: Option<Body>,
+    method: &str,
+    target: &Target,
+) -> Option<Body> {
+    if let Some(whole) = whole {
+        return Some(positional(&whole, method).unwrap_or(whole));
+    }
+    if let Some((key, text)) = first(attributes, ARGUMENTS) {
+        let parsed = serde_json::from_str::<Value>(&text).ok();
+        // Traceloop wraps them together with the name; OpenLIT's params are the whole of params.
+        let arguments = match (key, parsed) {
+            (Key::TraceloopEntityInput, Some(Value::Object(mut input))) if input.contains_key("arguments") => {
+                input.remove("arguments").unwrap_or(Value::Null)
+            }
+            (Key::McpParams, Some(params @ Value::Object(_))) => {
+                return Some(Body::from_json(json!({ "method": method, "params": params })));
+            }
+            (_, Some(parsed)) => parsed,
+            (_, None) => Value::String(text),
+        };
+        return Some(wrap(method, target, Some(arguments)));
+    }
+    folded(attributes, dialect, method, target)
+}
+
+/// OpenLIT records positional arguments of a Python function: `{"method":"call_tool","params":{"args":[…]}}`.
+fn positional(whole: &Body, method: &str) -> Option<Body> {
+    let args = whole.json.as_ref()?.get("params")?.get("args")?.as_array()?;
+    let name = args.first()?.as_str()?;
+    let key = if method.starts_with("resources/") { "uri" } else { "name" };
+    let mut params = Map::new();
+    params.insert(key.to_owned(), name.into());
+    if let Some(arguments) = args.get(1).filter(|arguments| arguments.is_object()) {
+        params.insert("arguments".to_owned(), arguments.clone());
+    }
+    Some(Body::from_json(json!({ "method": method, "params": params })))
+}
+
+fn wrap(method: &str, target: &Target, arguments: Option<Value>) -> Body {
+    let mut params = Map::new();
+    if let Some(name) = target.tool.as_ref().or(target.prompt.as_ref()) {
+        params.insert("name".to_owned(), name.clone().into());
+    }
+    if let Some(uri) = &target.resource_uri {
+        params.insert("uri".to_owned(), uri.clone().into());
+    }
+    if let Some(arguments) = arguments {
+        params.insert("arguments".to_owned(), arguments);
+    }
+    Body::from_json(json!({ "method": method, "params": params }))
+}
+
+/// One attribute per argument, folded back into an object; dots in names are nesting.
+fn folded(attributes: &Attributes<'_>, dialect: &Dialect, method: &str, target: &Target) -> Option<Body> {
+    let mut arguments = Map::new();
+    for (path, value) in attributes.below(ARGUMENT) {
+        let value = value::json(value);
+        if dialect.json_arguments {
+            let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+            arguments.insert(path.to_owned(), parsed.unwrap_or(value));
+        } else {
+            insert_at(&mut arguments, path, value);
+        }
+    }
+    for (name, value) in attributes.below(PROMPT_VARIABLE) {
+        arguments.insert(name.to_owned(), value::json(value));
+    }
+    if arguments.is_empty() {
+        return None;
+    }
+    // Sentry mixes the parameters that name the target with the arguments.
+    if method == "prompts/get" && arguments.get("name").and_then(Value::as_str) == target.prompt.as_deref() {
+        arguments.shift_remove("name");
+    }
+    if method.starts_with("resources/") && arguments.get("uri").and_then(Value::as_str) == target.resource_uri.as_deref() {
+        arguments.shift_remove("uri");
+    }
+    let arguments = (!arguments.is_empty() || method == "tools/call").then_some(Value::Object(arguments));
+    Some(wrap(method, target, arguments))
+}
+
+fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            object.insert(path.to_owned(), value);
+        }
+        Some((head, tail)) => {
+            let inner = object.entry(head.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            match inner {
+                Value::Object(inner) => insert_at(inner, tail, value),
+                // A scalar stands where nesting was meant: the dotted name is kept as it came.
+                _ => {
+                    object.insert(path.to_owned(), value);
+                }
+            }
+        }
+    }
+}
+
+/// The response body.
+pub(super) fn response(attributes: &mut Attributes<'_>, method: &str, status_message: &str) -> Option<Body> {
+    if let Some((key, text)) = first(attributes, RESPONSE) {
+        let body = Body::new(text);
+        return Some(if key == Key::LogfireResponse { rpc_error(&body).unwrap_or(body) } else { body });
+    }
+    let parts: Vec<(&str, Value)> =
+        attributes.below(TOOL_RESULT).chain(attributes.below(PROMPT_RESULT)).map(|(key, part)| (key, value::json(part))).collect();
+    if let Some(result) = assembled(&parts, attributes.truth(Key::McpToolResultIsError), method) {
+        return Some(Body::from_json(result));
+    }
+    // The C# SDK puts the content of a failed tool into the span's status.
+    let content = serde_json::from_str::<Value>(status_message).ok().filter(is_content)?;
+    Some(Body::from_json(json!({ "content": content, "isError": true })))
+}
+
+/// Whether it is an MCP `content` array.
+pub(super) fn is_content(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.get("type").is_some()))
+}
+
+/// Logfire records a JSON-RPC error bare: `{"code","message","data"}`.
+fn rpc_error(body: &Body) -> Option<Body> {
+    let error = body.json.as_ref()?.as_object()?;
+    (error.contains_key("code") && error.contains_key("message")).then(|| Body::from_json(json!({ "error": error })))
+}
+
+/// Puts a result together again that was taken apart into attributes.
+fn assembled(parts: &[(&str, Value)], is_error: Option<bool>, method: &str) -> Option<Value> {
+    let get = |name: &str| parts.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+    let item = |prefix: &str| -> Option<Map<String, Value>> {
+        let field = |name: &str| get(&format!("{prefix}{name}"));
+        let mut item = Map::new();
+        for (from, to) in [("content_type", "type"), ("role", "role"), ("mime_type", "mimeType"), ("uri", "uri")] {
+            if let Some(value) = field(from) {
+                item.insert(to.to_owned(), value);
+            }
+        }
+        if let Some(content) = field("content") {
+            item.insert(if method == "prompts/get" { "content" } else { "text" }.to_owned(), content);
+        }
+        (!item.is_empty()).then_some(item)
+    };
+    if method == "prompts/get" {
+        let single = get("message_content").map(|content| {
+            let mut message = Map::new();
+            message.extend(get("message_role").map(|role| ("role".to_owned(), role)));
+            message.insert("content".to_owned(), content);
+            message
+        });
+        let messages: Vec<_> = single.into_iter().chain((0..128).map_while(|index| item(&format!("{index}.")))).collect();
+        let description = get("description").map(|text| ("description".to_owned(), text));
+        let messages = (!messages.is_empty()).then(|| ("messages".to_owned(), json!(messages)));
+        let result: Map<String, Value> = description.into_iter().chain(messages).collect();
+        return (!result.is_empty()).then_some(Value::Object(result));
+    }
+    let content: Vec<_> = item("").into_iter().chain((0..128).map_while(|index| item(&format!("{index}.")))).collect();
+    if content.is_empty() {
+        return None;
+    }
+    let mut result = Map::new();
+    result.insert("content".to_owned(), json!(content));
+    result.extend(is_error.map(|is_error| ("isError".to_owned(), is_error.into())));
+    Some(Value::Object(result))
+}

@@ -1,0 +1,80 @@
+//! Spans and log records of any instrumentation, read into the model's words. Pure: no clock, no I/O.
+//!
+//! A span is laid out by the attribute names we know ([`keys`]); its instrumentation's peculiarities are looked up
+//! ([`dialect`]); then each field is the first of a list of places that holds something ([`method`], [`session`],
+//! [`peer`], [`body`], [`failure`]). A span for which a method is found becomes an observation; one of HTTP is kept
+//! for joining; some are log lines in disguise; the rest is counted and forgotten.
+
+mod body;
+mod dialect;
+mod failure;
+mod http;
+mod keys;
+mod log;
+mod method;
+mod origin;
+mod peer;
+mod redact;
+mod session;
+mod span;
+
+use mcptap_model::{Batch, UnixNanos};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+use crate::country::Countries;
+
+/// How spans are read, apart from the rules.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// Countries of addresses.
+    pub countries: Countries,
+    /// Whether the first hop of `X-Forwarded-For` is believed. Only behind a proxy that sets it.
+    pub trust_forwarded_for: bool,
+}
+
+/// What an export comes to.
+#[derive(Debug, Default)]
+pub struct Normalised {
+    /// What is to be stored.
+    pub batch: Batch,
+    /// Spans or records that can never be stored, with the reason.
+    pub rejections: Vec<String>,
+    /// MCP spans that tell of no request of their own: notifications, inner steps, duplicates made by libraries.
+    pub skipped: u64,
+    /// Spans that have nothing to do with MCP.
+    pub foreign: u64,
+    /// Log records without a trace id, which can belong to no call.
+    pub uncorrelated: u64,
+}
+
+impl Reader {
+    /// Reads a trace export that arrived at `received_at`.
+    pub fn traces(&self, request: &ExportTraceServiceRequest, received_at: UnixNanos) -> Normalised {
+        let mut normalised = Normalised::default();
+        for resource_spans in &request.resource_spans {
+            for scope_spans in &resource_spans.scope_spans {
+                let origin = origin::origin(resource_spans.resource.as_ref(), scope_spans.scope.as_ref());
+                for span in &scope_spans.spans {
+                    self.span(span, &origin, received_at, &mut normalised);
+                }
+            }
+        }
+        redact::batch(&mut normalised.batch);
+        normalised
+    }
+
+    /// Reads a log export.
+    pub fn logs(&self, request: &ExportLogsServiceRequest) -> Normalised {
+        let mut normalised = Normalised::default();
+        let records = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
+        for record in records {
+            match log::line(record) {
+                Some(line) => normalised.batch.logs.push(line),
+                None => normalised.uncorrelated += 1,
+            }
+        }
+        redact::batch(&mut normalised.batch);
+        normalised
+    }
+}

@@ -1,0 +1,223 @@
+//! One span, read.
+
+use std::sync::Arc;
+
+use mcptap_model::{Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::Value;
+
+use super::body::{self, Body};
+use super::dialect::{self, Dialect};
+use super::keys::{Attributes, Key};
+use super::{Normalised, Reader, failure, http, log, method, peer, session};
+
+/// Attributes below these are part of a body.
+const FOLDED: &[&str] = &[body::ARGUMENT, body::PROMPT_VARIABLE, body::TOOL_RESULT, body::PROMPT_RESULT];
+const REQUEST_IDS: &[Key] = &[Key::JsonrpcRequestId, Key::RpcJsonrpcRequestId, Key::McpRequestId, Key::McpMessageId];
+const VERSIONS: &[Key] = &[Key::McpProtocolVersion, Key::McpProtocolVersionUnderscore, Key::HeaderMcpProtocolVersion];
+const SERVERS: &[Key] = &[Key::McpServerName, Key::FastmcpServerName, Key::McpTarget, Key::SdotServerName];
+
+/// The identity and the times of a span, checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_span_id: Option<SpanId>,
+    pub(super) started_at: UnixNanos,
+    pub(super) ended_at: UnixNanos,
+}
+
+impl Times {
+    /// Checks a span. What has no valid ids, or no start, can never be stored.
+    fn of(span: &Span) -> Result<Self, String> {
+        let reject = |why: String| format!("span {:?}: {why}", span.name.chars().take(80).collect::<String>());
+        let trace_id = TraceId::from_bytes(&span.trace_id).map_err(|error| reject(error.to_string()))?;
+        let span_id = SpanId::from_bytes(&span.span_id).map_err(|error| reject(error.to_string()))?;
+        if span.start_time_unix_nano == 0 {
+            return Err(reject("start_time_unix_nano is missing".to_owned()));
+        }
+        let started_at = UnixNanos::from_otlp(span.start_time_unix_nano);
+        let ended_at = UnixNanos::from_otlp(span.end_time_unix_nano).max(started_at);
+        Ok(Self { trace_id, span_id, parent_span_id: SpanId::from_bytes(&span.parent_span_id).ok(), started_at, ended_at })
+    }
+}
+
+impl Reader {
+    /// Reads one span into what it is.
+    pub(super) fn span(&self, span: &Span, origin: &Arc<Origin>, received_at: UnixNanos, into: &mut Normalised) {
+        let times = match Times::of(span) {
+            Ok(times) => times,
+            Err(reason) => return into.rejections.push(reason),
+        };
+        let kind = SpanKind::from_otlp(span.kind);
+        let mut attributes = Attributes::new(&span.attributes);
+        if log::is_disguised(&attributes) {
+            match log::disguised(&mut attributes, &times, &span.name) {
+                Some(line) => into.batch.logs.push(line),
+                None => into.uncorrelated += 1,
+            }
+            return;
+        }
+        if dialect::tells_no_request(&origin.scope, &span.name, kind, &attributes) {
+            into.skipped += 1;
+            return;
+        }
+        let dialect = dialect::dialect(&origin.scope, &attributes, origin.resource.contains_key(Key::McpSessionId.name()));
+        let whole = body::whole_request(&mut attributes);
+        let request = whole.as_ref().and_then(|body| body.json.as_ref());
+        match method::method(&mut attributes, &dialect, &span.name, request) {
+            Some(method) if method.starts_with("notifications/") => into.skipped += 1,
+            Some(method) => {
+                let events = span.events.iter().filter_map(|event| log::event(&times, event));
+                into.batch.logs.extend(events);
+                let span = Reading { span, times, kind, origin, dialect, attributes, method, whole };
+                into.batch.observations.push(self.observation(span, received_at));
+            }
+            None if http::is_http(kind, &attributes) => {
+                let peer = peer::peer(&mut attributes, &dialect, self);
+                into.batch.https.push(http::http_span(&mut attributes, &times, kind, origin, peer));
+            }
+            None => into.foreign += 1,
+        }
+    }
+
+    fn observation(&self, reading: Reading<'_>, received_at: UnixNanos) -> Observation {
+        let Reading { span, times, kind, origin, dialect, mut attributes, method, whole } = reading;
+        let status_message = span.status.as_ref().map(|status| status.message.as_str()).unwrap_or_default();
+        let target = method::target(&mut attributes, &method, &span.name, whole.as_ref().and_then(|body| body.json.as_ref()));
+        let vantage = dialect::vantage(&dialect, &origin.scope, &span.name, kind, &attributes);
+        let vantage = if method::SERVER_INITIATED.contains(&method.as_str()) { flipped(vantage) } else { vantage };
+        let client = client(&mut attributes, whole.as_ref());
+        let request_id = request_id(&mut attributes, &dialect, whole.as_ref());
+        let meta_version = meta(whole.as_ref(), "io.modelcontextprotocol/protocolVersion").and_then(Value::as_str);
+        let protocol_version = attributes.take_text(VERSIONS).or_else(|| meta_version.map(str::to_owned));
+        let transport = peer::transport(&mut attributes, &origin.scope, protocol_version.as_deref());
+        let server = server(&mut attributes, span);
+
+        let request = body::request(&mut attributes, &dialect, whole, &method, &target);
+        let response = body::response(&mut attributes, &method, status_message);
+        let failure = failure::failure(&mut attributes, &dialect, span, response.as_ref());
+        let request_size = attributes.take_integer(&[Key::OurRequestSize]);
+        let response_size = attributes.take_integer(&[Key::OurResponseSize]);
+        let (session_id, session) =
+            session::session(&mut attributes, &dialect, origin, protocol_version.as_deref(), transport);
+        let peer = peer::peer(&mut attributes, &dialect, self);
+        let http_status = http::status(&mut attributes);
+
+        let mut rest = attributes.rest(FOLDED);
+        if !is_conventional(&span.name, &method, &target) {
+            rest.insert("span.name".to_owned(), span.name.clone().into());
+        }
+        Observation {
+            links: span.links.iter().filter_map(linked).collect(),
+            call: Call {
+                trace_id: times.trace_id,
+                span_id: times.span_id,
+                primary_span_id: times.span_id,
+                parent_span_id: times.parent_span_id,
+                kind,
+                origin: Arc::clone(origin),
+                vantage,
+                server,
+                method,
+                tool: target.tool,
+                prompt: target.prompt,
+                resource_uri: target.resource_uri,
+                evidence: failure.evidence,
+                http_status,
+                rpc_error_code: failure.rpc_error_code,
+                error_type: failure.error_type,
+                error_message: failure.error_message,
+                stack_trace: failure.stack_trace,
+                started_at: times.started_at,
+                duration_nanos: times.ended_at.since(times.started_at),
+                received_at,
+                session_id,
+                session,
+                request_id,
+                protocol_version,
+                transport,
+                client_name: client.0,
+                client_version: client.1,
+                client_ip: peer.client_ip,
+                country: peer.country,
+                authorization: peer.authorization,
+                user_agent: peer.user_agent,
+                request: request.map(|body| body.payload(request_size)),
+                response: response.map(|body| body.payload(response_size)),
+                attributes: rest,
+            },
+        }
+    }
+}
+
+/// A span on its way to an observation.
+struct Reading<'a> {
+    span: &'a Span,
+    times: Times,
+    kind: SpanKind,
+    origin: &'a Arc<Origin>,
+    dialect: Dialect,
+    attributes: Attributes<'a>,
+    method: String,
+    whole: Option<Body>,
+}
+
+/// On requests that the server sends, the server's span is the client-kind one.
+fn flipped(vantage: Vantage) -> Vantage {
+    match vantage {
+        Vantage::Server => Vantage::Client,
+        Vantage::Client => Vantage::Server,
+        Vantage::Gateway => Vantage::Gateway,
+    }
+}
+
+fn linked(link: &opentelemetry_proto::tonic::trace::v1::span::Link) -> Option<SpanRef> {
+    let trace_id = TraceId::from_bytes(&link.trace_id).ok()?;
+    Some(SpanRef { trace_id, span_id: SpanId::from_bytes(&link.span_id).ok()? })
+}
+
+/// A member of the request's `params._meta` (MCP 2026-07-28).
+fn meta<'b>(whole: Option<&'b Body>, name: &str) -> Option<&'b Value> {
+    let params = whole?.json.as_ref()?.get("params")?;
+    params.get("_meta").or_else(|| params.get("meta"))?.get(name)
+}
+
+/// The client's name and version: attributes, `initialize`'s own parameters, or every modern request's `_meta`.
+fn client(attributes: &mut Attributes<'_>, whole: Option<&Body>) -> (Option<String>, Option<String>) {
+    let name = attributes.take_text(&[Key::McpClientName, Key::McpClientInfoName]);
+    let version = attributes.take_text(&[Key::McpClientVersion, Key::McpClientInfoVersion]);
+    let info = meta(whole, "io.modelcontextprotocol/clientInfo")
+        .or_else(|| whole?.json.as_ref()?.get("params")?.get("clientInfo"));
+    let said = |key: &str| Some(info?.get(key)?.as_str()?.to_owned());
+    (name.or_else(|| said("name")), version.or_else(|| said("version")))
+}
+
+fn request_id(attributes: &mut Attributes<'_>, dialect: &Dialect, whole: Option<&Body>) -> Option<String> {
+    // Shinzo makes ids up.
+    let given = if dialect.honest_ids { attributes.take_text(REQUEST_IDS) } else { None };
+    given.or_else(|| match whole?.json.as_ref()?.get("id")? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    })
+}
+
+fn server(attributes: &mut Attributes<'_>, span: &Span) -> Option<String> {
+    let given = attributes.take_text(SERVERS).or_else(|| {
+        let workflow = attributes.text(Key::TraceloopWorkflowName)?;
+        workflow.strip_suffix(".mcp").map(str::to_owned)
+    });
+    given.or_else(|| {
+        let attributes = span.events.iter().flat_map(|event| &event.attributes);
+        let backend = attributes.into_iter().find(|attribute| attribute.key == "mcp.backend.name")?;
+        backend.value.as_ref().and_then(crate::value::text)
+    })
+}
+
+/// Whether the name says no more than method and target do.
+fn is_conventional(name: &str, method: &str, target: &method::Target) -> bool {
+    let after = name.strip_prefix(method).map(str::trim_start);
+    let named = target.tool.as_deref().or(target.prompt.as_deref()).or(target.resource_uri.as_deref());
+    after.is_some_and(|after| after.is_empty() || Some(after) == named)
+}

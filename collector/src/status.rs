@@ -1,0 +1,88 @@
+//! Refusals, and what a sender is told of them: the only such table (OTLP specification, "Failures").
+
+use std::time::Duration;
+
+use mcptap_store::WriteError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Why an export is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The body is no OTLP request. Sending it again is useless.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is larger than allowed, after decompression.
+    #[error("the request is larger than {limit} bytes after decompression; send smaller batches")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More records at once than the queue ever holds. In parts they can be stored.
+    #[error("{0}")]
+    TooMany(String),
+    /// Neither protobuf nor JSON.
+    #[error("content-type {0:?} is not supported; send application/x-protobuf or application/json")]
+    MediaType(String),
+    /// Neither gzip nor zstd nor plain.
+    #[error("content-encoding {0:?} is not supported; send gzip, zstd or identity")]
+    ContentEncoding(String),
+    /// The queue is full. The same export can be sent again after the delay.
+    #[error("the queue is full; send again after {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The collector is stopping, or its database does not answer. The same export can be sent again later.
+    #[error("{0}; send again later")]
+    Unavailable(String),
+}
+
+/// How long to wait when nobody knows better.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Refusal {
+    /// gRPC code, HTTP status and the delay after which to send again.
+    fn row(&self) -> (Code, u16, Option<Duration>) {
+        match self {
+            Self::Malformed(_) => (Code::InvalidArgument, 400, None),
+            Self::TooLarge { .. } | Self::TooMany(_) => (Code::InvalidArgument, 413, None),
+            Self::MediaType(_) | Self::ContentEncoding(_) => (Code::InvalidArgument, 415, None),
+            Self::Overloaded { retry_after } => (Code::ResourceExhausted, 429, Some(*retry_after)),
+            Self::Unavailable(_) => (Code::Unavailable, 503, Some(RETRY_AFTER)),
+        }
+    }
+
+    /// The HTTP status.
+    pub(crate) fn http_status(&self) -> u16 {
+        self.row().1
+    }
+
+    /// Seconds for `Retry-After`, at least one.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.row().2.map(|delay| delay.as_secs().max(1))
+    }
+
+    /// As a gRPC status, with RetryInfo where sending again can help: without it RESOURCE_EXHAUSTED is final.
+    pub(crate) fn grpc_status(&self) -> Status {
+        let (code, _, retry_after) = self.row();
+        match retry_after {
+            Some(delay) => Status::with_error_details(code, self.to_string(), ErrorDetails::with_retry_info(Some(delay))),
+            None => Status::new(code, self.to_string()),
+        }
+    }
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Overloaded { retry_after } => Self::Overloaded { retry_after },
+            WriteError::TooLarge { .. } => Self::TooMany(error.to_string()),
+            WriteError::Closed => Self::Unavailable("the collector is stopping".to_owned()),
+            error => {
+                tracing::error!(%error, "an export could not be stored; its sender is told to send it again");
+                Self::Unavailable("the database did not take the export".to_owned())
+            }
+        }
+    }
+}

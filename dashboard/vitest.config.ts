@@ -1,0 +1,6 @@
+import { defineConfig } from "vitest/config";
+
+// One browser and one mcptap at a time: the machines of CI are small.
+export default defineConfig({
+  test: { include: ["tests/**/*.test.ts"], fileParallelism: false, testTimeout: 60_000, hookTimeout: 60_000 },
+});

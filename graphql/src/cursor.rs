@@ -1,0 +1,187 @@
+//! Cursors: opaque to clients, versioned, and of one kind each, so that a cursor used in the wrong place is told
+//! from a wrong one.
+
+use async_graphql::Error;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mcptap_model::UnixNanos;
+use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, SessionPosition, Tool};
+
+use crate::error::bad_input;
+
+/// Raised when the meaning of the bytes changes, so that old cursors are refused and not misread.
+const VERSION: u8 = 1;
+
+/// A position that clients can hold.
+pub(crate) trait Cursor: Sized {
+    /// Tells the kinds apart.
+    const TAG: u8;
+
+    /// The position's bytes.
+    fn write(&self, bytes: &mut Vec<u8>);
+
+    /// The position that `bytes` are; `None` when they are none.
+    fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// As clients see it.
+    fn encode(&self) -> String {
+        let mut bytes = vec![VERSION, Self::TAG];
+        self.write(&mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What a client gave back as `argument`.
+    fn decode(argument: &str, text: &str) -> Result<Self, Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+        match bytes.as_slice() {
+            [VERSION, tag, rest @ ..] if *tag == Self::TAG => Self::read(rest),
+            [VERSION, tag, ..] if kind(*tag).is_some() => {
+                let (given, wanted) = (kind(*tag).unwrap_or_default(), kind(Self::TAG).unwrap_or_default());
+                return Err(bad_input(format!("{argument}: this is a cursor of {given}; needed is one of {wanted}")));
+            }
+            _ => None,
+        }
+        .ok_or_else(|| bad_input(format!("{argument}: not a cursor that this API gave out")))
+    }
+}
+
+/// What the cursors of a tag point into, for messages.
+fn kind(tag: u8) -> Option<&'static str> {
+    match tag {
+        CallPosition::TAG => Some("a list of calls (an edge's or pageInfo's)"),
+        Seq::TAG => Some("the live feed (liveCursor, or the cursor of a feed event)"),
+        LogPosition::TAG => Some("a list of log lines"),
+        ServerName::TAG => Some("a list of servers"),
+        Tool::TAG => Some("a list of tools"),
+        SessionPosition::TAG => Some("a list of sessions"),
+        _ => None,
+    }
+}
+
+fn write_pair(bytes: &mut Vec<u8>, time: UnixNanos, number: i64) {
+    bytes.extend_from_slice(&time.0.to_be_bytes());
+    bytes.extend_from_slice(&number.to_be_bytes());
+}
+
+fn read_pair(bytes: &[u8]) -> Option<(UnixNanos, i64)> {
+    let (time, number) = bytes.split_at_checked(8)?;
+    Some((UnixNanos(i64::from_be_bytes(time.try_into().ok()?)), i64::from_be_bytes(number.try_into().ok()?)))
+}
+
+impl Cursor for CallPosition {
+    const TAG: u8 = b'c';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_pair(bytes, self.started_at, self.row);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        read_pair(bytes).map(|(started_at, row)| Self { started_at, row })
+    }
+}
+
+impl Cursor for LogPosition {
+    const TAG: u8 = b'l';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_pair(bytes, self.time, self.ordinal);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        read_pair(bytes).map(|(time, ordinal)| Self { time, ordinal })
+    }
+}
+
+impl Cursor for SessionPosition {
+    const TAG: u8 = b'v';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_pair(bytes, self.last_call_at, self.row);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        read_pair(bytes).map(|(last_call_at, row)| Self { last_call_at, row })
+    }
+}
+
+impl Cursor for Seq {
+    const TAG: u8 = b'f';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let seq = i64::from_be_bytes(bytes.try_into().ok()?);
+        (seq >= 0).then_some(Self(seq))
+    }
+}
+
+/// Servers stand in the order of their names.
+pub(crate) struct ServerName(pub(crate) String);
+
+impl ServerName {
+    /// The page as the store knows it.
+    pub(crate) fn names(page: PageRequest<Self>) -> PageRequest<String> {
+        let PageRequest { first, after, last, before } = page;
+        PageRequest { first, after: after.map(|name| name.0), last, before: before.map(|name| name.0) }
+    }
+}
+
+impl Cursor for ServerName {
+    const TAG: u8 = b's';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.0.as_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        std::str::from_utf8(bytes).ok().map(|name| Self(name.to_owned()))
+    }
+}
+
+impl Cursor for Tool {
+    const TAG: u8 = b't';
+
+    /// The name's length goes first, so that any character may stand in either name.
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.name.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(self.name.as_bytes());
+        bytes.extend_from_slice(self.server.as_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (length, names) = bytes.split_at_checked(8)?;
+        let length = usize::try_from(u64::from_be_bytes(length.try_into().ok()?)).ok()?;
+        let (name, server) = names.split_at_checked(length)?;
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        Some(Self { name: text(name)?, server: text(server)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_survive_text() {
+        let call = CallPosition { started_at: UnixNanos(-5), row: i64::MAX };
+        assert_eq!(CallPosition::decode("after", &call.encode()).unwrap(), call);
+        assert_eq!(Seq::decode("after", &Seq(7).encode()).unwrap(), Seq(7));
+        let tool = Tool { name: "a:é".into(), server: "".into() };
+        assert_eq!(Tool::decode("after", &tool.encode()).unwrap(), tool);
+    }
+
+    #[test]
+    fn the_wrong_kind_is_told_from_nonsense() {
+        let wrong = CallPosition::decode("before", &Seq(7).encode()).unwrap_err().message;
+        assert!(wrong.starts_with("before: this is a cursor of the live feed"), "{wrong}");
+        let old = URL_SAFE_NO_PAD.encode([0, b'f', 0, 0, 0, 0, 0, 0, 0, 0]);
+        let long = URL_SAFE_NO_PAD.encode([1, b'f', 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        let negative = URL_SAFE_NO_PAD.encode([1, b'f', 255, 0, 0, 0, 0, 0, 0, 0]);
+        for text in ["", "x", "!!", "AWY", &old, &long, &negative] {
+            let error = Seq::decode("after", text).unwrap_err().message;
+            assert_eq!(error, "after: not a cursor that this API gave out", "{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What clients may ask by: the filter, and the ids they hold.
+
+use async_graphql::{Error, ID, InputObject};
+use mcptap_model::{CallFilter, NodeId, TraceId, search};
+
+use crate::error::bad_input;
+use crate::scalars::DateTime;
+use crate::types::Outcome;
+
+/// How many values a list of the filter may have.
+const MAX_VALUES: usize = 500;
+/// How long `search` may be, in characters.
+const MAX_SEARCH: usize = 1_000;
+/// How deep `not` and `or` may be nested.
+const MAX_NESTING: usize = 8;
+/// How many filters may stand inside one another in all.
+const MAX_FILTERS: usize = 100;
+
+/// Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
+/// constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
+/// the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values.
+///
+/// Failed calls of two tools since noon:
+/// `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
+#[derive(Debug, Default, InputObject)]
+#[graphql(name = "CallFilter")]
+pub(crate) struct CallFilterInput {
+    /// Names of servers, exactly as `Server.name` has them.
+    pub(crate) servers: Option<Vec<String>>,
+    /// Names of tools, whatever server they belong to.
+    pub(crate) tools: Option<Vec<String>>,
+    /// MCP methods, such as `tools/call` or `initialize`.
+    pub(crate) methods: Option<Vec<String>>,
+    /// HTTP statuses, such as 401. A call of which nobody saw a status (stdio) is in no such list.
+    pub(crate) http_statuses: Option<Vec<i32>>,
+    /// How calls ended.
+    pub(crate) outcomes: Option<Vec<Outcome>>,
+    /// The session: the id on the wire (`Call.sessionId`) or the id of a `Session`.
+    pub(crate) session_id: Option<String>,
+    /// The trace, as 32 hex digits.
+    pub(crate) trace_id: Option<String>,
+    /// Addresses of clients, exactly as `Call.clientIp` has them.
+    pub(crate) client_ips: Option<Vec<String>>,
+    /// Countries of clients by their ISO 3166-1 alpha-2 codes, such as `NL`.
+    pub(crate) countries: Option<Vec<String>>,
+    /// Names of clients, exactly as `Call.clientName` has them.
+    pub(crate) clients: Option<Vec<String>>,
+    /// Only calls that began at this moment or later.
+    pub(crate) from: Option<DateTime>,
+    /// Only calls that began before this moment.
+    pub(crate) to: Option<DateTime>,
+    /// Only calls that took this many milliseconds or more.
+    pub(crate) min_duration_ms: Option<f64>,
+    /// Only calls that took this many milliseconds or fewer.
+    pub(crate) max_duration_ms: Option<f64>,
+    /// Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
+    /// occur, anywhere in the request, the response, the error message, the target or the log lines.
+    pub(crate) search: Option<String>,
+    /// What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all.
+    pub(crate) not: Option<Box<CallFilterInput>>,
+    /// At least one of these must hold, besides all the rest.
+    pub(crate) or: Option<Vec<CallFilterInput>>,
+}
+
+/// The model's filter; without one, every call is meant.
+pub(crate) fn filter(input: Option<CallFilterInput>) -> Result<CallFilter, Error> {
+    input.map_or_else(|| Ok(CallFilter::default()), |input| input.read(0, &mut 0))
+}
+
+impl CallFilterInput {
+    fn read(self, nesting: usize, filters: &mut usize) -> Result<CallFilter, Error> {
+        *filters += 1;
+        if nesting > MAX_NESTING || *filters > MAX_FILTERS {
+            return Err(bad_input(format!(
+                "filter: not and or may be nested {MAX_NESTING} deep, with {MAX_FILTERS} filters in all"
+            )));
+        }
+        let mut inner = |input: Self| input.read(nesting + 1, filters);
+        Ok(CallFilter {
+            servers: values("servers", self.servers)?,
+            tools: values("tools", self.tools)?,
+            methods: values("methods", self.methods)?,
+            http_statuses: values("httpStatuses", self.http_statuses)?,
+            outcomes: values("outcomes", self.outcomes)?.into_iter().map(Into::into).collect(),
+            session_id: self.session_id,
+            trace_id: self.trace_id.as_deref().map(trace_id).transpose()?,
+            client_ips: values("clientIps", self.client_ips)?,
+            countries: values("countries", self.countries)?,
+            clients: values("clients", self.clients)?,
+            from: self.from.map(|time| time.0),
+            to: self.to.map(|time| time.0),
+            min_duration_ms: self.min_duration_ms,
+            max_duration_ms: self.max_duration_ms,
+            search: self.search.as_deref().map(query).transpose()?,
+            not: self.not.map(|not| inner(*not)).transpose()?.map(Box::new),
+            or: values("or", self.or)?.into_iter().map(inner).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn values<T>(field: &str, list: Option<Vec<T>>) -> Result<Vec<T>, Error> {
+    match list.unwrap_or_default() {
+        list if list.len() > MAX_VALUES => {
+            Err(bad_input(format!("filter.{field}: at most {MAX_VALUES} values, not {}", list.len())))
+        }
+        list => Ok(list),
+    }
+}
+
+fn trace_id(text: &str) -> Result<TraceId, Error> {
+    text.parse().map_err(|error| bad_input(format!("filter.traceId: {error}")))
+}
+
+fn query(text: &str) -> Result<search::Query, Error> {
+    match text.chars().count() {
+        length if length > MAX_SEARCH => {
+            Err(bad_input(format!("filter.search: at most {MAX_SEARCH} characters, not {length}")))
+        }
+        _ => Ok(search::Query::parse(text)),
+    }
+}
+
+/// An id that this API gave out.
+pub(crate) fn node_id(id: &ID) -> Result<NodeId, Error> {
+    id.parse().map_err(|error: mcptap_model::InvalidId| bad_input(format!("id: {error}")))
+}
+
+/// The id is good, but of something else.
+pub(crate) fn other_kind(id: &NodeId, wanted: &str) -> Error {
+    let kind = match id {
+        NodeId::Call(..) => "Call",
+        NodeId::Server(..) => "Server",
+        NodeId::Tool(..) => "Tool",
+        NodeId::Session(..) => "Session",
+    };
+    bad_input(format!("id: this is the id of a {kind}; needed is one of a {wanted}"))
+}

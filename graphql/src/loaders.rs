@@ -1,0 +1,164 @@
+//! Batched reads: whatever the objects of one answer need besides their row is asked for once for all of them.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Context, Error};
+use mcptap_model::{CallFilter, LogLine, SessionSource};
+use mcptap_store::{CallStats, Details, LogPosition, Page, PageRequest, Server, Session, Store, Tool};
+
+use crate::error::from_store;
+
+/// Loads for many objects at once. Values are shared, because several fields of one object ask for the same.
+pub(crate) struct Loaders {
+    store: Store,
+}
+
+impl Loaders {
+    pub(crate) fn new(store: Store) -> DataLoader<Self> {
+        DataLoader::new(Self { store }, tokio::spawn)
+    }
+}
+
+/// The store that the schema was built with.
+pub(crate) fn store<'a>(ctx: &Context<'a>) -> Result<&'a Store, Error> {
+    ctx.data()
+}
+
+/// What a key stands for; `None` when the store has it no more.
+pub(crate) async fn load<K>(ctx: &Context<'_>, key: K) -> Result<Option<<Loaders as Loader<K>>::Value>, Error>
+where
+    K: Send + Sync + Hash + Eq + Clone + 'static,
+    Loaders: Loader<K, Error = Error>,
+{
+    ctx.data::<DataLoader<Loaders>>()?.load_one(key).await
+}
+
+/// Asks for the bodies and attributes of the call in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DetailsOf(pub(crate) i64);
+
+impl Loader<DetailsOf> for Loaders {
+    type Value = Arc<Details>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[DetailsOf]) -> Result<HashMap<DetailsOf, Self::Value>, Error> {
+        let rows: Vec<i64> = keys.iter().map(|key| key.0).collect();
+        let details = self.store.details(&rows).await.map_err(from_store)?;
+        Ok(details.into_iter().map(|(row, details)| (DetailsOf(row), Arc::new(details))).collect())
+    }
+}
+
+/// Asks for log lines of the call in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LogsOf {
+    pub(crate) row: i64,
+    pub(crate) first: usize,
+    pub(crate) after: Option<LogPosition>,
+}
+
+impl Loader<LogsOf> for Loaders {
+    type Value = Arc<Page<(LogPosition, LogLine)>>;
+    type Error = Error;
+
+    /// One question for all calls that are asked for the same page.
+    async fn load(&self, keys: &[LogsOf]) -> Result<HashMap<LogsOf, Self::Value>, Error> {
+        let mut pages: HashMap<(usize, Option<LogPosition>), Vec<i64>> = HashMap::new();
+        for key in keys {
+            pages.entry((key.first, key.after)).or_default().push(key.row);
+        }
+        let mut found = HashMap::with_capacity(keys.len());
+        for ((first, after), rows) in pages {
+            let page = PageRequest { first: Some(first), after, ..PageRequest::default() };
+            let logs = self.store.logs(&rows, page).await.map_err(from_store)?;
+            found.extend(logs.into_iter().map(|(row, page)| (LogsOf { row, first, after }, Arc::new(page))));
+        }
+        Ok(found)
+    }
+}
+
+/// Asks for the server of a name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ServerOf(pub(crate) String);
+
+impl Loader<ServerOf> for Loaders {
+    type Value = Server;
+    type Error = Error;
+
+    async fn load(&self, keys: &[ServerOf]) -> Result<HashMap<ServerOf, Server>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for key in keys {
+            let server = self.store.server(&key.0).await.map_err(from_store)?;
+            found.extend(server.map(|server| (key.clone(), server)));
+        }
+        Ok(found)
+    }
+}
+
+/// Asks for the session of a natural key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SessionOf {
+    pub(crate) source: SessionSource,
+    pub(crate) server: String,
+    pub(crate) key: String,
+}
+
+impl Loader<SessionOf> for Loaders {
+    type Value = Arc<Session>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[SessionOf]) -> Result<HashMap<SessionOf, Arc<Session>>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for key in keys {
+            let session = self.store.session(key.source, &key.server, &key.key).await.map_err(from_store)?;
+            found.extend(session.map(|session| (key.clone(), Arc::new(session))));
+        }
+        Ok(found)
+    }
+}
+
+/// Asks for the statistics of a tool over the calls of a filter.
+#[derive(Clone)]
+pub(crate) struct StatsOf {
+    pub(crate) tool: Tool,
+    /// Shared by the tools of one list, and compared by being the same one.
+    pub(crate) filter: Arc<CallFilter>,
+    pub(crate) buckets: usize,
+}
+
+impl PartialEq for StatsOf {
+    fn eq(&self, other: &Self) -> bool {
+        self.tool == other.tool && Arc::ptr_eq(&self.filter, &other.filter) && self.buckets == other.buckets
+    }
+}
+
+impl Eq for StatsOf {}
+
+impl Hash for StatsOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tool.hash(state);
+        self.buckets.hash(state);
+    }
+}
+
+impl Loader<StatsOf> for Loaders {
+    type Value = Arc<CallStats>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[StatsOf]) -> Result<HashMap<StatsOf, Self::Value>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for key in keys {
+            let of_tool = CallFilter {
+                servers: vec![key.tool.server.clone()],
+                tools: vec![key.tool.name.clone()],
+                or: vec![CallFilter::clone(&key.filter)],
+                ..CallFilter::default()
+            };
+            let stats = self.store.stats(&of_tool, key.buckets).await.map_err(from_store)?;
+            found.insert(key.clone(), Arc::new(stats));
+        }
+        Ok(found)
+    }
+}

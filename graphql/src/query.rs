@@ -1,0 +1,180 @@
+//! The query root.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Error, ID, Object};
+use mcptap_model::NodeId;
+
+use crate::connection::{Connection, PageArguments};
+use crate::cost;
+use crate::cursor::{Cursor, ServerName};
+use crate::error::from_store;
+use crate::input::{CallFilterInput, filter, node_id, other_kind};
+use crate::loaders::{SessionOf, load, store};
+use crate::types::{
+    Call, CallConnection, CallFacets, CallStats, Node, Server, Session, Tool, wanted, wanted_buckets,
+};
+
+/// Every question that can be asked once.
+#[derive(Debug, Default)]
+pub struct Query;
+
+/// Everything that can be asked once. What changes afterwards comes through the subscription.
+#[Object]
+impl Query {
+    /// Any object by its id. Null when it is unknown, or no longer stored.
+    #[graphql(complexity = "cost::LOOKUP + child_complexity")]
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The `id` of an object that this API returned.")] id: ID,
+    ) -> Result<Option<Node>, Error> {
+        let store = store(ctx)?;
+        Ok(match node_id(&id)? {
+            NodeId::Call(trace, span) => {
+                store.call(trace, span).await.map_err(from_store)?.map(|call| Call::new(call).into())
+            }
+            NodeId::Server(name) => {
+                store.server(&name).await.map_err(from_store)?.map(|server| Server::from(server).into())
+            }
+            NodeId::Tool(server, name) => store
+                .tool(&server, &name)
+                .await
+                .map_err(from_store)?
+                .map(|tool| Tool::new(tool, Arc::default()).into()),
+            NodeId::Session(source, server, key) => {
+                let session = load(ctx, SessionOf { source, server, key }).await?;
+                session.map(|session| Session::from(session).into())
+            }
+        })
+    }
+
+    /// One call with all its details. Null when it is unknown, or no longer stored.
+    #[graphql(complexity = "cost::LOOKUP + child_complexity")]
+    async fn call(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The `id` of a call.")] id: ID,
+    ) -> Result<Option<Call>, Error> {
+        match node_id(&id)? {
+            NodeId::Call(trace, span) => {
+                Ok(store(ctx)?.call(trace, span).await.map_err(from_store)?.map(Call::new))
+            }
+            other => Err(other_kind(&other, "Call")),
+        }
+    }
+
+    /// Calls, newest first by `startedAt`. Pages stay stable while calls are being added: what comes in while you page
+    /// towards older calls stands before your page, never in it. Walk towards older calls with `first` and `after`,
+    /// towards newer ones with `last` and `before`.
+    #[graphql(complexity = "cost::scan(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
+    async fn calls(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which calls. Without it, all.")] filter: Option<CallFilterInput>,
+        #[graphql(desc = "How many calls from the newest on, or from `after` on: 1 to 500. Without `first` and `last`, \
+                          50. Not together with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only calls after this cursor, that is, older ones.")] after: Option<String>,
+        #[graphql(desc = "How many calls up to the oldest, or up to `before`: 1 to 500. They still come newest first.")]
+        last: Option<i32>,
+        #[graphql(desc = "Only calls before this cursor, that is, newer ones.")] before: Option<String>,
+    ) -> Result<CallConnection, Error> {
+        let page = PageArguments { first, after, last, before }.request()?;
+        let filter = Arc::new(self::filter(filter)?);
+        let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
+        Ok(CallConnection::new(page, filter))
+    }
+
+    /// The values to offer in each filter menu, with counts. Each list honours every part of the filter but its own,
+    /// so that the list of tools follows the chosen servers.
+    #[graphql(complexity = "cost::LOOKUP + child_complexity")]
+    async fn facets(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The filter as chosen so far. Without it, all calls.")] filter: Option<CallFilterInput>,
+    ) -> Result<CallFacets, Error> {
+        let wanted = wanted(&ctx.look_ahead());
+        store(ctx)?.facets(&self::filter(filter)?, wanted).await.map(CallFacets).map_err(from_store)
+    }
+
+    /// Servers that calls were made to, by name.
+    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    async fn servers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many servers, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of a server.")] after: Option<String>,
+    ) -> Result<Connection<Server>, Error> {
+        let page = PageArguments::forward(first, after).request::<ServerName>()?;
+        let page = store(ctx)?.servers(ServerName::names(page)).await.map_err(from_store)?;
+        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |server| {
+            (ServerName(server.name.clone()).encode(), server.into())
+        }))
+    }
+
+    /// Tools that have been called, by name, then by server.
+    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    async fn tools(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only tools of these calls; their statistics are of these calls too.")]
+        filter: Option<CallFilterInput>,
+        #[graphql(desc = "How many tools, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of a tool.")] after: Option<String>,
+    ) -> Result<Connection<Tool>, Error> {
+        let page = PageArguments::forward(first, after).request()?;
+        let filter = Arc::new(self::filter(filter)?);
+        let page = store(ctx)?.tools(&filter, page).await.map_err(from_store)?;
+        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |tool| {
+            (tool.encode(), Tool::new(tool, filter.clone()))
+        }))
+    }
+
+    /// One session. Null when it is unknown, or none of its calls is stored any longer.
+    #[graphql(complexity = "cost::LOOKUP + child_complexity")]
+    async fn session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The `id` of a session. (For an id on the wire, filter calls by `sessionId`.)")] id: ID,
+    ) -> Result<Option<Session>, Error> {
+        match node_id(&id)? {
+            NodeId::Session(source, server, key) => {
+                Ok(load(ctx, SessionOf { source, server, key }).await?.map(Session::from))
+            }
+            other => Err(other_kind(&other, "Session")),
+        }
+    }
+
+    /// Sessions, newest activity first.
+    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    async fn sessions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only sessions with at least one of these calls; counts and times are of the whole session.")]
+        filter: Option<CallFilterInput>,
+        #[graphql(desc = "How many sessions, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of a session.")] after: Option<String>,
+    ) -> Result<Connection<Session>, Error> {
+        let page = PageArguments::forward(first, after).request()?;
+        let page = store(ctx)?.sessions(&self::filter(filter)?, page).await.map_err(from_store)?;
+        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |session| {
+            (session.position().encode(), Session::from(Arc::new(session)))
+        }))
+    }
+
+    /// One answer for a chart: totals, percentiles of durations, and a series over time.
+    #[graphql(complexity = "cost::SCAN + cost::buckets(buckets, child_complexity)")]
+    async fn stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which calls. Without it, all. Its `from` and `to` are the range of the series.")]
+        filter: Option<CallFilterInput>,
+        #[graphql(desc = "How many equal buckets the series has, from 1 to 1000.", default = 60)] buckets: Option<i32>,
+    ) -> Result<CallStats, Error> {
+        let buckets = wanted_buckets(buckets.unwrap_or(60), &ctx.look_ahead())?;
+        let stats = store(ctx)?.stats(&self::filter(filter)?, buckets).await.map_err(from_store)?;
+        Ok(CallStats(Arc::new(stats)))
+    }
+}

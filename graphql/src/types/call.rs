@@ -1,0 +1,238 @@
+//! `Call`: one MCP request as one server handled it.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Error, ID, Object};
+use mcptap_store::{Details, LogPosition, Stored};
+
+use super::payload::{Payload, Side};
+use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
+use crate::connection::{Connection, Edge, PageArguments};
+use crate::cost;
+use crate::cursor::Cursor;
+use crate::loaders::{DetailsOf, LogsOf, load};
+use crate::scalars::{DateTime, Json};
+
+/// One MCP request as one server handled it: a row of the traffic log. What nobody observed is null, and never guessed.
+/// A call is stored when the first span of it arrives, and completed when others of the same request follow.
+pub(crate) struct Call(Stored);
+
+impl Call {
+    pub(crate) fn new(stored: Stored) -> Self {
+        Self(stored)
+    }
+
+    pub(crate) fn edge(stored: Stored) -> (String, Self) {
+        (stored.position().encode(), Self(stored))
+    }
+
+    pub(crate) fn edges(items: impl IntoIterator<Item = Stored>) -> Vec<Edge<Self>> {
+        items.into_iter().map(Self::edge).map(|(cursor, node)| Edge { cursor, node }).collect()
+    }
+
+    fn call(&self) -> &mcptap_model::Call {
+        &self.0.call
+    }
+
+    /// What is kept beside the row; nothing when retention has just removed it.
+    async fn details(&self, ctx: &Context<'_>) -> Result<Arc<Details>, Error> {
+        Ok(load(ctx, DetailsOf(self.0.row)).await?.unwrap_or_default())
+    }
+}
+
+/// One MCP request as one server handled it: a row of the traffic log. What nobody observed is null, and never guessed.
+/// A call is stored when the first span of it arrives, and completed when others of the same request follow.
+#[Object]
+impl Call {
+    /// Made from the first span alone (`traceId` and `spanId`), so that it is the same in every database.
+    pub(crate) async fn id(&self) -> ID {
+        ID(self.call().id().to_string())
+    }
+
+    /// The server that handled it, or that it was meant for.
+    async fn server(&self) -> Server {
+        Server::named(self.call().server_name())
+    }
+
+    /// The JSON-RPC method: `tools/call`, `initialize`, `server/discover`, or any other, known to MCP or not.
+    async fn method(&self) -> &str {
+        &self.call().method
+    }
+
+    /// What the method was about: the tool, else the prompt, else the URI of the resource. Null for methods that are
+    /// about none, such as `tools/list`.
+    async fn target(&self) -> Option<&str> {
+        self.call().target()
+    }
+
+    /// The name of the tool, on `tools/call`.
+    async fn tool(&self) -> Option<&str> {
+        self.call().tool.as_deref()
+    }
+
+    /// The name of the prompt, on `prompts/get`.
+    async fn prompt(&self) -> Option<&str> {
+        self.call().prompt.as_deref()
+    }
+
+    /// The URI of the resource, on `resources/read`, `resources/subscribe` and their kin.
+    async fn resource_uri(&self) -> Option<&str> {
+        self.call().resource_uri.as_deref()
+    }
+
+    /// How it ended.
+    async fn outcome(&self) -> Outcome {
+        self.call().outcome().into()
+    }
+
+    /// The HTTP status as observed, such as 200. Null where nobody saw one, as on stdio.
+    async fn http_status(&self) -> Option<i32> {
+        self.call().http_status
+    }
+
+    /// The JSON-RPC error code, such as -32602, when the answer was an error.
+    async fn rpc_error_code(&self) -> Option<i32> {
+        self.call().rpc_error_code
+    }
+
+    /// What kind of error it was, as the sender says: a code, the class of an exception, `tool_error`, `timeout`.
+    async fn error_type(&self) -> Option<&str> {
+        self.call().error_type.as_deref()
+    }
+
+    /// What the error said. Null without an error, and where the sender keeps it to itself.
+    async fn error_message(&self) -> Option<&str> {
+        self.call().error_message.as_deref()
+    }
+
+    /// The stack trace of the exception, where the sender gave one.
+    #[graphql(complexity = "cost::BODY")]
+    async fn stack_trace(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
+        Ok(self.details(ctx).await?.stack_trace.clone())
+    }
+
+    /// When its handling began.
+    async fn started_at(&self) -> DateTime {
+        DateTime(self.call().started_at)
+    }
+
+    /// How long it took, in milliseconds with fractions down to the nanosecond.
+    async fn duration_ms(&self) -> f64 {
+        self.call().duration_ms()
+    }
+
+    /// When mcptap received the first span of it.
+    async fn received_at(&self) -> DateTime {
+        DateTime(self.call().received_at)
+    }
+
+    /// The session id on the wire (`Mcp-Session-Id`), where the protocol had one.
+    async fn session_id(&self) -> Option<&str> {
+        self.call().session_id.as_deref()
+    }
+
+    /// The session it belongs to, also where that had to be derived. Null only where nothing at all links the call to
+    /// others.
+    async fn session(&self) -> Option<Session> {
+        let key = self.call().session.clone()?;
+        Some(Session::of(key, self.call().server_name()))
+    }
+
+    /// The JSON-RPC id of the request, as text.
+    async fn request_id(&self) -> Option<&str> {
+        self.call().request_id.as_deref()
+    }
+
+    /// The version of MCP that was spoken, such as `2026-07-28`.
+    async fn protocol_version(&self) -> Option<&str> {
+        self.call().protocol_version.as_deref()
+    }
+
+    /// How client and server talked to one another. Null where no span says.
+    async fn transport(&self) -> Option<Transport> {
+        self.call().transport.map(Into::into)
+    }
+
+    /// Who saw it.
+    async fn observed_by(&self) -> Vantage {
+        self.call().vantage.into()
+    }
+
+    /// The client's own name for itself, such as `claude-code`.
+    async fn client_name(&self) -> Option<&str> {
+        self.call().client_name.as_deref()
+    }
+
+    /// The client's own version.
+    async fn client_version(&self) -> Option<&str> {
+        self.call().client_version.as_deref()
+    }
+
+    /// The address of the client, without a port.
+    async fn client_ip(&self) -> Option<&str> {
+        self.call().client_ip.as_deref()
+    }
+
+    /// The country of the client: ISO 3166-1 alpha-2, such as `NL`.
+    async fn country(&self) -> Option<&str> {
+        self.call().country.as_deref()
+    }
+
+    /// What the client authorised itself with: never more than the first 10 characters, then an ellipsis.
+    async fn authorization(&self) -> Option<&str> {
+        self.call().authorization.as_deref()
+    }
+
+    /// The `User-Agent` header.
+    async fn user_agent(&self) -> Option<&str> {
+        self.call().user_agent.as_deref()
+    }
+
+    /// What the client sent. Null: it was not captured, which is not the same as an empty body.
+    #[graphql(complexity = "cost::BODY + child_complexity")]
+    async fn request(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
+        Ok(Payload::of(self.details(ctx).await?, Side::Request))
+    }
+
+    /// What the server answered. Null: it was not captured, which is not the same as an empty body.
+    #[graphql(complexity = "cost::BODY + child_complexity")]
+    async fn response(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
+        Ok(Payload::of(self.details(ctx).await?, Side::Response))
+    }
+
+    /// The console output of this call, oldest first.
+    #[graphql(complexity = "cost::BODY + cost::list(first, None, child_complexity)")]
+    async fn logs(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many lines, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of a log line.")] after: Option<String>,
+    ) -> Result<Connection<LogLine>, Error> {
+        let page = PageArguments::forward(first, after).request::<LogPosition>()?;
+        let key = LogsOf { row: self.0.row, first: page.first.unwrap_or(cost::DEFAULT_SIZE), after: page.after };
+        let lines = load(ctx, key).await?.map(|page| (*page).clone());
+        Ok(lines.map_or_else(LogLine::none, LogLine::page))
+    }
+
+    /// The W3C trace that the call is part of: 32 hex digits.
+    async fn trace_id(&self) -> String {
+        self.call().trace_id.to_string()
+    }
+
+    /// The span that first told of the call: 16 hex digits.
+    async fn span_id(&self) -> String {
+        self.call().span_id.to_string()
+    }
+
+    /// The parent of the span that tells the call best: 16 hex digits. Null at the root of a trace.
+    async fn parent_span_id(&self) -> Option<String> {
+        self.call().parent_span_id.map(|span| span.to_string())
+    }
+
+    /// An object with everything that the span carried and that has no field of its own, by attribute name, and where
+    /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`.
+    #[graphql(complexity = "cost::BODY")]
+    async fn attributes(&self, ctx: &Context<'_>) -> Result<Json, Error> {
+        Ok(Json::object(&self.details(ctx).await?.attributes))
+    }
+}

@@ -1,0 +1,64 @@
+//! `CallConnection`: a page of calls, how many there are, and where the live feed goes on.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Error, Object};
+use mcptap_model::CallFilter;
+use mcptap_store::{CallPage, Seq};
+
+use super::{Call, Count};
+use crate::connection::{Connection, Edge, PageInfo};
+use crate::cost;
+use crate::cursor::Cursor;
+use crate::error::from_store;
+use crate::loaders::store;
+
+/// How far calls are counted.
+const COUNT_CAP: u64 = 10_000;
+
+/// A page of calls.
+pub(crate) struct CallConnection {
+    page: Connection<Call>,
+    live: Seq,
+    filter: Arc<CallFilter>,
+}
+
+impl CallConnection {
+    pub(crate) fn new(page: CallPage, filter: Arc<CallFilter>) -> Self {
+        let around = (page.has_previous, page.has_next);
+        Self { page: Connection::new(page.items, around, Call::edge), live: page.live, filter }
+    }
+}
+
+/// A page of calls.
+#[Object]
+impl CallConnection {
+    /// The calls of this page, each with its cursor.
+    async fn edges(&self) -> &[Edge<Call>] {
+        &self.page.edges
+    }
+
+    /// The calls of this page alone, for when their cursors are of no interest.
+    async fn nodes(&self) -> Vec<&Call> {
+        self.page.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// Where this page lies in the list.
+    async fn page_info(&self) -> &PageInfo {
+        &self.page.page_info
+    }
+
+    /// How many calls the filter means, on all pages. Computed only when asked for, and only up to 10,000: beyond
+    /// that it is `AT_LEAST`.
+    #[graphql(complexity = "cost::BODY + child_complexity")]
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<Count, Error> {
+        store(ctx)?.count(&self.filter, COUNT_CAP).await.map(Count).map_err(from_store)
+    }
+
+    /// Where the live feed goes on from exactly this page: hand it to `Subscription.calls(after:)` with the same
+    /// filter, and no call is missed or shown twice between the two. Taken from an older page it replays everything
+    /// newer than that page; from the oldest page, or when there are no calls, it starts at the beginning.
+    async fn live_cursor(&self) -> String {
+        self.live.encode()
+    }
+}

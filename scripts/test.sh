@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Every check and every test. Needs cargo and Node.js with npm; on Debian and as root it installs the rest.
+# TEST_DATABASE_URL: a PostgreSQL to test on instead of a throw-away one.
+# CHROMIUM: the browser to test the pages in, /usr/bin/chromium by default.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
+scratch="$(mktemp -d)"
+postgres_bin=""
+status=0
+
+step() { printf '\n== %s\n' "$*"; }
+
+find_postgres() {
+  local initdb
+  initdb="$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1 || true)"
+  initdb="${initdb:-$(command -v initdb || true)}"
+  postgres_bin="${initdb:+$(dirname "$(readlink -f "$initdb")")}"
+}
+
+# PostgreSQL refuses to run as root
+as_postgres() {
+  if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
+}
+
+clean_up() {
+  if [ -f "$scratch/postgres/data/postmaster.pid" ]; then
+    as_postgres "$postgres_bin/pg_ctl" --pgdata "$scratch/postgres/data" --mode immediate stop >/dev/null || true
+  fi
+  rm -rf "$scratch"
+}
+trap clean_up EXIT
+
+install_missing() {
+  local missing=()
+  [ -x "$CHROMIUM" ] || missing+=(chromium)
+  if [ -z "${TEST_DATABASE_URL:-}" ]; then
+    find_postgres
+    [ -n "$postgres_bin" ] || missing+=(postgresql)
+  fi
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  step "install ${missing[*]}"
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "please install: ${missing[*]}" >&2
+    exit 1
+  fi
+  apt-get update
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+  find_postgres
+}
+
+start_postgres() {
+  [ -z "${TEST_DATABASE_URL:-}" ] || return 0
+  step "start a throw-away PostgreSQL"
+  local home="$scratch/postgres" port
+  mkdir "$home"
+  if [ "$(id -u)" -eq 0 ]; then
+    chmod 711 "$scratch"
+    chown postgres "$home"
+  fi
+  port="$(node -e 'const s = net.createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')"
+  (
+    cd "$home"
+    as_postgres "$postgres_bin/initdb" --pgdata "$home/data" --username mcptap --auth trust \
+      --encoding UTF8 --locale C.UTF-8 --no-sync >/dev/null
+    # nothing in it outlives the tests, so nothing needs to reach the disk
+    as_postgres "$postgres_bin/pg_ctl" --pgdata "$home/data" --log "$home/log" --wait start >/dev/null --options \
+      "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$home -c max_connections=300 \
+       -c fsync=off -c full_page_writes=off"
+  ) || { cat "$home/log" >&2; exit 1; }
+  export TEST_DATABASE_URL="postgres://mcptap@127.0.0.1:$port/postgres"
+  "$postgres_bin/postgres" --version
+}
+
+install_missing
+start_postgres
+# a test that cannot reach PostgreSQL fails and is not skipped
+export MCPTAP_REQUIRE_POSTGRES=1
+
+step "dashboard: check and build"
+# first, so that the binary is built once, with these pages in it
+(cd dashboard && npm ci && npm run check && npm run build)
+
+step "formatting"
+cargo fmt --all --check
+
+step "who may depend on whom"
+node scripts/arrows.mjs
+if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; fi
+
+step "clippy"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "tests"
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$scratch/cargo.log" || status=1
+
+step "tests of the pages in a browser"
+binary="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/mcptap"
+(cd dashboard && MCPTAP_BIN="$binary" npm test -- --reporter=verbose --reporter=json --outputFile.json="$scratch/pages.json") || status=1
+
+node - "$scratch" <<'EOF'
+const { existsSync, readFileSync } = require("node:fs");
+const scratch = process.argv[2];
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+const results = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored;/gm;
+for (const [, ok, bad, ignored] of readFileSync(`${scratch}/cargo.log`, "utf8").matchAll(results)) {
+  passed += Number(ok);
+  failed += Number(bad);
+  skipped += Number(ignored);
+}
+if (existsSync(`${scratch}/pages.json`)) {
+  const pages = JSON.parse(readFileSync(`${scratch}/pages.json`, "utf8"));
+  passed += pages.numPassedTests;
+  failed += pages.numFailedTests;
+  skipped += pages.numPendingTests;
+}
+console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+EOF
+[ "$status" -eq 0 ] || echo "some tests failed or did not run" >&2
+exit "$status"

@@ -1,0 +1,166 @@
+//! A small server to instrument, and the spans it leaves.
+
+use std::time::Duration;
+
+use mcptap_sdk::instrument_with;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientConfig, ContentBlock, CustomRequest,
+    CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
+    Implementation, PromptMessage, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ResourceContents, Role, ServerCapabilities, ServerConfig,
+};
+use rmcp::service::{RequestContext, RunningService};
+use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt, RoleClient, RoleServer, ServerHandler};
+use serde_json::json;
+
+/// The eras of the protocol, as a client opens them.
+pub(crate) const LEGACY: ClientLifecycleMode = ClientLifecycleMode::Initialize;
+
+/// The lifecycle without `initialize`.
+pub(crate) fn modern() -> ClientLifecycleMode {
+    ClientLifecycleMode::Discover {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+    }
+}
+
+/// Tools that do what their names say.
+#[derive(Clone)]
+pub(crate) struct Shop;
+
+impl ServerHandler for Shop {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_resources()
+            .enable_completions()
+            .build();
+        ServerConfig::new(capabilities).with_server_info(Implementation::new("shop", "2.0"))
+    }
+
+    async fn call_tool(
+        &self,
+        params: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let text = |text: String| vec![ContentBlock::text(text)];
+        match params.name.as_ref() {
+            "span" => {
+                let current = opentelemetry::Context::current();
+                let id = current.span().span_context().span_id().to_string();
+                Ok(CallToolResult::success(text(id)).into())
+            }
+            "fail" => Ok(CallToolResult::error(text("no stock".to_owned())).into()),
+            "broken" => Err(ErrorData::internal_error("database is gone", None)),
+            "panic" => panic!("a bug in a tool"),
+            "patient" => {
+                context.ct.cancelled().await;
+                Err(ErrorData::new(ErrorCode(-32000), "given up", None))
+            }
+            "deaf" => {
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                Ok(CallToolResult::success(vec![]).into())
+            }
+            "large" => Ok(CallToolResult::success(text("x".repeat(2 * 1024 * 1024))).into()),
+            _ => Err(ErrorData::invalid_params("no such tool", None)),
+        }
+    }
+
+    async fn get_prompt(
+        &self,
+        _params: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, "hello")]).into())
+    }
+
+    async fn read_resource(
+        &self,
+        params: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        Ok(ReadResourceResult::new(vec![ResourceContents::text("contents", params.uri)]).into())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Ok(CustomResult(
+            json!({"resultType": "input_required", "echo": request.params}),
+        ))
+    }
+}
+
+/// A client that says who it is.
+#[derive(Clone)]
+pub(crate) struct Client;
+
+impl ClientHandler for Client {
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::new(Default::default(), Implementation::new("probe", "1.2.3"))
+    }
+}
+
+/// Where the spans of a test end up.
+pub(crate) struct Spans {
+    memory: InMemorySpanExporter,
+    pub(crate) provider: SdkTracerProvider,
+}
+
+impl Spans {
+    pub(crate) fn new() -> Self {
+        let memory = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(memory.clone())
+            .build();
+        Self { memory, provider }
+    }
+
+    /// The spans so far, in the order they ended.
+    pub(crate) fn all(&self) -> Vec<SpanData> {
+        self.memory.get_finished_spans().unwrap()
+    }
+
+    /// The span named `name`, waited for: a span may end a little after the client has its answer.
+    pub(crate) async fn named(&self, name: &str) -> SpanData {
+        for _ in 0..200 {
+            if let Some(span) = self.all().into_iter().find(|span| span.name == name) {
+                return span;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let names: Vec<_> = self.all().into_iter().map(|span| span.name).collect();
+        panic!("no span {name} among {names:?}");
+    }
+}
+
+/// The value of an attribute as text.
+pub(crate) fn said(span: &SpanData, key: &str) -> Option<String> {
+    let mut found = span
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.key.as_str() == key);
+    let value = found.next().map(|attribute| attribute.value.to_string());
+    assert!(found.next().is_none(), "{key} is on the span twice");
+    value
+}
+
+/// The value of an attribute that is JSON text.
+pub(crate) fn json_said(span: &SpanData, key: &str) -> serde_json::Value {
+    serde_json::from_str(&said(span, key).unwrap()).unwrap()
+}
+
+/// An instrumented shop and its client at two ends of a pipe.
+pub(crate) async fn over_a_pipe(
+    spans: &Spans,
+    lifecycle: ClientLifecycleMode,
+) -> RunningService<RoleClient, Client> {
+    let (server_end, client_end) = tokio::io::duplex(64 * 1024);
+    let server = instrument_with(Shop, &spans.provider);
+    tokio::spawn(async move { server.serve(server_end).await.unwrap().waiting().await });
+    Client.serve_with_lifecycle(client_end, lifecycle).await.unwrap()
+}

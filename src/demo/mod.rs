@@ -1,0 +1,88 @@
+//! Something to see: a small shop's MCP server, instrumented, and clients of both eras that keep calling it.
+//!
+//! Everything is real but the shop: HTTP on a free loopback port, spans and logs by OTLP to the endpoint given. The
+//! telemetry of the shop is its own and passed by hand; nothing global is set, since the process is a collector too.
+
+mod client;
+mod server;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use mcptap_sdk::Guard;
+use opentelemetry_otlp::{LogExporter, Protocol, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use tokio_util::sync::CancellationToken;
+
+use client::Era;
+
+/// The server's name, as it appears in mcptap.
+const NAME: &str = "demo-orders";
+/// How long the shop waits, in total, for its last telemetry to be taken.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector (`http://127.0.0.1:4318`),
+/// which need not be up yet.
+///
+/// # Errors
+/// No loopback port is free, or the endpoint is no URL. Failed calls are part of the show and only logged.
+pub(crate) async fn run(otlp_http_endpoint: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let telemetry = mcptap_sdk::connect(NAME, otlp_http_endpoint).context("setting up the demo's telemetry")?;
+    let logs = logs(otlp_http_endpoint)?;
+    let shop = server::Shop::new(&logs);
+    let url = server::serve(shop, telemetry.tracer_provider().clone(), shutdown.clone()).await?;
+    tracing::info!(%url, "the demo's server is up");
+    tokio::join!(
+        client::keep_calling(&url, Era::Sessions, shutdown.clone()),
+        client::keep_calling(&url, Era::Stateless, shutdown.clone()),
+    );
+    tokio::task::spawn_blocking(move || flush(&telemetry, &logs)).await.context("ending the demo's telemetry")
+}
+
+/// Log records go the way of the spans. They carry the ids of the span that is current when they are written, by
+/// which mcptap finds the call they belong to.
+fn logs(otlp_http_endpoint: &str) -> anyhow::Result<SdkLoggerProvider> {
+    let exporter = LogExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(format!("{}/v1/logs", otlp_http_endpoint.trim_end_matches('/')))
+        .build()
+        .context("setting up the demo's logs")?;
+    let resource = Resource::builder().with_service_name(NAME).build();
+    Ok(SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+}
+
+fn flush(telemetry: &Guard, logs: &SdkLoggerProvider) {
+    if let Err(error) = logs.shutdown_with_timeout(FLUSH_LIMIT) {
+        tracing::debug!(%error, "the demo's last log records were not taken");
+    }
+    if let Err(error) = telemetry.shutdown() {
+        tracing::debug!(%error, "the demo's last spans were not taken");
+    }
+}
+
+/// Chance, good enough for a demo: a splitmix64 that starts from a hash of nothing, which is random per process.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        Self(RandomState::new().hash_one(()))
+    }
+
+    /// A number from 0 to `below` - 1; 0 when `below` is 0.
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).checked_rem(below).unwrap_or(0)
+    }
+
+    /// One of `choices`.
+    fn pick<T: Copy>(&mut self, choices: &[T], otherwise: T) -> T {
+        let at = usize::try_from(self.roll(choices.len() as u64)).unwrap_or(0);
+        choices.get(at).copied().unwrap_or(otherwise)
+    }
+}

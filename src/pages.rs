@@ -1,0 +1,273 @@
+//! The dashboard and GraphiQL, served from the binary itself: nothing is fetched from anywhere else, so
+//! they work offline.
+
+use std::io::Read;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode,
+        header::{
+            ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+            ETAG, IF_NONE_MATCH, REFERRER_POLICY, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use flate2::read::GzDecoder;
+
+/// One file of the built dashboard, as the build script wrote it down.
+#[derive(Debug)]
+struct Page {
+    path: &'static str,
+    content_type: &'static str,
+    compressed: bool,
+    etag: &'static str,
+    bytes: &'static [u8],
+}
+
+/// Empty when the binary was built without Node.js.
+static PAGES: &[Page] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+/// Scripts, styles and connections of our own origin only, and no page of anyone else's around ours.
+const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// GraphiQL's editor writes its styles into the page and carries its fonts and icons inside its style sheet.
+const GRAPHIQL_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                               font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; \
+                               frame-ancestors 'none'";
+
+const WITHOUT_PAGES: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>mcptap</title>\
+    <h1>mcptap was built without its pages</h1>\
+    <p>The dashboard and GraphiQL are built with Node.js 20.19 or later and npm, which were missing or failed when \
+    this binary was built. Everything else works: the API answers at <code>/graphql</code>.</p>\
+    <p>To have the pages, install Node.js, then run <code>touch build.rs</code> and \
+    <code>cargo build</code> again: the build prints what npm said.</p></html>\n";
+
+/// The start page and all files that the pages load.
+pub fn router() -> Router {
+    let home = Router::new().route("/", get(async |headers: HeaderMap| find("index.html", &headers)));
+    PAGES.iter().fold(home, |router, page| {
+        let path = format!("/{}", page.path);
+        router.route(&path, get(async move |headers: HeaderMap| serve(page, &headers)))
+    })
+}
+
+/// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every
+/// program, WebSocket or event stream gets the API.
+pub async fn graphiql_for_browsers(request: Request, next: Next) -> Response {
+    if is_browser(request.method(), request.headers()) {
+        find("graphiql.html", request.headers())
+    } else {
+        let mut response = next.run(request).await;
+        response
+            .headers_mut()
+            .append(VARY, HeaderValue::from_static("accept"));
+        response
+    }
+}
+
+fn is_browser(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+        && !headers.contains_key(UPGRADE)
+        && listed(headers, ACCEPT.as_str(), "text/html")
+}
+
+fn find(path: &str, headers: &HeaderMap) -> Response {
+    match PAGES.iter().find(|page| page.path == path) {
+        Some(page) => serve(page, headers),
+        None => {
+            let about = [
+                (CONTENT_TYPE, "text/html; charset=utf-8"),
+                (CONTENT_SECURITY_POLICY, POLICY),
+                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (CACHE_CONTROL, "no-store"),
+            ];
+            (StatusCode::NOT_IMPLEMENTED, about, WITHOUT_PAGES).into_response()
+        }
+    }
+}
+
+fn serve(page: &'static Page, headers: &HeaderMap) -> Response {
+    let mut response = Response::new(Body::empty());
+    let about = response.headers_mut();
+    let mut say = |name, value| about.insert(name, HeaderValue::from_static(value));
+    say(CONTENT_TYPE, page.content_type);
+    say(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(REFERRER_POLICY, "same-origin");
+    say(
+        VARY,
+        if page.path.ends_with(".html") {
+            "accept, accept-encoding"
+        } else {
+            "accept-encoding"
+        },
+    );
+    say(ETAG, page.etag);
+    // the name of an asset holds a hash of its content; all else is asked for again
+    let named_by_content = page.path.starts_with("assets/");
+    say(
+        CACHE_CONTROL,
+        if named_by_content {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        },
+    );
+    match page.path {
+        "graphiql.html" => say(CONTENT_SECURITY_POLICY, GRAPHIQL_POLICY),
+        _ => say(CONTENT_SECURITY_POLICY, POLICY),
+    };
+
+    if listed(headers, IF_NONE_MATCH.as_str(), page.etag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else if !page.compressed {
+        *response.body_mut() = Body::from(page.bytes);
+    } else if listed(headers, ACCEPT_ENCODING.as_str(), "gzip") {
+        say(CONTENT_ENCODING, "gzip");
+        *response.body_mut() = Body::from(page.bytes);
+    } else {
+        let mut plain = Vec::new();
+        match GzDecoder::new(page.bytes).read_to_end(&mut plain) {
+            Ok(_) => *response.body_mut() = Body::from(plain),
+            Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+    response
+}
+
+/// Whether a header that is a list names a value, and not with `q=0`.
+fn listed(headers: &HeaderMap, name: &str, wanted: &str) -> bool {
+    let items = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    items.map(|item| item.split(';').map(str::trim)).any(|mut parts| {
+        parts.next().is_some_and(|item| item.eq_ignore_ascii_case(wanted))
+            && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "hello" and a line feed, compressed.
+    const HELLO: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 255, 203, 72, 205, 201, 201, 231, 2, 0, 32, 48, 58, 54, 6, 0, 0, 0,
+    ];
+
+    static ASSET: Page = Page {
+        path: "assets/hello-1a2b.js",
+        content_type: "text/javascript; charset=utf-8",
+        compressed: true,
+        etag: "W/\"0011\"",
+        bytes: HELLO,
+    };
+
+    fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
+        given
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    async fn body(response: Response) -> Vec<u8> {
+        axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap()
+            .to_vec()
+    }
+
+    #[tokio::test]
+    async fn compressed_for_those_who_accept_it_and_plain_for_the_others() {
+        let response = serve(&ASSET, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        assert_eq!(
+            response.headers()["content-type"],
+            "text/javascript; charset=utf-8"
+        );
+        assert_eq!(
+            response.headers()["cache-control"],
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(body(response).await, HELLO);
+
+        for refused in [&[][..], &[("accept-encoding", "gzip;q=0, br")]] {
+            let response = serve(&ASSET, &headers(refused));
+            assert!(!response.headers().contains_key("content-encoding"));
+            assert_eq!(body(response).await, b"hello\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_browser_has_is_not_sent_again() {
+        let response = serve(&ASSET, &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]));
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()["etag"], "W/\"0011\"");
+        assert!(body(response).await.is_empty());
+    }
+
+    #[test]
+    fn only_a_browser_that_navigates_gets_graphiql() {
+        let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert!(is_browser(&Method::GET, &headers(&[("accept", accept)])));
+        assert!(!is_browser(&Method::POST, &headers(&[("accept", accept)])));
+        assert!(!is_browser(&Method::GET, &headers(&[("accept", "*/*")])));
+        assert!(!is_browser(
+            &Method::GET,
+            &headers(&[("accept", "text/event-stream")])
+        ));
+        assert!(!is_browser(
+            &Method::GET,
+            &headers(&[("accept", accept), ("upgrade", "websocket")])
+        ));
+        assert!(!is_browser(&Method::GET, &headers(&[])));
+    }
+
+    #[tokio::test]
+    async fn every_file_that_a_page_names_is_in_the_binary() {
+        for page in PAGES.iter().filter(|page| page.path.ends_with(".html")) {
+            let html = String::from_utf8(body(serve(page, &HeaderMap::new())).await).unwrap();
+            let named: Vec<&str> = html
+                .split("\"./")
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next())
+                .collect();
+            assert!(!named.is_empty(), "{} names no files", page.path);
+            for name in named
+                .into_iter()
+                .filter(|name| !name.is_empty() && *name != "graphql")
+            {
+                assert!(
+                    PAGES.iter().any(|page| page.path == name),
+                    "{} names {name}",
+                    page.path
+                );
+            }
+            assert!(
+                !html.contains("://"),
+                "{} must not load from anywhere else",
+                page.path
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_binary_without_pages_says_so() {
+        let response = find("no such page", &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
+        assert!(body(response).await.starts_with(b"<!doctype html>"));
+        assert_eq!(
+            PAGES.is_empty(),
+            find("index.html", &HeaderMap::new()).status() == StatusCode::NOT_IMPLEMENTED
+        );
+    }
+}

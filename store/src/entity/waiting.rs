@@ -1,0 +1,28 @@
+//! A row of `waiting`: what came before its call.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "waiting")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key)]
+    pub(crate) id: i64,
+    pub(crate) trace_lo: i64,
+    /// A hash of what waits.
+    pub(crate) fingerprint: i64,
+    /// See `row::Waiting`.
+    pub(crate) kind: i16,
+    /// Of a link: the call it is of.
+    pub(crate) call: Option<i64>,
+    /// Of an HTTP span: into `origins`.
+    pub(crate) origin: Option<i64>,
+    /// JSON.
+    pub(crate) data: Vec<u8>,
+    /// Nanoseconds since 1970.
+    pub(crate) arrived_at: i64,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

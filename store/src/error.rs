@@ -1,0 +1,90 @@
+//! What can go wrong, in terms of what the caller can do about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asking or opening failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database refused or could not be reached; trying again may help.
+    #[error("database: {0}")]
+    Database(#[source] Cause),
+    /// The URL names no database that mcptap can use.
+    #[error("{0:?} is no database URL: use sqlite://mcptap.db?mode=rwc or postgres://user@host/name")]
+    Url(String),
+    /// A stored row cannot be understood: it was written by something newer, or is damaged.
+    #[error("table {table}, row {row}: {what}")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// Its primary key.
+        row: i64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The question is not answered by this version.
+    #[error("not answered by this version")]
+    Unsupported,
+}
+
+/// Writing failed: nothing of the batch was stored.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Too much waits to be written already. Send the same batch again after the delay.
+    #[error("too many records wait to be written; try again in {retry_after:?}")]
+    Overloaded {
+        /// How long to wait before sending again.
+        retry_after: Duration,
+    },
+    /// The batch alone has more records than the queue may ever hold. Send it in parts.
+    #[error("{records} records at once are more than the queue holds ({limit}); send them in parts")]
+    TooLarge {
+        /// How many the batch has.
+        records: usize,
+        /// How many the queue holds.
+        limit: usize,
+    },
+    /// The store is closed. No further write will succeed.
+    #[error("the store is closed")]
+    Closed,
+    /// The database failed. Sending the same batch again is safe.
+    #[error("database: {0}")]
+    Database(#[source] Cause),
+}
+
+/// The database library's own error.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl Cause {
+    pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl From<sea_orm::DbErr> for Error {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Database(Cause::new(error))
+    }
+}
+
+impl From<sea_orm::sqlx::Error> for Error {
+    fn from(error: sea_orm::sqlx::Error) -> Self {
+        Self::Database(Cause::new(error))
+    }
+}
+
+impl From<sea_orm::DbErr> for WriteError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Database(Cause::new(error))
+    }
+}
+
+impl From<sea_orm::sqlx::Error> for WriteError {
+    fn from(error: sea_orm::sqlx::Error) -> Self {
+        Self::Database(Cause::new(error))
+    }
+}

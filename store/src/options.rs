@@ -1,0 +1,33 @@
+//! What the operator may choose.
+
+use std::time::Duration;
+
+/// How the store behaves. The defaults suit one machine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a call is kept, from its `started_at` on; `None` keeps everything. Default 30 days.
+    pub retention: Option<Duration>,
+    /// How long HTTP spans, log lines and links wait for the call they belong to. Default 15 minutes.
+    pub join_window: Duration,
+    /// How many records may wait to be written before writes are refused. Default 65,536.
+    pub queue_records: usize,
+    /// How much of a body is kept, in bytes. Default 1 MiB.
+    pub body_cap: usize,
+    /// Whether to bring the tables up to date when opening. Default true.
+    pub migrate: bool,
+    /// How many connections read at the same time. Default 4.
+    pub readers: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retention: Some(Duration::from_secs(30 * 24 * 60 * 60)),
+            join_window: Duration::from_secs(15 * 60),
+            queue_records: 65_536,
+            body_cap: 1024 * 1024,
+            migrate: true,
+            readers: 4,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Pages by position, never by offset: stable while rows are being added.
+
+use std::sync::Arc;
+
+use mcptap_model::{Call, UnixNanos};
+
+/// A stored call. In lists `request`, `response`, `stack_trace` and `attributes` are empty: ask
+/// [`Store::details`](crate::Store::details) for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// Its row, which is also the number of the change that added it.
+    pub row: i64,
+    /// The call.
+    pub call: Arc<Call>,
+}
+
+impl Stored {
+    /// Where it stands in the order of pages.
+    pub fn position(&self) -> CallPosition {
+        CallPosition { started_at: self.call.started_at, row: self.row }
+    }
+}
+
+/// Which part of a list is wanted: the `first` after a position, or the `last` before one. With neither, the first
+/// 50; with both, `first` counts. Sizes are clamped to 1..=500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest<K> {
+    /// How many, from the start or from `after` on.
+    pub first: Option<usize>,
+    /// Only what stands after this position.
+    pub after: Option<K>,
+    /// How many, up to the end or up to `before`.
+    pub last: Option<usize>,
+    /// Only what stands before this position.
+    pub before: Option<K>,
+}
+
+impl<K> Default for PageRequest<K> {
+    fn default() -> Self {
+        Self { first: None, after: None, last: None, before: None }
+    }
+}
+
+/// A part of a list, in the order of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether more stand after them.
+    pub has_next: bool,
+    /// Whether more stand before them.
+    pub has_previous: bool,
+}
+
+/// Where a call stands: newest first by start, then by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallPosition {
+    /// When the call began.
+    pub started_at: UnixNanos,
+    /// Its row.
+    pub row: i64,
+}
+
+/// Where a log line stands among those of its call: oldest first, then by ordinal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogPosition {
+    /// When the line was written.
+    pub time: UnixNanos,
+    /// A number of the line's own, of no meaning beyond order.
+    pub ordinal: i64,
+}
