@@ -6,7 +6,8 @@
 //! npx @modelcontextprotocol/inspector target/debug/examples/weather_server
 //! ```
 //!
-//! Any MCP client can run the binary in place of the inspector. `OTEL_EXPORTER_OTLP_ENDPOINT` sends the spans elsewhere.
+//! Any MCP client can run the binary in place of the inspector. `OTEL_EXPORTER_OTLP_ENDPOINT` sends the spans
+//! elsewhere.
 
 use mcptap_sdk::instrument;
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -38,7 +39,12 @@ impl Weather {
             "lisbon" => "sunny, 24 °C",
             "bergen" => "rain, 9 °C",
             // Shows up in mcptap as TOOL_ERROR: the request was fine, the tool could not help.
-            _ => return CallToolResult::error(vec![ContentBlock::text(format!("no station in {}", place.city))]),
+            _ => {
+                return CallToolResult::error(vec![ContentBlock::text(format!(
+                    "no station in {}",
+                    place.city
+                ))]);
+            }
         };
         CallToolResult::success(vec![ContentBlock::text(format!("{}: {weather}", place.city))])
     }
@@ -56,7 +62,11 @@ impl ServerHandler for Weather {
 async fn main() -> anyhow::Result<()> {
     // Kept until the end of main: dropping it sends the last spans.
     let _telemetry = mcptap_sdk::init("weather")?;
-    let server = instrument(Weather { tools: Weather::tools() }).serve(stdio()).await?;
+    let server = instrument(Weather {
+        tools: Weather::tools(),
+    })
+    .serve(stdio())
+    .await?;
     server.waiting().await?;
     Ok(())
 }

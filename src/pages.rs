@@ -50,7 +50,7 @@ const WITHOUT_PAGES: &str = "<!doctype html><html lang=\"en\"><meta charset=\"ut
     <code>cargo build</code> again: the build prints what npm said.</p></html>\n";
 
 /// The start page and all files that the pages load.
-pub fn router() -> Router {
+pub(crate) fn router() -> Router {
     let home = Router::new().route("/", get(async |headers: HeaderMap| find("index.html", &headers)));
     PAGES.iter().fold(home, |router, page| {
         let path = format!("/{}", page.path);
@@ -60,7 +60,7 @@ pub fn router() -> Router {
 
 /// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every
 /// program, WebSocket or event stream gets the API.
-pub async fn graphiql_for_browsers(request: Request, next: Next) -> Response {
+pub(crate) async fn graphiql_for_browsers(request: Request, next: Next) -> Response {
     if is_browser(request.method(), request.headers()) {
         find("graphiql.html", request.headers())
     } else {

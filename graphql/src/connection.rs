@@ -77,7 +77,11 @@ impl<N: OutputType> Connection<N> {
         (has_previous_page, has_next_page): (bool, bool),
         edge: impl Fn(T) -> (String, N),
     ) -> Self {
-        let edges: Vec<Edge<N>> = items.into_iter().map(edge).map(|(cursor, node)| Edge { cursor, node }).collect();
+        let edges: Vec<Edge<N>> = items
+            .into_iter()
+            .map(edge)
+            .map(|(cursor, node)| Edge { cursor, node })
+            .collect();
         let page_info = PageInfo {
             has_next_page,
             has_previous_page,
@@ -99,15 +103,23 @@ pub(crate) struct PageArguments {
 impl PageArguments {
     /// The arguments of a list that can only be walked forward.
     pub(crate) fn forward(first: Option<i32>, after: Option<String>) -> Self {
-        Self { first, after, last: None, before: None }
+        Self {
+            first,
+            after,
+            last: None,
+            before: None,
+        }
     }
 
     /// Checked, as the store wants them.
     pub(crate) fn request<K: Cursor>(self) -> Result<PageRequest<K>, Error> {
         if self.first.is_some() && self.last.is_some() {
-            return Err(bad_input("first and last cannot be given together: a page is taken from one end"));
+            return Err(bad_input(
+                "first and last cannot be given together: a page is taken from one end",
+            ));
         }
-        let decode = |argument, cursor: Option<String>| cursor.map(|text| K::decode(argument, &text)).transpose();
+        let decode =
+            |argument, cursor: Option<String>| cursor.map(|text| K::decode(argument, &text)).transpose();
         let last = size("last", self.last)?.map(|size| size as usize);
         let first = size("first", self.first)?.map(|size| size as usize);
         Ok(PageRequest {
@@ -122,9 +134,9 @@ impl PageArguments {
 /// A page size within bounds.
 pub(crate) fn size(argument: &str, value: Option<i32>) -> Result<Option<i32>, Error> {
     match value {
-        Some(size) if !(1..=MAX_SIZE as i32).contains(&size) => {
-            Err(bad_input(format!("{argument} must be from 1 to {MAX_SIZE}, not {size}")))
-        }
+        Some(size) if !(1..=MAX_SIZE as i32).contains(&size) => Err(bad_input(format!(
+            "{argument} must be from 1 to {MAX_SIZE}, not {size}"
+        ))),
         size => Ok(size),
     }
 }

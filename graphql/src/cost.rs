@@ -1,5 +1,12 @@
-//! What one request may ask for. A field costs 1, a list its size times what one item costs, and whatever reads the
-//! database on its own costs more, so that no document (with however many aliases) keeps the server busy for long.
+//! What one request may cost. Before it is executed, its document is weighed: a field costs 1, a list its size times what
+//! one item costs, and whatever reads the database on its own costs more, so that no document (with however many
+//! aliases) keeps the server busy for long. What bodies weigh is known only when they are read: [`Allowance`] bounds it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_graphql::Error;
+
+use crate::error::Code;
 
 /// How many items a list has when nobody says.
 pub(crate) const DEFAULT_SIZE: usize = 50;
@@ -18,7 +25,10 @@ pub(crate) const BODY: usize = 25;
 
 /// A list of `first` or `last` items.
 pub(crate) fn list(first: Option<i32>, last: Option<i32>, item: usize) -> usize {
-    let size = first.or(last).and_then(|size| usize::try_from(size).ok()).unwrap_or(DEFAULT_SIZE);
+    let size = first
+        .or(last)
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(DEFAULT_SIZE);
     size.clamp(1, MAX_SIZE).saturating_mul(item)
 }
 
@@ -29,5 +39,27 @@ pub(crate) fn scan(first: Option<i32>, last: Option<i32>, item: usize) -> usize 
 
 /// A series of `buckets`.
 pub(crate) fn buckets(buckets: Option<i32>, bucket: usize) -> usize {
-    usize::try_from(buckets.unwrap_or(60)).unwrap_or(1).clamp(1, 1_000).saturating_mul(bucket)
+    usize::try_from(buckets.unwrap_or(60))
+        .unwrap_or(1)
+        .clamp(1, 1_000)
+        .saturating_mul(bucket)
+}
+
+/// How much the bodies of one page may weigh together, in bytes.
+const MAX_BODIES: usize = 32 * 1024 * 1024;
+
+/// What the bodies of one page have weighed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance(AtomicUsize);
+
+impl Allowance {
+    /// Adds to it; fails when it is used up.
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), Error> {
+        match self.0.fetch_add(bytes, Ordering::Relaxed) {
+            taken if taken.saturating_add(bytes) <= MAX_BODIES => Ok(()),
+            _ => Err(Code::TooLarge.error(format!(
+                "the bodies of a page may have {MAX_BODIES} bytes together: ask for fewer calls at once"
+            ))),
+        }
+    }
 }

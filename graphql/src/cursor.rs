@@ -36,8 +36,13 @@ pub(crate) trait Cursor: Sized {
         match bytes.as_slice() {
             [VERSION, tag, rest @ ..] if *tag == Self::TAG => Self::read(rest),
             [VERSION, tag, ..] if kind(*tag).is_some() => {
-                let (given, wanted) = (kind(*tag).unwrap_or_default(), kind(Self::TAG).unwrap_or_default());
-                return Err(bad_input(format!("{argument}: this is a cursor of {given}; needed is one of {wanted}")));
+                let (given, wanted) = (
+                    kind(*tag).unwrap_or_default(),
+                    kind(Self::TAG).unwrap_or_default(),
+                );
+                return Err(bad_input(format!(
+                    "{argument}: this is a cursor of {given}; needed is one of {wanted}"
+                )));
             }
             _ => None,
         }
@@ -65,7 +70,10 @@ fn write_pair(bytes: &mut Vec<u8>, time: UnixNanos, number: i64) {
 
 fn read_pair(bytes: &[u8]) -> Option<(UnixNanos, i64)> {
     let (time, number) = bytes.split_at_checked(8)?;
-    Some((UnixNanos(i64::from_be_bytes(time.try_into().ok()?)), i64::from_be_bytes(number.try_into().ok()?)))
+    Some((
+        UnixNanos(i64::from_be_bytes(time.try_into().ok()?)),
+        i64::from_be_bytes(number.try_into().ok()?),
+    ))
 }
 
 impl Cursor for CallPosition {
@@ -123,8 +131,18 @@ pub(crate) struct ServerName(pub(crate) String);
 impl ServerName {
     /// The page as the store knows it.
     pub(crate) fn names(page: PageRequest<Self>) -> PageRequest<String> {
-        let PageRequest { first, after, last, before } = page;
-        PageRequest { first, after: after.map(|name| name.0), last, before: before.map(|name| name.0) }
+        let PageRequest {
+            first,
+            after,
+            last,
+            before,
+        } = page;
+        PageRequest {
+            first,
+            after: after.map(|name| name.0),
+            last,
+            before: before.map(|name| name.0),
+        }
     }
 }
 
@@ -155,7 +173,10 @@ impl Cursor for Tool {
         let length = usize::try_from(u64::from_be_bytes(length.try_into().ok()?)).ok()?;
         let (name, server) = names.split_at_checked(length)?;
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-        Some(Self { name: text(name)?, server: text(server)? })
+        Some(Self {
+            name: text(name)?,
+            server: text(server)?,
+        })
     }
 }
 
@@ -165,17 +186,28 @@ mod tests {
 
     #[test]
     fn positions_survive_text() {
-        let call = CallPosition { started_at: UnixNanos(-5), row: i64::MAX };
+        let call = CallPosition {
+            started_at: UnixNanos(-5),
+            row: i64::MAX,
+        };
         assert_eq!(CallPosition::decode("after", &call.encode()).unwrap(), call);
         assert_eq!(Seq::decode("after", &Seq(7).encode()).unwrap(), Seq(7));
-        let tool = Tool { name: "a:é".into(), server: "".into() };
+        let tool = Tool {
+            name: "a:é".into(),
+            server: "".into(),
+        };
         assert_eq!(Tool::decode("after", &tool.encode()).unwrap(), tool);
     }
 
     #[test]
     fn the_wrong_kind_is_told_from_nonsense() {
-        let wrong = CallPosition::decode("before", &Seq(7).encode()).unwrap_err().message;
-        assert!(wrong.starts_with("before: this is a cursor of the live feed"), "{wrong}");
+        let wrong = CallPosition::decode("before", &Seq(7).encode())
+            .unwrap_err()
+            .message;
+        assert!(
+            wrong.starts_with("before: this is a cursor of the live feed"),
+            "{wrong}"
+        );
         let old = URL_SAFE_NO_PAD.encode([0, b'f', 0, 0, 0, 0, 0, 0, 0, 0]);
         let long = URL_SAFE_NO_PAD.encode([1, b'f', 0, 0, 0, 0, 0, 0, 0, 0, 9]);
         let negative = URL_SAFE_NO_PAD.encode([1, b'f', 255, 0, 0, 0, 0, 0, 0, 0]);

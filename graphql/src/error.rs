@@ -9,12 +9,16 @@ use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
 pub(crate) enum Code {
     /// An argument or a variable has a value that cannot be.
     BadUserInput,
-    /// The request is no GraphQL request, or its document cannot be parsed.
+    /// What was sent is no GraphQL request.
+    BadRequest,
+    /// The document cannot be parsed.
     ParseFailed,
     /// The document does not fit the schema.
     ValidationFailed,
     /// The document asks for more than one request may.
     TooComplex,
+    /// The bodies of a page are more than one answer may carry.
+    TooLarge,
     /// What was there a moment ago is gone: retention removed it.
     Gone,
     /// The database cannot be reached now. The same request may succeed later.
@@ -27,9 +31,11 @@ impl Code {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::BadRequest => "BAD_REQUEST",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::TooComplex => "QUERY_TOO_COMPLEX",
+            Self::TooLarge => "RESPONSE_TOO_LARGE",
             Self::Gone => "GONE",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
@@ -39,14 +45,17 @@ impl Code {
     pub(crate) fn error(self, message: impl Into<String>) -> Error {
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", self.as_str());
-        Error { extensions: Some(extensions), ..Error::new(message) }
+        Error {
+            extensions: Some(extensions),
+            ..Error::new(message)
+        }
     }
 
-    /// The same, as the answer to a request that was not executed.
-    pub(crate) fn response(self, message: impl Into<String>) -> Response {
-        let mut error = ServerError::new(message, None);
-        error.extensions = self.error("").extensions;
-        Response::from_errors(vec![error])
+    /// The same, as the reason why a request is not executed at all.
+    pub(crate) fn refusal(self, message: impl Into<String>) -> ServerError {
+        let mut refusal = ServerError::new(message, None);
+        refusal.extensions = self.error("").extensions;
+        refusal
     }
 }
 
@@ -96,4 +105,8 @@ pub(crate) fn complete(mut response: Response) -> Response {
 }
 
 /// How the engine begins its messages about limits.
-const TOO_MUCH: [&str; 3] = ["Query is too complex", "Query is nested too deep", "The recursion depth"];
+const TOO_MUCH: [&str; 3] = [
+    "Query is too complex",
+    "Query is nested too deep",
+    "The recursion depth",
+];

@@ -81,7 +81,10 @@ impl CallFilterInput {
             tools: values("tools", self.tools)?,
             methods: values("methods", self.methods)?,
             http_statuses: values("httpStatuses", self.http_statuses)?,
-            outcomes: values("outcomes", self.outcomes)?.into_iter().map(Into::into).collect(),
+            outcomes: values("outcomes", self.outcomes)?
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             session_id: self.session_id,
             trace_id: self.trace_id.as_deref().map(trace_id).transpose()?,
             client_ips: values("clientIps", self.client_ips)?,
@@ -93,36 +96,42 @@ impl CallFilterInput {
             max_duration_ms: self.max_duration_ms,
             search: self.search.as_deref().map(query).transpose()?,
             not: self.not.map(|not| inner(*not)).transpose()?.map(Box::new),
-            or: values("or", self.or)?.into_iter().map(inner).collect::<Result<_, _>>()?,
+            or: values("or", self.or)?
+                .into_iter()
+                .map(inner)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
 
 fn values<T>(field: &str, list: Option<Vec<T>>) -> Result<Vec<T>, Error> {
     match list.unwrap_or_default() {
-        list if list.len() > MAX_VALUES => {
-            Err(bad_input(format!("filter.{field}: at most {MAX_VALUES} values, not {}", list.len())))
-        }
+        list if list.len() > MAX_VALUES => Err(bad_input(format!(
+            "filter.{field}: at most {MAX_VALUES} values, not {}",
+            list.len()
+        ))),
         list => Ok(list),
     }
 }
 
 fn trace_id(text: &str) -> Result<TraceId, Error> {
-    text.parse().map_err(|error| bad_input(format!("filter.traceId: {error}")))
+    text.parse()
+        .map_err(|error| bad_input(format!("filter.traceId: {error}")))
 }
 
 fn query(text: &str) -> Result<search::Query, Error> {
     match text.chars().count() {
-        length if length > MAX_SEARCH => {
-            Err(bad_input(format!("filter.search: at most {MAX_SEARCH} characters, not {length}")))
-        }
+        length if length > MAX_SEARCH => Err(bad_input(format!(
+            "filter.search: at most {MAX_SEARCH} characters, not {length}"
+        ))),
         _ => Ok(search::Query::parse(text)),
     }
 }
 
 /// An id that this API gave out.
 pub(crate) fn node_id(id: &ID) -> Result<NodeId, Error> {
-    id.parse().map_err(|error: mcptap_model::InvalidId| bad_input(format!("id: {error}")))
+    id.parse()
+        .map_err(|error: mcptap_model::InvalidId| bad_input(format!("id: {error}")))
 }
 
 /// The id is good, but of something else.
@@ -133,5 +142,7 @@ pub(crate) fn other_kind(id: &NodeId, wanted: &str) -> Error {
         NodeId::Tool(..) => "Tool",
         NodeId::Session(..) => "Session",
     };
-    bad_input(format!("id: this is the id of a {kind}; needed is one of a {wanted}"))
+    bad_input(format!(
+        "id: this is the id of a {kind}; needed is one of a {wanted}"
+    ))
 }

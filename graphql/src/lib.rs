@@ -34,7 +34,10 @@ pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
 
 /// The schema over a store.
 pub fn schema(store: Store) -> Schema {
-    builder().data(loaders::Loaders::new(store.clone())).data(store).finish()
+    builder()
+        .data(loaders::Loaders::new(store.clone()))
+        .data(store)
+        .finish()
 }
 
 /// The schema as text: what `schema.graphql` must be. Needs no database.
@@ -47,7 +50,7 @@ pub fn sdl() -> String {
         .prefer_single_line_descriptions()
         .use_space_ident();
     let sdl = builder().finish().sdl_with_options(options);
-    format!("{}\n", sdl.trim())
+    sdl.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {

@@ -47,7 +47,10 @@ impl Loader<DetailsOf> for Loaders {
     async fn load(&self, keys: &[DetailsOf]) -> Result<HashMap<DetailsOf, Self::Value>, Error> {
         let rows: Vec<i64> = keys.iter().map(|key| key.0).collect();
         let details = self.store.details(&rows).await.map_err(from_store)?;
-        Ok(details.into_iter().map(|(row, details)| (DetailsOf(row), Arc::new(details))).collect())
+        Ok(details
+            .into_iter()
+            .map(|(row, details)| (DetailsOf(row), Arc::new(details)))
+            .collect())
     }
 }
 
@@ -71,9 +74,16 @@ impl Loader<LogsOf> for Loaders {
         }
         let mut found = HashMap::with_capacity(keys.len());
         for ((first, after), rows) in pages {
-            let page = PageRequest { first: Some(first), after, ..PageRequest::default() };
+            let page = PageRequest {
+                first: Some(first),
+                after,
+                ..PageRequest::default()
+            };
             let logs = self.store.logs(&rows, page).await.map_err(from_store)?;
-            found.extend(logs.into_iter().map(|(row, page)| (LogsOf { row, first, after }, Arc::new(page))));
+            found.extend(
+                logs.into_iter()
+                    .map(|(row, page)| (LogsOf { row, first, after }, Arc::new(page))),
+            );
         }
         Ok(found)
     }
@@ -112,7 +122,11 @@ impl Loader<SessionOf> for Loaders {
     async fn load(&self, keys: &[SessionOf]) -> Result<HashMap<SessionOf, Arc<Session>>, Error> {
         let mut found = HashMap::with_capacity(keys.len());
         for key in keys {
-            let session = self.store.session(key.source, &key.server, &key.key).await.map_err(from_store)?;
+            let session = self
+                .store
+                .session(key.source, &key.server, &key.key)
+                .await
+                .map_err(from_store)?;
             found.extend(session.map(|session| (key.clone(), Arc::new(session))));
         }
         Ok(found)
@@ -156,7 +170,11 @@ impl Loader<StatsOf> for Loaders {
                 or: vec![CallFilter::clone(&key.filter)],
                 ..CallFilter::default()
             };
-            let stats = self.store.stats(&of_tool, key.buckets).await.map_err(from_store)?;
+            let stats = self
+                .store
+                .stats(&of_tool, key.buckets)
+                .await
+                .map_err(from_store)?;
             found.insert(key.clone(), Arc::new(stats));
         }
         Ok(found)

@@ -1,0 +1,141 @@
+//! Which web pages may talk to the API. A browser lets any page send requests to a server on the same machine, and
+//! tells only by `Origin` where the page came from; programs that are no browsers send none.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Pages from elsewhere that may.
+pub(crate) type Allowed = Arc<[String]>;
+
+/// What a request's `Origin` means for it.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No browser, or a page of this very server.
+    Own,
+    /// A page from elsewhere that may.
+    Allowed,
+    /// A page from elsewhere.
+    Foreign,
+}
+
+/// Refuses pages from elsewhere, and tells the browsers of those that may.
+pub(crate) async fn guard(State(allowed): State<Allowed>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    match (judge(request.headers(), request.uri(), &allowed), origin) {
+        (Verdict::Allowed, Some(origin)) => {
+            let preflight = request.method() == Method::OPTIONS;
+            let mut response = if preflight {
+                StatusCode::NO_CONTENT.into_response()
+            } else {
+                next.run(request).await
+            };
+            allow(response.headers_mut(), origin);
+            response
+        }
+        (Verdict::Own | Verdict::Allowed, _) => next.run(request).await,
+        (Verdict::Foreign, _) => {
+            let message = "pages of this origin may not use the API; list it among the allowed origins";
+            let body = serde_json::json!({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN_ORIGIN"}}]});
+            (StatusCode::FORBIDDEN, Json(body)).into_response()
+        }
+    }
+}
+
+fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, POST"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type"),
+    );
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+}
+
+fn judge(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Verdict {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Verdict::Own;
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    if allowed
+        .iter()
+        .any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+    {
+        return Verdict::Allowed;
+    }
+    // HTTP/2 says the host in the request's own target.
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or(uri.authority().map(Authority::as_str));
+    match (
+        origin.parse::<Uri>().ok(),
+        host.and_then(|host| host.parse::<Authority>().ok()),
+    ) {
+        (Some(origin), Some(host)) if same_host(&origin, &host) => Verdict::Own,
+        _ => Verdict::Foreign,
+    }
+}
+
+fn same_host(origin: &Uri, host: &Authority) -> bool {
+    let usual = match origin.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    origin.authority().is_some_and(|origin| {
+        origin.host().eq_ignore_ascii_case(host.host())
+            && origin.port_u16().unwrap_or(usual) == host.port_u16().unwrap_or(usual)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(origin: Option<&str>, host: &str) -> Verdict {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
+        judge(
+            &headers,
+            &Uri::from_static("/graphql"),
+            &["https://ui.example.org/".to_owned()],
+        )
+    }
+
+    #[test]
+    fn only_pages_of_this_server_and_listed_ones() {
+        for (origin, host, expected) in [
+            (None, "127.0.0.1:6278", Verdict::Own),
+            (Some("http://127.0.0.1:6278"), "127.0.0.1:6278", Verdict::Own),
+            (Some("http://[::1]:6278"), "[::1]:6278", Verdict::Own),
+            (
+                Some("https://Log.example.org"),
+                "log.example.org:443",
+                Verdict::Own,
+            ),
+            (Some("https://ui.example.org"), "127.0.0.1:6278", Verdict::Allowed),
+            (Some("http://ui.example.org"), "127.0.0.1:6278", Verdict::Foreign),
+            (Some("http://127.0.0.1:8080"), "127.0.0.1:6278", Verdict::Foreign),
+            (Some("http://evil.example"), "127.0.0.1:6278", Verdict::Foreign),
+            (Some("null"), "127.0.0.1:6278", Verdict::Foreign),
+            (
+                Some("http://127.0.0.1:6278.evil.example"),
+                "127.0.0.1:6278",
+                Verdict::Foreign,
+            ),
+            (Some("file://127.0.0.1:6278"), "127.0.0.1:6278", Verdict::Foreign),
+        ] {
+            assert_eq!(verdict(origin, host), expected, "{origin:?} to {host}");
+        }
+    }
+}

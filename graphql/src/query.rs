@@ -31,12 +31,16 @@ impl Query {
     ) -> Result<Option<Node>, Error> {
         let store = store(ctx)?;
         Ok(match node_id(&id)? {
-            NodeId::Call(trace, span) => {
-                store.call(trace, span).await.map_err(from_store)?.map(|call| Call::new(call).into())
-            }
-            NodeId::Server(name) => {
-                store.server(&name).await.map_err(from_store)?.map(|server| Server::from(server).into())
-            }
+            NodeId::Call(trace, span) => store
+                .call(trace, span)
+                .await
+                .map_err(from_store)?
+                .map(|call| Call::new(call).into()),
+            NodeId::Server(name) => store
+                .server(&name)
+                .await
+                .map_err(from_store)?
+                .map(|server| Server::from(server).into()),
             NodeId::Tool(server, name) => store
                 .tool(&server, &name)
                 .await
@@ -57,9 +61,11 @@ impl Query {
         #[graphql(desc = "The `id` of a call.")] id: ID,
     ) -> Result<Option<Call>, Error> {
         match node_id(&id)? {
-            NodeId::Call(trace, span) => {
-                Ok(store(ctx)?.call(trace, span).await.map_err(from_store)?.map(Call::new))
-            }
+            NodeId::Call(trace, span) => Ok(store(ctx)?
+                .call(trace, span)
+                .await
+                .map_err(from_store)?
+                .map(Call::new)),
             other => Err(other_kind(&other, "Call")),
         }
     }
@@ -68,20 +74,29 @@ impl Query {
     /// towards older calls stands before your page, never in it. Walk towards older calls with `first` and `after`,
     /// towards newer ones with `last` and `before`.
     #[graphql(complexity = "cost::scan(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn calls(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which calls. Without it, all.")] filter: Option<CallFilterInput>,
-        #[graphql(desc = "How many calls from the newest on, or from `after` on: 1 to 500. Without `first` and `last`, \
-                          50. Not together with `last`.")]
+        #[graphql(
+            desc = "How many calls from the newest on, or from `after` on: 1 to 500. Without `first` and `last`, \
+                          50. Not together with `last`."
+        )]
         first: Option<i32>,
         #[graphql(desc = "Only calls after this cursor, that is, older ones.")] after: Option<String>,
-        #[graphql(desc = "How many calls up to the oldest, or up to `before`: 1 to 500. They still come newest first.")]
+        #[graphql(
+            desc = "How many calls up to the oldest, or up to `before`: 1 to 500. They still come newest first."
+        )]
         last: Option<i32>,
         #[graphql(desc = "Only calls before this cursor, that is, newer ones.")] before: Option<String>,
     ) -> Result<CallConnection, Error> {
-        let page = PageArguments { first, after, last, before }.request()?;
+        let page = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        }
+        .request()?;
         let filter = Arc::new(self::filter(filter)?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
         Ok(CallConnection::new(page, filter))
@@ -93,10 +108,16 @@ impl Query {
     async fn facets(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The filter as chosen so far. Without it, all calls.")] filter: Option<CallFilterInput>,
+        #[graphql(desc = "The filter as chosen so far. Without it, all calls.")] filter: Option<
+            CallFilterInput,
+        >,
     ) -> Result<CallFacets, Error> {
         let wanted = wanted(&ctx.look_ahead());
-        store(ctx)?.facets(&self::filter(filter)?, wanted).await.map(CallFacets).map_err(from_store)
+        store(ctx)?
+            .facets(&self::filter(filter)?, wanted)
+            .await
+            .map(CallFacets)
+            .map_err(from_store)
     }
 
     /// Servers that calls were made to, by name.
@@ -108,10 +129,15 @@ impl Query {
         #[graphql(desc = "Go on after this cursor of a server.")] after: Option<String>,
     ) -> Result<Connection<Server>, Error> {
         let page = PageArguments::forward(first, after).request::<ServerName>()?;
-        let page = store(ctx)?.servers(ServerName::names(page)).await.map_err(from_store)?;
-        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |server| {
-            (ServerName(server.name.clone()).encode(), server.into())
-        }))
+        let page = store(ctx)?
+            .servers(ServerName::names(page))
+            .await
+            .map_err(from_store)?;
+        Ok(Connection::new(
+            page.items,
+            (page.has_previous, page.has_next),
+            |server| (ServerName(server.name.clone()).encode(), server.into()),
+        ))
     }
 
     /// Tools that have been called, by name, then by server.
@@ -127,9 +153,11 @@ impl Query {
         let page = PageArguments::forward(first, after).request()?;
         let filter = Arc::new(self::filter(filter)?);
         let page = store(ctx)?.tools(&filter, page).await.map_err(from_store)?;
-        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |tool| {
-            (tool.encode(), Tool::new(tool, filter.clone()))
-        }))
+        Ok(Connection::new(
+            page.items,
+            (page.has_previous, page.has_next),
+            |tool| (tool.encode(), Tool::new(tool, filter.clone())),
+        ))
     }
 
     /// One session. Null when it is unknown, or none of its calls is stored any longer.
@@ -140,9 +168,9 @@ impl Query {
         #[graphql(desc = "The `id` of a session. (For an id on the wire, filter calls by `sessionId`.)")] id: ID,
     ) -> Result<Option<Session>, Error> {
         match node_id(&id)? {
-            NodeId::Session(source, server, key) => {
-                Ok(load(ctx, SessionOf { source, server, key }).await?.map(Session::from))
-            }
+            NodeId::Session(source, server, key) => Ok(load(ctx, SessionOf { source, server, key })
+                .await?
+                .map(Session::from)),
             other => Err(other_kind(&other, "Session")),
         }
     }
@@ -152,16 +180,23 @@ impl Query {
     async fn sessions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only sessions with at least one of these calls; counts and times are of the whole session.")]
+        #[graphql(
+            desc = "Only sessions with at least one of these calls; counts and times are of the whole session."
+        )]
         filter: Option<CallFilterInput>,
         #[graphql(desc = "How many sessions, from 1 to 500. Without it, 50.")] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor of a session.")] after: Option<String>,
     ) -> Result<Connection<Session>, Error> {
         let page = PageArguments::forward(first, after).request()?;
-        let page = store(ctx)?.sessions(&self::filter(filter)?, page).await.map_err(from_store)?;
-        Ok(Connection::new(page.items, (page.has_previous, page.has_next), |session| {
-            (session.position().encode(), Session::from(Arc::new(session)))
-        }))
+        let page = store(ctx)?
+            .sessions(&self::filter(filter)?, page)
+            .await
+            .map_err(from_store)?;
+        Ok(Connection::new(
+            page.items,
+            (page.has_previous, page.has_next),
+            |session| (session.position().encode(), Session::from(Arc::new(session))),
+        ))
     }
 
     /// One answer for a chart: totals, percentiles of durations, and a series over time.
@@ -171,10 +206,14 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "Which calls. Without it, all. Its `from` and `to` are the range of the series.")]
         filter: Option<CallFilterInput>,
-        #[graphql(desc = "How many equal buckets the series has, from 1 to 1000.", default = 60)] buckets: Option<i32>,
+        #[graphql(desc = "How many equal buckets the series has, from 1 to 1000.", default = 60)]
+        buckets: Option<i32>,
     ) -> Result<CallStats, Error> {
         let buckets = wanted_buckets(buckets.unwrap_or(60), &ctx.look_ahead())?;
-        let stats = store(ctx)?.stats(&self::filter(filter)?, buckets).await.map_err(from_store)?;
+        let stats = store(ctx)?
+            .stats(&self::filter(filter)?, buckets)
+            .await
+            .map_err(from_store)?;
         Ok(CallStats(Arc::new(stats)))
     }
 }

@@ -1,6 +1,202 @@
-//! x
-use crate::Schema;
-/// x
-pub struct Options {}
-/// x
-pub fn router(_schema: Schema, _options: Options) -> axum::Router { axum::Router::new() }
+//! `/graphql` over HTTP: one request by POST, a WebSocket or a page for the browser by GET.
+
+use std::sync::Arc;
+
+use async_graphql::Request;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Request as HttpRequest, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Code;
+use crate::{Schema, document, origin, socket};
+
+/// How large a request may be, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// What every GraphQL client understands.
+const JSON: &str = "application/json";
+/// What newer ones ask for: with it, the HTTP status tells whether anything was executed.
+const GRAPHQL: &str = "application/graphql-response+json";
+
+/// What the operator, and the rest of the server, decide.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Origins, such as `https://ui.example.org`, whose pages may use the API besides the server's own.
+    pub allowed_origins: Vec<String>,
+    /// The page for a browser that opens `/graphql`; without it, such a GET is refused.
+    pub page: Option<fn() -> Response>,
+    /// Ends all WebSockets, with a close frame that tells clients to come back.
+    pub shutdown: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Server {
+    schema: Schema,
+    page: Option<fn() -> Response>,
+    shutdown: CancellationToken,
+}
+
+/// `/graphql`: POST for a query, GET for the browser's page, and for WebSockets that speak `graphql-transport-ws`.
+pub fn router(schema: Schema, options: Options) -> Router {
+    let allowed: origin::Allowed = Arc::from(options.allowed_origins);
+    let server = Server {
+        schema,
+        page: options.page,
+        shutdown: options.shutdown,
+    };
+    Router::new()
+        .route("/graphql", get(open).post(answer))
+        .layer(from_fn_with_state(allowed, origin::guard))
+        .with_state(server)
+}
+
+/// A WebSocket when one is asked for, else the page.
+async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
+    let upgrade = request
+        .headers()
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok());
+    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        let (mut parts, _) = request.into_parts();
+        return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => socket::upgrade(upgrade, server.schema, server.shutdown),
+            Err(refusal) => refusal.into_response(),
+        };
+    }
+    server.page.map_or_else(
+        || {
+            let refusal = refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "send queries with POST, or open a WebSocket",
+            );
+            ([(header::ALLOW, "POST")], refusal).into_response()
+        },
+        |page| page(),
+    )
+}
+
+/// One request, one answer. That only JSON is taken also keeps forms of foreign pages out, which send no preflight.
+async fn answer(State(server): State<Server>, request: HttpRequest) -> Response {
+    let Some(media) = answer_media(request.headers()) else {
+        return refuse(
+            StatusCode::NOT_ACCEPTABLE,
+            &format!("answers come as {GRAPHQL} or {JSON}"),
+        )
+        .into_response();
+    };
+    let sent = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|media| media.to_str().ok())
+        .unwrap_or_default();
+    if !essence(sent).eq_ignore_ascii_case(JSON) {
+        return refuse(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            &format!("send the request as {JSON}"),
+        )
+        .into_response();
+    }
+    let body = match read(request.into_body()).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let request: Request = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let message = format!(
+                "the body is no single GraphQL request ({{\"query\": …, \"variables\": …}}): {error}"
+            );
+            return refuse(StatusCode::BAD_REQUEST, &message).into_response();
+        }
+    };
+    let response = document::execute(&server.schema, request).await;
+    if document::refused(&response) {
+        let status = if media == GRAPHQL {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::OK
+        };
+        return Refusal {
+            status,
+            media,
+            body: json(&Errors {
+                errors: &response.errors,
+            }),
+        }
+        .into_response();
+    }
+    ([(header::CONTENT_TYPE, media)], json(&response)).into_response()
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    to_bytes(body, MAX_BODY).await.map_err(|_| {
+        refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("a request may have {MAX_BODY} bytes, and must arrive whole"),
+        )
+    })
+}
+
+/// The media type of the answer; `None` when the client takes neither.
+fn answer_media(headers: &HeaderMap) -> Option<&'static str> {
+    let accepts: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let accepts = |media: &str| {
+        accepts
+            .iter()
+            .flat_map(|list| list.split(','))
+            .any(|item| essence(item).eq_ignore_ascii_case(media))
+    };
+    let anything = !headers.contains_key(header::ACCEPT);
+    if accepts(GRAPHQL) {
+        Some(GRAPHQL)
+    } else {
+        (anything || accepts(JSON) || accepts("application/*") || accepts("*/*")).then_some(JSON)
+    }
+}
+
+/// A media type without its parameters.
+fn essence(media: &str) -> &str {
+    media.split(';').next().unwrap_or_default().trim()
+}
+
+#[derive(Serialize)]
+struct Errors<'a> {
+    errors: &'a [async_graphql::ServerError],
+}
+
+/// An answer to what was not executed.
+pub(crate) struct Refusal {
+    status: StatusCode,
+    media: &'static str,
+    body: Vec<u8>,
+}
+
+/// Says why a request is no GraphQL request, in GraphQL's own form.
+pub(crate) fn refuse(status: StatusCode, message: &str) -> Refusal {
+    let errors = [Code::BadRequest.refusal(message)];
+    Refusal {
+        status,
+        media: JSON,
+        body: json(&Errors { errors: &errors }),
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, self.media)], self.body).into_response()
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}

@@ -6,12 +6,13 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::value::RawValue;
 
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DateTime(pub(crate) UnixNanos);
+
 /// A moment in UTC as RFC 3339 text, with as many fractional digits as the sender gave, up to nanoseconds:
 /// `2026-11-22T13:20:04.123456789Z`. As input any RFC 3339 time with a time zone is understood, from the year 1678
 /// to 2261. Beware that a JavaScript `Date` keeps milliseconds only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DateTime(pub(crate) UnixNanos);
-
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -29,10 +30,9 @@ impl ScalarType for DateTime {
     }
 }
 
-/// Any JSON value: an object, a list, a string, a number, a boolean or null. It is passed on as it was sent: integers
-/// of any size keep every digit, and object members keep their order.
+/// JSON as text that is known to be JSON.
 #[derive(Clone, Debug)]
-pub struct Json(Box<RawValue>);
+pub(crate) struct Json(Box<RawValue>);
 
 impl Json {
     /// The text, when it is JSON.
@@ -50,6 +50,8 @@ impl Json {
     }
 }
 
+/// Any JSON value: an object, a list, a string, a number, a boolean or null. It is passed on as it was sent: integers
+/// of any size keep every digit, and object members keep their order.
 #[Scalar(name = "JSON", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -75,7 +77,8 @@ mod tests {
         let text = r#"{"b":[18446744073709551616,9007199254740993,1.10],"a":null,"$serde_json::private::RawValue":"x"}"#;
         let json = Json::from_text(text).unwrap();
         assert_eq!(serde_json::to_string(&json.to_value()).unwrap(), text);
-        let parsed = Json::parse(Value::from_json(serde_json::json!([9_007_199_254_740_993_u64])).unwrap()).unwrap();
+        let parsed =
+            Json::parse(Value::from_json(serde_json::json!([9_007_199_254_740_993_u64])).unwrap()).unwrap();
         assert_eq!(parsed.0.get(), "[9007199254740993]");
         assert!(Json::from_text("{\"cut").is_none());
     }

@@ -38,15 +38,21 @@ impl Subscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which calls. Without it, all.")] filter: Option<CallFilterInput>,
-        #[graphql(desc = "Where to begin: the `liveCursor` of a page, or the `cursor` of an event. Without it, from now \
-                          on.")]
+        #[graphql(
+            desc = "Where to begin: the `liveCursor` of a page, or the `cursor` of an event. Without it, from now \
+                          on."
+        )]
         after: Option<String>,
-        #[graphql(desc = "How many calls an event may have, from 1 to 500.", default = 100)] batch_size: Option<i32>,
+        #[graphql(desc = "How many calls an event may have, from 1 to 500.", default = 100)]
+        batch_size: Option<i32>,
     ) -> Result<impl Stream<Item = Result<CallFeedEvent, Error>>, Error> {
         let store = store(ctx)?.clone();
         let filter = self::filter(filter)?;
         let limit = size("batchSize", batch_size)?.unwrap_or(BATCH_SIZE) as usize;
-        let after = after.map(|text| Seq::decode("after", &text)).transpose()?.unwrap_or_else(|| store.head());
+        let after = after
+            .map(|text| Seq::decode("after", &text))
+            .transpose()?
+            .unwrap_or_else(|| store.head());
         Ok(follow(store, filter, after, limit))
     }
 }
@@ -95,7 +101,9 @@ fn events(changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> {
     if let Some((_, end, _)) = runs.last_mut() {
         *end = upto;
     }
-    runs.into_iter().map(|(kind, end, run)| event(kind, run, end)).collect()
+    runs.into_iter()
+        .map(|(kind, end, run)| event(kind, run, end))
+        .collect()
 }
 
 fn event(kind: ChangeKind, calls: Vec<Stored>, end: Seq) -> CallFeedEvent {

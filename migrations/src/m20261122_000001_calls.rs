@@ -135,6 +135,7 @@ enum Aliases {
     TraceLo,
     SpanId,
     Call,
+    ArrivedAt,
 }
 
 #[derive(DeriveIden)]
@@ -406,15 +407,17 @@ async fn joining(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(integer(Aliases::TraceLo))
                 .col(integer(Aliases::SpanId))
                 .col(integer(Aliases::TraceHi))
-                .col(integer(Aliases::Call))
+                // Null: the span is known to be no request at all.
+                .col(ColumnDef::new(Aliases::Call).big_integer())
+                .col(integer(Aliases::ArrivedAt))
                 // joining; call(id) by a span that was folded into it
                 .primary_key(Index::create().col(Aliases::TraceLo).col(Aliases::SpanId))
                 .extra(clustered)
                 .to_owned(),
         )
         .await?;
-    // removing a call's aliases, moving them to another
-    manager.create_index(index("aliases_call", Aliases::Table, [Aliases::Call])).await?;
+    // removing a call's aliases, moving them to another; forgetting those of no call
+    manager.create_index(index("aliases_call", Aliases::Table, [Aliases::Call, Aliases::ArrivedAt])).await?;
     manager
         .create_table(
             Table::create()
@@ -434,5 +437,13 @@ async fn joining(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     // joining; a redelivery is one row
     manager
         .create_index(index("waiting_trace", Waiting::Table, [Waiting::TraceLo, Waiting::Fingerprint]).unique().take())
+        .await?;
+    // the links of a call that becomes part of another
+    manager
+        .create_index(
+            index("waiting_call", Waiting::Table, [Waiting::Call])
+                .and_where(Expr::col(Waiting::Call).is_not_null())
+                .take(),
+        )
         .await
 }

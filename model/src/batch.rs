@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Call, LogLine, Origin, SpanId, SpanKind, TraceId, UnixNanos};
 
 /// A span elsewhere: a link's target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpanRef {
     /// Its trace.
     pub trace_id: TraceId,

@@ -42,6 +42,10 @@ pub enum Error {
     /// `OTEL_EXPORTER_OTLP_PROTOCOL` names a protocol that this SDK does not speak.
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL is {0:?}; http/protobuf and grpc are spoken")]
     Protocol(String),
+    /// The endpoint is `https`, and this SDK is built without TLS. A collector on the same machine, or a proxy
+    /// there, can carry the spans on.
+    #[error("the OTLP endpoint is https, which needs TLS, and this SDK is built without")]
+    Tls,
     /// The thread that gRPC runs on could not be started.
     #[error("the thread for OTLP over gRPC could not be started")]
     Runtime(#[source] std::io::Error),
@@ -91,6 +95,7 @@ pub fn init(service_name: impl Into<String>) -> Result<Guard, Error> {
 /// # Errors
 /// As [`init`].
 pub fn connect(service_name: impl Into<String>, endpoint: &str) -> Result<Guard, Error> {
+    without_tls(endpoint)?;
     let endpoint = format!("{}{TRACES_PATH}", endpoint.trim_end_matches('/'));
     let resource = Resource::builder()
         .with_service_name(service_name.into())
@@ -177,9 +182,29 @@ fn is_disabled() -> bool {
     is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none")
 }
 
+/// The endpoint that the environment names.
+fn endpoint() -> Option<String> {
+    [
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ]
+    .into_iter()
+    .find_map(|variable| env::var(variable).ok().filter(|value| !value.trim().is_empty()))
+}
+
+/// The HTTP client would only fail at each export, and say no more than that it did.
+fn without_tls(endpoint: &str) -> Result<(), Error> {
+    if endpoint.trim().to_ascii_lowercase().starts_with("https:") {
+        return Err(Error::Tls);
+    }
+    Ok(())
+}
+
 fn exporter() -> Result<(SpanExporter, Option<Runtime>), Error> {
-    let endpoint_is_set =
-        is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let endpoint = endpoint();
+    if let Some(endpoint) = &endpoint {
+        without_tls(endpoint)?;
+    }
     let protocol = [
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -188,7 +213,7 @@ fn exporter() -> Result<(SpanExporter, Option<Runtime>), Error> {
     .find_map(|variable| env::var(variable).ok().filter(|value| !value.trim().is_empty()));
     match protocol.as_deref().map(str::trim) {
         None | Some("http/protobuf") => {
-            let endpoint = (!endpoint_is_set).then(|| HTTP_ENDPOINT.to_owned());
+            let endpoint = endpoint.is_none().then(|| HTTP_ENDPOINT.to_owned());
             Ok((http_exporter(endpoint)?, None))
         }
         Some("grpc") => {
@@ -199,7 +224,7 @@ fn exporter() -> Result<(SpanExporter, Option<Runtime>), Error> {
                 .build()
                 .map_err(Error::Runtime)?;
             let mut builder = SpanExporter::builder().with_tonic();
-            if !endpoint_is_set {
+            if endpoint.is_none() {
                 builder = builder.with_endpoint(GRPC_ENDPOINT);
             }
             let exporter = {
@@ -260,7 +285,15 @@ fn instance_id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::instance_id;
+    use super::{Error, connect, instance_id};
+
+    #[test]
+    fn an_endpoint_that_needs_tls_is_refused_at_once() {
+        assert!(matches!(
+            connect("shop", "https://127.0.0.1:4318"),
+            Err(Error::Tls)
+        ));
+    }
 
     #[test]
     fn an_instance_id_is_a_random_uuid() {

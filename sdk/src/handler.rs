@@ -15,7 +15,6 @@ use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 
-use crate::recorder::Recorder;
 use crate::service::Instrumented;
 
 type Context = RequestContext<RoleServer>;
@@ -145,9 +144,7 @@ impl<H: ServerHandler> ServerHandler for Instrumented<H> {
             self.handler.listen(context).await?;
             Ok(ServerResult::from(SubscriptionsListenResult::complete(id)))
         };
-        Recorder::record(call, token.cancelled(), || token.is_cancelled(), handling)
-            .await
-            .map(drop)
+        call.follow(token, handling).await.map(drop)
     }
 
     async fn subscribe(&self, params: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {

@@ -33,6 +33,7 @@ mod context;
 mod export;
 mod handler;
 mod origin;
+mod parcel;
 mod recorder;
 mod retry;
 mod service;

@@ -14,6 +14,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use rmcp::RoleServer;
 use rmcp::model::{ClientRequest, ErrorData, GetMeta, RequestMetaObject, ServerResult};
 use rmcp::service::RequestContext;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::parent;
 use crate::origin::Origin;
@@ -52,7 +53,7 @@ impl Recorder {
         let origin = Origin::of(request, context);
         let mut attributes = span::request_attributes(request);
         attributes.extend(origin.attributes());
-        let (parent, links) = parent(&context.meta);
+        let (parent, links) = parent(&context.meta, origin.http);
         let name = span::name(request);
         let context_of_span = match self {
             Self::Global => begin(
@@ -75,38 +76,6 @@ impl Recorder {
             context: context_of_span,
             open,
             ended: false,
-        }
-    }
-
-    /// Runs `handling` inside the span of its request, and ends the span with the answer.
-    ///
-    /// `handling` is never stopped and its answer never changed. The span of a cancelled request ends with
-    /// the answer or shortly after the cancellation, whichever comes first: its handler may never look at the
-    /// token.
-    pub(crate) async fn record<F>(
-        call: Call,
-        cancellation: impl Future<Output = ()>,
-        is_cancelled: impl Fn() -> bool,
-        handling: F,
-    ) -> Result<ServerResult, ErrorData>
-    where
-        F: Future<Output = Result<ServerResult, ErrorData>>,
-    {
-        let mut handling = pin!(handling.with_context(call.context.clone()));
-        let given_up = async {
-            cancellation.await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            biased;
-            answer = &mut handling => {
-                call.answered(&answer, is_cancelled());
-                answer
-            }
-            () = given_up => {
-                call.given_up();
-                handling.await
-            }
         }
     }
 }
@@ -160,6 +129,37 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Runs `handling` inside the span, and ends the span with the answer.
+    ///
+    /// `handling` is never stopped and its answer never changed. The span of a cancelled request ends with
+    /// the answer or shortly after the cancellation, whichever comes first: its handler may never look at the
+    /// token.
+    pub(crate) async fn follow<F>(
+        self,
+        token: CancellationToken,
+        handling: F,
+    ) -> Result<ServerResult, ErrorData>
+    where
+        F: Future<Output = Result<ServerResult, ErrorData>>,
+    {
+        let mut handling = pin!(handling.with_context(self.context.clone()));
+        let given_up = async {
+            token.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            answer = &mut handling => {
+                self.answered(&answer, token.is_cancelled());
+                answer
+            }
+            () = given_up => {
+                self.given_up();
+                handling.await
+            }
+        }
+    }
+
     fn answered(mut self, answer: &Result<ServerResult, ErrorData>, cancelled: bool) {
         let span = self.context.span();
         if span.is_recording() {

@@ -4,22 +4,18 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::Value;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Runtime;
+
+use crate::parcel::parcels;
 
 /// How long one batch is tried. Meanwhile new spans wait in the processor's bounded queue.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The most bytes of attributes sent in one request: receivers of OTLP over gRPC take 4 MiB unless told
-/// otherwise.
-const REQUEST_BYTES: usize = 3 * 1024 * 1024;
-/// What a span weighs besides its attributes, roughly, in bytes.
-const SPAN_BYTES: usize = 256;
 
 /// The end of the process, as the exporter sees it: retries stop then, whatever patience is left.
 #[derive(Debug, Default)]
@@ -110,9 +106,9 @@ impl<E: SpanExporter> Retrying<E> {
 impl<E: SpanExporter + 'static> SpanExporter for Retrying<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let mut result = Ok(());
-        for part in parts(batch) {
-            // One part refused says nothing about the next.
-            if let Err(error) = self.send(part).await {
+        for parcel in parcels(batch) {
+            // One parcel refused says nothing about the next.
+            if let Err(error) = self.send(parcel).await {
                 result = Err(error);
             }
         }
@@ -170,43 +166,9 @@ fn is_final(error: &OTelSdkError) -> bool {
     message.contains("exceeding the configured limit")
 }
 
-/// The batch in requests of bounded size: full bodies would otherwise add up to more than a receiver takes,
-/// which would refuse them all.
-fn parts(batch: Vec<SpanData>) -> Vec<Vec<SpanData>> {
-    let mut parts = Vec::new();
-    let mut part: Vec<SpanData> = Vec::new();
-    let mut bytes = 0_usize;
-    for span in batch {
-        let weight = weight(&span);
-        if !part.is_empty() && bytes.saturating_add(weight) > REQUEST_BYTES {
-            parts.push(std::mem::take(&mut part));
-            bytes = 0;
-        }
-        bytes = bytes.saturating_add(weight);
-        part.push(span);
-    }
-    parts.push(part);
-    parts
-}
-
-fn weight(span: &SpanData) -> usize {
-    span.attributes.iter().fold(SPAN_BYTES, |sum, attribute| {
-        let value = match &attribute.value {
-            Value::String(text) => text.as_str().len(),
-            _ => 0,
-        };
-        sum.saturating_add(attribute.key.as_str().len())
-            .saturating_add(value)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use opentelemetry::KeyValue;
-    use opentelemetry::trace::{Span, Tracer, TracerProvider};
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 
     use super::*;
 
@@ -245,24 +207,15 @@ mod tests {
         (flaky, attempts, accepted)
     }
 
-    fn spans(count: usize, body: usize) -> Vec<SpanData> {
-        let memory = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(memory.clone())
-            .build();
-        for _ in 0..count {
-            let mut span = provider.tracer("test").start("tools/call");
-            span.set_attribute(KeyValue::new("body", "x".repeat(body)));
-            span.end();
-        }
-        memory.get_finished_spans().unwrap()
+    fn spans(count: usize) -> Vec<SpanData> {
+        crate::parcel::tests::spans(count, 1)
     }
 
     #[tokio::test]
     async fn a_collector_that_comes_back_gets_the_batch() {
         let (inner, attempts, accepted) = flaky(2, "HTTP export failed: network error");
         let exporter = Retrying::new(inner, Arc::default(), None);
-        assert!(exporter.export(spans(3, 1)).await.is_ok());
+        assert!(exporter.export(spans(3)).await.is_ok());
         assert_eq!(attempts.load(Ordering::SeqCst), 3);
         assert_eq!(*accepted.lock().unwrap(), [3]);
     }
@@ -271,7 +224,7 @@ mod tests {
     async fn a_refusal_is_not_tried_again() {
         let (inner, attempts, _) = flaky(9, "HTTP export failed with status code: 400");
         let exporter = Retrying::new(inner, Arc::default(), None);
-        assert!(exporter.export(spans(1, 1)).await.is_err());
+        assert!(exporter.export(spans(1)).await.is_err());
         assert_eq!(attempts.load(Ordering::SeqCst), 1);
     }
 
@@ -304,20 +257,12 @@ mod tests {
         let (inner, _, _) = flaky(usize::MAX, "HTTP export failed: network error");
         let closing = Arc::new(Closing::default());
         let exporter = Retrying::new(inner, Arc::clone(&closing), None);
-        let spans = spans(1, 1);
+        let spans = spans(1);
         let sending =
             std::thread::spawn(move || futures_util::future::FutureExt::now_or_never(exporter.export(spans)));
         let started = Instant::now();
         closing.begin(Duration::from_millis(300));
         assert!(sending.join().unwrap().unwrap().is_err());
         assert!(started.elapsed() < Duration::from_secs(3));
-    }
-
-    #[test]
-    fn large_bodies_are_sent_in_several_requests() {
-        let sizes = |count, body| parts(spans(count, body)).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(5, 10), [5]);
-        assert_eq!(sizes(5, 1_400_000), [2, 2, 1]);
-        assert_eq!(sizes(2, 4_000_000), [1, 1]);
     }
 }

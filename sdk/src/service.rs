@@ -76,7 +76,7 @@ impl<H: ServerHandler> Instrumented<H> {
         let call = self.recorder.start(&mut request, &context);
         let token = context.ct.clone();
         let handling = Service::handle_request(&self.handler, request, context);
-        Recorder::record(call, token.cancelled(), || token.is_cancelled(), handling).await
+        call.follow(token, handling).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientConfig, ClientRequest, GetPromptRequestParams,
-    Implementation, JsonObject, ProtocolVersion, ReadResourceRequestParams,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientConfig, ClientRequest,
+    GetPromptRequestParams, Implementation, JsonObject, ProtocolVersion, ReadResourceRequestParams,
 };
 use rmcp::service::{ClientInitializeError, PeerRequestOptions, RunningService, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -75,16 +75,21 @@ async fn connect(
     if let Ok(agent) = axum::http::HeaderValue::from_str(&format!("{}/{version}", name.replace(' ', "-"))) {
         headers.insert(axum::http::header::USER_AGENT, agent);
     }
-    let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header(token).custom_headers(headers);
+    let config = StreamableHttpClientTransportConfig::with_uri(url)
+        .auth_header(token)
+        .custom_headers(headers);
     let transport = StreamableHttpClientTransport::from_config(config);
     let lifecycle = match era {
         Era::Sessions => ClientLifecycleMode::Initialize,
-        Era::Stateless => {
-            ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
-        }
+        Era::Stateless => ClientLifecycleMode::Discover {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        },
     };
     let visitor = Visitor(Implementation::new(name, version));
-    visitor.serve_with_lifecycle(transport, lifecycle).await.map_err(Box::new)
+    visitor
+        .serve_with_lifecycle(transport, lifecycle)
+        .await
+        .map_err(Box::new)
 }
 
 /// One visit: a look at what there is, then some calls.
@@ -97,7 +102,10 @@ async fn visit(client: RunningService<RoleClient, Visitor>, dice: &mut Dice) {
                 break;
             }
         }
-        tokio::time::sleep(Duration::from_millis(SHORTEST_PAUSE + dice.roll(LONGEST_PAUSE - SHORTEST_PAUSE))).await;
+        tokio::time::sleep(Duration::from_millis(
+            SHORTEST_PAUSE + dice.roll(LONGEST_PAUSE - SHORTEST_PAUSE),
+        ))
+        .await;
         outcome = call(&client, dice).await;
     }
     if let Err(error) = client.cancel().await {
@@ -108,26 +116,44 @@ async fn visit(client: RunningService<RoleClient, Visitor>, dice: &mut Dice) {
 async fn call(client: &RunningService<RoleClient, Visitor>, dice: &mut Dice) -> Result<(), ServiceError> {
     let order = format!("A-{}", 1_000 + dice.roll(60));
     match dice.roll(40) {
-        0..=11 => tool(client, "get_order", json!({ "order_id": order })).await.map(drop),
+        0..=11 => tool(client, "get_order", json!({ "order_id": order }))
+            .await
+            .map(drop),
         12..=20 => {
             let query = dice.pick(&["kettle", "paper", "scale", "tea", "grinder"], "kettle");
-            tool(client, "search_catalog", json!({ "query": query })).await.map(drop)
+            tool(client, "search_catalog", json!({ "query": query }))
+                .await
+                .map(drop)
         }
-        21..=24 => tool(client, "cancel_order", json!({ "order_id": order })).await.map(drop),
-        25..=28 => tool(client, "ship_order", json!({ "order_id": order })).await.map(drop),
-        29..=30 => tool(client, "slow_report", json!({ "days": 7 * (1 + dice.roll(4)) })).await.map(drop),
+        21..=24 => tool(client, "cancel_order", json!({ "order_id": order }))
+            .await
+            .map(drop),
+        25..=28 => tool(client, "ship_order", json!({ "order_id": order }))
+            .await
+            .map(drop),
+        29..=30 => tool(client, "slow_report", json!({ "days": 7 * (1 + dice.roll(4)) }))
+            .await
+            .map(drop),
         31 => give_up_on_a_report(client).await,
         32..=33 => {
             let wanted = ReadResourceRequestParams::new("shop://policies/returns");
             client.read_resource(wanted).await.map(drop)
         }
-        34 => client.read_resource(ReadResourceRequestParams::new("shop://policies/tea")).await.map(drop),
+        34 => client
+            .read_resource(ReadResourceRequestParams::new("shop://policies/tea"))
+            .await
+            .map(drop),
         35..=36 => {
-            let wanted = GetPromptRequestParams::new("draft_reply").with_arguments(object(json!({ "order_id": order })));
+            let wanted = GetPromptRequestParams::new("draft_reply")
+                .with_arguments(object(json!({ "order_id": order })));
             client.get_prompt(wanted).await.map(drop)
         }
-        37 => tool(client, "refund_order", json!({ "order_id": order })).await.map(drop),
-        38 => tool(client, "get_order", json!({ "order_id": "1003" })).await.map(drop),
+        37 => tool(client, "refund_order", json!({ "order_id": order }))
+            .await
+            .map(drop),
+        38 => tool(client, "get_order", json!({ "order_id": "1003" }))
+            .await
+            .map(drop),
         _ => client.list_resources(None).await.map(drop),
     }
 }
@@ -137,7 +163,9 @@ async fn tool(
     name: &'static str,
     arguments: serde_json::Value,
 ) -> Result<CallToolResult, ServiceError> {
-    client.call_tool(CallToolRequestParams::new(name).with_arguments(object(arguments))).await
+    client
+        .call_tool(CallToolRequestParams::new(name).with_arguments(object(arguments)))
+        .await
 }
 
 /// Asks for a report and does not wait for it.
@@ -145,7 +173,9 @@ async fn give_up_on_a_report(client: &RunningService<RoleClient, Visitor>) -> Re
     let arguments = object(json!({ "days": 365 }));
     let request = CallToolRequest::new(CallToolRequestParams::new("slow_report").with_arguments(arguments));
     let options = PeerRequestOptions::no_options();
-    let asked = client.send_cancellable_request(ClientRequest::from(request), options).await?;
+    let asked = client
+        .send_cancellable_request(ClientRequest::from(request), options)
+        .await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     asked.cancel(Some("the user closed the window".to_owned())).await
 }

@@ -1,7 +1,8 @@
 //! Something to see: a small shop's MCP server, instrumented, and clients of both eras that keep calling it.
 //!
-//! Everything is real but the shop: HTTP on a free loopback port, spans and logs by OTLP to the endpoint given. The
-//! telemetry of the shop is its own and passed by hand; nothing global is set, since the process is a collector too.
+//! Everything is real but the shop: HTTP on a free loopback port, spans and logs by OTLP to the endpoint
+//! given. The telemetry of the shop is its own and passed by hand; nothing global is set, since the process
+//! is a collector too.
 
 mod client;
 mod server;
@@ -22,13 +23,14 @@ const NAME: &str = "demo-orders";
 /// How long the shop waits, in total, for its last telemetry to be taken.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector (`http://127.0.0.1:4318`),
-/// which need not be up yet.
+/// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector
+/// (`http://127.0.0.1:4318`), which need not be up yet.
 ///
 /// # Errors
 /// No loopback port is free, or the endpoint is no URL. Failed calls are part of the show and only logged.
 pub(crate) async fn run(otlp_http_endpoint: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let telemetry = mcptap_sdk::connect(NAME, otlp_http_endpoint).context("setting up the demo's telemetry")?;
+    let telemetry =
+        mcptap_sdk::connect(NAME, otlp_http_endpoint).context("setting up the demo's telemetry")?;
     let logs = logs(otlp_http_endpoint)?;
     let shop = server::Shop::new(&logs);
     let url = server::serve(shop, telemetry.tracer_provider().clone(), shutdown.clone()).await?;
@@ -37,11 +39,13 @@ pub(crate) async fn run(otlp_http_endpoint: &str, shutdown: CancellationToken) -
         client::keep_calling(&url, Era::Sessions, shutdown.clone()),
         client::keep_calling(&url, Era::Stateless, shutdown.clone()),
     );
-    tokio::task::spawn_blocking(move || flush(&telemetry, &logs)).await.context("ending the demo's telemetry")
+    tokio::task::spawn_blocking(move || flush(&telemetry, &logs))
+        .await
+        .context("ending the demo's telemetry")
 }
 
-/// Log records go the way of the spans. They carry the ids of the span that is current when they are written, by
-/// which mcptap finds the call they belong to.
+/// Log records go the way of the spans. They carry the ids of the span that is current when they are written,
+/// by which mcptap finds the call they belong to.
 fn logs(otlp_http_endpoint: &str) -> anyhow::Result<SdkLoggerProvider> {
     let exporter = LogExporter::builder()
         .with_http()
@@ -50,7 +54,10 @@ fn logs(otlp_http_endpoint: &str) -> anyhow::Result<SdkLoggerProvider> {
         .build()
         .context("setting up the demo's logs")?;
     let resource = Resource::builder().with_service_name(NAME).build();
-    Ok(SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+    Ok(SdkLoggerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(exporter)
+        .build())
 }
 
 fn flush(telemetry: &Guard, logs: &SdkLoggerProvider) {
@@ -62,7 +69,8 @@ fn flush(telemetry: &Guard, logs: &SdkLoggerProvider) {
     }
 }
 
-/// Chance, good enough for a demo: a splitmix64 that starts from a hash of nothing, which is random per process.
+/// Chance, good enough for a demo: a splitmix64 that starts from a hash of nothing, which is random per
+/// process.
 struct Dice(u64);
 
 impl Dice {

@@ -73,14 +73,21 @@ pub(super) struct Shop {
 #[tool_router(router = tools)]
 impl Shop {
     pub(super) fn new(logs: &SdkLoggerProvider) -> Self {
-        Self { tools: Self::tools(), log: logs.logger(NAME), dice: Arc::new(Mutex::new(Dice::new())) }
+        Self {
+            tools: Self::tools(),
+            log: logs.logger(NAME),
+            dice: Arc::new(Mutex::new(Dice::new())),
+        }
     }
 
     /// One order with its items and where it is.
     #[tool]
     async fn get_order(&self, Parameters(order): Parameters<OrderRef>) -> Result<CallToolResult, ErrorData> {
         if !order.order_id.starts_with("A-") {
-            return Err(ErrorData::invalid_params(format!("{} is not an order number", order.order_id), None));
+            return Err(ErrorData::invalid_params(
+                format!("{} is not an order number", order.order_id),
+                None,
+            ));
         }
         self.pause(20, 120).await;
         let (article, name, cents) = self.article();
@@ -112,8 +119,14 @@ impl Shop {
     async fn cancel_order(&self, Parameters(order): Parameters<OrderRef>) -> CallToolResult {
         self.pause(60, 250).await;
         if self.dice(|dice| dice.roll(3)) == 0 {
-            self.say(Severity::Warn, format!("{} has left the warehouse already", order.order_id));
-            let why = format!("{} was shipped this morning and cannot be cancelled.", order.order_id);
+            self.say(
+                Severity::Warn,
+                format!("{} has left the warehouse already", order.order_id),
+            );
+            let why = format!(
+                "{} was shipped this morning and cannot be cancelled.",
+                order.order_id
+            );
             return CallToolResult::error(vec![ContentBlock::text(why)]);
         }
         CallToolResult::structured(json!({"orderId": order.order_id, "state": "cancelled"}))
@@ -122,11 +135,14 @@ impl Shop {
     /// Hands an order to the carrier.
     #[tool]
     async fn ship_order(&self, Parameters(order): Parameters<OrderRef>) -> CallToolResult {
-        self.say(Severity::Info, format!("asking the carrier for a label for {}", order.order_id));
+        self.say(
+            Severity::Info,
+            format!("asking the carrier for a label for {}", order.order_id),
+        );
         self.pause(80, 300).await;
         if self.dice(|dice| dice.roll(6)) == 0 {
             self.say(Severity::Error, "the carrier answered 503 twice".to_owned());
-            return CallToolResult::error(vec![ContentBlock::text("The carrier does not answer. Try again later.")]);
+            return CallToolResult::error(vec![ContentBlock::text("The carrier does not answer.")]);
         }
         let parcel = format!("PT{:09}", self.dice(|dice| dice.roll(1_000_000_000)));
         self.say(Severity::Info, format!("label printed, parcel {parcel}"));
@@ -173,8 +189,11 @@ impl Shop {
 #[tool_handler(router = self.tools)]
 impl ServerHandler for Shop {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_prompts()
+            .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new(NAME, env!("CARGO_PKG_VERSION")))
             .with_instructions("Orders, catalog and shipping of a small coffee shop.")
@@ -208,7 +227,11 @@ impl ServerHandler for Shop {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let arguments = vec![PromptArgument::new("order_id").with_required(true)];
-        let prompt = Prompt::new("draft_reply", Some("An answer to a customer's mail"), Some(arguments));
+        let prompt = Prompt::new(
+            "draft_reply",
+            Some("An answer to a customer's mail"),
+            Some(arguments),
+        );
         Ok(ListPromptsResult::with_all_items(vec![prompt]))
     }
 
@@ -217,9 +240,16 @@ impl ServerHandler for Shop {
         wanted: GetPromptRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let order = wanted.arguments.as_ref().and_then(|given| given.get("order_id")).and_then(|id| id.as_str());
+        let order = wanted
+            .arguments
+            .as_ref()
+            .and_then(|given| given.get("order_id"))
+            .and_then(|id| id.as_str());
         let Some(order) = order.filter(|_| wanted.name == "draft_reply") else {
-            return Err(ErrorData::invalid_params("no such prompt, or order_id is missing", None));
+            return Err(ErrorData::invalid_params(
+                "no such prompt, or order_id is missing",
+                None,
+            ));
         };
         let text = format!("Write a short, kind answer to the customer of order {order}.");
         Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).into())
@@ -239,8 +269,15 @@ pub(super) async fn serve(
         config,
     );
     let router = axum::Router::new().nest_service("/mcp", service);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("no port for the demo's server")?;
-    let url = format!("http://{}/mcp", listener.local_addr().context("the demo's server has no address")?);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("no port for the demo's server")?;
+    let url = format!(
+        "http://{}/mcp",
+        listener
+            .local_addr()
+            .context("the demo's server has no address")?
+    );
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());

@@ -3,7 +3,20 @@
 //! [`fold`] takes a batch and its neighbourhood (what is already stored in the same traces and still waits there) and
 //! says what to change. It does no I/O and reads no clock, so every rule of merging is tested without a database.
 
-use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef, UnixNanos};
+mod cluster;
+mod inner;
+mod join;
+mod merge;
+mod relate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef, TraceId, UnixNanos};
+
+use cluster::{Clusters, Node};
+use inner::PAIRING_NANOS;
 
 /// A call that is stored already, with its details.
 #[derive(Clone, Debug)]
@@ -73,11 +86,88 @@ pub(crate) struct Changes {
 }
 
 /// Where besides its own traces a batch must look.
-pub(crate) fn time_ranges(_batch: &Batch) -> Vec<TimeRange> {
-    Vec::new()
+pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
+    let mut ranges: Vec<TimeRange> = Vec::new();
+    for call in batch.observations.iter().map(|observation| &observation.call).filter(|call| inner::looks_around(call)) {
+        let from = call.started_at.plus(-PAIRING_NANOS);
+        let to = call.ended_at().plus(PAIRING_NANOS);
+        match ranges.iter_mut().find(|range| range.server == call.server_name()) {
+            Some(range) => {
+                range.from = range.from.min(from);
+                range.to = range.to.max(to);
+            }
+            None => ranges.push(TimeRange { server: call.server_name().to_owned(), from, to }),
+        }
+    }
+    ranges
 }
 
-/// Folds a batch into its neighbourhood.
-pub(crate) fn fold(_near: Neighbourhood, batch: Batch) -> Changes {
-    Changes { added: batch.observations.into_iter().map(|observation| observation.call).collect(), ..Changes::default() }
+/// Folds a batch into its neighbourhood: spans of one request are clustered, each cluster is merged into one call,
+/// HTTP spans lend what they know, log lines find their call.
+pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
+    let mut changes = Changes { waiting_https: batch.https.clone(), ..Changes::default() };
+    let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
+    let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
+
+    let mut https = near.https;
+    https.extend(batch.https);
+    let https = by_trace(https, |http| http.trace_id);
+
+    let mut clusters = Clusters::new(nodes);
+    let traces = clusters.traces();
+    for members in traces.values() {
+        let of_trace = members.first().and_then(|index| clusters.node(*index)).map(|node| node.call.trace_id);
+        let https = of_trace.and_then(|trace| https.get(&trace)).map(Vec::as_slice).unwrap_or_default();
+        relate::relate(&mut clusters, members, https);
+        inner::find_nested(&mut clusters, members, https);
+    }
+    inner::pair_lists(&mut clusters);
+
+    let mut merged = merge::merge(clusters);
+    relate::find_gateways(&mut merged, &https);
+    for call in &mut merged {
+        join::lend(call, &https, &near.links);
+    }
+    join::attach(&mut merged, near.logs, batch.logs, &https, &mut changes);
+    merge::collect(merged, &https, &mut changes);
+    changes
+}
+
+/// Everything there is to cluster. A span seen before as part of a stored call stands beside that call; one known to
+/// be no request is left out.
+fn nodes(
+    known: Vec<Known>,
+    alias_list: Vec<(SpanRef, Option<i64>)>,
+    observations: Vec<mcptap_model::Observation>,
+    aliases: &HashMap<SpanRef, Option<i64>>,
+) -> Vec<Node> {
+    let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();
+    for (span, row) in alias_list {
+        if let Some(node) = row.and_then(|row| nodes.iter_mut().find(|node| node.row == Some(row))) {
+            node.spans.insert(span);
+        }
+    }
+    for observation in observations {
+        let span = SpanRef { trace_id: observation.call.trace_id, span_id: observation.call.span_id };
+        match aliases.get(&span) {
+            Some(None) => {}
+            // A redelivered inner span of another method adds nothing to its call.
+            Some(Some(row)) => {
+                let of = nodes.iter().find(|node| node.row == Some(*row));
+                if of.is_some_and(|of| of.call.method == observation.call.method) {
+                    nodes.push(Node::observed(observation));
+                }
+            }
+            None => nodes.push(Node::observed(observation)),
+        }
+    }
+    nodes
+}
+
+fn by_trace<T>(items: Vec<T>, trace: impl Fn(&T) -> TraceId) -> HashMap<TraceId, Vec<T>> {
+    let mut map: HashMap<TraceId, Vec<T>> = HashMap::new();
+    for item in items {
+        map.entry(trace(&item)).or_default().push(item);
+    }
+    map
 }

@@ -1,6 +1,6 @@
 //! What a span knows of the peer: address, country, credentials, user agent, transport.
 
-use mcptap_model::{Transport, mask_authorization};
+use mcptap_model::{SpanKind, Transport, mask_authorization};
 
 use super::dialect::Dialect;
 use super::keys::{Attributes, Key};
@@ -38,11 +38,13 @@ const USER_AGENTS: &[Key] = &[Key::UserAgentOriginal, Key::HttpUserAgent, Key::H
 const CREDENTIALS: &[Key] = &[Key::OurAuthorization, Key::HeaderAuthorization];
 
 /// Reads what a span knows of the peer.
-pub(super) fn peer(attributes: &mut Attributes<'_>, dialect: &Dialect, reader: &Reader) -> Peer {
+pub(super) fn peer(attributes: &mut Attributes<'_>, dialect: &Dialect, kind: SpanKind, reader: &Reader) -> Peer {
     let authorization = attributes.take_text(CREDENTIALS).map(|value| mask_authorization(&value));
     // Both forms have their field now; neither may stand among the attributes.
     CREDENTIALS.iter().for_each(|key| attributes.take(*key));
-    let client_ip = if dialect.honest_ids { client_ip(attributes, reader) } else { None };
+    // The peer of a client's span is the server.
+    let addresses = if kind == SpanKind::Client { &[Key::ClientAddress] } else { ADDRESSES };
+    let client_ip = if dialect.honest_ids { client_ip(attributes, addresses, reader) } else { None };
     let given = COUNTRIES.iter().find_map(|key| Some((*key, country::valid(&attributes.text(*key)?)?)));
     if let Some((key, _)) = &given {
         attributes.take(*key);
@@ -51,11 +53,11 @@ pub(super) fn peer(attributes: &mut Attributes<'_>, dialect: &Dialect, reader: &
     Peer { client_ip, country, authorization, user_agent: attributes.take_text(USER_AGENTS) }
 }
 
-fn client_ip(attributes: &mut Attributes<'_>, reader: &Reader) -> Option<String> {
+fn client_ip(attributes: &mut Attributes<'_>, addresses: &[Key], reader: &Reader) -> Option<String> {
     let forwarded = reader.trust_forwarded_for.then(|| attributes.text(Key::HeaderForwardedFor)).flatten();
     let forwarded = forwarded.and_then(|list| Some(without_port(list.split(',').next()?.trim())));
     let mut loopback = None;
-    for key in ADDRESSES {
+    for key in addresses {
         let Some(address) = attributes.text(*key).map(|address| without_port(&address)) else { continue };
         if forwarded.is_none() {
             attributes.take(*key);

@@ -74,7 +74,7 @@ impl Reader {
                 into.batch.observations.push(self.observation(span, received_at));
             }
             None if http::is_http(kind, &attributes) => {
-                let peer = peer::peer(&mut attributes, &dialect, self);
+                let peer = peer::peer(&mut attributes, &dialect, kind, self);
                 into.batch.https.push(http::http_span(&mut attributes, &times, kind, origin, peer));
             }
             None => into.foreign += 1,
@@ -101,7 +101,7 @@ impl Reader {
         let response_size = attributes.take_integer(&[Key::OurResponseSize]);
         let (session_id, session) =
             session::session(&mut attributes, &dialect, origin, protocol_version.as_deref(), transport);
-        let peer = peer::peer(&mut attributes, &dialect, self);
+        let peer = peer::peer(&mut attributes, &dialect, kind, self);
         let http_status = http::status(&mut attributes);
 
         let mut rest = attributes.rest(FOLDED);

@@ -27,7 +27,11 @@ impl Call {
     }
 
     pub(crate) fn edges(items: impl IntoIterator<Item = Stored>) -> Vec<Edge<Self>> {
-        items.into_iter().map(Self::edge).map(|(cursor, node)| Edge { cursor, node }).collect()
+        items
+            .into_iter()
+            .map(Self::edge)
+            .map(|(cursor, node)| Edge { cursor, node })
+            .collect()
     }
 
     fn call(&self) -> &mcptap_model::Call {
@@ -209,7 +213,11 @@ impl Call {
         #[graphql(desc = "Go on after this cursor of a log line.")] after: Option<String>,
     ) -> Result<Connection<LogLine>, Error> {
         let page = PageArguments::forward(first, after).request::<LogPosition>()?;
-        let key = LogsOf { row: self.0.row, first: page.first.unwrap_or(cost::DEFAULT_SIZE), after: page.after };
+        let key = LogsOf {
+            row: self.0.row,
+            first: page.first.unwrap_or(cost::DEFAULT_SIZE),
+            after: page.after,
+        };
         let lines = load(ctx, key).await?.map(|page| (*page).clone());
         Ok(lines.map_or_else(LogLine::none, LogLine::page))
     }

@@ -26,7 +26,11 @@ pub(crate) struct CallConnection {
 impl CallConnection {
     pub(crate) fn new(page: CallPage, filter: Arc<CallFilter>) -> Self {
         let around = (page.has_previous, page.has_next);
-        Self { page: Connection::new(page.items, around, Call::edge), live: page.live, filter }
+        Self {
+            page: Connection::new(page.items, around, Call::edge),
+            live: page.live,
+            filter,
+        }
     }
 }
 
@@ -52,7 +56,11 @@ impl CallConnection {
     /// that it is `AT_LEAST`.
     #[graphql(complexity = "cost::BODY + child_complexity")]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<Count, Error> {
-        store(ctx)?.count(&self.filter, COUNT_CAP).await.map(Count).map_err(from_store)
+        store(ctx)?
+            .count(&self.filter, COUNT_CAP)
+            .await
+            .map(Count)
+            .map_err(from_store)
     }
 
     /// Where the live feed goes on from exactly this page: hand it to `Subscription.calls(after:)` with the same

@@ -26,6 +26,10 @@ impl Count {
 
     /// Whether that is all of them.
     async fn relation(&self) -> CountRelation {
-        if self.0.exact { CountRelation::Exact } else { CountRelation::AtLeast }
+        if self.0.exact {
+            CountRelation::Exact
+        } else {
+            CountRelation::AtLeast
+        }
     }
 }

@@ -12,9 +12,11 @@ pub(crate) struct LogLine(mcptap_model::LogLine);
 
 impl LogLine {
     pub(crate) fn page(page: Page<(LogPosition, mcptap_model::LogLine)>) -> Connection<Self> {
-        Connection::new(page.items, (page.has_previous, page.has_next), |(position, line)| {
-            (position.encode(), Self(line))
-        })
+        Connection::new(
+            page.items,
+            (page.has_previous, page.has_next),
+            |(position, line)| (position.encode(), Self(line)),
+        )
     }
 
     pub(crate) fn none() -> Connection<Self> {

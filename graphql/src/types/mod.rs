@@ -22,7 +22,6 @@ pub(crate) use facets::{CallFacets, wanted};
 pub(crate) use feed::{CallFeedEvent, CallsAdded, CallsUpdated, CaughtUp};
 pub(crate) use log_line::LogLine;
 pub(crate) use node::Node;
-pub(crate) use payload::Payload;
 pub(crate) use server::Server;
 pub(crate) use session::Session;
 pub(crate) use stats::{CallStats, wanted_buckets};

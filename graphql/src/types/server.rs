@@ -15,20 +15,28 @@ pub(crate) struct Server {
 
 impl From<mcptap_store::Server> for Server {
     fn from(server: mcptap_store::Server) -> Self {
-        Self { name: server.name.clone(), known: Some(server) }
+        Self {
+            name: server.name.clone(),
+            known: Some(server),
+        }
     }
 }
 
 impl Server {
     /// By name alone; the rest is read when asked for.
     pub(crate) fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), known: None }
+        Self {
+            name: name.to_owned(),
+            known: None,
+        }
     }
 
     async fn known(&self, ctx: &Context<'_>) -> Result<mcptap_store::Server, Error> {
         match &self.known {
             Some(server) => Ok(server.clone()),
-            None => load(ctx, ServerOf(self.name.clone())).await?.ok_or_else(|| gone("the server")),
+            None => load(ctx, ServerOf(self.name.clone()))
+                .await?
+                .ok_or_else(|| gone("the server")),
         }
     }
 }

@@ -21,15 +21,29 @@ pub(crate) struct Session {
 
 impl From<Arc<mcptap_store::Session>> for Session {
     fn from(session: Arc<mcptap_store::Session>) -> Self {
-        let key = SessionOf { source: session.source, server: session.server.clone(), key: session.key.clone() };
-        Self { key, known: Some(session) }
+        let key = SessionOf {
+            source: session.source,
+            server: session.server.clone(),
+            key: session.key.clone(),
+        };
+        Self {
+            key,
+            known: Some(session),
+        }
     }
 }
 
 impl Session {
     /// By key alone; the rest is read when asked for.
     pub(crate) fn of(key: SessionKey, server: &str) -> Self {
-        Self { key: SessionOf { source: key.source, server: server.to_owned(), key: key.key }, known: None }
+        Self {
+            key: SessionOf {
+                source: key.source,
+                server: server.to_owned(),
+                key: key.key,
+            },
+            known: None,
+        }
     }
 
     fn node_id(&self) -> String {
@@ -39,7 +53,9 @@ impl Session {
     async fn known(&self, ctx: &Context<'_>) -> Result<Arc<mcptap_store::Session>, Error> {
         match &self.known {
             Some(session) => Ok(session.clone()),
-            None => load(ctx, self.key.clone()).await?.ok_or_else(|| gone("the session")),
+            None => load(ctx, self.key.clone())
+                .await?
+                .ok_or_else(|| gone("the session")),
         }
     }
 }
@@ -102,7 +118,10 @@ impl Session {
         #[graphql(desc = "How many calls, from 1 to 500. Without it, 50.")] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor of a call.")] after: Option<String>,
     ) -> Result<CallConnection, Error> {
-        let filter = Arc::new(CallFilter { session_id: Some(self.node_id()), ..CallFilter::default() });
+        let filter = Arc::new(CallFilter {
+            session_id: Some(self.node_id()),
+            ..CallFilter::default()
+        });
         let page = from_the_old_end(PageArguments::forward(first, after).request()?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
         Ok(CallConnection::new(turned(page), filter))
@@ -111,10 +130,19 @@ impl Session {
 
 /// The store has the newest first: what comes first here comes last there.
 fn from_the_old_end(page: PageRequest<CallPosition>) -> PageRequest<CallPosition> {
-    PageRequest { first: None, after: None, last: page.first, before: page.after }
+    PageRequest {
+        first: None,
+        after: None,
+        last: page.first,
+        before: page.after,
+    }
 }
 
 fn turned(mut page: CallPage) -> CallPage {
     page.items.reverse();
-    CallPage { has_next: page.has_previous, has_previous: page.has_next, ..page }
+    CallPage {
+        has_next: page.has_previous,
+        has_previous: page.has_next,
+        ..page
+    }
 }

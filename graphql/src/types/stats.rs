@@ -19,10 +19,14 @@ pub(crate) struct StatsBucket<'a>(&'a mcptap_store::StatsBucket);
 /// How many buckets to compute: as many as asked for, but only where the series is selected.
 pub(crate) fn wanted_buckets(buckets: i32, selection: &Lookahead<'_>) -> Result<usize, Error> {
     match usize::try_from(buckets) {
-        Ok(wanted) if (1..=MAX_BUCKETS).contains(&buckets) => {
-            Ok(if selection.field("series").exists() { wanted } else { 1 })
-        }
-        _ => Err(bad_input(format!("buckets must be from 1 to {MAX_BUCKETS}, not {buckets}"))),
+        Ok(wanted) if (1..=MAX_BUCKETS).contains(&buckets) => Ok(if selection.field("series").exists() {
+            wanted
+        } else {
+            1
+        }),
+        _ => Err(bad_input(format!(
+            "buckets must be from 1 to {MAX_BUCKETS}, not {buckets}"
+        ))),
     }
 }
 

@@ -48,7 +48,14 @@ impl Tool {
     #[graphql(complexity = "cost::SCAN + child_complexity")]
     async fn stats(&self, ctx: &Context<'_>) -> Result<CallStats, Error> {
         let buckets = wanted_buckets(BUCKETS, &ctx.look_ahead())?;
-        let key = StatsOf { tool: self.tool.clone(), filter: self.filter.clone(), buckets };
-        load(ctx, key).await?.map(CallStats).ok_or_else(|| gone("the tool"))
+        let key = StatsOf {
+            tool: self.tool.clone(),
+            filter: self.filter.clone(),
+            buckets,
+        };
+        load(ctx, key)
+            .await?
+            .map(CallStats)
+            .ok_or_else(|| gone("the tool"))
     }
 }

@@ -9,7 +9,6 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use mcptap_model::semconv;
 use mcptap_sdk::instrument_with;
-use opentelemetry::context::FutureExt;
 use opentelemetry::trace::{TraceContextExt, Tracer, TracerProvider};
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, RequestMetaObject};
 use rmcp::service::{PeerRequestOptions, RunningService};
@@ -32,9 +31,12 @@ async fn serve(spans: &Spans) -> (String, DropGuard) {
         config,
     );
     let tracer = spans.provider.tracer("web");
-    let around = move |request: Request, next: Next| {
-        let context = opentelemetry::Context::new().with_span(tracer.start("POST /mcp"));
-        next.run(request).with_context(context)
+    let around = move |mut request: Request, next: Next| {
+        let span = tracer.start("POST /mcp");
+        request
+            .extensions_mut()
+            .insert(opentelemetry::Context::new().with_span(span));
+        next.run(request)
     };
     let router = axum::Router::new()
         .nest_service("/mcp", service)
@@ -198,6 +200,18 @@ async fn the_clients_trace_is_the_parent() {
         .unwrap();
     let call = spans.named("tools/call span").await;
     assert_eq!(call.parent_span_id.to_string(), "00f067aa0ba902b7");
+    // The HTTP server's span is linked, not the parent.
+    let links: Vec<_> = call
+        .links
+        .iter()
+        .map(|link| link.span_context.span_id())
+        .collect();
+    let around: Vec<_> = spans
+        .all()
+        .into_iter()
+        .filter(|span| span.name == "POST /mcp")
+        .collect();
+    assert!(around.iter().any(|span| links == [span.span_context.span_id()]));
     assert_eq!(
         call.span_context.trace_id().to_string(),
         "0af7651916cd43dd8448eb211c80319c"

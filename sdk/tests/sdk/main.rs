@@ -1,10 +1,6 @@
 //! The SDK around real servers: over a pipe, over HTTP, and the exporter of a process that ends.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod export;
 mod http;

@@ -10,8 +10,10 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) span_id: i64,
     pub(crate) trace_hi: i64,
-    /// Into `calls`.
-    pub(crate) call: i64,
+    /// Into `calls`; `None`: the span is no request at all.
+    pub(crate) call: Option<i64>,
+    /// Nanoseconds since 1970.
+    pub(crate) arrived_at: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

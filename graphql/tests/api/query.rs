@@ -1,0 +1,455 @@
+//! Queries over stored calls.
+
+use mcptap_model::{Call, Evidence, NodeId, SessionKey, SessionSource, UnixNanos};
+use proptest::collection::vec;
+use proptest::prelude::{any, proptest};
+use serde_json::{Value, json};
+
+use crate::support::{NOON, World, call, full_call, log_line, span, trace};
+
+const LIST: &str = "query ($filter: CallFilter, $first: Int, $after: String, $last: Int, $before: String) {
+    calls(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+        nodes { spanId } edges { cursor node { spanId } } liveCursor totalCount { value relation }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    }
+}";
+
+/// The numbers of the calls of a list.
+fn numbers(list: &Value) -> Vec<u64> {
+    let number = |node: &Value| u64::from_str_radix(node["spanId"].as_str().unwrap(), 16).unwrap();
+    let nodes: Vec<u64> = list["nodes"].as_array().unwrap().iter().map(number).collect();
+    let edges: Vec<u64> = list["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| number(&edge["node"]))
+        .collect();
+    assert_eq!(nodes, edges);
+    nodes
+}
+
+#[tokio::test]
+async fn a_page_has_what_was_observed_and_nothing_else() {
+    let world = World::new().await;
+    world.write([full_call(1), call(2)]).await;
+    let query = "{ calls { totalCount { value relation } nodes {
+        id server { id name firstSeenAt lastSeenAt } method target tool prompt resourceUri outcome httpStatus
+        rpcErrorCode errorType errorMessage startedAt durationMs receivedAt sessionId session { id source }
+        requestId protocolVersion transport observedBy clientName clientVersion clientIp country authorization
+        userAgent traceId spanId parentSpanId } } }";
+    let calls = world.data(query, json!({})).await["calls"].take();
+    assert_eq!(calls["totalCount"], json!({"value": 2, "relation": "EXACT"}));
+    insta::assert_json_snapshot!("page", calls["nodes"]);
+}
+
+#[tokio::test]
+async fn details_come_as_they_were_sent() {
+    let world = World::new().await;
+    let lines = vec![
+        log_line(1, "one", 10),
+        log_line(1, "two", 20),
+        log_line(1, "three", 20),
+    ];
+    world.write_batch([full_call(1), call(2)], lines).await;
+    let query = "{ calls { nodes {
+        stackTrace attributes
+        request { json text bytes truncated redacted } response { json text bytes truncated redacted }
+        logs { nodes { time severity body attributes } pageInfo { hasNextPage hasPreviousPage } } } } }";
+    let calls = world.data(query, json!({})).await["calls"].take();
+    insta::assert_json_snapshot!("details", calls["nodes"]);
+
+    let body = json!({"query": "{ calls(last: 1) { nodes { request { json } attributes } } }"}).to_string();
+    let request = world
+        .client
+        .post(world.url())
+        .header("content-type", "application/json")
+        .body(body);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains("\"id\":9007199254740993") && text.contains("18446744073709551615"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn log_lines_have_pages_of_their_own() {
+    let world = World::new().await;
+    world
+        .write_batch(
+            [call(1)],
+            (0..5).map(|n| log_line(1, &n.to_string(), n / 2)).collect(),
+        )
+        .await;
+    let query = "query ($after: String) { calls { nodes { logs(first: 2, after: $after) {
+        nodes { body } pageInfo { hasNextPage hasPreviousPage endCursor } } } } }";
+    let (mut after, mut seen) = (Value::Null, Vec::new());
+    loop {
+        let logs = world.data(query, json!({"after": after})).await["calls"]["nodes"][0]["logs"].take();
+        seen.extend(
+            logs["nodes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|line| line["body"].as_str().unwrap().to_owned()),
+        );
+        assert_eq!(logs["pageInfo"]["hasPreviousPage"], json!(!after.is_null()));
+        after = logs["pageInfo"]["endCursor"].clone();
+        if logs["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+    }
+    assert_eq!(seen, ["0", "1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn an_empty_list_is_a_page_too() {
+    let world = World::new().await;
+    let list = world.data(LIST, json!({})).await["calls"].take();
+    assert_eq!(numbers(&list), [0_u64; 0]);
+    let nowhere =
+        json!({"hasNextPage": false, "hasPreviousPage": false, "startCursor": null, "endCursor": null});
+    assert_eq!(list["pageInfo"], nowhere);
+    assert_eq!(list["totalCount"], json!({"value": 0, "relation": "EXACT"}));
+}
+
+#[tokio::test]
+async fn pages_say_where_they_lie() {
+    let world = World::new().await;
+    world.write((1..=9).map(call)).await;
+    let list = async |variables: Value| world.data(LIST, variables).await["calls"].take();
+    let around = |list: &Value| {
+        (
+            list["pageInfo"]["hasPreviousPage"] == true,
+            list["pageInfo"]["hasNextPage"] == true,
+        )
+    };
+    let newest = list(json!({"first": 3})).await;
+    assert_eq!(
+        (numbers(&newest), around(&newest)),
+        (vec![9, 8, 7], (false, true))
+    );
+    let middle = list(json!({"first": 3, "after": newest["pageInfo"]["endCursor"]})).await;
+    assert_eq!((numbers(&middle), around(&middle)), (vec![6, 5, 4], (true, true)));
+    let oldest = list(json!({"last": 3})).await;
+    assert_eq!(
+        (numbers(&oldest), around(&oldest)),
+        (vec![3, 2, 1], (true, false))
+    );
+    let back = list(json!({"last": 2, "before": oldest["pageInfo"]["startCursor"]})).await;
+    assert_eq!((numbers(&back), around(&back)), (vec![5, 4], (true, true)));
+    world.write([call(10)]).await;
+    let again = list(json!({"first": 3, "after": newest["pageInfo"]["endCursor"]})).await;
+    assert_eq!(numbers(&again), numbers(&middle));
+}
+
+#[test]
+fn paging_yields_each_call_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Some begin at the same moment.
+    let calls = || {
+        (1..=40).map(|n| Call {
+            started_at: UnixNanos(NOON + (n as i64 / 3)),
+            ..call(n)
+        })
+    };
+    let world = runtime.block_on(async {
+        let world = World::new().await;
+        world.write(calls()).await;
+        world
+    });
+    let whole = runtime.block_on(async { numbers(&world.data(LIST, json!({"first": 500})).await["calls"]) });
+    assert_eq!(whole.len(), 40);
+    proptest!(|(sizes in vec(1..15_usize, 40), backwards in any::<bool>())| {
+        let (size_of, from, next, cursor) = if backwards {
+            ("last", "before", "hasPreviousPage", "startCursor")
+        } else {
+            ("first", "after", "hasNextPage", "endCursor")
+        };
+        let mut seen = Vec::new();
+        let mut at = Value::Null;
+        for size in sizes {
+            let list = runtime.block_on(world.data(LIST, json!({size_of: size, from: at})));
+            let page = numbers(&list["calls"]);
+            seen = if backwards { [page, seen].concat() } else { [seen, page].concat() };
+            at = list["calls"]["pageInfo"][cursor].clone();
+            if list["calls"]["pageInfo"][next] == false {
+                break;
+            }
+        }
+        assert_eq!(&seen, &whole);
+    });
+}
+
+#[tokio::test]
+async fn the_filter_reaches_the_store_whole() {
+    let world = World::new().await;
+    world.write([full_call(1), call(2), call(3)]).await;
+    let session = NodeId::Session(SessionSource::Wire, "shop".into(), "s-1".into()).to_string();
+    for (filter, expected) in [
+        (json!({}), vec![3, 2, 1]),
+        (
+            json!({"servers": ["shop"], "tools": ["buy"], "methods": ["tools/call"], "httpStatuses": [200, 404],
+            "outcomes": ["TOOL_ERROR"], "sessionId": "s-1", "clientIps": ["203.0.113.7"], "countries": ["NL"],
+            "clients": ["agent"], "from": "2026-11-22T12:00:00.123456789Z", "to": "2026-11-22T12:00:01Z",
+            "minDurationMs": 1.5, "maxDurationMs": 1.5, "search": "\"sold out\" BUY arg*"}),
+            vec![1],
+        ),
+        (json!({"from": "2026-11-22T13:00:02+01:00"}), vec![3, 2]),
+        (json!({"to": "2026-11-22T12:00:02Z"}), vec![1]),
+        (json!({"sessionId": session}), vec![1]),
+        (json!({"traceId": trace(2).to_string()}), vec![2]),
+        (json!({"not": {"tools": ["buy"]}}), vec![3, 2]),
+        (
+            json!({"or": [{"tools": ["buy"]}, {"traceId": trace(3).to_string()}], "tools": [], "not": null}),
+            vec![3, 1],
+        ),
+        (json!({"search": "absent"}), vec![]),
+    ] {
+        let list = world.data(LIST, json!({"filter": filter})).await["calls"].take();
+        assert_eq!(numbers(&list), expected, "{filter}");
+        assert_eq!(list["totalCount"]["value"], expected.len(), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn facets_are_counted_where_asked_for() {
+    let world = World::new().await;
+    let other = Call {
+        server: Some("bank".into()),
+        tool: Some("pay".into()),
+        ..call(2)
+    };
+    world.write([full_call(1), other, call(3)]).await;
+    let query = "query ($filter: CallFilter) { facets(filter: $filter) {
+        servers { value count } tools { value count } methods { value count } httpStatuses { value count }
+        outcomes { value count } countries { value count } clients { value count } } }";
+    insta::assert_json_snapshot!("facets", world.data(query, json!({})).await["facets"]);
+    let chosen = world.data(query, json!({"filter": {"servers": ["shop"]}})).await["facets"].take();
+    assert_eq!(
+        chosen["servers"],
+        json!([{"value": "shop", "count": 2}, {"value": "bank", "count": 1}])
+    );
+    assert_eq!(chosen["tools"], json!([{"value": "buy", "count": 1}]));
+    let some = world
+        .data(
+            "{ facets { a: tools { value } ...on CallFacets { clients { count } } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        some["facets"],
+        json!({"a": [{"value": "buy"}, {"value": "pay"}], "clients": [{"count": 1}]})
+    );
+}
+
+#[tokio::test]
+async fn objects_are_found_by_their_ids() {
+    let world = World::new().await;
+    world.write([full_call(1), call(2)]).await;
+    let query =
+        "query ($id: ID!) { node(id: $id) { __typename id ... on Call { method } ... on Server { name } } }";
+    let (call_id, server_id) = (
+        NodeId::Call(trace(1), span(1)).to_string(),
+        NodeId::Server("shop".into()).to_string(),
+    );
+    let node = async |id: &str| world.data(query, json!({"id": id})).await["node"].take();
+    assert_eq!(
+        node(&call_id).await,
+        json!({"__typename": "Call", "id": call_id, "method": "tools/call"})
+    );
+    assert_eq!(
+        node(&server_id).await,
+        json!({"__typename": "Server", "id": server_id, "name": "shop"})
+    );
+    for unknown in [NodeId::Call(trace(1), span(7)), NodeId::Server("none".into())] {
+        assert_eq!(node(&unknown.to_string()).await, Value::Null, "{unknown:?}");
+    }
+    let call = "query ($id: ID!) { call(id: $id) { id } }";
+    assert_eq!(
+        world.data(call, json!({"id": call_id})).await["call"]["id"],
+        call_id
+    );
+    let (code, message) = world.error(call, json!({"id": server_id})).await;
+    assert_eq!(
+        (code.as_str(), message.contains("id of a Server")),
+        ("BAD_USER_INPUT", true),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn servers_are_listed_by_name() {
+    let world = World::new().await;
+    let of = |number, name: &str| Call {
+        server: Some(name.into()),
+        ..call(number)
+    };
+    world
+        .write([of(1, "b"), of(2, "a"), of(3, "c"), of(4, "b")])
+        .await;
+    let query = "query ($after: String) { servers(first: 2, after: $after) {
+        nodes { name firstSeenAt lastSeenAt } pageInfo { hasNextPage endCursor } } }";
+    let page = world.data(query, json!({})).await["servers"].take();
+    let seen = json!([
+        {"name": "a", "firstSeenAt": "2026-11-22T12:00:02Z", "lastSeenAt": "2026-11-22T12:00:02Z"},
+        {"name": "b", "firstSeenAt": "2026-11-22T12:00:01Z", "lastSeenAt": "2026-11-22T12:00:04Z"},
+    ]);
+    assert_eq!(
+        (&page["nodes"], &page["pageInfo"]["hasNextPage"]),
+        (&seen, &json!(true))
+    );
+    let rest = world
+        .data(query, json!({"after": page["pageInfo"]["endCursor"]}))
+        .await["servers"]
+        .take();
+    assert_eq!(
+        (&rest["nodes"][0]["name"], &rest["pageInfo"]["hasNextPage"]),
+        (&json!("c"), &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_told_apart() {
+    let world = World::new().await;
+    world.write([call(1)]).await;
+    let list = world.data(LIST, json!({})).await["calls"].take();
+    let (page, live) = (&list["pageInfo"]["endCursor"], &list["liveCursor"]);
+    let many = vec!["x"; 501];
+    let mut deep = json!({});
+    for _ in 0..9 {
+        deep = json!({"not": deep});
+    }
+    let mut told = Vec::new();
+    for variables in [
+        json!({"first": 5, "last": 5}),
+        json!({"first": 0}),
+        json!({"last": -1}),
+        json!({"first": 501}),
+        json!({"after": "nonsense"}),
+        json!({"before": live}),
+        json!({"filter": {"tools": many}}),
+        json!({"filter": {"search": "x".repeat(1_001)}}),
+        json!({"filter": {"traceId": "xyz"}}),
+        json!({"filter": {"from": "yesterday"}}),
+        json!({"filter": deep}),
+        json!({"filter": {"or": vec![json!({}); 100]}}),
+    ] {
+        let (code, message) = world.error(LIST, variables.clone()).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{variables}: {message}");
+        told.push(message);
+    }
+    for query in [
+        "{ stats(buckets: 0) { callCount } }",
+        "{ node(id: \"x\") { id } }",
+        "{ session(id: \"Yw\") { id } }",
+    ] {
+        let (code, message) = world.error(query, json!({})).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{query}: {message}");
+        told.push(message);
+    }
+    let (code, message) = world
+        .error(
+            "query ($c: String) { servers(after: $c) { nodes { id } } }",
+            json!({"c": page}),
+        )
+        .await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    told.push(message);
+    insta::assert_json_snapshot!("wrong_arguments", told);
+}
+
+/// A call in a session of its own kind.
+fn in_session(number: u64, key: &str, failed: bool) -> Call {
+    Call {
+        session: Some(SessionKey {
+            source: SessionSource::Connection,
+            key: key.into(),
+        }),
+        client_name: Some("agent".into()),
+        tool: Some("buy".into()),
+        evidence: Evidence {
+            failed,
+            tool_error: failed,
+            ..Evidence::default()
+        },
+        ..call(number)
+    }
+}
+
+#[tokio::test]
+async fn sessions_gather_their_calls() {
+    let world = World::new().await;
+    world
+        .write([
+            in_session(1, "one", false),
+            in_session(2, "two", false),
+            in_session(3, "one", true),
+        ])
+        .await;
+    let query =
+        "{ sessions { nodes { id source server { name } clientName startedAt lastCallAt callCount errorCount
+        calls { nodes { requestId } pageInfo { hasNextPage hasPreviousPage } totalCount { value } } } } }";
+    let sessions = world.data(query, json!({})).await["sessions"]["nodes"].take();
+    insta::assert_json_snapshot!("sessions", sessions);
+    let paged = "query ($id: ID!, $after: String) { session(id: $id) {
+        calls(first: 1, after: $after) { nodes { requestId } pageInfo { hasNextPage hasPreviousPage endCursor } } } }";
+    let first = world.data(paged, json!({"id": sessions[0]["id"]})).await["session"]["calls"].take();
+    let at = &first["pageInfo"];
+    assert_eq!(
+        (&first["nodes"][0]["requestId"], &at["hasNextPage"]),
+        (&json!("1"), &json!(true))
+    );
+    let second = world
+        .data(paged, json!({"id": sessions[0]["id"], "after": at["endCursor"]}))
+        .await;
+    let second = &second["session"]["calls"];
+    assert_eq!(second["nodes"], json!([{"requestId": "3"}]));
+    assert_eq!(
+        (
+            &second["pageInfo"]["hasNextPage"],
+            &second["pageInfo"]["hasPreviousPage"]
+        ),
+        (&json!(false), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn tools_and_statistics_follow_the_filter() {
+    let world = World::new().await;
+    let pay = Call {
+        tool: Some("pay".into()),
+        ..in_session(3, "one", false)
+    };
+    world
+        .write([in_session(1, "one", false), in_session(2, "one", true), pay])
+        .await;
+    let query = "query ($filter: CallFilter) { tools(filter: $filter) { nodes {
+        id name server { name } stats { callCount errorCount p50Ms } } } }";
+    let tools = world.data(query, json!({})).await["tools"]["nodes"].take();
+    let stats = |tool: &Value| {
+        (
+            tool["name"].clone(),
+            tool["stats"]["callCount"].clone(),
+            tool["stats"]["errorCount"].clone(),
+        )
+    };
+    assert_eq!(stats(&tools[0]), (json!("buy"), json!(2), json!(1)));
+    assert_eq!(stats(&tools[1]), (json!("pay"), json!(1), json!(0)));
+    let failed = world
+        .data(query, json!({"filter": {"outcomes": ["TOOL_ERROR"]}}))
+        .await["tools"]["nodes"]
+        .take();
+    assert_eq!(failed.as_array().unwrap().len(), 1);
+    assert_eq!(stats(&failed[0]), (json!("buy"), json!(1), json!(1)));
+    let node = "query ($id: ID!) { node(id: $id) { ... on Tool { stats { callCount series { start } } } } }";
+    let buy = world.data(node, json!({"id": tools[0]["id"]})).await["node"].take();
+    assert_eq!(
+        (
+            &buy["stats"]["callCount"],
+            buy["stats"]["series"].as_array().unwrap().len()
+        ),
+        (&json!(2), 60)
+    );
+    let query = "{ stats(buckets: 3) { callCount errorCount p50Ms p95Ms p99Ms series { start callCount errorCount p50Ms } } }";
+    insta::assert_json_snapshot!("stats", world.data(query, json!({})).await["stats"]);
+}

@@ -1,0 +1,239 @@
+//! Settings: flags over environment over `mcptap.toml` over defaults. The only file that reads any of them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// The file read when none is named.
+const DEFAULT_FILE: &str = "mcptap.toml";
+
+/// Every setting, as a flag, as `MCPTAP_…` and as a key of `mcptap.toml` (with underscores). What is not given here
+/// comes from the next layer.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the dashboard, GraphQL, health and metrics are served [default: 127.0.0.1:6278]
+    #[arg(long, env = "MCPTAP_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Where OTLP/gRPC is received [default: 127.0.0.1:4317]
+    #[arg(long, env = "MCPTAP_OTLP_GRPC", value_name = "ADDRESS")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Where OTLP/HTTP is received [default: 127.0.0.1:4318]
+    #[arg(long, env = "MCPTAP_OTLP_HTTP", value_name = "ADDRESS")]
+    pub otlp_http: Option<SocketAddr>,
+    /// Serve on addresses other than loopback, to anyone who can reach them [default: false]
+    #[arg(long, env = "MCPTAP_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_remote: Option<bool>,
+    /// The database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME [default: sqlite://mcptap.db?mode=rwc]
+    #[arg(long, env = "MCPTAP_DATABASE_URL", value_name = "URL")]
+    pub database_url: Option<String>,
+    /// How long calls are kept, such as 12h or 90d; `off` keeps everything [default: 30d]
+    #[arg(long, env = "MCPTAP_RETENTION", value_name = "AGE")]
+    pub retention: Option<String>,
+    /// How long HTTP spans and log lines wait for their call [default: 15m]
+    #[arg(long, env = "MCPTAP_JOIN_WINDOW", value_name = "AGE")]
+    pub join_window: Option<String>,
+    /// How many spans and log lines may wait to be stored before senders are told to wait [default: 65536]
+    #[arg(long, env = "MCPTAP_INGEST_QUEUE_SPANS", value_name = "COUNT")]
+    pub ingest_queue_spans: Option<usize>,
+    /// How many bytes of a request or response body are kept [default: 1048576]
+    #[arg(long, env = "MCPTAP_BODY_CAP", value_name = "BYTES")]
+    pub body_cap: Option<usize>,
+    /// A MaxMind country or city database (.mmdb), used before the table inside the binary
+    #[arg(long, env = "MCPTAP_GEOIP_FILE", value_name = "FILE")]
+    pub geoip_file: Option<PathBuf>,
+    /// Believe the first hop of X-Forwarded-For; only behind a proxy that sets it [default: false]
+    #[arg(long, env = "MCPTAP_TRUST_FORWARDED_FOR", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub trust_forwarded_for: Option<bool>,
+    /// Web origins besides our own whose pages may use the API, such as https://ui.example.org
+    #[arg(long, env = "MCPTAP_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub allowed_origins: Option<Vec<String>>,
+    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info]
+    #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Settings with nothing left open.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Dashboard, GraphQL, health and metrics.
+    pub listen: SocketAddr,
+    /// OTLP/gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP/HTTP.
+    pub otlp_http: SocketAddr,
+    /// The database.
+    pub database_url: String,
+    /// Age after which calls are deleted; `None` keeps everything.
+    pub retention: Option<Duration>,
+    /// How long HTTP spans and log lines wait for their call.
+    pub join_window: Duration,
+    /// Bound of the queue, in records.
+    pub ingest_queue_spans: usize,
+    /// Bound of a kept body, in bytes.
+    pub body_cap: usize,
+    /// The operator's country database.
+    pub geoip_file: Option<PathBuf>,
+    /// Whether `X-Forwarded-For` is believed.
+    pub trust_forwarded_for: bool,
+    /// Foreign origins that may use the API.
+    pub allowed_origins: Vec<String>,
+    /// Filter of our own log.
+    pub log: String,
+}
+
+impl Settings {
+    /// Reads a file. Without a path `mcptap.toml` is read if it is there; a path given must exist. An unknown key is
+    /// an error that names it.
+    pub fn from_file(path: Option<&Path>) -> anyhow::Result<Self> {
+        let (path, required) = path.map_or((Path::new(DEFAULT_FILE), false), |path| (path, true));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(Self::default()),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// These, and where nothing is given, those of the lower layer.
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            listen: self.listen.or(lower.listen),
+            otlp_grpc: self.otlp_grpc.or(lower.otlp_grpc),
+            otlp_http: self.otlp_http.or(lower.otlp_http),
+            allow_remote: self.allow_remote.or(lower.allow_remote),
+            database_url: self.database_url.or(lower.database_url),
+            retention: self.retention.or(lower.retention),
+            join_window: self.join_window.or(lower.join_window),
+            ingest_queue_spans: self.ingest_queue_spans.or(lower.ingest_queue_spans),
+            body_cap: self.body_cap.or(lower.body_cap),
+            geoip_file: self.geoip_file.or(lower.geoip_file),
+            trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
+            allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            log: self.log.or(lower.log),
+        }
+    }
+
+    /// What holds when nothing is said.
+    pub fn defaults() -> Self {
+        let loopback = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        Self {
+            listen: loopback(6278),
+            otlp_grpc: loopback(4317),
+            otlp_http: loopback(4318),
+            allow_remote: Some(false),
+            database_url: Some("sqlite://mcptap.db?mode=rwc".to_owned()),
+            retention: Some("30d".to_owned()),
+            join_window: Some("15m".to_owned()),
+            ingest_queue_spans: Some(65_536),
+            body_cap: Some(1 << 20),
+            geoip_file: None,
+            trust_forwarded_for: Some(false),
+            allowed_origins: Some(Vec::new()),
+            log: Some("info".to_owned()),
+        }
+    }
+
+    /// Checks everything. Errors say which setting is wrong and what would be right.
+    pub fn resolve(self) -> anyhow::Result<Config> {
+        let given = self.over(Self::defaults());
+        let address = |value: Option<SocketAddr>, name: &str| value.with_context(|| format!("{name} is not set"));
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let config = Config {
+            listen: address(given.listen, "listen")?,
+            otlp_grpc: address(given.otlp_grpc, "otlp_grpc")?,
+            otlp_http: address(given.otlp_http, "otlp_http")?,
+            database_url: text(given.database_url),
+            retention: age("retention", &text(given.retention))?,
+            join_window: age("join_window", &text(given.join_window))?
+                .context("join_window cannot be off; give an age such as 15m")?,
+            ingest_queue_spans: given.ingest_queue_spans.unwrap_or_default(),
+            body_cap: given.body_cap.unwrap_or_default(),
+            geoip_file: given.geoip_file,
+            trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
+            allowed_origins: given.allowed_origins.unwrap_or_default(),
+            log: text(given.log),
+        };
+        if config.ingest_queue_spans == 0 {
+            bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
+        }
+        let remote = [("listen", config.listen), ("otlp_grpc", config.otlp_grpc), ("otlp_http", config.otlp_http)];
+        if let Some((name, address)) = remote.into_iter().find(|(_, address)| !address.ip().is_loopback())
+            && given.allow_remote != Some(true)
+        {
+            bail!(
+                "{name} is {address}, which others can reach, and nothing asks them who they are: \
+                 use a loopback address such as 127.0.0.1:{}, or say --allow-remote if you mean it",
+                address.port()
+            );
+        }
+        Ok(config)
+    }
+
+    /// As TOML, with the database's password masked.
+    pub fn print(mut self) -> anyhow::Result<String> {
+        self.database_url = self.database_url.map(|url| mcptap_model::redact::redact(&url).into_owned());
+        toml::to_string(&self).context("printing the settings")
+    }
+}
+
+/// An age such as `30d`; `off` is none.
+pub fn age(setting: &str, text: &str) -> anyhow::Result<Option<Duration>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let age = humantime::parse_duration(text)
+        .with_context(|| format!("{setting} is {text:?}; give an age such as 15m, 12h or 30d, or off"))?;
+    if age.is_zero() {
+        bail!("{setting} is {text:?}; give an age above zero, or off");
+    }
+    Ok(Some(age))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_layer_wins() {
+        let flags = Settings { retention: Some("1h".into()), ..Settings::default() };
+        let file = Settings { retention: Some("2h".into()), body_cap: Some(7), ..Settings::default() };
+        let config = flags.over(file).resolve().unwrap();
+        assert_eq!((config.retention, config.body_cap), (Some(Duration::from_secs(3600)), 7));
+        assert_eq!(config.listen.port(), 6278);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = toml::from_str::<Settings>("retentoin = \"1d\"").unwrap_err().to_string();
+        assert!(error.contains("retentoin") && error.contains("retention"), "{error}");
+    }
+
+    #[test]
+    fn what_others_can_reach_must_be_meant() {
+        let open = Settings { otlp_http: Some("0.0.0.0:4318".parse().unwrap()), ..Settings::default() };
+        let error = open.clone().resolve().unwrap_err().to_string();
+        assert!(error.contains("otlp_http") && error.contains("--allow-remote"), "{error}");
+        assert!(Settings { allow_remote: Some(true), ..open }.resolve().is_ok());
+    }
+
+    #[test]
+    fn ages_explain_themselves() {
+        assert_eq!(age("retention", "off").unwrap(), None);
+        assert_eq!(age("retention", "90d").unwrap(), Some(Duration::from_secs(90 * 86_400)));
+        let error = format!("{:#}", age("retention", "soon").unwrap_err());
+        assert!(error.contains("retention") && error.contains("30d"), "{error}");
+        assert!(age("retention", "0s").is_err());
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let settings = Settings { database_url: Some("postgres://me:hunter2@db/x".into()), ..Settings::default() };
+        let printed = settings.print().unwrap();
+        assert!(!printed.contains("hunter2") && printed.contains("me:"), "{printed}");
+    }
+}

@@ -1,0 +1,102 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use mcptap_collector::Collector;
+use mcptap_store::Store;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The routes for whoever watches over the server.
+pub(crate) fn router(store: Store, collector: Collector) -> Router {
+    let readiness = store.clone();
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async move || ready(readiness.clone()).await))
+        .route("/metrics", get(async move || metrics(&store, &collector)))
+}
+
+/// Ready means that the database answers.
+async fn ready(store: Store) -> Response {
+    match store.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
+}
+
+fn metrics(store: &Store, collector: &Collector) -> Response {
+    let mut registry = Registry::with_prefix("mcptap");
+    registry.register_collector(Box::new(Snapshot { store: store.clone(), collector: collector.clone() }));
+    let mut body = String::new();
+    match text::encode(&mut body, &registry) {
+        Ok(()) => {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What is counted, read when asked.
+#[derive(Debug)]
+struct Snapshot {
+    store: Store,
+    collector: Collector,
+}
+
+impl prometheus_client::collector::Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let received = self.collector.counters();
+        let stored = self.store.metrics();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = [
+            ("spans", "Spans received", read(&received.spans)),
+            ("mcp_spans", "Spans of MCP requests", read(&received.mcp_spans)),
+            ("http_spans", "HTTP spans, used for joining only", read(&received.http_spans)),
+            ("skipped_spans", "MCP spans that are no request: notifications, inner steps", read(&received.skipped_spans)),
+            ("foreign_spans", "Spans that have nothing to do with MCP", read(&received.foreign_spans)),
+            ("rejected_spans", "Spans that can never be stored", read(&received.rejected_spans)),
+            ("log_records", "Log records received", read(&received.log_records)),
+            ("uncorrelated_log_records", "Log records without a trace id", read(&received.uncorrelated_log_records)),
+            ("metric_exports", "Metric exports answered, not stored", read(&received.metric_exports)),
+            ("refused_exports", "Exports refused", read(&received.refused_exports)),
+            ("calls", "Calls stored", stored.calls_added),
+            ("calls_completed", "Calls completed by a later span", stored.calls_completed),
+            ("calls_pruned", "Calls deleted by retention", stored.calls_pruned),
+            ("log_lines", "Log lines attached to calls", stored.log_lines),
+            ("log_lines_dropped", "Log lines dropped because no call came for them", stored.log_lines_dropped),
+            ("commits", "Transactions committed", stored.commits),
+            ("commit_failures", "Transactions that failed", stored.commit_failures),
+            ("overloads", "Writes refused because the queue was full", stored.overloads),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let busy = ConstCounter::new(stored.commit_seconds);
+        let help = "Time spent in transactions";
+        busy.encode(encoder.encode_descriptor("commit", help, Some(&Unit::Seconds), busy.metric_type())?)?;
+        let gauges = [
+            ("queued_records", "Records waiting to be stored", stored.queued_records),
+            ("queue_limit_records", "Records that may wait", stored.queue_limit),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

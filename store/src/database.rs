@@ -1,0 +1,221 @@
+//! The connections: one that writes, one that looks around before a write, and some that read.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mcptap_migrations::{Migrator, MigratorTrait};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::{
+    AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector, SqlxSqliteConnector,
+    TransactionTrait,
+};
+
+use crate::{Error, Options};
+
+/// How long to wait for a connection or a lock before giving up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Any number; two processes that migrate the same PostgreSQL database take turns by it.
+const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL, or what speaks like it.
+    Postgres,
+}
+
+/// The connections to one database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    backend: Backend,
+    /// SQLite has one writer at a time, so this has one connection there.
+    write: DatabaseConnection,
+    /// What a write must look at first does not queue behind readers.
+    near: DatabaseConnection,
+    read: DatabaseConnection,
+    /// Where `sqlite::memory:` really lives.
+    _scratch: Option<Arc<Scratch>>,
+}
+
+impl Database {
+    /// Connects; brings the tables up to date when `options` say so.
+    pub(crate) async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
+        let database = if url.starts_with("sqlite:") {
+            Self::sqlite(url, options).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::postgres(url, options).await?
+        } else {
+            return Err(Error::Url(url.to_owned()));
+        };
+        database.migrate(options.migrate).await?;
+        Ok(database)
+    }
+
+    async fn sqlite(url: &str, options: &Options) -> Result<Self, Error> {
+        let mut connect = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?;
+        let mut scratch = None;
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            // An in-memory database belongs to one connection; ours are several. A file that vanishes does the same.
+            let file = Scratch::new();
+            connect = SqliteConnectOptions::new().filename(&file.0).create_if_missing(true);
+            scratch = Some(Arc::new(file));
+        }
+        let connect = connect
+            // Rows are referred to only by statements that keep them right; checking would read the other table.
+            .foreign_keys(false)
+            // Only has an effect before the first table: lets retention give space back.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Acknowledged means stored, also through a power failure.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE)
+            .pragma("temp_store", "memory")
+            .pragma("mmap_size", "268435456")
+            .pragma("journal_size_limit", "67108864")
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        let writer = connect.clone().pragma("cache_size", "-65536").pragma("wal_autocheckpoint", "10000");
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(PATIENCE * 3)
+            .connect_with(writer)
+            .await?;
+        let reader = connect.create_if_missing(false).pragma("cache_size", "-8192").pragma("query_only", "on");
+        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let near = pool(1).connect_lazy_with(reader.clone());
+        let read = pool(options.readers.max(1)).connect_lazy_with(reader);
+        Ok(Self {
+            backend: Backend::Sqlite,
+            write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
+            near: SqlxSqliteConnector::from_sqlx_sqlite_pool(near),
+            read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
+            _scratch: scratch,
+        })
+    }
+
+    async fn postgres(url: &str, options: &Options) -> Result<Self, Error> {
+        let connect = PgConnectOptions::from_str(url).map_err(|_| Error::Url(without_password(url)))?;
+        let connect = connect.application_name("mcptap").disable_statement_logging();
+        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let write = pool(3).connect_with(connect.clone()).await?;
+        let near = pool(1).connect_lazy_with(connect.clone());
+        let read = pool(options.readers.max(1)).connect_lazy_with(connect);
+        Ok(Self {
+            backend: Backend::Postgres,
+            write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),
+            near: SqlxPostgresConnector::from_sqlx_postgres_pool(near),
+            read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
+            _scratch: None,
+        })
+    }
+
+    async fn migrate(&self, wanted: bool) -> Result<(), Error> {
+        if !wanted {
+            let pending = Migrator::get_pending_migrations(&self.write).await?;
+            return if pending.is_empty() { Ok(()) } else { Err(Error::Outdated) };
+        }
+        match self.backend {
+            Backend::Sqlite => Migrator::up(&self.write, None).await?,
+            Backend::Postgres => {
+                let pool = self.write.get_postgres_connection_pool();
+                let mut lock = pool.acquire().await?;
+                sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *lock).await?;
+                let done = Migrator::up(&self.write, None).await;
+                sqlx::query("SELECT pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut *lock).await?;
+                done?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which database it is.
+    pub(crate) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The connection that writes.
+    pub(crate) fn write(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// The connections that read.
+    pub(crate) fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// A snapshot for readers: all its statements see the same moment.
+    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.snapshot_of(&self.read).await
+    }
+
+    /// A snapshot for the writer, which looks around before it writes.
+    pub(crate) async fn near_snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.snapshot_of(&self.near).await
+    }
+
+    async fn snapshot_of(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
+        Ok(match self.backend {
+            // In WAL mode a deferred transaction stays with what it saw first.
+            Backend::Sqlite => connection.begin().await?,
+            Backend::Postgres => {
+                connection
+                    .begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly))
+                    .await?
+            }
+        })
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        for connection in [&self.read, &self.near, &self.write] {
+            if let Err(error) = connection.close_by_ref().await {
+                tracing::warn!(%error, "closing a connection failed");
+            }
+        }
+    }
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// A database file that is deleted with its last user.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let now = crate::clock::now().0;
+        Self(std::env::temp_dir().join(format!("mcptap-{}-{now}-{number}.db", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = self.0.clone().into_os_string();
+            path.push(suffix);
+            // It may never have been made; then there is nothing to delete.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

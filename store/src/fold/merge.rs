@@ -1,0 +1,174 @@
+//! Many views of one request, made one call.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use mcptap_model::{Call, Evidence, HttpSpan, Payload, SessionSource, SpanKind, SpanRef, TraceId, Vantage};
+
+use super::cluster::{Clusters, Node};
+use super::{Changes, Target};
+
+/// A request, merged: the node holds the call as it is now.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub(super) node: Node,
+    /// The call as it was stored, when it was.
+    before: Option<Call>,
+    /// Other rows that turned out to be part of it.
+    rows: Vec<i64>,
+    /// Whether it is no request at all.
+    pub(super) void: bool,
+}
+
+/// How well a span tells of the request: server before gateway before client, then SERVER spans, then the outermost.
+fn rank(call: &Call) -> (Vantage, bool, i64, Reverse<i64>) {
+    (call.vantage, call.kind == SpanKind::Server, call.duration_nanos, Reverse(call.started_at.0))
+}
+
+/// Merges each cluster.
+pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
+    clusters.into_groups().into_iter().filter_map(merge_group).collect()
+}
+
+fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
+    if let [(_, false)] = group.as_slice() {
+        let (node, _) = group.into_iter().next()?;
+        let before = node.row.map(|_| node.call.clone());
+        return Some(Merged { node, before, rows: Vec::new(), void: false });
+    }
+    let (inner, mut views): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, inner)| *inner);
+    let void = views.is_empty();
+    let mut inner: Vec<Node> = inner.into_iter().map(|(node, _)| node).collect();
+    if void {
+        views.push((inner.pop()?, false));
+    }
+    // A stored call among equals stays as it is, so it sorts before what is new.
+    views.sort_by_key(|(node, _)| (Reverse(rank(&node.call)), node.row.is_none(), node.row));
+    let mut views = views.into_iter().map(|(node, _)| node);
+    let mut primary = views.next()?;
+    let views: Vec<Node> = views.collect();
+
+    // The identity is that of the first row, so that an id once given stays.
+    let stored = std::iter::once(&primary).chain(&views).filter_map(|node| Some((node.row?, node.call.clone())));
+    let mut stored: Vec<(i64, Call)> = stored.collect();
+    stored.sort_by_key(|(row, _)| *row);
+    let (row, before) = stored.first().map_or((None, None), |(row, call)| (Some(*row), Some(call.clone())));
+    let mut rows: Vec<i64> = stored.iter().skip(1).map(|(row, _)| *row).collect();
+    for view in views {
+        fill(&mut primary.call, view.call);
+        primary.spans.extend(view.spans);
+        primary.links.extend(view.links);
+    }
+    for step in inner {
+        primary.spans.extend(step.spans);
+        rows.extend(step.row);
+    }
+    if let Some(before) = &before {
+        primary.call.trace_id = before.trace_id;
+        primary.call.span_id = before.span_id;
+        primary.call.received_at = before.received_at;
+    }
+    primary.row = row;
+    Some(Merged { node: primary, before, rows, void })
+}
+
+/// Fills what the primary does not know.
+fn fill(primary: &mut Call, other: Call) {
+    fn or<T>(to: &mut Option<T>, from: Option<T>) {
+        if to.is_none() {
+            *to = from;
+        }
+    }
+    let same_vantage = primary.vantage == other.vantage;
+    primary.evidence = primary.evidence.union(if same_vantage { other.evidence } else { answer_only(other.evidence) });
+    let told_of_failure = other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();
+    if same_vantage || (told_of_failure && primary.outcome().is_error()) {
+        or(&mut primary.rpc_error_code, other.rpc_error_code);
+        or(&mut primary.error_type, other.error_type);
+        or(&mut primary.error_message, other.error_message);
+        or(&mut primary.stack_trace, other.stack_trace);
+    }
+    or(&mut primary.server, other.server.filter(|_| same_vantage));
+    or(&mut primary.tool, other.tool);
+    or(&mut primary.prompt, other.prompt);
+    or(&mut primary.resource_uri, other.resource_uri);
+    or(&mut primary.http_status, other.http_status);
+    or(&mut primary.request_id, other.request_id);
+    or(&mut primary.protocol_version, other.protocol_version);
+    or(&mut primary.transport, other.transport);
+    or(&mut primary.client_name, other.client_name);
+    or(&mut primary.client_version, other.client_version);
+    or(&mut primary.client_ip, other.client_ip);
+    or(&mut primary.country, other.country);
+    or(&mut primary.authorization, other.authorization);
+    or(&mut primary.user_agent, other.user_agent);
+    let wire = |call: &Call| call.session.as_ref().is_some_and(|session| session.source == SessionSource::Wire);
+    if primary.session.is_none() || (!wire(primary) && other.session_id.is_some()) {
+        primary.session = other.session.or(primary.session.take());
+        or(&mut primary.session_id, other.session_id);
+    }
+    fill_body(&mut primary.request, other.request);
+    fill_body(&mut primary.response, other.response);
+    for (name, value) in other.attributes {
+        primary.attributes.entry(name).or_insert(value);
+    }
+    primary.received_at = primary.received_at.min(other.received_at);
+}
+
+/// What a client can know of the server's end of it: only what the answer said. Its own trouble is not the server's.
+fn answer_only(evidence: Evidence) -> Evidence {
+    Evidence { tool_error: evidence.tool_error, input_required: evidence.input_required, ..Evidence::default() }
+}
+
+/// The most complete body wins, the primary's first. One that lost its end to mcptap's own cap has its size from the
+/// same whole, so the same body again changes nothing.
+fn fill_body(to: &mut Option<Payload>, from: Option<Payload>) {
+    let better = match (&to, &from) {
+        (None, Some(_)) => true,
+        (Some(to), Some(from)) => to.truncated && !from.truncated && from.bytes != to.bytes,
+        _ => false,
+    };
+    if better {
+        *to = from;
+    }
+}
+
+impl Merged {
+    /// What changes about it refer to. Counts new calls in the order in which they are written down.
+    pub(super) fn target(&self, added: &mut usize) -> Option<Target> {
+        match self.node.row {
+            _ if self.void => None,
+            Some(row) => Some(Target::Known(row)),
+            None => {
+                *added += 1;
+                Some(Target::Added(*added - 1))
+            }
+        }
+    }
+}
+
+/// Writes down what changed.
+pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan>>, changes: &mut Changes) {
+    let mut added = 0;
+    for merged in merged {
+        let target = merged.target(&mut added);
+        let Merged { node, before, rows, void } = merged;
+        changes.removed.extend(rows.iter().map(|row| (*row, target)));
+        if void {
+            changes.removed.extend(node.row.map(|row| (row, None)));
+        }
+        let first = SpanRef { trace_id: node.call.trace_id, span_id: node.call.span_id };
+        let others = node.spans.iter().filter(|span| void || **span != first);
+        changes.aliases.extend(others.map(|span| (*span, target)));
+        let Some(target) = target else { continue };
+        let arrived = |link: &SpanRef| {
+            https.get(&link.trace_id).is_some_and(|https| https.iter().any(|http| http.span_id == link.span_id))
+        };
+        changes.waiting_links.extend(node.links.iter().filter(|link| !arrived(link)).map(|link| (*link, target)));
+        match before {
+            Some(before) if before != node.call => changes.completed.extend(node.row.map(|row| (row, node.call))),
+            Some(_) => {}
+            None => changes.added.push(node.call),
+        }
+    }
+}

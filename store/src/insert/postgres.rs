@@ -1,0 +1,102 @@
+//! Rows into PostgreSQL: one array per column, one statement per table.
+
+use sea_orm::QueryResult;
+use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, PgConnection, postgres::PgArguments};
+
+use super::{Kind, Record, Sink, Table, without_nul};
+
+fn text(table: Table) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+    let arrays: Vec<String> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, (_, kind))| {
+            let kind = match kind {
+                Kind::Integer => "bigint",
+                Kind::Text => "text",
+                Kind::Bytes => "bytea",
+            };
+            format!("${}::{kind}[]", index + 1)
+        })
+        .collect();
+    let names = names.join(",");
+    format!("INSERT INTO {} ({names}) SELECT * FROM UNNEST({}) {}", table.name, arrays.join(","), table.conflict)
+}
+
+enum Column {
+    Integers(Vec<Option<i64>>),
+    Texts(Vec<Option<String>>),
+    Bytes(Vec<Option<Vec<u8>>>),
+}
+
+struct Columns {
+    columns: Vec<Column>,
+    next: usize,
+}
+
+impl Columns {
+    fn new(table: Table, rows: usize) -> Self {
+        let column = |(_, kind): &(&str, Kind)| match kind {
+            Kind::Integer => Column::Integers(Vec::with_capacity(rows)),
+            Kind::Text => Column::Texts(Vec::with_capacity(rows)),
+            Kind::Bytes => Column::Bytes(Vec::with_capacity(rows)),
+        };
+        Self { columns: table.columns.iter().map(column).collect(), next: 0 }
+    }
+
+    fn next(&mut self) -> Option<&mut Column> {
+        let index = self.next;
+        self.next = (index + 1) % self.columns.len().max(1);
+        self.columns.get_mut(index)
+    }
+
+    fn arguments(self) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for column in self.columns {
+            match column {
+                Column::Integers(values) => arguments.add(values),
+                Column::Texts(values) => arguments.add(values),
+                Column::Bytes(values) => arguments.add(values),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+impl Sink for Columns {
+    fn integer(&mut self, value: Option<i64>) {
+        if let Some(Column::Integers(values)) = self.next() {
+            values.push(value);
+        }
+    }
+
+    fn text(&mut self, value: Option<String>) {
+        if let Some(Column::Texts(values)) = self.next() {
+            values.push(value.map(without_nul));
+        }
+    }
+
+    fn bytes(&mut self, value: Option<Vec<u8>>) {
+        if let Some(Column::Bytes(values)) = self.next() {
+            values.push(value);
+        }
+    }
+}
+
+/// Inserts rows.
+pub(crate) async fn insert<R: Record>(
+    connection: &mut PgConnection,
+    rows: impl ExactSizeIterator<Item = R> + Send,
+) -> Result<Vec<QueryResult>, sqlx::Error> {
+    if rows.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let mut columns = Columns::new(R::TABLE, rows.len());
+    for row in rows {
+        row.bind(&mut columns);
+    }
+    let found = sqlx::query_with(AssertSqlSafe(text(R::TABLE)), columns.arguments()?).fetch_all(connection).await?;
+    Ok(found.into_iter().map(QueryResult::from).collect())
+}

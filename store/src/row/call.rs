@@ -1,0 +1,202 @@
+//! A call as a row.
+
+use mcptap_model::Call;
+
+use super::{DetailRow, span_number, trace_halves};
+use crate::body::Compressed;
+use crate::insert::{Kind, Record, Sink, Table};
+use crate::intern::{Ids, Interner, Local, NameKind};
+
+/// A row of `calls`, before its number and the ids of what it shares are known.
+#[derive(Debug)]
+pub(crate) struct CallRow {
+    trace: (i64, i64),
+    span: i64,
+    primary: Option<i64>,
+    parent: Option<i64>,
+    started_at: i64,
+    duration: i64,
+    received_at: i64,
+    server: Local,
+    method: Local,
+    tool: Option<Local>,
+    prompt: Option<Local>,
+    resource_uri: Option<String>,
+    session: Option<Local>,
+    origin: Local,
+    client: Local,
+    kind: i64,
+    vantage: i16,
+    evidence: i16,
+    outcome: i16,
+    named: bool,
+    http_status: Option<i32>,
+    rpc_error_code: Option<i32>,
+    error_type: Option<Local>,
+    error_message: Option<String>,
+    request_id: Option<String>,
+}
+
+impl CallRow {
+    /// Splits a call into its row and its details.
+    pub(crate) fn new(call: Call, interner: &mut Interner, compressed: &mut Compressed) -> (Self, Option<DetailRow>) {
+        let server = interner.name(NameKind::Server, call.server_name());
+        let mut name = |kind, text: &Option<String>| text.as_deref().map(|text| interner.name(kind, text));
+        let tool = name(NameKind::Tool, &call.tool);
+        let prompt = name(NameKind::Prompt, &call.prompt);
+        let error_type = name(NameKind::ErrorType, &call.error_type);
+        let row = Self {
+            trace: trace_halves(call.trace_id),
+            span: span_number(call.span_id),
+            primary: (call.primary_span_id != call.span_id).then(|| span_number(call.primary_span_id)),
+            parent: call.parent_span_id.map(span_number),
+            started_at: call.started_at.0,
+            duration: call.duration_nanos,
+            received_at: call.received_at.0,
+            server,
+            method: interner.name(NameKind::Method, &call.method),
+            tool,
+            prompt,
+            session: interner.session(server, &call),
+            origin: interner.origin(&call.origin),
+            client: interner.client(&call),
+            kind: i64::from(call.kind.as_otlp()),
+            vantage: call.vantage.code(),
+            evidence: call.evidence.bits(),
+            outcome: call.outcome().code(),
+            named: call.server.is_some(),
+            http_status: call.http_status,
+            rpc_error_code: call.rpc_error_code,
+            error_type,
+            resource_uri: call.resource_uri,
+            error_message: call.error_message,
+            request_id: call.request_id,
+        };
+        let details = DetailRow::new(call.request, call.response, call.stack_trace, &call.attributes, compressed);
+        (row, details)
+    }
+
+    /// The trace's last eight bytes, and the span.
+    pub(crate) fn key(&self) -> (i64, i64) {
+        (self.trace.1, self.span)
+    }
+
+    /// With its number, as a new row.
+    pub(crate) fn added(self, id: i64, ids: &Ids) -> AddedRow<'_> {
+        AddedRow(NumberedRow { row: self, id, updated: None, ids })
+    }
+
+    /// With its number and that of the change, as a row that replaces what was there.
+    pub(crate) fn completed(self, id: i64, updated: i64, ids: &Ids) -> CompletedRow<'_> {
+        CompletedRow(NumberedRow { row: self, id, updated: Some(updated), ids })
+    }
+}
+
+struct NumberedRow<'a> {
+    row: CallRow,
+    id: i64,
+    updated: Option<i64>,
+    ids: &'a Ids,
+}
+
+/// A call that is new.
+pub(crate) struct AddedRow<'a>(NumberedRow<'a>);
+
+/// A call that is more complete now.
+pub(crate) struct CompletedRow<'a>(NumberedRow<'a>);
+
+impl NumberedRow<'_> {
+    fn bind(self, sink: &mut impl Sink) {
+        let Self { row, id, updated, ids } = self;
+        let of = |local: Option<Local>| local.map(|local| ids.of(local));
+        sink.integer(Some(id));
+        sink.integer(Some(row.trace.0));
+        sink.integer(Some(row.trace.1));
+        sink.integer(Some(row.span));
+        sink.integer(row.primary);
+        sink.integer(row.parent);
+        sink.integer(Some(row.started_at));
+        sink.integer(Some(row.duration));
+        sink.integer(Some(row.received_at));
+        sink.integer(updated);
+        sink.integer(of(Some(row.server)));
+        sink.integer(of(Some(row.method)));
+        sink.integer(of(row.tool));
+        sink.integer(of(row.prompt));
+        sink.text(row.resource_uri);
+        sink.integer(of(row.session));
+        sink.integer(of(Some(row.origin)));
+        sink.integer(of(Some(row.client)));
+        sink.integer(Some(row.kind));
+        sink.integer(Some(i64::from(row.vantage)));
+        sink.integer(Some(i64::from(row.evidence)));
+        sink.integer(Some(i64::from(row.outcome)));
+        sink.integer(Some(i64::from(row.named)));
+        sink.integer(row.http_status.map(i64::from));
+        sink.integer(row.rpc_error_code.map(i64::from));
+        sink.integer(of(row.error_type));
+        sink.text(row.error_message);
+        sink.text(row.request_id);
+    }
+}
+
+const CALL_COLUMNS: &[(&str, Kind)] = &[
+    ("id", Kind::Integer),
+    ("trace_hi", Kind::Integer),
+    ("trace_lo", Kind::Integer),
+    ("span_id", Kind::Integer),
+    ("primary_span_id", Kind::Integer),
+    ("parent_span_id", Kind::Integer),
+    ("started_at", Kind::Integer),
+    ("duration", Kind::Integer),
+    ("received_at", Kind::Integer),
+    ("updated_seq", Kind::Integer),
+    ("server", Kind::Integer),
+    ("method", Kind::Integer),
+    ("tool", Kind::Integer),
+    ("prompt", Kind::Integer),
+    ("resource_uri", Kind::Text),
+    ("session", Kind::Integer),
+    ("origin", Kind::Integer),
+    ("client", Kind::Integer),
+    ("kind", Kind::Integer),
+    ("vantage", Kind::Integer),
+    ("evidence", Kind::Integer),
+    ("outcome", Kind::Integer),
+    ("named", Kind::Integer),
+    ("http_status", Kind::Integer),
+    ("rpc_error_code", Kind::Integer),
+    ("error_type", Kind::Integer),
+    ("error_message", Kind::Text),
+    ("request_id", Kind::Text),
+];
+
+impl Record for AddedRow<'_> {
+    // Spans already stored never get here; the last defence is silent.
+    const TABLE: Table = Table { name: "calls", columns: CALL_COLUMNS, conflict: "ON CONFLICT DO NOTHING" };
+
+    fn bind(self, sink: &mut impl Sink) {
+        self.0.bind(sink);
+    }
+}
+
+impl Record for CompletedRow<'_> {
+    // All but the identity: id, trace and span stay.
+    const TABLE: Table = Table {
+        name: "calls",
+        columns: CALL_COLUMNS,
+        conflict: "ON CONFLICT (id) DO UPDATE SET primary_span_id = excluded.primary_span_id, \
+            parent_span_id = excluded.parent_span_id, started_at = excluded.started_at, duration = excluded.duration, \
+            received_at = excluded.received_at, updated_seq = excluded.updated_seq, server = excluded.server, \
+            method = excluded.method, tool = excluded.tool, prompt = excluded.prompt, \
+            resource_uri = excluded.resource_uri, session = excluded.session, origin = excluded.origin, \
+            client = excluded.client, kind = excluded.kind, vantage = excluded.vantage, evidence = excluded.evidence, \
+            outcome = excluded.outcome, named = excluded.named, http_status = excluded.http_status, \
+            rpc_error_code = excluded.rpc_error_code, error_type = excluded.error_type, \
+            error_message = excluded.error_message, request_id = excluded.request_id",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        self.0.bind(sink);
+    }
+}

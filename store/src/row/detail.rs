@@ -1,0 +1,99 @@
+//! What lists leave out, as a row.
+
+use mcptap_model::Payload;
+use serde_json::{Map, Value};
+
+use super::json;
+use crate::body::{Compressed, flag, pack};
+use crate::insert::{Kind, Record, Sink, Table};
+
+/// A row of `details`, before its call's number is known.
+#[derive(Debug)]
+pub(crate) struct DetailRow {
+    request: Option<Vec<u8>>,
+    request_bytes: Option<i64>,
+    response: Option<Vec<u8>>,
+    response_bytes: Option<i64>,
+    stack_trace: Option<Vec<u8>>,
+    attributes: Option<Vec<u8>>,
+    flags: i16,
+}
+
+impl DetailRow {
+    /// The heavy part of a call; `None` when there is nothing of it.
+    pub(super) fn new(
+        request: Option<Payload>,
+        response: Option<Payload>,
+        stack_trace: Option<String>,
+        attributes: &Map<String, Value>,
+        compressed: &mut Compressed,
+    ) -> Option<Self> {
+        let mut flags = 0;
+        let mut raise = |flag, raised| if raised { flags |= flag };
+        let mut body = |payload: Option<Payload>, [packed, truncated, redacted]: [i16; 3]| {
+            let Some(payload) = payload else { return (None, None) };
+            raise(truncated, payload.truncated);
+            raise(redacted, payload.redacted);
+            let (bytes, is_packed) = compressed.pack(payload.text);
+            raise(packed, is_packed);
+            (Some(bytes), Some(i64::try_from(payload.bytes).unwrap_or(i64::MAX)))
+        };
+        let (request, request_bytes) =
+            body(request, [flag::REQUEST_COMPRESSED, flag::REQUEST_TRUNCATED, flag::REQUEST_REDACTED]);
+        let (response, response_bytes) =
+            body(response, [flag::RESPONSE_COMPRESSED, flag::RESPONSE_TRUNCATED, flag::RESPONSE_REDACTED]);
+        let stack_trace = stack_trace.map(|text| {
+            let (bytes, packed) = pack(text.into_bytes());
+            raise(flag::STACK_TRACE_COMPRESSED, packed);
+            bytes
+        });
+        let attributes = json(attributes).map(|text| {
+            let (bytes, packed) = pack(text);
+            raise(flag::ATTRIBUTES_COMPRESSED, packed);
+            bytes
+        });
+        if request.is_none() && response.is_none() && stack_trace.is_none() && attributes.is_none() {
+            return None;
+        }
+        Some(Self { request, request_bytes, response, response_bytes, stack_trace, attributes, flags })
+    }
+
+    /// With its call's number.
+    pub(crate) fn of(self, call: i64) -> NumberedDetails {
+        NumberedDetails(call, self)
+    }
+}
+
+/// The details of a call.
+pub(crate) struct NumberedDetails(i64, DetailRow);
+
+impl Record for NumberedDetails {
+    const TABLE: Table = Table {
+        name: "details",
+        columns: &[
+            ("call", Kind::Integer),
+            ("request", Kind::Bytes),
+            ("request_bytes", Kind::Integer),
+            ("response", Kind::Bytes),
+            ("response_bytes", Kind::Integer),
+            ("stack_trace", Kind::Bytes),
+            ("attributes", Kind::Bytes),
+            ("flags", Kind::Integer),
+        ],
+        conflict: "ON CONFLICT (call) DO UPDATE SET request = excluded.request, \
+            request_bytes = excluded.request_bytes, response = excluded.response, \
+            response_bytes = excluded.response_bytes, stack_trace = excluded.stack_trace, \
+            attributes = excluded.attributes, flags = excluded.flags",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        sink.integer(Some(self.0));
+        sink.bytes(self.1.request);
+        sink.integer(self.1.request_bytes);
+        sink.bytes(self.1.response);
+        sink.integer(self.1.response_bytes);
+        sink.bytes(self.1.stack_trace);
+        sink.bytes(self.1.attributes);
+        sink.integer(Some(i64::from(self.1.flags)));
+    }
+}

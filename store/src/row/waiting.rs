@@ -1,0 +1,104 @@
+//! What came before its call, as a row.
+
+use std::sync::Arc;
+
+use mcptap_model::{HttpSpan, LogLine, SpanRef};
+
+use super::log::log_fingerprint;
+use super::{span_number, trace_halves, trace_lo};
+use crate::fold::Target;
+use crate::hash::Identity;
+use crate::insert::{Kind, Record, Sink, Table};
+use crate::intern::{Ids, Interner, Local};
+
+/// The kinds of rows of `waiting`. Frozen: never renumber.
+pub(crate) mod kind {
+    /// An HTTP span.
+    pub(crate) const HTTP: i16 = 0;
+    /// A log line.
+    pub(crate) const LOG: i16 = 1;
+    /// A link of a call to a span that has not come.
+    pub(crate) const LINK: i16 = 2;
+}
+
+/// What waits, before the ids it refers to are known.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    trace_lo: i64,
+    fingerprint: i64,
+    kind: i16,
+    call: Option<Target>,
+    origin: Option<Local>,
+    data: Vec<u8>,
+    arrived_at: i64,
+}
+
+impl Waiting {
+    /// An HTTP span. Its origin is stored apart.
+    pub(crate) fn http(mut span: HttpSpan, interner: &mut Interner, arrived_at: i64) -> Self {
+        let origin = interner.origin(&std::mem::take(&mut span.origin));
+        let (trace_hi, trace_lo) = trace_halves(span.trace_id);
+        let fingerprint = Identity::default().start(b'h').number(trace_hi).number(span_number(span.span_id)).hash8();
+        let data = serde_json::to_vec(&span).unwrap_or_default();
+        Self { trace_lo, fingerprint, kind: kind::HTTP, call: None, origin: Some(origin), data, arrived_at }
+    }
+
+    /// A log line.
+    pub(crate) fn log(line: &LogLine, arrived_at: i64) -> Self {
+        let data = serde_json::to_vec(line).unwrap_or_default();
+        let fingerprint = log_fingerprint(line);
+        Self { trace_lo: trace_lo(line.trace_id), fingerprint, kind: kind::LOG, call: None, origin: None, data, arrived_at }
+    }
+
+    /// A link of a call.
+    pub(crate) fn link(target: SpanRef, call: Target, arrived_at: i64) -> Self {
+        let (trace_hi, trace_lo) = trace_halves(target.trace_id);
+        let fingerprint = Identity::default().start(b'k').number(trace_hi).number(span_number(target.span_id)).hash8();
+        let data = serde_json::to_vec(&target).unwrap_or_default();
+        Self { trace_lo, fingerprint, kind: kind::LINK, call: Some(call), origin: None, data, arrived_at }
+    }
+
+    /// With the ids it refers to.
+    pub(crate) fn row(mut self, ids: &Ids, row_of: impl Fn(Target) -> i64) -> WaitingRow {
+        let call = self.call.map(row_of);
+        let origin = self.origin.map(|origin| ids.of(origin));
+        if let Some(call) = call {
+            // Several calls may link to the same span.
+            self.fingerprint = self.fingerprint.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+        }
+        WaitingRow { waiting: self, call, origin }
+    }
+}
+
+/// A row of `waiting`.
+pub(crate) struct WaitingRow {
+    waiting: Waiting,
+    call: Option<i64>,
+    origin: Option<i64>,
+}
+
+impl Record for WaitingRow {
+    const TABLE: Table = Table {
+        name: "waiting",
+        columns: &[
+            ("trace_lo", Kind::Integer),
+            ("fingerprint", Kind::Integer),
+            ("kind", Kind::Integer),
+            ("call", Kind::Integer),
+            ("origin", Kind::Integer),
+            ("data", Kind::Bytes),
+            ("arrived_at", Kind::Integer),
+        ],
+        conflict: "ON CONFLICT DO NOTHING",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        sink.integer(Some(self.waiting.trace_lo));
+        sink.integer(Some(self.waiting.fingerprint));
+        sink.integer(Some(i64::from(self.waiting.kind)));
+        sink.integer(self.call);
+        sink.integer(self.origin);
+        sink.bytes(Some(self.waiting.data));
+        sink.integer(Some(self.waiting.arrived_at));
+    }
+}
