@@ -77,11 +77,7 @@ impl<N: OutputType> Connection<N> {
         (has_previous_page, has_next_page): (bool, bool),
         edge: impl Fn(T) -> (String, N),
     ) -> Self {
-        let edges: Vec<Edge<N>> = items
-            .into_iter()
-            .map(edge)
-            .map(|(cursor, node)| Edge { cursor, node })
-            .collect();
+        let edges = edges(items, edge);
         let page_info = PageInfo {
             has_next_page,
             has_previous_page,
@@ -90,6 +86,15 @@ impl<N: OutputType> Connection<N> {
         };
         Self { edges, page_info }
     }
+}
+
+/// Items in their order, each with its cursor.
+pub(crate) fn edges<T, N: OutputType>(items: Vec<T>, edge: impl Fn(T) -> (String, N)) -> Vec<Edge<N>> {
+    items
+        .into_iter()
+        .map(edge)
+        .map(|(cursor, node)| Edge { cursor, node })
+        .collect()
 }
 
 /// The arguments of a list that can be walked both ways.

@@ -2,29 +2,31 @@
 //! a small one that is nested without end, or whose fragments multiply each other, would keep it busy (or overflow
 //! its stack) before that.
 
-use std::collections::HashMap;
 use std::future::ready;
 
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
-use async_graphql::{Request, Response, ServerError};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, VariableDefinition,
+};
+use async_graphql::{Name, Request, Response, ServerError, Value, Variables};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, once};
 
 use crate::Schema;
+use crate::bounds::{MAX_BYTES, MAX_FIELDS, MAX_NESTING, expands_within_bounds, nesting};
 use crate::error::{Code, complete};
 
-/// How long a document may be, in bytes.
-const MAX_BYTES: usize = 64 * 1024;
-/// How deep brackets of any kind may be nested, and fields through fragments.
-const MAX_NESTING: usize = 64;
-/// How many fields a document may have once its fragments are in place.
-const MAX_FIELDS: usize = 10_000;
+/// A request whose document was read and found reasonable.
+#[derive(Debug)]
+struct Checked {
+    request: Request,
+    subscription: bool,
+}
 
 /// Answers a request once.
 pub(crate) async fn execute(schema: &Schema, request: Request) -> Response {
     match check(request) {
-        Ok(request) => complete(schema.execute(request).await),
+        Ok(checked) => complete(schema.execute(checked.request).await),
         Err(refusal) => Response::from_errors(vec![refusal]),
     }
 }
@@ -32,19 +34,69 @@ pub(crate) async fn execute(schema: &Schema, request: Request) -> Response {
 /// Answers a request for as long as there are answers: a subscription many times, anything else once.
 pub(crate) fn stream(schema: &Schema, request: Request) -> BoxStream<'static, Response> {
     match check(request) {
-        Ok(request) => schema.execute_stream(request).map(complete).boxed(),
+        Ok(Checked {
+            request,
+            subscription,
+        }) => {
+            let finish = move |response| {
+                let response = complete(response);
+                if subscription {
+                    end_of_source(response)
+                } else {
+                    response
+                }
+            };
+            schema.execute_stream(request).map(finish).boxed()
+        }
         Err(refusal) => once(ready(Response::from_errors(vec![refusal]))).boxed(),
     }
 }
 
 /// Whether a response says that nothing was executed: then it has no data, not even null.
 pub(crate) fn refused(response: &Response) -> bool {
-    response.data == async_graphql::Value::Null
+    response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-fn check(mut request: Request) -> Result<Request, ServerError> {
+/// The operation that is asked for; `None` when it is not clear which, as the engine will say.
+fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
+    let mut asked_for = document
+        .operations
+        .iter()
+        .filter(|(found, _)| name.is_none() || found.map(Name::as_str) == name)
+        .map(|(_, operation)| &operation.node);
+    asked_for.next().filter(|_| asked_for.next().is_none())
+}
+
+/// The first variable that must be given and is not. The engine would notice only where the variable is used.
+fn missing_variable<'a>(
+    operation: &'a OperationDefinition,
+    given: &Variables,
+) -> Option<&'a VariableDefinition> {
+    let mut required = operation
+        .variable_definitions
+        .iter()
+        .map(|definition| &definition.node);
+    required.find(|variable| {
+        !variable.var_type.node.nullable
+            && variable.default_value.is_none()
+            && given
+                .get(&variable.name.node)
+                .is_none_or(|value| *value == Value::Null)
+    })
+}
+
+/// The failure of a subscription's source is no event with an error in it: nothing follows, and clients must be told
+/// so. Only such a failure has the subscription's own field, and no field within it, for a path.
+fn end_of_source(mut response: Response) -> Response {
+    if response.data == Value::Null && response.errors.iter().all(|error| error.path.len() <= 1) {
+        response.errors.iter_mut().for_each(|error| error.path.clear());
+    }
+    response
+}
+
+fn check(mut request: Request) -> Result<Checked, ServerError> {
     if request.query.len() > MAX_BYTES {
         return Err(Code::TooComplex.refusal(format!("the document is longer than {MAX_BYTES} bytes")));
     }
@@ -58,122 +110,26 @@ fn check(mut request: Request) -> Result<Request, ServerError> {
             ..Code::ParseFailed.refusal(error.message)
         }
     })?;
-    if !Expansion::of(&document) {
+    if !expands_within_bounds(&document) {
         return Err(Code::TooComplex.refusal(format!(
             "with its fragments in place the document has more than {MAX_FIELDS} fields, is nested more than \
              {MAX_NESTING} deep, or has fragments that contain themselves"
         )));
     }
+    let operation = operation(&document, request.operation_name.as_deref());
+    if let Some(variable) = operation.and_then(|operation| missing_variable(operation, &request.variables)) {
+        let message = format!(
+            "variable ${} of type {} is missing",
+            variable.name.node, variable.var_type.node
+        );
+        return Err(Code::BadUserInput.refusal(message));
+    }
+    let subscription = operation.is_some_and(|operation| operation.ty == OperationType::Subscription);
     request.set_parsed_query(document);
-    Ok(request)
-}
-
-/// How deep brackets are nested outside strings and comments.
-fn nesting(document: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut rest = document;
-    while let Some(character) = rest.chars().next() {
-        match character {
-            '{' | '[' | '(' => depth += 1,
-            '}' | ']' | ')' => depth = depth.saturating_sub(1),
-            '#' | '"' => {
-                rest = after_token(rest);
-                continue;
-            }
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-        rest = rest.get(character.len_utf8()..).unwrap_or_default();
-    }
-    deepest
-}
-
-/// What follows the string or comment that `text` begins with; nothing when it does not end.
-fn after_token(text: &str) -> &str {
-    let (mut inner, end) = if let Some(inner) = text.strip_prefix("\"\"\"") {
-        (inner, "\"\"\"")
-    } else if let Some(inner) = text.strip_prefix('"') {
-        (inner, "\"")
-    } else {
-        return text.split_once(['\n', '\r']).map_or("", |(_, rest)| rest);
-    };
-    while !inner.is_empty() {
-        if let Some(rest) = inner.strip_prefix(end) {
-            return rest;
-        }
-        // In a block string only `\"""` is an escape; skipping one character after any backslash would miss its end.
-        let step = match inner.strip_prefix('\\') {
-            Some(rest) if end.len() == 1 => 1 + rest.chars().next().map_or(0, char::len_utf8),
-            Some(rest) if rest.starts_with(end) => 1 + end.len(),
-            _ => inner.chars().next().map_or(0, char::len_utf8),
-        };
-        inner = inner.get(step..).unwrap_or_default();
-    }
-    ""
-}
-
-/// How large a selection is with its fragments in place.
-#[derive(Clone, Copy, Default)]
-struct Size {
-    fields: usize,
-    height: usize,
-}
-
-/// Measures each fragment once, however often it is spread.
-struct Expansion<'a> {
-    document: &'a ExecutableDocument,
-    /// `None` while a fragment is being measured: meeting it then means that it contains itself.
-    fragments: HashMap<&'a str, Option<Size>>,
-}
-
-impl<'a> Expansion<'a> {
-    /// Whether all of a document, used or not, stays within bounds: the engine walks unused fragments too.
-    fn of(document: &'a ExecutableDocument) -> bool {
-        let mut expansion = Self {
-            document,
-            fragments: HashMap::new(),
-        };
-        document
-            .operations
-            .iter()
-            .all(|(_, operation)| expansion.size(&operation.node.selection_set.node, 0).is_some())
-            && document
-                .fragments
-                .keys()
-                .all(|name| expansion.fragment(name.as_str(), 0).is_some())
-    }
-
-    fn size(&mut self, selection: &'a SelectionSet, level: usize) -> Option<Size> {
-        let mut whole = Size::default();
-        for item in &selection.items {
-            let part = match &item.node {
-                Selection::Field(field) => self.size(&field.node.selection_set.node, level + 1)?,
-                Selection::InlineFragment(inline) => self.size(&inline.node.selection_set.node, level + 1)?,
-                Selection::FragmentSpread(spread) => {
-                    self.fragment(&spread.node.fragment_name.node, level + 1)?
-                }
-            };
-            whole.fields = whole.fields.saturating_add(part.fields).saturating_add(1);
-            whole.height = whole.height.max(part.height + 1);
-        }
-        (whole.fields <= MAX_FIELDS && whole.height + level <= MAX_NESTING).then_some(whole)
-    }
-
-    fn fragment(&mut self, name: &'a str, level: usize) -> Option<Size> {
-        if let Some(known) = self.fragments.get(name) {
-            return *known;
-        }
-        let Some(fragment) = self.document.fragments.get(name) else {
-            return Some(Size::default());
-        };
-        if level > MAX_NESTING {
-            return None;
-        }
-        self.fragments.insert(name, None);
-        let size = self.size(&fragment.node.selection_set.node, level)?;
-        self.fragments.insert(name, Some(size));
-        Some(size)
-    }
+    Ok(Checked {
+        request,
+        subscription,
+    })
 }
 
 #[cfg(test)]
@@ -196,10 +152,6 @@ mod tests {
             "{a".repeat(90)
         );
         assert_eq!(code(hidden).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
-        assert_eq!(
-            nesting("{ a(b: \"{{{\\\"{{\", c: \"\"\"{{ \\\"\"\" {{\"\"\") # {{{\n { b } }"),
-            2
-        );
     }
 
     #[test]
@@ -230,5 +182,11 @@ mod tests {
         assert_eq!(code("{ calls( }").as_deref(), Some("\"GRAPHQL_PARSE_FAILED\""));
         assert!(!refusal.locations.is_empty());
         assert!(check(Request::new("{ calls { nodes { id } } }")).is_ok());
+        assert_eq!(
+            code("query ($id: ID!) { node(id: $id) { id } }").as_deref(),
+            Some("\"BAD_USER_INPUT\"")
+        );
+        let deep = format!("{{ a(b: {}1{}) }}", "[".repeat(60), "]".repeat(60));
+        assert!(check(Request::new(deep)).is_ok());
     }
 }

@@ -1,12 +1,13 @@
 //! Questions in, answers out: the GraphQL API over the store.
 //!
-//! A request comes in through [`router`]: over HTTP, or on a WebSocket. [`document`] refuses what would be too much
-//! work before the engine sees it. [`query`] reads the arguments with [`input`], [`connection`] and [`cursor`], asks
-//! the store one question, and wraps the answer in [`types`], which are newtypes over the model. Whatever an object
-//! needs besides its row comes through [`loaders`], once for all objects of the answer. [`subscription`] does the same
-//! again and again, each time the store's feed moves. Errors leave through [`error`], masked and with a code. What the
-//! schema says is printed by [`sdl`] and committed as `schema.graphql`.
+//! A request comes in through `router`: over HTTP, or on a WebSocket (`socket`). `document` refuses what would be too
+//! much work before the engine sees it. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
+//! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
+//! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
+//! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
+//! is printed by [`sdl`] and committed as `schema.graphql`.
 
+mod bounds;
 mod connection;
 mod cost;
 mod cursor;
@@ -22,7 +23,7 @@ mod socket;
 mod subscription;
 mod types;
 
-use async_graphql::{EmptyMutation, SDLExportOptions, SchemaBuilder};
+use async_graphql::{EmptyMutation, ID, SDLExportOptions, SchemaBuilder};
 use mcptap_store::Store;
 
 pub use query::Query;
@@ -55,6 +56,9 @@ pub fn sdl() -> String {
 
 fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
     Schema::build(Query, EmptyMutation, Subscription)
+        .override_output_type_description::<ID>(
+            "Identifies an object for good. Opaque: to be given back as it was received.",
+        )
         .limit_complexity(cost::MAX_COMPLEXITY)
         .limit_depth(cost::MAX_DEPTH)
         .limit_directives(10)

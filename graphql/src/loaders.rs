@@ -8,17 +8,28 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Error};
 use mcptap_model::{CallFilter, LogLine, SessionSource};
 use mcptap_store::{CallStats, Details, LogPosition, Page, PageRequest, Server, Session, Store, Tool};
+use tokio::sync::Semaphore;
 
 use crate::error::from_store;
+
+/// How many objects are loaded at once: a page as clients usually ask for them.
+const BATCH: usize = 100;
+/// How many batches of details are read at once. With [`BATCH`] it bounds the bodies that are held in memory.
+const DETAILS_AT_ONCE: usize = 2;
 
 /// Loads for many objects at once. Values are shared, because several fields of one object ask for the same.
 pub(crate) struct Loaders {
     store: Store,
+    details: Semaphore,
 }
 
 impl Loaders {
     pub(crate) fn new(store: Store) -> DataLoader<Self> {
-        DataLoader::new(Self { store }, tokio::spawn)
+        let loaders = Self {
+            store,
+            details: Semaphore::new(DETAILS_AT_ONCE),
+        };
+        DataLoader::new(loaders, tokio::spawn).max_batch_size(BATCH)
     }
 }
 
@@ -45,6 +56,7 @@ impl Loader<DetailsOf> for Loaders {
     type Error = Error;
 
     async fn load(&self, keys: &[DetailsOf]) -> Result<HashMap<DetailsOf, Self::Value>, Error> {
+        let _turn = self.details.acquire().await;
         let rows: Vec<i64> = keys.iter().map(|key| key.0).collect();
         let details = self.store.details(&rows).await.map_err(from_store)?;
         Ok(details

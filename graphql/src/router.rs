@@ -1,5 +1,8 @@
-//! `/graphql` over HTTP: one request by POST, a WebSocket or a page for the browser by GET.
+//! `/graphql` over HTTP: one request by POST, answered once or with a stream of events; a WebSocket or a page for the
+//! browser by GET.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 
 use async_graphql::Request;
@@ -9,8 +12,11 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt;
+use futures_util::stream::once;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +29,8 @@ const MAX_BODY: usize = 1024 * 1024;
 const JSON: &str = "application/json";
 /// What newer ones ask for: with it, the HTTP status tells whether anything was executed.
 const GRAPHQL: &str = "application/graphql-response+json";
+/// What asks for a stream of answers: GraphQL over Server-Sent Events, one connection an operation.
+const EVENTS: &str = "text/event-stream";
 
 /// What the operator, and the rest of the server, decide.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +39,7 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     /// The page for a browser that opens `/graphql`; without it, such a GET is refused.
     pub page: Option<fn() -> Response>,
-    /// Ends all WebSockets, with a close frame that tells clients to come back.
+    /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
 
@@ -81,12 +89,13 @@ async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
     )
 }
 
-/// One request, one answer. That only JSON is taken also keeps forms of foreign pages out, which send no preflight.
+/// One request, and one answer or a stream of them. That only JSON is taken also keeps forms of foreign pages out,
+/// which are sent without asking first.
 async fn answer(State(server): State<Server>, request: HttpRequest) -> Response {
     let Some(media) = answer_media(request.headers()) else {
         return refuse(
             StatusCode::NOT_ACCEPTABLE,
-            &format!("answers come as {GRAPHQL} or {JSON}"),
+            &format!("answers come as {GRAPHQL}, {JSON} or {EVENTS}"),
         )
         .into_response();
     };
@@ -115,6 +124,9 @@ async fn answer(State(server): State<Server>, request: HttpRequest) -> Response 
             return refuse(StatusCode::BAD_REQUEST, &message).into_response();
         }
     };
+    if media == EVENTS {
+        return events(&server, request);
+    }
     let response = document::execute(&server.schema, request).await;
     if document::refused(&response) {
         let status = if media == GRAPHQL {
@@ -132,6 +144,27 @@ async fn answer(State(server): State<Server>, request: HttpRequest) -> Response 
         .into_response();
     }
     ([(header::CONTENT_TYPE, media)], json(&response)).into_response()
+}
+
+/// One event for each answer, and one at the end. For those whom a proxy lets open no WebSocket.
+fn events(server: &Server, request: Request) -> Response {
+    let shutdown = server.shutdown.clone().cancelled_owned();
+    let answers = document::stream(&server.schema, request).map(|response| {
+        let body = if document::refused(&response) {
+            json(&Errors {
+                errors: &response.errors,
+            })
+        } else {
+            json(&response)
+        };
+        Event::default()
+            .event("next")
+            .data(String::from_utf8_lossy(&body))
+    });
+    // The end of an operation is told; that of the server is not, so that clients come back.
+    let end = once(ready(Event::default().event("complete").data("")));
+    let events = answers.chain(end).take_until(shutdown).map(Ok::<_, Infallible>);
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 
 async fn read(body: Body) -> Result<Bytes, Refusal> {
@@ -157,7 +190,9 @@ fn answer_media(headers: &HeaderMap) -> Option<&'static str> {
             .any(|item| essence(item).eq_ignore_ascii_case(media))
     };
     let anything = !headers.contains_key(header::ACCEPT);
-    if accepts(GRAPHQL) {
+    if accepts(EVENTS) {
+        Some(EVENTS)
+    } else if accepts(GRAPHQL) {
         Some(GRAPHQL)
     } else {
         (anything || accepts(JSON) || accepts("application/*") || accepts("*/*")).then_some(JSON)

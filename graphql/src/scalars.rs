@@ -45,6 +45,11 @@ impl Json {
         Self::from_serialize(members).unwrap_or_else(|| Self(RawValue::NULL.to_owned()))
     }
 
+    /// Its size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.get().len()
+    }
+
     fn from_serialize(value: &impl Serialize) -> Option<Self> {
         serde_json::value::to_raw_value(value).ok().map(Self)
     }

@@ -9,7 +9,7 @@ use futures_util::Stream;
 use mcptap_model::CallFilter;
 use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored};
 
-use crate::connection::size;
+use crate::connection::{edges, size};
 use crate::cost;
 use crate::cursor::Cursor;
 use crate::error::from_store;
@@ -107,7 +107,7 @@ fn events(changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> {
 }
 
 fn event(kind: ChangeKind, calls: Vec<Stored>, end: Seq) -> CallFeedEvent {
-    let (edges, cursor) = (Call::edges(calls), end.encode());
+    let (edges, cursor) = (edges(calls, Call::edge()), end.encode());
     match kind {
         ChangeKind::Added => CallsAdded { edges, cursor }.into(),
         ChangeKind::Updated => CallsUpdated { edges, cursor }.into(),

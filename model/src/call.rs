@@ -243,6 +243,8 @@ pub struct LogLine {
     pub trace_id: TraceId,
     /// The span it was written in, when it says so.
     pub span_id: Option<SpanId>,
+    /// The `service.name` it came from. Known while it looks for its call; not kept with the call.
+    pub service: Option<String>,
     /// When it was written.
     pub time: UnixNanos,
     /// `severity_text`, else the name of the OTLP severity number, e.g. `INFO`.

@@ -197,7 +197,7 @@ pub(crate) fn session_key(session: &session::Model) -> Option<SessionKey> {
 pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
     let damaged = |what| Error::Damaged { table: "details", row: row.call, what };
     let body = |data: Option<Vec<u8>>, bytes: Option<i64>, [packed, truncated, redacted]: [i16; 3]| {
-        let Some(data) = data else { return Ok(None) };
+        let Some(data) = data else { return Ok::<_, Error>(None) };
         let text = unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a body cannot be read"))?;
         let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(text.len() as u64);
         Ok(Some(Payload {
@@ -237,6 +237,7 @@ pub(crate) fn log_line(row: log_line::Model) -> Result<LogLine, Error> {
     Ok(LogLine {
         trace_id: trace_of(row.trace_hi, row.trace_lo).ok_or_else(|| damaged("trace id is zero"))?,
         span_id: row.span_id.and_then(span_of),
+        service: None,
         time: UnixNanos(row.time),
         severity: row.severity,
         body: String::from_utf8(row.body).map_err(|_| damaged("the body is no text"))?,

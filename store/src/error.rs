@@ -23,6 +23,9 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// The tables are not up to date, and bringing them up to date was not asked for.
+    #[error("the database's tables are older than this version; migrate it first")]
+    Outdated,
     /// The question is not answered by this version.
     #[error("not answered by this version")]
     Unsupported,
@@ -77,14 +80,11 @@ impl From<sea_orm::sqlx::Error> for Error {
     }
 }
 
-impl From<sea_orm::DbErr> for WriteError {
-    fn from(error: sea_orm::DbErr) -> Self {
-        Self::Database(Cause::new(error))
-    }
-}
-
-impl From<sea_orm::sqlx::Error> for WriteError {
-    fn from(error: sea_orm::sqlx::Error) -> Self {
-        Self::Database(Cause::new(error))
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(cause) => Self::Database(cause),
+            other => Self::Database(Cause::new(other)),
+        }
     }
 }

@@ -1,22 +1,35 @@
 //! The only part of mcptap that touches the database: write, announce, ask.
 
+mod body;
 mod calls;
 mod changes;
+mod clock;
+mod committer;
+mod database;
 mod details;
+mod dictionary;
+mod entity;
 mod error;
 mod facets;
 mod feed;
 mod fold;
+mod hash;
+mod insert;
+mod intern;
 mod logs;
 mod metrics;
+mod neighbourhood;
 mod open;
 mod options;
 mod page;
+mod prepare;
 mod retention;
+mod row;
 mod servers;
 mod sessions;
 mod stats;
 mod tools;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;

@@ -1,5 +1,10 @@
 //! What the store counts, for `/metrics`.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::writer::RETRY;
+
 /// Totals since the store was opened, and gauges of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
@@ -25,8 +30,78 @@ pub struct Metrics {
     pub queued_records: u64,
     /// How many records may wait.
     pub queue_limit: u64,
-    /// Calls deleted by retention.
+    /// Calls deleted because they were past their time.
     pub calls_pruned: u64,
     /// The head of the feed.
     pub head: i64,
+}
+
+/// The counters behind [`Metrics`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    calls_added: AtomicU64,
+    calls_completed: AtomicU64,
+    log_lines: AtomicU64,
+    log_lines_dropped: AtomicU64,
+    commits: AtomicU64,
+    records: AtomicU64,
+    commit_nanos: AtomicU64,
+    commit_failures: AtomicU64,
+    overloads: AtomicU64,
+    calls_pruned: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn committed(&self, records: usize, took: Duration) {
+        self.commits.fetch_add(1, Relaxed);
+        self.records.fetch_add(records as u64, Relaxed);
+        self.commit_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.commit_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn overloaded(&self) {
+        self.overloads.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn stored(&self, added: usize, completed: usize, lines: usize) {
+        self.calls_added.fetch_add(added as u64, Relaxed);
+        self.calls_completed.fetch_add(completed as u64, Relaxed);
+        self.log_lines.fetch_add(lines as u64, Relaxed);
+    }
+
+    pub(crate) fn pruned(&self, calls: u64) {
+        self.calls_pruned.fetch_add(calls, Relaxed);
+    }
+
+    pub(crate) fn dropped(&self, lines: u64) {
+        self.log_lines_dropped.fetch_add(lines, Relaxed);
+    }
+
+    /// About how long it takes to write so many records, by what was written so far.
+    pub(crate) fn time_for(&self, records: usize) -> Duration {
+        let (nanos, written) = (self.commit_nanos.load(Relaxed), self.records.load(Relaxed));
+        let each = nanos.checked_div(written).unwrap_or(50_000);
+        Duration::from_nanos(each.saturating_mul(records as u64)).clamp(*RETRY.start(), *RETRY.end())
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics {
+            calls_added: self.calls_added.load(Relaxed),
+            calls_completed: self.calls_completed.load(Relaxed),
+            log_lines: self.log_lines.load(Relaxed),
+            log_lines_dropped: self.log_lines_dropped.load(Relaxed),
+            commits: self.commits.load(Relaxed),
+            records: self.records.load(Relaxed),
+            commit_seconds: self.commit_nanos.load(Relaxed) as f64 / 1e9,
+            commit_failures: self.commit_failures.load(Relaxed),
+            overloads: self.overloads.load(Relaxed),
+            queued_records: 0,
+            queue_limit: 0,
+            calls_pruned: self.calls_pruned.load(Relaxed),
+            head: 0,
+        }
+    }
 }

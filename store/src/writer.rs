@@ -1,8 +1,22 @@
-//! The only way in.
+//! The only way in: a bounded queue, and a task that makes groups of what waits.
 
-use mcptap_model::Batch;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Seq, WriteError};
+use mcptap_model::{Batch, Payload};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::body::{Compressed, cut};
+use crate::committer::{Group, merged};
+use crate::metrics::Counters;
+use crate::prepare::Preparation;
+use crate::{Options, Seq, WriteError, fold, neighbourhood};
+
+/// How many permits of the queue one transaction takes at most.
+const GROUP: usize = 8192;
+
+/// A record this large counts as one; a larger one as several.
+const RECORD_BYTES: usize = 4096;
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,16 +32,178 @@ pub struct Written {
 /// Writes batches. Cheap to clone; when the last clone is dropped, the store commits what it holds and stops writing.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    _private: (),
+    queue: mpsc::UnboundedSender<Request>,
+    room: Arc<Semaphore>,
+    limit: usize,
+    body_cap: usize,
+    counters: Arc<Counters>,
+    head: watch::Receiver<Seq>,
+}
+
+/// A batch that waits to be written.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The batch. It is kept until it is answered: what fails in a group is tried alone.
+    pub(crate) batch: Batch,
+    compressed: Compressed,
+    weight: usize,
+    reply: oneshot::Sender<Result<Written, WriteError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Request {
+    /// Answers whoever waits. They may have gone; the batch is written all the same.
+    pub(crate) fn answer(self, outcome: Result<Written, WriteError>) {
+        let _ = self.reply.send(outcome);
+    }
 }
 
 impl Writer {
+    pub(crate) fn new(
+        options: &Options,
+        counters: Arc<Counters>,
+        head: watch::Receiver<Seq>,
+    ) -> (Self, mpsc::UnboundedReceiver<Request>) {
+        // Bounded by the semaphore, in records instead of messages.
+        let (queue, requests) = mpsc::unbounded_channel();
+        let limit = options.queue_records.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let room = Arc::new(Semaphore::new(limit));
+        (Self { queue, room, limit, body_cap: options.body_cap, counters, head }, requests)
+    }
+
     /// Stores a batch as a whole or not at all; returns once it is committed and announced. The same spans again
-    /// change nothing.
-    pub async fn write(&self, _batch: Batch) -> Result<Written, WriteError> {
-        Err(WriteError::Closed)
+    /// change nothing. When the future is dropped the batch may be stored all the same.
+    pub async fn write(&self, mut batch: Batch) -> Result<Written, WriteError> {
+        if batch.is_empty() {
+            return Ok(Written { head: *self.head.borrow(), ..Written::default() });
+        }
+        if self.queue.is_closed() {
+            return Err(WriteError::Closed);
+        }
+        let weight = weight(&batch);
+        let room = match u32::try_from(weight) {
+            Ok(wanted) if weight <= self.limit => Arc::clone(&self.room).try_acquire_many_owned(wanted),
+            _ => return Err(WriteError::TooLarge { records: weight, limit: self.limit }),
+        };
+        let Ok(room) = room else {
+            self.counters.overloaded();
+            return Err(WriteError::Overloaded { retry_after: self.counters.time_for(self.queued()) });
+        };
+        // Here many tasks can work at the same time; the writer is one.
+        for observation in &mut batch.observations {
+            let call = &mut observation.call;
+            [&mut call.request, &mut call.response].into_iter().flatten().for_each(|body| cut(body, self.body_cap));
+        }
+        let compressed = Compressed::of(&batch);
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .send(Request { batch, compressed, weight, reply, _room: room })
+            .map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// How much of the queue is taken, in records.
+    pub fn queued(&self) -> usize {
+        self.limit.saturating_sub(self.room.available_permits())
+    }
+
+    /// How much the queue holds, in records.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Waits until the store no longer writes.
-    pub async fn closed(&self) {}
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
+    pub(crate) fn room(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.room)
+    }
 }
+
+/// How many records a batch counts as: large bodies count for more than one.
+fn weight(batch: &Batch) -> usize {
+    let size = |payload: &Option<Payload>| payload.as_ref().map_or(0, |payload| payload.text.len());
+    let bytes: usize = batch
+        .observations
+        .iter()
+        .map(|observation| size(&observation.call.request) + size(&observation.call.response))
+        .chain(batch.logs.iter().map(|line| line.body.len()))
+        .sum();
+    batch.len().max(bytes / RECORD_BYTES)
+}
+
+/// Makes groups: a transaction is what piled up while the last one was prepared and the one before it committed.
+pub(crate) struct Grouping {
+    preparation: Preparation,
+    requests: mpsc::UnboundedReceiver<Request>,
+    groups: mpsc::Sender<Group>,
+    /// What is being committed: its traces (sorted), and when it is done.
+    running: Option<(Vec<i64>, oneshot::Receiver<()>)>,
+}
+
+impl Grouping {
+    pub(crate) fn new(
+        preparation: Preparation,
+        requests: mpsc::UnboundedReceiver<Request>,
+        groups: mpsc::Sender<Group>,
+    ) -> Self {
+        Self { preparation, requests, groups, running: None }
+    }
+
+    /// Works until every [`Writer`] is gone and what they sent is handed on.
+    pub(crate) async fn run(mut self) {
+        // A place first, requests then: what comes while the committer is busy shares the next transaction.
+        while let Ok(place) = self.groups.clone().reserve_owned().await {
+            let Some(mut requests) = self.take().await else { return };
+            let batch = merged(&requests);
+            let traces = neighbourhood::traces(&batch);
+            let ranged = !fold::time_ranges(&batch).is_empty();
+            if let Some((touched, done)) = &mut self.running
+                && (ranged || overlap(touched, &traces))
+            {
+                // Only the sender's end matters: it is dropped when the group is stored, or has failed.
+                let _ = done.await;
+            }
+            let mut compressed = Compressed::default();
+            for request in &mut requests {
+                compressed.extend(std::mem::take(&mut request.compressed));
+            }
+            let prepared = self.preparation.prepare(batch, compressed).await;
+            let (done, running) = oneshot::channel();
+            self.running = Some((traces, running));
+            place.send(Group { requests, prepared, done });
+        }
+    }
+
+    /// All that waits, up to a transaction's size. `None` when nothing will come any more.
+    async fn take(&mut self) -> Option<Vec<Request>> {
+        let first = self.requests.recv().await?;
+        let mut weight = first.weight;
+        let mut requests = vec![first];
+        while weight < GROUP
+            && let Ok(request) = self.requests.try_recv()
+        {
+            weight += request.weight;
+            requests.push(request);
+        }
+        Some(requests)
+    }
+}
+
+/// Whether two sorted lists have a value in common.
+fn overlap(one: &[i64], other: &[i64]) -> bool {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    while let (Some(left), Some(right)) = (one.peek(), other.peek()) {
+        match left.cmp(right) {
+            std::cmp::Ordering::Less => drop(one.next()),
+            std::cmp::Ordering::Greater => drop(other.next()),
+            std::cmp::Ordering::Equal => return true,
+        }
+    }
+    false
+}
+
+/// The least and the most that an overloaded sender is asked to wait.
+pub(crate) const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);

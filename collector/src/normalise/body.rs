@@ -80,7 +80,12 @@ fn first(attributes: &mut Attributes<'_>, keys: &[Key]) -> Option<(Key, String)>
         let text = attributes.get(*key).and_then(value::body_text)?;
         (!text.is_empty()).then_some((*key, text))
     })?;
-    attributes.take(found.0);
+    // The same text under another name says nothing more.
+    for key in keys {
+        if attributes.get(*key).and_then(value::body_text).as_ref() == Some(&found.1) {
+            attributes.take(*key);
+        }
+    }
     Some(found)
 }
 
@@ -119,14 +124,16 @@ pub(super) fn request(
     folded(attributes, dialect, method, target)
 }
 
-/// OpenLIT records positional arguments of a Python function: `{"method":"call_tool","params":{"args":[…]}}`.
+/// OpenLIT records arguments of a Python function: `{"method":"call_tool","params":{"args":[…]}}`, or a lone one as
+/// `{"value":…}`.
 fn positional(whole: &Body, method: &str) -> Option<Body> {
-    let args = whole.json.as_ref()?.get("params")?.get("args")?.as_array()?;
-    let name = args.first()?.as_str()?;
+    let given = whole.json.as_ref()?.get("params")?;
+    let args = given.get("args").and_then(Value::as_array);
+    let name = args.and_then(|args| args.first()).or_else(|| given.get("value"))?.as_str()?;
     let key = if method.starts_with("resources/") { "uri" } else { "name" };
     let mut params = Map::new();
     params.insert(key.to_owned(), name.into());
-    if let Some(arguments) = args.get(1).filter(|arguments| arguments.is_object()) {
+    if let Some(arguments) = args.and_then(|args| args.get(1)).filter(|arguments| arguments.is_object()) {
         params.insert("arguments".to_owned(), arguments.clone());
     }
     Some(Body::from_json(json!({ "method": method, "params": params })))

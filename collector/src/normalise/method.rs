@@ -163,11 +163,12 @@ pub(super) fn target(attributes: &mut Attributes<'_>, method: &str, name: &str, 
     target
 }
 
-/// `params.name` or `params.uri` of the request's own JSON; OpenLIT has positional `params.args` instead.
+/// `params.name` or `params.uri` of the request's own JSON; OpenLIT has positional `params.args` or a lone
+/// `params.value` instead.
 fn parameter(request: Option<&Value>, method: &str) -> Option<String> {
     let params = request?.get("params")?;
     let key = if method.starts_with("resources/") { "uri" } else { "name" };
-    let given = params.get(key).or_else(|| params.get("args").and_then(|args| args.get(0)))?;
+    let given = params.get(key).or_else(|| params.get("args")?.get(0)).or_else(|| params.get("value"))?;
     given.as_str().map(str::to_owned)
 }
 

@@ -67,11 +67,13 @@ impl Reader {
     /// Reads a log export.
     pub fn logs(&self, request: &ExportLogsServiceRequest) -> Normalised {
         let mut normalised = Normalised::default();
-        let records = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
-        for record in records {
-            match log::line(record) {
-                Some(line) => normalised.batch.logs.push(line),
-                None => normalised.uncorrelated += 1,
+        for resource_logs in &request.resource_logs {
+            let origin = origin::origin(resource_logs.resource.as_ref(), None);
+            for record in resource_logs.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+                match log::line(record, origin.service.as_ref()) {
+                    Some(line) => normalised.batch.logs.push(line),
+                    None => normalised.uncorrelated += 1,
+                }
             }
         }
         redact::batch(&mut normalised.batch);

@@ -52,7 +52,7 @@ impl Reader {
         let kind = SpanKind::from_otlp(span.kind);
         let mut attributes = Attributes::new(&span.attributes);
         if log::is_disguised(&attributes) {
-            match log::disguised(&mut attributes, &times, &span.name) {
+            match log::disguised(&mut attributes, &times, origin, span) {
                 Some(line) => into.batch.logs.push(line),
                 None => into.uncorrelated += 1,
             }
@@ -68,7 +68,7 @@ impl Reader {
         match method::method(&mut attributes, &dialect, &span.name, request) {
             Some(method) if method.starts_with("notifications/") => into.skipped += 1,
             Some(method) => {
-                let events = span.events.iter().filter_map(|event| log::event(&times, event));
+                let events = span.events.iter().filter_map(|event| log::event(&times, origin, event));
                 into.batch.logs.extend(events);
                 let span = Reading { span, times, kind, origin, dialect, attributes, method, whole };
                 into.batch.observations.push(self.observation(span, received_at));

@@ -7,40 +7,54 @@ use mcptap_store::{Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
 use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
-use crate::connection::{Connection, Edge, PageArguments};
-use crate::cost;
+use crate::connection::{Connection, PageArguments};
+use crate::cost::{self, Allowance};
 use crate::cursor::Cursor;
 use crate::loaders::{DetailsOf, LogsOf, load};
 use crate::scalars::{DateTime, Json};
 
 /// One MCP request as one server handled it: a row of the traffic log. What nobody observed is null, and never guessed.
 /// A call is stored when the first span of it arrives, and completed when others of the same request follow.
-pub(crate) struct Call(Stored);
+pub(crate) struct Call {
+    stored: Stored,
+    /// Shared with the other calls of its page.
+    allowance: Arc<Allowance>,
+}
 
 impl Call {
     pub(crate) fn new(stored: Stored) -> Self {
-        Self(stored)
+        Self {
+            stored,
+            allowance: Arc::default(),
+        }
     }
 
-    pub(crate) fn edge(stored: Stored) -> (String, Self) {
-        (stored.position().encode(), Self(stored))
-    }
-
-    pub(crate) fn edges(items: impl IntoIterator<Item = Stored>) -> Vec<Edge<Self>> {
-        items
-            .into_iter()
-            .map(Self::edge)
-            .map(|(cursor, node)| Edge { cursor, node })
-            .collect()
+    /// Turns the calls of one page into edges.
+    pub(crate) fn edge() -> impl Fn(Stored) -> (String, Self) {
+        let allowance = Arc::new(Allowance::default());
+        move |stored| {
+            (
+                stored.position().encode(),
+                Self {
+                    stored,
+                    allowance: allowance.clone(),
+                },
+            )
+        }
     }
 
     fn call(&self) -> &mcptap_model::Call {
-        &self.0.call
+        &self.stored.call
     }
 
     /// What is kept beside the row; nothing when retention has just removed it.
     async fn details(&self, ctx: &Context<'_>) -> Result<Arc<Details>, Error> {
-        Ok(load(ctx, DetailsOf(self.0.row)).await?.unwrap_or_default())
+        self.allowance.take(0)?;
+        Ok(load(ctx, DetailsOf(self.stored.row)).await?.unwrap_or_default())
+    }
+
+    async fn payload(&self, ctx: &Context<'_>, side: Side) -> Result<Option<Payload>, Error> {
+        Ok(Payload::of(self.details(ctx).await?, side, &self.allowance))
     }
 }
 
@@ -112,7 +126,9 @@ impl Call {
     /// The stack trace of the exception, where the sender gave one.
     #[graphql(complexity = "cost::BODY")]
     async fn stack_trace(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
-        Ok(self.details(ctx).await?.stack_trace.clone())
+        let trace = self.details(ctx).await?.stack_trace.clone();
+        self.allowance.take(trace.as_ref().map_or(0, String::len))?;
+        Ok(trace)
     }
 
     /// When its handling began.
@@ -195,13 +211,13 @@ impl Call {
     /// What the client sent. Null: it was not captured, which is not the same as an empty body.
     #[graphql(complexity = "cost::BODY + child_complexity")]
     async fn request(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
-        Ok(Payload::of(self.details(ctx).await?, Side::Request))
+        self.payload(ctx, Side::Request).await
     }
 
     /// What the server answered. Null: it was not captured, which is not the same as an empty body.
     #[graphql(complexity = "cost::BODY + child_complexity")]
     async fn response(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
-        Ok(Payload::of(self.details(ctx).await?, Side::Response))
+        self.payload(ctx, Side::Response).await
     }
 
     /// The console output of this call, oldest first.
@@ -214,7 +230,7 @@ impl Call {
     ) -> Result<Connection<LogLine>, Error> {
         let page = PageArguments::forward(first, after).request::<LogPosition>()?;
         let key = LogsOf {
-            row: self.0.row,
+            row: self.stored.row,
             first: page.first.unwrap_or(cost::DEFAULT_SIZE),
             after: page.after,
         };
@@ -241,6 +257,8 @@ impl Call {
     /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`.
     #[graphql(complexity = "cost::BODY")]
     async fn attributes(&self, ctx: &Context<'_>) -> Result<Json, Error> {
-        Ok(Json::object(&self.details(ctx).await?.attributes))
+        let attributes = Json::object(&self.details(ctx).await?.attributes);
+        self.allowance.take(attributes.len())?;
+        Ok(attributes)
     }
 }

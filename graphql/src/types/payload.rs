@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::Object;
+use async_graphql::{Error, Object};
 use mcptap_store::Details;
 
+use crate::cost::Allowance;
 use crate::scalars::{Json, int};
 
 /// Which of a call's bodies.
@@ -20,6 +21,7 @@ pub(crate) enum Side {
 pub(crate) struct Payload {
     details: Arc<Details>,
     side: Side,
+    allowance: Arc<Allowance>,
 }
 
 fn body(details: &Details, side: Side) -> Option<&mcptap_model::Payload> {
@@ -30,9 +32,21 @@ fn body(details: &Details, side: Side) -> Option<&mcptap_model::Payload> {
 }
 
 impl Payload {
-    pub(crate) fn of(details: Arc<Details>, side: Side) -> Option<Self> {
+    /// The body of a side, if it was captured.
+    pub(crate) fn of(details: Arc<Details>, side: Side, allowance: &Arc<Allowance>) -> Option<Self> {
         body(&details, side)?;
-        Some(Self { details, side })
+        Some(Self {
+            details,
+            side,
+            allowance: allowance.clone(),
+        })
+    }
+
+    /// The text, if there is room for it.
+    fn take_text(&self) -> Result<&str, Error> {
+        let text = self.get(|body| body.text.as_str()).unwrap_or_default();
+        self.allowance.take(text.len())?;
+        Ok(text)
     }
 
     fn get<'a, T>(&'a self, part: impl FnOnce(&'a mcptap_model::Payload) -> T) -> Option<T> {
@@ -44,13 +58,13 @@ impl Payload {
 #[Object]
 impl Payload {
     /// The body, where its text is JSON; null where it is not, as when it was cut off.
-    async fn json(&self) -> Option<Json> {
-        self.get(|body| Json::from_text(&body.text)).flatten()
+    async fn json(&self) -> Result<Option<Json>, Error> {
+        Ok(Json::from_text(self.take_text()?))
     }
 
     /// The body as text, as far as it is kept.
-    async fn text(&self) -> &str {
-        self.get(|body| body.text.as_str()).unwrap_or_default()
+    async fn text(&self) -> Result<&str, Error> {
+        self.take_text()
     }
 
     /// How large the body was before anything was cut off, in bytes.

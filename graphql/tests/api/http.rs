@@ -75,7 +75,7 @@ async fn what_is_no_request_is_refused_with_a_reason() {
         let (status, _, answer) = post(&world, &json, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(
-            answer["errors"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED",
+            answer["errors"][0]["extensions"]["code"], "BAD_REQUEST",
             "{answer}"
         );
         assert_eq!(answer.get("data"), None);
@@ -94,10 +94,7 @@ async fn what_is_not_executed_has_no_data() {
             "query a { __typename } query b { __typename }",
             "GRAPHQL_VALIDATION_FAILED",
         ),
-        (
-            "query ($id: ID!) { node(id: $id) { id } }",
-            "GRAPHQL_VALIDATION_FAILED",
-        ),
+        ("query ($id: ID!) { node(id: $id) { id } }", "BAD_USER_INPUT"),
         (
             "subscription { calls { __typename } }",
             "GRAPHQL_VALIDATION_FAILED",
@@ -198,4 +195,42 @@ async fn browsers_get_the_page() {
         .await
         .unwrap();
     assert_eq!(page.text().await.unwrap(), "a page for browsers");
+}
+
+#[tokio::test]
+async fn subscriptions_come_as_events_too() {
+    let world = World::new().await;
+    let body = json!({"query": "subscription { calls { __typename } }"}).to_string();
+    let request = world
+        .client
+        .post(world.url())
+        .header(CONTENT_TYPE, "application/json");
+    let mut response = request
+        .header(ACCEPT, "text/event-stream")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
+    let first = response.chunk().await.unwrap().unwrap();
+    assert_eq!(
+        first,
+        "event: next\ndata: {\"data\":{\"calls\":{\"__typename\":\"CaughtUp\"}}}\n\n"
+    );
+    world.shutdown.cancel();
+    assert_eq!(response.chunk().await.unwrap(), None);
+
+    let world = World::new().await;
+    let request = world
+        .client
+        .post(world.url())
+        .header(CONTENT_TYPE, "application/json");
+    let request = request
+        .header(ACCEPT, "text/event-stream")
+        .body(r#"{"query":"{ __typename }"}"#);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert_eq!(
+        text,
+        "event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\nevent: complete\ndata: \n\n"
+    );
 }

@@ -1,7 +1,12 @@
 //! The API as clients meet it: over real sockets, with calls written by a real store.
 
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod live;
+#[cfg(test)]
 mod query;
+#[cfg(test)]
 mod socket;
+#[cfg(test)]
 mod support;

@@ -1,6 +1,6 @@
 //! Queries over stored calls.
 
-use mcptap_model::{Call, Evidence, NodeId, SessionKey, SessionSource, UnixNanos};
+use mcptap_model::{Call, Evidence, NodeId, Payload, SessionKey, SessionSource, UnixNanos};
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 use serde_json::{Value, json};
@@ -356,6 +356,28 @@ async fn wrong_arguments_are_told_apart() {
     assert_eq!(code, "BAD_USER_INPUT");
     told.push(message);
     insta::assert_json_snapshot!("wrong_arguments", told);
+}
+
+#[tokio::test]
+async fn bodies_of_a_page_have_a_bound() {
+    let world = World::new().await;
+    let body = |number| Payload::whole(format!("{number}").repeat(1024 * 1024 / 2));
+    world
+        .write((10..50).map(|number| Call {
+            request: Some(body(number)),
+            ..call(number)
+        }))
+        .await;
+    let query = "query ($first: Int) { calls(first: $first) { nodes { request { text } } } }";
+    let answer = world.answer(query, json!({"first": 40})).await;
+    let bodies = answer["data"]["calls"]["nodes"].as_array().unwrap();
+    assert_eq!(
+        bodies.iter().filter(|node| !node["request"].is_null()).count(),
+        32
+    );
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "RESPONSE_TOO_LARGE");
+    let some = world.data(query, json!({"first": 20})).await;
+    assert_eq!(some["calls"]["nodes"].as_array().unwrap().len(), 20);
 }
 
 /// A call in a session of its own kind.

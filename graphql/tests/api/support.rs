@@ -11,7 +11,7 @@ use mcptap_model::{
     Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
     SpanKind, TraceId, Transport, UnixNanos, Vantage,
 };
-use mcptap_store::{Store, Writer};
+use mcptap_store::Writer;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -26,7 +26,6 @@ const SECOND: i64 = 1_000_000_000;
 /// A running API over an empty store.
 pub(crate) struct World {
     pub(crate) writer: Writer,
-    pub(crate) store: Store,
     pub(crate) shutdown: CancellationToken,
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
@@ -50,10 +49,9 @@ impl World {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(axum::serve(listener, router(schema(store.clone()), options)).into_future());
+        tokio::spawn(axum::serve(listener, router(schema(store), options)).into_future());
         Self {
             writer,
-            store,
             shutdown,
             address,
             client: reqwest::Client::new(),
@@ -313,6 +311,7 @@ pub(crate) fn log_line(number: u64, body: &str, offset_nanos: i64) -> LogLine {
     LogLine {
         trace_id: trace(number),
         span_id: Some(span(number)),
+        service: None,
         time: UnixNanos(NOON + offset_nanos),
         severity: "INFO".into(),
         body: body.into(),

@@ -93,6 +93,11 @@ impl Clusters {
         }
     }
 
+    /// Whether a node's cluster holds a stored call.
+    pub(super) fn is_stored(&self, index: usize) -> bool {
+        self.nodes().any(|(other, node)| node.row.is_some() && self.together(index, other))
+    }
+
     pub(super) fn together(&self, one: usize, other: usize) -> bool {
         self.find(one) == self.find(other)
     }

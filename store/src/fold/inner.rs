@@ -5,7 +5,7 @@ use mcptap_model::{Call, HttpSpan, Vantage};
 use super::cluster::{Clusters, Node};
 
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds.
-pub(super) const PAIRING_NANOS: i64 = 100_000_000;
+pub(super) const PAIRING_NANOS: i64 = 25_000_000;
 /// A gateway's own list ends when less than this share (in percent) of its HTTP request has passed.
 const EARLY_PERCENT: i64 = 40;
 /// The scope of the library that lists its tools before a call, as a request of its own.
@@ -32,7 +32,7 @@ fn lists_before(call: &Call) -> bool {
 }
 
 /// Pairs each such call with the nearest list right before it, whatever its trace: that list is no request. A list
-/// that a client asked for stands further away, before the library's own.
+/// that a client asked for stands further away, before the library's own. What is stored was paired when it came.
 pub(super) fn pair_lists(clusters: &mut Clusters) {
     let lists: Vec<usize> = clusters.nodes().filter(|(_, node)| is_own_list(&node.call)).map(|(index, _)| index).collect();
     if lists.is_empty() {
@@ -43,8 +43,11 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
     let mut taken: Vec<usize> = Vec::new();
     for call in calls {
         let Some(node) = clusters.node(call) else { continue };
+        let stored = clusters.is_stored(call);
         let gap = |list: &Node| node.call.started_at.0.saturating_sub(list.call.ended_at().0);
-        let before = lists.iter().copied().filter(|list| !taken.contains(list) && !clusters.together(*list, call));
+        let before = lists.iter().copied().filter(|list| {
+            !taken.contains(list) && !clusters.together(*list, call) && !(stored && clusters.is_stored(*list))
+        });
         let before = before.filter_map(|list| Some((list, clusters.node(list)?))).filter(|(_, list)| {
             (0..=PAIRING_NANOS).contains(&gap(list))
                 && list.call.origin.same_service(&node.call.origin)

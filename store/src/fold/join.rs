@@ -132,22 +132,29 @@ pub(super) fn attach(
 }
 
 /// The call a line belongs to, and whether the line names its span: the call's own spans, then the HTTP span around
-/// the only call below it, then the innermost call at that time.
+/// the only call of its service, then the innermost call at that time.
 fn owner(merged: &[Merged], members: &[usize], https: &[HttpSpan], line: &LogLine) -> Option<(usize, bool)> {
     let calls = || members.iter().filter_map(|index| Some((*index, merged.get(*index).filter(|call| !call.void)?)));
+    // What is not said of a span is said of who handled the request, not of who sent it.
+    let handled = || calls().filter(|(_, call)| call.node.call.vantage != Vantage::Client);
     if let Some(span_id) = line.span_id {
         let span = SpanRef { trace_id: line.trace_id, span_id };
         if let Some((index, _)) = calls().find(|(_, call)| call.node.spans.contains(&span)) {
             return Some((index, true));
         }
         if let Some(http) = https.iter().find(|http| http.span_id == span_id) {
-            let mut below = calls().filter(|(_, call)| call.node.call.trace_id == line.trace_id && encloses(http, &call.node.call));
+            let mut below = handled().filter(|(_, call)| {
+                let call = &call.node.call;
+                call.trace_id == line.trace_id && call.origin.same_service(&http.origin) && encloses(http, call)
+            });
             return below.next().filter(|_| below.next().is_none()).map(|(index, _)| (index, true));
         }
     }
-    let at_the_time = calls().filter(|(_, call)| {
+    // A span of another service may be about to come, and be a call of its own.
+    let at_the_time = handled().filter(|(_, call)| {
         let call = &call.node.call;
         call.trace_id == line.trace_id
+            && (line.service.is_none() || call.origin.service == line.service)
             && call.started_at.0.saturating_sub(SLACK_NANOS) <= line.time.0
             && line.time.0 <= call.ended_at().0.saturating_add(SLACK_NANOS)
     });

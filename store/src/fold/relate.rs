@@ -21,7 +21,7 @@ pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSp
     for (at, &one) in members.iter().enumerate() {
         for &other in members.iter().skip(at + 1) {
             let (Some(a), Some(b)) = (clusters.node(one), clusters.node(other)) else { continue };
-            if same_span(a, b) || (same_request(&a.call, &b.call) && same_side(&a.call, &b.call) && nested(a, b)) {
+            if same_span(a, b) || (same_request(&a.call, &b.call) && nested(a, b)) {
                 clusters.join(one, other);
             }
         }
@@ -45,9 +45,11 @@ fn same_side(a: &Call, b: &Call) -> bool {
     a.origin.same_service(&b.origin) && (a.vantage == Vantage::Client) == (b.vantage == Vantage::Client)
 }
 
-/// One instrumentation nests its own spans by parent.
+/// Spans of one service nested by parent. Those of one kind and scope are on the same side, whatever else they say.
 fn nested(a: &Node, b: &Node) -> bool {
-    a.is_child_of(b) || b.is_child_of(a)
+    let alike = a.call.kind == b.call.kind && a.call.origin.scope == b.call.origin.scope;
+    let one_side = same_side(&a.call, &b.call) || (alike && a.call.origin.same_service(&b.call.origin));
+    one_side && (a.is_child_of(b) || b.is_child_of(a))
 }
 
 /// Whether `outer` lasts around `inner`, roundings aside.
@@ -93,23 +95,25 @@ enum Link {
 }
 
 /// A traced client's span is the server's request as the client saw it: each goes to the one server or gateway that
-/// answers it most surely, the outermost first.
+/// answers it most surely, the tightest client to the outermost server.
 fn join_clients(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
     let is_client = |index: &usize| clusters.node(*index).is_some_and(|node| node.call.vantage == Vantage::Client);
     let (clients, servers): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_client);
-    let mut pairs: Vec<(Link, i64, usize, usize)> = Vec::new();
-    for &client in &clients {
+    let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
+    // One that was joined before, and comes again, has its answer.
+    let alone = |client: &&usize| !servers.iter().any(|server| clusters.together(**client, *server));
+    for &client in clients.iter().filter(alone) {
         for &server in &servers {
             let (Some(c), Some(s)) = (clusters.node(client), clusters.node(server)) else { continue };
             if let Some(link) = link(c, s, https) {
-                pairs.push((link, s.call.duration_nanos.saturating_neg(), client, server));
+                pairs.push((link, c.call.duration_nanos, s.call.duration_nanos.saturating_neg(), client, server));
             }
         }
     }
     pairs.sort_unstable();
     // A request has one client's view and one answer: both are spoken for once joined.
     let mut taken: Vec<usize> = Vec::new();
-    for (_, _, client, server) in pairs {
+    for (.., client, server) in pairs {
         let (of_client, of_server) = (clusters.find(client), clusters.find(server));
         if of_client != of_server && !taken.contains(&of_client) && !taken.contains(&of_server) {
             clusters.join(client, server);
@@ -126,7 +130,8 @@ fn link(client: &Node, server: &Node, https: &[HttpSpan]) -> Option<Link> {
     let outgoing = c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s);
     if descends(server, client, https) {
         Some(Link::Parent)
-    } else if outgoing {
+    } else if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
+        // The server's answer to another: its own client's view is part of it already, or both were stored apart.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {
         Some(Link::RequestId)
@@ -161,7 +166,7 @@ pub(super) fn find_gateways(merged: &mut [Merged], https: &HashMap<TraceId, Vec<
             outer.node.call.vantage == Vantage::Server
                 && members.iter().filter(|other| *other != index).filter_map(|other| merged.get(*other)).any(|inner| {
                     let (o, i) = (&outer.node.call, &inner.node.call);
-                    let below = descends(&inner.node, &outer.node, https) || encloses(o, i);
+                    let below = ancestors(i.parent_span_id, https).any(|span| span == o.primary_span_id) || encloses(o, i);
                     let onward = i.vantage == Vantage::Client || !i.origin.same_service(&o.origin);
                     o.method == i.method && o.target() == i.target() && below && onward
                 })

@@ -1,0 +1,403 @@
+//! The laws of folding: what is one request is one call, in whatever order and however often its spans arrive.
+
+use std::sync::Arc;
+
+use mcptap_model::{
+    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SpanId, SpanKind, SpanRef, TraceId, Transport,
+    UnixNanos, Vantage,
+};
+use proptest::prelude::*;
+use serde_json::Map;
+
+use super::{Changes, Known, Neighbourhood, Target, fold, time_ranges};
+
+/// A store in memory: what fold says, done to vectors.
+#[derive(Default)]
+struct Memory {
+    calls: Vec<(i64, Call)>,
+    aliases: Vec<(SpanRef, Option<i64>)>,
+    https: Vec<HttpSpan>,
+    links: Vec<(SpanRef, i64)>,
+    waiting: Vec<(i64, LogLine)>,
+    logs: Vec<(i64, LogLine)>,
+    last: i64,
+}
+
+impl Memory {
+    /// Writes a batch; how many changes the feed would show.
+    fn write(&mut self, batch: Batch) -> usize {
+        assert!(batch.observations.iter().all(|one| time_ranges(&batch).len() <= 2 || one.call.duration_nanos >= 0));
+        let near = Neighbourhood {
+            known: self.calls.iter().map(|(row, call)| Known { row: *row, call: call.clone() }).collect(),
+            https: self.https.clone(),
+            logs: self.waiting.clone(),
+            links: self.links.clone(),
+            aliases: self.aliases.clone(),
+        };
+        let changes = fold(near, batch);
+        let shown = changes.added.len() + changes.completed.len();
+        self.apply(changes);
+        shown
+    }
+
+    fn apply(&mut self, changes: Changes) {
+        let first = self.last + 1;
+        self.last += changes.added.len() as i64;
+        let row = |target: Target| match target {
+            Target::Known(row) => row,
+            Target::Added(index) => first + index as i64,
+        };
+        self.calls.extend(changes.added.into_iter().enumerate().map(|(index, call)| (first + index as i64, call)));
+        for (of, call) in changes.completed {
+            self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1 = call;
+        }
+        for (gone, into) in changes.removed {
+            self.calls.retain(|(row, _)| *row != gone);
+            self.logs.iter_mut().filter(|(row, _)| *row == gone).for_each(|(row, _)| *row = into.map_or(-1, row_of(first)));
+        }
+        for (span, target) in changes.aliases {
+            self.aliases.retain(|(known, _)| *known != span);
+            self.aliases.push((span, target.map(row)));
+        }
+        self.links.extend(changes.waiting_links.into_iter().map(|(span, target)| (span, row(target))));
+        self.waiting.retain(|(key, _)| !changes.arrived.contains(key));
+        for line in changes.waiting_logs {
+            self.last += 1;
+            self.waiting.push((self.last, line));
+        }
+        for (target, line) in changes.logs {
+            let entry = (row(target), line);
+            if !self.logs.contains(&entry) {
+                self.logs.push(entry);
+            }
+        }
+        for http in changes.waiting_https {
+            if !self.https.contains(&http) {
+                self.https.push(http);
+            }
+        }
+    }
+
+    /// The calls without what may depend on the order of arrival (which span came first), in order of start.
+    fn told(&self) -> Vec<(Call, Vec<String>)> {
+        let lines = |row: i64| {
+            let mut lines: Vec<_> = self.logs.iter().filter(|(of, _)| *of == row).map(|(_, line)| line.body.clone()).collect();
+            lines.sort();
+            lines
+        };
+        let mut told: Vec<_> = self
+            .calls
+            .iter()
+            .map(|(row, call)| (Call { span_id: call.primary_span_id, ..call.clone() }, lines(*row)))
+            .collect();
+        told.sort_by_key(|(call, _)| (call.started_at, call.primary_span_id));
+        told
+    }
+}
+
+fn row_of(first: i64) -> impl Fn(Target) -> i64 {
+    move |target| match target {
+        Target::Known(row) => row,
+        Target::Added(index) => first + index as i64,
+    }
+}
+
+fn trace(number: u8) -> TraceId {
+    TraceId::from_bytes(&[number; 16]).unwrap()
+}
+
+fn id(number: u8) -> SpanId {
+    SpanId::from_bytes(&[number; 8]).unwrap()
+}
+
+fn origin(service: &str, scope: &str) -> Arc<Origin> {
+    Arc::new(Origin { service: Some(service.to_owned()), scope: scope.to_owned(), ..Origin::default() })
+}
+
+const MS: i64 = 1_000_000;
+
+/// A span of `tools/call get_order` in trace 1, from `from` to `to` ms.
+fn span(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64, to: i64) -> Observation {
+    let vantage = if kind == SpanKind::Client { Vantage::Client } else { Vantage::Server };
+    let call = Call {
+        trace_id: trace(1),
+        span_id: id(number),
+        primary_span_id: id(number),
+        parent_span_id: parent.map(id),
+        kind,
+        origin: origin(service, "sdk"),
+        vantage,
+        server: None,
+        method: "tools/call".to_owned(),
+        tool: Some("get_order".to_owned()),
+        prompt: None,
+        resource_uri: None,
+        evidence: Evidence::default(),
+        http_status: None,
+        rpc_error_code: None,
+        error_type: None,
+        error_message: None,
+        stack_trace: None,
+        started_at: UnixNanos(from * MS),
+        duration_nanos: (to - from) * MS,
+        received_at: UnixNanos(0),
+        session_id: None,
+        session: None,
+        request_id: None,
+        protocol_version: None,
+        transport: None,
+        client_name: None,
+        client_version: None,
+        client_ip: None,
+        country: None,
+        authorization: None,
+        user_agent: None,
+        request: None,
+        response: None,
+        attributes: Map::new(),
+    };
+    Observation { call, links: Vec::new() }
+}
+
+fn http(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64, to: i64) -> HttpSpan {
+    HttpSpan {
+        trace_id: trace(1),
+        span_id: id(number),
+        parent_span_id: parent.map(id),
+        kind,
+        origin: origin(service, "http"),
+        started_at: UnixNanos(from * MS),
+        ended_at: UnixNanos(to * MS),
+        http_status: Some(200),
+        client_ip: Some("192.0.2.1".to_owned()),
+        country: None,
+        authorization: None,
+        user_agent: Some("agent/1".to_owned()),
+        session_id: None,
+        protocol_version: None,
+    }
+}
+
+fn line(span: Option<u8>, service: &str, at: i64, body: &str) -> LogLine {
+    LogLine {
+        trace_id: trace(1),
+        span_id: span.map(id),
+        service: Some(service.to_owned()),
+        time: UnixNanos(at * MS),
+        severity: "INFO".to_owned(),
+        body: body.to_owned(),
+        attributes: Map::new(),
+    }
+}
+
+fn batch(observations: Vec<Observation>, https: Vec<HttpSpan>, logs: Vec<LogLine>) -> Batch {
+    Batch { observations, https, logs }
+}
+
+/// A traced client, a gateway and a server, with HTTP spans between them and a line of output.
+fn through_a_gateway() -> Batch {
+    batch(
+        vec![
+            span(1, None, "client", SpanKind::Client, 0, 100),
+            span(3, Some(2), "gateway", SpanKind::Server, 10, 90),
+            span(4, Some(3), "gateway", SpanKind::Client, 20, 80),
+            span(6, Some(5), "server", SpanKind::Server, 30, 70),
+        ],
+        vec![
+            http(2, Some(1), "gateway", SpanKind::Server, 9, 91),
+            http(5, Some(4), "server", SpanKind::Server, 29, 71),
+        ],
+        vec![
+            line(Some(6), "server", 40, "looking"),
+            line(None, "server", 50, "found"),
+            line(Some(2), "gateway", 85, "passing on"),
+        ],
+    )
+}
+
+#[test]
+fn each_hop_is_one_call() {
+    let mut memory = Memory::default();
+    assert_eq!(memory.write(through_a_gateway()), 2);
+    let told = memory.told();
+    let seen: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| (call.server_name(), call.vantage, call.http_status, call.transport, lines.len()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("gateway", Vantage::Gateway, Some(200), Some(Transport::StreamableHttp), 1),
+            ("server", Vantage::Server, Some(200), Some(Transport::StreamableHttp), 2),
+        ]
+    );
+}
+
+#[test]
+fn a_client_alone_is_a_call_and_the_server_takes_it_over() {
+    let mut memory = Memory::default();
+    let mut client = span(1, None, "client", SpanKind::Client, 0, 100);
+    client.call.client_name = Some("agent".to_owned());
+    client.call.evidence.failed = true;
+    memory.write(batch(vec![client], vec![], vec![]));
+    let (before, _) = memory.told().remove(0);
+    assert_eq!((before.vantage, before.outcome()), (Vantage::Client, Outcome::ProtocolError));
+    assert_eq!(memory.write(batch(vec![span(2, Some(1), "server", SpanKind::Server, 10, 90)], vec![], vec![])), 1);
+    let (row, call) = memory.calls.first().unwrap();
+    assert_eq!((*row, call.span_id, call.primary_span_id), (1, id(1), id(2)), "the id it always had");
+    assert_eq!((call.vantage, call.client_name.as_deref()), (Vantage::Server, Some("agent")));
+    assert_eq!(call.outcome(), Outcome::Ok, "the client's own trouble is not the server's");
+    assert_eq!(memory.calls.len(), 1);
+}
+
+#[test]
+fn parallel_calls_of_one_client_stay_apart() {
+    let mut memory = Memory::default();
+    let spans = vec![
+        span(2, Some(1), "server", SpanKind::Server, 0, 100),
+        span(3, Some(1), "server", SpanKind::Server, 10, 60),
+        span(4, Some(1), "server", SpanKind::Server, 20, 50),
+    ];
+    assert_eq!(memory.write(batch(spans, vec![], vec![])), 3);
+}
+
+#[test]
+fn nested_and_duplicate_spans_of_a_service_are_one_call() {
+    let mut memory = Memory::default();
+    let mut other = span(3, None, "server", SpanKind::Internal, 5, 95);
+    other.call.origin = origin("server", "another library");
+    other.call.evidence.tool_error = true;
+    let spans = vec![
+        span(2, Some(1), "server", SpanKind::Server, 10, 90),
+        span(1, None, "server", SpanKind::Server, 0, 100),
+        other,
+    ];
+    assert_eq!(memory.write(batch(spans, vec![], vec![])), 1);
+    let (call, _) = memory.told().remove(0);
+    assert_eq!((call.primary_span_id, call.outcome()), (id(1), Outcome::ToolError));
+}
+
+#[test]
+fn an_http_span_lends_only_to_what_it_lasts_around() {
+    let mut memory = Memory::default();
+    let calls = vec![span(2, Some(1), "server", SpanKind::Server, 10, 20), {
+        let mut late = span(3, Some(1), "server", SpanKind::Server, 200, 210);
+        late.call.tool = Some("later".to_owned());
+        late
+    }];
+    memory.write(batch(calls, vec![http(1, None, "server", SpanKind::Server, 0, 30)], vec![]));
+    let statuses: Vec<_> = memory.told().iter().map(|(call, _)| call.http_status).collect();
+    assert_eq!(statuses, [Some(200), None]);
+}
+
+#[test]
+fn a_linked_http_span_lends_from_another_trace() {
+    for http_first in [true, false] {
+        let mut memory = Memory::default();
+        let mut call = span(2, None, "server", SpanKind::Server, 10, 20);
+        let mut received = http(7, None, "server", SpanKind::Server, 0, 30);
+        received.trace_id = trace(9);
+        call.links.push(SpanRef { trace_id: trace(9), span_id: id(7) });
+        let (call, received) = (batch(vec![call], vec![], vec![]), batch(vec![], vec![received], vec![]));
+        let order = if http_first { [received, call] } else { [call, received] };
+        order.into_iter().for_each(|batch| {
+            memory.write(batch);
+        });
+        assert_eq!(memory.told().first().unwrap().0.http_status, Some(200), "HTTP first: {http_first}");
+    }
+}
+
+/// What FastMCP 4 sends on protocol 2026-07-28 for a client that lists tools and then calls one.
+fn lists_before_calls() -> Batch {
+    let fastmcp = |number: u8, method: &str, from: i64, to: i64| {
+        let mut one = span(number, None, "server", SpanKind::Server, from, to);
+        one.call.trace_id = trace(number);
+        one.call.origin = origin("server", "fastmcp");
+        one.call.protocol_version = Some("2026-07-28".to_owned());
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "get_order".to_owned());
+        one
+    };
+    batch(
+        vec![
+            fastmcp(1, "tools/list", 0, 3),
+            fastmcp(2, "tools/list", 60, 62),
+            fastmcp(3, "tools/call", 64, 90),
+            fastmcp(4, "tools/list", 150, 152),
+            fastmcp(5, "tools/call", 153, 400),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+#[test]
+fn a_librarys_own_lists_are_no_requests() {
+    let mut memory = Memory::default();
+    memory.write(lists_before_calls());
+    let methods: Vec<_> = memory.told().into_iter().map(|(call, _)| call.method).collect();
+    assert_eq!(methods, ["tools/list", "tools/call", "tools/call"]);
+}
+
+#[test]
+fn an_exception_logged_in_a_failed_call_explains_it() {
+    let mut memory = Memory::default();
+    let mut call = span(1, None, "server", SpanKind::Server, 0, 100);
+    call.call.evidence.tool_error = true;
+    let mut thrown = line(Some(1), "server", 50, "tool failed");
+    thrown.attributes.insert("exception.stacktrace".to_owned(), "at line 1".into());
+    thrown.attributes.insert("exception.message".to_owned(), "no such order".into());
+    memory.write(batch(vec![], vec![], vec![thrown]));
+    memory.write(batch(vec![call], vec![], vec![]));
+    let (call, lines) = memory.told().remove(0);
+    assert_eq!((call.stack_trace.as_deref(), call.error_message.as_deref()), (Some("at line 1"), Some("no such order")));
+    assert_eq!(lines, ["tool failed"]);
+}
+
+/// Each record alone, with a key to sort by and a number of times to send it.
+fn pieces(whole: &Batch) -> Vec<Batch> {
+    let observations = whole.observations.iter().map(|one| batch(vec![one.clone()], vec![], vec![]));
+    let https = whole.https.iter().map(|one| batch(vec![], vec![one.clone()], vec![]));
+    let logs = whole.logs.iter().map(|one| batch(vec![], vec![], vec![one.clone()]));
+    observations.chain(https).chain(logs).collect()
+}
+
+fn send(memory: &mut Memory, whole: &Batch, keys: &[u32], cuts: &[bool]) {
+    let mut pieces: Vec<_> = pieces(whole).into_iter().zip(keys).collect();
+    pieces.sort_by_key(|(_, key)| **key);
+    let mut export = Batch::default();
+    for ((piece, _), cut) in pieces.into_iter().zip(cuts) {
+        export.observations.extend(piece.observations);
+        export.https.extend(piece.https);
+        export.logs.extend(piece.logs);
+        if *cut {
+            memory.write(std::mem::take(&mut export));
+        }
+    }
+    memory.write(export);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn order_and_batching_do_not_matter(
+        scenario in 0..2usize,
+        keys in prop::collection::vec(any::<u32>(), 16),
+        cuts in prop::collection::vec(any::<bool>(), 16),
+        again in prop::collection::vec(any::<u32>(), 16),
+    ) {
+        let whole = [through_a_gateway(), lists_before_calls()][scenario].clone();
+        let mut at_once = Memory::default();
+        at_once.write(whole.clone());
+        let mut apart = Memory::default();
+        send(&mut apart, &whole, &keys, &cuts);
+        prop_assert_eq!(apart.told(), at_once.told());
+        // Delivered again in another order: nothing changes, and the feed shows nothing.
+        let before = apart.told();
+        for piece in pieces(&whole).into_iter().zip(&again).map(|(piece, _)| piece) {
+            prop_assert_eq!(apart.write(piece), 0);
+        }
+        prop_assert_eq!(apart.told(), before);
+    }
+}

@@ -76,11 +76,6 @@ impl CallRow {
         (row, details)
     }
 
-    /// The trace's last eight bytes, and the span.
-    pub(crate) fn key(&self) -> (i64, i64) {
-        (self.trace.1, self.span)
-    }
-
     /// With its number, as a new row.
     pub(crate) fn added(self, id: i64, ids: &Ids) -> AddedRow<'_> {
         AddedRow(NumberedRow { row: self, id, updated: None, ids })

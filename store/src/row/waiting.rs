@@ -1,7 +1,5 @@
 //! What came before its call, as a row.
 
-use std::sync::Arc;
-
 use mcptap_model::{HttpSpan, LogLine, SpanRef};
 
 use super::log::log_fingerprint;

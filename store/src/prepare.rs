@@ -1,0 +1,114 @@
+//! A group of batches made ready for its transaction, while the last one runs.
+
+use std::time::Duration;
+
+use mcptap_model::{Batch, LogLine, SpanRef};
+
+use crate::body::Compressed;
+use crate::database::Database;
+use crate::dictionary::Dictionary;
+use crate::fold::{self, Target};
+use crate::intern::Interner;
+use crate::row::{CallRow, DetailRow, Waiting};
+use crate::{Error, clock, neighbourhood};
+
+/// Everything that one transaction writes.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// The last change that the neighbourhood knew of.
+    pub(crate) head: i64,
+    /// What is shared, to be turned into ids.
+    pub(crate) interner: Interner,
+    /// New calls.
+    pub(crate) added: Vec<CallRow>,
+    /// Their details, by index into `added`.
+    pub(crate) added_details: Vec<(usize, DetailRow)>,
+    /// Calls that are more complete now, by row.
+    pub(crate) completed: Vec<(i64, CallRow)>,
+    /// Their details, by row.
+    pub(crate) completed_details: Vec<(i64, DetailRow)>,
+    /// Calls that are part of another, or of nothing.
+    pub(crate) removed: Vec<(i64, Option<Target>)>,
+    /// Spans that are part of a call, or of nothing.
+    pub(crate) aliases: Vec<(SpanRef, Option<Target>)>,
+    /// Log lines of calls.
+    pub(crate) logs: Vec<(Target, LogLine)>,
+    /// Log lines that no longer wait.
+    pub(crate) arrived: Vec<i64>,
+    /// What waits for its call.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+impl Prepared {
+    /// How many changes it makes.
+    pub(crate) fn changes(&self) -> i64 {
+        i64::try_from(self.added.len() + self.completed.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.added.is_empty()
+            && self.completed.is_empty()
+            && self.removed.is_empty()
+            && self.aliases.is_empty()
+            && self.logs.is_empty()
+            && self.arrived.is_empty()
+            && self.waiting.is_empty()
+    }
+}
+
+/// Makes batches ready. What is stored near them is read from the last committed state.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparation {
+    pub(crate) database: Database,
+    pub(crate) dictionary: std::sync::Arc<Dictionary>,
+    pub(crate) join_window: Duration,
+}
+
+impl Preparation {
+    /// Reads the neighbourhood, folds, and makes rows.
+    pub(crate) async fn prepare(&self, batch: Batch, mut compressed: Compressed) -> Result<Prepared, Error> {
+        let traces = neighbourhood::traces(&batch);
+        let ranges = fold::time_ranges(&batch);
+        let snapshot = self.database.near_snapshot().await?;
+        let near = neighbourhood::load(&snapshot, &self.dictionary, &traces, &ranges, self.join_window).await?;
+        snapshot.commit().await?;
+        Ok(rows(near.head, fold::fold(near.neighbourhood, batch), &mut compressed))
+    }
+}
+
+fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepared {
+    let now = clock::now().0;
+    let mut interner = Interner::default();
+    let mut added = Vec::with_capacity(changes.added.len());
+    let mut added_details = Vec::with_capacity(changes.added.len());
+    for (index, call) in changes.added.into_iter().enumerate() {
+        let (row, details) = CallRow::new(call, &mut interner, compressed);
+        added.push(row);
+        added_details.extend(details.map(|details| (index, details)));
+    }
+    let mut completed = Vec::with_capacity(changes.completed.len());
+    let mut completed_details = Vec::new();
+    for (id, call) in changes.completed {
+        let (row, details) = CallRow::new(call, &mut interner, compressed);
+        completed.push((id, row));
+        completed_details.extend(details.map(|details| (id, details)));
+    }
+    let mut waiting = Vec::with_capacity(changes.waiting_https.len() + changes.waiting_logs.len());
+    waiting.extend(changes.waiting_https.into_iter().map(|span| Waiting::http(span, &mut interner, now)));
+    waiting.extend(changes.waiting_logs.iter().map(|line| Waiting::log(line, now)));
+    waiting.extend(changes.waiting_links.into_iter().map(|(target, call)| Waiting::link(target, call, now)));
+    Prepared {
+        head,
+        interner,
+        added,
+        added_details,
+        completed,
+        completed_details,
+        removed: changes.removed,
+        aliases: changes.aliases,
+        logs: changes.logs,
+        arrived: changes.arrived,
+        waiting,
+    }
+}

@@ -1,0 +1,24 @@
+//! The whole system through its real sockets: OTLP in, GraphQL and the live feed out, on a database that vanishes
+//! with the test. On PostgreSQL too, where `TEST_DATABASE_URL` names a server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at once"
+)]
+
+mod commands;
+mod demo;
+mod durability;
+mod health;
+mod idempotent;
+mod ingest;
+mod joins;
+mod live;
+mod overload;
+mod query;
+mod sdk;
+mod secrets;
+mod shutdown;
+mod support;

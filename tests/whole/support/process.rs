@@ -1,0 +1,92 @@
+//! mcptap in a process of its own: the real binary, which can be killed.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::{Client, Database, PATIENCE};
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mcptap");
+
+/// A running process and a client of it.
+pub(crate) struct TestProcess {
+    client: Client,
+    child: Child,
+}
+
+impl Deref for TestProcess {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl TestProcess {
+    /// `mcptap serve` on this database and on free ports.
+    pub(crate) async fn serve(database: &Database) -> Self {
+        Self::run("serve", database).await
+    }
+
+    /// Any command that serves.
+    pub(crate) async fn run(command: &str, database: &Database) -> Self {
+        let mut child = Command::new(BINARY)
+            .arg(command)
+            .args(["--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
+            .args(["--database-url", database.url(), "--retention", "off"])
+            .current_dir(std::env::temp_dir())
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let announced = async {
+            let listen = address(&mut lines, "traffic log on").await;
+            let grpc = address(&mut lines, "receiving OTLP/gRPC on").await;
+            let http = address(&mut lines, "receiving OTLP/HTTP on").await;
+            Client::new(listen, grpc, http)
+        };
+        let client = tokio::time::timeout(PATIENCE, announced).await.expect("the process announces its addresses");
+        // Its log goes on: a full pipe would stop it.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                eprintln!("{line}");
+            }
+        });
+        Self { client, child }
+    }
+
+    /// Ends it at once, as a crash does.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to stop.
+    pub(crate) async fn terminate(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("the process ends").unwrap()
+    }
+}
+
+/// Reads on until an address is announced.
+async fn address(lines: &mut Lines<BufReader<ChildStderr>>, announcement: &str) -> SocketAddr {
+    let mut read = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, url)) = line.split_once(announcement) {
+            return url.trim().trim_start_matches("http://").parse().unwrap();
+        }
+        read.push(line);
+    }
+    panic!("no {announcement:?} in its log:\n{}", read.join("\n"));
+}
