@@ -162,7 +162,7 @@ fn events(server: &Server, request: Request) -> Response {
             .data(String::from_utf8_lossy(&body))
     });
     // The end of an operation is told; that of the server is not, so that clients come back.
-    let end = once(ready(Event::default().event("complete").data("")));
+    let end = once(ready(Event::default().event("complete")));
     let events = answers.chain(end).take_until(shutdown).map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -1,8 +1,23 @@
 //! `impl Store`: what was committed after a point, in order of commit.
 
 use mcptap_model::CallFilter;
+use sea_orm::sea_query::{Expr, Func, Query};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
-use crate::{Error, Seq, Store, Stored};
+use crate::entity::call;
+use crate::scan::{Scan, head};
+use crate::{Error, Seq, Store, Stored, search};
+
+/// How many numbers of the sequence one read looks at.
+const STRETCH: i64 = 10_000;
+
+/// The same when bodies decide.
+const SEARCH_STRETCH: i64 = 1_000;
+
+/// How many changes one read gives at most.
+const MOST: usize = 500;
 
 /// What happened to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +53,77 @@ pub struct FeedChanges {
 impl Store {
     /// Changes of the filter after a point, at most `limit` (clamped to 1..=500). One call looks at a bounded
     /// number of rows, so it may find nothing and still not have caught up: then go on from `upto`.
-    pub async fn changes(&self, _filter: &CallFilter, _after: Seq, _limit: usize) -> Result<FeedChanges, Error> {
-        Err(Error::Unsupported)
+    pub async fn changes(&self, filter: &CallFilter, after: Seq, limit: usize) -> Result<FeedChanges, Error> {
+        let limit = limit.clamp(1, MOST);
+        let tx = self.inner.database.snapshot().await?;
+        let head = head(&tx).await?;
+        // Numbers of calls long forgotten are skipped at once.
+        let Some(start) = next(&tx, after).await?.filter(|start| *start <= head.0) else {
+            tx.commit().await?;
+            return Ok(FeedChanges { items: Vec::new(), upto: head.max(after), caught_up: true });
+        };
+        let scan = Scan::new(self, &tx, filter).await?;
+        let stretch = if scan.exact() { STRETCH } else { SEARCH_STRETCH };
+        let end = std::cmp::min(head.0, start.saturating_add(stretch - 1));
+
+        let added = call::Entity::find()
+            .filter(scan.condition())
+            .filter(call::Column::Id.gt(after.0))
+            .filter(call::Column::Id.lte(end))
+            .order_by_asc(call::Column::Id);
+        let updated = call::Entity::find()
+            .filter(scan.condition())
+            .filter(call::Column::UpdatedSeq.gt(after.0))
+            .filter(call::Column::UpdatedSeq.lte(end))
+            .filter(call::Column::Id.lte(after.0))
+            .order_by_asc(call::Column::UpdatedSeq);
+        // One more than wanted tells whether the stretch was read to its end. Where bodies decide, all of it is read.
+        let most = scan.exact().then_some(limit as u64 + 1);
+        let mut rows: Vec<(i64, ChangeKind, call::Model)> = Vec::new();
+        for row in added.limit(most).all(&tx).await? {
+            rows.push((row.id, ChangeKind::Added, row));
+        }
+        for row in updated.limit(most).all(&tx).await? {
+            rows.push((row.updated_seq.unwrap_or(row.id), ChangeKind::Updated, row));
+        }
+        rows.sort_unstable_by_key(|(seq, _, _)| *seq);
+        let numbered: Vec<(i64, ChangeKind, i64)> = rows.iter().map(|(seq, kind, row)| (*seq, *kind, row.id)).collect();
+        let rows = rows.into_iter().map(|(_, _, row)| row).collect();
+        let found = search::matching(filter, rows, &tx, &self.inner.dictionary).await?;
+        tx.commit().await?;
+
+        let mut items = in_order(numbered, found);
+        let upto = if items.len() > limit {
+            items.truncate(limit);
+            items.last().map_or(after, |last| last.seq)
+        } else {
+            Seq(end)
+        };
+        Ok(FeedChanges { items, upto, caught_up: upto == head })
     }
+}
+
+/// The calls that were found, as the changes they stand for.
+fn in_order(numbered: Vec<(i64, ChangeKind, i64)>, found: Vec<Stored>) -> Vec<Change> {
+    let mut found = found.into_iter().peekable();
+    let mut items = Vec::new();
+    for (seq, kind, row) in numbered {
+        if let Some(stored) = found.next_if(|stored| stored.row == row) {
+            items.push(Change { seq: Seq(seq), kind, stored });
+        }
+    }
+    items
+}
+
+/// The first change after a point.
+async fn next(tx: &DatabaseTransaction, after: Seq) -> Result<Option<i64>, Error> {
+    let mut first = None;
+    for column in [call::Column::Id, call::Column::UpdatedSeq] {
+        let select =
+            Query::select().expr(Func::min(Expr::col(column))).from(call::Entity).and_where(column.gt(after.0)).take();
+        let row = tx.query_one(&select).await?;
+        let number: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+        first = first.into_iter().chain(number).min();
+    }
+    Ok(first)
 }

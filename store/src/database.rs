@@ -151,6 +151,11 @@ impl Database {
         &self.write
     }
 
+    /// The connection by which the writer looks around.
+    pub(crate) fn near(&self) -> &DatabaseConnection {
+        &self.near
+    }
+
     /// The connections that read.
     pub(crate) fn read(&self) -> &DatabaseConnection {
         &self.read

@@ -1,8 +1,21 @@
 //! `impl Store`: the values to offer in each filter menu.
 
-use mcptap_model::CallFilter;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 
+use mcptap_model::{Call, CallFilter, Outcome};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Order, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, QueryResult};
+
+use crate::entity::{call, client};
+use crate::scan::{Direction, Scan};
 use crate::{Error, Store};
+
+/// How many values a menu has at most.
+const MOST: u64 = 1000;
+
+/// How many rows are read together when their bodies decide.
+const CHUNK: u64 = 500;
 
 /// A value and how many calls have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +80,164 @@ pub struct Facets {
 
 impl Store {
     /// The menus' values under a filter. Only what `wanted` names is computed.
-    pub async fn facets(&self, _filter: &CallFilter, _wanted: FacetSet) -> Result<Facets, Error> {
-        Err(Error::Unsupported)
+    pub async fn facets(&self, filter: &CallFilter, wanted: FacetSet) -> Result<Facets, Error> {
+        let tx = self.inner.database.snapshot().await?;
+        let menu = Menu { store: self, tx: &tx };
+        let mut facets = Facets::default();
+        if wanted.servers {
+            let filter = CallFilter { servers: Vec::new(), ..filter.clone() };
+            facets.servers = menu.names(&filter, call::Column::Server, |call| Some(call.server_name())).await?;
+        }
+        if wanted.tools {
+            let filter = CallFilter { tools: Vec::new(), ..filter.clone() };
+            facets.tools = menu.names(&filter, call::Column::Tool, |call| call.tool.as_deref()).await?;
+        }
+        if wanted.methods {
+            let filter = CallFilter { methods: Vec::new(), ..filter.clone() };
+            facets.methods = menu.names(&filter, call::Column::Method, |call| Some(&call.method)).await?;
+        }
+        if wanted.http_statuses {
+            let filter = CallFilter { http_statuses: Vec::new(), ..filter.clone() };
+            facets.http_statuses =
+                menu.codes(&filter, call::Column::HttpStatus, |call| call.http_status, |code| Some(code.to_string())).await?;
+        }
+        if wanted.outcomes {
+            let filter = CallFilter { outcomes: Vec::new(), ..filter.clone() };
+            let name = |code| Some(Outcome::from_code(i16::try_from(code).ok()?)?.as_str().to_owned());
+            let code = |call: &Call| Some(i32::from(call.outcome().code()));
+            facets.outcomes = menu.codes(&filter, call::Column::Outcome, code, name).await?;
+        }
+        if wanted.countries {
+            let filter = CallFilter { countries: Vec::new(), ..filter.clone() };
+            facets.countries = menu.clients(&filter, client::Column::Country, |call| call.country.as_deref()).await?;
+        }
+        if wanted.clients {
+            let filter = CallFilter { clients: Vec::new(), ..filter.clone() };
+            facets.clients = menu.clients(&filter, client::Column::Name, |call| call.client_name.as_deref()).await?;
+        }
+        tx.commit().await?;
+        Ok(facets)
     }
+}
+
+/// Counts values in one snapshot.
+struct Menu<'a> {
+    store: &'a Store,
+    tx: &'a DatabaseTransaction,
+}
+
+impl Menu<'_> {
+    /// Values that are names.
+    async fn names(
+        &self,
+        filter: &CallFilter,
+        column: call::Column,
+        value: impl Fn(&Call) -> Option<&str>,
+    ) -> Result<Vec<Facet>, Error> {
+        let scan = Scan::new(self.store, self.tx, filter).await?;
+        if !scan.exact() {
+            return visited(&scan, |call| value(call).map(str::to_owned)).await;
+        }
+        let counts = self.counts(&scan, column).await?;
+        let names = self.store.inner.dictionary.names(self.tx, counts.iter().map(|(id, _)| *id)).await?;
+        Ok(sorted(counts.into_iter().filter_map(|(id, count)| Some((names.get(&id)?.as_ref().to_owned(), count)))))
+    }
+
+    /// Values that are numbers.
+    async fn codes(
+        &self,
+        filter: &CallFilter,
+        column: call::Column,
+        code: impl Fn(&Call) -> Option<i32>,
+        name: impl Fn(i32) -> Option<String>,
+    ) -> Result<Vec<Facet>, Error> {
+        let scan = Scan::new(self.store, self.tx, filter).await?;
+        if !scan.exact() {
+            return visited(&scan, |call| code(call).and_then(&name)).await;
+        }
+        let counts = self.counts(&scan, column).await?;
+        Ok(sorted(counts.into_iter().filter_map(|(code, count)| Some((name(i32::try_from(code).ok()?)?, count)))))
+    }
+
+    /// How many calls have each value of a column of `calls`.
+    async fn counts(&self, scan: &Scan<'_>, column: call::Column) -> Result<Vec<(i64, u64)>, Error> {
+        let value = Expr::col(column).cast_as(Alias::new("bigint"));
+        let counted = Query::select()
+            .expr_as(value, Alias::new("value"))
+            .expr_as(Func::count(Expr::cust("*")), Alias::new("number"))
+            .from(call::Entity)
+            .cond_where(scan.condition())
+            .and_where(column.is_not_null())
+            .group_by_col(column)
+            .order_by(Alias::new("number"), Order::Desc)
+            .order_by(Alias::new("value"), Order::Asc)
+            .limit(MOST)
+            .take();
+        let rows = self.tx.query_all(&counted).await?;
+        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?))).collect()
+    }
+
+    /// Values that stand with the client. Calls are counted by client first: these are few beside the calls.
+    async fn clients(
+        &self,
+        filter: &CallFilter,
+        column: client::Column,
+        value: impl Fn(&Call) -> Option<&str>,
+    ) -> Result<Vec<Facet>, Error> {
+        let scan = Scan::new(self.store, self.tx, filter).await?;
+        if !scan.exact() {
+            return visited(&scan, |call| value(call).map(str::to_owned)).await;
+        }
+        let (counted, number) = (Alias::new("counted"), Alias::new("number"));
+        let by_client = Query::select()
+            .column(call::Column::Client)
+            .expr_as(Func::count(Expr::cust("*")), number.clone())
+            .from(call::Entity)
+            .cond_where(scan.condition())
+            .group_by_col(call::Column::Client)
+            .take();
+        let total = Func::sum(Expr::col((counted.clone(), number))).cast_as(Alias::new("bigint"));
+        let select = Query::select()
+            .column((client::Entity, column))
+            .expr_as(total, Alias::new("total"))
+            .from_subquery(by_client, counted.clone())
+            .inner_join(
+                client::Entity,
+                Expr::col((client::Entity, client::Column::Id)).equals((counted, call::Column::Client)),
+            )
+            .and_where(Expr::col((client::Entity, column)).is_not_null())
+            .group_by_col((client::Entity, column))
+            .order_by(Alias::new("total"), Order::Desc)
+            .limit(MOST)
+            .take();
+        let rows = self.tx.query_all(&select).await?;
+        let counts: Result<Vec<(String, u64)>, Error> =
+            rows.iter().map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?))).collect();
+        Ok(sorted(counts?.into_iter()))
+    }
+}
+
+fn count_at(row: &QueryResult, index: usize) -> Result<u64, Error> {
+    Ok(u64::try_from(row.try_get_by_index::<i64>(index)?).unwrap_or_default())
+}
+
+/// Counts where bodies decide which calls are meant.
+async fn visited(scan: &Scan<'_>, value: impl Fn(&Call) -> Option<String>) -> Result<Vec<Facet>, Error> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    scan.walk(Direction::Older, None, None, CHUNK, |stored| {
+        if let Some(value) = value(&stored.call) {
+            *counts.entry(value).or_default() += 1;
+        }
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(sorted(counts.into_iter()))
+}
+
+/// Most frequent first, then by value.
+fn sorted(counts: impl Iterator<Item = (String, u64)>) -> Vec<Facet> {
+    let mut facets: Vec<Facet> = counts.map(|(value, count)| Facet { value, count }).collect();
+    facets.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.value.cmp(&other.value)));
+    facets.truncate(MOST as usize);
+    facets
 }

@@ -19,7 +19,7 @@ const REMEMBERED: usize = 200_000;
 pub(crate) struct Local(usize);
 
 /// The kinds of names. Frozen: never renumber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NameKind {
     /// Servers.
     Server = 0,

@@ -2,18 +2,84 @@
 
 use std::collections::HashMap;
 
-use mcptap_model::LogLine;
+use mcptap_model::{LogLine, UnixNanos};
+use sea_orm::sea_query::{Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, WindowStatement};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
-use crate::{Error, LogPosition, Page, PageRequest, Store};
+use crate::entity::{call, log_line};
+use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
 
 impl Store {
     /// The console output of the calls in these rows, oldest first: the same page of each, in one query. Every row
     /// asked for has an entry.
     pub async fn logs(
         &self,
-        _rows: &[i64],
-        _page: PageRequest<LogPosition>,
+        rows: &[i64],
+        page: PageRequest<LogPosition>,
     ) -> Result<HashMap<i64, Page<(LogPosition, LogLine)>>, Error> {
-        Err(Error::Unsupported)
+        let bounds = page.bounds();
+        let order = if bounds.backward { Order::Desc } else { Order::Asc };
+        let kept = Query::select()
+            .column(call::Column::Id)
+            .from(call::Entity)
+            .cond_where(call::Column::Id.is_in(rows.iter().copied()))
+            .cond_where(self.kept())
+            .take();
+        let mut window = WindowStatement::partition_by(log_line::Column::Call);
+        window.order_by(log_line::Column::Time, order.clone()).order_by(log_line::Column::Fingerprint, order.clone());
+        let numbered = Query::select()
+            .column(Asterisk)
+            .expr_window_as(Func::cust("ROW_NUMBER"), window, Alias::new("number"))
+            .from(log_line::Entity)
+            .cond_where(log_line::Column::Call.in_subquery(kept))
+            .cond_where(
+                Condition::all()
+                    .add_option(page.after.map(|after| beyond(after, true)))
+                    .add_option(page.before.map(|before| beyond(before, false))),
+            )
+            .take();
+        // One more than wanted tells whether there are more.
+        let select = Query::select()
+            .column(Asterisk)
+            .from_subquery(numbered, Alias::new("numbered"))
+            .and_where(Expr::col(Alias::new("number")).lte(bounds.size as i64 + 1))
+            .order_by(Alias::new("number"), Order::Asc)
+            .take();
+        let mut pages: HashMap<i64, Page<(LogPosition, LogLine)>> = rows
+            .iter()
+            .map(|row| (*row, Page { items: Vec::new(), has_next: false, has_previous: false }))
+            .collect();
+        for row in self.inner.database.read().query_all(&select).await? {
+            let row = log_line::Model::from_query_result(&row, "")?;
+            let position = LogPosition { time: UnixNanos(row.time), ordinal: row.fingerprint };
+            if let Some(page) = pages.get_mut(&row.call) {
+                page.items.push((position, dictionary::log_line(row)?));
+            }
+        }
+        for part in pages.values_mut() {
+            let cut = part.items.len() > bounds.size;
+            part.items.truncate(bounds.size);
+            // A position given was that of a line, which stands on the other side.
+            (part.has_next, part.has_previous) =
+                if bounds.backward { (page.before.is_some(), cut) } else { (cut, page.after.is_some()) };
+            if bounds.backward {
+                part.items.reverse();
+            }
+        }
+        Ok(pages)
     }
+}
+
+fn beyond(position: LogPosition, later: bool) -> Condition {
+    let (time, ordinal) = (position.time.0, position.ordinal);
+    let exact = if later {
+        log_line::Column::Time
+            .gt(time)
+            .or(log_line::Column::Time.eq(time).and(log_line::Column::Fingerprint.gt(ordinal)))
+    } else {
+        log_line::Column::Time
+            .lt(time)
+            .or(log_line::Column::Time.eq(time).and(log_line::Column::Fingerprint.lt(ordinal)))
+    };
+    exact.into_condition()
 }

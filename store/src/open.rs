@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Statement};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -14,7 +13,7 @@ use crate::dictionary::Dictionary;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::writer::Grouping;
-use crate::{Error, Feed, Metrics, Options, Seq, Store, Writer, retention};
+use crate::{Error, Feed, Metrics, Options, Seq, Store, Writer, retention, scan};
 
 /// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(250);
@@ -23,7 +22,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// tables up to date, and starts writing and forgetting in the background.
 pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error> {
     let database = Database::connect(url, &options).await?;
-    let start = head(&database).await?;
+    let start = scan::head(database.read()).await?;
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
     let counters = Arc::new(Counters::default());
@@ -68,21 +67,12 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     Ok((writer, Store { inner: Arc::new(inner) }))
 }
 
-/// The last committed change.
-async fn head(database: &Database) -> Result<Seq, Error> {
-    let db = database.read();
-    let statement = Statement::from_string(db.get_database_backend(), "SELECT value FROM sequence WHERE id = 1");
-    let row = db.query_one_raw(statement).await?;
-    let row = row.ok_or(Error::Damaged { table: "sequence", row: 1, what: "is missing" })?;
-    Ok(Seq(row.try_get_by_index(0)?))
-}
-
 /// Announces what other processes commit to the same database.
 async fn poll(database: Database, announce: Arc<watch::Sender<Seq>>) {
     let mut failing = false;
     loop {
         tokio::time::sleep(POLL).await;
-        match head(&database).await {
+        match scan::head(database.read()).await {
             Ok(head) => {
                 failing = false;
                 announce.send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
@@ -125,7 +115,7 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), Error> {
-        head(&self.inner.database).await.map(drop)
+        scan::head(self.inner.database.read()).await.map(drop)
     }
 
     /// What the store counts.

@@ -41,6 +41,39 @@ impl<K> Default for PageRequest<K> {
     }
 }
 
+/// How many items a page has when nobody says.
+const USUAL: usize = 50;
+
+/// How many items a page has at most.
+const MOST: usize = 500;
+
+/// A page while it is being read.
+pub(crate) struct Bounds {
+    /// Whether it is read from its end.
+    pub(crate) backward: bool,
+    /// How many items.
+    pub(crate) size: usize,
+    /// Whether more stand after it.
+    pub(crate) has_next: bool,
+    /// Whether more stand before it.
+    pub(crate) has_previous: bool,
+}
+
+impl<K> PageRequest<K> {
+    pub(crate) fn bounds(&self) -> Bounds {
+        let backward = self.first.is_none() && self.last.is_some();
+        let size = self.first.or(self.last).unwrap_or(USUAL).clamp(1, MOST);
+        Bounds { backward, size, has_next: false, has_previous: false }
+    }
+}
+
+impl Bounds {
+    /// What lies ahead and behind, in the direction of reading.
+    pub(crate) fn set(&mut self, ahead: bool, behind: bool) {
+        (self.has_next, self.has_previous) = if self.backward { (behind, ahead) } else { (ahead, behind) };
+    }
+}
+
 /// A part of a list, in the order of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {

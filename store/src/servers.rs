@@ -1,7 +1,12 @@
-//! `impl Store`: which MCP servers have been seen.
+//! `impl Store`: which MCP servers have been seen. Derived from their calls, never stored: the index by server and time
+//! answers at once.
 
 use mcptap_model::UnixNanos;
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
 
+use crate::entity::{call, name};
+use crate::intern::NameKind;
 use crate::{Error, Page, PageRequest, Store};
 
 /// An MCP server that calls were made to.
@@ -9,7 +14,7 @@ use crate::{Error, Page, PageRequest, Store};
 pub struct Server {
     /// Its name, which identifies it.
     pub name: String,
-    /// The earliest start of a call of it.
+    /// The earliest start of a call of it that is kept.
     pub first_seen_at: UnixNanos,
     /// The latest start of a call of it.
     pub last_seen_at: UnixNanos,
@@ -17,12 +22,75 @@ pub struct Server {
 
 impl Store {
     /// Servers, by name.
-    pub async fn servers(&self, _page: PageRequest<String>) -> Result<Page<Server>, Error> {
-        Err(Error::Unsupported)
+    pub async fn servers(&self, page: PageRequest<String>) -> Result<Page<Server>, Error> {
+        let mut bounds = page.bounds();
+        let order = if bounds.backward { Order::Desc } else { Order::Asc };
+        let mut select = self.seen();
+        let text = || text_in_bytes(self.inner.database.read().get_database_backend());
+        if let Some(after) = &page.after {
+            select.and_where(text().gt(after.as_str()));
+        }
+        if let Some(before) = &page.before {
+            select.and_where(text().lt(before.as_str()));
+        }
+        select.order_by_expr(text(), order).limit(bounds.size as u64 + 1);
+        let rows = self.inner.database.read().query_all(&select).await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            items.push(Server {
+                name: row.try_get_by_index(0)?,
+                first_seen_at: UnixNanos(row.try_get_by_index(1)?),
+                last_seen_at: UnixNanos(row.try_get_by_index(2)?),
+            });
+        }
+        let cut = items.len() > bounds.size;
+        items.truncate(bounds.size);
+        let behind = if bounds.backward { page.before.is_some() } else { page.after.is_some() };
+        bounds.set(cut, behind);
+        if bounds.backward {
+            items.reverse();
+        }
+        Ok(Page { items, has_next: bounds.has_next, has_previous: bounds.has_previous })
     }
 
     /// The server of that name.
-    pub async fn server(&self, _name: &str) -> Result<Option<Server>, Error> {
-        Err(Error::Unsupported)
+    pub async fn server(&self, name: &str) -> Result<Option<Server>, Error> {
+        let mut select = self.seen();
+        select.and_where(name::Column::Hash.eq(crate::intern::name_hash(NameKind::Server, name)));
+        let row = self.inner.database.read().query_one(&select).await?;
+        row.map(|row| {
+            Ok(Server {
+                name: row.try_get_by_index(0)?,
+                first_seen_at: UnixNanos(row.try_get_by_index(1)?),
+                last_seen_at: UnixNanos(row.try_get_by_index(2)?),
+            })
+        })
+        .transpose()
     }
+
+    /// Names of servers that have calls, with the first and last of them.
+    fn seen(&self) -> SelectStatement {
+        let calls = |what: Expr| {
+            Query::select()
+                .expr(what)
+                .from(call::Entity)
+                .and_where(Expr::col((call::Entity, call::Column::Server)).equals((name::Entity, name::Column::Id)))
+                .cond_where(self.kept())
+                .take()
+        };
+        let started = || Expr::col(call::Column::StartedAt);
+        Query::select()
+            .column(name::Column::Text)
+            .expr(Expr::SubQuery(None, Box::new(calls(Func::min(started()).into()).into())))
+            .expr(Expr::SubQuery(None, Box::new(calls(Func::max(started()).into()).into())))
+            .from(name::Entity)
+            .and_where(name::Column::Kind.eq(NameKind::Server as i16))
+            .and_where(Expr::exists(calls(Expr::cust("1"))))
+            .take()
+    }
+}
+
+/// Names in the order of their bytes, whatever the database's language.
+fn text_in_bytes(backend: DbBackend) -> Expr {
+    Expr::cust(if backend == DbBackend::Postgres { "names.text COLLATE \"C\"" } else { "names.text COLLATE BINARY" })
 }

@@ -105,6 +105,23 @@ impl Transaction {
         Ok(changed)
     }
 
+    /// Runs a statement with one number, `$1`.
+    pub(crate) async fn with_number(&mut self, statement: &'static str, number: i64) -> Result<u64, sqlx::Error> {
+        Ok(match &mut self.open {
+            Open::Sqlite(tx) => sqlx::query(statement).bind(number).execute(&mut **tx).await?.rows_affected(),
+            Open::Postgres(tx) => sqlx::query(statement).bind(number).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn run_for_test(&mut self, statement: &str) {
+        match &mut self.open {
+            Open::Sqlite(tx) => sqlx::query(AssertSqlSafe(statement)).execute(&mut **tx).await.map(drop),
+            Open::Postgres(tx) => sqlx::query(AssertSqlSafe(statement)).execute(&mut **tx).await.map(drop),
+        }
+        .unwrap();
+    }
+
     /// Runs a statement over pairs: `{pairs}` in it stands for a table of two columns.
     pub(crate) async fn with_pairs(
         &mut self,

@@ -3,28 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Client, Database, SpanBuilder, TestProcess, on_each_database, sorted, span, traces_request};
+use crate::support::{
+    Client, Database, SpanBuilder, TestProcess, on_each_database, sorted, span, traces_request,
+};
 
 const SENDERS: usize = 8;
 const CRASHES: usize = 3;
 /// How many exports are acknowledged before each crash.
 const EXPORTS: usize = 40;
 
-fn export(number: usize) -> Vec<SpanBuilder> {
-    (0..=number % 4).map(|_| span("tools/call get_order").at(number as f64)).collect()
-}
-
 /// Exports until the server is gone. Gives what was acknowledged, and the export that was not.
-async fn send_until_lost(client: Client, grpc: bool, acknowledged: Arc<AtomicUsize>) -> (Vec<SpanBuilder>, Vec<SpanBuilder>) {
+async fn send_until_lost(
+    client: Client,
+    grpc: bool,
+    acknowledged: Arc<AtomicUsize>,
+) -> (Vec<SpanBuilder>, Vec<SpanBuilder>) {
     let mut over_grpc = if grpc { Some(client.grpc().await) } else { None };
     let mut stored = Vec::new();
-    for number in 0.. {
-        let spans = export(number);
+    for number in 0_u32.. {
+        let spans: Vec<_> = (0..=number % 4)
+            .map(|_| span("tools/call get_order").at(number.into()))
+            .collect();
         let request = traces_request(spans.clone());
         let answered = match &mut over_grpc {
             Some(grpc) => grpc.export(request).await.is_ok(),
@@ -36,30 +41,30 @@ async fn send_until_lost(client: Client, grpc: bool, acknowledged: Arc<AtomicUsi
         stored.extend(spans);
         acknowledged.fetch_add(1, Ordering::SeqCst);
     }
-    (stored, Vec::new())
+    unreachable!("the server is never gone")
 }
 
-/// Follows the feed across crashes: how often each call was added.
-async fn follow(mut server: watch::Receiver<Option<Client>>, start: String) -> BTreeMap<String, usize> {
+/// Follows the feed across crashes, up to the last call: how often each was added.
+async fn follow(server: watch::Receiver<Client>, start: String, last: String) -> BTreeMap<String, usize> {
     let (mut cursor, mut seen) = (Some(start), BTreeMap::new());
     loop {
-        let Ok(client) = server.wait_for(Option::is_some).await.map(|client| client.clone()) else { return seen };
-        if let Ok(mut feed) = client.unwrap().try_follow(cursor.as_deref(), Value::Null).await {
-            loop {
-                let event = tokio::select! {
-                    event = feed.try_next() => event,
-                    // The test is over: what is left is history.
-                    _ = server.wait_for(Option::is_none) => break,
-                };
-                let Ok(event) = event else { break };
-                let edges = event["edges"].as_array().into_iter().flatten();
-                for edge in edges.filter(|_| event["__typename"] == "CallsAdded") {
-                    *seen.entry(edge["node"]["spanId"].as_str().unwrap().to_owned()).or_default() += 1;
-                }
+        let client = server.borrow().clone();
+        let Ok(mut feed) = client.try_follow(cursor.as_deref(), Value::Null).await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        while let Ok(event) = feed.try_next().await {
+            let edges = event["edges"].as_array().into_iter().flatten();
+            for edge in edges.filter(|_| event["__typename"] == "CallsAdded") {
+                *seen
+                    .entry(edge["node"]["spanId"].as_str().unwrap().to_owned())
+                    .or_default() += 1;
             }
-            cursor = feed.cursor.clone();
+            if seen.contains_key(&last) {
+                return seen;
+            }
         }
-        tokio::task::yield_now().await;
+        cursor = feed.cursor;
     }
 }
 
@@ -69,50 +74,55 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
 }
 
 async fn crash_and_count(database: Database) {
+    let last = span("tools/call last");
     let mut process = TestProcess::serve(&database).await;
     let start = process.graphql("{ calls { liveCursor } }", Value::Null).await["calls"]["liveCursor"].take();
-    let (now, server) = watch::channel(Some(Client::clone(&process)));
-    let following = tokio::spawn(follow(server, start.as_str().unwrap().to_owned()));
+    let (now, server) = watch::channel(Client::clone(&process));
+    let following = tokio::spawn(follow(server, start.as_str().unwrap().to_owned(), last.id()));
     let (mut stored, mut unsure) = (Vec::new(), Vec::new());
     for _ in 0..CRASHES {
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let mut senders = JoinSet::new();
         for number in 0..SENDERS {
-            senders.spawn(send_until_lost(Client::clone(&process), number.is_multiple_of(2), Arc::clone(&acknowledged)));
+            let client = Client::clone(&process);
+            senders.spawn(send_until_lost(
+                client,
+                number.is_multiple_of(2),
+                Arc::clone(&acknowledged),
+            ));
         }
-        while acknowledged.load(Ordering::SeqCst) < EXPORTS {
-            tokio::task::yield_now().await;
+        while acknowledged.load(Ordering::SeqCst) < EXPORTS && senders.try_join_next().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        now.send_replace(None);
         process.kill().await;
         for (acknowledged, lost) in senders.join_all().await {
             stored.extend(acknowledged);
             unsure.push(lost);
         }
+        assert_eq!(unsure.len() % SENDERS, 0, "an export failed before the crash");
         process = TestProcess::serve(&database).await;
-        now.send_replace(Some(Client::clone(&process)));
+        now.send_replace(Client::clone(&process));
         let ids = process.span_ids().await;
-        let missing: Vec<_> = stored.iter().map(SpanBuilder::id).filter(|id| ids.binary_search(id).is_err()).collect();
-        assert!(missing.is_empty(), "{} of {} acknowledged are gone", missing.len(), stored.len());
+        let missing = stored
+            .iter()
+            .map(SpanBuilder::id)
+            .filter(|id| ids.binary_search(id).is_err())
+            .count();
+        assert_eq!(missing, 0, "of {} acknowledged calls", stored.len());
     }
     // What got no answer is sent again, as exporters do: it may have been stored, and must be there once.
     for spans in unsure {
         process.export(spans.clone()).await;
         stored.extend(spans);
     }
+    process.export([last.clone()]).await;
+    stored.push(last);
     let expected = sorted(stored.iter().map(SpanBuilder::id));
     assert_eq!(process.span_ids().await, expected);
-    // The subscriber reads to the end of history, and then is done.
-    let last = span("tools/call last");
-    process.export([last.clone()]).await;
-    let mut seen = {
-        // Ends the follower when nobody is left to follow.
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        now.send_replace(None);
-        drop(now);
-        following.await.unwrap()
-    };
-    seen.remove(&last.id());
+    let seen = tokio::time::timeout(crate::support::PATIENCE, following)
+        .await
+        .expect("the end of the feed")
+        .unwrap();
     assert_eq!(seen.values().copied().max(), Some(1), "a call came twice");
     assert_eq!(seen.into_keys().collect::<Vec<_>>(), expected);
 }

@@ -11,9 +11,14 @@ async fn the_same_export_again_changes_nothing() {
         let mut feed = server.follow(None, Value::Null).await;
         assert_eq!(feed.history().await.len(), 0);
         let spans = [
-            span("tools/call get_order").attr("gen_ai.tool.call.arguments", r#"{"id":1}"#).attr("warehouse", 7),
+            span("tools/call get_order")
+                .attr("gen_ai.tool.call.arguments", r#"{"id":1}"#)
+                .attr("warehouse", 7),
             span("initialize").at(-10.0).attr("mcp.session.id", "s-1"),
-            span("resources/read shop://policies").at(-20.0).failed("gone").attr("rpc.response.status_code", "-32002"),
+            span("resources/read shop://policies")
+                .at(-20.0)
+                .failed("gone")
+                .attr("rpc.response.status_code", "-32002"),
         ];
         let lines = [line(&spans[0], "one"), line(&spans[0], "two")];
         server.export(spans.clone()).await;
@@ -34,13 +39,16 @@ async fn the_same_export_again_changes_nothing() {
         let next = span("tools/call next");
         server.export([next.clone()]).await;
         let (kind, added) = feed.calls().await;
-        assert_eq!((kind.as_str(), &added[0]["spanId"], added.len()), ("CallsAdded", &json!(next.id()), 1));
+        assert_eq!(
+            (kind.as_str(), &added[0]["spanId"], added.len()),
+            ("CallsAdded", &json!(next.id()), 1)
+        );
     })
     .await;
 }
 
 #[tokio::test]
-async fn the_same_span_twice_in_one_export_is_one_call() {
+async fn the_same_span_twice_one_by_one_export_is_one_call() {
     let server = TestServer::start().await;
     let twice = span("tools/call get_order");
     server.export([twice.clone(), twice.clone()]).await;
@@ -51,10 +59,15 @@ async fn the_same_span_twice_in_one_export_is_one_call() {
 async fn many_senders_of_the_same_export_at_once_make_one_call_each() {
     on_each_database(async |database| {
         let server = TestServer::on(database).await;
-        let spans: Vec<_> = (0..20).map(|number| span("tools/call get_order").at(f64::from(number))).collect();
+        let spans: Vec<_> = (0..20)
+            .map(|number| span("tools/call get_order").at(f64::from(number)))
+            .collect();
         let sending = (0..8).map(|_| server.export(spans.clone()));
         futures_util::future::join_all(sending).await;
-        assert_eq!(server.span_ids().await, crate::support::sorted(spans.iter().map(|span| span.id())));
+        assert_eq!(
+            server.span_ids().await,
+            crate::support::sorted(spans.iter().map(|span| span.id()))
+        );
     })
     .await;
 }
@@ -65,7 +78,10 @@ async fn a_fuller_view_completes_the_record() {
         let server = TestServer::on(database).await;
         let mut feed = server.follow(None, Value::Null).await;
         let first = span("tools/call get_order");
-        let fuller = first.clone().attr("gen_ai.tool.call.result", r#"{"state":"paid"}"#).attr("jsonrpc.request.id", "7");
+        let fuller = first
+            .clone()
+            .attr("gen_ai.tool.call.result", r#"{"state":"paid"}"#)
+            .attr("jsonrpc.request.id", "7");
         server.export([first.clone()]).await;
         let (_, added) = feed.calls().await;
         server.export([fuller]).await;
@@ -74,11 +90,15 @@ async fn a_fuller_view_completes_the_record() {
         assert_eq!(updated[0]["id"], added[0]["id"]);
         assert_eq!(updated[0]["requestId"], "7");
         let calls = server.calls(Value::Null, "id requestId response { json }").await;
-        let expected = json!({"id": added[0]["id"], "requestId": "7", "response": {"json": {"state": "paid"}}});
+        let expected =
+            json!({"id": added[0]["id"], "requestId": "7", "response": {"json": {"state": "paid"}}});
         assert_eq!(calls, [expected]);
         // A poorer one takes nothing away.
         server.export([first]).await;
-        assert_eq!(server.calls(Value::Null, "id requestId response { json }").await, calls);
+        assert_eq!(
+            server.calls(Value::Null, "id requestId response { json }").await,
+            calls
+        );
     })
     .await;
 }

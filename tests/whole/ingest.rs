@@ -7,7 +7,9 @@ use opentelemetry::trace::{SpanKind, Tracer, TracerProvider};
 use opentelemetry_otlp::{Compression, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -36,9 +38,15 @@ fn export_officially(exporter: SpanExporter) {
         ];
         let begun = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_348_800);
         let builder = tracer.span_builder(format!("tools/call {tool}"));
-        let builder = builder.with_kind(SpanKind::Server).with_start_time(begun).with_attributes(attributes);
+        let builder = builder
+            .with_kind(SpanKind::Server)
+            .with_start_time(begun)
+            .with_attributes(attributes);
         let mut span = tracer.build(builder);
-        opentelemetry::trace::Span::end_with_timestamp(&mut span, begun + std::time::Duration::from_micros(2500));
+        opentelemetry::trace::Span::end_with_timestamp(
+            &mut span,
+            begun + std::time::Duration::from_micros(2500),
+        );
     }
     provider.force_flush().unwrap();
     provider.shutdown().unwrap();
@@ -49,7 +57,10 @@ async fn the_official_exporter_is_understood() {
     on_each_database(async |database| {
         let server = TestServer::on(database).await;
         for compression in [None, Some(Compression::Gzip), Some(Compression::Zstd)] {
-            let (http, grpc) = (format!("{}/v1/traces", server.otlp_http_url()), server.otlp_grpc_url());
+            let (http, grpc) = (
+                format!("{}/v1/traces", server.otlp_http_url()),
+                server.otlp_grpc_url(),
+            );
             let runtime = tokio::runtime::Handle::current();
             let sending = tokio::task::spawn_blocking(move || {
                 let _entered = runtime.enter();
@@ -64,10 +75,14 @@ async fn the_official_exporter_is_understood() {
             });
             sending.await.unwrap();
         }
-        let fields = "method tool durationMs startedAt server { name } observedBy outcome attributes request { json }";
+        let fields =
+            "method tool durationMs startedAt server { name } observedBy outcome attributes request { json }";
         let calls = server.calls(Value::Null, fields).await;
         assert_eq!(calls.len(), 18, "three calls, two transports, three compressions");
-        let mut tools = calls.iter().map(|call| call["tool"].as_str().unwrap()).collect::<Vec<_>>();
+        let mut tools = calls
+            .iter()
+            .map(|call| call["tool"].as_str().unwrap())
+            .collect::<Vec<_>>();
         tools.sort_unstable();
         tools.dedup();
         assert_eq!(tools, ["cancel_order", "get_order", "ship_order"]);
@@ -80,7 +95,10 @@ async fn the_official_exporter_is_understood() {
             assert_eq!(call["outcome"], "OK");
             assert_eq!(call["attributes"]["warehouse"], 7);
             let params = json!({"name": call["tool"], "arguments": {"id": "A-1001"}});
-            assert_eq!(call["request"]["json"], json!({"method": "tools/call", "params": params}));
+            assert_eq!(
+                call["request"]["json"],
+                json!({"method": "tools/call", "params": params})
+            );
         }
     })
     .await;
@@ -93,11 +111,23 @@ struct Answer {
     body: Vec<u8>,
 }
 
-async fn post(server: &Client, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
+async fn post(
+    server: &Client,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<reqwest::Body>,
+) -> Answer {
     let url = format!("{}{path}", server.otlp_http_url());
-    let request = headers.iter().fold(server.web().post(url), |request, (name, value)| request.header(*name, *value));
+    let request = headers
+        .iter()
+        .fold(server.web().post(url), |request, (name, value)| {
+            request.header(*name, *value)
+        });
     let answer = request.body(body).send().await.unwrap();
-    let content_type = answer.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    let content_type = answer
+        .headers()
+        .get("content-type")
+        .map(|value| value.to_str().unwrap().to_owned());
     Answer {
         status: answer.status().as_u16(),
         content_type: content_type.unwrap_or_default(),
@@ -139,18 +169,57 @@ async fn json_and_compressed_bodies_are_understood_and_answered_in_kind() {
     let zipped = gzip(otlp_json("zipped", "eee19b7ec3c1b172").as_bytes());
     let squeezed = zstd::encode_all(otlp_json("squeezed", "eee19b7ec3c1b173").as_bytes(), 3).unwrap();
     let answers = [
-        post(&server, "/v1/traces", &[("content-type", "application/json; charset=utf-8")], plain).await,
-        post(&server, "/v1/traces", &[("content-type", JSON), ("content-encoding", "gzip")], zipped).await,
-        post(&server, "/v1/traces", &[("content-type", JSON), ("content-encoding", "zstd")], squeezed).await,
+        post(
+            &server,
+            "/v1/traces",
+            &[("content-type", "application/json; charset=utf-8")],
+            plain,
+        )
+        .await,
+        post(
+            &server,
+            "/v1/traces",
+            &[("content-type", JSON), ("content-encoding", "gzip")],
+            zipped,
+        )
+        .await,
+        post(
+            &server,
+            "/v1/traces",
+            &[("content-type", JSON), ("content-encoding", "zstd")],
+            squeezed,
+        )
+        .await,
     ];
     for answer in answers {
-        assert_eq!((answer.status, answer.content_type.as_str(), answer.body.as_slice()), (200, JSON, b"{}".as_slice()));
+        assert_eq!(
+            (
+                answer.status,
+                answer.content_type.as_str(),
+                answer.body.as_slice()
+            ),
+            (200, JSON, b"{}".as_slice())
+        );
     }
     let zipped = gzip(&traces_request([span("tools/call protobuf")]).encode_to_vec());
-    let answer = post(&server, "/v1/traces", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], zipped).await;
-    assert_eq!((answer.status, answer.content_type.as_str(), answer.body.len()), (200, PROTOBUF, 0));
+    let answer = post(
+        &server,
+        "/v1/traces",
+        &[("content-type", PROTOBUF), ("content-encoding", "gzip")],
+        zipped,
+    )
+    .await;
+    assert_eq!(
+        (answer.status, answer.content_type.as_str(), answer.body.len()),
+        (200, PROTOBUF, 0)
+    );
 
-    let calls = server.calls(json!({"servers": ["json"]}), "tool startedAt durationMs attributes").await;
+    let calls = server
+        .calls(
+            json!({"servers": ["json"]}),
+            "tool startedAt durationMs attributes",
+        )
+        .await;
     let tools = sorted(calls.iter().map(|call| call["tool"].as_str().unwrap()));
     assert_eq!(tools, ["plain", "squeezed", "zipped"]);
     for call in &calls {
@@ -158,7 +227,10 @@ async fn json_and_compressed_bodies_are_understood_and_answered_in_kind() {
         assert_eq!(call["durationMs"], 1.5);
         assert_eq!(call["attributes"]["big"].to_string(), "9007199254740993");
     }
-    assert_eq!(server.calls(json!({"tools": ["protobuf"]}), "tool").await.len(), 1);
+    assert_eq!(
+        server.calls(json!({"tools": ["protobuf"]}), "tool").await.len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -173,8 +245,19 @@ async fn what_can_never_be_stored_is_told_and_the_rest_is_stored() {
     ]);
     let partial = server.try_send(&request).await.unwrap().partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 4);
-    assert!(partial.error_message.contains("no_trace") && partial.error_message.contains("1 more"), "{partial:?}");
-    let partial = server.grpc().await.export(request.clone()).await.unwrap().into_inner().partial_success.unwrap();
+    assert!(
+        partial.error_message.contains("no_trace") && partial.error_message.contains("1 more"),
+        "{partial:?}"
+    );
+    let partial = server
+        .grpc()
+        .await
+        .export(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .partial_success
+        .unwrap();
     assert_eq!(partial.rejected_spans, 4);
     assert_eq!(server.calls(Value::Null, "tool").await, [json!({"tool": "good"})]);
     assert_eq!(server.metric("rejected_spans_total").await, 8);
@@ -182,7 +265,10 @@ async fn what_can_never_be_stored_is_told_and_the_rest_is_stored() {
     let body = otlp_json("odd", "eee19b7ec3c1b174").replace("eee19b7ec3c1b174", "0000000000000000");
     let answer = post(&server, "/v1/traces", &[("content-type", JSON)], body).await;
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!((answer.status, &body["partialSuccess"]["rejectedSpans"]), (200, &json!("1")));
+    assert_eq!(
+        (answer.status, &body["partialSuccess"]["rejectedSpans"]),
+        (200, &json!("1"))
+    );
 }
 
 #[tokio::test]
@@ -190,14 +276,29 @@ async fn metrics_are_taken_with_a_warning_and_nothing_is_stored() {
     let server = TestServer::start().await;
     let answer = post(&server, "/v1/metrics", &[("content-type", PROTOBUF)], Vec::new()).await;
     assert_eq!(answer.status, 200);
-    let warned = ExportMetricsServiceResponse::decode(answer.body.as_slice()).unwrap().partial_success.unwrap();
-    assert_eq!((warned.rejected_data_points, warned.error_message.is_empty()), (0, false));
+    let warned = ExportMetricsServiceResponse::decode(answer.body.as_slice())
+        .unwrap()
+        .partial_success
+        .unwrap();
+    assert_eq!(
+        (warned.rejected_data_points, warned.error_message.is_empty()),
+        (0, false)
+    );
     let answer = post(&server, "/v1/metrics", &[("content-type", JSON)], "{}").await;
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(body["partialSuccess"]["errorMessage"], warned.error_message);
-    let mut grpc = MetricsServiceClient::connect(server.otlp_grpc_url()).await.unwrap();
-    let answer = grpc.export(ExportMetricsServiceRequest::default()).await.unwrap().into_inner();
-    assert_eq!(answer.partial_success.unwrap().error_message, warned.error_message);
+    let mut grpc = MetricsServiceClient::connect(server.otlp_grpc_url())
+        .await
+        .unwrap();
+    let answer = grpc
+        .export(ExportMetricsServiceRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        answer.partial_success.unwrap().error_message,
+        warned.error_message
+    );
     assert_eq!(server.metric("metric_exports_total").await, 3);
 }
 
@@ -208,11 +309,21 @@ async fn an_empty_export_is_all_well() {
         let answer = post(&server, path, &[("content-type", PROTOBUF)], Vec::new()).await;
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
         let answer = post(&server, path, &[("content-type", JSON)], "{}").await;
-        assert_eq!((answer.status, answer.body.as_slice()), (200, b"{}".as_slice()), "{path}");
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (200, b"{}".as_slice()),
+            "{path}"
+        );
     }
     server.export_grpc([]).await;
-    let (trace, log) = (ExportTraceServiceResponse::default(), ExportLogsServiceResponse::default());
-    assert!(trace.encode_to_vec().is_empty() && log.encode_to_vec().is_empty(), "full success is the empty message");
+    let (trace, log) = (
+        ExportTraceServiceResponse::default(),
+        ExportLogsServiceResponse::default(),
+    );
+    assert!(
+        trace.encode_to_vec().is_empty() && log.encode_to_vec().is_empty(),
+        "full success is the empty message"
+    );
 }
 
 #[tokio::test]
@@ -222,14 +333,50 @@ async fn refusals_say_why_in_the_encoding_of_the_request() {
     assert!(bomb.len() < 64 << 10, "small on the wire: {}", bomb.len());
     let large = vec![0; (16 << 20) + 1];
     let cases: [(&str, &[(&str, &str)], Vec<u8>, u16, &str); 8] = [
-        ("/v1/traces", &[("content-type", PROTOBUF)], b"\xff\xff\xff".to_vec(), 400, "no OTLP request"),
-        ("/v1/traces", &[("content-type", JSON)], b"{\"resourceSpans\":3}".to_vec(), 400, "resourceSpans"),
+        (
+            "/v1/traces",
+            &[("content-type", PROTOBUF)],
+            b"\xff\xff\xff".to_vec(),
+            400,
+            "no OTLP request",
+        ),
+        (
+            "/v1/traces",
+            &[("content-type", JSON)],
+            b"{\"resourceSpans\":3}".to_vec(),
+            400,
+            "resourceSpans",
+        ),
         ("/v1/logs", &[("content-type", JSON)], b"[".to_vec(), 400, ""),
-        ("/v1/traces", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], b"no gzip".to_vec(), 400, "decompressed"),
-        ("/v1/traces", &[("content-type", PROTOBUF), ("content-encoding", "gzip")], bomb, 413, "16777216"),
+        (
+            "/v1/traces",
+            &[("content-type", PROTOBUF), ("content-encoding", "gzip")],
+            b"no gzip".to_vec(),
+            400,
+            "decompressed",
+        ),
+        (
+            "/v1/traces",
+            &[("content-type", PROTOBUF), ("content-encoding", "gzip")],
+            bomb,
+            413,
+            "16777216",
+        ),
         ("/v1/logs", &[("content-type", PROTOBUF)], large, 413, "16777216"),
-        ("/v1/traces", &[("content-type", "text/plain")], Vec::new(), 415, "text/plain"),
-        ("/v1/traces", &[("content-type", JSON), ("content-encoding", "br")], b"{}".to_vec(), 415, "br"),
+        (
+            "/v1/traces",
+            &[("content-type", "text/plain")],
+            Vec::new(),
+            415,
+            "text/plain",
+        ),
+        (
+            "/v1/traces",
+            &[("content-type", JSON), ("content-encoding", "br")],
+            b"{}".to_vec(),
+            415,
+            "br",
+        ),
     ];
     let refusals = cases.len() as u64;
     for (path, headers, body, status, said) in cases {
@@ -238,7 +385,10 @@ async fn refusals_say_why_in_the_encoding_of_the_request() {
         let (code, message) = if headers[0].1 == JSON {
             assert_eq!(answer.content_type, JSON);
             let body: Value = serde_json::from_slice(&answer.body).unwrap();
-            (body["code"].as_i64().unwrap(), body["message"].as_str().unwrap().to_owned())
+            (
+                body["code"].as_i64().unwrap(),
+                body["message"].as_str().unwrap().to_owned(),
+            )
         } else {
             assert_eq!(answer.content_type, PROTOBUF, "{headers:?}");
             let body = tonic_types::Status::decode(answer.body.as_slice()).unwrap();
@@ -255,11 +405,20 @@ async fn refusals_say_why_in_the_encoding_of_the_request() {
 async fn a_bomb_over_grpc_is_refused_for_good() {
     let server = TestServer::start().await;
     let filler = "x".repeat(17 << 20);
-    let grpc = server.grpc().await.send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let grpc = server
+        .grpc()
+        .await
+        .send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let mut grpc = grpc.max_encoding_message_size(64 << 20);
     let request = traces_request([span("tools/call bomb").attr("filler", filler.as_str())]);
     let refused = grpc.export(request).await.unwrap_err();
-    assert!(matches!(refused.code(), Code::OutOfRange | Code::InvalidArgument), "not to be sent again: {refused:?}");
+    assert!(
+        matches!(refused.code(), Code::OutOfRange | Code::InvalidArgument),
+        "not to be sent again: {refused:?}"
+    );
     server.export_grpc([span("tools/call after")]).await;
-    assert_eq!(server.calls(Value::Null, "tool").await, [json!({"tool": "after"})]);
+    assert_eq!(
+        server.calls(Value::Null, "tool").await,
+        [json!({"tool": "after"})]
+    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, SpanBuilder, TestServer, http_span, in_one, line, on_each_database, span};
+use crate::support::{Client, SpanBuilder, TestServer, http_span, line, on_each_database, one_by_one, span};
 
 /// Every order of `count` things.
 fn orders(count: usize) -> Vec<Vec<usize>> {
@@ -14,7 +14,9 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
             order
         })
     };
-    (0..count).fold(vec![Vec::new()], |orders, _| orders.into_iter().flat_map(longer).collect())
+    (0..count).fold(vec![Vec::new()], |orders, _| {
+        orders.into_iter().flat_map(longer).collect()
+    })
 }
 
 /// These fields of the calls of a trace, oldest first.
@@ -23,7 +25,9 @@ async fn of_trace(server: &Client, of: &SpanBuilder, fields: &str) -> Vec<Value>
 }
 
 fn web(status: i64) -> SpanBuilder {
-    http_span(status).attr("client.address", "203.0.113.7").attr("user_agent.original", "agent/1.0")
+    http_span(status)
+        .attr("client.address", "203.0.113.7")
+        .attr("user_agent.original", "agent/1.0")
 }
 
 const WEB_FIELDS: &str = "spanId httpStatus clientIp userAgent transport outcome";
@@ -39,7 +43,7 @@ async fn the_http_request_around_a_call_lends_it_what_it_knows() {
             let beside = web(200);
             let by_link = span("tools/call get_order").parent(&span("tools/call get_order").client()).link(&beside);
             for (http, call) in [(below, by_parent), (beside, by_link)] {
-                for request in in_one(&[&http, &call], &order) {
+                for request in one_by_one(&[&http, &call], &order) {
                     server.send(&request).await;
                 }
                 let expected = json!({
@@ -59,12 +63,17 @@ async fn a_refusal_by_http_is_the_calls_outcome() {
     let server = TestServer::start().await;
     let http = web(401);
     let call = span("tools/call get_order").parent(&http);
-    let mut feed = server.follow(None, json!({"outcomes": ["TRANSPORT_ERROR"]})).await;
+    let mut feed = server
+        .follow(None, json!({"outcomes": ["TRANSPORT_ERROR"]}))
+        .await;
     server.export([call.clone()]).await;
     server.export([http]).await;
     // It comes to match the filter only now.
     let (kind, calls) = feed.calls().await;
-    assert_eq!((kind.as_str(), &calls[0]["spanId"], &calls[0]["httpStatus"]), ("CallsUpdated", &json!(call.id()), &json!(401)));
+    assert_eq!(
+        (kind.as_str(), &calls[0]["spanId"], &calls[0]["httpStatus"]),
+        ("CallsUpdated", &json!(call.id()), &json!(401))
+    );
 }
 
 #[tokio::test]
@@ -74,14 +83,18 @@ async fn an_http_request_that_ended_before_lends_nothing() {
         // The POST of `initialize` is the parent of everything in its session, in some libraries.
         let opening = web(200).from_to(-10_000.0, -9_900.0);
         let call = span("tools/call get_order").parent(&opening);
-        for request in in_one(&[&opening, &call], &order) {
+        for request in one_by_one(&[&opening, &call], &order) {
             server.send(&request).await;
         }
         let expected = json!({
             "spanId": call.id(), "httpStatus": null, "clientIp": null, "userAgent": null, "transport": null,
             "outcome": "OK",
         });
-        assert_eq!(of_trace(&server, &call, WEB_FIELDS).await, [expected], "{order:?}");
+        assert_eq!(
+            of_trace(&server, &call, WEB_FIELDS).await,
+            [expected],
+            "{order:?}"
+        );
     }
 }
 
@@ -125,7 +138,10 @@ async fn log_lines_of_no_call_never_show() {
         server.export_logs(lines()).await;
         server.export([call]).await;
         server.export_logs(lines()).await;
-        assert_eq!(server.calls(Value::Null, "logs { nodes { body } }").await, [json!({"logs": {"nodes": []}})]);
+        assert_eq!(
+            server.calls(Value::Null, "logs { nodes { body } }").await,
+            [json!({"logs": {"nodes": []}})]
+        );
         assert_eq!(server.calls(json!({"search": "elsewhere"}), "id").await.len(), 0);
         assert_eq!(server.metric("uncorrelated_log_records_total").await, 2);
     })
@@ -144,7 +160,7 @@ async fn a_clients_view_and_the_servers_are_one_call() {
                 .attr("mcp.client.name", "agent-app")
                 .from_to(-1.0, 9.0);
             let served = span("tools/call get_order").parent(&client).attr("jsonrpc.request.id", "7");
-            for request in in_one(&[&client, &served], &order) {
+            for request in one_by_one(&[&client, &served], &order) {
                 server.send(&request).await;
             }
             let fields = "observedBy server { name } requestId clientName request { json } durationMs parentSpanId";
@@ -163,23 +179,42 @@ async fn a_clients_view_and_the_servers_are_one_call() {
 async fn the_clients_view_that_came_first_keeps_its_id() {
     let server = TestServer::start().await;
     let mut feed = server.follow(None, Value::Null).await;
-    let client = span("tools/call get_order").client().service("agent").from_to(-1.0, 9.0);
+    let client = span("tools/call get_order")
+        .client()
+        .service("agent")
+        .from_to(-1.0, 9.0);
     let served = span("tools/call get_order").parent(&client);
     server.export([client]).await;
     let (kind, added) = feed.calls().await;
-    assert_eq!((kind.as_str(), &added[0]["observedBy"]), ("CallsAdded", &json!("CLIENT")));
+    assert_eq!(
+        (kind.as_str(), &added[0]["observedBy"]),
+        ("CallsAdded", &json!("CLIENT"))
+    );
     server.export([served]).await;
     let (kind, updated) = feed.calls().await;
-    assert_eq!((kind.as_str(), &updated[0]["observedBy"]), ("CallsUpdated", &json!("SERVER")));
+    assert_eq!(
+        (kind.as_str(), &updated[0]["observedBy"]),
+        ("CallsUpdated", &json!("SERVER"))
+    );
     assert_eq!(updated[0]["id"], added[0]["id"]);
 }
 
 #[tokio::test]
 async fn a_client_alone_is_a_call_as_the_client_saw_it() {
     let server = TestServer::start().await;
-    server.export([span("tools/call get_order").client().service("agent").attr("mcp.server.name", "orders")]).await;
+    server
+        .export([span("tools/call get_order")
+            .client()
+            .service("agent")
+            .attr("mcp.server.name", "orders")])
+        .await;
     let expected = json!({"observedBy": "CLIENT", "server": {"name": "orders"}, "httpStatus": null});
-    assert_eq!(server.calls(Value::Null, "observedBy server { name } httpStatus").await, [expected]);
+    assert_eq!(
+        server
+            .calls(Value::Null, "observedBy server { name } httpStatus")
+            .await,
+        [expected]
+    );
 }
 
 #[tokio::test]
@@ -192,7 +227,7 @@ async fn a_gateways_hop_is_a_call_of_its_own_in_every_order() {
             let received = span("tools/call get_order").parent(&client).service("gw").from_to(10.0, 90.0);
             let handed_on = span("tools/call get_order").client().parent(&received).service("gw").from_to(20.0, 80.0);
             let served = span("tools/call get_order").parent(&handed_on).service("shop").from_to(30.0, 70.0);
-            for request in in_one(&[&client, &received, &handed_on, &served], &order) {
+            for request in one_by_one(&[&client, &received, &handed_on, &served], &order) {
                 server.send(&request).await;
             }
             let calls = of_trace(&server, &client, "server { name } observedBy durationMs clientName").await;
@@ -209,12 +244,25 @@ async fn a_gateway_over_http_is_told_apart_in_every_order() {
     let server = TestServer::start().await;
     for order in orders(5) {
         let http = |name: &str, parent: &SpanBuilder| http_span(200).service(name).parent(parent);
-        let client = span("tools/call get_order").client().service("agent").from_to(0.0, 100.0);
-        let gw_http = http("gw", &client).from_to(9.0, 91.0).attr("client.address", "203.0.113.7");
-        let received = span("tools/call get_order").parent(&gw_http).service("gw").from_to(10.0, 90.0);
-        let shop_http = http("shop", &received).from_to(29.0, 71.0).attr("client.address", "198.51.100.1");
-        let served = span("tools/call get_order").parent(&shop_http).service("shop").from_to(30.0, 70.0);
-        for request in in_one(&[&client, &gw_http, &received, &shop_http, &served], &order) {
+        let client = span("tools/call get_order")
+            .client()
+            .service("agent")
+            .from_to(0.0, 100.0);
+        let gw_http = http("gw", &client)
+            .from_to(9.0, 91.0)
+            .attr("client.address", "203.0.113.7");
+        let received = span("tools/call get_order")
+            .parent(&gw_http)
+            .service("gw")
+            .from_to(10.0, 90.0);
+        let shop_http = http("shop", &received)
+            .from_to(29.0, 71.0)
+            .attr("client.address", "198.51.100.1");
+        let served = span("tools/call get_order")
+            .parent(&shop_http)
+            .service("shop")
+            .from_to(30.0, 70.0);
+        for request in one_by_one(&[&client, &gw_http, &received, &shop_http, &served], &order) {
             server.send(&request).await;
         }
         let calls = of_trace(&server, &client, "server { name } observedBy clientIp").await;

@@ -7,12 +7,22 @@ use serde_json::Value;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::{Client, Database, Refused, SpanBuilder, TestServer, eventually, on_each_database, sorted, span, traces_request};
+use crate::support::{
+    Client, Database, Refused, SpanBuilder, TestServer, eventually, on_each_database, sorted, span,
+    traces_request,
+};
 
 const QUEUE: usize = 8;
 
 async fn start(database: Database) -> TestServer {
-    TestServer::with(database, Settings { ingest_queue_spans: Some(QUEUE), ..Settings::default() }).await
+    TestServer::with(
+        database,
+        Settings {
+            ingest_queue_spans: Some(QUEUE),
+            ..Settings::default()
+        },
+    )
+    .await
 }
 
 fn batch() -> Vec<SpanBuilder> {
@@ -50,9 +60,22 @@ async fn a_full_queue_says_when_to_come_back() {
         assert!(waiting.len() < 20, "the queue has no bound");
     };
     assert!(after.as_secs() >= 1);
-    let refused = server.grpc().await.export(traces_request(batch())).await.unwrap_err();
-    assert!(matches!(refused.code(), Code::ResourceExhausted | Code::Unavailable), "{refused:?}");
-    assert!(refused.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{refused:?}");
+    let refused = server
+        .grpc()
+        .await
+        .export(traces_request(batch()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused.code(), Code::ResourceExhausted | Code::Unavailable),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .get_details_retry_info()
+            .is_some_and(|info| info.retry_delay.is_some()),
+        "{refused:?}"
+    );
     assert!(server.metric("overloads_total").await >= 2);
     // Questions are answered meanwhile.
     assert_eq!(server.span_ids().await.len(), 0);
@@ -66,7 +89,10 @@ async fn a_full_queue_says_when_to_come_back() {
     assert!(!acknowledged.is_empty());
     assert_eq!(server.span_ids().await, sorted(acknowledged));
     let again = batch();
-    eventually("room in the queue", async || server.try_send(&traces_request(again.clone())).await.ok()).await;
+    eventually("room in the queue", async || {
+        server.try_send(&traces_request(again.clone())).await.ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +100,10 @@ async fn more_than_the_queue_ever_holds_is_refused_for_good() {
     let server = start(Database::sqlite()).await;
     let request = || traces_request((0..=QUEUE).map(|_| span("tools/call get_order")));
     let refused = server.try_send(&request()).await.unwrap_err();
-    assert!(matches!(&refused, Refused::Never(why) if why.starts_with("413") && why.contains("in parts")), "{refused:?}");
+    assert!(
+        matches!(&refused, Refused::Never(why) if why.starts_with("413") && why.contains("in parts")),
+        "{refused:?}"
+    );
     let refused = server.grpc().await.export(request()).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.get_details_retry_info().is_none());
@@ -102,10 +131,15 @@ async fn a_crowd_is_served_in_the_end() {
     on_each_database(async |database| {
         let server = start(database).await;
         let batches: Vec<_> = (0..100).map(|_| batch()).collect();
-        let sending = batches.iter().map(|batch| insist(&server, traces_request(batch.clone())));
+        let sending = batches
+            .iter()
+            .map(|batch| insist(&server, traces_request(batch.clone())));
         let refusals: u32 = join_all(sending).await.into_iter().sum();
         assert_eq!(u64::from(refusals), server.metric("overloads_total").await);
-        assert_eq!(server.span_ids().await, sorted(batches.iter().flat_map(|batch| ids(batch))));
+        assert_eq!(
+            server.span_ids().await,
+            sorted(batches.iter().flat_map(|batch| ids(batch)))
+        );
     })
     .await;
 }

@@ -231,6 +231,6 @@ async fn subscriptions_come_as_events_too() {
     let text = request.send().await.unwrap().text().await.unwrap();
     assert_eq!(
         text,
-        "event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\nevent: complete\ndata: \n\n"
+        "event: next\ndata: {\"data\":{\"__typename\":\"Query\"}}\n\nevent: complete\n\n"
     );
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -45,8 +47,17 @@ pub(crate) enum Refused {
 
 impl Client {
     pub(crate) fn new(listen: SocketAddr, otlp_grpc: SocketAddr, otlp_http: SocketAddr) -> Self {
-        let web = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { web, listen, otlp_grpc, otlp_http }
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        Self {
+            web,
+            listen,
+            otlp_grpc,
+            otlp_http,
+        }
     }
 
     pub(crate) fn otlp_http_url(&self) -> String {
@@ -64,7 +75,12 @@ impl Client {
 
     /// Gets a page: its status and text.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.web.get(format!("http://{}{path}", self.listen)).send().await.unwrap();
+        let answer = self
+            .web
+            .get(format!("http://{}{path}", self.listen))
+            .send()
+            .await
+            .unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
@@ -72,8 +88,13 @@ impl Client {
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, text) = self.get("/metrics").await;
         let name = format!("mcptap_{name}");
-        let value = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .parse()
+            .unwrap()
     }
 
     /// The data of an answer without errors.
@@ -87,14 +108,25 @@ impl Client {
     pub(crate) async fn graphql_error(&self, query: &str, variables: Value) -> (String, String) {
         let answer = self.answer(query, variables).await;
         let error = &answer["errors"][0];
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no error: {answer}")).to_owned();
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .unwrap_or_else(|| panic!("no error: {answer}"))
+                .to_owned()
+        };
         (text(&error["extensions"]["code"]), text(&error["message"]))
     }
 
     /// The whole answer.
     pub(crate) async fn answer(&self, query: &str, variables: Value) -> Value {
         let body = json!({"query": query, "variables": variables});
-        let answer = self.web.post(format!("http://{}/graphql", self.listen)).json(&body).send().await.unwrap();
+        let answer = self
+            .web
+            .post(format!("http://{}/graphql", self.listen))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         answer.json().await.unwrap()
     }
 
@@ -106,7 +138,10 @@ impl Client {
         );
         let (mut calls, mut before) = (Vec::new(), Value::Null);
         loop {
-            let mut page = self.graphql(&query, json!({"filter": filter, "before": before})).await["calls"].take();
+            let mut page = self
+                .graphql(&query, json!({"filter": filter, "before": before}))
+                .await["calls"]
+                .take();
             calls.extend(page["nodes"].as_array().unwrap().iter().rev().cloned());
             before = page["pageInfo"]["startCursor"].take();
             if page["pageInfo"]["hasPreviousPage"] == false {
@@ -118,7 +153,11 @@ impl Client {
     /// The span ids of all calls, sorted.
     pub(crate) async fn span_ids(&self) -> Vec<String> {
         let calls = self.calls(Value::Null, "spanId").await;
-        sorted(calls.iter().map(|call| call["spanId"].as_str().unwrap().to_owned()))
+        sorted(
+            calls
+                .iter()
+                .map(|call| call["spanId"].as_str().unwrap().to_owned()),
+        )
     }
 
     /// Any subscription to calls.
@@ -152,7 +191,10 @@ impl Client {
         &self,
         request: &ExportTraceServiceRequest,
     ) -> Result<ExportTraceServiceResponse, Refused> {
-        let answer = self.post("/v1/traces", request.encode_to_vec()).await.map_err(|_| Refused::Lost)?;
+        let answer = self
+            .post("/v1/traces", request.encode_to_vec())
+            .await
+            .map_err(|_| Refused::Lost)?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await.map_err(|_| Refused::Lost)?;
         match status {
@@ -161,13 +203,22 @@ impl Client {
                 let seconds = headers.get("retry-after").expect("Retry-After").to_str().unwrap();
                 Err(Refused::Later(Duration::from_secs(seconds.parse().unwrap())))
             }
-            _ => Err(Refused::Never(format!("{status}: {}", String::from_utf8_lossy(&body)))),
+            _ => Err(Refused::Never(format!(
+                "{status}: {}",
+                String::from_utf8_lossy(&body)
+            ))),
         }
     }
 
     /// Exports spans over gRPC, and expects that all are stored.
     pub(crate) async fn export_grpc(&self, spans: impl IntoIterator<Item = SpanBuilder>) {
-        let answer = self.grpc().await.export(traces_request(spans)).await.unwrap().into_inner();
+        let answer = self
+            .grpc()
+            .await
+            .export(traces_request(spans))
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(answer.partial_success, None);
     }
 
@@ -178,7 +229,10 @@ impl Client {
 
     /// Exports log records over HTTP, and expects that all are stored.
     pub(crate) async fn export_logs(&self, lines: impl IntoIterator<Item = LogBuilder>) {
-        let answer = self.post("/v1/logs", logs_request(lines).encode_to_vec()).await.unwrap();
+        let answer = self
+            .post("/v1/logs", logs_request(lines).encode_to_vec())
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
         let answer = ExportLogsServiceResponse::decode(answer.bytes().await.unwrap()).unwrap();
         assert_eq!(answer.partial_success, None);
@@ -186,7 +240,12 @@ impl Client {
 
     async fn post(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
         let url = format!("{}{path}", self.otlp_http_url());
-        self.web.post(url).header("content-type", "application/x-protobuf").body(body).send().await
+        self.web
+            .post(url)
+            .header("content-type", "application/x-protobuf")
+            .body(body)
+            .send()
+            .await
     }
 }
 

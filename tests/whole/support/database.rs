@@ -28,7 +28,10 @@ pub(crate) async fn on_each_database(test: impl AsyncFn(Database)) {
         }
         Err(_) => {
             let required = std::env::var("MCPTAP_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
-            assert!(!required, "TEST_DATABASE_URL is not set, and MCPTAP_REQUIRE_POSTGRES=1");
+            assert!(
+                !required,
+                "TEST_DATABASE_URL is not set, and MCPTAP_REQUIRE_POSTGRES=1"
+            );
         }
     }
 }
@@ -37,18 +40,42 @@ impl Database {
     /// A file in a directory of its own.
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", directory.path().join("calls.db").display());
-        Self { url, kind: Kind::Sqlite { directory } }
+        let url = format!(
+            "sqlite://{}?mode=rwc",
+            directory.path().join("calls.db").display()
+        );
+        Self {
+            url,
+            kind: Kind::Sqlite { directory },
+        }
     }
 
     fn postgres(server: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("mcptap_whole_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "mcptap_whole_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         psql(server, &format!("CREATE DATABASE {name}"));
-        let (base, options) = server.split_once('?').map_or((server, ""), |(base, options)| (base, options));
-        let (host, _) = base.rsplit_once('/').expect("TEST_DATABASE_URL ends in /DATABASE");
-        let url = if options.is_empty() { format!("{host}/{name}") } else { format!("{host}/{name}?{options}") };
-        Self { url, kind: Kind::Postgres { server: server.to_owned(), name } }
+        let (base, options) = server
+            .split_once('?')
+            .map_or((server, ""), |(base, options)| (base, options));
+        let (host, _) = base
+            .rsplit_once('/')
+            .expect("TEST_DATABASE_URL ends in /DATABASE");
+        let url = if options.is_empty() {
+            format!("{host}/{name}")
+        } else {
+            format!("{host}/{name}?{options}")
+        };
+        Self {
+            url,
+            kind: Kind::Postgres {
+                server: server.to_owned(),
+                name,
+            },
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -86,16 +113,26 @@ impl Drop for Database {
 }
 
 fn psql(server: &str, statement: &str) {
-    succeeded(Command::new("psql").args(["--no-psqlrc", "--quiet", "--command", statement, server]).output());
+    succeeded(
+        Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--command", statement, server])
+            .output(),
+    );
 }
 
 fn succeeded(output: std::io::Result<Output>) -> Output {
     let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output
 }
 
 fn read_all(directory: &Path) -> Vec<u8> {
     let files = std::fs::read_dir(directory).unwrap();
-    files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    files
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect()
 }

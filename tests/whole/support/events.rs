@@ -31,14 +31,18 @@ impl Events {
     /// Connects and subscribes.
     pub(crate) async fn open(address: SocketAddr, query: &str, variables: Value) -> Result<Self, Ended> {
         let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         let (socket, _) = connect_async(request).await.map_err(|_| Ended::Broken)?;
         let cursor = variables["after"].as_str().map(str::to_owned);
         let mut events = Self { socket, cursor };
         events.send(json!({"type": "connection_init"})).await?;
         assert_eq!(events.receive().await?, json!({"type": "connection_ack"}));
         let payload = json!({"query": query, "variables": variables});
-        events.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await?;
+        events
+            .send(json!({"type": "subscribe", "id": "1", "payload": payload}))
+            .await?;
         Ok(events)
     }
 
@@ -61,7 +65,10 @@ impl Events {
     pub(crate) async fn calls(&mut self) -> (String, Vec<Value>) {
         loop {
             let event = self.next().await;
-            let kind = event["__typename"].as_str().expect("events are asked for their __typename").to_owned();
+            let kind = event["__typename"]
+                .as_str()
+                .expect("events are asked for their __typename")
+                .to_owned();
             if kind != "CaughtUp" {
                 return (kind, nodes(&event));
             }
@@ -81,22 +88,35 @@ impl Events {
     }
 
     async fn send(&mut self, message: Value) -> Result<(), Ended> {
-        self.socket.send(Message::text(message.to_string())).await.map_err(|_| Ended::Broken)
+        self.socket
+            .send(Message::text(message.to_string()))
+            .await
+            .map_err(|_| Ended::Broken)
     }
 
     async fn receive(&mut self) -> Result<Value, Ended> {
-        loop {
-            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an event in time") {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(frame)))) => return Err(Ended::Closed(frame.code.into())),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(_) | Err(_)) | None => return Err(Ended::Broken),
+        let receiving = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(Some(frame)))) => return Err(Ended::Closed(frame.code.into())),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(_) | Err(_)) | None => return Err(Ended::Broken),
+                }
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, receiving)
+            .await
+            .expect("an event in time")
     }
 }
 
 /// The calls of an event.
 fn nodes(event: &Value) -> Vec<Value> {
-    event["edges"].as_array().into_iter().flatten().map(|edge| edge["node"].clone()).collect()
+    event["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|edge| edge["node"].clone())
+        .collect()
 }

@@ -12,8 +12,10 @@ use std::time::Duration;
 pub(crate) use client::{Client, Refused, sorted};
 pub(crate) use database::{Database, on_each_database};
 pub(crate) use events::Events;
-pub(crate) use otlp::{LogBuilder, NOON, SpanBuilder, http_span, in_one, line, logs_request, span, trace_id, traces_request};
-pub(crate) use process::TestProcess;
+pub(crate) use otlp::{
+    LogBuilder, SpanBuilder, http_span, line, logs_request, one_by_one, span, traces_request,
+};
+pub(crate) use process::{BINARY, TestProcess};
 pub(crate) use server::TestServer;
 
 /// How long anything may take at most. Far more than it ever does, also on a busy machine.
@@ -29,5 +31,7 @@ pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what} did not come"))
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come"))
 }

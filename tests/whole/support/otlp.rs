@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 /// 2026-11-22T12:00:00Z: when spans begin, unless they say otherwise.
-pub(crate) const NOON: u64 = 1_795_348_800_000_000_000;
+const NOON: u64 = 1_795_348_800_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
 /// Ids are numbers, so that they are short to read. No two spans of a test run have the same.
@@ -23,7 +23,7 @@ fn number() -> u64 {
 }
 
 /// A trace of its own.
-pub(crate) fn trace_id() -> [u8; 16] {
+fn trace_id() -> [u8; 16] {
     (1_u128 << 100 | u128::from(number())).to_be_bytes()
 }
 
@@ -38,14 +38,18 @@ pub(crate) struct SpanBuilder {
 /// A server's span named by the conventions, `tools/call get_order` for example: at noon, 5 ms long, in a trace of its
 /// own.
 pub(crate) fn span(name: &str) -> SpanBuilder {
-    let (method, target) = name.split_once(' ').map_or((name, None), |(method, target)| (method, Some(target)));
+    let (method, target) = name
+        .split_once(' ')
+        .map_or((name, None), |(method, target)| (method, Some(target)));
     let built = bare(name, SpanKind::Server).attr("mcp.method.name", method);
     let key = match method {
         "tools/call" => "gen_ai.tool.name",
         "prompts/get" => "gen_ai.prompt.name",
         _ => "mcp.resource.uri",
     };
-    target.into_iter().fold(built, |built, target| built.attr(key, target))
+    target
+        .into_iter()
+        .fold(built, |built, target| built.attr(key, target))
 }
 
 /// The span of the HTTP request around it: 20 ms long, from 5 ms before noon on.
@@ -67,7 +71,11 @@ fn bare(name: &str, kind: SpanKind) -> SpanBuilder {
         end_time_unix_nano: NOON + 5 * MILLISECOND,
         ..Span::default()
     };
-    SpanBuilder { service: "shop".to_owned(), scope: "test".to_owned(), span }
+    SpanBuilder {
+        service: "shop".to_owned(),
+        scope: "test".to_owned(),
+        span,
+    }
 }
 
 impl SpanBuilder {
@@ -107,8 +115,14 @@ impl SpanBuilder {
 
     /// Linked to that span.
     pub(crate) fn link(mut self, other: &Self) -> Self {
-        let Span { trace_id, span_id, .. } = other.span.clone();
-        self.span.links.push(Link { trace_id, span_id, ..Link::default() });
+        let Span {
+            trace_id, span_id, ..
+        } = other.span.clone();
+        self.span.links.push(Link {
+            trace_id,
+            span_id,
+            ..Link::default()
+        });
         self
     }
 
@@ -127,7 +141,10 @@ impl SpanBuilder {
 
     /// Failed, with this message.
     pub(crate) fn failed(mut self, message: &str) -> Self {
-        self.span.status = Some(Status { code: StatusCode::Error.into(), message: message.to_owned() });
+        self.span.status = Some(Status {
+            code: StatusCode::Error.into(),
+            message: message.to_owned(),
+        });
         self
     }
 
@@ -136,7 +153,10 @@ impl SpanBuilder {
         self.span.events.push(Event {
             time_unix_nano: self.span.start_time_unix_nano + MILLISECOND,
             name: name.to_owned(),
-            attributes: attributes.iter().map(|(key, value)| key_value(key, *value)).collect(),
+            attributes: attributes
+                .iter()
+                .map(|(key, value)| key_value(key, *value))
+                .collect(),
             ..Event::default()
         });
         self
@@ -182,36 +202,60 @@ impl Attribute for i64 {
 
 impl Attribute for Vec<&str> {
     fn any(self) -> Any {
-        let values = self.into_iter().map(|value| AnyValue { value: Some(value.any()) }).collect();
+        let values = self
+            .into_iter()
+            .map(|value| AnyValue {
+                value: Some(value.any()),
+            })
+            .collect();
         Any::ArrayValue(ArrayValue { values })
     }
 }
 
 fn key_value(key: &str, value: impl Attribute) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value.any()) }), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(value.any()),
+        }),
+        ..KeyValue::default()
+    }
 }
 
 /// One export.
 pub(crate) fn traces_request(spans: impl IntoIterator<Item = SpanBuilder>) -> ExportTraceServiceRequest {
-    let resource_spans = spans.into_iter().map(|SpanBuilder { service, scope, span }| ResourceSpans {
-        resource: Some(resource(&service)),
-        scope_spans: vec![ScopeSpans {
-            scope: Some(InstrumentationScope { name: scope, ..InstrumentationScope::default() }),
-            spans: vec![span],
-            ..ScopeSpans::default()
-        }],
-        ..ResourceSpans::default()
-    });
-    ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
+    let resource_spans = spans
+        .into_iter()
+        .map(|SpanBuilder { service, scope, span }| ResourceSpans {
+            resource: Some(resource(&service)),
+            scope_spans: vec![ScopeSpans {
+                scope: Some(InstrumentationScope {
+                    name: scope,
+                    ..InstrumentationScope::default()
+                }),
+                spans: vec![span],
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        });
+    ExportTraceServiceRequest {
+        resource_spans: resource_spans.collect(),
+    }
 }
 
 fn resource(service: &str) -> Resource {
-    Resource { attributes: vec![key_value("service.name", service)], ..Resource::default() }
+    Resource {
+        attributes: vec![key_value("service.name", service)],
+        ..Resource::default()
+    }
 }
 
-/// All of one trace: the given spans, each in an export of its own, in this order.
-pub(crate) fn in_one(spans: &[&SpanBuilder], order: &[usize]) -> Vec<ExportTraceServiceRequest> {
-    order.iter().map(|index| traces_request([spans[*index].clone()])).collect()
+/// Each span in an export of its own, in this order.
+pub(crate) fn one_by_one(spans: &[&SpanBuilder], order: &[usize]) -> Vec<ExportTraceServiceRequest> {
+    order
+        .iter()
+        .map(|index| traces_request([spans[*index].clone()]))
+        .collect()
 }
 
 /// A log record on its way.
@@ -223,7 +267,9 @@ pub(crate) fn line(of: &SpanBuilder, body: &str) -> LogBuilder {
     LogBuilder(LogRecord {
         time_unix_nano: of.span.start_time_unix_nano + MILLISECOND,
         severity_text: "INFO".to_owned(),
-        body: Some(AnyValue { value: Some(body.any()) }),
+        body: Some(AnyValue {
+            value: Some(body.any()),
+        }),
         trace_id: of.span.trace_id.clone(),
         span_id: of.span.span_id.clone(),
         ..LogRecord::default()
@@ -246,7 +292,14 @@ impl LogBuilder {
 /// One export of log records.
 pub(crate) fn logs_request(lines: impl IntoIterator<Item = LogBuilder>) -> ExportLogsServiceRequest {
     let log_records = lines.into_iter().map(|LogBuilder(record)| record).collect();
-    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
-    let resource_logs = vec![ResourceLogs { resource: Some(resource("shop")), scope_logs, ..ResourceLogs::default() }];
+    let scope_logs = vec![ScopeLogs {
+        log_records,
+        ..ScopeLogs::default()
+    }];
+    let resource_logs = vec![ResourceLogs {
+        resource: Some(resource("shop")),
+        scope_logs,
+        ..ResourceLogs::default()
+    }];
     ExportLogsServiceRequest { resource_logs }
 }

@@ -36,7 +36,14 @@ impl TestProcess {
     pub(crate) async fn run(command: &str, database: &Database) -> Self {
         let mut child = Command::new(BINARY)
             .arg(command)
-            .args(["--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--otlp-grpc",
+                "127.0.0.1:0",
+                "--otlp-http",
+                "127.0.0.1:0",
+            ])
             .args(["--database-url", database.url(), "--retention", "off"])
             .current_dir(std::env::temp_dir())
             .env("NO_COLOR", "1")
@@ -52,7 +59,9 @@ impl TestProcess {
             let http = address(&mut lines, "receiving OTLP/HTTP on").await;
             Client::new(listen, grpc, http)
         };
-        let client = tokio::time::timeout(PATIENCE, announced).await.expect("the process announces its addresses");
+        let client = tokio::time::timeout(PATIENCE, announced)
+            .await
+            .expect("the process announces its addresses");
         // Its log goes on: a full pipe would stop it.
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -70,12 +79,22 @@ impl TestProcess {
     /// Asks it to stop.
     pub(crate) async fn terminate(&self) {
         let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for its end.
     pub(crate) async fn ended(mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("the process ends").unwrap()
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("the process ends")
+            .unwrap()
     }
 }
 

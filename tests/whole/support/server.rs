@@ -47,15 +47,30 @@ impl TestServer {
             ..Settings::default()
         });
         let (client, server) = launch(&settings).await;
-        Self { client, server, settings, database }
+        Self {
+            client,
+            server,
+            settings,
+            database,
+        }
     }
 
     /// Stops, and starts on the same database, on other ports.
     pub(crate) async fn restart(self) -> Self {
-        let Self { server, settings, database, .. } = self;
+        let Self {
+            server,
+            settings,
+            database,
+            ..
+        } = self;
         server.stop().await.unwrap();
         let (client, server) = launch(&settings).await;
-        Self { client, server, settings, database }
+        Self {
+            client,
+            server,
+            settings,
+            database,
+        }
     }
 
     /// Stops, and leaves the database.
@@ -72,5 +87,8 @@ impl TestServer {
 
 async fn launch(settings: &Settings) -> (Client, Server) {
     let server = Server::start(&settings.clone().resolve().unwrap()).await.unwrap();
-    (Client::new(server.listen, server.otlp_grpc, server.otlp_http), server)
+    (
+        Client::new(server.listen, server.otlp_grpc, server.otlp_http),
+        server,
+    )
 }

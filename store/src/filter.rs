@@ -1,0 +1,231 @@
+//! A [`CallFilter`] as a condition in SQL. It means exactly what [`CallFilter::matches`] means, except for `search`, which
+//! SQL cannot decide (bodies are compressed): there the condition lets through too much, never too little, and
+//! [`Search`](crate::search) decides.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use mcptap_model::{CallFilter, NodeId};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+
+use crate::Error;
+use crate::entity::{call, client, name, session};
+use crate::hash::text_hash;
+use crate::intern::{NameKind, name_hash};
+use crate::row::trace_halves;
+
+/// How many things one statement looks up.
+const AT_ONCE: usize = 500;
+
+/// The names and sessions that a filter speaks of, as ids. What is not there matches nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    names: HashMap<(i16, String), i64>,
+    sessions: HashMap<String, Vec<i64>>,
+}
+
+impl Terms {
+    /// Looks up all that the filter speaks of, however deep.
+    pub(crate) async fn of(filter: &CallFilter, db: &impl ConnectionTrait) -> Result<Self, Error> {
+        let mut wanted = Wanted::default();
+        wanted.collect(filter);
+        let mut terms = Self::default();
+        let hashes: Vec<Vec<u8>> = wanted.names.iter().map(|(kind, text)| name_hash(*kind, text)).collect();
+        for hashes in hashes.chunks(AT_ONCE) {
+            let rows = name::Entity::find().filter(name::Column::Hash.is_in(hashes.iter().cloned())).all(db).await?;
+            terms.names.extend(rows.into_iter().map(|row| ((row.kind, row.text), row.id)));
+        }
+        for id in wanted.sessions {
+            let found = terms.sessions_of(id, db).await?;
+            terms.sessions.insert(id.to_owned(), found);
+        }
+        Ok(terms)
+    }
+
+    /// The rows of `sessions` whose calls `in_session` of the model finds for this id.
+    async fn sessions_of(&self, wanted: &str, db: &impl ConnectionTrait) -> Result<Vec<i64>, Error> {
+        let mut any = Condition::any().add(session::Column::WireHash.eq(text_hash(wanted)));
+        let node = wanted.parse().ok().filter(|node: &NodeId| node.to_string() == wanted);
+        if let Some(NodeId::Session(_, _, key)) = &node {
+            any = any.add(session::Column::KeyHash.eq(text_hash(key)));
+        }
+        let rows = session::Entity::find().filter(any).all(db).await?;
+        let matching = rows.into_iter().filter(|row| {
+            row.wire.as_deref() == Some(wanted)
+                || matches!(&node, Some(NodeId::Session(source, server, key))
+                    if row.source == Some(source.code())
+                        && row.key.as_ref() == Some(key)
+                        && self.name(NameKind::Server, server) == Some(row.server))
+        });
+        Ok(matching.map(|row| row.id).collect())
+    }
+
+    fn name(&self, kind: NameKind, text: &str) -> Option<i64> {
+        self.names.get(&(kind as i16, text.to_owned())).copied()
+    }
+
+    fn ids(&self, kind: NameKind, texts: &[String]) -> Vec<i64> {
+        texts.iter().filter_map(|text| self.name(kind, text)).collect()
+    }
+}
+
+#[derive(Default)]
+struct Wanted<'a> {
+    names: HashSet<(NameKind, Cow<'a, str>)>,
+    sessions: HashSet<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn collect(&mut self, filter: &'a CallFilter) {
+        let lists = [
+            (NameKind::Server, &filter.servers),
+            (NameKind::Tool, &filter.tools),
+            (NameKind::Method, &filter.methods),
+        ];
+        for (kind, texts) in lists {
+            self.names.extend(texts.iter().map(|text| (kind, Cow::Borrowed(text.as_str()))));
+        }
+        if let Some(id) = &filter.session_id {
+            self.sessions.insert(id);
+            if let Ok(NodeId::Session(_, server, _)) = id.parse() {
+                self.names.insert((NameKind::Server, Cow::Owned(server)));
+            }
+        }
+        filter.not.iter().for_each(|not| self.collect(not));
+        filter.or.iter().for_each(|either| self.collect(either));
+    }
+}
+
+/// The condition of a filter.
+pub(crate) fn condition(filter: &CallFilter, terms: &Terms) -> Condition {
+    compile(filter, terms, true)
+}
+
+/// `searched` is what a search counts as: true, except below an odd number of `not`s, so that the whole lets through
+/// too much instead of too little.
+fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
+    let mut parts: Vec<Expr> = Vec::new();
+    let mut must = |part: Expr| parts.push(part);
+
+    let named = [
+        (call::Column::Server, NameKind::Server, &filter.servers),
+        (call::Column::Tool, NameKind::Tool, &filter.tools),
+        (call::Column::Method, NameKind::Method, &filter.methods),
+    ];
+    for (column, kind, texts) in named {
+        if !texts.is_empty() {
+            must(among(column, terms.ids(kind, texts)));
+        }
+    }
+    if !filter.http_statuses.is_empty() {
+        must(call::Column::HttpStatus.is_in(filter.http_statuses.iter().copied()));
+    }
+    if !filter.outcomes.is_empty() {
+        must(call::Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.code())));
+    }
+    if let Some(id) = &filter.session_id {
+        must(among(call::Column::Session, terms.sessions.get(id).cloned().unwrap_or_default()));
+    }
+    if let Some(trace) = filter.trace_id {
+        let (hi, lo) = trace_halves(trace);
+        must(call::Column::TraceLo.eq(lo).and(call::Column::TraceHi.eq(hi)));
+    }
+    let clients = [
+        (client::Column::Ip, &filter.client_ips),
+        (client::Column::Country, &filter.countries),
+        (client::Column::Name, &filter.clients),
+    ];
+    for (column, texts) in clients {
+        if !texts.is_empty() {
+            let mut matching = Query::select();
+            matching.column(client::Column::Id).from(client::Entity).and_where(column.is_in(texts.iter().cloned()));
+            must(call::Column::Client.in_subquery(matching));
+        }
+    }
+    if let Some(from) = filter.from {
+        must(call::Column::StartedAt.gte(from.0));
+    }
+    if let Some(to) = filter.to {
+        must(call::Column::StartedAt.lt(to.0));
+    }
+    if let Some(min) = filter.min_duration_ms {
+        must(first(|nanos| millis(nanos) >= min).map_or_else(never, |nanos| call::Column::Duration.gte(nanos)));
+    }
+    if let Some(max) = filter.max_duration_ms
+        && let Some(beyond) = first(|nanos| exceeds(nanos, max))
+    {
+        must(call::Column::Duration.lt(beyond));
+    }
+    if filter.search.is_some() && !searched {
+        must(never());
+    }
+    if let Some(not) = &filter.not {
+        // Two-valued: what is unknown inside is not so, and `not` keeps it.
+        let inside = Expr::from(compile(not, terms, !searched));
+        must(Expr::from(Func::coalesce([inside, Expr::cust("FALSE")])).not());
+    }
+    if !filter.or.is_empty() {
+        let mut any = Condition::any();
+        for either in &filter.or {
+            any = any.add(Expr::from(compile(either, terms, searched)));
+        }
+        must(any.into());
+    }
+    parts.into_iter().fold(Condition::all(), Condition::add)
+}
+
+fn never() -> Expr {
+    Expr::cust("FALSE")
+}
+
+/// `column` among the ids. One id is an equation: it lets an index give the order as well.
+fn among(column: call::Column, ids: Vec<i64>) -> Expr {
+    match ids.as_slice() {
+        [] => never(),
+        [only] => column.eq(*only),
+        _ => column.is_in(ids),
+    }
+}
+
+/// As the model computes it.
+fn millis(nanos: i64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+/// Whether a duration is not within `max` milliseconds; none is within what is no number.
+fn exceeds(nanos: i64, max: f64) -> bool {
+    millis(nanos).partial_cmp(&max).is_none_or(std::cmp::Ordering::is_gt)
+}
+
+/// The first duration for which `holds`; it must hold for all that follow. `None` where it holds for none.
+fn first(holds: impl Fn(i64) -> bool) -> Option<i64> {
+    if !holds(i64::MAX) {
+        return None;
+    }
+    let (mut below, mut at) = (i128::from(i64::MIN) - 1, i64::MAX);
+    while i128::from(at) - below > 1 {
+        let middle = (below + i128::from(at)).div_euclid(2);
+        let Ok(nanos) = i64::try_from(middle) else { break };
+        if holds(nanos) { at = nanos } else { below = middle }
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exceeds, first, millis};
+
+    #[test]
+    fn bounds_are_exact() {
+        assert_eq!(first(|_| true), Some(i64::MIN));
+        assert_eq!(first(|_| false), None);
+        assert_eq!(first(|nanos| millis(nanos) >= 1.5), Some(1_500_000));
+        assert_eq!(first(|nanos| millis(nanos) >= f64::NAN), None);
+        assert_eq!(first(|nanos| exceeds(nanos, f64::INFINITY)), None);
+        for bound in [0.1, 0.3, 12.345_678, 1e-9, 9_007_199_254.740_993] {
+            let at = first(|nanos| millis(nanos) >= bound).unwrap();
+            assert!(millis(at) >= bound && millis(at - 1) < bound, "{bound}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Walking through the calls of a filter, in one direction, without ever counting rows off.
+
+use std::ops::ControlFlow;
+
+use mcptap_model::{CallFilter, UnixNanos};
+use sea_orm::sea_query::{ExprTrait, Order};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select, Statement,
+};
+
+use crate::entity::call;
+use crate::filter::{Terms, condition};
+use crate::{CallPosition, Error, Seq, Store, Stored, clock, search};
+
+/// How many rows are looked at together when their bodies decide.
+const CHUNK: u64 = 200;
+
+/// Which way to walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Newest first: the order of pages.
+    Older,
+    /// Oldest first.
+    Newer,
+}
+
+/// The calls of one filter in one snapshot.
+pub(crate) struct Scan<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) tx: &'a DatabaseTransaction,
+    pub(crate) filter: &'a CallFilter,
+    condition: Condition,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads what the filter's words mean.
+    pub(crate) async fn new(
+        store: &'a Store,
+        tx: &'a DatabaseTransaction,
+        filter: &'a CallFilter,
+    ) -> Result<Scan<'a>, Error> {
+        let terms = Terms::of(filter, tx).await?;
+        let mut condition = Condition::all().add(condition(filter, &terms));
+        condition = condition.add(store.kept());
+        Ok(Self { store, tx, filter, condition })
+    }
+
+    /// What rows must fulfil. Exact unless the filter searches texts.
+    pub(crate) fn condition(&self) -> Condition {
+        self.condition.clone()
+    }
+
+    /// Whether the condition alone decides.
+    pub(crate) fn exact(&self) -> bool {
+        !self.filter.needs_text()
+    }
+
+    /// At most `wanted` calls strictly between two positions, starting after `from`.
+    pub(crate) async fn take(
+        &self,
+        direction: Direction,
+        from: Option<CallPosition>,
+        until: Option<CallPosition>,
+        wanted: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        let mut found = Vec::new();
+        let chunk = if self.exact() { wanted as u64 } else { CHUNK };
+        self.walk(direction, from, until, chunk, |stored| {
+            if found.len() < wanted {
+                found.push(stored);
+            }
+            if found.len() < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Shows every call to `visit`, reading `chunk` rows at a time, until it breaks off or there are no more.
+    pub(crate) async fn walk(
+        &self,
+        direction: Direction,
+        mut from: Option<CallPosition>,
+        until: Option<CallPosition>,
+        chunk: u64,
+        mut visit: impl FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        loop {
+            let mut select = call::Entity::find().filter(self.condition());
+            if let Some(from) = from {
+                select = select.filter(beyond(direction, from));
+            }
+            if let Some(until) = until {
+                select = select.filter(beyond(direction.reverse(), until));
+            }
+            let rows = direction.order(select).limit(chunk).all(self.tx).await?;
+            let full = rows.len() as u64 == chunk;
+            from = rows.last().map(|row| CallPosition { started_at: UnixNanos(row.started_at), row: row.id });
+            for stored in search::matching(self.filter, rows, self.tx, &self.store.inner.dictionary).await? {
+                if visit(stored).is_break() {
+                    return Ok(());
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether the filter means any call beyond a position.
+    pub(crate) async fn any(&self, direction: Direction, from: CallPosition) -> Result<bool, Error> {
+        Ok(!self.take(direction, Some(from), None, 1).await?.is_empty())
+    }
+}
+
+impl Direction {
+    /// The other way.
+    pub(crate) fn reverse(self) -> Self {
+        match self {
+            Self::Older => Self::Newer,
+            Self::Newer => Self::Older,
+        }
+    }
+
+    fn order(self, select: Select<call::Entity>) -> Select<call::Entity> {
+        let order = match self {
+            Self::Older => Order::Desc,
+            Self::Newer => Order::Asc,
+        };
+        select.order_by(call::Column::StartedAt, order.clone()).order_by(call::Column::Id, order)
+    }
+}
+
+/// Strictly beyond a position. The first part alone bounds the index, the second is exact.
+pub(crate) fn beyond(direction: Direction, position: CallPosition) -> Condition {
+    let (time, row) = (position.started_at.0, position.row);
+    let (bound, exact) = match direction {
+        Direction::Older => (
+            call::Column::StartedAt.lte(time),
+            call::Column::StartedAt.lt(time).or(call::Column::Id.lt(row)),
+        ),
+        Direction::Newer => (
+            call::Column::StartedAt.gte(time),
+            call::Column::StartedAt.gt(time).or(call::Column::Id.gt(row)),
+        ),
+    };
+    Condition::all().add(bound).add(exact)
+}
+
+impl Store {
+    /// The condition that a row is not past its time.
+    pub(crate) fn kept(&self) -> Condition {
+        Condition::all().add_option(
+            self.inner.options.retention.map(|retention| call::Column::StartedAt.gte(clock::ago(retention).0)),
+        )
+    }
+}
+
+/// The last committed change.
+pub(crate) async fn head(tx: &impl ConnectionTrait) -> Result<Seq, Error> {
+    let statement = Statement::from_string(tx.get_database_backend(), "SELECT value FROM sequence WHERE id = 1");
+    let row = tx.query_one_raw(statement).await?;
+    let row = row.ok_or(Error::Damaged { table: "sequence", row: 1, what: "is missing" })?;
+    Ok(Seq(row.try_get_by_index(0)?))
+}

@@ -1,0 +1,217 @@
+//! The commands that do one thing and end.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{BINARY, Database, TestServer, on_each_database, span};
+
+/// Runs the binary in an empty environment of its own.
+fn mcptap(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut command = Command::new(BINARY);
+    command
+        .current_dir(directory)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", path)
+        .env("NO_COLOR", "1");
+    command.envs(environment.iter().copied()).output().unwrap()
+}
+
+fn succeeded(output: &Output) -> &str {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn refused(output: &Output) -> &str {
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_checked_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = mcptap(directory.path(), &["schema"], &[]);
+    assert_eq!(
+        succeeded(&printed),
+        std::fs::read_to_string("schema.graphql").unwrap()
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_defaults() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "retention = \"7d\"\njoin_window = \"5m\"\nbody_cap = 1000\nlog = \"warn\"\n\
+                database_url = \"postgres://me:hunter2@db.example/calls\"\n";
+    std::fs::write(directory.path().join("mcptap.toml"), file).unwrap();
+    let environment = [
+        ("MCPTAP_JOIN_WINDOW", "6m"),
+        ("MCPTAP_BODY_CAP", "2000"),
+        ("MCPTAP_ALLOWED_ORIGINS", "https://a.example,https://b.example"),
+    ];
+    let printed = mcptap(
+        directory.path(),
+        &["config", "print", "--body-cap", "3000"],
+        &environment,
+    );
+    insta::assert_snapshot!(succeeded(&printed), @"");
+
+    std::fs::rename(
+        directory.path().join("mcptap.toml"),
+        directory.path().join("other.toml"),
+    )
+    .unwrap();
+    let named = mcptap(
+        directory.path(),
+        &["config", "print", "--config", "other.toml"],
+        &[],
+    );
+    assert!(succeeded(&named).contains("retention = \"7d\""));
+    let unnamed = mcptap(directory.path(), &["config", "print"], &[]);
+    assert!(succeeded(&unnamed).contains("retention = \"30d\""));
+    let missing = mcptap(
+        directory.path(),
+        &["config", "check", "--config", "nowhere.toml"],
+        &[],
+    );
+    assert!(refused(&missing).contains("nowhere.toml"));
+}
+
+#[test]
+fn a_mistake_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("mcptap.toml"), "retentoin = \"7d\"\n").unwrap();
+    for command in [&["serve"][..], &["config", "check"], &["migrate"]] {
+        let unknown = mcptap(directory.path(), command, &[]);
+        let said = refused(&unknown);
+        assert!(
+            said.contains("retentoin") && said.contains("mcptap.toml"),
+            "{said}"
+        );
+    }
+    std::fs::remove_file(directory.path().join("mcptap.toml")).unwrap();
+    for (setting, value) in [
+        ("MCPTAP_RETENTION", "soon"),
+        ("MCPTAP_JOIN_WINDOW", "off"),
+        ("MCPTAP_INGEST_QUEUE_SPANS", "0"),
+        ("MCPTAP_DATABASE_URL", "mysql://nowhere/calls"),
+        ("MCPTAP_LOG", "=,="),
+    ] {
+        let wrong = mcptap(
+            directory.path(),
+            &[
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--otlp-grpc",
+                "127.0.0.1:0",
+                "--otlp-http",
+                "127.0.0.1:0",
+            ],
+            &[(setting, value)],
+        );
+        let said = refused(&wrong);
+        let name = setting.trim_start_matches("MCPTAP_").to_ascii_lowercase();
+        assert!(said.contains(&name) || said.contains(value), "{setting}: {said}");
+    }
+}
+
+#[test]
+fn what_others_can_reach_must_be_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    for flag in ["--listen", "--otlp-grpc", "--otlp-http"] {
+        let open = mcptap(directory.path(), &["serve", flag, "0.0.0.0:0"], &[]);
+        let said = refused(&open);
+        assert!(
+            said.contains(&flag[2..].replace('-', "_")) && said.contains("--allow-remote"),
+            "{said}"
+        );
+        let meant = mcptap(
+            directory.path(),
+            &["config", "check", flag, "0.0.0.0:0", "--allow-remote"],
+            &[],
+        );
+        assert_eq!(succeeded(&meant), "the settings are good\n");
+    }
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        0,
+        "nothing was opened"
+    );
+}
+
+#[tokio::test]
+async fn migrate_makes_the_tables_once_and_for_all() {
+    on_each_database(async |database| {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let migrated = mcptap(
+                directory.path(),
+                &["migrate", "--database-url", database.url()],
+                &[],
+            );
+            assert_eq!(succeeded(&migrated), "the tables are up to date\n");
+        }
+        let server = TestServer::on(database).await;
+        server.export([span("tools/call get_order")]).await;
+        assert_eq!(server.span_ids().await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prune_deletes_what_is_older() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let now = u64::try_from(now.as_nanos()).unwrap();
+        let aged = |hours: u64| {
+            span("tools/call get_order").with(|span| {
+                span.start_time_unix_nano = now - hours * 3_600_000_000_000;
+                span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000;
+            })
+        };
+        let young = aged(1);
+        let old = aged(50);
+        server
+            .export_logs([
+                crate::support::line(&old, "a"),
+                crate::support::line(&old, "b"),
+                crate::support::line(&young, "c"),
+            ])
+            .await;
+        server.export([young.clone(), old, aged(100)]).await;
+        let database: Database = server.stop().await;
+        let directory = tempfile::tempdir().unwrap();
+        let prune = |age: &str| {
+            mcptap(
+                directory.path(),
+                &["prune", "--older-than", age, "--database-url", database.url()],
+                &[],
+            )
+        };
+        assert_eq!(succeeded(&prune("49h")), "deleted 2 calls and 2 log lines\n");
+        assert_eq!(succeeded(&prune("49h")), "deleted 0 calls and 0 log lines\n");
+        assert!(refused(&prune("long")).contains("--older-than"));
+        let off = mcptap(
+            directory.path(),
+            &["prune", "--retention", "off", "--database-url", database.url()],
+            &[],
+        );
+        assert!(refused(&off).contains("--older-than"));
+        let server = TestServer::on(database).await;
+        assert_eq!(server.span_ids().await, [young.id()]);
+    })
+    .await;
+}

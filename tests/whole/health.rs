@@ -1,0 +1,66 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use serde_json::Value;
+
+use crate::support::{TestServer, http_span, line, on_each_database, span};
+
+#[tokio::test]
+async fn a_running_server_is_healthy_and_ready() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        assert_eq!(server.get("/healthz").await, (200, "ok\n".to_owned()));
+        assert_eq!(server.get("/readyz").await, (200, "ready\n".to_owned()));
+        let (status, page) = server.get("/").await;
+        assert!(status == 200 && page.contains("<html"), "{status}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_in_is_counted_by_what_it_is() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        let call = span("tools/call get_order");
+        let foreign = span("SELECT orders").with(|span| span.attributes.clear());
+        server
+            .export([
+                call.clone(),
+                http_span(200),
+                span("notifications/initialized"),
+                foreign,
+            ])
+            .await;
+        server
+            .export_logs([
+                line(&call, "of the call"),
+                line(&call, "of nothing").with(|record| record.trace_id.clear()),
+            ])
+            .await;
+        for (name, expected) in [
+            ("spans_total", 4),
+            ("mcp_spans_total", 1),
+            ("http_spans_total", 1),
+            ("skipped_spans_total", 1),
+            ("foreign_spans_total", 1),
+            ("rejected_spans_total", 0),
+            ("log_records_total", 2),
+            ("uncorrelated_log_records_total", 1),
+            ("calls_total", 1),
+            ("log_lines_total", 1),
+            ("refused_exports_total", 0),
+        ] {
+            assert_eq!(server.metric(name).await, expected, "{name}");
+        }
+        assert!(server.metric("commits_total").await >= 2);
+        assert_eq!(server.metric("queued_records").await, 0);
+        assert_eq!(server.metric("queue_limit_records").await, 65_536);
+        assert_eq!(server.calls(Value::Null, "id").await.len(), 1);
+        // Any Prometheus can read it.
+        let (_, text) = server.get("/metrics").await;
+        assert!(
+            text.contains("# HELP mcptap_spans ") && text.trim_end().ends_with("# EOF"),
+            "{text}"
+        );
+    })
+    .await;
+}

@@ -1,0 +1,280 @@
+//! Secrets do not get in, whatever way they take.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, SpanBuilder, TestServer, http_span, line, on_each_database, span};
+
+/// Part of every secret that is planted here.
+const PLANTED: &str = "pl4nted";
+
+/// A secret, recognisable by its number. It begins with more than the ten characters that may be kept.
+fn secret(number: u32) -> String {
+    format!("Aq3x9Zk7Tw{PLANTED}{number:02}Lm5vR8")
+}
+
+fn bearer(number: u32) -> String {
+    format!("Bearer {}", secret(number))
+}
+
+/// Calls that carry secrets in every place that a span has.
+fn calls() -> Vec<SpanBuilder> {
+    let call = |tool: &str| span(&format!("tools/call {tool}"));
+    let body = |text: String| json!({"content": [{"type": "text", "text": text}]}).to_string();
+    let arguments = json!({
+        "api_key": secret(10),
+        "nested": {"password": format!("with \" and \\ {}", secret(11)), "list": [{"clientSecret": secret(12)}]},
+        "headers": {"Authorization": bearer(13), "Cookie": format!("sid={}", secret(14)), "X-Api-Key": secret(15)},
+        "url": format!("https://me:{}@host.example/?access_token={}&page=2", secret(16), secret(17)),
+        "script": json!({"token": secret(18), "inner": json!({"secret": secret(19)}).to_string()}).to_string(),
+        "command": format!("curl -H 'Authorization: ApiKey {}' --password={}", secret(20), secret(21)),
+    });
+    let thrown = format!(
+        "Error: token={} refused\n  at login (https://x.example/?api_key={})",
+        secret(40),
+        secret(41)
+    );
+    vec![
+        // Headers, as one text and as the list of the conventions.
+        call("text").attr("http.request.header.authorization", bearer(1).as_str()),
+        call("list").attr("http.request.header.authorization", vec![bearer(2).as_str()]),
+        call("ours").attr("mcptap.authorization", bearer(3).as_str()),
+        call("both").attr("mcptap.authorization", "Bearer Aq3…").attr(
+            "http.request.header.authorization",
+            vec![bearer(4).as_str(), bearer(5).as_str()],
+        ),
+        call("headers")
+            .attr(
+                "http.request.header.cookie",
+                vec![format!("sid={}", secret(6)).as_str()],
+            )
+            .attr(
+                "http.response.header.set-cookie",
+                vec![format!("sid={}; HttpOnly", secret(7)).as_str()],
+            )
+            .attr("http.request.header.x-api-key", vec![secret(8).as_str()])
+            .attr("http.request.header.proxy-authorization", bearer(9).as_str()),
+        // Bodies.
+        call("arguments").attr("gen_ai.tool.call.arguments", arguments.to_string().as_str()),
+        call("request").attr(
+            "mcptap.request.body",
+            json!({"method": "tools/call", "params": {"name": "request", "arguments": arguments}})
+                .to_string()
+                .as_str(),
+        ),
+        call("result").attr(
+            "mcptap.response.body",
+            body(format!("the key is {}, sent as {}", key(30), bearer(31))).as_str(),
+        ),
+        call("jwt").attr(
+            "gen_ai.tool.call.result",
+            body(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{PLANTED}.c2lnbmF0dXJl")).as_str(),
+        ),
+        call("unreadable").attr(
+            "gen_ai.tool.call.result",
+            format!("{{\"password\": \"{}\", cut", secret(32)).as_str(),
+        ),
+        // What went wrong.
+        call("status").failed(&format!("401 for {} with password={}", bearer(33), secret(34))),
+        call("thrown").failed("failed").event(
+            "exception",
+            &[
+                ("exception.type", "AuthError"),
+                ("exception.message", &thrown),
+                ("exception.stacktrace", &thrown),
+            ],
+        ),
+        call("message")
+            .failed("")
+            .attr("mcp.error.message", format!("secret: {}", secret(42)).as_str()),
+        // Addresses.
+        span("resources/read").attr(
+            "mcp.resource.uri",
+            format!("https://x.example/a?token={}", secret(43)).as_str(),
+        ),
+        span(&format!(
+            "resources/read https://x.example/b?token={}",
+            secret(44)
+        )),
+        span("tools/list")
+            .attr(
+                "url.full",
+                format!("https://me:{}@x.example/mcp", secret(45)).as_str(),
+            )
+            .attr("url.query", format!("api_key={}", secret(46)).as_str()),
+        span("ping").attr(
+            "user_agent.original",
+            format!("agent/1 (token={})", secret(47)).as_str(),
+        ),
+        // Anything else.
+        span("prompts/list")
+            .attr("db.password", secret(48).as_str())
+            .attr("note", format!("use {}", key(49)).as_str()),
+        span("prompts/get").event(
+            "retry",
+            &[
+                ("http.request.header.authorization", &bearer(50)),
+                ("why", &bearer(51)),
+            ],
+        ),
+    ]
+}
+
+/// A key of a well-known service's shape.
+fn key(number: u32) -> String {
+    format!("sk-proj-{}", secret(number))
+}
+
+/// Everything that the API shows.
+const EVERYTHING: &str = "{
+    calls(first: 500) { nodes {
+        id server { id name } method target tool prompt resourceUri outcome httpStatus rpcErrorCode errorType errorMessage
+        stackTrace sessionId session { id source clientName } requestId protocolVersion transport clientName
+        clientVersion clientIp country authorization userAgent traceId spanId parentSpanId attributes
+        request { json text } response { json text } logs(first: 100) { nodes { body severity attributes } }
+    } }
+    servers { nodes { name } } tools { nodes { name } } sessions { nodes { clientName } }
+    facets { servers { value } tools { value } methods { value } clients { value } }
+}";
+
+/// What surrounds each secret found.
+fn found(place: &str, bytes: &[u8]) -> Vec<String> {
+    let around = |at: usize| {
+        let part = &bytes[at.saturating_sub(60)..(at + 30).min(bytes.len())];
+        format!("{place}: …{}…", String::from_utf8_lossy(part).escape_debug())
+    };
+    let starts = bytes
+        .windows(PLANTED.len())
+        .enumerate()
+        .filter(|(_, window)| *window == PLANTED.as_bytes());
+    starts.map(|(at, _)| around(at)).collect()
+}
+
+async fn everything(server: &Client) -> Value {
+    server.graphql(EVERYTHING, json!({})).await
+}
+
+#[tokio::test]
+async fn no_planted_secret_is_stored_or_shown() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        let calls = calls();
+        let http = |number: u32| {
+            http_span(200)
+                .attr("http.request.header.authorization", vec![bearer(number).as_str()])
+                .attr(
+                    "user_agent.original",
+                    format!("agent token={}", secret(number + 1)).as_str(),
+                )
+                .attr(
+                    "url.full",
+                    format!("https://x.example/?token={}", secret(number + 2)).as_str(),
+                )
+        };
+        let resource =
+            |request: &mut opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest| {
+                use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+                let value = |text: String| {
+                    Some(AnyValue {
+                        value: Some(any_value::Value::StringValue(text)),
+                    })
+                };
+                let attribute = |key: &str, text| KeyValue {
+                    key: key.to_owned(),
+                    value: value(text),
+                    ..KeyValue::default()
+                };
+                for spans in &mut request.resource_spans {
+                    spans.resource.as_mut().unwrap().attributes.extend([
+                        attribute("process.command_line", format!("server --api-key={}", secret(60))),
+                        attribute("deployment.password", secret(61)),
+                    ]);
+                }
+            };
+        let parent = http(70);
+        let below = span("tools/call below").parent(&parent);
+        // Of these the call comes later, or never.
+        server.export([parent, http(73)]).await;
+        server
+            .export_logs([line(&below, &format!("sent {}", bearer(80)))])
+            .await;
+        let mut request = crate::support::traces_request(calls.iter().cloned().chain([below]));
+        resource(&mut request);
+        server.send(&request).await;
+        let lines = calls.iter().map(|call| {
+            line(call, &format!("password: {} and {}", secret(81), key(82)))
+                .attr("http.request.header.authorization", vec![bearer(83).as_str()])
+                .attr("api_key", secret(84).as_str())
+                .attr("request", json!({"token": secret(85)}).to_string().as_str())
+        });
+        server.export_logs(lines).await;
+        server
+            .export_logs([line(&span("nothing"), &bearer(86)).attr("authorization", bearer(87).as_str())])
+            .await;
+
+        let shown = everything(&server).await;
+        assert_eq!(shown["calls"]["nodes"].as_array().unwrap().len(), calls.len() + 1);
+        let mut leaks = found("shown", shown.to_string().as_bytes());
+        leaks.extend(found("stored", &server.database().bytes()));
+        let database = server.stop().await;
+        leaks.extend(found("left", &database.bytes()));
+        leaks.sort();
+        leaks.dedup();
+        assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+
+        // The bytes are those of the calls: what is no secret is in them.
+        let bytes = database.bytes();
+        assert!(
+            bytes.windows(9).any(|window| window == b"AuthError"),
+            "the bytes that were searched are not the calls'"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn authorization_is_cut_to_ten_characters() {
+    let server = TestServer::start().await;
+    server.export(calls().into_iter().take(4)).await;
+    let http = http_span(200).attr(
+        "http.request.header.authorization",
+        vec!["Basic dXNlcjpwYXNzd29yZA=="],
+    );
+    server.export([span("tools/call http").parent(&http), http]).await;
+    let calls = server.calls(Value::Null, "tool authorization").await;
+    let mut shown: Vec<_> = calls
+        .iter()
+        .map(|call| (call["tool"].as_str().unwrap(), call["authorization"].as_str()))
+        .collect();
+    shown.sort_unstable();
+    let cut = Some("Bearer Aq3…");
+    assert_eq!(
+        shown,
+        [
+            ("both", cut),
+            ("http", Some("Basic dXNl…")),
+            ("list", cut),
+            ("ours", cut),
+            ("text", cut)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_cut_out_is_marked_and_the_rest_stays() {
+    let server = TestServer::start().await;
+    let arguments =
+        json!({"api_key": secret(1), "order": "A-1001", "nextPageToken": "page-2", "max_tokens": 5});
+    server
+        .export([
+            span("tools/call get_order").attr("gen_ai.tool.call.arguments", arguments.to_string().as_str())
+        ])
+        .await;
+    let call = server
+        .calls(Value::Null, "request { json redacted truncated }")
+        .await
+        .remove(0);
+    let kept =
+        json!({"api_key": "[redacted]", "order": "A-1001", "nextPageToken": "page-2", "max_tokens": 5});
+    assert_eq!(call["request"]["json"]["params"]["arguments"], kept);
+    assert_eq!(call["request"]["redacted"], true);
+}
