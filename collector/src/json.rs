@@ -22,12 +22,15 @@ pub(crate) enum InvalidJson {
     Syntax(#[from] serde_json::Error),
     #[error("the body is not an OTLP request: expected a JSON object with {0:?}")]
     Shape(&'static str),
+    #[error("the body is not an OTLP request: {0:?} is not a list of objects")]
+    List(&'static str),
 }
 
 /// Reads a trace export.
 pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJson> {
     let json: Value = serde_json::from_slice(body)?;
     let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceSpans"))?;
+    check(root, &[("resourceSpans", "resource_spans"), ("scopeSpans", "scope_spans"), ("spans", "spans")])?;
     Ok(ExportTraceServiceRequest { resource_spans: root.list("resourceSpans", "resource_spans", resource_spans) })
 }
 
@@ -35,7 +38,16 @@ pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJs
 pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, InvalidJson> {
     let json: Value = serde_json::from_slice(body)?;
     let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceLogs"))?;
+    check(root, &[("resourceLogs", "resource_logs"), ("scopeLogs", "scope_logs"), ("logRecords", "log_records")])?;
     Ok(ExportLogsServiceRequest { resource_logs: root.list("resourceLogs", "resource_logs", resource_logs) })
+}
+
+/// Spans and records must be where they belong: what is skipped in silence would be acknowledged and lost.
+fn check(json: Object<'_>, path: &[(&'static str, &'static str)]) -> Result<(), InvalidJson> {
+    let Some(((camel, snake), below)) = path.split_first() else { return Ok(()) };
+    let Some(items) = json.get(camel, snake) else { return Ok(()) };
+    let items = items.as_array().ok_or(InvalidJson::List(camel))?;
+    items.iter().try_for_each(|item| check(item.as_object().map(Object).ok_or(InvalidJson::List(camel))?, below))
 }
 
 /// A JSON object, read field by field.
@@ -246,5 +258,13 @@ mod tests {
         assert!(traces(b"{").unwrap_err().to_string().contains("not JSON"));
         assert!(logs(b"[]").unwrap_err().to_string().contains("resourceLogs"));
         assert!(traces(b"{}").unwrap().resource_spans.is_empty());
+        for (body, list) in [
+            (r#"{"resourceSpans":3}"#, "resourceSpans"),
+            (r#"{"resourceSpans":[{"scopeSpans":{"spans":[]}}]}"#, "scopeSpans"),
+            (r#"{"resourceSpans":[{"scopeSpans":[{"spans":["x"]}]}]}"#, "spans"),
+        ] {
+            assert!(traces(body.as_bytes()).unwrap_err().to_string().contains(list), "{body}");
+        }
+        assert!(logs(br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[1]}]}]}"#).is_err());
     }
 }

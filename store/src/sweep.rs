@@ -19,7 +19,7 @@ const PAGES: i64 = 500;
 
 /// Deletes clients and origins that no call has. Reads all calls, beside the writes.
 pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
-    let tx = database.near_snapshot().await?;
+    let tx = database.snapshot().await?;
     let seen = head(&tx).await?;
     let clients: Vec<i64> = client::Entity::find().select_only().column(client::Column::Id).into_tuple().all(&tx).await?;
     let origins: Vec<i64> = origin::Entity::find().select_only().column(origin::Column::Id).into_tuple().all(&tx).await?;

@@ -48,7 +48,7 @@ async fn the_same_export_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_span_twice_one_by_one_export_is_one_call() {
+async fn the_same_span_twice_in_one_export_is_one_call() {
     let server = TestServer::start().await;
     let twice = span("tools/call get_order");
     server.export([twice.clone(), twice.clone()]).await;

@@ -75,7 +75,7 @@ async fn a_page_and_the_feed_from_it_have_every_call_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_comes_and_goes_gets_every_call_once_one_by_one_order() {
+async fn a_subscriber_that_comes_and_goes_gets_every_call_once_in_one_order() {
     on_each_database(async |database| {
         let server = TestServer::on(database).await;
         let (_, start) = page(&server).await;

@@ -48,7 +48,7 @@ async fn details_come_as_they_were_sent() {
     let lines = vec![
         log_line(1, "one", 10),
         log_line(1, "two", 20),
-        log_line(1, "three", 20),
+        log_line(1, "three", 30),
     ];
     world.write_batch([full_call(1), call(2)], lines).await;
     let query = "{ calls { nodes {
@@ -77,7 +77,7 @@ async fn log_lines_have_pages_of_their_own() {
     world
         .write_batch(
             [call(1)],
-            (0..5).map(|n| log_line(1, &n.to_string(), n / 2)).collect(),
+            (0..5).map(|n| log_line(1, &n.to_string(), n)).collect(),
         )
         .await;
     let query = "query ($after: String) { calls { nodes { logs(first: 2, after: $after) {
