@@ -11,7 +11,7 @@ pub const REDACTED: &str = "[redacted]";
 
 /// Names under which secrets stand, as they appear in keys, headers and query strings.
 const SECRET_NAMES: &str = "api[_-]?key|access[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|\
-     session[_-]?token|bearer[_-]?token|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|\
+     session[_-]?token|bearer[_-]?token|api[_-]?token|security[_-]?token|csrf[_-]?token|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|\
      pass(?:word|wd|phrase)|secret|authorization|(?:set-)?cookie|credentials?";
 
 static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -30,9 +30,10 @@ static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"(?P<userinfo>://[^\s/:@]*:)[^\s/@]+@",
     ]
     .join("|");
-    // A name, then its value: quoted (also inside JSON inside JSON) or up to the next delimiter.
+    // A name, then its value: quoted (also inside JSON inside JSON, also the first of a list) or up to the next
+    // delimiter; on a command line a space may stand between them.
     let named = format!(
-        r#"(?P<name>(?:^|[^A-Za-z])(?i:{SECRET_NAMES})\\*["']?\s*[:=]\s*|(?:^|[^A-Za-z0-9_-])(?i:token)\\*["']?\s*[:=]\s*)(?P<value>\\*"[^"\\]+|\\*'[^'\\]+|(?:(?i:bearer|basic)\s+)?[^"'\\&\s,;{{}}\[\]]+)"#
+        r#"(?P<name>(?:^|[^A-Za-z])(?i:{SECRET_NAMES})\\*["']?\s*[:=]\s*|--[A-Za-z-]*(?i:{SECRET_NAMES}|token)\s+|(?:^|[^A-Za-z0-9_-])(?i:token)\\*["']?\s*[:=]\s*)(?P<value>(?:\[\s*)?\\*"[^"\\]+|(?:\[\s*)?\\*'[^'\\]+|(?:(?i:bearer|basic)\s+)?[^"'\\&\s,;{{}}\[\]]+)"#
     );
     // The patterns are constant; the test below compiles them.
     Regex::new(&format!("{shapes}|{named}")).ok()
@@ -63,7 +64,7 @@ fn replacement(found: &Captures<'_>) -> String {
     if plain || cut {
         return format!("{}{value}", name.as_str());
     }
-    let quote = value.find(|character| character != '\\' && character != '"' && character != '\'').unwrap_or(0);
+    let quote = value.find(|character: char| !matches!(character, '\\' | '"' | '\'' | '[' | ' ')).unwrap_or(0);
     format!("{}{}{REDACTED}", name.as_str(), value.get(..quote).unwrap_or_default())
 }
 
@@ -99,7 +100,19 @@ fn redact_value(value: &mut Value, name: &str) {
         Value::Array(items) if is_secret_name(name) => {
             items.iter_mut().filter(|item| item.is_string()).for_each(|item| *item = REDACTED.into());
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact_value(item, name)),
+        Value::Array(items) => {
+            // The arguments of a command: a flag, then its value.
+            let mut flag = false;
+            for item in items {
+                let value_of_flag = std::mem::take(&mut flag);
+                match item {
+                    Value::String(text) if value_of_flag => *text = REDACTED.to_owned(),
+                    Value::String(text) => flag = text.starts_with('-') && is_secret_name(text),
+                    _ => {}
+                }
+                redact_value(item, name);
+            }
+        }
         Value::Object(object) => redact_object(object),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
@@ -108,7 +121,7 @@ fn redact_value(value: &mut Value, name: &str) {
 /// Whether a value under this name is a secret: the last part of a dotted name counts.
 fn is_secret_name(name: &str) -> bool {
     static NAMES: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(&format!(r"(?i)(?:^|[^A-Za-z])(?:{SECRET_NAMES})$|(?i)(?:^|\.)token$")).ok());
+        LazyLock::new(|| Regex::new(&format!(r"(?i)(?:^|[^A-Za-z])(?:{SECRET_NAMES})$|(?i)(?:^|[.-])token$")).ok());
     NAMES.as_ref().is_none_or(|names| names.is_match(name))
 }
 
@@ -131,6 +144,8 @@ mod tests {
             ("postgres://me:hunter2@db/x", "postgres://me:[redacted]@db/x"),
             ("DB_PASSWORD=hunter2 ok", "DB_PASSWORD=[redacted] ok"),
             (r#"{"token": "abc"}"#, r#"{"token": "[redacted]"}"#),
+            (r#"{"x-api-key":["abc"]}"#, r#"{"x-api-key":["[redacted]"]}"#),
+            ("server --api-key abc --port 1", "server --api-key [redacted] --port 1"),
         ];
         for (text, expected) in cases {
             assert_eq!(redact(text), expected);
@@ -153,11 +168,14 @@ mod tests {
 
     #[test]
     fn objects_are_cut_by_name() {
-        let mut object = serde_json::json!({"env": {"API_KEY": "k"}, "http.request.header.cookie": ["a=b"], "n": 1});
+        let mut object = serde_json::json!({"env": {"API_KEY": "k"}, "http.request.header.cookie": ["a=b"],
+            "http.request.header.x-auth-token": "t", "process.command_args": ["node", "--token", "t", "--port", "1"], "n": 1});
         redact_object(object.as_object_mut().unwrap());
         assert_eq!(
             object,
-            serde_json::json!({"env": {"API_KEY": REDACTED}, "http.request.header.cookie": [REDACTED], "n": 1})
+            serde_json::json!({"env": {"API_KEY": REDACTED}, "http.request.header.cookie": [REDACTED],
+                "http.request.header.x-auth-token": REDACTED, "process.command_args": ["node", "--token", REDACTED, "--port", "1"],
+                "n": 1})
         );
     }
 }

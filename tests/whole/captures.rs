@@ -146,7 +146,10 @@ async fn send(client: &Client, exports: &[Export]) {
 
 /// How many calls were added and completed so far.
 async fn changes(client: &Client) -> (u64, u64) {
-    (client.metric("calls_total").await, client.metric("calls_completed_total").await)
+    (
+        client.metric("calls_total").await,
+        client.metric("calls_completed_total").await,
+    )
 }
 
 /// Each call is one that the client made, told once, and ended as the client saw it.
@@ -157,7 +160,8 @@ fn agree(folder: &str, calls: &[Value], truth: &[Value]) {
         let made = truth.iter().find(|made| {
             let within = made["start_unix_nano"].as_i64().unwrap()..=made["end_unix_nano"].as_i64().unwrap();
             // `initialize (+ notifications/initialized)` is one step of the client.
-            made["method"].as_str().unwrap().split(' ').next() == call["method"].as_str() && within.contains(&started.0)
+            made["method"].as_str().unwrap().split(' ').next() == call["method"].as_str()
+                && within.contains(&started.0)
         });
         let made = made.unwrap_or_else(|| panic!("{folder}: nobody made {call:#}"));
         assert!(!seen.contains(&&made["n"]), "{folder}: told twice: {call:#}");

@@ -35,43 +35,38 @@ fn calls() -> Vec<SpanBuilder> {
     );
     vec![
         // Headers, as one text and as the list of the conventions.
-        call("text").attr("http.request.header.authorization", bearer(1).as_str()),
-        call("list").attr("http.request.header.authorization", vec![bearer(2).as_str()]),
-        call("ours").attr("mcptap.authorization", bearer(3).as_str()),
-        call("both").attr("mcptap.authorization", "Bearer Aq3…").attr(
-            "http.request.header.authorization",
-            vec![bearer(4).as_str(), bearer(5).as_str()],
-        ),
+        call("text").attr("http.request.header.authorization", bearer(1)),
+        call("list").attr("http.request.header.authorization", vec![bearer(2)]),
+        call("ours").attr("mcptap.authorization", bearer(3)),
+        call("both")
+            .attr("mcptap.authorization", "Bearer Aq3…")
+            .attr("http.request.header.authorization", vec![bearer(4), bearer(5)]),
         call("headers")
-            .attr(
-                "http.request.header.cookie",
-                vec![format!("sid={}", secret(6)).as_str()],
-            )
+            .attr("http.request.header.cookie", vec![format!("sid={}", secret(6))])
             .attr(
                 "http.response.header.set-cookie",
-                vec![format!("sid={}; HttpOnly", secret(7)).as_str()],
+                vec![format!("sid={}; HttpOnly", secret(7))],
             )
-            .attr("http.request.header.x-api-key", vec![secret(8).as_str()])
-            .attr("http.request.header.proxy-authorization", bearer(9).as_str()),
+            .attr("http.request.header.x-api-key", vec![secret(8)])
+            .attr("http.request.header.proxy-authorization", bearer(9)),
         // Bodies.
-        call("arguments").attr("gen_ai.tool.call.arguments", arguments.to_string().as_str()),
+        call("arguments").attr("gen_ai.tool.call.arguments", arguments.to_string()),
         call("request").attr(
             "mcptap.request.body",
             json!({"method": "tools/call", "params": {"name": "request", "arguments": arguments}})
-                .to_string()
-                .as_str(),
+                .to_string(),
         ),
         call("result").attr(
             "mcptap.response.body",
-            body(format!("the key is {}, sent as {}", key(30), bearer(31))).as_str(),
+            body(format!("the key is {}, sent as {}", key(30), bearer(31))),
         ),
         call("jwt").attr(
             "gen_ai.tool.call.result",
-            body(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{PLANTED}.c2lnbmF0dXJl")).as_str(),
+            body(format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{PLANTED}.c2lnbmF0dXJl")),
         ),
         call("unreadable").attr(
             "gen_ai.tool.call.result",
-            format!("{{\"password\": \"{}\", cut", secret(32)).as_str(),
+            format!("{{\"password\": \"{}\", cut", secret(32)),
         ),
         // What went wrong.
         call("status").failed(&format!("401 for {} with password={}", bearer(33), secret(34))),
@@ -85,30 +80,24 @@ fn calls() -> Vec<SpanBuilder> {
         ),
         call("message")
             .failed("")
-            .attr("mcp.error.message", format!("secret: {}", secret(42)).as_str()),
+            .attr("mcp.error.message", format!("secret: {}", secret(42))),
         // Addresses.
         span("resources/read").attr(
             "mcp.resource.uri",
-            format!("https://x.example/a?token={}", secret(43)).as_str(),
+            format!("https://x.example/a?token={}", secret(43)),
         ),
         span(&format!(
             "resources/read https://x.example/b?token={}",
             secret(44)
         )),
         span("tools/list")
-            .attr(
-                "url.full",
-                format!("https://me:{}@x.example/mcp", secret(45)).as_str(),
-            )
-            .attr("url.query", format!("api_key={}", secret(46)).as_str()),
-        span("ping").attr(
-            "user_agent.original",
-            format!("agent/1 (token={})", secret(47)).as_str(),
-        ),
+            .attr("url.full", format!("https://me:{}@x.example/mcp", secret(45)))
+            .attr("url.query", format!("api_key={}", secret(46))),
+        span("ping").attr("user_agent.original", format!("agent/1 (token={})", secret(47))),
         // Anything else.
         span("prompts/list")
-            .attr("db.password", secret(48).as_str())
-            .attr("note", format!("use {}", key(49)).as_str()),
+            .attr("db.password", secret(48))
+            .attr("note", format!("use {}", key(49))),
         span("prompts/get").event(
             "retry",
             &[
@@ -132,7 +121,7 @@ const EVERYTHING: &str = "{
         clientVersion clientIp country authorization userAgent traceId spanId parentSpanId attributes
         request { json text } response { json text } logs(first: 100) { nodes { body severity attributes } }
     } }
-    servers { nodes { name } } tools { nodes { name } } sessions { nodes { clientName } }
+    servers { nodes { name } }
     facets { servers { value } tools { value } methods { value } clients { value } }
 }";
 
@@ -160,14 +149,14 @@ async fn no_planted_secret_is_stored_or_shown() {
         let calls = calls();
         let http = |number: u32| {
             http_span(200)
-                .attr("http.request.header.authorization", vec![bearer(number).as_str()])
+                .attr("http.request.header.authorization", vec![bearer(number)])
                 .attr(
                     "user_agent.original",
-                    format!("agent token={}", secret(number + 1)).as_str(),
+                    format!("agent token={}", secret(number + 1)),
                 )
                 .attr(
                     "url.full",
-                    format!("https://x.example/?token={}", secret(number + 2)).as_str(),
+                    format!("https://x.example/?token={}", secret(number + 2)),
                 )
         };
         let resource =
@@ -202,13 +191,13 @@ async fn no_planted_secret_is_stored_or_shown() {
         server.send(&request).await;
         let lines = calls.iter().map(|call| {
             line(call, &format!("password: {} and {}", secret(81), key(82)))
-                .attr("http.request.header.authorization", vec![bearer(83).as_str()])
-                .attr("api_key", secret(84).as_str())
-                .attr("request", json!({"token": secret(85)}).to_string().as_str())
+                .attr("http.request.header.authorization", vec![bearer(83)])
+                .attr("api_key", secret(84))
+                .attr("request", json!({"token": secret(85)}).to_string())
         });
         server.export_logs(lines).await;
         server
-            .export_logs([line(&span("nothing"), &bearer(86)).attr("authorization", bearer(87).as_str())])
+            .export_logs([line(&span("nothing"), &bearer(86)).attr("authorization", bearer(87))])
             .await;
 
         let shown = everything(&server).await;
@@ -265,9 +254,7 @@ async fn what_is_cut_out_is_marked_and_the_rest_stays() {
     let arguments =
         json!({"api_key": secret(1), "order": "A-1001", "nextPageToken": "page-2", "max_tokens": 5});
     server
-        .export([
-            span("tools/call get_order").attr("gen_ai.tool.call.arguments", arguments.to_string().as_str())
-        ])
+        .export([span("tools/call get_order").attr("gen_ai.tool.call.arguments", arguments.to_string())])
         .await;
     let call = server
         .calls(Value::Null, "request { json redacted truncated }")

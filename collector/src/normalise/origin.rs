@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mcptap_model::redact::redact_object;
 use mcptap_model::{Origin, semconv};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -17,11 +18,13 @@ pub(super) fn origin(resource: Option<&Resource>, scope: Option<&Instrumentation
     };
     let host = || text("host.id").or_else(|| text("host.name")).unwrap_or_default();
     let process = || Some(format!("{}@{}", text("process.pid")?, host()));
+    let mut resource = value::object(attributes);
+    redact_object(&mut resource);
     Arc::new(Origin {
         service: text(semconv::SERVICE_NAME).filter(|name| !name.starts_with("unknown_service")),
         instance: text(semconv::SERVICE_INSTANCE_ID).or_else(process),
         scope: scope.map(|scope| scope.name.clone()).unwrap_or_default(),
         scope_version: scope.map(|scope| scope.version.clone()).filter(|version| !version.is_empty()),
-        resource: value::object(attributes),
+        resource,
     })
 }

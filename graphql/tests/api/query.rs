@@ -359,6 +359,37 @@ async fn wrong_arguments_are_told_apart() {
 }
 
 #[tokio::test]
+async fn answers_have_the_shape_of_the_question() {
+    let world = World::new().await;
+    world.write([call(1)]).await;
+    let body =
+        json!({"query": "{ calls { nodes { server { lastSeenAt name } logs { nodes { body } } method } } }"});
+    let text = world
+        .client
+        .post(world.url())
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let shape =
+        r#"{"server":{"lastSeenAt":"2026-11-22T12:00:01Z","name":"shop"},"logs":{"nodes":[]},"method":"#;
+    assert!(text.contains(shape), "{text}");
+    let failed = world
+        .answer(
+            "{ good: calls { liveCursor } bad: calls(first: 0) { liveCursor } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        (failed.get("data"), &failed["errors"][0]["path"]),
+        (Some(&Value::Null), &json!(["bad"]))
+    );
+}
+
+#[tokio::test]
 async fn bodies_of_a_page_have_a_bound() {
     let world = World::new().await;
     let body = |number| Payload::whole(format!("{number}").repeat(1024 * 1024 / 2));

@@ -194,20 +194,24 @@ impl Attribute for &str {
     }
 }
 
+impl Attribute for String {
+    fn any(self) -> Any {
+        Any::StringValue(self)
+    }
+}
+
 impl Attribute for i64 {
     fn any(self) -> Any {
         Any::IntValue(self)
     }
 }
 
-impl Attribute for Vec<&str> {
+impl<T: Attribute> Attribute for Vec<T> {
     fn any(self) -> Any {
-        let values = self
-            .into_iter()
-            .map(|value| AnyValue {
-                value: Some(value.any()),
-            })
-            .collect();
+        let any = |value: T| AnyValue {
+            value: Some(value.any()),
+        };
+        let values = self.into_iter().map(any).collect();
         Any::ArrayValue(ArrayValue { values })
     }
 }

@@ -1,0 +1,206 @@
+//! A filter means in SQL what it means in memory: random calls, random filters.
+
+use mcptap_model::search::{Haystack, Query};
+use mcptap_model::{
+    Batch, Call, CallFilter, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource, UnixNanos,
+};
+use mcptap_store::{FacetSet, PageRequest, Seq, Store};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::feed::read_all;
+use crate::support::{NOON, Place, Random, batch, line, on_both, plain, trace};
+
+on_both!(sql_means_what_the_model_means);
+
+const WORDS: [&str; 6] = ["order", "refund", "A-1001", "müller", "timeout", "beta"];
+
+fn random_call(random: &mut Random, number: u64) -> Call {
+    let maybe = |random: &mut Random, values: &[&str]| {
+        let value = random.pick(values);
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let session = match random.below(4) {
+        0 => (None, None),
+        1 => (Some("w1".to_owned()), None),
+        2 => (Some("w1".into()), Some(SessionKey { source: SessionSource::Wire, key: "w1".into() })),
+        _ => (None, Some(SessionKey { source: random.pick(SessionSource::ALL), key: random.pick(&["w1", "k"]).into() })),
+    };
+    let text = |random: &mut Random| {
+        let word = |random: &mut Random| random.pick(&WORDS);
+        format!(r#"{{"{}":"{} {}"}}"#, word(random), word(random), word(random))
+    };
+    let body = |random: &mut Random| (random.below(3) > 0).then(|| Payload::whole(text(random)));
+    Call {
+        trace_id: trace(number / 2 + 1),
+        server: maybe(random, &["", "s1", "s2", "shop"]),
+        method: random.pick(&["tools/call", "tools/list", "ping"]).into(),
+        tool: maybe(random, &["", "t1", "t2"]),
+        resource_uri: maybe(random, &["", "config://order"]),
+        evidence: Evidence::from_bits(random.below(64) as i16),
+        http_status: random.pick(&[None, Some(200), Some(404), Some(500)]),
+        rpc_error_code: random.pick(&[None, None, Some(-32602)]),
+        error_message: maybe(random, &["", "order timeout"]),
+        started_at: UnixNanos(NOON + random.below(12) as i64),
+        duration_nanos: random.pick(&[0, 1, 999_999, 1_000_000, 1_500_000, 2_000_000, i64::MAX]),
+        session_id: session.0,
+        session: session.1,
+        client_name: maybe(random, &["", "c1", "c2"]),
+        client_ip: maybe(random, &["", "10.0.0.1", "10.0.0.2"]),
+        country: maybe(random, &["", "IS", "DE"]),
+        request: body(random),
+        response: body(random),
+        ..plain(number)
+    }
+}
+
+fn some<T: Clone + std::fmt::Debug + 'static>(values: &'static [T]) -> impl Strategy<Value = Vec<T>> {
+    prop_oneof![
+        4 => Just(Vec::new()),
+        1 => proptest::collection::vec(proptest::sample::select(values), 1..3),
+    ]
+}
+
+fn names(values: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    some(values).prop_map(|names| names.into_iter().map(str::to_owned).collect())
+}
+
+fn rarely<T: Clone + std::fmt::Debug + 'static>(values: Vec<T>) -> impl Strategy<Value = Option<T>> {
+    prop_oneof![5 => Just(None), 1 => proptest::sample::select(values).prop_map(Some)]
+}
+
+fn leaf() -> impl Strategy<Value = CallFilter> {
+    let session = |server: &str, source, key: &str| NodeId::Session(source, server.into(), key.into()).to_string();
+    let sessions = vec![
+        "w1".to_owned(),
+        "nothing".to_owned(),
+        session("shop", SessionSource::Wire, "w1"),
+        session("s1", SessionSource::Trace, "k"),
+        session("nobody", SessionSource::Wire, "w1"),
+    ];
+    let lists = (
+        names(&["s1", "shop", "nobody"]),
+        names(&["t1", "t2", "nothing"]),
+        names(&["tools/call", "ping"]),
+        some(&[200, 404, 999]),
+        some(&Outcome::ALL),
+        names(&["10.0.0.1", "10.9.9.9"]),
+        names(&["IS", "DE", "XX"]),
+        names(&["c1", "c3"]),
+    );
+    let rest = (
+        rarely(sessions),
+        rarely(vec![trace(3), trace(999)]),
+        rarely((0..14).map(|nanos| UnixNanos(NOON + nanos)).collect()),
+        rarely((0..14).map(|nanos| UnixNanos(NOON + nanos)).collect()),
+        rarely(vec![0.0, 0.000_001, 1.0, 1.5, 9e12, f64::NAN, f64::INFINITY]),
+        rarely(vec![-1.0, 0.0, 0.999_999, 1.0, 2.0, f64::NAN, f64::INFINITY]),
+        rarely(vec!["order", "ref*", "\"order timeout\"", "müller beta", "absent", "", "config"]),
+    );
+    (lists, rest).prop_map(
+        |(
+            (servers, tools, methods, http_statuses, outcomes, client_ips, countries, clients),
+            (session_id, trace_id, from, to, min_duration_ms, max_duration_ms, search),
+        )| CallFilter {
+            servers,
+            tools,
+            methods,
+            http_statuses,
+            outcomes,
+            session_id,
+            trace_id,
+            client_ips,
+            countries,
+            clients,
+            from,
+            to,
+            min_duration_ms,
+            max_duration_ms,
+            search: search.map(Query::parse),
+            not: None,
+            or: Vec::new(),
+        },
+    )
+}
+
+fn filter() -> impl Strategy<Value = CallFilter> {
+    leaf().prop_recursive(3, 8, 3, |inner| {
+        let not = prop_oneof![2 => Just(None), 1 => inner.clone().prop_map(|not| Some(Box::new(not)))];
+        let or = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(inner, 1..3)];
+        (leaf(), not, or).prop_map(|(leaf, not, or)| CallFilter { not, or, ..leaf })
+    })
+}
+
+fn haystack(call: &Call, lines: &[LogLine]) -> Haystack {
+    let mut haystack = Haystack::default();
+    [&call.request, &call.response].into_iter().flatten().for_each(|body| haystack.add_body(&body.text));
+    [call.error_message.as_deref(), call.target()].into_iter().flatten().for_each(|text| haystack.add_text(text));
+    lines.iter().filter(|line| line.span_id == Some(call.span_id)).for_each(|line| haystack.add_text(&line.body));
+    haystack
+}
+
+async fn check(store: &Store, calls: &[Call], lines: &[LogLine], filter: &CallFilter) -> Result<(), TestCaseError> {
+    let mut expected: Vec<_> = calls
+        .iter()
+        .filter(|call| filter.matches(call, Some(&haystack(call, lines))))
+        .map(|call| call.span_id)
+        .collect();
+    expected.sort();
+    let sorted = |found: Vec<mcptap_store::Stored>| {
+        let mut spans: Vec<_> = found.iter().map(|stored| stored.call.span_id).collect();
+        spans.sort();
+        spans
+    };
+    let page = store.calls(filter, PageRequest { first: Some(500), ..PageRequest::default() }).await.unwrap();
+    prop_assert_eq!(&sorted(page.items), &expected, "page of {:?}", filter);
+    let (changes, _) = read_all(store, filter, Seq(0), 13).await;
+    let added = changes.into_iter().map(|change| change.stored).collect();
+    prop_assert_eq!(&sorted(added), &expected, "feed of {:?}", filter);
+    let count = store.count(filter, 1000).await.unwrap();
+    prop_assert_eq!(count.value as usize, expected.len());
+    let unlisted = CallFilter { methods: Vec::new(), ..filter.clone() };
+    let wanted = FacetSet { methods: true, ..FacetSet::default() };
+    let facets = store.facets(&unlisted, wanted).await.unwrap();
+    let total: u64 = facets.methods.iter().map(|facet| facet.count).sum();
+    let expected = calls.iter().filter(|call| unlisted.matches(call, Some(&haystack(call, lines)))).count();
+    prop_assert_eq!(total as usize, expected);
+    Ok(())
+}
+
+async fn sql_means_what_the_model_means(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut random = Random(7);
+    // Spans of one trace and kind would be taken for one request: every call is of an origin of its own.
+    let calls: Vec<Call> = (1..=150).map(|number| random_call(&mut random, number)).collect();
+    let lines: Vec<LogLine> =
+        calls.iter().step_by(3).map(|call| line(call, 1, &format!("{} line", random.pick(&WORDS)))).collect();
+    writer.write(Batch { logs: lines.clone(), ..batch(calls) }).await.unwrap();
+    // What the database holds now is what it must find; merging is tested elsewhere.
+    let (stored, _) = read_all(&store, &CallFilter::default(), Seq(0), 500).await;
+    let rows: Vec<i64> = stored.iter().map(|change| change.stored.row).collect();
+    let details = store.details(&rows).await.unwrap();
+    let logs = store.logs(&rows, PageRequest { first: Some(500), ..PageRequest::default() }).await.unwrap();
+    let mut lines = Vec::new();
+    let calls: Vec<Call> = stored
+        .iter()
+        .map(|change| {
+            let mut call = Call::clone(&change.stored.call);
+            call.request = details[&change.stored.row].request.clone();
+            call.response = details[&change.stored.row].response.clone();
+            let of = logs[&change.stored.row].items.iter().map(|(_, line)| line.clone());
+            lines.extend(of.map(|line| LogLine { span_id: Some(call.span_id), ..line }));
+            call
+        })
+        .collect();
+    assert!(calls.len() > 100, "{}", calls.len());
+
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+            .run(&filter(), |filter| runtime.block_on(check(&store, &calls, &lines, &filter)))
+            .unwrap();
+    })
+    .await
+    .unwrap();
+}

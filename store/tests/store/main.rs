@@ -1,0 +1,21 @@
+//! The store as the rest of mcptap meets it, every test on SQLite and on PostgreSQL.
+//!
+//! PostgreSQL is used where `TEST_DATABASE_URL` names a server (each test makes a database of its own there); with
+//! `MCPTAP_REQUIRE_POSTGRES` set, a missing URL fails the tests instead of leaving PostgreSQL out.
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod facets;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod filters;
+#[cfg(test)]
+mod joins;
+#[cfg(test)]
+mod queue;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod support;

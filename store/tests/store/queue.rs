@@ -1,0 +1,118 @@
+//! Full is said, acknowledged means stored, and what one export brings does not harm another.
+
+use mcptap_model::{Batch, Call, CallFilter};
+use mcptap_store::{Options, WriteError};
+
+use crate::support::{Place, batch, on_both, plain, span, trace};
+
+on_both!(
+    too_much_is_refused_at_once,
+    what_was_acknowledged_is_there_after_a_crash,
+    closing_stores_what_waits,
+    writing_nothing_is_no_error,
+    two_replicas_agree,
+);
+
+async fn too_much_is_refused_at_once(place: &Place) {
+    let (writer, store) = place.open_with(Options { queue_records: 100, retention: None, ..Options::default() }).await;
+    let error = writer.write(batch((1..=101).map(plain))).await.unwrap_err();
+    assert!(matches!(error, WriteError::TooLarge { records: 101, limit: 100 }), "{error}");
+    let tasks: Vec<_> = (0..40u64)
+        .map(|task| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.write(batch((task * 100 + 1..=task * 100 + 60).map(plain))).await })
+        })
+        .collect();
+    let mut stored = 0;
+    let mut refused = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => stored += 60,
+            Err(WriteError::Overloaded { retry_after }) => {
+                assert!(!retry_after.is_zero());
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(stored > 0 && refused > 0, "{stored} {refused}");
+    assert_eq!(store.count(&CallFilter::default(), 10_000).await.unwrap().value, stored);
+    let metrics = store.metrics();
+    assert_eq!((metrics.calls_added, metrics.overloads, metrics.queued_records), (stored, refused, 0));
+    // There is room again.
+    writer.write(batch([plain(9999)])).await.unwrap();
+}
+
+async fn what_was_acknowledged_is_there_after_a_crash(place: &Place) {
+    let (writer, store) = place.open().await;
+    for number in 1..=50 {
+        writer.write(batch([plain(number)])).await.unwrap();
+    }
+    let (reopened_url, _copy) = match place.file() {
+        // What a killed process leaves behind: the files as they are, nothing closed.
+        Some(file) => {
+            let copy = tempfile::tempdir().unwrap();
+            for suffix in ["", "-wal"] {
+                let name = format!("test.db{suffix}");
+                std::fs::copy(file.with_file_name(&name), copy.path().join(&name)).unwrap();
+            }
+            (format!("sqlite://{}", copy.path().join("test.db").display()), Some(copy))
+        }
+        None => (place.url.clone(), None),
+    };
+    let (_other_writer, other) =
+        mcptap_store::open(&reopened_url, Options { retention: None, ..Options::default() }).await.unwrap();
+    assert_eq!(other.count(&CallFilter::default(), 100).await.unwrap().value, 50);
+    assert_eq!(other.head(), store.head());
+}
+
+async fn closing_stores_what_waits(place: &Place) {
+    let (writer, store) = place.open().await;
+    let tasks: Vec<_> = (1..=20u64)
+        .map(|number| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.write(batch([plain(number)])).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(writer);
+    store.close().await;
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let (_writer, store) = place.open().await;
+    assert_eq!(store.count(&CallFilter::default(), 100).await.unwrap().value, 20);
+}
+
+async fn writing_nothing_is_no_error(place: &Place) {
+    let (writer, store) = place.open().await;
+    assert_eq!(writer.write(Batch::default()).await.unwrap().head, store.head());
+    // Texts that a database may not like.
+    let odd = Call {
+        tool: Some("a\0b".into()),
+        error_message: Some("\u{10FFFF}\0".into()),
+        resource_uri: Some(String::new()),
+        server: Some("x".repeat(100_000)),
+        ..plain(1)
+    };
+    writer.write(batch([odd])).await.unwrap();
+    let stored = store.call(trace(1), span(1)).await.unwrap().unwrap();
+    assert_eq!(stored.call.tool.as_deref(), Some("a\u{FFFD}b"));
+    assert_eq!(stored.call.resource_uri.as_deref(), Some(""));
+    assert_eq!(stored.call.server.as_ref().map(String::len), Some(100_000));
+}
+
+/// Two processes over one database, each given its part of the same spans.
+async fn two_replicas_agree(place: &Place) {
+    let (one, store) = place.open().await;
+    let (other, _other_store) = place.open().await;
+    let spans = |writer: mcptap_store::Writer| async move {
+        for part in 0..10u64 {
+            writer.write(batch((part * 7 + 1..=part * 7 + 12).map(plain))).await.unwrap();
+        }
+    };
+    tokio::join!(spans(one), spans(other));
+    assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 75);
+    let changes = crate::feed::read_all(&store, &CallFilter::default(), mcptap_store::Seq(0), 500).await.0;
+    assert_eq!(changes.len(), 75);
+}
