@@ -10,6 +10,10 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_NESTING: usize = 64;
 /// How many fields a document may have once its fragments are in place.
 pub(crate) const MAX_FIELDS: usize = 10_000;
+/// Lists of introspection from which a type leads to types again: inside one another they multiply the answer.
+const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+/// How many of them may stand inside one another. Tools need one.
+const MAX_SCHEMA_LISTS: usize = 2;
 
 /// How deep brackets are nested outside strings and comments.
 pub(crate) fn nesting(document: &str) -> usize {
@@ -60,6 +64,8 @@ fn after_token(text: &str) -> &str {
 struct Size {
     fields: usize,
     height: usize,
+    /// How many of [`SCHEMA_LISTS`] stand inside one another.
+    schema_lists: usize,
 }
 
 /// Measures each fragment once, however often it is spread.
@@ -91,7 +97,14 @@ impl<'a> Expansion<'a> {
         let mut whole = Size::default();
         for item in &selection.items {
             let part = match &item.node {
-                Selection::Field(field) => self.size(&field.node.selection_set.node, level + 1)?,
+                Selection::Field(field) => {
+                    let inner = self.size(&field.node.selection_set.node, level + 1)?;
+                    let list = SCHEMA_LISTS.contains(&field.node.name.node.as_str());
+                    Size {
+                        schema_lists: inner.schema_lists + usize::from(list),
+                        ..inner
+                    }
+                }
                 Selection::InlineFragment(inline) => self.size(&inline.node.selection_set.node, level + 1)?,
                 Selection::FragmentSpread(spread) => {
                     self.fragment(&spread.node.fragment_name.node, level + 1)?
@@ -99,8 +112,12 @@ impl<'a> Expansion<'a> {
             };
             whole.fields = whole.fields.saturating_add(part.fields).saturating_add(1);
             whole.height = whole.height.max(part.height + 1);
+            whole.schema_lists = whole.schema_lists.max(part.schema_lists);
         }
-        (whole.fields <= MAX_FIELDS && whole.height + level <= MAX_NESTING).then_some(whole)
+        let within = whole.fields <= MAX_FIELDS
+            && whole.height + level <= MAX_NESTING
+            && whole.schema_lists <= MAX_SCHEMA_LISTS;
+        within.then_some(whole)
     }
 
     fn fragment(&mut self, name: &'a str, level: usize) -> Option<Size> {

@@ -113,7 +113,7 @@ fn check(mut request: Request) -> Result<Checked, ServerError> {
     if !expands_within_bounds(&document) {
         return Err(Code::TooComplex.refusal(format!(
             "with its fragments in place the document has more than {MAX_FIELDS} fields, is nested more than \
-             {MAX_NESTING} deep, or has fragments that contain themselves"
+             {MAX_NESTING} deep, asks for the schema again and again, or has fragments that contain themselves"
         )));
     }
     let operation = operation(&document, request.operation_name.as_deref());
@@ -174,6 +174,16 @@ mod tests {
             chain += &format!(" fragment f{level} on Query {{ ...f{} }}", level + 1);
         }
         assert_eq!(code(chain).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
+    }
+
+    #[test]
+    fn introspection_that_multiplies_is_refused() {
+        let nested = |times: usize| {
+            let (open, close) = ("fields { type { ofType { ".repeat(times), " } } }".repeat(times));
+            format!("{{ __schema {{ types {{ {open} name {close} }} }} }}")
+        };
+        assert!(check(Request::new(nested(2))).is_ok());
+        assert_eq!(code(nested(3)).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
+use async_graphql::{Error, ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 
 /// The values of `extensions.code`. Clients branch on them: never rename one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,17 @@ pub(crate) fn complete(mut response: Response) -> Response {
         };
         extensions.set("code", code.as_str());
     }
+    if response.errors.iter().any(|error| is_left_out(&response.data, error)) {
+        response.data = Value::Null;
+    }
     response
+}
+
+/// Whether a field of the root that may not be null failed: async-graphql 7.2 leaves it out of the answer, where the
+/// whole answer must be null (GraphQL specification, "Handling Execution Errors").
+fn is_left_out(data: &Value, error: &ServerError) -> bool {
+    let (Value::Object(fields), Some(PathSegment::Field(root))) = (data, error.path.first()) else { return false };
+    !fields.contains_key(root.as_str())
 }
 
 /// How the engine begins its messages about limits.

@@ -6,11 +6,12 @@ use std::future::ready;
 use std::sync::Arc;
 
 use async_graphql::Request;
+use async_graphql_axum::GraphQLResponse;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request as HttpRequest, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -143,7 +144,10 @@ async fn answer(State(server): State<Server>, request: HttpRequest) -> Response 
         }
         .into_response();
     }
-    ([(header::CONTENT_TYPE, media)], json(&response)).into_response()
+    // The response is always of the newer type; what an older client accepts is the same under another name.
+    let mut answer = GraphQLResponse::from(response).into_response();
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
 }
 
 /// One event for each answer, and one at the end. For those whom a proxy lets open no WebSocket.

@@ -6,6 +6,7 @@
 //! sets no bound on operations.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_graphql::{Request, Response, ServerError};
@@ -33,6 +34,8 @@ const INIT_PATIENCE: Duration = Duration::from_secs(10);
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
 /// How often silence is broken; a client that is silent twice that long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a client may take to hang up after goodbye was said.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 /// How much of a reason fits into a close frame, in bytes.
 const MAX_REASON: usize = 123;
 
@@ -90,6 +93,8 @@ enum ToClient<'a> {
 enum End {
     /// We say so, with one of the protocol's codes.
     Close(u16, String),
+    /// The client said goodbye.
+    Left,
     /// The client is gone.
     Gone,
 }
@@ -120,7 +125,7 @@ struct Connection {
 }
 
 async fn serve(socket: WebSocket, schema: Schema, shutdown: CancellationToken) {
-    let (sink, incoming) = socket.split();
+    let (sink, mut incoming) = socket.split();
     let mut connection = Connection {
         sink,
         schema,
@@ -130,19 +135,36 @@ async fn serve(socket: WebSocket, schema: Schema, shutdown: CancellationToken) {
         answers: SelectAll::new(),
         serial: 0,
     };
-    if let Err(End::Close(code, mut reason)) = connection.run(incoming).await {
-        reason.truncate(reason.floor_char_boundary(MAX_REASON));
-        let frame = Message::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        }));
-        // Whether the client hears it makes no difference any more.
-        let _ = timeout(Duration::from_secs(1), connection.sink.send(frame)).await;
-    }
+    let Err(end) = connection.talk(&mut incoming).await;
+    // Whether the client hears it makes no difference any more.
+    let _ = timeout(GOODBYE_PATIENCE, connection.part(end, incoming)).await;
 }
 
 impl Connection {
-    async fn run(&mut self, mut incoming: SplitStream<WebSocket>) -> Result<(), End> {
+    /// Tells the client why, and waits until it has hung up too: a connection that is dropped with messages unread
+    /// takes the reason with it.
+    async fn part(mut self, end: End, mut incoming: SplitStream<WebSocket>) {
+        let frame = match end {
+            End::Close(code, mut reason) => {
+                reason.truncate(reason.floor_char_boundary(MAX_REASON));
+                Some(CloseFrame {
+                    code,
+                    reason: reason.into(),
+                })
+            }
+            End::Left => None,
+            End::Gone => return,
+        };
+        let said = match frame {
+            Some(frame) => self.sink.send(Message::Close(Some(frame))).await,
+            None => self.sink.close().await,
+        };
+        if said.is_ok() {
+            while let Some(Ok(_)) = incoming.next().await {}
+        }
+    }
+
+    async fn talk(&mut self, incoming: &mut SplitStream<WebSocket>) -> Result<Infallible, End> {
         let init = sleep(INIT_PATIENCE);
         tokio::pin!(init);
         let mut beat = interval(PING_EVERY);
@@ -166,7 +188,8 @@ impl Connection {
                         Some(Ok(Message::Text(text))) => self.hear(text.as_str()).await?,
                         Some(Ok(Message::Binary(_))) => return Err(End::Close(4400, "messages are text".into())),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
+                        Some(Ok(Message::Close(_))) => return Err(End::Left),
+                        Some(Err(_)) | None => return Err(End::Gone),
                     }
                 }
                 Some(answer) = self.answers.next(), if !self.answers.is_empty() => self.pass_on(answer).await?,

@@ -9,10 +9,37 @@ use serde_json::{Map, Value};
 /// What stands in a secret's place.
 pub const REDACTED: &str = "[redacted]";
 
-/// Names under which secrets stand, as they appear in keys, headers and query strings.
-const SECRET_NAMES: &str = "api[_-]?key|access[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|\
-     session[_-]?token|bearer[_-]?token|api[_-]?token|security[_-]?token|csrf[_-]?token|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|private[_-]?key|\
-     pass(?:word|wd|phrase)|secret|authorization|(?:set-)?cookie|credentials?";
+/// Names under which secrets stand, as they appear in keys, headers and query strings: `api_key`, `X-Api-Key`, and as
+/// the last part of another name, `dbPassword`.
+static SECRET_NAMES: LazyLock<String> = LazyLock::new(|| {
+    let names = [
+        "api[_-]?key",
+        "access[_-]?key",
+        "secret[_-]?(?:access[_-]?)?key",
+        "private[_-]?key",
+        "(?:access|refresh|id|auth|session|bearer|api|security|csrf)[_-]?token",
+        "client[_-]?secret",
+        "secret",
+        "pass(?:word|wd|phrase)",
+        "authorization",
+        "cookie",
+        "credentials?",
+    ];
+    let humps = "(?:Api|Access|Secret|Private)[_-]?Key|(?:Access|Auth|Api|Refresh)[_-]?Token|Secret|Pass(?:word|wd|phrase)";
+    format!("(?:(?:^|[^A-Za-z])(?i:{})|[a-z](?:{humps}))", names.join("|"))
+});
+
+/// How the value of an authorization begins, where another word follows.
+const SCHEMES: &str = "bearer|basic|digest|negotiate|token|api-?key|key";
+/// A value in quotes, without the last one.
+const QUOTED: &str = concat!(
+    r#""(?:[^"\\]|\\.)+|'(?:[^'\\]|\\.)+"#,
+    // In JSON inside JSON an escape begins with two backslashes.
+    r#"|\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))+"#,
+    r#"|\\{2,}"[^"\\]+|\\+'[^'\\]+"#,
+);
+/// A value that ends at the next delimiter.
+const BARE: &str = r#"[^"'\\&\s,;{}\[\]]+"#;
 
 static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let shapes = [
@@ -30,10 +57,11 @@ static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"(?P<userinfo>://[^\s/:@]*:)[^\s/@]+@",
     ]
     .join("|");
-    // A name, then its value: quoted (also inside JSON inside JSON, also the first of a list) or up to the next
-    // delimiter; on a command line a space may stand between them.
+    // A name, then its value: quoted (also inside JSON inside JSON, also a list) or up to the next delimiter, with the
+    // word that names an authorization's scheme; on a command line a space may stand between them.
+    let names = SECRET_NAMES.as_str();
     let named = format!(
-        r#"(?P<name>(?:^|[^A-Za-z])(?i:{SECRET_NAMES})\\*["']?\s*[:=]\s*|--[A-Za-z-]*(?i:{SECRET_NAMES}|token)\s+|(?:^|[^A-Za-z0-9_-])(?i:token)\\*["']?\s*[:=]\s*)(?P<value>(?:\[\s*)?\\*"[^"\\]+|(?:\[\s*)?\\*'[^'\\]+|(?:(?i:bearer|basic)\s+)?[^"'\\&\s,;{{}}\[\]]+)"#
+        r#"(?P<name>{names}\\*["']?\s*[:=]\s*|-(?:-[A-Za-z]+)*(?:{names}|-(?i:token))\s+|(?:^|[^A-Za-z0-9_-])(?i:token)\\*["']?\s*[:=]\s*)(?P<value>(?:\[\s*(?:(?:{QUOTED})\\*["']\s*,\s*)*)?(?:{QUOTED})|(?:(?i:{SCHEMES})\s+)?{BARE})"#
     );
     // The patterns are constant; the test below compiles them.
     Regex::new(&format!("{shapes}|{named}")).ok()
@@ -121,7 +149,7 @@ fn redact_value(value: &mut Value, name: &str) {
 /// Whether a value under this name is a secret: the last part of a dotted name counts.
 fn is_secret_name(name: &str) -> bool {
     static NAMES: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(&format!(r"(?i)(?:^|[^A-Za-z])(?:{SECRET_NAMES})$|(?i)(?:^|[.-])token$")).ok());
+        LazyLock::new(|| Regex::new(&format!("{}$|(?i:^|[.-])(?i:token)$", SECRET_NAMES.as_str())).ok());
     NAMES.as_ref().is_none_or(|names| names.is_match(name))
 }
 
@@ -144,7 +172,15 @@ mod tests {
             ("postgres://me:hunter2@db/x", "postgres://me:[redacted]@db/x"),
             ("DB_PASSWORD=hunter2 ok", "DB_PASSWORD=[redacted] ok"),
             (r#"{"token": "abc"}"#, r#"{"token": "[redacted]"}"#),
+            ("Authorization: ApiKey abc-1, then", "Authorization: [redacted], then"),
+            (r#"{"password":"a\"b\\c\n","n":1}"#, r#"{"password":"[redacted]","n":1}"#),
+            (r#"{"t":"{\"password\":\"a\\\"b\\n\",\"n\":1}"}"#, r#"{"t":"{\"password\":\"[redacted]\",\"n\":1}"}"#),
+            (r"password='it\'s me' ok", "password='[redacted]' ok"),
+            (r#"{"dbPassword":"abc","githubApiKey": "d"}"#, r#"{"dbPassword":"[redacted]","githubApiKey": "[redacted]"}"#),
+            ("run --db-password abc --dbPassword abc --bot-token d", "run --db-password [redacted] --dbPassword [redacted] --bot-token [redacted]"),
+            ("x-amz-security-token: abc", "x-amz-security-token: [redacted]"),
             (r#"{"x-api-key":["abc"]}"#, r#"{"x-api-key":["[redacted]"]}"#),
+            (r#"{"x-api-key":["abc", "de\"f"],"n":["g"]}"#, r#"{"x-api-key":["[redacted]"],"n":["g"]}"#),
             ("server --api-key abc --port 1", "server --api-key [redacted] --port 1"),
         ];
         for (text, expected) in cases {
@@ -161,6 +197,8 @@ mod tests {
             "looking up order A-1001",
             "the password is required",
             "sk-short",
+            "a well-known-secret sauce",
+            "compassWord: north",
         ] {
             assert_eq!(redact(text), text);
         }
@@ -168,12 +206,12 @@ mod tests {
 
     #[test]
     fn objects_are_cut_by_name() {
-        let mut object = serde_json::json!({"env": {"API_KEY": "k"}, "http.request.header.cookie": ["a=b"],
+        let mut object = serde_json::json!({"env": {"API_KEY": "k", "userPassword": "p"}, "http.request.header.cookie": ["a=b"],
             "http.request.header.x-auth-token": "t", "process.command_args": ["node", "--token", "t", "--port", "1"], "n": 1});
         redact_object(object.as_object_mut().unwrap());
         assert_eq!(
             object,
-            serde_json::json!({"env": {"API_KEY": REDACTED}, "http.request.header.cookie": [REDACTED],
+            serde_json::json!({"env": {"API_KEY": REDACTED, "userPassword": REDACTED}, "http.request.header.cookie": [REDACTED],
                 "http.request.header.x-auth-token": REDACTED, "process.command_args": ["node", "--token", REDACTED, "--port", "1"],
                 "n": 1})
         );

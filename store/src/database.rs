@@ -84,7 +84,12 @@ impl Database {
             .pragma("journal_size_limit", "67108864")
             .statement_cache_capacity(256)
             .disable_statement_logging();
-        let writer = connect.clone().pragma("cache_size", "-65536").pragma("wal_autocheckpoint", "10000");
+        let writer = connect
+            .clone()
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "10000")
+            // What is deleted is overwritten, not only unlinked.
+            .pragma("secure_delete", "on");
         let write = SqlitePoolOptions::new()
             .max_connections(1)
             .min_connections(1)

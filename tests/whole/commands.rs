@@ -63,7 +63,20 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
         &["config", "print", "--body-cap", "3000"],
         &environment,
     );
-    insta::assert_snapshot!(succeeded(&printed), @"");
+    insta::assert_snapshot!(succeeded(&printed), @r#"
+    listen = "127.0.0.1:6278"
+    otlp_grpc = "127.0.0.1:4317"
+    otlp_http = "127.0.0.1:4318"
+    allow_remote = false
+    database_url = "postgres://me:[redacted]@db.example/calls"
+    retention = "7d"
+    join_window = "6m"
+    ingest_queue_spans = 65536
+    body_cap = 3000
+    trust_forwarded_for = false
+    allowed_origins = ["https://a.example", "https://b.example"]
+    log = "warn"
+    "#);
 
     std::fs::rename(
         directory.path().join("mcptap.toml"),

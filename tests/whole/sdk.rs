@@ -21,10 +21,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::support::{BINARY, Client, TestServer, eventually};
+use crate::support::{BINARY, Client, TestServer};
 
-const FIELDS: &str =
-    "method tool outcome sessionId session { source } clientName clientVersion protocolVersion transport
+const FIELDS: &str = "method tool outcome sessionId clientName clientVersion protocolVersion transport
     observedBy server { name } request { json } response { json } errorMessage rpcErrorCode httpStatus";
 
 #[derive(Deserialize, JsonSchema)]
@@ -127,21 +126,46 @@ where
     client.cancel().await.unwrap();
 }
 
-/// The calls, with what is different in every run replaced.
-fn readable(mut calls: Vec<Value>) -> Value {
-    for call in &mut calls {
-        if call["sessionId"].is_string() {
-            call["sessionId"] = "[id]".into();
-        }
-        // Long, and rmcp's own.
-        if call["method"] == "initialize" || call["method"] == "server/discover" {
-            call["response"] = call["response"]["json"]["serverInfo"]["name"].take();
-        }
-    }
-    calls.into()
+/// The calls as text, without what is different in every run.
+fn readable(calls: &[Value]) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let call = |call: &Value| {
+        let of = |field: &str| text(&call[field]);
+        let wire = if call["sessionId"].is_string() {
+            "an id on the wire"
+        } else {
+            "no id on the wire"
+        };
+        // What a server says of itself is long, and rmcp's own.
+        let opening = call["request"]["json"]["method"] != "tools/call";
+        let response = if opening {
+            "…".to_owned()
+        } else {
+            text(&call["response"]["json"])
+        };
+        format!(
+            "{} {}: {} {} {}\n  {} {} of {} {} with {}, seen by {} {}, HTTP {}\n  > {}\n  < {}\n",
+            of("method"),
+            of("tool"),
+            of("outcome"),
+            of("rpcErrorCode"),
+            of("errorMessage"),
+            of("transport"),
+            of("protocolVersion"),
+            of("clientName"),
+            of("clientVersion"),
+            wire,
+            of("observedBy"),
+            text(&call["server"]["name"]),
+            of("httpStatus"),
+            call["request"]["json"],
+            response,
+        )
+    };
+    calls.iter().map(call).collect()
 }
 
-async fn over_http(era: ClientLifecycleMode) -> Value {
+async fn over_http(era: ClientLifecycleMode) -> String {
     let server = TestServer::start().await;
     let (url, telemetry, _serving) = serve(&server).await;
     visit(StreamableHttpClientTransport::from_uri(url.as_str()), era).await;
@@ -149,17 +173,83 @@ async fn over_http(era: ClientLifecycleMode) -> Value {
         .await
         .unwrap()
         .unwrap();
-    readable(server.calls(Value::Null, FIELDS).await)
+    readable(&server.calls(Value::Null, FIELDS).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_one_visit_are_one_session() {
+    for (era, method, source) in [
+        (ClientLifecycleMode::Initialize, "tools/call", "WIRE"),
+        (modern(), "server/discover", "CLIENT"),
+    ] {
+        let server = TestServer::start().await;
+        let (url, telemetry, _serving) = serve(&server).await;
+        visit(StreamableHttpClientTransport::from_uri(url.as_str()), era).await;
+        tokio::task::spawn_blocking(move || telemetry.shutdown())
+            .await
+            .unwrap()
+            .unwrap();
+        let calls = server
+            .calls(
+                json!({"methods": [method, "tools/call"]}),
+                "session { id source callCount }",
+            )
+            .await;
+        let session = &calls[0]["session"];
+        assert_eq!(session["source"], source, "{calls:?}");
+        assert!(calls.iter().all(|call| call["session"] == *session), "{calls:?}");
+        assert_eq!(
+            server
+                .calls(json!({"sessionId": session["id"]}), "id")
+                .await
+                .len(),
+            calls.len()
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_over_http() {
-    insta::assert_json_snapshot!(over_http(ClientLifecycleMode::Initialize).await, @"");
+    insta::assert_snapshot!(over_http(ClientLifecycleMode::Initialize).await, @r#"
+    initialize null: OK null null
+      STREAMABLE_HTTP 2025-11-25 of agent 4.5.6 with no id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"initialize","params":{"protocolVersion":"2026-07-28","capabilities":{},"clientInfo":{"name":"agent","version":"4.5.6"}}}
+      < …
+    tools/call add: OK null null
+      STREAMABLE_HTTP 2025-11-25 of agent 4.5.6 with an id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"progressToken":0},"name":"add","arguments":{"a":1,"b":2}}}
+      < {"content":[{"type":"text","text":"{\"sum\":3}"}],"structuredContent":{"sum":3},"isError":false}
+    tools/call add: TOOL_ERROR null too large
+      STREAMABLE_HTTP 2025-11-25 of agent 4.5.6 with an id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"progressToken":1},"name":"add","arguments":{"a":9223372036854775807,"b":1}}}
+      < {"content":[{"type":"text","text":"too large"}],"isError":true}
+    tools/call divide: PROTOCOL_ERROR -32602 tool not found
+      STREAMABLE_HTTP 2025-11-25 of agent 4.5.6 with an id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"progressToken":2},"name":"divide"}}
+      < {"error":{"code":-32602,"message":"tool not found"}}
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stateless_requests_over_http() {
-    insta::assert_json_snapshot!(over_http(modern()).await, @"");
+    insta::assert_snapshot!(over_http(modern()).await, @r#"
+    server/discover null: OK null null
+      STREAMABLE_HTTP 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{}}}}
+      < …
+    tools/call add: OK null null
+      STREAMABLE_HTTP 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":0},"name":"add","arguments":{"a":1,"b":2}}}
+      < {"resultType":"complete","content":[{"type":"text","text":"{\"sum\":3}"}],"structuredContent":{"sum":3},"isError":false}
+    tools/call add: TOOL_ERROR null too large
+      STREAMABLE_HTTP 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":1},"name":"add","arguments":{"a":9223372036854775807,"b":1}}}
+      < {"resultType":"complete","content":[{"type":"text","text":"too large"}],"isError":true}
+    tools/call divide: PROTOCOL_ERROR -32602 tool not found
+      STREAMABLE_HTTP 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER calculator, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":2},"name":"divide"}}
+      < {"error":{"code":-32602,"message":"tool not found"}}
+    "#);
 }
 
 /// The example server's binary, built if it is not there.
@@ -181,7 +271,7 @@ fn weather_server() -> PathBuf {
 }
 
 /// A visit of the example over stdio, which ends with the pipe.
-async fn over_stdio(era: ClientLifecycleMode) -> Value {
+async fn over_stdio(era: ClientLifecycleMode) -> String {
     let server = TestServer::start().await;
     let mut command = tokio::process::Command::new(weather_server());
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", server.otlp_http_url());
@@ -196,21 +286,43 @@ async fn over_stdio(era: ClientLifecycleMode) -> Value {
             .await
             .unwrap();
     }
-    // The server exits at once: nothing is left to wait for but its last words.
+    // Waits for the process, which exits at once and loses nothing.
     client.cancel().await.unwrap();
-    let calls = eventually("three calls", async || {
-        Some(server.calls(Value::Null, FIELDS).await).filter(|calls| calls.len() >= 3)
-    })
-    .await;
-    readable(calls)
+    readable(&server.calls(Value::Null, FIELDS).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_over_stdio() {
-    insta::assert_json_snapshot!(over_stdio(ClientLifecycleMode::Initialize).await, @"");
+    insta::assert_snapshot!(over_stdio(ClientLifecycleMode::Initialize).await, @r#"
+    initialize null: OK null null
+      STDIO 2025-11-25 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"initialize","params":{"protocolVersion":"2026-07-28","capabilities":{},"clientInfo":{"name":"agent","version":"4.5.6"}}}
+      < …
+    tools/call current_weather: OK null null
+      STDIO 2025-11-25 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"progressToken":0},"name":"current_weather","arguments":{"city":"Lisbon"}}}
+      < {"content":[{"type":"text","text":"Lisbon: sunny, 24 °C"}],"isError":false}
+    tools/call current_weather: TOOL_ERROR null no station in Atlantis
+      STDIO 2025-11-25 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"progressToken":1},"name":"current_weather","arguments":{"city":"Atlantis"}}}
+      < {"content":[{"type":"text","text":"no station in Atlantis"}],"isError":true}
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stateless_requests_over_stdio() {
-    insta::assert_json_snapshot!(over_stdio(modern()).await, @"");
+    insta::assert_snapshot!(over_stdio(modern()).await, @r#"
+    server/discover null: OK null null
+      STDIO 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{}}}}
+      < …
+    tools/call current_weather: OK null null
+      STDIO 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":0},"name":"current_weather","arguments":{"city":"Lisbon"}}}
+      < {"resultType":"complete","content":[{"type":"text","text":"Lisbon: sunny, 24 °C"}],"isError":false}
+    tools/call current_weather: TOOL_ERROR null no station in Atlantis
+      STDIO 2026-07-28 of agent 4.5.6 with no id on the wire, seen by SERVER weather, HTTP null
+      > {"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"4.5.6"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":1},"name":"current_weather","arguments":{"city":"Atlantis"}}}
+      < {"resultType":"complete","content":[{"type":"text","text":"no station in Atlantis"}],"isError":true}
+    "#);
 }

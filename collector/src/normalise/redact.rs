@@ -8,6 +8,9 @@ pub(super) fn batch(batch: &mut Batch) {
     for observation in &mut batch.observations {
         call(&mut observation.call);
     }
+    for http in &mut batch.https {
+        http.user_agent.as_mut().map(redact_in_place);
+    }
     for line in &mut batch.logs {
         log(line);
     }

@@ -13,8 +13,7 @@ use crate::cursor::Cursor;
 use crate::loaders::{DetailsOf, LogsOf, load};
 use crate::scalars::{DateTime, Json};
 
-/// One MCP request as one server handled it: a row of the traffic log. What nobody observed is null, and never guessed.
-/// A call is stored when the first span of it arrives, and completed when others of the same request follow.
+/// A call, without what is kept beside its row.
 pub(crate) struct Call {
     stored: Stored,
     /// Shared with the other calls of its page.

@@ -9,4 +9,6 @@ mod query;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]
+mod summary;
+#[cfg(test)]
 mod support;

@@ -46,7 +46,8 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
         let stored = clusters.is_stored(call);
         let gap = |list: &Node| node.call.started_at.0.saturating_sub(list.call.ended_at().0);
         let before = lists.iter().copied().filter(|list| {
-            !taken.contains(list) && !clusters.together(*list, call) && !(stored && clusters.is_stored(*list))
+            let both_stored = stored && clusters.is_stored(*list);
+            !(taken.contains(list) || clusters.together(*list, call) || both_stored)
         });
         let before = before.filter_map(|list| Some((list, clusters.node(list)?))).filter(|(_, list)| {
             (0..=PAIRING_NANOS).contains(&gap(list))

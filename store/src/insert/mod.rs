@@ -26,6 +26,13 @@ pub(crate) struct Table {
     pub(crate) conflict: &'static str,
 }
 
+impl Table {
+    /// The columns' names, as a list in SQL. Quoted: some are words of SQL.
+    fn names(&self) -> String {
+        self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(",")
+    }
+}
+
 /// A row to write.
 pub(crate) trait Record: Send {
     /// Where it goes.

@@ -6,7 +6,6 @@ use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, PgConnection, postgres::PgAr
 use super::{Kind, Record, Sink, Table, without_nul};
 
 fn text(table: Table) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> = table
         .columns
         .iter()
@@ -20,8 +19,8 @@ fn text(table: Table) -> String {
             format!("${}::{kind}[]", index + 1)
         })
         .collect();
-    let names = names.join(",");
-    format!("INSERT INTO {} ({names}) SELECT * FROM UNNEST({}) {}", table.name, arrays.join(","), table.conflict)
+    let (names, arrays) = (table.names(), arrays.join(","));
+    format!("INSERT INTO {} ({names}) SELECT * FROM UNNEST({arrays}) {}", table.name, table.conflict)
 }
 
 enum Column {

@@ -23,10 +23,9 @@ impl Texts {
 }
 
 fn text(table: Table, rows: usize) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-    let row = format!("({})", vec!["?"; names.len()].join(","));
+    let row = format!("({})", vec!["?"; table.columns.len()].join(","));
     let rows = vec![row.as_str(); rows].join(",");
-    format!("INSERT INTO {} ({}) VALUES {rows} {}", table.name, names.join(","), table.conflict)
+    format!("INSERT INTO {} ({}) VALUES {rows} {}", table.name, table.names(), table.conflict)
 }
 
 #[derive(Default)]

@@ -152,7 +152,9 @@ async fn many_writers_and_a_reader(place: &Place) {
         .collect();
     let mut seen: HashMap<_, usize> = HashMap::new();
     let mut cursor = Seq(0);
+    let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     while seen.len() < 800 {
+        assert!(tokio::time::Instant::now() < patience, "{}", seen.len());
         let part = store.changes(&CallFilter::default(), cursor, 33).await.unwrap();
         part.items.iter().for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
         cursor = part.upto;

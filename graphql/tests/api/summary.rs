@@ -1,0 +1,195 @@
+//! What is told of many calls together: facets, servers, sessions, tools and statistics.
+
+use mcptap_model::{Call, Evidence, NodeId, SessionKey, SessionSource};
+use serde_json::{Value, json};
+
+use crate::support::{World, call, full_call};
+
+#[tokio::test]
+async fn facets_are_counted_where_asked_for() {
+    let world = World::new().await;
+    let other = Call {
+        server: Some("bank".into()),
+        tool: Some("pay".into()),
+        ..call(2)
+    };
+    world.write([full_call(1), other, call(3)]).await;
+    let query = "query ($filter: CallFilter) { facets(filter: $filter) {
+        servers { value count } tools { value count } methods { value count } httpStatuses { value count }
+        outcomes { value count } countries { value count } clients { value count } } }";
+    insta::assert_json_snapshot!("facets", world.data(query, json!({})).await["facets"]);
+    let chosen = world.data(query, json!({"filter": {"servers": ["shop"]}})).await["facets"].take();
+    assert_eq!(
+        chosen["servers"],
+        json!([{"value": "shop", "count": 2}, {"value": "bank", "count": 1}])
+    );
+    assert_eq!(chosen["tools"], json!([{"value": "buy", "count": 1}]));
+    let some = world
+        .data(
+            "{ facets { a: tools { value } ...on CallFacets { clients { count } } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        some["facets"],
+        json!({"a": [{"value": "buy"}, {"value": "pay"}], "clients": [{"count": 1}]})
+    );
+}
+
+#[tokio::test]
+async fn servers_are_listed_by_name() {
+    let world = World::new().await;
+    let of = |number, name: &str| Call {
+        server: Some(name.into()),
+        ..call(number)
+    };
+    world
+        .write([of(1, "b"), of(2, "a"), of(3, "c"), of(4, "b")])
+        .await;
+    let query = "query ($after: String) { servers(first: 2, after: $after) {
+        nodes { name firstSeenAt lastSeenAt } pageInfo { hasNextPage endCursor } } }";
+    let page = world.data(query, json!({})).await["servers"].take();
+    let seen = json!([
+        {"name": "a", "firstSeenAt": "2026-11-22T12:00:02Z", "lastSeenAt": "2026-11-22T12:00:02Z"},
+        {"name": "b", "firstSeenAt": "2026-11-22T12:00:01Z", "lastSeenAt": "2026-11-22T12:00:04Z"},
+    ]);
+    assert_eq!(
+        (&page["nodes"], &page["pageInfo"]["hasNextPage"]),
+        (&seen, &json!(true))
+    );
+    let rest = world
+        .data(query, json!({"after": page["pageInfo"]["endCursor"]}))
+        .await["servers"]
+        .take();
+    assert_eq!(
+        (&rest["nodes"][0]["name"], &rest["pageInfo"]["hasNextPage"]),
+        (&json!("c"), &json!(false))
+    );
+}
+
+/// A call in a session of its own kind.
+fn in_session(number: u64, key: &str, failed: bool) -> Call {
+    Call {
+        session: Some(SessionKey {
+            source: SessionSource::Connection,
+            key: key.into(),
+        }),
+        client_name: Some("agent".into()),
+        tool: Some("buy".into()),
+        evidence: Evidence {
+            failed,
+            tool_error: failed,
+            ..Evidence::default()
+        },
+        ..call(number)
+    }
+}
+
+#[tokio::test]
+async fn sessions_gather_their_calls() {
+    let world = World::new().await;
+    world
+        .write([
+            in_session(1, "one", false),
+            in_session(2, "two", false),
+            in_session(3, "one", true),
+        ])
+        .await;
+    let query =
+        "{ sessions { nodes { id source server { name } clientName startedAt lastCallAt callCount errorCount
+        calls { nodes { requestId } pageInfo { hasNextPage hasPreviousPage } totalCount { value } } } } }";
+    let sessions = world.data(query, json!({})).await["sessions"]["nodes"].take();
+    let session = |key: &str, first: u64, last: u64, errors: u64, calls: &[&str]| {
+        json!({
+            "id": NodeId::Session(SessionSource::Connection, "shop".into(), key.into()).to_string(),
+            "source": "CONNECTION", "server": {"name": "shop"}, "clientName": "agent",
+            "startedAt": format!("2026-11-22T12:00:0{first}Z"), "lastCallAt": format!("2026-11-22T12:00:0{last}Z"),
+            "callCount": calls.len(), "errorCount": errors,
+            "calls": {
+                "nodes": calls.iter().map(|id| json!({"requestId": id})).collect::<Vec<_>>(),
+                "pageInfo": {"hasNextPage": false, "hasPreviousPage": false}, "totalCount": {"value": calls.len()},
+            },
+        })
+    };
+    assert_eq!(
+        sessions,
+        json!([
+            session("one", 1, 3, 1, &["1", "3"]),
+            session("two", 2, 2, 0, &["2"])
+        ])
+    );
+    let paged = "query ($id: ID!, $after: String) { session(id: $id) {
+        calls(first: 1, after: $after) { nodes { requestId } pageInfo { hasNextPage hasPreviousPage endCursor } } } }";
+    let first = world.data(paged, json!({"id": sessions[0]["id"]})).await["session"]["calls"].take();
+    let at = &first["pageInfo"];
+    assert_eq!(
+        (&first["nodes"][0]["requestId"], &at["hasNextPage"]),
+        (&json!("1"), &json!(true))
+    );
+    let second = world
+        .data(paged, json!({"id": sessions[0]["id"], "after": at["endCursor"]}))
+        .await;
+    let second = &second["session"]["calls"];
+    assert_eq!(second["nodes"], json!([{"requestId": "3"}]));
+    assert_eq!(
+        (
+            &second["pageInfo"]["hasNextPage"],
+            &second["pageInfo"]["hasPreviousPage"]
+        ),
+        (&json!(false), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn tools_and_statistics_follow_the_filter() {
+    let world = World::new().await;
+    let pay = Call {
+        tool: Some("pay".into()),
+        ..in_session(3, "one", false)
+    };
+    world
+        .write([in_session(1, "one", false), in_session(2, "one", true), pay])
+        .await;
+    let query = "query ($filter: CallFilter) { tools(filter: $filter) { nodes {
+        id name server { name } stats { callCount errorCount p50Ms } } } }";
+    let tools = world.data(query, json!({})).await["tools"]["nodes"].take();
+    let stats = |tool: &Value| {
+        (
+            tool["name"].clone(),
+            tool["stats"]["callCount"].clone(),
+            tool["stats"]["errorCount"].clone(),
+        )
+    };
+    assert_eq!(stats(&tools[0]), (json!("buy"), json!(2), json!(1)));
+    assert_eq!(stats(&tools[1]), (json!("pay"), json!(1), json!(0)));
+    let failed = world
+        .data(query, json!({"filter": {"outcomes": ["TOOL_ERROR"]}}))
+        .await["tools"]["nodes"]
+        .take();
+    assert_eq!(failed.as_array().unwrap().len(), 1);
+    assert_eq!(stats(&failed[0]), (json!("buy"), json!(1), json!(1)));
+    let node = "query ($id: ID!) { node(id: $id) { ... on Tool { stats { callCount series { start } } } } }";
+    let buy = world.data(node, json!({"id": tools[0]["id"]})).await["node"].take();
+    assert_eq!(
+        (
+            &buy["stats"]["callCount"],
+            buy["stats"]["series"].as_array().unwrap().len()
+        ),
+        (&json!(2), 60)
+    );
+    let query = "{ stats(buckets: 3) { callCount errorCount p50Ms p95Ms p99Ms series { start callCount errorCount p50Ms } } }";
+    let stats = world.data(query, json!({})).await["stats"].take();
+    assert_eq!(
+        (&stats["callCount"], &stats["errorCount"]),
+        (&json!(3), &json!(1))
+    );
+    for percentile in ["p50Ms", "p95Ms", "p99Ms"] {
+        assert!((stats[percentile].as_f64().unwrap() - 1.5).abs() < 0.1, "{stats}");
+    }
+    let series = stats["series"].as_array().unwrap();
+    let counts: u64 = series
+        .iter()
+        .map(|bucket| bucket["callCount"].as_u64().unwrap())
+        .sum();
+    assert_eq!((series.len(), counts), (3, 3), "{stats}");
+}
