@@ -79,7 +79,6 @@ impl Server {
         let stop = server.api.stop.clone();
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
-            page: None,
             shutdown: stop.clone(),
         };
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
@@ -109,8 +108,10 @@ impl Server {
     /// word, the database is closed.
     pub async fn stop(self) -> anyhow::Result<()> {
         let Self { store, writer, intake, api, .. } = self;
-        // The last writer goes with the listeners' collectors; then the queue is empty and closed.
         intake.end().await;
+        // Before the feed ends: subscribers are to hear that the server goes away, not that there is nothing more.
+        api.stop.cancel();
+        // The last writer; the listeners' collectors had the others. Now the queue is empty and closed.
         drop(writer);
         api.end().await;
         store.close().await;

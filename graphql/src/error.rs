@@ -76,7 +76,6 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")
         }
-        mcptap_store::Error::Unsupported => Code::Internal.error("this server cannot answer that"),
         error => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("something went wrong inside the server; its log says what")

@@ -38,8 +38,6 @@ const EVENTS: &str = "text/event-stream";
 pub struct Options {
     /// Origins, such as `https://ui.example.org`, whose pages may use the API besides the server's own.
     pub allowed_origins: Vec<String>,
-    /// The page for a browser that opens `/graphql`; without it, such a GET is refused.
-    pub page: Option<fn() -> Response>,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
@@ -47,16 +45,14 @@ pub struct Options {
 #[derive(Clone)]
 struct Server {
     schema: Schema,
-    page: Option<fn() -> Response>,
     shutdown: CancellationToken,
 }
 
-/// `/graphql`: POST for a query, GET for the browser's page, and for WebSockets that speak `graphql-transport-ws`.
+/// `/graphql`: POST for a query, GET for WebSockets that speak `graphql-transport-ws`.
 pub fn router(schema: Schema, options: Options) -> Router {
     let allowed: origin::Allowed = Arc::from(options.allowed_origins);
     let server = Server {
         schema,
-        page: options.page,
         shutdown: options.shutdown,
     };
     Router::new()
@@ -65,7 +61,7 @@ pub fn router(schema: Schema, options: Options) -> Router {
         .with_state(server)
 }
 
-/// A WebSocket when one is asked for, else the page.
+/// A WebSocket, when one is asked for.
 async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
     let upgrade = request
         .headers()
@@ -78,16 +74,8 @@ async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
             Err(refusal) => refusal.into_response(),
         };
     }
-    server.page.map_or_else(
-        || {
-            let refusal = refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "send queries with POST, or open a WebSocket",
-            );
-            ([(header::ALLOW, "POST")], refusal).into_response()
-        },
-        |page| page(),
-    )
+    let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "send queries with POST, or open a WebSocket");
+    ([(header::ALLOW, "POST")], refusal).into_response()
 }
 
 /// One request, and one answer or a stream of them. That only JSON is taken also keeps forms of foreign pages out,

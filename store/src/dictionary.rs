@@ -118,6 +118,15 @@ impl Dictionary {
         Ok(read!(self.sessions, db, ids, session, Arc::new))
     }
 
+    /// The clients of these ids.
+    pub(crate) async fn clients(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Arc<client::Model>>, Error> {
+        Ok(read!(self.clients, db, ids, client, Arc::new))
+    }
+
     /// What these rows refer to.
     pub(crate) async fn glossary(&self, db: &impl ConnectionTrait, calls: &[call::Model]) -> Result<Glossary, Error> {
         let names = calls.iter().flat_map(|call| {
@@ -125,7 +134,7 @@ impl Dictionary {
         });
         Ok(Glossary {
             names: self.names(db, names).await?,
-            clients: read!(self.clients, db, calls.iter().map(|call| call.client), client, Arc::new),
+            clients: self.clients(db, calls.iter().map(|call| call.client)).await?,
             sessions: self.sessions(db, calls.iter().filter_map(|call| call.session)).await?,
             origins: self.origins(db, calls.iter().map(|call| call.origin)).await?,
         })

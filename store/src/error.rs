@@ -26,9 +26,6 @@ pub enum Error {
     /// The tables are not up to date, and bringing them up to date was not asked for.
     #[error("the database's tables are older than this version; migrate it first")]
     Outdated,
-    /// The question is not answered by this version.
-    #[error("not answered by this version")]
-    Unsupported,
 }
 
 /// Writing failed: nothing of the batch was stored.

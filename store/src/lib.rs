@@ -32,6 +32,7 @@ mod servers;
 mod sessions;
 mod stats;
 mod sweep;
+mod tally;
 mod tools;
 mod transaction;
 mod writer;

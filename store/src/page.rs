@@ -85,6 +85,28 @@ pub struct Page<T> {
     pub has_previous: bool,
 }
 
+impl<T> Page<T> {
+    /// The part of a whole list, which is in order of `place`.
+    pub(crate) fn cut<K: Ord>(list: Vec<T>, page: &PageRequest<K>, place: impl Fn(&T) -> K) -> Self {
+        let mut bounds = page.bounds();
+        let whole = list.len();
+        let wanted = |item: &T| {
+            page.after.as_ref().is_none_or(|after| place(item) > *after)
+                && page.before.as_ref().is_none_or(|before| place(item) < *before)
+        };
+        let mut items: Vec<T> = list.into_iter().filter(wanted).collect();
+        let behind = items.len() < whole && if bounds.backward { page.before.is_some() } else { page.after.is_some() };
+        let ahead = items.len() > bounds.size;
+        if bounds.backward {
+            items.drain(..items.len().saturating_sub(bounds.size));
+        } else {
+            items.truncate(bounds.size);
+        }
+        bounds.set(ahead, behind);
+        Self { items, has_next: bounds.has_next, has_previous: bounds.has_previous }
+    }
+}
+
 /// Where a call stands: newest first by start, then by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallPosition {

@@ -1,7 +1,11 @@
 //! `impl Store`: totals, percentiles and a series, for a chart.
 
+use std::collections::BTreeMap;
+
 use mcptap_model::{CallFilter, UnixNanos};
 
+use crate::scan::Scan;
+use crate::tally::Tally;
 use crate::{Error, Store};
 
 /// Totals and percentiles over all calls of a filter, and a series of equal buckets.
@@ -38,10 +42,137 @@ pub struct StatsBucket {
     pub p99_ms: Option<f64>,
 }
 
+/// How many buckets a series may have.
+const MOST_BUCKETS: usize = 1_000;
+/// Up to so many durations percentiles are exact.
+const EXACT: usize = 10_000;
+/// Beyond that, durations are counted in steps of one part in so many: the error is below two per cent.
+const STEPS: f64 = 64.0;
+
+/// Durations, remembered well enough for percentiles: each of them while they are few, then by size.
+#[derive(Debug, Default)]
+struct Durations {
+    each: Vec<i64>,
+    by_size: BTreeMap<i32, u64>,
+    count: u64,
+}
+
+impl Durations {
+    fn add(&mut self, nanos: i64) {
+        self.count += 1;
+        if self.by_size.is_empty() {
+            self.each.push(nanos);
+            if self.each.len() > EXACT {
+                for nanos in std::mem::take(&mut self.each) {
+                    *self.by_size.entry(size(nanos)).or_default() += 1;
+                }
+            }
+        } else {
+            *self.by_size.entry(size(nanos)).or_default() += 1;
+        }
+    }
+
+    /// The least duration that `share` of all do not exceed (nearest rank), in milliseconds.
+    fn percentile(&mut self, share: f64) -> Option<f64> {
+        let rank = ((share * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
+        if self.by_size.is_empty() {
+            self.each.sort_unstable();
+            let index = usize::try_from(rank - 1).ok()?;
+            return self.each.get(index).map(|nanos| *nanos as f64 / 1e6);
+        }
+        let mut seen = 0;
+        let reached = self.by_size.iter().find(|(_, count)| {
+            seen += **count;
+            seen >= rank
+        });
+        reached.map(|(size, _)| (f64::from(*size) / STEPS).exp2() / 1e6)
+    }
+}
+
+fn size(nanos: i64) -> i32 {
+    ((nanos.max(1) as f64).log2() * STEPS).round() as i32
+}
+
+/// One bucket while it is being filled; the whole range is one too.
+#[derive(Debug, Default)]
+struct Filling {
+    calls: u64,
+    errors: u64,
+    durations: Durations,
+}
+
+impl Filling {
+    fn add(&mut self, tally: &Tally) {
+        self.calls += 1;
+        self.errors += u64::from(tally.is_error());
+        self.durations.add(tally.duration);
+    }
+}
+
 impl Store {
-    /// Statistics of the calls of a filter, over `from`..`to` of the filter, else from the first call to the last.
-    /// `buckets` is clamped to 1..=1000.
-    pub async fn stats(&self, _filter: &CallFilter, _buckets: usize) -> Result<CallStats, Error> {
-        Err(Error::Unsupported)
+    /// Totals, percentiles and a series of at most 1,000 equal buckets from the filter's `from` to its `to`; without
+    /// them from the first call to the last. Percentiles are exact for up to 10,000 calls, then within two per cent.
+    pub async fn stats(&self, filter: &CallFilter, buckets: usize) -> Result<CallStats, Error> {
+        let buckets = buckets.clamp(1, MOST_BUCKETS);
+        let tx = self.inner.database.snapshot().await?;
+        let scan = Scan::new(self, &tx, filter).await?;
+        let (mut first, mut last) = (i64::MAX, i64::MIN);
+        if filter.from.is_none() || filter.to.is_none() {
+            scan.tally(|tally| {
+                first = first.min(tally.started_at);
+                last = last.max(tally.started_at.saturating_add(1));
+            })
+            .await?;
+        }
+        let from = filter.from.map_or(first, |from| from.0);
+        let to = filter.to.map_or(last, |to| to.0);
+        let mut whole = Filling::default();
+        let mut series: Vec<Filling> = Vec::new();
+        let width = to.saturating_sub(from).max(1) as f64 / buckets as f64;
+        if from < to {
+            series.resize_with(buckets, Filling::default);
+        }
+        scan.tally(|tally| {
+            whole.add(&tally);
+            let index = (tally.started_at.saturating_sub(from) as f64 / width) as usize;
+            if let Some(bucket) = series.get_mut(index.min(buckets - 1)) {
+                bucket.add(&tally);
+            }
+        })
+        .await?;
+        tx.commit().await?;
+        let series = series.into_iter().enumerate().map(|(index, mut filling)| StatsBucket {
+            start: UnixNanos(from.saturating_add((index as f64 * width) as i64)),
+            call_count: filling.calls,
+            error_count: filling.errors,
+            p50_ms: filling.durations.percentile(0.50),
+            p95_ms: filling.durations.percentile(0.95),
+            p99_ms: filling.durations.percentile(0.99),
+        });
+        Ok(CallStats {
+            series: series.collect(),
+            call_count: whole.calls,
+            error_count: whole.errors,
+            p50_ms: whole.durations.percentile(0.50),
+            p95_ms: whole.durations.percentile(0.95),
+            p99_ms: whole.durations.percentile(0.99),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_durations_are_exact_and_many_are_close() {
+        let mut few = Durations::default();
+        (1..=100).for_each(|ms| few.add(ms * 1_000_000));
+        assert_eq!((few.percentile(0.5), few.percentile(0.99)), (Some(50.0), Some(99.0)));
+        let mut many = Durations::default();
+        (1..=100_000).for_each(|ms| many.add(ms * 1_000_000));
+        let median = many.percentile(0.5).unwrap();
+        assert!((median - 50_000.0).abs() < 1_000.0, "{median}");
+        assert_eq!(Durations::default().percentile(0.5), None);
     }
 }

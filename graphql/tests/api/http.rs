@@ -185,19 +185,6 @@ async fn pages_from_elsewhere_are_kept_out() {
 }
 
 #[tokio::test]
-async fn browsers_get_the_page() {
-    let world = World::new().await;
-    let page = world
-        .client
-        .get(world.url())
-        .header(ACCEPT, "text/html")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(page.text().await.unwrap(), "a page for browsers");
-}
-
-#[tokio::test]
 async fn subscriptions_come_as_events_too() {
     let world = World::new().await;
     let body = json!({"query": "subscription { calls { __typename } }"}).to_string();

@@ -4,7 +4,6 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::response::IntoResponse;
 use futures_util::{SinkExt, StreamExt};
 use mcptap_graphql::{Options, router, schema};
 use mcptap_model::{
@@ -44,7 +43,6 @@ impl World {
         let shutdown = CancellationToken::new();
         let options = Options {
             allowed_origins: vec!["https://ui.example.org".into()],
-            page: Some(|| "a page for browsers".into_response()),
             shutdown: shutdown.clone(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
