@@ -52,7 +52,7 @@ pub struct Settings {
     /// Web origins besides our own whose pages may use the API, such as https://ui.example.org
     #[arg(long, env = "MCPTAP_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub allowed_origins: Option<Vec<String>>,
-    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=error]
+    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -134,7 +134,7 @@ impl Settings {
             geoip_file: None,
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
-            log: Some("info,rmcp=error".to_owned()),
+            log: Some("info,rmcp=off".to_owned()),
         }
     }
 

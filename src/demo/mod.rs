@@ -6,6 +6,7 @@
 
 mod client;
 mod server;
+mod web;
 
 use std::time::Duration;
 

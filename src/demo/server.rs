@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Dice, NAME};
+use super::{Dice, NAME, web};
 
 /// The one document the shop offers.
 const RETURNS_POLICY: &str = "shop://policies/returns";
@@ -263,12 +263,13 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<String> {
     let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.child_token());
+    let recorded = axum::middleware::from_fn_with_state(provider.clone(), web::record);
     let service: StreamableHttpService<_, LocalSessionManager> = StreamableHttpService::new(
         move || Ok(instrument_with(shop.clone(), &provider)),
         Arc::default(),
         config,
     );
-    let router = axum::Router::new().nest_service("/mcp", service);
+    let router = axum::Router::new().nest_service("/mcp", service).layer(recorded);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .context("no port for the demo's server")?;

@@ -176,36 +176,55 @@ async fn over_http(era: ClientLifecycleMode) -> String {
     readable(&server.calls(Value::Null, FIELDS).await)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_of_one_visit_are_one_session() {
-    for (era, method, source) in [
-        (ClientLifecycleMode::Initialize, "tools/call", "WIRE"),
-        (modern(), "server/discover", "CLIENT"),
-    ] {
-        let server = TestServer::start().await;
-        let (url, telemetry, _serving) = serve(&server).await;
-        visit(StreamableHttpClientTransport::from_uri(url.as_str()), era).await;
-        tokio::task::spawn_blocking(move || telemetry.shutdown())
-            .await
-            .unwrap()
-            .unwrap();
+/// The sessions of a visit over HTTP, and of how many calls each consists.
+async fn sessions(era: ClientLifecycleMode) -> Vec<Value> {
+    let server = TestServer::start().await;
+    let (url, telemetry, _serving) = serve(&server).await;
+    visit(StreamableHttpClientTransport::from_uri(url.as_str()), era).await;
+    tokio::task::spawn_blocking(move || telemetry.shutdown())
+        .await
+        .unwrap()
+        .unwrap();
+    let sessions = server
+        .graphql(
+            "{ sessions { nodes { id source callCount clientName } } }",
+            json!({}),
+        )
+        .await;
+    let sessions = sessions["sessions"]["nodes"].as_array().unwrap().clone();
+    for session in &sessions {
         let calls = server
-            .calls(
-                json!({"methods": [method, "tools/call"]}),
-                "session { id source callCount }",
-            )
+            .calls(json!({"sessionId": session["id"]}), "session { id }")
             .await;
-        let session = &calls[0]["session"];
-        assert_eq!(session["source"], source, "{calls:?}");
-        assert!(calls.iter().all(|call| call["session"] == *session), "{calls:?}");
-        assert_eq!(
-            server
-                .calls(json!({"sessionId": session["id"]}), "id")
-                .await
-                .len(),
-            calls.len()
-        );
+        assert_eq!(session["callCount"], calls.len());
+        assert!(calls.iter().all(|call| call["session"]["id"] == session["id"]));
     }
+    sessions
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_calls_with_one_id_on_the_wire_are_one_session() {
+    let sessions = sessions(ClientLifecycleMode::Initialize).await;
+    let wire: Vec<_> = sessions
+        .iter()
+        .filter(|session| session["source"] == "WIRE")
+        .collect();
+    // The id is in the answer to `initialize`, and in every request after it.
+    assert_eq!(wire.len(), 1, "{sessions:?}");
+    assert_eq!(
+        (&wire[0]["callCount"], &wire[0]["clientName"]),
+        (&json!(3), &json!("agent"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stateless_calls_of_one_client_are_one_session() {
+    let sessions = sessions(modern()).await;
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    assert_eq!(
+        (&sessions[0]["source"], &sessions[0]["callCount"]),
+        (&json!("CLIENT"), &json!(4))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
