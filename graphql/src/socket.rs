@@ -172,6 +172,8 @@ impl Connection {
         let shutdown = self.shutdown.clone();
         loop {
             tokio::select! {
+                // In this order: where the store is closing too, goodbye comes before the end of its feeds.
+                biased;
                 () = shutdown.cancelled() => return Err(going_away()),
                 () = &mut init, if !self.acknowledged => {
                     return Err(End::Close(4408, "Connection initialisation timeout".into()));

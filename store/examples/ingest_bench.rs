@@ -1,5 +1,7 @@
 //! Rows per second through the writer: `cargo run --release -p mcptap-store --example ingest_bench [url] [rows]`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may stop at once")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +10,10 @@ use mcptap_model::{
     UnixNanos, Vantage,
 };
 use mcptap_store::{Options, open};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TASKS: usize = 8;
 const BATCH: usize = 512;
@@ -129,15 +135,23 @@ async fn main() {
         waits.extend(task.await.expect("a task"));
     }
     let took = started.elapsed().as_secs_f64();
-    let cpu = cpu_seconds() - cpu;
+    let cpu: Vec<(String, f64)> = cpu_seconds()
+        .into_iter()
+        .map(|(thread, seconds)| {
+            let before = cpu.get(&thread).copied().unwrap_or_default();
+            (thread, (seconds - before) * 1e6 / rows as f64)
+        })
+        .collect();
+    let each: Vec<String> = cpu.iter().map(|(thread, micros)| format!("{thread} {micros:.1}")).collect();
     waits.sort();
     let stored = store.metrics();
     eprintln!(
-        "{:.0} calls/s ({} in {took:.2} s, {} commits), {:.1} us CPU a call, acknowledged p50 {:?} p99 {:?}",
+        "{:.0} calls/s ({} in {took:.2} s, {} commits), {:.1} us CPU a call ({}), acknowledged p50 {:?} p99 {:?}",
         stored.calls_added as f64 / took,
         stored.calls_added,
         stored.commits,
-        cpu * 1e6 / stored.calls_added as f64,
+        cpu.iter().map(|(_, micros)| micros).sum::<f64>(),
+        each.join(", "),
         waits[waits.len() / 2],
         waits[waits.len() * 99 / 100],
     );
@@ -145,10 +159,15 @@ async fn main() {
     store.close().await;
 }
 
-/// CPU time of this process, user and system.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
-    (ticks(11) + ticks(12)) / 100.0
+/// CPU seconds of this process by the name of the thread.
+fn cpu_seconds() -> BTreeMap<String, f64> {
+    let mut threads = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let Some((start, end)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else { continue };
+        let fields: Vec<&str> = end.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+        *threads.entry(start.to_owned()).or_default() += (ticks(11) + ticks(12)) / 100.0;
+    }
+    threads
 }

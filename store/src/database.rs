@@ -86,6 +86,7 @@ impl Database {
             .disable_statement_logging();
         let writer = connect
             .clone()
+            .thread_name(|_| "mcptap-write".to_owned())
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "10000")
             // What is deleted is overwritten, not only unlinked.

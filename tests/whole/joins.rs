@@ -81,7 +81,7 @@ async fn an_http_request_that_ended_before_lends_nothing() {
     let server = TestServer::start().await;
     for order in orders(2) {
         // The POST of `initialize` is the parent of everything in its session, in some libraries.
-        let opening = web(200).from_to(-10_000.0, -9_900.0);
+        let opening = web(200).lasting(-10_000.0, -9_900.0);
         let call = span("tools/call get_order").parent(&opening);
         for request in one_by_one(&[&opening, &call], &order) {
             server.send(&request).await;
@@ -158,7 +158,7 @@ async fn a_clients_view_and_the_servers_are_one_call() {
                 .service("agent")
                 .attr("gen_ai.tool.call.arguments", r#"{"id":1}"#)
                 .attr("mcp.client.name", "agent-app")
-                .from_to(-1.0, 9.0);
+                .lasting(-1.0, 9.0);
             let served = span("tools/call get_order").parent(&client).attr("jsonrpc.request.id", "7");
             for request in one_by_one(&[&client, &served], &order) {
                 server.send(&request).await;
@@ -182,7 +182,7 @@ async fn the_clients_view_that_came_first_keeps_its_id() {
     let client = span("tools/call get_order")
         .client()
         .service("agent")
-        .from_to(-1.0, 9.0);
+        .lasting(-1.0, 9.0);
     let served = span("tools/call get_order").parent(&client);
     server.export([client]).await;
     let (kind, added) = feed.calls().await;
@@ -225,21 +225,21 @@ async fn a_gateways_hop_is_a_call_of_its_own_in_every_order() {
             let client = span("tools/call get_order")
                 .client()
                 .service("agent")
-                .from_to(0.0, 100.0);
+                .lasting(0.0, 100.0);
             let client = client.attr("mcp.client.name", "agent-app");
             let received = span("tools/call get_order")
                 .parent(&client)
                 .service("gw")
-                .from_to(10.0, 90.0);
+                .lasting(10.0, 90.0);
             let handed_on = span("tools/call get_order")
                 .client()
                 .parent(&received)
                 .service("gw")
-                .from_to(20.0, 80.0);
+                .lasting(20.0, 80.0);
             let served = span("tools/call get_order")
                 .parent(&handed_on)
                 .service("shop")
-                .from_to(30.0, 70.0);
+                .lasting(30.0, 70.0);
             for request in one_by_one(&[&client, &received, &handed_on, &served], &order) {
                 server.send(&request).await;
             }
@@ -269,21 +269,21 @@ async fn a_gateway_over_http_is_told_apart_in_every_order() {
         let client = span("tools/call get_order")
             .client()
             .service("agent")
-            .from_to(0.0, 100.0);
+            .lasting(0.0, 100.0);
         let gw_http = http("gw", &client)
-            .from_to(9.0, 91.0)
+            .lasting(9.0, 91.0)
             .attr("client.address", "203.0.113.7");
         let received = span("tools/call get_order")
             .parent(&gw_http)
             .service("gw")
-            .from_to(10.0, 90.0);
+            .lasting(10.0, 90.0);
         let shop_http = http("shop", &received)
-            .from_to(29.0, 71.0)
+            .lasting(29.0, 71.0)
             .attr("client.address", "198.51.100.1");
         let served = span("tools/call get_order")
             .parent(&shop_http)
             .service("shop")
-            .from_to(30.0, 70.0);
+            .lasting(30.0, 70.0);
         for request in one_by_one(&[&client, &gw_http, &received, &shop_http, &served], &order) {
             server.send(&request).await;
         }

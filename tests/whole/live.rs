@@ -202,7 +202,7 @@ async fn the_feed_has_what_the_filter_means() {
                 call().attr("mcp.client.name", "bot"),
                 span("tools/call ship_order"),
             ],
-            vec![call().from_to(0.0, 1.0), call().attr("mcp.client.name", "agent")],
+            vec![call().lasting(0.0, 1.0), call().attr("mcp.client.name", "agent")],
             vec![span("tools/list"), late.clone().attr("mcp.client.name", "agent")],
         ];
         let mut expected = BTreeSet::new();

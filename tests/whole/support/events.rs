@@ -99,7 +99,11 @@ impl Events {
             loop {
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                    Some(Ok(Message::Close(Some(frame)))) => return Err(Ended::Closed(frame.code.into())),
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        // Reading on sends the answer to it, and ends when the server is gone.
+                        let _end = self.socket.next().await;
+                        return Err(Ended::Closed(frame.code.into()));
+                    }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(_) | Err(_)) | None => return Err(Ended::Broken),
                 }

@@ -58,7 +58,7 @@ pub(crate) fn http_span(status: i64) -> SpanBuilder {
         .attr("http.request.method", "POST")
         .attr("http.response.status_code", status)
         .scope("http")
-        .from_to(-5.0, 15.0)
+        .lasting(-5.0, 15.0)
 }
 
 fn bare(name: &str, kind: SpanKind) -> SpanBuilder {
@@ -127,7 +127,7 @@ impl SpanBuilder {
     }
 
     /// When it began and ended, in milliseconds after noon.
-    pub(crate) fn from_to(mut self, from: f64, to: f64) -> Self {
+    pub(crate) fn lasting(mut self, from: f64, to: f64) -> Self {
         let at = |milliseconds: f64| NOON.saturating_add_signed((milliseconds * 1e6) as i64);
         self.span.start_time_unix_nano = at(from);
         self.span.end_time_unix_nano = at(to);
@@ -136,7 +136,7 @@ impl SpanBuilder {
 
     /// When it began, in milliseconds after noon.
     pub(crate) fn at(self, milliseconds: f64) -> Self {
-        self.from_to(milliseconds, milliseconds + 5.0)
+        self.lasting(milliseconds, milliseconds + 5.0)
     }
 
     /// Failed, with this message.
