@@ -6,7 +6,12 @@
 //! indexes by prepared statements, one writer, transactions of 2,048 calls, WAL, synchronous=FULL. mcptap has to
 //! receive, decode, read, redact and join them as well, and acknowledges each export of 512 spans after its commit; the
 //! sender shares the machine. The ratio is the figure to compare between machines.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a benchmark may stop at once")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark may stop at once"
+)]
 
 use std::path::Path;
 use std::time::Instant;
@@ -28,10 +33,15 @@ const TRANSACTION: usize = 2048;
 
 fn main() {
     let setting = |name: &str, default: usize| {
-        std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
     };
     let (calls, rounds) = (setting("CALLS", 100_000), setting("ROUNDS", 3));
-    println!("{calls} calls, {EXPORT} to an export, {SENDERS} senders, {rounds} rounds; SQLite, synchronous=FULL");
+    println!(
+        "{calls} calls, {EXPORT} to an export, {SENDERS} senders, {rounds} rounds; SQLite, synchronous=FULL"
+    );
     let mut ratios: Vec<f64> = (0..rounds).map(|round| measure(round, calls)).collect();
     ratios.sort_by(f64::total_cmp);
     println!("ratio: {:.2} (median of {rounds})", ratios[ratios.len() / 2]);
@@ -43,13 +53,21 @@ fn measure(round: usize, calls: usize) -> f64 {
     let mcptap = served(&database, exports(round as u64, calls));
     let ceiling = raw(&database, &copy);
     let rate = |seconds: f64| calls as f64 / seconds;
-    println!("  mcptap {:>8.0} calls/s   raw {:>8.0} calls/s   ratio {:.2}", rate(mcptap), rate(ceiling), ceiling / mcptap);
+    println!(
+        "  mcptap {:>8.0} calls/s   raw {:>8.0} calls/s   ratio {:.2}",
+        rate(mcptap),
+        rate(ceiling),
+        ceiling / mcptap
+    );
     ceiling / mcptap
 }
 
 /// Seconds until every call is acknowledged.
 fn served(database: &Path, exports: Vec<ExportTraceServiceRequest>) -> f64 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let free = Some("127.0.0.1:0".parse().unwrap());
         let settings = Settings {
@@ -96,7 +114,12 @@ fn raw(from: &Path, to: &Path) -> f64 {
         .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=10000;")
         .unwrap();
     let schema = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name IN ('calls', 'details') ORDER BY type DESC";
-    for sql in source.prepare(schema).unwrap().query_map([], |row| row.get::<_, String>(0)).unwrap() {
+    for sql in source
+        .prepare(schema)
+        .unwrap()
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap()
+    {
         target.execute_batch(&sql.unwrap()).unwrap();
     }
     let tables = ["calls", "details"].map(|table| (table, rows(&source, table)));
@@ -106,9 +129,13 @@ fn raw(from: &Path, to: &Path) -> f64 {
         let transaction = target.transaction().unwrap();
         for (table, rows) in &tables {
             let per_transaction = rows.len().div_ceil(transactions);
-            let Some(some) = rows.chunks(per_transaction).nth(number) else { continue };
+            let Some(some) = rows.chunks(per_transaction).nth(number) else {
+                continue;
+            };
             let marks = vec!["?"; some[0].len()].join(",");
-            let mut insert = transaction.prepare_cached(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})")).unwrap();
+            let mut insert = transaction
+                .prepare_cached(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})"))
+                .unwrap();
             for row in some {
                 insert.execute(rusqlite::params_from_iter(row)).unwrap();
             }
@@ -120,7 +147,9 @@ fn raw(from: &Path, to: &Path) -> f64 {
 
 /// All rows of a table, in memory, in the order in which they were written.
 fn rows(source: &rusqlite::Connection, table: &str) -> Vec<Vec<rusqlite::types::Value>> {
-    let mut select = source.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    let mut select = source
+        .prepare(&format!("SELECT * FROM {table} ORDER BY 1"))
+        .unwrap();
     let columns = select.column_count();
     let rows = select.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
     rows.unwrap().map(Result::unwrap).collect()
@@ -144,13 +173,24 @@ impl Dice {
 }
 
 fn attribute(key: &str, text: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(Value::StringValue(text)) }), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(text)),
+        }),
+        ..KeyValue::default()
+    }
 }
 
 fn exports(seed: u64, calls: usize) -> Vec<ExportTraceServiceRequest> {
     let mut dice = Dice(seed);
-    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let spans: Vec<Span> = (0..calls as u64).map(|index| span(&mut dice, start, index)).collect();
+    let start = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as u64;
+    let spans: Vec<Span> = (0..calls as u64)
+        .map(|index| span(&mut dice, start, index))
+        .collect();
     spans
         .chunks(EXPORT)
         .map(|spans| ExportTraceServiceRequest {
@@ -160,7 +200,10 @@ fn exports(seed: u64, calls: usize) -> Vec<ExportTraceServiceRequest> {
                     ..Resource::default()
                 }),
                 scope_spans: vec![ScopeSpans {
-                    scope: Some(InstrumentationScope { name: "bench".to_owned(), ..InstrumentationScope::default() }),
+                    scope: Some(InstrumentationScope {
+                        name: "bench".to_owned(),
+                        ..InstrumentationScope::default()
+                    }),
                     spans: spans.to_vec(),
                     schema_url: String::new(),
                 }],
@@ -178,7 +221,11 @@ fn span(dice: &mut Dice, start: u64, index: u64) -> Span {
     let tool = format!("tool-{}", dice.below(40));
     let failed = dice.below(100) < 4;
     let is_call = dice.below(100) < 70;
-    let method = if is_call { "tools/call" } else { ["tools/list", "resources/read", "ping"][dice.below(3) as usize] };
+    let method = if is_call {
+        "tools/call"
+    } else {
+        ["tools/list", "resources/read", "ping"][dice.below(3) as usize]
+    };
     let mut attributes = vec![
         attribute("mcp.method.name", method.to_owned()),
         attribute("mcp.session.id", format!("session-{}", dice.below(5_000))),
@@ -190,7 +237,9 @@ fn span(dice: &mut Dice, start: u64, index: u64) -> Span {
     if is_call {
         let filler = format!("{:016x} ", dice.next()).repeat(14);
         attributes.push(attribute("gen_ai.tool.name", tool.clone()));
-        let request = format!(r#"{{"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"{filler}"}}}}}}"#);
+        let request = format!(
+            r#"{{"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"{filler}"}}}}}}"#
+        );
         let response = format!(r#"{{"content":[{{"type":"text","text":"{filler}"}}],"isError":{failed}}}"#);
         attributes.push(attribute("mcptap.request.body", request));
         attributes.push(attribute("mcptap.response.body", response));
@@ -201,12 +250,19 @@ fn span(dice: &mut Dice, start: u64, index: u64) -> Span {
     Span {
         trace_id,
         span_id,
-        name: if is_call { format!("tools/call {tool}") } else { method.to_owned() },
+        name: if is_call {
+            format!("tools/call {tool}")
+        } else {
+            method.to_owned()
+        },
         kind: 2,
         start_time_unix_nano: started,
         end_time_unix_nano: started + 1_000_000 + dice.below(200_000_000),
         attributes,
-        status: Some(Status { code: if failed { 2 } else { 0 }, message: String::new() }),
+        status: Some(Status {
+            code: if failed { 2 } else { 0 },
+            message: String::new(),
+        }),
         ..Span::default()
     }
 }

@@ -50,7 +50,12 @@ pub struct Settings {
     #[arg(long, env = "MCPTAP_TRUST_FORWARDED_FOR", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub trust_forwarded_for: Option<bool>,
     /// Web origins besides our own whose pages may use the API, such as https://ui.example.org
-    #[arg(long, env = "MCPTAP_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(
+        long,
+        env = "MCPTAP_ALLOWED_ORIGINS",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
     pub allowed_origins: Option<Vec<String>>,
     /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
@@ -93,7 +98,9 @@ impl Settings {
         let (path, required) = path.map_or((Path::new(DEFAULT_FILE), false), |path| (path, true));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+                return Ok(Self::default());
+            }
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         };
         toml::from_str(&text).with_context(|| format!("in {}", path.display()))
@@ -141,7 +148,8 @@ impl Settings {
     /// Checks everything. Errors say which setting is wrong and what would be right.
     pub fn resolve(self) -> anyhow::Result<Config> {
         let given = self.over(Self::defaults());
-        let address = |value: Option<SocketAddr>, name: &str| value.with_context(|| format!("{name} is not set"));
+        let address =
+            |value: Option<SocketAddr>, name: &str| value.with_context(|| format!("{name} is not set"));
         let text = |value: Option<String>| value.unwrap_or_default();
         let config = Config {
             listen: address(given.listen, "listen")?,
@@ -161,8 +169,14 @@ impl Settings {
         if config.ingest_queue_spans == 0 {
             bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
         }
-        let remote = [("listen", config.listen), ("otlp_grpc", config.otlp_grpc), ("otlp_http", config.otlp_http)];
-        if let Some((name, address)) = remote.into_iter().find(|(_, address)| !address.ip().is_loopback())
+        let remote = [
+            ("listen", config.listen),
+            ("otlp_grpc", config.otlp_grpc),
+            ("otlp_http", config.otlp_http),
+        ];
+        if let Some((name, address)) = remote
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback())
             && given.allow_remote != Some(true)
         {
             bail!(
@@ -176,7 +190,9 @@ impl Settings {
 
     /// As TOML, with the database's password masked.
     pub fn print(mut self) -> anyhow::Result<String> {
-        self.database_url = self.database_url.map(|url| mcptap_model::redact::redact(&url).into_owned());
+        self.database_url = self
+            .database_url
+            .map(|url| mcptap_model::redact::redact(&url).into_owned());
         toml::to_string(&self).context("printing the settings")
     }
 }
@@ -200,31 +216,62 @@ mod tests {
 
     #[test]
     fn the_higher_layer_wins() {
-        let flags = Settings { retention: Some("1h".into()), ..Settings::default() };
-        let file = Settings { retention: Some("2h".into()), body_cap: Some(7), ..Settings::default() };
+        let flags = Settings {
+            retention: Some("1h".into()),
+            ..Settings::default()
+        };
+        let file = Settings {
+            retention: Some("2h".into()),
+            body_cap: Some(7),
+            ..Settings::default()
+        };
         let config = flags.over(file).resolve().unwrap();
-        assert_eq!((config.retention, config.body_cap), (Some(Duration::from_secs(3600)), 7));
+        assert_eq!(
+            (config.retention, config.body_cap),
+            (Some(Duration::from_secs(3600)), 7)
+        );
         assert_eq!(config.listen.port(), 6278);
     }
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = toml::from_str::<Settings>("retentoin = \"1d\"").unwrap_err().to_string();
-        assert!(error.contains("retentoin") && error.contains("retention"), "{error}");
+        let error = toml::from_str::<Settings>("retentoin = \"1d\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("retentoin") && error.contains("retention"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_others_can_reach_must_be_meant() {
-        let open = Settings { otlp_http: Some("0.0.0.0:4318".parse().unwrap()), ..Settings::default() };
+        let open = Settings {
+            otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
+            ..Settings::default()
+        };
         let error = open.clone().resolve().unwrap_err().to_string();
-        assert!(error.contains("otlp_http") && error.contains("--allow-remote"), "{error}");
-        assert!(Settings { allow_remote: Some(true), ..open }.resolve().is_ok());
+        assert!(
+            error.contains("otlp_http") && error.contains("--allow-remote"),
+            "{error}"
+        );
+        assert!(
+            Settings {
+                allow_remote: Some(true),
+                ..open
+            }
+            .resolve()
+            .is_ok()
+        );
     }
 
     #[test]
     fn ages_explain_themselves() {
         assert_eq!(age("retention", "off").unwrap(), None);
-        assert_eq!(age("retention", "90d").unwrap(), Some(Duration::from_secs(90 * 86_400)));
+        assert_eq!(
+            age("retention", "90d").unwrap(),
+            Some(Duration::from_secs(90 * 86_400))
+        );
         let error = format!("{:#}", age("retention", "soon").unwrap_err());
         assert!(error.contains("retention") && error.contains("30d"), "{error}");
         assert!(age("retention", "0s").is_err());
@@ -232,8 +279,14 @@ mod tests {
 
     #[test]
     fn a_password_is_not_printed() {
-        let settings = Settings { database_url: Some("postgres://me:hunter2@db/x".into()), ..Settings::default() };
+        let settings = Settings {
+            database_url: Some("postgres://me:hunter2@db/x".into()),
+            ..Settings::default()
+        };
         let printed = settings.print().unwrap();
-        assert!(!printed.contains("hunter2") && printed.contains("me:"), "{printed}");
+        assert!(
+            !printed.contains("hunter2") && printed.contains("me:"),
+            "{printed}"
+        );
     }
 }

@@ -59,7 +59,10 @@ enum ConfigCommand {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting")?;
     runtime.block_on(run(cli))
 }
 
@@ -68,7 +71,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(flags) => serve(&start_logging(flags.over(file).resolve()?)?).await,
         Command::Demo(flags) => {
-            let demo = Settings { database_url: Some("sqlite://mcptap-demo.db?mode=rwc".to_owned()), ..Settings::default() };
+            let demo = Settings {
+                database_url: Some("sqlite://mcptap-demo.db?mode=rwc".to_owned()),
+                ..Settings::default()
+            };
             show(&start_logging(flags.over(file).over(demo).resolve()?)?).await
         }
         Command::Schema => {
@@ -91,16 +97,23 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let store = open(&config).await?;
             let pruned = store.prune(age).await?;
             store.close().await;
-            print(&format!("deleted {} calls and {} log lines\n", pruned.calls, pruned.log_lines));
+            print(&format!(
+                "deleted {} calls and {} log lines\n",
+                pruned.calls, pruned.log_lines
+            ));
             Ok(())
         }
-        Command::Config { command: ConfigCommand::Print(flags) } => {
+        Command::Config {
+            command: ConfigCommand::Print(flags),
+        } => {
             let settings = flags.over(file).over(Settings::defaults());
             settings.clone().resolve()?;
             print(&settings.print()?);
             Ok(())
         }
-        Command::Config { command: ConfigCommand::Check(flags) } => {
+        Command::Config {
+            command: ConfigCommand::Check(flags),
+        } => {
             flags.over(file).resolve()?;
             print("the settings are good\n");
             Ok(())
@@ -110,15 +123,24 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// The store alone, without its own retention at work.
 async fn open(config: &Config) -> anyhow::Result<mcptap_store::Store> {
-    let options = mcptap_store::Options { retention: None, ..mcptap_store::Options::default() };
-    let (_, store) = mcptap_store::open(&config.database_url, options).await.context("opening the database")?;
+    let options = mcptap_store::Options {
+        retention: None,
+        ..mcptap_store::Options::default()
+    };
+    let (_, store) = mcptap_store::open(&config.database_url, options)
+        .await
+        .context("opening the database")?;
     Ok(store)
 }
 
 fn start_logging(config: Config) -> anyhow::Result<Config> {
     let filter = EnvFilter::try_new(&config.log)
         .with_context(|| format!("log is {:?}; give a level such as info, or a filter", config.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     Ok(config)
 }
 
@@ -161,8 +183,8 @@ async fn until_stopped(server: Server) -> anyhow::Result<()> {
 
 /// Waits for ctrl-c or SIGTERM. A listener that fails is an error.
 async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("waiting for SIGTERM")?;
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c")?,
         _ = terminate.recv() => {}
@@ -172,7 +194,10 @@ async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
     Ok(server)
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a command goes to standard output"
+)]
 fn print(text: &str) {
     print!("{text}");
 }

@@ -36,7 +36,10 @@ async fn ready(store: Store) -> Response {
 
 fn metrics(store: &Store, collector: &Collector) -> Response {
     let mut registry = Registry::with_prefix("mcptap");
-    registry.register_collector(Box::new(Snapshot { store: store.clone(), collector: collector.clone() }));
+    registry.register_collector(Box::new(Snapshot {
+        store: store.clone(),
+        collector: collector.clone(),
+    }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => {
@@ -65,22 +68,66 @@ impl prometheus_client::collector::Collector for Snapshot {
         let counters = [
             ("spans", "Spans received", read(&received.spans)),
             ("mcp_spans", "Spans of MCP requests", read(&received.mcp_spans)),
-            ("http_spans", "HTTP spans, used for joining only", read(&received.http_spans)),
-            ("skipped_spans", "MCP spans that are no request: notifications, inner steps", read(&received.skipped_spans)),
-            ("foreign_spans", "Spans that have nothing to do with MCP", read(&received.foreign_spans)),
-            ("rejected_spans", "Spans that can never be stored", read(&received.rejected_spans)),
+            (
+                "http_spans",
+                "HTTP spans, used for joining only",
+                read(&received.http_spans),
+            ),
+            (
+                "skipped_spans",
+                "MCP spans that are no request: notifications, inner steps",
+                read(&received.skipped_spans),
+            ),
+            (
+                "foreign_spans",
+                "Spans that have nothing to do with MCP",
+                read(&received.foreign_spans),
+            ),
+            (
+                "rejected_spans",
+                "Spans that can never be stored",
+                read(&received.rejected_spans),
+            ),
             ("log_records", "Log records received", read(&received.log_records)),
-            ("uncorrelated_log_records", "Log records without a trace id", read(&received.uncorrelated_log_records)),
-            ("metric_exports", "Metric exports answered, not stored", read(&received.metric_exports)),
-            ("refused_exports", "Exports refused", read(&received.refused_exports)),
+            (
+                "uncorrelated_log_records",
+                "Log records without a trace id",
+                read(&received.uncorrelated_log_records),
+            ),
+            (
+                "metric_exports",
+                "Metric exports answered, not stored",
+                read(&received.metric_exports),
+            ),
+            (
+                "refused_exports",
+                "Exports refused",
+                read(&received.refused_exports),
+            ),
             ("calls", "Calls stored", stored.calls_added),
-            ("calls_completed", "Calls completed by a later span", stored.calls_completed),
+            (
+                "calls_completed",
+                "Calls completed by a later span",
+                stored.calls_completed,
+            ),
             ("calls_pruned", "Calls deleted by retention", stored.calls_pruned),
             ("log_lines", "Log lines attached to calls", stored.log_lines),
-            ("log_lines_dropped", "Log lines dropped because no call came for them", stored.log_lines_dropped),
+            (
+                "log_lines_dropped",
+                "Log lines dropped because no call came for them",
+                stored.log_lines_dropped,
+            ),
             ("commits", "Transactions committed", stored.commits),
-            ("commit_failures", "Transactions that failed", stored.commit_failures),
-            ("overloads", "Writes refused because the queue was full", stored.overloads),
+            (
+                "commit_failures",
+                "Transactions that failed",
+                stored.commit_failures,
+            ),
+            (
+                "overloads",
+                "Writes refused because the queue was full",
+                stored.overloads,
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
@@ -90,7 +137,11 @@ impl prometheus_client::collector::Collector for Snapshot {
         let help = "Time spent in transactions";
         busy.encode(encoder.encode_descriptor("commit", help, Some(&Unit::Seconds), busy.metric_type())?)?;
         let gauges = [
-            ("queued_records", "Records waiting to be stored", stored.queued_records),
+            (
+                "queued_records",
+                "Records waiting to be stored",
+                stored.queued_records,
+            ),
             ("queue_limit_records", "Records that may wait", stored.queue_limit),
         ];
         for (name, help, value) in gauges {

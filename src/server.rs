@@ -64,7 +64,10 @@ impl Server {
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
             .with_context(|| format!("opening the database {shown}"))?;
-        let reader = Reader { countries, trust_forwarded_for: config.trust_forwarded_for };
+        let reader = Reader {
+            countries,
+            trust_forwarded_for: config.trust_forwarded_for,
+        };
         let collector = Collector::new(writer.clone(), reader);
 
         let mut server = Self {
@@ -86,8 +89,12 @@ impl Server {
             .merge(pages::router())
             .merge(metrics::router(store, collector.clone()));
         server.api.http(listen, api);
-        server.intake.http(otlp_http, mcptap_collector::http_router(&collector));
-        server.intake.grpc(otlp_grpc, mcptap_collector::grpc_routes(&collector));
+        server
+            .intake
+            .http(otlp_http, mcptap_collector::http_router(&collector));
+        server
+            .intake
+            .grpc(otlp_grpc, mcptap_collector::grpc_routes(&collector));
         Ok(server)
     }
 
@@ -107,7 +114,13 @@ impl Server {
     /// Stops: nothing new is accepted, what was accepted is finished and committed, subscriptions are closed with a
     /// word, the database is closed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { store, writer, intake, api, .. } = self;
+        let Self {
+            store,
+            writer,
+            intake,
+            api,
+            ..
+        } = self;
         intake.end().await;
         // Before the feed ends: subscribers are to hear that the server goes away, not that there is nothing more.
         api.stop.cancel();

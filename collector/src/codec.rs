@@ -57,8 +57,17 @@ pub(crate) enum Signal {
 impl Encoding {
     /// The encoding a content type names; parameters such as charset are ignored.
     pub(crate) fn of(content_type: Option<&HeaderValue>) -> Result<Self, Refusal> {
-        let given = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        let given = content_type
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        match given
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "application/x-protobuf" | "application/protobuf" => Ok(Self::Protobuf),
             "application/json" => Ok(Self::Json),
             _ => Err(Refusal::MediaType(given.chars().take(80).collect())),
@@ -73,7 +82,8 @@ impl Encoding {
     /// Reads a request.
     pub(crate) fn decode<T: Decode>(self, body: &[u8]) -> Result<T, Refusal> {
         match self {
-            Self::Protobuf => T::decode(body).map_err(|error| Refusal::Malformed(format!("the body is no OTLP request: {error}"))),
+            Self::Protobuf => T::decode(body)
+                .map_err(|error| Refusal::Malformed(format!("the body is no OTLP request: {error}"))),
             Self::Json => T::from_json(body).map_err(|error| Refusal::Malformed(error.to_string())),
         }
     }
@@ -103,15 +113,22 @@ impl Encoding {
         let status = refusal.grpc_status();
         let code = i32::from(status.code());
         let body = match self {
-            Self::Protobuf => {
-                tonic_types::Status { code, message: status.message().to_owned(), details: Vec::new() }.encode_to_vec()
+            Self::Protobuf => tonic_types::Status {
+                code,
+                message: status.message().to_owned(),
+                details: Vec::new(),
             }
-            Self::Json => json!({ "code": code, "message": status.message() }).to_string().into_bytes(),
+            .encode_to_vec(),
+            Self::Json => json!({ "code": code, "message": status.message() })
+                .to_string()
+                .into_bytes(),
         };
         let http = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = self.respond(http, body);
         if let Some(seconds) = refusal.retry_after_seconds() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -123,7 +140,9 @@ impl Encoding {
             Self::Protobuf => "application/x-protobuf",
             Self::Json => "application/json",
         };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }
 }
@@ -141,15 +160,35 @@ macro_rules! response {
         /// As the signal's response; all well is the empty message (OTLP specification, "Full Success").
         pub(crate) fn $name(&self) -> opentelemetry_proto::tonic::collector::$module::v1::$response {
             use opentelemetry_proto::tonic::collector::$module::v1::{$partial, $response};
-            let partial_success = (*self != Self::default())
-                .then(|| $partial { $rejected: self.rejected, error_message: self.message.clone() });
+            let partial_success = (*self != Self::default()).then(|| $partial {
+                $rejected: self.rejected,
+                error_message: self.message.clone(),
+            });
             $response { partial_success }
         }
     };
 }
 
 impl Accepted {
-    response!(traces, trace, ExportTraceServiceResponse, ExportTracePartialSuccess, rejected_spans);
-    response!(logs, logs, ExportLogsServiceResponse, ExportLogsPartialSuccess, rejected_log_records);
-    response!(metrics, metrics, ExportMetricsServiceResponse, ExportMetricsPartialSuccess, rejected_data_points);
+    response!(
+        traces,
+        trace,
+        ExportTraceServiceResponse,
+        ExportTracePartialSuccess,
+        rejected_spans
+    );
+    response!(
+        logs,
+        logs,
+        ExportLogsServiceResponse,
+        ExportLogsPartialSuccess,
+        rejected_log_records
+    );
+    response!(
+        metrics,
+        metrics,
+        ExportMetricsServiceResponse,
+        ExportMetricsPartialSuccess,
+        rejected_data_points
+    );
 }

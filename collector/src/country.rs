@@ -11,7 +11,9 @@ pub struct Countries {
 
 /// The operator's file cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} is not a MaxMind country or city database: {source}; point geoip_file at a .mmdb file or leave it out")]
+#[error(
+    "{path} is not a MaxMind country or city database: {source}; point geoip_file at a .mmdb file or leave it out"
+)]
 pub struct BadCountryFile {
     path: String,
     source: maxminddb::MaxMindDbError,
@@ -20,8 +22,10 @@ pub struct BadCountryFile {
 impl Countries {
     /// Reads the operator's `.mmdb` file (GeoLite2-Country, GeoLite2-City or alike) into memory.
     pub fn from_file(path: &Path) -> Result<Self, BadCountryFile> {
-        let file = maxminddb::Reader::open_readfile(path)
-            .map_err(|source| BadCountryFile { path: path.display().to_string(), source })?;
+        let file = maxminddb::Reader::open_readfile(path).map_err(|source| BadCountryFile {
+            path: path.display().to_string(),
+            source,
+        })?;
         Ok(Self { file: Some(file) })
     }
 
@@ -31,9 +35,14 @@ impl Countries {
         let address = address.to_canonical();
         let in_file = self.file.as_ref().and_then(|file| {
             let found = file.lookup(address).ok()?;
-            found.decode_path::<&str>(&maxminddb::path!["country", "iso_code"]).ok().flatten()
+            found
+                .decode_path::<&str>(&maxminddb::path!["country", "iso_code"])
+                .ok()
+                .flatten()
         });
-        in_file.or_else(|| iptocc::country_code(address)).map(str::to_owned)
+        in_file
+            .or_else(|| iptocc::country_code(address))
+            .map(str::to_owned)
     }
 }
 

@@ -21,26 +21,38 @@ pub fn http_router(collector: &Collector) -> Router {
         .route("/v1/logs", post(logs))
         .route("/v1/metrics", post(metrics))
         // What it cannot decompress passes, so that the refusal is ours: a google.rpc.Status that names the encoding.
-        .layer(RequestDecompressionLayer::new().gzip(true).zstd(true).pass_through_unaccepted(true))
+        .layer(
+            RequestDecompressionLayer::new()
+                .gzip(true)
+                .zstd(true)
+                .pass_through_unaccepted(true),
+        )
         .with_state(collector.clone())
 }
 
 async fn traces(State(collector): State<Collector>, request: Request) -> Response<Body> {
     answer(&collector, Signal::Traces, request, async |encoding, body| {
-        collector.traces(&encoding.decode::<ExportTraceServiceRequest>(body)?).await
+        collector
+            .traces(&encoding.decode::<ExportTraceServiceRequest>(body)?)
+            .await
     })
     .await
 }
 
 async fn logs(State(collector): State<Collector>, request: Request) -> Response<Body> {
     answer(&collector, Signal::Logs, request, async |encoding, body| {
-        collector.logs(&encoding.decode::<ExportLogsServiceRequest>(body)?).await
+        collector
+            .logs(&encoding.decode::<ExportLogsServiceRequest>(body)?)
+            .await
     })
     .await
 }
 
 async fn metrics(State(collector): State<Collector>, request: Request) -> Response<Body> {
-    answer(&collector, Signal::Metrics, request, async |_, _| Ok(collector.metrics())).await
+    answer(&collector, Signal::Metrics, request, async |_, _| {
+        Ok(collector.metrics())
+    })
+    .await
 }
 
 /// Reads the body within its bounds, has it stored, and answers in the encoding of the request.
@@ -69,19 +81,26 @@ async fn answer(
 async fn read(request: Request) -> Result<Bytes, Refusal> {
     check_encoding(request.headers())?;
     // The limit counts decompressed bytes as they come, so a bomb stops there.
-    axum::body::to_bytes(request.into_body(), MAX_REQUEST_BYTES).await.map_err(|error| {
-        let text = format!("{error:?}");
-        if text.contains("LengthLimit") {
-            Refusal::TooLarge { limit: MAX_REQUEST_BYTES }
-        } else {
-            Refusal::Malformed("the body could not be read or decompressed".to_owned())
-        }
-    })
+    axum::body::to_bytes(request.into_body(), MAX_REQUEST_BYTES)
+        .await
+        .map_err(|error| {
+            let text = format!("{error:?}");
+            if text.contains("LengthLimit") {
+                Refusal::TooLarge {
+                    limit: MAX_REQUEST_BYTES,
+                }
+            } else {
+                Refusal::Malformed("the body could not be read or decompressed".to_owned())
+            }
+        })
 }
 
 /// The layer removes the header of what it decompresses.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
+    match headers
+        .get(header::CONTENT_ENCODING)
+        .map(|value| value.to_str().unwrap_or("?"))
+    {
         None | Some("identity" | "") => Ok(()),
         Some(other) => Err(Refusal::ContentEncoding(other.chars().take(80).collect())),
     }

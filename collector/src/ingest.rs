@@ -58,7 +58,11 @@ impl Counters {
 impl Collector {
     /// A collector that reads spans with `reader` and stores through `writer`.
     pub fn new(writer: Writer, reader: Reader) -> Self {
-        Self { writer, reader: Arc::new(reader), counters: Arc::default() }
+        Self {
+            writer,
+            reader: Arc::new(reader),
+            counters: Arc::default(),
+        }
     }
 
     /// What was received so far.
@@ -69,7 +73,10 @@ impl Collector {
     /// Stores a trace export; answered after the commit.
     pub async fn traces(&self, request: &ExportTraceServiceRequest) -> Result<Accepted, Refusal> {
         let normalised = self.reader.traces(request, now());
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        let scopes = request
+            .resource_spans
+            .iter()
+            .flat_map(|resource| &resource.scope_spans);
         let spans: usize = scopes.map(|scope| scope.spans.len()).sum();
         let counters = &self.counters;
         Counters::add(&counters.spans, spans as u64);
@@ -84,7 +91,10 @@ impl Collector {
     /// Stores a log export; answered after the commit.
     pub async fn logs(&self, request: &ExportLogsServiceRequest) -> Result<Accepted, Refusal> {
         let normalised = self.reader.logs(request);
-        Counters::add(&self.counters.log_records, normalised.batch.logs.len() as u64 + normalised.uncorrelated);
+        Counters::add(
+            &self.counters.log_records,
+            normalised.batch.logs.len() as u64 + normalised.uncorrelated,
+        );
         Counters::add(&self.counters.uncorrelated_log_records, normalised.uncorrelated);
         self.store(normalised).await
     }
@@ -92,7 +102,10 @@ impl Collector {
     /// Answers a metric export: nothing is stored, and the sender is told so without an error.
     pub fn metrics(&self) -> Accepted {
         Counters::add(&self.counters.metric_exports, 1);
-        Accepted { rejected: 0, message: "mcptap keeps traces and logs; metrics are not stored".to_owned() }
+        Accepted {
+            rejected: 0,
+            message: "mcptap keeps traces and logs; metrics are not stored".to_owned(),
+        }
     }
 
     /// Counts a refusal that a transport made by itself.
@@ -109,7 +122,10 @@ impl Collector {
         if rejected > REASONS_TOLD {
             reasons.push(format!("and {} more", rejected - REASONS_TOLD));
         }
-        Ok(Accepted { rejected: i64::try_from(rejected).unwrap_or(i64::MAX), message: reasons.join("; ") })
+        Ok(Accepted {
+            rejected: i64::try_from(rejected).unwrap_or(i64::MAX),
+            message: reasons.join("; "),
+        })
     }
 }
 

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
@@ -29,25 +31,58 @@ pub(crate) enum InvalidJson {
 /// Reads a trace export.
 pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJson> {
     let json: Value = serde_json::from_slice(body)?;
-    let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceSpans"))?;
-    check(root, &[("resourceSpans", "resource_spans"), ("scopeSpans", "scope_spans"), ("spans", "spans")])?;
-    Ok(ExportTraceServiceRequest { resource_spans: root.list("resourceSpans", "resource_spans", resource_spans) })
+    let root = json
+        .as_object()
+        .map(Object)
+        .ok_or(InvalidJson::Shape("resourceSpans"))?;
+    check(
+        root,
+        &[
+            ("resourceSpans", "resource_spans"),
+            ("scopeSpans", "scope_spans"),
+            ("spans", "spans"),
+        ],
+    )?;
+    Ok(ExportTraceServiceRequest {
+        resource_spans: root.list("resourceSpans", "resource_spans", resource_spans),
+    })
 }
 
 /// Reads a log export.
 pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, InvalidJson> {
     let json: Value = serde_json::from_slice(body)?;
-    let root = json.as_object().map(Object).ok_or(InvalidJson::Shape("resourceLogs"))?;
-    check(root, &[("resourceLogs", "resource_logs"), ("scopeLogs", "scope_logs"), ("logRecords", "log_records")])?;
-    Ok(ExportLogsServiceRequest { resource_logs: root.list("resourceLogs", "resource_logs", resource_logs) })
+    let root = json
+        .as_object()
+        .map(Object)
+        .ok_or(InvalidJson::Shape("resourceLogs"))?;
+    check(
+        root,
+        &[
+            ("resourceLogs", "resource_logs"),
+            ("scopeLogs", "scope_logs"),
+            ("logRecords", "log_records"),
+        ],
+    )?;
+    Ok(ExportLogsServiceRequest {
+        resource_logs: root.list("resourceLogs", "resource_logs", resource_logs),
+    })
 }
 
 /// Spans and records must be where they belong: what is skipped in silence would be acknowledged and lost.
 fn check(json: Object<'_>, path: &[(&'static str, &'static str)]) -> Result<(), InvalidJson> {
-    let Some(((camel, snake), below)) = path.split_first() else { return Ok(()) };
-    let Some(items) = json.get(camel, snake) else { return Ok(()) };
+    let Some(((camel, snake), below)) = path.split_first() else {
+        return Ok(());
+    };
+    let Some(items) = json.get(camel, snake) else {
+        return Ok(());
+    };
     let items = items.as_array().ok_or(InvalidJson::List(camel))?;
-    items.iter().try_for_each(|item| check(item.as_object().map(Object).ok_or(InvalidJson::List(camel))?, below))
+    items.iter().try_for_each(|item| {
+        check(
+            item.as_object().map(Object).ok_or(InvalidJson::List(camel))?,
+            below,
+        )
+    })
 }
 
 /// A JSON object, read field by field.
@@ -56,7 +91,10 @@ struct Object<'a>(&'a Map<String, Value>);
 
 impl<'a> Object<'a> {
     fn get(self, camel: &str, snake: &str) -> Option<&'a Value> {
-        self.0.get(camel).or_else(|| self.0.get(snake)).filter(|value| !value.is_null())
+        self.0
+            .get(camel)
+            .or_else(|| self.0.get(snake))
+            .filter(|value| !value.is_null())
     }
 
     fn object(self, camel: &str, snake: &str) -> Option<Object<'a>> {
@@ -65,16 +103,27 @@ impl<'a> Object<'a> {
 
     fn list<T>(self, camel: &str, snake: &str, read: impl Fn(Object<'a>) -> T) -> Vec<T> {
         let items = self.get(camel, snake).and_then(Value::as_array);
-        items.into_iter().flatten().filter_map(|item| item.as_object()).map(|item| read(Object(item))).collect()
+        items
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.as_object())
+            .map(|item| read(Object(item)))
+            .collect()
     }
 
     fn text(self, camel: &str, snake: &str) -> String {
-        self.get(camel, snake).and_then(Value::as_str).unwrap_or_default().to_owned()
+        self.get(camel, snake)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn u64(self, camel: &str, snake: &str) -> u64 {
         match self.get(camel, snake) {
-            Some(Value::Number(number)) => number.as_u64().or_else(|| whole(number.as_f64()?)).unwrap_or_default(),
+            Some(Value::Number(number)) => number
+                .as_u64()
+                .or_else(|| whole(number.as_f64()?))
+                .unwrap_or_default(),
             Some(Value::String(text)) => text.parse().unwrap_or_default(),
             _ => 0,
         }
@@ -86,14 +135,20 @@ impl<'a> Object<'a> {
 
     fn enumeration(self, camel: &str, snake: &str, named: impl Fn(&str) -> Option<i32>) -> i32 {
         match self.get(camel, snake) {
-            Some(Value::Number(number)) => number.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default(),
+            Some(Value::Number(number)) => number
+                .as_i64()
+                .and_then(|number| i32::try_from(number).ok())
+                .unwrap_or_default(),
             Some(Value::String(text)) => named(text).or_else(|| text.parse().ok()).unwrap_or_default(),
             _ => 0,
         }
     }
 
     fn id(self, camel: &str, snake: &str) -> Vec<u8> {
-        self.get(camel, snake).and_then(Value::as_str).and_then(hex).unwrap_or_default()
+        self.get(camel, snake)
+            .and_then(Value::as_str)
+            .and_then(hex)
+            .unwrap_or_default()
     }
 
     fn attributes(self) -> Vec<KeyValue> {
@@ -107,7 +162,11 @@ fn whole(number: f64) -> Option<u64> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()).collect()
+    pairs
+        .map(|pair| {
+            u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()
+        })
+        .collect()
 }
 
 fn resource_spans(json: Object<'_>) -> ResourceSpans {
@@ -135,7 +194,10 @@ fn resource_logs(json: Object<'_>) -> ResourceLogs {
 }
 
 fn resource(json: Object<'_>) -> Resource {
-    Resource { attributes: json.attributes(), ..Resource::default() }
+    Resource {
+        attributes: json.attributes(),
+        ..Resource::default()
+    }
 }
 
 fn scope(json: Object<'_>) -> InstrumentationScope {
@@ -179,7 +241,9 @@ fn span(json: Object<'_>) -> Span {
         dropped_links_count: json.u32("droppedLinksCount", "dropped_links_count"),
         status: json.object("status", "status").map(|json| Status {
             message: json.text("message", "message"),
-            code: json.enumeration("code", "code", |name| StatusCode::from_str_name(name).map(|code| code as i32)),
+            code: json.enumeration("code", "code", |name| {
+                StatusCode::from_str_name(name).map(|code| code as i32)
+            }),
         }),
     }
 }
@@ -202,7 +266,11 @@ fn log_record(json: Object<'_>) -> LogRecord {
 }
 
 fn key_value(json: Object<'_>) -> KeyValue {
-    KeyValue { key: json.text("key", "key"), value: json.object("value", "value").map(any_value), ..KeyValue::default() }
+    KeyValue {
+        key: json.text("key", "key"),
+        value: json.object("value", "value").map(any_value),
+        ..KeyValue::default()
+    }
 }
 
 /// The kinds of any-value, by key. One with none of them is the empty value.
@@ -218,12 +286,19 @@ fn any_value(json: Object<'_>) -> AnyValue {
             Value::String(text) => text.parse().ok().map(Any::DoubleValue),
             other => other.as_f64().map(Any::DoubleValue),
         },
-        "bytesValue" | "bytes_value" => value.as_str().and_then(|text| STANDARD.decode(text).ok()).map(Any::BytesValue),
+        "bytesValue" | "bytes_value" => value
+            .as_str()
+            .and_then(|text| STANDARD.decode(text).ok())
+            .map(Any::BytesValue),
         "arrayValue" | "array_value" => value.as_object().map(|array| {
-            Any::ArrayValue(ArrayValue { values: Object(array).list("values", "values", any_value) })
+            Any::ArrayValue(ArrayValue {
+                values: Object(array).list("values", "values", any_value),
+            })
         }),
         "kvlistValue" | "kvlist_value" => value.as_object().map(|list| {
-            Any::KvlistValue(KeyValueList { values: Object(list).list("values", "values", key_value) })
+            Any::KvlistValue(KeyValueList {
+                values: Object(list).list("values", "values", key_value),
+            })
         }),
         _ => None,
     });
@@ -245,7 +320,10 @@ mod tests {
             {"key":"k","value":{"kvlistValue":{"values":[{"key":"q","value":{"doubleValue":1.5}}]}}}]}]}]}]}"#;
         let request = traces(json).unwrap();
         let span = &request.resource_spans[0].scope_spans[0].spans[0];
-        assert_eq!((span.kind, span.start_time_unix_nano, span.span_id[0]), (2, 1_544_712_660_000_000_001, 0xee));
+        assert_eq!(
+            (span.kind, span.start_time_unix_nano, span.span_id[0]),
+            (2, 1_544_712_660_000_000_001, 0xee)
+        );
         let attributes = crate::value::object(&span.attributes);
         assert_eq!(
             serde_json::Value::Object(attributes).to_string(),
@@ -263,7 +341,10 @@ mod tests {
             (r#"{"resourceSpans":[{"scopeSpans":{"spans":[]}}]}"#, "scopeSpans"),
             (r#"{"resourceSpans":[{"scopeSpans":[{"spans":["x"]}]}]}"#, "spans"),
         ] {
-            assert!(traces(body.as_bytes()).unwrap_err().to_string().contains(list), "{body}");
+            assert!(
+                traces(body.as_bytes()).unwrap_err().to_string().contains(list),
+                "{body}"
+            );
         }
         assert!(logs(br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[1]}]}]}"#).is_err());
     }

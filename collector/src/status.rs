@@ -67,7 +67,9 @@ impl Refusal {
     pub(crate) fn grpc_status(&self) -> Status {
         let (code, _, retry_after) = self.row();
         match retry_after {
-            Some(delay) => Status::with_error_details(code, self.to_string(), ErrorDetails::with_retry_info(Some(delay))),
+            Some(delay) => {
+                Status::with_error_details(code, self.to_string(), ErrorDetails::with_retry_info(Some(delay)))
+            }
             None => Status::new(code, self.to_string()),
         }
     }

@@ -26,7 +26,10 @@ pub(crate) fn json(value: &AnyValue) -> Value {
 
 /// Key-values as a JSON object.
 pub(crate) fn object(values: &[KeyValue]) -> Map<String, Value> {
-    values.iter().map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Value::Null, json))).collect()
+    values
+        .iter()
+        .map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Value::Null, json)))
+        .collect()
 }
 
 /// A scalar as text. A list of one is its element: HTTP headers are recorded as `string[]`.
@@ -57,7 +60,9 @@ pub(crate) fn body_text(value: &AnyValue) -> Option<String> {
 pub(crate) fn integer(value: &AnyValue) -> Option<i64> {
     match &value.value {
         Some(Any::IntValue(number)) => Some(*number),
-        Some(Any::DoubleValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),
+        Some(Any::DoubleValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            Some(*number as i64)
+        }
         _ => text(value)?.trim().parse().ok(),
     }
 }

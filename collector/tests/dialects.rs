@@ -4,7 +4,9 @@ use mcptap_collector::Reader;
 use mcptap_model::{Call, UnixNanos};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
 use serde_json::{Value, json};
@@ -25,7 +27,15 @@ struct Given {
 }
 
 fn given(scope: &'static str, name: &'static str, kind: i32, attributes: Value) -> Given {
-    Given { scope, name, kind, attributes, resource: json!({}), status: (0, ""), events: Vec::new() }
+    Given {
+        scope,
+        name,
+        kind,
+        attributes,
+        resource: json!({}),
+        status: (0, ""),
+        events: Vec::new(),
+    }
 }
 
 impl Given {
@@ -63,14 +73,23 @@ impl Given {
             end_time_unix_nano: 2_000_000_000,
             attributes: pairs(&self.attributes),
             events: self.events.iter().map(event).collect(),
-            status: Some(Status { code: self.status.0, message: self.status.1.to_owned() }),
+            status: Some(Status {
+                code: self.status.0,
+                message: self.status.1.to_owned(),
+            }),
             ..Span::default()
         };
         let request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
-                resource: Some(Resource { attributes: resource, ..Resource::default() }),
+                resource: Some(Resource {
+                    attributes: resource,
+                    ..Resource::default()
+                }),
                 scope_spans: vec![ScopeSpans {
-                    scope: Some(InstrumentationScope { name: self.scope.to_owned(), ..InstrumentationScope::default() }),
+                    scope: Some(InstrumentationScope {
+                        name: self.scope.to_owned(),
+                        ..InstrumentationScope::default()
+                    }),
                     spans: vec![span],
                     schema_url: String::new(),
                 }],
@@ -78,7 +97,11 @@ impl Given {
             }],
         };
         let read = Reader::default().traces(&request, UnixNanos(0));
-        read.batch.observations.iter().map(|observation| tell(&observation.call)).collect()
+        read.batch
+            .observations
+            .iter()
+            .map(|observation| tell(&observation.call))
+            .collect()
     }
 
     fn one(self) -> String {
@@ -89,31 +112,50 @@ impl Given {
 }
 
 fn pairs(json: &Value) -> Vec<KeyValue> {
-    json.as_object().unwrap().iter().map(|(key, value)| pair(key, value)).collect()
+    json.as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| pair(key, value))
+        .collect()
 }
 
 fn pair(key: &str, value: &Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(any(value)), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(any(value)),
+        ..KeyValue::default()
+    }
 }
 
 fn any(value: &Value) -> AnyValue {
     let value = match value {
         Value::Null => None,
         Value::Bool(truth) => Some(Any::BoolValue(*truth)),
-        Value::Number(number) => Some(number.as_i64().map_or(Any::DoubleValue(number.as_f64().unwrap()), Any::IntValue)),
+        Value::Number(number) => Some(
+            number
+                .as_i64()
+                .map_or(Any::DoubleValue(number.as_f64().unwrap()), Any::IntValue),
+        ),
         Value::String(text) => Some(Any::StringValue(text.clone())),
-        Value::Array(items) => Some(Any::ArrayValue(ArrayValue { values: items.iter().map(any).collect() })),
-        Value::Object(members) => {
-            Some(Any::KvlistValue(KeyValueList { values: members.iter().map(|(key, value)| pair(key, value)).collect() }))
-        }
+        Value::Array(items) => Some(Any::ArrayValue(ArrayValue {
+            values: items.iter().map(any).collect(),
+        })),
+        Value::Object(members) => Some(Any::KvlistValue(KeyValueList {
+            values: members.iter().map(|(key, value)| pair(key, value)).collect(),
+        })),
     };
     AnyValue { value }
 }
 
 /// Everything that was read, on one line.
 fn tell(call: &Call) -> String {
-    let session = call.session.as_ref().map(|session| format!("{} {}", session.source.as_str(), session.key));
-    let body = |payload: &Option<mcptap_model::Payload>, sign: &str| payload.as_ref().map(|body| format!("{sign} {}", body.text));
+    let session = call
+        .session
+        .as_ref()
+        .map(|session| format!("{} {}", session.source.as_str(), session.key));
+    let body = |payload: &Option<mcptap_model::Payload>, sign: &str| {
+        payload.as_ref().map(|body| format!("{sign} {}", body.text))
+    };
     let facts = [
         Some(format!("{} {}", call.method, call.target().unwrap_or("-"))),
         Some(call.outcome().as_str().to_owned()),
@@ -250,7 +292,16 @@ fn docker() {
     )
     .failed("Tool execution failed");
     insta::assert_snapshot!(told.one(), @r#"tools/call search · PROTOCOL_ERROR · GATEWAY at duckduckgo · _OTHER · "Tool execution failed""#);
-    assert!(given("github.com/docker/mcp-gateway", "mcp.command.run", INTERNAL, json!({})).read().is_empty());
+    assert!(
+        given(
+            "github.com/docker/mcp-gateway",
+            "mcp.command.run",
+            INTERNAL,
+            json!({})
+        )
+        .read()
+        .is_empty()
+    );
 }
 
 #[test]
@@ -296,7 +347,12 @@ fn splunk() {
     )
     .failed("Unknown resource");
     insta::assert_snapshot!(told.one(), @r#"resources/read config://store · PROTOCOL_ERROR · SERVER at orders · NotFoundError · "Unknown resource" · wire s-1 · WIRE s-1 · 127.0.0.1"#);
-    let whole_run = given("opentelemetry.util.genai.handler", "initialize", SERVER, json!({"mcp.method.name": "initialize"}));
+    let whole_run = given(
+        "opentelemetry.util.genai.handler",
+        "initialize",
+        SERVER,
+        json!({"mcp.method.name": "initialize"}),
+    );
     assert!(whole_run.read().is_empty(), "it lasts as long as the server");
 }
 
@@ -323,13 +379,23 @@ fn traceloop_javascript() {
             "traceloop.entity.output": r#"{"content":[]}"#}),
     );
     insta::assert_snapshot!(told.one(), @r#"tools/call add · OK · CLIENT at shop · > {"method":"tools/call","params":{"name":"add","arguments":{"a":1}}} · < {"content":[]}"#);
-    let outgoing = given(scope, "ping.mcp", SERVER, json!({"traceloop.entity.name": "ping"}));
+    let outgoing = given(
+        scope,
+        "ping.mcp",
+        SERVER,
+        json!({"traceloop.entity.name": "ping"}),
+    );
     assert!(outgoing.read().is_empty(), "the server's own request");
 }
 
 #[test]
 fn python_clients() {
-    let told = given("mcp-python-sdk", "MCP send tools/call add", CLIENT, json!({"mcp.method.name": "tools/call", "jsonrpc.request.id": "1"}));
+    let told = given(
+        "mcp-python-sdk",
+        "MCP send tools/call add",
+        CLIENT,
+        json!({"mcp.method.name": "tools/call", "jsonrpc.request.id": "1"}),
+    );
     insta::assert_snapshot!(told.one(), @"tools/call add · OK · CLIENT at shop · id 1");
     let logfire = given(
         "logfire.mcp",
@@ -339,13 +405,23 @@ fn python_clients() {
             "request": r#"{"method":"tools/call","params":{"name":"add","arguments":{"a":1}}}"#}),
     );
     insta::assert_snapshot!(logfire.one(), @r#"tools/call add · OK · CLIENT at shop · > {"method":"tools/call","params":{"name":"add","arguments":{"a":1}}}"#);
-    let pending = given("logfire.mcp", "MCP request: tools/call", INTERNAL, json!({"logfire.span_type": "pending_span", "rpc.method": "tools/call"}));
+    let pending = given(
+        "logfire.mcp",
+        "MCP request: tools/call",
+        INTERNAL,
+        json!({"logfire.span_type": "pending_span", "rpc.method": "tools/call"}),
+    );
     assert!(pending.read().is_empty());
 }
 
 #[test]
 fn scrubbed_sessions_are_none() {
-    let told = given("fastmcp", "ping", SERVER, json!({"mcp.method.name": "ping", "mcp.session.id": "[Scrubbed due to 'session']"}));
+    let told = given(
+        "fastmcp",
+        "ping",
+        SERVER,
+        json!({"mcp.method.name": "ping", "mcp.session.id": "[Scrubbed due to 'session']"}),
+    );
     insta::assert_snapshot!(told.one(), @"ping - · OK · SERVER at shop");
 }
 
@@ -377,7 +453,12 @@ fn what_a_refused_request_says() {
 
 #[test]
 fn requests_of_the_server_are_seen_by_the_server() {
-    let told = given("any", "sampling/createMessage", CLIENT, json!({"mcp.method.name": "sampling/createMessage"}));
+    let told = given(
+        "any",
+        "sampling/createMessage",
+        CLIENT,
+        json!({"mcp.method.name": "sampling/createMessage"}),
+    );
     insta::assert_snapshot!(told.one(), @"sampling/createMessage - · OK · SERVER at shop");
 }
 
@@ -395,9 +476,18 @@ fn what_is_not_mcp_is_no_call() {
         ("ping", json!({})),
         ("initialize", json!({"db.system": "redis"})),
         ("GET /tools/list", json!({"http.request.method": "GET"})),
-        ("eth_call", json!({"rpc.system": "jsonrpc", "rpc.method": "eth_call"})),
-        ("execute_tool add", json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "add"})),
-        ("notifications/initialized", json!({"mcp.method.name": "notifications/initialized"})),
+        (
+            "eth_call",
+            json!({"rpc.system": "jsonrpc", "rpc.method": "eth_call"}),
+        ),
+        (
+            "execute_tool add",
+            json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "add"}),
+        ),
+        (
+            "notifications/initialized",
+            json!({"mcp.method.name": "notifications/initialized"}),
+        ),
         ("serve_inner", json!({"mcp.method.name": "x"})),
     ] {
         assert!(given("any", name, SERVER, attributes).read().is_empty(), "{name}");

@@ -100,7 +100,11 @@ pub(crate) fn complete(mut response: Response) -> Response {
         };
         extensions.set("code", code.as_str());
     }
-    if response.errors.iter().any(|error| is_left_out(&response.data, error)) {
+    if response
+        .errors
+        .iter()
+        .any(|error| is_left_out(&response.data, error))
+    {
         response.data = Value::Null;
     }
     response
@@ -109,7 +113,9 @@ pub(crate) fn complete(mut response: Response) -> Response {
 /// Whether a field of the root that may not be null failed: async-graphql 7.2 leaves it out of the answer, where the
 /// whole answer must be null (GraphQL specification, "Handling Execution Errors").
 fn is_left_out(data: &Value, error: &ServerError) -> bool {
-    let (Value::Object(fields), Some(PathSegment::Field(root))) = (data, error.path.first()) else { return false };
+    let (Value::Object(fields), Some(PathSegment::Field(root))) = (data, error.path.first()) else {
+        return false;
+    };
     !fields.contains_key(root.as_str())
 }
 

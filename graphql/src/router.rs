@@ -74,7 +74,10 @@ async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
             Err(refusal) => refusal.into_response(),
         };
     }
-    let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "send queries with POST, or open a WebSocket");
+    let refusal = refuse(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "send queries with POST, or open a WebSocket",
+    );
     ([(header::ALLOW, "POST")], refusal).into_response()
 }
 
@@ -134,7 +137,9 @@ async fn answer(State(server): State<Server>, request: HttpRequest) -> Response 
     }
     // The response is always of the newer type; what an older client accepts is the same under another name.
     let mut answer = GraphQLResponse::from(response).into_response();
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     answer
 }
 

@@ -160,16 +160,36 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table(Waiting::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Aliases::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(LogLines::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Details::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Calls::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Origins::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Sessions::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Clients::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Names::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(Sequence::Table).to_owned()).await
+        manager
+            .drop_table(Table::drop().table(Waiting::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Aliases::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(LogLines::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Details::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Calls::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Origins::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Sessions::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Clients::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Names::Table).to_owned())
+            .await?;
+        manager
+            .drop_table(Table::drop().table(Sequence::Table).to_owned())
+            .await
     }
 }
 
@@ -185,12 +205,21 @@ fn code(name: impl IntoIden) -> ColumnDef {
 
 /// The key of an interned thing. Never given out twice, so that a cached id can never mean something else later.
 fn interned(name: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(name).big_integer().not_null().auto_increment().primary_key().to_owned()
+    ColumnDef::new(name)
+        .big_integer()
+        .not_null()
+        .auto_increment()
+        .primary_key()
+        .to_owned()
 }
 
 /// The hash by which an interned thing is found again (16 bytes).
 fn hash(name: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(name).binary_len(16).not_null().unique_key().to_owned()
+    ColumnDef::new(name)
+        .binary_len(16)
+        .not_null()
+        .unique_key()
+        .to_owned()
 }
 
 /// What calls share, and the counter that orders them.
@@ -199,7 +228,12 @@ async fn shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .create_table(
             Table::create()
                 .table(Sequence::Table)
-                .col(ColumnDef::new(Sequence::Id).small_integer().not_null().primary_key())
+                .col(
+                    ColumnDef::new(Sequence::Id)
+                        .small_integer()
+                        .not_null()
+                        .primary_key(),
+                )
                 // The number of the last change. Whoever writes locks this row first, so order of commit is order
                 // of numbers.
                 .col(integer(Sequence::Value))
@@ -262,9 +296,13 @@ async fn shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .await?;
     // filter sessionId, given a wire id
-    manager.create_index(index("sessions_wire", Sessions::Table, [Sessions::WireHash])).await?;
+    manager
+        .create_index(index("sessions_wire", Sessions::Table, [Sessions::WireHash]))
+        .await?;
     // filter sessionId, given the id of a session
-    manager.create_index(index("sessions_key", Sessions::Table, [Sessions::KeyHash])).await?;
+    manager
+        .create_index(index("sessions_key", Sessions::Table, [Sessions::KeyHash]))
+        .await?;
     manager
         .create_table(
             Table::create()
@@ -281,7 +319,11 @@ async fn shared(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .await
 }
 
-fn index<const N: usize>(name: &str, table: impl IntoIden, columns: [impl IntoIden; N]) -> IndexCreateStatement {
+fn index<const N: usize>(
+    name: &str,
+    table: impl IntoIden,
+    columns: [impl IntoIden; N],
+) -> IndexCreateStatement {
     let mut index = Index::create();
     index.name(name).table(table.into_iden());
     for column in columns {
@@ -330,13 +372,33 @@ async fn calls(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .await?;
     // one row per span; call(id); filter traceId; joining the spans of a trace
-    manager.create_index(index("calls_span", Calls::Table, [Calls::TraceLo, Calls::SpanId]).unique().take()).await?;
+    manager
+        .create_index(
+            index("calls_span", Calls::Table, [Calls::TraceLo, Calls::SpanId])
+                .unique()
+                .take(),
+        )
+        .await?;
     // pages of all calls, time windows, retention
-    manager.create_index(index("calls_started", Calls::Table, [Calls::StartedAt])).await?;
+    manager
+        .create_index(index("calls_started", Calls::Table, [Calls::StartedAt]))
+        .await?;
     // pages and facets of a server; when it was first and last seen
-    manager.create_index(index("calls_server", Calls::Table, [Calls::Server, Calls::StartedAt])).await?;
+    manager
+        .create_index(index(
+            "calls_server",
+            Calls::Table,
+            [Calls::Server, Calls::StartedAt],
+        ))
+        .await?;
     // a session's calls
-    manager.create_index(index("calls_session", Calls::Table, [Calls::Session, Calls::StartedAt])).await?;
+    manager
+        .create_index(index(
+            "calls_session",
+            Calls::Table,
+            [Calls::Session, Calls::StartedAt],
+        ))
+        .await?;
     // pages of a tool
     manager
         .create_index(
@@ -365,7 +427,12 @@ async fn calls(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .create_table(
             Table::create()
                 .table(Details::Table)
-                .col(ColumnDef::new(Details::Call).big_integer().not_null().primary_key())
+                .col(
+                    ColumnDef::new(Details::Call)
+                        .big_integer()
+                        .not_null()
+                        .primary_key(),
+                )
                 .col(ColumnDef::new(Details::Request).binary())
                 .col(ColumnDef::new(Details::RequestBytes).big_integer())
                 .col(ColumnDef::new(Details::Response).binary())
@@ -390,7 +457,12 @@ async fn calls(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(ColumnDef::new(LogLines::Body).binary().not_null())
                 .col(ColumnDef::new(LogLines::Attributes).binary())
                 // a call's lines in order; the same line delivered twice is one
-                .primary_key(Index::create().col(LogLines::Call).col(LogLines::Time).col(LogLines::Fingerprint))
+                .primary_key(
+                    Index::create()
+                        .col(LogLines::Call)
+                        .col(LogLines::Time)
+                        .col(LogLines::Fingerprint),
+                )
                 .to_owned(),
         )
         .await
@@ -399,7 +471,11 @@ async fn calls(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 /// What is needed to make one call of several spans, whatever order they come in.
 async fn joining(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     // On SQLite the primary key is the table: no second copy of the key.
-    let clustered = if manager.get_database_backend() == DatabaseBackend::Sqlite { "WITHOUT ROWID" } else { "" };
+    let clustered = if manager.get_database_backend() == DatabaseBackend::Sqlite {
+        "WITHOUT ROWID"
+    } else {
+        ""
+    };
     manager
         .create_table(
             Table::create()
@@ -417,7 +493,13 @@ async fn joining(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .await?;
     // removing a call's aliases, moving them to another; forgetting those of no call
-    manager.create_index(index("aliases_call", Aliases::Table, [Aliases::Call, Aliases::ArrivedAt])).await?;
+    manager
+        .create_index(index(
+            "aliases_call",
+            Aliases::Table,
+            [Aliases::Call, Aliases::ArrivedAt],
+        ))
+        .await?;
     manager
         .create_table(
             Table::create()
@@ -436,7 +518,15 @@ async fn joining(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .await?;
     // joining; a redelivery is one row
     manager
-        .create_index(index("waiting_trace", Waiting::Table, [Waiting::TraceLo, Waiting::Fingerprint]).unique().take())
+        .create_index(
+            index(
+                "waiting_trace",
+                Waiting::Table,
+                [Waiting::TraceLo, Waiting::Fingerprint],
+            )
+            .unique()
+            .take(),
+        )
         .await?;
     // the links of a call that becomes part of another
     manager

@@ -94,17 +94,27 @@ impl Call {
 
     /// The tool, the prompt or the resource URI that the method was about.
     pub fn target(&self) -> Option<&str> {
-        self.tool.as_deref().or(self.prompt.as_deref()).or(self.resource_uri.as_deref())
+        self.tool
+            .as_deref()
+            .or(self.prompt.as_deref())
+            .or(self.resource_uri.as_deref())
     }
 
     /// The server's name: its own, else the service's, else `unknown`.
     pub fn server_name(&self) -> &str {
-        self.server.as_deref().or(self.origin.service.as_deref()).unwrap_or(UNNAMED_SERVER)
+        self.server
+            .as_deref()
+            .or(self.origin.service.as_deref())
+            .unwrap_or(UNNAMED_SERVER)
     }
 
     /// How it ended.
     pub fn outcome(&self) -> Outcome {
-        self.evidence.outcome(self.method == "tools/call", self.rpc_error_code.is_some(), self.http_status)
+        self.evidence.outcome(
+            self.method == "tools/call",
+            self.rpc_error_code.is_some(),
+            self.http_status,
+        )
     }
 
     /// When it ended.
@@ -135,7 +145,12 @@ impl Payload {
     /// A body that is here as a whole.
     pub fn whole(text: String) -> Self {
         let bytes = text.len() as u64;
-        Self { text, bytes, truncated: false, redacted: false }
+        Self {
+            text,
+            bytes,
+            truncated: false,
+            redacted: false,
+        }
     }
 }
 

@@ -66,7 +66,10 @@ impl CallFilter {
             && named(&self.methods, Some(&call.method))
             && among(&self.http_statuses, call.http_status.as_ref())
             && among(&self.outcomes, Some(&call.outcome()))
-            && self.session_id.as_ref().is_none_or(|wanted| in_session(call, wanted))
+            && self
+                .session_id
+                .as_ref()
+                .is_none_or(|wanted| in_session(call, wanted))
             && self.trace_id.is_none_or(|trace| trace == call.trace_id)
             && named(&self.client_ips, call.client_ip.as_deref())
             && named(&self.countries, call.country.as_deref())
@@ -75,7 +78,10 @@ impl CallFilter {
             && self.to.is_none_or(|to| call.started_at < to)
             && self.min_duration_ms.is_none_or(|min| call.duration_ms() >= min)
             && self.max_duration_ms.is_none_or(|max| call.duration_ms() <= max)
-            && self.search.as_ref().is_none_or(|query| text.is_some_and(|text| query.occurs_in(text)))
+            && self
+                .search
+                .as_ref()
+                .is_none_or(|query| text.is_some_and(|text| query.occurs_in(text)))
             && self.not.as_ref().is_none_or(|not| !not.matches(call, text))
             && (self.or.is_empty() || self.or.iter().any(|either| either.matches(call, text)))
     }
@@ -84,7 +90,8 @@ impl CallFilter {
 fn in_session(call: &Call, wanted: &str) -> bool {
     call.session_id.as_deref() == Some(wanted)
         || call.session.as_ref().is_some_and(|session| {
-            crate::NodeId::Session(session.source, call.server_name().to_owned(), session.key.clone()).to_string()
+            crate::NodeId::Session(session.source, call.server_name().to_owned(), session.key.clone())
+                .to_string()
                 == wanted
         })
 }

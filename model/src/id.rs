@@ -37,7 +37,11 @@ macro_rules! hex_id {
             /// From raw bytes, as OTLP/protobuf carries them. Fails when the length is wrong or all bytes are zero.
             pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidId> {
                 let bytes: [u8; $bytes] = bytes.try_into().map_err(|_| $error)?;
-                if bytes == [0; $bytes] { Err($error) } else { Ok(Self(bytes)) }
+                if bytes == [0; $bytes] {
+                    Err($error)
+                } else {
+                    Ok(Self(bytes))
+                }
             }
 
             /// The bytes, most significant first.
@@ -143,7 +147,10 @@ impl FromStr for NodeId {
         if *kind == b'c' {
             let (trace, span) = key.split_at_checked(16).ok_or_else(invalid)?;
             let trace = TraceId::from_bytes(trace).map_err(|_| invalid())?;
-            return Ok(Self::Call(trace, SpanId::from_bytes(span).map_err(|_| invalid())?));
+            return Ok(Self::Call(
+                trace,
+                SpanId::from_bytes(span).map_err(|_| invalid())?,
+            ));
         }
         let key = std::str::from_utf8(key).map_err(|_| invalid())?;
         match kind {

@@ -20,7 +20,10 @@ mod tests {
     #[test]
     fn never_more_than_ten_characters() {
         assert_eq!(mask_authorization("Bearer sk-very-secret"), "Bearer sk-…");
-        assert_eq!(mask_authorization(&mask_authorization("Bearer sk-very-secret")), "Bearer sk-…");
+        assert_eq!(
+            mask_authorization(&mask_authorization("Bearer sk-very-secret")),
+            "Bearer sk-…"
+        );
         assert_eq!(mask_authorization("Basic"), "Basic");
         assert_eq!(mask_authorization("ßßßßßßßßßßßß"), "ßßßßßßßßßß…");
     }

@@ -22,8 +22,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in declaration order.
-    pub const ALL: [Self; 6] =
-        [Self::Cancelled, Self::ToolError, Self::ProtocolError, Self::InputRequired, Self::TransportError, Self::Ok];
+    pub const ALL: [Self; 6] = [
+        Self::Cancelled,
+        Self::ToolError,
+        Self::ProtocolError,
+        Self::InputRequired,
+        Self::TransportError,
+        Self::Ok,
+    ];
 
     /// Whether it counts as an error: TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR do.
     pub fn is_error(self) -> bool {
@@ -145,24 +151,77 @@ mod tests {
 
     #[test]
     fn the_first_that_holds() {
-        let failed = Evidence { failed: true, ..Evidence::default() };
-        let raised = Evidence { exception: true, ..failed };
+        let failed = Evidence {
+            failed: true,
+            ..Evidence::default()
+        };
+        let raised = Evidence {
+            exception: true,
+            ..failed
+        };
         let judged = [
             (Evidence::default(), true, false, None, Outcome::Ok),
             (Evidence::default(), true, false, Some(200), Outcome::Ok),
-            (Evidence::default(), true, false, Some(401), Outcome::TransportError),
+            (
+                Evidence::default(),
+                true,
+                false,
+                Some(401),
+                Outcome::TransportError,
+            ),
             (Evidence::default(), true, true, Some(404), Outcome::ProtocolError),
             (failed, true, false, Some(503), Outcome::TransportError),
             (failed, true, false, None, Outcome::ProtocolError),
             (raised, true, false, None, Outcome::ToolError),
             (raised, false, false, None, Outcome::ProtocolError),
-            (Evidence { transport: true, ..failed }, true, false, None, Outcome::TransportError),
-            (Evidence { tool_error: true, ..failed }, true, true, Some(400), Outcome::ToolError),
-            (Evidence { cancelled: true, tool_error: true, ..failed }, true, true, None, Outcome::Cancelled),
-            (Evidence { input_required: true, ..Evidence::default() }, true, false, None, Outcome::InputRequired),
+            (
+                Evidence {
+                    transport: true,
+                    ..failed
+                },
+                true,
+                false,
+                None,
+                Outcome::TransportError,
+            ),
+            (
+                Evidence {
+                    tool_error: true,
+                    ..failed
+                },
+                true,
+                true,
+                Some(400),
+                Outcome::ToolError,
+            ),
+            (
+                Evidence {
+                    cancelled: true,
+                    tool_error: true,
+                    ..failed
+                },
+                true,
+                true,
+                None,
+                Outcome::Cancelled,
+            ),
+            (
+                Evidence {
+                    input_required: true,
+                    ..Evidence::default()
+                },
+                true,
+                false,
+                None,
+                Outcome::InputRequired,
+            ),
         ];
         for (evidence, tools_call, rpc_error, status, outcome) in judged {
-            assert_eq!(evidence.outcome(tools_call, rpc_error, status), outcome, "{evidence:?} {status:?}");
+            assert_eq!(
+                evidence.outcome(tools_call, rpc_error, status),
+                outcome,
+                "{evidence:?} {status:?}"
+            );
         }
     }
 

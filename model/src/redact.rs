@@ -88,12 +88,20 @@ fn replacement(found: &Captures<'_>) -> String {
     let value = value.as_str();
     // Not a secret: what JSON writes bare, and what is cut already.
     let plain = matches!(value, "null" | "true" | "false") || value.parse::<f64>().is_ok();
-    let cut = value.ends_with('…') || value.contains(REDACTED) || value.trim_matches(['\\', '"', '\'']) == "[redacted";
+    let cut = value.ends_with('…')
+        || value.contains(REDACTED)
+        || value.trim_matches(['\\', '"', '\'']) == "[redacted";
     if plain || cut {
         return format!("{}{value}", name.as_str());
     }
-    let quote = value.find(|character: char| !matches!(character, '\\' | '"' | '\'' | '[' | ' ')).unwrap_or(0);
-    format!("{}{}{REDACTED}", name.as_str(), value.get(..quote).unwrap_or_default())
+    let quote = value
+        .find(|character: char| !matches!(character, '\\' | '"' | '\'' | '[' | ' '))
+        .unwrap_or(0);
+    format!(
+        "{}{}{REDACTED}",
+        name.as_str(),
+        value.get(..quote).unwrap_or_default()
+    )
 }
 
 /// Redacts the text where it stands; whether anything was cut out.
@@ -126,7 +134,10 @@ fn redact_value(value: &mut Value, name: &str) {
             redact_in_place(text);
         }
         Value::Array(items) if is_secret_name(name) => {
-            items.iter_mut().filter(|item| item.is_string()).for_each(|item| *item = REDACTED.into());
+            items
+                .iter_mut()
+                .filter(|item| item.is_string())
+                .for_each(|item| *item = REDACTED.into());
         }
         Value::Array(items) => {
             // The arguments of a command: a flag, then its value.
@@ -166,22 +177,52 @@ mod tests {
             ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "[redacted]"),
             ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
             ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc", "[redacted]"),
-            (r#"{"password":"open sesame","n":1}"#, r#"{"password":"[redacted]","n":1}"#),
-            (r#"{"text":"{\"api_key\":\"k-1\"}"}"#, r#"{"text":"{\"api_key\":\"[redacted]\"}"}"#),
-            ("https://x.test/cb?access_token=abc&n=1", "https://x.test/cb?access_token=[redacted]&n=1"),
+            (
+                r#"{"password":"open sesame","n":1}"#,
+                r#"{"password":"[redacted]","n":1}"#,
+            ),
+            (
+                r#"{"text":"{\"api_key\":\"k-1\"}"}"#,
+                r#"{"text":"{\"api_key\":\"[redacted]\"}"}"#,
+            ),
+            (
+                "https://x.test/cb?access_token=abc&n=1",
+                "https://x.test/cb?access_token=[redacted]&n=1",
+            ),
             ("postgres://me:hunter2@db/x", "postgres://me:[redacted]@db/x"),
             ("DB_PASSWORD=hunter2 ok", "DB_PASSWORD=[redacted] ok"),
             (r#"{"token": "abc"}"#, r#"{"token": "[redacted]"}"#),
-            ("Authorization: ApiKey abc-1, then", "Authorization: [redacted], then"),
-            (r#"{"password":"a\"b\\c\n","n":1}"#, r#"{"password":"[redacted]","n":1}"#),
-            (r#"{"t":"{\"password\":\"a\\\"b\\n\",\"n\":1}"}"#, r#"{"t":"{\"password\":\"[redacted]\",\"n\":1}"}"#),
+            (
+                "Authorization: ApiKey abc-1, then",
+                "Authorization: [redacted], then",
+            ),
+            (
+                r#"{"password":"a\"b\\c\n","n":1}"#,
+                r#"{"password":"[redacted]","n":1}"#,
+            ),
+            (
+                r#"{"t":"{\"password\":\"a\\\"b\\n\",\"n\":1}"}"#,
+                r#"{"t":"{\"password\":\"[redacted]\",\"n\":1}"}"#,
+            ),
             (r"password='it\'s me' ok", "password='[redacted]' ok"),
-            (r#"{"dbPassword":"abc","githubApiKey": "d"}"#, r#"{"dbPassword":"[redacted]","githubApiKey": "[redacted]"}"#),
-            ("run --db-password abc --dbPassword abc --bot-token d", "run --db-password [redacted] --dbPassword [redacted] --bot-token [redacted]"),
+            (
+                r#"{"dbPassword":"abc","githubApiKey": "d"}"#,
+                r#"{"dbPassword":"[redacted]","githubApiKey": "[redacted]"}"#,
+            ),
+            (
+                "run --db-password abc --dbPassword abc --bot-token d",
+                "run --db-password [redacted] --dbPassword [redacted] --bot-token [redacted]",
+            ),
             ("x-amz-security-token: abc", "x-amz-security-token: [redacted]"),
             (r#"{"x-api-key":["abc"]}"#, r#"{"x-api-key":["[redacted]"]}"#),
-            (r#"{"x-api-key":["abc", "de\"f"],"n":["g"]}"#, r#"{"x-api-key":["[redacted]"],"n":["g"]}"#),
-            ("server --api-key abc --port 1", "server --api-key [redacted] --port 1"),
+            (
+                r#"{"x-api-key":["abc", "de\"f"],"n":["g"]}"#,
+                r#"{"x-api-key":["[redacted]"],"n":["g"]}"#,
+            ),
+            (
+                "server --api-key abc --port 1",
+                "server --api-key [redacted] --port 1",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(redact(text), expected);

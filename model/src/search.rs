@@ -36,15 +36,25 @@ impl Query {
         let mut terms = Vec::new();
         for (index, part) in text.split('"').enumerate() {
             let quoted = index % 2 == 1;
-            let pieces: Vec<&str> = if quoted { vec![part] } else { part.split_whitespace().collect() };
+            let pieces: Vec<&str> = if quoted {
+                vec![part]
+            } else {
+                part.split_whitespace().collect()
+            };
             for piece in pieces {
                 let words = words(piece);
                 if !words.is_empty() {
-                    terms.push(Term { words, prefix: !quoted && piece.ends_with('*') });
+                    terms.push(Term {
+                        words,
+                        prefix: !quoted && piece.ends_with('*'),
+                    });
                 }
             }
         }
-        Self { terms, text: text.to_owned() }
+        Self {
+            terms,
+            text: text.to_owned(),
+        }
     }
 
     /// The query as it was written.
@@ -54,7 +64,9 @@ impl Query {
 
     /// Whether every term occurs somewhere.
     pub fn occurs_in(&self, haystack: &Haystack) -> bool {
-        self.terms.iter().all(|term| haystack.fields.iter().any(|field| term.occurs_in(field)))
+        self.terms
+            .iter()
+            .all(|term| haystack.fields.iter().any(|field| term.occurs_in(field)))
     }
 }
 
@@ -62,9 +74,17 @@ impl Term {
     fn occurs_in(&self, field: &[String]) -> bool {
         field.windows(self.words.len()).any(|window| {
             let last = self.words.len() - 1;
-            window.iter().zip(&self.words).enumerate().all(|(index, (found, wanted))| {
-                if self.prefix && index == last { found.starts_with(wanted.as_str()) } else { found == wanted }
-            })
+            window
+                .iter()
+                .zip(&self.words)
+                .enumerate()
+                .all(|(index, (found, wanted))| {
+                    if self.prefix && index == last {
+                        found.starts_with(wanted.as_str())
+                    } else {
+                        found == wanted
+                    }
+                })
         })
     }
 }
@@ -105,16 +125,36 @@ mod tests {
     fn found(query: &str) -> bool {
         let mut haystack = Haystack::default();
         haystack.add_text("config://store/main");
-        haystack.add_body(r#"{"order_id":"A-1001","note":"first line\nSecond LINE","text":"{\"sku\":\"MUG-01\"}"}"#);
+        haystack.add_body(
+            r#"{"order_id":"A-1001","note":"first line\nSecond LINE","text":"{\"sku\":\"MUG-01\"}"}"#,
+        );
         Query::parse(query).occurs_in(&haystack)
     }
 
     #[test]
     fn words_phrases_and_prefixes() {
-        for query in ["second", "SECOND line", "\"second line\"", "mug*", "mug-01", "config store", "a-1001", "", "*"] {
+        for query in [
+            "second",
+            "SECOND line",
+            "\"second line\"",
+            "mug*",
+            "mug-01",
+            "config store",
+            "a-1001",
+            "",
+            "*",
+        ] {
             assert!(found(query), "{query}");
         }
-        for query in ["nsecond", "sec", "\"line first\"", "mugs*", "absent", "second absent", "\"sec*\""] {
+        for query in [
+            "nsecond",
+            "sec",
+            "\"line first\"",
+            "mugs*",
+            "absent",
+            "second absent",
+            "\"sec*\"",
+        ] {
             assert!(!found(query), "{query}");
         }
     }

@@ -46,7 +46,9 @@ impl FromStr for UnixNanos {
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let timestamp: jiff::Timestamp = text.parse().map_err(|_| InvalidTime(text.to_owned()))?;
-        i64::try_from(timestamp.as_nanosecond()).map(Self).map_err(|_| InvalidTime(text.to_owned()))
+        i64::try_from(timestamp.as_nanosecond())
+            .map(Self)
+            .map_err(|_| InvalidTime(text.to_owned()))
     }
 }
 
@@ -58,13 +60,21 @@ mod tests {
     fn nanoseconds_survive_text() {
         let time: UnixNanos = "2026-11-22T13:20:04.123456789Z".parse().unwrap();
         assert_eq!(time.to_string(), "2026-11-22T13:20:04.123456789Z");
-        assert_eq!("2026-11-22T14:20:04.123456789+01:00".parse::<UnixNanos>().unwrap(), time);
+        assert_eq!(
+            "2026-11-22T14:20:04.123456789+01:00"
+                .parse::<UnixNanos>()
+                .unwrap(),
+            time
+        );
     }
 
     #[test]
     fn a_bad_time_says_what_a_good_one_is() {
         let error = "yesterday".parse::<UnixNanos>().unwrap_err().to_string();
-        assert!(error.contains("yesterday") && error.contains("RFC 3339"), "{error}");
+        assert!(
+            error.contains("yesterday") && error.contains("RFC 3339"),
+            "{error}"
+        );
         assert!("9999-01-01T00:00:00Z".parse::<UnixNanos>().is_err());
     }
 }

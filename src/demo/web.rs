@@ -37,17 +37,26 @@ pub(super) async fn record(
         KeyValue::new("url.path", path.clone()),
         KeyValue::new(semconv::CLIENT_ADDRESS, peer.ip().to_string()),
     ];
-    if let Some(agent) = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+    if let Some(agent) = request
+        .headers()
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+    {
         attributes.push(KeyValue::new(semconv::USER_AGENT_ORIGINAL, agent.to_owned()));
     }
-    let span = tracer.span_builder(format!("{method} {path}")).with_kind(SpanKind::Server).with_attributes(attributes);
+    let span = tracer
+        .span_builder(format!("{method} {path}"))
+        .with_kind(SpanKind::Server)
+        .with_attributes(attributes);
     let context = Context::new().with_span(span.start_with_context(&tracer, &Context::new()));
     // The SDK finds it there and makes it the parent.
     request.extensions_mut().insert(context.clone());
     let open = Open(context);
     let response = next.run(request).await;
     let status = i64::from(response.status().as_u16());
-    open.0.span().set_attribute(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, status));
+    open.0
+        .span()
+        .set_attribute(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, status));
     response.map(|body| {
         Body::from_stream(body.into_data_stream().map(move |chunk| {
             let _until_the_end = &open;

@@ -1,13 +1,18 @@
 //! Rows per second through the writer: `cargo run --release -p mcptap-store --example ingest_bench [url] [rows]`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may stop at once")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark may stop at once"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mcptap_model::{
-    Batch, Call, Evidence, Observation, Origin, Payload, SessionKey, SessionSource, SpanId, SpanKind, TraceId, Transport,
-    UnixNanos, Vantage,
+    Batch, Call, Evidence, Observation, Origin, Payload, SessionKey, SessionSource, SpanId, SpanKind,
+    TraceId, Transport, UnixNanos, Vantage,
 };
 use mcptap_store::{Options, open};
 
@@ -41,9 +46,13 @@ fn call(random: &mut Random, number: u64, origin: &Arc<Origin>) -> Observation {
     let tool = (kind < 70).then(|| format!("tool_{}", random.next() % 40));
     let failed = random.next() % 100 < 4;
     let body = |length: usize| {
-        Payload::whole(format!("{{\"text\":\"{}\"}}", "lorem ipsum dolor sit ".repeat(1 + length / 22)))
+        Payload::whole(format!(
+            "{{\"text\":\"{}\"}}",
+            "lorem ipsum dolor sit ".repeat(1 + length / 22)
+        ))
     };
-    let started_at = UnixNanos(1_790_000_000_000_000_000 + (number * 1_000_000 + random.next() % 5_000_000) as i64);
+    let started_at =
+        UnixNanos(1_790_000_000_000_000_000 + (number * 1_000_000 + random.next() % 5_000_000) as i64);
     let call = Call {
         trace_id: TraceId::from_bytes(&trace).expect("not zero"),
         span_id,
@@ -53,11 +62,18 @@ fn call(random: &mut Random, number: u64, origin: &Arc<Origin>) -> Observation {
         origin: Arc::clone(origin),
         vantage: Vantage::Server,
         server: Some(format!("server-{}", session % 12)),
-        method: if tool.is_some() { "tools/call".into() } else { ["tools/list", "initialize", "ping"][(kind % 3) as usize].into() },
+        method: if tool.is_some() {
+            "tools/call".into()
+        } else {
+            ["tools/list", "initialize", "ping"][(kind % 3) as usize].into()
+        },
         tool,
         prompt: None,
         resource_uri: None,
-        evidence: Evidence { tool_error: failed, ..Evidence::default() },
+        evidence: Evidence {
+            tool_error: failed,
+            ..Evidence::default()
+        },
         http_status: Some(200),
         rpc_error_code: None,
         error_type: failed.then(|| "tool_error".into()),
@@ -67,7 +83,10 @@ fn call(random: &mut Random, number: u64, origin: &Arc<Origin>) -> Observation {
         duration_nanos: (random.next() % 900_000_000) as i64,
         received_at: started_at.plus(2_000_000),
         session_id: Some(format!("{session:032x}")),
-        session: Some(SessionKey { source: SessionSource::Wire, key: format!("{session:032x}") }),
+        session: Some(SessionKey {
+            source: SessionSource::Wire,
+            key: format!("{session:032x}"),
+        }),
         request_id: Some((number % 500).to_string()),
         protocol_version: Some("2025-11-25".into()),
         transport: Some(Transport::StreamableHttp),
@@ -84,20 +103,39 @@ fn call(random: &mut Random, number: u64, origin: &Arc<Origin>) -> Observation {
             ("server.port".into(), 8080.into()),
         ]),
     };
-    Observation { call, links: Vec::new() }
+    Observation {
+        call,
+        links: Vec::new(),
+    }
 }
 
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let directory = tempfile::tempdir().expect("a directory");
-    let url = arguments
+    let url = arguments.next().filter(|url| url != "-").unwrap_or_else(|| {
+        format!(
+            "sqlite://{}?mode=rwc",
+            directory.path().join("bench.db").display()
+        )
+    });
+    let rows: usize = arguments
         .next()
-        .filter(|url| url != "-")
-        .unwrap_or_else(|| format!("sqlite://{}?mode=rwc", directory.path().join("bench.db").display()));
-    let rows: usize = arguments.next().map_or(200_000, |rows| rows.parse().expect("a number"));
-    let (writer, store) = open(&url, Options { retention: None, ..Options::default() }).await.expect("a store");
-    let origin = Arc::new(Origin { service: Some("bench".into()), scope: "bench".into(), ..Origin::default() });
+        .map_or(200_000, |rows| rows.parse().expect("a number"));
+    let (writer, store) = open(
+        &url,
+        Options {
+            retention: None,
+            ..Options::default()
+        },
+    )
+    .await
+    .expect("a store");
+    let origin = Arc::new(Origin {
+        service: Some("bench".into()),
+        scope: "bench".into(),
+        ..Origin::default()
+    });
     let per_task = rows / TASKS / BATCH;
     let mut all: Vec<Vec<Batch>> = Vec::new();
     let mut number = 0;
@@ -109,7 +147,10 @@ async fn main() {
                 number += 1;
                 call(&mut random, number, &origin)
             });
-            let batch = Batch { observations: observations.collect(), ..Batch::default() };
+            let batch = Batch {
+                observations: observations.collect(),
+                ..Batch::default()
+            };
             all[task].push(batch);
         }
     }
@@ -142,7 +183,10 @@ async fn main() {
             (thread, (seconds - before) * 1e6 / rows as f64)
         })
         .collect();
-    let each: Vec<String> = cpu.iter().map(|(thread, micros)| format!("{thread} {micros:.1}")).collect();
+    let each: Vec<String> = cpu
+        .iter()
+        .map(|(thread, micros)| format!("{thread} {micros:.1}"))
+        .collect();
     waits.sort();
     let stored = store.metrics();
     eprintln!(
@@ -162,11 +206,22 @@ async fn main() {
 /// CPU seconds of this process by the name of the thread.
 fn cpu_seconds() -> BTreeMap<String, f64> {
     let mut threads = BTreeMap::new();
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+    for task in std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        let Some((start, end)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else { continue };
+        let Some((start, end)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else {
+            continue;
+        };
         let fields: Vec<&str> = end.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+                .unwrap_or_default()
+        };
         *threads.entry(start.to_owned()).or_default() += (ticks(11) + ticks(12)) / 100.0;
     }
     threads

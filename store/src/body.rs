@@ -48,7 +48,10 @@ impl Compressed {
     pub(crate) fn of(batch: &Batch) -> Self {
         let mut done = HashMap::new();
         for observation in &batch.observations {
-            for payload in [&observation.call.request, &observation.call.response].into_iter().flatten() {
+            for payload in [&observation.call.request, &observation.call.response]
+                .into_iter()
+                .flatten()
+            {
                 if payload.text.len() > WORTH_IT
                     && let Some(bytes) = smaller(payload.text.as_bytes())
                 {
@@ -94,14 +97,21 @@ pub(crate) fn pack(bytes: Vec<u8>) -> (Vec<u8>, bool) {
 
 /// The text that was stored; `None` when it is damaged.
 pub(crate) fn unpack(bytes: Vec<u8>, compressed: bool) -> Option<String> {
-    let bytes = if compressed { zstd::stream::decode_all(bytes.as_slice()).ok()? } else { bytes };
+    let bytes = if compressed {
+        zstd::stream::decode_all(bytes.as_slice()).ok()?
+    } else {
+        bytes
+    };
     String::from_utf8(bytes).ok()
 }
 
 /// Cuts a body to at most `cap` bytes, at a character's end.
 pub(crate) fn cut(payload: &mut Payload, cap: usize) {
     if payload.text.len() > cap {
-        let end = (0..=cap).rev().find(|end| payload.text.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=cap)
+            .rev()
+            .find(|end| payload.text.is_char_boundary(*end))
+            .unwrap_or(0);
         payload.text.truncate(end);
         payload.text.shrink_to_fit();
         payload.truncated = true;

@@ -40,25 +40,44 @@ impl Store {
             .filter(call::Column::TraceHi.eq(hi));
         let mut row = of_span.filter(self.kept()).one(&tx).await?;
         if row.is_none() {
-            let alias = alias::Entity::find_by_id((lo, span)).filter(alias::Column::TraceHi.eq(hi)).one(&tx).await?;
+            let alias = alias::Entity::find_by_id((lo, span))
+                .filter(alias::Column::TraceHi.eq(hi))
+                .one(&tx)
+                .await?;
             if let Some(id) = alias.and_then(|alias| alias.call) {
                 row = call::Entity::find_by_id(id).filter(self.kept()).one(&tx).await?;
             }
         }
-        let stored = self.inner.dictionary.stored(&tx, row.into_iter().collect()).await?;
+        let stored = self
+            .inner
+            .dictionary
+            .stored(&tx, row.into_iter().collect())
+            .await?;
         tx.commit().await?;
         Ok(stored.into_iter().next())
     }
 
     /// Calls of the filter, newest first. Rows and `live` come from one snapshot.
-    pub async fn calls(&self, filter: &CallFilter, page: PageRequest<CallPosition>) -> Result<CallPage, Error> {
+    pub async fn calls(
+        &self,
+        filter: &CallFilter,
+        page: PageRequest<CallPosition>,
+    ) -> Result<CallPage, Error> {
         let tx = self.inner.database.snapshot().await?;
         let head = head(&tx).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let (after, before) = (page.after, page.before);
         let mut page = page.bounds();
-        let direction = if page.backward { Direction::Newer } else { Direction::Older };
-        let (from, until) = if page.backward { (before, after) } else { (after, before) };
+        let direction = if page.backward {
+            Direction::Newer
+        } else {
+            Direction::Older
+        };
+        let (from, until) = if page.backward {
+            (before, after)
+        } else {
+            (after, before)
+        };
 
         let mut items = scan.take(direction, from, until, page.size + 1).await?;
         let cut = items.len() > page.size;
@@ -80,7 +99,12 @@ impl Store {
             before_all_newer(&tx, items.first().map(Stored::position)).await?
         };
         tx.commit().await?;
-        Ok(CallPage { items, has_next: page.has_next, has_previous: page.has_previous, live })
+        Ok(CallPage {
+            items,
+            has_next: page.has_next,
+            has_previous: page.has_previous,
+            live,
+        })
     }
 
     /// How many calls the filter means; counting stops beyond `cap`.
@@ -95,23 +119,37 @@ impl Store {
                 .cond_where(scan.condition())
                 .limit(cap.saturating_add(1))
                 .take();
-            let count = Query::select().expr(Func::count(Expr::cust("*"))).from_subquery(some, Alias::new("some")).take();
+            let count = Query::select()
+                .expr(Func::count(Expr::cust("*")))
+                .from_subquery(some, Alias::new("some"))
+                .take();
             if let Some(row) = tx.query_one(&count).await? {
                 value = u64::try_from(row.try_get_by_index::<i64>(0)?).unwrap_or_default();
             }
         } else {
             scan.walk(Direction::Older, None, None, CHUNK, |_| {
                 value += 1;
-                if value > cap { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if value > cap {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })
             .await?;
         }
         tx.commit().await?;
-        Ok(Count { value: std::cmp::min(value, cap), exact: value <= cap })
+        Ok(Count {
+            value: std::cmp::min(value, cap),
+            exact: value <= cap,
+        })
     }
 }
 
-async fn beyond_any(scan: &Scan<'_>, direction: Direction, from: Option<CallPosition>) -> Result<bool, Error> {
+async fn beyond_any(
+    scan: &Scan<'_>,
+    direction: Direction,
+    from: Option<CallPosition>,
+) -> Result<bool, Error> {
     match from {
         Some(from) => scan.any(direction, from).await,
         None => Ok(false),

@@ -60,7 +60,11 @@ impl Store {
         // Numbers of calls long forgotten are skipped at once.
         let Some(start) = next(&tx, after).await?.filter(|start| *start <= head.0) else {
             tx.commit().await?;
-            return Ok(FeedChanges { items: Vec::new(), upto: head.max(after), caught_up: true });
+            return Ok(FeedChanges {
+                items: Vec::new(),
+                upto: head.max(after),
+                caught_up: true,
+            });
         };
         let scan = Scan::new(self, &tx, filter).await?;
         let stretch = if scan.exact() { STRETCH } else { SEARCH_STRETCH };
@@ -87,7 +91,10 @@ impl Store {
             rows.push((row.updated_seq.unwrap_or(row.id), ChangeKind::Updated, row));
         }
         rows.sort_unstable_by_key(|(seq, _, _)| *seq);
-        let numbered: Vec<(i64, ChangeKind, i64)> = rows.iter().map(|(seq, kind, row)| (*seq, *kind, row.id)).collect();
+        let numbered: Vec<(i64, ChangeKind, i64)> = rows
+            .iter()
+            .map(|(seq, kind, row)| (*seq, *kind, row.id))
+            .collect();
         let rows = rows.into_iter().map(|(_, _, row)| row).collect();
         let found = search::matching(filter, rows, &tx, &self.inner.dictionary).await?;
         tx.commit().await?;
@@ -99,7 +106,11 @@ impl Store {
         } else {
             Seq(end)
         };
-        Ok(FeedChanges { items, upto, caught_up: upto == head })
+        Ok(FeedChanges {
+            items,
+            upto,
+            caught_up: upto == head,
+        })
     }
 }
 
@@ -109,7 +120,11 @@ fn in_order(numbered: Vec<(i64, ChangeKind, i64)>, found: Vec<Stored>) -> Vec<Ch
     let mut items = Vec::new();
     for (seq, kind, row) in numbered {
         if let Some(stored) = found.next_if(|stored| stored.row == row) {
-            items.push(Change { seq: Seq(seq), kind, stored });
+            items.push(Change {
+                seq: Seq(seq),
+                kind,
+                stored,
+            });
         }
     }
     items
@@ -119,8 +134,11 @@ fn in_order(numbered: Vec<(i64, ChangeKind, i64)>, found: Vec<Stored>) -> Vec<Ch
 async fn next(tx: &DatabaseTransaction, after: Seq) -> Result<Option<i64>, Error> {
     let mut first = None;
     for column in [call::Column::Id, call::Column::UpdatedSeq] {
-        let select =
-            Query::select().expr(Func::min(Expr::col(column))).from(call::Entity).and_where(column.gt(after.0)).take();
+        let select = Query::select()
+            .expr(Func::min(Expr::col(column)))
+            .from(call::Entity)
+            .and_where(column.gt(after.0))
+            .take();
         let row = tx.query_one(&select).await?;
         let number: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
         first = first.into_iter().chain(number).min();

@@ -39,13 +39,28 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn new(preparation: Preparation, head: Arc<watch::Sender<Seq>>, counters: Arc<Counters>) -> Self {
-        Self { preparation, remembered: Remembered::default(), head, counters, last: None }
+    pub(crate) fn new(
+        preparation: Preparation,
+        head: Arc<watch::Sender<Seq>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            preparation,
+            remembered: Remembered::default(),
+            head,
+            counters,
+            last: None,
+        }
     }
 
     /// Writes until no more groups can come.
     pub(crate) async fn run(mut self, mut groups: mpsc::Receiver<Group>) {
-        while let Some(Group { requests, prepared, done }) = groups.recv().await {
+        while let Some(Group {
+            requests,
+            prepared,
+            done,
+        }) = groups.recv().await
+        {
             self.store(requests, prepared).await;
             drop(done);
         }
@@ -56,8 +71,13 @@ impl Committer {
         let failure = match prepared {
             Ok(prepared) => match self.commit(&requests, prepared).await {
                 Ok(written) => {
-                    self.counters.committed(requests.iter().map(|request| request.batch.len()).sum(), started.elapsed());
-                    requests.into_iter().for_each(|request| request.answer(Ok(written)));
+                    self.counters.committed(
+                        requests.iter().map(|request| request.batch.len()).sum(),
+                        started.elapsed(),
+                    );
+                    requests
+                        .into_iter()
+                        .for_each(|request| request.answer(Ok(written)));
                     return;
                 }
                 Err(error) => error,
@@ -67,7 +87,9 @@ impl Committer {
         self.counters.failed();
         if requests.len() == 1 {
             tracing::error!(error = %failure, "a write failed");
-            requests.into_iter().for_each(|request| request.answer(Err(WriteError::from(failure.clone()))));
+            requests
+                .into_iter()
+                .for_each(|request| request.answer(Err(WriteError::from(failure.clone()))));
             return;
         }
         // One row that the database refuses must only fail the export it came with.
@@ -91,12 +113,18 @@ impl Committer {
     }
 
     async fn prepare(&self, requests: &[Request]) -> Result<Prepared, Error> {
-        self.preparation.prepare(merged(requests), Compressed::default()).await
+        self.preparation
+            .prepare(merged(requests), Compressed::default())
+            .await
     }
 
     async fn commit(&mut self, requests: &[Request], mut prepared: Prepared) -> Result<Written, Error> {
         if prepared.is_empty() && self.true_until(prepared.head, prepared.head) {
-            return Ok(Written { added: 0, completed: 0, head: *self.head.borrow() });
+            return Ok(Written {
+                added: 0,
+                completed: 0,
+                head: *self.head.borrow(),
+            });
         }
         let mut tx = Transaction::begin(&self.preparation.database).await?;
         // Never zero: whoever prepared beside this must notice it.
@@ -115,8 +143,13 @@ impl Committer {
         self.last = Some((advanced.before, advanced.after));
         let head = Seq(advanced.after);
         self.counters.stored(added, completed, lines);
-        self.head.send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
-        Ok(Written { added, completed, head })
+        self.head
+            .send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
+        Ok(Written {
+            added,
+            completed,
+            head,
+        })
     }
 
     /// Whether nothing but this process's own last group was committed between reading at `head` and `before`.
@@ -124,7 +157,12 @@ impl Committer {
         head == before || self.last == Some((head, before))
     }
 
-    async fn write(&mut self, tx: &mut Transaction, prepared: Prepared, numbers: Advanced) -> Result<(), Error> {
+    async fn write(
+        &mut self,
+        tx: &mut Transaction,
+        prepared: Prepared,
+        numbers: Advanced,
+    ) -> Result<(), Error> {
         let ids = self.remembered.resolve(tx, prepared.interner).await?;
         let changes = prepared.added.len() + prepared.completed.len();
         let first = numbers.after - i64::try_from(changes).unwrap_or_default() + 1;
@@ -132,21 +170,56 @@ impl Committer {
             Target::Known(row) => row,
             Target::Added(index) => first + index as i64,
         };
-        remove(tx, prepared.removed.iter().map(|(row, target)| (*row, target.map(row_of))).collect()).await?;
-        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &prepared.arrived).await?;
+        remove(
+            tx,
+            prepared
+                .removed
+                .iter()
+                .map(|(row, target)| (*row, target.map(row_of)))
+                .collect(),
+        )
+        .await?;
+        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &prepared.arrived)
+            .await?;
 
         let next = first + prepared.added.len() as i64;
         let numbered = prepared.added.into_iter().enumerate();
-        tx.insert(numbered.map(|(index, row)| row.added(first + index as i64, &ids))).await?;
-        tx.insert(prepared.added_details.into_iter().map(|(index, row)| row.of(first + index as i64))).await?;
+        tx.insert(numbered.map(|(index, row)| row.added(first + index as i64, &ids)))
+            .await?;
+        tx.insert(
+            prepared
+                .added_details
+                .into_iter()
+                .map(|(index, row)| row.of(first + index as i64)),
+        )
+        .await?;
         let numbered = prepared.completed.into_iter().enumerate();
-        tx.insert(numbered.map(|(index, (id, row))| row.completed(id, next + index as i64, &ids))).await?;
-        tx.insert(prepared.completed_details.into_iter().map(|(id, row)| row.of(id))).await?;
-        tx.insert(prepared.logs.into_iter().map(|(target, line)| LogRow::new(row_of(target), line))).await?;
+        tx.insert(numbered.map(|(index, (id, row))| row.completed(id, next + index as i64, &ids)))
+            .await?;
+        tx.insert(prepared.completed_details.into_iter().map(|(id, row)| row.of(id)))
+            .await?;
+        tx.insert(
+            prepared
+                .logs
+                .into_iter()
+                .map(|(target, line)| LogRow::new(row_of(target), line)),
+        )
+        .await?;
         let arrived_at = clock::now().0;
         let aliases = prepared.aliases.into_iter();
-        tx.insert(aliases.map(|(span, call)| AliasRow { span, call: call.map(row_of), arrived_at })).await?;
-        tx.insert(prepared.waiting.into_iter().map(|waiting| waiting.row(&ids, row_of))).await?;
+        tx.insert(aliases.map(|(span, call)| AliasRow {
+            span,
+            call: call.map(row_of),
+            arrived_at,
+        }))
+        .await?;
+        tx.insert(
+            prepared
+                .waiting
+                .into_iter()
+                .map(|waiting| waiting.row(&ids, row_of)),
+        )
+        .await?;
         Ok(())
     }
 }
@@ -189,8 +262,11 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
     )
     .await?;
     let sources: Vec<i64> = pairs.iter().map(|(source, _)| *source).collect();
-    tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources).await?;
-    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &sources).await?;
-    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources).await?;
+    tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources)
+        .await?;
+    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &sources)
+        .await?;
+    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources)
+        .await?;
     Ok(())
 }

@@ -13,8 +13,8 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{self, ConnectOptions};
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector, SqlxSqliteConnector,
-    TransactionTrait,
+    AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector,
+    SqlxSqliteConnector, TransactionTrait,
 };
 
 use crate::{Error, Options};
@@ -67,7 +67,9 @@ impl Database {
         if url.contains(":memory:") || url.contains("mode=memory") {
             // An in-memory database belongs to one connection; ours are several. A file that vanishes does the same.
             let file = Scratch::new();
-            connect = SqliteConnectOptions::new().filename(&file.0).create_if_missing(true);
+            connect = SqliteConnectOptions::new()
+                .filename(&file.0)
+                .create_if_missing(true);
             scratch = Some(Arc::new(file));
         }
         let connect = connect
@@ -99,8 +101,15 @@ impl Database {
             .acquire_timeout(PATIENCE * 3)
             .connect_with(writer)
             .await?;
-        let reader = connect.create_if_missing(false).pragma("cache_size", "-8192").pragma("query_only", "on");
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let reader = connect
+            .create_if_missing(false)
+            .pragma("cache_size", "-8192")
+            .pragma("query_only", "on");
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(PATIENCE)
+        };
         let near = pool(1).connect_lazy_with(reader.clone());
         let read = pool(options.readers.max(1)).connect_lazy_with(reader);
         Ok(Self {
@@ -115,7 +124,11 @@ impl Database {
     async fn postgres(url: &str, options: &Options) -> Result<Self, Error> {
         let connect = PgConnectOptions::from_str(url).map_err(|_| Error::Url(without_password(url)))?;
         let connect = connect.application_name("mcptap").disable_statement_logging();
-        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(PATIENCE)
+        };
         let write = pool(3).connect_with(connect.clone()).await?;
         let near = pool(1).connect_lazy_with(connect.clone());
         let read = pool(options.readers.max(1)).connect_lazy_with(connect);
@@ -131,16 +144,26 @@ impl Database {
     async fn migrate(&self, wanted: bool) -> Result<(), Error> {
         if !wanted {
             let pending = Migrator::get_pending_migrations(&self.write).await?;
-            return if pending.is_empty() { Ok(()) } else { Err(Error::Outdated) };
+            return if pending.is_empty() {
+                Ok(())
+            } else {
+                Err(Error::Outdated)
+            };
         }
         match self.backend {
             Backend::Sqlite => Migrator::up(&self.write, None).await?,
             Backend::Postgres => {
                 let pool = self.write.get_postgres_connection_pool();
                 let mut lock = pool.acquire().await?;
-                sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *lock).await?;
+                sqlx::query("SELECT pg_advisory_lock($1)")
+                    .bind(MIGRATION_LOCK)
+                    .execute(&mut *lock)
+                    .await?;
                 let done = Migrator::up(&self.write, None).await;
-                sqlx::query("SELECT pg_advisory_unlock($1)").bind(MIGRATION_LOCK).execute(&mut *lock).await?;
+                sqlx::query("SELECT pg_advisory_unlock($1)")
+                    .bind(MIGRATION_LOCK)
+                    .execute(&mut *lock)
+                    .await?;
                 done?;
             }
         }

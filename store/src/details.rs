@@ -43,12 +43,20 @@ impl Store {
             .into_iter()
             .map(|row| (row.call, row))
             .collect();
-        let origins = self.inner.dictionary.origins(&tx, calls.iter().map(|(_, origin)| *origin)).await?;
+        let origins = self
+            .inner
+            .dictionary
+            .origins(&tx, calls.iter().map(|(_, origin)| *origin))
+            .await?;
         tx.commit().await?;
         calls
             .into_iter()
             .map(|(id, origin)| {
-                let mut details = found.remove(&id).map(dictionary::details).transpose()?.unwrap_or_default();
+                let mut details = found
+                    .remove(&id)
+                    .map(dictionary::details)
+                    .transpose()?
+                    .unwrap_or_default();
                 if let Some(origin) = origins.get(&origin) {
                     add_origin(&mut details.attributes, origin);
                 }

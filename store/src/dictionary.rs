@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mcptap_model::{
-    Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, SpanKind, Transport, UnixNanos, Vantage,
+    Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, SpanKind, Transport, UnixNanos,
+    Vantage,
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Map, Value};
@@ -75,7 +76,10 @@ macro_rules! read {
     ($shelf:expr, $db:expr, $ids:expr, $entity:ident, $value:expr) => {{
         let (mut found, missing) = $shelf.get($ids);
         for some in missing.chunks(AT_ONCE) {
-            let rows = $entity::Entity::find().filter($entity::Column::Id.is_in(some.iter().copied())).all($db).await?;
+            let rows = $entity::Entity::find()
+                .filter($entity::Column::Id.is_in(some.iter().copied()))
+                .all($db)
+                .await?;
             let values: Vec<_> = rows.into_iter().map(|row| (row.id, $value(row))).collect();
             $shelf.put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
             found.extend(values);
@@ -91,7 +95,9 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<str>>, Error> {
-        Ok(read!(self.names, db, ids, name, |row: name::Model| Arc::<str>::from(row.text)))
+        Ok(read!(self.names, db, ids, name, |row: name::Model| {
+            Arc::<str>::from(row.text)
+        }))
     }
 
     /// The origins of these ids.
@@ -100,13 +106,15 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<Origin>>, Error> {
-        Ok(read!(self.origins, db, ids, origin, |row: origin::Model| Arc::new(Origin {
-            service: row.service,
-            instance: row.instance,
-            scope: row.scope,
-            scope_version: row.scope_version,
-            resource: serde_json::from_slice(&row.resource).unwrap_or_default(),
-        })))
+        Ok(read!(self.origins, db, ids, origin, |row: origin::Model| {
+            Arc::new(Origin {
+                service: row.service,
+                instance: row.instance,
+                scope: row.scope,
+                scope_version: row.scope_version,
+                resource: serde_json::from_slice(&row.resource).unwrap_or_default(),
+            })
+        }))
     }
 
     /// The sessions of these ids.
@@ -128,23 +136,46 @@ impl Dictionary {
     }
 
     /// What these rows refer to.
-    pub(crate) async fn glossary(&self, db: &impl ConnectionTrait, calls: &[call::Model]) -> Result<Glossary, Error> {
+    pub(crate) async fn glossary(
+        &self,
+        db: &impl ConnectionTrait,
+        calls: &[call::Model],
+    ) -> Result<Glossary, Error> {
         let names = calls.iter().flat_map(|call| {
-            [Some(call.server), Some(call.method), call.tool, call.prompt, call.error_type].into_iter().flatten()
+            [
+                Some(call.server),
+                Some(call.method),
+                call.tool,
+                call.prompt,
+                call.error_type,
+            ]
+            .into_iter()
+            .flatten()
         });
         Ok(Glossary {
             names: self.names(db, names).await?,
             clients: self.clients(db, calls.iter().map(|call| call.client)).await?,
-            sessions: self.sessions(db, calls.iter().filter_map(|call| call.session)).await?,
+            sessions: self
+                .sessions(db, calls.iter().filter_map(|call| call.session))
+                .await?,
             origins: self.origins(db, calls.iter().map(|call| call.origin)).await?,
         })
     }
 
     /// Rows as calls, in the same order.
-    pub(crate) async fn stored(&self, db: &impl ConnectionTrait, rows: Vec<call::Model>) -> Result<Vec<Stored>, Error> {
+    pub(crate) async fn stored(
+        &self,
+        db: &impl ConnectionTrait,
+        rows: Vec<call::Model>,
+    ) -> Result<Vec<Stored>, Error> {
         let glossary = self.glossary(db, &rows).await?;
         rows.into_iter()
-            .map(|row| Ok(Stored { row: row.id, call: Arc::new(glossary.call(row)?) }))
+            .map(|row| {
+                Ok(Stored {
+                    row: row.id,
+                    call: Arc::new(glossary.call(row)?),
+                })
+            })
             .collect()
     }
 }
@@ -152,10 +183,17 @@ impl Dictionary {
 impl Glossary {
     /// A row as a call, without details.
     pub(crate) fn call(&self, row: call::Model) -> Result<Call, Error> {
-        let damaged = |what| Error::Damaged { table: "calls", row: row.id, what };
+        let damaged = |what| Error::Damaged {
+            table: "calls",
+            row: row.id,
+            what,
+        };
         let name = |id: i64| self.names.get(&id).map(|text| text.as_ref().to_owned());
         let client = self.clients.get(&row.client).map(AsRef::as_ref);
-        let session = row.session.and_then(|id| self.sessions.get(&id)).map(AsRef::as_ref);
+        let session = row
+            .session
+            .and_then(|id| self.sessions.get(&id))
+            .map(AsRef::as_ref);
         let span_id = span_of(row.span_id).ok_or_else(|| damaged("span_id is zero"))?;
         Ok(Call {
             trace_id: trace_of(row.trace_hi, row.trace_lo).ok_or_else(|| damaged("trace id is zero"))?,
@@ -183,7 +221,9 @@ impl Glossary {
             session: session.and_then(session_key),
             request_id: row.request_id,
             protocol_version: client.and_then(|client| client.protocol_version.clone()),
-            transport: client.and_then(|client| client.transport).and_then(Transport::from_code),
+            transport: client
+                .and_then(|client| client.transport)
+                .and_then(Transport::from_code),
             client_name: client.and_then(|client| client.name.clone()),
             client_version: client.and_then(|client| client.version.clone()),
             client_ip: client.and_then(|client| client.ip.clone()),
@@ -199,16 +239,27 @@ impl Glossary {
 
 /// The natural key of a session; `None` where there is only a wire id.
 pub(crate) fn session_key(session: &session::Model) -> Option<SessionKey> {
-    Some(SessionKey { source: SessionSource::from_code(session.source?)?, key: session.key.clone()? })
+    Some(SessionKey {
+        source: SessionSource::from_code(session.source?)?,
+        key: session.key.clone()?,
+    })
 }
 
 /// A row of `details` as it was given: without what [`crate::Store::details`] adds of the origin.
 pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
-    let damaged = |what| Error::Damaged { table: "details", row: row.call, what };
+    let damaged = |what| Error::Damaged {
+        table: "details",
+        row: row.call,
+        what,
+    };
     let body = |data: Option<Vec<u8>>, bytes: Option<i64>, [packed, truncated, redacted]: [i16; 3]| {
-        let Some(data) = data else { return Ok::<_, Error>(None) };
+        let Some(data) = data else {
+            return Ok::<_, Error>(None);
+        };
         let text = unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a body cannot be read"))?;
-        let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(text.len() as u64);
+        let bytes = bytes
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(text.len() as u64);
         Ok(Some(Payload {
             text,
             bytes,
@@ -224,12 +275,20 @@ pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
         request: body(
             row.request,
             row.request_bytes,
-            [flag::REQUEST_COMPRESSED, flag::REQUEST_TRUNCATED, flag::REQUEST_REDACTED],
+            [
+                flag::REQUEST_COMPRESSED,
+                flag::REQUEST_TRUNCATED,
+                flag::REQUEST_REDACTED,
+            ],
         )?,
         response: body(
             row.response,
             row.response_bytes,
-            [flag::RESPONSE_COMPRESSED, flag::RESPONSE_TRUNCATED, flag::RESPONSE_REDACTED],
+            [
+                flag::RESPONSE_COMPRESSED,
+                flag::RESPONSE_TRUNCATED,
+                flag::RESPONSE_REDACTED,
+            ],
         )?,
         stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
         attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
@@ -237,12 +296,17 @@ pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
 }
 
 fn object(text: Option<&str>) -> Map<String, Value> {
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 /// A row of `log_lines` as a log line.
 pub(crate) fn log_line(row: log_line::Model) -> Result<LogLine, Error> {
-    let damaged = |what| Error::Damaged { table: "log_lines", row: row.call, what };
+    let damaged = |what| Error::Damaged {
+        table: "log_lines",
+        row: row.call,
+        what,
+    };
     Ok(LogLine {
         trace_id: trace_of(row.trace_hi, row.trace_lo).ok_or_else(|| damaged("trace id is zero"))?,
         span_id: row.span_id.and_then(span_of),
@@ -250,6 +314,9 @@ pub(crate) fn log_line(row: log_line::Model) -> Result<LogLine, Error> {
         time: UnixNanos(row.time),
         severity: row.severity,
         body: String::from_utf8(row.body).map_err(|_| damaged("the body is no text"))?,
-        attributes: row.attributes.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default(),
+        attributes: row
+            .attributes
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default(),
     })
 }

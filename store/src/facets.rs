@@ -85,35 +85,72 @@ impl Store {
         let menu = Menu { store: self, tx: &tx };
         let mut facets = Facets::default();
         if wanted.servers {
-            let filter = CallFilter { servers: Vec::new(), ..filter.clone() };
-            facets.servers = menu.names(&filter, call::Column::Server, |call| Some(call.server_name())).await?;
+            let filter = CallFilter {
+                servers: Vec::new(),
+                ..filter.clone()
+            };
+            facets.servers = menu
+                .names(&filter, call::Column::Server, |call| Some(call.server_name()))
+                .await?;
         }
         if wanted.tools {
-            let filter = CallFilter { tools: Vec::new(), ..filter.clone() };
-            facets.tools = menu.names(&filter, call::Column::Tool, |call| call.tool.as_deref()).await?;
+            let filter = CallFilter {
+                tools: Vec::new(),
+                ..filter.clone()
+            };
+            facets.tools = menu
+                .names(&filter, call::Column::Tool, |call| call.tool.as_deref())
+                .await?;
         }
         if wanted.methods {
-            let filter = CallFilter { methods: Vec::new(), ..filter.clone() };
-            facets.methods = menu.names(&filter, call::Column::Method, |call| Some(&call.method)).await?;
+            let filter = CallFilter {
+                methods: Vec::new(),
+                ..filter.clone()
+            };
+            facets.methods = menu
+                .names(&filter, call::Column::Method, |call| Some(&call.method))
+                .await?;
         }
         if wanted.http_statuses {
-            let filter = CallFilter { http_statuses: Vec::new(), ..filter.clone() };
-            facets.http_statuses =
-                menu.codes(&filter, call::Column::HttpStatus, |call| call.http_status, |code| Some(code.to_string())).await?;
+            let filter = CallFilter {
+                http_statuses: Vec::new(),
+                ..filter.clone()
+            };
+            facets.http_statuses = menu
+                .codes(
+                    &filter,
+                    call::Column::HttpStatus,
+                    |call| call.http_status,
+                    |code| Some(code.to_string()),
+                )
+                .await?;
         }
         if wanted.outcomes {
-            let filter = CallFilter { outcomes: Vec::new(), ..filter.clone() };
+            let filter = CallFilter {
+                outcomes: Vec::new(),
+                ..filter.clone()
+            };
             let name = |code| Some(Outcome::from_code(i16::try_from(code).ok()?)?.as_str().to_owned());
             let code = |call: &Call| Some(i32::from(call.outcome().code()));
             facets.outcomes = menu.codes(&filter, call::Column::Outcome, code, name).await?;
         }
         if wanted.countries {
-            let filter = CallFilter { countries: Vec::new(), ..filter.clone() };
-            facets.countries = menu.clients(&filter, client::Column::Country, |call| call.country.as_deref()).await?;
+            let filter = CallFilter {
+                countries: Vec::new(),
+                ..filter.clone()
+            };
+            facets.countries = menu
+                .clients(&filter, client::Column::Country, |call| call.country.as_deref())
+                .await?;
         }
         if wanted.clients {
-            let filter = CallFilter { clients: Vec::new(), ..filter.clone() };
-            facets.clients = menu.clients(&filter, client::Column::Name, |call| call.client_name.as_deref()).await?;
+            let filter = CallFilter {
+                clients: Vec::new(),
+                ..filter.clone()
+            };
+            facets.clients = menu
+                .clients(&filter, client::Column::Name, |call| call.client_name.as_deref())
+                .await?;
         }
         tx.commit().await?;
         Ok(facets)
@@ -139,8 +176,15 @@ impl Menu<'_> {
             return visited(&scan, |call| value(call).map(str::to_owned)).await;
         }
         let counts = self.counts(&scan, column).await?;
-        let names = self.store.inner.dictionary.names(self.tx, counts.iter().map(|(id, _)| *id)).await?;
-        Ok(sorted(counts.into_iter().filter_map(|(id, count)| Some((names.get(&id)?.as_ref().to_owned(), count)))))
+        let names = self
+            .store
+            .inner
+            .dictionary
+            .names(self.tx, counts.iter().map(|(id, _)| *id))
+            .await?;
+        Ok(sorted(counts.into_iter().filter_map(|(id, count)| {
+            Some((names.get(&id)?.as_ref().to_owned(), count))
+        })))
     }
 
     /// Values that are numbers.
@@ -156,7 +200,9 @@ impl Menu<'_> {
             return visited(&scan, |call| code(call).and_then(&name)).await;
         }
         let counts = self.counts(&scan, column).await?;
-        Ok(sorted(counts.into_iter().filter_map(|(code, count)| Some((name(i32::try_from(code).ok()?)?, count)))))
+        Ok(sorted(counts.into_iter().filter_map(|(code, count)| {
+            Some((name(i32::try_from(code).ok()?)?, count))
+        })))
     }
 
     /// How many calls have each value of a column of `calls`.
@@ -174,7 +220,9 @@ impl Menu<'_> {
             .limit(MOST)
             .take();
         let rows = self.tx.query_all(&counted).await?;
-        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?)))
+            .collect()
     }
 
     /// Values that stand with the client. Calls are counted by client first: these are few beside the calls.
@@ -211,8 +259,10 @@ impl Menu<'_> {
             .limit(MOST)
             .take();
         let rows = self.tx.query_all(&select).await?;
-        let counts: Result<Vec<(String, u64)>, Error> =
-            rows.iter().map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?))).collect();
+        let counts: Result<Vec<(String, u64)>, Error> = rows
+            .iter()
+            .map(|row| Ok((row.try_get_by_index(0)?, count_at(row, 1)?)))
+            .collect();
         Ok(sorted(counts?.into_iter()))
     }
 }
@@ -237,7 +287,12 @@ async fn visited(scan: &Scan<'_>, value: impl Fn(&Call) -> Option<String>) -> Re
 /// Most frequent first, then by value.
 fn sorted(counts: impl Iterator<Item = (String, u64)>) -> Vec<Facet> {
     let mut facets: Vec<Facet> = counts.map(|(value, count)| Facet { value, count }).collect();
-    facets.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.value.cmp(&other.value)));
+    facets.sort_by(|one, other| {
+        other
+            .count
+            .cmp(&one.count)
+            .then_with(|| one.value.cmp(&other.value))
+    });
     facets.truncate(MOST as usize);
     facets
 }

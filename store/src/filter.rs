@@ -31,10 +31,19 @@ impl Terms {
         let mut wanted = Wanted::default();
         wanted.collect(filter);
         let mut terms = Self::default();
-        let hashes: Vec<Vec<u8>> = wanted.names.iter().map(|(kind, text)| name_hash(*kind, text)).collect();
+        let hashes: Vec<Vec<u8>> = wanted
+            .names
+            .iter()
+            .map(|(kind, text)| name_hash(*kind, text))
+            .collect();
         for hashes in hashes.chunks(AT_ONCE) {
-            let rows = name::Entity::find().filter(name::Column::Hash.is_in(hashes.iter().cloned())).all(db).await?;
-            terms.names.extend(rows.into_iter().map(|row| ((row.kind, row.text), row.id)));
+            let rows = name::Entity::find()
+                .filter(name::Column::Hash.is_in(hashes.iter().cloned()))
+                .all(db)
+                .await?;
+            terms
+                .names
+                .extend(rows.into_iter().map(|row| ((row.kind, row.text), row.id)));
         }
         for id in wanted.sessions {
             let found = terms.sessions_of(id, db).await?;
@@ -46,7 +55,10 @@ impl Terms {
     /// The rows of `sessions` whose calls `in_session` of the model finds for this id.
     async fn sessions_of(&self, wanted: &str, db: &impl ConnectionTrait) -> Result<Vec<i64>, Error> {
         let mut any = Condition::any().add(session::Column::WireHash.eq(text_hash(wanted)));
-        let node = wanted.parse().ok().filter(|node: &NodeId| node.to_string() == wanted);
+        let node = wanted
+            .parse()
+            .ok()
+            .filter(|node: &NodeId| node.to_string() == wanted);
         if let Some(NodeId::Session(_, _, key)) = &node {
             any = any.add(session::Column::KeyHash.eq(text_hash(key)));
         }
@@ -84,7 +96,8 @@ impl<'a> Wanted<'a> {
             (NameKind::Method, &filter.methods),
         ];
         for (kind, texts) in lists {
-            self.names.extend(texts.iter().map(|text| (kind, Cow::Borrowed(text.as_str()))));
+            self.names
+                .extend(texts.iter().map(|text| (kind, Cow::Borrowed(text.as_str()))));
         }
         if let Some(id) = &filter.session_id {
             self.sessions.insert(id);
@@ -125,7 +138,10 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
         must(call::Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.code())));
     }
     if let Some(id) = &filter.session_id {
-        must(among(call::Column::Session, terms.sessions.get(id).cloned().unwrap_or_default()));
+        must(among(
+            call::Column::Session,
+            terms.sessions.get(id).cloned().unwrap_or_default(),
+        ));
     }
     if let Some(trace) = filter.trace_id {
         let (hi, lo) = trace_halves(trace);
@@ -139,7 +155,10 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
     for (column, texts) in clients {
         if !texts.is_empty() {
             let mut matching = Query::select();
-            matching.column(client::Column::Id).from(client::Entity).and_where(column.is_in(texts.iter().cloned()));
+            matching
+                .column(client::Column::Id)
+                .from(client::Entity)
+                .and_where(column.is_in(texts.iter().cloned()));
             must(call::Column::Client.in_subquery(matching));
         }
     }
@@ -150,7 +169,9 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
         must(call::Column::StartedAt.lt(to.0));
     }
     if let Some(min) = filter.min_duration_ms {
-        must(first(|nanos| millis(nanos) >= min).map_or_else(never, |nanos| call::Column::Duration.gte(nanos)));
+        must(
+            first(|nanos| millis(nanos) >= min).map_or_else(never, |nanos| call::Column::Duration.gte(nanos)),
+        );
     }
     if let Some(max) = filter.max_duration_ms
         && let Some(beyond) = first(|nanos| exceeds(nanos, max))
@@ -195,7 +216,9 @@ fn millis(nanos: i64) -> f64 {
 
 /// Whether a duration is not within `max` milliseconds; none is within what is no number.
 fn exceeds(nanos: i64, max: f64) -> bool {
-    millis(nanos).partial_cmp(&max).is_none_or(std::cmp::Ordering::is_gt)
+    millis(nanos)
+        .partial_cmp(&max)
+        .is_none_or(std::cmp::Ordering::is_gt)
 }
 
 /// The first duration for which `holds`; it must hold for all that follow. `None` where it holds for none.

@@ -88,7 +88,12 @@ pub(crate) struct Changes {
 /// Where besides its own traces a batch must look.
 pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
     let mut ranges: Vec<TimeRange> = Vec::new();
-    for call in batch.observations.iter().map(|observation| &observation.call).filter(|call| inner::looks_around(call)) {
+    for call in batch
+        .observations
+        .iter()
+        .map(|observation| &observation.call)
+        .filter(|call| inner::looks_around(call))
+    {
         let from = call.started_at.plus(-PAIRING_NANOS);
         let to = call.ended_at().plus(PAIRING_NANOS);
         match ranges.iter_mut().find(|range| range.server == call.server_name()) {
@@ -96,7 +101,11 @@ pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
                 range.from = range.from.min(from);
                 range.to = range.to.max(to);
             }
-            None => ranges.push(TimeRange { server: call.server_name().to_owned(), from, to }),
+            None => ranges.push(TimeRange {
+                server: call.server_name().to_owned(),
+                from,
+                to,
+            }),
         }
     }
     ranges
@@ -105,7 +114,10 @@ pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
 /// Folds a batch into its neighbourhood: spans of one request are clustered, each cluster is merged into one call,
 /// HTTP spans lend what they know, log lines find their call.
 pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
-    let mut changes = Changes { waiting_https: batch.https.clone(), ..Changes::default() };
+    let mut changes = Changes {
+        waiting_https: batch.https.clone(),
+        ..Changes::default()
+    };
     let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
     let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
 
@@ -116,8 +128,14 @@ pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
     let mut clusters = Clusters::new(nodes);
     let traces = clusters.traces();
     for members in traces.values() {
-        let of_trace = members.first().and_then(|index| clusters.node(*index)).map(|node| node.call.trace_id);
-        let https = of_trace.and_then(|trace| https.get(&trace)).map(Vec::as_slice).unwrap_or_default();
+        let of_trace = members
+            .first()
+            .and_then(|index| clusters.node(*index))
+            .map(|node| node.call.trace_id);
+        let https = of_trace
+            .and_then(|trace| https.get(&trace))
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         relate::relate(&mut clusters, members, https);
         inner::find_nested(&mut clusters, members, https);
     }
@@ -148,7 +166,10 @@ fn nodes(
         }
     }
     for observation in observations {
-        let span = SpanRef { trace_id: observation.call.trace_id, span_id: observation.call.span_id };
+        let span = SpanRef {
+            trace_id: observation.call.trace_id,
+            span_id: observation.call.span_id,
+        };
         match aliases.get(&span) {
             Some(None) => {}
             // A redelivered inner span of another method adds nothing to its call.

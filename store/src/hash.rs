@@ -47,7 +47,9 @@ impl Identity {
     pub(crate) fn hash8(&self) -> i64 {
         let digest = Sha256::digest(&self.0);
         let (first, _) = digest.split_at(8);
-        first.iter().fold(0i64, |number, byte| number << 8 | i64::from(*byte))
+        first
+            .iter()
+            .fold(0i64, |number, byte| number << 8 | i64::from(*byte))
     }
 }
 

@@ -35,9 +35,16 @@ pub(crate) enum NameKind {
 
 #[derive(Debug)]
 enum Shared {
-    Name { kind: NameKind, text: String },
+    Name {
+        kind: NameKind,
+        text: String,
+    },
     Client(Box<Client>),
-    Session { server: Local, session: Option<SessionKey>, wire: Option<String> },
+    Session {
+        server: Local,
+        session: Option<SessionKey>,
+        wire: Option<String>,
+    },
     Origin(Arc<Origin>, Vec<u8>),
 }
 
@@ -72,7 +79,10 @@ impl Interner {
     /// A name.
     pub(crate) fn name(&mut self, kind: NameKind, text: &str) -> Local {
         name_identity(&mut self.scratch, kind, text);
-        self.intern(|| Shared::Name { kind, text: text.to_owned() })
+        self.intern(|| Shared::Name {
+            kind,
+            text: text.to_owned(),
+        })
     }
 
     /// Who called, and how.
@@ -91,7 +101,12 @@ impl Interner {
         for text in texts {
             self.scratch.text(text.as_deref());
         }
-        self.intern(|| Shared::Client(Box::new(Client { texts: texts.map(Clone::clone), transport })))
+        self.intern(|| {
+            Shared::Client(Box::new(Client {
+                texts: texts.map(Clone::clone),
+                transport,
+            }))
+        })
     }
 
     /// The session of a call, together with its wire id; `None` where it has neither.
@@ -106,7 +121,11 @@ impl Interner {
             .number(session.map_or(-1, |session| i64::from(session.source.code())))
             .text(session.map(|session| session.key.as_str()))
             .text(call.session_id.as_deref());
-        Some(self.intern(|| Shared::Session { server, session: session.cloned(), wire: call.session_id.clone() }))
+        Some(self.intern(|| Shared::Session {
+            server,
+            session: session.cloned(),
+            wire: call.session_id.clone(),
+        }))
     }
 
     /// The resource and scope of a span.
@@ -182,21 +201,29 @@ impl Remembered {
         for (index, (identity, shared)) in interner.entries.into_iter().enumerate() {
             match self.ids.get(&identity) {
                 Some(id) => set(&mut ids, index, *id),
-                None => missing.push(Missing { index, hash: hash16(&identity), identity, shared }),
+                None => missing.push(Missing {
+                    index,
+                    hash: hash16(&identity),
+                    identity,
+                    shared,
+                }),
             }
         }
         if missing.is_empty() {
             return Ok(ids);
         }
         // Sessions stand under the ids of their servers: names come first.
-        let (names, missing): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|missing| matches!(missing.shared, Shared::Name { .. }));
+        let (names, missing): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|missing| matches!(missing.shared, Shared::Name { .. }));
         self.store::<NameRow>(tx, names, &mut ids).await?;
-        let (sessions, missing): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|missing| matches!(missing.shared, Shared::Session { .. }));
+        let (sessions, missing): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|missing| matches!(missing.shared, Shared::Session { .. }));
         self.store::<SessionRow>(tx, sessions, &mut ids).await?;
-        let (clients, origins): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|missing| matches!(missing.shared, Shared::Client(_)));
+        let (clients, origins): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|missing| matches!(missing.shared, Shared::Client(_)));
         self.store::<ClientRow>(tx, clients, &mut ids).await?;
         self.store::<OriginRow>(tx, origins, &mut ids).await?;
         Ok(ids)
@@ -210,7 +237,13 @@ impl Remembered {
     ) -> Result<(), Error> {
         let mut places: HashMap<Vec<u8>, (usize, Box<[u8]>)> = HashMap::with_capacity(missing.len());
         let mut rows = Vec::with_capacity(missing.len());
-        for Missing { index, hash, identity, shared } in missing {
+        for Missing {
+            index,
+            hash,
+            identity,
+            shared,
+        } in missing
+        {
             places.insert(hash.clone(), (index, identity));
             rows.extend(R::new(hash, shared, ids));
         }
@@ -250,13 +283,24 @@ struct NameRow(Vec<u8>, NameKind, String);
 
 impl SharedRow for NameRow {
     fn new(hash: Vec<u8>, shared: Shared, _: &Ids) -> Option<Self> {
-        if let Shared::Name { kind, text } = shared { Some(Self(hash, kind, text)) } else { None }
+        if let Shared::Name { kind, text } = shared {
+            Some(Self(hash, kind, text))
+        } else {
+            None
+        }
     }
 }
 
 impl Record for NameRow {
-    const TABLE: Table =
-        Table { name: "names", columns: &[("hash", Kind::Bytes), ("kind", Kind::Integer), ("text", Kind::Text)], conflict: FIND_OR_ADD };
+    const TABLE: Table = Table {
+        name: "names",
+        columns: &[
+            ("hash", Kind::Bytes),
+            ("kind", Kind::Integer),
+            ("text", Kind::Text),
+        ],
+        conflict: FIND_OR_ADD,
+    };
 
     fn bind(self, sink: &mut impl Sink) {
         sink.bytes(Some(self.0));
@@ -274,8 +318,20 @@ struct SessionRow {
 
 impl SharedRow for SessionRow {
     fn new(hash: Vec<u8>, shared: Shared, ids: &Ids) -> Option<Self> {
-        let Shared::Session { server, session, wire } = shared else { return None };
-        Some(Self { hash, server: ids.of(server), session, wire })
+        let Shared::Session {
+            server,
+            session,
+            wire,
+        } = shared
+        else {
+            return None;
+        };
+        Some(Self {
+            hash,
+            server: ids.of(server),
+            session,
+            wire,
+        })
     }
 }
 
@@ -297,7 +353,11 @@ impl Record for SessionRow {
     fn bind(self, sink: &mut impl Sink) {
         sink.bytes(Some(self.hash));
         sink.integer(Some(self.server));
-        sink.integer(self.session.as_ref().map(|session| i64::from(session.source.code())));
+        sink.integer(
+            self.session
+                .as_ref()
+                .map(|session| i64::from(session.source.code())),
+        );
         sink.integer(self.session.as_ref().map(|session| text_hash(&session.key)));
         sink.text(self.session.map(|session| session.key));
         sink.integer(self.wire.as_deref().map(text_hash));
@@ -309,7 +369,11 @@ struct ClientRow(Vec<u8>, Client);
 
 impl SharedRow for ClientRow {
     fn new(hash: Vec<u8>, shared: Shared, _: &Ids) -> Option<Self> {
-        if let Shared::Client(client) = shared { Some(Self(hash, *client)) } else { None }
+        if let Shared::Client(client) = shared {
+            Some(Self(hash, *client))
+        } else {
+            None
+        }
     }
 }
 
@@ -343,7 +407,11 @@ struct OriginRow(Vec<u8>, Arc<Origin>, Vec<u8>);
 
 impl SharedRow for OriginRow {
     fn new(hash: Vec<u8>, shared: Shared, _: &Ids) -> Option<Self> {
-        if let Shared::Origin(origin, resource) = shared { Some(Self(hash, origin, resource)) } else { None }
+        if let Shared::Origin(origin, resource) = shared {
+            Some(Self(hash, origin, resource))
+        } else {
+            None
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use mcptap_model::{LogLine, UnixNanos};
-use sea_orm::sea_query::{Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, WindowStatement};
+use sea_orm::sea_query::{
+    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, WindowStatement,
+};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
 use crate::entity::{call, log_line};
@@ -26,7 +28,9 @@ impl Store {
             .cond_where(self.kept())
             .take();
         let mut window = WindowStatement::partition_by(log_line::Column::Call);
-        window.order_by(log_line::Column::Time, order.clone()).order_by(log_line::Column::Fingerprint, order.clone());
+        window
+            .order_by(log_line::Column::Time, order.clone())
+            .order_by(log_line::Column::Fingerprint, order.clone());
         let numbered = Query::select()
             .column(Asterisk)
             .expr_window_as(Func::cust("ROW_NUMBER"), window, Alias::new("number"))
@@ -47,11 +51,23 @@ impl Store {
             .take();
         let mut pages: HashMap<i64, Page<(LogPosition, LogLine)>> = rows
             .iter()
-            .map(|row| (*row, Page { items: Vec::new(), has_next: false, has_previous: false }))
+            .map(|row| {
+                (
+                    *row,
+                    Page {
+                        items: Vec::new(),
+                        has_next: false,
+                        has_previous: false,
+                    },
+                )
+            })
             .collect();
         for row in self.inner.database.read().query_all(&select).await? {
             let row = log_line::Model::from_query_result(&row, "")?;
-            let position = LogPosition { time: UnixNanos(row.time), ordinal: row.fingerprint };
+            let position = LogPosition {
+                time: UnixNanos(row.time),
+                ordinal: row.fingerprint,
+            };
             if let Some(page) = pages.get_mut(&row.call) {
                 page.items.push((position, dictionary::log_line(row)?));
             }
@@ -60,8 +76,11 @@ impl Store {
             let cut = part.items.len() > bounds.size;
             part.items.truncate(bounds.size);
             // A position given was that of a line, which stands on the other side.
-            (part.has_next, part.has_previous) =
-                if bounds.backward { (page.before.is_some(), cut) } else { (cut, page.after.is_some()) };
+            (part.has_next, part.has_previous) = if bounds.backward {
+                (page.before.is_some(), cut)
+            } else {
+                (cut, page.after.is_some())
+            };
             if bounds.backward {
                 part.items.reverse();
             }
@@ -73,13 +92,13 @@ impl Store {
 fn beyond(position: LogPosition, later: bool) -> Condition {
     let (time, ordinal) = (position.time.0, position.ordinal);
     let exact = if later {
-        log_line::Column::Time
-            .gt(time)
-            .or(log_line::Column::Time.eq(time).and(log_line::Column::Fingerprint.gt(ordinal)))
+        log_line::Column::Time.gt(time).or(log_line::Column::Time
+            .eq(time)
+            .and(log_line::Column::Fingerprint.gt(ordinal)))
     } else {
-        log_line::Column::Time
-            .lt(time)
-            .or(log_line::Column::Time.eq(time).and(log_line::Column::Fingerprint.lt(ordinal)))
+        log_line::Column::Time.lt(time).or(log_line::Column::Time
+            .eq(time)
+            .and(log_line::Column::Fingerprint.lt(ordinal)))
     };
     exact.into_condition()
 }

@@ -55,7 +55,8 @@ impl Counters {
     pub(crate) fn committed(&self, records: usize, took: Duration) {
         self.commits.fetch_add(1, Relaxed);
         self.records.fetch_add(records as u64, Relaxed);
-        self.commit_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.commit_nanos
+            .fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(crate) fn failed(&self) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use mcptap_model::{Batch, HttpSpan, LogLine, SpanRef};
 use sea_orm::sea_query::{ArrayType, Expr, ExprTrait, Func, SimpleExpr, Value};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
 };
 
 use crate::dictionary::{Dictionary, details};
@@ -40,7 +40,8 @@ pub(crate) fn traces(batch: &Batch) -> Vec<i64> {
         .observations
         .iter()
         .flat_map(|observation| {
-            std::iter::once(observation.call.trace_id).chain(observation.links.iter().map(|link| link.trace_id))
+            std::iter::once(observation.call.trace_id)
+                .chain(observation.links.iter().map(|link| link.trace_id))
         })
         .chain(batch.https.iter().map(|http| http.trace_id))
         .chain(batch.logs.iter().map(|log| log.trace_id))
@@ -66,10 +67,17 @@ pub(crate) async fn load(
              EXISTS (SELECT 1 FROM waiting) FROM sequence WHERE id = 1",
         ))
         .await?
-        .ok_or(Error::Damaged { table: "sequence", row: 1, what: "is missing" })?;
+        .ok_or(Error::Damaged {
+            table: "sequence",
+            row: 1,
+            what: "is missing",
+        })?;
     let head: i64 = state.try_get_by_index(0)?;
-    let (calls, aliases, waiting): (bool, bool, bool) =
-        (state.try_get_by_index(1)?, state.try_get_by_index(2)?, state.try_get_by_index(3)?);
+    let (calls, aliases, waiting): (bool, bool, bool) = (
+        state.try_get_by_index(1)?,
+        state.try_get_by_index(2)?,
+        state.try_get_by_index(3)?,
+    );
 
     let mut found = Found::default();
     for traces in traces.chunks(KEYS) {
@@ -79,12 +87,16 @@ pub(crate) async fn load(
         }
         if aliases {
             let among = among(snapshot, alias::Column::TraceLo, traces);
-            found.aliases.extend(alias::Entity::find().filter(among).all(snapshot).await?);
+            found
+                .aliases
+                .extend(alias::Entity::find().filter(among).all(snapshot).await?);
         }
         if waiting {
             let among = among(snapshot, waiting::Column::TraceLo, traces);
             let since = clock::ago(join_window).0;
-            let rows = waiting::Entity::find().filter(among).filter(waiting::Column::ArrivedAt.gte(since));
+            let rows = waiting::Entity::find()
+                .filter(among)
+                .filter(waiting::Column::ArrivedAt.gte(since));
             found.waiting.extend(rows.all(snapshot).await?);
         }
     }
@@ -94,10 +106,18 @@ pub(crate) async fn load(
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
-            found.add(call::Entity::find().filter(among(snapshot, call::Column::Id, rows)).all(snapshot).await?);
+            found.add(
+                call::Entity::find()
+                    .filter(among(snapshot, call::Column::Id, rows))
+                    .all(snapshot)
+                    .await?,
+            );
         }
     }
-    Ok(Near { neighbourhood: found.neighbourhood(snapshot, dictionary).await?, head })
+    Ok(Near {
+        neighbourhood: found.neighbourhood(snapshot, dictionary).await?,
+        head,
+    })
 }
 
 /// `column` among the keys, in few shapes of statement: an array on PostgreSQL; on SQLite a list filled up to a power of
@@ -108,13 +128,21 @@ fn among<C: ColumnTrait>(db: &impl ConnectionTrait, column: C, keys: &[i64]) -> 
         let array = Expr::val(Value::Array(ArrayType::BigInt, Some(Box::new(keys))));
         return column.into_expr().eq(Func::cust("ANY").arg(array));
     }
-    let filled = keys.iter().chain(keys.last().into_iter().cycle()).take(keys.len().next_power_of_two());
+    let filled = keys
+        .iter()
+        .chain(keys.last().into_iter().cycle())
+        .take(keys.len().next_power_of_two());
     column.is_in(filled.copied())
 }
 
 async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Result<Vec<call::Model>, Error> {
-    let hashes = ranges.iter().map(|range| name_hash(NameKind::Server, &range.server));
-    let names = name::Entity::find().filter(name::Column::Hash.is_in(hashes)).all(snapshot).await?;
+    let hashes = ranges
+        .iter()
+        .map(|range| name_hash(NameKind::Server, &range.server));
+    let names = name::Entity::find()
+        .filter(name::Column::Hash.is_in(hashes))
+        .all(snapshot)
+        .await?;
     let ids: HashMap<&str, i64> = names.iter().map(|name| (name.text.as_str(), name.id)).collect();
     let mut any = Condition::any();
     let mut known = 0;
@@ -131,7 +159,10 @@ async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Resu
     if known == 0 {
         return Ok(Vec::new());
     }
-    let rows = call::Entity::find().filter(any).order_by_desc(call::Column::StartedAt).limit(PER_RANGE * known);
+    let rows = call::Entity::find()
+        .filter(any)
+        .order_by_desc(call::Column::StartedAt)
+        .limit(PER_RANGE * known);
     Ok(rows.all(snapshot).await?)
 }
 
@@ -155,16 +186,31 @@ impl Found {
     /// Calls that aliases and links name, of other traces.
     fn referred_to(&self) -> Vec<i64> {
         let named = self.aliases.iter().filter_map(|alias| alias.call);
-        let named: HashSet<i64> = named.chain(self.waiting.iter().filter_map(|waiting| waiting.call)).collect();
+        let named: HashSet<i64> = named
+            .chain(self.waiting.iter().filter_map(|waiting| waiting.call))
+            .collect();
         named.difference(&self.rows).copied().collect()
     }
 
-    async fn neighbourhood(self, db: &DatabaseTransaction, dictionary: &Dictionary) -> Result<Neighbourhood, Error> {
-        let Self { rows, calls, aliases, waiting } = self;
+    async fn neighbourhood(
+        self,
+        db: &DatabaseTransaction,
+        dictionary: &Dictionary,
+    ) -> Result<Neighbourhood, Error> {
+        let Self {
+            rows,
+            calls,
+            aliases,
+            waiting,
+        } = self;
         let mut heavy: HashMap<i64, Details> = HashMap::new();
         let all: Vec<i64> = rows.iter().copied().collect();
         for rows in all.chunks(KEYS) {
-            for row in detail::Entity::find().filter(among(db, detail::Column::Call, rows)).all(db).await? {
+            for row in detail::Entity::find()
+                .filter(among(db, detail::Column::Call, rows))
+                .all(db)
+                .await?
+            {
                 heavy.insert(row.call, details(row)?);
             }
         }
@@ -190,12 +236,18 @@ impl Found {
                 near.aliases.push((SpanRef { trace_id, span_id }, alias.call));
             }
         }
-        let origins = dictionary.origins(db, waiting.iter().filter_map(|waiting| waiting.origin)).await?;
+        let origins = dictionary
+            .origins(db, waiting.iter().filter_map(|waiting| waiting.origin))
+            .await?;
         for row in waiting {
             match row.kind {
                 kind::HTTP => {
                     if let Ok(mut span) = serde_json::from_slice::<HttpSpan>(&row.data) {
-                        span.origin = row.origin.and_then(|id| origins.get(&id)).cloned().unwrap_or_default();
+                        span.origin = row
+                            .origin
+                            .and_then(|id| origins.get(&id))
+                            .cloned()
+                            .unwrap_or_default();
                         near.https.push(span);
                     }
                 }
@@ -211,7 +263,11 @@ impl Found {
                         near.links.push((target, call));
                     }
                 }
-                _ => tracing::warn!(row = row.id, kind = row.kind, "a waiting row of a kind not known to this version"),
+                _ => tracing::warn!(
+                    row = row.id,
+                    kind = row.kind,
+                    "a waiting row of a kind not known to this version"
+                ),
             }
         }
         Ok(near)

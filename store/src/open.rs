@@ -64,7 +64,12 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     };
     tasks.spawn(stop.run_until_cancelled_owned(retention::run(database, options, counters)));
     tasks.close();
-    Ok((writer, Store { inner: Arc::new(inner) }))
+    Ok((
+        writer,
+        Store {
+            inner: Arc::new(inner),
+        },
+    ))
 }
 
 /// Announces what other processes commit to the same database.
@@ -120,7 +125,10 @@ impl Store {
 
     /// What the store counts.
     pub fn metrics(&self) -> Metrics {
-        let taken = self.inner.queue_limit.saturating_sub(self.inner.room.available_permits());
+        let taken = self
+            .inner
+            .queue_limit
+            .saturating_sub(self.inner.room.available_permits());
         Metrics {
             queued_records: taken as u64,
             queue_limit: self.inner.queue_limit as u64,

@@ -17,7 +17,10 @@ pub struct Stored {
 impl Stored {
     /// Where it stands in the order of pages.
     pub fn position(&self) -> CallPosition {
-        CallPosition { started_at: self.call.started_at, row: self.row }
+        CallPosition {
+            started_at: self.call.started_at,
+            row: self.row,
+        }
     }
 }
 
@@ -37,7 +40,12 @@ pub struct PageRequest<K> {
 
 impl<K> Default for PageRequest<K> {
     fn default() -> Self {
-        Self { first: None, after: None, last: None, before: None }
+        Self {
+            first: None,
+            after: None,
+            last: None,
+            before: None,
+        }
     }
 }
 
@@ -63,14 +71,23 @@ impl<K> PageRequest<K> {
     pub(crate) fn bounds(&self) -> Bounds {
         let backward = self.first.is_none() && self.last.is_some();
         let size = self.first.or(self.last).unwrap_or(USUAL).clamp(1, MOST);
-        Bounds { backward, size, has_next: false, has_previous: false }
+        Bounds {
+            backward,
+            size,
+            has_next: false,
+            has_previous: false,
+        }
     }
 }
 
 impl Bounds {
     /// What lies ahead and behind, in the direction of reading.
     pub(crate) fn set(&mut self, ahead: bool, behind: bool) {
-        (self.has_next, self.has_previous) = if self.backward { (behind, ahead) } else { (ahead, behind) };
+        (self.has_next, self.has_previous) = if self.backward {
+            (behind, ahead)
+        } else {
+            (ahead, behind)
+        };
     }
 }
 
@@ -95,7 +112,12 @@ impl<T> Page<T> {
                 && page.before.as_ref().is_none_or(|before| place(item) < *before)
         };
         let mut items: Vec<T> = list.into_iter().filter(wanted).collect();
-        let behind = items.len() < whole && if bounds.backward { page.before.is_some() } else { page.after.is_some() };
+        let behind = items.len() < whole
+            && if bounds.backward {
+                page.before.is_some()
+            } else {
+                page.after.is_some()
+            };
         let ahead = items.len() > bounds.size;
         if bounds.backward {
             items.drain(..items.len().saturating_sub(bounds.size));
@@ -103,7 +125,11 @@ impl<T> Page<T> {
             items.truncate(bounds.size);
         }
         bounds.set(ahead, behind);
-        Self { items, has_next: bounds.has_next, has_previous: bounds.has_previous }
+        Self {
+            items,
+            has_next: bounds.has_next,
+            has_previous: bounds.has_previous,
+        }
     }
 }
 

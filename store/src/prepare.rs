@@ -71,9 +71,14 @@ impl Preparation {
         let traces = neighbourhood::traces(&batch);
         let ranges = fold::time_ranges(&batch);
         let snapshot = self.database.near_snapshot().await?;
-        let near = neighbourhood::load(&snapshot, &self.dictionary, &traces, &ranges, self.join_window).await?;
+        let near =
+            neighbourhood::load(&snapshot, &self.dictionary, &traces, &ranges, self.join_window).await?;
         snapshot.commit().await?;
-        Ok(rows(near.head, fold::fold(near.neighbourhood, batch), &mut compressed))
+        Ok(rows(
+            near.head,
+            fold::fold(near.neighbourhood, batch),
+            &mut compressed,
+        ))
     }
 }
 
@@ -95,9 +100,19 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
         completed_details.extend(details.map(|details| (id, details)));
     }
     let mut waiting = Vec::with_capacity(changes.waiting_https.len() + changes.waiting_logs.len());
-    waiting.extend(changes.waiting_https.into_iter().map(|span| Waiting::http(span, &mut interner, now)));
+    waiting.extend(
+        changes
+            .waiting_https
+            .into_iter()
+            .map(|span| Waiting::http(span, &mut interner, now)),
+    );
     waiting.extend(changes.waiting_logs.iter().map(|line| Waiting::log(line, now)));
-    waiting.extend(changes.waiting_links.into_iter().map(|(target, call)| Waiting::link(target, call, now)));
+    waiting.extend(
+        changes
+            .waiting_links
+            .into_iter()
+            .map(|(target, call)| Waiting::link(target, call, now)),
+    );
     Prepared {
         head,
         interner,

@@ -71,10 +71,16 @@ async fn round(
     swept: &mut Instant,
 ) -> Result<(), Error> {
     expire(database, clock::ago(options.join_window), counters).await?;
-    let Some(retention) = options.retention else { return Ok(()) };
+    let Some(retention) = options.retention else {
+        return Ok(());
+    };
     let pruned = forget(database, clock::ago(retention), counters).await?;
     if pruned.calls > 0 {
-        tracing::info!(calls = pruned.calls, log_lines = pruned.log_lines, "deleted what was past its time");
+        tracing::info!(
+            calls = pruned.calls,
+            log_lines = pruned.log_lines,
+            "deleted what was past its time"
+        );
     }
     if swept.elapsed() >= SWEEP_PERIOD {
         *swept = Instant::now();
@@ -102,24 +108,48 @@ async fn forget(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
 async fn step(database: &Database, cutoff: UnixNanos) -> Result<Pruned, Error> {
     let old = || call::Entity::find().filter(call::Column::StartedAt.lt(cutoff.0));
     // Without the lock, and mostly in vain.
-    let any = old().select_only().column(call::Column::Id).into_tuple::<i64>().one(database.near()).await?;
+    let any = old()
+        .select_only()
+        .column(call::Column::Id)
+        .into_tuple::<i64>()
+        .one(database.near())
+        .await?;
     let mut tx = Transaction::begin(database).await?;
     if any.is_none() {
-        tx.with_number("DELETE FROM aliases WHERE call IS NULL AND arrived_at < $1", cutoff.0).await?;
+        tx.with_number(
+            "DELETE FROM aliases WHERE call IS NULL AND arrived_at < $1",
+            cutoff.0,
+        )
+        .await?;
         tx.commit().await?;
         return Ok(Pruned::default());
     }
     tx.advance(1, 0).await?;
-    let oldest = old().order_by_asc(call::Column::StartedAt).limit(CALLS).select_only();
-    let rows: Vec<(i64, Option<i64>)> =
-        oldest.columns([call::Column::Id, call::Column::Session]).into_tuple().all(database.near()).await?;
+    let oldest = old()
+        .order_by_asc(call::Column::StartedAt)
+        .limit(CALLS)
+        .select_only();
+    let rows: Vec<(i64, Option<i64>)> = oldest
+        .columns([call::Column::Id, call::Column::Session])
+        .into_tuple()
+        .all(database.near())
+        .await?;
     let calls: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session)| *session).collect();
-    let log_lines = tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &calls).await?;
-    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &calls).await?;
-    tx.with_keys("DELETE FROM aliases WHERE call IN ({keys})", &calls).await?;
-    tx.with_keys("DELETE FROM waiting WHERE call IN ({keys}) AND call IS NOT NULL", &calls).await?;
-    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &calls).await?;
+    let log_lines = tx
+        .with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &calls)
+        .await?;
+    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &calls)
+        .await?;
+    tx.with_keys("DELETE FROM aliases WHERE call IN ({keys})", &calls)
+        .await?;
+    tx.with_keys(
+        "DELETE FROM waiting WHERE call IN ({keys}) AND call IS NOT NULL",
+        &calls,
+    )
+    .await?;
+    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &calls)
+        .await?;
     let sessions: Vec<i64> = sessions.into_iter().collect();
     let ended = tx
         .with_keys(
@@ -132,7 +162,10 @@ async fn step(database: &Database, cutoff: UnixNanos) -> Result<Pruned, Error> {
         tx.advance(0, 1).await?;
     }
     tx.commit().await?;
-    Ok(Pruned { calls: calls.len() as u64, log_lines })
+    Ok(Pruned {
+        calls: calls.len() as u64,
+        log_lines,
+    })
 }
 
 /// Deletes what has waited for its call since before `cutoff`.
@@ -140,14 +173,24 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
     loop {
         let started = Instant::now();
         // Rows come in order of arrival: those past their time are the first.
-        let first = waiting::Entity::find().order_by_asc(waiting::Column::Id).limit(WAITING).select_only();
+        let first = waiting::Entity::find()
+            .order_by_asc(waiting::Column::Id)
+            .limit(WAITING)
+            .select_only();
         let rows: Vec<(i64, i16, i64)> = first
-            .columns([waiting::Column::Id, waiting::Column::Kind, waiting::Column::ArrivedAt])
+            .columns([
+                waiting::Column::Id,
+                waiting::Column::Kind,
+                waiting::Column::ArrivedAt,
+            ])
             .into_tuple()
             .all(database.near())
             .await?;
-        let expired: Vec<(i64, i16)> =
-            rows.iter().filter(|(_, _, arrived)| *arrived < cutoff.0).map(|(id, kind, _)| (*id, *kind)).collect();
+        let expired: Vec<(i64, i16)> = rows
+            .iter()
+            .filter(|(_, _, arrived)| *arrived < cutoff.0)
+            .map(|(id, kind, _)| (*id, *kind))
+            .collect();
         if expired.is_empty() {
             return Ok(());
         }
@@ -155,9 +198,16 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
         let mut tx = Transaction::begin(database).await?;
         tx.advance(1, 0).await?;
         // A line that found its call just now is not there any more, and not lost.
-        let logs: Vec<i64> = expired.iter().filter(|(_, kind)| *kind == kind::LOG).map(|(id, _)| *id).collect();
-        let lost = tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs).await?;
-        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys).await?;
+        let logs: Vec<i64> = expired
+            .iter()
+            .filter(|(_, kind)| *kind == kind::LOG)
+            .map(|(id, _)| *id)
+            .collect();
+        let lost = tx
+            .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs)
+            .await?;
+        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
+            .await?;
         tx.commit().await?;
         counters.dropped(lost);
         if (expired.len() as u64) < WAITING {
@@ -173,7 +223,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_waited_too_long_is_dropped_and_counted() {
-        let database = Database::connect("sqlite::memory:", &Options::default()).await.unwrap();
+        let database = Database::connect("sqlite::memory:", &Options::default())
+            .await
+            .unwrap();
         let mut tx = Transaction::begin(&database).await.unwrap();
         for (row, kind, arrived_at) in [(1, kind::LOG, 10), (2, kind::HTTP, 10), (3, kind::LOG, 30)] {
             tx.run_for_test(&format!(
@@ -186,8 +238,13 @@ mod tests {
         let counters = Counters::default();
         expire(&database, UnixNanos(20), &counters).await.unwrap();
         assert_eq!(counters.metrics().log_lines_dropped, 1);
-        let left: Vec<i64> =
-            waiting::Entity::find().all(database.near()).await.unwrap().iter().map(|row| row.id).collect();
+        let left: Vec<i64> = waiting::Entity::find()
+            .all(database.near())
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.id)
+            .collect();
         assert_eq!(left, [3]);
     }
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use mcptap_model::{CallFilter, UnixNanos};
 use sea_orm::sea_query::{ExprTrait, Order};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, Statement,
 };
 
 use crate::entity::call;
@@ -43,7 +43,12 @@ impl<'a> Scan<'a> {
         let terms = Terms::of(filter, tx).await?;
         let mut condition = Condition::all().add(condition(filter, &terms));
         condition = condition.add(store.kept());
-        Ok(Self { store, tx, filter, condition })
+        Ok(Self {
+            store,
+            tx,
+            filter,
+            condition,
+        })
     }
 
     /// What rows must fulfil. Exact unless the filter searches texts.
@@ -70,7 +75,11 @@ impl<'a> Scan<'a> {
             if found.len() < wanted {
                 found.push(stored);
             }
-            if found.len() < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if found.len() < wanted {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })
         .await?;
         Ok(found)
@@ -95,7 +104,10 @@ impl<'a> Scan<'a> {
             }
             let rows = direction.order(select).limit(chunk).all(self.tx).await?;
             let full = rows.len() as u64 == chunk;
-            from = rows.last().map(|row| CallPosition { started_at: UnixNanos(row.started_at), row: row.id });
+            from = rows.last().map(|row| CallPosition {
+                started_at: UnixNanos(row.started_at),
+                row: row.id,
+            });
             for stored in search::matching(self.filter, rows, self.tx, &self.store.inner.dictionary).await? {
                 if visit(stored).is_break() {
                     return Ok(());
@@ -127,7 +139,9 @@ impl Direction {
             Self::Older => Order::Desc,
             Self::Newer => Order::Asc,
         };
-        select.order_by(call::Column::StartedAt, order.clone()).order_by(call::Column::Id, order)
+        select
+            .order_by(call::Column::StartedAt, order.clone())
+            .order_by(call::Column::Id, order)
     }
 }
 
@@ -151,15 +165,25 @@ impl Store {
     /// The condition that a row is not past its time.
     pub(crate) fn kept(&self) -> Condition {
         Condition::all().add_option(
-            self.inner.options.retention.map(|retention| call::Column::StartedAt.gte(clock::ago(retention).0)),
+            self.inner
+                .options
+                .retention
+                .map(|retention| call::Column::StartedAt.gte(clock::ago(retention).0)),
         )
     }
 }
 
 /// The last committed change.
 pub(crate) async fn head(tx: &impl ConnectionTrait) -> Result<Seq, Error> {
-    let statement = Statement::from_string(tx.get_database_backend(), "SELECT value FROM sequence WHERE id = 1");
+    let statement = Statement::from_string(
+        tx.get_database_backend(),
+        "SELECT value FROM sequence WHERE id = 1",
+    );
     let row = tx.query_one_raw(statement).await?;
-    let row = row.ok_or(Error::Damaged { table: "sequence", row: 1, what: "is missing" })?;
+    let row = row.ok_or(Error::Damaged {
+        table: "sequence",
+        row: 1,
+        what: "is missing",
+    })?;
     Ok(Seq(row.try_get_by_index(0)?))
 }

@@ -45,12 +45,20 @@ impl Store {
         }
         let cut = items.len() > bounds.size;
         items.truncate(bounds.size);
-        let behind = if bounds.backward { page.before.is_some() } else { page.after.is_some() };
+        let behind = if bounds.backward {
+            page.before.is_some()
+        } else {
+            page.after.is_some()
+        };
         bounds.set(cut, behind);
         if bounds.backward {
             items.reverse();
         }
-        Ok(Page { items, has_next: bounds.has_next, has_previous: bounds.has_previous })
+        Ok(Page {
+            items,
+            has_next: bounds.has_next,
+            has_previous: bounds.has_previous,
+        })
     }
 
     /// The server of that name.
@@ -74,15 +82,23 @@ impl Store {
             Query::select()
                 .expr(what)
                 .from(call::Entity)
-                .and_where(Expr::col((call::Entity, call::Column::Server)).equals((name::Entity, name::Column::Id)))
+                .and_where(
+                    Expr::col((call::Entity, call::Column::Server)).equals((name::Entity, name::Column::Id)),
+                )
                 .cond_where(self.kept())
                 .take()
         };
         let started = || Expr::col(call::Column::StartedAt);
         Query::select()
             .column(name::Column::Text)
-            .expr(Expr::SubQuery(None, Box::new(calls(Func::min(started()).into()).into())))
-            .expr(Expr::SubQuery(None, Box::new(calls(Func::max(started()).into()).into())))
+            .expr(Expr::SubQuery(
+                None,
+                Box::new(calls(Func::min(started()).into()).into()),
+            ))
+            .expr(Expr::SubQuery(
+                None,
+                Box::new(calls(Func::max(started()).into()).into()),
+            ))
             .from(name::Entity)
             .and_where(name::Column::Kind.eq(NameKind::Server as i16))
             .and_where(Expr::exists(calls(Expr::cust("1"))))
@@ -92,5 +108,9 @@ impl Store {
 
 /// Names in the order of their bytes, whatever the database's language.
 fn text_in_bytes(backend: DbBackend) -> Expr {
-    Expr::cust(if backend == DbBackend::Postgres { "names.text COLLATE \"C\"" } else { "names.text COLLATE BINARY" })
+    Expr::cust(if backend == DbBackend::Postgres {
+        "names.text COLLATE \"C\""
+    } else {
+        "names.text COLLATE BINARY"
+    })
 }

@@ -55,7 +55,10 @@ impl Session {
 
     /// Where it stands in the order of pages.
     pub fn position(&self) -> SessionPosition {
-        SessionPosition { last_call_at: self.last_call_at, row: self.row }
+        SessionPosition {
+            last_call_at: self.last_call_at,
+            row: self.row,
+        }
     }
 }
 
@@ -82,13 +85,23 @@ struct Counted {
 
 impl Store {
     /// The session of that natural key.
-    pub async fn session(&self, source: SessionSource, server: &str, key: &str) -> Result<Option<Session>, Error> {
+    pub async fn session(
+        &self,
+        source: SessionSource,
+        server: &str,
+        key: &str,
+    ) -> Result<Option<Session>, Error> {
         let id = NodeId::Session(source, server.to_owned(), key.to_owned());
-        let filter = CallFilter { session_id: Some(id.to_string()), ..CallFilter::default() };
+        let filter = CallFilter {
+            session_id: Some(id.to_string()),
+            ..CallFilter::default()
+        };
         let tx = self.inner.database.snapshot().await?;
         let sessions = self.gathered(&tx, &filter).await?;
         tx.commit().await?;
-        Ok(sessions.into_iter().find(|session| session.key == key && session.source == source))
+        Ok(sessions
+            .into_iter()
+            .find(|session| session.key == key && session.source == source))
     }
 
     /// Sessions with calls of the filter, newest activity first. Counts and times are of the whole session.
@@ -99,19 +112,33 @@ impl Store {
     ) -> Result<Page<Session>, Error> {
         let tx = self.inner.database.snapshot().await?;
         let mut meant: HashSet<i64> = HashSet::new();
-        Scan::new(self, &tx, filter).await?.tally(|tally| meant.extend(tally.session)).await?;
+        Scan::new(self, &tx, filter)
+            .await?
+            .tally(|tally| meant.extend(tally.session))
+            .await?;
         let mut sessions = self.gathered(&tx, &CallFilter::default()).await?;
         let keys = self.inner.dictionary.sessions(&tx, meant.into_iter()).await?;
         tx.commit().await?;
-        let meant: HashSet<(i64, Option<i16>, Option<&str>)> =
-            keys.values().map(|session| (session.server, session.source, session.key.as_deref())).collect();
+        let meant: HashSet<(i64, Option<i16>, Option<&str>)> = keys
+            .values()
+            .map(|session| (session.server, session.source, session.key.as_deref()))
+            .collect();
         sessions.retain(|session| {
-            meant.contains(&(session.server_row, Some(session.source.code()), Some(session.key.as_str())))
+            meant.contains(&(
+                session.server_row,
+                Some(session.source.code()),
+                Some(session.key.as_str()),
+            ))
         });
         sessions.sort_unstable_by_key(|session| Reverse((session.last_call_at, session.row)));
         let place = |session: &Session| Reverse((session.last_call_at, session.row));
         let at = |position: SessionPosition| Reverse((position.last_call_at, position.row));
-        let page = PageRequest { first: page.first, after: page.after.map(at), last: page.last, before: page.before.map(at) };
+        let page = PageRequest {
+            first: page.first,
+            after: page.after.map(at),
+            last: page.last,
+            before: page.before.map(at),
+        };
         Ok(Page::cut(sessions, &page, place))
     }
 
@@ -120,7 +147,14 @@ impl Store {
         let mut by_row: HashMap<i64, Counted> = HashMap::new();
         let count = |tally: Tally| {
             let Some(row) = tally.session else { return };
-            let first = Counted { row, first: i64::MAX, last: i64::MIN, calls: 0, errors: 0, client: tally.client };
+            let first = Counted {
+                row,
+                first: i64::MAX,
+                last: i64::MIN,
+                calls: 0,
+                errors: 0,
+                client: tally.client,
+            };
             let counted = by_row.entry(row).or_insert(first);
             if tally.started_at >= counted.last {
                 counted.client = tally.client;
@@ -133,14 +167,22 @@ impl Store {
         Scan::new(self, tx, filter).await?.tally(count).await?;
         let dictionary = &self.inner.dictionary;
         let keys = dictionary.sessions(tx, by_row.keys().copied()).await?;
-        let names = dictionary.names(tx, keys.values().map(|session| session.server)).await?;
-        let clients = dictionary.clients(tx, by_row.values().map(|counted| counted.client)).await?;
+        let names = dictionary
+            .names(tx, keys.values().map(|session| session.server))
+            .await?;
+        let clients = dictionary
+            .clients(tx, by_row.values().map(|counted| counted.client))
+            .await?;
 
         // One session may have been seen with and without its wire id: two rows, one key.
         let mut sessions: HashMap<(i64, SessionSource, String), Session> = HashMap::new();
         for counted in by_row.into_values() {
-            let Some(model) = keys.get(&counted.row) else { continue };
-            let (Some(key), Some(server)) = (session_key(model), names.get(&model.server)) else { continue };
+            let Some(model) = keys.get(&counted.row) else {
+                continue;
+            };
+            let (Some(key), Some(server)) = (session_key(model), names.get(&model.server)) else {
+                continue;
+            };
             let client = clients.get(&counted.client);
             let one = Session {
                 source: key.source,
@@ -155,7 +197,10 @@ impl Store {
                 error_count: counted.errors,
                 row: counted.row,
             };
-            sessions.entry((model.server, key.source, key.key)).and_modify(|known| known.join(&one)).or_insert(one);
+            sessions
+                .entry((model.server, key.source, key.key))
+                .and_modify(|known| known.join(&one))
+                .or_insert(one);
         }
         Ok(sessions.into_values().collect())
     }

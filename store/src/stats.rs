@@ -141,14 +141,17 @@ impl Store {
         })
         .await?;
         tx.commit().await?;
-        let series = series.into_iter().enumerate().map(|(index, mut filling)| StatsBucket {
-            start: UnixNanos(from.saturating_add((index as f64 * width) as i64)),
-            call_count: filling.calls,
-            error_count: filling.errors,
-            p50_ms: filling.durations.percentile(0.50),
-            p95_ms: filling.durations.percentile(0.95),
-            p99_ms: filling.durations.percentile(0.99),
-        });
+        let series = series
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut filling)| StatsBucket {
+                start: UnixNanos(from.saturating_add((index as f64 * width) as i64)),
+                call_count: filling.calls,
+                error_count: filling.errors,
+                p50_ms: filling.durations.percentile(0.50),
+                p95_ms: filling.durations.percentile(0.95),
+                p99_ms: filling.durations.percentile(0.99),
+            });
         Ok(CallStats {
             series: series.collect(),
             call_count: whole.calls,
@@ -168,7 +171,10 @@ mod tests {
     fn few_durations_are_exact_and_many_are_close() {
         let mut few = Durations::default();
         (1..=100).for_each(|ms| few.add(ms * 1_000_000));
-        assert_eq!((few.percentile(0.5), few.percentile(0.99)), (Some(50.0), Some(99.0)));
+        assert_eq!(
+            (few.percentile(0.5), few.percentile(0.99)),
+            (Some(50.0), Some(99.0))
+        );
         let mut many = Durations::default();
         (1..=100_000).for_each(|ms| many.add(ms * 1_000_000));
         let median = many.percentile(0.5).unwrap();

@@ -21,8 +21,18 @@ const PAGES: i64 = 500;
 pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
     let tx = database.snapshot().await?;
     let seen = head(&tx).await?;
-    let clients: Vec<i64> = client::Entity::find().select_only().column(client::Column::Id).into_tuple().all(&tx).await?;
-    let origins: Vec<i64> = origin::Entity::find().select_only().column(origin::Column::Id).into_tuple().all(&tx).await?;
+    let clients: Vec<i64> = client::Entity::find()
+        .select_only()
+        .column(client::Column::Id)
+        .into_tuple()
+        .all(&tx)
+        .await?;
+    let origins: Vec<i64> = origin::Entity::find()
+        .select_only()
+        .column(origin::Column::Id)
+        .into_tuple()
+        .all(&tx)
+        .await?;
     let mut used = used(&tx, call::Column::Id.gt(i64::MIN)).await?;
     tx.commit().await?;
 
@@ -32,13 +42,28 @@ pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
     let near = database.near();
     used.extend(self::used(near, call::Column::Id.gt(seen.0)).await?);
     used.extend(self::used(near, call::Column::UpdatedSeq.gt(seen.0)).await?);
-    let waiting = waiting::Entity::find().select_only().column(waiting::Column::Origin).distinct();
-    let waiting: Vec<i64> = waiting.filter(waiting::Column::Origin.is_not_null()).into_tuple().all(near).await?;
+    let waiting = waiting::Entity::find()
+        .select_only()
+        .column(waiting::Column::Origin)
+        .distinct();
+    let waiting: Vec<i64> = waiting
+        .filter(waiting::Column::Origin.is_not_null())
+        .into_tuple()
+        .all(near)
+        .await?;
     used.origins.extend(waiting);
-    let clients: Vec<i64> = clients.into_iter().filter(|id| !used.clients.contains(id)).collect();
-    let origins: Vec<i64> = origins.into_iter().filter(|id| !used.origins.contains(id)).collect();
-    tx.with_keys("DELETE FROM clients WHERE id IN ({keys})", &clients).await?;
-    tx.with_keys("DELETE FROM origins WHERE id IN ({keys})", &origins).await?;
+    let clients: Vec<i64> = clients
+        .into_iter()
+        .filter(|id| !used.clients.contains(id))
+        .collect();
+    let origins: Vec<i64> = origins
+        .into_iter()
+        .filter(|id| !used.origins.contains(id))
+        .collect();
+    tx.with_keys("DELETE FROM clients WHERE id IN ({keys})", &clients)
+        .await?;
+    tx.with_keys("DELETE FROM origins WHERE id IN ({keys})", &origins)
+        .await?;
     if !clients.is_empty() || !origins.is_empty() {
         tx.advance(0, 1).await?;
     }
@@ -77,18 +102,25 @@ pub(crate) async fn space(database: &Database, keep: i64) -> Result<(), Error> {
     let pool = database.write().get_sqlite_connection_pool();
     let mut last = i64::MAX;
     loop {
-        let free: i64 = sqlx::query("PRAGMA freelist_count").fetch_one(pool).await?.try_get(0)?;
+        let free: i64 = sqlx::query("PRAGMA freelist_count")
+            .fetch_one(pool)
+            .await?
+            .try_get(0)?;
         // A database made by something else may not be able to shrink: then the number stays.
         if free <= keep || free >= last {
             break;
         }
         last = free;
-        let _: Vec<_> = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES})"))).fetch_all(pool).await?;
+        let _: Vec<_> = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES})")))
+            .fetch_all(pool)
+            .await?;
         tokio::task::yield_now().await;
     }
     if keep == 0 {
         // The file shrinks when the log is written back.
-        let _: Vec<_> = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(pool).await?;
+        let _: Vec<_> = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_all(pool)
+            .await?;
     }
     Ok(())
 }

@@ -22,12 +22,18 @@ impl Store {
         let tx = self.inner.database.snapshot().await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let mut pairs: HashSet<(i64, i64)> = HashSet::new();
-        scan.tally(|tally| pairs.extend(tally.tool.map(|tool| (tool, tally.server)))).await?;
+        scan.tally(|tally| pairs.extend(tally.tool.map(|tool| (tool, tally.server))))
+            .await?;
         let ids = pairs.iter().flat_map(|(tool, server)| [*tool, *server]);
         let names = self.inner.dictionary.names(&tx, ids).await?;
         tx.commit().await?;
         let name = |id: &i64| names.get(id).map(|name| name.to_string());
-        let tools = pairs.iter().filter_map(|(tool, server)| Some(Tool { name: name(tool)?, server: name(server)? }));
+        let tools = pairs.iter().filter_map(|(tool, server)| {
+            Some(Tool {
+                name: name(tool)?,
+                server: name(server)?,
+            })
+        });
         let mut tools: Vec<Tool> = tools.collect();
         tools.sort_unstable();
         Ok(Page::cut(tools, &page, Clone::clone))
@@ -35,8 +41,15 @@ impl Store {
 
     /// Whether that tool of that server has been called.
     pub async fn tool(&self, server: &str, name: &str) -> Result<Option<Tool>, Error> {
-        let filter = CallFilter { servers: vec![server.to_owned()], tools: vec![name.to_owned()], ..CallFilter::default() };
+        let filter = CallFilter {
+            servers: vec![server.to_owned()],
+            tools: vec![name.to_owned()],
+            ..CallFilter::default()
+        };
         let called = self.count(&filter, 1).await?.value > 0;
-        Ok(called.then(|| Tool { name: name.to_owned(), server: server.to_owned() }))
+        Ok(called.then(|| Tool {
+            name: name.to_owned(),
+            server: server.to_owned(),
+        }))
     }
 }

@@ -35,18 +35,29 @@ pub(crate) struct Advanced {
     pub(crate) epoch: i64,
 }
 
-const ADVANCE: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 RETURNING value, epoch";
+const ADVANCE: &str =
+    "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 RETURNING value, epoch";
 
 impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
     pub(crate) async fn begin(database: &Database) -> Result<Self, sqlx::Error> {
         let open = match database.backend() {
-            Backend::Sqlite => {
-                Open::Sqlite(database.write().get_sqlite_connection_pool().begin_with("BEGIN IMMEDIATE").await?)
+            Backend::Sqlite => Open::Sqlite(
+                database
+                    .write()
+                    .get_sqlite_connection_pool()
+                    .begin_with("BEGIN IMMEDIATE")
+                    .await?,
+            ),
+            Backend::Postgres => {
+                Open::Postgres(database.write().get_postgres_connection_pool().begin().await?)
             }
-            Backend::Postgres => Open::Postgres(database.write().get_postgres_connection_pool().begin().await?),
         };
-        Ok(Self { open, texts: Texts::default(), key_texts: HashMap::new() })
+        Ok(Self {
+            open,
+            texts: Texts::default(),
+            key_texts: HashMap::new(),
+        })
     }
 
     /// Takes the next `numbers` numbers of the sequence. The first statement of every transaction: from here to the
@@ -54,15 +65,27 @@ impl Transaction {
     pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
         let (after, epoch) = match &mut self.open {
             Open::Sqlite(tx) => {
-                let row = sqlx::query(ADVANCE).bind(numbers).bind(epochs).fetch_one(&mut **tx).await?;
+                let row = sqlx::query(ADVANCE)
+                    .bind(numbers)
+                    .bind(epochs)
+                    .fetch_one(&mut **tx)
+                    .await?;
                 (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?)
             }
             Open::Postgres(tx) => {
-                let row = sqlx::query(ADVANCE).bind(numbers).bind(epochs).fetch_one(&mut **tx).await?;
+                let row = sqlx::query(ADVANCE)
+                    .bind(numbers)
+                    .bind(epochs)
+                    .fetch_one(&mut **tx)
+                    .await?;
                 (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?)
             }
         };
-        Ok(Advanced { before: after - numbers, after, epoch })
+        Ok(Advanced {
+            before: after - numbers,
+            after,
+            epoch,
+        })
     }
 
     /// Inserts rows, in as few statements as there can be. Gives what the table's statement returns.
@@ -77,7 +100,11 @@ impl Transaction {
     }
 
     /// Runs a statement over keys: `{keys}` in it stands for what goes into `IN (…)`. Gives the number of rows changed.
-    pub(crate) async fn with_keys(&mut self, statement: &'static str, keys: &[i64]) -> Result<u64, sqlx::Error> {
+    pub(crate) async fn with_keys(
+        &mut self,
+        statement: &'static str,
+        keys: &[i64],
+    ) -> Result<u64, sqlx::Error> {
         let mut changed = 0;
         match &mut self.open {
             Open::Sqlite(tx) => {
@@ -98,7 +125,11 @@ impl Transaction {
             Open::Postgres(tx) => {
                 if !keys.is_empty() {
                     let text = statement.replace("{keys}", "SELECT UNNEST($1::bigint[])");
-                    changed = sqlx::query(AssertSqlSafe(text)).bind(keys).execute(&mut **tx).await?.rows_affected();
+                    changed = sqlx::query(AssertSqlSafe(text))
+                        .bind(keys)
+                        .execute(&mut **tx)
+                        .await?
+                        .rows_affected();
                 }
             }
         }
@@ -106,18 +137,36 @@ impl Transaction {
     }
 
     /// Runs a statement with one number, `$1`.
-    pub(crate) async fn with_number(&mut self, statement: &'static str, number: i64) -> Result<u64, sqlx::Error> {
+    pub(crate) async fn with_number(
+        &mut self,
+        statement: &'static str,
+        number: i64,
+    ) -> Result<u64, sqlx::Error> {
         Ok(match &mut self.open {
-            Open::Sqlite(tx) => sqlx::query(statement).bind(number).execute(&mut **tx).await?.rows_affected(),
-            Open::Postgres(tx) => sqlx::query(statement).bind(number).execute(&mut **tx).await?.rows_affected(),
+            Open::Sqlite(tx) => sqlx::query(statement)
+                .bind(number)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
+            Open::Postgres(tx) => sqlx::query(statement)
+                .bind(number)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
         })
     }
 
     #[cfg(test)]
     pub(crate) async fn run_for_test(&mut self, statement: &str) {
         match &mut self.open {
-            Open::Sqlite(tx) => sqlx::query(AssertSqlSafe(statement)).execute(&mut **tx).await.map(drop),
-            Open::Postgres(tx) => sqlx::query(AssertSqlSafe(statement)).execute(&mut **tx).await.map(drop),
+            Open::Sqlite(tx) => sqlx::query(AssertSqlSafe(statement))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
+            Open::Postgres(tx) => sqlx::query(AssertSqlSafe(statement))
+                .execute(&mut **tx)
+                .await
+                .map(drop),
         }
         .unwrap();
     }
@@ -132,12 +181,11 @@ impl Transaction {
             Open::Sqlite(tx) => {
                 for chunk in pairs.chunks(KEYS) {
                     let size = chunk.len().next_power_of_two();
-                    let text = self
-                        .key_texts
-                        .entry((statement, size))
-                        .or_insert_with(|| {
-                            statement.replace("{pairs}", &format!("VALUES {}", vec!["(?,?)"; size].join(","))).into()
-                        });
+                    let text = self.key_texts.entry((statement, size)).or_insert_with(|| {
+                        statement
+                            .replace("{pairs}", &format!("VALUES {}", vec!["(?,?)"; size].join(",")))
+                            .into()
+                    });
                     let mut query = sqlx::query(AssertSqlSafe(std::sync::Arc::clone(text)));
                     for (one, other) in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
                         query = query.bind(*one).bind(*other);
@@ -147,9 +195,14 @@ impl Transaction {
             }
             Open::Postgres(tx) => {
                 if !pairs.is_empty() {
-                    let text = statement.replace("{pairs}", "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])");
+                    let text =
+                        statement.replace("{pairs}", "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])");
                     let (ones, others): (Vec<i64>, Vec<Option<i64>>) = pairs.iter().copied().unzip();
-                    sqlx::query(AssertSqlSafe(text)).bind(ones).bind(others).execute(&mut **tx).await?;
+                    sqlx::query(AssertSqlSafe(text))
+                        .bind(ones)
+                        .bind(others)
+                        .execute(&mut **tx)
+                        .await?;
                 }
             }
         }

@@ -66,16 +66,31 @@ impl Writer {
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         // Bounded by the semaphore, in records instead of messages.
         let (queue, requests) = mpsc::unbounded_channel();
-        let limit = options.queue_records.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let limit = options
+            .queue_records
+            .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let room = Arc::new(Semaphore::new(limit));
-        (Self { queue, room, limit, body_cap: options.body_cap, counters, head }, requests)
+        (
+            Self {
+                queue,
+                room,
+                limit,
+                body_cap: options.body_cap,
+                counters,
+                head,
+            },
+            requests,
+        )
     }
 
     /// Stores a batch as a whole or not at all; returns once it is committed and announced. The same spans again
     /// change nothing. When the future is dropped the batch may be stored all the same.
     pub async fn write(&self, mut batch: Batch) -> Result<Written, WriteError> {
         if batch.is_empty() {
-            return Ok(Written { head: *self.head.borrow(), ..Written::default() });
+            return Ok(Written {
+                head: *self.head.borrow(),
+                ..Written::default()
+            });
         }
         if self.queue.is_closed() {
             return Err(WriteError::Closed);
@@ -83,21 +98,37 @@ impl Writer {
         let weight = weight(&batch);
         let room = match u32::try_from(weight) {
             Ok(wanted) if weight <= self.limit => Arc::clone(&self.room).try_acquire_many_owned(wanted),
-            _ => return Err(WriteError::TooLarge { records: weight, limit: self.limit }),
+            _ => {
+                return Err(WriteError::TooLarge {
+                    records: weight,
+                    limit: self.limit,
+                });
+            }
         };
         let Ok(room) = room else {
             self.counters.overloaded();
-            return Err(WriteError::Overloaded { retry_after: self.counters.time_for(self.queued()) });
+            return Err(WriteError::Overloaded {
+                retry_after: self.counters.time_for(self.queued()),
+            });
         };
         // Here many tasks can work at the same time; the writer is one.
         for observation in &mut batch.observations {
             let call = &mut observation.call;
-            [&mut call.request, &mut call.response].into_iter().flatten().for_each(|body| cut(body, self.body_cap));
+            [&mut call.request, &mut call.response]
+                .into_iter()
+                .flatten()
+                .for_each(|body| cut(body, self.body_cap));
         }
         let compressed = Compressed::of(&batch);
         let (reply, answer) = oneshot::channel();
         self.queue
-            .send(Request { batch, compressed, weight, reply, _room: room })
+            .send(Request {
+                batch,
+                compressed,
+                weight,
+                reply,
+                _room: room,
+            })
             .map_err(|_| WriteError::Closed)?;
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
@@ -149,14 +180,21 @@ impl Grouping {
         requests: mpsc::UnboundedReceiver<Request>,
         groups: mpsc::Sender<Group>,
     ) -> Self {
-        Self { preparation, requests, groups, running: None }
+        Self {
+            preparation,
+            requests,
+            groups,
+            running: None,
+        }
     }
 
     /// Works until every [`Writer`] is gone and what they sent is handed on.
     pub(crate) async fn run(mut self) {
         // A place first, requests then: what comes while the committer is busy shares the next transaction.
         while let Ok(place) = self.groups.clone().reserve_owned().await {
-            let Some(mut requests) = self.take().await else { return };
+            let Some(mut requests) = self.take().await else {
+                return;
+            };
             let batch = merged(&requests);
             let traces = neighbourhood::traces(&batch);
             let ranged = !fold::time_ranges(&batch).is_empty();
@@ -173,7 +211,11 @@ impl Grouping {
             let prepared = self.preparation.prepare(batch, compressed).await;
             let (done, running) = oneshot::channel();
             self.running = Some((traces, running));
-            place.send(Group { requests, prepared, done });
+            place.send(Group {
+                requests,
+                prepared,
+                done,
+            });
         }
     }
 
@@ -206,4 +248,5 @@ fn overlap(one: &[i64], other: &[i64]) -> bool {
 }
 
 /// The least and the most that an overloaded sender is asked to wait.
-pub(crate) const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+pub(crate) const RETRY: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(10);

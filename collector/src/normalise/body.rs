@@ -19,8 +19,12 @@ pub(super) const TOOL_RESULT: &str = "mcp.tool.result.";
 pub(super) const PROMPT_RESULT: &str = "mcp.prompt.result.";
 
 /// Attributes that hold the whole request.
-const WHOLE_REQUEST: &[Key] =
-    &[Key::OurRequestBody, Key::HttpRequestBody, Key::McpRequestPayload, Key::LogfireRequest];
+const WHOLE_REQUEST: &[Key] = &[
+    Key::OurRequestBody,
+    Key::HttpRequestBody,
+    Key::McpRequestPayload,
+    Key::LogfireRequest,
+];
 /// Attributes that hold the arguments alone, best first.
 const ARGUMENTS: &[Key] = &[
     Key::GenAiToolCallArguments,
@@ -62,16 +66,27 @@ impl Body {
     }
 
     fn from_json(json: Value) -> Self {
-        Self { text: json.to_string(), json: Some(json) }
+        Self {
+            text: json.to_string(),
+            json: Some(json),
+        }
     }
 
     /// As stored. `size` is the sender's own word on the size before its cap.
     pub(super) fn payload(self, size: Option<i64>) -> Payload {
         let kept = self.text.len() as u64;
-        let bytes = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(kept).max(kept);
+        let bytes = size
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or(kept)
+            .max(kept);
         // Cut JSON no longer parses: SDK limits on attribute lengths cut without a word.
         let looks_cut = self.json.is_none() && self.text.starts_with(['{', '[']);
-        Payload { truncated: bytes > kept || looks_cut, bytes, text: self.text, redacted: false }
+        Payload {
+            truncated: bytes > kept || looks_cut,
+            bytes,
+            text: self.text,
+            redacted: false,
+        }
     }
 }
 
@@ -110,7 +125,9 @@ pub(super) fn request(
         let parsed = serde_json::from_str::<Value>(&text).ok();
         // Traceloop wraps them together with the name; OpenLIT's params are the whole of params.
         let arguments = match (key, parsed) {
-            (Key::TraceloopEntityInput, Some(Value::Object(mut input))) if input.contains_key("arguments") => {
+            (Key::TraceloopEntityInput, Some(Value::Object(mut input)))
+                if input.contains_key("arguments") =>
+            {
                 input.remove("arguments").unwrap_or(Value::Null)
             }
             (Key::McpParams, Some(params @ Value::Object(_))) => {
@@ -129,11 +146,21 @@ pub(super) fn request(
 fn positional(whole: &Body, method: &str) -> Option<Body> {
     let given = whole.json.as_ref()?.get("params")?;
     let args = given.get("args").and_then(Value::as_array);
-    let name = args.and_then(|args| args.first()).or_else(|| given.get("value"))?.as_str()?;
-    let key = if method.starts_with("resources/") { "uri" } else { "name" };
+    let name = args
+        .and_then(|args| args.first())
+        .or_else(|| given.get("value"))?
+        .as_str()?;
+    let key = if method.starts_with("resources/") {
+        "uri"
+    } else {
+        "name"
+    };
     let mut params = Map::new();
     params.insert(key.to_owned(), name.into());
-    if let Some(arguments) = args.and_then(|args| args.get(1)).filter(|arguments| arguments.is_object()) {
+    if let Some(arguments) = args
+        .and_then(|args| args.get(1))
+        .filter(|arguments| arguments.is_object())
+    {
         params.insert("arguments".to_owned(), arguments.clone());
     }
     Some(Body::from_json(json!({ "method": method, "params": params })))
@@ -175,7 +202,9 @@ fn folded(attributes: &Attributes<'_>, dialect: &Dialect, method: &str, target: 
     if method == "prompts/get" && arguments.get("name").and_then(Value::as_str) == target.prompt.as_deref() {
         arguments.shift_remove("name");
     }
-    if method.starts_with("resources/") && arguments.get("uri").and_then(Value::as_str) == target.resource_uri.as_deref() {
+    if method.starts_with("resources/")
+        && arguments.get("uri").and_then(Value::as_str) == target.resource_uri.as_deref()
+    {
         arguments.shift_remove("uri");
     }
     let arguments = (!arguments.is_empty() || method == "tools/call").then_some(Value::Object(arguments));
@@ -188,7 +217,9 @@ fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value) {
             object.insert(path.to_owned(), value);
         }
         Some((head, tail)) => {
-            let inner = object.entry(head.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            let inner = object
+                .entry(head.to_owned())
+                .or_insert_with(|| Value::Object(Map::new()));
             match inner {
                 Value::Object(inner) => insert_at(inner, tail, value),
                 // A scalar stands where nesting was meant: the dotted name is kept as it came.
@@ -204,42 +235,72 @@ fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value) {
 pub(super) fn response(attributes: &mut Attributes<'_>, method: &str, status_message: &str) -> Option<Body> {
     if let Some((key, text)) = first(attributes, RESPONSE) {
         let body = Body::new(text);
-        return Some(if key == Key::LogfireResponse { rpc_error(&body).unwrap_or(body) } else { body });
+        return Some(if key == Key::LogfireResponse {
+            rpc_error(&body).unwrap_or(body)
+        } else {
+            body
+        });
     }
-    let parts: Vec<(&str, Value)> =
-        attributes.below(TOOL_RESULT).chain(attributes.below(PROMPT_RESULT)).map(|(key, part)| (key, value::json(part))).collect();
+    let parts: Vec<(&str, Value)> = attributes
+        .below(TOOL_RESULT)
+        .chain(attributes.below(PROMPT_RESULT))
+        .map(|(key, part)| (key, value::json(part)))
+        .collect();
     if let Some(result) = assembled(&parts, attributes.truth(Key::McpToolResultIsError), method) {
         return Some(Body::from_json(result));
     }
     // The C# SDK puts the content of a failed tool into the span's status.
-    let content = serde_json::from_str::<Value>(status_message).ok().filter(is_content)?;
+    let content = serde_json::from_str::<Value>(status_message)
+        .ok()
+        .filter(is_content)?;
     Some(Body::from_json(json!({ "content": content, "isError": true })))
 }
 
 /// Whether it is an MCP `content` array.
 pub(super) fn is_content(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.get("type").is_some()))
+    value
+        .as_array()
+        .is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.get("type").is_some()))
 }
 
 /// Logfire records a JSON-RPC error bare: `{"code","message","data"}`.
 fn rpc_error(body: &Body) -> Option<Body> {
     let error = body.json.as_ref()?.as_object()?;
-    (error.contains_key("code") && error.contains_key("message")).then(|| Body::from_json(json!({ "error": error })))
+    (error.contains_key("code") && error.contains_key("message"))
+        .then(|| Body::from_json(json!({ "error": error })))
 }
 
 /// Puts a result together again that was taken apart into attributes.
 fn assembled(parts: &[(&str, Value)], is_error: Option<bool>, method: &str) -> Option<Value> {
-    let get = |name: &str| parts.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+    let get = |name: &str| {
+        parts
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.clone())
+    };
     let item = |prefix: &str| -> Option<Map<String, Value>> {
         let field = |name: &str| get(&format!("{prefix}{name}"));
         let mut item = Map::new();
-        for (from, to) in [("content_type", "type"), ("role", "role"), ("mime_type", "mimeType"), ("uri", "uri")] {
+        for (from, to) in [
+            ("content_type", "type"),
+            ("role", "role"),
+            ("mime_type", "mimeType"),
+            ("uri", "uri"),
+        ] {
             if let Some(value) = field(from) {
                 item.insert(to.to_owned(), value);
             }
         }
         if let Some(content) = field("content") {
-            item.insert(if method == "prompts/get" { "content" } else { "text" }.to_owned(), content);
+            item.insert(
+                if method == "prompts/get" {
+                    "content"
+                } else {
+                    "text"
+                }
+                .to_owned(),
+                content,
+            );
         }
         (!item.is_empty()).then_some(item)
     };
@@ -250,13 +311,19 @@ fn assembled(parts: &[(&str, Value)], is_error: Option<bool>, method: &str) -> O
             message.insert("content".to_owned(), content);
             message
         });
-        let messages: Vec<_> = single.into_iter().chain((0..128).map_while(|index| item(&format!("{index}.")))).collect();
+        let messages: Vec<_> = single
+            .into_iter()
+            .chain((0..128).map_while(|index| item(&format!("{index}."))))
+            .collect();
         let description = get("description").map(|text| ("description".to_owned(), text));
         let messages = (!messages.is_empty()).then(|| ("messages".to_owned(), json!(messages)));
         let result: Map<String, Value> = description.into_iter().chain(messages).collect();
         return (!result.is_empty()).then_some(Value::Object(result));
     }
-    let content: Vec<_> = item("").into_iter().chain((0..128).map_while(|index| item(&format!("{index}.")))).collect();
+    let content: Vec<_> = item("")
+        .into_iter()
+        .chain((0..128).map_while(|index| item(&format!("{index}."))))
+        .collect();
     if content.is_empty() {
         return None;
     }

@@ -51,14 +51,47 @@ const PLAIN: Dialect = Dialect {
 };
 
 const DIALECTS: &[Dialect] = &[
-    Dialect { scope: "fastmcp", session: SessionTrust::BareUuid, ..PLAIN },
-    Dialect { scope: "Experimental.ModelContextProtocol", session: SessionTrust::Never, ..PLAIN },
-    Dialect { scope: "io.quarkus.opentelemetry.mcp", session: SessionTrust::WireOnHttp, ..PLAIN },
-    Dialect { scope: "openlit", python_methods: true, ..PLAIN },
-    Dialect { scope: "agentcat", session: SessionTrust::Never, error_is_tools: true, ..PLAIN },
-    Dialect { scope: "@sentry", json_arguments: true, ..PLAIN },
-    Dialect { scope: "agentgateway", vantage: Some(Vantage::Gateway), ..PLAIN },
-    Dialect { scope: "github.com/stacklok/toolhive", vantage: Some(Vantage::Gateway), ..PLAIN },
+    Dialect {
+        scope: "fastmcp",
+        session: SessionTrust::BareUuid,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "Experimental.ModelContextProtocol",
+        session: SessionTrust::Never,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "io.quarkus.opentelemetry.mcp",
+        session: SessionTrust::WireOnHttp,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "openlit",
+        python_methods: true,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "agentcat",
+        session: SessionTrust::Never,
+        error_is_tools: true,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "@sentry",
+        json_arguments: true,
+        ..PLAIN
+    },
+    Dialect {
+        scope: "agentgateway",
+        vantage: Some(Vantage::Gateway),
+        ..PLAIN
+    },
+    Dialect {
+        scope: "github.com/stacklok/toolhive",
+        vantage: Some(Vantage::Gateway),
+        ..PLAIN
+    },
     Dialect {
         scope: "envoyproxy/ai-gateway",
         vantage: Some(Vantage::Gateway),
@@ -112,11 +145,24 @@ const DIALECTS: &[Dialect] = &[
 ];
 
 /// Shinzo has no scope of its own; its spans carry its process's id on the resource too.
-const SHINZO: Dialect = Dialect { session: SessionTrust::Never, honest_ids: false, ..PLAIN };
+const SHINZO: Dialect = Dialect {
+    session: SessionTrust::Never,
+    honest_ids: false,
+    ..PLAIN
+};
 /// AgentCat names its scope after the server; its `mcp.event_type` is its own.
-const AGENTCAT: Dialect = Dialect { scope: "agentcat", session: SessionTrust::Never, error_is_tools: true, ..PLAIN };
+const AGENTCAT: Dialect = Dialect {
+    scope: "agentcat",
+    session: SessionTrust::Never,
+    error_is_tools: true,
+    ..PLAIN
+};
 /// Sentry's spans can be sent through a tracer of any name; `sentry.op` tells them.
-const SENTRY: Dialect = Dialect { scope: "@sentry", json_arguments: true, ..PLAIN };
+const SENTRY: Dialect = Dialect {
+    scope: "@sentry",
+    json_arguments: true,
+    ..PLAIN
+};
 
 /// The dialect of a span. `process_session` is whether its resource carries `mcp.session.id`.
 pub(super) fn dialect(scope: &str, attributes: &Attributes<'_>, process_session: bool) -> Dialect {
@@ -127,7 +173,11 @@ pub(super) fn dialect(scope: &str, attributes: &Attributes<'_>, process_session:
     } else if attributes.has_prefix("sentry.") {
         SENTRY
     } else {
-        DIALECTS.iter().find(|dialect| scope.starts_with(dialect.scope)).copied().unwrap_or(PLAIN)
+        DIALECTS
+            .iter()
+            .find(|dialect| scope.starts_with(dialect.scope))
+            .copied()
+            .unwrap_or(PLAIN)
     }
 }
 
@@ -177,7 +227,9 @@ pub(super) fn tells_no_request(scope: &str, name: &str, kind: SpanKind, attribut
         || NO_REQUEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || INSIDE.iter().any(|(within, named, of_kind)| {
             scope.starts_with(within)
-                && named.is_none_or(|named| name == named || attributes.text(Key::McpMethodName).as_deref() == Some(named))
+                && named.is_none_or(|named| {
+                    name == named || attributes.text(Key::McpMethodName).as_deref() == Some(named)
+                })
                 && of_kind.is_none_or(|of_kind| kind == of_kind)
         })
         || attributes.text(Key::LogfireSpanType).as_deref() == Some("pending_span")
@@ -193,7 +245,13 @@ fn is_openlit_noise(attributes: &Attributes<'_>) -> bool {
 }
 
 /// Whose view a span is.
-pub(super) fn vantage(dialect: &Dialect, scope: &str, name: &str, kind: SpanKind, attributes: &Attributes<'_>) -> Vantage {
+pub(super) fn vantage(
+    dialect: &Dialect,
+    scope: &str,
+    name: &str,
+    kind: SpanKind,
+    attributes: &Attributes<'_>,
+) -> Vantage {
     if let Some(vantage) = dialect.vantage {
         return vantage;
     }
@@ -210,7 +268,9 @@ pub(super) fn vantage(dialect: &Dialect, scope: &str, name: &str, kind: SpanKind
         SpanKind::Client | SpanKind::Producer => Vantage::Client,
         SpanKind::Internal => {
             let on_client = (scope.contains("instrumentation.mcp") || scope.contains("instrumentation-mcp"))
-                && attributes.text(Key::TraceloopWorkflowName).is_none_or(|name| !name.ends_with(".mcp"))
+                && attributes
+                    .text(Key::TraceloopWorkflowName)
+                    .is_none_or(|name| !name.ends_with(".mcp"))
                 && attributes.get(Key::TraceloopEntityName).is_some();
             if on_client || name.starts_with("MCP request: ") || name.starts_with("execute_tool ") {
                 Vantage::Client

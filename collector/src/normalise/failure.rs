@@ -21,12 +21,28 @@ pub(super) struct Failure {
 }
 
 /// Where a JSON-RPC error code stands.
-const CODES: &[Key] =
-    &[Key::RpcResponseStatusCode, Key::RpcStatusCode, Key::RpcJsonrpcErrorCode, Key::McpErrorCode];
+const CODES: &[Key] = &[
+    Key::RpcResponseStatusCode,
+    Key::RpcStatusCode,
+    Key::RpcJsonrpcErrorCode,
+    Key::McpErrorCode,
+];
 /// Status texts that are Sentry's names of statuses, not messages.
-const STATUS_NAMES: &[&str] = &["internal_error", "unknown_error", "invalid_argument", "not_found", "cancelled"];
+const STATUS_NAMES: &[&str] = &[
+    "internal_error",
+    "unknown_error",
+    "invalid_argument",
+    "not_found",
+    "cancelled",
+];
 /// Exception classes that stand for a JSON-RPC error, not for a tool that raised.
-const PROTOCOL_CLASSES: &[&str] = &["MCPError", "McpError", "McpException", "McpProtocolException", "JsonException"];
+const PROTOCOL_CLASSES: &[&str] = &[
+    "MCPError",
+    "McpError",
+    "McpException",
+    "McpProtocolException",
+    "JsonException",
+];
 /// Error types that speak of the transport, whoever says so.
 const TRANSPORT_TYPES: &[&str] = &["timeout", "connection_closed", "closed"];
 /// Exception classes that speak of the transport when a client raises them; a tool may raise them on its own account.
@@ -43,8 +59,15 @@ const TRANSPORT_CLASSES: &[&str] = &[
     "EndOfStream",
 ];
 /// Error types that speak of a cancellation.
-const CANCELLED_TYPES: &[&str] =
-    &["cancelled", "canceled", "CancelledError", "asyncio.CancelledError", "OperationCanceledException", "TaskCanceledException", "AbortError"];
+const CANCELLED_TYPES: &[&str] = &[
+    "cancelled",
+    "canceled",
+    "CancelledError",
+    "asyncio.CancelledError",
+    "OperationCanceledException",
+    "TaskCanceledException",
+    "AbortError",
+];
 
 /// The class of a qualified exception name.
 fn class(error_type: &str) -> &str {
@@ -59,20 +82,34 @@ fn is_http_status(error_type: &str) -> bool {
 }
 
 /// Reads a span's failure.
-pub(super) fn failure(attributes: &mut Attributes<'_>, dialect: &Dialect, span: &Span, response: Option<&Body>) -> Failure {
+pub(super) fn failure(
+    attributes: &mut Attributes<'_>,
+    dialect: &Dialect,
+    span: &Span,
+    response: Option<&Body>,
+) -> Failure {
     let status = span.status.as_ref();
     let failed = status.is_some_and(|status| status.code == StatusCode::Error as i32);
     let status_message = status.map(|status| status.message.as_str()).unwrap_or_default();
     let exception = exception(span);
     let answer = response.and_then(|response| response.json.as_ref());
-    let answered_error = answer.and_then(|answer| answer.get("error")).filter(|error| error.is_object());
+    let answered_error = answer
+        .and_then(|answer| answer.get("error"))
+        .filter(|error| error.is_object());
 
     let given_type = attributes.take_text(&[Key::ErrorType]);
-    let code_in_type = given_type.as_deref().and_then(|text| text.parse::<i32>().ok()).filter(|code| *code < 0);
+    let code_in_type = given_type
+        .as_deref()
+        .and_then(|text| text.parse::<i32>().ok())
+        .filter(|code| *code < 0);
     let rpc_error_code = attributes
         .take_integer(CODES)
         .and_then(|code| i32::try_from(code).ok())
-        .or_else(|| answered_error.and_then(|error| error.get("code")?.as_i64()).and_then(|code| i32::try_from(code).ok()))
+        .or_else(|| {
+            answered_error
+                .and_then(|error| error.get("code")?.as_i64())
+                .and_then(|code| i32::try_from(code).ok())
+        })
         .or(code_in_type);
 
     let said_tool_error = given_type.as_deref() == Some(mcptap_model::semconv::TOOL_ERROR)
@@ -92,11 +129,13 @@ pub(super) fn failure(attributes: &mut Attributes<'_>, dialect: &Dialect, span: 
     let of_type = error_type.as_deref().map(class).unwrap_or_default();
     let is_code = of_type.parse::<i64>().is_ok();
 
-    let cancelled = attributes.text(Key::OurOutcome).as_deref() == Some("cancelled") || CANCELLED_TYPES.contains(&of_type);
+    let cancelled = attributes.text(Key::OurOutcome).as_deref() == Some("cancelled")
+        || CANCELLED_TYPES.contains(&of_type);
     let transport = TRANSPORT_TYPES.contains(&of_type)
         || is_http_status(of_type)
         || (span.kind == SpanKind::Client as i32 && TRANSPORT_CLASSES.contains(&of_type));
-    let raised = !matches!(of_type, "" | "_OTHER" | "tool_error") && !is_code && !PROTOCOL_CLASSES.contains(&of_type);
+    let raised =
+        !matches!(of_type, "" | "_OTHER" | "tool_error") && !is_code && !PROTOCOL_CLASSES.contains(&of_type);
     let result_type = attributes
         .take_text(&[Key::OurResultType])
         .or_else(|| answer.and_then(|answer| Some(answer.get("resultType")?.as_str()?.to_owned())));
@@ -105,7 +144,13 @@ pub(super) fn failure(attributes: &mut Attributes<'_>, dialect: &Dialect, span: 
         .filter(|text| !text.is_empty() && !STATUS_NAMES.contains(&text.as_str()))
         .filter(|text| !serde_json::from_str(text).is_ok_and(|content| is_content(&content)))
         .or(exception.message)
-        .or_else(|| attributes.take_text(&[Key::RpcJsonrpcErrorMessage, Key::McpErrorMessage, Key::ErrorMessage]))
+        .or_else(|| {
+            attributes.take_text(&[
+                Key::RpcJsonrpcErrorMessage,
+                Key::McpErrorMessage,
+                Key::ErrorMessage,
+            ])
+        })
         .or_else(|| answered_error.and_then(|error| Some(error.get("message")?.as_str()?.to_owned())))
         .or_else(|| said_tool_error.then(|| first_text(answer?)).flatten())
         .or_else(|| Some(status_message.to_owned()).filter(|text| failed && !text.is_empty()));
@@ -120,7 +165,8 @@ pub(super) fn failure(attributes: &mut Attributes<'_>, dialect: &Dialect, span: 
             exception: raised,
         },
         rpc_error_code,
-        error_type: error_type.filter(|_| failed || said_tool_error || rpc_error_code.is_some() || cancelled || raised),
+        error_type: error_type
+            .filter(|_| failed || said_tool_error || rpc_error_code.is_some() || cancelled || raised),
         error_message,
         stack_trace: exception.stack,
     }
@@ -129,7 +175,9 @@ pub(super) fn failure(attributes: &mut Attributes<'_>, dialect: &Dialect, span: 
 /// The text of a failed tool's content.
 fn first_text(answer: &Value) -> Option<String> {
     let content = answer.get("content").unwrap_or(answer).as_array()?;
-    content.iter().find_map(|item| Some(item.get("text")?.as_str()?.to_owned()))
+    content
+        .iter()
+        .find_map(|item| Some(item.get("text")?.as_str()?.to_owned()))
 }
 
 /// An exception recorded as a span event.
@@ -147,7 +195,11 @@ fn exception(span: &Span) -> Exception {
     };
     let text = |name: &str| {
         let attribute = event.attributes.iter().find(|attribute| attribute.key == name)?;
-        attribute.value.as_ref().and_then(crate::value::text).filter(|text| !text.is_empty())
+        attribute
+            .value
+            .as_ref()
+            .and_then(crate::value::text)
+            .filter(|text| !text.is_empty())
     };
     Exception {
         kind: text(mcptap_model::semconv::EXCEPTION_TYPE),

@@ -20,7 +20,9 @@ pub(super) fn is_http(kind: SpanKind, attributes: &Attributes<'_>) -> bool {
 /// The status answered. Only what HTTP can answer: three digits.
 pub(super) fn status(attributes: &mut Attributes<'_>) -> Option<i32> {
     let status = attributes.take_integer(STATUSES)?;
-    i32::try_from(status).ok().filter(|status| (100..=599).contains(status))
+    i32::try_from(status)
+        .ok()
+        .filter(|status| (100..=599).contains(status))
 }
 
 /// Reads an HTTP span.

@@ -155,8 +155,13 @@ keys! {
 /// How many keys there are.
 const COUNT: usize = Key::ALL.len();
 
-static INDEX: LazyLock<HashMap<&'static str, usize>> =
-    LazyLock::new(|| Key::ALL.iter().enumerate().map(|(index, (_, name))| (*name, index)).collect());
+static INDEX: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| {
+    Key::ALL
+        .iter()
+        .enumerate()
+        .map(|(index, (_, name))| (*name, index))
+        .collect()
+});
 
 /// A span's (or event's) attributes, found in one pass: those with a [`Key`] by it, the rest in order.
 pub(crate) struct Attributes<'a> {
@@ -171,13 +176,19 @@ impl<'a> Attributes<'a> {
         let mut known: [Option<&AnyValue>; COUNT] = [None; COUNT];
         let mut others = Vec::new();
         for attribute in attributes {
-            let slot = INDEX.get(attribute.key.as_str()).and_then(|index| known.get_mut(*index));
+            let slot = INDEX
+                .get(attribute.key.as_str())
+                .and_then(|index| known.get_mut(*index));
             match slot {
                 Some(slot) => *slot = attribute.value.as_ref(),
                 None => others.push(attribute),
             }
         }
-        Self { known, taken: [false; COUNT], others }
+        Self {
+            known,
+            taken: [false; COUNT],
+            others,
+        }
     }
 
     /// The value as sent.
@@ -230,8 +241,12 @@ impl<'a> Attributes<'a> {
 
     /// Whether any attribute's name begins so.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
-        self.others.iter().any(|attribute| attribute.key.starts_with(prefix))
-            || Key::ALL.iter().any(|(key, name)| name.starts_with(prefix) && self.get(*key).is_some())
+        self.others
+            .iter()
+            .any(|attribute| attribute.key.starts_with(prefix))
+            || Key::ALL
+                .iter()
+                .any(|(key, name)| name.starts_with(prefix) && self.get(*key).is_some())
     }
 
     /// What has no field of its own, without what stands below `folded` prefixes.
@@ -245,7 +260,10 @@ impl<'a> Attributes<'a> {
             .iter()
             .filter(|attribute| !folded.iter().any(|prefix| attribute.key.starts_with(prefix)))
             .filter_map(|attribute| Some((attribute.key.as_str(), attribute.value.as_ref()?)));
-        known.chain(others).map(|(name, value)| (name.to_owned(), value::json(value))).collect()
+        known
+            .chain(others)
+            .map(|(name, value)| (name.to_owned(), value::json(value)))
+            .collect()
     }
 }
 

@@ -19,14 +19,26 @@ fn severity(text: &str, number: i64) -> String {
         return text.to_owned();
     }
     let index = usize::try_from((number - 1) / 4).unwrap_or(usize::MAX);
-    SEVERITIES.get(index).filter(|_| number > 0).unwrap_or(&"INFO").to_string()
+    SEVERITIES
+        .get(index)
+        .filter(|_| number > 0)
+        .unwrap_or(&"INFO")
+        .to_string()
 }
 
 /// An OTLP record; nothing when it carries no trace id and so can belong to no call.
 pub(super) fn line(record: &LogRecord, service: Option<&String>) -> Option<LogLine> {
     let trace_id = TraceId::from_bytes(&record.trace_id).ok()?;
-    let time = if record.time_unix_nano == 0 { record.observed_time_unix_nano } else { record.time_unix_nano };
-    let body = record.body.as_ref().and_then(value::body_text).filter(|body| !body.is_empty());
+    let time = if record.time_unix_nano == 0 {
+        record.observed_time_unix_nano
+    } else {
+        record.time_unix_nano
+    };
+    let body = record
+        .body
+        .as_ref()
+        .and_then(value::body_text)
+        .filter(|body| !body.is_empty());
     Some(LogLine {
         trace_id,
         span_id: SpanId::from_bytes(&record.span_id).ok(),
@@ -62,11 +74,21 @@ pub(super) fn event(times: &Times, origin: &Origin, event: &Event) -> Option<Log
 
 /// A log line sent as a span: Logfire's logs, and MCP's `notifications/message` where an instrumentation records it.
 /// It belongs to the span around it.
-pub(super) fn disguised(attributes: &mut Attributes<'_>, times: &Times, origin: &Origin, span: &Span) -> Option<LogLine> {
+pub(super) fn disguised(
+    attributes: &mut Attributes<'_>,
+    times: &Times,
+    origin: &Origin,
+    span: &Span,
+) -> Option<LogLine> {
     let parent = times.parent_span_id?;
     let (severity, body) = if attributes.text(Key::LogfireSpanType).as_deref() == Some("log") {
         let level = attributes.integer(Key::LogfireLevel).unwrap_or_default();
-        (severity("", level), attributes.take_text(&[Key::LogfireMessage]).unwrap_or_else(|| span.name.clone()))
+        (
+            severity("", level),
+            attributes
+                .take_text(&[Key::LogfireMessage])
+                .unwrap_or_else(|| span.name.clone()),
+        )
     } else {
         let body = attributes.take_text(&[Key::McpLoggingMessage])?;
         let level = attributes.take_text(&[Key::McpLoggingLevel]).unwrap_or_default();
@@ -88,7 +110,8 @@ pub(super) fn disguised(attributes: &mut Attributes<'_>, times: &Times, origin: 
 
 /// Whether the span is a log line sent as a span, whether or not it belongs to a call.
 pub(super) fn is_disguised(attributes: &Attributes<'_>) -> bool {
-    attributes.text(Key::LogfireSpanType).as_deref() == Some("log") || attributes.get(Key::McpLoggingMessage).is_some()
+    attributes.text(Key::LogfireSpanType).as_deref() == Some("log")
+        || attributes.get(Key::McpLoggingMessage).is_some()
 }
 
 #[cfg(test)]

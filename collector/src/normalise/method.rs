@@ -56,7 +56,13 @@ const PYTHON_METHODS: &[(&str, &str)] = &[
 ];
 
 /// What instrumentations put before the method in a span's name.
-const NAME_PREFIXES: &[&str] = &["MCP send ", "MCP server handle request: ", "MCP request: ", "mcp ", "mcp:"];
+const NAME_PREFIXES: &[&str] = &[
+    "MCP send ",
+    "MCP server handle request: ",
+    "MCP request: ",
+    "mcp ",
+    "mcp:",
+];
 
 /// What a method is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +77,10 @@ fn known(method: &str) -> Option<&'static str> {
 }
 
 fn mapped(table: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
-    table.iter().find(|(given, _)| *given == name).map(|(_, method)| *method)
+    table
+        .iter()
+        .find(|(given, _)| *given == name)
+        .map(|(_, method)| *method)
 }
 
 /// The method, by the precedence list: attributes, the request's own JSON, headers, the span's name.
@@ -85,8 +94,14 @@ pub(super) fn method(
         return Some(method);
     }
     if let Some(method) = attributes.text(Key::McpMethod) {
-        let plain = if dialect.python_methods { mapped(PYTHON_METHODS, &method) } else { None };
-        let plain = plain.map(str::to_owned).or_else(|| (method.contains('/') || known(&method).is_some()).then_some(method));
+        let plain = if dialect.python_methods {
+            mapped(PYTHON_METHODS, &method)
+        } else {
+            None
+        };
+        let plain = plain
+            .map(str::to_owned)
+            .or_else(|| (method.contains('/') || known(&method).is_some()).then_some(method));
         if plain.is_some() {
             attributes.take(Key::McpMethod);
         }
@@ -97,14 +112,18 @@ pub(super) fn method(
         attributes.take(Key::McpEventType);
         return Some(method);
     }
-    let rpc_system = attributes.text(Key::RpcSystem).or_else(|| attributes.text(Key::RpcSystemName));
+    let rpc_system = attributes
+        .text(Key::RpcSystem)
+        .or_else(|| attributes.text(Key::RpcSystemName));
     if let (Some(system), Some(method)) = (rpc_system, attributes.text(Key::RpcMethod))
         && (system == "mcp" || (system == "jsonrpc" && known(&method).is_some()))
     {
         attributes.take(Key::RpcMethod);
         return Some(method);
     }
-    if let Some(method) = request.and_then(|request| request.get("method")).and_then(Value::as_str)
+    if let Some(method) = request
+        .and_then(|request| request.get("method"))
+        .and_then(Value::as_str)
         && (known(method).is_some() || name.starts_with("MCP "))
     {
         return Some(method.to_owned());
@@ -119,18 +138,26 @@ fn from_name(attributes: &Attributes<'_>, dialect: &Dialect, name: &str) -> Opti
     if let Some(method) = mapped(dialect.names, name) {
         return Some(method.to_owned());
     }
-    if attributes.get(Key::TraceloopEntityName).is_some() || attributes.get(Key::TraceloopSpanKind).is_some() {
+    if attributes.get(Key::TraceloopEntityName).is_some() || attributes.get(Key::TraceloopSpanKind).is_some()
+    {
         let of_tool = name.ends_with(".tool").then(|| "tools/call".to_owned());
         return of_tool.or_else(|| name.strip_suffix(".mcp").and_then(known).map(str::to_owned));
     }
     let stripped = NAME_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix));
     let first = stripped.unwrap_or(name).split(' ').next()?;
     // Without a prefix only names that nobody else would give a span are believed.
-    known(first).filter(|method| stripped.is_some() || method.contains('/')).map(str::to_owned)
+    known(first)
+        .filter(|method| stripped.is_some() || method.contains('/'))
+        .map(str::to_owned)
 }
 
 /// The target, by the precedence lists, where the method has one.
-pub(super) fn target(attributes: &mut Attributes<'_>, method: &str, name: &str, request: Option<&Value>) -> Target {
+pub(super) fn target(
+    attributes: &mut Attributes<'_>,
+    method: &str,
+    name: &str,
+    request: Option<&Value>,
+) -> Target {
     let mut target = Target {
         tool: attributes.take_text(&[Key::GenAiToolName]),
         prompt: attributes.take_text(&[Key::GenAiPromptName]),
@@ -141,20 +168,34 @@ pub(super) fn target(attributes: &mut Attributes<'_>, method: &str, name: &str, 
             .take_text(keys)
             .filter(|name| name != "None" && name != "Unknown Tool Name")
             .or_else(|| parameter(request, method))
-            .or_else(|| attributes.text(Key::HeaderMcpName).map(|name| decode_header(&name)))
+            .or_else(|| {
+                attributes
+                    .text(Key::HeaderMcpName)
+                    .map(|name| decode_header(&name))
+            })
             .or_else(|| name_target(name, method))
     };
     match method {
         "tools/call" if target.tool.is_none() => {
             target.tool = fastmcp_tool(attributes).or_else(|| {
-                let own = &[Key::McpToolName, Key::ToolName, Key::SpringToolName, Key::McpResourceName];
+                let own = &[
+                    Key::McpToolName,
+                    Key::ToolName,
+                    Key::SpringToolName,
+                    Key::McpResourceName,
+                ];
                 named(own, attributes).or_else(|| traceloop_tool(attributes))
             });
         }
         "prompts/get" if target.prompt.is_none() => {
-            target.prompt = named(&[Key::McpPromptName, Key::PromptId, Key::McpResourceName], attributes);
+            target.prompt = named(
+                &[Key::McpPromptName, Key::PromptId, Key::McpResourceName],
+                attributes,
+            );
         }
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" if target.resource_uri.is_none() => {
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe"
+            if target.resource_uri.is_none() =>
+        {
             let own = &[Key::ResourceUri, Key::McpResourceId, Key::McpResourceName];
             target.resource_uri = named(own, attributes);
         }
@@ -167,8 +208,15 @@ pub(super) fn target(attributes: &mut Attributes<'_>, method: &str, name: &str, 
 /// `params.value` instead.
 fn parameter(request: Option<&Value>, method: &str) -> Option<String> {
     let params = request?.get("params")?;
-    let key = if method.starts_with("resources/") { "uri" } else { "name" };
-    let given = params.get(key).or_else(|| params.get("args")?.get(0)).or_else(|| params.get("value"))?;
+    let key = if method.starts_with("resources/") {
+        "uri"
+    } else {
+        "name"
+    };
+    let given = params
+        .get(key)
+        .or_else(|| params.get("args")?.get(0))
+        .or_else(|| params.get("value"))?;
     given.as_str().map(str::to_owned)
 }
 
@@ -182,14 +230,22 @@ fn fastmcp_tool(attributes: &Attributes<'_>) -> Option<String> {
 }
 
 fn traceloop_tool(attributes: &mut Attributes<'_>) -> Option<String> {
-    if attributes.text(Key::TraceloopSpanKind)? == "tool" { attributes.take_text(&[Key::TraceloopEntityName]) } else { None }
+    if attributes.text(Key::TraceloopSpanKind)? == "tool" {
+        attributes.take_text(&[Key::TraceloopEntityName])
+    } else {
+        None
+    }
 }
 
 /// `Mcp-Name` may be `=?base64?…?=` (MCP 2026-07-28, HTTP headers).
 fn decode_header(value: &str) -> String {
-    let encoded = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?="));
+    let encoded = value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="));
     let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
-    decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| value.to_owned())
+    decoded
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_else(|| value.to_owned())
 }
 
 /// What follows the method in the span's name.
@@ -212,8 +268,14 @@ mod tests {
 
     #[test]
     fn targets_follow_the_method() {
-        assert_eq!(name_target("MCP send tools/call get_order", "tools/call").as_deref(), Some("get_order"));
-        assert_eq!(name_target("resources/read config://a b", "resources/read").as_deref(), Some("config://a b"));
+        assert_eq!(
+            name_target("MCP send tools/call get_order", "tools/call").as_deref(),
+            Some("get_order")
+        );
+        assert_eq!(
+            name_target("resources/read config://a b", "resources/read").as_deref(),
+            Some("config://a b")
+        );
         assert_eq!(name_target("tools/list", "tools/list"), None);
     }
 }

@@ -69,7 +69,11 @@ impl Reader {
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
             let origin = origin::origin(resource_logs.resource.as_ref(), None);
-            for record in resource_logs.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+            for record in resource_logs
+                .scope_logs
+                .iter()
+                .flat_map(|scope| &scope.log_records)
+            {
                 match log::line(record, origin.service.as_ref()) {
                     Some(line) => normalised.batch.logs.push(line),
                     None => normalised.uncorrelated += 1,

@@ -11,10 +11,16 @@ use crate::value;
 
 /// Reads a resource and a scope.
 pub(super) fn origin(resource: Option<&Resource>, scope: Option<&InstrumentationScope>) -> Arc<Origin> {
-    let attributes = resource.map(|resource| resource.attributes.as_slice()).unwrap_or_default();
+    let attributes = resource
+        .map(|resource| resource.attributes.as_slice())
+        .unwrap_or_default();
     let text = |name: &str| {
         let attribute = attributes.iter().find(|attribute| attribute.key == name)?;
-        attribute.value.as_ref().and_then(value::text).filter(|text| !text.is_empty())
+        attribute
+            .value
+            .as_ref()
+            .and_then(value::text)
+            .filter(|text| !text.is_empty())
     };
     let host = || text("host.id").or_else(|| text("host.name")).unwrap_or_default();
     let process = || Some(format!("{}@{}", text("process.pid")?, host()));
@@ -24,7 +30,9 @@ pub(super) fn origin(resource: Option<&Resource>, scope: Option<&Instrumentation
         service: text(semconv::SERVICE_NAME).filter(|name| !name.starts_with("unknown_service")),
         instance: text(semconv::SERVICE_INSTANCE_ID).or_else(process),
         scope: scope.map(|scope| scope.name.clone()).unwrap_or_default(),
-        scope_version: scope.map(|scope| scope.version.clone()).filter(|version| !version.is_empty()),
+        scope_version: scope
+            .map(|scope| scope.version.clone())
+            .filter(|version| !version.is_empty()),
         resource,
     })
 }

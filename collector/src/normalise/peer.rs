@@ -38,27 +38,56 @@ const USER_AGENTS: &[Key] = &[Key::UserAgentOriginal, Key::HttpUserAgent, Key::H
 const CREDENTIALS: &[Key] = &[Key::OurAuthorization, Key::HeaderAuthorization];
 
 /// Reads what a span knows of the peer.
-pub(super) fn peer(attributes: &mut Attributes<'_>, dialect: &Dialect, kind: SpanKind, reader: &Reader) -> Peer {
-    let authorization = attributes.take_text(CREDENTIALS).map(|value| mask_authorization(&value));
+pub(super) fn peer(
+    attributes: &mut Attributes<'_>,
+    dialect: &Dialect,
+    kind: SpanKind,
+    reader: &Reader,
+) -> Peer {
+    let authorization = attributes
+        .take_text(CREDENTIALS)
+        .map(|value| mask_authorization(&value));
     // Both forms have their field now; neither may stand among the attributes.
     CREDENTIALS.iter().for_each(|key| attributes.take(*key));
     // The peer of a client's span is the server.
-    let addresses = if kind == SpanKind::Client { &[Key::ClientAddress] } else { ADDRESSES };
-    let client_ip = if dialect.honest_ids { client_ip(attributes, addresses, reader) } else { None };
-    let given = COUNTRIES.iter().find_map(|key| Some((*key, country::valid(&attributes.text(*key)?)?)));
+    let addresses = if kind == SpanKind::Client {
+        &[Key::ClientAddress]
+    } else {
+        ADDRESSES
+    };
+    let client_ip = if dialect.honest_ids {
+        client_ip(attributes, addresses, reader)
+    } else {
+        None
+    };
+    let given = COUNTRIES
+        .iter()
+        .find_map(|key| Some((*key, country::valid(&attributes.text(*key)?)?)));
     if let Some((key, _)) = &given {
         attributes.take(*key);
     }
-    let country = given.map(|(_, code)| code).or_else(|| reader.countries.of(client_ip.as_deref()?));
-    Peer { client_ip, country, authorization, user_agent: attributes.take_text(USER_AGENTS) }
+    let country = given
+        .map(|(_, code)| code)
+        .or_else(|| reader.countries.of(client_ip.as_deref()?));
+    Peer {
+        client_ip,
+        country,
+        authorization,
+        user_agent: attributes.take_text(USER_AGENTS),
+    }
 }
 
 fn client_ip(attributes: &mut Attributes<'_>, addresses: &[Key], reader: &Reader) -> Option<String> {
-    let forwarded = reader.trust_forwarded_for.then(|| attributes.text(Key::HeaderForwardedFor)).flatten();
+    let forwarded = reader
+        .trust_forwarded_for
+        .then(|| attributes.text(Key::HeaderForwardedFor))
+        .flatten();
     let forwarded = forwarded.and_then(|list| Some(without_port(list.split(',').next()?.trim())));
     let mut loopback = None;
     for key in addresses {
-        let Some(address) = attributes.text(*key).map(|address| without_port(&address)) else { continue };
+        let Some(address) = attributes.text(*key).map(|address| without_port(&address)) else {
+            continue;
+        };
         if forwarded.is_none() {
             attributes.take(*key);
         }
@@ -72,7 +101,10 @@ fn client_ip(attributes: &mut Attributes<'_>, addresses: &[Key], reader: &Reader
 
 /// Whether nobody outside the machine is behind the address.
 pub(super) fn is_loopback(address: &str) -> bool {
-    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()) || address == "localhost"
+    address
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.to_canonical().is_loopback())
+        || address == "localhost"
 }
 
 /// `1.2.3.4:56`, `[::1]:56` and `[::1]` without port and brackets.
@@ -84,12 +116,24 @@ fn without_port(address: &str) -> String {
 }
 
 /// How client and server talked, where the span says so. ToolHive's `pipe` is its backend's.
-pub(super) fn transport(attributes: &mut Attributes<'_>, scope: &str, version: Option<&str>) -> Option<Transport> {
-    let named = attributes.text(Key::McpTransport).or_else(|| attributes.text(Key::McpTransportType));
-    let named = named.filter(|_| !scope.starts_with("openlit")).or_else(|| attributes.text(Key::ContextforgeTransport));
+pub(super) fn transport(
+    attributes: &mut Attributes<'_>,
+    scope: &str,
+    version: Option<&str>,
+) -> Option<Transport> {
+    let named = attributes
+        .text(Key::McpTransport)
+        .or_else(|| attributes.text(Key::McpTransportType));
+    let named = named
+        .filter(|_| !scope.starts_with("openlit"))
+        .or_else(|| attributes.text(Key::ContextforgeTransport));
     let http = || {
         let sse = version.is_some_and(|version| version <= "2024-11-05");
-        if sse { Transport::Sse } else { Transport::StreamableHttp }
+        if sse {
+            Transport::Sse
+        } else {
+            Transport::StreamableHttp
+        }
     };
     if let Some(named) = named {
         let named = named.to_ascii_lowercase();

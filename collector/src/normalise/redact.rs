@@ -17,7 +17,12 @@ pub(super) fn batch(batch: &mut Batch) {
 }
 
 fn call(call: &mut Call) {
-    for text in [&mut call.error_message, &mut call.stack_trace, &mut call.resource_uri, &mut call.user_agent] {
+    for text in [
+        &mut call.error_message,
+        &mut call.stack_trace,
+        &mut call.resource_uri,
+        &mut call.user_agent,
+    ] {
         text.as_mut().map(redact_in_place);
     }
     for body in [&mut call.request, &mut call.response] {

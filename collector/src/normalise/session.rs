@@ -13,13 +13,20 @@ const STATEFUL: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-2
 /// Whether that protocol version has no sessions (MCP 2026-07-28, SEP-2567). Unknown dates after it have none either.
 pub(super) fn is_stateless(version: Option<&str>) -> bool {
     version.is_some_and(|version| {
-        STATELESS.contains(&version) || (!STATEFUL.contains(&version) && is_date(version) && version > "2026-07-28")
+        STATELESS.contains(&version)
+            || (!STATEFUL.contains(&version) && is_date(version) && version > "2026-07-28")
     })
 }
 
 fn is_date(version: &str) -> bool {
     version.len() == 10
-        && version.bytes().enumerate().all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
+        && version.bytes().enumerate().all(|(at, byte)| {
+            if matches!(at, 4 | 7) {
+                byte == b'-'
+            } else {
+                byte.is_ascii_digit()
+            }
+        })
 }
 
 /// The id on the wire, where it can be trusted, and the session.
@@ -31,20 +38,29 @@ pub(super) fn session(
     transport: Option<Transport>,
 ) -> (Option<String>, Option<SessionKey>) {
     let key = |source, key: String| Some(SessionKey { source, key });
-    let conversation = attributes.text(Key::GenAiConversationId).or_else(|| attributes.text(Key::LangfuseSessionId));
+    let conversation = attributes
+        .text(Key::GenAiConversationId)
+        .or_else(|| attributes.text(Key::LangfuseSessionId));
     let header = attributes.text(Key::HeaderMcpSessionId);
-    let given = attributes.text(Key::McpSessionId).or_else(|| attributes.text(Key::McpSessionIdUnderscore));
+    let given = attributes
+        .text(Key::McpSessionId)
+        .or_else(|| attributes.text(Key::McpSessionIdUnderscore));
     // mcp-go's constant on stdio names nothing.
     let given = given.filter(|id| id != "stdio");
     if is_stateless(version) {
-        return (None, conversation.and_then(|id| key(SessionSource::Conversation, id)));
+        return (
+            None,
+            conversation.and_then(|id| key(SessionSource::Conversation, id)),
+        );
     }
     let wire = match (header, given.clone()) {
         (Some(header), _) => Some(header),
         (None, Some(id)) => match dialect.session {
             SessionTrust::Wire => Some(id),
             SessionTrust::WireOnHttp => (transport == Some(Transport::StreamableHttp)).then_some(id),
-            SessionTrust::BareUuid => (is_bare_uuid(&id) && transport != Some(Transport::Stdio)).then_some(id),
+            SessionTrust::BareUuid => {
+                (is_bare_uuid(&id) && transport != Some(Transport::Stdio)).then_some(id)
+            }
             SessionTrust::Never => None,
         },
         (None, None) => None,
@@ -57,8 +73,15 @@ pub(super) fn session(
     if let Some(id) = conversation {
         return (None, key(SessionSource::Conversation, id));
     }
-    let process = (transport == Some(Transport::Stdio)).then(|| origin.instance.clone()).flatten();
-    (None, given.or(process).and_then(|id| key(SessionSource::Connection, id)))
+    let process = (transport == Some(Transport::Stdio))
+        .then(|| origin.instance.clone())
+        .flatten();
+    (
+        None,
+        given
+            .or(process)
+            .and_then(|id| key(SessionSource::Connection, id)),
+    )
 }
 
 /// FastMCP takes ids from the header (32 hex digits) or makes them up for a connection (a UUID with dashes).
@@ -72,7 +95,14 @@ mod tests {
 
     #[test]
     fn versions_are_compared_with_a_list() {
-        for stateful in ["2024-11-05", "2025-11-25", "2025-12-31", "DRAFT-2027", "draft", ""] {
+        for stateful in [
+            "2024-11-05",
+            "2025-11-25",
+            "2025-12-31",
+            "DRAFT-2027",
+            "draft",
+            "",
+        ] {
             assert!(!is_stateless(Some(stateful)), "{stateful}");
         }
         assert!(!is_stateless(None));

@@ -12,10 +12,29 @@ use super::keys::{Attributes, Key};
 use super::{Normalised, Reader, failure, http, log, method, peer, session};
 
 /// Attributes below these are part of a body.
-const FOLDED: &[&str] = &[body::ARGUMENT, body::PROMPT_VARIABLE, body::TOOL_RESULT, body::PROMPT_RESULT];
-const REQUEST_IDS: &[Key] = &[Key::JsonrpcRequestId, Key::RpcJsonrpcRequestId, Key::McpRequestId, Key::McpMessageId];
-const VERSIONS: &[Key] = &[Key::McpProtocolVersion, Key::McpProtocolVersionUnderscore, Key::HeaderMcpProtocolVersion];
-const SERVERS: &[Key] = &[Key::McpServerName, Key::FastmcpServerName, Key::McpTarget, Key::SdotServerName];
+const FOLDED: &[&str] = &[
+    body::ARGUMENT,
+    body::PROMPT_VARIABLE,
+    body::TOOL_RESULT,
+    body::PROMPT_RESULT,
+];
+const REQUEST_IDS: &[Key] = &[
+    Key::JsonrpcRequestId,
+    Key::RpcJsonrpcRequestId,
+    Key::McpRequestId,
+    Key::McpMessageId,
+];
+const VERSIONS: &[Key] = &[
+    Key::McpProtocolVersion,
+    Key::McpProtocolVersionUnderscore,
+    Key::HeaderMcpProtocolVersion,
+];
+const SERVERS: &[Key] = &[
+    Key::McpServerName,
+    Key::FastmcpServerName,
+    Key::McpTarget,
+    Key::SdotServerName,
+];
 
 /// The identity and the times of a span, checked.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +49,8 @@ pub(super) struct Times {
 impl Times {
     /// Checks a span. What has no valid ids, or no start, can never be stored.
     fn of(span: &Span) -> Result<Self, String> {
-        let reject = |why: String| format!("span {:?}: {why}", span.name.chars().take(80).collect::<String>());
+        let reject =
+            |why: String| format!("span {:?}: {why}", span.name.chars().take(80).collect::<String>());
         let trace_id = TraceId::from_bytes(&span.trace_id).map_err(|error| reject(error.to_string()))?;
         let span_id = SpanId::from_bytes(&span.span_id).map_err(|error| reject(error.to_string()))?;
         if span.start_time_unix_nano == 0 {
@@ -38,13 +58,25 @@ impl Times {
         }
         let started_at = UnixNanos::from_otlp(span.start_time_unix_nano);
         let ended_at = UnixNanos::from_otlp(span.end_time_unix_nano).max(started_at);
-        Ok(Self { trace_id, span_id, parent_span_id: SpanId::from_bytes(&span.parent_span_id).ok(), started_at, ended_at })
+        Ok(Self {
+            trace_id,
+            span_id,
+            parent_span_id: SpanId::from_bytes(&span.parent_span_id).ok(),
+            started_at,
+            ended_at,
+        })
     }
 }
 
 impl Reader {
     /// Reads one span into what it is.
-    pub(super) fn span(&self, span: &Span, origin: &Arc<Origin>, received_at: UnixNanos, into: &mut Normalised) {
+    pub(super) fn span(
+        &self,
+        span: &Span,
+        origin: &Arc<Origin>,
+        received_at: UnixNanos,
+        into: &mut Normalised,
+    ) {
         let times = match Times::of(span) {
             Ok(times) => times,
             Err(reason) => return into.rejections.push(reason),
@@ -62,35 +94,78 @@ impl Reader {
             into.skipped += 1;
             return;
         }
-        let dialect = dialect::dialect(&origin.scope, &attributes, origin.resource.contains_key(Key::McpSessionId.name()));
+        let dialect = dialect::dialect(
+            &origin.scope,
+            &attributes,
+            origin.resource.contains_key(Key::McpSessionId.name()),
+        );
         let whole = body::whole_request(&mut attributes);
         let request = whole.as_ref().and_then(|body| body.json.as_ref());
         match method::method(&mut attributes, &dialect, &span.name, request) {
             Some(method) if method.starts_with("notifications/") => into.skipped += 1,
             Some(method) => {
-                let events = span.events.iter().filter_map(|event| log::event(&times, origin, event));
+                let events = span
+                    .events
+                    .iter()
+                    .filter_map(|event| log::event(&times, origin, event));
                 into.batch.logs.extend(events);
-                let span = Reading { span, times, kind, origin, dialect, attributes, method, whole };
+                let span = Reading {
+                    span,
+                    times,
+                    kind,
+                    origin,
+                    dialect,
+                    attributes,
+                    method,
+                    whole,
+                };
                 into.batch.observations.push(self.observation(span, received_at));
             }
             None if http::is_http(kind, &attributes) => {
                 let peer = peer::peer(&mut attributes, &dialect, kind, self);
-                into.batch.https.push(http::http_span(&mut attributes, &times, kind, origin, peer));
+                into.batch
+                    .https
+                    .push(http::http_span(&mut attributes, &times, kind, origin, peer));
             }
             None => into.foreign += 1,
         }
     }
 
     fn observation(&self, reading: Reading<'_>, received_at: UnixNanos) -> Observation {
-        let Reading { span, times, kind, origin, dialect, mut attributes, method, whole } = reading;
-        let status_message = span.status.as_ref().map(|status| status.message.as_str()).unwrap_or_default();
-        let target = method::target(&mut attributes, &method, &span.name, whole.as_ref().and_then(|body| body.json.as_ref()));
+        let Reading {
+            span,
+            times,
+            kind,
+            origin,
+            dialect,
+            mut attributes,
+            method,
+            whole,
+        } = reading;
+        let status_message = span
+            .status
+            .as_ref()
+            .map(|status| status.message.as_str())
+            .unwrap_or_default();
+        let target = method::target(
+            &mut attributes,
+            &method,
+            &span.name,
+            whole.as_ref().and_then(|body| body.json.as_ref()),
+        );
         let vantage = dialect::vantage(&dialect, &origin.scope, &span.name, kind, &attributes);
-        let vantage = if method::SERVER_INITIATED.contains(&method.as_str()) { flipped(vantage) } else { vantage };
+        let vantage = if method::SERVER_INITIATED.contains(&method.as_str()) {
+            flipped(vantage)
+        } else {
+            vantage
+        };
         let client = client(&mut attributes, whole.as_ref());
         let request_id = request_id(&mut attributes, &dialect, whole.as_ref());
-        let meta_version = meta(whole.as_ref(), "io.modelcontextprotocol/protocolVersion").and_then(Value::as_str);
-        let protocol_version = attributes.take_text(VERSIONS).or_else(|| meta_version.map(str::to_owned));
+        let meta_version =
+            meta(whole.as_ref(), "io.modelcontextprotocol/protocolVersion").and_then(Value::as_str);
+        let protocol_version = attributes
+            .take_text(VERSIONS)
+            .or_else(|| meta_version.map(str::to_owned));
         let transport = peer::transport(&mut attributes, &origin.scope, protocol_version.as_deref());
         let server = server(&mut attributes, span);
 
@@ -99,8 +174,13 @@ impl Reader {
         let failure = failure::failure(&mut attributes, &dialect, span, response.as_ref());
         let request_size = attributes.take_integer(&[Key::OurRequestSize]);
         let response_size = attributes.take_integer(&[Key::OurResponseSize]);
-        let (session_id, session) =
-            session::session(&mut attributes, &dialect, origin, protocol_version.as_deref(), transport);
+        let (session_id, session) = session::session(
+            &mut attributes,
+            &dialect,
+            origin,
+            protocol_version.as_deref(),
+            transport,
+        );
         let peer = peer::peer(&mut attributes, &dialect, kind, self);
         let http_status = http::status(&mut attributes);
 
@@ -174,7 +254,10 @@ fn flipped(vantage: Vantage) -> Vantage {
 
 fn linked(link: &opentelemetry_proto::tonic::trace::v1::span::Link) -> Option<SpanRef> {
     let trace_id = TraceId::from_bytes(&link.trace_id).ok()?;
-    Some(SpanRef { trace_id, span_id: SpanId::from_bytes(&link.span_id).ok()? })
+    Some(SpanRef {
+        trace_id,
+        span_id: SpanId::from_bytes(&link.span_id).ok()?,
+    })
 }
 
 /// A member of the request's `params._meta` (MCP 2026-07-28).
@@ -195,7 +278,11 @@ fn client(attributes: &mut Attributes<'_>, whole: Option<&Body>) -> (Option<Stri
 
 fn request_id(attributes: &mut Attributes<'_>, dialect: &Dialect, whole: Option<&Body>) -> Option<String> {
     // Shinzo makes ids up.
-    let given = if dialect.honest_ids { attributes.take_text(REQUEST_IDS) } else { None };
+    let given = if dialect.honest_ids {
+        attributes.take_text(REQUEST_IDS)
+    } else {
+        None
+    };
     given.or_else(|| match whole?.json.as_ref()?.get("id")? {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
@@ -210,7 +297,9 @@ fn server(attributes: &mut Attributes<'_>, span: &Span) -> Option<String> {
     });
     given.or_else(|| {
         let attributes = span.events.iter().flat_map(|event| &event.attributes);
-        let backend = attributes.into_iter().find(|attribute| attribute.key == "mcp.backend.name")?;
+        let backend = attributes
+            .into_iter()
+            .find(|attribute| attribute.key == "mcp.backend.name")?;
         backend.value.as_ref().and_then(crate::value::text)
     })
 }
@@ -218,6 +307,10 @@ fn server(attributes: &mut Attributes<'_>, span: &Span) -> Option<String> {
 /// Whether the name says no more than method and target do.
 fn is_conventional(name: &str, method: &str, target: &method::Target) -> bool {
     let after = name.strip_prefix(method).map(str::trim_start);
-    let named = target.tool.as_deref().or(target.prompt.as_deref()).or(target.resource_uri.as_deref());
+    let named = target
+        .tool
+        .as_deref()
+        .or(target.prompt.as_deref())
+        .or(target.resource_uri.as_deref());
     after.is_some_and(|after| after.is_empty() || Some(after) == named)
 }

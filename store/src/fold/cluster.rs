@@ -22,26 +22,48 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn known(known: Known) -> Self {
         let Known { row, call } = known;
-        let span = |span_id| SpanRef { trace_id: call.trace_id, span_id };
+        let span = |span_id| SpanRef {
+            trace_id: call.trace_id,
+            span_id,
+        };
         let spans = BTreeSet::from([span(call.span_id), span(call.primary_span_id)]);
-        Self { row: Some(row), call, spans, links: Vec::new() }
+        Self {
+            row: Some(row),
+            call,
+            spans,
+            links: Vec::new(),
+        }
     }
 
     pub(super) fn observed(observation: Observation) -> Self {
         let Observation { call, links } = observation;
-        let spans = BTreeSet::from([SpanRef { trace_id: call.trace_id, span_id: call.span_id }]);
-        Self { row: None, call, spans, links }
+        let spans = BTreeSet::from([SpanRef {
+            trace_id: call.trace_id,
+            span_id: call.span_id,
+        }]);
+        Self {
+            row: None,
+            call,
+            spans,
+            links,
+        }
     }
 
     /// Whether the span is one of its own.
     pub(super) fn has_span(&self, span_id: SpanId) -> bool {
-        self.spans.contains(&SpanRef { trace_id: self.call.trace_id, span_id })
+        self.spans.contains(&SpanRef {
+            trace_id: self.call.trace_id,
+            span_id,
+        })
     }
 
     /// Whether it is directly below `other`.
     pub(super) fn is_child_of(&self, other: &Self) -> bool {
         self.call.trace_id == other.call.trace_id
-            && self.call.parent_span_id.is_some_and(|parent| other.has_span(parent))
+            && self
+                .call
+                .parent_span_id
+                .is_some_and(|parent| other.has_span(parent))
     }
 }
 
@@ -95,7 +117,8 @@ impl Clusters {
 
     /// Whether a node's cluster holds a stored call.
     pub(super) fn is_stored(&self, index: usize) -> bool {
-        self.nodes().any(|(other, node)| node.row.is_some() && self.together(index, other))
+        self.nodes()
+            .any(|(other, node)| node.row.is_some() && self.together(index, other))
     }
 
     pub(super) fn together(&self, one: usize, other: usize) -> bool {

@@ -25,7 +25,11 @@ fn is_own_list(call: &Call) -> bool {
 
 /// A call before which the library lists its tools: on protocol 2026-07-28 always, before that for unknown tools.
 fn lists_before(call: &Call) -> bool {
-    let unknown_tool = || call.error_type.as_deref().is_some_and(|kind| kind.ends_with("NotFoundError"));
+    let unknown_tool = || {
+        call.error_type
+            .as_deref()
+            .is_some_and(|kind| kind.ends_with("NotFoundError"))
+    };
     call.origin.scope == LISTS_BEFORE_CALLS
         && call.method == "tools/call"
         && (call.protocol_version.as_deref() == Some("2026-07-28") || unknown_tool())
@@ -34,11 +38,19 @@ fn lists_before(call: &Call) -> bool {
 /// Pairs each such call with the nearest list right before it, whatever its trace: that list is no request. A list
 /// that a client asked for stands further away, before the library's own. What is stored was paired when it came.
 pub(super) fn pair_lists(clusters: &mut Clusters) {
-    let lists: Vec<usize> = clusters.nodes().filter(|(_, node)| is_own_list(&node.call)).map(|(index, _)| index).collect();
+    let lists: Vec<usize> = clusters
+        .nodes()
+        .filter(|(_, node)| is_own_list(&node.call))
+        .map(|(index, _)| index)
+        .collect();
     if lists.is_empty() {
         return;
     }
-    let mut calls: Vec<usize> = clusters.nodes().filter(|(_, node)| lists_before(&node.call)).map(|(index, _)| index).collect();
+    let mut calls: Vec<usize> = clusters
+        .nodes()
+        .filter(|(_, node)| lists_before(&node.call))
+        .map(|(index, _)| index)
+        .collect();
     calls.sort_by_key(|index| clusters.node(*index).map(|node| node.call.started_at));
     let mut taken: Vec<usize> = Vec::new();
     for call in calls {
@@ -49,11 +61,13 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
             let both_stored = stored && clusters.is_stored(*list);
             !(taken.contains(list) || clusters.together(*list, call) || both_stored)
         });
-        let before = before.filter_map(|list| Some((list, clusters.node(list)?))).filter(|(_, list)| {
-            (0..=PAIRING_NANOS).contains(&gap(list))
-                && list.call.origin.same_service(&node.call.origin)
-                && list.call.parent_span_id == node.call.parent_span_id
-        });
+        let before = before
+            .filter_map(|list| Some((list, clusters.node(list)?)))
+            .filter(|(_, list)| {
+                (0..=PAIRING_NANOS).contains(&gap(list))
+                    && list.call.origin.same_service(&node.call.origin)
+                    && list.call.parent_span_id == node.call.parent_span_id
+            });
         if let Some(list) = before.min_by_key(|(_, list)| gap(list)).map(|(list, _)| list) {
             taken.push(list);
             clusters.mark_inner(list);
@@ -66,14 +80,20 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
 /// gateway's own lists.
 pub(super) fn find_nested(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
     for &index in members {
-        let Some(node) = clusters.node(index) else { continue };
+        let Some(node) = clusters.node(index) else {
+            continue;
+        };
         if clusters.is_inner(index) || node.call.vantage == Vantage::Client {
             continue;
         }
-        let others = members.iter().copied().filter(|other| *other != index && !clusters.is_inner(*other));
+        let others = members
+            .iter()
+            .copied()
+            .filter(|other| *other != index && !clusters.is_inner(*other));
         let mut others = others.filter_map(|other| Some((other, clusters.node(other)?)));
         let around = others.find(|(_, other)| {
-            let same_service = other.call.origin.same_service(&node.call.origin) && other.call.vantage != Vantage::Client;
+            let same_service =
+                other.call.origin.same_service(&node.call.origin) && other.call.vantage != Vantage::Client;
             let another_method = other.call.method != node.call.method;
             same_service && another_method && (node.is_child_of(other) || is_listing_beside(node, other))
         });
@@ -102,7 +122,9 @@ fn lists_early(node: &Node, https: &[HttpSpan]) -> bool {
     if call.origin.scope != LISTS_INSTEAD || !call.method.ends_with("/list") {
         return false;
     }
-    let around = https.iter().find(|http| Some(http.span_id) == call.parent_span_id);
+    let around = https
+        .iter()
+        .find(|http| Some(http.span_id) == call.parent_span_id);
     around.is_some_and(|http| {
         let whole = http.ended_at.since(http.started_at);
         let passed = call.ended_at().since(http.started_at);

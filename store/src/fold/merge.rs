@@ -22,19 +22,33 @@ pub(super) struct Merged {
 
 /// How well a span tells of the request: server before gateway before client, then SERVER spans, then the outermost.
 fn rank(call: &Call) -> (Vantage, bool, i64, Reverse<i64>) {
-    (call.vantage, call.kind == SpanKind::Server, call.duration_nanos, Reverse(call.started_at.0))
+    (
+        call.vantage,
+        call.kind == SpanKind::Server,
+        call.duration_nanos,
+        Reverse(call.started_at.0),
+    )
 }
 
 /// Merges each cluster.
 pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
-    clusters.into_groups().into_iter().filter_map(merge_group).collect()
+    clusters
+        .into_groups()
+        .into_iter()
+        .filter_map(merge_group)
+        .collect()
 }
 
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
         let before = node.row.map(|_| node.call.clone());
-        return Some(Merged { node, before, rows: Vec::new(), void: false });
+        return Some(Merged {
+            node,
+            before,
+            rows: Vec::new(),
+            void: false,
+        });
     }
     let (inner, mut views): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, inner)| *inner);
     let void = views.is_empty();
@@ -49,10 +63,14 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     let views: Vec<Node> = views.collect();
 
     // The identity is that of the first row, so that an id once given stays.
-    let stored = std::iter::once(&primary).chain(&views).filter_map(|node| Some((node.row?, node.call.clone())));
+    let stored = std::iter::once(&primary)
+        .chain(&views)
+        .filter_map(|node| Some((node.row?, node.call.clone())));
     let mut stored: Vec<(i64, Call)> = stored.collect();
     stored.sort_by_key(|(row, _)| *row);
-    let (row, before) = stored.first().map_or((None, None), |(row, call)| (Some(*row), Some(call.clone())));
+    let (row, before) = stored
+        .first()
+        .map_or((None, None), |(row, call)| (Some(*row), Some(call.clone())));
     let mut rows: Vec<i64> = stored.iter().skip(1).map(|(row, _)| *row).collect();
     for view in views {
         fill(&mut primary.call, view.call);
@@ -69,7 +87,12 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         primary.call.received_at = before.received_at;
     }
     primary.row = row;
-    Some(Merged { node: primary, before, rows, void })
+    Some(Merged {
+        node: primary,
+        before,
+        rows,
+        void,
+    })
 }
 
 /// Fills what the primary does not know.
@@ -80,8 +103,13 @@ fn fill(primary: &mut Call, other: Call) {
         }
     }
     let same_vantage = primary.vantage == other.vantage;
-    primary.evidence = primary.evidence.union(if same_vantage { other.evidence } else { answer_only(other.evidence) });
-    let told_of_failure = other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();
+    primary.evidence = primary.evidence.union(if same_vantage {
+        other.evidence
+    } else {
+        answer_only(other.evidence)
+    });
+    let told_of_failure =
+        other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();
     if same_vantage || (told_of_failure && primary.outcome().is_error()) {
         or(&mut primary.rpc_error_code, other.rpc_error_code);
         or(&mut primary.error_type, other.error_type);
@@ -102,7 +130,11 @@ fn fill(primary: &mut Call, other: Call) {
     or(&mut primary.country, other.country);
     or(&mut primary.authorization, other.authorization);
     or(&mut primary.user_agent, other.user_agent);
-    let wire = |call: &Call| call.session.as_ref().is_some_and(|session| session.source == SessionSource::Wire);
+    let wire = |call: &Call| {
+        call.session
+            .as_ref()
+            .is_some_and(|session| session.source == SessionSource::Wire)
+    };
     if primary.session.is_none() || (!wire(primary) && other.session_id.is_some()) {
         primary.session = other.session.or(primary.session.take());
         or(&mut primary.session_id, other.session_id);
@@ -117,7 +149,11 @@ fn fill(primary: &mut Call, other: Call) {
 
 /// What a client can know of the server's end of it: only what the answer said. Its own trouble is not the server's.
 fn answer_only(evidence: Evidence) -> Evidence {
-    Evidence { tool_error: evidence.tool_error, input_required: evidence.input_required, ..Evidence::default() }
+    Evidence {
+        tool_error: evidence.tool_error,
+        input_required: evidence.input_required,
+        ..Evidence::default()
+    }
 }
 
 /// The most complete body wins, the primary's first. One that lost its end to mcptap's own cap has its size from the
@@ -152,21 +188,38 @@ pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan
     let mut added = 0;
     for merged in merged {
         let target = merged.target(&mut added);
-        let Merged { node, before, rows, void } = merged;
+        let Merged {
+            node,
+            before,
+            rows,
+            void,
+        } = merged;
         changes.removed.extend(rows.iter().map(|row| (*row, target)));
         if void {
             changes.removed.extend(node.row.map(|row| (row, None)));
         }
-        let first = SpanRef { trace_id: node.call.trace_id, span_id: node.call.span_id };
+        let first = SpanRef {
+            trace_id: node.call.trace_id,
+            span_id: node.call.span_id,
+        };
         let others = node.spans.iter().filter(|span| void || **span != first);
         changes.aliases.extend(others.map(|span| (*span, target)));
         let Some(target) = target else { continue };
         let arrived = |link: &SpanRef| {
-            https.get(&link.trace_id).is_some_and(|https| https.iter().any(|http| http.span_id == link.span_id))
+            https
+                .get(&link.trace_id)
+                .is_some_and(|https| https.iter().any(|http| http.span_id == link.span_id))
         };
-        changes.waiting_links.extend(node.links.iter().filter(|link| !arrived(link)).map(|link| (*link, target)));
+        changes.waiting_links.extend(
+            node.links
+                .iter()
+                .filter(|link| !arrived(link))
+                .map(|link| (*link, target)),
+        );
         match before {
-            Some(before) if before != node.call => changes.completed.extend(node.row.map(|row| (row, node.call))),
+            Some(before) if before != node.call => {
+                changes.completed.extend(node.row.map(|row| (row, node.call)))
+            }
             Some(_) => {}
             None => changes.added.push(node.call),
         }

@@ -20,7 +20,9 @@ pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSp
     }
     for (at, &one) in members.iter().enumerate() {
         for &other in members.iter().skip(at + 1) {
-            let (Some(a), Some(b)) = (clusters.node(one), clusters.node(other)) else { continue };
+            let (Some(a), Some(b)) = (clusters.node(one), clusters.node(other)) else {
+                continue;
+            };
             if same_span(a, b) || (same_request(&a.call, &b.call) && nested(a, b)) {
                 clusters.join(one, other);
             }
@@ -37,7 +39,9 @@ fn same_span(a: &Node, b: &Node) -> bool {
 /// Whether two spans can be of one request at all: nothing that both know differs.
 fn same_request(a: &Call, b: &Call) -> bool {
     let agree = |one: Option<&str>, other: Option<&str>| one.is_none() || other.is_none() || one == other;
-    a.method == b.method && agree(a.target(), b.target()) && agree(a.request_id.as_deref(), b.request_id.as_deref())
+    a.method == b.method
+        && agree(a.target(), b.target())
+        && agree(a.request_id.as_deref(), b.request_id.as_deref())
 }
 
 /// Whether both are views of the same service, from the same side.
@@ -66,17 +70,26 @@ fn overlap(a: &Call, b: &Call) -> bool {
 /// scope is its duplicate.
 fn join_duplicates(clusters: &mut Clusters, members: &[usize]) {
     for &index in members {
-        let Some(node) = clusters.node(index) else { continue };
-        let around = members.iter().copied().filter(|other| *other != index && !clusters.together(index, *other));
-        let around = around.filter_map(|other| Some((other, clusters.node(other)?))).filter(|(_, other)| {
-            let longer = other.call.duration_nanos >= node.call.duration_nanos;
-            longer
-                && other.call.origin.scope != node.call.origin.scope
-                && same_request(&other.call, &node.call)
-                && same_side(&other.call, &node.call)
-                && encloses(&other.call, &node.call)
-        });
-        let tightest = around.min_by_key(|(_, other)| other.call.duration_nanos).map(|(other, _)| other);
+        let Some(node) = clusters.node(index) else {
+            continue;
+        };
+        let around = members
+            .iter()
+            .copied()
+            .filter(|other| *other != index && !clusters.together(index, *other));
+        let around = around
+            .filter_map(|other| Some((other, clusters.node(other)?)))
+            .filter(|(_, other)| {
+                let longer = other.call.duration_nanos >= node.call.duration_nanos;
+                longer
+                    && other.call.origin.scope != node.call.origin.scope
+                    && same_request(&other.call, &node.call)
+                    && same_side(&other.call, &node.call)
+                    && encloses(&other.call, &node.call)
+            });
+        let tightest = around
+            .min_by_key(|(_, other)| other.call.duration_nanos)
+            .map(|(other, _)| other);
         if let Some(other) = tightest {
             clusters.join(index, other);
         }
@@ -97,16 +110,28 @@ enum Link {
 /// A traced client's span is the server's request as the client saw it: each goes to the one server or gateway that
 /// answers it most surely, the tightest client to the outermost server.
 fn join_clients(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
-    let is_client = |index: &usize| clusters.node(*index).is_some_and(|node| node.call.vantage == Vantage::Client);
+    let is_client = |index: &usize| {
+        clusters
+            .node(*index)
+            .is_some_and(|node| node.call.vantage == Vantage::Client)
+    };
     let (clients, servers): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_client);
     let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
     // One that was joined before, and comes again, has its answer.
     let alone = |client: &&usize| !servers.iter().any(|server| clusters.together(**client, *server));
     for &client in clients.iter().filter(alone) {
         for &server in &servers {
-            let (Some(c), Some(s)) = (clusters.node(client), clusters.node(server)) else { continue };
+            let (Some(c), Some(s)) = (clusters.node(client), clusters.node(server)) else {
+                continue;
+            };
             if let Some(link) = link(c, s, https) {
-                pairs.push((link, c.call.duration_nanos, s.call.duration_nanos.saturating_neg(), client, server));
+                pairs.push((
+                    link,
+                    c.call.duration_nanos,
+                    s.call.duration_nanos.saturating_neg(),
+                    client,
+                    server,
+                ));
             }
         }
     }
@@ -162,14 +187,21 @@ pub(super) fn find_gateways(merged: &mut [Merged], https: &HashMap<TraceId, Vec<
     for (trace, members) in traces.into_iter().filter(|(_, members)| members.len() > 1) {
         let https = https.get(&trace).map(Vec::as_slice).unwrap_or_default();
         let hands_on = |index: &usize| {
-            let Some(outer) = merged.get(*index) else { return false };
+            let Some(outer) = merged.get(*index) else {
+                return false;
+            };
             outer.node.call.vantage == Vantage::Server
-                && members.iter().filter(|other| *other != index).filter_map(|other| merged.get(*other)).any(|inner| {
-                    let (o, i) = (&outer.node.call, &inner.node.call);
-                    let below = ancestors(i.parent_span_id, https).any(|span| span == o.primary_span_id) || encloses(o, i);
-                    let onward = i.vantage == Vantage::Client || !i.origin.same_service(&o.origin);
-                    o.method == i.method && o.target() == i.target() && below && onward
-                })
+                && members
+                    .iter()
+                    .filter(|other| *other != index)
+                    .filter_map(|other| merged.get(*other))
+                    .any(|inner| {
+                        let (o, i) = (&outer.node.call, &inner.node.call);
+                        let below = ancestors(i.parent_span_id, https).any(|span| span == o.primary_span_id)
+                            || encloses(o, i);
+                        let onward = i.vantage == Vantage::Client || !i.origin.same_service(&o.origin);
+                        o.method == i.method && o.target() == i.target() && below && onward
+                    })
         };
         let gateways: Vec<usize> = members.iter().copied().filter(hands_on).collect();
         for index in gateways {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SpanId, SpanKind, SpanRef, TraceId, Transport,
-    UnixNanos, Vantage,
+    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SpanId, SpanKind, SpanRef,
+    TraceId, Transport, UnixNanos, Vantage,
 };
 use proptest::prelude::*;
 use serde_json::Map;
@@ -26,9 +26,21 @@ struct Memory {
 impl Memory {
     /// Writes a batch; how many changes the feed would show.
     fn write(&mut self, batch: Batch) -> usize {
-        assert!(batch.observations.iter().all(|one| time_ranges(&batch).len() <= 2 || one.call.duration_nanos >= 0));
+        assert!(
+            batch
+                .observations
+                .iter()
+                .all(|one| time_ranges(&batch).len() <= 2 || one.call.duration_nanos >= 0)
+        );
         let near = Neighbourhood {
-            known: self.calls.iter().map(|(row, call)| Known { row: *row, call: call.clone() }).collect(),
+            known: self
+                .calls
+                .iter()
+                .map(|(row, call)| Known {
+                    row: *row,
+                    call: call.clone(),
+                })
+                .collect(),
             https: self.https.clone(),
             logs: self.waiting.clone(),
             links: self.links.clone(),
@@ -47,19 +59,33 @@ impl Memory {
             Target::Known(row) => row,
             Target::Added(index) => first + index as i64,
         };
-        self.calls.extend(changes.added.into_iter().enumerate().map(|(index, call)| (first + index as i64, call)));
+        self.calls.extend(
+            changes
+                .added
+                .into_iter()
+                .enumerate()
+                .map(|(index, call)| (first + index as i64, call)),
+        );
         for (of, call) in changes.completed {
             self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1 = call;
         }
         for (gone, into) in changes.removed {
             self.calls.retain(|(row, _)| *row != gone);
-            self.logs.iter_mut().filter(|(row, _)| *row == gone).for_each(|(row, _)| *row = into.map_or(-1, row_of(first)));
+            self.logs
+                .iter_mut()
+                .filter(|(row, _)| *row == gone)
+                .for_each(|(row, _)| *row = into.map_or(-1, row_of(first)));
         }
         for (span, target) in changes.aliases {
             self.aliases.retain(|(known, _)| *known != span);
             self.aliases.push((span, target.map(row)));
         }
-        self.links.extend(changes.waiting_links.into_iter().map(|(span, target)| (span, row(target))));
+        self.links.extend(
+            changes
+                .waiting_links
+                .into_iter()
+                .map(|(span, target)| (span, row(target))),
+        );
         self.waiting.retain(|(key, _)| !changes.arrived.contains(key));
         for line in changes.waiting_logs {
             self.last += 1;
@@ -81,14 +107,27 @@ impl Memory {
     /// The calls without what may depend on the order of arrival (which span came first), in order of start.
     fn told(&self) -> Vec<(Call, Vec<String>)> {
         let lines = |row: i64| {
-            let mut lines: Vec<_> = self.logs.iter().filter(|(of, _)| *of == row).map(|(_, line)| line.body.clone()).collect();
+            let mut lines: Vec<_> = self
+                .logs
+                .iter()
+                .filter(|(of, _)| *of == row)
+                .map(|(_, line)| line.body.clone())
+                .collect();
             lines.sort();
             lines
         };
         let mut told: Vec<_> = self
             .calls
             .iter()
-            .map(|(row, call)| (Call { span_id: call.primary_span_id, ..call.clone() }, lines(*row)))
+            .map(|(row, call)| {
+                (
+                    Call {
+                        span_id: call.primary_span_id,
+                        ..call.clone()
+                    },
+                    lines(*row),
+                )
+            })
             .collect();
         told.sort_by_key(|(call, _)| (call.started_at, call.primary_span_id));
         told
@@ -111,14 +150,22 @@ fn id(number: u8) -> SpanId {
 }
 
 fn origin(service: &str, scope: &str) -> Arc<Origin> {
-    Arc::new(Origin { service: Some(service.to_owned()), scope: scope.to_owned(), ..Origin::default() })
+    Arc::new(Origin {
+        service: Some(service.to_owned()),
+        scope: scope.to_owned(),
+        ..Origin::default()
+    })
 }
 
 const MS: i64 = 1_000_000;
 
 /// A span of `tools/call get_order` in trace 1, from `from` to `to` ms.
 fn span(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64, to: i64) -> Observation {
-    let vantage = if kind == SpanKind::Client { Vantage::Client } else { Vantage::Server };
+    let vantage = if kind == SpanKind::Client {
+        Vantage::Client
+    } else {
+        Vantage::Server
+    };
     let call = Call {
         trace_id: trace(1),
         span_id: id(number),
@@ -156,7 +203,10 @@ fn span(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64
         response: None,
         attributes: Map::new(),
     };
-    Observation { call, links: Vec::new() }
+    Observation {
+        call,
+        links: Vec::new(),
+    }
 }
 
 fn http(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64, to: i64) -> HttpSpan {
@@ -191,7 +241,11 @@ fn line(span: Option<u8>, service: &str, at: i64, body: &str) -> LogLine {
 }
 
 fn batch(observations: Vec<Observation>, https: Vec<HttpSpan>, logs: Vec<LogLine>) -> Batch {
-    Batch { observations, https, logs }
+    Batch {
+        observations,
+        https,
+        logs,
+    }
 }
 
 /// A traced client, a gateway and a server, with HTTP spans between them and a line of output.
@@ -222,13 +276,33 @@ fn each_hop_is_one_call() {
     let told = memory.told();
     let seen: Vec<_> = told
         .iter()
-        .map(|(call, lines)| (call.server_name(), call.vantage, call.http_status, call.transport, lines.len()))
+        .map(|(call, lines)| {
+            (
+                call.server_name(),
+                call.vantage,
+                call.http_status,
+                call.transport,
+                lines.len(),
+            )
+        })
         .collect();
     assert_eq!(
         seen,
         [
-            ("gateway", Vantage::Gateway, Some(200), Some(Transport::StreamableHttp), 1),
-            ("server", Vantage::Server, Some(200), Some(Transport::StreamableHttp), 2),
+            (
+                "gateway",
+                Vantage::Gateway,
+                Some(200),
+                Some(Transport::StreamableHttp),
+                1
+            ),
+            (
+                "server",
+                Vantage::Server,
+                Some(200),
+                Some(Transport::StreamableHttp),
+                2
+            ),
         ]
     );
 }
@@ -241,12 +315,33 @@ fn a_client_alone_is_a_call_and_the_server_takes_it_over() {
     client.call.evidence.failed = true;
     memory.write(batch(vec![client], vec![], vec![]));
     let (before, _) = memory.told().remove(0);
-    assert_eq!((before.vantage, before.outcome()), (Vantage::Client, Outcome::ProtocolError));
-    assert_eq!(memory.write(batch(vec![span(2, Some(1), "server", SpanKind::Server, 10, 90)], vec![], vec![])), 1);
+    assert_eq!(
+        (before.vantage, before.outcome()),
+        (Vantage::Client, Outcome::ProtocolError)
+    );
+    assert_eq!(
+        memory.write(batch(
+            vec![span(2, Some(1), "server", SpanKind::Server, 10, 90)],
+            vec![],
+            vec![]
+        )),
+        1
+    );
     let (row, call) = memory.calls.first().unwrap();
-    assert_eq!((*row, call.span_id, call.primary_span_id), (1, id(1), id(2)), "the id it always had");
-    assert_eq!((call.vantage, call.client_name.as_deref()), (Vantage::Server, Some("agent")));
-    assert_eq!(call.outcome(), Outcome::Ok, "the client's own trouble is not the server's");
+    assert_eq!(
+        (*row, call.span_id, call.primary_span_id),
+        (1, id(1), id(2)),
+        "the id it always had"
+    );
+    assert_eq!(
+        (call.vantage, call.client_name.as_deref()),
+        (Vantage::Server, Some("agent"))
+    );
+    assert_eq!(
+        call.outcome(),
+        Outcome::Ok,
+        "the client's own trouble is not the server's"
+    );
     assert_eq!(memory.calls.len(), 1);
 }
 
@@ -274,7 +369,10 @@ fn nested_and_duplicate_spans_of_a_service_are_one_call() {
     ];
     assert_eq!(memory.write(batch(spans, vec![], vec![])), 1);
     let (call, _) = memory.told().remove(0);
-    assert_eq!((call.primary_span_id, call.outcome()), (id(1), Outcome::ToolError));
+    assert_eq!(
+        (call.primary_span_id, call.outcome()),
+        (id(1), Outcome::ToolError)
+    );
 }
 
 #[test]
@@ -285,7 +383,11 @@ fn an_http_span_lends_only_to_what_it_lasts_around() {
         late.call.tool = Some("later".to_owned());
         late
     }];
-    memory.write(batch(calls, vec![http(1, None, "server", SpanKind::Server, 0, 30)], vec![]));
+    memory.write(batch(
+        calls,
+        vec![http(1, None, "server", SpanKind::Server, 0, 30)],
+        vec![],
+    ));
     let statuses: Vec<_> = memory.told().iter().map(|(call, _)| call.http_status).collect();
     assert_eq!(statuses, [Some(200), None]);
 }
@@ -297,13 +399,27 @@ fn a_linked_http_span_lends_from_another_trace() {
         let mut call = span(2, None, "server", SpanKind::Server, 10, 20);
         let mut received = http(7, None, "server", SpanKind::Server, 0, 30);
         received.trace_id = trace(9);
-        call.links.push(SpanRef { trace_id: trace(9), span_id: id(7) });
-        let (call, received) = (batch(vec![call], vec![], vec![]), batch(vec![], vec![received], vec![]));
-        let order = if http_first { [received, call] } else { [call, received] };
+        call.links.push(SpanRef {
+            trace_id: trace(9),
+            span_id: id(7),
+        });
+        let (call, received) = (
+            batch(vec![call], vec![], vec![]),
+            batch(vec![], vec![received], vec![]),
+        );
+        let order = if http_first {
+            [received, call]
+        } else {
+            [call, received]
+        };
         order.into_iter().for_each(|batch| {
             memory.write(batch);
         });
-        assert_eq!(memory.told().first().unwrap().0.http_status, Some(200), "HTTP first: {http_first}");
+        assert_eq!(
+            memory.told().first().unwrap().0.http_status,
+            Some(200),
+            "HTTP first: {http_first}"
+        );
     }
 }
 
@@ -345,20 +461,36 @@ fn an_exception_logged_in_a_failed_call_explains_it() {
     let mut call = span(1, None, "server", SpanKind::Server, 0, 100);
     call.call.evidence.tool_error = true;
     let mut thrown = line(Some(1), "server", 50, "tool failed");
-    thrown.attributes.insert("exception.stacktrace".to_owned(), "at line 1".into());
-    thrown.attributes.insert("exception.message".to_owned(), "no such order".into());
+    thrown
+        .attributes
+        .insert("exception.stacktrace".to_owned(), "at line 1".into());
+    thrown
+        .attributes
+        .insert("exception.message".to_owned(), "no such order".into());
     memory.write(batch(vec![], vec![], vec![thrown]));
     memory.write(batch(vec![call], vec![], vec![]));
     let (call, lines) = memory.told().remove(0);
-    assert_eq!((call.stack_trace.as_deref(), call.error_message.as_deref()), (Some("at line 1"), Some("no such order")));
+    assert_eq!(
+        (call.stack_trace.as_deref(), call.error_message.as_deref()),
+        (Some("at line 1"), Some("no such order"))
+    );
     assert_eq!(lines, ["tool failed"]);
 }
 
 /// Each record alone, with a key to sort by and a number of times to send it.
 fn pieces(whole: &Batch) -> Vec<Batch> {
-    let observations = whole.observations.iter().map(|one| batch(vec![one.clone()], vec![], vec![]));
-    let https = whole.https.iter().map(|one| batch(vec![], vec![one.clone()], vec![]));
-    let logs = whole.logs.iter().map(|one| batch(vec![], vec![], vec![one.clone()]));
+    let observations = whole
+        .observations
+        .iter()
+        .map(|one| batch(vec![one.clone()], vec![], vec![]));
+    let https = whole
+        .https
+        .iter()
+        .map(|one| batch(vec![], vec![one.clone()], vec![]));
+    let logs = whole
+        .logs
+        .iter()
+        .map(|one| batch(vec![], vec![], vec![one.clone()]));
     observations.chain(https).chain(logs).collect()
 }
 

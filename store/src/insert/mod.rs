@@ -29,7 +29,11 @@ pub(crate) struct Table {
 impl Table {
     /// The columns' names, as a list in SQL. Quoted: some are words of SQL.
     fn names(&self) -> String {
-        self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(",")
+        self.columns
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
 
@@ -54,5 +58,9 @@ pub(crate) trait Sink {
 
 /// PostgreSQL's text cannot hold NUL, and SQLite's functions stop at it: it becomes U+FFFD in both.
 fn without_nul(text: String) -> String {
-    if text.as_bytes().contains(&0) { text.replace('\0', "\u{FFFD}") } else { text }
+    if text.as_bytes().contains(&0) {
+        text.replace('\0', "\u{FFFD}")
+    } else {
+        text
+    }
 }

@@ -20,7 +20,10 @@ fn text(table: Table) -> String {
         })
         .collect();
     let (names, arrays) = (table.names(), arrays.join(","));
-    format!("INSERT INTO {} ({names}) SELECT * FROM UNNEST({arrays}) {}", table.name, table.conflict)
+    format!(
+        "INSERT INTO {} ({names}) SELECT * FROM UNNEST({arrays}) {}",
+        table.name, table.conflict
+    )
 }
 
 enum Column {
@@ -41,7 +44,10 @@ impl Columns {
             Kind::Text => Column::Texts(Vec::with_capacity(rows)),
             Kind::Bytes => Column::Bytes(Vec::with_capacity(rows)),
         };
-        Self { columns: table.columns.iter().map(column).collect(), next: 0 }
+        Self {
+            columns: table.columns.iter().map(column).collect(),
+            next: 0,
+        }
     }
 
     fn next(&mut self) -> Option<&mut Column> {
@@ -96,6 +102,8 @@ pub(crate) async fn insert<R: Record>(
     for row in rows {
         row.bind(&mut columns);
     }
-    let found = sqlx::query_with(AssertSqlSafe(text(R::TABLE)), columns.arguments()?).fetch_all(connection).await?;
+    let found = sqlx::query_with(AssertSqlSafe(text(R::TABLE)), columns.arguments()?)
+        .fetch_all(connection)
+        .await?;
     Ok(found.into_iter().map(QueryResult::from).collect())
 }

@@ -17,7 +17,10 @@ pub(crate) struct Texts(HashMap<(&'static str, &'static str, usize), Arc<str>>);
 
 impl Texts {
     fn of(&mut self, table: Table, rows: usize) -> Arc<str> {
-        let text = self.0.entry((table.name, table.conflict, rows)).or_insert_with(|| text(table, rows).into());
+        let text = self
+            .0
+            .entry((table.name, table.conflict, rows))
+            .or_insert_with(|| text(table, rows).into());
         Arc::clone(text)
     }
 }
@@ -25,7 +28,12 @@ impl Texts {
 fn text(table: Table, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(","));
     let rows = vec![row.as_str(); rows].join(",");
-    format!("INSERT INTO {} ({}) VALUES {rows} {}", table.name, table.names(), table.conflict)
+    format!(
+        "INSERT INTO {} ({}) VALUES {rows} {}",
+        table.name,
+        table.names(),
+        table.conflict
+    )
 }
 
 #[derive(Default)]

@@ -39,7 +39,11 @@ pub(crate) struct CallRow {
 
 impl CallRow {
     /// Splits a call into its row and its details.
-    pub(crate) fn new(call: Call, interner: &mut Interner, compressed: &mut Compressed) -> (Self, Option<DetailRow>) {
+    pub(crate) fn new(
+        call: Call,
+        interner: &mut Interner,
+        compressed: &mut Compressed,
+    ) -> (Self, Option<DetailRow>) {
         let server = interner.name(NameKind::Server, call.server_name());
         let mut name = |kind, text: &Option<String>| text.as_deref().map(|text| interner.name(kind, text));
         let tool = name(NameKind::Tool, &call.tool);
@@ -72,18 +76,34 @@ impl CallRow {
             error_message: call.error_message,
             request_id: call.request_id,
         };
-        let details = DetailRow::new(call.request, call.response, call.stack_trace, &call.attributes, compressed);
+        let details = DetailRow::new(
+            call.request,
+            call.response,
+            call.stack_trace,
+            &call.attributes,
+            compressed,
+        );
         (row, details)
     }
 
     /// With its number, as a new row.
     pub(crate) fn added(self, id: i64, ids: &Ids) -> AddedRow<'_> {
-        AddedRow(NumberedRow { row: self, id, updated: None, ids })
+        AddedRow(NumberedRow {
+            row: self,
+            id,
+            updated: None,
+            ids,
+        })
     }
 
     /// With its number and that of the change, as a row that replaces what was there.
     pub(crate) fn completed(self, id: i64, updated: i64, ids: &Ids) -> CompletedRow<'_> {
-        CompletedRow(NumberedRow { row: self, id, updated: Some(updated), ids })
+        CompletedRow(NumberedRow {
+            row: self,
+            id,
+            updated: Some(updated),
+            ids,
+        })
     }
 }
 
@@ -102,7 +122,12 @@ pub(crate) struct CompletedRow<'a>(NumberedRow<'a>);
 
 impl NumberedRow<'_> {
     fn bind(self, sink: &mut impl Sink) {
-        let Self { row, id, updated, ids } = self;
+        let Self {
+            row,
+            id,
+            updated,
+            ids,
+        } = self;
         let of = |local: Option<Local>| local.map(|local| ids.of(local));
         sink.integer(Some(id));
         sink.integer(Some(row.trace.0));
@@ -168,7 +193,11 @@ const CALL_COLUMNS: &[(&str, Kind)] = &[
 
 impl Record for AddedRow<'_> {
     // Spans already stored never get here; the last defence is silent.
-    const TABLE: Table = Table { name: "calls", columns: CALL_COLUMNS, conflict: "ON CONFLICT DO NOTHING" };
+    const TABLE: Table = Table {
+        name: "calls",
+        columns: CALL_COLUMNS,
+        conflict: "ON CONFLICT DO NOTHING",
+    };
 
     fn bind(self, sink: &mut impl Sink) {
         self.0.bind(sink);

@@ -29,19 +29,40 @@ impl DetailRow {
         compressed: &mut Compressed,
     ) -> Option<Self> {
         let mut flags = 0;
-        let mut raise = |flag, raised| if raised { flags |= flag };
+        let mut raise = |flag, raised| {
+            if raised {
+                flags |= flag
+            }
+        };
         let mut body = |payload: Option<Payload>, [packed, truncated, redacted]: [i16; 3]| {
-            let Some(payload) = payload else { return (None, None) };
+            let Some(payload) = payload else {
+                return (None, None);
+            };
             raise(truncated, payload.truncated);
             raise(redacted, payload.redacted);
             let (bytes, is_packed) = compressed.pack(payload.text);
             raise(packed, is_packed);
-            (Some(bytes), Some(i64::try_from(payload.bytes).unwrap_or(i64::MAX)))
+            (
+                Some(bytes),
+                Some(i64::try_from(payload.bytes).unwrap_or(i64::MAX)),
+            )
         };
-        let (request, request_bytes) =
-            body(request, [flag::REQUEST_COMPRESSED, flag::REQUEST_TRUNCATED, flag::REQUEST_REDACTED]);
-        let (response, response_bytes) =
-            body(response, [flag::RESPONSE_COMPRESSED, flag::RESPONSE_TRUNCATED, flag::RESPONSE_REDACTED]);
+        let (request, request_bytes) = body(
+            request,
+            [
+                flag::REQUEST_COMPRESSED,
+                flag::REQUEST_TRUNCATED,
+                flag::REQUEST_REDACTED,
+            ],
+        );
+        let (response, response_bytes) = body(
+            response,
+            [
+                flag::RESPONSE_COMPRESSED,
+                flag::RESPONSE_TRUNCATED,
+                flag::RESPONSE_REDACTED,
+            ],
+        );
         let stack_trace = stack_trace.map(|text| {
             let (bytes, packed) = pack(text.into_bytes());
             raise(flag::STACK_TRACE_COMPRESSED, packed);
@@ -55,7 +76,15 @@ impl DetailRow {
         if request.is_none() && response.is_none() && stack_trace.is_none() && attributes.is_none() {
             return None;
         }
-        Some(Self { request, request_bytes, response, response_bytes, stack_trace, attributes, flags })
+        Some(Self {
+            request,
+            request_bytes,
+            response,
+            response_bytes,
+            stack_trace,
+            attributes,
+            flags,
+        })
     }
 
     /// With its call's number.

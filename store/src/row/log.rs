@@ -16,7 +16,11 @@ pub(crate) struct LogRow {
 impl LogRow {
     /// A line of the call in row `call`.
     pub(crate) fn new(call: i64, line: LogLine) -> Self {
-        Self { call, fingerprint: log_fingerprint(&line), line }
+        Self {
+            call,
+            fingerprint: log_fingerprint(&line),
+            line,
+        }
     }
 }
 

@@ -43,5 +43,9 @@ pub(crate) fn span_of(number: i64) -> Option<SpanId> {
 
 /// An object as JSON; `None` when it is empty.
 fn json(attributes: &Map<String, Value>) -> Option<Vec<u8>> {
-    if attributes.is_empty() { None } else { serde_json::to_vec(attributes).ok() }
+    if attributes.is_empty() {
+        None
+    } else {
+        serde_json::to_vec(attributes).ok()
+    }
 }

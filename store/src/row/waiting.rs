@@ -36,24 +36,56 @@ impl Waiting {
     pub(crate) fn http(mut span: HttpSpan, interner: &mut Interner, arrived_at: i64) -> Self {
         let origin = interner.origin(&std::mem::take(&mut span.origin));
         let (trace_hi, trace_lo) = trace_halves(span.trace_id);
-        let fingerprint = Identity::default().start(b'h').number(trace_hi).number(span_number(span.span_id)).hash8();
+        let fingerprint = Identity::default()
+            .start(b'h')
+            .number(trace_hi)
+            .number(span_number(span.span_id))
+            .hash8();
         let data = serde_json::to_vec(&span).unwrap_or_default();
-        Self { trace_lo, fingerprint, kind: kind::HTTP, call: None, origin: Some(origin), data, arrived_at }
+        Self {
+            trace_lo,
+            fingerprint,
+            kind: kind::HTTP,
+            call: None,
+            origin: Some(origin),
+            data,
+            arrived_at,
+        }
     }
 
     /// A log line.
     pub(crate) fn log(line: &LogLine, arrived_at: i64) -> Self {
         let data = serde_json::to_vec(line).unwrap_or_default();
         let fingerprint = log_fingerprint(line);
-        Self { trace_lo: trace_lo(line.trace_id), fingerprint, kind: kind::LOG, call: None, origin: None, data, arrived_at }
+        Self {
+            trace_lo: trace_lo(line.trace_id),
+            fingerprint,
+            kind: kind::LOG,
+            call: None,
+            origin: None,
+            data,
+            arrived_at,
+        }
     }
 
     /// A link of a call.
     pub(crate) fn link(target: SpanRef, call: Target, arrived_at: i64) -> Self {
         let (trace_hi, trace_lo) = trace_halves(target.trace_id);
-        let fingerprint = Identity::default().start(b'k').number(trace_hi).number(span_number(target.span_id)).hash8();
+        let fingerprint = Identity::default()
+            .start(b'k')
+            .number(trace_hi)
+            .number(span_number(target.span_id))
+            .hash8();
         let data = serde_json::to_vec(&target).unwrap_or_default();
-        Self { trace_lo, fingerprint, kind: kind::LINK, call: Some(call), origin: None, data, arrived_at }
+        Self {
+            trace_lo,
+            fingerprint,
+            kind: kind::LINK,
+            call: Some(call),
+            origin: None,
+            data,
+            arrived_at,
+        }
     }
 
     /// With the ids it refers to.
@@ -62,9 +94,15 @@ impl Waiting {
         let origin = self.origin.map(|origin| ids.of(origin));
         if let Some(call) = call {
             // Several calls may link to the same span.
-            self.fingerprint = self.fingerprint.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+            self.fingerprint = self
+                .fingerprint
+                .wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
         }
-        WaitingRow { waiting: self, call, origin }
+        WaitingRow {
+            waiting: self,
+            call,
+            origin,
+        }
     }
 }
 

@@ -28,14 +28,25 @@ async fn every_field_comes_back(place: &Place) {
         assert_eq!(*stored.call, listed(call.clone()));
         assert_eq!(stored.call.outcome(), call.outcome());
 
-        let mut details = store.details(&[stored.row]).await.unwrap().remove(&stored.row).unwrap();
+        let mut details = store
+            .details(&[stored.row])
+            .await
+            .unwrap()
+            .remove(&stored.row)
+            .unwrap();
         assert_eq!(details.request, call.request);
         assert_eq!(details.response, call.response);
         assert_eq!(details.stack_trace, call.stack_trace);
-        assert_eq!(details.attributes.remove("resource"), Some(call.origin.resource.clone().into()));
+        assert_eq!(
+            details.attributes.remove("resource"),
+            Some(call.origin.resource.clone().into())
+        );
         if number == 1 {
             assert_eq!(details.attributes.remove("otel.scope.name"), Some("mcp".into()));
-            assert_eq!(details.attributes.remove("otel.scope.version"), Some("1.2".into()));
+            assert_eq!(
+                details.attributes.remove("otel.scope.version"),
+                Some("1.2".into())
+            );
         }
         assert_eq!(details.attributes, call.attributes);
     }
@@ -46,7 +57,11 @@ async fn every_field_comes_back(place: &Place) {
 }
 
 async fn bodies_are_cut_at_the_cap(place: &Place) {
-    let options = mcptap_store::Options { body_cap: 10, retention: None, ..Default::default() };
+    let options = mcptap_store::Options {
+        body_cap: 10,
+        retention: None,
+        ..Default::default()
+    };
     let (writer, store) = place.open_with(options).await;
     let mut call = plain(1);
     call.request = Some(mcptap_model::Payload::whole("123456789ß and more".into()));
@@ -55,30 +70,64 @@ async fn bodies_are_cut_at_the_cap(place: &Place) {
     let row = store.call(trace(1), span(1)).await.unwrap().unwrap().row;
     let details = store.details(&[row]).await.unwrap().remove(&row).unwrap();
     let (request, response) = (details.request.unwrap(), details.response.unwrap());
-    assert_eq!((request.text.as_str(), request.bytes, request.truncated), ("123456789", 20, true));
-    assert_eq!((response.text.as_str(), response.bytes, response.truncated), ("1234567890", 10, false));
+    assert_eq!(
+        (request.text.as_str(), request.bytes, request.truncated),
+        ("123456789", 20, true)
+    );
+    assert_eq!(
+        (response.text.as_str(), response.bytes, response.truncated),
+        ("1234567890", 10, false)
+    );
 }
 
 async fn log_lines_come_in_pages(place: &Place) {
     let (writer, store) = place.open().await;
     let (one, other) = (plain(1), plain(2));
-    let lines: Vec<LogLine> = (0..7).map(|number| line(&one, number / 2, &format!("line {number}"))).collect();
-    let logs = lines.iter().cloned().chain([line(&other, 0, "only")]).collect::<Vec<_>>();
+    let lines: Vec<LogLine> = (0..7)
+        .map(|number| line(&one, number / 2, &format!("line {number}")))
+        .collect();
+    let logs = lines
+        .iter()
+        .cloned()
+        .chain([line(&other, 0, "only")])
+        .collect::<Vec<_>>();
     // The same lines twice are there once.
-    let both = Batch { logs: logs.iter().cloned().chain(logs.iter().cloned()).collect(), ..batch([one, other]) };
+    let both = Batch {
+        logs: logs.iter().cloned().chain(logs.iter().cloned()).collect(),
+        ..batch([one, other])
+    };
     writer.write(both).await.unwrap();
-    writer.write(Batch { logs, ..Batch::default() }).await.unwrap();
+    writer
+        .write(Batch {
+            logs,
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
     let one = store.call(trace(1), span(1)).await.unwrap().unwrap().row;
     let other = store.call(trace(2), span(2)).await.unwrap().unwrap().row;
 
-    let page = PageRequest { first: Some(3), ..PageRequest::default() };
+    let page = PageRequest {
+        first: Some(3),
+        ..PageRequest::default()
+    };
     let both = store.logs(&[one, other, 999], page).await.unwrap();
     assert_eq!(both[&other].items.len(), 1);
     assert!(both[&999].items.is_empty());
     let mut read = Vec::new();
     let mut after: Option<LogPosition> = None;
     loop {
-        let page = store.logs(&[one], PageRequest { first: Some(3), after, ..PageRequest::default() }).await.unwrap();
+        let page = store
+            .logs(
+                &[one],
+                PageRequest {
+                    first: Some(3),
+                    after,
+                    ..PageRequest::default()
+                },
+            )
+            .await
+            .unwrap();
         let page = &page[&one];
         assert_eq!(page.has_previous, after.is_some());
         after = page.items.last().map(|(position, _)| *position);
@@ -92,8 +141,24 @@ async fn log_lines_come_in_pages(place: &Place) {
     let bodies = |lines: &[LogLine]| lines.iter().map(|line| line.body.clone()).collect::<HashSet<_>>();
     assert_eq!(bodies(&read), bodies(&lines));
     assert!(read.iter().all(|line| lines.contains(line)));
-    let last = store.logs(&[one], PageRequest { last: Some(2), ..PageRequest::default() }).await.unwrap();
-    assert_eq!(last[&one].items.iter().map(|(_, line)| line.clone()).collect::<Vec<_>>(), read[5..]);
+    let last = store
+        .logs(
+            &[one],
+            PageRequest {
+                last: Some(2),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        last[&one]
+            .items
+            .iter()
+            .map(|(_, line)| line.clone())
+            .collect::<Vec<_>>(),
+        read[5..]
+    );
     assert!(last[&one].has_previous && !last[&one].has_next);
 }
 
@@ -103,14 +168,25 @@ async fn walk(store: &Store, filter: &CallFilter, size: usize, backward: bool) -
     let mut from: Option<CallPosition> = None;
     loop {
         let page = if backward {
-            PageRequest { last: Some(size), before: from, ..PageRequest::default() }
+            PageRequest {
+                last: Some(size),
+                before: from,
+                ..PageRequest::default()
+            }
         } else {
-            PageRequest { first: Some(size), after: from, ..PageRequest::default() }
+            PageRequest {
+                first: Some(size),
+                after: from,
+                ..PageRequest::default()
+            }
         };
         let page = store.calls(filter, page).await.unwrap();
         assert!(page.items.len() <= size);
-        let (ahead, behind) =
-            if backward { (page.has_previous, page.has_next) } else { (page.has_next, page.has_previous) };
+        let (ahead, behind) = if backward {
+            (page.has_previous, page.has_next)
+        } else {
+            (page.has_next, page.has_previous)
+        };
         assert_eq!(behind, from.is_some());
         let read = page.items.iter().map(|stored| stored.row);
         if backward {
@@ -130,25 +206,55 @@ async fn pages_tile_in_both_directions(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch((1..=23).map(plain))).await.unwrap();
     let all = CallFilter::default();
-    let whole: Vec<i64> = store.calls(&all, PageRequest::default()).await.unwrap().items.iter().map(|s| s.row).collect();
+    let whole: Vec<i64> = store
+        .calls(&all, PageRequest::default())
+        .await
+        .unwrap()
+        .items
+        .iter()
+        .map(|s| s.row)
+        .collect();
     assert_eq!(whole.len(), 23);
     for size in [1, 5, 22, 23, 24] {
         assert_eq!(walk(&store, &all, size, false).await, whole, "{size}");
         assert_eq!(walk(&store, &all, size, true).await, whole, "{size}");
     }
-    let searched = CallFilter { search: Some(mcptap_model::search::Query::parse("lookup")), ..CallFilter::default() };
+    let searched = CallFilter {
+        search: Some(mcptap_model::search::Query::parse("lookup")),
+        ..CallFilter::default()
+    };
     assert_eq!(walk(&store, &searched, 4, false).await, whole);
-    let empty = CallFilter { servers: vec!["nobody".into()], ..CallFilter::default() };
+    let empty = CallFilter {
+        servers: vec!["nobody".into()],
+        ..CallFilter::default()
+    };
     assert!(walk(&store, &empty, 4, false).await.is_empty());
     // Between two positions.
     let page = store.calls(&all, PageRequest::default()).await.unwrap();
     let (after, before) = (page.items[3].position(), page.items[9].position());
-    for (first, last) in [(Some(3), None), (None, Some(3)), (Some(5), None), (None, Some(50))] {
-        let between = PageRequest { first, last, after: Some(after), before: Some(before) };
+    for (first, last) in [
+        (Some(3), None),
+        (None, Some(3)),
+        (Some(5), None),
+        (None, Some(50)),
+    ] {
+        let between = PageRequest {
+            first,
+            last,
+            after: Some(after),
+            before: Some(before),
+        };
         let between = store.calls(&all, between).await.unwrap();
         assert!(between.has_next && between.has_previous);
-        let expected = if first.is_some() { &whole[4..4 + first.unwrap()] } else { &whole[9 - last.unwrap().min(5)..9] };
-        assert_eq!(between.items.iter().map(|stored| stored.row).collect::<Vec<_>>(), expected);
+        let expected = if first.is_some() {
+            &whole[4..4 + first.unwrap()]
+        } else {
+            &whole[9 - last.unwrap().min(5)..9]
+        };
+        assert_eq!(
+            between.items.iter().map(|stored| stored.row).collect::<Vec<_>>(),
+            expected
+        );
     }
 }
 
@@ -156,22 +262,62 @@ async fn pages_do_not_move_while_rows_are_added(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch((1..=10).map(plain))).await.unwrap();
     let all = CallFilter::default();
-    let first = store.calls(&all, PageRequest { first: Some(4), ..PageRequest::default() }).await.unwrap();
+    let first = store
+        .calls(
+            &all,
+            PageRequest {
+                first: Some(4),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
     writer.write(batch((11..=20).map(plain))).await.unwrap();
     let after = first.items.last().map(|stored| stored.position());
-    let second = store.calls(&all, PageRequest { first: Some(6), after, ..PageRequest::default() }).await.unwrap();
-    let spans: Vec<_> = first.items.iter().chain(&second.items).map(|stored| stored.call.span_id).collect();
+    let second = store
+        .calls(
+            &all,
+            PageRequest {
+                first: Some(6),
+                after,
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
+    let spans: Vec<_> = first
+        .items
+        .iter()
+        .chain(&second.items)
+        .map(|stored| stored.call.span_id)
+        .collect();
     assert_eq!(spans, (1..=10).rev().map(span).collect::<Vec<_>>());
     assert!(!second.has_next && second.has_previous);
     let before = first.items.first().map(|stored| stored.position());
-    let newer = store.calls(&all, PageRequest { last: Some(3), before, ..PageRequest::default() }).await.unwrap();
-    assert_eq!(newer.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(), [span(13), span(12), span(11)]);
+    let newer = store
+        .calls(
+            &all,
+            PageRequest {
+                last: Some(3),
+                before,
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        newer.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(),
+        [span(13), span(12), span(11)]
+    );
 }
 
 async fn equal_times_are_ordered_by_row(place: &Place) {
     let (writer, store) = place.open().await;
     writer
-        .write(batch((1..=9).map(|number| mcptap_model::Call { started_at: plain(1).started_at, ..plain(number) })))
+        .write(batch((1..=9).map(|number| mcptap_model::Call {
+            started_at: plain(1).started_at,
+            ..plain(number)
+        })))
         .await
         .unwrap();
     let rows = walk(&store, &CallFilter::default(), 2, false).await;
@@ -182,42 +328,95 @@ async fn equal_times_are_ordered_by_row(place: &Place) {
 async fn a_page_says_where_the_feed_goes_on(place: &Place) {
     let (writer, store) = place.open().await;
     let all = CallFilter::default();
-    assert_eq!(store.calls(&all, PageRequest::default()).await.unwrap().live, Seq(0));
+    assert_eq!(
+        store.calls(&all, PageRequest::default()).await.unwrap().live,
+        Seq(0)
+    );
     // Stored in another order than they began.
     for number in [5, 1, 4, 2, 3, 6] {
         writer.write(batch([plain(number)])).await.unwrap();
     }
-    let newest = store.calls(&all, PageRequest { first: Some(2), ..PageRequest::default() }).await.unwrap();
+    let newest = store
+        .calls(
+            &all,
+            PageRequest {
+                first: Some(2),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!((newest.live, store.head()), (Seq(6), Seq(6)));
     let after = newest.items.last().map(|stored| stored.position());
-    let middle = store.calls(&all, PageRequest { first: Some(2), after, ..PageRequest::default() }).await.unwrap();
-    assert_eq!(middle.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(), [span(4), span(3)]);
+    let middle = store
+        .calls(
+            &all,
+            PageRequest {
+                first: Some(2),
+                after,
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        middle.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(),
+        [span(4), span(3)]
+    );
     // Newer than this page are 5 (the first stored) and 6.
     assert_eq!(middle.live, Seq(0));
     let feed = store.changes(&all, middle.live, 500).await.unwrap();
-    assert!([5, 6].iter().all(|number| feed.items.iter().any(|c| c.stored.call.span_id == span(*number))));
-    let oldest = store.calls(&all, PageRequest { last: Some(2), ..PageRequest::default() }).await.unwrap();
+    assert!(
+        [5, 6]
+            .iter()
+            .all(|number| feed.items.iter().any(|c| c.stored.call.span_id == span(*number)))
+    );
+    let oldest = store
+        .calls(
+            &all,
+            PageRequest {
+                last: Some(2),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!(oldest.live, Seq(0));
 }
 
 async fn counting_stops_at_the_cap(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch((1..=10).map(plain))).await.unwrap();
-    let searched = CallFilter { search: Some(mcptap_model::search::Query::parse("lookup")), ..CallFilter::default() };
+    let searched = CallFilter {
+        search: Some(mcptap_model::search::Query::parse("lookup")),
+        ..CallFilter::default()
+    };
     for filter in [CallFilter::default(), searched] {
         for (cap, value, exact) in [(100, 10, true), (10, 10, true), (9, 9, false), (0, 0, false)] {
             let count = store.count(&filter, cap).await.unwrap();
             assert_eq!((count.value, count.exact), (value, exact), "{cap}");
         }
     }
-    let errors = CallFilter { outcomes: vec![Outcome::ToolError], ..CallFilter::default() };
-    assert_eq!(store.count(&errors, 0).await.unwrap(), mcptap_model::Count { value: 0, exact: true });
+    let errors = CallFilter {
+        outcomes: vec![Outcome::ToolError],
+        ..CallFilter::default()
+    };
+    assert_eq!(
+        store.count(&errors, 0).await.unwrap(),
+        mcptap_model::Count {
+            value: 0,
+            exact: true
+        }
+    );
 }
 
 /// Names that are not there, and several at once, are answered without an error on either database.
 async fn some_names_are_unknown(place: &Place) {
     let (writer, store) = place.open().await;
-    writer.write(batch((1..=3).map(full).chain((4..=6).map(plain)))).await.unwrap();
+    writer
+        .write(batch((1..=3).map(full).chain((4..=6).map(plain))))
+        .await
+        .unwrap();
     let filter = CallFilter {
         servers: vec!["shop".into(), "nobody".into()],
         from: Some(plain(4).started_at),
@@ -225,5 +424,8 @@ async fn some_names_are_unknown(place: &Place) {
         ..CallFilter::default()
     };
     let page = store.calls(&filter, PageRequest::default()).await.unwrap();
-    assert_eq!(page.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(), [span(5), span(4)]);
+    assert_eq!(
+        page.items.iter().map(|s| s.call.span_id).collect::<Vec<_>>(),
+        [span(5), span(4)]
+    );
 }

@@ -5,10 +5,17 @@ use mcptap_store::{Facet, FacetSet, Facets, PageRequest};
 
 use crate::support::{Place, batch, full, on_both, plain};
 
-on_both!(menus_follow_all_other_parts_of_the_filter, only_what_is_wanted_is_computed, servers_come_by_name);
+on_both!(
+    menus_follow_all_other_parts_of_the_filter,
+    only_what_is_wanted_is_computed,
+    servers_come_by_name
+);
 
 fn counts(facets: &[Facet]) -> Vec<(&str, u64)> {
-    facets.iter().map(|facet| (facet.value.as_str(), facet.count)).collect()
+    facets
+        .iter()
+        .map(|facet| (facet.value.as_str(), facet.count))
+        .collect()
 }
 
 fn some_calls() -> impl Iterator<Item = Call> {
@@ -28,7 +35,11 @@ fn some_calls() -> impl Iterator<Item = Call> {
         on(5, "bank", "buy", Some("JP")),
     ]
     .into_iter()
-    .chain([Call { tool: None, method: "ping".into(), ..full(6) }])
+    .chain([Call {
+        tool: None,
+        method: "ping".into(),
+        ..full(6)
+    }])
 }
 
 async fn menus_follow_all_other_parts_of_the_filter(place: &Place) {
@@ -36,9 +47,15 @@ async fn menus_follow_all_other_parts_of_the_filter(place: &Place) {
     writer.write(batch(some_calls())).await.unwrap();
     let search = mcptap_model::search::Query::parse("*");
     for search in [None, Some(search)] {
-        let all = CallFilter { search, ..CallFilter::default() };
+        let all = CallFilter {
+            search,
+            ..CallFilter::default()
+        };
         let facets = store.facets(&all, FacetSet::ALL).await.unwrap();
-        assert_eq!(counts(&facets.servers), [("shop", 3), ("bank", 2), ("shop-mcp", 1)]);
+        assert_eq!(
+            counts(&facets.servers),
+            [("shop", 3), ("bank", 2), ("shop-mcp", 1)]
+        );
         assert_eq!(counts(&facets.tools), [("buy", 2), ("sell", 2), ("pay", 1)]);
         assert_eq!(counts(&facets.methods), [("tools/call", 5), ("ping", 1)]);
         assert_eq!(counts(&facets.http_statuses), [("200", 3)]);
@@ -46,13 +63,20 @@ async fn menus_follow_all_other_parts_of_the_filter(place: &Place) {
         assert_eq!(counts(&facets.countries), [("IS", 3), ("DE", 1), ("JP", 1)]);
         assert_eq!(counts(&facets.clients), [("cursor", 1)]);
 
-        let of_shop = CallFilter { servers: vec!["shop".into()], ..all };
+        let of_shop = CallFilter {
+            servers: vec!["shop".into()],
+            ..all
+        };
         let facets = store.facets(&of_shop, FacetSet::ALL).await.unwrap();
         assert_eq!(facets.servers.len(), 3, "its own list is whole");
         assert_eq!(counts(&facets.tools), [("sell", 2), ("buy", 1)]);
         assert_eq!(counts(&facets.countries), [("IS", 2), ("DE", 1)]);
 
-        let narrow = CallFilter { countries: vec!["IS".into()], outcomes: vec![Outcome::Ok], ..of_shop };
+        let narrow = CallFilter {
+            countries: vec!["IS".into()],
+            outcomes: vec![Outcome::Ok],
+            ..of_shop
+        };
         let facets = store.facets(&narrow, FacetSet::ALL).await.unwrap();
         assert_eq!(counts(&facets.servers), [("shop", 2)]);
         assert_eq!(counts(&facets.countries), [("IS", 2), ("DE", 1)]);
@@ -63,34 +87,65 @@ async fn menus_follow_all_other_parts_of_the_filter(place: &Place) {
 async fn only_what_is_wanted_is_computed(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch(some_calls())).await.unwrap();
-    let wanted = FacetSet { methods: true, ..FacetSet::default() };
+    let wanted = FacetSet {
+        methods: true,
+        ..FacetSet::default()
+    };
     let facets = store.facets(&CallFilter::default(), wanted).await.unwrap();
     assert_eq!(facets.methods.len(), 2);
-    assert_eq!(Facets { methods: Vec::new(), ..facets }, Facets::default());
+    assert_eq!(
+        Facets {
+            methods: Vec::new(),
+            ..facets
+        },
+        Facets::default()
+    );
 }
 
 async fn servers_come_by_name(place: &Place) {
     let (writer, store) = place.open().await;
     let names = ["b", "Z", "a", "é", "A", "_"];
     let calls = names.iter().zip(1..).flat_map(|(name, number)| {
-        [number, number + 100].map(|number| Call { server: Some((*name).into()), ..plain(number) })
+        [number, number + 100].map(|number| Call {
+            server: Some((*name).into()),
+            ..plain(number)
+        })
     });
     writer.write(batch(calls)).await.unwrap();
     let mut read = Vec::new();
     let mut after = None;
     loop {
-        let page = store.servers(PageRequest { first: Some(4), after, ..PageRequest::default() }).await.unwrap();
+        let page = store
+            .servers(PageRequest {
+                first: Some(4),
+                after,
+                ..PageRequest::default()
+            })
+            .await
+            .unwrap();
         after = page.items.last().map(|server| server.name.clone());
         read.extend(page.items);
         if !page.has_next {
             break;
         }
     }
-    assert_eq!(read.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), ["A", "Z", "_", "a", "b", "é"]);
-    let last = store.servers(PageRequest { last: Some(2), ..PageRequest::default() }).await.unwrap();
+    assert_eq!(
+        read.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(),
+        ["A", "Z", "_", "a", "b", "é"]
+    );
+    let last = store
+        .servers(PageRequest {
+            last: Some(2),
+            ..PageRequest::default()
+        })
+        .await
+        .unwrap();
     assert_eq!(last.items, read[4..]);
     assert!(last.has_previous && !last.has_next);
     let z = store.server("Z").await.unwrap().unwrap();
-    assert_eq!((z.first_seen_at, z.last_seen_at), (plain(2).started_at, plain(102).started_at));
+    assert_eq!(
+        (z.first_seen_at, z.last_seen_at),
+        (plain(2).started_at, plain(102).started_at)
+    );
     assert_eq!(store.server("nobody").await.unwrap(), None);
 }

@@ -17,12 +17,21 @@ on_both!(
     the_feed_wakes,
 );
 
-pub(crate) async fn read_all(store: &Store, filter: &CallFilter, mut after: Seq, limit: usize) -> (Vec<Change>, Seq) {
+pub(crate) async fn read_all(
+    store: &Store,
+    filter: &CallFilter,
+    mut after: Seq,
+    limit: usize,
+) -> (Vec<Change>, Seq) {
     let mut all = Vec::new();
     loop {
         let part = store.changes(filter, after, limit).await.unwrap();
         assert!(part.items.len() <= limit);
-        assert!(part.items.iter().all(|change| change.seq > after && change.seq <= part.upto));
+        assert!(
+            part.items
+                .iter()
+                .all(|change| change.seq > after && change.seq <= part.upto)
+        );
         all.extend(part.items);
         after = part.upto;
         if part.caught_up {
@@ -33,13 +42,22 @@ pub(crate) async fn read_all(store: &Store, filter: &CallFilter, mut after: Seq,
 
 /// A first view of the call, to be completed by [`full`].
 fn sparse(number: u64) -> Call {
-    Call { request: None, evidence: Evidence::default(), rpc_error_code: None, client_name: None, ..full(number) }
+    Call {
+        request: None,
+        evidence: Evidence::default(),
+        rpc_error_code: None,
+        client_name: None,
+        ..full(number)
+    }
 }
 
 async fn the_same_batch_twice_changes_nothing(place: &Place) {
     let (writer, store) = place.open().await;
     let calls = || batch((1..=20).map(full).chain((21..=40).map(plain)));
-    let with_logs = || Batch { logs: vec![line(&full(1), 1, "hello"), line(&plain(99), 1, "of nobody")], ..calls() };
+    let with_logs = || Batch {
+        logs: vec![line(&full(1), 1, "hello"), line(&plain(99), 1, "of nobody")],
+        ..calls()
+    };
     let first = writer.write(with_logs()).await.unwrap();
     assert_eq!((first.added, first.completed), (40, 0));
     let (before, head) = read_all(&store, &CallFilter::default(), Seq(0), 7).await;
@@ -62,7 +80,10 @@ async fn a_completed_call_comes_again_as_updated(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch([sparse(1), plain(2)])).await.unwrap();
     let (_, head) = read_all(&store, &CallFilter::default(), Seq(0), 500).await;
-    let errors = CallFilter { outcomes: vec![Outcome::ToolError], ..CallFilter::default() };
+    let errors = CallFilter {
+        outcomes: vec![Outcome::ToolError],
+        ..CallFilter::default()
+    };
     assert_eq!(read_all(&store, &errors, Seq(0), 500).await.0, []);
 
     let written = writer.write(batch([full(1)])).await.unwrap();
@@ -70,7 +91,10 @@ async fn a_completed_call_comes_again_as_updated(place: &Place) {
     for filter in [CallFilter::default(), errors] {
         let (changes, upto) = read_all(&store, &filter, head, 500).await;
         assert_eq!(changes.len(), 1);
-        assert_eq!((changes[0].kind, changes[0].seq, upto), (ChangeKind::Updated, Seq(3), Seq(3)));
+        assert_eq!(
+            (changes[0].kind, changes[0].seq, upto),
+            (ChangeKind::Updated, Seq(3), Seq(3))
+        );
         assert_eq!(changes[0].stored.row, 1);
         assert_eq!(changes[0].stored.call.outcome(), Outcome::ToolError);
         assert_eq!(changes[0].stored.call.client_name.as_deref(), Some("cursor"));
@@ -83,18 +107,36 @@ async fn a_completed_call_comes_again_as_updated(place: &Place) {
 
 async fn a_call_comes_once_also_when_completed_before_it_is_read(place: &Place) {
     let (writer, store) = place.open().await;
-    writer.write(batch([sparse(1), sparse(2), plain(3)])).await.unwrap();
+    writer
+        .write(batch([sparse(1), sparse(2), plain(3)]))
+        .await
+        .unwrap();
     writer.write(batch([full(1), full(2)])).await.unwrap();
     let (changes, upto) = read_all(&store, &CallFilter::default(), Seq(0), 500).await;
     let seen: Vec<_> = changes.iter().map(|change| (change.seq.0, change.kind)).collect();
-    assert_eq!(seen, [(1, ChangeKind::Added), (2, ChangeKind::Added), (3, ChangeKind::Added)]);
+    assert_eq!(
+        seen,
+        [
+            (1, ChangeKind::Added),
+            (2, ChangeKind::Added),
+            (3, ChangeKind::Added)
+        ]
+    );
     assert_eq!(upto, Seq(5));
     // Read in small pieces, each change is there, in order.
     let (changes, _) = read_all(&store, &CallFilter::default(), Seq(0), 1).await;
     assert!(changes.is_sorted_by_key(|change| change.seq));
     for number in [1, 2, 3] {
-        let of: Vec<_> = changes.iter().filter(|change| change.stored.call.span_id == span(number)).collect();
-        assert_eq!(of.iter().filter(|change| change.kind == ChangeKind::Added).count(), 1);
+        let of: Vec<_> = changes
+            .iter()
+            .filter(|change| change.stored.call.span_id == span(number))
+            .collect();
+        assert_eq!(
+            of.iter()
+                .filter(|change| change.kind == ChangeKind::Added)
+                .count(),
+            1
+        );
         assert_eq!(of[0].kind, ChangeKind::Added);
     }
 }
@@ -110,7 +152,9 @@ async fn nothing_is_lost_or_doubled_through_a_restart(place: &Place) {
         }
         // Left in the middle.
         let part = store.changes(&CallFilter::default(), cursor, 17).await.unwrap();
-        part.items.iter().for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
+        part.items
+            .iter()
+            .for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
         cursor = part.upto;
         drop(writer);
         store.close().await;
@@ -118,7 +162,8 @@ async fn nothing_is_lost_or_doubled_through_a_restart(place: &Place) {
     }
     let (_writer, store) = place.open().await;
     let (rest, _) = read_all(&store, &CallFilter::default(), cursor, 10).await;
-    rest.iter().for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
+    rest.iter()
+        .for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
     assert_eq!(seen.len(), 90);
     assert!(seen.values().all(|times| *times == 1));
 }
@@ -127,14 +172,23 @@ async fn a_filter_that_matches_nothing_still_moves_on(place: &Place) {
     let (writer, store) = place.open().await;
     writer.write(batch((1..=30).map(plain))).await.unwrap();
     for filter in [
-        CallFilter { tools: vec!["nothing".into()], ..CallFilter::default() },
-        CallFilter { search: Some(mcptap_model::search::Query::parse("nothing")), ..CallFilter::default() },
+        CallFilter {
+            tools: vec!["nothing".into()],
+            ..CallFilter::default()
+        },
+        CallFilter {
+            search: Some(mcptap_model::search::Query::parse("nothing")),
+            ..CallFilter::default()
+        },
     ] {
         let read = store.changes(&filter, Seq(0), 10).await.unwrap();
         assert_eq!((read.items.len(), read.upto, read.caught_up), (0, Seq(30), true));
     }
     let beyond = store.changes(&CallFilter::default(), Seq(30), 10).await.unwrap();
-    assert_eq!((beyond.items.len(), beyond.upto, beyond.caught_up), (0, Seq(30), true));
+    assert_eq!(
+        (beyond.items.len(), beyond.upto, beyond.caught_up),
+        (0, Seq(30), true)
+    );
 }
 
 async fn many_writers_and_a_reader(place: &Place) {
@@ -156,14 +210,21 @@ async fn many_writers_and_a_reader(place: &Place) {
     while seen.len() < 800 {
         assert!(tokio::time::Instant::now() < patience, "{}", seen.len());
         let part = store.changes(&CallFilter::default(), cursor, 33).await.unwrap();
-        part.items.iter().for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
+        part.items
+            .iter()
+            .for_each(|change| *seen.entry(change.stored.call.span_id).or_default() += 1);
         cursor = part.upto;
     }
     for task in tasks {
         task.await.unwrap();
     }
     assert!(seen.values().all(|times| *times == 1));
-    assert!(read_all(&store, &CallFilter::default(), cursor, 100).await.0.is_empty());
+    assert!(
+        read_all(&store, &CallFilter::default(), cursor, 100)
+            .await
+            .0
+            .is_empty()
+    );
 }
 
 async fn the_feed_wakes(place: &Place) {
@@ -177,7 +238,15 @@ async fn the_feed_wakes(place: &Place) {
     if place.url.starts_with("postgres") {
         let far = other_writer.write(batch([plain(2)])).await.unwrap();
         assert_eq!(feed.changed().await, Ok(far.head));
-        assert_eq!(store.changes(&CallFilter::default(), written.head, 10).await.unwrap().items.len(), 1);
+        assert_eq!(
+            store
+                .changes(&CallFilter::default(), written.head, 10)
+                .await
+                .unwrap()
+                .items
+                .len(),
+            1
+        );
     }
     drop(other_writer);
     other.close().await;

@@ -2,7 +2,8 @@
 
 use mcptap_model::search::{Haystack, Query};
 use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource, UnixNanos,
+    Batch, Call, CallFilter, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource,
+    UnixNanos,
 };
 use mcptap_store::{FacetSet, PageRequest, Seq, Store};
 use proptest::prelude::*;
@@ -23,8 +24,20 @@ fn random_call(random: &mut Random, number: u64) -> Call {
     let session = match random.below(4) {
         0 => (None, None),
         1 => (Some("w1".to_owned()), None),
-        2 => (Some("w1".into()), Some(SessionKey { source: SessionSource::Wire, key: "w1".into() })),
-        _ => (None, Some(SessionKey { source: random.pick(SessionSource::ALL), key: random.pick(&["w1", "k"]).into() })),
+        2 => (
+            Some("w1".into()),
+            Some(SessionKey {
+                source: SessionSource::Wire,
+                key: "w1".into(),
+            }),
+        ),
+        _ => (
+            None,
+            Some(SessionKey {
+                source: random.pick(SessionSource::ALL),
+                key: random.pick(&["w1", "k"]).into(),
+            }),
+        ),
     };
     let text = |random: &mut Random| {
         let word = |random: &mut Random| random.pick(&WORDS);
@@ -70,7 +83,8 @@ fn rarely<T: Clone + std::fmt::Debug + 'static>(values: Vec<T>) -> impl Strategy
 }
 
 fn leaf() -> impl Strategy<Value = CallFilter> {
-    let session = |server: &str, source, key: &str| NodeId::Session(source, server.into(), key.into()).to_string();
+    let session =
+        |server: &str, source, key: &str| NodeId::Session(source, server.into(), key.into()).to_string();
     let sessions = vec![
         "w1".to_owned(),
         "nothing".to_owned(),
@@ -95,7 +109,15 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
         rarely((0..14).map(|nanos| UnixNanos(NOON + nanos)).collect()),
         rarely(vec![0.0, 0.000_001, 1.0, 1.5, 9e12, f64::NAN, f64::INFINITY]),
         rarely(vec![-1.0, 0.0, 0.999_999, 1.0, 2.0, f64::NAN, f64::INFINITY]),
-        rarely(vec!["order", "ref*", "\"order timeout\"", "müller beta", "absent", "", "config"]),
+        rarely(vec![
+            "order",
+            "ref*",
+            "\"order timeout\"",
+            "müller beta",
+            "absent",
+            "",
+            "config",
+        ]),
     );
     (lists, rest).prop_map(
         |(
@@ -133,13 +155,27 @@ fn filter() -> impl Strategy<Value = CallFilter> {
 
 fn haystack(call: &Call, lines: &[LogLine]) -> Haystack {
     let mut haystack = Haystack::default();
-    [&call.request, &call.response].into_iter().flatten().for_each(|body| haystack.add_body(&body.text));
-    [call.error_message.as_deref(), call.target()].into_iter().flatten().for_each(|text| haystack.add_text(text));
-    lines.iter().filter(|line| line.span_id == Some(call.span_id)).for_each(|line| haystack.add_text(&line.body));
+    [&call.request, &call.response]
+        .into_iter()
+        .flatten()
+        .for_each(|body| haystack.add_body(&body.text));
+    [call.error_message.as_deref(), call.target()]
+        .into_iter()
+        .flatten()
+        .for_each(|text| haystack.add_text(text));
+    lines
+        .iter()
+        .filter(|line| line.span_id == Some(call.span_id))
+        .for_each(|line| haystack.add_text(&line.body));
     haystack
 }
 
-async fn check(store: &Store, calls: &[Call], lines: &[LogLine], filter: &CallFilter) -> Result<(), TestCaseError> {
+async fn check(
+    store: &Store,
+    calls: &[Call],
+    lines: &[LogLine],
+    filter: &CallFilter,
+) -> Result<(), TestCaseError> {
     let mut expected: Vec<_> = calls
         .iter()
         .filter(|call| filter.matches(call, Some(&haystack(call, lines))))
@@ -151,18 +187,36 @@ async fn check(store: &Store, calls: &[Call], lines: &[LogLine], filter: &CallFi
         spans.sort();
         spans
     };
-    let page = store.calls(filter, PageRequest { first: Some(500), ..PageRequest::default() }).await.unwrap();
+    let page = store
+        .calls(
+            filter,
+            PageRequest {
+                first: Some(500),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
     prop_assert_eq!(&sorted(page.items), &expected, "page of {:?}", filter);
     let (changes, _) = read_all(store, filter, Seq(0), 13).await;
     let added = changes.into_iter().map(|change| change.stored).collect();
     prop_assert_eq!(&sorted(added), &expected, "feed of {:?}", filter);
     let count = store.count(filter, 1000).await.unwrap();
     prop_assert_eq!(count.value as usize, expected.len());
-    let unlisted = CallFilter { methods: Vec::new(), ..filter.clone() };
-    let wanted = FacetSet { methods: true, ..FacetSet::default() };
+    let unlisted = CallFilter {
+        methods: Vec::new(),
+        ..filter.clone()
+    };
+    let wanted = FacetSet {
+        methods: true,
+        ..FacetSet::default()
+    };
     let facets = store.facets(&unlisted, wanted).await.unwrap();
     let total: u64 = facets.methods.iter().map(|facet| facet.count).sum();
-    let expected = calls.iter().filter(|call| unlisted.matches(call, Some(&haystack(call, lines)))).count();
+    let expected = calls
+        .iter()
+        .filter(|call| unlisted.matches(call, Some(&haystack(call, lines))))
+        .count();
     prop_assert_eq!(total as usize, expected);
     Ok(())
 }
@@ -172,14 +226,32 @@ async fn sql_means_what_the_model_means(place: &Place) {
     let mut random = Random(7);
     // Spans of one trace and kind would be taken for one request: every call is of an origin of its own.
     let calls: Vec<Call> = (1..=150).map(|number| random_call(&mut random, number)).collect();
-    let lines: Vec<LogLine> =
-        calls.iter().step_by(3).map(|call| line(call, 1, &format!("{} line", random.pick(&WORDS)))).collect();
-    writer.write(Batch { logs: lines.clone(), ..batch(calls) }).await.unwrap();
+    let lines: Vec<LogLine> = calls
+        .iter()
+        .step_by(3)
+        .map(|call| line(call, 1, &format!("{} line", random.pick(&WORDS))))
+        .collect();
+    writer
+        .write(Batch {
+            logs: lines.clone(),
+            ..batch(calls)
+        })
+        .await
+        .unwrap();
     // What the database holds now is what it must find; merging is tested elsewhere.
     let (stored, _) = read_all(&store, &CallFilter::default(), Seq(0), 500).await;
     let rows: Vec<i64> = stored.iter().map(|change| change.stored.row).collect();
     let details = store.details(&rows).await.unwrap();
-    let logs = store.logs(&rows, PageRequest { first: Some(500), ..PageRequest::default() }).await.unwrap();
+    let logs = store
+        .logs(
+            &rows,
+            PageRequest {
+                first: Some(500),
+                ..PageRequest::default()
+            },
+        )
+        .await
+        .unwrap();
     let mut lines = Vec::new();
     let calls: Vec<Call> = stored
         .iter()
@@ -187,8 +259,14 @@ async fn sql_means_what_the_model_means(place: &Place) {
             let mut call = Call::clone(&change.stored.call);
             call.request = details[&change.stored.row].request.clone();
             call.response = details[&change.stored.row].response.clone();
-            let of = logs[&change.stored.row].items.iter().map(|(_, line)| line.clone());
-            lines.extend(of.map(|line| LogLine { span_id: Some(call.span_id), ..line }));
+            let of = logs[&change.stored.row]
+                .items
+                .iter()
+                .map(|(_, line)| line.clone());
+            lines.extend(of.map(|line| LogLine {
+                span_id: Some(call.span_id),
+                ..line
+            }));
             call
         })
         .collect();
@@ -196,10 +274,19 @@ async fn sql_means_what_the_model_means(place: &Place) {
 
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
-        let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
-        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
-            .run(&filter(), |filter| runtime.block_on(check(&store, &calls, &lines, &filter)))
-            .unwrap();
+        let cases = std::env::var("PROPTEST_CASES")
+            .ok()
+            .and_then(|cases| cases.parse().ok())
+            .unwrap_or(300);
+        TestRunner::new(Config {
+            cases,
+            failure_persistence: None,
+            ..Config::default()
+        })
+        .run(&filter(), |filter| {
+            runtime.block_on(check(&store, &calls, &lines, &filter))
+        })
+        .unwrap();
     })
     .await
     .unwrap();

@@ -17,15 +17,28 @@ on_both!(
 async fn a_log_line_waits_for_its_call(place: &Place) {
     let (writer, store) = place.open().await;
     let call = plain(1);
-    let early = Batch { logs: vec![line(&call, 1, "early")], ..Batch::default() };
+    let early = Batch {
+        logs: vec![line(&call, 1, "early")],
+        ..Batch::default()
+    };
     writer.write(early.clone()).await.unwrap();
     writer.write(early.clone()).await.unwrap();
     writer.write(batch([call.clone()])).await.unwrap();
     writer.write(early).await.unwrap();
-    writer.write(Batch { logs: vec![line(&call, 2, "late")], ..Batch::default() }).await.unwrap();
+    writer
+        .write(Batch {
+            logs: vec![line(&call, 2, "late")],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
     let row = store.call(trace(1), span(1)).await.unwrap().unwrap().row;
     let logs = store.logs(&[row], PageRequest::default()).await.unwrap();
-    let bodies: Vec<_> = logs[&row].items.iter().map(|(_, line)| line.body.as_str()).collect();
+    let bodies: Vec<_> = logs[&row]
+        .items
+        .iter()
+        .map(|(_, line)| line.body.as_str())
+        .collect();
     assert_eq!(bodies, ["early", "late"]);
 }
 
@@ -51,10 +64,20 @@ fn http(of: &Call, number: u64) -> HttpSpan {
 async fn an_http_span_lends_what_it_knows_before_or_after(place: &Place) {
     let (writer, store) = place.open().await;
     for (number, order) in [(1, [true, false]), (2, [false, true])] {
-        let call = Call { parent_span_id: Some(span(number + 100)), ..plain(number) };
+        let call = Call {
+            parent_span_id: Some(span(number + 100)),
+            ..plain(number)
+        };
         let https = vec![http(&call, number + 100)];
         for http_now in order {
-            let part = if http_now { Batch { https: https.clone(), ..Batch::default() } } else { batch([call.clone()]) };
+            let part = if http_now {
+                Batch {
+                    https: https.clone(),
+                    ..Batch::default()
+                }
+            } else {
+                batch([call.clone()])
+            };
             writer.write(part.clone()).await.unwrap();
             writer.write(part).await.unwrap();
         }
@@ -63,26 +86,45 @@ async fn an_http_span_lends_what_it_knows_before_or_after(place: &Place) {
         assert_eq!(stored.call.client_ip.as_deref(), Some("192.0.2.7"), "{number}");
     }
     let (changes, _) = read_all(&store, &CallFilter::default(), Seq(0), 500).await;
-    assert_eq!(changes.iter().filter(|change| change.kind == ChangeKind::Added).count(), 2);
+    assert_eq!(
+        changes
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Added)
+            .count(),
+        2
+    );
     assert!(changes.len() <= 3);
 }
 
 async fn client_and_server_are_one_call_in_either_order(place: &Place) {
     let (writer, store) = place.open().await;
     for (number, client_first) in [(1, true), (2, false)] {
-        let server = Call { parent_span_id: Some(span(number + 100)), ..plain(number) };
+        let server = Call {
+            parent_span_id: Some(span(number + 100)),
+            ..plain(number)
+        };
         let client = Call {
             span_id: span(number + 100),
             primary_span_id: span(number + 100),
             kind: SpanKind::Client,
             vantage: Vantage::Client,
-            origin: Arc::new(Origin { service: Some("agent".into()), ..Origin::default() }),
+            origin: Arc::new(Origin {
+                service: Some("agent".into()),
+                ..Origin::default()
+            }),
             started_at: server.started_at.plus(-1000),
             duration_nanos: server.duration_nanos + 5000,
             ..server.clone()
         };
-        let client = Call { parent_span_id: None, ..client };
-        let parts = if client_first { [client, server] } else { [server, client] };
+        let client = Call {
+            parent_span_id: None,
+            ..client
+        };
+        let parts = if client_first {
+            [client, server]
+        } else {
+            [server, client]
+        };
         let first = parts[0].span_id;
         for part in parts {
             writer.write(batch([part.clone()])).await.unwrap();
@@ -92,7 +134,10 @@ async fn client_and_server_are_one_call_in_either_order(place: &Place) {
         assert_eq!(stored.call.vantage, Vantage::Server, "{number}");
         // By either span's id it is the same call.
         for other in [number, number + 100] {
-            assert_eq!(store.call(trace(number), span(other)).await.unwrap().unwrap().row, stored.row);
+            assert_eq!(
+                store.call(trace(number), span(other)).await.unwrap().unwrap().row,
+                stored.row
+            );
         }
     }
     assert_eq!(store.count(&CallFilter::default(), 100).await.unwrap().value, 2);
@@ -100,14 +145,26 @@ async fn client_and_server_are_one_call_in_either_order(place: &Place) {
     let linked = Batch {
         observations: vec![Observation {
             call: plain(5),
-            links: vec![SpanRef { trace_id: trace(6), span_id: span(6) }],
+            links: vec![SpanRef {
+                trace_id: trace(6),
+                span_id: span(6),
+            }],
         }],
         ..Batch::default()
     };
     writer.write(linked.clone()).await.unwrap();
     writer.write(linked).await.unwrap();
-    let late = HttpSpan { trace_id: trace(6), ..http(&plain(5), 6) };
-    writer.write(Batch { https: vec![late], ..Batch::default() }).await.unwrap();
+    let late = HttpSpan {
+        trace_id: trace(6),
+        ..http(&plain(5), 6)
+    };
+    writer
+        .write(Batch {
+            https: vec![late],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
     let stored = store.call(trace(5), span(5)).await.unwrap().unwrap();
     assert_eq!(stored.call.http_status, Some(202));
 }

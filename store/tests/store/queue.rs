@@ -14,13 +14,32 @@ on_both!(
 );
 
 async fn too_much_is_refused_at_once(place: &Place) {
-    let (writer, store) = place.open_with(Options { queue_records: 100, retention: None, ..Options::default() }).await;
+    let (writer, store) = place
+        .open_with(Options {
+            queue_records: 100,
+            retention: None,
+            ..Options::default()
+        })
+        .await;
     let error = writer.write(batch((1..=101).map(plain))).await.unwrap_err();
-    assert!(matches!(error, WriteError::TooLarge { records: 101, limit: 100 }), "{error}");
+    assert!(
+        matches!(
+            error,
+            WriteError::TooLarge {
+                records: 101,
+                limit: 100
+            }
+        ),
+        "{error}"
+    );
     let tasks: Vec<_> = (0..40u64)
         .map(|task| {
             let writer = writer.clone();
-            tokio::spawn(async move { writer.write(batch((task * 100 + 1..=task * 100 + 60).map(plain))).await })
+            tokio::spawn(async move {
+                writer
+                    .write(batch((task * 100 + 1..=task * 100 + 60).map(plain)))
+                    .await
+            })
         })
         .collect();
     let mut stored = 0;
@@ -36,9 +55,15 @@ async fn too_much_is_refused_at_once(place: &Place) {
         }
     }
     assert!(stored > 0 && refused > 0, "{stored} {refused}");
-    assert_eq!(store.count(&CallFilter::default(), 10_000).await.unwrap().value, stored);
+    assert_eq!(
+        store.count(&CallFilter::default(), 10_000).await.unwrap().value,
+        stored
+    );
     let metrics = store.metrics();
-    assert_eq!((metrics.calls_added, metrics.overloads, metrics.queued_records), (stored, refused, 0));
+    assert_eq!(
+        (metrics.calls_added, metrics.overloads, metrics.queued_records),
+        (stored, refused, 0)
+    );
     // There is room again.
     writer.write(batch([plain(9999)])).await.unwrap();
 }
@@ -56,12 +81,22 @@ async fn what_was_acknowledged_is_there_after_a_crash(place: &Place) {
                 let name = format!("test.db{suffix}");
                 std::fs::copy(file.with_file_name(&name), copy.path().join(&name)).unwrap();
             }
-            (format!("sqlite://{}", copy.path().join("test.db").display()), Some(copy))
+            (
+                format!("sqlite://{}", copy.path().join("test.db").display()),
+                Some(copy),
+            )
         }
         None => (place.url.clone(), None),
     };
-    let (_other_writer, other) =
-        mcptap_store::open(&reopened_url, Options { retention: None, ..Options::default() }).await.unwrap();
+    let (_other_writer, other) = mcptap_store::open(
+        &reopened_url,
+        Options {
+            retention: None,
+            ..Options::default()
+        },
+    )
+    .await
+    .unwrap();
     assert_eq!(other.count(&CallFilter::default(), 100).await.unwrap().value, 50);
     assert_eq!(other.head(), store.head());
 }
@@ -108,11 +143,16 @@ async fn two_replicas_agree(place: &Place) {
     let (other, _other_store) = place.open().await;
     let spans = |writer: mcptap_store::Writer| async move {
         for part in 0..10u64 {
-            writer.write(batch((part * 7 + 1..=part * 7 + 12).map(plain))).await.unwrap();
+            writer
+                .write(batch((part * 7 + 1..=part * 7 + 12).map(plain)))
+                .await
+                .unwrap();
         }
     };
     tokio::join!(spans(one), spans(other));
     assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 75);
-    let changes = crate::feed::read_all(&store, &CallFilter::default(), mcptap_store::Seq(0), 500).await.0;
+    let changes = crate::feed::read_all(&store, &CallFilter::default(), mcptap_store::Seq(0), 500)
+        .await
+        .0;
     assert_eq!(changes.len(), 75);
 }

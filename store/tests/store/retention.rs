@@ -7,7 +7,10 @@ use mcptap_store::{FacetSet, Options, PageRequest, Seq};
 
 use crate::support::{Place, batch, full, line, on_both, plain, span, trace};
 
-on_both!(what_is_past_its_time_is_not_served, pruning_deletes_for_good_and_gives_space_back);
+on_both!(
+    what_is_past_its_time_is_not_served,
+    pruning_deletes_for_good_and_gives_space_back
+);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -17,18 +20,47 @@ fn days_ago(days: u32) -> UnixNanos {
 }
 
 async fn what_is_past_its_time_is_not_served(place: &Place) {
-    let (writer, store) = place.open_with(Options { retention: Some(DAY * 10), ..Options::default() }).await;
-    let old = Call { started_at: days_ago(11), server: Some("old".into()), ..full(1) };
-    let young = Call { started_at: days_ago(9), ..full(2) };
+    let (writer, store) = place
+        .open_with(Options {
+            retention: Some(DAY * 10),
+            ..Options::default()
+        })
+        .await;
+    let old = Call {
+        started_at: days_ago(11),
+        server: Some("old".into()),
+        ..full(1)
+    };
+    let young = Call {
+        started_at: days_ago(9),
+        ..full(2)
+    };
     let logs = vec![line(&old, 1, "old"), line(&young, 1, "young")];
-    writer.write(Batch { logs, ..batch([old, young]) }).await.unwrap();
+    writer
+        .write(Batch {
+            logs,
+            ..batch([old, young])
+        })
+        .await
+        .unwrap();
     let all = CallFilter::default();
     assert_eq!(store.call(trace(1), span(1)).await.unwrap(), None);
-    assert_eq!(store.calls(&all, PageRequest::default()).await.unwrap().items.len(), 1);
+    assert_eq!(
+        store
+            .calls(&all, PageRequest::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
     assert_eq!(store.count(&all, 10).await.unwrap().value, 1);
     assert_eq!(store.changes(&all, Seq(0), 10).await.unwrap().items.len(), 1);
     assert_eq!(store.facets(&all, FacetSet::ALL).await.unwrap().servers.len(), 1);
-    assert_eq!(store.servers(PageRequest::default()).await.unwrap().items.len(), 1);
+    assert_eq!(
+        store.servers(PageRequest::default()).await.unwrap().items.len(),
+        1
+    );
     assert_eq!(store.server("old").await.unwrap(), None);
     assert_eq!(store.details(&[1, 2]).await.unwrap().len(), 1);
     let logs = store.logs(&[1, 2], PageRequest::default()).await.unwrap();
@@ -39,15 +71,33 @@ async fn pruning_deletes_for_good_and_gives_space_back(place: &Place) {
     let (writer, store) = place.open().await;
     let old = |number: u64| Call {
         started_at: days_ago(20),
-        session: Some(SessionKey { source: SessionSource::Wire, key: format!("secret-session-{}", number / 10) }),
+        session: Some(SessionKey {
+            source: SessionSource::Wire,
+            key: format!("secret-session-{}", number / 10),
+        }),
         client_ip: Some(format!("198.51.100.{}", number % 200)),
-        request: Some(mcptap_model::Payload::whole(format!("{{\"secret\":\"{}\"}}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(20))),
+        request: Some(mcptap_model::Payload::whole(
+            format!(
+                "{{\"secret\":\"{}\"}}",
+                number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            )
+            .repeat(20),
+        )),
         ..plain(number)
     };
     writer.write(batch((1..=1200).map(old))).await.unwrap();
-    let young = Call { started_at: days_ago(1), ..full(5000) };
+    let young = Call {
+        started_at: days_ago(1),
+        ..full(5000)
+    };
     let logs = vec![line(&old(1), 1, "a secret line"), line(&young, 1, "kept")];
-    writer.write(Batch { logs, ..batch([young.clone()]) }).await.unwrap();
+    writer
+        .write(Batch {
+            logs,
+            ..batch([young.clone()])
+        })
+        .await
+        .unwrap();
     let mut feed = store.feed();
 
     let pruned = store.prune(DAY * 10).await.unwrap();
@@ -57,14 +107,23 @@ async fn pruning_deletes_for_good_and_gives_space_back(place: &Place) {
     assert_eq!(store.count(&all, 10_000).await.unwrap().value, 1);
     let kept = store.call(young.trace_id, young.span_id).await.unwrap().unwrap();
     assert_eq!(kept.call.client_ip, young.client_ip);
-    assert_eq!(store.details(&[kept.row]).await.unwrap()[&kept.row].request, young.request);
+    assert_eq!(
+        store.details(&[kept.row]).await.unwrap()[&kept.row].request,
+        young.request
+    );
     // Writing goes on, also with what was shared with deleted calls.
-    let again = Call { started_at: days_ago(2), ..old(7) };
+    let again = Call {
+        started_at: days_ago(2),
+        ..old(7)
+    };
     let written = writer.write(batch([again.clone()])).await.unwrap();
     assert_eq!(written.added, 1);
     assert_eq!(feed.changed().await, Ok(written.head));
     let stored = store.call(again.trace_id, again.span_id).await.unwrap().unwrap();
-    assert_eq!((&stored.call.session, &stored.call.client_ip), (&again.session, &again.client_ip));
+    assert_eq!(
+        (&stored.call.session, &stored.call.client_ip),
+        (&again.session, &again.client_ip)
+    );
     let added = store.changes(&all, Seq(0), 10).await.unwrap();
     assert_eq!(added.items.len(), 2);
 
@@ -75,7 +134,11 @@ async fn pruning_deletes_for_good_and_gives_space_back(place: &Place) {
     if let Some(file) = place.file() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(bytes.len() < 300_000, "{}", bytes.len());
-        let contains = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        let contains = |needle: &str| {
+            bytes
+                .windows(needle.len())
+                .any(|window| window == needle.as_bytes())
+        };
         assert!(!contains("secret-session-50") && !contains("a secret line") && !contains("198.51.100.9"));
     }
 }

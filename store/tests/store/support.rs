@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mcptap_model::{
-    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId, SpanKind, TraceId,
-    Transport, UnixNanos, Vantage,
+    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
+    SpanKind, TraceId, Transport, UnixNanos, Vantage,
 };
 use mcptap_store::{Options, Store, Writer, open};
 use sea_orm::{ConnectionTrait, Database};
@@ -24,29 +24,52 @@ impl Place {
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
-        Self { url, directory: Some(directory) }
+        Self {
+            url,
+            directory: Some(directory),
+        }
     }
 
     /// `None` where there is no server to test with.
     pub(crate) async fn postgres() -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
-            assert!(std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(), "TEST_DATABASE_URL names no PostgreSQL server");
+            assert!(
+                std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(),
+                "TEST_DATABASE_URL names no PostgreSQL server"
+            );
             return None;
         };
-        let name = format!("mcptap_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "mcptap_test_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let admin = Database::connect(&server).await.unwrap();
-        admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
-        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin
+            .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}"))
+            .await
+            .unwrap();
+        admin
+            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         admin.close().await.unwrap();
         let (base, query) = server.split_once('?').unwrap_or((&server, ""));
         let base = base.rsplit_once('/').unwrap().0;
-        Some(Self { url: format!("{base}/{name}?{query}"), directory: None })
+        Some(Self {
+            url: format!("{base}/{name}?{query}"),
+            directory: None,
+        })
     }
 
     /// Opened, keeping everything.
     pub(crate) async fn open(&self) -> (Writer, Store) {
-        self.open_with(Options { retention: None, ..Options::default() }).await
+        self.open_with(Options {
+            retention: None,
+            ..Options::default()
+        })
+        .await
     }
 
     pub(crate) async fn open_with(&self, options: Options) -> (Writer, Store) {
@@ -54,14 +77,29 @@ impl Place {
     }
 
     pub(crate) fn file(&self) -> Option<std::path::PathBuf> {
-        self.directory.as_ref().map(|directory| directory.path().join("test.db"))
+        self.directory
+            .as_ref()
+            .map(|directory| directory.path().join("test.db"))
     }
 
     pub(crate) async fn vanish(self) {
         if self.directory.is_none() {
-            let name = self.url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
-            let admin = Database::connect(std::env::var("TEST_DATABASE_URL").unwrap()).await.unwrap();
-            admin.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+            let name = self
+                .url
+                .rsplit_once('/')
+                .unwrap()
+                .1
+                .split('?')
+                .next()
+                .unwrap()
+                .to_owned();
+            let admin = Database::connect(std::env::var("TEST_DATABASE_URL").unwrap())
+                .await
+                .unwrap();
+            admin
+                .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
+                .await
+                .unwrap();
         }
     }
 }
@@ -108,7 +146,10 @@ pub(crate) fn plain(number: u64) -> Call {
         primary_span_id: span(number),
         parent_span_id: None,
         kind: SpanKind::Server,
-        origin: Arc::new(Origin { service: Some("shop".into()), ..Origin::default() }),
+        origin: Arc::new(Origin {
+            service: Some("shop".into()),
+            ..Origin::default()
+        }),
         vantage: Vantage::Server,
         server: None,
         method: "tools/call".into(),
@@ -158,14 +199,21 @@ pub(crate) fn full(number: u64) -> Call {
         server: Some("shop-mcp".into()),
         prompt: Some("greet".into()),
         resource_uri: Some("config://shop/main".into()),
-        evidence: Evidence { tool_error: true, failed: true, ..Evidence::default() },
+        evidence: Evidence {
+            tool_error: true,
+            failed: true,
+            ..Evidence::default()
+        },
         http_status: Some(200),
         rpc_error_code: Some(-32602),
         error_type: Some("ValueError".into()),
         error_message: Some("no such order".into()),
         stack_trace: Some("Traceback\n  at main\n".repeat(100)),
         session_id: Some("wire-1".into()),
-        session: Some(SessionKey { source: SessionSource::Wire, key: "wire-1".into() }),
+        session: Some(SessionKey {
+            source: SessionSource::Wire,
+            key: "wire-1".into(),
+        }),
         request_id: Some("17".into()),
         protocol_version: Some("2025-11-25".into()),
         transport: Some(Transport::StreamableHttp),
@@ -175,8 +223,17 @@ pub(crate) fn full(number: u64) -> Call {
         country: Some("IS".into()),
         authorization: Some("Bearer sk-…".into()),
         user_agent: Some("node".into()),
-        request: Some(Payload { text: r#"{"order":"A-1001"}"#.into(), bytes: 18, truncated: false, redacted: true }),
-        response: Some(Payload { bytes: 99_999, truncated: true, ..Payload::whole(long) }),
+        request: Some(Payload {
+            text: r#"{"order":"A-1001"}"#.into(),
+            bytes: 18,
+            truncated: false,
+            redacted: true,
+        }),
+        response: Some(Payload {
+            bytes: 99_999,
+            truncated: true,
+            ..Payload::whole(long)
+        }),
         attributes: object(r#"{"server.port":8080,"nested":{"a":[1,2.5,null,true]},"nul":"a\u0000b"}"#),
         ..plain(number)
     }
@@ -195,8 +252,17 @@ pub(crate) fn line(of: &Call, number: i64, body: &str) -> LogLine {
 }
 
 pub(crate) fn batch(calls: impl IntoIterator<Item = Call>) -> Batch {
-    let observations = calls.into_iter().map(|call| Observation { call, links: Vec::new() }).collect();
-    Batch { observations, ..Batch::default() }
+    let observations = calls
+        .into_iter()
+        .map(|call| Observation {
+            call,
+            links: Vec::new(),
+        })
+        .collect();
+    Batch {
+        observations,
+        ..Batch::default()
+    }
 }
 
 /// The call as lists show it.
