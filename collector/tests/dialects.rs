@@ -1,5 +1,7 @@
 //! One span of each instrumentation whose captures are not replayed, by its sources and documents, and what is read.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+
 use mcptap_collector::Reader;
 use mcptap_model::{Call, UnixNanos};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -21,7 +23,6 @@ struct Given {
     name: &'static str,
     kind: i32,
     attributes: Value,
-    resource: Value,
     status: (i32, &'static str),
     events: Vec<(&'static str, Value)>,
 }
@@ -32,7 +33,6 @@ fn given(scope: &'static str, name: &'static str, kind: i32, attributes: Value) 
         name,
         kind,
         attributes,
-        resource: json!({}),
         status: (0, ""),
         events: Vec::new(),
     }
@@ -44,11 +44,6 @@ impl Given {
         self
     }
 
-    fn on(mut self, resource: Value) -> Self {
-        self.resource = resource;
-        self
-    }
-
     fn event(mut self, name: &'static str, attributes: Value) -> Self {
         self.events.push((name, attributes));
         self
@@ -56,8 +51,7 @@ impl Given {
 
     /// The calls read, one text each.
     fn read(self) -> Vec<String> {
-        let mut resource = pairs(&json!({"service.name": "shop", "service.instance.id": "i-1"}));
-        resource.extend(pairs(&self.resource));
+        let resource = pairs(&json!({"service.name": "shop", "service.instance.id": "i-1"}));
         let event = |(name, attributes): &(&str, Value)| Event {
             time_unix_nano: 1_500_000_000,
             name: (*name).to_owned(),

@@ -246,8 +246,8 @@ async fn pages_tile_in_both_directions(place: &Place) {
         };
         let between = store.calls(&all, between).await.unwrap();
         assert!(between.has_next && between.has_previous);
-        let expected = if first.is_some() {
-            &whole[4..4 + first.unwrap()]
+        let expected = if let Some(first) = first {
+            &whole[4..4 + first]
         } else {
             &whole[9 - last.unwrap().min(5)..9]
         };

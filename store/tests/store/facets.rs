@@ -24,7 +24,7 @@ fn some_calls() -> impl Iterator<Item = Call> {
         tool: Some(tool.into()),
         country: country.map(Into::into),
         client_version: Some(number.to_string()),
-        http_status: (number % 2 == 0).then_some(200),
+        http_status: number.is_multiple_of(2).then_some(200),
         ..plain(number)
     };
     [
