@@ -190,14 +190,19 @@ impl Committer {
             prepared
                 .added_details
                 .into_iter()
-                .map(|(index, row)| row.of(first + index as i64)),
+                .map(|(index, row)| row.added(first + index as i64)),
         )
         .await?;
         let numbered = prepared.completed.into_iter().enumerate();
         tx.insert(numbered.map(|(index, (id, row))| row.completed(id, next + index as i64, &ids)))
             .await?;
-        tx.insert(prepared.completed_details.into_iter().map(|(id, row)| row.of(id)))
-            .await?;
+        tx.insert(
+            prepared
+                .completed_details
+                .into_iter()
+                .map(|(id, row)| row.completed(id)),
+        )
+        .await?;
         tx.insert(
             prepared
                 .logs

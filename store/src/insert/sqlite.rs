@@ -28,8 +28,10 @@ impl Texts {
 fn text(table: Table, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(","));
     let rows = vec![row.as_str(); rows].join(",");
+    // A failed statement ends the transaction anyway. Told so, SQLite keeps no copy of every page for
+    // undoing a statement alone.
     format!(
-        "INSERT INTO {} ({}) VALUES {rows} {}",
+        "INSERT OR FAIL INTO {} ({}) VALUES {rows} {}",
         table.name,
         table.names(),
         table.conflict

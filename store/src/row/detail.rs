@@ -87,28 +87,61 @@ impl DetailRow {
         })
     }
 
-    /// With its call's number.
-    pub(crate) fn of(self, call: i64) -> NumberedDetails {
-        NumberedDetails(call, self)
+    /// Of a call that is new.
+    pub(crate) fn added(self, call: i64) -> AddedDetails {
+        AddedDetails(call, self)
+    }
+
+    /// Of a call that is more complete now.
+    pub(crate) fn completed(self, call: i64) -> CompletedDetails {
+        CompletedDetails(call, self)
+    }
+
+    fn bind(self, call: i64, sink: &mut impl Sink) {
+        sink.integer(Some(call));
+        sink.bytes(self.request);
+        sink.integer(self.request_bytes);
+        sink.bytes(self.response);
+        sink.integer(self.response_bytes);
+        sink.bytes(self.stack_trace);
+        sink.bytes(self.attributes);
+        sink.integer(Some(i64::from(self.flags)));
     }
 }
 
-/// The details of a call.
-pub(crate) struct NumberedDetails(i64, DetailRow);
+/// The details of a call that is new.
+pub(crate) struct AddedDetails(i64, DetailRow);
 
-impl Record for NumberedDetails {
+/// The details of a call that is more complete now.
+pub(crate) struct CompletedDetails(i64, DetailRow);
+
+const COLUMNS: &[(&str, Kind)] = &[
+    ("call", Kind::Integer),
+    ("request", Kind::Bytes),
+    ("request_bytes", Kind::Integer),
+    ("response", Kind::Bytes),
+    ("response_bytes", Kind::Integer),
+    ("stack_trace", Kind::Bytes),
+    ("attributes", Kind::Bytes),
+    ("flags", Kind::Integer),
+];
+
+impl Record for AddedDetails {
     const TABLE: Table = Table {
         name: "details",
-        columns: &[
-            ("call", Kind::Integer),
-            ("request", Kind::Bytes),
-            ("request_bytes", Kind::Integer),
-            ("response", Kind::Bytes),
-            ("response_bytes", Kind::Integer),
-            ("stack_trace", Kind::Bytes),
-            ("attributes", Kind::Bytes),
-            ("flags", Kind::Integer),
-        ],
+        columns: COLUMNS,
+        conflict: "",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        self.1.bind(self.0, sink);
+    }
+}
+
+impl Record for CompletedDetails {
+    const TABLE: Table = Table {
+        name: "details",
+        columns: COLUMNS,
         conflict: "ON CONFLICT (call) DO UPDATE SET request = excluded.request, \
             request_bytes = excluded.request_bytes, response = excluded.response, \
             response_bytes = excluded.response_bytes, stack_trace = excluded.stack_trace, \
@@ -116,13 +149,6 @@ impl Record for NumberedDetails {
     };
 
     fn bind(self, sink: &mut impl Sink) {
-        sink.integer(Some(self.0));
-        sink.bytes(self.1.request);
-        sink.integer(self.1.request_bytes);
-        sink.bytes(self.1.response);
-        sink.integer(self.1.response_bytes);
-        sink.bytes(self.1.stack_trace);
-        sink.bytes(self.1.attributes);
-        sink.integer(Some(i64::from(self.1.flags)));
+        self.1.bind(self.0, sink);
     }
 }
