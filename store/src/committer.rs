@@ -85,7 +85,7 @@ impl Committer {
             Err(error) => error,
         };
         self.counters.failed();
-        if requests.len() == 1 {
+        if requests.len() == 1 || !failure.is_about_rows() {
             tracing::error!(error = %failure, "a write failed");
             requests
                 .into_iter()
@@ -119,7 +119,7 @@ impl Committer {
     }
 
     async fn commit(&mut self, requests: &[Request], mut prepared: Prepared) -> Result<Written, Error> {
-        if prepared.is_empty() && self.true_until(prepared.head, prepared.head) {
+        if prepared.is_empty() {
             return Ok(Written {
                 added: 0,
                 completed: 0,

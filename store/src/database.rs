@@ -75,7 +75,10 @@ impl Database {
         let connect = connect
             // Rows are referred to only by statements that keep them right; checking would read the other table.
             .foreign_keys(false)
-            // Only has an effect before the first table: lets retention give space back.
+            // This and the next only have an effect before the first table. Larger pages make a write a fifth
+            // cheaper (measured): fewer to find, to balance and to log.
+            .page_size(8192)
+            // Lets retention give space back.
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             // Acknowledged means stored, also through a power failure.
@@ -83,14 +86,14 @@ impl Database {
             .busy_timeout(PATIENCE)
             .pragma("temp_store", "memory")
             .pragma("mmap_size", "268435456")
-            .pragma("journal_size_limit", "67108864")
+            .pragma("journal_size_limit", "134217728")
             .statement_cache_capacity(256)
             .disable_statement_logging();
         let writer = connect
             .clone()
             .thread_name(|_| "mcptap-write".to_owned())
             .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "10000")
+            .pragma("wal_autocheckpoint", "8000")
             // What is deleted is overwritten, not only unlinked.
             .pragma("secure_delete", "on");
         let write = SqlitePoolOptions::new()

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sqlx;
+
 /// Asking or opening failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,27 @@ pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 impl Cause {
     pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
+    }
+}
+
+impl Error {
+    /// Whether it may be one row's fault, so that others could be stored without it.
+    pub(crate) fn is_about_rows(&self) -> bool {
+        let Self::Database(cause) = self else { return true };
+        match cause.0.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
+                if code.len() == 5 {
+                    // PostgreSQL: connection, resources, operator, system.
+                    return !["08", "53", "57", "58"]
+                        .iter()
+                        .any(|class| code.starts_with(class));
+                }
+                // SQLite: busy, locked, out of memory, read-only, interrupted, I/O, corrupt; full.
+                !matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5..=11 | 13))
+            }),
+            Some(sqlx::Error::Encode(_)) => true,
+            _ => false,
+        }
     }
 }
 

@@ -1,4 +1,18 @@
 //! The only part of mcptap that touches the database: write, announce, ask.
+//!
+//! [`open`] gives two handles. A [`Writer`] takes batches into a bounded queue. What waits there becomes a group: its
+//! neighbourhood (calls, aliases and waiting rows of the same traces) is read in one snapshot, the pure `fold` says
+//! what to change, and the changes become rows, all while the group before is being committed. The committer writes a
+//! group in one transaction of multi-row statements. Its first statement moves the `sequence` and so locks it: order of
+//! commit is order of numbers, also with many processes over one PostgreSQL; whoever finds the sequence elsewhere than
+//! where the neighbourhood was read, reads it again under the lock. After the commit the head is announced and every
+//! export of the group is answered.
+//!
+//! A call's row number is the number of the change that added it; a completed call gets the number of that change
+//! beside it. So the feed ([`Store::changes`]) reads along the primary key and one small index, [`Feed`] only wakes, and
+//! pages ([`Store::calls`]) are ordered by start. Every read is one snapshot, sees nothing past its time, and takes its
+//! condition from one place (`filter`), which a property test holds against the model's definition. Names, clients,
+//! sessions and origins are stored once and referred to by number; bodies stand in a table of their own.
 
 mod body;
 mod calls;

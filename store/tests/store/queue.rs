@@ -2,6 +2,7 @@
 
 use mcptap_model::{Batch, Call, CallFilter};
 use mcptap_store::{Options, WriteError};
+use sea_orm::{ConnectionTrait, Database};
 
 use crate::support::{Place, batch, on_both, plain, span, trace};
 
@@ -11,6 +12,7 @@ on_both!(
     closing_stores_what_waits,
     writing_nothing_is_no_error,
     two_replicas_agree,
+    a_row_that_is_refused_fails_only_its_own_export,
 );
 
 async fn too_much_is_refused_at_once(place: &Place) {
@@ -155,4 +157,50 @@ async fn two_replicas_agree(place: &Place) {
         .await
         .0;
     assert_eq!(changes.len(), 75);
+}
+
+async fn a_row_that_is_refused_fails_only_its_own_export(place: &Place) {
+    let (writer, store) = place.open().await;
+    let direct = Database::connect(place.url.as_str()).await.unwrap();
+    direct
+        .execute_unprepared(if place.url.starts_with("sqlite") {
+            "CREATE TRIGGER poison BEFORE INSERT ON calls WHEN NEW.request_id = 'poison' \
+             BEGIN SELECT RAISE(ABORT, 'poison'); END"
+        } else {
+            "ALTER TABLE calls ADD CONSTRAINT poison CHECK (request_id <> 'poison')"
+        })
+        .await
+        .unwrap();
+    let tasks: Vec<_> = (1..=40u64)
+        .map(|number| {
+            let writer = writer.clone();
+            let request_id = (number % 8 == 0).then(|| "poison".to_owned());
+            let calls = [
+                Call {
+                    request_id,
+                    ..plain(number)
+                },
+                plain(number + 100),
+            ];
+            tokio::spawn(async move { (number, writer.write(batch(calls)).await) })
+        })
+        .collect();
+    for task in tasks {
+        let (number, outcome) = task.await.unwrap();
+        match outcome {
+            Ok(_) => assert!(number % 8 != 0),
+            Err(error) => {
+                assert!(matches!(error, WriteError::Database(_)), "{error}");
+                assert_eq!(number % 8, 0);
+            }
+        }
+    }
+    // As a whole or not at all.
+    assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 70);
+    assert!(store.metrics().commit_failures > 0);
+    let changes = crate::feed::read_all(&store, &CallFilter::default(), mcptap_store::Seq(0), 500)
+        .await
+        .0;
+    assert_eq!(changes.len(), 70);
+    direct.close().await.unwrap();
 }
