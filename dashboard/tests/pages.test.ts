@@ -60,8 +60,13 @@ afterEach(async () => {
 async function execute(example: string): Promise<void> {
   const editor = page.getByRole("region", { name: "Operation Editor" });
   await editor.getByText("NewestCalls", { exact: true }).waitFor();
-  await page.getByRole("tab", { name: example }).click();
-  await editor.getByText(example, { exact: true }).waitFor();
+  if (example !== "NewestCalls") {
+    await page.getByRole("tab", { name: example }).click();
+    await editor.getByText(example, { exact: true }).waitFor();
+    // GraphiQL looks at an edited document only after a pause, and remembers it in the same breath. Until then it
+    // would run the operation of the tab before.
+    await page.waitForFunction((name) => localStorage.getItem("graphiql:query")?.includes(name), example);
+  }
   await page.getByRole("button", { name: /Execute query/ }).click();
 }
 

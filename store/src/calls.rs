@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mcptap_model::{CallFilter, Count, SpanId, TraceId};
-use sea_orm::sea_query::{Alias, Expr, Func, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use crate::entity::{alias, call};
@@ -160,7 +160,9 @@ async fn beyond_any(
 async fn before_all_newer(tx: &DatabaseTransaction, first: Option<CallPosition>) -> Result<Seq, Error> {
     let Some(first) = first else { return Ok(Seq(0)) };
     let lowest = Query::select()
-        .expr(Func::min(Expr::col(call::Column::Id)))
+        // Plain, SQLite would walk along the primary key from the oldest row on; so it walks along the index by
+        // start, which holds only what is newer.
+        .expr(Func::min(Expr::col(call::Column::Id).add(0)))
         .from(call::Entity)
         .cond_where(beyond(Direction::Newer, first))
         .take();

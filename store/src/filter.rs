@@ -7,13 +7,16 @@ use std::collections::{HashMap, HashSet};
 
 use mcptap_model::{CallFilter, NodeId};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, IdenStatic, QueryFilter};
 
 use crate::Error;
 use crate::entity::{call, client, name, session};
 use crate::hash::text_hash;
 use crate::intern::{NameKind, name_hash};
 use crate::row::trace_halves;
+
+/// Into how many parts a filter is split at most.
+const PARTS: usize = 16;
 
 /// How many things one statement looks up.
 const AT_ONCE: usize = 500;
@@ -23,6 +26,8 @@ const AT_ONCE: usize = 500;
 pub(crate) struct Terms {
     names: HashMap<(i16, String), i64>,
     sessions: HashMap<String, Vec<i64>>,
+    /// Lists of addresses, countries or names that a client has.
+    clients: HashSet<(&'static str, Vec<String>)>,
 }
 
 impl Terms {
@@ -48,6 +53,12 @@ impl Terms {
         for id in wanted.sessions {
             let found = terms.sessions_of(id, db).await?;
             terms.sessions.insert(id.to_owned(), found);
+        }
+        for (column, texts) in wanted.clients {
+            let any = client::Entity::find().filter(column.is_in(texts.iter().cloned()));
+            if any.one(db).await?.is_some() {
+                terms.clients.insert((column.as_str(), texts.to_vec()));
+            }
         }
         Ok(terms)
     }
@@ -86,6 +97,7 @@ impl Terms {
 struct Wanted<'a> {
     names: HashSet<(NameKind, Cow<'a, str>)>,
     sessions: HashSet<&'a str>,
+    clients: Vec<(client::Column, &'a [String])>,
 }
 
 impl<'a> Wanted<'a> {
@@ -105,6 +117,9 @@ impl<'a> Wanted<'a> {
                 self.names.insert((NameKind::Server, Cow::Owned(server)));
             }
         }
+        let clients = client_lists(filter).map(|(column, texts)| (column, texts.as_slice()));
+        self.clients
+            .extend(clients.into_iter().filter(|(_, texts)| !texts.is_empty()));
         filter.not.iter().for_each(|not| self.collect(not));
         filter.or.iter().for_each(|either| self.collect(either));
     }
@@ -136,6 +151,10 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
     }
     if !filter.outcomes.is_empty() {
         must(call::Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.code())));
+        if filter.outcomes.iter().all(|outcome| outcome.is_error()) {
+            // Said in the words of the index of errors, which is then used.
+            must(Expr::cust("outcome IN (1, 2, 3)"));
+        }
     }
     if let Some(id) = &filter.session_id {
         must(among(
@@ -147,20 +166,21 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
         let (hi, lo) = trace_halves(trace);
         must(call::Column::TraceLo.eq(lo).and(call::Column::TraceHi.eq(hi)));
     }
-    let clients = [
-        (client::Column::Ip, &filter.client_ips),
-        (client::Column::Country, &filter.countries),
-        (client::Column::Name, &filter.clients),
-    ];
-    for (column, texts) in clients {
-        if !texts.is_empty() {
-            let mut matching = Query::select();
-            matching
-                .column(client::Column::Id)
-                .from(client::Entity)
-                .and_where(column.is_in(texts.iter().cloned()));
-            must(call::Column::Client.in_subquery(matching));
+    for (column, texts) in client_lists(filter) {
+        if texts.is_empty() {
+            continue;
         }
+        // What no client has is not looked for among all calls.
+        if !terms.clients.contains(&(column.as_str(), texts.clone())) {
+            must(never());
+            continue;
+        }
+        let mut matching = Query::select();
+        matching
+            .column(client::Column::Id)
+            .from(client::Entity)
+            .and_where(column.is_in(texts.iter().cloned()));
+        must(call::Column::Client.in_subquery(matching));
     }
     if let Some(from) = filter.from {
         must(call::Column::StartedAt.gte(from.0));
@@ -194,6 +214,41 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
         must(any.into());
     }
     parts.into_iter().fold(Condition::all(), Condition::add)
+}
+
+/// What the filter asks of clients.
+fn client_lists(filter: &CallFilter) -> [(client::Column, &Vec<String>); 3] {
+    [
+        (client::Column::Ip, &filter.client_ips),
+        (client::Column::Country, &filter.countries),
+        (client::Column::Name, &filter.clients),
+    ]
+}
+
+/// Disjoint parts of a filter that each have an index of their own with the order of pages, where the filter as a whole
+/// has none: several sessions, servers or tools. Empty otherwise.
+pub(crate) fn parts(filter: &CallFilter, terms: &Terms) -> Vec<Expr> {
+    let sessions = filter
+        .session_id
+        .as_ref()
+        .and_then(|id| terms.sessions.get(id))
+        .cloned()
+        .unwrap_or_default();
+    let choices = [
+        (call::Column::Session, sessions),
+        (call::Column::Server, terms.ids(NameKind::Server, &filter.servers)),
+        (call::Column::Tool, terms.ids(NameKind::Tool, &filter.tools)),
+    ];
+    for (column, mut ids) in choices {
+        ids.sort_unstable();
+        ids.dedup();
+        match ids.len() {
+            0 => {}
+            2..=PARTS => return ids.into_iter().map(|id| column.eq(id)).collect(),
+            _ => break,
+        }
+    }
+    Vec::new()
 }
 
 fn never() -> Expr {

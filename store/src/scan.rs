@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use mcptap_model::{CallFilter, UnixNanos};
-use sea_orm::sea_query::{ExprTrait, Order};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement, UnionType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, Statement,
+    QuerySelect, QueryTrait, Select, Statement,
 };
 
 use crate::entity::call;
-use crate::filter::{Terms, condition};
+use crate::filter::{Terms, condition, parts};
 use crate::{CallPosition, Error, Seq, Store, Stored, clock, search};
 
 /// How many rows are looked at together when their bodies decide.
@@ -31,6 +31,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) tx: &'a DatabaseTransaction,
     pub(crate) filter: &'a CallFilter,
     condition: Condition,
+    parts: Vec<Expr>,
 }
 
 impl<'a> Scan<'a> {
@@ -48,6 +49,7 @@ impl<'a> Scan<'a> {
             tx,
             filter,
             condition,
+            parts: parts(filter, &terms),
         })
     }
 
@@ -95,13 +97,13 @@ impl<'a> Scan<'a> {
         mut visit: impl FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         loop {
-            let mut select = call::Entity::find().filter(self.condition());
-            if let Some(from) = from {
-                select = select.filter(beyond(direction, from));
-            }
-            if let Some(until) = until {
-                select = select.filter(beyond(direction.reverse(), until));
-            }
+            let between = Condition::all()
+                .add_option(from.map(|from| beyond(direction, from)))
+                .add_option(until.map(|until| beyond(direction.reverse(), until)));
+            let select = match self.of_parts(direction, &between, chunk) {
+                Some(ids) => call::Entity::find().filter(call::Column::Id.in_subquery(ids)),
+                None => call::Entity::find().filter(self.condition()).filter(between),
+            };
             let rows = direction.order(select).limit(chunk).all(self.tx).await?;
             let full = rows.len() as u64 == chunk;
             from = rows.last().map(|row| CallPosition {
@@ -117,6 +119,30 @@ impl<'a> Scan<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// The first `chunk` rows of each part: among them are the first of the whole. An index gives each part in order;
+    /// it could not give the whole.
+    fn of_parts(&self, direction: Direction, between: &Condition, chunk: u64) -> Option<SelectStatement> {
+        let mut ids = self.parts.iter().map(|part| {
+            let some = call::Entity::find()
+                .select_only()
+                .column(call::Column::Id)
+                .filter(part.clone())
+                .filter(self.condition())
+                .filter(between.clone());
+            let some = direction.order(some).limit(chunk).into_query();
+            // A part has its own order and limit, which a union takes from subselects only.
+            Query::select()
+                .column(call::Column::Id)
+                .from_subquery(some, Alias::new("part"))
+                .take()
+        });
+        let mut first = ids.next()?;
+        for other in ids {
+            first.union(UnionType::All, other);
+        }
+        Some(first)
     }
 
     /// Whether the filter means any call beyond a position.
