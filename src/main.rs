@@ -1,8 +1,10 @@
 //! The `mcptap` command.
 
 mod demo;
+mod wrap;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -30,6 +32,8 @@ enum Command {
     Serve(Settings),
     /// Serve, with a sample MCP server and clients that keep calling it
     Demo(Settings),
+    /// Run an MCP server that speaks over its standard input and output, and record its traffic
+    Wrap(wrap::Wrap),
     /// Print the GraphQL schema
     Schema,
     /// Bring the database's tables up to date
@@ -57,13 +61,19 @@ enum ConfigCommand {
     Check(Settings),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    // Without a runtime: threads that block carry bytes with the least delay.
+    if let Command::Wrap(wrap) = &cli.command {
+        log_to_stderr(&Settings::wrap_log())?;
+        return wrap::run(wrap);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting")?;
-    runtime.block_on(run(cli))
+    runtime.block_on(run(cli))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {

@@ -91,6 +91,12 @@ pub const INPUT_REQUIRED: &str = "input_required";
 pub const TASK: &str = "task";
 /// The value of [`OUTCOME`] when the request was given up before its answer.
 pub const CANCELLED: &str = "cancelled";
+/// The value of [`ERROR_TYPE`] when the transport ended before the answer.
+pub const CLOSED: &str = "closed";
+/// Ours: the span id, as hex, of the first request of an operation that took several rounds (`input_required`, tasks).
+pub const OPERATION: &str = "mcptap.operation";
+/// Ours: how many progress notifications came before the answer.
+pub const PROGRESS_COUNT: &str = "mcptap.progress.count";
 /// The value of [`ERROR_TYPE`] when the server's own code panicked.
 pub const PANIC: &str = "panic";
 /// `process.pid` of the resource.

@@ -1,23 +1,25 @@
 //! The trace a request belongs to: the client's, when it sent one, else whatever is current.
 
 use http::header::{HeaderMap, HeaderName};
-use http::request::Parts;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{Link, SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use rmcp::model::MetaObject;
+use serde_json::Value;
 
 /// Reads `traceparent` and `tracestate` from `params._meta`, where MCP puts them without a prefix (SEP-414).
-struct Meta<'a>(&'a MetaObject);
+struct Meta<'a>(&'a Value);
 
 impl Extractor for Meta<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.0.get(key).and_then(|value| value.as_str())
+        self.0.get(key).and_then(Value::as_str)
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.0.keys().map(String::as_str).collect()
+        let members = self.0.as_object();
+        members
+            .map(|members| members.keys().map(String::as_str).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -40,30 +42,32 @@ fn remote(source: &dyn Extractor) -> Option<SpanContext> {
     sent.is_valid().then_some(sent)
 }
 
+/// The span that the headers of an HTTP request name.
+pub(crate) fn of_headers(headers: &HeaderMap) -> Option<SpanContext> {
+    remote(&Headers(headers))
+}
+
 /// The parent of a request's span, and the spans it is linked to.
 ///
 /// A valid context in `_meta` is the parent, and the ambient span (the HTTP server's, say) becomes a link, as
-/// the conventions for MCP say. Without one, or with a malformed one, the ambient span is the parent. rmcp
-/// handles HTTP requests in tasks of their own, where nothing is current: a web layer can leave its
-/// [`Context`] in the extensions of the HTTP request, else the `traceparent` header is taken.
-pub(crate) fn parent(meta: &MetaObject, http: Option<&Parts>) -> (Context, Vec<Link>) {
-    let mut ambient = Context::current();
-    if let Some(left) = http.and_then(|parts| parts.extensions.get::<Context>())
-        && !ambient.span().span_context().is_valid()
-    {
-        ambient = left.clone();
-    }
+/// the conventions for MCP say. Without one, or with a malformed one, the ambient span is the parent, and
+/// without that the span that the HTTP request's own `traceparent` named.
+pub(crate) fn parent(
+    meta: Option<&Value>,
+    ambient: &Context,
+    header: Option<&SpanContext>,
+) -> (Context, Vec<Link>) {
     let around = ambient.span().span_context().clone();
-    match remote(&Meta(meta)) {
+    match meta.and_then(|meta| remote(&Meta(meta))) {
         Some(sent) if around.is_valid() => (
             ambient.with_remote_span_context(sent),
             vec![Link::with_context(around)],
         ),
         Some(sent) => (ambient.with_remote_span_context(sent), Vec::new()),
-        None if around.is_valid() => (ambient, Vec::new()),
-        None => match http.and_then(|parts| remote(&Headers(&parts.headers))) {
-            Some(sent) => (ambient.with_remote_span_context(sent), Vec::new()),
-            None => (ambient, Vec::new()),
+        None if around.is_valid() => (ambient.clone(), Vec::new()),
+        None => match header {
+            Some(sent) => (ambient.with_remote_span_context(sent.clone()), Vec::new()),
+            None => (ambient.clone(), Vec::new()),
         },
     }
 }
@@ -71,6 +75,7 @@ pub(crate) fn parent(meta: &MetaObject, http: Option<&Parts>) -> (Context, Vec<L
 #[cfg(test)]
 mod tests {
     use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+    use serde_json::json;
 
     use super::*;
 
@@ -86,17 +91,18 @@ mod tests {
         ))
     }
 
+    fn span_id(context: &Context) -> String {
+        context.span().span_context().span_id().to_string()
+    }
+
     #[test]
     fn the_clients_context_is_the_parent_and_the_ambient_span_a_link() {
-        let mut meta = MetaObject::new();
-        meta.set_traceparent(TRACEPARENT);
-        meta.set_tracestate("vendor=1");
-        let _guard = ambient().attach();
-        let (parent, links) = parent(&meta, None);
-        let parent = parent.span().span_context().clone();
-        assert_eq!(parent.span_id().to_string(), "00f067aa0ba902b7");
-        assert_eq!(parent.trace_state().header(), "vendor=1");
-        assert!(parent.is_remote());
+        let meta = json!({"traceparent": TRACEPARENT, "tracestate": "vendor=1"});
+        let (parent, links) = parent(Some(&meta), &ambient(), None);
+        assert_eq!(span_id(&parent), "00f067aa0ba902b7");
+        let sent = parent.span().span_context().clone();
+        assert_eq!(sent.trace_state().header(), "vendor=1");
+        assert!(sent.is_remote());
         assert_eq!(
             links
                 .iter()
@@ -108,35 +114,29 @@ mod tests {
 
     #[test]
     fn without_a_valid_one_the_ambient_span_is_the_parent() {
-        let mut meta = MetaObject::new();
-        meta.set_traceparent("00-zz-yy-01");
-        let _guard = ambient().attach();
-        let (parent, links) = parent(&meta, None);
-        assert_eq!(parent.span().span_context().span_id(), SpanId::from(8));
+        let meta = json!({"traceparent": "00-zz-yy-01"});
+        let (parent, links) = parent(Some(&meta), &ambient(), None);
+        assert_eq!(span_id(&parent), "0000000000000008");
         assert!(links.is_empty());
     }
 
     #[test]
-    fn without_both_there_is_no_parent() {
-        let (parent, links) = parent(&MetaObject::new(), None);
+    fn without_both_the_header_stands_in_and_without_that_nothing() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("traceparent"),
+            TRACEPARENT.parse().unwrap(),
+        )]);
+        let header = of_headers(&headers);
+        assert_eq!(
+            span_id(&parent(None, &Context::new(), header.as_ref()).0),
+            "00f067aa0ba902b7"
+        );
+        assert_eq!(
+            span_id(&parent(None, &ambient(), header.as_ref()).0),
+            "0000000000000008"
+        );
+        let (parent, links) = parent(None, &Context::new(), None);
         assert!(!parent.span().span_context().is_valid());
         assert!(links.is_empty());
-    }
-
-    #[test]
-    fn over_http_the_web_layers_context_or_the_header_stands_in() {
-        let mut parts = http::Request::builder()
-            .header("traceparent", TRACEPARENT)
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0;
-        let span_id = |parts: &Parts| {
-            let (parent, _) = parent(&MetaObject::new(), Some(parts));
-            parent.span().span_context().span_id().to_string()
-        };
-        assert_eq!(span_id(&parts), "00f067aa0ba902b7");
-        parts.extensions.insert(ambient());
-        assert_eq!(span_id(&parts), "0000000000000008");
     }
 }

@@ -137,14 +137,14 @@ impl<H: ServerHandler> ServerHandler for Instrumented<H> {
         // rmcp has acknowledged the subscription by now, so the handler's own method is what is left to run.
         let params = SubscriptionsListenRequestParams::new(context.requested().clone());
         let mut request = ClientRequest::from(SubscriptionsListenRequest::new(params));
-        let call = self.recorder.start(&mut request, context.request_context());
+        let call = self.begin(&mut request, context.request_context());
         let token = context.request_context().ct.clone();
         let id = context.request_context().id.clone();
         let handling = async {
             self.handler.listen(context).await?;
             Ok(ServerResult::from(SubscriptionsListenResult::complete(id)))
         };
-        call.follow(token, handling).await.map(drop)
+        call.follow(token, handling, self.observer.cap()).await.map(drop)
     }
 
     async fn subscribe(&self, params: SubscribeRequestParams, context: Context) -> Result<(), ErrorData> {

@@ -28,16 +28,22 @@
 //! Bodies are cut at 1 MiB each; the size before the cut is kept. Of the HTTP headers, `Authorization` is cut
 //! to its first 10 characters and only a short list of others is kept.
 
-mod body;
+mod capture;
 mod context;
 mod export;
 mod handler;
-mod origin;
+mod jsonrpc;
+mod layer;
+mod observer;
 mod parcel;
+mod pipe;
 mod recorder;
 mod retry;
 mod service;
 mod span;
 
+pub use capture::Capture;
 pub use export::{Error, Guard, connect, init};
+pub use layer::{Answer, Question, Traffic, TrafficLayer};
+pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};

@@ -1,83 +1,129 @@
-//! Spans of requests: started, and ended whatever happens to the request.
+//! Where records go: spans of requests and lines of their console output, through OpenTelemetry's own providers.
 
 use std::collections::HashMap;
-use std::pin::pin;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use mcptap_model::semconv;
-use opentelemetry::context::FutureExt;
-use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
+use opentelemetry::trace::{
+    Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer, TracerProvider,
+};
 use opentelemetry::{Context, InstrumentationScope, KeyValue, global};
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use rmcp::RoleServer;
-use rmcp::model::{ClientRequest, ErrorData, GetMeta, RequestMetaObject, ServerResult};
-use rmcp::service::RequestContext;
-use tokio_util::sync::CancellationToken;
-
-use crate::context::parent;
-use crate::origin::Origin;
-use crate::span;
-
-/// How long a handler may take to answer after its request was cancelled and still have the answer on the
-/// span. The handler itself is never stopped: that is its own business and rmcp's.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// The requests being handled by servers that use the global provider: a server that exits meanwhile ends
 /// their spans.
 static OPEN: LazyLock<Open> = LazyLock::new(Open::default);
+
+/// OpenTelemetry has no global logger provider; this is the one that [`init`](crate::init) made.
+static GLOBAL_LOGGER: RwLock<Option<SdkLogger>> = RwLock::new(None);
 
 /// Ends the span of every request still being handled by a server that uses the global provider.
 pub(crate) fn end_open_spans() {
     OPEN.end_all();
 }
 
-/// Where spans come from.
+/// Makes a provider the one that console lines of globally recorded calls go to.
+pub(crate) fn set_global_logger(provider: &SdkLoggerProvider) {
+    let logger = provider.logger_with_scope(scope());
+    *GLOBAL_LOGGER.write().unwrap_or_else(PoisonError::into_inner) = Some(logger);
+}
+
+/// Marks the context of a span that may stay open for hours: it is told of when it begins, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LongLived;
+
+/// What a span says when it starts.
+pub(crate) struct Start {
+    pub(crate) name: String,
+    pub(crate) kind: SpanKind,
+    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) parent: Context,
+    pub(crate) at: SystemTime,
+    pub(crate) long_lived: bool,
+}
+
+/// Where spans and log records come from.
 #[derive(Clone)]
 pub(crate) enum Recorder {
     /// Whichever provider is global when a request arrives: a server may be wrapped before telemetry is set
     /// up.
     Global,
-    /// One given provider.
-    Given(SdkTracer),
+    /// Given ones.
+    Given {
+        tracer: SdkTracer,
+        logger: Option<SdkLogger>,
+    },
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Global => "Global",
+            Self::Given { .. } => "Given",
+        })
+    }
 }
 
 impl Recorder {
-    pub(crate) fn given(provider: &SdkTracerProvider) -> Self {
-        Self::Given(provider.tracer_with_scope(scope()))
+    pub(crate) fn given(spans: &SdkTracerProvider, logs: Option<&SdkLoggerProvider>) -> Self {
+        Self::Given {
+            tracer: spans.tracer_with_scope(scope()),
+            logger: logs.map(|logs| logs.logger_with_scope(scope())),
+        }
     }
 
-    /// Starts the span of a request.
-    pub(crate) fn start(&self, request: &mut ClientRequest, context: &RequestContext<RoleServer>) -> Call {
-        let origin = Origin::of(request, context);
-        let mut attributes = span::request_attributes(request);
-        attributes.extend(origin.attributes());
-        let (parent, links) = parent(&context.meta, origin.http);
-        let name = span::name(request);
-        let context_of_span = match self {
-            Self::Global => begin(
-                &global::tracer_with_scope(scope()),
-                name,
-                attributes,
-                links,
-                &parent,
-            ),
-            Self::Given(tracer) => begin(tracer, name, attributes, links, &parent),
+    /// Starts a span.
+    pub(crate) fn start(&self, start: Start) -> Recording {
+        let context = match self {
+            Self::Global => begin(&global::tracer_with_scope(scope()), start),
+            Self::Given { tracer, .. } => begin(tracer, start),
         };
-        // Writing a body down costs; nobody would read it from a span that is not recorded.
-        if context_of_span.span().is_recording() {
-            context_of_span
-                .span()
-                .set_attributes(with_meta(request, &context.meta, span::request_body));
-        }
-        let open = matches!(self, Self::Global).then(|| OPEN.add(context_of_span.clone()));
-        Call {
-            context: context_of_span,
-            open,
-            ended: false,
+        let open = matches!(self, Self::Global).then(|| OPEN.add(context.clone()));
+        Recording { context, open }
+    }
+
+    /// Writes a line into the console output of a call.
+    pub(crate) fn log(&self, call: &SpanContext, line: Line) {
+        match self {
+            Self::Global => {
+                let logger = GLOBAL_LOGGER.read().unwrap_or_else(PoisonError::into_inner);
+                if let Some(logger) = logger.as_ref() {
+                    write(logger, call, line);
+                }
+            }
+            Self::Given { logger, .. } => {
+                if let Some(logger) = logger {
+                    write(logger, call, line);
+                }
+            }
         }
     }
+}
+
+/// A line of console output.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) severity: Severity,
+    pub(crate) body: String,
+    pub(crate) attributes: Vec<(&'static str, String)>,
+    pub(crate) at: SystemTime,
+}
+
+fn write(logger: &SdkLogger, call: &SpanContext, line: Line) {
+    let mut record = logger.create_log_record();
+    record.set_timestamp(line.at);
+    record.set_severity_number(line.severity);
+    record.set_severity_text(line.severity.name());
+    record.set_body(AnyValue::from(line.body));
+    record.add_attributes(line.attributes);
+    record.set_trace_context(call.trace_id(), call.span_id(), Some(call.trace_flags()));
+    logger.emit(record);
 }
 
 fn scope() -> InstrumentationScope {
@@ -86,127 +132,61 @@ fn scope() -> InstrumentationScope {
         .build()
 }
 
-fn begin<T>(
-    tracer: &T,
-    name: String,
-    attributes: Vec<KeyValue>,
-    links: Vec<opentelemetry::trace::Link>,
-    parent: &Context,
-) -> Context
+fn begin<T>(tracer: &T, start: Start) -> Context
 where
     T: Tracer,
     T::Span: Span + Send + Sync + 'static,
 {
     let builder = tracer
-        .span_builder(name)
-        .with_kind(SpanKind::Server)
-        .with_attributes(attributes)
-        .with_links(links);
-    parent.with_span(tracer.build_with_context(builder, parent))
-}
-
-/// Calls `read` on the request as it was sent. rmcp moves `_meta` from the request into its context before a
-/// service sees it; it is put back for as long as the call takes.
-fn with_meta<T>(
-    request: &mut ClientRequest,
-    meta: &RequestMetaObject,
-    read: impl FnOnce(&ClientRequest) -> T,
-) -> T {
-    if meta.0.0.is_empty() {
-        return read(request);
+        .span_builder(start.name)
+        .with_kind(start.kind)
+        .with_start_time(start.at)
+        .with_attributes(start.attributes)
+        .with_links(start.links);
+    if start.long_lived {
+        let marked = start.parent.with_value(LongLived);
+        return start
+            .parent
+            .with_span(tracer.build_with_context(builder, &marked));
     }
-    let held = std::mem::replace(request.get_meta_mut(), meta.clone());
-    let seen = read(request);
-    *request.get_meta_mut() = held;
-    seen
+    start
+        .parent
+        .with_span(tracer.build_with_context(builder, &start.parent))
 }
 
-/// A request being handled. Dropping it ends its span: a future that is dropped half-way was given up.
-pub(crate) struct Call {
+/// A span that was started and has not ended.
+#[derive(Debug)]
+pub(crate) struct Recording {
     context: Context,
     open: Option<u64>,
-    ended: bool,
 }
 
-impl Call {
-    /// Runs `handling` inside the span, and ends the span with the answer.
-    ///
-    /// `handling` is never stopped and its answer never changed. The span of a cancelled request ends with
-    /// the answer or shortly after the cancellation, whichever comes first: its handler may never look at the
-    /// token.
-    pub(crate) async fn follow<F>(
-        self,
-        token: CancellationToken,
-        handling: F,
-    ) -> Result<ServerResult, ErrorData>
-    where
-        F: Future<Output = Result<ServerResult, ErrorData>>,
-    {
-        let mut handling = pin!(handling.with_context(self.context.clone()));
-        let given_up = async {
-            token.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            biased;
-            answer = &mut handling => {
-                self.answered(&answer, token.is_cancelled());
-                answer
-            }
-            () = given_up => {
-                self.given_up();
-                handling.await
-            }
-        }
+impl Recording {
+    /// The context in which the span is the current one.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
     }
 
-    fn answered(mut self, answer: &Result<ServerResult, ErrorData>, cancelled: bool) {
-        let span = self.context.span();
-        if span.is_recording() {
-            let ending = span::ending(answer);
-            span.set_attributes(ending.attributes);
-            span.set_status(ending.status);
-            if cancelled {
-                span.set_attribute(KeyValue::new(semconv::OUTCOME, semconv::CANCELLED));
-            }
-        }
-        self.end();
+    /// Whether anybody will read it.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.context.span().is_recording()
     }
 
-    fn given_up(mut self) {
-        give_up(&self.context);
-        self.end();
+    pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        self.context.span().set_attributes(attributes);
     }
 
-    fn end(&mut self) {
-        self.ended = true;
-        self.context.span().end();
+    pub(crate) fn set_status(&self, status: Status) {
+        self.context.span().set_status(status);
+    }
+
+    /// Ends the span.
+    pub(crate) fn end(self, at: SystemTime) {
+        self.context.span().end_with_timestamp(at);
         if let Some(open) = self.open {
             OPEN.remove(open);
         }
     }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if std::thread::panicking() {
-            let span = self.context.span();
-            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, semconv::PANIC));
-            span.set_status(Status::error("the handler panicked"));
-        } else {
-            give_up(&self.context);
-        }
-        self.end();
-    }
-}
-
-fn give_up(context: &Context) {
-    context
-        .span()
-        .set_attribute(KeyValue::new(semconv::OUTCOME, semconv::CANCELLED));
 }
 
 /// The requests being handled.
@@ -236,8 +216,9 @@ impl Open {
     fn end_all(&self) {
         let contexts = std::mem::take(&mut *self.contexts.lock().unwrap_or_else(PoisonError::into_inner));
         for context in contexts.into_values() {
-            give_up(&context);
-            context.span().end();
+            let span = context.span();
+            span.set_attribute(KeyValue::new(semconv::OUTCOME, semconv::CANCELLED));
+            span.end();
         }
     }
 }

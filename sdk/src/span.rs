@@ -1,189 +1,234 @@
 //! What a request's span says, by the OpenTelemetry conventions for MCP: pure functions from messages to
-//! attributes.
+//! attributes. However a message was seen, on a pipe, in an HTTP body or by a handler, it is read here.
 
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
-use rmcp::model::{ClientRequest, ErrorCode, ErrorData, ResultType, ServerResult};
-use serde_json::json;
+use serde_json::Value;
 
-use crate::body::Body;
+use crate::jsonrpc::{Excerpt, Field, Message};
 
 /// The JSON-RPC errors that are the caller's fault: on a server's span they are no errors (status unset, no
 /// `error.type`), as the conventions say since August 2026.
-const CALLER_FAULTS: [ErrorCode; 5] = [
-    ErrorCode::PARSE_ERROR,
-    ErrorCode::INVALID_REQUEST,
-    ErrorCode::METHOD_NOT_FOUND,
-    ErrorCode::INVALID_PARAMS,
-    ErrorCode::RESOURCE_NOT_FOUND,
-];
+const CALLER_FAULTS: [i64; 5] = [-32700, -32600, -32601, -32602, -32002];
 
 /// What a request is about.
-enum Target<'a> {
-    Tool(&'a str),
-    Prompt(&'a str),
-    Resource(&'a str),
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Tool(String),
+    Prompt(String),
+    Resource(String),
     Nothing,
 }
 
-fn target(request: &ClientRequest) -> Target<'_> {
-    match request {
-        ClientRequest::CallToolRequest(request) => Target::Tool(&request.params.name),
-        ClientRequest::GetPromptRequest(request) => Target::Prompt(&request.params.name),
-        ClientRequest::ReadResourceRequest(request) => Target::Resource(&request.params.uri),
-        ClientRequest::SubscribeRequest(request) => Target::Resource(&request.params.uri),
-        ClientRequest::UnsubscribeRequest(request) => Target::Resource(&request.params.uri),
-        ClientRequest::ReadResourceDirectoryRequest(request) => Target::Resource(&request.params.uri),
-        ClientRequest::GetSkillRequest(request) => Target::Resource(&request.params.uri),
-        _ => Target::Nothing,
+impl Target {
+    /// Reads it from a request.
+    pub(crate) fn of(method: &str, request: &Message) -> Self {
+        let text = |field| request.text(field).filter(|text| !text.is_empty());
+        let target = match method {
+            "tools/call" => text(Field::Name).map(Self::Tool),
+            "prompts/get" => text(Field::Name).map(Self::Prompt),
+            _ => text(Field::Uri).map(Self::Resource),
+        };
+        target.unwrap_or(Self::Nothing)
     }
-}
 
-/// `{method} {tool or prompt}`, else the method alone. A URI never: there would be as many names as
-/// resources.
-pub(crate) fn name(request: &ClientRequest) -> String {
-    match target(request) {
-        Target::Tool(target) | Target::Prompt(target) => format!("{} {target}", request.method()),
-        Target::Resource(_) | Target::Nothing => request.method().to_owned(),
-    }
-}
-
-/// The attributes that the request alone decides.
-pub(crate) fn request_attributes(request: &ClientRequest) -> Vec<KeyValue> {
-    let mut attributes = vec![KeyValue::new(
-        semconv::MCP_METHOD_NAME,
-        request.method().to_owned(),
-    )];
-    match target(request) {
-        Target::Tool(name) => {
-            attributes.push(KeyValue::new(semconv::GEN_AI_TOOL_NAME, name.to_owned()));
-            attributes.push(KeyValue::new(
-                semconv::GEN_AI_OPERATION_NAME,
-                semconv::EXECUTE_TOOL,
-            ));
+    /// The tool.
+    pub(crate) fn tool(&self) -> Option<&str> {
+        match self {
+            Self::Tool(tool) => Some(tool),
+            _ => None,
         }
-        Target::Prompt(name) => attributes.push(KeyValue::new(semconv::GEN_AI_PROMPT_NAME, name.to_owned())),
-        Target::Resource(uri) => attributes.push(KeyValue::new(semconv::MCP_RESOURCE_URI, uri.to_owned())),
-        Target::Nothing => {}
     }
-    attributes
+
+    /// `{method} {tool or prompt}`, else the method alone. A URI never: there would be as many names as
+    /// resources.
+    pub(crate) fn span_name(&self, method: &str) -> String {
+        match self {
+            Self::Tool(target) | Self::Prompt(target) => format!("{method} {target}"),
+            Self::Resource(_) | Self::Nothing => method.to_owned(),
+        }
+    }
+
+    /// The attributes that say method and target.
+    pub(crate) fn attributes(&self, method: &str) -> Vec<KeyValue> {
+        let mut attributes = vec![KeyValue::new(semconv::MCP_METHOD_NAME, method.to_owned())];
+        match self {
+            Self::Tool(name) => {
+                attributes.push(KeyValue::new(semconv::GEN_AI_TOOL_NAME, name.clone()));
+                attributes.push(KeyValue::new(
+                    semconv::GEN_AI_OPERATION_NAME,
+                    semconv::EXECUTE_TOOL,
+                ));
+            }
+            Self::Prompt(name) => attributes.push(KeyValue::new(semconv::GEN_AI_PROMPT_NAME, name.clone())),
+            Self::Resource(uri) => attributes.push(KeyValue::new(semconv::MCP_RESOURCE_URI, uri.clone())),
+            Self::Nothing => {}
+        }
+        attributes
+    }
 }
 
-/// The request as text: `{"method","params"}`.
-pub(crate) fn request_body(request: &ClientRequest) -> Vec<KeyValue> {
-    body(semconv::REQUEST_BODY, semconv::REQUEST_SIZE, Body::of(request))
+/// A body and the size of its whole.
+pub(crate) fn body(text_key: &'static str, size_key: &'static str, body: Excerpt) -> [KeyValue; 2] {
+    [
+        KeyValue::new(text_key, body.text),
+        KeyValue::new(size_key, i64::try_from(body.size).unwrap_or(i64::MAX)),
+    ]
 }
 
 /// How a request ended.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ending {
-    /// What the answer adds to the span, its body included.
+    /// What the answer adds to the span, without its body.
     pub(crate) attributes: Vec<KeyValue>,
     /// The span's status.
     pub(crate) status: Status,
 }
 
-/// Reads how a request ended from its answer.
-pub(crate) fn ending(answer: &Result<ServerResult, ErrorData>) -> Ending {
-    match answer {
-        Ok(result) => result_ending(result),
-        Err(error) => error_ending(error),
+impl Ending {
+    /// The request ended without an answer, for a reason of the transport.
+    pub(crate) fn broken(reason: &str) -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, semconv::CLOSED)],
+            status: Status::error(reason.to_owned()),
+        }
+    }
+
+    /// The request was given up.
+    pub(crate) fn cancelled(reason: Option<String>) -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::OUTCOME, semconv::CANCELLED)],
+            status: reason.map_or(Status::Unset, Status::error),
+        }
+    }
+
+    /// The server's own code panicked.
+    pub(crate) fn panicked(said: Option<String>) -> Self {
+        let said = said.map_or_else(
+            || "the handler panicked".to_owned(),
+            |said| format!("the handler panicked: {said}"),
+        );
+        Self {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, semconv::PANIC)],
+            status: Status::error(said),
+        }
+    }
+
+    /// The request was refused over HTTP, without an answer of JSON-RPC.
+    pub(crate) fn refused(status: u16) -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, status.to_string())],
+            status: Status::error(format!("HTTP {status}")),
+        }
+    }
+
+    /// Reads how a request ended from its answer.
+    pub(crate) fn of(method: &str, answer: &Message) -> Self {
+        if answer.get(Field::Error).is_some() {
+            return error(
+                answer.get(Field::ErrorCode).map(|code| code.text.as_str()),
+                answer.text(Field::ErrorMessage),
+            );
+        }
+        if matches!(method, "tasks/get" | "tasks/result") {
+            return task(answer);
+        }
+        let mut attributes = Vec::new();
+        if let Some(kind) = result_type(answer) {
+            attributes.push(KeyValue::new(semconv::RESULT_TYPE, kind));
+        }
+        if method == "initialize"
+            && let Some(version) = answer.text(Field::ProtocolVersion)
+        {
+            attributes.push(KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version));
+        }
+        let mut status = Status::Unset;
+        if method == "tools/call" && answer.is_true(Field::IsError) {
+            attributes.push(KeyValue::new(semconv::ERROR_TYPE, semconv::TOOL_ERROR));
+            status = Status::error("");
+        }
+        Self { attributes, status }
     }
 }
 
-fn result_ending(result: &ServerResult) -> Ending {
-    let mut attributes = body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, Body::of(result));
-    if let Some(kind) = result_type(result) {
-        attributes.push(KeyValue::new(semconv::RESULT_TYPE, kind.to_owned()));
-    }
-    if let ServerResult::InitializeResult(result) = result {
-        attributes.push(KeyValue::new(
-            semconv::MCP_PROTOCOL_VERSION,
-            result.protocol_version.to_string(),
-        ));
-    }
-    let status = if is_tool_error(result) {
-        attributes.push(KeyValue::new(semconv::ERROR_TYPE, semconv::TOOL_ERROR));
-        Status::error("")
-    } else {
-        Status::Unset
+fn error(code: Option<&str>, message: Option<String>) -> Ending {
+    let code = code.and_then(|code| code.parse::<i64>().ok());
+    let message = message.unwrap_or_default();
+    let Some(code) = code else {
+        return Ending {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, "_OTHER")],
+            status: Status::error(message),
+        };
     };
-    Ending { attributes, status }
-}
-
-fn error_ending(error: &ErrorData) -> Ending {
-    let code = error.code.0.to_string();
-    let mut attributes = body(
-        semconv::RESPONSE_BODY,
-        semconv::RESPONSE_SIZE,
-        Body::of(&json!({ "error": error })),
-    );
-    attributes.push(KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code.clone()));
-    attributes.push(KeyValue::new(semconv::RPC_STATUS_CODE, code.clone()));
-    if CALLER_FAULTS.contains(&error.code) {
+    let mut attributes = vec![
+        KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code.to_string()),
+        KeyValue::new(semconv::RPC_STATUS_CODE, code.to_string()),
+    ];
+    if CALLER_FAULTS.contains(&code) {
         return Ending {
             attributes,
             status: Status::Unset,
         };
     }
-    attributes.push(KeyValue::new(semconv::ERROR_TYPE, code));
+    attributes.push(KeyValue::new(semconv::ERROR_TYPE, code.to_string()));
     Ending {
         attributes,
-        status: Status::error(error.message.to_string()),
+        status: Status::error(message),
     }
 }
 
-fn body(text_key: &'static str, size_key: &'static str, body: Option<Body>) -> Vec<KeyValue> {
-    body.map(|body| {
-        vec![
-            KeyValue::new(text_key, body.text),
-            KeyValue::new(size_key, body.size),
-        ]
-    })
-    .unwrap_or_default()
+/// The end of a task is the outcome of the request that brought it.
+fn task(answer: &Message) -> Ending {
+    if answer.get(Field::TaskErrorCode).is_some() {
+        return error(
+            answer.get(Field::TaskErrorCode).map(|code| code.text.as_str()),
+            answer.text(Field::TaskErrorMessage),
+        );
+    }
+    if answer.is_true(Field::TaskIsError) || answer.is_true(Field::IsError) {
+        return Ending {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, semconv::TOOL_ERROR)],
+            status: Status::error(""),
+        };
+    }
+    match answer.text(Field::Status).as_deref() {
+        Some("cancelled") => Ending::cancelled(answer.text(Field::StatusMessage)),
+        Some("failed") => Ending {
+            attributes: vec![KeyValue::new(semconv::ERROR_TYPE, "task_failed")],
+            status: Status::error(answer.text(Field::StatusMessage).unwrap_or_default()),
+        },
+        Some(semconv::INPUT_REQUIRED) => Ending {
+            attributes: vec![KeyValue::new(semconv::RESULT_TYPE, semconv::INPUT_REQUIRED)],
+            status: Status::Unset,
+        },
+        _ => Ending {
+            attributes: Vec::new(),
+            status: Status::Unset,
+        },
+    }
 }
 
-/// The result's `resultType` (since 2026-07-28), when it is not the ordinary `complete`.
-fn result_type(result: &ServerResult) -> Option<&str> {
-    let kind = match result {
-        ServerResult::CallToolResult(result) => result.result_type.as_ref(),
-        ServerResult::GetPromptResult(result) => result.result_type.as_ref(),
-        ServerResult::ReadResourceResult(result) => result.result_type.as_ref(),
-        ServerResult::CompleteResult(result) => result.result_type.as_ref(),
-        ServerResult::InputRequiredResult(_) => return Some(semconv::INPUT_REQUIRED),
-        ServerResult::CreateTaskResult(_) => return Some(semconv::TASK),
-        ServerResult::CustomResult(result) => {
-            return result
-                .0
-                .get("resultType")
-                .and_then(|kind| kind.as_str())
-                .filter(|kind| *kind != "complete");
-        }
-        _ => None,
-    };
-    kind.filter(|kind| !kind.is_complete()).map(ResultType::as_str)
+/// The result's `resultType` (since 2026-07-28), when it is not the ordinary `complete`; a task of 2025-11-25 has none
+/// and says so by its handle.
+fn result_type(answer: &Message) -> Option<String> {
+    match answer.text(Field::ResultType) {
+        Some(kind) => (kind != "complete").then_some(kind),
+        None => answer.get(Field::GivenTask).map(|_| semconv::TASK.to_owned()),
+    }
 }
 
-fn is_tool_error(result: &ServerResult) -> bool {
-    matches!(result, ServerResult::CallToolResult(result) if result.is_error == Some(true))
+/// A client's name and version, from its `clientInfo`.
+pub(crate) fn implementation(info: &Value) -> Option<(String, Option<String>)> {
+    let said = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
+    Some((said("name")?, said("version")))
 }
 
 #[cfg(test)]
 mod tests {
-    use rmcp::model::{
-        CallToolRequest, CallToolRequestParams, CallToolResult, ContentBlock, CustomRequest, CustomResult,
-        GetPromptRequest, GetPromptRequestParams, ReadResourceRequest, ReadResourceRequestParams,
-    };
+    use serde_json::json;
 
     use super::*;
-
-    fn tool_call() -> ClientRequest {
-        let arguments = json!({"id": "o-1"}).as_object().cloned().unwrap();
-        ClientRequest::from(CallToolRequest::new(
-            CallToolRequestParams::new("get_order").with_arguments(arguments),
-        ))
-    }
 
     fn said(attributes: &[KeyValue], key: &str) -> Option<String> {
         attributes
@@ -192,54 +237,40 @@ mod tests {
             .map(|found| found.value.to_string())
     }
 
+    fn ending(method: &str, answer: Value) -> Ending {
+        Ending::of(method, &Message::of(&answer, usize::MAX).unwrap())
+    }
+
+    fn target(method: &str, params: Value) -> Target {
+        let request = json!({"id": 1, "method": method, "params": params});
+        Target::of(method, &Message::of(&request, usize::MAX).unwrap())
+    }
+
     #[test]
     fn a_name_has_the_tool_or_prompt_and_never_the_uri() {
-        assert_eq!(name(&tool_call()), "tools/call get_order");
-        let prompt = ClientRequest::from(GetPromptRequest::new(GetPromptRequestParams::new("greet")));
-        assert_eq!(name(&prompt), "prompts/get greet");
-        let read = ClientRequest::from(ReadResourceRequest::new(ReadResourceRequestParams::new(
-            "file:///secret",
-        )));
-        assert_eq!(name(&read), "resources/read");
+        let tool = target("tools/call", json!({"name": "get_order"}));
+        assert_eq!(tool.span_name("tools/call"), "tools/call get_order");
         assert_eq!(
-            said(&request_attributes(&read), semconv::MCP_RESOURCE_URI).as_deref(),
-            Some("file:///secret")
-        );
-        let custom = ClientRequest::from(CustomRequest::new("shop/ping", None));
-        assert_eq!(name(&custom), "shop/ping");
-    }
-
-    #[test]
-    fn a_tool_call_names_its_tool_and_operation() {
-        let attributes = request_attributes(&tool_call());
-        assert_eq!(
-            said(&attributes, semconv::MCP_METHOD_NAME).as_deref(),
-            Some("tools/call")
-        );
-        assert_eq!(
-            said(&attributes, semconv::GEN_AI_TOOL_NAME).as_deref(),
-            Some("get_order")
-        );
-        assert_eq!(
-            said(&attributes, semconv::GEN_AI_OPERATION_NAME).as_deref(),
+            said(&tool.attributes("tools/call"), semconv::GEN_AI_OPERATION_NAME).as_deref(),
             Some("execute_tool")
         );
-    }
-
-    #[test]
-    fn a_request_body_is_method_and_params() {
-        let attributes = request_body(&tool_call());
-        let text = r#"{"method":"tools/call","params":{"name":"get_order","arguments":{"id":"o-1"}}}"#;
-        assert_eq!(said(&attributes, semconv::REQUEST_BODY).as_deref(), Some(text));
+        let prompt = target("prompts/get", json!({"name": "greet"}));
+        assert_eq!(prompt.span_name("prompts/get"), "prompts/get greet");
+        let read = target("resources/read", json!({"uri": "file:///secret"}));
+        assert_eq!(read.span_name("resources/read"), "resources/read");
         assert_eq!(
-            said(&attributes, semconv::REQUEST_SIZE),
-            Some(text.len().to_string())
+            said(&read.attributes("resources/read"), semconv::MCP_RESOURCE_URI).as_deref(),
+            Some("file:///secret")
         );
+        assert_eq!(target("shop/ping", json!({})), Target::Nothing);
     }
 
     #[test]
     fn the_servers_errors_are_errors() {
-        let ending = ending(&Err(ErrorData::internal_error("boom", Some(json!({"at": 1})))));
+        let ending = ending(
+            "tools/call",
+            json!({"id": 1, "error": {"code": -32603, "message": "boom"}}),
+        );
         assert_eq!(ending.status, Status::error("boom"));
         assert_eq!(
             said(&ending.attributes, semconv::ERROR_TYPE).as_deref(),
@@ -249,16 +280,15 @@ mod tests {
             said(&ending.attributes, semconv::RPC_STATUS_CODE).as_deref(),
             Some("-32603")
         );
-        assert_eq!(
-            said(&ending.attributes, semconv::RESPONSE_BODY).as_deref(),
-            Some(r#"{"error":{"code":-32603,"message":"boom","data":{"at":1}}}"#)
-        );
     }
 
     #[test]
     fn the_callers_faults_have_a_code_and_no_error() {
-        for code in [-32700, -32600, -32601, -32602, -32002] {
-            let ending = ending(&Err(ErrorData::new(ErrorCode(code), "no", None)));
+        for code in CALLER_FAULTS {
+            let ending = ending(
+                "tools/list",
+                json!({"id": 1, "error": {"code": code, "message": "no"}}),
+            );
             assert_eq!(ending.status, Status::Unset, "{code}");
             assert_eq!(said(&ending.attributes, semconv::ERROR_TYPE), None, "{code}");
             assert_eq!(
@@ -270,26 +300,52 @@ mod tests {
 
     #[test]
     fn a_tools_own_error_is_a_tool_error() {
-        let ending = ending(&Ok(ServerResult::from(CallToolResult::error(vec![
-            ContentBlock::text("no stock"),
-        ]))));
-        assert_eq!(ending.status, Status::error(""));
+        let failed = json!({"id": 1, "result": {"isError": true, "content": []}});
+        let tool = ending("tools/call", failed.clone());
+        assert_eq!(tool.status, Status::error(""));
         assert_eq!(
-            said(&ending.attributes, semconv::ERROR_TYPE).as_deref(),
+            said(&tool.attributes, semconv::ERROR_TYPE).as_deref(),
             Some("tool_error")
         );
-        assert_eq!(said(&ending.attributes, semconv::RPC_STATUS_CODE), None);
+        assert_eq!(ending("resources/read", failed).status, Status::Unset);
     }
 
     #[test]
     fn only_an_unusual_result_type_is_said() {
-        let complete = ending(&Ok(ServerResult::from(CallToolResult::success(vec![]))));
-        assert_eq!(said(&complete.attributes, semconv::RESULT_TYPE), None);
-        let other = ending(&Ok(ServerResult::CustomResult(CustomResult(
-            json!({"resultType": "input_required"}),
-        ))));
+        let kind = |result: Value| {
+            let ending = ending("tools/call", json!({"id": 1, "result": result}));
+            said(&ending.attributes, semconv::RESULT_TYPE)
+        };
+        assert_eq!(kind(json!({"resultType": "complete"})), None);
         assert_eq!(
-            said(&other.attributes, semconv::RESULT_TYPE).as_deref(),
+            kind(json!({"resultType": "input_required"})).as_deref(),
+            Some("input_required")
+        );
+        assert_eq!(kind(json!({"task": {"taskId": "t"}})).as_deref(), Some("task"));
+    }
+
+    #[test]
+    fn a_tasks_end_is_the_outcome_of_the_request_that_brought_it() {
+        let of = |result: Value| ending("tasks/get", json!({"id": 1, "result": result}));
+        assert_eq!(
+            of(json!({"taskId": "t", "status": "working"})).status,
+            Status::Unset
+        );
+        let failed = of(json!({"status": "failed", "error": {"code": -32603, "message": "boom"}}));
+        assert_eq!(failed.status, Status::error("boom"));
+        let tool = of(json!({"status": "completed", "result": {"isError": true}}));
+        assert_eq!(
+            said(&tool.attributes, semconv::ERROR_TYPE).as_deref(),
+            Some("tool_error")
+        );
+        let cancelled = of(json!({"status": "cancelled", "statusMessage": "enough"}));
+        assert_eq!(
+            said(&cancelled.attributes, semconv::OUTCOME).as_deref(),
+            Some("cancelled")
+        );
+        let more = of(json!({"status": "input_required"}));
+        assert_eq!(
+            said(&more.attributes, semconv::RESULT_TYPE).as_deref(),
             Some("input_required")
         );
     }

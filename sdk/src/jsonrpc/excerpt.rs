@@ -1,0 +1,94 @@
+//! The beginning of a value, and the size of the whole.
+
+/// The first bytes of a JSON value as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excerpt {
+    /// As much of the text as was kept; what was cut is no longer JSON.
+    pub(crate) text: String,
+    /// The size of the whole, in bytes.
+    pub(crate) size: usize,
+}
+
+impl Excerpt {
+    /// Whether less was kept than was sent.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.text.len() < self.size
+    }
+
+    /// The value, if all of it was kept.
+    pub(crate) fn json(&self) -> Option<serde_json::Value> {
+        (!self.is_cut())
+            .then(|| serde_json::from_str(&self.text).ok())
+            .flatten()
+    }
+}
+
+/// An excerpt being taken.
+#[derive(Debug)]
+pub(super) struct Taking {
+    kept: Vec<u8>,
+    cap: usize,
+    size: usize,
+}
+
+impl Taking {
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            kept: Vec::new(),
+            cap,
+            size: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = self.cap.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.size = self.size.saturating_add(bytes.len());
+    }
+
+    /// What was taken. A cut inside a character takes that character too; other bytes that are no text are replaced.
+    pub(super) fn finish(self) -> Excerpt {
+        let mut kept = self.kept;
+        if kept.len() < self.size
+            && let Err(error) = std::str::from_utf8(&kept)
+            && error.error_len().is_none()
+        {
+            kept.truncate(error.valid_up_to());
+        }
+        let text = String::from_utf8(kept)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Excerpt {
+            text,
+            size: self.size,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(pieces: &[&[u8]], cap: usize) -> Excerpt {
+        let mut taking = Taking::new(cap);
+        for piece in pieces {
+            taking.push(piece);
+        }
+        taking.finish()
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character_and_the_size_is_the_whole() {
+        let text = "[\"é\"]".as_bytes();
+        for (cap, kept) in [(0, ""), (2, "[\""), (3, "[\""), (4, "[\"é"), (6, "[\"é\"]")] {
+            let excerpt = taken(&[text], cap);
+            assert_eq!((excerpt.text.as_str(), excerpt.size), (kept, 6), "{cap}");
+            assert_eq!(excerpt.is_cut(), cap < 6);
+        }
+    }
+
+    #[test]
+    fn pieces_are_one_text() {
+        assert_eq!(taken(&[b"{\"a\"", b":1}"], 100).text, "{\"a\":1}");
+        assert_eq!(taken(&[b"ab\xff"], 100).text, "ab\u{fffd}");
+    }
+}

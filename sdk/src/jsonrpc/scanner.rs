@@ -1,0 +1,324 @@
+//! The scanner: one pass over the bytes, in whatever pieces they come, that keeps what [`Message`] wants.
+
+use super::excerpt::Taking;
+use super::message::{Cap, DEEPEST, Field, Message, place};
+
+/// The longest key that can matter, in bytes.
+const LONGEST_KEY: usize = 64;
+/// How deep values may be nested before the text is called malformed: deeper than any parser goes.
+const DEEPEST_NESTING: usize = 100_000;
+/// How many messages a batch may hold; what is beyond is passed over.
+const LARGEST_BATCH: usize = 10_000;
+/// How many bytes of a text that is no JSON-RPC are kept, to show them.
+const HEAD: usize = 2 * 1024;
+
+/// What a text turned out to be.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The messages in it: one, or those of a batch.
+    pub(crate) messages: Vec<Message>,
+    /// Whether the text ended where a JSON text ends. Only nesting and strings are looked at.
+    pub(crate) complete: bool,
+    /// How it begins: at most 2 KiB.
+    pub(crate) head: String,
+    /// Its size in bytes.
+    pub(crate) size: usize,
+}
+
+impl Scan {
+    /// Whether it is nothing but JSON-RPC.
+    pub(crate) fn is_jsonrpc(&self) -> bool {
+        self.complete && !self.messages.is_empty() && self.messages.iter().all(Message::is_jsonrpc)
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.head.trim().is_empty()
+    }
+}
+
+/// Where the scanner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Between tokens.
+    Between,
+    /// In a string; the flag says that the next byte is escaped.
+    String { escaped: bool },
+    /// In a number, `true`, `false` or `null`.
+    Scalar,
+}
+
+/// Reads one text: a message or a batch of them.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    /// How many bytes of a body are kept.
+    cap: usize,
+    at: At,
+    /// How many containers are open.
+    depth: usize,
+    /// 1 inside a batch, else 0: the depth at which messages stand.
+    base: usize,
+    /// For the outermost containers, whether each is an object.
+    objects: Vec<bool>,
+    /// The keys that lead to where the scanner is, below the message.
+    path: Vec<String>,
+    /// Whether the next string is a key.
+    expects_key: bool,
+    /// The key being read.
+    key: Option<Vec<u8>>,
+    /// The values being taken, outermost first, and the depth each stands at.
+    taking: Vec<(Field, usize, Taking)>,
+    message: Option<Message>,
+    begun: bool,
+    malformed: bool,
+    head: Taking,
+    scan: Scan,
+}
+
+impl Scanner {
+    /// A scanner that keeps at most `cap` bytes of each body.
+    pub(crate) fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            at: At::Between,
+            depth: 0,
+            base: 0,
+            objects: Vec::new(),
+            path: Vec::new(),
+            expects_key: false,
+            key: None,
+            taking: Vec::new(),
+            message: None,
+            begun: false,
+            malformed: false,
+            head: Taking::new(HEAD),
+            scan: Scan::default(),
+        }
+    }
+
+    /// Whether nothing was read yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.scan.size == 0
+    }
+
+    /// The method of the message being read, as soon as it is known.
+    pub(crate) fn method_so_far(&self) -> Option<String> {
+        let first = self.scan.messages.first().or(self.message.as_ref());
+        first?.method()
+    }
+
+    /// Reads on.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.scan.size = self.scan.size.saturating_add(bytes.len());
+        self.head.push(bytes.get(..HEAD).unwrap_or(bytes));
+        if self.malformed {
+            return;
+        }
+        // Everything before `from` has been given to the values being taken.
+        let mut from = 0;
+        let mut next = 0;
+        while let Some(byte) = bytes.get(next).copied() {
+            match self.at {
+                At::String { escaped: true } => {
+                    self.push_key(&[byte]);
+                    self.at = At::String { escaped: false };
+                    next += 1;
+                }
+                At::String { escaped: false } => {
+                    let rest = bytes.get(next..).unwrap_or_default();
+                    let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                        self.push_key(rest);
+                        break;
+                    };
+                    let stop = next + found;
+                    self.push_key(bytes.get(next..=stop).unwrap_or_default());
+                    next = stop + 1;
+                    if bytes.get(stop) == Some(&b'\\') {
+                        self.at = At::String { escaped: true };
+                        continue;
+                    }
+                    self.at = At::Between;
+                    if self.key.is_some() {
+                        self.end_key();
+                    } else {
+                        self.give(bytes, &mut from, next);
+                        self.end_value();
+                    }
+                }
+                At::Scalar if is_scalar(byte) => next += 1,
+                At::Scalar => {
+                    self.at = At::Between;
+                    self.give(bytes, &mut from, next);
+                    self.end_value();
+                }
+                At::Between => {
+                    self.token(byte, bytes, &mut from, next);
+                    next += 1;
+                    if self.malformed {
+                        return;
+                    }
+                }
+            }
+        }
+        self.give(bytes, &mut from, bytes.len());
+    }
+
+    /// The end of the text.
+    pub(crate) fn finish(mut self) -> Scan {
+        if self.at == At::Scalar {
+            self.end_value();
+            self.at = At::Between;
+        }
+        self.scan.complete = self.begun && !self.malformed && self.depth == 0 && self.at == At::Between;
+        self.scan.head = self.head.finish().text;
+        self.scan
+    }
+
+    /// Gives what lies between `from` and `to` to the values being taken.
+    fn give(&mut self, bytes: &[u8], from: &mut usize, to: usize) {
+        if let Some(piece) = bytes.get(*from..to) {
+            for (.., taking) in &mut self.taking {
+                taking.push(piece);
+            }
+        }
+        *from = to;
+    }
+
+    fn token(&mut self, byte: u8, bytes: &[u8], from: &mut usize, at: usize) {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            b'{' | b'[' => {
+                self.give(bytes, from, at);
+                self.open(byte == b'{');
+            }
+            b'}' | b']' => {
+                self.give(bytes, from, at + 1);
+                self.close();
+            }
+            b',' => self.expects_key = self.is_object(),
+            b':' => self.expects_key = false,
+            b'"' if self.expects_key => {
+                self.at = At::String { escaped: false };
+                self.key = Some(Vec::new());
+            }
+            _ => {
+                self.give(bytes, from, at);
+                self.begin_value();
+                self.at = if byte == b'"' {
+                    At::String { escaped: false }
+                } else {
+                    At::Scalar
+                };
+                // A JSON text of ours is an object or a list.
+                self.malformed |= self.depth == 0 || !(byte == b'"' || is_scalar(byte));
+            }
+        }
+    }
+
+    fn is_object(&self) -> bool {
+        self.objects.get(self.depth.wrapping_sub(1)) == Some(&true)
+    }
+
+    /// The keys that can matter stand in the message and in the two levels below.
+    fn is_near(&self) -> bool {
+        self.depth > self.base && self.depth <= self.base + DEEPEST
+    }
+
+    fn open(&mut self, object: bool) {
+        if self.depth == 0 {
+            // Something after the end, or a list in a list of messages.
+            self.malformed |= self.begun;
+            self.begun = true;
+            self.base = usize::from(!object);
+        } else {
+            self.begin_value();
+        }
+        if self.depth == self.base && object && self.message.is_none() {
+            self.message = Some(Message::default());
+        }
+        self.objects.truncate(self.depth);
+        if self.objects.len() <= DEEPEST + 1 {
+            self.objects.push(object);
+        }
+        self.depth += 1;
+        self.malformed |= self.depth > DEEPEST_NESTING;
+        self.expects_key = object && self.is_object();
+        if self.is_near() {
+            self.path.truncate(self.depth - self.base - 1);
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(depth) = self.depth.checked_sub(1) else {
+            self.malformed = true;
+            return;
+        };
+        self.depth = depth;
+        self.expects_key = false;
+        self.end_value();
+        if depth == self.base
+            && let Some(message) = self.message.take()
+            && self.scan.messages.len() < LARGEST_BATCH
+        {
+            self.scan.messages.push(message);
+        }
+    }
+
+    fn push_key(&mut self, bytes: &[u8]) {
+        if let Some(key) = &mut self.key {
+            let room = (LONGEST_KEY + 1).saturating_sub(key.len());
+            key.extend(bytes.iter().take(room));
+        }
+    }
+
+    fn end_key(&mut self) {
+        let key = self.key.take().unwrap_or_default();
+        self.expects_key = false;
+        if !self.is_near() {
+            return;
+        }
+        self.path.truncate(self.depth - self.base - 1);
+        let quoted = [b"\"".as_slice(), &key].concat();
+        let key = if key.len() > LONGEST_KEY {
+            String::new()
+        } else {
+            serde_json::from_slice(&quoted).unwrap_or_default()
+        };
+        self.path.push(key);
+    }
+
+    /// A value begins; it is taken if it is one of those that are read.
+    fn begin_value(&mut self) {
+        let below = self.depth - self.base.min(self.depth);
+        if self.message.is_none() || !self.is_near() || self.path.len() != below || !self.is_object() {
+            return;
+        }
+        if let Some((field, cap)) = place(&self.path) {
+            let cap = match cap {
+                Cap::Body => self.cap,
+                Cap::Bytes(bytes) => bytes,
+            };
+            self.taking.push((field, self.depth, Taking::new(cap)));
+        }
+    }
+
+    /// A value ended at the present depth.
+    fn end_value(&mut self) {
+        while let Some((_, depth, _)) = self.taking.last()
+            && *depth >= self.depth
+            && let Some((field, _, taking)) = self.taking.pop()
+        {
+            if let Some(message) = &mut self.message {
+                message.set(field, taking.finish());
+            }
+        }
+    }
+}
+
+fn is_scalar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+#[cfg(test)]
+#[path = "scanner_tests.rs"]
+mod tests;

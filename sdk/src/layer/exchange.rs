@@ -1,0 +1,486 @@
+//! One HTTP request and its answer, read as they pass.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, StatusCode, request, response};
+use mcptap_model::semconv;
+use opentelemetry::{Context, KeyValue};
+
+use super::sessions::{Sessions, Shared as SharedConversation};
+use crate::jsonrpc::{EventStream, Excerpt, Id, Message, Scan, Scanner};
+use crate::observer::{
+    Call, Carrier, Conversation, Ended, Key, Observer, SESSION_HEADER, Side, query_session, text,
+};
+use crate::span::Ending;
+
+/// The header in which a client names the method (since 2026-07-28).
+const METHOD_HEADER: &str = "mcp-method";
+/// The header in which a client names the tool, prompt or resource (since 2026-07-28).
+const NAME_HEADER: &str = "mcp-name";
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// At its end.
+    Complete,
+    /// The server broke it off.
+    Broken,
+    /// The client did not want the rest.
+    Gone,
+}
+
+/// One HTTP request and its answer.
+#[derive(Clone)]
+pub(super) struct Exchange(Arc<Mutex<State>>);
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Exchange").finish_non_exhaustive()
+    }
+}
+
+/// How an answer's body is read.
+#[derive(Debug)]
+enum Reading {
+    Json(Scanner),
+    Events(EventStream),
+    Nothing,
+}
+
+#[derive(Debug)]
+struct State {
+    observer: Observer,
+    sessions: Sessions,
+    conversation: SharedConversation,
+    carrier: Carrier,
+    head: Head,
+    request: Option<Scanner>,
+    /// What the request's body was: none until it has ended.
+    asked: Option<Scan>,
+    /// The requests that were begun by this one.
+    keys: Vec<Key>,
+    status: Option<StatusCode>,
+    reading: Reading,
+    /// Whether events of the answer have ids, so that a client may ask for the rest elsewhere.
+    resumable: bool,
+    /// The stream itself, where a client opened one that answers nothing it asked.
+    stream: Option<Call>,
+    /// The conversation whose stream this is (HTTP+SSE): it ends with it.
+    owned: Option<String>,
+    left: Option<Left>,
+    /// The answer, where it is no JSON-RPC.
+    refusal: Excerpt,
+}
+
+/// What is kept of the request's head.
+#[derive(Debug)]
+struct Head {
+    method: Method,
+    mcp_method: Option<String>,
+    name: Option<String>,
+    session: Option<String>,
+    takes_events: bool,
+    sends_json: bool,
+    is_wellknown: bool,
+}
+
+impl Head {
+    fn of(parts: &request::Parts) -> Self {
+        let has = |name: http::HeaderName, what: &str| {
+            let mut values = parts
+                .headers
+                .get_all(name)
+                .iter()
+                .filter_map(|value| value.to_str().ok());
+            values.any(|value| value.contains(what))
+        };
+        Self {
+            method: parts.method.clone(),
+            mcp_method: text(&parts.headers, METHOD_HEADER),
+            name: text(&parts.headers, NAME_HEADER).map(decoded),
+            session: text(&parts.headers, SESSION_HEADER),
+            takes_events: has(ACCEPT, "text/event-stream"),
+            sends_json: has(CONTENT_TYPE, "json"),
+            is_wellknown: parts.uri.path().starts_with("/.well-known/"),
+        }
+    }
+
+    /// Whether a refused request was meant for MCP, as far as its head tells.
+    fn is_mcp(&self) -> bool {
+        !self.is_wellknown && (self.takes_events || self.mcp_method.is_some() || self.session.is_some())
+    }
+}
+
+/// A header value that may be written as `=?base64?…?=` (MCP 2026-07-28).
+fn decoded(value: String) -> String {
+    use base64::Engine;
+    let inner = value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="));
+    let bytes = inner.and_then(|inner| base64::engine::general_purpose::STANDARD.decode(inner).ok());
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or(value)
+}
+
+impl Exchange {
+    pub(super) fn new(
+        observer: Observer,
+        sessions: &Sessions,
+        carrier: Carrier,
+        parts: &request::Parts,
+    ) -> Self {
+        let known = carrier.session.as_deref().and_then(|id| sessions.find(id));
+        let scanner = (parts.method == Method::POST).then(|| Scanner::new(observer.cap()));
+        Self(Arc::new(Mutex::new(State {
+            conversation: known.unwrap_or_else(|| sessions.fresh()),
+            observer,
+            sessions: sessions.clone(),
+            carrier,
+            head: Head::of(parts),
+            request: scanner,
+            asked: None,
+            keys: Vec::new(),
+            status: None,
+            reading: Reading::Nothing,
+            resumable: false,
+            stream: None,
+            owned: None,
+            left: None,
+            refusal: Excerpt::default(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A piece of the request's body.
+    pub(super) fn request(&self, bytes: &[u8]) {
+        if let Some(scanner) = &mut self.state().request {
+            scanner.feed(bytes);
+        }
+    }
+
+    /// The end of the request's body.
+    pub(super) fn request_ended(&self) {
+        self.state().request_ended();
+    }
+
+    /// The head of the answer.
+    pub(super) fn answer_begins(&self, parts: &response::Parts) {
+        self.state().answer_begins(parts);
+    }
+
+    /// A piece of the answer's body.
+    pub(super) fn answer(&self, bytes: &[u8]) {
+        self.state().answer(bytes);
+    }
+
+    /// The end of the answer.
+    pub(super) fn answer_ended(&self, left: Left) {
+        let mut state = self.state();
+        state.answer_ended(left);
+    }
+
+    /// There is no answer.
+    pub(super) fn failed(&self, reason: &str) {
+        let mut state = self.state();
+        let keys = std::mem::take(&mut state.keys);
+        let mut conversation = lock(&state.conversation);
+        for key in keys {
+            conversation.end(key, Ended::Broken, Ending::broken(reason));
+        }
+    }
+}
+
+fn lock(conversation: &SharedConversation) -> MutexGuard<'_, Conversation> {
+    conversation.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn request_ended(&mut self) {
+        let Some(scanner) = self.request.take() else {
+            self.settle();
+            return;
+        };
+        let scan = scanner.finish();
+        {
+            let mut conversation = lock(&self.conversation);
+            for message in &scan.messages {
+                self.keys
+                    .extend(conversation.take(Side::Client, message, &self.carrier));
+            }
+        }
+        self.asked = Some(scan);
+        self.tell_status();
+        self.settle();
+    }
+
+    /// The status is that of every request in this one.
+    fn tell_status(&self) {
+        let Some(status) = self.status else { return };
+        let status = KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
+        let conversation = lock(&self.conversation);
+        for call in self.keys.iter().filter_map(|key| conversation.call(key)) {
+            call.set([status.clone()]);
+        }
+    }
+
+    fn answer_begins(&mut self, parts: &response::Parts) {
+        self.status = Some(parts.status);
+        let content_type = text(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+        let is_events = content_type.starts_with("text/event-stream");
+        // What is compressed cannot be read in passing.
+        let is_plain = !parts.headers.contains_key(http::header::CONTENT_ENCODING);
+        self.reading = match is_events {
+            _ if !is_plain => Reading::Nothing,
+            true => Reading::Events(EventStream::new(self.observer.cap())),
+            false => Reading::Json(Scanner::new(self.observer.cap())),
+        };
+        if let Some(id) = text(&parts.headers, SESSION_HEADER)
+            && self.head.method == Method::POST
+            && parts.status.is_success()
+            && self.sessions.find(&id).is_none()
+        {
+            lock(&self.conversation).set_session(id.clone());
+            self.sessions.keep(id, &self.conversation);
+        }
+        if self.head.method == Method::DELETE
+            && parts.status.is_success()
+            && let Some(id) = &self.head.session
+        {
+            self.sessions.end(id, "the session was ended before the answer");
+        }
+        if is_events && self.head.method == Method::GET && parts.status.is_success() {
+            let known = lock(&self.conversation).known_of_all(&self.carrier);
+            let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, true);
+            self.stream = Some(call);
+        }
+        if let Some(call) = &self.stream {
+            call.set([KeyValue::new(
+                semconv::HTTP_RESPONSE_STATUS_CODE,
+                i64::from(parts.status.as_u16()),
+            )]);
+        }
+        self.tell_status();
+    }
+
+    fn answer(&mut self, bytes: &[u8]) {
+        match &mut self.reading {
+            Reading::Json(scanner) => scanner.feed(bytes),
+            Reading::Events(events) => {
+                let mut found = Vec::new();
+                events.feed(bytes, |event| found.push(event));
+                for event in found {
+                    self.resumable |= event.resumable;
+                    if event.name == "endpoint" {
+                        self.opened(&event.data.head);
+                    }
+                    for message in &event.data.messages {
+                        self.said(message);
+                    }
+                }
+            }
+            Reading::Nothing => {}
+        }
+    }
+
+    /// HTTP+SSE: the stream says where its messages are to be posted, and so its session.
+    fn opened(&mut self, endpoint: &str) {
+        let query = endpoint.split_once('?').map(|(_, query)| query);
+        let Some(id) = query.and_then(query_session) else {
+            return;
+        };
+        lock(&self.conversation).set_session(id.clone());
+        self.sessions.keep(id.clone(), &self.conversation);
+        self.owned = Some(id);
+    }
+
+    /// The server said something.
+    fn said(&mut self, message: &Message) {
+        let mut conversation = lock(&self.conversation);
+        if message.is_answer() && message.id().is_none() {
+            conversation.answer_all(&self.keys, message);
+        } else {
+            conversation.take(Side::Server, message, &self.carrier);
+        }
+    }
+
+    fn answer_ended(&mut self, left: Left) {
+        if let Reading::Json(scanner) = std::mem::replace(&mut self.reading, Reading::Nothing) {
+            let scan = scanner.finish();
+            if scan.is_jsonrpc() && (self.asked.is_some() || !self.keys.is_empty()) {
+                for message in &scan.messages {
+                    self.said(message);
+                }
+            }
+            self.refusal = Excerpt {
+                text: scan.head,
+                size: scan.size,
+            };
+        }
+        self.left = Some(left);
+        if let Some(call) = self.stream.take() {
+            call.closed();
+        }
+        if let Some(id) = self.owned.take() {
+            self.sessions.end(&id, "the stream that answers come on ended");
+        }
+        self.settle();
+    }
+
+    /// When question and answer are both over, what is open of this request will not be answered, unless elsewhere.
+    fn settle(&mut self) {
+        let (Some(left), true) = (self.left, self.request.is_none()) else {
+            return;
+        };
+        let status = self.status.unwrap_or(StatusCode::OK);
+        let keys = std::mem::take(&mut self.keys);
+        if keys.is_empty() {
+            self.record_refusal(status);
+            return;
+        }
+        let mut conversation = lock(&self.conversation);
+        // HTTP+SSE answers on the stream; a stream with ids may be taken up again.
+        let elsewhere = self.carrier.session.is_some()
+            && (status == StatusCode::ACCEPTED
+                || (self.resumable && !conversation.is_stateless(&self.carrier)));
+        for key in keys {
+            let Some(call) = conversation.call(&key) else {
+                continue;
+            };
+            if call.long_lived && status.is_success() {
+                if let Some(call) = conversation.release(&key) {
+                    call.closed();
+                }
+                continue;
+            }
+            if status.is_client_error() || status.is_server_error() {
+                call.hold_response(self.refusal.clone());
+                conversation.end(key, Ended::Broken, Ending::refused(status.as_u16()));
+                continue;
+            }
+            match left {
+                Left::Gone if conversation.is_stateless(&self.carrier) => {
+                    let why = "the client closed the stream".to_owned();
+                    conversation.end(key, Ended::Cancelled, Ending::cancelled(Some(why)));
+                }
+                _ if elsewhere => {}
+                Left::Gone => conversation.end(
+                    key,
+                    Ended::Broken,
+                    Ending::broken("the client went away before the answer"),
+                ),
+                Left::Broken => conversation.end(key, Ended::Broken, Ending::broken("the answer broke off")),
+                Left::Complete => {
+                    call.hold_response(self.refusal.clone());
+                    conversation.end(
+                        key,
+                        Ended::Broken,
+                        Ending::broken("the answer ended without a result"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// A request that was refused, or could not be read.
+    fn record_refusal(&mut self, status: StatusCode) {
+        if !(status.is_client_error() || status.is_server_error()) {
+            return;
+        }
+        let asked = self.asked.take();
+        // A well-formed text that is no JSON-RPC was meant for something else.
+        let malformed = asked
+            .as_ref()
+            .is_some_and(|asked| !asked.complete && !asked.is_blank());
+        let notified = asked.as_ref().is_some_and(Scan::is_jsonrpc);
+        let other = asked
+            .as_ref()
+            .is_some_and(|asked| asked.complete && !asked.is_jsonrpc());
+        let meant =
+            self.head.is_mcp() || notified || (malformed && self.head.sends_json && !self.head.is_wellknown);
+        if !meant || (other && self.head.mcp_method.is_none() && self.head.session.is_none()) || notified {
+            return;
+        }
+        let method = self.head.mcp_method.clone();
+        let method = method.unwrap_or_else(|| self.head.method.to_string());
+        let known = lock(&self.conversation).known_of_all(&self.carrier);
+        let mut call = Call::start_http(
+            &self.observer,
+            &method,
+            self.head.name.as_deref(),
+            &self.carrier,
+            known,
+            false,
+        );
+        call.set([KeyValue::new(
+            semconv::HTTP_RESPONSE_STATUS_CODE,
+            i64::from(status.as_u16()),
+        )]);
+        if let Some(asked) = asked.filter(|asked| !asked.is_blank()) {
+            call.hold_request(Excerpt {
+                text: asked.head,
+                size: asked.size,
+            });
+        }
+        let answer = Message::from_text(&self.refusal.text, self.refusal.size).filter(Message::is_answer);
+        match answer {
+            Some(answer) => call.answered(&answer),
+            None => {
+                call.hold_response(std::mem::take(&mut self.refusal));
+                call.end_as(Ending::refused(status.as_u16()));
+            }
+        }
+    }
+}
+
+/// Left in a request's extensions for a handler that records as well: it finds the layer's span.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed(Exchange);
+
+impl Observed {
+    pub(super) fn new(exchange: &Exchange) -> Self {
+        Self(exchange.clone())
+    }
+
+    /// The context of the request with this id.
+    pub(crate) fn context_of(&self, id: &Id) -> Option<Context> {
+        let conversation = Arc::clone(&self.0.state().conversation);
+        let conversation = lock(&conversation);
+        conversation.context_of(id)
+    }
+
+    /// Adds to the span of the request with this id.
+    pub(crate) fn set(&self, id: &Id, attributes: Vec<KeyValue>) {
+        let conversation = Arc::clone(&self.0.state().conversation);
+        let conversation = lock(&conversation);
+        if let Some(call) = conversation.call(&(Side::Client, id.clone())) {
+            call.set(attributes);
+        }
+    }
+}
+
+/// Waits for the head of an answer. Dropped meanwhile, the client has gone.
+pub(super) struct Waiting(Option<Exchange>);
+
+impl Waiting {
+    pub(super) fn new(exchange: &Exchange) -> Self {
+        Self(Some(exchange.clone()))
+    }
+
+    pub(super) fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            exchange.answer_ended(Left::Gone);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! One open request: a span that is started, and ended whatever happens to the request.
+
+use std::time::SystemTime;
+
+use mcptap_model::semconv;
+use opentelemetry::logs::Severity;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
+
+use super::rounds::{Handle, Round};
+use super::{Carrier, Observer};
+use crate::context::parent;
+use crate::jsonrpc::{Excerpt, Field, Message};
+use crate::recorder::{Line, Recording, Start};
+use crate::span::{self, Ending, Target};
+
+/// Methods whose answer may take hours.
+const LONG_LIVED: [&str; 1] = ["subscriptions/listen"];
+/// How many lines of progress one call has at most.
+const PROGRESS_LINES: i64 = 100;
+
+/// How a call ended, for who remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Answered,
+    Cancelled,
+    Broken,
+}
+
+/// An open request. Dropping it ends its span: what is dropped half-way was given up.
+#[derive(Debug)]
+pub(crate) struct Call {
+    observer: Observer,
+    method: String,
+    recording: Option<Recording>,
+    /// Whether its bodies may be recorded.
+    bodies: bool,
+    /// Bytes of its request that are held in the span.
+    held: usize,
+    /// The span id of the first round of its operation.
+    operation: Option<String>,
+    progress: i64,
+    /// What names it in notifications of progress.
+    pub(crate) progress_token: Option<String>,
+    /// Whether it stays open by its nature, so that its end is no failure.
+    pub(crate) long_lived: bool,
+}
+
+impl Call {
+    /// Starts the span of a request. `known` is what the conversation adds to what request and carrier say.
+    pub(crate) fn start(
+        observer: &Observer,
+        kind: SpanKind,
+        request: &Message,
+        carrier: &Carrier,
+        known: Vec<KeyValue>,
+    ) -> Option<Self> {
+        let method = request.method()?;
+        let target = Target::of(&method, request);
+        let meta = request.json(Field::Meta);
+        let mut attributes = target.attributes(&method);
+        attributes.extend(
+            request
+                .id()
+                .map(|id| KeyValue::new(semconv::JSONRPC_REQUEST_ID, id.to_string())),
+        );
+        attributes.extend(carrier.attributes());
+        attributes.extend(known);
+        let (parent, mut links) = parent(meta.as_ref(), &carrier.ambient, carrier.header_parent.as_ref());
+        let before = earlier_round(observer, request);
+        let operation = before.as_ref().map(|before| before.operation.clone());
+        links.extend(before.map(|before| Link::with_context(before.span)));
+        attributes.extend(
+            operation
+                .clone()
+                .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
+        );
+        let bodies = observer.capture.bodies_of(target.tool());
+        let long_lived = LONG_LIVED.contains(&method.as_str());
+        let recording = observer.recorder.start(Start {
+            name: target.span_name(&method),
+            kind,
+            attributes,
+            links,
+            parent,
+            at: SystemTime::now(),
+            long_lived,
+        });
+        let mut call = Self {
+            observer: observer.clone(),
+            method,
+            recording: Some(recording),
+            bodies,
+            held: 0,
+            operation,
+            progress: 0,
+            progress_token: request
+                .get(Field::Meta)
+                .and_then(|_| meta.as_ref()?.get("progressToken"))
+                .map(ToString::to_string),
+            long_lived,
+        };
+        call.hold_request(request.body());
+        Some(call)
+    }
+
+    /// Starts the span of an HTTP request that is no request of JSON-RPC: a stream that a client opened, or one that
+    /// was refused before anybody read a message.
+    pub(crate) fn start_http(
+        observer: &Observer,
+        method: &str,
+        name: Option<&str>,
+        carrier: &Carrier,
+        known: Vec<KeyValue>,
+        long_lived: bool,
+    ) -> Self {
+        let target = match (method, name) {
+            ("tools/call", Some(name)) => Target::Tool(name.to_owned()),
+            ("prompts/get", Some(name)) => Target::Prompt(name.to_owned()),
+            (method, Some(name)) if method.starts_with("resources/") => Target::Resource(name.to_owned()),
+            _ => Target::Nothing,
+        };
+        let mut attributes = target.attributes(method);
+        attributes.extend(carrier.attributes());
+        attributes.extend(known);
+        let (parent, links) = parent(None, &carrier.ambient, carrier.header_parent.as_ref());
+        let recording = observer.recorder.start(Start {
+            name: target.span_name(method),
+            kind: SpanKind::Server,
+            attributes,
+            links,
+            parent,
+            at: SystemTime::now(),
+            long_lived,
+        });
+        Self {
+            observer: observer.clone(),
+            method: method.to_owned(),
+            recording: Some(recording),
+            bodies: observer.capture.bodies_of(target.tool()),
+            held: 0,
+            operation: None,
+            progress: 0,
+            progress_token: None,
+            long_lived,
+        }
+    }
+
+    /// The context in which its span is the current one.
+    pub(crate) fn context(&self) -> Context {
+        self.recording
+            .as_ref()
+            .map_or_else(Context::current, |recording| recording.context().clone())
+    }
+
+    /// Its span.
+    pub(crate) fn span_context(&self) -> SpanContext {
+        self.context().span().span_context().clone()
+    }
+
+    /// Adds what became known meanwhile.
+    pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        if let Some(recording) = &self.recording {
+            recording.set(attributes);
+        }
+    }
+
+    /// The body of its request.
+    pub(crate) fn hold_request(&mut self, mut body: Excerpt) {
+        // Nobody would read it from a span that is not recorded.
+        let recorded = self.recording.as_ref().is_some_and(Recording::is_recording);
+        if !self.bodies || !recorded {
+            return;
+        }
+        if self.observer.take_bytes(body.text.len()) {
+            self.held += body.text.len();
+        } else {
+            body.text.clear();
+        }
+        self.set(span::body(semconv::REQUEST_BODY, semconv::REQUEST_SIZE, body));
+    }
+
+    /// The body of its answer, where that is no answer of JSON-RPC.
+    pub(crate) fn hold_response(&self, body: Excerpt) {
+        if self.bodies && body.size > 0 {
+            self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
+        }
+    }
+
+    /// Writes a line of its console output.
+    pub(crate) fn log(&self, line: Line) {
+        self.observer.recorder.log(&self.span_context(), line);
+    }
+
+    /// Its server tells how far it is.
+    pub(crate) fn progressed(&mut self, notification: &Message) {
+        self.progress += 1;
+        if self.progress > PROGRESS_LINES || !self.bodies {
+            return;
+        }
+        let number = |field| notification.get(field).map(|number| number.text.clone());
+        let mut body = format!("progress {}", number(Field::Progress).unwrap_or_default());
+        if let Some(total) = number(Field::ProgressTotal) {
+            body = format!("{body} of {total}");
+        }
+        if let Some(message) = notification.text(Field::ProgressMessage) {
+            body = format!("{body}: {message}");
+        }
+        self.log(Line {
+            severity: Severity::Debug,
+            body,
+            attributes: Vec::new(),
+            at: SystemTime::now(),
+        });
+    }
+
+    /// Ends it with its answer.
+    pub(crate) fn answered(mut self, answer: &Message) {
+        let Some(span) = self.recording.as_ref() else {
+            return;
+        };
+        if span.is_recording() {
+            if self.bodies {
+                span.set(span::body(
+                    semconv::RESPONSE_BODY,
+                    semconv::RESPONSE_SIZE,
+                    answer.body(),
+                ));
+            }
+            self.remember_round(answer);
+        }
+        self.end(Ending::of(&self.method, answer));
+    }
+
+    /// Ends it without an answer.
+    pub(crate) fn end_as(mut self, ending: Ending) {
+        self.end(ending);
+    }
+
+    /// Ends it as its nature is: what stays open until somebody leaves has not failed then.
+    pub(crate) fn closed(mut self) {
+        self.end(Ending {
+            attributes: Vec::new(),
+            status: opentelemetry::trace::Status::Unset,
+        });
+    }
+
+    /// What the client may come back with.
+    fn remember_round(&mut self, answer: &Message) {
+        let state = answer.text(Field::GivenState);
+        let task = answer
+            .text(Field::GivenTaskId)
+            .or_else(|| answer.text(Field::GivenTask));
+        if state.is_none() && (task.is_none() || self.method.starts_with("tasks/")) {
+            return;
+        }
+        let span = self.span_context();
+        let operation = self
+            .operation
+            .clone()
+            .unwrap_or_else(|| span.span_id().to_string());
+        if self.operation.is_none() {
+            self.set([KeyValue::new(semconv::OPERATION, operation.clone())]);
+        }
+        let round = Round { span, operation };
+        self.observer.rounds(|rounds| {
+            if let Some(state) = &state {
+                rounds.remember(Handle::State(state), round.clone());
+            }
+            if let Some(task) = &task {
+                rounds.remember(Handle::Task(task), round);
+            }
+        });
+    }
+
+    fn end(&mut self, ending: Ending) {
+        let Some(recording) = self.recording.take() else {
+            return;
+        };
+        recording.set(ending.attributes);
+        recording.set(
+            self.observer
+                .server()
+                .map(|server| KeyValue::new(semconv::MCP_SERVER_NAME, server)),
+        );
+        if self.progress > 0 {
+            recording.set([KeyValue::new(semconv::PROGRESS_COUNT, self.progress)]);
+        }
+        recording.set_status(ending.status);
+        recording.end(SystemTime::now());
+        self.observer.give_bytes(std::mem::take(&mut self.held));
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.recording.is_some() {
+            self.end(if std::thread::panicking() {
+                Ending::panicked(None)
+            } else {
+                Ending::cancelled(None)
+            });
+        }
+    }
+}
+
+/// The round that a request goes on from.
+fn earlier_round(observer: &Observer, request: &Message) -> Option<Round> {
+    let state = request.text(Field::SentState);
+    let task = request.text(Field::TaskId);
+    if state.is_none() && task.is_none() {
+        return None;
+    }
+    observer.rounds(|rounds| {
+        let by_state = state
+            .as_deref()
+            .and_then(|state| rounds.before(Handle::State(state)));
+        by_state.or_else(|| rounds.before(Handle::Task(task.as_deref()?)))
+    })
+}

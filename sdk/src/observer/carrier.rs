@@ -1,0 +1,193 @@
+//! What the transport knows of a message besides its text: who sent it, over what, in which trace.
+
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, HeaderMap, USER_AGENT};
+use http::request::Parts;
+use mcptap_model::{mask_authorization, semconv};
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
+
+use crate::context::of_headers;
+
+/// The session header of Streamable HTTP up to protocol 2025-11-25.
+pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
+/// The protocol version header of Streamable HTTP since 2025-06-18.
+pub(crate) const VERSION_HEADER: &str = "mcp-protocol-version";
+
+/// The request headers worth keeping, as `http.request.header.<name>`. A list of what may pass rather than of
+/// what may not: any other header can be a credential.
+const KEPT_HEADERS: [&str; 11] = [
+    "accept",
+    "cf-ipcountry",
+    "cloudfront-viewer-country",
+    "content-type",
+    "forwarded",
+    "host",
+    VERSION_HEADER,
+    "origin",
+    "x-forwarded-for",
+    "x-real-ip",
+    "x-vercel-ip-country",
+];
+
+/// The way a message came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carrier {
+    /// What is said of each request that came this way.
+    attributes: Vec<KeyValue>,
+    /// The session that the HTTP request named.
+    pub(crate) session: Option<String>,
+    /// The protocol version that the HTTP request named.
+    pub(crate) version: Option<String>,
+    /// The span that is current where the message is handled.
+    pub(crate) ambient: Context,
+    /// The span that the HTTP request's `traceparent` named.
+    pub(crate) header_parent: Option<SpanContext>,
+    /// Whether it is HTTP.
+    pub(crate) is_http: bool,
+}
+
+impl Carrier {
+    /// A pipe: the standard input and output of a process.
+    pub(crate) fn pipe() -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::NETWORK_TRANSPORT, "pipe")],
+            ambient: Context::current(),
+            ..Self::default()
+        }
+    }
+
+    /// An HTTP request from `client`, the address behind all proxies that are trusted, and the port if it is the
+    /// peer's own.
+    pub(crate) fn http(parts: &Parts, client: Option<(IpAddr, Option<u16>)>) -> Self {
+        let headers = &parts.headers;
+        let mut attributes = vec![
+            KeyValue::new(semconv::NETWORK_TRANSPORT, "tcp"),
+            KeyValue::new(semconv::NETWORK_PROTOCOL_NAME, "http"),
+            KeyValue::new(semconv::HTTP_REQUEST_METHOD, parts.method.to_string()),
+        ];
+        let mut push = |key: &'static str, value: Option<String>| {
+            attributes.extend(value.map(|value| KeyValue::new(key, value)));
+        };
+        push(semconv::NETWORK_PROTOCOL_VERSION, http_version(parts.version));
+        push(semconv::USER_AGENT_ORIGINAL, text(headers, USER_AGENT.as_str()));
+        push(
+            semconv::AUTHORIZATION,
+            text(headers, AUTHORIZATION.as_str()).map(|value| mask_authorization(&value)),
+        );
+        if let Some((address, port)) = client {
+            push(semconv::CLIENT_ADDRESS, Some(address.to_string()));
+            attributes.extend(port.map(|port| KeyValue::new(semconv::CLIENT_PORT, i64::from(port))));
+        }
+        attributes.extend(
+            KEPT_HEADERS
+                .into_iter()
+                .filter_map(|name| kept_header(headers, name)),
+        );
+        // A web layer can leave its context in the extensions of the request: requests may be handled in tasks of
+        // their own, where nothing is current.
+        let mut ambient = Context::current();
+        if !ambient.span().span_context().is_valid()
+            && let Some(left) = parts.extensions.get::<Context>()
+        {
+            ambient = left.clone();
+        }
+        Self {
+            attributes,
+            session: text(headers, SESSION_HEADER).or_else(|| query_session(parts.uri.query()?)),
+            version: text(headers, VERSION_HEADER),
+            ambient,
+            header_parent: of_headers(headers),
+            is_http: true,
+        }
+    }
+
+    /// What is said of each request that came this way.
+    pub(crate) fn attributes(&self) -> Vec<KeyValue> {
+        self.attributes.clone()
+    }
+}
+
+/// The session in the address that messages are posted to, on HTTP+SSE (protocol 2024-11-05).
+pub(crate) fn query_session(query: &str) -> Option<String> {
+    let pair = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut ids = pair.filter(|(name, id)| matches!(*name, "session_id" | "sessionId") && !id.is_empty());
+    ids.next().map(|(_, id)| id.to_owned())
+}
+
+/// A header's first value, if it is text.
+pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(ToOwned::to_owned)
+}
+
+/// A header as the conventions want it: an array of strings, one for each time it was sent.
+fn kept_header(headers: &HeaderMap, name: &str) -> Option<KeyValue> {
+    let values: Vec<StringValue> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(|value| value.to_owned().into())
+        .collect();
+    (!values.is_empty()).then(|| {
+        KeyValue::new(
+            format!("{}{name}", semconv::HTTP_REQUEST_HEADER_PREFIX),
+            Value::Array(Array::String(values)),
+        )
+    })
+}
+
+/// `1.1`, `2`: as `network.protocol.version` wants it.
+fn http_version(version: http::Version) -> Option<String> {
+    format!("{version:?}")
+        .strip_prefix("HTTP/")
+        .map(|version| version.trim_end_matches(".0").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> Parts {
+        let request = http::Request::post("/mcp")
+            .header("authorization", "Bearer sk-very-secret")
+            .header("cookie", "session=secret")
+            .header("mcp-session-id", "s-1")
+            .header("mcp-protocol-version", "2025-11-25")
+            .header("user-agent", "probe/1")
+            .header("x-forwarded-for", "203.0.113.9")
+            .body(())
+            .unwrap();
+        request.into_parts().0
+    }
+
+    #[test]
+    fn http_says_who_and_never_the_secret() {
+        let carrier = Carrier::http(&parts(), Some(("203.0.113.9".parse().unwrap(), Some(4711))));
+        let said = |key: &str| {
+            let mut attributes = carrier.attributes.iter();
+            let found = attributes.find(|attribute| attribute.key.as_str() == key);
+            found.map(|found| found.value.to_string()).unwrap_or_default()
+        };
+        assert_eq!(said(semconv::AUTHORIZATION), "Bearer sk-…");
+        assert_eq!(said(semconv::NETWORK_TRANSPORT), "tcp");
+        assert_eq!(said(semconv::NETWORK_PROTOCOL_VERSION), "1.1");
+        assert_eq!(said(semconv::CLIENT_ADDRESS), "203.0.113.9");
+        assert_eq!(said(semconv::CLIENT_PORT), "4711");
+        assert_eq!(said(semconv::USER_AGENT_ORIGINAL), "probe/1");
+        assert_eq!(said("http.request.header.x-forwarded-for"), "[\"203.0.113.9\"]");
+        assert!(!format!("{:?}", carrier.attributes).contains("secret"));
+        assert_eq!(carrier.session.as_deref(), Some("s-1"));
+        assert_eq!(carrier.version.as_deref(), Some("2025-11-25"));
+    }
+
+    #[test]
+    fn a_session_may_stand_in_the_address() {
+        assert_eq!(query_session("a=1&sessionId=s-2").as_deref(), Some("s-2"));
+        assert_eq!(query_session("session_id=s-3").as_deref(), Some("s-3"));
+        assert_eq!(query_session("session_id=&x"), None);
+    }
+}

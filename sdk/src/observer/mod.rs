@@ -1,0 +1,123 @@
+//! The engine: it is given JSON-RPC messages in both directions and what the transport knows of them, and
+//! records each request as a span and its console output as log records. It knows nothing of pipes, HTTP or
+//! rmcp; whoever carries messages tells it of them.
+//!
+//! An [`Observer`] is what a process has one of: where records go, what may be recorded, which operations went
+//! through several rounds. A [`Conversation`] is what one client and one server know of each other: its open
+//! requests, its client's name. A [`Call`] is one open request.
+
+mod call;
+mod carrier;
+mod conversation;
+mod rounds;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use call::{Call, Ended};
+pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, query_session, text};
+pub(crate) use conversation::{Conversation, Key, Side};
+use rounds::Rounds;
+
+use crate::capture::Capture;
+use crate::recorder::Recorder;
+
+/// How many bytes of requests being handled are kept in memory, over all of them. Beyond it requests are recorded
+/// without their bodies.
+const OPEN_BYTES: usize = 64 << 20;
+
+/// What one process records.
+#[derive(Clone, Debug)]
+pub(crate) struct Observer {
+    pub(crate) recorder: Recorder,
+    pub(crate) capture: Arc<Capture>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    rounds: Mutex<Rounds>,
+    /// The server's own name, where it is learned from what the server says.
+    server: Mutex<Option<String>>,
+    learns_name: bool,
+    /// Bytes of bodies of open requests.
+    open_bytes: AtomicUsize,
+    strays: AtomicU64,
+}
+
+impl Observer {
+    pub(crate) fn new(recorder: Recorder, capture: Capture) -> Self {
+        Self {
+            recorder,
+            capture: Arc::new(capture),
+            shared: Arc::default(),
+        }
+    }
+
+    /// The same with other settings.
+    pub(crate) fn with(mut self, capture: Capture) -> Self {
+        self.capture = Arc::new(capture);
+        self
+    }
+
+    /// Takes the server's name from what the server says of itself.
+    pub(crate) fn learning_the_name(mut self) -> Self {
+        self.shared = Arc::new(Shared {
+            learns_name: true,
+            ..Shared::default()
+        });
+        self
+    }
+
+    /// Whether anything is recorded at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.capture.records()
+    }
+
+    /// How many bytes of a body are kept.
+    pub(crate) fn cap(&self) -> usize {
+        self.capture.body_cap
+    }
+
+    fn rounds<T>(&self, look: impl FnOnce(&mut Rounds) -> T) -> T {
+        look(&mut self.shared.rounds.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn learn_server(&self, name: String) {
+        if self.shared.learns_name {
+            *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        }
+    }
+
+    /// The server's own name, if it is to be said and was learned.
+    fn server(&self) -> Option<String> {
+        self.shared
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether there is room for so many bytes more; they are taken then.
+    fn take_bytes(&self, bytes: usize) -> bool {
+        let add = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= OPEN_BYTES);
+        self.shared
+            .open_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .is_ok()
+    }
+
+    fn give_bytes(&self, bytes: usize) {
+        self.shared.open_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts an answer to nothing that was asked.
+    fn stray(&self) {
+        self.shared.strays.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many answers came to nothing that was asked.
+    pub(crate) fn strays(&self) -> u64 {
+        self.shared.strays.load(Ordering::Relaxed)
+    }
+}

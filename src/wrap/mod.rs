@@ -1,0 +1,129 @@
+//! `mcptap wrap -- COMMAND…`: runs an MCP server that speaks over its standard input and output, passes every byte
+//! on as it comes, and records the calls on the way. For the client and for the server it is as if nothing were
+//! between them: exit code, signals and closed pipes pass as well.
+//!
+//! [`run`] starts the server, three [`pump`]s carry bytes and show them to the SDK's `Pipe`, [`signals`] are passed
+//! on, and the end of the server is the end of the wrapper.
+
+mod pump;
+mod signals;
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use mcptap_sdk::{Capture, Guard, Pipe, Telemetry, Watch};
+
+use pump::Pump;
+
+/// How long the server's output may be silent after its end before nobody waits for more: a child of its own may
+/// hold the pipe open.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Runs an MCP server and records its traffic.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Wrap {
+    /// The server's name in the records [default: what the server calls itself]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The server's command and its arguments, after --
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs the server to its end; its exit code is returned.
+pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
+    let (program, arguments) = wrap.command.split_first().context("no command was given after --")?;
+    // Telemetry that cannot be set up is no reason not to run the server.
+    let recording = match start_recording(wrap, program) {
+        Ok(recording) => Some(recording),
+        Err(error) => {
+            tracing::warn!("the server runs unrecorded: {error:#}");
+            None
+        }
+    };
+    let (telemetry, pipe) = match recording {
+        Some((telemetry, pipe)) => (Some(telemetry), Some(Arc::new(pipe))),
+        None => (None, None),
+    };
+    let mut child = match Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(error) => return Ok(not_started(Path::new(program), &error)),
+    };
+    let status = carry(&mut child, pipe.as_ref())?;
+    if let Some(pipe) = pipe {
+        pipe.close(&farewell(status));
+    }
+    if let Some(telemetry) = telemetry
+        && let Err(error) = telemetry.shutdown()
+    {
+        tracing::warn!("the last records were not delivered: {error}");
+    }
+    Ok(signals::end_as(status))
+}
+
+fn start_recording(wrap: &Wrap, program: &std::ffi::OsStr) -> anyhow::Result<(Guard, Pipe)> {
+    let capture = Capture::from_env()?;
+    let fallback = Path::new(program).file_stem().unwrap_or(program).to_string_lossy();
+    let given = wrap.name.as_deref();
+    let telemetry = Telemetry::from_env(given.unwrap_or(&fallback))
+        .service_name_is_default(given.is_none())
+        .start()?;
+    let mut watch = Watch::with(&telemetry).capture(capture);
+    if given.is_none() {
+        watch = watch.server_names_itself();
+    }
+    Ok((telemetry, watch.pipe()))
+}
+
+/// Carries bytes until the server has ended.
+fn carry(child: &mut Child, pipe: Option<&Arc<Pipe>>) -> anyhow::Result<ExitStatus> {
+    let stdin = child.stdin.take().context("the server has no standard input")?;
+    let stdout = child.stdout.take().context("the server has no standard output")?;
+    let stderr = child.stderr.take().context("the server has no standard error")?;
+    let signals = signals::pass_on(child.id())?;
+    // Never waited for: it may be reading from a client that has nothing more to say.
+    Pump::start("stdin", pump::Way::ToServer(stdin), pipe.cloned())?;
+    let outputs = [
+        Pump::start("stdout", pump::Way::FromServer(stdout), pipe.cloned())?,
+        Pump::start("stderr", pump::Way::Console(stderr), pipe.cloned())?,
+    ];
+    let status = child.wait().context("waiting for the server")?;
+    signals.close();
+    for output in outputs {
+        output.finish(SILENCE);
+    }
+    Ok(status)
+}
+
+/// The server could not be started; codes as shells give them.
+fn not_started(program: &Path, error: &std::io::Error) -> ExitCode {
+    let (code, hint) = match error.kind() {
+        ErrorKind::NotFound => (127, "; is it installed, and on the PATH?"),
+        ErrorKind::PermissionDenied => (126, "; is it executable?"),
+        _ => (126, ""),
+    };
+    eprintln!("mcptap wrap: cannot run {}: {error}{hint}", program.display());
+    ExitCode::from(code)
+}
+
+/// Why what is open will not be answered.
+fn farewell(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("the server exited with code {code} before it answered"),
+        (None, Some(signal)) => format!("the server was killed by signal {signal} before it answered"),
+        (None, None) => "the server ended before it answered".to_owned(),
+    }
+}
