@@ -30,14 +30,12 @@
 
 mod body;
 mod context;
-mod export;
 mod handler;
 mod origin;
-mod parcel;
 mod recorder;
-mod retry;
 mod service;
 mod span;
+mod telemetry;
 
-pub use export::{Error, Guard, connect, init};
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
+pub use telemetry::{Error, Guard, LogLayer, Stats, Telemetry, connect, init, log_layer, log_layer_with};
