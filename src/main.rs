@@ -63,39 +63,36 @@ enum ConfigCommand {
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    // Without a runtime: threads that block carry bytes with the least delay.
-    if let Command::Wrap(wrap) = &cli.command {
-        log_to_stderr(&Settings::wrap_log())?;
-        return wrap::run(wrap);
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting")?;
-    runtime.block_on(run(cli))?;
-    Ok(ExitCode::SUCCESS)
+    runtime.block_on(run(cli))
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = Settings::from_file(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve(flags) => serve(&start_logging(flags.over(file).resolve()?)?).await,
+        Command::Serve(flags) => serve(&start_logging(flags.over(file).resolve()?)?).await?,
         Command::Demo(flags) => {
             let demo = Settings {
                 database_url: Some("sqlite://mcptap-demo.db?mode=rwc".to_owned()),
                 ..Settings::default()
             };
-            show(&start_logging(flags.over(file).over(demo).resolve()?)?).await
+            show(&start_logging(flags.over(file).over(demo).resolve()?)?).await?;
+        }
+        Command::Wrap(wrap) => {
+            log_to_stderr("warn")?;
+            // Threads that block carry bytes with the least delay; nothing else runs here.
+            return wrap::run(&wrap);
         }
         Command::Schema => {
             print(&mcptap_graphql::sdl());
-            Ok(())
         }
         Command::Migrate(flags) => {
             let config = start_logging(flags.over(file).resolve()?)?;
             open(&config).await?.close().await;
             print("the tables are up to date\n");
-            Ok(())
         }
         Command::Prune { older_than, settings } => {
             let config = start_logging(settings.over(file).resolve()?)?;
@@ -111,7 +108,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 "deleted {} calls and {} log lines\n",
                 pruned.calls, pruned.log_lines
             ));
-            Ok(())
         }
         Command::Config {
             command: ConfigCommand::Print(flags),
@@ -119,16 +115,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let settings = flags.over(file).over(Settings::defaults());
             settings.clone().resolve()?;
             print(&settings.print()?);
-            Ok(())
         }
         Command::Config {
             command: ConfigCommand::Check(flags),
         } => {
             flags.over(file).resolve()?;
             print("the settings are good\n");
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The store alone, without its own retention at work.
@@ -144,14 +139,19 @@ async fn open(config: &Config) -> anyhow::Result<mcptap_store::Store> {
 }
 
 fn start_logging(config: Config) -> anyhow::Result<Config> {
-    let filter = EnvFilter::try_new(&config.log)
-        .with_context(|| format!("log is {:?}; give a level such as info, or a filter", config.log))?;
+    log_to_stderr(&config.log)?;
+    Ok(config)
+}
+
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("log is {filter:?}; give a level such as info, or a filter"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    Ok(config)
+    Ok(())
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {

@@ -30,20 +30,34 @@
 
 mod capture;
 mod context;
-mod export;
 mod handler;
 mod jsonrpc;
 mod layer;
 mod observer;
-mod parcel;
 mod pipe;
 mod recorder;
-mod retry;
 mod service;
 mod span;
+mod telemetry;
+mod watch;
 
 pub use capture::Capture;
-pub use export::{Error, Guard, connect, init};
 pub use layer::{Answer, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
+pub use telemetry::{Error, Guard, LogLayer, Stats, Telemetry, connect, init, log_layer, log_layer_with};
+pub use watch::Watch;
+
+/// A [`TrafficLayer`] whose records go to the global providers: around the MCP part of any HTTP server.
+///
+/// ```no_run
+/// # fn router() -> axum::Router { axum::Router::new() }
+/// # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+/// let _telemetry = mcptap_sdk::init("shop")?;
+/// let router = router().layer(mcptap_sdk::layer());
+/// axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;
+/// # Ok(()) }
+/// ```
+pub fn layer() -> TrafficLayer {
+    Watch::global().layer()
+}

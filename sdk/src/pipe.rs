@@ -78,6 +78,10 @@ impl Pipe {
             state.take(Side::Server, &last);
             state.console(b"\n");
             state.conversation.close(reason);
+            let strays = state.conversation.strays();
+            if strays > 0 {
+                tracing::warn!(strays, "answers came to requests that nobody made");
+            }
         });
     }
 

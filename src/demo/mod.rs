@@ -8,21 +8,14 @@ mod client;
 mod server;
 mod web;
 
-use std::time::Duration;
-
 use anyhow::Context;
-use mcptap_sdk::Guard;
-use opentelemetry_otlp::{LogExporter, Protocol, WithExportConfig};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::logs::SdkLoggerProvider;
+use mcptap_sdk::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use client::Era;
 
 /// The server's name, as it appears in mcptap.
 const NAME: &str = "demo-orders";
-/// How long the shop waits, in total, for its last telemetry to be taken.
-const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector
 /// (`http://127.0.0.1:4318`), which need not be up yet.
@@ -30,44 +23,27 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// No loopback port is free, or the endpoint is no URL. Failed calls are part of the show and only logged.
 pub(crate) async fn run(otlp_http_endpoint: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let telemetry =
-        mcptap_sdk::connect(NAME, otlp_http_endpoint).context("setting up the demo's telemetry")?;
-    let logs = logs(otlp_http_endpoint)?;
-    let shop = server::Shop::new(&logs);
+    // In memory: the collector is this very process, so that nothing could be delivered later.
+    let telemetry = Telemetry::from_env(NAME)
+        .service_name_is_default(false)
+        .endpoint(otlp_http_endpoint)
+        .in_memory()
+        .start()
+        .context("setting up the demo's telemetry")?;
+    let shop = server::Shop::new(telemetry.logger_provider());
     let url = server::serve(shop, telemetry.tracer_provider().clone(), shutdown.clone()).await?;
     tracing::info!(%url, "the demo's server is up");
     tokio::join!(
         client::keep_calling(&url, Era::Sessions, shutdown.clone()),
         client::keep_calling(&url, Era::Stateless, shutdown.clone()),
     );
-    tokio::task::spawn_blocking(move || flush(&telemetry, &logs))
-        .await
-        .context("ending the demo's telemetry")
-}
-
-/// Log records go the way of the spans. They carry the ids of the span that is current when they are written,
-/// by which mcptap finds the call they belong to.
-fn logs(otlp_http_endpoint: &str) -> anyhow::Result<SdkLoggerProvider> {
-    let exporter = LogExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/logs", otlp_http_endpoint.trim_end_matches('/')))
-        .build()
-        .context("setting up the demo's logs")?;
-    let resource = Resource::builder().with_service_name(NAME).build();
-    Ok(SdkLoggerProvider::builder()
-        .with_resource(resource)
-        .with_batch_exporter(exporter)
-        .build())
-}
-
-fn flush(telemetry: &Guard, logs: &SdkLoggerProvider) {
-    if let Err(error) = logs.shutdown_with_timeout(FLUSH_LIMIT) {
-        tracing::debug!(%error, "the demo's last log records were not taken");
-    }
-    if let Err(error) = telemetry.shutdown() {
-        tracing::debug!(%error, "the demo's last spans were not taken");
-    }
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = telemetry.shutdown() {
+            tracing::debug!(%error, "the demo's last telemetry was not taken");
+        }
+    })
+    .await
+    .context("ending the demo's telemetry")
 }
 
 /// Chance, good enough for a demo: a splitmix64 that starts from a hash of nothing, which is random per

@@ -39,7 +39,10 @@ pub(crate) struct Wrap {
 
 /// Runs the server to its end; its exit code is returned.
 pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
-    let (program, arguments) = wrap.command.split_first().context("no command was given after --")?;
+    let (program, arguments) = wrap
+        .command
+        .split_first()
+        .context("no command was given after --")?;
     // Telemetry that cannot be set up is no reason not to run the server.
     let recording = match start_recording(wrap, program) {
         Ok(recording) => Some(recording),
@@ -76,7 +79,10 @@ pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
 
 fn start_recording(wrap: &Wrap, program: &std::ffi::OsStr) -> anyhow::Result<(Guard, Pipe)> {
     let capture = Capture::from_env()?;
-    let fallback = Path::new(program).file_stem().unwrap_or(program).to_string_lossy();
+    let fallback = Path::new(program)
+        .file_stem()
+        .unwrap_or(program)
+        .to_string_lossy();
     let given = wrap.name.as_deref();
     let telemetry = Telemetry::from_env(given.unwrap_or(&fallback))
         .service_name_is_default(given.is_none())

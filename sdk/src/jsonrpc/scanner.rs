@@ -101,12 +101,6 @@ impl Scanner {
         self.scan.size == 0
     }
 
-    /// The method of the message being read, as soon as it is known.
-    pub(crate) fn method_so_far(&self) -> Option<String> {
-        let first = self.scan.messages.first().or(self.message.as_ref());
-        first?.method()
-    }
-
     /// Reads on.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.scan.size = self.scan.size.saturating_add(bytes.len());

@@ -42,6 +42,8 @@ pub(crate) struct Call {
     progress: i64,
     /// What names it in notifications of progress.
     pub(crate) progress_token: Option<String>,
+    /// Whether its protocol version was known when it began, or is in its answer.
+    pub(crate) knows_version: bool,
     /// Whether it stays open by its nature, so that its end is no failure.
     pub(crate) long_lived: bool,
 }
@@ -65,6 +67,8 @@ impl Call {
                 .map(|id| KeyValue::new(semconv::JSONRPC_REQUEST_ID, id.to_string())),
         );
         attributes.extend(carrier.attributes());
+        let is_version = |known: &KeyValue| known.key.as_str() == semconv::MCP_PROTOCOL_VERSION;
+        let knows_version = method == "initialize" || known.iter().any(is_version);
         attributes.extend(known);
         let (parent, mut links) = parent(meta.as_ref(), &carrier.ambient, carrier.header_parent.as_ref());
         let before = earlier_round(observer, request);
@@ -98,6 +102,7 @@ impl Call {
                 .get(Field::Meta)
                 .and_then(|_| meta.as_ref()?.get("progressToken"))
                 .map(ToString::to_string),
+            knows_version,
             long_lived,
         };
         call.hold_request(request.body());
@@ -142,6 +147,7 @@ impl Call {
             operation: None,
             progress: 0,
             progress_token: None,
+            knows_version: true,
             long_lived,
         }
     }

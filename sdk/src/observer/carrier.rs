@@ -44,8 +44,6 @@ pub(crate) struct Carrier {
     pub(crate) ambient: Context,
     /// The span that the HTTP request's `traceparent` named.
     pub(crate) header_parent: Option<SpanContext>,
-    /// Whether it is HTTP.
-    pub(crate) is_http: bool,
 }
 
 impl Carrier {
@@ -99,7 +97,6 @@ impl Carrier {
             version: text(headers, VERSION_HEADER),
             ambient,
             header_parent: of_headers(headers),
-            is_http: true,
         }
     }
 

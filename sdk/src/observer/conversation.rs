@@ -176,6 +176,9 @@ impl Conversation {
         self.learn(message);
         if let Some(call) = self.open.remove(&key) {
             self.remember(key, Ended::Answered, call.span_context());
+            if let Some(version) = self.version.clone().filter(|_| !call.knows_version) {
+                call.set([KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version)]);
+            }
             call.answered(message);
             return;
         }
@@ -315,6 +318,11 @@ impl Conversation {
             self.ended.pop_front();
         }
         self.ended.push_back((key, how, span));
+    }
+
+    /// How many answers came to nothing that was asked.
+    pub(crate) fn strays(&self) -> u64 {
+        self.observer.strays()
     }
 
     /// The end of the conversation: what is open will not be answered.

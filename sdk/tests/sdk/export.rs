@@ -143,6 +143,8 @@ async fn run_server(variables: &[(&str, &str)]) -> Duration {
     command
         .args(["--ignored", "--exact", "export::server_process"])
         .stdout(Stdio::null());
+    let spool = tempfile::tempdir().unwrap();
+    command.env("MCPTAP_SPOOL_DIR", spool.path());
     command.envs(variables.iter().copied());
     let started = std::time::Instant::now();
     assert!(command.status().await.unwrap().success());

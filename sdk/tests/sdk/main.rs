@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
+mod collector;
 mod export;
 mod http;
+mod outage;
 mod pipe;
 mod support;

@@ -1,0 +1,219 @@
+//! Carries the parcels of one signal to the collector, the oldest first, one at a time, again and again until they
+//! are taken.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::notice::Notice;
+use super::outbox::{Job, Outbox};
+use super::signal::Signal;
+use super::transport::Transport;
+use super::verdict::Verdict;
+
+/// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a parcel may be in memory only, when there is a disk: what a process that is killed may lose.
+const IN_MEMORY: Duration = Duration::from_millis(100);
+/// How long a process that ends waits for one answer, when what it waits for is on disk already.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often what dead processes left is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How many kinds of refusals are remembered.
+const KINDS: usize = 100;
+
+/// When the process ends, as told by the guard: nothing is tried after that.
+pub(super) type Deadline = Option<Instant>;
+
+/// Carries for one signal.
+#[derive(Debug)]
+pub(super) struct Courier {
+    signal: Signal,
+    transport: Transport,
+    outbox: Arc<Outbox>,
+    deadline: watch::Receiver<Deadline>,
+    away: Notice,
+    is_away: bool,
+    /// What refusals have been warned about.
+    refusals: BTreeSet<String>,
+}
+
+impl Courier {
+    pub(super) fn new(
+        signal: Signal,
+        transport: Transport,
+        outbox: Arc<Outbox>,
+        deadline: watch::Receiver<Deadline>,
+    ) -> Self {
+        Self {
+            signal,
+            transport,
+            outbox,
+            deadline,
+            away: Notice::default(),
+            is_away: false,
+            refusals: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until the process ends.
+    pub(super) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let deadline = self.deadline();
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return;
+            }
+            let Some(job) = self.outbox.next(self.signal) else {
+                if deadline.is_some() {
+                    return;
+                }
+                self.idle().await;
+                continue;
+            };
+            if deadline.is_some() && job.is_adopted() {
+                return;
+            }
+            match self.attempt(&job).await {
+                Verdict::Taken { refused, why } => {
+                    self.outbox.settle(&job, refused);
+                    if refused > 0 {
+                        self.warn_of_refusal(&why, refused);
+                    }
+                    if std::mem::take(&mut self.is_away) {
+                        tracing::info!(collector = %self.transport.url(), "the collector takes telemetry again");
+                    }
+                    pause = FIRST_PAUSE;
+                }
+                Verdict::Refused { why } => {
+                    self.outbox.settle(&job, job.parcel.records);
+                    self.warn_of_refusal(&why, job.parcel.records);
+                    pause = FIRST_PAUSE;
+                }
+                Verdict::Later { why, after, answered } => {
+                    self.outbox.hold(self.signal);
+                    self.warn_of_absence(&why);
+                    let wait = after.unwrap_or(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    if !self.wait(wait, after.is_some(), answered).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        *self.deadline.borrow()
+    }
+
+    /// Waits for something to do.
+    async fn idle(&mut self) {
+        tokio::select! {
+            () = self.outbox.arrival(self.signal) => {}
+            () = changed(&mut self.deadline) => {}
+            // One of the two does it for both.
+            () = sleep(LOOK_EVERY), if self.signal == Signal::Traces => self.outbox.adopt(),
+        }
+    }
+
+    /// Waits before the next attempt. False when there shall be none, because the process ends.
+    async fn wait(&mut self, pause: Duration, is_wish: bool, answered: bool) -> bool {
+        let mut pause = pause;
+        if self.deadline().is_none() {
+            tokio::select! {
+                () = sleep(pause) => return true,
+                () = changed(&mut self.deadline) => {}
+            }
+            // Once more at once, now that the process ends.
+            return true;
+        }
+        // Nobody is there, and what waits is on disk: no reason to keep the process.
+        if !answered && self.outbox.is_safe(self.signal) {
+            return false;
+        }
+        if !is_wish {
+            pause = FIRST_PAUSE;
+        }
+        let next = Instant::now() + pause;
+        if self.deadline().is_some_and(|deadline| deadline <= next) {
+            return false;
+        }
+        sleep_until(next).await;
+        true
+    }
+
+    /// One attempt. What takes long does not stay in memory only meanwhile.
+    async fn attempt(&mut self, job: &Job) -> Verdict {
+        let mut spill_at = self
+            .outbox
+            .in_memory_since(self.signal)
+            .map(|since| Instant::from_std(since) + IN_MEMORY);
+        let mut sending = pin!(self.transport.send(&job.parcel));
+        let mut patient_until = None;
+        loop {
+            let deadline = *self.deadline.borrow();
+            if let Some(deadline) = deadline
+                && patient_until.is_none()
+            {
+                self.outbox.spill(self.signal);
+                let patience = (Instant::now() + PATIENCE).min(deadline);
+                patient_until = Some(if self.outbox.is_safe(self.signal) {
+                    patience
+                } else {
+                    deadline
+                });
+            }
+            let now = Instant::now();
+            tokio::select! {
+                biased;
+                verdict = &mut sending => return verdict,
+                () = sleep_until(spill_at.unwrap_or(now)), if spill_at.is_some() => {
+                    spill_at = None;
+                    self.outbox.spill(self.signal);
+                }
+                () = sleep_until(patient_until.unwrap_or(now)), if patient_until.is_some() => {
+                    return Verdict::silence("no answer before the process ended".to_owned());
+                }
+                () = changed(&mut self.deadline), if deadline.is_none() => {}
+            }
+        }
+    }
+
+    fn warn_of_absence(&mut self, why: &str) {
+        tracing::debug!(collector = %self.transport.url(), why, "telemetry could not be sent");
+        if !std::mem::replace(&mut self.is_away, true) && self.away.is_due() {
+            tracing::warn!(
+                collector = %self.transport.url(),
+                why,
+                "the collector does not take telemetry; it is kept, and sent later"
+            );
+        }
+    }
+
+    /// Once for each kind of refusal.
+    fn warn_of_refusal(&mut self, why: &str, records: u64) {
+        let kind = why.split(':').next().unwrap_or_default().to_owned();
+        if self.refusals.len() < KINDS && self.refusals.insert(kind) {
+            tracing::warn!(
+                collector = %self.transport.url(),
+                why,
+                records,
+                "the collector refused telemetry; it is dropped"
+            );
+        }
+    }
+}
+
+/// Waits for the end of the process to be told. Whoever would tell may be gone, and then it never is.
+async fn changed(deadline: &mut watch::Receiver<Deadline>) {
+    if deadline.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

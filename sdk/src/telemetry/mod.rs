@@ -1,0 +1,37 @@
+//! The way out: what is recorded leaves the process here, and nothing here may hold up the server.
+//!
+//! A finished span or log record goes into a bounded [`queue`] on the server's own thread, which never waits
+//! ([`processor`]). The [`worker`] thread takes what has queued, cuts secrets out ([`redaction`]), has it encoded by
+//! the official exporters ([`encoder`]) in requests of bounded size ([`parcel`]), and puts these into the
+//! [`outbox`]. The [`courier`] thread delivers them in order, the oldest first, by HTTP or gRPC ([`transport`]), and
+//! tries again for as long as the answer says that it is worth it ([`verdict`]). While it is, what waits is on disk
+//! ([`spool`], made of [`shelf`] directories), and a later process delivers what a dead one left. The [`ledger`]
+//! counts what became of every record.
+
+mod courier;
+mod encoder;
+mod error;
+mod guard;
+mod layer;
+mod ledger;
+mod line;
+mod notice;
+mod outbox;
+mod parcel;
+mod processor;
+mod queue;
+mod redaction;
+mod resource;
+mod route;
+mod settings;
+mod shelf;
+mod signal;
+mod spool;
+mod transport;
+mod verdict;
+mod worker;
+
+pub use error::Error;
+pub use guard::{Guard, Telemetry, connect, init};
+pub use layer::{LogLayer, log_layer, log_layer_with};
+pub use ledger::Stats;

@@ -1,0 +1,60 @@
+//! The thread between queue and outbox: redacts, cuts, encodes.
+
+use std::sync::Arc;
+
+use super::encoder::Encoder;
+use super::ledger::{Ledger, Place};
+use super::outbox::Outbox;
+use super::parcel::{Parcel, cut, log_weight, span_weight};
+use super::queue::{Queue, Record};
+use super::redaction::Redaction;
+
+/// Makes parcels of records.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) queue: Arc<Queue>,
+    pub(super) redaction: Redaction,
+    pub(super) encoder: Encoder,
+    /// The most records in one parcel.
+    pub(super) batch_records: usize,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl Worker {
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(self) {
+        while let Some(records) = self.queue.take() {
+            self.pack(records);
+        }
+    }
+
+    fn pack(&self, records: Vec<Record>) {
+        let (mut spans, mut logs) = (Vec::new(), Vec::new());
+        for record in records {
+            match record {
+                Record::Span(mut span) => {
+                    self.redaction.span(&mut span);
+                    spans.push(*span);
+                }
+                Record::Log(mut log) => {
+                    self.redaction.log(&mut log.0);
+                    logs.push(*log);
+                }
+            }
+        }
+        for part in cut(spans, self.batch_records, span_weight) {
+            self.hand_over(part.len(), self.encoder.spans(part));
+        }
+        for part in cut(logs, self.batch_records, |log| log_weight(&log.0)) {
+            self.hand_over(part.len(), self.encoder.logs(&part));
+        }
+    }
+
+    fn hand_over(&self, records: usize, parcel: Option<Parcel>) {
+        match parcel {
+            Some(parcel) => self.outbox.push(parcel),
+            None => self.ledger.lose(Place::Memory, records as u64),
+        }
+    }
+}
