@@ -23,3 +23,4 @@ mod sdk;
 mod secrets;
 mod shutdown;
 mod support;
+mod wrap;
