@@ -288,12 +288,8 @@ impl Handling {
         if cancelled {
             call.set([KeyValue::new(semconv::OUTCOME, semconv::CANCELLED)]);
         }
-        let answer = match answer {
-            Ok(result) => Outcome::Result(result),
-            Err(error) => Outcome::Error(error),
-        };
-        if let Some(message) = Message::of(&Answered { id: 0, answer }, cap) {
-            call.answered(&message);
+        if let Some(answer) = answer_of(answer, cap) {
+            call.answered(&answer);
         }
     }
 
@@ -303,21 +299,27 @@ impl Handling {
             .downcast_ref::<&str>()
             .map(|said| (*said).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
+        let error = ErrorData::internal_error("the server's handler panicked", None);
         match self {
-            Self::Own(call) => {
-                call.set([KeyValue::new(semconv::RPC_STATUS_CODE, "-32603")]);
-                call.end_as(Ending::panicked(said));
+            Self::Own(mut call) => {
+                call.panicked(said);
+                if let Some(answer) = answer_of(&Err(error.clone()), usize::MAX) {
+                    call.answered(&answer);
+                }
             }
-            Self::Layer(observed, id, _) => {
-                let said = said.map(|said| KeyValue::new(semconv::EXCEPTION_MESSAGE, said));
-                let attributes =
-                    std::iter::once(KeyValue::new(semconv::ERROR_TYPE, semconv::PANIC)).chain(said);
-                observed.set(&id, attributes.collect());
-            }
+            Self::Layer(observed, id, _) => observed.panicked(&id, said),
             Self::Unseen => {}
         }
-        ErrorData::internal_error("the server's handler panicked", None)
+        error
     }
+}
+
+fn answer_of(answer: &Result<ServerResult, ErrorData>, cap: usize) -> Option<Message> {
+    let answer = match answer {
+        Ok(result) => Outcome::Result(result),
+        Err(error) => Outcome::Error(error),
+    };
+    Message::of(&Answered { id: 0, answer }, cap)
 }
 
 /// An [`Instrumented`] handler as a service of rmcp: the outermost place at which a connection's requests can

@@ -1,11 +1,13 @@
 //! How traffic is watched: where its records go, and what may be in them.
 
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
 use crate::capture::Capture;
 use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
 use crate::recorder::Recorder;
-use crate::telemetry::Guard;
 
 /// Says where records go and what may be in them; [`layer`](Watch::layer) or [`pipe`](Watch::pipe) then watch.
 #[derive(Clone, Debug)]
@@ -21,11 +23,11 @@ impl Watch {
         }
     }
 
-    /// Records go the way of this guard.
-    pub fn with(guard: &Guard) -> Self {
-        let recorder = Recorder::given(guard.tracer_provider(), Some(guard.logger_provider()));
+    /// Records go through given providers, those of a [`Guard`](crate::Guard) for example; without one for logs there
+    /// is no console output.
+    pub fn through(tracers: &SdkTracerProvider, loggers: Option<&SdkLoggerProvider>) -> Self {
         Self {
-            observer: Observer::new(recorder, Capture::default()),
+            observer: Observer::new(Recorder::given(tracers, loggers), Capture::default()),
         }
     }
 

@@ -87,7 +87,8 @@ fn start_recording(wrap: &Wrap, program: &std::ffi::OsStr) -> anyhow::Result<(Gu
     let telemetry = Telemetry::from_env(given.unwrap_or(&fallback))
         .service_name_is_default(given.is_none())
         .start()?;
-    let mut watch = Watch::with(&telemetry).capture(capture);
+    let watch = Watch::through(telemetry.tracer_provider(), Some(telemetry.logger_provider()));
+    let mut watch = watch.capture(capture);
     if given.is_none() {
         watch = watch.server_names_itself();
     }

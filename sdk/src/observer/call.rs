@@ -40,6 +40,8 @@ pub(crate) struct Call {
     /// The span id of the first round of its operation.
     operation: Option<String>,
     progress: i64,
+    /// How it ends, when its handler panicked.
+    panic: Option<Ending>,
     /// What names it in notifications of progress.
     pub(crate) progress_token: Option<String>,
     /// Whether its protocol version was known when it began, or is in its answer.
@@ -98,6 +100,7 @@ impl Call {
             held: 0,
             operation,
             progress: 0,
+            panic: None,
             progress_token: request
                 .get(Field::Meta)
                 .and_then(|_| meta.as_ref()?.get("progressToken"))
@@ -146,6 +149,7 @@ impl Call {
             held: 0,
             operation: None,
             progress: 0,
+            panic: None,
             progress_token: None,
             knows_version: true,
             long_lived,
@@ -196,6 +200,11 @@ impl Call {
     /// Writes a line of its console output.
     pub(crate) fn log(&self, line: Line) {
         self.observer.recorder.log(&self.span_context(), line);
+    }
+
+    /// Its handler panicked, whatever the answer will say.
+    pub(crate) fn panicked(&mut self, said: Option<String>) {
+        self.panic = Some(Ending::panicked(said));
     }
 
     /// Its server tells how far it is.
@@ -279,10 +288,17 @@ impl Call {
         });
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, mut ending: Ending) {
         let Some(recording) = self.recording.take() else {
             return;
         };
+        if let Some(panic) = self.panic.take() {
+            ending
+                .attributes
+                .retain(|known| known.key.as_str() != semconv::ERROR_TYPE);
+            ending.attributes.extend(panic.attributes);
+            ending.status = panic.status;
+        }
         recording.set(ending.attributes);
         recording.set(
             self.observer
