@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
 use mcptap::{Config, Server, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -30,6 +31,14 @@ enum Command {
     Serve(Settings),
     /// Serve, with a sample MCP server and clients that keep calling it
     Demo(Settings),
+    /// Stand in front of an MCP server that speaks HTTP, in any language, and pass everything on unaltered
+    Proxy {
+        #[command(flatten)]
+        settings: ProxySettings,
+        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off]
+        #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
+        log: Option<String>,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Bring the database's tables up to date
@@ -76,6 +85,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 ..Settings::default()
             };
             show(&start_logging(flags.over(file).over(demo).resolve()?)?).await
+        }
+        Command::Proxy { settings, log } => {
+            let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
+            start_log(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
+            forward(&config).await
         }
         Command::Schema => {
             print(&mcptap_graphql::sdl());
@@ -134,14 +148,35 @@ async fn open(config: &Config) -> anyhow::Result<mcptap_store::Store> {
 }
 
 fn start_logging(config: Config) -> anyhow::Result<Config> {
-    let filter = EnvFilter::try_new(&config.log)
-        .with_context(|| format!("log is {:?}; give a level such as info, or a filter", config.log))?;
+    start_log(&config.log)?;
+    Ok(config)
+}
+
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("log is {filter:?}; give a level such as info, or a filter"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    Ok(config)
+    Ok(())
+}
+
+async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
+    // Before anyone can learn the address: from here on a signal stops it in order.
+    let stopped = signal()?;
+    let proxy = Proxy::start(config).await?;
+    let path = config.upstream.path();
+    tracing::info!("proxy on http://{}", proxy.listen);
+    tracing::info!(
+        "clients use http://{}{path} in place of {}{path}",
+        proxy.listen,
+        config.upstream
+    );
+    stopped.await?;
+    tracing::info!("stopping");
+    proxy.stop().await
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -183,15 +218,24 @@ async fn until_stopped(server: Server) -> anyhow::Result<()> {
 
 /// Waits for ctrl-c or SIGTERM. A listener that fails is an error.
 async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("waiting for SIGTERM")?;
     tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c")?,
-        _ = terminate.recv() => {}
+        stopped = signal()? => stopped?,
         error = server.failed() => return Err(error),
     }
     tracing::info!("stopping");
     Ok(server)
+}
+
+/// Ends with ctrl-c or SIGTERM, from now on.
+fn signal() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("waiting for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c"),
+            _ = terminate.recv() => Ok(()),
+        }
+    })
 }
 
 #[expect(
