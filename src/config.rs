@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::proxy::ProxySettings;
+
 /// The file read when none is named.
 const DEFAULT_FILE: &str = "mcptap.toml";
 
@@ -60,6 +62,9 @@ pub struct Settings {
     /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// The table `[proxy]`, which has flags of its own.
+    #[arg(skip)]
+    pub proxy: Option<ProxySettings>,
 }
 
 /// Settings with nothing left open.
@@ -122,6 +127,7 @@ impl Settings {
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
             log: self.log.or(lower.log),
+            proxy: self.proxy.or(lower.proxy),
         }
     }
 
@@ -142,6 +148,7 @@ impl Settings {
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
             log: Some("info,rmcp=off".to_owned()),
+            proxy: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
 use mcptap::{Config, Server, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,14 @@ enum Command {
     Demo(Settings),
     /// Run an MCP server that speaks over its standard input and output, and record its traffic
     Wrap(wrap::Wrap),
+    /// Stand in front of an MCP server that speaks HTTP, in any language, pass everything on and record it
+    Proxy {
+        #[command(flatten)]
+        settings: ProxySettings,
+        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off]
+        #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
+        log: Option<String>,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Bring the database's tables up to date
@@ -85,6 +94,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr("warn")?;
             // Threads that block carry bytes with the least delay; nothing else runs here.
             return wrap::run(&wrap);
+        }
+        Command::Proxy { settings, log } => {
+            let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
+            log_to_stderr(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
+            forward(&config).await?;
         }
         Command::Schema => {
             print(&mcptap_graphql::sdl());
@@ -154,6 +168,22 @@ fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
+    // Before anyone can learn the address: from here on a signal stops it in order.
+    let stopped = signal()?;
+    let proxy = Proxy::start(config).await?;
+    let path = config.upstream.path();
+    tracing::info!("proxy on http://{}", proxy.listen);
+    tracing::info!(
+        "clients use http://{}{path} in place of {}{path}",
+        proxy.listen,
+        config.upstream
+    );
+    stopped.await?;
+    tracing::info!("stopping");
+    proxy.stop().await
+}
+
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
     announce(&server);
@@ -193,15 +223,24 @@ async fn until_stopped(server: Server) -> anyhow::Result<()> {
 
 /// Waits for ctrl-c or SIGTERM. A listener that fails is an error.
 async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("waiting for SIGTERM")?;
     tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c")?,
-        _ = terminate.recv() => {}
+        stopped = signal()? => stopped?,
         error = server.failed() => return Err(error),
     }
     tracing::info!("stopping");
     Ok(server)
+}
+
+/// Ends with ctrl-c or SIGTERM, from now on.
+fn signal() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("waiting for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c"),
+            _ = terminate.recv() => Ok(()),
+        }
+    })
 }
 
 #[expect(
