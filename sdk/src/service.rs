@@ -94,7 +94,7 @@ enum Outcome<'a> {
 /// How a request that is being handled is recorded.
 pub(crate) enum Handling {
     /// By a span of this handler's own.
-    Own(Call),
+    Own(Box<Call>),
     /// By a layer above, which sees it on the wire.
     Layer(Observed, Id, Context),
     /// Not at all.
@@ -174,7 +174,7 @@ impl<H: ServerHandler> Instrumented<H> {
         });
         message
             .and_then(|message| Call::start(&self.observer, SpanKind::Server, &message, &carrier, known))
-            .map_or(Handling::Unseen, Handling::Own)
+            .map_or(Handling::Unseen, |call| Handling::Own(Box::new(call)))
     }
 }
 

@@ -480,8 +480,8 @@ impl Observed {
 pub(super) struct Waiting(Option<Exchange>);
 
 impl Waiting {
-    pub(super) fn new(exchange: &Exchange) -> Self {
-        Self(Some(exchange.clone()))
+    pub(super) fn new(exchange: Option<Exchange>) -> Self {
+        Self(exchange)
     }
 
     pub(super) fn over(mut self) {
