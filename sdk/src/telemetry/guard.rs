@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -216,7 +217,11 @@ impl Guard {
         if self.is_global {
             end_open_spans();
         }
-        self.line.as_ref().map_or(Ok(()), Line::stop)
+        let stopped = self.line.as_ref().map_or(Ok(()), Line::stop);
+        // Everything is done already; spans from now on cost nothing.
+        let _ = self.tracers.shutdown_with_timeout(Duration::ZERO);
+        let _ = self.loggers.shutdown_with_timeout(Duration::ZERO);
+        stopped
     }
 }
 
