@@ -2,7 +2,7 @@
 
 mod demo;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -39,6 +39,14 @@ enum Command {
         /// How old a call must be, such as 90d [default: the retention setting]
         #[arg(long, value_name = "AGE")]
         older_than: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Show what redaction leaves of a text
+    Redact {
+        /// A file to try it on, - for standard input
+        #[arg(long, value_name = "FILE")]
+        test: PathBuf,
         #[command(flatten)]
         settings: Settings,
     },
@@ -103,6 +111,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             ));
             Ok(())
         }
+        Command::Redact { test, settings } => {
+            let redaction = settings.over(file).resolve()?.redactor.explain(&read(&test)?);
+            print(&redaction.text);
+            for (rule, places) in redaction.cuts {
+                eprintln!("{places} × {rule}");
+            }
+            Ok(())
+        }
         Command::Config {
             command: ConfigCommand::Print(flags),
         } => {
@@ -119,6 +135,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// A text of UTF-8 from a file, or from standard input.
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("reading standard input");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The store alone, without its own retention at work.
