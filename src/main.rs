@@ -3,7 +3,7 @@
 mod demo;
 mod wrap;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -52,6 +52,14 @@ enum Command {
         /// How old a call must be, such as 90d [default: the retention setting]
         #[arg(long, value_name = "AGE")]
         older_than: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Show what redaction leaves of a text
+    Redact {
+        /// A file to try it on, - for standard input
+        #[arg(long, value_name = "FILE")]
+        test: PathBuf,
         #[command(flatten)]
         settings: Settings,
     },
@@ -123,6 +131,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 pruned.calls, pruned.log_lines
             ));
         }
+        Command::Redact { test, settings } => {
+            let redaction = settings.over(file).resolve()?.redactor.explain(&read(&test)?);
+            print(&redaction.text);
+            for (rule, places) in redaction.cuts {
+                eprintln!("{places} × {rule}");
+            }
+        }
         Command::Config {
             command: ConfigCommand::Print(flags),
         } => {
@@ -138,6 +153,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A text of UTF-8 from a file, or from standard input.
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("reading standard input");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The store alone, without its own retention at work.

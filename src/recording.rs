@@ -1,7 +1,7 @@
 //! Recording for the commands that watch servers: set up from the environment, taken down without loss, and never in
 //! the server's way.
 
-use mcptap_sdk::{Capture, Guard, Telemetry, Watch};
+use mcptap_sdk::{Guard, Telemetry, Watch};
 
 /// Telemetry of a server that is being watched.
 #[derive(Debug)]
@@ -25,12 +25,10 @@ impl Recording {
     }
 
     fn try_start(name: Option<&str>, fallback: &str) -> anyhow::Result<Self> {
-        let capture = Capture::from_env()?;
         let telemetry = Telemetry::from_env(name.unwrap_or(fallback))
             .service_name_is_default(name.is_none())
             .start()?;
-        let watch = Watch::through(telemetry.tracer_provider(), Some(telemetry.logger_provider()));
-        let mut watch = watch.capture(capture);
+        let mut watch = Watch::with(&telemetry);
         if name.is_none() {
             watch = watch.server_names_itself();
         }

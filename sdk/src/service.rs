@@ -24,7 +24,7 @@ use rmcp::{RoleServer, ServerHandler, Service};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::Capture;
+use crate::capture;
 use crate::jsonrpc::{Id, Message};
 use crate::layer::{Observed, client_address};
 use crate::observer::{Call, Carrier, Observer, SESSION_HEADER, VERSION_HEADER, text};
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_millis(250);
 pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
     Instrumented {
         handler,
-        observer: Observer::new(Recorder::Global, Capture::default()),
+        observer: Observer::global(),
     }
 }
 
@@ -51,7 +51,7 @@ pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
 pub fn instrument_with<H: ServerHandler>(handler: H, provider: &SdkTracerProvider) -> Instrumented<H> {
     Instrumented {
         handler,
-        observer: Observer::new(Recorder::given(provider, None), Capture::default()),
+        observer: Observer::new(Recorder::given(provider, None), capture::global().capture, false),
     }
 }
 

@@ -81,7 +81,7 @@ impl Call {
                 .clone()
                 .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
         );
-        let bodies = observer.capture.bodies_of(target.tool());
+        let bodies = observer.bodies_of(target.tool());
         let long_lived = LONG_LIVED.contains(&method.as_str());
         let recording = observer.recorder.start(Start {
             name: target.span_name(&method),
@@ -145,7 +145,7 @@ impl Call {
             observer: observer.clone(),
             method: method.to_owned(),
             recording: Some(recording),
-            bodies: observer.capture.bodies_of(target.tool()),
+            bodies: observer.bodies_of(target.tool()),
             held: 0,
             operation: None,
             progress: 0,
@@ -187,18 +187,24 @@ impl Call {
         } else {
             body.text.clear();
         }
+        self.observer.redact(&mut body.text);
         self.set(span::body(semconv::REQUEST_BODY, semconv::REQUEST_SIZE, body));
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
-    pub(crate) fn hold_response(&self, body: Excerpt) {
+    pub(crate) fn hold_response(&self, mut body: Excerpt) {
         if self.bodies && body.size > 0 {
+            self.observer.redact(&mut body.text);
             self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
         }
     }
 
     /// Writes a line of its console output.
-    pub(crate) fn log(&self, line: Line) {
+    pub(crate) fn log(&self, mut line: Line) {
+        if !self.bodies {
+            return;
+        }
+        self.observer.redact(&mut line.body);
         self.observer.recorder.log(&self.span_context(), line);
     }
 
@@ -210,7 +216,7 @@ impl Call {
     /// Its server tells how far it is.
     pub(crate) fn progressed(&mut self, notification: &Message) {
         self.progress += 1;
-        if self.progress > PROGRESS_LINES || !self.bodies {
+        if self.progress > PROGRESS_LINES {
             return;
         }
         let number = |field| notification.get(field).map(|number| number.text.clone());

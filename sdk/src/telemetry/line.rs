@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mcptap_model::redact::Redactor;
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +18,7 @@ use super::ledger::{Ledger, Stats};
 use super::outbox::Outbox;
 use super::processor::Intake;
 use super::queue::Queue;
-use super::redaction::{Redaction, Redactor};
+use super::redaction::Redaction;
 use super::route::Route;
 use super::settings::Settings;
 use super::shelf::Addresses;
