@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use mcptap_model::redact::{Redactor, Rules};
 use serde::{Deserialize, Serialize};
+
+use crate::proxy::ProxySettings;
 
 /// The file read when none is named.
 const DEFAULT_FILE: &str = "mcptap.toml";
@@ -57,9 +60,31 @@ pub struct Settings {
         value_name = "ORIGIN"
     )]
     pub allowed_origins: Option<Vec<String>>,
+    /// Names of keys whose values are cut out, besides the built-in ones, such as ssn,date_of_birth
+    #[arg(long, env = "MCPTAP_REDACT_KEYS", value_delimiter = ',', value_name = "KEY")]
+    pub redact_keys: Option<Vec<String>>,
+    /// Regular expressions of what is cut out; a line each in the environment
+    #[arg(
+        long,
+        env = "MCPTAP_REDACT_PATTERNS",
+        value_delimiter = '\n',
+        value_name = "REGEX"
+    )]
+    pub redact_patterns: Option<Vec<String>>,
+    /// Names of environment variables whose values are cut out wherever they appear, such as API_KEY
+    #[arg(
+        long,
+        env = "MCPTAP_REDACT_ENV",
+        value_delimiter = ',',
+        value_name = "VARIABLE"
+    )]
+    pub redact_env: Option<Vec<String>>,
     /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// The table `[proxy]`, which has flags of its own.
+    #[arg(skip)]
+    pub proxy: Option<ProxySettings>,
 }
 
 /// Settings with nothing left open.
@@ -87,6 +112,8 @@ pub struct Config {
     pub trust_forwarded_for: bool,
     /// Foreign origins that may use the API.
     pub allowed_origins: Vec<String>,
+    /// Cuts secrets out: built-in rules and the operator's.
+    pub redactor: Redactor,
     /// Filter of our own log.
     pub log: String,
 }
@@ -121,7 +148,11 @@ impl Settings {
             geoip_file: self.geoip_file.or(lower.geoip_file),
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            redact_keys: self.redact_keys.or(lower.redact_keys),
+            redact_patterns: self.redact_patterns.or(lower.redact_patterns),
+            redact_env: self.redact_env.or(lower.redact_env),
             log: self.log.or(lower.log),
+            proxy: self.proxy.or(lower.proxy),
         }
     }
 
@@ -141,7 +172,11 @@ impl Settings {
             geoip_file: None,
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
+            redact_keys: Some(Vec::new()),
+            redact_patterns: Some(Vec::new()),
+            redact_env: Some(Vec::new()),
             log: Some("info,rmcp=off".to_owned()),
+            proxy: None,
         }
     }
 
@@ -164,6 +199,11 @@ impl Settings {
             geoip_file: given.geoip_file,
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
+            redactor: redactor(
+                given.redact_keys.unwrap_or_default(),
+                given.redact_patterns.unwrap_or_default(),
+                given.redact_env.unwrap_or_default(),
+            )?,
             log: text(given.log),
         };
         if config.ingest_queue_spans == 0 {
@@ -190,11 +230,31 @@ impl Settings {
 
     /// As TOML, with the database's password masked.
     pub fn print(mut self) -> anyhow::Result<String> {
-        self.database_url = self
-            .database_url
-            .map(|url| mcptap_model::redact::redact(&url).into_owned());
+        let redactor = Redactor::default();
+        self.database_url = self.database_url.map(|url| redactor.redact(&url).into_owned());
         toml::to_string(&self).context("printing the settings")
     }
+}
+
+/// The built-in rules and the operator's. Blank entries, such as the last line's end leaves, count for nothing.
+fn redactor(keys: Vec<String>, patterns: Vec<String>, variables: Vec<String>) -> anyhow::Result<Redactor> {
+    let given = |list: Vec<String>| {
+        list.into_iter()
+            .filter(|entry| !entry.trim().is_empty())
+            .collect::<Vec<_>>()
+    };
+    let values = given(variables).into_iter().filter_map(|name| {
+        let name = name.trim().to_owned();
+        // What is not set here cannot be recognised, but the same settings may be in use where it is.
+        let value = std::env::var(&name).ok().filter(|value| !value.is_empty())?;
+        Some((name, value))
+    });
+    let rules = Rules {
+        keys: given(keys),
+        patterns: given(patterns),
+        values: values.collect(),
+    };
+    Redactor::new(&rules).context("in the settings of redaction (redact_keys, redact_patterns, redact_env)")
 }
 
 /// An age such as `30d`; `off` is none.

@@ -1,12 +1,17 @@
 //! mcptap, the traffic log for MCP servers: the server as a library, so that tests can start one.
 //!
 //! [`Server::start`] opens the store, gives its writing side to the collector (OTLP in) and its reading side to the
-//! GraphQL API, and serves both with the pages, health and metrics. Settings come from [`Settings`], in layers.
+//! GraphQL API, and serves both with the pages, health and metrics. [`proxy`] is a command of its own, with no store; it and the
+//! wrapper send what they see by a [`Recording`].
+//! Settings come from [`Settings`], in layers.
 
 mod config;
 mod metrics;
 mod pages;
+pub mod proxy;
+mod recording;
 mod server;
 
 pub use config::{Config, Settings, age};
+pub use recording::Recording;
 pub use server::Server;

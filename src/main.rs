@@ -3,11 +3,12 @@
 mod demo;
 mod wrap;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
 use mcptap::{Config, Server, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,14 @@ enum Command {
     Demo(Settings),
     /// Run an MCP server that speaks over its standard input and output, and record its traffic
     Wrap(wrap::Wrap),
+    /// Stand in front of an MCP server that speaks HTTP, in any language, pass everything on and record it
+    Proxy {
+        #[command(flatten)]
+        settings: ProxySettings,
+        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off]
+        #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
+        log: Option<String>,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Bring the database's tables up to date
@@ -43,6 +52,14 @@ enum Command {
         /// How old a call must be, such as 90d [default: the retention setting]
         #[arg(long, value_name = "AGE")]
         older_than: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Show what redaction leaves of a text
+    Redact {
+        /// A file to try it on, - for standard input
+        #[arg(long, value_name = "FILE")]
+        test: PathBuf,
         #[command(flatten)]
         settings: Settings,
     },
@@ -86,6 +103,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // Threads that block carry bytes with the least delay; nothing else runs here.
             return wrap::run(&wrap);
         }
+        Command::Proxy { settings, log } => {
+            let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
+            log_to_stderr(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
+            forward(&config).await?;
+        }
         Command::Schema => {
             print(&mcptap_graphql::sdl());
         }
@@ -109,6 +131,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 pruned.calls, pruned.log_lines
             ));
         }
+        Command::Redact { test, settings } => {
+            let redaction = settings.over(file).resolve()?.redactor.explain(&read(&test)?);
+            print(&redaction.text);
+            for (rule, places) in redaction.cuts {
+                eprintln!("{places} × {rule}");
+            }
+        }
         Command::Config {
             command: ConfigCommand::Print(flags),
         } => {
@@ -124,6 +153,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A text of UTF-8 from a file, or from standard input.
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("reading standard input");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The store alone, without its own retention at work.
@@ -152,6 +189,22 @@ fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
         .with_target(false)
         .init();
     Ok(())
+}
+
+async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
+    // Before anyone can learn the address: from here on a signal stops it in order.
+    let stopped = signal()?;
+    let proxy = Proxy::start(config).await?;
+    let path = config.upstream.path();
+    tracing::info!("proxy on http://{}", proxy.listen);
+    tracing::info!(
+        "clients use http://{}{path} in place of {}{path}",
+        proxy.listen,
+        config.upstream
+    );
+    stopped.await?;
+    tracing::info!("stopping");
+    proxy.stop().await
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -193,15 +246,24 @@ async fn until_stopped(server: Server) -> anyhow::Result<()> {
 
 /// Waits for ctrl-c or SIGTERM. A listener that fails is an error.
 async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("waiting for SIGTERM")?;
     tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c")?,
-        _ = terminate.recv() => {}
+        stopped = signal()? => stopped?,
         error = server.failed() => return Err(error),
     }
     tracing::info!("stopping");
     Ok(server)
+}
+
+/// Ends with ctrl-c or SIGTERM, from now on.
+fn signal() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("waiting for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.context("waiting for ctrl-c"),
+            _ = terminate.recv() => Ok(()),
+        }
+    })
 }
 
 #[expect(

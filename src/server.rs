@@ -60,13 +60,14 @@ impl Server {
             bind("otlp_grpc", config.otlp_grpc),
             bind("otlp_http", config.otlp_http),
         )?;
-        let shown = mcptap_model::redact::redact(&config.database_url).into_owned();
+        let shown = config.redactor.redact(&config.database_url).into_owned();
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
             .with_context(|| format!("opening the database {shown}"))?;
         let reader = Reader {
             countries,
             trust_forwarded_for: config.trust_forwarded_for,
+            redactor: config.redactor.clone(),
         };
         let collector = Collector::new(writer.clone(), reader);
 

@@ -41,7 +41,7 @@ mod span;
 mod telemetry;
 mod watch;
 
-pub use capture::Capture;
+pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use layer::{Answer, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};

@@ -24,7 +24,7 @@ use rmcp::{RoleServer, ServerHandler, Service};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::Capture;
+use crate::capture;
 use crate::jsonrpc::{Id, Message};
 use crate::layer::{Observed, client_address};
 use crate::observer::{Call, Carrier, Observer, SESSION_HEADER, VERSION_HEADER, text};
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_millis(250);
 pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
     Instrumented {
         handler,
-        observer: Observer::new(Recorder::Global, Capture::default()),
+        observer: Observer::global(),
     }
 }
 
@@ -51,7 +51,7 @@ pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
 pub fn instrument_with<H: ServerHandler>(handler: H, provider: &SdkTracerProvider) -> Instrumented<H> {
     Instrumented {
         handler,
-        observer: Observer::new(Recorder::given(provider, None), Capture::default()),
+        observer: Observer::new(Recorder::given(provider, None), capture::global().capture, false),
     }
 }
 
@@ -94,7 +94,7 @@ enum Outcome<'a> {
 /// How a request that is being handled is recorded.
 pub(crate) enum Handling {
     /// By a span of this handler's own.
-    Own(Call),
+    Own(Box<Call>),
     /// By a layer above, which sees it on the wire.
     Layer(Observed, Id, Context),
     /// Not at all.
@@ -174,7 +174,7 @@ impl<H: ServerHandler> Instrumented<H> {
         });
         message
             .and_then(|message| Call::start(&self.observer, SpanKind::Server, &message, &carrier, known))
-            .map_or(Handling::Unseen, Handling::Own)
+            .map_or(Handling::Unseen, |call| Handling::Own(Box::new(call)))
     }
 }
 
@@ -288,12 +288,8 @@ impl Handling {
         if cancelled {
             call.set([KeyValue::new(semconv::OUTCOME, semconv::CANCELLED)]);
         }
-        let answer = match answer {
-            Ok(result) => Outcome::Result(result),
-            Err(error) => Outcome::Error(error),
-        };
-        if let Some(message) = Message::of(&Answered { id: 0, answer }, cap) {
-            call.answered(&message);
+        if let Some(answer) = answer_of(answer, cap) {
+            call.answered(&answer);
         }
     }
 
@@ -303,21 +299,27 @@ impl Handling {
             .downcast_ref::<&str>()
             .map(|said| (*said).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
+        let error = ErrorData::internal_error("the server's handler panicked", None);
         match self {
-            Self::Own(call) => {
-                call.set([KeyValue::new(semconv::RPC_STATUS_CODE, "-32603")]);
-                call.end_as(Ending::panicked(said));
+            Self::Own(mut call) => {
+                call.panicked(said);
+                if let Some(answer) = answer_of(&Err(error.clone()), usize::MAX) {
+                    call.answered(&answer);
+                }
             }
-            Self::Layer(observed, id, _) => {
-                let said = said.map(|said| KeyValue::new(semconv::EXCEPTION_MESSAGE, said));
-                let attributes =
-                    std::iter::once(KeyValue::new(semconv::ERROR_TYPE, semconv::PANIC)).chain(said);
-                observed.set(&id, attributes.collect());
-            }
+            Self::Layer(observed, id, _) => observed.panicked(&id, said),
             Self::Unseen => {}
         }
-        ErrorData::internal_error("the server's handler panicked", None)
+        error
     }
+}
+
+fn answer_of(answer: &Result<ServerResult, ErrorData>, cap: usize) -> Option<Message> {
+    let answer = match answer {
+        Ok(result) => Outcome::Result(result),
+        Err(error) => Outcome::Error(error),
+    };
+    Message::of(&Answered { id: 0, answer }, cap)
 }
 
 /// An [`Instrumented`] handler as a service of rmcp: the outermost place at which a connection's requests can

@@ -1,6 +1,11 @@
 //! How traffic is watched: where its records go, and what may be in them.
 
-use crate::capture::Capture;
+use std::sync::Arc;
+
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
+use crate::capture::{self, Capture};
 use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
@@ -17,19 +22,27 @@ impl Watch {
     /// Records go to the global providers, those of [`init`](crate::init) for example.
     pub fn global() -> Self {
         Self {
-            observer: Observer::new(Recorder::Global, Capture::default()),
+            observer: Observer::global(),
         }
     }
 
-    /// Records go the way of this guard.
+    /// Records go the way of a guard, and hold what its [`Capture`] allows.
     pub fn with(guard: &Guard) -> Self {
         let recorder = Recorder::given(guard.tracer_provider(), Some(guard.logger_provider()));
         Self {
-            observer: Observer::new(recorder, Capture::default()),
+            observer: Observer::new(recorder, Arc::clone(guard.capture()), true),
         }
     }
 
-    /// What may be recorded; without it everything, with the built-in rules against secrets.
+    /// Records go through providers of one's own; without one for logs there is no console output.
+    pub fn through(tracers: &SdkTracerProvider, loggers: Option<&SdkLoggerProvider>) -> Self {
+        let recorder = Recorder::given(tracers, loggers);
+        Self {
+            observer: Observer::new(recorder, capture::global().capture, false),
+        }
+    }
+
+    /// What may be recorded; without it what the environment says, and without that everything but secrets.
     #[must_use]
     pub fn capture(mut self, capture: Capture) -> Self {
         self.observer = self.observer.with(capture);

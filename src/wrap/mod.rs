@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use mcptap_sdk::{Capture, Guard, Pipe, Telemetry, Watch};
+use mcptap::Recording;
+use mcptap_sdk::Pipe;
 
 use pump::Pump;
 
@@ -43,18 +44,14 @@ pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
         .command
         .split_first()
         .context("no command was given after --")?;
-    // Telemetry that cannot be set up is no reason not to run the server.
-    let recording = match start_recording(wrap, program) {
-        Ok(recording) => Some(recording),
-        Err(error) => {
-            tracing::warn!("the server runs unrecorded: {error:#}");
-            None
-        }
-    };
-    let (telemetry, pipe) = match recording {
-        Some((telemetry, pipe)) => (Some(telemetry), Some(Arc::new(pipe))),
-        None => (None, None),
-    };
+    let fallback = Path::new(program)
+        .file_stem()
+        .unwrap_or(program)
+        .to_string_lossy();
+    let recording = Recording::start(wrap.name.as_deref(), &fallback);
+    let pipe = recording
+        .as_ref()
+        .map(|recording| Arc::new(recording.watch().pipe()));
     let mut child = match Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -69,29 +66,10 @@ pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
     if let Some(pipe) = pipe {
         pipe.close(&farewell(status));
     }
-    if let Some(telemetry) = telemetry
-        && let Err(error) = telemetry.shutdown()
-    {
-        tracing::warn!("the last records were not delivered: {error}");
+    if let Some(recording) = recording {
+        recording.stop();
     }
     Ok(signals::end_as(status))
-}
-
-fn start_recording(wrap: &Wrap, program: &std::ffi::OsStr) -> anyhow::Result<(Guard, Pipe)> {
-    let capture = Capture::from_env()?;
-    let fallback = Path::new(program)
-        .file_stem()
-        .unwrap_or(program)
-        .to_string_lossy();
-    let given = wrap.name.as_deref();
-    let telemetry = Telemetry::from_env(given.unwrap_or(&fallback))
-        .service_name_is_default(given.is_none())
-        .start()?;
-    let mut watch = Watch::with(&telemetry).capture(capture);
-    if given.is_none() {
-        watch = watch.server_names_itself();
-    }
-    Ok((telemetry, watch.pipe()))
 }
 
 /// Carries bytes until the server has ended.

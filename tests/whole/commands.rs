@@ -57,6 +57,8 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
         ("MCPTAP_JOIN_WINDOW", "6m"),
         ("MCPTAP_BODY_CAP", "2000"),
         ("MCPTAP_ALLOWED_ORIGINS", "https://a.example,https://b.example"),
+        ("MCPTAP_REDACT_KEYS", "ssn,dob"),
+        ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{2,6}\nEMP[0-9]+"),
     ];
     let printed = mcptap(
         directory.path(),
@@ -75,6 +77,9 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     body_cap = 3000
     trust_forwarded_for = false
     allowed_origins = ["https://a.example", "https://b.example"]
+    redact_keys = ["ssn", "dob"]
+    redact_patterns = ["ACME-[0-9]{2,6}", "EMP[0-9]+"]
+    redact_env = []
     log = "warn"
     "#);
 
@@ -118,6 +123,9 @@ fn a_mistake_is_named() {
         ("MCPTAP_INGEST_QUEUE_SPANS", "0"),
         ("MCPTAP_DATABASE_URL", "mysql://nowhere/calls"),
         ("MCPTAP_LOG", "=,="),
+        ("MCPTAP_REDACT_KEYS", "-"),
+        ("MCPTAP_REDACT_PATTERNS", "ab(c"),
+        ("MCPTAP_REDACT_ENV", "NO_COLOR"),
     ] {
         let wrong = mcptap(
             directory.path(),
@@ -136,6 +144,54 @@ fn a_mistake_is_named() {
         let name = setting.trim_start_matches("MCPTAP_").to_ascii_lowercase();
         assert!(said.contains(&name) || said.contains(value), "{setting}: {said}");
     }
+}
+
+#[test]
+fn redact_shows_what_would_be_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "{\"password\":\"open sesame\",\"ssn\":78051120,\"note\":\"ACME-123456 c2VhIHNoYW50eQ==\"}\n";
+    std::fs::write(directory.path().join("body.json"), text).unwrap();
+    std::fs::write(directory.path().join("mcptap.toml"), "redact_keys = [\"ssn\"]\n").unwrap();
+    let environment = [
+        ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{6}\nEMP[0-9]+\n"),
+        ("MCPTAP_REDACT_ENV", "SONG,NOT_SET"),
+        ("SONG", "sea shanty"),
+    ];
+    let shown = mcptap(directory.path(), &["redact", "--test", "body.json"], &environment);
+    assert_eq!(
+        succeeded(&shown),
+        "{\"password\":\"[redacted]\",\"ssn\":\"[redacted]\",\"note\":\"[redacted] [redacted]==\"}\n"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&shown.stderr),
+        "1 × key ssn\n1 × pattern ACME-[0-9]{6}\n1 × value of SONG\n1 × value under a secret's name\n"
+    );
+
+    std::fs::remove_file(directory.path().join("mcptap.toml")).unwrap();
+    let flags = [
+        "redact",
+        "--test",
+        "body.json",
+        "--redact-keys",
+        "note",
+        "--redact-env",
+        "SONG",
+    ];
+    let shown = mcptap(directory.path(), &flags, &[("SONG", "open sesame")]);
+    assert_eq!(
+        succeeded(&shown),
+        "{\"password\":\"[redacted]\",\"ssn\":78051120,\"note\":\"[redacted]\"}\n"
+    );
+    let nothing = mcptap(directory.path(), &["redact", "--test", "-"], &[]);
+    assert_eq!((succeeded(&nothing), nothing.stderr.len()), ("", 0));
+    let missing = mcptap(directory.path(), &["redact", "--test", "nowhere.json"], &[]);
+    assert!(refused(&missing).contains("nowhere.json"));
+    let short = mcptap(
+        directory.path(),
+        &["redact", "--test", "body.json"],
+        &[("MCPTAP_REDACT_ENV", "PIN"), ("PIN", "1234")],
+    );
+    assert!(refused(&short).contains("PIN") && refused(&short).contains("at least 6"));
 }
 
 #[test]

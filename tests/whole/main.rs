@@ -18,6 +18,7 @@ mod ingest;
 mod joins;
 mod live;
 mod overload;
+mod proxy;
 mod query;
 mod sdk;
 mod secrets;

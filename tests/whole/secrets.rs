@@ -1,5 +1,6 @@
 //! Secrets do not get in, whatever way they take.
 
+use mcptap::Settings;
 use serde_json::{Value, json};
 
 use crate::support::{Client, SpanBuilder, TestServer, http_span, line, on_each_database, span};
@@ -246,6 +247,62 @@ async fn authorization_is_cut_to_ten_characters() {
             ("text", cut)
         ]
     );
+}
+
+#[tokio::test]
+async fn what_the_operator_names_is_cut_everywhere() {
+    on_each_database(async |database| {
+        // Of all variables only these are known to be set, and to differ from machine to machine.
+        let path = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let settings = Settings {
+            redact_keys: Some(vec!["ssn".to_owned()]),
+            redact_patterns: Some(vec![format!("{PLANTED}-[0-9]+")]),
+            redact_env: Some(vec!["CARGO_MANIFEST_DIR".to_owned(), "SET_NOWHERE".to_owned()]),
+            ..Settings::default()
+        };
+        let server = TestServer::with(database, settings).await;
+        let leak = |number: u32| format!("{PLANTED}-{number} in {path}");
+        let arguments = json!({"ssn": {"number": secret(1)}, "text": leak(2), "n": 1});
+        let call = span("tools/call leak")
+            .attr("gen_ai.tool.call.arguments", arguments.to_string())
+            .attr("note", leak(3))
+            .failed(&leak(4));
+        server.export([call.clone()]).await;
+        server
+            .export_logs([line(&call, &leak(5)).attr("ssn", secret(6))])
+            .await;
+
+        let call = server
+            .calls(Value::Null, "request { json redacted }")
+            .await
+            .remove(0);
+        assert_eq!(
+            call["request"]["json"]["params"]["arguments"],
+            json!({"ssn": "[redacted]", "text": "[redacted] in [redacted]", "n": 1})
+        );
+        let shown = everything(&server).await.to_string();
+        assert!(!shown.contains(&path), "{shown}");
+        let mut leaks = found("shown", shown.as_bytes());
+        leaks.extend(found("left", &server.stop().await.bytes()));
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_sender_cut_out_is_marked_too() {
+    let server = TestServer::start().await;
+    let bodies = [json!({"a": "[redacted]"}), json!({"a": "redacted"})];
+    for body in &bodies {
+        server
+            .export([span("tools/call get_order").attr("gen_ai.tool.call.result", body.to_string())])
+            .await;
+    }
+    let calls = server.calls(Value::Null, "response { json redacted }").await;
+    for call in calls {
+        let marked = call["response"]["json"] == bodies[0];
+        assert_eq!(call["response"]["redacted"], marked, "{call}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod redact;
 mod session;
 mod span;
 
+use mcptap_model::redact::Redactor;
 use mcptap_model::{Batch, UnixNanos};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -31,6 +32,8 @@ pub struct Reader {
     pub countries: Countries,
     /// Whether the first hop of `X-Forwarded-For` is believed. Only behind a proxy that sets it.
     pub trust_forwarded_for: bool,
+    /// Cuts secrets out of all that is read.
+    pub redactor: Redactor,
 }
 
 /// What an export comes to.
@@ -54,13 +57,17 @@ impl Reader {
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
-                let origin = origin::origin(resource_spans.resource.as_ref(), scope_spans.scope.as_ref());
+                let origin = origin::origin(
+                    resource_spans.resource.as_ref(),
+                    scope_spans.scope.as_ref(),
+                    &self.redactor,
+                );
                 for span in &scope_spans.spans {
                     self.span(span, &origin, received_at, &mut normalised);
                 }
             }
         }
-        redact::batch(&mut normalised.batch);
+        redact::batch(&self.redactor, &mut normalised.batch);
         normalised
     }
 
@@ -68,7 +75,7 @@ impl Reader {
     pub fn logs(&self, request: &ExportLogsServiceRequest) -> Normalised {
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
-            let origin = origin::origin(resource_logs.resource.as_ref(), None);
+            let origin = origin::origin(resource_logs.resource.as_ref(), None, &self.redactor);
             for record in resource_logs
                 .scope_logs
                 .iter()
@@ -80,7 +87,7 @@ impl Reader {
                 }
             }
         }
-        redact::batch(&mut normalised.batch);
+        redact::batch(&self.redactor, &mut normalised.batch);
         normalised
     }
 }

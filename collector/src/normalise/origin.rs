@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mcptap_model::redact::redact_object;
+use mcptap_model::redact::Redactor;
 use mcptap_model::{Origin, semconv};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -10,7 +10,11 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use crate::value;
 
 /// Reads a resource and a scope.
-pub(super) fn origin(resource: Option<&Resource>, scope: Option<&InstrumentationScope>) -> Arc<Origin> {
+pub(super) fn origin(
+    resource: Option<&Resource>,
+    scope: Option<&InstrumentationScope>,
+    redactor: &Redactor,
+) -> Arc<Origin> {
     let attributes = resource
         .map(|resource| resource.attributes.as_slice())
         .unwrap_or_default();
@@ -25,7 +29,7 @@ pub(super) fn origin(resource: Option<&Resource>, scope: Option<&Instrumentation
     let host = || text("host.id").or_else(|| text("host.name")).unwrap_or_default();
     let process = || Some(format!("{}@{}", text("process.pid")?, host()));
     let mut resource = value::object(attributes);
-    redact_object(&mut resource);
+    redactor.redact_object(&mut resource);
     Arc::new(Origin {
         service: text(semconv::SERVICE_NAME).filter(|name| !name.starts_with("unknown_service")),
         instance: text(semconv::SERVICE_INSTANCE_ID).or_else(process),

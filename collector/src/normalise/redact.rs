@@ -1,41 +1,42 @@
 //! Secrets are cut out of everything a batch holds, before it is queued.
 
-use mcptap_model::redact::{redact_in_place, redact_object};
-use mcptap_model::{Batch, Call, LogLine, Payload};
+use mcptap_model::redact::{REDACTED, Redactor};
+use mcptap_model::{Batch, Call, Payload};
 
 /// Redacts a batch.
-pub(super) fn batch(batch: &mut Batch) {
+pub(super) fn batch(redactor: &Redactor, batch: &mut Batch) {
     for observation in &mut batch.observations {
-        call(&mut observation.call);
+        call(redactor, &mut observation.call);
     }
     for http in &mut batch.https {
-        http.user_agent.as_mut().map(redact_in_place);
+        text(redactor, &mut http.user_agent);
     }
     for line in &mut batch.logs {
-        log(line);
+        redactor.redact_in_place(&mut line.body);
+        redactor.redact_object(&mut line.attributes);
     }
 }
 
-fn call(call: &mut Call) {
-    for text in [
+fn call(redactor: &Redactor, call: &mut Call) {
+    for field in [
         &mut call.error_message,
         &mut call.stack_trace,
         &mut call.resource_uri,
         &mut call.user_agent,
     ] {
-        text.as_mut().map(redact_in_place);
+        text(redactor, field);
     }
-    for body in [&mut call.request, &mut call.response] {
-        body.as_mut().map(payload);
+    for body in [&mut call.request, &mut call.response].into_iter().flatten() {
+        payload(redactor, body);
     }
-    redact_object(&mut call.attributes);
+    redactor.redact_object(&mut call.attributes);
 }
 
-fn payload(payload: &mut Payload) {
-    payload.redacted |= redact_in_place(&mut payload.text);
+fn text(redactor: &Redactor, text: &mut Option<String>) {
+    text.as_mut().map(|text| redactor.redact_in_place(text));
 }
 
-fn log(line: &mut LogLine) {
-    redact_in_place(&mut line.body);
-    redact_object(&mut line.attributes);
+/// A sender may have cut secrets out already.
+fn payload(redactor: &Redactor, payload: &mut Payload) {
+    payload.redacted |= redactor.redact_in_place(&mut payload.text) || payload.text.contains(REDACTED);
 }

@@ -1,6 +1,7 @@
 //! One HTTP request and its answer, read as they pass.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -157,42 +158,45 @@ impl Exchange {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The server's traffic must go on whatever happens here.
+    fn with(&self, act: impl FnOnce(&mut State)) {
+        if catch_unwind(AssertUnwindSafe(|| act(&mut self.state()))).is_err() {
+            tracing::error!("recording a request broke; the traffic goes on");
+        }
+    }
+
     /// A piece of the request's body.
     pub(super) fn request(&self, bytes: &[u8]) {
-        if let Some(scanner) = &mut self.state().request {
-            scanner.feed(bytes);
-        }
+        self.with(|state| {
+            if let Some(scanner) = &mut state.request {
+                scanner.feed(bytes);
+            }
+        });
     }
 
     /// The end of the request's body.
     pub(super) fn request_ended(&self) {
-        self.state().request_ended();
+        self.with(State::request_ended);
     }
 
     /// The head of the answer.
     pub(super) fn answer_begins(&self, parts: &response::Parts) {
-        self.state().answer_begins(parts);
+        self.with(|state| state.answer_begins(parts));
     }
 
     /// A piece of the answer's body.
     pub(super) fn answer(&self, bytes: &[u8]) {
-        self.state().answer(bytes);
+        self.with(|state| state.answer(bytes));
     }
 
     /// The end of the answer.
     pub(super) fn answer_ended(&self, left: Left) {
-        let mut state = self.state();
-        state.answer_ended(left);
+        self.with(|state| state.answer_ended(left));
     }
 
     /// There is no answer.
     pub(super) fn failed(&self, reason: &str) {
-        let mut state = self.state();
-        let keys = std::mem::take(&mut state.keys);
-        let mut conversation = lock(&state.conversation);
-        for key in keys {
-            conversation.end(key, Ended::Broken, Ending::broken(reason));
-        }
+        self.with(|state| state.failed(reason));
     }
 }
 
@@ -201,6 +205,14 @@ fn lock(conversation: &SharedConversation) -> MutexGuard<'_, Conversation> {
 }
 
 impl State {
+    fn failed(&mut self, reason: &str) {
+        let keys = std::mem::take(&mut self.keys);
+        let mut conversation = lock(&self.conversation);
+        for key in keys {
+            conversation.end(key, Ended::Broken, Ending::broken(reason));
+        }
+    }
+
     fn request_ended(&mut self) {
         let Some(scanner) = self.request.take() else {
             self.settle();
@@ -454,12 +466,12 @@ impl Observed {
         conversation.context_of(id)
     }
 
-    /// Adds to the span of the request with this id.
-    pub(crate) fn set(&self, id: &Id, attributes: Vec<KeyValue>) {
+    /// The handler of the request with this id panicked; its answer is still to come.
+    pub(crate) fn panicked(&self, id: &Id, said: Option<String>) {
         let conversation = Arc::clone(&self.0.state().conversation);
-        let conversation = lock(&conversation);
-        if let Some(call) = conversation.call(&(Side::Client, id.clone())) {
-            call.set(attributes);
+        let mut conversation = lock(&conversation);
+        if let Some(call) = conversation.call_mut(&(Side::Client, id.clone())) {
+            call.panicked(said);
         }
     }
 }
@@ -468,8 +480,8 @@ impl Observed {
 pub(super) struct Waiting(Option<Exchange>);
 
 impl Waiting {
-    pub(super) fn new(exchange: &Exchange) -> Self {
-        Self(Some(exchange.clone()))
+    pub(super) fn new(exchange: Option<Exchange>) -> Self {
+        Self(exchange)
     }
 
     pub(super) fn over(mut self) {

@@ -134,21 +134,21 @@ where
         let answering = self.inner.call(Request::from_parts(parts, body));
         Box::pin(async move {
             // Dropped before there is an answer, when the client goes away: the exchange hears of it.
-            let waiting = exchange.as_ref().map(exchange::Waiting::new);
+            let waiting = exchange::Waiting::new(exchange.clone());
             match answering.await {
                 Ok(response) => {
                     let (parts, body) = response.into_parts();
                     if let Some(exchange) = &exchange {
                         exchange.answer_begins(&parts);
                     }
-                    waiting.map(exchange::Waiting::over);
+                    waiting.over();
                     Ok(Response::from_parts(parts, Answer::new(body, exchange)))
                 }
                 Err(error) => {
                     if let Some(exchange) = &exchange {
                         exchange.failed(&error.to_string());
                     }
-                    waiting.map(exchange::Waiting::over);
+                    waiting.over();
                     Err(error)
                 }
             }

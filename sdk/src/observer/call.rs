@@ -40,6 +40,8 @@ pub(crate) struct Call {
     /// The span id of the first round of its operation.
     operation: Option<String>,
     progress: i64,
+    /// How it ends, when its handler panicked.
+    panic: Option<Ending>,
     /// What names it in notifications of progress.
     pub(crate) progress_token: Option<String>,
     /// Whether its protocol version was known when it began, or is in its answer.
@@ -79,7 +81,7 @@ impl Call {
                 .clone()
                 .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
         );
-        let bodies = observer.capture.bodies_of(target.tool());
+        let bodies = observer.bodies_of(target.tool());
         let long_lived = LONG_LIVED.contains(&method.as_str());
         let recording = observer.recorder.start(Start {
             name: target.span_name(&method),
@@ -98,6 +100,7 @@ impl Call {
             held: 0,
             operation,
             progress: 0,
+            panic: None,
             progress_token: request
                 .get(Field::Meta)
                 .and_then(|_| meta.as_ref()?.get("progressToken"))
@@ -142,10 +145,11 @@ impl Call {
             observer: observer.clone(),
             method: method.to_owned(),
             recording: Some(recording),
-            bodies: observer.capture.bodies_of(target.tool()),
+            bodies: observer.bodies_of(target.tool()),
             held: 0,
             operation: None,
             progress: 0,
+            panic: None,
             progress_token: None,
             knows_version: true,
             long_lived,
@@ -183,25 +187,36 @@ impl Call {
         } else {
             body.text.clear();
         }
+        self.observer.redact(&mut body.text);
         self.set(span::body(semconv::REQUEST_BODY, semconv::REQUEST_SIZE, body));
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
-    pub(crate) fn hold_response(&self, body: Excerpt) {
+    pub(crate) fn hold_response(&self, mut body: Excerpt) {
         if self.bodies && body.size > 0 {
+            self.observer.redact(&mut body.text);
             self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
         }
     }
 
     /// Writes a line of its console output.
-    pub(crate) fn log(&self, line: Line) {
+    pub(crate) fn log(&self, mut line: Line) {
+        if !self.bodies {
+            return;
+        }
+        self.observer.redact(&mut line.body);
         self.observer.recorder.log(&self.span_context(), line);
+    }
+
+    /// Its handler panicked, whatever the answer will say.
+    pub(crate) fn panicked(&mut self, said: Option<String>) {
+        self.panic = Some(Ending::panicked(said));
     }
 
     /// Its server tells how far it is.
     pub(crate) fn progressed(&mut self, notification: &Message) {
         self.progress += 1;
-        if self.progress > PROGRESS_LINES || !self.bodies {
+        if self.progress > PROGRESS_LINES {
             return;
         }
         let number = |field| notification.get(field).map(|number| number.text.clone());
@@ -279,10 +294,17 @@ impl Call {
         });
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, mut ending: Ending) {
         let Some(recording) = self.recording.take() else {
             return;
         };
+        if let Some(panic) = self.panic.take() {
+            ending
+                .attributes
+                .retain(|known| known.key.as_str() != semconv::ERROR_TYPE);
+            ending.attributes.extend(panic.attributes);
+            ending.status = panic.status;
+        }
         recording.set(ending.attributes);
         recording.set(
             self.observer

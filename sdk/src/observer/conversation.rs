@@ -287,6 +287,11 @@ impl Conversation {
         self.open.get(key)
     }
 
+    /// The same, to change it.
+    pub(crate) fn call_mut(&mut self, key: &Key) -> Option<&mut Call> {
+        self.open.get_mut(key)
+    }
+
     /// Takes an open request out, to end it by hand.
     pub(crate) fn release(&mut self, key: &Key) -> Option<Call> {
         self.open.remove(key)

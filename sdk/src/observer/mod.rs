@@ -19,7 +19,7 @@ pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, query_session,
 pub(crate) use conversation::{Conversation, Key, Side};
 use rounds::Rounds;
 
-use crate::capture::Capture;
+use crate::capture::{self, Capture, Global};
 use crate::recorder::Recorder;
 
 /// How many bytes of requests being handled are kept in memory, over all of them. Beyond it requests are recorded
@@ -30,7 +30,8 @@ const OPEN_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
     pub(crate) recorder: Recorder,
-    pub(crate) capture: Arc<Capture>,
+    /// None: whatever holds for the global providers.
+    capture: Option<Global>,
     shared: Arc<Shared>,
 }
 
@@ -46,18 +47,35 @@ struct Shared {
 }
 
 impl Observer {
-    pub(crate) fn new(recorder: Recorder, capture: Capture) -> Self {
+    /// Records go to the global providers.
+    pub(crate) fn global() -> Self {
+        Self {
+            recorder: Recorder::Global,
+            capture: None,
+            shared: Arc::default(),
+        }
+    }
+
+    /// Records go through these providers, which `redact` if they are our own.
+    pub(crate) fn new(recorder: Recorder, capture: Arc<Capture>, redacts: bool) -> Self {
         Self {
             recorder,
-            capture: Arc::new(capture),
+            capture: Some(Global { capture, redacts }),
             shared: Arc::default(),
         }
     }
 
     /// The same with other settings.
     pub(crate) fn with(mut self, capture: Capture) -> Self {
-        self.capture = Arc::new(capture);
+        self.capture = Some(Global {
+            capture: Arc::new(capture),
+            redacts: false,
+        });
         self
+    }
+
+    fn settings(&self) -> Global {
+        self.capture.clone().unwrap_or_else(capture::global)
     }
 
     /// Takes the server's name from what the server says of itself.
@@ -71,12 +89,25 @@ impl Observer {
 
     /// Whether anything is recorded at all.
     pub(crate) fn is_on(&self) -> bool {
-        self.capture.records()
+        self.settings().capture.records()
     }
 
     /// How many bytes of a body are kept.
     pub(crate) fn cap(&self) -> usize {
-        self.capture.body_cap
+        self.settings().capture.body_cap
+    }
+
+    /// Whether bodies of this tool may be recorded.
+    fn bodies_of(&self, tool: Option<&str>) -> bool {
+        self.settings().capture.bodies_of(tool)
+    }
+
+    /// Cuts secrets out of a text, unless it is done further on.
+    fn redact(&self, text: &mut String) {
+        let settings = self.settings();
+        if !settings.redacts {
+            settings.capture.redactor.redact_in_place(text);
+        }
     }
 
     fn rounds<T>(&self, look: impl FnOnce(&mut Rounds) -> T) -> T {

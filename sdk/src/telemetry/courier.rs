@@ -22,8 +22,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const IN_MEMORY: Duration = Duration::from_millis(100);
 /// How long a process that ends waits for one answer, when what it waits for is on disk already.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often what dead processes left is looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// How many kinds of refusals are remembered.
 const KINDS: usize = 100;
@@ -118,8 +116,6 @@ impl Courier {
         tokio::select! {
             () = self.outbox.arrival(self.signal) => {}
             () = changed(&mut self.deadline) => {}
-            // One of the two does it for both.
-            () = sleep(LOOK_EVERY), if self.signal == Signal::Traces => self.outbox.adopt(),
         }
     }
 

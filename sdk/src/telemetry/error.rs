@@ -29,6 +29,9 @@ pub enum Error {
         /// What it may be set to.
         expected: &'static str,
     },
+    /// What may be recorded is said in a way that cannot be kept.
+    #[error(transparent)]
+    Capture(#[from] crate::CaptureError),
     /// `OTEL_EXPORTER_OTLP_CERTIFICATE` names a file without certificates in it, or one that cannot be read.
     #[error("{} has no certificates that can be used: {reason}", path.display())]
     Certificate {

@@ -1,7 +1,9 @@
 //! Telemetry set up from the standard variables, and taken down without loss.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -11,10 +13,10 @@ use super::error::Error;
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
-use super::redaction::Redactor;
 use super::resource::resource;
 use super::settings::{Settings, SpoolSettings, variable};
 use super::signal::Signal;
+use crate::capture::{self, Capture};
 use crate::recorder::{end_open_spans, set_global_logger};
 
 /// Telemetry to be started: [`init`] and [`connect`] with everything that can be chosen.
@@ -26,6 +28,7 @@ pub struct Telemetry {
     endpoint: Option<String>,
     attributes: Vec<KeyValue>,
     spool: SpoolChoice,
+    capture: Option<Capture>,
     is_global: bool,
 }
 
@@ -45,6 +48,7 @@ pub struct Guard {
     loggers: SdkLoggerProvider,
     /// None when both signals are switched off.
     line: Option<Line>,
+    capture: Arc<Capture>,
     is_global: bool,
     is_done: AtomicBool,
 }
@@ -57,6 +61,8 @@ pub struct Guard {
 /// `OTEL_TRACES_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none`, `OTEL_EXPORTER_OTLP_*` (endpoint, protocol, headers,
 /// timeout, compression, certificate), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`. Without them everything is sampled, and
 /// sent as `http/protobuf` to `127.0.0.1:4318`. Works inside a tokio runtime of any kind and without one.
+///
+/// What may be recorded is said by `MCPTAP_CAPTURE` and its kin: see [`Capture::from_env`].
 ///
 /// While the collector is away, what is recorded is kept on disk, below `MCPTAP_SPOOL_DIR` (without that, below
 /// `mcptap/spool` in the user's state directory), in `MCPTAP_SPOOL_BYTES` at most (64 MiB for all processes
@@ -98,6 +104,7 @@ impl Telemetry {
             endpoint: None,
             attributes: Vec::new(),
             spool: SpoolChoice::Environment,
+            capture: None,
             is_global: false,
         }
     }
@@ -128,6 +135,12 @@ impl Telemetry {
         self
     }
 
+    /// Records no more than this, whatever the variables say.
+    pub fn capture(mut self, capture: Capture) -> Self {
+        self.capture = Some(capture);
+        self
+    }
+
     /// Keeps what the collector does not take in memory only.
     pub fn in_memory(mut self) -> Self {
         self.spool = SpoolChoice::Memory;
@@ -140,6 +153,10 @@ impl Telemetry {
     /// As [`init`].
     pub fn start(self) -> Result<Guard, Error> {
         let mut settings = Settings::from_env(self.endpoint.as_deref())?;
+        let capture = match self.capture {
+            Some(capture) => capture,
+            None => Capture::from_env()?,
+        };
         match self.spool {
             SpoolChoice::Environment => {}
             SpoolChoice::Directory(directory, bytes) => {
@@ -151,7 +168,7 @@ impl Telemetry {
         let has = |signal| settings.targets.of(signal).is_some();
         let (has_traces, has_logs) = (has(Signal::Traces), has(Signal::Logs));
         let line = if has_traces || has_logs {
-            Some(Line::start(settings, &resource, Redactor)?)
+            Some(Line::start(settings, &resource, capture.redactor.clone())?)
         } else {
             None
         };
@@ -173,6 +190,7 @@ impl Telemetry {
             tracers: tracers.build(),
             loggers: loggers.build(),
             line,
+            capture: Arc::new(capture),
             is_global: self.is_global,
             is_done: AtomicBool::new(false),
         };
@@ -180,6 +198,7 @@ impl Telemetry {
             global::set_tracer_provider(guard.tracers.clone());
             layer::set_global(&guard.loggers);
             set_global_logger(&guard.loggers);
+            capture::set_global(&guard.capture);
         }
         Ok(guard)
     }
@@ -196,6 +215,11 @@ impl Guard {
     /// The logger provider, for [`log_layer_with`](crate::log_layer_with) and for log records of one's own.
     pub fn logger_provider(&self) -> &SdkLoggerProvider {
         &self.loggers
+    }
+
+    /// What may be recorded.
+    pub(crate) fn capture(&self) -> &Arc<Capture> {
+        &self.capture
     }
 
     /// What became of everything that was recorded so far; all zero when telemetry is switched off.
@@ -216,7 +240,11 @@ impl Guard {
         if self.is_global {
             end_open_spans();
         }
-        self.line.as_ref().map_or(Ok(()), Line::stop)
+        let stopped = self.line.as_ref().map_or(Ok(()), Line::stop);
+        // Everything is done already; spans from now on cost nothing.
+        let _ = self.tracers.shutdown_with_timeout(Duration::ZERO);
+        let _ = self.loggers.shutdown_with_timeout(Duration::ZERO);
+        stopped
     }
 }
 

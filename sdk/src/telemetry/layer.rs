@@ -128,7 +128,7 @@ mod tests {
         let context = OtelContext::current_with_span(tracers.tracer("test").start("call"));
         tracing::subscriber::with_default(subscriber, || {
             let _in_span = context.clone().attach();
-            tracing::warn!(order = 7, "out of stock");
+            tracing::warn!(target: "shop", order = 7, "out of stock");
             tracing::info!(target: "hyper::client", "connected");
             tracing::info!(target: "opentelemetry_sdk", "exported");
             tracing::info!(target: "mcptap_sdk::telemetry::courier", "sent");

@@ -1,12 +1,11 @@
 //! The running machinery: two threads, and how they are stopped.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mcptap_model::redact::Redactor;
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use tokio::runtime::{Builder, Runtime};
@@ -19,7 +18,7 @@ use super::ledger::{Ledger, Stats};
 use super::outbox::Outbox;
 use super::processor::Intake;
 use super::queue::Queue;
-use super::redaction::{Redaction, Redactor};
+use super::redaction::Redaction;
 use super::route::Route;
 use super::settings::Settings;
 use super::shelf::Addresses;
@@ -30,6 +29,8 @@ use super::worker::Worker;
 
 /// How long a process that ends waits for its last records to be taken.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How often what dead processes left is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long the threads may take to end after that.
 const LEAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -170,8 +171,9 @@ fn start_couriers(couriers: Vec<Courier>, outbox: Arc<Outbox>) -> Result<Receive
         })
         .map_err(Error::Thread)?;
     match start.recv() {
-        Ok(Ok(())) | Err(_) => Ok(couriers_ended),
+        Ok(Ok(())) => Ok(couriers_ended),
         Ok(Err(error)) => Err(Error::Thread(error)),
+        Err(gone) => Err(Error::Thread(std::io::Error::other(gone))),
     }
 }
 
@@ -181,6 +183,13 @@ fn carry(runtime: &Runtime, couriers: Vec<Courier>, outbox: &Outbox) {
     for courier in couriers {
         running.spawn_on(courier.run(), runtime.handle());
     }
-    runtime.block_on(async { while running.join_next().await.is_some() {} });
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                ended = running.join_next() => if ended.is_none() { return },
+                () = tokio::time::sleep(LOOK_EVERY) => outbox.adopt(),
+            }
+        }
+    });
     outbox.close();
 }

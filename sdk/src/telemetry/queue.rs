@@ -1,6 +1,7 @@
 //! What was recorded and waits to be encoded. Bounded; pushing never waits for anything slow.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,6 @@ use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::SpanData;
 
 use super::ledger::{Ledger, Place};
-use super::notice::Notice;
 use super::parcel::{REQUEST_BYTES, log_weight, span_weight};
 
 /// One record.
@@ -47,7 +47,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     ledger: Arc<Ledger>,
-    overflow: Notice,
+    /// Something had to go since this was last asked.
+    has_overflowed: AtomicBool,
 }
 
 impl Record {
@@ -66,7 +67,7 @@ impl Queue {
             state: Mutex::default(),
             changed: Condvar::new(),
             ledger,
-            overflow: Notice::default(),
+            has_overflowed: AtomicBool::new(false),
         }
     }
 
@@ -103,13 +104,14 @@ impl Queue {
         }
         if !gone.is_empty() {
             self.ledger.lose(Place::Memory, gone.len() as u64);
-            if self.overflow.is_due() {
-                tracing::warn!(
-                    lost = self.ledger.stats().lost,
-                    "more is recorded than can be sent; the oldest records are dropped"
-                );
-            }
+            self.has_overflowed.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether something had to go since this was last asked. It is not the server's thread that says so: even a
+    /// warning may have to wait.
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.has_overflowed.swap(false, Ordering::Relaxed)
     }
 
     /// The next records, in the order they came, about [`REQUEST_BYTES`] of them; waits for them to come. None

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mcptap_model::redact::{redact_in_place, redact_object};
+use mcptap_model::redact::Redactor;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider};
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
@@ -11,30 +11,12 @@ use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::Map;
 
-/// The rules by which secrets are found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Redactor;
-
 /// Redacts what is recorded.
 #[derive(Debug)]
 pub(super) struct Redaction {
     rules: Redactor,
     /// Makes empty log records: the attributes of a record can be added to, and not changed.
     blank: SdkLogger,
-}
-
-// === impl Redactor ===
-
-impl Redactor {
-    /// Redacts the text where it stands; whether anything was cut out.
-    fn text(self, text: &mut String) -> bool {
-        redact_in_place(text)
-    }
-
-    /// Redacts every text below, and whole values that stand under a secret's name.
-    fn object(self, object: &mut Map<String, serde_json::Value>) {
-        redact_object(object);
-    }
 }
 
 // === impl Redaction ===
@@ -157,7 +139,7 @@ impl Redaction {
     fn named(&self, name: &str, text: &mut StringValue) -> bool {
         let mut object = Map::new();
         object.insert(name.to_owned(), text.as_str().into());
-        self.rules.object(&mut object);
+        self.rules.redact_object(&mut object);
         match object.remove(name) {
             Some(serde_json::Value::String(clean)) if clean != text.as_str() => {
                 *text = clean.into();
@@ -172,7 +154,7 @@ impl Redaction {
         let list = texts.iter().map(|text| text.as_str().into()).collect();
         let mut object = Map::new();
         object.insert(name.to_owned(), serde_json::Value::Array(list));
-        self.rules.object(&mut object);
+        self.rules.redact_object(&mut object);
         let Some(serde_json::Value::Array(clean)) = object.remove(name) else {
             return;
         };
@@ -187,7 +169,7 @@ impl Redaction {
 
     fn cow(&self, text: &mut Cow<'static, str>) {
         let mut clean = text.to_string();
-        if self.rules.text(&mut clean) {
+        if self.rules.redact_in_place(&mut clean) {
             *text = Cow::Owned(clean);
         }
     }
@@ -222,7 +204,7 @@ mod tests {
         span.end();
         let mut spans = memory.get_finished_spans().unwrap();
         let span = spans.first_mut().unwrap();
-        Redaction::new(Redactor).span(span);
+        Redaction::new(Redactor::default()).span(span);
         let text = format!("{span:?}");
         assert!(!text.contains(SECRET), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
@@ -231,7 +213,7 @@ mod tests {
 
     #[test]
     fn no_part_of_a_log_record_keeps_a_secret_and_the_rest_stays() {
-        let redaction = Redaction::new(Redactor);
+        let redaction = Redaction::new(Redactor::default());
         let mut record = redaction.blank.create_log_record();
         record.set_target("shop");
         record.set_severity_number(Severity::Warn);

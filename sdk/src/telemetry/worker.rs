@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::encoder::Encoder;
 use super::ledger::{Ledger, Place};
+use super::notice::Notice;
 use super::outbox::Outbox;
 use super::parcel::{Parcel, cut, log_weight, span_weight};
 use super::queue::{Queue, Record};
@@ -24,7 +25,14 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs until the queue is closed and empty.
     pub(super) fn run(self) {
+        let overflow = Notice::default();
         while let Some(records) = self.queue.take() {
+            if self.queue.has_overflowed() && overflow.is_due() {
+                tracing::warn!(
+                    lost = self.ledger.stats().lost,
+                    "more is recorded than can be sent; the oldest records are dropped"
+                );
+            }
             self.pack(records);
         }
     }

@@ -5,6 +5,7 @@
 mod collector;
 mod export;
 mod http;
+mod layer;
 mod outage;
 mod pipe;
 mod support;

@@ -1,0 +1,116 @@
+//! Secrets, cut out of texts by the shapes they have, the names they stand under, and what the operator adds.
+//!
+//! A [`Redactor`] looks for everything in one pass: an automaton finds where a secret could begin ([`shapes`] of tokens,
+//! [`named`] values, the operator's keys), and only there it is looked more closely. The operator's own secrets have an
+//! automaton of their own ([`literals`]), and each of the operator's patterns is a regular expression. What they find is
+//! merged and cut at once. A text that was JSON is JSON afterwards ([`json`]). Time grows with the length of a text
+//! and no faster, except for patterns that the operator wrote otherwise; nothing is kept between texts.
+
+mod automaton;
+mod bytes;
+mod json;
+mod literals;
+mod named;
+mod object;
+mod rules;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::{Map, Value};
+
+pub use rules::{BadRule, Rules};
+use rules::{Compiled, Found};
+
+/// What stands in a secret's place.
+pub const REDACTED: &str = "[redacted]";
+
+/// Cuts secrets out. Cheap to clone. The default has the built-in rules alone.
+#[derive(Clone, Debug)]
+pub struct Redactor {
+    /// None if the built-in rules, which are constant, could not be compiled: then everything is cut.
+    compiled: Option<Arc<Compiled>>,
+}
+
+/// A text without its secrets, and how many there were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redaction {
+    /// The text.
+    pub text: String,
+    /// How many places were cut, by the name of the rule.
+    pub cuts: BTreeMap<String, usize>,
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        static BUILT_IN: LazyLock<Option<Arc<Compiled>>> =
+            LazyLock::new(|| Compiled::new(&Rules::default()).ok().map(Arc::new));
+        Self {
+            compiled: BUILT_IN.clone(),
+        }
+    }
+}
+
+impl Redactor {
+    /// The built-in rules and these. Fails on the first rule that cannot be kept, and says what would be right.
+    pub fn new(rules: &Rules) -> Result<Self, BadRule> {
+        Ok(Self {
+            compiled: Some(Arc::new(Compiled::new(rules)?)),
+        })
+    }
+
+    /// The text without the secrets in it; borrowed when there are none.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match &self.compiled {
+            Some(compiled) => match compiled.redact(text, &mut |_| {}) {
+                Some(redacted) => Cow::Owned(redacted),
+                None => Cow::Borrowed(text),
+            },
+            None => Cow::Borrowed(REDACTED),
+        }
+    }
+
+    /// Redacts the text where it stands; whether anything was cut out.
+    pub fn redact_in_place(&self, text: &mut String) -> bool {
+        let redacted = match self.redact(text) {
+            Cow::Owned(redacted) => redacted,
+            Cow::Borrowed(same) if same == text => return false,
+            Cow::Borrowed(other) => other.to_owned(),
+        };
+        *text = redacted;
+        true
+    }
+
+    /// Redacts every text below, and whole values that stand under a secret's name.
+    pub fn redact_object(&self, object: &mut Map<String, Value>) {
+        object::redact(self, object);
+    }
+
+    /// The text without the secrets in it, and how many places each rule cut.
+    pub fn explain(&self, text: &str) -> Redaction {
+        let mut cuts = BTreeMap::new();
+        let redacted = self.compiled.as_ref().map(|compiled| {
+            compiled.redact(text, &mut |found| {
+                *cuts.entry(compiled.name(found)).or_insert(0) += 1;
+            })
+        });
+        let text = match redacted {
+            Some(Some(redacted)) => redacted,
+            Some(None) => text.to_owned(),
+            None => REDACTED.to_owned(),
+        };
+        Redaction { text, cuts }
+    }
+
+    /// Whether a value under this name is a secret, and if so, whether its numbers are too.
+    fn is_secret_name(&self, name: &str) -> Option<Found> {
+        match &self.compiled {
+            Some(compiled) => compiled.secret_name(name),
+            None => Some(Found::BuiltIn(rules::NAMED)),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why there is no answer from upstream, as the answer that the client gets instead.
+
+use std::error::Error;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+
+use super::body::Streamed;
+use super::upstream::Upstream;
+
+/// Why a request could not be forwarded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The request means different things to different readers, or is none that a proxy forwards.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// A tunnel was asked for.
+    #[error("this is a reverse proxy; it opens no tunnels to other hosts")]
+    Tunnel,
+    /// Upstream could not be reached in time.
+    #[error("{upstream} could not be reached within {after:?}")]
+    ConnectTimeout { upstream: Upstream, after: Duration },
+    /// Upstream could not be reached.
+    #[error("{upstream} cannot be reached: {reason}")]
+    Connect { upstream: Upstream, reason: String },
+    /// Upstream was reached and broke off before it answered.
+    #[error("{upstream} ended the connection before it answered: {reason}")]
+    Broken { upstream: Upstream, reason: String },
+}
+
+/// The connection was not made in time. It travels inside the client's error.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within {0:?}")]
+pub(super) struct ConnectTimedOut(pub(super) Duration);
+
+impl Failure {
+    /// What an error of the client means.
+    pub(super) fn of(error: &hyper_util::client::legacy::Error, upstream: &Upstream) -> Self {
+        let (upstream, mut reason) = (upstream.clone(), error.to_string());
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(ConnectTimedOut(after)) = inner.downcast_ref() {
+                return Self::ConnectTimeout {
+                    upstream,
+                    after: *after,
+                };
+            }
+            // The innermost one is what happened; the others say where.
+            reason = inner.to_string();
+            cause = inner.source();
+        }
+        if error.is_connect() {
+            Self::Connect { upstream, reason }
+        } else {
+            Self::Broken { upstream, reason }
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The answer, in words.
+    pub(super) fn answer(&self) -> Response<Streamed> {
+        let text = Full::from(format!("mcptap proxy: {self}\n"));
+        let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
+        *answer.status_mut() = self.status();
+        answer.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        answer
+    }
+}

@@ -1,0 +1,237 @@
+//! The client's connection, whose end is held back while a request that has come whole waits for its answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::lock;
+
+/// What the stream and the request on it tell each other. Also an extension of each request.
+#[derive(Clone, Default)]
+pub(in crate::proxy) struct ClientLink {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    /// Counts requests, so that a body that outlives its request says nothing about the next.
+    request: u64,
+    /// The stream's end was read and held back.
+    ended: bool,
+    /// Who reads the stream, when its end was held back.
+    reader: Option<Waker>,
+    /// Who waits for more of the request's body.
+    receiver: Option<Waker>,
+    /// Who waits for the answer.
+    answerer: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// No request, or one that is given up: an end is an end.
+    #[default]
+    Idle,
+    /// A request's body is coming.
+    Receiving,
+    /// The request has come whole and its answer has not gone whole.
+    Answering,
+}
+
+impl ClientLink {
+    /// A request begins, which is whole already if it has no body.
+    pub(in crate::proxy) fn begin<B: Body>(&self, body: &B) -> u64 {
+        let mut state = lock(&self.state);
+        state.request += 1;
+        state.phase = if body.is_end_stream() {
+            Phase::Answering
+        } else {
+            Phase::Receiving
+        };
+        state.request
+    }
+
+    /// Ready when the request has come whole and the client has closed its side.
+    pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.ended && state.phase == Phase::Answering {
+            return Poll::Ready(());
+        }
+        state.answerer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// The answer is through, or will never be.
+    pub(super) fn finish(&self) {
+        let mut state = lock(&self.state);
+        state.phase = Phase::Idle;
+        state.receiver = None;
+        state.answerer = None;
+        wake(&mut state.reader);
+    }
+
+    /// Lets the reader see the end, which gives the request up.
+    pub(super) fn give_up(&self) {
+        let mut state = lock(&self.state);
+        state.phase = Phase::Idle;
+        wake(&mut state.reader);
+    }
+
+    fn poll_end_of_stream(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Idle {
+            return Poll::Ready(());
+        }
+        state.reader = Some(context.waker().clone());
+        if !state.ended {
+            state.ended = true;
+            wake(&mut state.receiver);
+            wake(&mut state.answerer);
+        }
+        Poll::Pending
+    }
+
+    fn whole(&self, request: u64) {
+        let mut state = lock(&self.state);
+        if state.request == request && state.phase == Phase::Receiving {
+            state.phase = Phase::Answering;
+            wake(&mut state.answerer);
+        }
+    }
+
+    /// There is nothing more of the body for now. If the stream has ended there never will be: hyper reads from the
+    /// stream only when it has handed on all it had.
+    fn wants_more(&self, request: u64, context: &Context<'_>) {
+        let mut state = lock(&self.state);
+        if state.request != request || state.phase != Phase::Receiving {
+            return;
+        }
+        if state.ended {
+            state.phase = Phase::Idle;
+            wake(&mut state.reader);
+        } else {
+            state.receiver = Some(context.waker().clone());
+        }
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+/// The stream of a client.
+pub(in crate::proxy) struct ClientStream {
+    stream: TcpStream,
+    link: ClientLink,
+}
+
+impl ClientStream {
+    pub(in crate::proxy) fn new(stream: TcpStream) -> (Self, ClientLink) {
+        let link = ClientLink::default();
+        let linked = Self {
+            stream,
+            link: link.clone(),
+        };
+        (linked, link)
+    }
+
+    /// Waits for the first byte, or the end.
+    pub(in crate::proxy) async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let at_end =
+            matches!(read, Poll::Ready(Ok(()))) && buffer.filled().len() == before && buffer.remaining() > 0;
+        if at_end {
+            return self.link.poll_end_of_stream(context).map(Ok);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// The body of a request, which tells its connection when it has come whole.
+pub(in crate::proxy) struct Heard<B> {
+    body: B,
+    link: Option<(ClientLink, u64)>,
+}
+
+impl<B> Heard<B> {
+    pub(in crate::proxy) fn new(body: B, link: Option<(ClientLink, u64)>) -> Self {
+        Self { body, link }
+    }
+}
+
+impl<B: Body + Unpin> Body for Heard<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Some((link, request)) = &self.link {
+            match &frame {
+                Poll::Pending => link.wants_more(*request, context),
+                Poll::Ready(None) => link.whole(*request),
+                Poll::Ready(Some(_)) if self.body.is_end_stream() => link.whole(*request),
+                Poll::Ready(Some(_)) => {}
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

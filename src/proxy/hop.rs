@@ -1,0 +1,97 @@
+//! What belongs to one connection alone (RFC 9110, 7.6.1) and is not passed on to the next.
+
+use http::header::{CONNECTION, HeaderMap, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+
+/// Always of one connection alone, named by `Connection` or not.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Everything else, in its order. (Removing from the map itself would reorder what stays.)
+pub(super) fn end_to_end(headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = tokens(&headers, &CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .collect();
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    let mut current = None;
+    for (name, value) in headers {
+        // A name is given once for all its values.
+        if name.is_some() {
+            current = name;
+        }
+        if let Some(name) = &current
+            && !HOP_BY_HOP.contains(name)
+            && !named.contains(name)
+        {
+            kept.append(name, value);
+        }
+    }
+    kept
+}
+
+/// Whether one of the comma-separated words of this header is the one asked for.
+pub(super) fn has_token(headers: &HeaderMap, header: &HeaderName, token: &str) -> bool {
+    tokens(headers, header).any(|word| word.eq_ignore_ascii_case(token))
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, header: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_of_one_connection_is_dropped_and_the_rest_keeps_its_order() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("a", "1"),
+            ("connection", "close, X-Private"),
+            ("set-cookie", "x"),
+            ("x-private", "p"),
+            ("keep-alive", "timeout=5"),
+            ("b", "2"),
+            ("set-cookie", "y"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("proxy-connection", "close"),
+            ("upgrade", "h2c"),
+            ("www-authenticate", "Bearer"),
+            ("connection", "x-other"),
+            ("x-other", "o"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        assert!(has_token(&headers, &CONNECTION, "x-PRIVATE") && !has_token(&headers, &CONNECTION, "x"));
+        let kept = end_to_end(headers);
+        let kept: Vec<_> = kept
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                ("a", "1"),
+                ("set-cookie", "x"),
+                ("set-cookie", "y"),
+                ("b", "2"),
+                ("trailer", "x-sum"),
+                ("www-authenticate", "Bearer"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Settings of the proxy: flags over environment over `[proxy]` in `mcptap.toml` over defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::upstream::Upstream;
+
+/// Every setting of the proxy, as a flag, as `MCPTAP_PROXY_…` and as a key of `[proxy]` in `mcptap.toml`.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxySettings {
+    /// The server to forward to, http or https. Every path goes to its host and port; the path of the URL only says
+    /// which one to use: with http://127.0.0.1:8000/mcp, clients use /mcp here too
+    #[arg(long, env = "MCPTAP_PROXY_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Where clients connect [default: 127.0.0.1:6280]
+    #[arg(long, env = "MCPTAP_PROXY_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Listen on addresses other than loopback, for anyone who can reach them [default: false]
+    #[arg(long, env = "MCPTAP_PROXY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_remote: Option<bool>,
+    /// Tell the server the host that the client asked for, instead of the server's own [default: false]
+    #[arg(long, env = "MCPTAP_PROXY_PRESERVE_HOST", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub preserve_host: Option<bool>,
+    /// The server's name in the traffic log [default: what the server calls itself]
+    #[arg(long, env = "MCPTAP_PROXY_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,192.168.1.7 [default: none]
+    #[arg(
+        long,
+        env = "MCPTAP_PROXY_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NETWORK"
+    )]
+    pub trusted_proxies: Option<Vec<String>>,
+    /// How long a connection to the server may take [default: 10s]
+    #[arg(long, env = "MCPTAP_PROXY_CONNECT_TIMEOUT", value_name = "AGE")]
+    pub connect_timeout: Option<String>,
+    /// How many clients may be connected; more wait to be let in [default: 4096]
+    #[arg(long, env = "MCPTAP_PROXY_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<usize>,
+}
+
+/// Settings of the proxy with nothing left open.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// The server behind.
+    pub upstream: Upstream,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Whether `Host` stays as the client sent it.
+    pub preserve_host: bool,
+    /// The server's name in the traffic log.
+    pub name: Option<String>,
+    /// Whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bound of name lookup, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Bound of open connections of clients, at least 1.
+    pub max_connections: usize,
+}
+
+impl ProxySettings {
+    /// These, and where nothing is given, those of the lower layer.
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            upstream: self.upstream.or(lower.upstream),
+            listen: self.listen.or(lower.listen),
+            allow_remote: self.allow_remote.or(lower.allow_remote),
+            preserve_host: self.preserve_host.or(lower.preserve_host),
+            name: self.name.or(lower.name),
+            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
+            connect_timeout: self.connect_timeout.or(lower.connect_timeout),
+            max_connections: self.max_connections.or(lower.max_connections),
+        }
+    }
+
+    /// Checks everything. Errors say which setting is wrong and what would be right.
+    pub fn resolve(self) -> anyhow::Result<ProxyConfig> {
+        let upstream = self.upstream.context(
+            "upstream is not set; say where the server is with --upstream http://127.0.0.1:8000/mcp",
+        )?;
+        let upstream = Upstream::parse(&upstream)?;
+        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6280)));
+        if !listen.ip().is_loopback() && !self.allow_remote.unwrap_or_default() {
+            bail!(
+                "listen is {listen}, which others can reach; use 127.0.0.1:{}, or say --allow-remote if you mean it",
+                listen.port()
+            );
+        }
+        if leads_back(&upstream, listen) {
+            bail!(
+                "upstream is {upstream}, which is where the proxy itself listens; give the server's address"
+            );
+        }
+        let connect_timeout = self.connect_timeout.as_deref().unwrap_or("10s");
+        let connect_timeout = crate::age("connect_timeout", connect_timeout)?
+            .context("connect_timeout cannot be off; give an age such as 10s")?;
+        let max_connections = self.max_connections.unwrap_or(4096);
+        if max_connections == 0 || max_connections > tokio::sync::Semaphore::MAX_PERMITS {
+            bail!(
+                "max_connections is {max_connections}; give at least 1, and no more than a machine can hold"
+            );
+        }
+        Ok(ProxyConfig {
+            upstream,
+            listen,
+            preserve_host: self.preserve_host.unwrap_or_default(),
+            name: self.name,
+            trusted_proxies: networks(self.trusted_proxies.unwrap_or_default())?,
+            connect_timeout,
+            max_connections,
+        })
+    }
+}
+
+/// A request to such an upstream would come back for ever.
+fn leads_back(upstream: &Upstream, listen: SocketAddr) -> bool {
+    let authority = upstream.authority();
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let same_host = match host.parse::<IpAddr>() {
+        Ok(address) => address == listen.ip(),
+        Err(_) => host == "localhost" && listen.ip().is_loopback(),
+    };
+    same_host && authority.port_u16() == Some(listen.port())
+}
+
+fn networks(texts: Vec<String>) -> anyhow::Result<Vec<IpNet>> {
+    let network = |text: &String| {
+        let text = text.trim();
+        text.parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .with_context(|| {
+                format!("trusted_proxies holds {text:?}; give addresses or networks such as 10.0.0.0/8")
+            })
+    };
+    texts.iter().map(network).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(change: impl FnOnce(&mut ProxySettings)) -> anyhow::Result<ProxyConfig> {
+        let mut settings = ProxySettings {
+            upstream: Some("http://127.0.0.1:8000/mcp".to_owned()),
+            ..ProxySettings::default()
+        };
+        change(&mut settings);
+        settings.resolve()
+    }
+
+    #[test]
+    fn an_upstream_is_enough() {
+        let config = given(|_| {}).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:6280");
+        assert_eq!(config.connect_timeout, Duration::from_secs(10));
+        assert!(
+            ProxySettings::default()
+                .resolve()
+                .unwrap_err()
+                .to_string()
+                .contains("--upstream")
+        );
+    }
+
+    #[test]
+    fn mistakes_explain_themselves() {
+        let mistakes: [(&str, fn(&mut ProxySettings)); 5] = [
+            ("--allow-remote", |it| {
+                it.listen = Some("0.0.0.0:80".parse().unwrap())
+            }),
+            ("10.0.0.0/8", |it| {
+                it.trusted_proxies = Some(vec!["ten".to_owned()])
+            }),
+            ("connect_timeout", |it| {
+                it.connect_timeout = Some("off".to_owned())
+            }),
+            ("max_connections", |it| it.max_connections = Some(0)),
+            ("itself", |it| it.listen = Some("127.0.0.1:8000".parse().unwrap())),
+        ];
+        for (hint, mistake) in mistakes {
+            let error = format!("{:#}", given(mistake).unwrap_err());
+            assert!(error.contains(hint), "{error}");
+        }
+        assert!(toml::from_str::<ProxySettings>("upstraem = \"x\"").is_err());
+    }
+
+    #[test]
+    fn networks_and_single_addresses_are_trusted() {
+        let config =
+            given(|it| it.trusted_proxies = Some(vec!["10.0.0.0/8".to_owned(), " ::1".to_owned()])).unwrap();
+        let shown: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "::1/128"]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Recording for the commands that watch servers: set up from the environment, taken down without loss, and never in
+//! the server's way.
+
+use mcptap_sdk::{Guard, Telemetry, Watch};
+
+/// Telemetry of a server that is being watched.
+#[derive(Debug)]
+pub struct Recording {
+    telemetry: Guard,
+    watch: Watch,
+}
+
+impl Recording {
+    /// Starts it, as `OTEL_…` and `MCPTAP_…` say. The server's name is the one given, else what the server calls
+    /// itself, and `fallback` until it has said so. Where something is wrong with the settings, it says so in the log
+    /// and there is none: the server runs all the same.
+    pub fn start(name: Option<&str>, fallback: &str) -> Option<Self> {
+        match Self::try_start(name, fallback) {
+            Ok(recording) => Some(recording),
+            Err(error) => {
+                tracing::warn!("nothing is recorded: {error:#}");
+                None
+            }
+        }
+    }
+
+    fn try_start(name: Option<&str>, fallback: &str) -> anyhow::Result<Self> {
+        let telemetry = Telemetry::from_env(name.unwrap_or(fallback))
+            .service_name_is_default(name.is_none())
+            .start()?;
+        let mut watch = Watch::with(&telemetry);
+        if name.is_none() {
+            watch = watch.server_names_itself();
+        }
+        Ok(Self { telemetry, watch })
+    }
+
+    /// What watches.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    /// Delivers what is left, or keeps it for later; at most 5 seconds.
+    pub fn stop(self) {
+        if let Err(error) = self.telemetry.shutdown() {
+            tracing::warn!("the last records were not delivered: {error}");
+        }
+        let stats = self.telemetry.stats();
+        if stats.lost + stats.refused > 0 {
+            tracing::warn!(
+                lost = stats.lost,
+                refused = stats.refused,
+                "records did not reach the collector"
+            );
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What stands above a body passes as it was sent, and so does how the body is framed.
+
+use super::{Peer, ProxyProcess, Upstream};
+
+/// Sends a request, and says what upstream got.
+async fn received(flags: &[&str], request: &str) -> (String, Upstream, ProxyProcess) {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::with(&upstream.url(), flags, &[]).await;
+    let mut client = Peer::connect(proxy.address).await;
+    client
+        .send(request.replace("PROXY", &proxy.address.to_string()))
+        .await;
+    let head = upstream.accept().await.head().await;
+    let head = head
+        .replace(&upstream.address().to_string(), "UPSTREAM")
+        .replace(&proxy.address.to_string(), "PROXY");
+    (head, upstream, proxy)
+}
+
+/// What a client gets for this answer to this request.
+async fn answered(request: &str, answer: &str) -> String {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::start(&upstream.url()).await;
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(request).await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    server.send(answer).await;
+    // The connection stays open for the next request, so what has come is told by the answer to that one.
+    client
+        .send("GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .await;
+    server.head().await;
+    server
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext")
+        .await;
+    let all = client.rest_text().await;
+    let next = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n";
+    let (first, rest) = all.split_at(all.rfind(next).unwrap_or_else(|| panic!("{all}")));
+    assert!(rest.ends_with("\r\n\r\nnext"), "{all}");
+    first.to_owned()
+}
+
+#[tokio::test]
+async fn a_head_keeps_its_order_its_duplicates_and_its_spelling() {
+    let request = "PATCH //a/%2e%2E/b%2Fc;d?x=1&&y=%20+{z}?# HTTP/1.1\r\nX-First: 1\r\nHOST: PROXY\r\n\
+                   Accept: application/json, text/event-stream\r\nx-Twice: a\r\nX-twice:  b\r\nKeep-Alive: timeout=9\r\n\
+                   Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nAuthorization: Bearer abc\r\n\
+                   Accept-Encoding: gzip, br\r\nX-Empty:\r\nX-Last: caf\u{e9}\r\n\r\n";
+    let (head, ..) = received(&[], request).await;
+    assert_eq!(
+        head,
+        "PATCH //a/%2e%2E/b%2Fc;d?x=1&&y=%20+{z}? HTTP/1.1\r\nX-First: 1\r\nHOST: UPSTREAM\r\n\
+         Accept: application/json, text/event-stream\r\nx-Twice: a\r\nX-twice: b\r\nAuthorization: Bearer abc\r\n\
+         Accept-Encoding: gzip, br\r\nX-Empty: \r\nX-Last: caf\u{e9}\r\nx-forwarded-for: 127.0.0.1\r\n\
+         forwarded: for=127.0.0.1;host=\"PROXY\";proto=http\r\nx-forwarded-proto: http\r\n\
+         x-forwarded-host: PROXY\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn the_host_can_be_kept() {
+    let (head, ..) = received(
+        &["--preserve-host"],
+        "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+    )
+    .await;
+    assert!(
+        head.starts_with("GET / HTTP/1.1\r\nHost: shop.example\r\n"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn other_forms_of_the_request_line_are_understood() {
+    let (head, ..) = received(
+        &[],
+        "GET http://shop.example/x?y HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+    )
+    .await;
+    assert!(
+        head.starts_with("GET /x?y HTTP/1.1\r\nHost: UPSTREAM\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("x-forwarded-host: shop.example\r\n"), "{head}");
+    let (head, ..) = received(&[], "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(head.starts_with("OPTIONS * HTTP/1.1\r\n"), "{head}");
+    let (head, ..) = received(&[], "GET /old HTTP/1.0\r\n\r\n").await;
+    assert!(head.starts_with("GET /old HTTP/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn earlier_proxies_are_kept() {
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\r\n";
+    let (head, ..) = received(&[], request).await;
+    assert!(head.contains("X-Forwarded-For: 1.2.3.4, 127.0.0.1\r\n"), "{head}");
+    assert!(head.contains("X-Forwarded-Proto: https\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_body_is_framed_as_it_came() {
+    let body = "Content-Length: 5\r\n\r\nhello";
+    for method in ["POST", "GET", "DELETE"] {
+        let upstream = Upstream::bind().await;
+        let proxy = ProxyProcess::start(&upstream.url()).await;
+        let mut client = Peer::connect(proxy.address).await;
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: h\r\n{body}"))
+            .await;
+        let mut server = upstream.accept().await;
+        let head = server.head().await;
+        assert!(
+            head.contains("Content-Length: 5\r\n") && !head.to_lowercase().contains("transfer-encoding"),
+            "{head}"
+        );
+        assert_eq!(server.exactly(5).await, b"hello");
+
+        let mut client = Peer::connect(proxy.address).await;
+        client
+            .send(format!(
+                "{method} / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            ))
+            .await;
+        let mut server = upstream.accept().await;
+        let head = server.head().await.to_lowercase();
+        assert!(
+            head.contains("transfer-encoding: chunked\r\n") && !head.contains("content-length"),
+            "{head}"
+        );
+        assert_eq!(server.until("0\r\n\r\n").await, "5\r\nhello\r\n0\r\n\r\n");
+    }
+    let (head, ..) = received(&[], "POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(head.contains("Content-Length: 0\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn challenges_and_cookies_pass() {
+    let answer = "HTTP/1.1 401 Who are you\r\nWWW-Authenticate: Bearer resource_metadata=\"http://x/.well-known/y\"\r\n\
+                  Set-Cookie: a=1\r\nWWW-Authenticate: Basic\r\nSet-Cookie: b=2\r\nMcp-Session-Id: s\r\n\
+                  Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\u{1}\u{2}\u{3}\u{4}";
+    assert_eq!(
+        answered(
+            "GET /.well-known/oauth-protected-resource HTTP/1.1\r\nHost: h\r\n\r\n",
+            answer
+        )
+        .await,
+        "HTTP/1.1 401 Who are you\r\nWWW-Authenticate: Bearer resource_metadata=\"http://x/.well-known/y\"\r\n\
+         WWW-Authenticate: Basic\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nMcp-Session-Id: s\r\n\
+         Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\u{1}\u{2}\u{3}\u{4}"
+    );
+}
+
+#[tokio::test]
+async fn answers_without_a_body_have_none() {
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let same = [
+        (head, "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n"),
+        (head, "HTTP/1.1 404 Not Found\r\nX-A: 1\r\n\r\n"),
+        (get, "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"),
+        (
+            get,
+            "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 1234\r\n\r\n",
+        ),
+        (get, "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
+        (get, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    for (request, answer) in same {
+        let got = answered(request, answer).await;
+        assert_eq!(got.to_lowercase(), answer.to_lowercase());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_framed_as_it_came() {
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let got = answered(get, chunked).await.to_lowercase();
+    assert_eq!(got, chunked.to_lowercase());
+    let counted = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(answered(get, counted).await, counted);
+}
+
+#[tokio::test]
+async fn a_body_waits_for_leave() {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::start(&upstream.url()).await;
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(request).await;
+    let mut server = upstream.accept().await;
+    assert!(server.head().await.contains("Expect: 100-continue\r\n"));
+    server.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello").await;
+    assert_eq!(server.exactly(5).await, b"hello");
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+
+    // Refused unsent: the client is never told to go on.
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(request).await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    server
+        .send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+        .await;
+    let answer = client.rest_text().await;
+    assert!(
+        answer.starts_with("HTTP/1.1 401") && answer.ends_with("\r\n\r\nno"),
+        "{answer}"
+    );
+
+    // A server that does not know the expectation gets the body after a while.
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(request).await;
+    let mut server = upstream.accept().await;
+    server.head().await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello").await;
+    assert_eq!(server.exactly(5).await, b"hello");
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::start(&upstream.url()).await;
+    let mut client = Peer::connect(proxy.address).await;
+    client.send("GET /0 HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut server = upstream.accept().await;
+    for number in 1..20 {
+        server.head().await;
+        server
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        assert!(client.until("\r\n\r\nok").await.starts_with("HTTP/1.1 200 OK"));
+        client
+            .send(format!("GET /{number} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .await;
+    }
+    assert!(!upstream.has_caller().await);
+}

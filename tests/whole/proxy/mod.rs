@@ -1,0 +1,15 @@
+//! `mcptap proxy` as a process of its own, between peers that see every byte.
+
+mod disconnects;
+mod failures;
+mod heads;
+mod peer;
+mod process;
+mod random;
+mod stopping;
+mod streams;
+mod upgrades;
+mod versions;
+
+use peer::{Peer, Upstream};
+use process::ProxyProcess;
