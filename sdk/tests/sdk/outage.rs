@@ -30,8 +30,9 @@ const SECRET: &str = "sk-live-0123456789abcdefghijkl";
 #[test]
 #[ignore = "run by the other tests as a process"]
 fn recording_process() {
-    let telemetry = mcptap_sdk::init("recorder").unwrap();
+    // The layer may come before what it writes to.
     tracing_subscriber::registry().with(log_layer()).init();
+    let telemetry = mcptap_sdk::init("recorder").unwrap();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (order, what) = line.split_once(' ').unwrap_or((&line, ""));
