@@ -29,6 +29,7 @@
 //! to its first 10 characters and only a short list of others is kept.
 
 mod body;
+mod capture;
 mod context;
 mod export;
 mod handler;
@@ -39,5 +40,6 @@ mod retry;
 mod service;
 mod span;
 
+pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use export::{Error, Guard, connect, init};
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};

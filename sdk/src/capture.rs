@@ -1,0 +1,268 @@
+//! What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
+
+use mcptap_model::redact::{BadRule, Redactor, Rules};
+
+/// How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default.
+pub const DEFAULT_BODY_CAP: usize = 1 << 20;
+
+/// How much is recorded of each request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything, with request and response bodies.
+    #[default]
+    Full,
+    /// Everything but bodies.
+    Metadata,
+    /// Nothing.
+    Off,
+}
+
+/// What is recorded. The default is everything, with bodies of up to [`DEFAULT_BODY_CAP`] bytes and the built-in
+/// redaction.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// How much is recorded.
+    pub mode: Mode,
+    /// If any, only the bodies of these tools are kept: exact names, or beginnings with `*` at the end. What is about no
+    /// tool is not concerned.
+    pub allow: Vec<String>,
+    /// Bodies of these tools are not kept, even if `allow` names them; written as `allow` is.
+    pub deny: Vec<String>,
+    /// How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none.
+    pub body_cap: usize,
+    /// Cuts secrets out of what is recorded.
+    pub redactor: Redactor,
+}
+
+/// A setting of capture that cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// `MCPTAP_CAPTURE` is none of the three.
+    #[error("MCPTAP_CAPTURE is {0:?}; give full, metadata or off")]
+    Mode(String),
+    /// `MCPTAP_BODY_CAP` is no number of bytes.
+    #[error("MCPTAP_BODY_CAP is {0:?}; give a number of bytes such as 1048576")]
+    BodyCap(String),
+    /// A list of tools holds something that is neither a name nor the beginning of one.
+    #[error(
+        "{variable} holds {entry:?}; give names of tools, or beginnings of names with * at the end, such as get_*"
+    )]
+    Tool {
+        /// The variable.
+        variable: &'static str,
+        /// What stands in it.
+        entry: String,
+    },
+    /// A variable is no text.
+    #[error("{0} is not valid UTF-8; give plain text")]
+    NotText(String),
+    /// A rule of redaction is wrong.
+    #[error("in MCPTAP_REDACT_KEYS, MCPTAP_REDACT_PATTERNS or MCPTAP_REDACT_ENV: {0}")]
+    Redaction(#[from] BadRule),
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Full,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            body_cap: DEFAULT_BODY_CAP,
+            redactor: Redactor::default(),
+        }
+    }
+}
+
+impl Capture {
+    /// As the environment says:
+    ///
+    /// - `MCPTAP_CAPTURE`: `full` (the default), `metadata` or `off`
+    /// - `MCPTAP_CAPTURE_TOOLS`, `MCPTAP_CAPTURE_DENY_TOOLS`: tools, separated by commas
+    /// - `MCPTAP_BODY_CAP`: bytes
+    /// - `MCPTAP_REDACT_KEYS`: names of keys whose values are cut out, separated by commas
+    /// - `MCPTAP_REDACT_PATTERNS`: regular expressions of what is cut out, a line each
+    /// - `MCPTAP_REDACT_ENV`: variables whose values are cut out wherever they appear, separated by commas; one that is
+    ///   not set has no value to cut
+    ///
+    /// Fails on the first that cannot be kept, and says what would be right.
+    pub fn from_env() -> Result<Self, CaptureError> {
+        Self::read(|variable| match std::env::var(variable) {
+            Ok(value) => Ok(Some(value)),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(CaptureError::NotText(variable.to_owned())),
+        })
+    }
+
+    fn read(variable: impl Fn(&str) -> Result<Option<String>, CaptureError>) -> Result<Self, CaptureError> {
+        let list = |name: &str, separator: char| -> Result<Vec<String>, CaptureError> {
+            let given = variable(name)?.unwrap_or_default();
+            let entries = given
+                .split(separator)
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty());
+            Ok(entries.map(str::to_owned).collect())
+        };
+        let tools = |name: &'static str| -> Result<Vec<String>, CaptureError> {
+            let entries = list(name, ',')?;
+            // A star elsewhere would be taken for part of a name, and bodies be kept that were not to be.
+            match entries
+                .iter()
+                .find(|entry| entry.trim_end_matches('*').contains('*') || entry.ends_with("**"))
+            {
+                Some(entry) => Err(CaptureError::Tool {
+                    variable: name,
+                    entry: entry.clone(),
+                }),
+                None => Ok(entries),
+            }
+        };
+        let mode = variable("MCPTAP_CAPTURE")?.unwrap_or_default();
+        let body_cap = variable("MCPTAP_BODY_CAP")?.unwrap_or_default();
+        let mut values = Vec::new();
+        for name in list("MCPTAP_REDACT_ENV", ',')? {
+            if let Some(value) = variable(&name)?.filter(|value| !value.is_empty()) {
+                values.push((name, value));
+            }
+        }
+        let rules = Rules {
+            keys: list("MCPTAP_REDACT_KEYS", ',')?,
+            patterns: list("MCPTAP_REDACT_PATTERNS", '\n')?,
+            values,
+        };
+        Ok(Self {
+            mode: match mode.trim().to_ascii_lowercase().as_str() {
+                "" | "full" => Mode::Full,
+                "metadata" => Mode::Metadata,
+                "off" => Mode::Off,
+                _ => return Err(CaptureError::Mode(mode)),
+            },
+            allow: tools("MCPTAP_CAPTURE_TOOLS")?,
+            deny: tools("MCPTAP_CAPTURE_DENY_TOOLS")?,
+            body_cap: match body_cap.trim() {
+                "" => DEFAULT_BODY_CAP,
+                number => number
+                    .parse()
+                    .map_err(|_| CaptureError::BodyCap(body_cap.clone()))?,
+            },
+            redactor: Redactor::new(&rules)?,
+        })
+    }
+
+    /// Whether anything is recorded at all.
+    pub fn records(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
+    /// Whether the bodies of a request are kept: one about this tool, or about none.
+    pub fn bodies_of(&self, tool: Option<&str>) -> bool {
+        let named = |list: &[String], tool: &str| {
+            list.iter().any(|entry| match entry.strip_suffix('*') {
+                Some(beginning) => tool.starts_with(beginning),
+                None => tool == entry,
+            })
+        };
+        self.mode == Mode::Full
+            && tool.is_none_or(|tool| {
+                !named(&self.deny, tool) && (self.allow.is_empty() || named(&self.allow, tool))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Capture, CaptureError> {
+        Capture::read(|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn everything_is_captured_unless_said_otherwise() {
+        for capture in [
+            Capture::default(),
+            read(&[]).unwrap(),
+            read(&[("MCPTAP_CAPTURE", " Full ")]).unwrap(),
+        ] {
+            assert_eq!((capture.mode, capture.body_cap), (Mode::Full, 1_048_576));
+            assert!(capture.records() && capture.bodies_of(None) && capture.bodies_of(Some("any")));
+        }
+    }
+
+    #[test]
+    fn metadata_has_no_bodies_and_off_has_nothing() {
+        let capture = |mode| read(&[("MCPTAP_CAPTURE", mode), ("MCPTAP_CAPTURE_TOOLS", "any")]).unwrap();
+        let (metadata, off) = (capture("metadata"), capture("off"));
+        assert!(metadata.records() && !metadata.bodies_of(None) && !metadata.bodies_of(Some("any")));
+        assert!(!off.records() && !off.bodies_of(None) && !off.bodies_of(Some("any")));
+    }
+
+    #[test]
+    fn deny_wins_over_allow() {
+        let capture = read(&[
+            ("MCPTAP_CAPTURE_TOOLS", "get_*, list,"),
+            ("MCPTAP_CAPTURE_DENY_TOOLS", "get_secret*"),
+        ])
+        .unwrap();
+        for (tool, kept) in [
+            ("get_order", true),
+            ("get_", true),
+            ("list", true),
+            ("listing", false),
+            ("get_secret", false),
+            ("get_secrets", false),
+            ("put", false),
+        ] {
+            assert_eq!(capture.bodies_of(Some(tool)), kept, "{tool}");
+        }
+        assert!(capture.bodies_of(None), "what is about no tool is not concerned");
+        let denied = read(&[("MCPTAP_CAPTURE_DENY_TOOLS", "*")]).unwrap();
+        assert!(!denied.bodies_of(Some("any")) && denied.bodies_of(None));
+    }
+
+    #[test]
+    fn redaction_is_the_operators_too() {
+        let capture = read(&[
+            ("MCPTAP_REDACT_KEYS", "ssn, dob"),
+            ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{2,6}\n\nEMP[0-9]+\n"),
+            ("MCPTAP_REDACT_ENV", "SONG,NOT_SET,EMPTY"),
+            ("SONG", "sea shanty"),
+            ("EMPTY", ""),
+        ])
+        .unwrap();
+        assert_eq!(
+            capture
+                .redactor
+                .redact("dob=1 ACME-123 EMP7 sea shanty password=x"),
+            "dob=[redacted] [redacted] [redacted] [redacted] password=[redacted]"
+        );
+    }
+
+    #[test]
+    fn mistakes_say_what_is_right() {
+        for (variable, value, told) in [
+            ("MCPTAP_CAPTURE", "bodies", "full, metadata or off"),
+            ("MCPTAP_BODY_CAP", "1M", "1048576"),
+            ("MCPTAP_CAPTURE_TOOLS", "*_order", "get_*"),
+            ("MCPTAP_CAPTURE_DENY_TOOLS", "a*b", "get_*"),
+            ("MCPTAP_REDACT_PATTERNS", "ab(c", "unclosed group"),
+            ("MCPTAP_REDACT_KEYS", "-", "ssn"),
+        ] {
+            let error = read(&[(variable, value)]).unwrap_err().to_string();
+            assert!(
+                error.contains(variable) && error.contains(value) && error.contains(told),
+                "{error}"
+            );
+        }
+        let short = read(&[("MCPTAP_REDACT_ENV", "PIN"), ("PIN", "1234")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            short.contains("PIN") && short.contains("at least 6") && !short.contains("1234"),
+            "{short}"
+        );
+        assert_eq!(read(&[("MCPTAP_BODY_CAP", "0")]).unwrap().body_cap, 0);
+    }
+}
