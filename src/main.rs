@@ -1,6 +1,11 @@
 //! The `mcptap` command.
 
 mod demo;
+mod wrap {
+    mod edit;
+    pub(crate) mod install;
+    mod jsonc;
+}
 
 use std::path::{Path, PathBuf};
 
@@ -49,6 +54,26 @@ enum Command {
         test: PathBuf,
         #[command(flatten)]
         settings: Settings,
+    },
+    /// Record a stdio server, by way of a client's configuration
+    Wrap {
+        /// Let the client start the server through mcptap: Claude Desktop, Cursor, VS Code
+        #[arg(
+            long,
+            value_name = "CONFIG",
+            requires = "server",
+            required_unless_present = "uninstall"
+        )]
+        install: Option<PathBuf>,
+        /// Let the client start the server by itself again
+        #[arg(long, value_name = "CONFIG", requires = "server", conflicts_with = "install")]
+        uninstall: Option<PathBuf>,
+        /// The server's name in that configuration
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+        /// Only show what would be changed
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Look at the settings
     Config {
@@ -117,6 +142,24 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             for (rule, places) in redaction.cuts {
                 eprintln!("{places} × {rule}");
             }
+            Ok(())
+        }
+        Command::Wrap {
+            install,
+            uninstall,
+            server,
+            dry_run,
+        } => {
+            let server = server.context("say which server is meant with --server NAME")?;
+            let told = match (install, uninstall) {
+                (Some(config), _) => {
+                    let exe = std::env::current_exe().context("finding the path of mcptap")?;
+                    wrap::install::install(&config, &server, &exe, dry_run)?
+                }
+                (None, Some(config)) => wrap::install::uninstall(&config, &server, dry_run)?,
+                (None, None) => anyhow::bail!("say which configuration to change with --install CONFIG"),
+            };
+            print(&told);
             Ok(())
         }
         Command::Config {
