@@ -98,6 +98,9 @@ fn carry(way: Way, pipe: Option<&Pipe>, progress: &Progress) {
                     break;
                 }
             }
+            if let Some(pipe) = pipe {
+                pipe.end_of_client();
+            }
             drop(server);
             close(|nothing| rustix::stdio::dup2_stdin(nothing));
         }

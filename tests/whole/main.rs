@@ -25,3 +25,4 @@ mod sdk;
 mod secrets;
 mod shutdown;
 mod support;
+mod wrap;
