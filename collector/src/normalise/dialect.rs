@@ -272,6 +272,8 @@ pub(super) fn vantage(
                     .text(Key::TraceloopWorkflowName)
                     .is_none_or(|name| !name.ends_with(".mcp"))
                 && attributes.get(Key::TraceloopEntityName).is_some();
+            // Traceloop gives methods such names on clients only; its servers have `mcp.server` and tools.
+            let on_client = on_client || super::method::traceloop_method(name).is_some();
             if on_client || name.starts_with("MCP request: ") || name.starts_with("execute_tool ") {
                 Vantage::Client
             } else {

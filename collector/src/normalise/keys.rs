@@ -69,6 +69,8 @@ keys! {
     McpTransportType = "mcp.transport.type",
     McpClientName = "mcp.client.name",
     McpClientVersion = "mcp.client.version",
+    McpClientNameUnderscore = "mcp.client_name",
+    McpClientVersionUnderscore = "mcp.client_version",
     McpClientInfoName = "mcp.session.client_info.name",
     McpClientInfoVersion = "mcp.session.client_info.version",
     McpRequestPayload = "mcp.request.payload",

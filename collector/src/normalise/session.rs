@@ -10,6 +10,9 @@ const STATELESS: &[&str] = &["2026-07-28"];
 /// The versions with sessions. Anything newer than these that is no known version is read as stateless.
 const STATEFUL: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What mcp-go gives for a session id on stdio.
+const STDIO: &str = "stdio";
+
 /// Whether that protocol version has no sessions (MCP 2026-07-28, SEP-2567). Unknown dates after it have none either.
 pub(super) fn is_stateless(version: Option<&str>) -> bool {
     version.is_some_and(|version| {
@@ -45,8 +48,9 @@ pub(super) fn session(
     let given = attributes
         .text(Key::McpSessionId)
         .or_else(|| attributes.text(Key::McpSessionIdUnderscore));
-    // mcp-go's constant on stdio names nothing.
-    let given = given.filter(|id| id != "stdio");
+    // mcp-go's constant on stdio names nothing, but tells the transport.
+    let on_stdio = transport == Some(Transport::Stdio) || given.as_deref() == Some(STDIO);
+    let given = given.filter(|id| id != STDIO);
     if is_stateless(version) {
         return (
             None,
@@ -73,9 +77,7 @@ pub(super) fn session(
     if let Some(id) = conversation {
         return (None, key(SessionSource::Conversation, id));
     }
-    let process = (transport == Some(Transport::Stdio))
-        .then(|| origin.instance.clone())
-        .flatten();
+    let process = on_stdio.then(|| origin.instance.clone()).flatten();
     (
         None,
         given
