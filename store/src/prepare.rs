@@ -35,6 +35,10 @@ pub(crate) struct Prepared {
     pub(crate) logs: Vec<(Target, LogLine)>,
     /// Log lines that no longer wait.
     pub(crate) arrived: Vec<i64>,
+    /// Log lines that left the call in that row.
+    pub(crate) left: Vec<(i64, LogLine)>,
+    /// Log lines that wait for a better place than this.
+    pub(crate) placed: Vec<(i64, Target)>,
     /// What waits for its call.
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -53,6 +57,8 @@ impl Prepared {
             && self.aliases.is_empty()
             && self.logs.is_empty()
             && self.arrived.is_empty()
+            && self.left.is_empty()
+            && self.placed.is_empty()
             && self.waiting.is_empty()
     }
 }
@@ -106,7 +112,11 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
             .into_iter()
             .map(|span| Waiting::http(span, &mut interner, now)),
     );
-    waiting.extend(changes.waiting_logs.iter().map(|line| Waiting::log(line, now)));
+    let lines = changes.waiting_logs.iter();
+    waiting.extend(lines.map(|(line, call)| Waiting::log(line, *call, now)));
+    let views = changes.waiting_views.into_iter();
+    waiting
+        .extend(views.map(|(above, origin, call)| Waiting::view(above, &origin, call, &mut interner, now)));
     waiting.extend(
         changes
             .waiting_links
@@ -124,6 +134,8 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
         aliases: changes.aliases,
         logs: changes.logs,
         arrived: changes.arrived,
+        left: changes.left,
+        placed: changes.placed,
         waiting,
     }
 }

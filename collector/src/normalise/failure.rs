@@ -167,6 +167,7 @@ pub(super) fn failure(
             failed,
             transport: transport && failed,
             exception: raised,
+            ..Evidence::default()
         },
         rpc_error_code,
         error_type: error_type

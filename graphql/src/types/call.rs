@@ -242,9 +242,10 @@ impl Call {
         self.call().trace_id.to_string()
     }
 
-    /// The span that first told of the call: 16 hex digits.
+    /// The span that tells the call best, the server's where there is one: 16 hex digits. Times and parent are this
+    /// span's. (`id` is made from the first span that told of the call, and stays.)
     async fn span_id(&self) -> String {
-        self.call().span_id.to_string()
+        self.call().primary_span_id.to_string()
     }
 
     /// The parent of the span that tells the call best: 16 hex digits. Null at the root of a trace.
