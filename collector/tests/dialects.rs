@@ -307,14 +307,14 @@ fn agentcat() {
         json!({"mcp.event_type": "mcp:tools/call", "mcp.resource_name": "get_order", "mcp.session_id": "ses_1"}),
     )
     .failed("");
-    insta::assert_snapshot!(told.one(), @"tools/call get_order · TOOL_ERROR · SERVER at shop · tool_error · CONNECTION ses_1");
+    insta::assert_snapshot!(told.one(), @"tools/call get_order · TOOL_ERROR · SERVER at shop · tool_error · CONVERSATION ses_1");
     let started = given(
         "agentcat",
         "mcp:initialize",
         SERVER,
         json!({"mcp.event_type": "mcp:initialize", "mcp.resource_name": "Unknown Tool Name", "mcp.session_id": "ses_1"}),
     );
-    insta::assert_snapshot!(started.one(), @"initialize - · OK · SERVER at shop · CONNECTION ses_1");
+    insta::assert_snapshot!(started.one(), @"initialize - · OK · SERVER at shop · CONVERSATION ses_1");
     let listed = given(
         "agentcat",
         "mcp:tools/list",

@@ -225,6 +225,8 @@ impl Committer {
                 .map(|(id, row)| row.completed(id)),
         )
         .await?;
+        tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &prepared.bare)
+            .await?;
         tx.insert(
             prepared
                 .logs

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use mcptap_model::{Batch, Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
 use cluster::{Clusters, Node};
-use inner::PAIRING_NANOS;
+use inner::{LISTING_NANOS, PAIRING_NANOS};
 
 /// A call that is stored already, with its details.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
         .map(|observation| &observation.call)
         .filter(|call| inner::looks_around(call))
     {
-        let from = call.started_at.plus(-PAIRING_NANOS);
+        let from = call.started_at.plus(-PAIRING_NANOS - LISTING_NANOS);
         let to = call.ended_at().plus(PAIRING_NANOS);
         match ranges.iter_mut().find(|range| range.server == call.server_name()) {
             Some(range) => {

@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) completed: Vec<(i64, CallRow)>,
     /// Their details, by row.
     pub(crate) completed_details: Vec<(i64, DetailRow)>,
+    /// Completed calls that have no details any more, by row.
+    pub(crate) bare: Vec<i64>,
     /// Calls that are part of another, or of nothing.
     pub(crate) removed: Vec<(i64, Option<Target>)>,
     /// Spans that are part of a call, or of nothing.
@@ -100,10 +102,14 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
     }
     let mut completed = Vec::with_capacity(changes.completed.len());
     let mut completed_details = Vec::new();
+    let mut bare = Vec::new();
     for (id, call) in changes.completed {
         let (row, details) = CallRow::new(call, &mut interner, compressed);
         completed.push((id, row));
-        completed_details.extend(details.map(|details| (id, details)));
+        match details {
+            Some(details) => completed_details.push((id, details)),
+            None => bare.push(id),
+        }
     }
     let mut waiting = Vec::with_capacity(changes.waiting_https.len() + changes.waiting_logs.len());
     waiting.extend(
@@ -130,6 +136,7 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
         added_details,
         completed,
         completed_details,
+        bare,
         removed: changes.removed,
         aliases: changes.aliases,
         logs: changes.logs,

@@ -95,6 +95,7 @@ keys! {
     RpcJsonrpcRequestId = "rpc.jsonrpc.request_id",
     RpcJsonrpcErrorCode = "rpc.jsonrpc.error_code",
     RpcJsonrpcErrorMessage = "rpc.jsonrpc.error_message",
+    AgentcatSessionSource = "agentcat.tag.agentcat_session_id_source",
     FastmcpServerName = "fastmcp.server.name",
     FastmcpComponentType = "fastmcp.component.type",
     FastmcpComponentId = "fastmcp.component.key",

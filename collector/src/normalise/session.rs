@@ -51,6 +51,9 @@ pub(super) fn session(
     // mcp-go's constant on stdio names nothing, but tells the transport.
     let on_stdio = transport == Some(Transport::Stdio) || given.as_deref() == Some(STDIO);
     let given = given.filter(|id| id != STDIO);
+    // AgentCat says when it made the id up for the call.
+    let minted = attributes.text(Key::AgentcatSessionSource).as_deref() == Some("minted");
+    let given = given.filter(|_| !minted);
     if is_stateless(version) {
         return (
             None,
@@ -65,7 +68,7 @@ pub(super) fn session(
             SessionTrust::BareUuid => {
                 (is_bare_uuid(&id) && transport != Some(Transport::Stdio)).then_some(id)
             }
-            SessionTrust::Never => None,
+            SessionTrust::Never | SessionTrust::Conversation => None,
         },
         (None, None) => None,
     };
@@ -74,7 +77,10 @@ pub(super) fn session(
         attributes.take(Key::McpSessionIdUnderscore);
         return (Some(id.clone()), key(SessionSource::Wire, id));
     }
-    if let Some(id) = conversation {
+    let own = given
+        .clone()
+        .filter(|_| dialect.session == SessionTrust::Conversation);
+    if let Some(id) = conversation.or(own) {
         return (None, key(SessionSource::Conversation, id));
     }
     let process = on_stdio.then(|| origin.instance.clone()).flatten();

@@ -6,8 +6,10 @@ use super::cluster::{Clusters, Node};
 use super::relate::{SLACK_NANOS, agree};
 
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
-/// same process (at most 5 ms were seen); a client that lists and then calls needs a way there and back.
-pub(super) const PAIRING_NANOS: i64 = 6_000_000;
+/// same process, mostly within 1.5 ms; a client that lists and then calls needs a way there and back.
+pub(super) const PAIRING_NANOS: i64 = 2_500_000;
+/// How long such a list may last, in nanoseconds: that far back it is looked for.
+pub(super) const LISTING_NANOS: i64 = 500_000_000;
 /// A gateway's own list ends when less than this share (in percent) of its HTTP request has passed.
 const EARLY_PERCENT: i64 = 40;
 /// The scope of the library that lists its tools before a call, as a request of its own.
@@ -55,7 +57,7 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
     if !clusters.nodes().any(|node| is_list(&node)) {
         return;
     }
-    let mut lists: Vec<usize> = Vec::new();
+    let mut lists: Vec<Vec<usize>> = Vec::new();
     let mut calls: Vec<(i64, Vec<usize>)> = Vec::new();
     for members in clusters.groups() {
         let of_server: Vec<usize> = members
@@ -77,7 +79,7 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
             );
         // A list that a client's span asked for is a request.
         } else if of_server.len() == members.len() && any(is_own_list) {
-            lists.extend(of_server.first());
+            lists.push(of_server);
         }
     }
     calls.sort_unstable();
@@ -85,16 +87,18 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
         let gap = |list: &Node| start.saturating_sub(list.call.ended_at().0);
         let before = lists
             .iter()
-            .filter_map(|list| Some((*list, clusters.node(*list)?)))
+            .enumerate()
+            .filter_map(|(at, list)| Some((at, clusters.node(*list.first()?)?)))
             .filter(|(_, list)| {
                 (0..=PAIRING_NANOS).contains(&gap(list)) && may_be_of(list, &members, clusters)
             });
-        let nearest = before.min_by_key(|(_, list)| gap(list)).map(|(list, _)| list);
-        if let (Some(list), Some(call)) = (nearest, members.first()) {
-            lists.retain(|other| *other != list);
-            clusters.mark_inner(list);
+        let nearest = before.min_by_key(|(_, list)| gap(list)).map(|(at, _)| at);
+        if let (Some(at), Some(call)) = (nearest, members.first()) {
+            for list in lists.swap_remove(at) {
+                clusters.mark_inner(list);
+                clusters.join(list, *call);
+            }
             clusters.mark_listed(*call);
-            clusters.join(list, *call);
         }
     }
 }

@@ -13,6 +13,9 @@ use super::merge::Merged;
 use super::relate::{SLACK_NANOS, ancestors};
 use super::{Changes, Target, WaitingLine, explain};
 
+/// How long before its span begins a call may have been written about, in nanoseconds.
+const LEAD_NANOS: i64 = 3_000_000;
+
 type Https = HashMap<TraceId, Vec<HttpSpan>>;
 
 /// Lends to a call what the HTTP span around it knows, be it the parent, linked, or the tightest around it.
@@ -271,12 +274,13 @@ fn owner(
         let call = &call.node.call;
         call.trace_id == line.trace_id
             && (line.service.is_none() || call.origin.service == line.service)
-            && lasts_at(call.started_at, call.ended_at(), line.time)
+            && lasts_at(call.started_at.plus(-LEAD_NANOS), call.ended_at(), line.time)
     });
     at_the_time
         .min_by_key(|(_, call)| {
             let call = &call.node.call;
-            (call.duration_nanos, call.started_at, call.primary_span_id)
+            let before = !lasts_at(call.started_at, call.ended_at(), line.time);
+            (before, call.duration_nanos, call.started_at, call.primary_span_id)
         })
         .map(|(index, _)| (index, Surely::Time))
 }
