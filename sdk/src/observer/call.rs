@@ -182,6 +182,7 @@ impl Call {
         if !self.bodies || !recorded {
             return;
         }
+        body = body.without_ragged_end();
         if self.observer.take_bytes(body.text.len()) {
             self.held += body.text.len();
         } else {
@@ -194,6 +195,7 @@ impl Call {
     /// The body of its answer, where that is no answer of JSON-RPC.
     pub(crate) fn hold_response(&self, mut body: Excerpt) {
         if self.bodies && body.size > 0 {
+            body = body.without_ragged_end();
             self.observer.redact(&mut body.text);
             self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
         }
