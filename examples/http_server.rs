@@ -72,7 +72,12 @@ async fn authorize(request: Request, next: Next) -> Response {
     if token.is_some_and(|token| token == "Bearer let-me-in") {
         return next.run(request).await;
     }
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "no entry\n").into_response()
+    (
+        StatusCode::UNAUTHORIZED,
+        [(WWW_AUTHENTICATE, "Bearer")],
+        "no entry\n",
+    )
+        .into_response()
 }
 
 #[tokio::main]
@@ -82,7 +87,11 @@ async fn main() -> anyhow::Result<()> {
         .with(mcptap_sdk::log_layer().with_filter(LevelFilter::INFO))
         .init();
     let mcp: StreamableHttpService<_, LocalSessionManager> = StreamableHttpService::new(
-        || Ok(instrument(Casino { tools: Casino::tools() })),
+        || {
+            Ok(instrument(Casino {
+                tools: Casino::tools(),
+            }))
+        },
         Arc::default(),
         Default::default(),
     );
@@ -91,12 +100,17 @@ async fn main() -> anyhow::Result<()> {
         .layer(from_fn(authorize))
         // Outermost, so that it sees who is turned away.
         .layer(mcptap_sdk::layer());
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     eprintln!("http://{}/mcp", listener.local_addr()?);
     // The layer asks the connection for the client's address.
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
-        .await?;
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
+    .await?;
     Ok(())
 }

@@ -6,13 +6,16 @@
 //! on, and the end of the server is the end of the wrapper.
 
 mod console;
+mod edit;
+mod install;
+mod jsonc;
 mod pump;
 mod signals;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +32,45 @@ use pump::Pump;
 /// hold the pipe open.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Runs an MCP server and records its traffic.
+/// Runs an MCP server and records its traffic, or lets a client do so.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Wrap {
     /// The server's name in the records [default: what the server calls itself]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The server's command and its arguments, after --
-    #[arg(last = true, value_name = "COMMAND", required = true)]
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        required_unless_present_any = ["install", "uninstall"],
+        conflicts_with_all = ["install", "uninstall"]
+    )]
     command: Vec<OsString>,
+    /// Let the client with this configuration start the server through mcptap: Claude Desktop, Cursor, VS Code
+    #[arg(long, value_name = "CONFIG", requires = "server")]
+    install: Option<PathBuf>,
+    /// Let the client start the server by itself again
+    #[arg(long, value_name = "CONFIG", requires = "server", conflicts_with = "install")]
+    uninstall: Option<PathBuf>,
+    /// The server's name in that configuration
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// Only show what would be changed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Wrap {
+    /// Changes a client's configuration, if that is what is asked for. What to tell the user.
+    pub(crate) fn configure(&self) -> Option<anyhow::Result<String>> {
+        let server = self.server.as_deref().unwrap_or_default();
+        if let Some(config) = &self.install {
+            let exe = std::env::current_exe().context("finding the path of mcptap");
+            return Some(exe.and_then(|exe| install::install(config, server, &exe, self.dry_run)));
+        }
+        let config = self.uninstall.as_ref()?;
+        Some(install::uninstall(config, server, self.dry_run))
+    }
 }
 
 /// Runs the server to its end; its exit code is returned.

@@ -49,6 +49,7 @@ mod sweep;
 mod tally;
 mod tools;
 mod transaction;
+mod visits;
 mod writer;
 
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub use options::Options;
 pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};
 pub use retention::Pruned;
 pub use servers::Server;
-pub use sessions::{Session, SessionPosition};
+pub use sessions::{Session, SessionName, SessionPosition};
 pub use stats::{CallStats, StatsBucket};
 pub use tools::Tool;
 pub use writer::{Writer, Written};

@@ -15,6 +15,7 @@ mod durability;
 mod health;
 mod idempotent;
 mod ingest;
+mod install;
 mod joins;
 mod live;
 mod overload;

@@ -21,6 +21,11 @@ const METHOD_HEADER: &str = "mcp-method";
 /// The header in which a client names the tool, prompt or resource (since 2026-07-28).
 const NAME_HEADER: &str = "mcp-name";
 
+/// In the extensions of an answer: the client went away before there was one, and nobody gets this. A service that has to
+/// answer all the same says so with it, so that the request is not recorded as answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Abandoned;
+
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
@@ -71,6 +76,8 @@ struct State {
     /// The conversation whose stream this is (HTTP+SSE): it ends with it.
     owned: Option<String>,
     left: Option<Left>,
+    /// Whether the client went away before there was an answer.
+    is_abandoned: bool,
     /// The answer, where it is no JSON-RPC.
     refusal: Excerpt,
 }
@@ -150,6 +157,7 @@ impl Exchange {
             stream: None,
             owned: None,
             left: None,
+            is_abandoned: false,
             refusal: Excerpt::default(),
         })))
     }
@@ -235,13 +243,20 @@ impl State {
     fn tell_status(&self) {
         let Some(status) = self.status else { return };
         let status = KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-        let conversation = lock(&self.conversation);
-        for call in self.keys.iter().filter_map(|key| conversation.call(key)) {
-            call.set([status.clone()]);
+        let mut conversation = lock(&self.conversation);
+        for key in &self.keys {
+            if let Some(call) = conversation.call(key) {
+                call.set([status.clone()]);
+            }
+            conversation.carried(key);
         }
     }
 
     fn answer_begins(&mut self, parts: &response::Parts) {
+        if parts.extensions.get::<Abandoned>().is_some() {
+            self.is_abandoned = true;
+            return;
+        }
         self.status = Some(parts.status);
         let content_type = text(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let is_events = content_type.starts_with("text/event-stream");
@@ -257,7 +272,14 @@ impl State {
             && parts.status.is_success()
             && self.sessions.find(&id).is_none()
         {
-            lock(&self.conversation).set_session(id.clone());
+            {
+                let mut conversation = lock(&self.conversation);
+                // The handshake belongs to the session that it begins.
+                for call in self.keys.iter().filter_map(|key| conversation.call(key)) {
+                    call.set([KeyValue::new(semconv::MCP_SESSION_ID, id.clone())]);
+                }
+                conversation.set_session(id.clone());
+            }
             self.sessions.keep(id, &self.conversation);
         }
         if self.head.method == Method::DELETE
@@ -309,6 +331,10 @@ impl State {
         lock(&self.conversation).set_session(id.clone());
         self.sessions.keep(id.clone(), &self.conversation);
         self.owned = Some(id);
+        let transport = self.carrier.make_sse();
+        if let Some(call) = &self.stream {
+            call.set([transport]);
+        }
     }
 
     /// The server said something.
@@ -322,6 +348,7 @@ impl State {
     }
 
     fn answer_ended(&mut self, left: Left) {
+        let left = if self.is_abandoned { Left::Gone } else { left };
         if let Reading::Json(scanner) = std::mem::replace(&mut self.reading, Reading::Nothing) {
             let scan = scanner.finish();
             if scan.is_jsonrpc() && (self.asked.is_some() || !self.keys.is_empty()) {
@@ -356,6 +383,9 @@ impl State {
             return;
         }
         let mut conversation = lock(&self.conversation);
+        for key in &keys {
+            conversation.carried(key);
+        }
         // HTTP+SSE answers on the stream; a stream with ids may be taken up again.
         let elsewhere = self.carrier.session.is_some()
             && (status == StatusCode::ACCEPTED

@@ -139,6 +139,12 @@ export function ofHttp(exchanges) {
   const asked = said.flatMap(({ asked }) => asked);
   const answered = said.flatMap(({ answered }) => answered);
   const found = [];
+  // An error without an id answers every request of the same POST.
+  for (const { asked, answered: own } of said) {
+    for (const message of own.filter(({ id, error }) => error && (id === null || id === undefined))) {
+      answered.push(...asked.filter(({ id }) => id !== undefined).map(({ id }) => ({ ...message, id })));
+    }
+  }
   for (const record of records(asked, answered, { transport })) {
     // Where it was sent: in a request of the client, or in a stream of the server.
     const isIt = (message) => message.method === record.method && String(message.id) === record.requestId;
@@ -148,11 +154,15 @@ export function ofHttp(exchanges) {
     const session =
       header(exchange.asked, "mcp-session-id") ??
       (record.method === "initialize" ? header(exchange.answered, "mcp-session-id") : null) ??
-      new URL(exchange.url, "http://x").searchParams.get("sessionId");
+      exchanges.map(({ url }) => new URL(url, "http://x").searchParams.get("sessionId")).find(Boolean) ??
+      null;
     const isModern = record.request.params?._meta?.["io.modelcontextprotocol/protocolVersion"] >= "2026-07-28";
     // Since 2026-07-28 a client that closes the stream has given up, unless it was listening.
     const left = isModern && record.outcome === "TRANSPORT_ERROR" && !exchange.complete;
-    found.push({ ...record, outcome: left ? "CANCELLED" : record.outcome, sessionId: session, httpStatus: mine ? exchange.status : null });
+    // The end of the stream and the word that it is cancelled race.
+    const isListening = record.method === "subscriptions/listen" && record.outcome !== "PROTOCOL_ERROR";
+    const outcome = isListening ? undefined : left ? "CANCELLED" : record.outcome;
+    found.push({ ...record, outcome, sessionId: session, httpStatus: mine ? exchange.status : null });
   }
   for (const { exchange, asked } of said) {
     const isStream = exchange.method === "GET" && header(exchange.answered, "content-type")?.startsWith("text/event-stream");
@@ -185,6 +195,8 @@ export function assertPassed(before, behind) {
         throw new Error(`${name}: the header ${key}: ${value} became ${header(other.asked, key)}`);
       }
     }
+    // The client left before there was an answer.
+    if (exchange.status === null) continue;
     if (exchange.status !== other.status) throw new Error(`${name}: status ${other.status} became ${exchange.status}`);
     const [headers, otherHeaders] = [exchange.answered, other.answered].map((pairs) => JSON.stringify([...pairs].sort()));
     if (headers !== otherHeaders) throw new Error(`${name}: the headers ${otherHeaders} became ${headers}`);

@@ -15,7 +15,11 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) async fn bind() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(super) async fn on(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         Self { listener }
     }
 
