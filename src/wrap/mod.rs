@@ -5,6 +5,7 @@
 //! [`run`] starts the server, three [`pump`]s carry bytes and show them to the SDK's `Pipe`, [`signals`] are passed
 //! on, and the end of the server is the end of the wrapper.
 
+mod console;
 mod edit;
 mod install;
 mod jsonc;
@@ -24,6 +25,7 @@ use clap::Args;
 use mcptap::Recording;
 use mcptap_sdk::Pipe;
 
+use console::Console;
 use pump::Pump;
 
 /// How long the server's output may be silent after its end before nobody waits for more: a child of its own may
@@ -110,12 +112,17 @@ fn carry(child: &mut Child, pipe: Option<&Arc<Pipe>>) -> anyhow::Result<ExitStat
     let stdin = child.stdin.take().context("the server has no standard input")?;
     let stdout = child.stdout.take().context("the server has no standard output")?;
     let stderr = child.stderr.take().context("the server has no standard error")?;
+    let console = Arc::new(Console::new(stderr));
     let signals = signals::pass_on(child.id())?;
     // Never waited for: it may be reading from a client that has nothing more to say.
     Pump::start("stdin", pump::Way::ToServer(stdin), pipe.cloned())?;
     let outputs = [
-        Pump::start("stdout", pump::Way::FromServer(stdout), pipe.cloned())?,
-        Pump::start("stderr", pump::Way::Console(stderr), pipe.cloned())?,
+        Pump::start(
+            "stdout",
+            pump::Way::FromServer(stdout, Arc::clone(&console)),
+            pipe.cloned(),
+        )?,
+        Pump::start("stderr", pump::Way::Console(console), pipe.cloned())?,
     ];
     let status = child.wait().context("waiting for the server")?;
     signals.close();

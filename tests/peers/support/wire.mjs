@@ -85,17 +85,113 @@ export function logged(call) {
   };
 }
 
-/** Every record is there once, and nothing else is. */
+/** Every record is there once, and nothing else is. A field that is undefined may be anything. */
 export function assertSame(calls, expected) {
-  const left = calls.map((call) => JSON.stringify(call));
-  const missing = [];
-  for (const record of expected.map((record) => JSON.stringify(record))) {
-    const at = left.indexOf(record);
-    if (at < 0) missing.push(record);
-    else left.splice(at, 1);
+  const left = [...calls];
+  const wrong = [];
+  const differing = (call, record) =>
+    Object.keys(record).filter((key) => record[key] !== undefined && JSON.stringify(call[key]) !== JSON.stringify(record[key]));
+  const take = (fits) => {
+    const at = left.findIndex(fits);
+    return at < 0 ? undefined : left.splice(at, 1)[0];
+  };
+  const unmatched = expected.filter((record) => !take((call) => differing(call, record).length === 0));
+  for (const record of unmatched) {
+    const name = `${record.method} ${record.target ?? ""} (${record.requestId})`;
+    const call = take((call) => call.method === record.method && call.requestId === record.requestId);
+    if (!call) wrong.push(`${name} is not in the log: ${cut(record)}`);
+    else for (const key of differing(call, record)) wrong.push(`${name}: ${key} is ${cut(call[key])}, not ${cut(record[key])}`);
   }
-  const cut = (record) => (record.length > 1500 ? `${record.slice(0, 1500)}…` : record);
-  if (missing.length + left.length > 0) {
-    throw new Error(`not in the log:\n${missing.map(cut).join("\n")}\nand in the log instead:\n${left.map(cut).join("\n")}`);
+  wrong.push(...left.map((call) => `nobody asked for ${cut(call)}`));
+  if (wrong.length > 0) throw new Error(wrong.slice(0, 20).join("\n"));
+}
+
+const cut = (value) => {
+  const text = JSON.stringify(value) ?? "undefined";
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+};
+
+// === over HTTP ===
+
+/** The messages in a body: JSON, or a stream of events. */
+function messages(type, text) {
+  const parse = (json) => [JSON.parse(json)].flat();
+  if (!type?.startsWith("text/event-stream")) return type?.startsWith("application/json") && text ? parse(text) : [];
+  const events = text.split(/\r\n\r\n|\n\n/).slice(0, -1);
+  return events.flatMap((event) => {
+    const lines = event.split(/\r\n|\n/);
+    if (lines.some((line) => line.startsWith("event:") && line.slice(6).trim() !== "message")) return [];
+    const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim()).join("\n");
+    return data ? parse(data) : [];
+  });
+}
+
+const header = (headers, name) => headers.find(([key]) => key === name)?.[1] ?? null;
+
+/** The records of everything that one client and one server exchanged over HTTP. */
+export function ofHttp(exchanges) {
+  const transport = exchanges.some(({ url }) => url.startsWith("/sse")) ? "SSE" : "STREAMABLE_HTTP";
+  const said = exchanges.map((exchange) => ({
+    exchange,
+    asked: messages(header(exchange.asked, "content-type"), sent(exchange)),
+    answered: messages(header(exchange.answered, "content-type"), got(exchange)),
+  }));
+  const asked = said.flatMap(({ asked }) => asked);
+  const answered = said.flatMap(({ answered }) => answered);
+  const found = [];
+  for (const record of records(asked, answered, { transport })) {
+    // Where it was sent: in a request of the client, or in a stream of the server.
+    const isIt = (message) => message.method === record.method && String(message.id) === record.requestId;
+    const mine = said.find(({ asked }) => asked.some(isIt));
+    const theirs = mine ?? said.find(({ answered }) => answered.some(isIt));
+    const { exchange } = theirs;
+    const session =
+      header(exchange.asked, "mcp-session-id") ??
+      (record.method === "initialize" ? header(exchange.answered, "mcp-session-id") : null) ??
+      new URL(exchange.url, "http://x").searchParams.get("sessionId");
+    const isModern = record.request.params?._meta?.["io.modelcontextprotocol/protocolVersion"] >= "2026-07-28";
+    // Since 2026-07-28 a client that closes the stream has given up, unless it was listening.
+    const left = isModern && record.outcome === "TRANSPORT_ERROR" && !exchange.complete;
+    found.push({ ...record, outcome: left ? "CANCELLED" : record.outcome, sessionId: session, httpStatus: mine ? exchange.status : null });
   }
+  for (const { exchange, asked } of said) {
+    const isStream = exchange.method === "GET" && header(exchange.answered, "content-type")?.startsWith("text/event-stream");
+    const isRefused = asked.length === 0 && exchange.status >= 400;
+    if (!isStream && !isRefused) continue;
+    found.push({
+      transport, method: exchange.method, target: null, requestId: null, clientName: undefined,
+      outcome: isStream ? "OK" : "TRANSPORT_ERROR", rpcErrorCode: null, request: undefined, response: undefined,
+      sessionId: header(exchange.asked, "mcp-session-id"), httpStatus: exchange.status,
+    });
+  }
+  return found;
+}
+
+/** What a call of the log says of HTTP, besides. */
+export function loggedHttp(call) {
+  return { ...logged(call), sessionId: call.sessionId, httpStatus: call.httpStatus };
+}
+
+/** What came out behind is what went in before, and the other way round. */
+export function assertPassed(before, behind) {
+  const left = [...behind];
+  for (const exchange of before) {
+    const at = left.findIndex((other) => other.method === exchange.method && other.url === exchange.url && sent(other) === sent(exchange));
+    const name = `${exchange.method} ${exchange.url} ${sent(exchange).slice(0, 200)}`;
+    if (at < 0) throw new Error(`did not arrive: ${name}`);
+    const [other] = left.splice(at, 1);
+    for (const [key, value] of exchange.asked) {
+      if (!other.asked.some(([otherKey, otherValue]) => otherKey === key && otherValue === value)) {
+        throw new Error(`${name}: the header ${key}: ${value} became ${header(other.asked, key)}`);
+      }
+    }
+    if (exchange.status !== other.status) throw new Error(`${name}: status ${other.status} became ${exchange.status}`);
+    const [headers, otherHeaders] = [exchange.answered, other.answered].map((pairs) => JSON.stringify([...pairs].sort()));
+    if (headers !== otherHeaders) throw new Error(`${name}: the headers ${otherHeaders} became ${headers}`);
+    const [body, otherBody] = [exchange, other].map(({ got }) => Buffer.concat(got));
+    // Of a stream that the client left, the server may have written more than anybody read.
+    const same = exchange.complete || other.complete ? body.equals(otherBody) : otherBody.subarray(0, body.length).equals(body);
+    if (!same) throw new Error(`${name}: the body\n${otherBody}\nbecame\n${body}`);
+  }
+  if (left.length > 0) throw new Error(`nobody sent: ${left.map(({ method, url }) => `${method} ${url}`)}`);
 }
