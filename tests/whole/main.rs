@@ -24,5 +24,6 @@ mod query;
 mod sdk;
 mod secrets;
 mod shutdown;
+mod streams;
 mod support;
 mod wrap;

@@ -6,8 +6,8 @@ use super::cluster::{Clusters, Node};
 use super::relate::{SLACK_NANOS, agree};
 
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
-/// same process, mostly within 1.5 ms; a client that lists and then calls needs a way there and back.
-pub(super) const PAIRING_NANOS: i64 = 2_500_000;
+/// same process (at most 5.2 ms were seen); a client that lists and then calls needs a way there and back.
+pub(super) const PAIRING_NANOS: i64 = 6_000_000;
 /// How long such a list may last, in nanoseconds: that far back it is looked for.
 pub(super) const LISTING_NANOS: i64 = 500_000_000;
 /// A gateway's own list ends when less than this share (in percent) of its HTTP request has passed.

@@ -138,8 +138,11 @@ fn fill(primary: &mut Call, other: Call) {
     or(&mut primary.transport, other.transport);
     or(&mut primary.client_name, other.client_name);
     or(&mut primary.client_version, other.client_version);
-    or(&mut primary.client_ip, other.client_ip);
-    or(&mut primary.country, other.country);
+    // A client does not see its own address: what its view has of it, another's HTTP span lent.
+    if same_vantage || other.vantage != Vantage::Client {
+        or(&mut primary.client_ip, other.client_ip);
+        or(&mut primary.country, other.country);
+    }
     or(&mut primary.authorization, other.authorization);
     or(&mut primary.user_agent, other.user_agent);
     let wire = |call: &Call| {

@@ -1,6 +1,6 @@
 //! Whoever goes away, the other side learns of it at once, and nobody takes a break for an end.
 
-use super::{Peer, ProxyProcess, Upstream};
+use super::{Peer, ProxyProcess, Upstream, settle};
 
 const POST: &str = "POST /mcp HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
 const CHUNKED: &str =
@@ -138,6 +138,7 @@ async fn a_client_that_has_said_everything_still_gets_its_answer() {
     server.until("\r\n\r\n{}").await;
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     client.head().await;
+    settle().await;
     client.send(POST).await;
     client.finish().await;
     assert!(server.rest_text().await.ends_with("\r\n\r\n{}"));

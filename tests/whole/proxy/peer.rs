@@ -131,6 +131,11 @@ impl Peer {
     }
 }
 
+/// Lets the proxy take a connection back. (If that takes longer it makes another, and the test says so.)
+pub(super) async fn settle() {
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+}
+
 async fn patiently<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(PATIENCE, what)
         .await
