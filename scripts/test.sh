@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check and every test. Needs cargo and Node.js with npm; on Debian and as root it installs the rest.
+# Every check and every test. Needs cargo, Node.js with npm, and Python 3; on Debian and as root it installs the rest.
 # TEST_DATABASE_URL: a PostgreSQL to test on instead of a throw-away one.
 # CHROMIUM: the browser to test the pages in, /usr/bin/chromium by default.
 set -euo pipefail
@@ -35,6 +35,8 @@ trap clean_up EXIT
 install_missing() {
   local missing=()
   [ -x "$CHROMIUM" ] || missing+=(chromium)
+  # Debian packs what makes a virtual environment apart from Python itself
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
   if [ -z "${TEST_DATABASE_URL:-}" ]; then
     find_postgres
     [ -n "$postgres_bin" ] || missing+=(postgresql)
@@ -99,6 +101,27 @@ step "tests of the pages in a browser"
 binary="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/mcptap"
 (cd dashboard && MCPTAP_BIN="$binary" npm test -- --reporter=verbose --reporter=json --outputFile.json="$scratch/pages.json") || status=1
 
+step "official clients and servers"
+target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
+# kept between runs, made anew when what it must hold changes
+venv="$target/peers/$(cat tests/peers/requirements.txt <(python3 --version) | sha256sum | cut -c1-16)"
+(
+  set -e
+  if [ ! -e "$venv/complete" ]; then
+    rm -rf "$target/peers"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
+    touch "$venv/complete"
+  fi
+  (cd examples/typescript_server && npm ci)
+  cargo build --locked --examples
+  cd tests/peers
+  npm ci
+  MCPTAP_BIN="$binary" PEERS_PYTHON="$venv/bin/python" node --test --test-concurrency=2 \
+    --test-reporter=spec --test-reporter-destination=stdout \
+    --test-reporter=tap --test-reporter-destination="$scratch/peers.tap" tests/*.test.mjs
+) || status=1
+
 node - "$scratch" <<'EOF'
 const { existsSync, readFileSync } = require("node:fs");
 const scratch = process.argv[2];
@@ -116,6 +139,13 @@ if (existsSync(`${scratch}/pages.json`)) {
   passed += pages.numPassedTests;
   failed += pages.numFailedTests;
   skipped += pages.numPendingTests;
+}
+if (existsSync(`${scratch}/peers.tap`)) {
+  const peers = readFileSync(`${scratch}/peers.tap`, "utf8");
+  const count = (what) => Number(peers.match(new RegExp(`^# ${what} (\\d+)$`, "m"))?.[1] ?? 0);
+  passed += count("pass");
+  failed += count("fail") + count("cancelled");
+  skipped += count("skipped") + count("todo");
 }
 console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
 EOF

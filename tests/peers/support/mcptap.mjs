@@ -19,7 +19,7 @@ const CALLS = `query ($after: String) {
     nodes {
       method target outcome requestId sessionId httpStatus rpcErrorCode errorMessage clientName clientVersion
       protocolVersion transport observedBy userAgent authorization clientIp server { name } traceId spanId
-      attributes
+      attributes session { id source }
       request { text json truncated redacted bytes } response { text json truncated redacted bytes }
       logs(first: 100) { nodes { severity body attributes } }
     }
