@@ -8,6 +8,7 @@ import { keyStore } from "./state/key";
 import { useGoKeys, useKeys } from "./state/keys";
 import { settings } from "./state/settings";
 import { useStore } from "./state/store";
+import { Boundary } from "./view/boundary";
 import { Notices } from "./view/notice";
 import { SettingsMenu } from "./view/settings-menu";
 import { Shortcuts } from "./view/shortcuts";
@@ -64,11 +65,18 @@ export function App() {
         </Link>
         <nav aria-label="Pages">
           {pages.map(([href, words]) => (
-            <Link key={href} href={href} aria-current={isAt(path, href) ? "page" : undefined}>
+            <Link
+              key={href}
+              href={href}
+              className="nav-link"
+              aria-current={isAt(path, href) ? "page" : undefined}
+            >
               {words}
             </Link>
           ))}
-          <a href={new URL("graphql", root).pathname}>GraphiQL</a>
+          <a href={new URL("graphql", root).pathname} className="nav-link">
+            GraphiQL
+          </a>
         </nav>
         <span className="space" />
         <Button
@@ -84,42 +92,44 @@ export function App() {
         {refused ? (
           <SignIn />
         ) : (
-          <Suspense
-            fallback={
-              <div className="page" aria-busy="true">
-                <Skeleton lines={8} />
-              </div>
-            }
-          >
-            <Switch>
-              <Route path="/">
-                <CallsPage />
-              </Route>
-              <Route path="/calls">
-                <CallsPage />
-              </Route>
-              <Route path="/calls/:id">{({ id }) => <CallPage id={decoded(id)} />}</Route>
-              <Route path="/sessions">
-                <SessionsPage />
-              </Route>
-              <Route path="/sessions/:id">{({ id }) => <SessionPage key={id} id={decoded(id)} />}</Route>
-              <Route path="/overview">
-                <OverviewPage />
-              </Route>
-              <Route path="/servers">
-                <ServersPage />
-              </Route>
-              <Route path="/servers/:name">
-                {({ name }) => <ServerPage key={name} name={decoded(name)} />}
-              </Route>
-              <Route path="/setup">
-                <SetUpPage />
-              </Route>
-              <Route>
-                <NotFound />
-              </Route>
-            </Switch>
-          </Suspense>
+          <Boundary at={path}>
+            <Suspense
+              fallback={
+                <div className="page" aria-busy="true">
+                  <Skeleton lines={8} />
+                </div>
+              }
+            >
+              <Switch>
+                <Route path="/">
+                  <CallsPage />
+                </Route>
+                <Route path="/calls">
+                  <CallsPage />
+                </Route>
+                <Route path="/calls/:id">{({ id }) => <CallPage id={decoded(id)} />}</Route>
+                <Route path="/sessions">
+                  <SessionsPage />
+                </Route>
+                <Route path="/sessions/:id">{({ id }) => <SessionPage key={id} id={decoded(id)} />}</Route>
+                <Route path="/overview">
+                  <OverviewPage />
+                </Route>
+                <Route path="/servers">
+                  <ServersPage />
+                </Route>
+                <Route path="/servers/:name">
+                  {({ name }) => <ServerPage key={name} name={decoded(name)} />}
+                </Route>
+                <Route path="/setup">
+                  <SetUpPage />
+                </Route>
+                <Route>
+                  <NotFound />
+                </Route>
+              </Switch>
+            </Suspense>
+          </Boundary>
         )}
       </main>
       <Shortcuts open={help} onChange={setHelp} />

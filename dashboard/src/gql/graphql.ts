@@ -2,11 +2,8 @@
 /** Internal type. DO NOT USE DIRECTLY. */
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
-export type Incremental<T> =
-  | T
-  | { [P in keyof T]?: P extends " $fragmentName" | "__typename" ? T[P] : never };
-
-import type { DocumentTypeDecoration } from "@graphql-typed-document-node/core";
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
 /**
  * Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
  * constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
@@ -58,9 +55,9 @@ export type CallFilter = {
 /** How a count relates to the truth. */
 export type CountRelation =
   /** There are this many or more: counting stopped there. */
-  | "AT_LEAST"
+  | 'AT_LEAST'
   /** There are exactly this many. */
-  | "EXACT";
+  | 'EXACT';
 
 /**
  * How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
@@ -68,17 +65,17 @@ export type CountRelation =
  */
 export type Outcome =
   /** The client gave up before there was an answer, or told the server to stop. */
-  | "CANCELLED"
+  | 'CANCELLED'
   /** The answer asks the client for more (`resultType: "input_required"`); the client is expected to try again. */
-  | "INPUT_REQUIRED"
+  | 'INPUT_REQUIRED'
   /** Answered. The handle of a task is an answer too: how the task ended is the outcome of its `tasks/get`. */
-  | "OK"
+  | 'OK'
   /** The answer was a JSON-RPC error, whatever the HTTP status; `rpcErrorCode` has the code, where it is known. */
-  | "PROTOCOL_ERROR"
+  | 'PROTOCOL_ERROR'
   /** The tool itself said that it failed (`isError`), or raised an exception. */
-  | "TOOL_ERROR"
+  | 'TOOL_ERROR'
   /** Refused or broken without an MCP answer: HTTP 401, 403, 404 or 5xx, a timeout, a closed connection. */
-  | "TRANSPORT_ERROR";
+  | 'TRANSPORT_ERROR';
 
 /** What the calls of a session have in common, most certain first. */
 export type SessionSource =
@@ -86,53 +83,37 @@ export type SessionSource =
    * The same client name and version, address and credentials on the same server, with no pause of more than 30
    * minutes.
    */
-  | "CLIENT"
+  | 'CLIENT'
   /** One stdio process, or one connection. */
-  | "CONNECTION"
+  | 'CONNECTION'
   /** An id that the sender gave to the conversation. */
-  | "CONVERSATION"
+  | 'CONVERSATION'
   /** One trace. */
-  | "TRACE"
+  | 'TRACE'
   /** The protocol's own session id (protocols up to 2025-11-25), where it can be trusted. */
-  | "WIRE";
+  | 'WIRE';
 
 /** How client and server talked to one another. */
 export type Transport =
   /** HTTP with Server-Sent Events, as protocol 2024-11-05 had it. */
-  | "SSE"
+  | 'SSE'
   /** Standard input and output of a child process. */
-  | "STDIO"
+  | 'STDIO'
   /** HTTP as the protocol has it since 2025-03-26. */
-  | "STREAMABLE_HTTP"
+  | 'STREAMABLE_HTTP'
   /** WebSocket. */
-  | "WEBSOCKET";
+  | 'WEBSOCKET';
 
 /** Who saw the call. */
 export type Vantage =
   /** Only the client: the server sent nothing about it. */
-  | "CLIENT"
+  | 'CLIENT'
   /** A gateway on the way, about its own handling; the server's handling is a call of its own in the same trace. */
-  | "GATEWAY"
+  | 'GATEWAY'
   /** The server that handled it. What the client saw of it is part of the same call. */
-  | "SERVER";
+  | 'SERVER';
 
-export type CallRowFragment = {
-  id: string;
-  startedAt: string;
-  durationMs: number;
-  outcome: Outcome;
-  httpStatus: number | null;
-  rpcErrorCode: number | null;
-  errorMessage: string | null;
-  method: string;
-  target: string | null;
-  tool: string | null;
-  clientIp: string | null;
-  country: string | null;
-  clientName: string | null;
-  sessionId: string | null;
-  server: { name: string };
-};
+export type CallRowFragment = { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } };
 
 export type CallPageQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -140,160 +121,46 @@ export type CallPageQueryVariables = Exact<{
   after?: string | null | undefined;
 }>;
 
-export type CallPageQuery = {
-  calls: {
-    liveCursor: string;
-    edges: Array<{
-      cursor: string;
-      node: {
-        id: string;
-        startedAt: string;
-        durationMs: number;
-        outcome: Outcome;
-        httpStatus: number | null;
-        rpcErrorCode: number | null;
-        errorMessage: string | null;
-        method: string;
-        target: string | null;
-        tool: string | null;
-        clientIp: string | null;
-        country: string | null;
-        clientName: string | null;
-        sessionId: string | null;
-        server: { name: string };
-      };
-    }>;
-    pageInfo: { hasNextPage: boolean; endCursor: string | null };
-  };
-};
+
+export type CallPageQuery = { calls: { liveCursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type CallCountQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
 }>;
 
-export type CallCountQuery = { calls: { totalCount: { value: number; relation: CountRelation } } };
+
+export type CallCountQuery = { calls: { totalCount: { value: number, relation: CountRelation } } };
 
 export type CallNeighboursQueryVariables = Exact<{
   newer?: CallFilter | null | undefined;
   older?: CallFilter | null | undefined;
 }>;
 
-export type CallNeighboursQuery = {
-  newer: { nodes: Array<{ id: string; startedAt: string }> };
-  older: { nodes: Array<{ id: string; startedAt: string }> };
-};
+
+export type CallNeighboursQuery = { newer: { nodes: Array<{ id: string, startedAt: string }> }, older: { nodes: Array<{ id: string, startedAt: string }> } };
 
 export type CallFeedSubscriptionVariables = Exact<{
   filter?: CallFilter | null | undefined;
   after?: string | null | undefined;
 }>;
 
-export type CallFeedSubscription = {
-  calls:
-    | {
-        __typename: "CallsAdded";
-        cursor: string;
-        edges: Array<{
-          cursor: string;
-          node: {
-            id: string;
-            startedAt: string;
-            durationMs: number;
-            outcome: Outcome;
-            httpStatus: number | null;
-            rpcErrorCode: number | null;
-            errorMessage: string | null;
-            method: string;
-            target: string | null;
-            tool: string | null;
-            clientIp: string | null;
-            country: string | null;
-            clientName: string | null;
-            sessionId: string | null;
-            server: { name: string };
-          };
-        }>;
-      }
-    | {
-        __typename: "CallsUpdated";
-        cursor: string;
-        edges: Array<{
-          cursor: string;
-          node: {
-            id: string;
-            startedAt: string;
-            durationMs: number;
-            outcome: Outcome;
-            httpStatus: number | null;
-            rpcErrorCode: number | null;
-            errorMessage: string | null;
-            method: string;
-            target: string | null;
-            tool: string | null;
-            clientIp: string | null;
-            country: string | null;
-            clientName: string | null;
-            sessionId: string | null;
-            server: { name: string };
-          };
-        }>;
-      }
-    | { __typename: "CaughtUp"; cursor: string };
-};
 
-export type PayloadSizeFragment = { bytes: number; truncated: boolean; redacted: boolean };
+export type CallFeedSubscription = { calls:
+    | { __typename: 'CallsAdded', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CallsUpdated', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CaughtUp', cursor: string }
+   };
+
+export type PayloadSizeFragment = { bytes: number, truncated: boolean, redacted: boolean };
 
 export type CallDetailQueryVariables = Exact<{
   id: string | number;
 }>;
 
-export type CallDetailQuery = {
-  call: {
-    receivedAt: string;
-    errorType: string | null;
-    stackTrace: string | null;
-    prompt: string | null;
-    resourceUri: string | null;
-    requestId: string | null;
-    protocolVersion: string | null;
-    transport: Transport | null;
-    observedBy: Vantage;
-    clientVersion: string | null;
-    authorization: string | null;
-    userAgent: string | null;
-    traceId: string;
-    spanId: string;
-    parentSpanId: string | null;
-    attributes: unknown;
-    id: string;
-    startedAt: string;
-    durationMs: number;
-    outcome: Outcome;
-    httpStatus: number | null;
-    rpcErrorCode: number | null;
-    errorMessage: string | null;
-    method: string;
-    target: string | null;
-    tool: string | null;
-    clientIp: string | null;
-    country: string | null;
-    clientName: string | null;
-    sessionId: string | null;
-    session: { id: string; source: SessionSource; callCount: number } | null;
-    request: { bytes: number; truncated: boolean; redacted: boolean } | null;
-    response: { bytes: number; truncated: boolean; redacted: boolean } | null;
-    logs: {
-      nodes: Array<{ time: string; severity: string; body: string; attributes: unknown }>;
-      pageInfo: { hasNextPage: boolean; endCursor: string | null };
-    };
-    server: { name: string };
-  } | null;
-};
 
-export type LogPageFragment = {
-  nodes: Array<{ time: string; severity: string; body: string; attributes: unknown }>;
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
-};
+export type CallDetailQuery = { call: { receivedAt: string, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+
+export type LogPageFragment = { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } };
 
 export type CallBodyQueryVariables = Exact<{
   id: string | number;
@@ -301,25 +168,18 @@ export type CallBodyQueryVariables = Exact<{
   response: boolean;
 }>;
 
-export type CallBodyQuery = {
-  call: { request?: { text: string } | null; response?: { text: string } | null } | null;
-};
+
+export type CallBodyQuery = { call: { request?: { text: string } | null, response?: { text: string } | null } | null };
 
 export type CallLogsQueryVariables = Exact<{
   id: string | number;
   after?: string | null | undefined;
 }>;
 
-export type CallLogsQuery = {
-  call: {
-    logs: {
-      nodes: Array<{ time: string; severity: string; body: string; attributes: unknown }>;
-      pageInfo: { hasNextPage: boolean; endCursor: string | null };
-    };
-  } | null;
-};
 
-export type FacetValueFragment = { value: string; count: number };
+export type CallLogsQuery = { call: { logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } } | null };
+
+export type FacetValueFragment = { value: string, count: number };
 
 export type FacetsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -332,86 +192,33 @@ export type FacetsQueryVariables = Exact<{
   clients?: boolean | null | undefined;
 }>;
 
-export type FacetsQuery = {
-  facets: {
-    servers?: Array<{ value: string; count: number }>;
-    tools?: Array<{ value: string; count: number }>;
-    methods?: Array<{ value: string; count: number }>;
-    httpStatuses?: Array<{ value: string; count: number }>;
-    outcomes?: Array<{ value: string; count: number }>;
-    countries?: Array<{ value: string; count: number }>;
-    clients?: Array<{ value: string; count: number }>;
-  };
-};
+
+export type FacetsQuery = { facets: { servers?: Array<{ value: string, count: number }>, tools?: Array<{ value: string, count: number }>, methods?: Array<{ value: string, count: number }>, httpStatuses?: Array<{ value: string, count: number }>, outcomes?: Array<{ value: string, count: number }>, countries?: Array<{ value: string, count: number }>, clients?: Array<{ value: string, count: number }> } };
 
 export type StatsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
   buckets: number;
 }>;
 
-export type StatsQuery = {
-  stats: {
-    callCount: number;
-    errorCount: number;
-    p50Ms: number | null;
-    p95Ms: number | null;
-    p99Ms: number | null;
-    series: Array<{
-      start: string;
-      callCount: number;
-      errorCount: number;
-      p50Ms: number | null;
-      p95Ms: number | null;
-      p99Ms: number | null;
-    }>;
-  };
-};
+
+export type StatsQuery = { stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null, series: Array<{ start: string, callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null }> } };
 
 export type ToolsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
   first: number;
 }>;
 
-export type ToolsQuery = {
-  tools: {
-    nodes: Array<{
-      id: string;
-      name: string;
-      server: { name: string };
-      stats: {
-        callCount: number;
-        errorCount: number;
-        p50Ms: number | null;
-        p95Ms: number | null;
-        p99Ms: number | null;
-      };
-    }>;
-    pageInfo: { hasNextPage: boolean };
-  };
-};
+
+export type ToolsQuery = { tools: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }>, pageInfo: { hasNextPage: boolean } } };
 
 export type ServersQueryVariables = Exact<{
   first: number;
 }>;
 
-export type ServersQuery = {
-  servers: {
-    nodes: Array<{ id: string; name: string; firstSeenAt: string; lastSeenAt: string }>;
-    pageInfo: { hasNextPage: boolean };
-  };
-};
 
-export type SessionRowFragment = {
-  id: string;
-  source: SessionSource;
-  clientName: string | null;
-  clientVersion: string | null;
-  startedAt: string;
-  lastCallAt: string;
-  callCount: number;
-  errorCount: number;
-  server: { name: string };
-};
+export type ServersQuery = { servers: { nodes: Array<{ id: string, name: string, firstSeenAt: string, lastSeenAt: string }>, pageInfo: { hasNextPage: boolean } } };
+
+export type SessionRowFragment = { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } };
 
 export type SessionsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -419,22 +226,8 @@ export type SessionsQueryVariables = Exact<{
   after?: string | null | undefined;
 }>;
 
-export type SessionsQuery = {
-  sessions: {
-    nodes: Array<{
-      id: string;
-      source: SessionSource;
-      clientName: string | null;
-      clientVersion: string | null;
-      startedAt: string;
-      lastCallAt: string;
-      callCount: number;
-      errorCount: number;
-      server: { name: string };
-    }>;
-    pageInfo: { hasNextPage: boolean; endCursor: string | null };
-  };
-};
+
+export type SessionsQuery = { sessions: { nodes: Array<{ id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type SessionDetailQueryVariables = Exact<{
   id: string | number;
@@ -442,45 +235,14 @@ export type SessionDetailQueryVariables = Exact<{
   after?: string | null | undefined;
 }>;
 
-export type SessionDetailQuery = {
-  session: {
-    id: string;
-    source: SessionSource;
-    clientName: string | null;
-    clientVersion: string | null;
-    startedAt: string;
-    lastCallAt: string;
-    callCount: number;
-    errorCount: number;
-    calls: {
-      nodes: Array<{
-        id: string;
-        startedAt: string;
-        durationMs: number;
-        outcome: Outcome;
-        httpStatus: number | null;
-        rpcErrorCode: number | null;
-        errorMessage: string | null;
-        method: string;
-        target: string | null;
-        tool: string | null;
-        clientIp: string | null;
-        country: string | null;
-        clientName: string | null;
-        sessionId: string | null;
-        server: { name: string };
-      }>;
-      pageInfo: { hasNextPage: boolean; endCursor: string | null };
-    };
-    server: { name: string };
-  } | null;
-};
+
+export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
 export class TypedDocumentString<TResult, TVariables>
   extends String
   implements DocumentTypeDecoration<TResult, TVariables>
 {
-  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>["__apiType"]>;
+  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>['__apiType']>;
   private value: string;
   public __meta__?: Record<string, any> | undefined;
 
@@ -494,8 +256,7 @@ export class TypedDocumentString<TResult, TVariables>
     return this.value;
   }
 }
-export const CallRowFragmentDoc = new TypedDocumentString(
-  `
+export const CallRowFragmentDoc = new TypedDocumentString(`
     fragment CallRow on Call {
   id
   startedAt
@@ -515,21 +276,15 @@ export const CallRowFragmentDoc = new TypedDocumentString(
   clientName
   sessionId
 }
-    `,
-  { fragmentName: "CallRow" },
-) as unknown as TypedDocumentString<CallRowFragment, unknown>;
-export const PayloadSizeFragmentDoc = new TypedDocumentString(
-  `
+    `, {"fragmentName":"CallRow"}) as unknown as TypedDocumentString<CallRowFragment, unknown>;
+export const PayloadSizeFragmentDoc = new TypedDocumentString(`
     fragment PayloadSize on Payload {
   bytes
   truncated
   redacted
 }
-    `,
-  { fragmentName: "PayloadSize" },
-) as unknown as TypedDocumentString<PayloadSizeFragment, unknown>;
-export const LogPageFragmentDoc = new TypedDocumentString(
-  `
+    `, {"fragmentName":"PayloadSize"}) as unknown as TypedDocumentString<PayloadSizeFragment, unknown>;
+export const LogPageFragmentDoc = new TypedDocumentString(`
     fragment LogPage on LogLineConnection {
   nodes {
     time
@@ -542,20 +297,14 @@ export const LogPageFragmentDoc = new TypedDocumentString(
     endCursor
   }
 }
-    `,
-  { fragmentName: "LogPage" },
-) as unknown as TypedDocumentString<LogPageFragment, unknown>;
-export const FacetValueFragmentDoc = new TypedDocumentString(
-  `
+    `, {"fragmentName":"LogPage"}) as unknown as TypedDocumentString<LogPageFragment, unknown>;
+export const FacetValueFragmentDoc = new TypedDocumentString(`
     fragment FacetValue on Facet {
   value
   count
 }
-    `,
-  { fragmentName: "FacetValue" },
-) as unknown as TypedDocumentString<FacetValueFragment, unknown>;
-export const SessionRowFragmentDoc = new TypedDocumentString(
-  `
+    `, {"fragmentName":"FacetValue"}) as unknown as TypedDocumentString<FacetValueFragment, unknown>;
+export const SessionRowFragmentDoc = new TypedDocumentString(`
     fragment SessionRow on Session {
   id
   source
@@ -569,9 +318,7 @@ export const SessionRowFragmentDoc = new TypedDocumentString(
   callCount
   errorCount
 }
-    `,
-  { fragmentName: "SessionRow" },
-) as unknown as TypedDocumentString<SessionRowFragment, unknown>;
+    `, {"fragmentName":"SessionRow"}) as unknown as TypedDocumentString<SessionRowFragment, unknown>;
 export const CallPageDocument = new TypedDocumentString(`
     query CallPage($filter: CallFilter, $first: Int, $after: String) {
   calls(filter: $filter, first: $first, after: $after) {

@@ -177,9 +177,21 @@ function Figures({ filter, stats }: { filter: Filter; stats: Totals | undefined 
       stats && `${count(stats.errorCount)} (${percent(stats.errorCount, stats.callCount)})`,
       listAddress(pickAll(filter, "outcome", errors)),
     ],
-    ["Half took up to", stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)), slower(stats?.p50Ms)],
-    ["95% took up to", stats && (stats.p95Ms == null ? "–" : duration(stats.p95Ms)), slower(stats?.p95Ms)],
-    ["99% took up to", stats && (stats.p99Ms == null ? "–" : duration(stats.p99Ms)), slower(stats?.p99Ms)],
+    [
+      "Half took up to (p50)",
+      stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)),
+      slower(stats?.p50Ms),
+    ],
+    [
+      "95% took up to (p95)",
+      stats && (stats.p95Ms == null ? "–" : duration(stats.p95Ms)),
+      slower(stats?.p95Ms),
+    ],
+    [
+      "99% took up to (p99)",
+      stats && (stats.p99Ms == null ? "–" : duration(stats.p99Ms)),
+      slower(stats?.p99Ms),
+    ],
   ] as const;
   return (
     <ul className="figures">

@@ -23,7 +23,7 @@ export default function ServerPage({ name }: { name: string }) {
     <div className="server-page">
       <nav className="tabs" aria-label={`Server ${name}`}>
         {tabs.map(([key, words, href]) => (
-          <Link key={key} href={href} aria-current={tab === key ? "page" : undefined}>
+          <Link key={key} href={href} className="nav-link" aria-current={tab === key ? "page" : undefined}>
             {words}
           </Link>
         ))}
@@ -114,11 +114,14 @@ function Tools({ server }: { server: string }) {
                         {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
                       </Link>
                     </td>
-                    {([stats.p50Ms, stats.p95Ms, stats.p99Ms] as const).map((ms, index) => (
-                      <td className="number" data-label={["p50", "p95", "p99"][index]} key={index}>
-                        {ms == null ? "–" : duration(ms)}
-                      </td>
-                    ))}
+                    {(["p50", "p95", "p99"] as const).map((name) => {
+                      const ms = stats[`${name}Ms`];
+                      return (
+                        <td className="number" data-label={name} key={name}>
+                          {ms == null ? "–" : duration(ms)}
+                        </td>
+                      );
+                    })}
                   </tr>
                 );
               })}

@@ -8,7 +8,7 @@ import { noFilter, pick } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
 import type { Call } from "../state/row";
 import { type Bar, timeline } from "../state/timeline";
-import { count, duration, sourceWords } from "../state/words";
+import { count, duration, sourceWords, tail } from "../state/words";
 import type { OnPick } from "../view/call-row";
 import { StatusChip } from "../view/chip";
 import { Copy } from "../view/copy";
@@ -55,7 +55,9 @@ export default function SessionPage({ id }: { id: string }) {
     <div className="page">
       <div className="page-head">
         <h1>Session</h1>
-        <span className="code break">{id.length > 44 ? `${id.slice(0, 20)}…${id.slice(-12)}` : id}</span>
+        <span className="code" title={id}>
+          {tail(id)}
+        </span>
         <Copy text={id} label="Copy the session id" />
         <span className="space" />
         {session && (

@@ -6,7 +6,7 @@ import { ask } from "../state/api";
 import { useAsk } from "../state/asking";
 import { toCallFilter } from "../state/filter";
 import { useFilter } from "../state/place";
-import { count, duration, short, sourceWords } from "../state/words";
+import { count, duration, sourceWords, tail } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
 import { Moment } from "../view/moment";
 import { notice } from "../view/notice";
@@ -101,7 +101,7 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
     <tr>
       <td>
         <Link href={`/sessions/${encodeURIComponent(session.id)}`} className="code" title={session.id}>
-          {short(session.id)}
+          {tail(session.id)}
         </Link>
       </td>
       <td>{sourceWords[session.source]}</td>

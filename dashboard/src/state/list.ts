@@ -8,6 +8,8 @@ import { createStore } from "./store";
 export type LiveState = "paused" | "catching up" | "live" | "reconnecting";
 
 export interface ListState {
+  /** What the rows answer, so that nobody takes them for the answer to another question. */
+  question: unknown;
   rows: readonly Row[];
   /** What is being asked for. */
   loading: "first" | "more" | undefined;
@@ -44,6 +46,7 @@ const maxWaiting = 2_000;
 const maxQueued = 2_000;
 
 const nothing: ListState = {
+  question: undefined,
   rows: [],
   loading: "first",
   problem: undefined,
@@ -73,12 +76,12 @@ export class CallList {
   constructor(private readonly source: Source = api) {}
 
   /** Forgets everything and asks for the first page. */
-  async start(filter: CallFilter, pageSize: number): Promise<void> {
+  async start(filter: CallFilter, pageSize: number, question: unknown = filter): Promise<void> {
     this.stop();
     this.filter = filter;
     this.pageSize = pageSize;
     const { signal } = this.asking;
-    this.change({ loading: "first", problem: undefined });
+    this.change({ question, loading: "first", problem: undefined });
     try {
       const page = await this.source.page(filter, pageSize, undefined, signal);
       if (signal.aborted) return;
@@ -129,7 +132,7 @@ export class CallList {
   show(): void {
     if (this.heldCount > this.held.length) {
       // too many to have kept: the newest of them are the first page
-      void this.start(this.filter, this.pageSize);
+      void this.start(this.filter, this.pageSize, this.state.get().question);
       return;
     }
     const rows = this.held.sort(newestFirst);

@@ -12,9 +12,10 @@ export function useCallList(filter: Filter, pageSize: number, live: boolean, rou
 
   // round and attempt ask anew
   useEffect(() => {
-    void list.start(toCallFilter(filter, new Date()), pageSize);
+    void list.start(toCallFilter(filter, new Date()), pageSize, filter);
     return () => list.stop();
   }, [list, filter, pageSize, round, attempt]);
   useEffect(() => list.setLive(live), [list, live]);
-  return { list, state };
+  // for one moment the state still answers the question before
+  return { list, state: state.question === filter ? state : { ...state, loading: "first" as const } };
 }

@@ -48,6 +48,7 @@ export function statusTone(status: number): Tone {
 
 /** Milliseconds in the unit that reads best. */
 export function duration(ms: number): string {
+  if (ms === 0) return "0 ms";
   if (ms < 1) return `${(ms * 1000).toFixed(0)} µs`;
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
@@ -118,6 +119,11 @@ export function countryName(country: string): string {
   } catch {
     return country;
   }
+}
+
+/** The end of an id of mcptap's own: all of one kind begin alike. */
+export function tail(id: string): string {
+  return id.length <= 12 ? id : `…${id.slice(-10)}`;
 }
 
 /** The head and tail of a long id. */

@@ -55,9 +55,17 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
       return <span className="code">{call.method}</span>;
     case "target":
       return (
-        <span className="code strong" title={call.target ?? undefined}>
-          {call.target}
-        </span>
+        <>
+          <span className="code strong" title={call.target ?? undefined}>
+            {call.target}
+          </span>
+          {call.errorMessage && (
+            <span className="why" title={call.errorMessage}>
+              {" "}
+              {call.errorMessage.slice(0, 200)}
+            </span>
+          )}
+        </>
       );
     case "server":
       return <span title={call.server.name}>{call.server.name}</span>;

@@ -6,9 +6,9 @@ import { CallRow, type OnPick } from "./call-row";
 import { narrow, useMedia } from "./media";
 
 const widths: Record<Column, string> = {
-  status: "minmax(9.5rem, 0.7fr)",
+  status: "minmax(11.7rem, 0.6fr)",
   method: "minmax(9rem, 0.8fr)",
-  target: "minmax(10rem, 1.6fr)",
+  target: "minmax(11rem, 2.2fr)",
   server: "minmax(7rem, 1fr)",
   ip: "minmax(9.5rem, 0.9fr)",
   client: "minmax(7rem, 1fr)",
@@ -48,13 +48,17 @@ export function CallTable(props: Props) {
     scrollPaddingStart: small ? 0 : 40,
     scrollPaddingEnd: 8,
   });
+  const virtualiser = useRef(virtual);
+  virtualiser.current = virtual;
   // other rows have other heights
-  useEffect(() => virtual.measure(), [height]);
+  useEffect(() => virtualiser.current.measure(), [height]);
 
-  const at = selected ? rows.findIndex((row) => row.call.id === selected) : -1;
-  // to follow the choice, not every row that comes in
+  const latest = useRef(rows);
+  latest.current = rows;
+  // follows the choice, not every row that comes in
   useEffect(() => {
-    if (at >= 0) virtual.scrollToIndex(at, { align: "auto" });
+    const at = selected ? latest.current.findIndex((row) => row.call.id === selected) : -1;
+    if (at >= 0) virtualiser.current.scrollToIndex(at, { align: "auto" });
   }, [selected]);
 
   return (
@@ -104,6 +108,7 @@ export function CallTable(props: Props) {
       {ghosts > 0 && (
         <div className="ghosts" aria-hidden="true">
           {Array.from({ length: ghosts }, (_, ghost) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: ghosts have nothing but their number
             <div key={ghost} style={{ height }}>
               <span />
             </div>

@@ -64,6 +64,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     go(listAddress(pick(now, name, value, as), here));
   }, []);
 
+  const setAway = useCallback((away: boolean) => list.setAway(away), [list]);
+
   const at = selected ? rows.findIndex((row) => row.call.id === selected) : -1;
   const move = (by: 1 | -1) => {
     const next = rows[at < 0 ? 0 : at + by];
@@ -136,7 +138,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               addressOf={addressOf}
               onOpen={open}
               onPick={pickValue}
-              onAway={useCallback((away: boolean) => list.setAway(away), [list])}
+              onAway={setAway}
             >
               {hasMore && (
                 <Button

@@ -42,6 +42,7 @@ export function Console({ id, first }: { id: string; first: LogPageFragment }) {
           {page.nodes.map((line, index) => {
             const more = Object.keys(line.attributes ?? {}).length > 0;
             return (
+              // biome-ignore lint/suspicious/noArrayIndexKey: lines are only ever added at the end
               <li key={index} className={tone(line.severity)}>
                 <time dateTime={line.time} title={line.time}>
                   {absolute(line.time, zone).slice(11, 23)}

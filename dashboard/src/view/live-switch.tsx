@@ -1,5 +1,5 @@
-import { Switch } from "react-aria-components";
 import type { LiveState } from "../state/list";
+import { Toggle } from "./toggle";
 
 const words: Record<LiveState, string> = {
   paused: "Paused",
@@ -26,9 +26,7 @@ export function LiveSwitch({
 }) {
   return (
     <div className="live">
-      <Switch isSelected={on} onChange={onChange} className="switch" aria-label="Live">
-        <span className="track" aria-hidden="true" />
-      </Switch>
+      <Toggle on={on} onChange={onChange} label="Live" />
       <span className={`dot ${state.replace(" ", "-")}`} aria-hidden="true" />
       <span role="status" title={more[state]} className="live-words">
         {words[state]}

@@ -1,8 +1,9 @@
-import { Button, Dialog, DialogTrigger, Popover, Switch } from "react-aria-components";
+import { Button, Dialog, DialogTrigger, Popover } from "react-aria-components";
 import { currentKey, signOut } from "../state/key";
 import { changeSettings, settings, type Theme } from "../state/settings";
 import { useStore } from "../state/store";
 import { Icon } from "./icon";
+import { Toggle } from "./toggle";
 
 const themes: readonly [Theme, string][] = [
   ["system", "System"],
@@ -55,18 +56,15 @@ export function SettingsMenu() {
               ))}
             </select>
           </div>
-          <Switch
-            className="switch"
-            isSelected={relative}
-            onChange={(on) => changeSettings({ relative: on })}
-          >
-            <span className="track" aria-hidden="true" />
+          <Toggle on={relative} onChange={(on) => changeSettings({ relative: on })}>
             Relative times in lists
-          </Switch>
-          <Switch className="switch" isSelected={keys} onChange={(on) => changeSettings({ keys: on })}>
-            <span className="track" aria-hidden="true" />
+          </Toggle>
+          <Toggle on={keys} onChange={(on) => changeSettings({ keys: on })}>
             Single letters are shortcuts
-          </Switch>
+          </Toggle>
+          <Toggle on={keys} onChange={(on) => changeSettings({ keys: on })}>
+            Single letters are shortcuts
+          </Toggle>
           {currentKey() && (
             <Button className="small" onPress={signOut}>
               <Icon name="key" />
