@@ -6,6 +6,7 @@ import { CallsPage } from "./pages/calls";
 import { root } from "./state/endpoint";
 import { keyStore } from "./state/key";
 import { useGoKeys, useKeys } from "./state/keys";
+import { lastPart } from "./state/place";
 import { settings } from "./state/settings";
 import { useStore } from "./state/store";
 import { Boundary } from "./view/boundary";
@@ -107,20 +108,18 @@ export function App() {
                 <Route path="/calls">
                   <CallsPage />
                 </Route>
-                <Route path="/calls/:id">{({ id }) => <CallPage id={decoded(id)} />}</Route>
+                <Route path="/calls/:id">{() => <CallPage id={lastPart()} />}</Route>
                 <Route path="/sessions">
                   <SessionsPage />
                 </Route>
-                <Route path="/sessions/:id">{({ id }) => <SessionPage key={id} id={decoded(id)} />}</Route>
+                <Route path="/sessions/:id">{() => <SessionPage key={path} id={lastPart()} />}</Route>
                 <Route path="/overview">
                   <OverviewPage />
                 </Route>
                 <Route path="/servers">
                   <ServersPage />
                 </Route>
-                <Route path="/servers/:name">
-                  {({ name }) => <ServerPage key={name} name={decoded(name)} />}
-                </Route>
+                <Route path="/servers/:name">{() => <ServerPage key={path} name={lastPart()} />}</Route>
                 <Route path="/setup">
                   <SetUpPage />
                 </Route>
@@ -136,14 +135,6 @@ export function App() {
       <Notices />
     </>
   );
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 function NotFound() {

@@ -14,6 +14,10 @@ const mark = document.createElement("meta");
 mark.id = "react-aria-pressable-style";
 document.head.append(mark);
 
+// relative to the first address; at the next one, which may lie deeper, it would be looked for elsewhere
+for (const link of document.querySelectorAll<HTMLLinkElement>("link[rel=icon]"))
+  link.setAttribute("href", link.href);
+
 const place = document.getElementById("page");
 if (place) {
   createRoot(place).render(

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { axeSays, openContext, overflow, rows, usePages } from "./pages";
+import { axeSays, givenPages, openContext, overflow, rows } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 
 async function report(): Promise<{ call: string; session: string }> {
   const { mcptap } = pages;

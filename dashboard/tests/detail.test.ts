@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { expectAddress, rows, usePages } from "./pages";
+import { expectAddress, givenPages, rows } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 const dialog = () => pages.page.getByRole("dialog", { name: "Call" });
 
 test("a row opens in a drawer with every field, and at an address of its own", async () => {
@@ -39,7 +39,7 @@ test("a row opens in a drawer with every field, and at an address of its own", a
   expect(await field("Tool").textContent()).toBe("forecast");
   expect(await field("Server").textContent()).toContain("weather");
   expect(await field("Session ID").textContent()).toContain("685e8ec7…b150");
-  expect(await field("Country").textContent()).toMatch(/🇳🇱.*NL.*Netherlands/);
+  expect(await field("Country").textContent()).toMatch(/NL.*Netherlands/);
   expect(await field("IP address").textContent()).toBe("2a02:898:0:20::1");
   expect(await field("Authorization").textContent()).toBe("Bearer abc…");
   expect(await field("Time").textContent()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}/);

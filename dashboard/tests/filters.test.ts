@@ -1,8 +1,8 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { expectAddress, rows, usePages } from "./pages";
+import { expectAddress, givenPages, rows } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 
 async function report(): Promise<void> {
   await pages.mcptap.reportAll([
@@ -101,7 +101,10 @@ test("every filter narrows the list", async () => {
   ] as const) {
     await page.goto(`${mcptap.url}/?${query}`);
     await shows(page, count);
-    expect(await rows(page).count(), query).toBe(count);
+    await page.waitForFunction(
+      (wanted) => document.querySelectorAll(".body [role=row]").length === wanted,
+      count,
+    );
   }
   await page.goto(`${mcptap.url}/?tool=nosuch`);
   await page.getByText("No calls match").waitFor();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { usePages } from "./pages";
+import { givenPages } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 
 /** Runs an example in GraphiQL, once its editor, which comes up by and by, has it. */
 async function execute(example: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { rows, usePages } from "./pages";
+import { givenPages, rows } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 
 test("where the API wants a key the page asks for one, sends it, and keeps it for the tab alone", async () => {
   const { page, mcptap } = pages;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { rows, usePages, withoutLostConnections } from "./pages";
+import { givenPages, rows, withoutLostConnections } from "./pages";
 
-const pages = usePages();
+const pages = givenPages();
 const live = () => pages.page.getByRole("switch", { name: "Live" });
 const says = (words: string) => pages.page.locator(".live").getByText(words, { exact: true }).waitFor();
 

@@ -15,7 +15,7 @@ export interface Pages {
 }
 
 /** The same page and mcptap as a test gets them, filled in before each. */
-export function usePages(): Pages {
+export function givenPages(): Pages {
   const pages = {} as Pages;
 
   beforeAll(async () => {
@@ -58,6 +58,7 @@ export async function openContext(
     locale: "en-GB",
     ...rest,
   });
+  pages.context.setDefaultTimeout(15_000);
   const page = await pages.context.newPage();
   const complaints: string[] = [];
   const sockets: string[] = [];

@@ -63,7 +63,7 @@ export default function OverviewPage() {
     useMemo(() => ({ filter: asked.filter, first: 200 }), [asked]),
     round,
   );
-  const brush = (from: string, to: string) =>
+  const brush = (from: string, to = filter.to) =>
     navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
   const problem = stats.data ? undefined : stats.problem;
 

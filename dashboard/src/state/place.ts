@@ -2,7 +2,23 @@ import { useCallback, useMemo } from "react";
 import { useLocation } from "wouter";
 // the one of "wouter" itself decodes once too often
 import { useSearch } from "wouter/use-browser-location";
+import { root } from "./endpoint";
 import { type Filter, readFilter, writeFilter } from "./filter";
+
+/** The path below the root, as it stands in the address: the router's own is decoded in part. */
+function rawPath(): string {
+  return location.pathname.slice(root.pathname.length - 1) || "/";
+}
+
+/** What the last part of the path names: an id, or the name of a server. */
+export function lastPart(): string {
+  const part = rawPath().split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 /**
  * The address of the page, which is the state of the view. What a person does is pushed, so that going back undoes
@@ -10,7 +26,8 @@ import { type Filter, readFilter, writeFilter } from "./filter";
  */
 export function usePlace() {
   const search = useSearch();
-  const [path, navigate] = useLocation();
+  const [, navigate] = useLocation();
+  const path = rawPath();
   const parameters = useMemo(() => new URLSearchParams(search), [search]);
 
   const go = useCallback(

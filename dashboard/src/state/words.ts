@@ -104,12 +104,6 @@ export function absolute(time: string, zone: string, form: "full" | "short" = "f
   return `${parts.year}-${parts.month}-${parts.day} ${clock}.${parts.fractionalSecond} ${parts.timeZoneName}`;
 }
 
-/** The flag of a country as the letters that fonts draw one from. */
-export function flag(country: string): string {
-  if (!/^[A-Z]{2}$/.test(country)) return "";
-  return String.fromCodePoint(...[...country].map((letter) => 0x1f1e6 + letter.charCodeAt(0) - 65));
-}
-
 let names: Intl.DisplayNames | undefined;
 
 export function countryName(country: string): string {

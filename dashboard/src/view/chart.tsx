@@ -17,8 +17,8 @@ interface Props {
   kind: "calls" | "latency";
   label: string;
   height?: number;
-  /** A stretch was marked: its first moment, and the first after it. */
-  onBrush: (from: string, to: string) => void;
+  /** A stretch was marked: its first moment, and the first after it where that is known. */
+  onBrush: (from: string, to: string | undefined) => void;
 }
 
 const left = 46;
@@ -53,13 +53,10 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
   const [at, setAt] = useState<number>();
 
   const first = series[0];
-  const second = series[1];
-  if (!first) return <p className="hint">No calls in this time.</p>;
-  const step = second ? Date.parse(second.start) - Date.parse(first.start) : 1000;
-  const top_ = Math.max(
+  const most = Math.max(
     ...series.map((bucket) => (kind === "calls" ? bucket.callCount : (bucket.p99Ms ?? 0))),
   );
-  const max = ceiling(top_);
+  const max = ceiling(most);
   const plot = height - bottom - top;
   const wide = (width - left) / series.length;
   const x = (index: number) => left + index * wide;
@@ -74,8 +71,8 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
     const [one, other] = [Math.min(...brush), Math.max(...brush)];
     setBrush(undefined);
     const from = series[one]?.start;
-    const after =
-      series[other + 1]?.start ?? new Date(Date.parse(series[other]?.start ?? "") + step + 1).toISOString();
+    // the last call stands at the very end of the last bucket, so that has no end
+    const after = series[other + 1]?.start;
     if (from) onBrush(from, after);
   };
   const shown = at === undefined ? undefined : series[at];

@@ -19,6 +19,7 @@ export function ColumnsMenu() {
             aria-label="Columns"
             className="options"
             selectionMode="multiple"
+            escapeKeyBehavior="none"
             disallowEmptySelection
             selectedKeys={chosen}
             onSelectionChange={(keys) =>

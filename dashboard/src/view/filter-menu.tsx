@@ -14,7 +14,8 @@ import {
 import { FacetsDocument, type FacetsQueryVariables } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { type Filter, type ListName, listLabels, outcomeNames, pickAll, toCallFilter } from "../state/filter";
-import { count, countryName, flag, outcomeOf } from "../state/words";
+import { count, countryName, outcomeOf } from "../state/words";
+import { Country } from "./country";
 import { Icon } from "./icon";
 
 type Facet = { value: string; count: number };
@@ -51,7 +52,7 @@ const always: Partial<Record<Menu, readonly string[]>> = {
 /** A value as words. */
 export function valueWords(name: ListName, value: string): string {
   if (name === "outcome") return outcomeOf(value);
-  if (name === "country") return `${flag(value)} ${value} ${countryName(value)}`;
+  if (name === "country") return `${value} ${countryName(value)}`;
   return value;
 }
 
@@ -122,6 +123,8 @@ function Values({
         aria-label={label}
         className="options"
         selectionMode="multiple"
+        // Escape closes the menu; it must not take back what was chosen
+        escapeKeyBehavior="none"
         selectedKeys={selected}
         onSelectionChange={(keys) =>
           onChange(
@@ -136,7 +139,9 @@ function Values({
             <span className="tick" aria-hidden="true">
               <Icon name="check" />
             </span>
-            <span className="words">{valueWords(name, item.value)}</span>
+            <span className="words">
+              {name === "country" ? <Country code={item.value} named /> : valueWords(name, item.value)}
+            </span>
             <span className="number">{data ? count(item.count) : ""}</span>
           </ListBoxItem>
         )}
