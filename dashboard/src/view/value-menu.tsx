@@ -8,21 +8,20 @@ import { notice } from "./notice";
 /** A value that opens a menu: only calls with it, only those without it, copy. */
 export function ValueMenu({
   name,
-  label,
   value,
   onPick,
   children,
 }: {
   name: ListName;
-  label: string;
   value: string;
   onPick: OnPick;
   children: ReactNode;
 }) {
   return (
     <MenuTrigger>
-      <Button className="value" aria-label={`${label} ${value}: filter or copy`}>
+      <Button className="value">
         {children}
+        <span className="unseen">: filter or copy</span>
       </Button>
       <Popover className="popover" placement="bottom start">
         <Menu className="options">
