@@ -67,7 +67,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
   return (
     <section className="payload" aria-label={title}>
       <header>
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         {payload && <span className="quiet">{size(payload.bytes)}</span>}
         {payload?.redacted && (
           <span className="chip secret">

@@ -5,6 +5,9 @@ import type { OnPick } from "./call-row";
 import { copyText } from "./copy";
 import { notice } from "./notice";
 
+/** The id of the words that a screen reader adds to each value. */
+export const valueHelp = "value-help";
+
 /** A value that opens a menu: only calls with it, only those without it, copy. */
 export function ValueMenu({
   name,
@@ -19,9 +22,8 @@ export function ValueMenu({
 }) {
   return (
     <MenuTrigger>
-      <Button className="value">
+      <Button className="value" aria-describedby={valueHelp}>
         {children}
-        <span className="unseen">: filter or copy</span>
       </Button>
       <Popover className="popover" placement="bottom start">
         <Menu className="options">
