@@ -83,7 +83,8 @@ test.each(["light", "dark"] as const)("what opens is fine with axe too, %s", asy
     await page.getByRole("button", { name }).click();
     await page.getByRole("dialog").waitFor();
     if (String(name) === String(/^Time/)) await page.getByRole("button", { name: "Apply" }).waitFor();
-    expect(await axeSays(page), String(name)).toEqual([]);
+    // what pops up lies beside the landmarks
+    expect(await axeSays(page, false), String(name)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
   }

@@ -108,7 +108,7 @@ test("truncated, redacted, not captured and empty are four sights", async () => 
     },
     { tool: "secret", response: '{"password":"hunter2","rows":[]}', agoMs: 30 },
     { tool: "bare", agoMs: 20 },
-    { tool: "empty", response: "", agoMs: 10 },
+    { tool: "empty", response: "{}", agoMs: 10 },
   ]);
   await page.goto(mcptap.url);
   const seen = new Map<string, string>();
@@ -119,6 +119,7 @@ test("truncated, redacted, not captured and empty are four sights", async () => 
     const sight = response.locator(".sight").first();
     await sight.waitFor();
     seen.set(tool, `${await sight.getAttribute("class")}: ${await sight.textContent()}`);
+    if (tool === "cut") await response.getByRole("button", { name: "Load what was kept" }).click();
     if (tool === "cut") await response.getByText("cut off here").first().waitFor();
     if (tool === "secret") expect(await response.textContent()).not.toContain("hunter2");
     await page.keyboard.press("Escape");
@@ -138,7 +139,7 @@ test("a large body is loaded on demand, and only the lines in sight are in the p
   await page.goto(mcptap.url);
   await rows(page).first().click();
   const response = dialog().getByRole("region", { name: "Response" });
-  await response.getByRole("button", { name: /^Load 7\d\d\.\d kB$/ }).click();
+  await response.getByRole("button", { name: /^Load \d+\.\d kB$/ }).click();
   await response.getByText("items:").waitFor();
   expect(await response.locator(".line").count()).toBeLessThan(150);
   await response.getByRole("searchbox").fill("item 19999");

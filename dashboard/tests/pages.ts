@@ -84,19 +84,20 @@ export async function openContext(
 /** The rows of the list, without that of the headers. */
 export const rows = (page: Page) => page.getByRole("table", { name: "Calls" }).locator(".body [role=row]");
 
-/** What axe has to say against the page as it is. */
-export async function axeSays(page: Page): Promise<string[]> {
+/** What axe has to say against the page as it is. `regions`: whether all of it must lie in landmarks. */
+export async function axeSays(page: Page, regions = true): Promise<string[]> {
   // through the debugger, which the policy of the page does not bind
   await page.evaluate(axe.source);
-  return page.evaluate(async () => {
+  return page.evaluate(async (enabled) => {
     const run = (globalThis as unknown as { axe: typeof axe }).axe;
     const { violations } = await run.run(document, {
       runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+      rules: { region: { enabled } },
     });
     return violations.flatMap(({ id, nodes }) =>
       nodes.map((node) => `${id}: ${node.target.join(" ")}: ${node.failureSummary?.split("\n")[1] ?? ""}`),
     );
-  });
+  }, regions);
 }
 
 /** What is wider than the window, which would make a person scroll sideways. */

@@ -11,6 +11,7 @@ import { Copy } from "./copy";
 import { Icon } from "./icon";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
+import { valueHelp } from "./value-menu";
 
 const PayloadView = lazy(() => import("./payload").then((module) => ({ default: module.PayloadView })));
 const JsonTree = lazy(() => import("./json-tree").then((module) => ({ default: module.JsonTree })));
@@ -46,6 +47,9 @@ function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
   ];
   return (
     <div className="detail">
+      <span id={valueHelp} hidden>
+        Opens a menu: filter by it, or copy it
+      </span>
       <section aria-label="Fields" className="left">
         <CallFields call={call} onPick={onPick} />
       </section>
@@ -66,7 +70,7 @@ function Failure({ call }: { call: Detail }) {
   return (
     <section className="failure" aria-label="Error">
       <header>
-        <h3>Error</h3>
+        <h2>Error</h2>
         {call.errorType && <span className="code">{call.errorType}</span>}
         <span className="space" />
         {call.errorMessage && <Copy label="Copy the error" text={call.errorMessage} />}
@@ -93,12 +97,12 @@ function Attributes({ attributes }: { attributes: unknown }) {
   return (
     <section aria-label="Raw attributes">
       <header>
-        <h3>
+        <h2>
           <Button className="plain" aria-expanded={open} onPress={() => setOpen(!open)}>
             <Icon name={open ? "down" : "right"} />
             Raw attributes
           </Button>
-        </h3>
+        </h2>
         <span className="quiet">{Object.keys(attributes ?? {}).length}</span>
         <span className="space" />
         <Copy label="Copy the attributes" text={() => Promise.resolve(JSON.stringify(attributes, null, 2))} />

@@ -40,9 +40,9 @@ const nobody = <span className="quiet">not known</span>;
 
 /** All that is known of a call, but its bodies. What nobody observed says so where the reader would look for it. */
 export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
-  const value = (name: ListName, label: string, text: string | null | undefined, shown?: ReactNode) =>
+  const value = (name: ListName, text: string | null | undefined, shown?: ReactNode) =>
     text ? (
-      <ValueMenu name={name} label={label} value={text} onPick={onPick}>
+      <ValueMenu name={name} value={text} onPick={onPick}>
         {shown ?? text}
       </ValueMenu>
     ) : (
@@ -52,16 +52,14 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
     <dl className="fields-list">
       <Field label="Status">
         {call.httpStatus == null
-          ? value("outcome", "Outcome", call.outcome, <StatusChip call={call} />)
-          : value("status", "Status", String(call.httpStatus), <StatusChip call={call} />)}
+          ? value("outcome", call.outcome, <StatusChip call={call} />)
+          : value("status", String(call.httpStatus), <StatusChip call={call} />)}
       </Field>
       <Field label="Method">
-        {value("method", "Method", call.method, <span className="code">{call.method}</span>)}
+        {value("method", call.method, <span className="code">{call.method}</span>)}
       </Field>
       {call.tool && (
-        <Field label="Tool">
-          {value("tool", "Tool", call.tool, <span className="code">{call.tool}</span>)}
-        </Field>
+        <Field label="Tool">{value("tool", call.tool, <span className="code">{call.tool}</span>)}</Field>
       )}
       {call.prompt && <Field label="Prompt">{<span className="code">{call.prompt}</span>}</Field>}
       {call.resourceUri && (
@@ -71,7 +69,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         </Field>
       )}
       <Field label="Server">
-        {value("server", "Server", call.server.name)}{" "}
+        {value("server", call.server.name)}{" "}
         <Link href={`/servers/${encodeURIComponent(call.server.name)}`} className="small-link">
           open
         </Link>
@@ -89,10 +87,10 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
       </Field>
       <Field label="Duration">{duration(call.durationMs)}</Field>
       <Field label="Country">
-        {value("country", "Country", call.country, call.country && <Country code={call.country} named />)}
+        {value("country", call.country, call.country && <Country code={call.country} named />)}
       </Field>
       <Field label="IP address">
-        {value("ip", "IP", call.clientIp, <span className="code break">{call.clientIp}</span>)}
+        {value("ip", call.clientIp, <span className="code break">{call.clientIp}</span>)}
       </Field>
       <Field label="Authorization">
         {call.authorization ? (
@@ -104,7 +102,6 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
       <Field label="Client">
         {value(
           "client",
-          "Client",
           call.clientName,
           `${call.clientName}${call.clientVersion ? ` ${call.clientVersion}` : ""}`,
         )}

@@ -52,7 +52,6 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
   const [brush, setBrush] = useState<[number, number]>();
   const [at, setAt] = useState<number>();
 
-  const first = series[0];
   const most = Math.max(
     ...series.map((bucket) => (kind === "calls" ? bucket.callCount : (bucket.p99Ms ?? 0))),
   );

@@ -27,7 +27,7 @@ export function Console({ id, first }: { id: string; first: LogPageFragment }) {
   return (
     <section aria-label="Console output">
       <header>
-        <h3>Console output</h3>
+        <h2>Console output</h2>
         {page.nodes.length > 0 && (
           <span className="quiet">
             {page.nodes.length}

@@ -98,6 +98,12 @@ export function JsonTree({ value, label }: { value: Json; label: string }) {
     setTurned(next);
   };
 
+  const search = (text: string) => {
+    setWords(text);
+    // what is found must be in sight, whatever was folded before
+    setTurned(new Set());
+  };
+
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count: lines.length,
@@ -112,7 +118,7 @@ export function JsonTree({ value, label }: { value: Json; label: string }) {
         aria-label={`Search in ${label}`}
         className="search small-search"
         value={words}
-        onChange={setWords}
+        onChange={search}
       >
         <Icon name="search" />
         <Input placeholder="Search" />

@@ -32,6 +32,9 @@ interface Props {
   copies?: { words: string; text: (body: string | undefined) => string }[];
 }
 
+/** Bodies that were captured and hold nothing. */
+const nothing: readonly string[] = ["", "{}", "[]", "null", '""'];
+
 /** What was sent or answered. Not captured, empty, cut off and redacted are four different sights. */
 export function PayloadView({ id, side, payload, copies = [] }: Props) {
   const title = side === "request" ? "Request" : "Response";
@@ -54,6 +57,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
     };
   }, [id, side, load]);
 
+  const empty = payload?.bytes === 0 || (text !== undefined && nothing.includes(text.trim()));
   const value = useMemo(() => (text === undefined ? undefined : readJson(text)), [text]);
   const body = useCallback(
     async () => text ?? (payload ? await loadBody(id, side) : undefined),
@@ -63,7 +67,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
   return (
     <section className="payload" aria-label={title}>
       <header>
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         {payload && <span className="quiet">{size(payload.bytes)}</span>}
         {payload?.redacted && (
           <span className="chip secret">
@@ -78,7 +82,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
           </span>
         )}
         <span className="space" />
-        {value && (
+        {value && !empty && (
           <Button className="small" aria-pressed={raw} onPress={() => setRaw(!raw)}>
             {raw ? "Tree" : "Raw"}
           </Button>
@@ -100,9 +104,10 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
           <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
           <em>Set-up</em> says how to have them.
         </p>
-      ) : payload.bytes === 0 ? (
+      ) : empty ? (
         <p className="sight empty">
-          <strong>Empty.</strong> The {side} was captured, and there was nothing in it.
+          <strong>Empty.</strong> The {side} was captured, and there is nothing in it
+          {text ? `: ${text}` : "."}
         </p>
       ) : (
         <>
@@ -125,7 +130,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
             </p>
           ) : !load ? (
             <Button className="primary" onPress={() => setWanted(true)}>
-              Load {size(payload.bytes)}
+              Load {payload.truncated ? "what was kept" : size(payload.bytes)}
             </Button>
           ) : text === undefined ? (
             <Skeleton lines={5} />

@@ -62,9 +62,6 @@ export function SettingsMenu() {
           <Toggle on={keys} onChange={(on) => changeSettings({ keys: on })}>
             Single letters are shortcuts
           </Toggle>
-          <Toggle on={keys} onChange={(on) => changeSettings({ keys: on })}>
-            Single letters are shortcuts
-          </Toggle>
           {currentKey() && (
             <Button className="small" onPress={signOut}>
               <Icon name="key" />

@@ -5,23 +5,24 @@ import type { OnPick } from "./call-row";
 import { copyText } from "./copy";
 import { notice } from "./notice";
 
+/** The id of the words that a screen reader adds to each value. */
+export const valueHelp = "value-help";
+
 /** A value that opens a menu: only calls with it, only those without it, copy. */
 export function ValueMenu({
   name,
-  label,
   value,
   onPick,
   children,
 }: {
   name: ListName;
-  label: string;
   value: string;
   onPick: OnPick;
   children: ReactNode;
 }) {
   return (
     <MenuTrigger>
-      <Button className="value" aria-label={`${label} ${value}: filter or copy`}>
+      <Button className="value" aria-describedby={valueHelp}>
         {children}
       </Button>
       <Popover className="popover" placement="bottom start">
