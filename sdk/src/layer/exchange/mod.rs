@@ -1,25 +1,28 @@
 //! One HTTP request and its answer, read as they pass.
 
+mod head;
+mod observed;
+mod refusal;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, request, response};
 use mcptap_model::semconv;
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::KeyValue;
+
+use head::Head;
+pub(crate) use observed::Observed;
+pub(super) use observed::Waiting;
 
 use super::sessions::{Sessions, Shared as SharedConversation};
-use crate::jsonrpc::{EventStream, Excerpt, Id, Message, Scan, Scanner};
+use crate::jsonrpc::{EventStream, Excerpt, Message, Scan, Scanner};
 use crate::observer::{
     Call, Carrier, Conversation, Ended, Key, Observer, SESSION_HEADER, Side, query_session, text,
 };
 use crate::span::Ending;
-
-/// The header in which a client names the method (since 2026-07-28).
-const METHOD_HEADER: &str = "mcp-method";
-/// The header in which a client names the tool, prompt or resource (since 2026-07-28).
-const NAME_HEADER: &str = "mcp-name";
 
 /// In the extensions of an answer: the client went away before there was one, and nobody gets this. A service that has to
 /// answer all the same says so with it, so that the request is not recorded as answered.
@@ -80,57 +83,6 @@ struct State {
     is_abandoned: bool,
     /// The answer, where it is no JSON-RPC.
     refusal: Excerpt,
-}
-
-/// What is kept of the request's head.
-#[derive(Debug)]
-struct Head {
-    method: Method,
-    mcp_method: Option<String>,
-    name: Option<String>,
-    session: Option<String>,
-    takes_events: bool,
-    sends_json: bool,
-    is_wellknown: bool,
-}
-
-impl Head {
-    fn of(parts: &request::Parts) -> Self {
-        let has = |name: http::HeaderName, what: &str| {
-            let mut values = parts
-                .headers
-                .get_all(name)
-                .iter()
-                .filter_map(|value| value.to_str().ok());
-            values.any(|value| value.contains(what))
-        };
-        Self {
-            method: parts.method.clone(),
-            mcp_method: text(&parts.headers, METHOD_HEADER),
-            name: text(&parts.headers, NAME_HEADER).map(decoded),
-            session: text(&parts.headers, SESSION_HEADER),
-            takes_events: has(ACCEPT, "text/event-stream"),
-            sends_json: has(CONTENT_TYPE, "json"),
-            is_wellknown: parts.uri.path().starts_with("/.well-known/"),
-        }
-    }
-
-    /// Whether a refused request was meant for MCP, as far as its head tells.
-    fn is_mcp(&self) -> bool {
-        !self.is_wellknown && (self.takes_events || self.mcp_method.is_some() || self.session.is_some())
-    }
-}
-
-/// A header value that may be written as `=?base64?…?=` (MCP 2026-07-28).
-fn decoded(value: String) -> String {
-    use base64::Engine;
-    let inner = value
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="));
-    let bytes = inner.and_then(|inner| base64::engine::general_purpose::STANDARD.decode(inner).ok());
-    bytes
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or(value)
 }
 
 impl Exchange {
@@ -426,103 +378,6 @@ impl State {
                     );
                 }
             }
-        }
-    }
-
-    /// A request that was refused, or could not be read.
-    fn record_refusal(&mut self, status: StatusCode) {
-        if !(status.is_client_error() || status.is_server_error()) {
-            return;
-        }
-        let asked = self.asked.take();
-        // A well-formed text that is no JSON-RPC was meant for something else.
-        let malformed = asked
-            .as_ref()
-            .is_some_and(|asked| !asked.complete && !asked.is_blank());
-        let notified = asked.as_ref().is_some_and(Scan::is_jsonrpc);
-        let other = asked
-            .as_ref()
-            .is_some_and(|asked| asked.complete && !asked.is_jsonrpc());
-        let meant =
-            self.head.is_mcp() || notified || (malformed && self.head.sends_json && !self.head.is_wellknown);
-        if !meant || (other && self.head.mcp_method.is_none() && self.head.session.is_none()) || notified {
-            return;
-        }
-        let method = self.head.mcp_method.clone();
-        let method = method.unwrap_or_else(|| self.head.method.to_string());
-        let known = lock(&self.conversation).known_of_all(&self.carrier);
-        let mut call = Call::start_http(
-            &self.observer,
-            &method,
-            self.head.name.as_deref(),
-            &self.carrier,
-            known,
-            false,
-        );
-        call.set([KeyValue::new(
-            semconv::HTTP_RESPONSE_STATUS_CODE,
-            i64::from(status.as_u16()),
-        )]);
-        if let Some(asked) = asked.filter(|asked| !asked.is_blank()) {
-            call.hold_request(Excerpt {
-                text: asked.head,
-                size: asked.size,
-            });
-        }
-        let answer = Message::from_text(&self.refusal.text, self.refusal.size).filter(Message::is_answer);
-        match answer {
-            Some(answer) => call.answered(&answer),
-            None => {
-                call.hold_response(std::mem::take(&mut self.refusal));
-                call.end_as(Ending::refused(status.as_u16()));
-            }
-        }
-    }
-}
-
-/// Left in a request's extensions for a handler that records as well: it finds the layer's span.
-#[derive(Clone, Debug)]
-pub(crate) struct Observed(Exchange);
-
-impl Observed {
-    pub(super) fn new(exchange: &Exchange) -> Self {
-        Self(exchange.clone())
-    }
-
-    /// The context of the request with this id.
-    pub(crate) fn context_of(&self, id: &Id) -> Option<Context> {
-        let conversation = Arc::clone(&self.0.state().conversation);
-        let conversation = lock(&conversation);
-        conversation.context_of(id)
-    }
-
-    /// The handler of the request with this id panicked; its answer is still to come.
-    pub(crate) fn panicked(&self, id: &Id, said: Option<String>) {
-        let conversation = Arc::clone(&self.0.state().conversation);
-        let mut conversation = lock(&conversation);
-        if let Some(call) = conversation.call_mut(&(Side::Client, id.clone())) {
-            call.panicked(said);
-        }
-    }
-}
-
-/// Waits for the head of an answer. Dropped meanwhile, the client has gone.
-pub(super) struct Waiting(Option<Exchange>);
-
-impl Waiting {
-    pub(super) fn new(exchange: Option<Exchange>) -> Self {
-        Self(exchange)
-    }
-
-    pub(super) fn over(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            exchange.answer_ended(Left::Gone);
         }
     }
 }
