@@ -48,6 +48,10 @@ const call = () => JSON.stringify({ jsonrpc: "2.0", id: ++next, method: "tools/c
 function piped(command, env) {
   const child = start(command, { env });
   let heard;
+  child.on("exit", (code) => {
+    console.error(`${command.join(" ")} ended with ${code}`);
+    process.exit(1);
+  });
   createInterface({ input: child.stdout }).on("line", () => heard());
   return () => new Promise((resolve) => {
     heard = resolve;
