@@ -5,6 +5,7 @@ import {
   BreakingChangeType,
   buildSchema,
   findBreakingChanges,
+  GraphQLInt,
   type GraphQLSchema,
   getNamedType,
   isInputObjectType,
@@ -56,12 +57,16 @@ test("an Int is never a number of 64 bits", () => {
   const ints: string[] = [];
   for (const type of Object.values(current.getTypeMap())) {
     if (type.name.startsWith("__")) continue;
-    if (!isObjectType(type) && !isInterfaceType(type) && !isInputObjectType(type)) continue;
-    for (const field of Object.values(type.getFields())) {
-      if (getNamedType(field.type).name === "Int") ints.push(`${type.name}.${field.name}`);
-      const args = "args" in field ? field.args : [];
-      for (const argument of args) {
-        if (getNamedType(argument.type).name === "Int") ints.push(`argument ${argument.name}`);
+    if (isInputObjectType(type)) {
+      for (const field of Object.values(type.getFields())) {
+        if (getNamedType(field.type) === GraphQLInt) ints.push(`${type.name}.${field.name}`);
+      }
+    } else if (isObjectType(type) || isInterfaceType(type)) {
+      for (const field of Object.values(type.getFields())) {
+        if (getNamedType(field.type) === GraphQLInt) ints.push(`${type.name}.${field.name}`);
+        for (const argument of field.args) {
+          if (getNamedType(argument.type) === GraphQLInt) ints.push(`argument ${argument.name}`);
+        }
       }
     }
   }

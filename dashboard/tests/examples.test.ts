@@ -23,7 +23,8 @@ const commands: Record<string, () => Promise<string[]>> = {
   "tail.py": async () => ["python3", join(examples, "tail.py")],
   "tail.rs": async () => {
     const binary = join(dirname(process.env.MCPTAP_BIN ?? ""), "examples/tail");
-    if (!existsSync(binary)) throw new Error(`${binary} is not there; build it with: cargo build --example tail`);
+    if (!existsSync(binary))
+      throw new Error(`${binary} is not there; build it with: cargo build --example tail`);
     return [binary];
   },
 };
@@ -42,25 +43,35 @@ for (const [name, command] of Object.entries(commands)) {
     const [program = "", ...args] = await command();
     await mcptap.report({ tool: "older" });
     await mcptap.report({ tool: "newer", error: "sold out" });
-    const child = spawn(program, [...args, `${mcptap.url}/graphql`], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(program, [...args, `${mcptap.url}/graphql`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     let output = "";
     child.stdout.on("data", (data) => {
       output += data;
     });
-    const shown = () => output.split("\n").slice(0, -1).map((line) => line.split(" ").slice(1).join(" "));
+    const shown = () =>
+      output
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => line.split(" ").slice(1).join(" "));
     try {
-      await expect.poll(shown, { timeout: 20_000 }).toEqual(["OK tools/call older", "TOOL_ERROR tools/call newer"]);
+      await expect
+        .poll(shown, { timeout: 20_000 })
+        .toEqual(["OK tools/call older", "TOOL_ERROR tools/call newer"]);
       await mcptap.report({ tool: "live" });
       await expect.poll(shown, { timeout: 20_000 }).toHaveLength(3);
       await mcptap.terminate();
       await mcptap.launch();
       await mcptap.report({ tool: "missed" });
-      await expect.poll(shown, { timeout: 20_000 }).toEqual([
-        "OK tools/call older",
-        "TOOL_ERROR tools/call newer",
-        "OK tools/call live",
-        "OK tools/call missed",
-      ]);
+      await expect
+        .poll(shown, { timeout: 20_000 })
+        .toEqual([
+          "OK tools/call older",
+          "TOOL_ERROR tools/call newer",
+          "OK tools/call live",
+          "OK tools/call missed",
+        ]);
     } finally {
       await end(child);
       await mcptap.stop();

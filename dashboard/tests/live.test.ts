@@ -6,9 +6,14 @@ import { Mcptap } from "./mcptap";
 
 let mcptap: Mcptap;
 beforeAll(async () => {
+  // instead of 10 seconds
+  process.env.MCPTAP_GRAPHQL_INIT_TIMEOUT = "1s";
   mcptap = await Mcptap.start();
 });
-afterAll(() => mcptap.stop());
+afterAll(() => {
+  delete process.env.MCPTAP_GRAPHQL_INIT_TIMEOUT;
+  return mcptap.stop();
+});
 
 interface FeedEvent {
   __typename: "CallsAdded" | "CallsUpdated" | "CaughtUp";
@@ -113,12 +118,15 @@ test("a WebSocket that breaks the protocol is closed with the protocol's code", 
       socket.on("error", reject);
     });
   const init = { type: "connection_init" };
-  const subscribe = { type: "subscribe", id: "1", payload: { query: "subscription { calls { __typename } }" } };
+  const subscribe = {
+    type: "subscribe",
+    id: "1",
+    payload: { query: "subscription { calls { __typename } }" },
+  };
   expect(await code([{ type: "unknown" }])).toBe(4400);
   expect(await code([subscribe])).toBe(4401);
   expect(await code([init, subscribe, subscribe])).toBe(4409);
   expect(await code([init, init])).toBe(4429);
-  // the setting's default is 10 seconds
   expect(await code([])).toBe(4408);
   const foreign = new WebSocket(`${mcptap.url.replace("http", "ws")}/graphql`, "graphql-transport-ws", {
     origin: "http://evil.example",

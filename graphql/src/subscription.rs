@@ -7,7 +7,7 @@ use async_graphql::{Context, Error, Subscription};
 use async_stream::try_stream;
 use futures_util::{Stream, TryStreamExt};
 use mcptap_model::CallFilter;
-use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored};
+use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored, abandonable};
 
 use crate::connection::{edges, size};
 use crate::cost;
@@ -74,7 +74,7 @@ fn follow(
         let mut history = true;
         loop {
             let FeedChanges { items, upto, caught_up } =
-                store.changes(&filter, cursor, limit).await.map_err(from_store)?;
+                abandonable(store.changes(&filter, cursor, limit)).await.map_err(from_store)?;
             for event in events(items, upto) {
                 yield event;
             }

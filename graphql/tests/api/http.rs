@@ -381,7 +381,7 @@ async fn only_so_many_subscriptions_and_only_so_long() {
         ),
     ] {
         let world = World::with(limits).await;
-        world.write((0..500).map(call)).await;
+        world.write((1..=500).map(call)).await;
         let (status, media, answer) = post(&world, &[JSON], query).await;
         assert_eq!(
             (status, media.as_str()),
