@@ -41,6 +41,10 @@ export default defineConfig({
       checks: { moduleLevelDirective: false },
     },
   },
-  // `npm run dev` talks to a mcptap on this machine
-  server: { proxy: { "/graphql": { target: "http://127.0.0.1:6278", ws: true } } },
+  // workers that the pre-bundling of `npm run dev` cannot read
+  optimizeDeps: { exclude: ["graphiql/setup-workers/vite", "@graphiql/react/setup-workers/vite"] },
+  // `npm run dev` talks to a mcptap on this machine, or to the one that MCPTAP_URL names
+  server: {
+    proxy: { "/graphql": { target: process.env.MCPTAP_URL ?? "http://127.0.0.1:6278", ws: true } },
+  },
 });

@@ -99,6 +99,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             show(&start_logging(flags.over(file).over(demo).resolve()?)?).await?;
         }
         Command::Wrap(wrap) => {
+            if let Some(told) = wrap.configure() {
+                print(&told?);
+                return Ok(ExitCode::SUCCESS);
+            }
             log_to_stderr("warn")?;
             // Threads that block carry bytes with the least delay; nothing else runs here.
             return wrap::run(&wrap);

@@ -1,7 +1,7 @@
 //! The dashboard and GraphiQL, served from the binary itself: nothing is fetched from anywhere else, so
 //! they work offline.
 
-use std::io::Read;
+use std::{borrow::Cow, io::Read};
 
 use axum::{
     Router,
@@ -49,12 +49,39 @@ const WITHOUT_PAGES: &str = "<!doctype html><html lang=\"en\"><meta charset=\"ut
     <p>To have the pages, install Node.js, then run <code>touch build.rs</code> and \
     <code>cargo build</code> again: the build prints what npm said.</p></html>\n";
 
-/// The start page and all files that the pages load.
+/// Addresses inside the dashboard, and how many folders each lies below its root. The script behind
+/// `index.html` shows the right one; people open them directly, from bookmarks and links.
+const VIEWS: [(&str, usize); 9] = [
+    ("/", 0),
+    ("/calls", 0),
+    ("/calls/{id}", 1),
+    ("/sessions", 0),
+    ("/sessions/{id}", 1),
+    ("/overview", 0),
+    ("/servers", 0),
+    ("/servers/{name}", 1),
+    ("/setup", 0),
+];
+
+/// The dashboard at each of its addresses, and all files that the pages load.
 pub(crate) fn router() -> Router {
-    let home = Router::new().route("/", get(async |headers: HeaderMap| find("index.html", &headers)));
-    PAGES.iter().fold(home, |router, page| {
+    let views = VIEWS.iter().fold(Router::new(), |router, (path, depth)| {
+        let view = async move |headers: HeaderMap| {
+            // a program that asks for what only a person can look at is told that there is nothing
+            if *path == "/" || listed(&headers, ACCEPT.as_str(), "text/html") {
+                find("index.html", *depth, &headers)
+            } else {
+                (StatusCode::NOT_FOUND, [(VARY, "accept")]).into_response()
+            }
+        };
+        router.route(path, get(view))
+    });
+    PAGES.iter().fold(views, |router, page| {
         let path = format!("/{}", page.path);
-        router.route(&path, get(async move |headers: HeaderMap| serve(page, &headers)))
+        router.route(
+            &path,
+            get(async move |headers: HeaderMap| serve(page, 0, &headers)),
+        )
     })
 }
 
@@ -62,7 +89,7 @@ pub(crate) fn router() -> Router {
 /// program, WebSocket or event stream gets the API.
 pub(crate) async fn graphiql_for_browsers(request: Request, next: Next) -> Response {
     if is_browser(request.method(), request.headers()) {
-        find("graphiql.html", request.headers())
+        find("graphiql.html", 0, request.headers())
     } else {
         let mut response = next.run(request).await;
         response
@@ -78,9 +105,9 @@ fn is_browser(method: &Method, headers: &HeaderMap) -> bool {
         && listed(headers, ACCEPT.as_str(), "text/html")
 }
 
-fn find(path: &str, headers: &HeaderMap) -> Response {
+fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
     match PAGES.iter().find(|page| page.path == path) {
-        Some(page) => serve(page, headers),
+        Some(page) => serve(page, depth, headers),
         None => {
             let about = [
                 (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -93,7 +120,9 @@ fn find(path: &str, headers: &HeaderMap) -> Response {
     }
 }
 
-fn serve(page: &'static Page, headers: &HeaderMap) -> Response {
+/// `depth`: how many folders the address lies below the root. A page names its files relative to itself, so that
+/// it also works below some path of a reverse proxy; deeper addresses have further to go.
+fn serve(page: &'static Page, depth: usize, headers: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     let about = response.headers_mut();
     let mut say = |name, value| about.insert(name, HeaderValue::from_static(value));
@@ -124,21 +153,37 @@ fn serve(page: &'static Page, headers: &HeaderMap) -> Response {
         _ => say(CONTENT_SECURITY_POLICY, POLICY),
     };
 
-    if listed(headers, IF_NONE_MATCH.as_str(), page.etag) {
+    if depth == 0 && listed(headers, IF_NONE_MATCH.as_str(), page.etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else if !page.compressed {
-        *response.body_mut() = Body::from(page.bytes);
-    } else if listed(headers, ACCEPT_ENCODING.as_str(), "gzip") {
+    } else if page.compressed && depth == 0 && listed(headers, ACCEPT_ENCODING.as_str(), "gzip") {
         say(CONTENT_ENCODING, "gzip");
         *response.body_mut() = Body::from(page.bytes);
+    } else if let Some(plain) = plain(page) {
+        *response.body_mut() = if depth == 0 {
+            Body::from(plain.into_owned())
+        } else {
+            // the tag is that of the page as the root has it
+            about.remove(ETAG);
+            Body::from(climb(&plain, depth))
+        };
     } else {
-        let mut plain = Vec::new();
-        match GzDecoder::new(page.bytes).read_to_end(&mut plain) {
-            Ok(_) => *response.body_mut() = Body::from(plain),
-            Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
     response
+}
+
+fn plain(page: &'static Page) -> Option<Cow<'static, [u8]>> {
+    if !page.compressed {
+        return Some(Cow::Borrowed(page.bytes));
+    }
+    let mut plain = Vec::new();
+    GzDecoder::new(page.bytes).read_to_end(&mut plain).ok()?;
+    Some(Cow::Owned(plain))
+}
+
+/// The same page for an address `depth` folders down: `"./x"` is `"../x"` there.
+fn climb(html: &[u8], depth: usize) -> String {
+    String::from_utf8_lossy(html).replace("\"./", &format!("\"{}", "../".repeat(depth)))
 }
 
 /// Whether a header that is a list names a value, and not with `q=0`.
@@ -187,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn compressed_for_those_who_accept_it_and_plain_for_the_others() {
-        let response = serve(&ASSET, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
+        let response = serve(&ASSET, 0, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
         assert_eq!(response.headers()["content-encoding"], "gzip");
         assert_eq!(
             response.headers()["content-type"],
@@ -201,7 +246,7 @@ mod tests {
         assert_eq!(body(response).await, HELLO);
 
         for refused in [&[][..], &[("accept-encoding", "gzip;q=0, br")]] {
-            let response = serve(&ASSET, &headers(refused));
+            let response = serve(&ASSET, 0, &headers(refused));
             assert!(!response.headers().contains_key("content-encoding"));
             assert_eq!(body(response).await, b"hello\n");
         }
@@ -209,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_browser_has_is_not_sent_again() {
-        let response = serve(&ASSET, &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]));
+        let response = serve(&ASSET, 0, &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]));
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()["etag"], "W/\"0011\"");
         assert!(body(response).await.is_empty());
@@ -235,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn every_file_that_a_page_names_is_in_the_binary() {
         for page in PAGES.iter().filter(|page| page.path.ends_with(".html")) {
-            let html = String::from_utf8(body(serve(page, &HeaderMap::new())).await).unwrap();
+            let html = String::from_utf8(body(serve(page, 0, &HeaderMap::new())).await).unwrap();
             let named: Vec<&str> = html
                 .split("\"./")
                 .skip(1)
@@ -260,14 +305,62 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_page_further_down_names_the_same_files() {
+        let html =
+            br#"<script src="./assets/a.js"></script><link href="./assets/b.css"><a href="/x">"./</a>"#;
+        let deeper = climb(html, 1);
+        assert!(deeper.contains(r#"src="../assets/a.js""#), "{deeper}");
+        assert!(deeper.contains(r#"href="../assets/b.css""#), "{deeper}");
+        assert!(deeper.contains(r#"href="/x""#), "{deeper}");
+        assert!(climb(html, 2).contains(r#""../../assets/a.js""#));
+    }
+
+    /// The status line with which the pages answer a request of the simplest kind.
+    async fn ask(path: &str, accept: &str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router()).await });
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\naccept: {accept}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    #[tokio::test]
+    async fn every_address_of_the_dashboard_can_be_opened_by_a_person() {
+        let home = ask("/", "text/html").await;
+        let nothing = "HTTP/1.0 404 Not Found";
+        assert_ne!(home, nothing);
+        for path in [
+            "/calls/abc",
+            "/sessions",
+            "/sessions/a%2Fb",
+            "/overview",
+            "/servers/my%20server",
+            "/setup",
+        ] {
+            assert_eq!(ask(path, "text/html,*/*;q=0.8").await, home, "{path}");
+            assert_eq!(ask(path, "application/json").await, nothing, "{path}");
+        }
+        assert_eq!(ask("/no/such/page", "text/html").await, nothing);
+    }
+
     #[tokio::test]
     async fn a_binary_without_pages_says_so() {
-        let response = find("no such page", &HeaderMap::new());
+        let response = find("no such page", 0, &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
         assert!(body(response).await.starts_with(b"<!doctype html>"));
         assert_eq!(
             PAGES.is_empty(),
-            find("index.html", &HeaderMap::new()).status() == StatusCode::NOT_IMPLEMENTED
+            find("index.html", 0, &HeaderMap::new()).status() == StatusCode::NOT_IMPLEMENTED
         );
     }
 }

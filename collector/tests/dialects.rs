@@ -307,14 +307,22 @@ fn agentcat() {
         json!({"mcp.event_type": "mcp:tools/call", "mcp.resource_name": "get_order", "mcp.session_id": "ses_1"}),
     )
     .failed("");
-    insta::assert_snapshot!(told.one(), @"tools/call get_order · TOOL_ERROR · SERVER at shop · tool_error · CONNECTION ses_1");
+    insta::assert_snapshot!(told.one(), @"tools/call get_order · TOOL_ERROR · SERVER at shop · tool_error · CONVERSATION ses_1");
     let started = given(
         "agentcat",
         "mcp:initialize",
         SERVER,
         json!({"mcp.event_type": "mcp:initialize", "mcp.resource_name": "Unknown Tool Name", "mcp.session_id": "ses_1"}),
     );
-    insta::assert_snapshot!(started.one(), @"initialize - · OK · SERVER at shop · CONNECTION ses_1");
+    insta::assert_snapshot!(started.one(), @"initialize - · OK · SERVER at shop · CONVERSATION ses_1");
+    let listed = given(
+        "agentcat",
+        "mcp:tools/list",
+        SERVER,
+        json!({"mcp.event_type": "mcp:tools/list", "mcp.client_name": "agent", "mcp.client_version": "2"}),
+    )
+    .failed("");
+    insta::assert_snapshot!(listed.one(), @"tools/list - · PROTOCOL_ERROR · SERVER at shop · _OTHER · agent");
 }
 
 #[test]
@@ -380,6 +388,47 @@ fn traceloop_javascript() {
         json!({"traceloop.entity.name": "ping"}),
     );
     assert!(outgoing.read().is_empty(), "the server's own request");
+    let bare = given(scope, "ping.mcp", CLIENT, json!({}));
+    insta::assert_snapshot!(bare.one(), @"ping - · OK · CLIENT at shop");
+    let started = given(
+        scope,
+        "initialize.mcp",
+        CLIENT,
+        json!({"traceloop.entity.input": r#"{"protocolVersion":"2025-11-25","clientInfo":{"name":"agent","version":"2"}}"#}),
+    );
+    insta::assert_snapshot!(started.one(), @r#"initialize - · OK · CLIENT at shop · agent · > {"method":"initialize","params":{"protocolVersion":"2025-11-25","clientInfo":{"name":"agent","version":"2"}}}"#);
+    let missing = given(
+        scope,
+        "resources/read.mcp",
+        CLIENT,
+        json!({"traceloop.entity.input": r#"{"uri":"config://missing"}"#}),
+    )
+    .failed("MCP error -32602: gone")
+    .event(
+        "exception",
+        json!({"exception.type": "-32602", "exception.message": "MCP error -32602: gone"}),
+    );
+    insta::assert_snapshot!(missing.one(), @r#"resources/read config://missing · PROTOCOL_ERROR · CLIENT at shop · code -32602 · -32602 · "MCP error -32602: gone" · > {"method":"resources/read","params":{"uri":"config://missing"}}"#);
+    let refused = given(
+        scope,
+        "add.tool",
+        CLIENT,
+        json!({"traceloop.span.kind": "tool", "traceloop.entity.name": "add",
+            "traceloop.entity.output": r#"{"result":"too big","is_error":true}"#}),
+    )
+    .failed("too big");
+    insta::assert_snapshot!(refused.one(), @r#"tools/call add · TOOL_ERROR · CLIENT at shop · tool_error · "too big" · < {"result":"too big","is_error":true}"#);
+}
+
+#[test]
+fn traceloop_python_clients() {
+    let listed = given(
+        "opentelemetry.instrumentation.mcp.instrumentation",
+        "tools/list.mcp",
+        INTERNAL,
+        json!({"traceloop.entity.output": r#"{"tools":[]}"#}),
+    );
+    insta::assert_snapshot!(listed.one(), @r#"tools/list - · OK · CLIENT at shop · < {"tools":[]}"#);
 }
 
 #[test]

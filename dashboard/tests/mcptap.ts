@@ -5,10 +5,27 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A tool call as a server in the tests reports it. */
+/** A call as a server in the tests reports it. Without a method it is a tools/call. */
 export interface Reported {
-  tool: string;
+  tool?: string;
+  method?: string;
+  server?: string;
+  session?: string;
+  client?: string;
+  status?: number;
+  ip?: string;
+  country?: string;
+  authorization?: string;
+  request?: string;
+  response?: string;
+  /** The size of the response before the sender cut it, in bytes. */
+  responseSize?: number;
   error?: string;
+  stack?: string;
+  /** How long ago it ended, in milliseconds. */
+  agoMs?: number;
+  durationMs?: number;
+  logs?: { severity: string; body: string }[];
 }
 
 /** A mcptap of its own for a test: free ports, an empty database, gone with the test. */
@@ -75,34 +92,97 @@ export class Mcptap {
     }
   }
 
-  /** Exports the server span of one tools/call as OTLP/JSON. */
-  async report({ tool, error }: Reported): Promise<void> {
-    const end = BigInt(Date.now()) * 1_000_000n;
-    const attributes = { "mcp.method.name": "tools/call", "gen_ai.tool.name": tool };
-    const span = {
-      traceId: randomBytes(16).toString("hex"),
-      spanId: randomBytes(8).toString("hex"),
-      name: `tools/call ${tool}`,
-      kind: 2,
-      startTimeUnixNano: String(end - 42_000_000n),
-      endTimeUnixNano: String(end),
-      attributes: attributeList(error ? { ...attributes, "error.type": "tool_error" } : attributes),
-      status: error ? { code: 2, message: error } : {},
-    };
-    const resource = { attributes: attributeList({ "service.name": "weather" }) };
-    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/v1/traces`, {
+  /** Exports the server span of a call as OTLP/JSON, then what it wrote. */
+  async report(call: Reported): Promise<void> {
+    await this.reportAll([call]);
+  }
+
+  /** Exports many calls in one request. */
+  async reportAll(calls: readonly Reported[]): Promise<void> {
+    const spans = calls.map((call) => ({ call, span: toSpan(call) }));
+    const byServer = groupBy(spans, ({ call }) => call.server ?? "weather");
+    await this.post("traces", {
+      resourceSpans: [...byServer].map(([server, ofServer]) => ({
+        resource: { attributes: attributeList({ "service.name": server }) },
+        scopeSpans: [{ scope: { name: "test" }, spans: ofServer.map(({ span }) => span) }],
+      })),
+    });
+    for (const { call, span } of spans.filter(({ call: one }) => one.logs)) {
+      await this.post("logs", {
+        resourceLogs: [
+          {
+            resource: { attributes: attributeList({ "service.name": call.server ?? "weather" }) },
+            scopeLogs: [
+              {
+                logRecords: (call.logs ?? []).map(({ severity, body }, index) => ({
+                  timeUnixNano: String(BigInt(span.startTimeUnixNano) + BigInt(index + 1) * 1_000_000n),
+                  severityText: severity,
+                  body: { stringValue: body },
+                  traceId: span.traceId,
+                  spanId: span.spanId,
+                })),
+              },
+            ],
+          },
+        ],
+      });
+    }
+  }
+
+  private async post(signal: "traces" | "logs", body: unknown): Promise<void> {
+    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/v1/${signal}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "test" }, spans: [span] }] }],
-      }),
+      body: JSON.stringify(body),
     });
     if (!answer.ok) throw new Error(`the export was answered with ${answer.status}: ${await answer.text()}`);
   }
 }
 
-function attributeList(values: Record<string, string>) {
-  return Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } }));
+function toSpan(call: Reported) {
+  const { tool, method = "tools/call", error, stack, durationMs = 42, agoMs = 0 } = call;
+  const end = BigInt(Date.now() - agoMs) * 1_000_000n;
+  const attributes = {
+    "mcp.method.name": method,
+    "gen_ai.tool.name": tool,
+    "mcp.session.id": call.session,
+    "mcp.client.name": call.client,
+    "http.response.status_code": call.status,
+    "client.address": call.ip,
+    "mcptap.country": call.country,
+    "mcptap.authorization": call.authorization,
+    "mcptap.request.body": call.request,
+    "mcptap.response.body": call.response,
+    "mcptap.response.size": call.responseSize,
+    "error.type": error ? "tool_error" : undefined,
+  };
+  const exception = { "exception.type": "Error", "exception.message": error, "exception.stacktrace": stack };
+  return {
+    traceId: randomBytes(16).toString("hex"),
+    spanId: randomBytes(8).toString("hex"),
+    name: `${method} ${tool ?? ""}`,
+    kind: 2,
+    startTimeUnixNano: String(end - BigInt(Math.round(durationMs * 1e6))),
+    endTimeUnixNano: String(end),
+    attributes: attributeList(attributes),
+    status: error ? { code: 2, message: error } : {},
+    events: stack
+      ? [{ name: "exception", timeUnixNano: String(end), attributes: attributeList(exception) }]
+      : [],
+  };
+}
+
+function attributeList(values: Record<string, string | number | undefined>) {
+  return Object.entries(values).flatMap(([key, value]) => {
+    if (value === undefined) return [];
+    return [{ key, value: typeof value === "number" ? { intValue: String(value) } : { stringValue: value } }];
+  });
+}
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
 }
 
 /** Ports that nobody listens on. All are held until the last is found, so that no two are the same. */

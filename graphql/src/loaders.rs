@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Error};
-use mcptap_model::{CallFilter, LogLine, SessionSource};
-use mcptap_store::{CallStats, Details, LogPosition, Page, PageRequest, Server, Session, Store, Tool};
+use mcptap_model::{CallFilter, LogLine, UnixNanos};
+use mcptap_store::{
+    CallStats, Details, LogPosition, Page, PageRequest, Server, Session, SessionName, Store, Tool,
+};
 use tokio::sync::Semaphore;
 
 use crate::error::from_store;
@@ -119,29 +121,37 @@ impl Loader<ServerOf> for Loaders {
     }
 }
 
-/// Asks for the session of a natural key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SessionOf {
-    pub(crate) source: SessionSource,
-    pub(crate) server: String,
-    pub(crate) key: String,
-}
-
-impl Loader<SessionOf> for Loaders {
+impl Loader<SessionName> for Loaders {
     type Value = Arc<Session>;
     type Error = Error;
 
-    async fn load(&self, keys: &[SessionOf]) -> Result<HashMap<SessionOf, Arc<Session>>, Error> {
-        let mut found = HashMap::with_capacity(keys.len());
-        for key in keys {
-            let session = self
-                .store
-                .session(key.source, &key.server, &key.key)
-                .await
-                .map_err(from_store)?;
-            found.extend(session.map(|session| (key.clone(), Arc::new(session))));
-        }
-        Ok(found)
+    async fn load(&self, keys: &[SessionName]) -> Result<HashMap<SessionName, Arc<Session>>, Error> {
+        let sessions = self.store.sessions_of(keys).await.map_err(from_store)?;
+        let shared = |(name, session)| (name, Arc::new(session));
+        Ok(sessions.into_iter().map(shared).collect())
+    }
+}
+
+/// Asks for the visit of a client to which a call belongs: the key of its session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct VisitOf {
+    pub(crate) server: String,
+    pub(crate) client: String,
+    pub(crate) at: UnixNanos,
+}
+
+impl Loader<VisitOf> for Loaders {
+    type Value = String;
+    type Error = Error;
+
+    async fn load(&self, keys: &[VisitOf]) -> Result<HashMap<VisitOf, String>, Error> {
+        let calls: Vec<_> = keys
+            .iter()
+            .map(|key| (key.server.clone(), key.client.clone(), key.at))
+            .collect();
+        let visits = self.store.visits(&calls).await.map_err(from_store)?;
+        let keyed = |((server, client, at), visit)| (VisitOf { server, client, at }, visit);
+        Ok(visits.into_iter().map(keyed).collect())
     }
 }
 

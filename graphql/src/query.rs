@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
 use mcptap_model::NodeId;
+use mcptap_store::SessionName;
 
 use crate::connection::{Connection, PageArguments};
 use crate::cost;
 use crate::cursor::{Cursor, ServerName};
 use crate::error::from_store;
 use crate::input::{CallFilterInput, filter, node_id, other_kind};
-use crate::loaders::{SessionOf, load, store};
+use crate::loaders::{load, store};
 use crate::types::{
     Call, CallConnection, CallFacets, CallStats, Node, Server, Session, Tool, wanted, wanted_buckets,
 };
@@ -47,7 +48,7 @@ impl Query {
                 .map_err(from_store)?
                 .map(|tool| Tool::new(tool, Arc::default()).into()),
             NodeId::Session(source, server, key) => {
-                let session = load(ctx, SessionOf { source, server, key }).await?;
+                let session = load(ctx, SessionName { source, server, key }).await?;
                 session.map(|session| Session::from(session).into())
             }
         })
@@ -168,7 +169,7 @@ impl Query {
         #[graphql(desc = "The `id` of a session. (For an id on the wire, filter calls by `sessionId`.)")] id: ID,
     ) -> Result<Option<Session>, Error> {
         match node_id(&id)? {
-            NodeId::Session(source, server, key) => Ok(load(ctx, SessionOf { source, server, key })
+            NodeId::Session(source, server, key) => Ok(load(ctx, SessionName { source, server, key })
                 .await?
                 .map(Session::from)),
             other => Err(other_kind(&other, "Session")),

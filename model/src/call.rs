@@ -243,6 +243,13 @@ macro_rules! stored_enum {
     };
 }
 
+impl SessionSource {
+    /// Whether it follows from what is stored of other calls, and not from what one call's own spans said.
+    pub fn is_derived(self) -> bool {
+        matches!(self, Self::Trace | Self::Client)
+    }
+}
+
 stored_enum!(Vantage { Server = 0 "SERVER", Client = 1 "CLIENT", Gateway = 2 "GATEWAY" });
 stored_enum!(Transport {
     Stdio = 0 "STDIO", StreamableHttp = 1 "STREAMABLE_HTTP", Sse = 2 "SSE", Websocket = 3 "WEBSOCKET",

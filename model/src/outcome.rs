@@ -66,8 +66,9 @@ impl Outcome {
     }
 }
 
-/// What spans said about the end of a request. Kept beside the call, so that the outcome can be judged again
-/// when another span adds to it. Merging is a plain union: the order in which spans arrive does not matter.
+/// What spans said about the end of a request, and what must not be forgotten of how it came to be known. Kept beside
+/// the call, so that the outcome can be judged again when another span adds to it. Merging is a plain union: the order
+/// in which spans arrive does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// A span said the request was cancelled.
@@ -82,6 +83,14 @@ pub struct Evidence {
     pub transport: bool,
     /// The error type names an exception that a tool may raise.
     pub exception: bool,
+    /// The stack trace is a log line's: no span had one.
+    pub explained: bool,
+    /// The error message is a log line's: no span had one.
+    pub worded: bool,
+    /// The server's library lists its tools for itself right before such a request.
+    pub lists_first: bool,
+    /// That list of its own has come, and is no request.
+    pub listed: bool,
 }
 
 impl Evidence {
@@ -94,6 +103,10 @@ impl Evidence {
             failed: self.failed || other.failed,
             transport: self.transport || other.transport,
             exception: self.exception || other.exception,
+            explained: self.explained || other.explained,
+            worded: self.worded || other.worded,
+            lists_first: self.lists_first || other.lists_first,
+            listed: self.listed || other.listed,
         }
     }
 
@@ -105,6 +118,10 @@ impl Evidence {
             | i16::from(self.failed) << 3
             | i16::from(self.transport) << 4
             | i16::from(self.exception) << 5
+            | i16::from(self.explained) << 6
+            | i16::from(self.worded) << 7
+            | i16::from(self.lists_first) << 8
+            | i16::from(self.listed) << 9
     }
 
     /// From stored bits.
@@ -117,6 +134,10 @@ impl Evidence {
             failed: bit(3),
             transport: bit(4),
             exception: bit(5),
+            explained: bit(6),
+            worded: bit(7),
+            lists_first: bit(8),
+            listed: bit(9),
         }
     }
 
@@ -230,7 +251,7 @@ mod tests {
         for outcome in Outcome::ALL {
             assert_eq!(Outcome::from_code(outcome.code()), Some(outcome));
         }
-        for bits in 0..64 {
+        for bits in 0..1024 {
             assert_eq!(Evidence::from_bits(bits).bits(), bits);
         }
     }

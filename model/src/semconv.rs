@@ -32,6 +32,8 @@ pub const RPC_STATUS_CODE: &str = "rpc.status_code";
 pub const ERROR_TYPE: &str = "error.type";
 /// The value of [`ERROR_TYPE`] when a tool's result says `isError`.
 pub const TOOL_ERROR: &str = "tool_error";
+/// `sse` where HTTP is HTTP+SSE; no convention has it.
+pub const MCP_TRANSPORT: &str = "mcp.transport";
 /// `network.transport`: `pipe` for stdio, `tcp` for HTTP.
 pub const NETWORK_TRANSPORT: &str = "network.transport";
 /// `network.protocol.name`: `http`, `websocket`.

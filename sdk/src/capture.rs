@@ -1,6 +1,5 @@
 //! What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
 
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use mcptap_model::redact::{BadRule, Redactor, Rules};
@@ -207,16 +206,6 @@ impl Capture {
             && tool.is_none_or(|tool| {
                 !named(&self.deny, tool) && (self.allow.is_empty() || named(&self.allow, tool))
             })
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Full => "full",
-            Self::Metadata => "metadata",
-            Self::Off => "off",
-        })
     }
 }
 

@@ -5,10 +5,12 @@
 //! on every request the handler gets, of any method and any protocol version, becomes one SERVER span named
 //! by the OpenTelemetry conventions for MCP: who asked, for what, both bodies, and how it ended. Its parent
 //! is the `traceparent` that the client sent in `_meta`, if any, and it is the current context while the
-//! handler runs, so that log records and inner spans of the handler hang below it. Finished spans are batched
-//! and sent by a thread of their own, again and again while the collector cannot be reached; handlers never
-//! wait for it. When the server exits, the guard ends the spans of requests still being handled, sends what
-//! is left, and gives up after a few seconds.
+//! handler runs, so that log records and inner spans of the handler hang below it; [`log_layer`] sends `tracing`
+//! events as log records of the call. Secrets are cut out of everything before it leaves.
+//!
+//! Handlers never wait for the collector: two threads carry what is recorded. While the collector is away, it is kept
+//! on disk, within bounds, and delivered later in order, if need be by a later process. When the server exits, the
+//! guard ends the spans of requests still being handled and sends what is left, for a few seconds at most.
 //!
 //! ```no_run
 //! # use rmcp::{ServerHandler, model::ServerConfig};
@@ -42,7 +44,7 @@ mod telemetry;
 mod watch;
 
 pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
-pub use layer::{Answer, Question, Traffic, TrafficLayer};
+pub use layer::{Abandoned, Answer, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
 pub use telemetry::{Error, Guard, LogLayer, Stats, Telemetry, connect, init, log_layer, log_layer_with};

@@ -55,6 +55,11 @@ impl Pipe {
         });
     }
 
+    /// The client says no more: a last line without a line break is complete. Tell of it before it is passed on.
+    pub fn end_of_client(&self) {
+        self.with(State::finish_client);
+    }
+
     /// Bytes from the server's standard output.
     pub fn from_server(&self, bytes: &[u8]) {
         self.with(|state| {
@@ -72,8 +77,7 @@ impl Pipe {
     /// The end. What is open was not answered, for this reason; a last line without a line break is read.
     pub fn close(&self, reason: &str) {
         self.with(|state| {
-            let last: Vec<Scan> = state.from_client.finish().into_iter().collect();
-            state.take(Side::Client, &last);
+            state.finish_client();
             let last: Vec<Scan> = state.from_server.finish().into_iter().collect();
             state.take(Side::Server, &last);
             state.console(b"\n");
@@ -97,6 +101,11 @@ impl Pipe {
 }
 
 impl State {
+    fn finish_client(&mut self) {
+        let last: Vec<Scan> = self.from_client.finish().into_iter().collect();
+        self.take(Side::Client, &last);
+    }
+
     fn take(&mut self, side: Side, lines: &[Scan]) {
         for line in lines.iter().filter(|line| !line.is_blank()) {
             if line.is_jsonrpc() {

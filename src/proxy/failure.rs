@@ -25,6 +25,9 @@ pub(super) enum Failure {
     /// Upstream could not be reached.
     #[error("{upstream} cannot be reached: {reason}")]
     Connect { upstream: Upstream, reason: String },
+    /// The client closed its connection, and upstream gave no answer to that.
+    #[error("the client went away before {upstream} answered")]
+    Abandoned { upstream: Upstream },
     /// Upstream was reached and broke off before it answered.
     #[error("{upstream} ended the connection before it answered: {reason}")]
     Broken { upstream: Upstream, reason: String },
@@ -63,7 +66,7 @@ impl Failure {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. } | Self::Abandoned { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -72,6 +75,9 @@ impl Failure {
         let text = Full::from(format!("mcptap proxy: {self}\n"));
         let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
         *answer.status_mut() = self.status();
+        if matches!(self, Self::Abandoned { .. }) {
+            answer.extensions_mut().insert(mcptap_sdk::Abandoned);
+        }
         answer.headers_mut().insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),

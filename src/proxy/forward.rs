@@ -29,7 +29,7 @@ use super::connect::Connector;
 use super::expect::{self, Held};
 use super::failure::Failure;
 use super::forwarded::Arrival;
-use super::half_close::{ClientLink, Exchange, Heard};
+use super::half_close::{Exchange, Heard, OpenRequest};
 use super::serve::Place;
 use super::settings::ProxyConfig;
 use super::upstream::Upstream;
@@ -114,7 +114,10 @@ where
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         Box::pin(async move {
             Ok(shared.forward(request).await.unwrap_or_else(|failure| {
-                tracing::warn!("{failure}");
+                match &failure {
+                    Failure::Abandoned { .. } => tracing::debug!("{failure}"),
+                    _ => tracing::warn!("{failure}"),
+                }
                 failure.answer()
             }))
         })
@@ -130,22 +133,14 @@ impl Shared {
 
         let (mut parts, body) = request.into_parts();
         let place = parts.extensions.remove::<Place>();
-        // Only in HTTP/1 does the end of the stream tell of the request that is on it.
-        let link = parts
-            .extensions
-            .remove::<ClientLink>()
-            .filter(|_| parts.version <= Version::HTTP_11);
+        let open = parts.extensions.remove::<OpenRequest>();
         self.readdress(&mut parts, &arrival, body.is_end_stream())?;
-        let heard = link.clone().map(|link| {
-            let request = link.begin(&body);
-            (link, request)
-        });
         if let Some(protocol) = protocol.clone() {
             upgrade::pass_on(&mut parts.headers, protocol);
         }
         let waits = expect::is_asked(&parts.headers);
-        let mut request = Request::from_parts(parts, Heard::new(body, heard));
-        let mut exchange = Exchange::new(link, capture_connection(&mut request));
+        let mut request = Request::from_parts(parts, Heard::new(body, open.as_ref()));
+        let mut exchange = Exchange::new(open, capture_connection(&mut request));
         let (request, opener) = if waits {
             let (request, opener) = expect::hold(request);
             (request, Some(opener))
@@ -162,7 +157,13 @@ impl Shared {
             answer
         })
         .await
-        .map_err(|error| Failure::of(&error, &self.upstream))?;
+        .map_err(|error| {
+            if exchange.is_abandoned() {
+                let upstream = self.upstream.clone();
+                return Failure::Abandoned { upstream };
+            }
+            Failure::of(&error, &self.upstream)
+        })?;
         if let Some(opener) = &opener {
             opener.answered();
         }

@@ -1,18 +1,17 @@
 //! The listener: bounded in connections, HTTP/1.1 and HTTP/2 on the same port, stopped in order.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -68,7 +67,7 @@ impl Listening {
                 Ok((place, (stream, peer))) => {
                     tune(&stream);
                     let (stream, link) = ClientStream::new(stream);
-                    let service = WithClient {
+                    let service = OneClient {
                         service: service.clone(),
                         address: peer,
                         link,
@@ -84,7 +83,7 @@ impl Listening {
         }
     }
 
-    async fn converse<S, RB>(self, stream: ClientStream, service: WithClient<S>)
+    async fn converse<S, RB>(self, stream: ClientStream, service: OneClient<S>)
     where
         S: Service<Request<Incoming>, Response = Response<RB>> + Clone + Send + 'static,
         S::Future: Send,
@@ -101,7 +100,6 @@ impl Listening {
             return;
         }
         let builder = builder();
-        let service = TowerToHyperService::new(service);
         let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -151,9 +149,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Tells the service behind it who the client is, and keeps the connection's place for as long as it is needed.
-#[derive(Clone)]
-struct WithClient<S> {
+/// One client's connection, as the service behind it is told of it.
+struct OneClient<S> {
     service: S,
     address: SocketAddr,
     link: ClientLink,
@@ -164,22 +161,28 @@ struct WithClient<S> {
 #[derive(Clone)]
 pub(super) struct Place(#[expect(dead_code, reason = "kept, not read")] Arc<OwnedSemaphorePermit>);
 
-impl<S, B> Service<Request<B>> for WithClient<S>
+impl<S> hyper::service::Service<Request<Incoming>> for OneClient<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<Incoming>> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.address);
-        request.extensions_mut().insert(self.link.clone());
-        request.extensions_mut().insert(Place(Arc::clone(&self.place)));
-        self.service.call(request)
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        // Only in HTTP/1 does the end of the stream tell of the request that is on it.
+        let open = (request.version() <= Version::HTTP_11).then(|| self.link.begin(request.body()));
+        let extensions = request.extensions_mut();
+        extensions.insert(self.address);
+        extensions.insert(Place(Arc::clone(&self.place)));
+        if let Some(open) = open {
+            extensions.insert(open);
+        }
+        let mut service = self.service.clone();
+        Box::pin(async move {
+            poll_fn(|context| service.poll_ready(context)).await?;
+            service.call(request).await
+        })
     }
 }

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn mistakes_explain_themselves() {
-        let mistakes: [(&str, fn(&mut ProxySettings)); 5] = [
+        type Mistake = fn(&mut ProxySettings);
+        let mistakes: [(&str, Mistake); 5] = [
             ("--allow-remote", |it| {
                 it.listen = Some("0.0.0.0:80".parse().unwrap())
             }),

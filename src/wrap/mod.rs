@@ -5,13 +5,17 @@
 //! [`run`] starts the server, three [`pump`]s carry bytes and show them to the SDK's `Pipe`, [`signals`] are passed
 //! on, and the end of the server is the end of the wrapper.
 
+mod console;
+mod edit;
+mod install;
+mod jsonc;
 mod pump;
 mod signals;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +25,52 @@ use clap::Args;
 use mcptap::Recording;
 use mcptap_sdk::Pipe;
 
+use console::Console;
 use pump::Pump;
 
 /// How long the server's output may be silent after its end before nobody waits for more: a child of its own may
 /// hold the pipe open.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Runs an MCP server and records its traffic.
+/// Runs an MCP server and records its traffic, or lets a client do so.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Wrap {
     /// The server's name in the records [default: what the server calls itself]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The server's command and its arguments, after --
-    #[arg(last = true, value_name = "COMMAND", required = true)]
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        required_unless_present_any = ["install", "uninstall"],
+        conflicts_with_all = ["install", "uninstall"]
+    )]
     command: Vec<OsString>,
+    /// Let the client with this configuration start the server through mcptap: Claude Desktop, Cursor, VS Code
+    #[arg(long, value_name = "CONFIG", requires = "server")]
+    install: Option<PathBuf>,
+    /// Let the client start the server by itself again
+    #[arg(long, value_name = "CONFIG", requires = "server", conflicts_with = "install")]
+    uninstall: Option<PathBuf>,
+    /// The server's name in that configuration
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// Only show what would be changed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Wrap {
+    /// Changes a client's configuration, if that is what is asked for. What to tell the user.
+    pub(crate) fn configure(&self) -> Option<anyhow::Result<String>> {
+        let server = self.server.as_deref().unwrap_or_default();
+        if let Some(config) = &self.install {
+            let exe = std::env::current_exe().context("finding the path of mcptap");
+            return Some(exe.and_then(|exe| install::install(config, server, &exe, self.dry_run)));
+        }
+        let config = self.uninstall.as_ref()?;
+        Some(install::uninstall(config, server, self.dry_run))
+    }
 }
 
 /// Runs the server to its end; its exit code is returned.
@@ -77,12 +112,17 @@ fn carry(child: &mut Child, pipe: Option<&Arc<Pipe>>) -> anyhow::Result<ExitStat
     let stdin = child.stdin.take().context("the server has no standard input")?;
     let stdout = child.stdout.take().context("the server has no standard output")?;
     let stderr = child.stderr.take().context("the server has no standard error")?;
+    let console = Arc::new(Console::new(stderr));
     let signals = signals::pass_on(child.id())?;
     // Never waited for: it may be reading from a client that has nothing more to say.
     Pump::start("stdin", pump::Way::ToServer(stdin), pipe.cloned())?;
     let outputs = [
-        Pump::start("stdout", pump::Way::FromServer(stdout), pipe.cloned())?,
-        Pump::start("stderr", pump::Way::Console(stderr), pipe.cloned())?,
+        Pump::start(
+            "stdout",
+            pump::Way::FromServer(stdout, Arc::clone(&console)),
+            pipe.cloned(),
+        )?,
+        Pump::start("stderr", pump::Way::Console(console), pipe.cloned())?,
     ];
     let status = child.wait().context("waiting for the server")?;
     signals.close();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::process::{ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,6 +14,8 @@ use mcptap_sdk::Pipe;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::console::Console;
+
 /// How much is carried at once, in bytes: what a pipe of Linux holds.
 const CHUNK: usize = 64 * 1024;
 
@@ -21,10 +23,10 @@ const CHUNK: usize = 64 * 1024;
 pub(super) enum Way {
     /// From our standard input to the server's.
     ToServer(ChildStdin),
-    /// From the server's standard output to ours.
-    FromServer(ChildStdout),
+    /// From the server's standard output to ours, after the lines of its console.
+    FromServer(ChildStdout, Arc<Console>),
     /// From the server's standard error to ours.
-    Console(ChildStderr),
+    Console(Arc<Console>),
 }
 
 /// A thread that carries bytes one way.
@@ -98,29 +100,31 @@ fn carry(way: Way, pipe: Option<&Pipe>, progress: &Progress) {
                     break;
                 }
             }
+            if let Some(pipe) = pipe {
+                pipe.end_of_client();
+            }
             drop(server);
             close(|nothing| rustix::stdio::dup2_stdin(nothing));
         }
-        Way::FromServer(mut server) => {
+        Way::FromServer(mut server, console) => {
             while let Some(bytes) = next(&mut buffer, progress, |buffer| server.read(buffer)) {
+                // Before it is passed on, since the next request may come at once.
+                if let Some(pipe) = pipe {
+                    console.catch_up();
+                    pipe.from_server(bytes);
+                }
                 if write_all(rustix::stdio::stdout(), bytes).is_err() {
                     // The client reads no more, and the server is to notice.
                     break;
-                }
-                if let Some(pipe) = pipe {
-                    pipe.from_server(bytes);
                 }
             }
             drop(server);
             close(|nothing| rustix::stdio::dup2_stdout(nothing));
         }
-        Way::Console(mut server) => {
-            while let Some(bytes) = next(&mut buffer, progress, |buffer| server.read(buffer)) {
+        Way::Console(console) => {
+            while let Some(bytes) = next(&mut buffer, progress, |buffer| console.take(buffer, pipe)) {
                 // Nobody need read it; the server goes on in any case.
                 let _unread = write_all(rustix::stdio::stderr(), bytes);
-                if let Some(pipe) = pipe {
-                    pipe.from_stderr(bytes);
-                }
             }
         }
     }

@@ -96,7 +96,7 @@ impl Store {
             .map(|(seq, kind, row)| (*seq, *kind, row.id))
             .collect();
         let rows = rows.into_iter().map(|(_, _, row)| row).collect();
-        let found = search::matching(filter, rows, &tx, &self.inner.dictionary).await?;
+        let found = search::matching(&scan.filter, rows, &tx, &self.inner.dictionary).await?;
         tx.commit().await?;
 
         let mut items = in_order(numbered, found);

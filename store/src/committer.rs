@@ -12,7 +12,7 @@ use crate::fold::Target;
 use crate::intern::Remembered;
 use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
-use crate::row::{AliasRow, LogRow};
+use crate::row::{AliasRow, LogRow, log_fingerprint};
 use crate::transaction::{Advanced, Transaction};
 use crate::writer::{Request, Written};
 use crate::{Error, Seq, WriteError, clock};
@@ -179,8 +179,30 @@ impl Committer {
                 .collect(),
         )
         .await?;
+        let left: Vec<(i64, Option<i64>)> = prepared
+            .left
+            .iter()
+            .map(|(row, line)| (*row, Some(log_fingerprint(line))))
+            .collect();
+        tx.with_pairs(
+            "WITH moved (source, line) AS ({pairs}) DELETE FROM log_lines \
+             WHERE call IN (SELECT source FROM moved) AND fingerprint IN (SELECT line FROM moved)",
+            &left,
+        )
+        .await?;
         tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &prepared.arrived)
             .await?;
+        let placed: Vec<(i64, Option<i64>)> = prepared
+            .placed
+            .iter()
+            .map(|(key, target)| (*key, Some(row_of(*target))))
+            .collect();
+        tx.with_pairs(
+            "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
+             WHERE id = moved.source",
+            &placed,
+        )
+        .await?;
 
         let next = first + prepared.added.len() as i64;
         let numbered = prepared.added.into_iter().enumerate();
@@ -203,6 +225,8 @@ impl Committer {
                 .map(|(id, row)| row.completed(id)),
         )
         .await?;
+        tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &prepared.bare)
+            .await?;
         tx.insert(
             prepared
                 .logs

@@ -4,6 +4,8 @@
 //! says what to change. It does no I/O and reads no clock, so every rule of merging is tested without a database.
 
 mod cluster;
+mod derive;
+mod explain;
 mod inner;
 mod join;
 mod merge;
@@ -11,12 +13,13 @@ mod relate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef, TraceId, UnixNanos};
+use mcptap_model::{Batch, Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
 use cluster::{Clusters, Node};
-use inner::PAIRING_NANOS;
+use inner::{LISTING_NANOS, PAIRING_NANOS};
 
 /// A call that is stored already, with its details.
 #[derive(Clone, Debug)]
@@ -27,6 +30,28 @@ pub(crate) struct Known {
     pub(crate) call: Call,
 }
 
+/// A log line that waits: for its call, or, placed by its time alone, for the span that it names.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingLine {
+    /// The key under which it waits.
+    pub(crate) key: i64,
+    /// The line.
+    pub(crate) line: LogLine,
+    /// The row of the call that has it meanwhile.
+    pub(crate) placed: Option<i64>,
+}
+
+/// What stands above a client's view that was folded into a stored call.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The span above, which has not come.
+    pub(crate) above: SpanRef,
+    /// Where the view came from.
+    pub(crate) origin: Arc<Origin>,
+    /// The call's row.
+    pub(crate) row: i64,
+}
+
 /// What is stored or waits near a batch: in its traces, in the traces it links to, and in [`time_ranges`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbourhood {
@@ -34,10 +59,12 @@ pub(crate) struct Neighbourhood {
     pub(crate) known: Vec<Known>,
     /// HTTP spans that came earlier.
     pub(crate) https: Vec<HttpSpan>,
-    /// Log lines that came before their call, with the key under which they wait.
-    pub(crate) logs: Vec<(i64, LogLine)>,
+    /// Log lines that came before their call.
+    pub(crate) logs: Vec<WaitingLine>,
     /// Links of stored calls to spans that had not come yet: the target, and the call's row.
     pub(crate) links: Vec<(SpanRef, i64)>,
+    /// What is above the client's views of stored calls.
+    pub(crate) views: Vec<View>,
     /// Spans folded into stored calls earlier; without a row, spans known to be no request at all.
     pub(crate) aliases: Vec<(SpanRef, Option<i64>)>,
 }
@@ -77,12 +104,28 @@ pub(crate) struct Changes {
     pub(crate) logs: Vec<(Target, LogLine)>,
     /// Waiting log lines that found their call (their keys): no longer waiting.
     pub(crate) arrived: Vec<i64>,
+    /// Log lines that are now another call's than the one in that row.
+    pub(crate) left: Vec<(i64, LogLine)>,
+    /// Waiting log lines (their keys) placed by their time alone.
+    pub(crate) placed: Vec<(i64, Target)>,
     /// HTTP spans to keep for what comes later.
     pub(crate) waiting_https: Vec<HttpSpan>,
-    /// Log lines whose call has not come yet.
-    pub(crate) waiting_logs: Vec<LogLine>,
+    /// Log lines whose call has not come yet, or that were placed by their time alone.
+    pub(crate) waiting_logs: Vec<(LogLine, Option<Target>)>,
     /// Links of calls to spans that have not come yet.
     pub(crate) waiting_links: Vec<(SpanRef, Target)>,
+    /// Spans above the client's views of calls, and where these came from.
+    pub(crate) waiting_views: Vec<(SpanRef, Arc<Origin>, Target)>,
+}
+
+/// The traces of a batch: what is stored of them is read as a whole before it is folded.
+pub(crate) fn traces(batch: &Batch) -> impl Iterator<Item = TraceId> + '_ {
+    let observations = batch.observations.iter().flat_map(|observation| {
+        std::iter::once(observation.call.trace_id).chain(observation.links.iter().map(|link| link.trace_id))
+    });
+    observations
+        .chain(batch.https.iter().map(|http| http.trace_id))
+        .chain(batch.logs.iter().map(|log| log.trace_id))
 }
 
 /// Where besides its own traces a batch must look.
@@ -94,7 +137,7 @@ pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
         .map(|observation| &observation.call)
         .filter(|call| inner::looks_around(call))
     {
-        let from = call.started_at.plus(-PAIRING_NANOS);
+        let from = call.started_at.plus(-PAIRING_NANOS - LISTING_NANOS);
         let to = call.ended_at().plus(PAIRING_NANOS);
         match ranges.iter_mut().find(|range| range.server == call.server_name()) {
             Some(range) => {
@@ -118,6 +161,7 @@ pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
         waiting_https: batch.https.clone(),
         ..Changes::default()
     };
+    let whole: HashSet<TraceId> = traces(&batch).collect();
     let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
     let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
 
@@ -136,7 +180,7 @@ pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
             .and_then(|trace| https.get(&trace))
             .map(Vec::as_slice)
             .unwrap_or_default();
-        relate::relate(&mut clusters, members, https);
+        relate::relate(&mut clusters, members, https, &near.views);
         inner::find_nested(&mut clusters, members, https);
     }
     inner::pair_lists(&mut clusters);
@@ -147,6 +191,7 @@ pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
         join::lend(call, &https, &near.links);
     }
     join::attach(&mut merged, near.logs, batch.logs, &https, &mut changes);
+    derive::derive(&mut merged, &whole);
     merge::collect(merged, &https, &mut changes);
     changes
 }
@@ -165,7 +210,8 @@ fn nodes(
             node.spans.insert(span);
         }
     }
-    for observation in observations {
+    for mut observation in observations {
+        observation.call.evidence.lists_first |= inner::lists_first(&observation.call);
         let span = SpanRef {
             trace_id: observation.call.trace_id,
             span_id: observation.call.span_id,

@@ -50,6 +50,7 @@ mod sweep;
 mod tally;
 mod tools;
 mod transaction;
+mod visits;
 mod writer;
 
 use std::sync::Arc;
@@ -67,7 +68,7 @@ pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};
 pub use patience::abandonable;
 pub use retention::Pruned;
 pub use servers::Server;
-pub use sessions::{Session, SessionPosition};
+pub use sessions::{Session, SessionName, SessionPosition};
 pub use stats::{CallStats, StatsBucket};
 pub use tools::Tool;
 pub use writer::{Writer, Written};

@@ -1,6 +1,7 @@
 //! What is stored or waits near a batch, read before it is folded.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::{Batch, HttpSpan, LogLine, SpanRef};
@@ -12,7 +13,7 @@ use sea_orm::{
 
 use crate::dictionary::{Dictionary, details};
 use crate::entity::{alias, call, detail, name, waiting};
-use crate::fold::{Known, Neighbourhood, TimeRange};
+use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
 use crate::intern::{NameKind, name_hash};
 use crate::row::{kind, span_of, trace_lo, trace_of};
 use crate::{Details, Error, clock};
@@ -36,17 +37,7 @@ pub(crate) struct Near {
 
 /// The traces of a batch, sorted, each once.
 pub(crate) fn traces(batch: &Batch) -> Vec<i64> {
-    let mut traces: Vec<i64> = batch
-        .observations
-        .iter()
-        .flat_map(|observation| {
-            std::iter::once(observation.call.trace_id)
-                .chain(observation.links.iter().map(|link| link.trace_id))
-        })
-        .chain(batch.https.iter().map(|http| http.trace_id))
-        .chain(batch.logs.iter().map(|log| log.trace_id))
-        .map(trace_lo)
-        .collect();
+    let mut traces: Vec<i64> = fold::traces(batch).map(trace_lo).collect();
     traces.sort_unstable();
     traces.dedup();
     traces
@@ -253,7 +244,11 @@ impl Found {
                 }
                 kind::LOG => {
                     if let Ok(line) = serde_json::from_slice::<LogLine>(&row.data) {
-                        near.logs.push((row.id, line));
+                        near.logs.push(WaitingLine {
+                            key: row.id,
+                            line,
+                            placed: row.call.filter(|call| rows.contains(call)),
+                        });
                     }
                 }
                 kind::LINK => {
@@ -261,6 +256,18 @@ impl Found {
                         && let Some(call) = row.call.filter(|call| rows.contains(call))
                     {
                         near.links.push((target, call));
+                    }
+                }
+                kind::VIEW => {
+                    if let Ok(above) = serde_json::from_slice::<SpanRef>(&row.data)
+                        && let Some(call) = row.call.filter(|call| rows.contains(call))
+                        && let Some(origin) = row.origin.and_then(|id| origins.get(&id))
+                    {
+                        near.views.push(View {
+                            above,
+                            origin: Arc::clone(origin),
+                            row: call,
+                        });
                     }
                 }
                 _ => tracing::warn!(

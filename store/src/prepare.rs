@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) completed: Vec<(i64, CallRow)>,
     /// Their details, by row.
     pub(crate) completed_details: Vec<(i64, DetailRow)>,
+    /// Completed calls that have no details any more, by row.
+    pub(crate) bare: Vec<i64>,
     /// Calls that are part of another, or of nothing.
     pub(crate) removed: Vec<(i64, Option<Target>)>,
     /// Spans that are part of a call, or of nothing.
@@ -35,6 +37,10 @@ pub(crate) struct Prepared {
     pub(crate) logs: Vec<(Target, LogLine)>,
     /// Log lines that no longer wait.
     pub(crate) arrived: Vec<i64>,
+    /// Log lines that left the call in that row.
+    pub(crate) left: Vec<(i64, LogLine)>,
+    /// Log lines that wait for a better place than this.
+    pub(crate) placed: Vec<(i64, Target)>,
     /// What waits for its call.
     pub(crate) waiting: Vec<Waiting>,
 }
@@ -53,6 +59,8 @@ impl Prepared {
             && self.aliases.is_empty()
             && self.logs.is_empty()
             && self.arrived.is_empty()
+            && self.left.is_empty()
+            && self.placed.is_empty()
             && self.waiting.is_empty()
     }
 }
@@ -94,10 +102,14 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
     }
     let mut completed = Vec::with_capacity(changes.completed.len());
     let mut completed_details = Vec::new();
+    let mut bare = Vec::new();
     for (id, call) in changes.completed {
         let (row, details) = CallRow::new(call, &mut interner, compressed);
         completed.push((id, row));
-        completed_details.extend(details.map(|details| (id, details)));
+        match details {
+            Some(details) => completed_details.push((id, details)),
+            None => bare.push(id),
+        }
     }
     let mut waiting = Vec::with_capacity(changes.waiting_https.len() + changes.waiting_logs.len());
     waiting.extend(
@@ -106,7 +118,11 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
             .into_iter()
             .map(|span| Waiting::http(span, &mut interner, now)),
     );
-    waiting.extend(changes.waiting_logs.iter().map(|line| Waiting::log(line, now)));
+    let lines = changes.waiting_logs.iter();
+    waiting.extend(lines.map(|(line, call)| Waiting::log(line, *call, now)));
+    let views = changes.waiting_views.into_iter();
+    waiting
+        .extend(views.map(|(above, origin, call)| Waiting::view(above, &origin, call, &mut interner, now)));
     waiting.extend(
         changes
             .waiting_links
@@ -120,10 +136,13 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
         added_details,
         completed,
         completed_details,
+        bare,
         removed: changes.removed,
         aliases: changes.aliases,
         logs: changes.logs,
         arrived: changes.arrived,
+        left: changes.left,
+        placed: changes.placed,
         waiting,
     }
 }

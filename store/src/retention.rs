@@ -177,19 +177,20 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
             .order_by_asc(waiting::Column::Id)
             .limit(WAITING)
             .select_only();
-        let rows: Vec<(i64, i16, i64)> = first
+        let rows: Vec<(i64, i16, Option<i64>, i64)> = first
             .columns([
                 waiting::Column::Id,
                 waiting::Column::Kind,
+                waiting::Column::Call,
                 waiting::Column::ArrivedAt,
             ])
             .into_tuple()
             .all(database.near())
             .await?;
-        let expired: Vec<(i64, i16)> = rows
+        let expired: Vec<(i64, bool)> = rows
             .iter()
-            .filter(|(_, _, arrived)| *arrived < cutoff.0)
-            .map(|(id, kind, _)| (*id, *kind))
+            .filter(|(.., arrived)| *arrived < cutoff.0)
+            .map(|(id, kind, call, _)| (*id, *kind == kind::LOG && call.is_none()))
             .collect();
         if expired.is_empty() {
             return Ok(());
@@ -200,7 +201,7 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
         // A line that found its call just now is not there any more, and not lost.
         let logs: Vec<i64> = expired
             .iter()
-            .filter(|(_, kind)| *kind == kind::LOG)
+            .filter(|(_, lost)| *lost)
             .map(|(id, _)| *id)
             .collect();
         let lost = tx

@@ -1,5 +1,6 @@
 //! Walking through the calls of a filter, in one direction, without ever counting rows off.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use mcptap_model::{CallFilter, UnixNanos};
@@ -29,7 +30,7 @@ pub(crate) enum Direction {
 pub(crate) struct Scan<'a> {
     pub(crate) store: &'a Store,
     pub(crate) tx: &'a DatabaseTransaction,
-    pub(crate) filter: &'a CallFilter,
+    pub(crate) filter: Cow<'a, CallFilter>,
     condition: Condition,
     parts: Vec<Expr>,
 }
@@ -41,15 +42,16 @@ impl<'a> Scan<'a> {
         tx: &'a DatabaseTransaction,
         filter: &'a CallFilter,
     ) -> Result<Scan<'a>, Error> {
-        let terms = Terms::of(filter, tx).await?;
-        let mut condition = Condition::all().add(condition(filter, &terms));
+        let filter = store.with_visits(tx, filter).await?;
+        let terms = Terms::of(&filter, tx).await?;
+        let mut condition = Condition::all().add(condition(&filter, &terms));
         condition = condition.add(store.kept());
         Ok(Self {
             store,
             tx,
-            filter,
             condition,
-            parts: parts(filter, &terms),
+            parts: parts(&filter, &terms),
+            filter,
         })
     }
 
@@ -110,7 +112,7 @@ impl<'a> Scan<'a> {
                 started_at: UnixNanos(row.started_at),
                 row: row.id,
             });
-            for stored in search::matching(self.filter, rows, self.tx, &self.store.inner.dictionary).await? {
+            for stored in search::matching(&self.filter, rows, self.tx, &self.store.inner.dictionary).await? {
                 if visit(stored).is_break() {
                     return Ok(());
                 }

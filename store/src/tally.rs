@@ -31,8 +31,6 @@ pub(crate) struct Tally {
     pub(crate) tool: Option<i64>,
     /// Into `sessions`.
     pub(crate) session: Option<i64>,
-    /// Into `clients`.
-    pub(crate) client: i64,
 }
 
 impl Tally {
@@ -74,7 +72,6 @@ impl Scan<'_> {
                     call::Column::Server,
                     call::Column::Tool,
                     call::Column::Session,
-                    call::Column::Client,
                 ])
                 .filter(condition.clone())
                 .filter(call::Column::Id.gt(after))

@@ -218,8 +218,10 @@ async fn the_calls_with_one_id_on_the_wire_are_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stateless_calls_make_up_no_session() {
-    assert_eq!(sessions(modern()).await, Vec::<Value>::new());
+async fn stateless_calls_make_up_no_session_on_the_wire() {
+    let sessions = sessions(modern()).await;
+    let sources: Vec<_> = sessions.iter().map(|session| &session["source"]).collect();
+    assert_eq!(sources, ["CLIENT"], "they are one client's visit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

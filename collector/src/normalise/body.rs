@@ -110,6 +110,23 @@ pub(super) fn whole_request(attributes: &mut Attributes<'_>) -> Option<Body> {
     Some(Body::new(text))
 }
 
+/// Traceloop's input of a method other than `tools/call`: the parameters of the request, or the request itself.
+pub(super) fn parameters(attributes: &mut Attributes<'_>, method: &str) -> Option<Body> {
+    if method == "tools/call" {
+        return None;
+    }
+    let text = attributes.text(Key::TraceloopEntityInput)?;
+    let Value::Object(input) = serde_json::from_str(&text).ok()? else {
+        return None;
+    };
+    attributes.take(Key::TraceloopEntityInput);
+    let params = match input.get("params") {
+        Some(params) if params.is_object() => params.clone(),
+        _ => Value::Object(input),
+    };
+    Some(Body::from_json(json!({ "method": method, "params": params })))
+}
+
 /// The request body, put together from what there is.
 pub(super) fn request(
     attributes: &mut Attributes<'_>,

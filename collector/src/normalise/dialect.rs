@@ -12,6 +12,8 @@ pub(super) enum SessionTrust {
     Wire,
     /// It names a connection or process of the sender's own.
     Never,
+    /// It names a conversation, as the sender sees it.
+    Conversation,
     /// It is the header's when it is a bare UUID, and made up for the connection otherwise.
     BareUuid,
     /// The wire id on HTTP, a connection's id elsewhere.
@@ -73,7 +75,7 @@ const DIALECTS: &[Dialect] = &[
     },
     Dialect {
         scope: "agentcat",
-        session: SessionTrust::Never,
+        session: SessionTrust::Conversation,
         error_is_tools: true,
         ..PLAIN
     },
@@ -153,7 +155,7 @@ const SHINZO: Dialect = Dialect {
 /// AgentCat names its scope after the server; its `mcp.event_type` is its own.
 const AGENTCAT: Dialect = Dialect {
     scope: "agentcat",
-    session: SessionTrust::Never,
+    session: SessionTrust::Conversation,
     error_is_tools: true,
     ..PLAIN
 };
@@ -272,6 +274,8 @@ pub(super) fn vantage(
                     .text(Key::TraceloopWorkflowName)
                     .is_none_or(|name| !name.ends_with(".mcp"))
                 && attributes.get(Key::TraceloopEntityName).is_some();
+            // Traceloop gives methods such names on clients only; its servers have `mcp.server` and tools.
+            let on_client = on_client || super::method::traceloop_method(name).is_some();
             if on_client || name.starts_with("MCP request: ") || name.starts_with("execute_tool ") {
                 Vantage::Client
             } else {

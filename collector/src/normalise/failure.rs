@@ -86,8 +86,10 @@ pub(super) fn failure(
     attributes: &mut Attributes<'_>,
     dialect: &Dialect,
     span: &Span,
+    method: &str,
     response: Option<&Body>,
 ) -> Failure {
+    let of_tool = method == "tools/call";
     let status = span.status.as_ref();
     let failed = status.is_some_and(|status| status.code == StatusCode::Error as i32);
     let status_message = status.map(|status| status.message.as_str()).unwrap_or_default();
@@ -98,10 +100,10 @@ pub(super) fn failure(
         .filter(|error| error.is_object());
 
     let given_type = attributes.take_text(&[Key::ErrorType]);
-    let code_in_type = given_type
-        .as_deref()
-        .and_then(|text| text.parse::<i32>().ok())
-        .filter(|code| *code < 0);
+    // Some put the code where the class of an exception belongs.
+    let code_in_type = [&given_type, &exception.kind]
+        .into_iter()
+        .find_map(|text| text.as_deref()?.parse::<i32>().ok().filter(|code| *code < 0));
     let rpc_error_code = attributes
         .take_integer(CODES)
         .and_then(|code| i32::try_from(code).ok())
@@ -118,7 +120,9 @@ pub(super) fn failure(
         // ContextForge: the tool's failure, under a status of OK.
         || (attributes.truth(Key::Success) == Some(false) && !failed)
         || answer.and_then(|answer| answer.get("isError")?.as_bool()) == Some(true)
-        || (dialect.error_is_tools && failed && given_type.is_none() && status_message.is_empty());
+        // Traceloop's own form of a tool's result.
+        || (of_tool && answer.and_then(|answer| answer.get("is_error")?.as_bool()) == Some(true))
+        || (dialect.error_is_tools && of_tool && failed && given_type.is_none() && status_message.is_empty());
 
     let error_type = given_type
         .or_else(|| exception.kind.clone())
@@ -163,6 +167,7 @@ pub(super) fn failure(
             failed,
             transport: transport && failed,
             exception: raised,
+            ..Evidence::default()
         },
         rpc_error_code,
         error_type: error_type

@@ -138,10 +138,13 @@ fn from_name(attributes: &Attributes<'_>, dialect: &Dialect, name: &str) -> Opti
     if let Some(method) = mapped(dialect.names, name) {
         return Some(method.to_owned());
     }
+    // Nobody else names a span so, and Traceloop's may have no attributes at all.
+    if let Some(method) = traceloop_method(name) {
+        return Some(method.to_owned());
+    }
     if attributes.get(Key::TraceloopEntityName).is_some() || attributes.get(Key::TraceloopSpanKind).is_some()
     {
-        let of_tool = name.ends_with(".tool").then(|| "tools/call".to_owned());
-        return of_tool.or_else(|| name.strip_suffix(".mcp").and_then(known).map(str::to_owned));
+        return name.ends_with(".tool").then(|| "tools/call".to_owned());
     }
     let stripped = NAME_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix));
     let first = stripped.unwrap_or(name).split(' ').next()?;
@@ -149,6 +152,11 @@ fn from_name(attributes: &Attributes<'_>, dialect: &Dialect, name: &str) -> Opti
     known(first)
         .filter(|method| stripped.is_some() || method.contains('/'))
         .map(str::to_owned)
+}
+
+/// The method in a name of Traceloop's such as `resources/read.mcp`.
+pub(super) fn traceloop_method(name: &str) -> Option<&'static str> {
+    name.strip_suffix(".mcp").and_then(known)
 }
 
 /// The target, by the precedence lists, where the method has one.

@@ -10,6 +10,9 @@ const STATELESS: &[&str] = &["2026-07-28"];
 /// The versions with sessions. Anything newer than these that is no known version is read as stateless.
 const STATEFUL: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What mcp-go gives for a session id on stdio.
+const STDIO: &str = "stdio";
+
 /// Whether that protocol version has no sessions (MCP 2026-07-28, SEP-2567). Unknown dates after it have none either.
 pub(super) fn is_stateless(version: Option<&str>) -> bool {
     version.is_some_and(|version| {
@@ -45,8 +48,12 @@ pub(super) fn session(
     let given = attributes
         .text(Key::McpSessionId)
         .or_else(|| attributes.text(Key::McpSessionIdUnderscore));
-    // mcp-go's constant on stdio names nothing.
-    let given = given.filter(|id| id != "stdio");
+    // mcp-go's constant on stdio names nothing, but tells the transport.
+    let on_stdio = transport == Some(Transport::Stdio) || given.as_deref() == Some(STDIO);
+    let given = given.filter(|id| id != STDIO);
+    // AgentCat says when it made the id up for the call.
+    let minted = attributes.text(Key::AgentcatSessionSource).as_deref() == Some("minted");
+    let given = given.filter(|_| !minted);
     if is_stateless(version) {
         return (
             None,
@@ -61,7 +68,7 @@ pub(super) fn session(
             SessionTrust::BareUuid => {
                 (is_bare_uuid(&id) && transport != Some(Transport::Stdio)).then_some(id)
             }
-            SessionTrust::Never => None,
+            SessionTrust::Never | SessionTrust::Conversation => None,
         },
         (None, None) => None,
     };
@@ -70,12 +77,13 @@ pub(super) fn session(
         attributes.take(Key::McpSessionIdUnderscore);
         return (Some(id.clone()), key(SessionSource::Wire, id));
     }
-    if let Some(id) = conversation {
+    let own = given
+        .clone()
+        .filter(|_| dialect.session == SessionTrust::Conversation);
+    if let Some(id) = conversation.or(own) {
         return (None, key(SessionSource::Conversation, id));
     }
-    let process = (transport == Some(Transport::Stdio))
-        .then(|| origin.instance.clone())
-        .flatten();
+    let process = on_stdio.then(|| origin.instance.clone()).flatten();
     (
         None,
         given

@@ -29,6 +29,16 @@ const VERSIONS: &[Key] = &[
     Key::McpProtocolVersionUnderscore,
     Key::HeaderMcpProtocolVersion,
 ];
+const CLIENT_NAMES: &[Key] = &[
+    Key::McpClientName,
+    Key::McpClientNameUnderscore,
+    Key::McpClientInfoName,
+];
+const CLIENT_VERSIONS: &[Key] = &[
+    Key::McpClientVersion,
+    Key::McpClientVersionUnderscore,
+    Key::McpClientInfoVersion,
+];
 const SERVERS: &[Key] = &[
     Key::McpServerName,
     Key::FastmcpServerName,
@@ -104,6 +114,7 @@ impl Reader {
         match method::method(&mut attributes, &dialect, &span.name, request) {
             Some(method) if method.starts_with("notifications/") => into.skipped += 1,
             Some(method) => {
+                let whole = whole.or_else(|| body::parameters(&mut attributes, &method));
                 let events = span
                     .events
                     .iter()
@@ -171,7 +182,7 @@ impl Reader {
 
         let request = body::request(&mut attributes, &dialect, whole, &method, &target);
         let response = body::response(&mut attributes, &method, status_message);
-        let failure = failure::failure(&mut attributes, &dialect, span, response.as_ref());
+        let failure = failure::failure(&mut attributes, &dialect, span, &method, response.as_ref());
         let request_size = attributes.take_integer(&[Key::OurRequestSize]);
         let response_size = attributes.take_integer(&[Key::OurResponseSize]);
         let (session_id, session) = session::session(
@@ -268,8 +279,8 @@ fn meta<'b>(whole: Option<&'b Body>, name: &str) -> Option<&'b Value> {
 
 /// The client's name and version: attributes, `initialize`'s own parameters, or every modern request's `_meta`.
 fn client(attributes: &mut Attributes<'_>, whole: Option<&Body>) -> (Option<String>, Option<String>) {
-    let name = attributes.take_text(&[Key::McpClientName, Key::McpClientInfoName]);
-    let version = attributes.take_text(&[Key::McpClientVersion, Key::McpClientInfoVersion]);
+    let name = attributes.take_text(CLIENT_NAMES);
+    let version = attributes.take_text(CLIENT_VERSIONS);
     let info = meta(whole, "io.modelcontextprotocol/clientInfo")
         .or_else(|| whole?.json.as_ref()?.get("params")?.get("clientInfo"));
     let said = |key: &str| Some(info?.get(key)?.as_str()?.to_owned());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
+use mcptap_model::SessionSource;
 use mcptap_store::{Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
@@ -10,7 +11,7 @@ use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
 use crate::connection::{Connection, PageArguments};
 use crate::cost::{self, Allowance};
 use crate::cursor::Cursor;
-use crate::loaders::{DetailsOf, LogsOf, load};
+use crate::loaders::{DetailsOf, LogsOf, VisitOf, load};
 use crate::scalars::{DateTime, Json};
 
 /// A call, without what is kept beside its row.
@@ -152,9 +153,24 @@ impl Call {
 
     /// The session it belongs to, also where that had to be derived. Null only where nothing at all links the call to
     /// others.
-    async fn session(&self) -> Option<Session> {
-        let key = self.call().session.clone()?;
-        Some(Session::of(key, self.call().server_name()))
+    async fn session(&self, ctx: &Context<'_>) -> Result<Option<Session>, Error> {
+        let Some(mut key) = self.call().session.clone() else {
+            return Ok(None);
+        };
+        let server = self.call().server_name();
+        if key.source == SessionSource::Client {
+            // Where the client's visit began is not in the row: a late call may have moved it.
+            let visit = VisitOf {
+                server: server.to_owned(),
+                client: key.key,
+                at: self.call().started_at,
+            };
+            match load(ctx, visit).await? {
+                Some(visit) => key.key = visit,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Session::of(key, server)))
     }
 
     /// The JSON-RPC id of the request, as text.
@@ -242,9 +258,10 @@ impl Call {
         self.call().trace_id.to_string()
     }
 
-    /// The span that first told of the call: 16 hex digits.
+    /// The span that tells the call best, the server's where there is one: 16 hex digits. Times and parent are this
+    /// span's. (`id` is made from the first span that told of the call, and stays.)
     async fn span_id(&self) -> String {
-        self.call().span_id.to_string()
+        self.call().primary_span_id.to_string()
     }
 
     /// The parent of the span that tells the call best: 16 hex digits. Null at the root of a trace.

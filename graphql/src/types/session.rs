@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
 use mcptap_model::{CallFilter, NodeId, SessionKey};
-use mcptap_store::{CallPage, CallPosition, PageRequest};
+use mcptap_store::{CallPage, CallPosition, PageRequest, SessionName};
 
 use super::{CallConnection, Server, SessionSource};
 use crate::connection::PageArguments;
 use crate::cost;
 use crate::error::{from_store, gone};
-use crate::loaders::{SessionOf, load, store};
+use crate::loaders::{load, store};
 use crate::scalars::{DateTime, int};
 
 /// A session, of which often only the key is known yet.
 pub(crate) struct Session {
-    key: SessionOf,
+    key: SessionName,
     known: Option<Arc<mcptap_store::Session>>,
 }
 
 impl From<Arc<mcptap_store::Session>> for Session {
     fn from(session: Arc<mcptap_store::Session>) -> Self {
-        let key = SessionOf {
+        let key = SessionName {
             source: session.source,
             server: session.server.clone(),
             key: session.key.clone(),
@@ -37,7 +37,7 @@ impl Session {
     /// By key alone; the rest is read when asked for.
     pub(crate) fn of(key: SessionKey, server: &str) -> Self {
         Self {
-            key: SessionOf {
+            key: SessionName {
                 source: key.source,
                 server: server.to_owned(),
                 key: key.key,

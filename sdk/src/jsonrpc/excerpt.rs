@@ -1,5 +1,8 @@
 //! The beginning of a value, and the size of the whole.
 
+/// How much is taken away before a cut at most, in bytes: longer than any token.
+const RAGGED: usize = 8 * 1024;
+
 /// The first bytes of a JSON value as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Excerpt {
@@ -13,6 +16,19 @@ impl Excerpt {
     /// Whether less was kept than was sent.
     pub(crate) fn is_cut(&self) -> bool {
         self.text.len() < self.size
+    }
+
+    /// Takes away what stands before a cut without a gap: it may be the beginning of a secret, too short to be known as
+    /// one.
+    pub(crate) fn without_ragged_end(mut self) -> Self {
+        if self.is_cut() {
+            let joined =
+                |character: char| character.is_ascii_alphanumeric() || "_-+/=.:~%".contains(character);
+            let whole = self.text.trim_end_matches(joined).len();
+            self.text
+                .truncate(whole.max(self.text.len().saturating_sub(RAGGED)));
+        }
+        self
     }
 
     /// The value, if all of it was kept.
@@ -84,6 +100,27 @@ mod tests {
             assert_eq!((excerpt.text.as_str(), excerpt.size), (kept, 6), "{cap}");
             assert_eq!(excerpt.is_cut(), cap < 6);
         }
+    }
+
+    #[test]
+    fn half_a_token_is_not_kept() {
+        let cut = |text: &str| {
+            Excerpt {
+                text: text.to_owned(),
+                size: text.len() + 1,
+            }
+            .without_ragged_end()
+            .text
+        };
+        assert_eq!(cut("key: ghp_0123456"), "key: ");
+        assert_eq!(cut("it is \"é"), "it is \"é");
+        let long = "x".repeat(2 * RAGGED);
+        assert_eq!(cut(&long).len(), RAGGED);
+        let whole = Excerpt {
+            text: "ghp_0".to_owned(),
+            size: 5,
+        };
+        assert_eq!(whole.clone().without_ragged_end(), whole);
     }
 
     #[test]

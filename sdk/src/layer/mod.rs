@@ -27,6 +27,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use body::{Answer, Question};
+pub use exchange::Abandoned;
 use exchange::Exchange;
 pub(crate) use exchange::Observed;
 pub(crate) use peer::client_address;

@@ -46,6 +46,10 @@ pub(crate) struct Call {
     pub(crate) progress_token: Option<String>,
     /// Whether its protocol version was known when it began, or is in its answer.
     pub(crate) knows_version: bool,
+    /// Its answer, where that came before the head of the HTTP answer was seen, and waits for it.
+    pub(crate) early: Option<Message>,
+    /// Whether the head of the HTTP answer is to come still, on another stream than the answer.
+    pub(crate) awaits_head: bool,
     /// Whether it stays open by its nature, so that its end is no failure.
     pub(crate) long_lived: bool,
 }
@@ -83,6 +87,7 @@ impl Call {
         );
         let bodies = observer.bodies_of(target.tool());
         let long_lived = LONG_LIVED.contains(&method.as_str());
+        let awaits_head = carrier.is_sse && kind == SpanKind::Server;
         let recording = observer.recorder.start(Start {
             name: target.span_name(&method),
             kind,
@@ -106,6 +111,8 @@ impl Call {
                 .and_then(|_| meta.as_ref()?.get("progressToken"))
                 .map(ToString::to_string),
             knows_version,
+            early: None,
+            awaits_head,
             long_lived,
         };
         call.hold_request(request.body());
@@ -152,6 +159,8 @@ impl Call {
             panic: None,
             progress_token: None,
             knows_version: true,
+            early: None,
+            awaits_head: false,
             long_lived,
         }
     }
@@ -182,6 +191,7 @@ impl Call {
         if !self.bodies || !recorded {
             return;
         }
+        body = body.without_ragged_end();
         if self.observer.take_bytes(body.text.len()) {
             self.held += body.text.len();
         } else {
@@ -194,6 +204,7 @@ impl Call {
     /// The body of its answer, where that is no answer of JSON-RPC.
     pub(crate) fn hold_response(&self, mut body: Excerpt) {
         if self.bodies && body.size > 0 {
+            body = body.without_ragged_end();
             self.observer.redact(&mut body.text);
             self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
         }

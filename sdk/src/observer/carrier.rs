@@ -40,6 +40,8 @@ pub(crate) struct Carrier {
     pub(crate) session: Option<String>,
     /// The protocol version that the HTTP request named.
     pub(crate) version: Option<String>,
+    /// Whether it is HTTP+SSE (protocol 2024-11-05).
+    pub(crate) is_sse: bool,
     /// The span that is current where the message is handled.
     pub(crate) ambient: Context,
     /// The span that the HTTP request's `traceparent` named.
@@ -91,13 +93,29 @@ impl Carrier {
         {
             ambient = left.clone();
         }
-        Self {
+        let mut carrier = Self {
             attributes,
-            session: text(headers, SESSION_HEADER).or_else(|| query_session(parts.uri.query()?)),
+            session: text(headers, SESSION_HEADER),
             version: text(headers, VERSION_HEADER),
             ambient,
             header_parent: of_headers(headers),
+            is_sse: false,
+        };
+        if carrier.session.is_none()
+            && let Some(session) = parts.uri.query().and_then(query_session)
+        {
+            carrier.session = Some(session);
+            carrier.make_sse();
         }
+        carrier
+    }
+
+    /// It is HTTP+SSE, whose answers come on a stream of their own. Returns what says so.
+    pub(crate) fn make_sse(&mut self) -> KeyValue {
+        let transport = KeyValue::new(semconv::MCP_TRANSPORT, "sse");
+        self.is_sse = true;
+        self.attributes.push(transport.clone());
+        transport
     }
 
     /// What is said of each request that came this way.

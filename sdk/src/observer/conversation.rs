@@ -173,6 +173,13 @@ impl Conversation {
     }
 
     fn answer(&mut self, key: Key, message: &Message) {
+        if let Some(call) = self.open.get_mut(&key)
+            && call.awaits_head
+            && call.early.is_none()
+        {
+            call.early = Some(message.clone());
+            return;
+        }
         self.learn(message);
         if let Some(call) = self.open.remove(&key) {
             self.remember(key, Ended::Answered, call.span_context());
@@ -292,6 +299,17 @@ impl Conversation {
         self.open.get_mut(key)
     }
 
+    /// The head of the HTTP answer to an open request was seen, or will not be: its own answer need not wait any more.
+    pub(crate) fn carried(&mut self, key: &Key) {
+        let Some(call) = self.open.get_mut(key) else {
+            return;
+        };
+        call.awaits_head = false;
+        if let Some(answer) = call.early.take() {
+            self.answer(key.clone(), &answer);
+        }
+    }
+
     /// Takes an open request out, to end it by hand.
     pub(crate) fn release(&mut self, key: &Key) -> Option<Call> {
         self.open.remove(key)
@@ -332,6 +350,10 @@ impl Conversation {
 
     /// The end of the conversation: what is open will not be answered.
     pub(crate) fn close(&mut self, reason: &str) {
+        let waiting = self.open.iter().filter(|(_, call)| call.early.is_some());
+        for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.carried(&key);
+        }
         for (key, call) in std::mem::take(&mut self.open) {
             if call.long_lived {
                 call.closed();

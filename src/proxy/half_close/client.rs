@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::lock;
 
-/// What the stream and the request on it tell each other. Also an extension of each request.
+/// What the stream and the request on it tell each other.
 #[derive(Clone, Default)]
 pub(in crate::proxy) struct ClientLink {
     state: Arc<Mutex<State>>,
@@ -44,8 +44,9 @@ enum Phase {
 }
 
 impl ClientLink {
-    /// A request begins, which is whole already if it has no body.
-    pub(in crate::proxy) fn begin<B: Body>(&self, body: &B) -> u64 {
+    /// A request begins, which is whole already if it has no body. Called as soon as its head has been read, because
+    /// the end of the stream may be read next.
+    pub(in crate::proxy) fn begin<B: Body>(&self, body: &B) -> OpenRequest {
         let mut state = lock(&self.state);
         state.request += 1;
         state.phase = if body.is_end_stream() {
@@ -53,11 +54,13 @@ impl ClientLink {
         } else {
             Phase::Receiving
         };
-        state.request
+        OpenRequest(Arc::new(Open {
+            link: self.clone(),
+            number: state.request,
+        }))
     }
 
-    /// Ready when the request has come whole and the client has closed its side.
-    pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.ended && state.phase == Phase::Answering {
             return Poll::Ready(());
@@ -67,16 +70,17 @@ impl ClientLink {
     }
 
     /// The answer is through, or will never be.
-    pub(super) fn finish(&self) {
+    fn finish(&self, request: u64) {
         let mut state = lock(&self.state);
-        state.phase = Phase::Idle;
-        state.receiver = None;
-        state.answerer = None;
-        wake(&mut state.reader);
+        if state.request == request {
+            state.phase = Phase::Idle;
+            state.receiver = None;
+            state.answerer = None;
+            wake(&mut state.reader);
+        }
     }
 
-    /// Lets the reader see the end, which gives the request up.
-    pub(super) fn give_up(&self) {
+    fn give_up(&self) {
         let mut state = lock(&self.state);
         state.phase = Phase::Idle;
         wake(&mut state.reader);
@@ -123,6 +127,39 @@ impl ClientLink {
 fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
+    }
+}
+
+/// A request that is open, from its head to the end of its answer; an extension of the request. Dropping the last
+/// clone ends it, too.
+#[derive(Clone)]
+pub(in crate::proxy) struct OpenRequest(Arc<Open>);
+
+struct Open {
+    link: ClientLink,
+    number: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.link.finish(self.number);
+    }
+}
+
+impl OpenRequest {
+    /// Ready when the request has come whole and the client has closed its side.
+    pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.link.poll_ended(context)
+    }
+
+    /// Lets the reader see the end, which gives the request up.
+    pub(super) fn give_up(&self) {
+        self.0.link.give_up();
+    }
+
+    /// The answer is through, or will never be.
+    pub(super) fn finish(&self) {
+        self.0.link.finish(self.0.number);
     }
 }
 
@@ -202,7 +239,9 @@ pub(in crate::proxy) struct Heard<B> {
 }
 
 impl<B> Heard<B> {
-    pub(in crate::proxy) fn new(body: B, link: Option<(ClientLink, u64)>) -> Self {
+    pub(in crate::proxy) fn new(body: B, request: Option<&OpenRequest>) -> Self {
+        // Not the request itself, which ends with its answer, whatever becomes of its body.
+        let link = request.map(|OpenRequest(open)| (open.link.clone(), open.number));
         Self { body, link }
     }
 }

@@ -14,21 +14,21 @@ use std::task::Context;
 use http::Extensions;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
-pub(super) use client::{ClientLink, ClientStream, Heard};
+pub(super) use client::{ClientLink, ClientStream, Heard, OpenRequest};
 pub(super) use upstream::UpstreamStream;
 
 use upstream::UpstreamLink;
 
 /// One request on its way, from its head to the end of its answer.
 pub(super) struct Exchange {
-    /// The client's connection, if its end can be held back: that of HTTP/1.1.
-    client: Option<ClientLink>,
+    /// The client's request, if its connection has no other: in HTTP/1.
+    client: Option<OpenRequest>,
     upstream: CaptureConnection,
     passed_on: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(client: Option<ClientLink>, upstream: CaptureConnection) -> Self {
+    pub(super) fn new(client: Option<OpenRequest>, upstream: CaptureConnection) -> Self {
         Self {
             client,
             upstream,
@@ -61,6 +61,13 @@ impl Exchange {
             None => client.give_up(),
         }
         self.passed_on = true;
+    }
+}
+
+impl Exchange {
+    /// Whether the client's end was passed on.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.passed_on
     }
 }
 

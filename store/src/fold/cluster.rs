@@ -17,11 +17,16 @@ pub(super) struct Node {
     pub(super) spans: BTreeSet<SpanRef>,
     /// The spans it links to.
     pub(super) links: Vec<SpanRef>,
+    /// The call as it was stored, when it was.
+    pub(super) before: Option<Box<Call>>,
 }
 
 impl Node {
     pub(super) fn known(known: Known) -> Self {
-        let Known { row, call } = known;
+        let Known { row, mut call } = known;
+        let before = Some(Box::new(call.clone()));
+        // What was derived is derived anew.
+        call.session.take_if(|session| session.source.is_derived());
         let span = |span_id| SpanRef {
             trace_id: call.trace_id,
             span_id,
@@ -32,6 +37,7 @@ impl Node {
             call,
             spans,
             links: Vec::new(),
+            before,
         }
     }
 
@@ -46,6 +52,7 @@ impl Node {
             call,
             spans,
             links,
+            before: None,
         }
     }
 
@@ -115,10 +122,27 @@ impl Clusters {
         }
     }
 
-    /// Whether a node's cluster holds a stored call.
-    pub(super) fn is_stored(&self, index: usize) -> bool {
-        self.nodes()
-            .any(|(other, node)| node.row.is_some() && self.together(index, other))
+    /// Remembers of a request that its library's own list has come.
+    pub(super) fn mark_listed(&mut self, index: usize) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.call.evidence.listed = true;
+        }
+    }
+
+    /// The nodes of each cluster, by leader, in order of first appearance.
+    pub(super) fn groups(&self) -> Vec<Vec<usize>> {
+        let mut place: HashMap<usize, usize> = HashMap::with_capacity(self.nodes.len());
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for index in 0..self.nodes.len() {
+            let at = *place.entry(self.find(index)).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(at) {
+                group.push(index);
+            }
+        }
+        groups
     }
 
     pub(super) fn together(&self, one: usize, other: usize) -> bool {

@@ -3,81 +3,128 @@
 use mcptap_model::{Call, HttpSpan, Vantage};
 
 use super::cluster::{Clusters, Node};
+use super::relate::{SLACK_NANOS, agree};
 
-/// How long before a tool call a library may list its tools for its own use, in nanoseconds.
-pub(super) const PAIRING_NANOS: i64 = 25_000_000;
+/// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
+/// same process (at most 5.2 ms were seen); a client that lists and then calls needs a way there and back.
+pub(super) const PAIRING_NANOS: i64 = 6_000_000;
+/// How long such a list may last, in nanoseconds: that far back it is looked for.
+pub(super) const LISTING_NANOS: i64 = 500_000_000;
 /// A gateway's own list ends when less than this share (in percent) of its HTTP request has passed.
 const EARLY_PERCENT: i64 = 40;
 /// The scope of the library that lists its tools before a call, as a request of its own.
 const LISTS_BEFORE_CALLS: &str = "fastmcp";
+/// A scope whose spans stand around those of that library.
+const WRAPS_CALLS: &str = "opentelemetry.util.genai";
+/// What the library's spans carry since version 4.
+const VERSION_4: &str = "fastmcp.span.seam";
 /// The scope of the gateway that lists tools, resources and templates while it handles something else.
 const LISTS_INSTEAD: &str = "mcp-gateway";
 
 /// Whether the fate of a span may be decided by others outside its trace.
 pub(super) fn looks_around(call: &Call) -> bool {
-    is_own_list(call) || lists_before(call)
+    let wraps = || call.method == "tools/call" && call.origin.scope.starts_with(WRAPS_CALLS);
+    is_own_list(call) || lists_first(call) || wraps()
 }
 
 /// A list that the library may have made for itself.
 fn is_own_list(call: &Call) -> bool {
-    call.origin.scope == LISTS_BEFORE_CALLS && call.method == "tools/list" && !call.evidence.failed
+    call.origin.scope == LISTS_BEFORE_CALLS
+        && call.method == "tools/list"
+        && call.vantage != Vantage::Client
+        && !call.evidence.failed
 }
 
-/// A call before which the library lists its tools: on protocol 2026-07-28 always, before that for unknown tools.
-fn lists_before(call: &Call) -> bool {
+/// A call before which the library lists its tools for itself: version 4 on protocol 2026-07-28, version 3 for tools
+/// that it does not know. A span just read is asked; what is stored remembers.
+pub(super) fn lists_first(call: &Call) -> bool {
+    let modern = call.protocol_version.as_deref() == Some("2026-07-28");
     let unknown_tool = || {
-        call.error_type
-            .as_deref()
-            .is_some_and(|kind| kind.ends_with("NotFoundError"))
+        let version_3 = call.protocol_version.is_none() && !call.attributes.contains_key(VERSION_4);
+        let kind = call.error_type.as_deref();
+        version_3 && kind.is_some_and(|kind| kind.ends_with("NotFoundError"))
     };
     call.origin.scope == LISTS_BEFORE_CALLS
         && call.method == "tools/call"
-        && (call.protocol_version.as_deref() == Some("2026-07-28") || unknown_tool())
+        && call.vantage != Vantage::Client
+        && (modern || unknown_tool())
 }
 
 /// Pairs each such call with the nearest list right before it, whatever its trace: that list is no request. A list
-/// that a client asked for stands further away, before the library's own. What is stored was paired when it came.
+/// that a client asked for stands further away, before the library's own. A call has one such list, ever.
 pub(super) fn pair_lists(clusters: &mut Clusters) {
-    let lists: Vec<usize> = clusters
-        .nodes()
-        .filter(|(_, node)| is_own_list(&node.call))
-        .map(|(index, _)| index)
-        .collect();
-    if lists.is_empty() {
+    let is_list = |(_, node): &(usize, &Node)| is_own_list(&node.call);
+    if !clusters.nodes().any(|node| is_list(&node)) {
         return;
     }
-    let mut calls: Vec<usize> = clusters
-        .nodes()
-        .filter(|(_, node)| lists_before(&node.call))
-        .map(|(index, _)| index)
-        .collect();
-    calls.sort_by_key(|index| clusters.node(*index).map(|node| node.call.started_at));
-    let mut taken: Vec<usize> = Vec::new();
-    for call in calls {
-        let Some(node) = clusters.node(call) else { continue };
-        let stored = clusters.is_stored(call);
-        let gap = |list: &Node| node.call.started_at.0.saturating_sub(list.call.ended_at().0);
-        let before = lists.iter().copied().filter(|list| {
-            let both_stored = stored && clusters.is_stored(*list);
-            !(taken.contains(list) || clusters.together(*list, call) || both_stored)
-        });
-        let before = before
-            .filter_map(|list| Some((list, clusters.node(list)?)))
+    let mut lists: Vec<Vec<usize>> = Vec::new();
+    let mut calls: Vec<(i64, Vec<usize>)> = Vec::new();
+    for members in clusters.groups() {
+        let of_server: Vec<usize> = members
+            .iter()
+            .copied()
+            .filter(|index| !clusters.is_inner(*index) && !is_clients(clusters, *index))
+            .collect();
+        let any = |holds: fn(&Call) -> bool| {
+            let mut nodes = of_server.iter().filter_map(|index| clusters.node(*index));
+            nodes.any(|node| holds(&node.call))
+        };
+        if any(|call| call.evidence.lists_first) {
+            let starts = of_server.iter().filter_map(|index| clusters.node(*index));
+            let start = starts.map(|node| node.call.started_at.0).min();
+            calls.extend(
+                start
+                    .filter(|_| !any(|call| call.evidence.listed))
+                    .map(|start| (start, of_server)),
+            );
+        // A list that a client's span asked for is a request.
+        } else if of_server.len() == members.len() && any(is_own_list) {
+            lists.push(of_server);
+        }
+    }
+    calls.sort_unstable();
+    for (start, members) in calls {
+        let gap = |list: &Node| start.saturating_sub(list.call.ended_at().0);
+        let before = lists
+            .iter()
+            .enumerate()
+            .filter_map(|(at, list)| Some((at, clusters.node(*list.first()?)?)))
             .filter(|(_, list)| {
-                (0..=PAIRING_NANOS).contains(&gap(list))
-                    && list.call.origin.same_service(&node.call.origin)
-                    && list.call.parent_span_id == node.call.parent_span_id
+                (0..=PAIRING_NANOS).contains(&gap(list)) && may_be_of(list, &members, clusters)
             });
-        if let Some(list) = before.min_by_key(|(_, list)| gap(list)).map(|(list, _)| list) {
-            taken.push(list);
-            clusters.mark_inner(list);
-            clusters.join(list, call);
+        let nearest = before.min_by_key(|(_, list)| gap(list)).map(|(at, _)| at);
+        if let (Some(at), Some(call)) = (nearest, members.first()) {
+            for list in lists.swap_remove(at) {
+                clusters.mark_inner(list);
+                clusters.join(list, *call);
+            }
+            clusters.mark_listed(*call);
         }
     }
 }
 
-/// Finds steps among the spans of one trace: below a request of the same service but with another method, or a
-/// gateway's own lists.
+fn is_clients(clusters: &Clusters, index: usize) -> bool {
+    clusters
+        .node(index)
+        .is_some_and(|node| node.call.vantage == Vantage::Client)
+}
+
+/// Whether nothing that both say speaks against a list being a step of the request that these spans tell of. The
+/// library may not have read the caller's context yet when it lists; where it has one, it is the request's.
+fn may_be_of(list: &Node, members: &[usize], clusters: &Clusters) -> bool {
+    let nodes = || members.iter().filter_map(|index| clusters.node(*index));
+    let same_parent = list.call.parent_span_id.is_none()
+        || nodes().any(|node| node.call.parent_span_id == list.call.parent_span_id);
+    same_parent
+        && nodes().all(|node| {
+            list.call.origin.same_service(&node.call.origin)
+                && agree(list.call.request_id.as_deref(), node.call.request_id.as_deref())
+                && agree(list.call.session_id.as_deref(), node.call.session_id.as_deref())
+        })
+}
+
+/// Finds steps among the spans of one trace: below a request of the same service (or a client's view of one) but with
+/// another method, or a gateway's own lists.
 pub(super) fn find_nested(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
     for &index in members {
         let Some(node) = clusters.node(index) else {
@@ -92,10 +139,8 @@ pub(super) fn find_nested(clusters: &mut Clusters, members: &[usize], https: &[H
             .filter(|other| *other != index && !clusters.is_inner(*other));
         let mut others = others.filter_map(|other| Some((other, clusters.node(other)?)));
         let around = others.find(|(_, other)| {
-            let same_service =
-                other.call.origin.same_service(&node.call.origin) && other.call.vantage != Vantage::Client;
             let another_method = other.call.method != node.call.method;
-            same_service && another_method && (node.is_child_of(other) || is_listing_beside(node, other))
+            another_method && (is_step_of(node, other) || is_listing_beside(node, other))
         });
         let around = around.map(|(other, _)| other);
         if let Some(around) = around {
@@ -107,12 +152,22 @@ pub(super) fn find_nested(clusters: &mut Clusters, members: &[usize], https: &[H
     }
 }
 
+/// A span right below a request's, begun while that lasted: some libraries hang all that follows below one that ended
+/// long ago.
+fn is_step_of(node: &Node, other: &Node) -> bool {
+    let began_inside = node.call.started_at.0 <= other.call.ended_at().0.saturating_add(SLACK_NANOS);
+    let handled_by =
+        other.call.vantage == Vantage::Client || other.call.origin.same_service(&node.call.origin);
+    node.is_child_of(other) && handled_by && began_inside
+}
+
 /// A gateway's list under the same HTTP request as another call.
 fn is_listing_beside(node: &Node, other: &Node) -> bool {
     node.call.origin.scope == LISTS_INSTEAD
         && node.call.method.ends_with("/list")
         && node.call.parent_span_id.is_some()
         && node.call.parent_span_id == other.call.parent_span_id
+        && node.call.origin.same_service(&other.call.origin)
         && !other.call.method.ends_with("/list")
 }
 

@@ -1,16 +1,20 @@
 //! What HTTP spans and log lines add to a call.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use mcptap_model::semconv::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use mcptap_model::{
-    Call, HttpSpan, LogLine, SessionKey, SessionSource, SpanKind, SpanRef, TraceId, Transport, Vantage,
+    Call, HttpSpan, LogLine, SessionKey, SessionSource, SpanKind, SpanRef, TraceId, Transport, UnixNanos,
+    Vantage,
 };
-use serde_json::Value;
 
+use super::cluster::Node;
 use super::merge::Merged;
-use super::relate::SLACK_NANOS;
-use super::{Changes, Target};
+use super::relate::{SLACK_NANOS, ancestors};
+use super::{Changes, Target, WaitingLine, explain};
+
+/// How long before its span begins a call may have been written about, in nanoseconds.
+const LEAD_NANOS: i64 = 3_000_000;
 
 type Https = HashMap<TraceId, Vec<HttpSpan>>;
 
@@ -25,6 +29,33 @@ pub(super) fn lend(merged: &mut Merged, https: &Https, links: &[(SpanRef, i64)])
     if let Some(http) = around(&node.call, https, &linked) {
         apply(&mut merged.node.call, http);
     }
+    if merged.node.call.vantage == Vantage::Client
+        && let Some(http) = answered(&merged.node, https)
+    {
+        let call = &mut merged.node.call;
+        apply(call, http);
+        if call.server.is_none() {
+            call.server.clone_from(&http.origin.service);
+        }
+    }
+}
+
+/// The HTTP span with which another service answered a client's call: the first such below it, over HTTP spans. That
+/// service is the server, though no MCP span of its own tells of the call.
+fn answered<'h>(client: &Node, https: &'h Https) -> Option<&'h HttpSpan> {
+    let of_trace = https.get(&client.call.trace_id)?;
+    let below = of_trace.iter().filter(|http| {
+        http.kind == SpanKind::Server
+            && !http.origin.same_service(&client.call.origin)
+            && ancestors(http.parent_span_id, of_trace).any(|span| client.has_span(span))
+    });
+    // The outermost answers; of several the last, as after a refusal that asked for credentials.
+    let depth = |http: &&HttpSpan| {
+        ancestors(http.parent_span_id, of_trace)
+            .take_while(|span| !client.has_span(*span))
+            .count()
+    };
+    below.min_by_key(|http| (depth(http), Reverse(http.started_at)))
 }
 
 /// The HTTP span a call was received on (or, for a client's view, sent on). It must last around the call: some
@@ -117,10 +148,11 @@ fn is_loopback(address: &str) -> bool {
         .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Finds the call of each log line, those that waited and those that came now.
+/// Finds the call of each log line, those that waited and those that came now. What was placed without its own span
+/// waits on: that span may come, and be another call's.
 pub(super) fn attach(
     merged: &mut [Merged],
-    waiting: Vec<(i64, LogLine)>,
+    waiting: Vec<WaitingLine>,
     new: Vec<LogLine>,
     https: &Https,
     changes: &mut Changes,
@@ -140,57 +172,101 @@ pub(super) fn attach(
             }
         }
     }
-    let waiting = waiting.into_iter().map(|(key, line)| (Some(key), line));
-    let mut lines: Vec<(Option<i64>, LogLine)> =
-        waiting.chain(new.into_iter().map(|line| (None, line))).collect();
-    lines.sort_by_key(|(_, line)| line.time);
-    for (key, line) in lines {
+    let mut find = |line: &LogLine| {
         let members = traces.get(&line.trace_id).map(Vec::as_slice).unwrap_or_default();
         let of_trace = https.get(&line.trace_id).map(Vec::as_slice).unwrap_or_default();
-        let owner = owner(merged, members, of_trace, &line);
-        match owner.and_then(|(index, exact)| Some((index, exact, targets.get(index).copied().flatten()?))) {
-            Some((index, exact, target)) => {
-                if let Some(call) = merged.get_mut(index).filter(|_| exact) {
-                    explain(&mut call.node.call, &line);
-                }
-                changes.arrived.extend(key);
-                changes.logs.push((target, line));
+        let (index, surely) = owner(merged, members, of_trace, line)?;
+        let target = targets.get(index).copied().flatten()?;
+        if let Some(call) = merged.get_mut(index).filter(|_| surely > Surely::Time) {
+            explain::explain(&mut call.node.call, line);
+        }
+        Some((target, surely))
+    };
+    let mut found: Vec<(WaitingLine, Option<(Target, Surely)>)> = Vec::with_capacity(waiting.len());
+    for waiting in waiting {
+        let place = find(&waiting.line);
+        found.push((waiting, place));
+    }
+    for line in new {
+        match find(&line) {
+            None => changes.waiting_logs.push((line, None)),
+            Some((target, Surely::Span)) => changes.logs.push((target, line)),
+            Some((target, _)) => {
+                changes.logs.push((target, line.clone()));
+                changes.waiting_logs.push((line, Some(target)));
             }
-            None if key.is_none() => changes.waiting_logs.push(line),
-            None => {}
+        }
+    }
+    for (waiting, place) in found {
+        let Some((target, surely)) = place else { continue };
+        let WaitingLine { key, line, placed } = waiting;
+        // Where it is, after what this batch joins.
+        let holder = placed.and_then(|row| merged.iter().find(|call| call.has_row(row)));
+        let row = holder.and_then(|call| call.node.row);
+        if surely == Surely::Span {
+            changes.arrived.push(key);
+        } else if row.map(Target::Known) != Some(target) {
+            changes.placed.push((key, target));
+        }
+        if row.map(Target::Known) != Some(target) {
+            changes.left.extend(row.map(|row| (row, line.clone())));
+            changes.logs.push((target, line));
         }
     }
 }
 
-/// The call a line belongs to, and whether the line names its span: the call's own spans, then the HTTP span around
-/// the only call of its service, then the innermost call at that time.
-fn owner(merged: &[Merged], members: &[usize], https: &[HttpSpan], line: &LogLine) -> Option<(usize, bool)> {
+/// By what a line was found to be a call's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Surely {
+    /// It was written while the call lasted.
+    Time,
+    /// It names an HTTP span that is the call's.
+    Http,
+    /// It names a span of the call.
+    Span,
+}
+
+/// The call a line belongs to: by the call's own spans, by the HTTP span that carried it, else the innermost of its
+/// service at that time.
+fn owner(
+    merged: &[Merged],
+    members: &[usize],
+    https: &[HttpSpan],
+    line: &LogLine,
+) -> Option<(usize, Surely)> {
     let calls = || {
         members
             .iter()
             .filter_map(|index| Some((*index, merged.get(*index).filter(|call| !call.void)?)))
     };
-    // What is not said of a span is said of who handled the request, not of who sent it.
-    let handled = || calls().filter(|(_, call)| call.node.call.vantage != Vantage::Client);
-    if let Some(span_id) = line.span_id {
+    let with_span = |span_id| {
         let span = SpanRef {
             trace_id: line.trace_id,
             span_id,
         };
-        if let Some((index, _)) = calls().find(|(_, call)| call.node.spans.contains(&span)) {
-            return Some((index, true));
-        }
-        if let Some(http) = https.iter().find(|http| http.span_id == span_id) {
-            let mut below = handled().filter(|(_, call)| {
-                let call = &call.node.call;
-                call.trace_id == line.trace_id
-                    && call.origin.same_service(&http.origin)
-                    && encloses(http, call)
-            });
-            return below
-                .next()
-                .filter(|_| below.next().is_none())
-                .map(|(index, _)| (index, true));
+        calls().find(|(_, call)| call.node.spans.contains(&span))
+    };
+    // What is not said of a span is said of who handled the request, not of who sent it.
+    let handled = || calls().filter(|(_, call)| call.node.call.vantage != Vantage::Client);
+    if let Some((index, _)) = line.span_id.and_then(with_span) {
+        return Some((index, Surely::Span));
+    }
+    let on = https.iter().find(|http| Some(http.span_id) == line.span_id);
+    // Some libraries hang what follows below an HTTP span that ended long ago.
+    if let Some(http) = on.filter(|http| lasts_at(http.started_at, http.ended_at, line.time)) {
+        let mut below = handled().filter(|(_, call)| {
+            let call = &call.node.call;
+            call.trace_id == line.trace_id && call.origin.same_service(&http.origin) && encloses(http, call)
+        });
+        match (below.next(), below.next()) {
+            (Some((index, _)), None) => return Some((index, Surely::Http)),
+            (None, _) => {
+                let mut above = ancestors(http.parent_span_id, https);
+                if let Some((index, _)) = above.find_map(with_span) {
+                    return Some((index, Surely::Http));
+                }
+            }
+            _ => {}
         }
     }
     // A span of another service may be about to come, and be a call of its own.
@@ -198,28 +274,18 @@ fn owner(merged: &[Merged], members: &[usize], https: &[HttpSpan], line: &LogLin
         let call = &call.node.call;
         call.trace_id == line.trace_id
             && (line.service.is_none() || call.origin.service == line.service)
-            && call.started_at.0.saturating_sub(SLACK_NANOS) <= line.time.0
-            && line.time.0 <= call.ended_at().0.saturating_add(SLACK_NANOS)
+            && lasts_at(call.started_at.plus(-LEAD_NANOS), call.ended_at(), line.time)
     });
     at_the_time
-        .min_by_key(|(_, call)| call.node.call.duration_nanos)
-        .map(|(index, _)| (index, false))
+        .min_by_key(|(_, call)| {
+            let call = &call.node.call;
+            let before = !lasts_at(call.started_at, call.ended_at(), line.time);
+            (before, call.duration_nanos, call.started_at, call.primary_span_id)
+        })
+        .map(|(index, _)| (index, Surely::Time))
 }
 
-/// An exception logged inside a failed call explains the failure, where the span does not.
-fn explain(call: &mut Call, line: &LogLine) {
-    let said = |name: &str| {
-        line.attributes
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    if call.stack_trace.is_some() || !call.outcome().is_error() {
-        return;
-    }
-    call.stack_trace = said(EXCEPTION_STACKTRACE);
-    if call.stack_trace.is_some() {
-        call.error_message = call.error_message.take().or_else(|| said(EXCEPTION_MESSAGE));
-        call.error_type = call.error_type.take().or_else(|| said(EXCEPTION_TYPE));
-    }
+/// Whether something lasted at a time, roundings aside.
+fn lasts_at(from: UnixNanos, to: UnixNanos, time: UnixNanos) -> bool {
+    from.0.saturating_sub(SLACK_NANOS) <= time.0 && time.0 <= to.0.saturating_add(SLACK_NANOS)
 }

@@ -2,22 +2,25 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use mcptap_model::{Call, Evidence, HttpSpan, Payload, SessionSource, SpanKind, SpanRef, TraceId, Vantage};
+use mcptap_model::{
+    Call, Evidence, HttpSpan, Origin, Payload, SessionSource, SpanKind, SpanRef, TraceId, Vantage,
+};
 
 use super::cluster::{Clusters, Node};
-use super::{Changes, Target};
+use super::{Changes, Target, explain};
 
 /// A request, merged: the node holds the call as it is now.
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) node: Node,
-    /// The call as it was stored, when it was.
-    before: Option<Call>,
     /// Other rows that turned out to be part of it.
     rows: Vec<i64>,
     /// Whether it is no request at all.
     pub(super) void: bool,
+    /// What stands above the client's views that were folded into it: the span, and the service.
+    above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
 /// How well a span tells of the request: server before gateway before client, then SERVER spans, then the outermost.
@@ -42,12 +45,11 @@ pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
-        let before = node.row.map(|_| node.call.clone());
         return Some(Merged {
             node,
-            before,
             rows: Vec::new(),
             void: false,
+            above: Vec::new(),
         });
     }
     let (inner, mut views): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, inner)| *inner);
@@ -63,16 +65,23 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     let views: Vec<Node> = views.collect();
 
     // The identity is that of the first row, so that an id once given stays.
-    let stored = std::iter::once(&primary)
+    let mut stored: Vec<(i64, Box<Call>)> = std::iter::once(&primary)
         .chain(&views)
-        .filter_map(|node| Some((node.row?, node.call.clone())));
-    let mut stored: Vec<(i64, Call)> = stored.collect();
+        .filter_map(|node| Some((node.row?, node.before.clone()?)))
+        .collect();
     stored.sort_by_key(|(row, _)| *row);
-    let (row, before) = stored
-        .first()
-        .map_or((None, None), |(row, call)| (Some(*row), Some(call.clone())));
-    let mut rows: Vec<i64> = stored.iter().skip(1).map(|(row, _)| *row).collect();
+    let mut stored = stored.into_iter();
+    let (row, before) = stored.next().unzip();
+    let mut rows: Vec<i64> = stored.map(|(row, _)| row).collect();
+    let mut above = Vec::new();
     for view in views {
+        if view.call.vantage == Vantage::Client && primary.call.vantage != Vantage::Client {
+            let parent = view.call.parent_span_id.map(|span_id| SpanRef {
+                trace_id: view.call.trace_id,
+                span_id,
+            });
+            above.extend(parent.map(|parent| (parent, Arc::clone(&view.call.origin))));
+        }
         fill(&mut primary.call, view.call);
         primary.spans.extend(view.spans);
         primary.links.extend(view.links);
@@ -87,11 +96,13 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         primary.call.received_at = before.received_at;
     }
     primary.row = row;
+    primary.before = before;
+    above.retain(|(span, _)| !primary.spans.contains(span));
     Some(Merged {
         node: primary,
-        before,
         rows,
         void,
+        above,
     })
 }
 
@@ -103,18 +114,19 @@ fn fill(primary: &mut Call, other: Call) {
         }
     }
     let same_vantage = primary.vantage == other.vantage;
+    let logged = (primary.evidence.explained, primary.evidence.worded);
     primary.evidence = primary.evidence.union(if same_vantage {
         other.evidence
     } else {
         answer_only(other.evidence)
     });
+    (primary.evidence.explained, primary.evidence.worded) = logged;
     let told_of_failure =
         other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();
     if same_vantage || (told_of_failure && primary.outcome().is_error()) {
         or(&mut primary.rpc_error_code, other.rpc_error_code);
         or(&mut primary.error_type, other.error_type);
-        or(&mut primary.error_message, other.error_message);
-        or(&mut primary.stack_trace, other.stack_trace);
+        explain::fill(primary, other.error_message, other.stack_trace, other.evidence);
     }
     or(&mut primary.server, other.server.filter(|_| same_vantage));
     or(&mut primary.tool, other.tool);
@@ -126,8 +138,11 @@ fn fill(primary: &mut Call, other: Call) {
     or(&mut primary.transport, other.transport);
     or(&mut primary.client_name, other.client_name);
     or(&mut primary.client_version, other.client_version);
-    or(&mut primary.client_ip, other.client_ip);
-    or(&mut primary.country, other.country);
+    // A client does not see its own address: what its view has of it, another's HTTP span lent.
+    if same_vantage || other.vantage != Vantage::Client {
+        or(&mut primary.client_ip, other.client_ip);
+        or(&mut primary.country, other.country);
+    }
     or(&mut primary.authorization, other.authorization);
     or(&mut primary.user_agent, other.user_agent);
     let wire = |call: &Call| {
@@ -142,10 +157,16 @@ fn fill(primary: &mut Call, other: Call) {
     fill_body(&mut primary.request, other.request);
     fill_body(&mut primary.response, other.response);
     for (name, value) in other.attributes {
-        primary.attributes.entry(name).or_insert(value);
+        // Another side's name of the span is not this one's.
+        if same_vantage || name != SPAN_NAME {
+            primary.attributes.entry(name).or_insert(value);
+        }
     }
     primary.received_at = primary.received_at.min(other.received_at);
 }
+
+/// The attribute that holds a span's name, where that says more than the conventions.
+const SPAN_NAME: &str = "span.name";
 
 /// What a client can know of the server's end of it: only what the answer said. Its own trouble is not the server's.
 fn answer_only(evidence: Evidence) -> Evidence {
@@ -170,6 +191,11 @@ fn fill_body(to: &mut Option<Payload>, from: Option<Payload>) {
 }
 
 impl Merged {
+    /// Whether the stored call in that row is it, or part of it.
+    pub(super) fn has_row(&self, row: i64) -> bool {
+        self.node.row == Some(row) || self.rows.contains(&row)
+    }
+
     /// What changes about it refer to. Counts new calls in the order in which they are written down.
     pub(super) fn target(&self, added: &mut usize) -> Option<Target> {
         match self.node.row {
@@ -190,9 +216,9 @@ pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan
         let target = merged.target(&mut added);
         let Merged {
             node,
-            before,
             rows,
             void,
+            above,
         } = merged;
         changes.removed.extend(rows.iter().map(|row| (*row, target)));
         if void {
@@ -216,8 +242,11 @@ pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan
                 .filter(|link| !arrived(link))
                 .map(|link| (*link, target)),
         );
-        match before {
-            Some(before) if before != node.call => {
+        changes
+            .waiting_views
+            .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
+        match node.before {
+            Some(before) if *before != node.call => {
                 changes.completed.extend(node.row.map(|row| (row, node.call)))
             }
             Some(_) => {}

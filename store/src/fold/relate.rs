@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use mcptap_model::{Call, HttpSpan, SpanId, TraceId, Vantage};
 
+use super::View;
 use super::cluster::{Clusters, Node};
 use super::merge::Merged;
 
@@ -14,10 +15,11 @@ pub(super) const SLACK_NANOS: i64 = 2_000_000;
 const HOPS: usize = 8;
 
 /// Joins the spans of one trace that tell of the same request.
-pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
+pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan], views: &[View]) {
     if members.len() < 2 {
         return;
     }
+    join_views(clusters, members, views);
     for (at, &one) in members.iter().enumerate() {
         for &other in members.iter().skip(at + 1) {
             let (Some(a), Some(b)) = (clusters.node(one), clusters.node(other)) else {
@@ -32,13 +34,44 @@ pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSp
     join_clients(clusters, members, https);
 }
 
+/// A client's span above one that was folded into a stored call is a view of the same request.
+fn join_views(clusters: &mut Clusters, members: &[usize], views: &[View]) {
+    for view in views {
+        let mut found = members.iter().copied();
+        let above = found.find(|index| {
+            clusters.node(*index).is_some_and(|node| {
+                node.spans.contains(&view.above)
+                    && node.call.vantage == Vantage::Client
+                    && node.call.origin.same_service(&view.origin)
+            })
+        });
+        let call = members.iter().copied().find(|index| {
+            clusters
+                .node(*index)
+                .is_some_and(|node| node.row == Some(view.row))
+        });
+        let (Some(above), Some(call)) = (above, call) else {
+            continue;
+        };
+        if let (Some(a), Some(b)) = (clusters.node(above), clusters.node(call))
+            && same_request(&a.call, &b.call)
+        {
+            clusters.join(above, call);
+        }
+    }
+}
+
 fn same_span(a: &Node, b: &Node) -> bool {
     !a.spans.is_disjoint(&b.spans)
 }
 
-/// Whether two spans can be of one request at all: nothing that both know differs.
+/// Whether nothing that both know differs.
+pub(super) fn agree(one: Option<&str>, other: Option<&str>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}
+
+/// Whether two spans can be of one request at all.
 fn same_request(a: &Call, b: &Call) -> bool {
-    let agree = |one: Option<&str>, other: Option<&str>| one.is_none() || other.is_none() || one == other;
     a.method == b.method
         && agree(a.target(), b.target())
         && agree(a.request_id.as_deref(), b.request_id.as_deref())
@@ -149,10 +182,11 @@ fn join_clients(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) 
 
 fn link(client: &Node, server: &Node, https: &[HttpSpan]) -> Option<Link> {
     let (c, s) = (&client.call, &server.call);
-    if !same_request(c, s) || client.is_child_of(server) {
+    if !same_request(c, s) {
         return None;
     }
-    let outgoing = c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s);
+    let outgoing =
+        client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
     if descends(server, client, https) {
         Some(Link::Parent)
     } else if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
@@ -173,7 +207,7 @@ fn descends(node: &Node, above: &Node, https: &[HttpSpan]) -> bool {
 }
 
 /// A span's parent and, over HTTP spans, the parents above.
-fn ancestors(parent: Option<SpanId>, https: &[HttpSpan]) -> impl Iterator<Item = SpanId> + '_ {
+pub(super) fn ancestors(parent: Option<SpanId>, https: &[HttpSpan]) -> impl Iterator<Item = SpanId> + '_ {
     let above = move |span: &SpanId| https.iter().find(|http| http.span_id == *span)?.parent_span_id;
     std::iter::successors(parent, above).take(HOPS)
 }

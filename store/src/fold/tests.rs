@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SpanId, SpanKind, SpanRef,
-    TraceId, Transport, UnixNanos, Vantage,
+    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SessionKey, SessionSource,
+    SpanId, SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage,
 };
 use proptest::prelude::*;
 use serde_json::Map;
 
-use super::{Changes, Known, Neighbourhood, Target, fold, time_ranges};
+use super::{Changes, Known, Neighbourhood, Target, View, WaitingLine, fold, time_ranges};
 
 /// A store in memory: what fold says, done to vectors.
 #[derive(Default)]
@@ -18,7 +18,8 @@ struct Memory {
     aliases: Vec<(SpanRef, Option<i64>)>,
     https: Vec<HttpSpan>,
     links: Vec<(SpanRef, i64)>,
-    waiting: Vec<(i64, LogLine)>,
+    views: Vec<View>,
+    waiting: Vec<WaitingLine>,
     logs: Vec<(i64, LogLine)>,
     last: i64,
 }
@@ -44,6 +45,7 @@ impl Memory {
             https: self.https.clone(),
             logs: self.waiting.clone(),
             links: self.links.clone(),
+            views: self.views.clone(),
             aliases: self.aliases.clone(),
         };
         let changes = fold(near, batch);
@@ -70,11 +72,19 @@ impl Memory {
             self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1 = call;
         }
         for (gone, into) in changes.removed {
+            let into = into.map(row);
             self.calls.retain(|(row, _)| *row != gone);
             self.logs
                 .iter_mut()
                 .filter(|(row, _)| *row == gone)
-                .for_each(|(row, _)| *row = into.map_or(-1, row_of(first)));
+                .for_each(|(row, _)| *row = into.unwrap_or(-1));
+            self.waiting
+                .iter_mut()
+                .filter(|line| line.placed == Some(gone))
+                .for_each(|line| line.placed = into);
+        }
+        for left in changes.left {
+            self.logs.retain(|line| *line != left);
         }
         for (span, target) in changes.aliases {
             self.aliases.retain(|(known, _)| *known != span);
@@ -86,10 +96,28 @@ impl Memory {
                 .into_iter()
                 .map(|(span, target)| (span, row(target))),
         );
-        self.waiting.retain(|(key, _)| !changes.arrived.contains(key));
-        for line in changes.waiting_logs {
-            self.last += 1;
-            self.waiting.push((self.last, line));
+        for (above, origin, target) in changes.waiting_views {
+            self.views.push(View {
+                above,
+                origin,
+                row: row(target),
+            });
+        }
+        self.waiting
+            .retain(|waiting| !changes.arrived.contains(&waiting.key));
+        for (key, target) in changes.placed {
+            let waiting = self.waiting.iter_mut().find(|waiting| waiting.key == key);
+            waiting.unwrap().placed = Some(row(target));
+        }
+        for (line, placed) in changes.waiting_logs {
+            if !self.waiting.iter().any(|waiting| waiting.line == line) {
+                self.last += 1;
+                self.waiting.push(WaitingLine {
+                    key: self.last,
+                    line,
+                    placed: placed.map(row),
+                });
+            }
         }
         for (target, line) in changes.logs {
             let entry = (row(target), line);
@@ -131,13 +159,6 @@ impl Memory {
             .collect();
         told.sort_by_key(|(call, _)| (call.started_at, call.primary_span_id));
         told
-    }
-}
-
-fn row_of(first: i64) -> impl Fn(Target) -> i64 {
-    move |target| match target {
-        Target::Known(row) => row,
-        Target::Added(index) => first + index as i64,
     }
 }
 
@@ -477,6 +498,270 @@ fn an_exception_logged_in_a_failed_call_explains_it() {
     assert_eq!(lines, ["tool failed"]);
 }
 
+/// A call of an unknown tool of FastMCP 3 below Splunk's span, the library's own list in a trace of its own, and a list
+/// that a client asked for.
+fn lists_below_a_wrapper() -> Batch {
+    let of = |number: u8, parent: Option<u8>, scope: &str, method: &str, from: i64, to: i64| {
+        let mut one = span(number, parent, "server", SpanKind::Server, from, to);
+        one.call.trace_id = trace(if method == "tools/list" { number } else { 1 });
+        one.call.origin = origin("server", scope);
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "no_such_tool".to_owned());
+        one.call.error_type = (method == "tools/call").then(|| "NotFoundError".to_owned());
+        one
+    };
+    batch(
+        vec![
+            of(1, None, "fastmcp", "tools/list", 50, 51),
+            of(2, None, "fastmcp", "tools/list", 100, 101),
+            of(
+                3,
+                None,
+                "opentelemetry.util.genai.handler",
+                "tools/call",
+                102,
+                110,
+            ),
+            of(4, Some(3), "fastmcp", "tools/call", 103, 109),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// A traced client that lists and calls: the library lists again, before it has read the client's context.
+fn lists_of_a_traced_client() -> Batch {
+    let of = |number: u8, parent: Option<u8>, service: &str, method: &str, from: i64, to: i64| {
+        let kind = if service == "client" {
+            SpanKind::Client
+        } else {
+            SpanKind::Server
+        };
+        let mut one = span(number, parent, service, kind, from, to);
+        one.call.origin = origin(service, if service == "client" { "sdk" } else { "fastmcp" });
+        one.call.protocol_version = (service == "server").then(|| "2026-07-28".to_owned());
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "get_order".to_owned());
+        one.call.request_id = (service == "client").then(|| number.to_string());
+        one
+    };
+    let mut own = of(5, None, "server", "tools/list", 14, 15);
+    own.call.trace_id = trace(5);
+    batch(
+        vec![
+            of(1, None, "client", "tools/list", 0, 9),
+            of(2, Some(1), "server", "tools/list", 2, 11),
+            of(3, None, "client", "tools/call", 12, 30),
+            own,
+            of(4, Some(3), "server", "tools/call", 16, 28),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// Two libraries of one client, one around the other, and the server; an agent's span above them.
+fn two_views_of_a_client() -> Batch {
+    let mut outer = span(2, Some(1), "client", SpanKind::Client, 0, 100);
+    outer.call.origin = origin("client", "fastmcp");
+    outer.call.client_name = Some("agent".to_owned());
+    let mut inner = span(3, Some(2), "client", SpanKind::Client, 5, 95);
+    inner.call.request_id = Some("7".to_owned());
+    let mut later = span(5, Some(1), "client", SpanKind::Client, 200, 300);
+    later.call.origin = origin("client", "fastmcp");
+    batch(
+        vec![
+            outer,
+            inner,
+            span(4, Some(3), "server", SpanKind::Server, 10, 90),
+            later,
+            span(6, Some(5), "server", SpanKind::Server, 210, 290),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// Parallel calls in one trace below a POST that ended long ago, lines of their spans, of that POST, and of spans that
+/// nobody sends; two exceptions, of which the second was raised from the first.
+fn lines_of_parallel_calls() -> Batch {
+    let tool = |number: u8, tool: &str, from: i64, to: i64| {
+        let mut one = span(number, Some(9), "server", SpanKind::Server, from, to);
+        one.call.tool = Some(tool.to_owned());
+        one.call.evidence.tool_error = tool == "fails";
+        one
+    };
+    let thrown = |at: i64, stack: &str, message: &str| {
+        let mut line = line(Some(3), "server", at, message);
+        let said = [("exception.stacktrace", stack), ("exception.message", message)];
+        line.attributes
+            .extend(said.map(|(name, text)| (name.to_owned(), text.into())));
+        line
+    };
+    batch(
+        vec![
+            tool(1, "long", 100, 400),
+            tool(2, "short", 150, 250),
+            tool(3, "fails", 500, 600),
+        ],
+        vec![http(9, None, "server", SpanKind::Server, 0, 20)],
+        vec![
+            line(Some(1), "server", 200, "of the long one"),
+            line(Some(2), "server", 210, "of the short one"),
+            line(Some(9), "server", 499, "received"),
+            line(Some(99), "server", 160, "of a span inside the short one"),
+            thrown(510, "at 1", "no order"),
+            thrown(520, "at 1, raised again at 2", "the tool failed"),
+        ],
+    )
+}
+
+/// Only the client's spans tell of the call; its server is known by the HTTP span that answered.
+fn answered_without_a_span() -> Batch {
+    batch(
+        vec![
+            span(1, None, "client", SpanKind::Client, 0, 100),
+            span(4, None, "client", SpanKind::Client, 200, 300),
+        ],
+        vec![
+            http(2, Some(1), "client", SpanKind::Client, 5, 95),
+            http(3, Some(2), "server", SpanKind::Server, 10, 110),
+        ],
+        vec![line(Some(3), "server", 50, "looking")],
+    )
+}
+
+#[test]
+fn a_wrapped_calls_list_is_no_request() {
+    let mut memory = Memory::default();
+    memory.write(lists_below_a_wrapper());
+    let told: Vec<_> = memory
+        .told()
+        .into_iter()
+        .map(|(call, _)| (call.method, call.primary_span_id))
+        .collect();
+    assert_eq!(
+        told,
+        [("tools/list".to_owned(), id(1)), ("tools/call".to_owned(), id(3))]
+    );
+}
+
+#[test]
+fn a_traced_clients_list_is_a_request_and_the_librarys_is_not() {
+    let mut memory = Memory::default();
+    memory.write(lists_of_a_traced_client());
+    let told: Vec<_> = memory
+        .told()
+        .into_iter()
+        .map(|(call, _)| (call.method, call.request_id))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("tools/list".to_owned(), Some("1".to_owned())),
+            ("tools/call".to_owned(), Some("3".to_owned()))
+        ]
+    );
+}
+
+#[test]
+fn the_same_library_never_lists_for_two_calls() {
+    let mut memory = Memory::default();
+    let mut whole = lists_before_calls();
+    let call = whole.observations.remove(2);
+    memory.write(batch(vec![call.clone()], vec![], vec![]));
+    memory.write(batch(vec![whole.observations.remove(1)], vec![], vec![]));
+    let mut real = whole.observations.remove(0);
+    real.call.started_at = UnixNanos(59 * MS);
+    real.call.duration_nanos = MS / 2;
+    memory.write(batch(vec![real], vec![], vec![]));
+    memory.write(batch(vec![call], vec![], vec![]));
+    let methods: Vec<_> = memory.told().into_iter().map(|(call, _)| call.method).collect();
+    assert_eq!(methods, ["tools/list", "tools/call"]);
+}
+
+#[test]
+fn lines_find_their_call_among_parallel_ones() {
+    let mut memory = Memory::default();
+    memory.write(lines_of_parallel_calls());
+    let told = memory.told();
+    let lines: Vec<_> = told.iter().map(|(_, lines)| lines.join(", ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "of the long one",
+            "of a span inside the short one, of the short one",
+            "no order, received, the tool failed"
+        ]
+    );
+    let failed = &told.last().unwrap().0;
+    assert_eq!(
+        (failed.error_message.as_deref(), failed.stack_trace.as_deref()),
+        (Some("the tool failed"), Some("at 1, raised again at 2"))
+    );
+}
+
+#[test]
+fn who_answered_over_http_is_the_server() {
+    let mut memory = Memory::default();
+    memory.write(answered_without_a_span());
+    let told = memory.told();
+    let seen: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| (call.server_name(), call.vantage, call.http_status, lines.len()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("server", Vantage::Client, Some(200), 1),
+            ("client", Vantage::Client, None, 0)
+        ]
+    );
+}
+
+fn sessions(memory: &Memory) -> Vec<Option<(SessionSource, String)>> {
+    let told = memory.told().into_iter();
+    told.map(|(call, _)| call.session.map(|session| (session.source, session.key)))
+        .collect()
+}
+
+#[test]
+fn what_nobody_named_is_derived_from_the_trace_or_the_client() {
+    let mut memory = Memory::default();
+    let mut first = span(1, None, "server", SpanKind::Server, 0, 10);
+    first.call.tool = Some("first".to_owned());
+    memory.write(batch(vec![first], vec![], vec![]));
+    assert_eq!(sessions(&memory), [None], "nothing links it to others");
+
+    let mut second = span(2, None, "server", SpanKind::Server, 20, 30);
+    second.call.client_name = Some("agent".to_owned());
+    assert_eq!(
+        memory.write(batch(vec![second], vec![], vec![])),
+        2,
+        "the first is of a session now, too"
+    );
+    let in_trace = Some((SessionSource::Trace, trace(1).to_string()));
+    assert_eq!(sessions(&memory), [in_trace.clone(), in_trace.clone()]);
+
+    let mut other = span(3, None, "server", SpanKind::Server, 40, 50);
+    other.call.trace_id = trace(3);
+    other.call.client_name = Some("agent".to_owned());
+    let mut named = span(4, None, "server", SpanKind::Server, 60, 70);
+    named.call.session_id = Some("w".to_owned());
+    named.call.session = Some(SessionKey {
+        source: SessionSource::Wire,
+        key: "w".to_owned(),
+    });
+    memory.write(batch(vec![other, named], vec![], vec![]));
+    let sessions = sessions(&memory);
+    assert_eq!(sessions.get(..2).unwrap(), [in_trace.clone(), in_trace]);
+    let sources: Vec<_> = sessions.iter().flatten().map(|(source, _)| *source).collect();
+    assert_eq!(
+        sources.get(2..).unwrap(),
+        [SessionSource::Client, SessionSource::Wire]
+    );
+}
+
 /// Each record alone, with a key to sort by and a number of times to send it.
 fn pieces(whole: &Batch) -> Vec<Batch> {
     let observations = whole
@@ -510,16 +795,25 @@ fn send(memory: &mut Memory, whole: &Batch, keys: &[u32], cuts: &[bool]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn order_and_batching_do_not_matter(
-        scenario in 0..2usize,
+        scenario in 0..7usize,
         keys in prop::collection::vec(any::<u32>(), 16),
         cuts in prop::collection::vec(any::<bool>(), 16),
         again in prop::collection::vec(any::<u32>(), 16),
     ) {
-        let whole = [through_a_gateway(), lists_before_calls()][scenario].clone();
+        let scenarios = [
+            through_a_gateway(),
+            lists_before_calls(),
+            lists_below_a_wrapper(),
+            lists_of_a_traced_client(),
+            two_views_of_a_client(),
+            lines_of_parallel_calls(),
+            answered_without_a_span(),
+        ];
+        let whole = scenarios[scenario].clone();
         let mut at_once = Memory::default();
         at_once.write(whole.clone());
         let mut apart = Memory::default();

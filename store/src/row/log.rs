@@ -25,7 +25,7 @@ impl LogRow {
 }
 
 /// By which the same line is recognised when it comes again.
-pub(super) fn log_fingerprint(line: &LogLine) -> i64 {
+pub(crate) fn log_fingerprint(line: &LogLine) -> i64 {
     let attributes = json(&line.attributes);
     Identity::default()
         .start(b'l')

@@ -9,7 +9,7 @@ mod waiting;
 pub(crate) use alias::AliasRow;
 pub(crate) use call::CallRow;
 pub(crate) use detail::DetailRow;
-pub(crate) use log::LogRow;
+pub(crate) use log::{LogRow, log_fingerprint};
 use mcptap_model::{SpanId, TraceId};
 use serde_json::{Map, Value};
 pub(crate) use waiting::{Waiting, kind};

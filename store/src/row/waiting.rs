@@ -1,9 +1,10 @@
 //! What came before its call, as a row.
 
-use mcptap_model::{HttpSpan, LogLine, SpanRef};
+use std::sync::Arc;
 
-use super::log::log_fingerprint;
-use super::{span_number, trace_halves, trace_lo};
+use mcptap_model::{HttpSpan, LogLine, Origin, SpanRef};
+
+use super::{log_fingerprint, span_number, trace_halves, trace_lo};
 use crate::fold::Target;
 use crate::hash::Identity;
 use crate::insert::{Kind, Record, Sink, Table};
@@ -17,6 +18,8 @@ pub(crate) mod kind {
     pub(crate) const LOG: i16 = 1;
     /// A link of a call to a span that has not come.
     pub(crate) const LINK: i16 = 2;
+    /// The span above a client's view that was folded into a call.
+    pub(crate) const VIEW: i16 = 3;
 }
 
 /// What waits, before the ids it refers to are known.
@@ -53,15 +56,15 @@ impl Waiting {
         }
     }
 
-    /// A log line.
-    pub(crate) fn log(line: &LogLine, arrived_at: i64) -> Self {
+    /// A log line, and the call that has it meanwhile.
+    pub(crate) fn log(line: &LogLine, call: Option<Target>, arrived_at: i64) -> Self {
         let data = serde_json::to_vec(line).unwrap_or_default();
         let fingerprint = log_fingerprint(line);
         Self {
             trace_lo: trace_lo(line.trace_id),
             fingerprint,
             kind: kind::LOG,
-            call: None,
+            call,
             origin: None,
             data,
             arrived_at,
@@ -88,11 +91,38 @@ impl Waiting {
         }
     }
 
+    /// The span above a client's view.
+    pub(crate) fn view(
+        above: SpanRef,
+        origin: &Arc<Origin>,
+        call: Target,
+        interner: &mut Interner,
+        arrived_at: i64,
+    ) -> Self {
+        let (trace_hi, trace_lo) = trace_halves(above.trace_id);
+        let fingerprint = Identity::default()
+            .start(b'w')
+            .number(trace_hi)
+            .number(span_number(above.span_id))
+            .hash8();
+        Self {
+            trace_lo,
+            fingerprint,
+            kind: kind::VIEW,
+            call: Some(call),
+            origin: Some(interner.origin(origin)),
+            data: serde_json::to_vec(&above).unwrap_or_default(),
+            arrived_at,
+        }
+    }
+
     /// With the ids it refers to.
     pub(crate) fn row(mut self, ids: &Ids, row_of: impl Fn(Target) -> i64) -> WaitingRow {
         let call = self.call.map(row_of);
         let origin = self.origin.map(|origin| ids.of(origin));
-        if let Some(call) = call {
+        if let Some(call) = call
+            && self.kind != kind::LOG
+        {
             // Several calls may link to the same span.
             self.fingerprint = self
                 .fingerprint

@@ -18,4 +18,6 @@ mod queue;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod support;

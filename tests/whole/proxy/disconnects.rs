@@ -1,28 +1,28 @@
 //! Whoever goes away, the other side learns of it at once, and nobody takes a break for an end.
 
-use super::{Peer, ProxyProcess, Upstream};
+use super::{Peer, ProxyProcess, Upstream, settle};
 
 const POST: &str = "POST /mcp HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// A request that has come to upstream.
-async fn open() -> (Peer, Peer, Upstream, ProxyProcess) {
+/// A request that has come to upstream, and what must live on.
+async fn open() -> (Peer, Peer, (Upstream, ProxyProcess)) {
     let upstream = Upstream::bind().await;
     let proxy = ProxyProcess::start(&upstream.url()).await;
     let mut client = Peer::connect(proxy.address).await;
     client.send(POST).await;
     let mut server = upstream.accept().await;
     server.until("\r\n\r\n{}").await;
-    (client, server, upstream, proxy)
+    (client, server, (upstream, proxy))
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_before_the_answer_ends_the_request() {
-    let (client, mut server, ..) = open().await;
+    let (client, mut server, _others) = open().await;
     drop(client);
     assert_eq!(server.rest_text().await, "");
-    let (client, mut server, ..) = open().await;
+    let (client, mut server, _others) = open().await;
     client.reset();
     assert_eq!(server.rest_text().await, "");
 }
@@ -30,7 +30,7 @@ async fn a_client_that_goes_away_before_the_answer_ends_the_request() {
 #[tokio::test]
 async fn a_client_that_goes_away_from_a_stream_ends_it() {
     for reset in [false, true] {
-        let (mut client, mut server, ..) = open().await;
+        let (mut client, mut server, _others) = open().await;
         server.send(CHUNKED).await;
         server.send("4\r\ndata\r\n").await;
         client.until("data\r\n").await;
@@ -69,7 +69,7 @@ async fn a_request_that_breaks_off_is_not_taken_for_a_whole_one() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
     for reset in [false, true] {
-        let (mut client, mut server, ..) = open().await;
+        let (mut client, mut server, _others) = open().await;
         server.send(CHUNKED).await;
         client.head().await;
         server.send("4\r\nlast\r\n").await;
@@ -83,7 +83,7 @@ async fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
         }
         assert_eq!(client.rest_text().await, "");
 
-        let (mut client, mut server, ..) = open().await;
+        let (mut client, mut server, _others) = open().await;
         server
             .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
             .await;
@@ -95,7 +95,7 @@ async fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
 
 #[tokio::test]
 async fn an_answer_that_ends_with_its_connection_ends_cleanly() {
-    let (mut client, mut server, ..) = open().await;
+    let (mut client, mut server, _others) = open().await;
     server
         .send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it")
         .await;
@@ -108,7 +108,7 @@ async fn an_answer_that_ends_with_its_connection_ends_cleanly() {
 #[tokio::test]
 async fn a_client_that_has_said_everything_still_gets_its_answer() {
     // Upstream hears of the end at once, and can still answer.
-    let (mut client, mut server, upstream, proxy) = open().await;
+    let (mut client, mut server, (upstream, proxy)) = open().await;
     client.finish().await;
     assert_eq!(server.rest_text().await, "");
     server
@@ -138,6 +138,7 @@ async fn a_client_that_has_said_everything_still_gets_its_answer() {
     server.until("\r\n\r\n{}").await;
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     client.head().await;
+    settle().await;
     client.send(POST).await;
     client.finish().await;
     assert!(server.rest_text().await.ends_with("\r\n\r\n{}"));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 
 use super::{Peer, ProxyProcess, Upstream};
 
@@ -30,14 +30,14 @@ async fn an_upstream_that_is_down_is_said_and_may_come_back() {
             "{answer}"
         );
     }
-    let listener = TcpListener::bind(address).await.unwrap();
+    let upstream = Upstream::on(address).await;
     tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.readable().await.unwrap();
-        stream
-            .try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .unwrap();
-        std::future::pending::<()>().await;
+        let mut server = upstream.accept().await;
+        server.head().await;
+        server
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+        server.rest().await;
     });
     assert!(ask(&proxy, GET).await.ends_with("\r\n\r\nok"));
 }

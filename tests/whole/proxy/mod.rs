@@ -11,5 +11,5 @@ mod streams;
 mod upgrades;
 mod versions;
 
-use peer::{Peer, Upstream};
+use peer::{Peer, Upstream, settle};
 use process::ProxyProcess;

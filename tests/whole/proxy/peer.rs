@@ -15,7 +15,11 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) async fn bind() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(super) async fn on(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         Self { listener }
     }
 
@@ -125,6 +129,11 @@ impl Peer {
     pub(super) async fn rest_text(&mut self) -> String {
         String::from_utf8(self.rest().await).unwrap()
     }
+}
+
+/// Lets the proxy take a connection back. (If that takes longer it makes another, and the test says so.)
+pub(super) async fn settle() {
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
 }
 
 async fn patiently<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {

@@ -32,18 +32,21 @@ impl TestProcess {
         Self::run("serve", database).await
     }
 
+    /// `mcptap serve` on this database, with OTLP over HTTP at an address that was there before.
+    pub(crate) async fn serve_otlp_on(database: &Database, otlp_http: SocketAddr) -> Self {
+        Self::launch("serve", database, otlp_http).await
+    }
+
     /// Any command that serves.
     pub(crate) async fn run(command: &str, database: &Database) -> Self {
+        Self::launch(command, database, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    async fn launch(command: &str, database: &Database, otlp_http: SocketAddr) -> Self {
         let mut child = Command::new(BINARY)
             .arg(command)
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--otlp-grpc",
-                "127.0.0.1:0",
-                "--otlp-http",
-                "127.0.0.1:0",
-            ])
+            .args(["--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"])
+            .args(["--otlp-http", &otlp_http.to_string()])
             .args(["--database-url", database.url(), "--retention", "off"])
             .current_dir(std::env::temp_dir())
             .env("NO_COLOR", "1")

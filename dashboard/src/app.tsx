@@ -1,0 +1,149 @@
+import { lazy, Suspense, useEffect, useState } from "react";
+import { Button } from "react-aria-components";
+import { Link, Route, Switch, useLocation } from "wouter";
+import icon from "./icon.svg";
+import { CallsPage } from "./pages/calls";
+import { root } from "./state/endpoint";
+import { keyStore } from "./state/key";
+import { useGoKeys, useKeys } from "./state/keys";
+import { lastPart } from "./state/place";
+import { settings } from "./state/settings";
+import { useStore } from "./state/store";
+import { Boundary } from "./view/boundary";
+import { Notices } from "./view/notice";
+import { SettingsMenu } from "./view/settings-menu";
+import { Shortcuts } from "./view/shortcuts";
+import { SignIn } from "./view/sign-in";
+import { Skeleton } from "./view/skeleton";
+
+// the list is what most visits are for; the rest comes when it is asked for
+const CallPage = lazy(() => import("./pages/call"));
+const SessionsPage = lazy(() => import("./pages/sessions"));
+const SessionPage = lazy(() => import("./pages/session"));
+const OverviewPage = lazy(() => import("./pages/overview"));
+const ServersPage = lazy(() => import("./pages/servers"));
+const ServerPage = lazy(() => import("./pages/server"));
+const SetUpPage = lazy(() => import("./pages/setup"));
+
+/** The pages in the order of the menu, with the letter that goes to each after `g`. */
+const pages = [
+  ["/", "Calls", "c"],
+  ["/sessions", "Sessions", "s"],
+  ["/overview", "Overview", "o"],
+  ["/servers", "Servers", "v"],
+  ["/setup", "Set-up", "u"],
+] as const;
+
+function isAt(path: string, page: string): boolean {
+  if (page === "/") return path === "/" || path.startsWith("/calls");
+  return path === page || path.startsWith(`${page}/`);
+}
+
+export function App() {
+  const [path, navigate] = useLocation();
+  const { theme } = useStore(settings);
+  const { refused } = useStore(keyStore);
+  const [help, setHelp] = useState(false);
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+  }, [theme]);
+  useKeys({ "?": () => setHelp(true) });
+  useGoKeys((letter) => {
+    const page = pages.find(([, , key]) => key === letter);
+    if (page) navigate(page[0]);
+    return page !== undefined;
+  });
+
+  return (
+    <>
+      <a className="skip" href="#main">
+        Skip to the content
+      </a>
+      <header className="top">
+        <Link href="/" className="brand">
+          <img src={icon} alt="" width="22" height="22" />
+          mcptap
+        </Link>
+        <nav aria-label="Pages">
+          {pages.map(([href, words]) => (
+            <Link
+              key={href}
+              href={href}
+              className="nav-link"
+              aria-current={isAt(path, href) ? "page" : undefined}
+            >
+              {words}
+            </Link>
+          ))}
+          <a href={new URL("graphql", root).pathname} className="nav-link">
+            GraphiQL
+          </a>
+        </nav>
+        <span className="space" />
+        <Button
+          className="plain icon-only wide-only"
+          aria-label="Keyboard shortcuts"
+          onPress={() => setHelp(true)}
+        >
+          <kbd>?</kbd>
+        </Button>
+        <SettingsMenu />
+      </header>
+      <main id="main" tabIndex={-1}>
+        {refused ? (
+          <SignIn />
+        ) : (
+          <Boundary at={path}>
+            <Suspense
+              fallback={
+                <div className="page" aria-busy="true">
+                  <Skeleton lines={8} />
+                </div>
+              }
+            >
+              <Switch>
+                <Route path="/">
+                  <CallsPage />
+                </Route>
+                <Route path="/calls">
+                  <CallsPage />
+                </Route>
+                <Route path="/calls/:id">{() => <CallPage id={lastPart()} />}</Route>
+                <Route path="/sessions">
+                  <SessionsPage />
+                </Route>
+                <Route path="/sessions/:id">{() => <SessionPage key={path} id={lastPart()} />}</Route>
+                <Route path="/overview">
+                  <OverviewPage />
+                </Route>
+                <Route path="/servers">
+                  <ServersPage />
+                </Route>
+                <Route path="/servers/:name">{() => <ServerPage key={path} name={lastPart()} />}</Route>
+                <Route path="/setup">
+                  <SetUpPage />
+                </Route>
+                <Route>
+                  <NotFound />
+                </Route>
+              </Switch>
+            </Suspense>
+          </Boundary>
+        )}
+      </main>
+      <Shortcuts open={help} onChange={setHelp} />
+      <Notices />
+    </>
+  );
+}
+
+function NotFound() {
+  return (
+    <div className="problem">
+      <h1>There is no such page</h1>
+      <p>
+        <Link href="/">To the calls</Link>
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,691 @@
+/* eslint-disable */
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/**
+ * Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
+ * constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
+ * the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values.
+ *
+ * Failed calls of two tools since noon:
+ * `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
+ */
+export type CallFilter = {
+  /** Addresses of clients, exactly as `Call.clientIp` has them. */
+  clientIps?: Array<string> | null | undefined;
+  /** Names of clients, exactly as `Call.clientName` has them. */
+  clients?: Array<string> | null | undefined;
+  /** Countries of clients by their ISO 3166-1 alpha-2 codes, such as `NL`. */
+  countries?: Array<string> | null | undefined;
+  /** Only calls that began at this moment or later. */
+  from?: string | null | undefined;
+  /** HTTP statuses, such as 401. A call of which nobody saw a status (stdio) is in no such list. */
+  httpStatuses?: Array<number> | null | undefined;
+  /** Only calls that took this many milliseconds or fewer. */
+  maxDurationMs?: number | null | undefined;
+  /** MCP methods, such as `tools/call` or `initialize`. */
+  methods?: Array<string> | null | undefined;
+  /** Only calls that took this many milliseconds or more. */
+  minDurationMs?: number | null | undefined;
+  /** What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all. */
+  not?: CallFilter | null | undefined;
+  /** At least one of these must hold, besides all the rest. */
+  or?: Array<CallFilter> | null | undefined;
+  /** How calls ended. */
+  outcomes?: Array<Outcome> | null | undefined;
+  /**
+   * Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
+   * occur, anywhere in the request, the response, the error message, the target or the log lines.
+   */
+  search?: string | null | undefined;
+  /** Names of servers, exactly as `Server.name` has them. */
+  servers?: Array<string> | null | undefined;
+  /** The session: the id on the wire (`Call.sessionId`) or the id of a `Session`. */
+  sessionId?: string | null | undefined;
+  /** Only calls that began before this moment. */
+  to?: string | null | undefined;
+  /** Names of tools, whatever server they belong to. */
+  tools?: Array<string> | null | undefined;
+  /** The trace, as 32 hex digits. */
+  traceId?: string | null | undefined;
+};
+
+/** How a count relates to the truth. */
+export type CountRelation =
+  /** There are this many or more: counting stopped there. */
+  | 'AT_LEAST'
+  /** There are exactly this many. */
+  | 'EXACT';
+
+/**
+ * How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
+ * INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors.
+ */
+export type Outcome =
+  /** The client gave up before there was an answer, or told the server to stop. */
+  | 'CANCELLED'
+  /** The answer asks the client for more (`resultType: "input_required"`); the client is expected to try again. */
+  | 'INPUT_REQUIRED'
+  /** Answered. The handle of a task is an answer too: how the task ended is the outcome of its `tasks/get`. */
+  | 'OK'
+  /** The answer was a JSON-RPC error, whatever the HTTP status; `rpcErrorCode` has the code, where it is known. */
+  | 'PROTOCOL_ERROR'
+  /** The tool itself said that it failed (`isError`), or raised an exception. */
+  | 'TOOL_ERROR'
+  /** Refused or broken without an MCP answer: HTTP 401, 403, 404 or 5xx, a timeout, a closed connection. */
+  | 'TRANSPORT_ERROR';
+
+/** What the calls of a session have in common, most certain first. */
+export type SessionSource =
+  /**
+   * The same client name and version, address and credentials on the same server, with no pause of more than 30
+   * minutes.
+   */
+  | 'CLIENT'
+  /** One stdio process, or one connection. */
+  | 'CONNECTION'
+  /** An id that the sender gave to the conversation. */
+  | 'CONVERSATION'
+  /** One trace. */
+  | 'TRACE'
+  /** The protocol's own session id (protocols up to 2025-11-25), where it can be trusted. */
+  | 'WIRE';
+
+/** How client and server talked to one another. */
+export type Transport =
+  /** HTTP with Server-Sent Events, as protocol 2024-11-05 had it. */
+  | 'SSE'
+  /** Standard input and output of a child process. */
+  | 'STDIO'
+  /** HTTP as the protocol has it since 2025-03-26. */
+  | 'STREAMABLE_HTTP'
+  /** WebSocket. */
+  | 'WEBSOCKET';
+
+/** Who saw the call. */
+export type Vantage =
+  /** Only the client: the server sent nothing about it. */
+  | 'CLIENT'
+  /** A gateway on the way, about its own handling; the server's handling is a call of its own in the same trace. */
+  | 'GATEWAY'
+  /** The server that handled it. What the client saw of it is part of the same call. */
+  | 'SERVER';
+
+export type CallRowFragment = { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } };
+
+export type CallPageQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type CallPageQuery = { calls: { liveCursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type CallCountQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+}>;
+
+
+export type CallCountQuery = { calls: { totalCount: { value: number, relation: CountRelation } } };
+
+export type CallNeighboursQueryVariables = Exact<{
+  newer?: CallFilter | null | undefined;
+  older?: CallFilter | null | undefined;
+}>;
+
+
+export type CallNeighboursQuery = { newer: { nodes: Array<{ id: string, startedAt: string }> }, older: { nodes: Array<{ id: string, startedAt: string }> } };
+
+export type CallFeedSubscriptionVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type CallFeedSubscription = { calls:
+    | { __typename: 'CallsAdded', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CallsUpdated', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CaughtUp', cursor: string }
+   };
+
+export type PayloadSizeFragment = { bytes: number, truncated: boolean, redacted: boolean };
+
+export type CallDetailQueryVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type CallDetailQuery = { call: { receivedAt: string, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+
+export type LogPageFragment = { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } };
+
+export type CallBodyQueryVariables = Exact<{
+  id: string | number;
+  request: boolean;
+  response: boolean;
+}>;
+
+
+export type CallBodyQuery = { call: { request?: { text: string } | null, response?: { text: string } | null } | null };
+
+export type CallLogsQueryVariables = Exact<{
+  id: string | number;
+  after?: string | null | undefined;
+}>;
+
+
+export type CallLogsQuery = { call: { logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } } | null };
+
+export type FacetValueFragment = { value: string, count: number };
+
+export type FacetsQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  servers?: boolean | null | undefined;
+  tools?: boolean | null | undefined;
+  methods?: boolean | null | undefined;
+  httpStatuses?: boolean | null | undefined;
+  outcomes?: boolean | null | undefined;
+  countries?: boolean | null | undefined;
+  clients?: boolean | null | undefined;
+}>;
+
+
+export type FacetsQuery = { facets: { servers?: Array<{ value: string, count: number }>, tools?: Array<{ value: string, count: number }>, methods?: Array<{ value: string, count: number }>, httpStatuses?: Array<{ value: string, count: number }>, outcomes?: Array<{ value: string, count: number }>, countries?: Array<{ value: string, count: number }>, clients?: Array<{ value: string, count: number }> } };
+
+export type StatsQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  buckets: number;
+}>;
+
+
+export type StatsQuery = { stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null, series: Array<{ start: string, callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null }> } };
+
+export type ToolsQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  first: number;
+}>;
+
+
+export type ToolsQuery = { tools: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }>, pageInfo: { hasNextPage: boolean } } };
+
+export type ServersQueryVariables = Exact<{
+  first: number;
+}>;
+
+
+export type ServersQuery = { servers: { nodes: Array<{ id: string, name: string, firstSeenAt: string, lastSeenAt: string }>, pageInfo: { hasNextPage: boolean } } };
+
+export type SessionRowFragment = { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } };
+
+export type SessionsQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type SessionsQuery = { sessions: { nodes: Array<{ id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type SessionDetailQueryVariables = Exact<{
+  id: string | number;
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+
+export class TypedDocumentString<TResult, TVariables>
+  extends String
+  implements DocumentTypeDecoration<TResult, TVariables>
+{
+  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>['__apiType']>;
+  private value: string;
+  public __meta__?: Record<string, any> | undefined;
+
+  constructor(value: string, __meta__?: Record<string, any> | undefined) {
+    super(value);
+    this.value = value;
+    this.__meta__ = __meta__;
+  }
+
+  override toString(): string & DocumentTypeDecoration<TResult, TVariables> {
+    return this.value;
+  }
+}
+export const CallRowFragmentDoc = new TypedDocumentString(`
+    fragment CallRow on Call {
+  id
+  startedAt
+  durationMs
+  outcome
+  httpStatus
+  rpcErrorCode
+  errorMessage
+  method
+  target
+  tool
+  server {
+    name
+  }
+  clientIp
+  country
+  clientName
+  sessionId
+}
+    `, {"fragmentName":"CallRow"}) as unknown as TypedDocumentString<CallRowFragment, unknown>;
+export const PayloadSizeFragmentDoc = new TypedDocumentString(`
+    fragment PayloadSize on Payload {
+  bytes
+  truncated
+  redacted
+}
+    `, {"fragmentName":"PayloadSize"}) as unknown as TypedDocumentString<PayloadSizeFragment, unknown>;
+export const LogPageFragmentDoc = new TypedDocumentString(`
+    fragment LogPage on LogLineConnection {
+  nodes {
+    time
+    severity
+    body
+    attributes
+  }
+  pageInfo {
+    hasNextPage
+    endCursor
+  }
+}
+    `, {"fragmentName":"LogPage"}) as unknown as TypedDocumentString<LogPageFragment, unknown>;
+export const FacetValueFragmentDoc = new TypedDocumentString(`
+    fragment FacetValue on Facet {
+  value
+  count
+}
+    `, {"fragmentName":"FacetValue"}) as unknown as TypedDocumentString<FacetValueFragment, unknown>;
+export const SessionRowFragmentDoc = new TypedDocumentString(`
+    fragment SessionRow on Session {
+  id
+  source
+  server {
+    name
+  }
+  clientName
+  clientVersion
+  startedAt
+  lastCallAt
+  callCount
+  errorCount
+}
+    `, {"fragmentName":"SessionRow"}) as unknown as TypedDocumentString<SessionRowFragment, unknown>;
+export const CallPageDocument = new TypedDocumentString(`
+    query CallPage($filter: CallFilter, $first: Int, $after: String) {
+  calls(filter: $filter, first: $first, after: $after) {
+    edges {
+      cursor
+      node {
+        ...CallRow
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+    liveCursor
+  }
+}
+    fragment CallRow on Call {
+  id
+  startedAt
+  durationMs
+  outcome
+  httpStatus
+  rpcErrorCode
+  errorMessage
+  method
+  target
+  tool
+  server {
+    name
+  }
+  clientIp
+  country
+  clientName
+  sessionId
+}`) as unknown as TypedDocumentString<CallPageQuery, CallPageQueryVariables>;
+export const CallCountDocument = new TypedDocumentString(`
+    query CallCount($filter: CallFilter) {
+  calls(filter: $filter, first: 1) {
+    totalCount {
+      value
+      relation
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CallCountQuery, CallCountQueryVariables>;
+export const CallNeighboursDocument = new TypedDocumentString(`
+    query CallNeighbours($newer: CallFilter, $older: CallFilter) {
+  newer: calls(filter: $newer, last: 2) {
+    nodes {
+      id
+      startedAt
+    }
+  }
+  older: calls(filter: $older, first: 1) {
+    nodes {
+      id
+      startedAt
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CallNeighboursQuery, CallNeighboursQueryVariables>;
+export const CallFeedDocument = new TypedDocumentString(`
+    subscription CallFeed($filter: CallFilter, $after: String) {
+  calls(filter: $filter, after: $after, batchSize: 500) {
+    __typename
+    ... on CallsAdded {
+      cursor
+      edges {
+        cursor
+        node {
+          ...CallRow
+        }
+      }
+    }
+    ... on CallsUpdated {
+      cursor
+      edges {
+        cursor
+        node {
+          ...CallRow
+        }
+      }
+    }
+    ... on CaughtUp {
+      cursor
+    }
+  }
+}
+    fragment CallRow on Call {
+  id
+  startedAt
+  durationMs
+  outcome
+  httpStatus
+  rpcErrorCode
+  errorMessage
+  method
+  target
+  tool
+  server {
+    name
+  }
+  clientIp
+  country
+  clientName
+  sessionId
+}`) as unknown as TypedDocumentString<CallFeedSubscription, CallFeedSubscriptionVariables>;
+export const CallDetailDocument = new TypedDocumentString(`
+    query CallDetail($id: ID!) {
+  call(id: $id) {
+    ...CallRow
+    receivedAt
+    errorType
+    stackTrace
+    prompt
+    resourceUri
+    session {
+      id
+      source
+      callCount
+    }
+    requestId
+    protocolVersion
+    transport
+    observedBy
+    clientVersion
+    authorization
+    userAgent
+    traceId
+    spanId
+    parentSpanId
+    attributes
+    request {
+      ...PayloadSize
+    }
+    response {
+      ...PayloadSize
+    }
+    logs(first: 100) {
+      ...LogPage
+    }
+  }
+}
+    fragment CallRow on Call {
+  id
+  startedAt
+  durationMs
+  outcome
+  httpStatus
+  rpcErrorCode
+  errorMessage
+  method
+  target
+  tool
+  server {
+    name
+  }
+  clientIp
+  country
+  clientName
+  sessionId
+}
+fragment PayloadSize on Payload {
+  bytes
+  truncated
+  redacted
+}
+fragment LogPage on LogLineConnection {
+  nodes {
+    time
+    severity
+    body
+    attributes
+  }
+  pageInfo {
+    hasNextPage
+    endCursor
+  }
+}`) as unknown as TypedDocumentString<CallDetailQuery, CallDetailQueryVariables>;
+export const CallBodyDocument = new TypedDocumentString(`
+    query CallBody($id: ID!, $request: Boolean!, $response: Boolean!) {
+  call(id: $id) {
+    request @include(if: $request) {
+      text
+    }
+    response @include(if: $response) {
+      text
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CallBodyQuery, CallBodyQueryVariables>;
+export const CallLogsDocument = new TypedDocumentString(`
+    query CallLogs($id: ID!, $after: String) {
+  call(id: $id) {
+    logs(first: 500, after: $after) {
+      ...LogPage
+    }
+  }
+}
+    fragment LogPage on LogLineConnection {
+  nodes {
+    time
+    severity
+    body
+    attributes
+  }
+  pageInfo {
+    hasNextPage
+    endCursor
+  }
+}`) as unknown as TypedDocumentString<CallLogsQuery, CallLogsQueryVariables>;
+export const FacetsDocument = new TypedDocumentString(`
+    query Facets($filter: CallFilter, $servers: Boolean = false, $tools: Boolean = false, $methods: Boolean = false, $httpStatuses: Boolean = false, $outcomes: Boolean = false, $countries: Boolean = false, $clients: Boolean = false) {
+  facets(filter: $filter) {
+    servers @include(if: $servers) {
+      ...FacetValue
+    }
+    tools @include(if: $tools) {
+      ...FacetValue
+    }
+    methods @include(if: $methods) {
+      ...FacetValue
+    }
+    httpStatuses @include(if: $httpStatuses) {
+      ...FacetValue
+    }
+    outcomes @include(if: $outcomes) {
+      ...FacetValue
+    }
+    countries @include(if: $countries) {
+      ...FacetValue
+    }
+    clients @include(if: $clients) {
+      ...FacetValue
+    }
+  }
+}
+    fragment FacetValue on Facet {
+  value
+  count
+}`) as unknown as TypedDocumentString<FacetsQuery, FacetsQueryVariables>;
+export const StatsDocument = new TypedDocumentString(`
+    query Stats($filter: CallFilter, $buckets: Int!) {
+  stats(filter: $filter, buckets: $buckets) {
+    callCount
+    errorCount
+    p50Ms
+    p95Ms
+    p99Ms
+    series {
+      start
+      callCount
+      errorCount
+      p50Ms
+      p95Ms
+      p99Ms
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<StatsQuery, StatsQueryVariables>;
+export const ToolsDocument = new TypedDocumentString(`
+    query Tools($filter: CallFilter, $first: Int!) {
+  tools(filter: $filter, first: $first) {
+    nodes {
+      id
+      name
+      server {
+        name
+      }
+      stats {
+        callCount
+        errorCount
+        p50Ms
+        p95Ms
+        p99Ms
+      }
+    }
+    pageInfo {
+      hasNextPage
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ToolsQuery, ToolsQueryVariables>;
+export const ServersDocument = new TypedDocumentString(`
+    query Servers($first: Int!) {
+  servers(first: $first) {
+    nodes {
+      id
+      name
+      firstSeenAt
+      lastSeenAt
+    }
+    pageInfo {
+      hasNextPage
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ServersQuery, ServersQueryVariables>;
+export const SessionsDocument = new TypedDocumentString(`
+    query Sessions($filter: CallFilter, $first: Int!, $after: String) {
+  sessions(filter: $filter, first: $first, after: $after) {
+    nodes {
+      ...SessionRow
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    fragment SessionRow on Session {
+  id
+  source
+  server {
+    name
+  }
+  clientName
+  clientVersion
+  startedAt
+  lastCallAt
+  callCount
+  errorCount
+}`) as unknown as TypedDocumentString<SessionsQuery, SessionsQueryVariables>;
+export const SessionDetailDocument = new TypedDocumentString(`
+    query SessionDetail($id: ID!, $first: Int!, $after: String) {
+  session(id: $id) {
+    ...SessionRow
+    calls(first: $first, after: $after) {
+      nodes {
+        ...CallRow
+      }
+      pageInfo {
+        hasNextPage
+        endCursor
+      }
+    }
+  }
+}
+    fragment CallRow on Call {
+  id
+  startedAt
+  durationMs
+  outcome
+  httpStatus
+  rpcErrorCode
+  errorMessage
+  method
+  target
+  tool
+  server {
+    name
+  }
+  clientIp
+  country
+  clientName
+  sessionId
+}
+fragment SessionRow on Session {
+  id
+  source
+  server {
+    name
+  }
+  clientName
+  clientVersion
+  startedAt
+  lastCallAt
+  callCount
+  errorCount
+}`) as unknown as TypedDocumentString<SessionDetailQuery, SessionDetailQueryVariables>;

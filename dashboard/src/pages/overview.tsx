@@ -1,0 +1,320 @@
+import { useEffect, useMemo, useState } from "react";
+import { Link, useLocation } from "wouter";
+import { FacetsDocument, type Outcome, StatsDocument, ToolsDocument } from "../gql/graphql";
+import { useAsk } from "../state/asking";
+import { defined, type Filter, type ListName, pick, pickAll, toCallFilter } from "../state/filter";
+import { listAddress, useFilter } from "../state/place";
+import { settings } from "../state/settings";
+import { useStore } from "../state/store";
+import { absolute, count, duration, outcomeOf, outcomeTone, percent, statusTone } from "../state/words";
+import { type Bucket, Chart } from "../view/chart";
+import { Country } from "../view/country";
+import { FilterBar } from "../view/filter-bar";
+import { Problem } from "../view/problem";
+import { type Rank, Ranking } from "../view/ranking";
+import { Skeleton } from "../view/skeleton";
+import { useTitle } from "../view/title";
+
+const refresh = 15_000;
+const longest = 8;
+
+/** Counts up now and then, so that figures follow the calls while somebody looks. */
+function useRound(): number {
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(
+      () => document.visibilityState === "visible" && setRound((now) => now + 1),
+      refresh,
+    );
+    return () => clearInterval(timer);
+  }, []);
+  return round;
+}
+
+const errors: readonly Outcome[] = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"];
+
+/** How much, how often wrong, how slow; every number leads to its calls. */
+export default function OverviewPage() {
+  useTitle("Overview");
+  const { filter } = useFilter();
+  const round = useRound();
+  const [, navigate] = useLocation();
+  // each round has its own now
+  const asked = useMemo(() => ({ filter: toCallFilter(filter, new Date()), buckets: 60 }), [filter, round]);
+  const stats = useAsk(StatsDocument, asked, round);
+  const facets = useAsk(
+    FacetsDocument,
+    useMemo(
+      () => ({
+        filter: asked.filter,
+        servers: true,
+        tools: true,
+        httpStatuses: true,
+        outcomes: true,
+        countries: true,
+        clients: true,
+      }),
+      [asked],
+    ),
+    round,
+  );
+  const tools = useAsk(
+    ToolsDocument,
+    useMemo(() => ({ filter: asked.filter, first: 200 }), [asked]),
+    round,
+  );
+  const brush = (from: string, to = filter.to) =>
+    navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
+  const problem = stats.data ? undefined : stats.problem;
+
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>Overview</h1>
+      </div>
+      <FilterBar />
+      {problem !== undefined && <Problem problem={problem} again={stats.again} />}
+      <Figures filter={filter} stats={stats.data?.stats} />
+      <div className="cards wide-cards">
+        <section className="card" aria-label="Calls and errors">
+          <h2>Calls and errors</h2>
+          {stats.data ? (
+            <>
+              <Chart
+                series={stats.data.stats.series}
+                kind="calls"
+                label="Calls and errors over time"
+                onBrush={brush}
+              />
+              <BucketTable series={stats.data.stats.series} filter={filter} />
+            </>
+          ) : (
+            <Skeleton lines={7} />
+          )}
+        </section>
+        <section className="card" aria-label="Durations">
+          <h2>Durations</h2>
+          {stats.data ? (
+            <Chart
+              series={stats.data.stats.series}
+              kind="latency"
+              label="Percentiles of durations over time"
+              onBrush={brush}
+            />
+          ) : (
+            <Skeleton lines={7} />
+          )}
+        </section>
+      </div>
+      <div className="cards">
+        <Ranking
+          title="Outcomes"
+          none="No calls in this time."
+          ranks={valueRanks(filter, "outcome", facets.data?.facets.outcomes, (value) => ({
+            words: outcomeOf(value),
+            tone: outcomeTone(value as Outcome),
+          }))}
+        />
+        <Ranking
+          title="HTTP status"
+          none="Nobody saw an HTTP status."
+          ranks={valueRanks(filter, "status", facets.data?.facets.httpStatuses, (value) => ({
+            words: value,
+            tone: statusTone(Number(value)),
+          }))}
+        />
+        <Ranking
+          title="Top tools"
+          none="No tool was called."
+          ranks={valueRanks(filter, "tool", facets.data?.facets.tools, code)}
+        />
+        <Ranking
+          title="Slowest tools (p95)"
+          none="No tool was called."
+          ranks={slowest(filter, tools.data?.tools.nodes)}
+        />
+        <Ranking
+          title="Most failing tools"
+          none="No tool has failed."
+          ranks={failing(filter, tools.data?.tools.nodes)}
+        />
+        <Ranking
+          title="Servers"
+          none="No server was called."
+          ranks={valueRanks(filter, "server", facets.data?.facets.servers, (value) => ({ words: value }))}
+        />
+        <Ranking
+          title="Clients"
+          none="No client gave its name."
+          ranks={valueRanks(filter, "client", facets.data?.facets.clients, (value) => ({ words: value }))}
+        />
+        <Ranking
+          title="Countries"
+          none="No country is known. Addresses of private networks have none."
+          ranks={valueRanks(filter, "country", facets.data?.facets.countries, (value) => ({
+            words: <Country code={value} named />,
+          }))}
+        />
+      </div>
+    </div>
+  );
+}
+
+interface Totals {
+  callCount: number;
+  errorCount: number;
+  p50Ms?: number | null | undefined;
+  p95Ms?: number | null | undefined;
+  p99Ms?: number | null | undefined;
+}
+
+function Figures({ filter, stats }: { filter: Filter; stats: Totals | undefined }) {
+  const slower = (ms: number | null | undefined) => listAddress(defined({ ...filter, min: ms ?? undefined }));
+  const figures = [
+    ["Calls", stats && count(stats.callCount), listAddress(filter)],
+    [
+      "Errors",
+      stats && `${count(stats.errorCount)} (${percent(stats.errorCount, stats.callCount)})`,
+      listAddress(pickAll(filter, "outcome", errors)),
+    ],
+    [
+      "Half took up to (p50)",
+      stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)),
+      slower(stats?.p50Ms),
+    ],
+    [
+      "95% took up to (p95)",
+      stats && (stats.p95Ms == null ? "–" : duration(stats.p95Ms)),
+      slower(stats?.p95Ms),
+    ],
+    [
+      "99% took up to (p99)",
+      stats && (stats.p99Ms == null ? "–" : duration(stats.p99Ms)),
+      slower(stats?.p99Ms),
+    ],
+  ] as const;
+  return (
+    <ul className="figures">
+      {figures.map(([label, value, href]) => (
+        <li key={label}>
+          <Link href={href} className="card figure">
+            <span className="quiet">{label}</span>
+            <strong>{value ?? "…"}</strong>
+          </Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+type Facet = { value: string; count: number };
+
+const code = (value: string) => ({ words: <span className="code">{value}</span> });
+
+function valueRanks(
+  filter: Filter,
+  name: ListName,
+  facets: readonly Facet[] | undefined,
+  show: (value: string) => Pick<Rank, "words" | "tone">,
+): Rank[] | undefined {
+  const most = facets?.[0]?.count ?? 1;
+  return facets?.slice(0, longest).map((facet) => ({
+    key: facet.value,
+    ...show(facet.value),
+    share: facet.count / most,
+    value: count(facet.count),
+    href: listAddress(pick(filter, name, facet.value, "include")),
+  }));
+}
+
+interface ToolTotals {
+  id: string;
+  name: string;
+  server: { name: string };
+  stats: Totals;
+}
+
+function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" | "href"> {
+  const ofServer = pickAll(filter, "server", [tool.server.name]);
+  return {
+    key: tool.id,
+    words: (
+      <>
+        <span className="code">{tool.name}</span> <span className="quiet">{tool.server.name}</span>
+      </>
+    ),
+    href: listAddress(pickAll(ofServer, "tool", [tool.name])),
+  };
+}
+
+function slowest(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
+  const sorted =
+    tools && [...tools].sort((a, b) => (b.stats.p95Ms ?? 0) - (a.stats.p95Ms ?? 0)).slice(0, longest);
+  const most = sorted?.[0]?.stats.p95Ms || 1;
+  return sorted?.map((tool) => ({
+    ...toolRank(filter, tool),
+    share: (tool.stats.p95Ms ?? 0) / most,
+    value: duration(tool.stats.p95Ms ?? 0),
+    tone: "warn",
+  }));
+}
+
+function failing(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
+  const rate = ({ stats }: ToolTotals) => stats.errorCount / Math.max(1, stats.callCount);
+  const failed = tools?.filter(({ stats }) => stats.errorCount > 0).sort((a, b) => rate(b) - rate(a));
+  return failed?.slice(0, longest).map((tool) => {
+    const { href, ...rest } = toolRank(pickAll(filter, "outcome", errors), tool);
+    return {
+      ...rest,
+      href,
+      share: rate(tool),
+      value: `${percent(tool.stats.errorCount, tool.stats.callCount)} of ${count(tool.stats.callCount)}`,
+      tone: "bad",
+    };
+  });
+}
+
+/** The chart for those who cannot see it or have no mouse. */
+function BucketTable({ series, filter }: { series: readonly Bucket[]; filter: Filter }) {
+  const { zone } = useStore(settings);
+  return (
+    <details>
+      <summary>As a table</summary>
+      <table className="plain-table">
+        <thead>
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">Calls</th>
+            <th scope="col">Errors</th>
+            <th scope="col">p95</th>
+          </tr>
+        </thead>
+        <tbody>
+          {series.map((bucket, index) =>
+            bucket.callCount === 0 ? null : (
+              <tr key={bucket.start}>
+                <td>
+                  <Link
+                    href={listAddress(
+                      defined({
+                        ...filter,
+                        range: undefined,
+                        from: bucket.start,
+                        to: series[index + 1]?.start ?? filter.to,
+                      }),
+                    )}
+                  >
+                    {absolute(bucket.start, zone, "short")}
+                  </Link>
+                </td>
+                <td>{count(bucket.callCount)}</td>
+                <td>{count(bucket.errorCount)}</td>
+                <td>{bucket.p95Ms == null ? "" : duration(bucket.p95Ms)}</td>
+              </tr>
+            ),
+          )}
+        </tbody>
+      </table>
+    </details>
+  );
+}

@@ -1,0 +1,134 @@
+import { useMemo } from "react";
+import { Link } from "wouter";
+import { type CallFilter, ToolsDocument } from "../gql/graphql";
+import { useAsk } from "../state/asking";
+import { noFilter, pick, pickAll } from "../state/filter";
+import { listAddress, usePlace } from "../state/place";
+import { count, duration, percent } from "../state/words";
+import { Calls } from "../view/calls";
+import { Problem } from "../view/problem";
+import { Skeleton } from "../view/skeleton";
+import { useTitle } from "../view/title";
+
+/** One server: its logs, and its tools. */
+export default function ServerPage({ name }: { name: string }) {
+  useTitle(name);
+  const { parameters, path } = usePlace();
+  const tab = parameters.get("tab") === "tools" ? "tools" : "logs";
+  const tabs = [
+    ["logs", "Logs", path],
+    ["tools", "Tools", `${path}?tab=tools`],
+  ] as const;
+  return (
+    <div className="server-page">
+      <nav className="tabs" aria-label={`Server ${name}`}>
+        {tabs.map(([key, words, href]) => (
+          <Link key={key} href={href} className="nav-link" aria-current={tab === key ? "page" : undefined}>
+            {words}
+          </Link>
+        ))}
+      </nav>
+      {tab === "logs" ? <Calls title={name} server={name} /> : <Tools server={name} />}
+    </div>
+  );
+}
+
+const errors = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"] as const;
+
+/** How well a tool does, in a word: a colour alone would not say it. */
+function health(calls: number, failed: number): { words: string; tone: string } {
+  const rate = calls === 0 ? 0 : failed / calls;
+  if (rate === 0) return { words: "Healthy", tone: "good" };
+  return rate < 0.1 ? { words: "Some errors", tone: "warn" } : { words: "Failing", tone: "bad" };
+}
+
+function Tools({ server }: { server: string }) {
+  const filter: CallFilter = useMemo(() => ({ servers: [server] }), [server]);
+  const { data, problem, again } = useAsk(
+    ToolsDocument,
+    useMemo(() => ({ filter, first: 500 }), [filter]),
+  );
+  const ofServer = pick(noFilter, "server", server, "include");
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>{server}</h1>
+        <span className="quiet">
+          {data && `${count(data.tools.nodes.length)} tools that have been called`}
+        </span>
+      </div>
+      {problem !== undefined && !data && <Problem problem={problem} again={again} />}
+      {!data && problem === undefined && <Skeleton lines={6} />}
+      {data?.tools.nodes.length === 0 && (
+        <div className="none">
+          <h2>No tools</h2>
+          <p>No tool of this server has been called.</p>
+        </div>
+      )}
+      {data && data.tools.nodes.length > 0 && (
+        <div className="card flat">
+          <table className="plain-table cards-when-narrow" aria-label="Tools">
+            <thead>
+              <tr>
+                <th scope="col">Tool</th>
+                <th scope="col">Health</th>
+                <th scope="col" className="number">
+                  Calls
+                </th>
+                <th scope="col" className="number">
+                  Errors
+                </th>
+                <th scope="col" className="number">
+                  p50
+                </th>
+                <th scope="col" className="number">
+                  p95
+                </th>
+                <th scope="col" className="number">
+                  p99
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.tools.nodes.map(({ id, name, stats }) => {
+                const { words, tone } = health(stats.callCount, stats.errorCount);
+                const ofTool = pickAll(ofServer, "tool", [name]);
+                return (
+                  <tr key={id}>
+                    <td>
+                      <Link href={listAddress(ofTool)} className="code">
+                        {name}
+                      </Link>
+                    </td>
+                    <td>
+                      <span className={`chip ${tone}`}>
+                        <span className="mark" aria-hidden="true" />
+                        {words}
+                      </span>
+                    </td>
+                    <td className="number" data-label="calls">
+                      {count(stats.callCount)}
+                    </td>
+                    <td className="number" data-label="errors">
+                      <Link href={listAddress(pickAll(ofTool, "outcome", errors))}>
+                        {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
+                      </Link>
+                    </td>
+                    {(["p50", "p95", "p99"] as const).map((name) => {
+                      const ms = stats[`${name}Ms`];
+                      return (
+                        <td className="number" data-label={name} key={name}>
+                          {ms == null ? "–" : duration(ms)}
+                        </td>
+                      );
+                    })}
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}

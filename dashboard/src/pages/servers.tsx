@@ -1,0 +1,100 @@
+import { useMemo } from "react";
+import { Link } from "wouter";
+import { FacetsDocument, ServersDocument } from "../gql/graphql";
+import { useAsk } from "../state/asking";
+import { noFilter, pick, pickAll } from "../state/filter";
+import { listAddress } from "../state/place";
+import { count, percent } from "../state/words";
+import { Moment } from "../view/moment";
+import { Problem } from "../view/problem";
+import { Skeleton } from "../view/skeleton";
+import { useTitle } from "../view/title";
+
+const errors = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"] as const;
+
+/** All servers, and how they do. */
+export default function ServersPage() {
+  useTitle("Servers");
+  const { data, problem, again } = useAsk(
+    ServersDocument,
+    useMemo(() => ({ first: 500 }), []),
+  );
+  const calls = useAsk(
+    FacetsDocument,
+    useMemo(() => ({ filter: {}, servers: true }), []),
+  );
+  const failed = useAsk(
+    FacetsDocument,
+    useMemo(() => ({ filter: { outcomes: [...errors] }, servers: true }), []),
+  );
+  const countOf = (asked: typeof calls, name: string) =>
+    asked.data && (asked.data.facets.servers?.find(({ value }) => value === name)?.count ?? 0);
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>Servers</h1>
+      </div>
+      {problem !== undefined && !data && <Problem problem={problem} again={again} />}
+      {!data && problem === undefined && <Skeleton lines={6} />}
+      {data?.servers.nodes.length === 0 && (
+        <div className="none">
+          <h2>No servers yet</h2>
+          <p>
+            <Link href="/setup">Set one up</Link>, and it appears here with its first call.
+          </p>
+        </div>
+      )}
+      {data && data.servers.nodes.length > 0 && (
+        <div className="card flat">
+          <table className="plain-table cards-when-narrow" aria-label="Servers">
+            <thead>
+              <tr>
+                <th scope="col">Server</th>
+                <th scope="col" className="number">
+                  Calls
+                </th>
+                <th scope="col" className="number">
+                  Errors
+                </th>
+                <th scope="col">First call</th>
+                <th scope="col">Last call</th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.servers.nodes.map((server) => {
+                const all = countOf(calls, server.name);
+                const wrong = countOf(failed, server.name);
+                const ofServer = pick(noFilter, "server", server.name, "include");
+                return (
+                  <tr key={server.id}>
+                    <td>
+                      <Link href={`/servers/${encodeURIComponent(server.name)}`}>
+                        <strong>{server.name}</strong>
+                      </Link>
+                    </td>
+                    <td className="number" data-label="calls">
+                      {all !== undefined && <Link href={listAddress(ofServer)}>{count(all)}</Link>}
+                    </td>
+                    <td className="number" data-label="errors">
+                      {wrong !== undefined && all !== undefined && (
+                        <Link href={listAddress(pickAll(ofServer, "outcome", errors))}>
+                          {count(wrong)} ({percent(wrong, all)})
+                        </Link>
+                      )}
+                    </td>
+                    <td>
+                      <Moment time={server.firstSeenAt} />
+                    </td>
+                    <td>
+                      <Moment time={server.lastSeenAt} />
+                    </td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}

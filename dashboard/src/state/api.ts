@@ -1,0 +1,88 @@
+import type { TypedDocumentString } from "../gql/graphql";
+import { endpoint } from "./endpoint";
+import { currentKey, refuseKey } from "./key";
+
+/** What a GraphQL answer looks like over HTTP and over the socket. */
+export interface Answer<T> {
+  data?: T | null;
+  errors?: readonly { message: string }[];
+}
+
+/** Why there is no answer. `kind` decides what a person is told to do about it. */
+export class AskError extends Error {
+  constructor(
+    message: string,
+    /** `away`: nobody answered. `refused`: a key is needed, or this one is not enough. `wrong`: all else. */
+    readonly kind: "away" | "refused" | "wrong",
+  ) {
+    super(message);
+    this.name = "AskError";
+  }
+}
+
+/** Asks once, by POST. Throws an AskError with the server's own words when there is no data. */
+export async function ask<Result, Variables>(
+  document: TypedDocumentString<Result, Variables>,
+  variables: Variables,
+  signal?: AbortSignal,
+): Promise<Result> {
+  const key = currentKey();
+  const response = await fetch(endpoint, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      accept: "application/graphql-response+json",
+      ...(key ? { authorization: `Bearer ${key}` } : {}),
+    },
+    body: JSON.stringify({ query: document.toString(), variables }),
+    ...(signal ? { signal } : {}),
+  }).catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+    throw new AskError(explain(error), "away");
+  });
+  const text = await response.text();
+  if (response.status === 401) {
+    refuseKey();
+    throw new AskError(said(text) || "mcptap asks for a key", "refused");
+  }
+  if ([502, 503, 504].includes(response.status)) {
+    throw new AskError(said(text) || `HTTP ${response.status}`, "away");
+  }
+  let answer: Answer<Result>;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new AskError(`HTTP ${response.status}: ${text.slice(0, 200) || response.statusText}`, "wrong");
+  }
+  return dataOf(answer);
+}
+
+function said(text: string): string {
+  try {
+    const answer: Answer<unknown> = JSON.parse(text);
+    return answer.errors?.map((error) => error.message).join("; ") ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** What went wrong, in words for a person; empty for a connection that was merely lost. */
+export function explain(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  // the socket's own way to report: GraphQL errors as a list, or how the server closed it
+  if (Array.isArray(error)) return error.map(explain).join("; ");
+  if (typeof CloseEvent !== "undefined" && error instanceof CloseEvent)
+    return error.code >= 4400 ? error.reason : "";
+  return String((error as { message?: unknown } | null)?.message ?? "");
+}
+
+/** The data of an answer, or its errors as one Error. */
+export function dataOf<T>(answer: Answer<T>): T {
+  if (answer.errors?.length || !answer.data) {
+    throw new AskError(
+      answer.errors?.map((error) => error.message).join("; ") || "an answer without data",
+      "wrong",
+    );
+  }
+  return answer.data;
+}

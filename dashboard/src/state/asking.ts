@@ -1,0 +1,46 @@
+import { useCallback, useEffect, useRef, useState } from "react";
+import type { TypedDocumentString } from "../gql/graphql";
+import { ask } from "./api";
+import { keyStore } from "./key";
+import { useStore } from "./store";
+
+export interface Asked<T> {
+  /** The last answer; that of the question before while the next is on its way. */
+  data: T | undefined;
+  problem: unknown;
+  loading: boolean;
+  again: () => void;
+}
+
+/** Asks whenever the question or the round changes. `undefined` variables ask nothing. */
+export function useAsk<Result, Variables>(
+  document: TypedDocumentString<Result, Variables>,
+  variables: Variables | undefined,
+  round = 0,
+): Asked<Result> {
+  const [state, setState] = useState<{ data?: Result; problem?: unknown; loading: boolean }>({
+    loading: true,
+  });
+  const [retries, setRetries] = useState(0);
+  const { attempt } = useStore(keyStore);
+  const question = variables === undefined ? undefined : JSON.stringify(variables);
+  const latest = useRef(variables);
+  latest.current = variables;
+
+  // the question is its text; the others ask it anew
+  useEffect(() => {
+    if (question === undefined || latest.current === undefined) return;
+    const asking = new AbortController();
+    setState((before) => ({ ...before, loading: true }));
+    ask(document, latest.current, asking.signal).then(
+      (data) => setState({ data, loading: false }),
+      (problem: unknown) => {
+        if (!asking.signal.aborted) setState((before) => ({ ...before, problem, loading: false }));
+      },
+    );
+    return () => asking.abort();
+  }, [document, question, round, retries, attempt]);
+
+  const again = useCallback(() => setRetries((before) => before + 1), []);
+  return { data: state.data, problem: state.problem, loading: state.loading, again };
+}

@@ -1,0 +1,278 @@
+import { type CallFilter, CallPageDocument } from "../gql/graphql";
+import { ask } from "./api";
+import { type FeedListener, follow } from "./feed";
+import { merge, newestFirst, type Row, toRow } from "./row";
+import { createStore } from "./store";
+
+/** The truth about the feed, as the dot tells it. */
+export type LiveState = "paused" | "catching up" | "live" | "reconnecting";
+
+export interface ListState {
+  /** What the rows answer, so that nobody takes them for the answer to another question. */
+  question: unknown;
+  rows: readonly Row[];
+  /** What is being asked for. */
+  loading: "first" | "more" | undefined;
+  problem: unknown;
+  hasMore: boolean;
+  live: LiveState;
+  /** New calls that wait above the list, because the reader is further down. */
+  waiting: number;
+  /** How many calls the feed has added since the first page was asked for. */
+  added: number;
+}
+
+interface Page {
+  rows: Row[];
+  hasMore: boolean;
+  endCursor: string | null | undefined;
+  liveCursor: string;
+}
+
+/** Where calls come from: the API, or a test. */
+export interface Source {
+  page(filter: CallFilter, first: number, after: string | undefined, signal: AbortSignal): Promise<Page>;
+  follow(filter: CallFilter, cursor: string, on: FeedListener, signal: AbortSignal): Promise<void>;
+  /** Runs something before the next picture is drawn. */
+  frame(run: () => void): void;
+  wait(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Rows that are kept; older ones are a question away. */
+export const maxRows = 50_000;
+/** Calls that wait above the list; when there are more, showing them asks for the first page again. */
+const maxWaiting = 2_000;
+/** Calls that wait for the next picture. A tab in the background draws none for hours. */
+const maxQueued = 2_000;
+
+const nothing: ListState = {
+  question: undefined,
+  rows: [],
+  loading: "first",
+  problem: undefined,
+  hasMore: false,
+  live: "paused",
+  waiting: 0,
+  added: 0,
+};
+
+/** The calls of one filter: pages of them, and what the feed adds. */
+export class CallList {
+  readonly state = createStore<ListState>(nothing);
+  private filter: CallFilter = {};
+  private pageSize = 10;
+  private endCursor: string | undefined;
+  private liveCursor: string | undefined;
+  private wantLive = false;
+  private away = false;
+  private asking = new AbortController();
+  private following: AbortController | undefined;
+  private queued: Row[] = [];
+  private drawing = false;
+  private held: Row[] = [];
+  private heldCount = 0;
+  private addedCount = 0;
+
+  constructor(private readonly source: Source = api) {}
+
+  /** Forgets everything and asks for the first page. */
+  async start(filter: CallFilter, pageSize: number, question: unknown = filter): Promise<void> {
+    this.stop();
+    this.filter = filter;
+    this.pageSize = pageSize;
+    const { signal } = this.asking;
+    this.change({ question, loading: "first", problem: undefined });
+    try {
+      const page = await this.source.page(filter, pageSize, undefined, signal);
+      if (signal.aborted) return;
+      this.endCursor = page.endCursor ?? undefined;
+      this.liveCursor = page.liveCursor;
+      this.change({ rows: page.rows, hasMore: page.hasMore, loading: undefined, waiting: 0, added: 0 });
+      if (this.wantLive) this.connect();
+    } catch (problem) {
+      if (!signal.aborted) this.change({ rows: [], hasMore: false, loading: undefined, problem });
+    }
+  }
+
+  /** Asks for the page after the last row. */
+  async more(): Promise<void> {
+    const { loading, hasMore } = this.state.get();
+    if (loading || !hasMore) return;
+    const { signal } = this.asking;
+    this.change({ loading: "more", problem: undefined });
+    try {
+      const page = await this.source.page(this.filter, this.pageSize, this.endCursor, signal);
+      if (signal.aborted) return;
+      this.endCursor = page.endCursor ?? this.endCursor;
+      const rows = merge(this.state.get().rows, page.rows);
+      this.change({ rows, hasMore: page.hasMore, loading: undefined });
+    } catch (problem) {
+      if (!signal.aborted) this.change({ loading: undefined, problem });
+    }
+  }
+
+  setLive(on: boolean): void {
+    if (this.wantLive === on) return;
+    this.wantLive = on;
+    if (on) this.connect();
+    else {
+      this.following?.abort();
+      this.following = undefined;
+      this.change({ live: "paused" });
+    }
+  }
+
+  /** Whether the reader is away from the top. Then new calls wait, and the list stands still. */
+  setAway(away: boolean): void {
+    this.away = away;
+    if (!away) this.show();
+  }
+
+  /** Puts what waits on top of the list. */
+  show(): void {
+    if (this.heldCount > this.held.length) {
+      // too many to have kept: the newest of them are the first page
+      void this.start(this.filter, this.pageSize, this.state.get().question);
+      return;
+    }
+    const rows = this.held.sort(newestFirst);
+    this.held = [];
+    this.heldCount = 0;
+    if (rows.length > 0) this.put(rows);
+  }
+
+  stop(): void {
+    this.asking.abort();
+    this.following?.abort();
+    this.following = undefined;
+    this.asking = new AbortController();
+    this.queued = [];
+    this.held = [];
+    this.heldCount = 0;
+    this.addedCount = 0;
+    this.endCursor = undefined;
+    this.liveCursor = undefined;
+    this.change({ live: this.wantLive ? "catching up" : "paused", waiting: 0 });
+  }
+
+  private connect(): void {
+    if (this.following || this.liveCursor === undefined) return;
+    const following = new AbortController();
+    this.following = following;
+    void this.keepFollowing(following.signal);
+  }
+
+  private async keepFollowing(signal: AbortSignal): Promise<void> {
+    this.change({ live: "catching up" });
+    for (let pause = 500; !signal.aborted; pause = Math.min(pause * 2, 15_000)) {
+      try {
+        await this.source.follow(
+          this.filter,
+          this.liveCursor ?? "",
+          {
+            live: () => {
+              pause = 500;
+              if (!signal.aborted) this.change({ live: "live", problem: undefined });
+            },
+            calls: (rows, added) => {
+              if (signal.aborted) return;
+              if (added) this.addedCount += rows.length;
+              this.enqueue(rows);
+            },
+            moved: (cursor) => {
+              if (!signal.aborted) this.liveCursor = cursor;
+            },
+          },
+          signal,
+        );
+      } catch {
+        // said by the dot; a list that cannot be asked for either says why
+      }
+      if (signal.aborted) return;
+      this.change({ live: "reconnecting" });
+      await this.source.wait(pause, signal);
+    }
+  }
+
+  private enqueue(rows: Row[]): void {
+    for (const row of rows) this.queued.push(row);
+    if (this.queued.length > maxQueued) this.flush();
+    else if (!this.drawing) {
+      this.drawing = true;
+      this.source.frame(() => {
+        this.drawing = false;
+        this.flush();
+      });
+    }
+  }
+
+  /** Everything that came since the last picture, at once. */
+  private flush(): void {
+    // the same call may be in two events: the later one is right
+    const fresh = [...new Map(this.queued.map((row) => [row.call.id, row])).values()].sort(newestFirst);
+    this.queued = [];
+    if (fresh.length === 0) return;
+    const top = this.state.get().rows[0];
+    if (!this.away || !top) {
+      this.put(fresh);
+      return;
+    }
+    const above = fresh.filter((row) => newestFirst(row, top) < 0);
+    const known = new Set(this.held.map((row) => row.call.id));
+    this.heldCount += above.filter((row) => !known.has(row.call.id)).length;
+    const newer = new Set(above.map((row) => row.call.id));
+    this.held = [...this.held.filter((row) => !newer.has(row.call.id)), ...above].slice(-maxWaiting);
+    this.put(fresh.filter((row) => !newer.has(row.call.id)));
+  }
+
+  /** Sorted rows into the list; what is older than everything loaded comes with its own page. */
+  private put(fresh: Row[]): void {
+    const { rows: old, hasMore } = this.state.get();
+    const last = old.at(-1);
+    const within = hasMore && last ? fresh.filter((row) => newestFirst(row, last) <= 0) : fresh;
+    let rows = merge(old, within);
+    let more = hasMore;
+    if (rows.length > maxRows) {
+      rows = rows.slice(0, maxRows);
+      this.endCursor = rows.at(-1)?.cursor;
+      more = true;
+    }
+    this.change({ rows, hasMore: more, waiting: this.heldCount, added: this.addedCount });
+  }
+
+  private change(part: Partial<ListState>): void {
+    this.state.set({ ...this.state.get(), ...part });
+  }
+}
+
+const api: Source = {
+  async page(filter, first, after, signal) {
+    const { calls } = await ask(CallPageDocument, { filter, first, after }, signal);
+    return {
+      rows: calls.edges.map(toRow),
+      hasMore: calls.pageInfo.hasNextPage,
+      endCursor: calls.pageInfo.endCursor,
+      liveCursor: calls.liveCursor,
+    };
+  },
+  follow,
+  frame: (run) => void requestAnimationFrame(run),
+  wait: (ms, signal) =>
+    new Promise((resolve) => {
+      // all tabs of a restarted server at the same moment would be a crowd
+      const timer = setTimeout(resolve, ms * (0.75 + Math.random() / 2));
+      for (const [target, event] of [
+        [signal, "abort"],
+        [globalThis, "online"],
+      ] as const) {
+        target.addEventListener(
+          event,
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
+      }
+    }),
+};

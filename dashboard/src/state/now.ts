@@ -1,0 +1,25 @@
+import { useSyncExternalStore } from "react";
+
+const followers = new Set<() => void>();
+let now = Date.now();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+function follow(changed: () => void): () => void {
+  followers.add(changed);
+  timer ??= setInterval(() => {
+    now = Date.now();
+    for (const tell of followers) tell();
+  }, 1000);
+  return () => {
+    followers.delete(changed);
+    if (followers.size === 0) {
+      clearInterval(timer);
+      timer = undefined;
+    }
+  };
+}
+
+/** The time to the second. One clock for everything that says "3 min ago". */
+export function useNow(): number {
+  return useSyncExternalStore(follow, () => now);
+}

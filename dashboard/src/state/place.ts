@@ -1,0 +1,69 @@
+import { useCallback, useMemo } from "react";
+import { useLocation } from "wouter";
+// the one of "wouter" itself decodes once too often
+import { useSearch } from "wouter/use-browser-location";
+import { root } from "./endpoint";
+import { type Filter, readFilter, writeFilter } from "./filter";
+
+/** The path below the root, as it stands in the address: the router's own is decoded in part. */
+function rawPath(): string {
+  return location.pathname.slice(root.pathname.length - 1) || "/";
+}
+
+/** What the last part of the path names: an id, or the name of a server. */
+export function lastPart(): string {
+  const part = rawPath().split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/**
+ * The address of the page, which is the state of the view. What a person does is pushed, so that going back undoes
+ * it; typing and what the page does by itself replaces.
+ */
+export function usePlace() {
+  const search = useSearch();
+  const [, navigate] = useLocation();
+  const path = rawPath();
+  const parameters = useMemo(() => new URLSearchParams(search), [search]);
+
+  const go = useCallback(
+    (next: URLSearchParams, replace = false) => {
+      const text = next.toString();
+      navigate(text ? `${path}?${text}` : path, { replace });
+    },
+    [path, navigate],
+  );
+  const change = useCallback(
+    (name: string, value: string | undefined, replace = false) => {
+      const next = new URLSearchParams(search);
+      if (value === undefined) next.delete(name);
+      else next.set(name, value);
+      go(next, replace);
+    },
+    [search, go],
+  );
+  return { path, parameters, go, change, navigate };
+}
+
+/** The filter in the address, and how to change it. */
+export function useFilter() {
+  const { parameters, go } = usePlace();
+  // an object of its own for the filter alone, so that opening a row does not ask for the list again
+  const text = writeFilter(readFilter(parameters)).toString();
+  const filter = useMemo(() => readFilter(new URLSearchParams(text)), [text]);
+  const setFilter = useCallback(
+    (next: Filter, replace = false) => go(writeFilter(next, new URLSearchParams(parameters)), replace),
+    [parameters, go],
+  );
+  return { filter, setFilter };
+}
+
+/** The address of the list with a filter. */
+export function listAddress(filter: Filter, path = "/"): string {
+  const text = writeFilter(filter).toString();
+  return text ? `${path}?${text}` : path;
+}

@@ -1,0 +1,126 @@
+import type { Outcome, SessionSource, Transport, Vantage } from "../gql/graphql";
+
+/** How things are called on the screen. */
+export const outcomeWords: Record<Outcome, string> = {
+  OK: "OK",
+  TOOL_ERROR: "Tool error",
+  PROTOCOL_ERROR: "Protocol error",
+  TRANSPORT_ERROR: "Transport error",
+  INPUT_REQUIRED: "Input required",
+  CANCELLED: "Cancelled",
+};
+
+export const sourceWords: Record<SessionSource, string> = {
+  WIRE: "Session id of the protocol",
+  CONVERSATION: "Conversation",
+  CONNECTION: "Connection",
+  TRACE: "Trace",
+  CLIENT: "Same client, no long pause",
+};
+
+export const transportWords: Record<Transport, string> = {
+  STDIO: "stdio",
+  STREAMABLE_HTTP: "Streamable HTTP",
+  SSE: "HTTP with SSE",
+  WEBSOCKET: "WebSocket",
+};
+
+export const vantageWords: Record<Vantage, string> = {
+  SERVER: "The server",
+  CLIENT: "The client alone",
+  GATEWAY: "A gateway",
+};
+
+export const outcomeOf = (value: string): string =>
+  (outcomeWords as Record<string, string | undefined>)[value] ?? value;
+
+export type Tone = "good" | "bad" | "warn" | "plain";
+
+export function outcomeTone(outcome: Outcome): Tone {
+  if (outcome === "OK") return "good";
+  return outcome === "INPUT_REQUIRED" || outcome === "CANCELLED" ? "warn" : "bad";
+}
+
+export function statusTone(status: number): Tone {
+  if (status >= 400) return "bad";
+  return status >= 200 && status < 300 ? "good" : "warn";
+}
+
+/** Milliseconds in the unit that reads best. */
+export function duration(ms: number): string {
+  if (ms === 0) return "0 ms";
+  if (ms < 1) return `${(ms * 1000).toFixed(0)} µs`;
+  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`;
+}
+
+export function size(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+export const count = (value: number): string => value.toLocaleString("en");
+
+export function percent(part: number, whole: number): string {
+  if (whole === 0) return "0%";
+  const share = (100 * part) / whole;
+  return share > 0 && share < 1 ? "<1%" : `${Math.round(share)}%`;
+}
+
+/** How long ago a moment was. */
+export function ago(time: string, now: number): string {
+  const seconds = Math.round((now - Date.parse(time)) / 1000);
+  if (seconds < 2) return seconds < -2 ? "in the future" : "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  const days = Math.floor(seconds / 86_400);
+  return days === 1 ? "1 day ago" : `${days} days ago`;
+}
+
+/** The full date and time to the millisecond in a time zone, such as `2026-11-24 06:04:46.355 UTC`. */
+export function absolute(time: string, zone: string, form: "full" | "short" = "full"): string {
+  const at = new Date(time);
+  const options: Intl.DateTimeFormatOptions = {
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    fractionalSecondDigits: 3,
+    hourCycle: "h23",
+    timeZoneName: "short",
+    ...(zone === "local" ? {} : { timeZone: zone }),
+  };
+  const parts = Object.fromEntries(
+    new Intl.DateTimeFormat("en-GB", options).formatToParts(at).map(({ type, value }) => [type, value]),
+  );
+  const clock = `${parts.hour}:${parts.minute}:${parts.second}`;
+  if (form === "short") return `${parts.month}-${parts.day} ${clock}`;
+  return `${parts.year}-${parts.month}-${parts.day} ${clock}.${parts.fractionalSecond} ${parts.timeZoneName}`;
+}
+
+let names: Intl.DisplayNames | undefined;
+
+export function countryName(country: string): string {
+  try {
+    names ??= new Intl.DisplayNames(["en"], { type: "region" });
+    return names.of(country) ?? country;
+  } catch {
+    return country;
+  }
+}
+
+/** The end of an id of mcptap's own: all of one kind begin alike. */
+export function tail(id: string): string {
+  return id.length <= 12 ? id : `…${id.slice(-10)}`;
+}
+
+/** The head and tail of a long id. */
+export function short(id: string): string {
+  return id.length <= 14 ? id : `${id.slice(0, 8)}…${id.slice(-4)}`;
+}

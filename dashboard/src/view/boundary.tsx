@@ -1,0 +1,43 @@
+import { Component, type ReactNode } from "react";
+
+interface Props {
+  /** The address: another page is another chance. */
+  at: string;
+  children: ReactNode;
+}
+
+interface State {
+  at: string;
+  problem: unknown;
+}
+
+/** Says what to do when the page itself breaks, where it would be blank otherwise. */
+export class Boundary extends Component<Props, State> {
+  override state: State = { at: this.props.at, problem: undefined };
+
+  static getDerivedStateFromError(problem: unknown) {
+    return { problem };
+  }
+
+  static getDerivedStateFromProps({ at }: Props, state: State) {
+    return at === state.at ? null : { at, problem: undefined };
+  }
+
+  override render() {
+    const { problem } = this.state;
+    if (problem === undefined) return this.props.children;
+    return (
+      <div className="problem" role="alert">
+        <h1>This page broke</h1>
+        <p>
+          That is a fault of the dashboard, not of your server, and no call is lost. Load the page again;
+          after an update of mcptap that is all it needs.
+        </p>
+        <p className="said">{problem instanceof Error ? problem.message : String(problem)}</p>
+        <button type="button" className="primary" onClick={() => location.reload()}>
+          Load again
+        </button>
+      </div>
+    );
+  }
+}

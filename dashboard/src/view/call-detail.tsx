@@ -1,0 +1,117 @@
+import { lazy, Suspense, useMemo, useState } from "react";
+import { Button } from "react-aria-components";
+import { CallDetailDocument } from "../gql/graphql";
+import { useAsk } from "../state/asking";
+import { readJson } from "../state/json";
+import { asCurl, asJsonRpc } from "../state/snippet";
+import { CallFields, type Detail } from "./call-fields";
+import type { OnPick } from "./call-row";
+import { Console } from "./console";
+import { Copy } from "./copy";
+import { Icon } from "./icon";
+import { Problem } from "./problem";
+import { Skeleton } from "./skeleton";
+import { valueHelp } from "./value-menu";
+
+const PayloadView = lazy(() => import("./payload").then((module) => ({ default: module.PayloadView })));
+const JsonTree = lazy(() => import("./json-tree").then((module) => ({ default: module.JsonTree })));
+
+/** All of one call: what is known of it on the left, what was said on the right. */
+export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
+  const variables = useMemo(() => ({ id }), [id]);
+  const { data, problem, loading, again } = useAsk(CallDetailDocument, variables);
+  const call = data?.call;
+  if (problem !== undefined && !loading && !call) return <Problem problem={problem} again={again} />;
+  // the answer to the question before is of another call
+  if (call && call.id === id) return <Parts key={id} call={call} onPick={onPick} />;
+  if (data && !loading && !call) {
+    return (
+      <div className="problem">
+        <h2>There is no such call</h2>
+        <p>It is older than what is kept, or the address is wrong.</p>
+      </div>
+    );
+  }
+  return (
+    <div className="detail" aria-busy="true">
+      <Skeleton lines={12} />
+      <Skeleton lines={12} />
+    </div>
+  );
+}
+
+function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
+  const copies = [
+    { words: "Copy as curl", text: (body: string | undefined) => asCurl(call, body) },
+    { words: "Copy as JSON-RPC", text: (body: string | undefined) => asJsonRpc(call, body) },
+  ];
+  return (
+    <div className="detail">
+      <span id={valueHelp} hidden>
+        Opens a menu: filter by it, or copy it
+      </span>
+      <section aria-label="Fields" className="left">
+        <CallFields call={call} onPick={onPick} />
+      </section>
+      <div className="right">
+        {(call.errorMessage || call.errorType || call.stackTrace) && <Failure call={call} />}
+        <Suspense fallback={<Skeleton lines={8} />}>
+          <PayloadView id={call.id} side="request" payload={call.request} copies={copies} />
+          <PayloadView id={call.id} side="response" payload={call.response} />
+        </Suspense>
+        <Console id={call.id} first={call.logs} />
+        <Attributes attributes={call.attributes} />
+      </div>
+    </div>
+  );
+}
+
+function Failure({ call }: { call: Detail }) {
+  return (
+    <section className="failure" aria-label="Error">
+      <header>
+        <h2>Error</h2>
+        {call.errorType && <span className="code">{call.errorType}</span>}
+        <span className="space" />
+        {call.errorMessage && <Copy label="Copy the error" text={call.errorMessage} />}
+      </header>
+      {call.errorMessage ? (
+        <p className="message">{call.errorMessage}</p>
+      ) : (
+        <p className="hint">The sender gave no message.</p>
+      )}
+      {call.stackTrace && (
+        <details open>
+          <summary>Stack trace</summary>
+          <pre tabIndex={0}>{call.stackTrace}</pre>
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Attributes({ attributes }: { attributes: unknown }) {
+  const [open, setOpen] = useState(false);
+  const text = JSON.stringify(attributes ?? {});
+  const value = useMemo(() => readJson(text), [text]);
+  return (
+    <section aria-label="Raw attributes">
+      <header>
+        <h2>
+          <Button className="plain" aria-expanded={open} onPress={() => setOpen(!open)}>
+            <Icon name={open ? "down" : "right"} />
+            Raw attributes
+          </Button>
+        </h2>
+        <span className="quiet">{Object.keys(attributes ?? {}).length}</span>
+        <span className="space" />
+        <Copy label="Copy the attributes" text={() => Promise.resolve(JSON.stringify(attributes, null, 2))} />
+      </header>
+      {open && value && (
+        <Suspense fallback={<Skeleton lines={5} />}>
+          <JsonTree value={value} label="Raw attributes" />
+        </Suspense>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,164 @@
+import { type MouseEvent, memo, useState } from "react";
+import { Link } from "wouter";
+import type { ListName, Picked } from "../state/filter";
+import type { Call } from "../state/row";
+import { type Column, columnNames } from "../state/settings";
+import { duration, short } from "../state/words";
+import { StatusChip, statusText } from "./chip";
+import { Country } from "./country";
+import { Icon } from "./icon";
+import { Moment } from "./moment";
+
+/** What a click on a value in the list does with it. */
+export type OnPick = (name: ListName, value: string, as: Picked) => void;
+
+/** The value of a column that one can filter by. */
+function pickable(call: Call, column: Column): [ListName, string] | undefined {
+  const value = (name: ListName, text: string | null | undefined): [ListName, string] | undefined =>
+    text ? [name, text] : undefined;
+  switch (column) {
+    case "status":
+      return call.httpStatus == null
+        ? value("outcome", call.outcome)
+        : value("status", String(call.httpStatus));
+    case "method":
+      return value("method", call.method);
+    case "target":
+      return value("tool", call.tool);
+    case "server":
+      return value("server", call.server.name);
+    case "ip":
+      return value("ip", call.clientIp);
+    case "client":
+      return value("client", call.clientName);
+    case "session":
+    case "duration":
+    case "time":
+      return undefined;
+  }
+}
+
+function Value({ call, column, href }: { call: Call; column: Column; href: string }) {
+  switch (column) {
+    case "status":
+      return (
+        <Link
+          href={href}
+          className="row-link"
+          aria-label={`${statusText(call)}: open the call`}
+          title={call.errorMessage ?? undefined}
+        >
+          <StatusChip call={call} />
+        </Link>
+      );
+    case "method":
+      return <span className="code">{call.method}</span>;
+    case "target":
+      return (
+        <>
+          <span className="code strong" title={call.target ?? undefined}>
+            {call.target}
+          </span>
+          {call.errorMessage && (
+            <span className="why" title={call.errorMessage}>
+              {" "}
+              {call.errorMessage.slice(0, 200)}
+            </span>
+          )}
+        </>
+      );
+    case "server":
+      return <span title={call.server.name}>{call.server.name}</span>;
+    case "ip":
+      return (
+        <>
+          {call.country && <Country code={call.country} />} <span className="code">{call.clientIp}</span>
+        </>
+      );
+    case "client":
+      return call.clientName;
+    case "session":
+      return call.sessionId ? <span className="code">{short(call.sessionId)}</span> : null;
+    case "duration":
+      return duration(call.durationMs);
+    case "time":
+      return <Moment time={call.startedAt} />;
+  }
+}
+
+interface Props {
+  call: Call;
+  columns: readonly Column[];
+  index: number;
+  href: string;
+  top: number;
+  height: number;
+  selected: boolean;
+  onOpen: (id: string) => void;
+  onPick: OnPick;
+}
+
+/** A row of the list. The whole of it opens the call; the link in it does the same for keyboards and new tabs. */
+export const CallRow = memo(function CallRow(props: Props) {
+  const { call, columns, index, href, top, height, selected, onOpen, onPick } = props;
+  const [hovered, setHovered] = useState(false);
+  const open = (event: MouseEvent) => {
+    // new tabs are the link's own business, and marking text is no click
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    if (getSelection()?.toString()) return;
+    event.preventDefault();
+    onOpen(call.id);
+  };
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      className={`row${selected ? " selected" : ""}${call.outcome.endsWith("_ERROR") ? " failed" : ""}`}
+      style={{ transform: `translateY(${top}px)`, height }}
+      data-call={call.id}
+      onClick={open}
+      onPointerEnter={(event) => event.pointerType === "mouse" && setHovered(true)}
+      onPointerLeave={() => setHovered(false)}
+    >
+      {columns.map((column) => {
+        const value = hovered ? pickable(call, column) : undefined;
+        return (
+          <div role="cell" key={column} className={`cell ${column}`}>
+            <span className="text">
+              <Value call={call} column={column} href={href} />
+            </span>
+            {value && <Picks value={value} column={column} onPick={onPick} />}
+          </div>
+        );
+      })}
+    </div>
+  );
+});
+
+/** For the mouse: only this value, or all but this one. The detail of a call has the same for keyboards. */
+function Picks({
+  value: [name, value],
+  column,
+  onPick,
+}: {
+  value: [ListName, string];
+  column: Column;
+  onPick: OnPick;
+}) {
+  const press = (as: Picked) => (event: MouseEvent) => {
+    event.stopPropagation();
+    event.preventDefault();
+    onPick(name, value, as);
+  };
+  const label = columnNames[column];
+  return (
+    <span className="picks">
+      <button type="button" tabIndex={-1} title={`Only ${label} ${value}`} onClick={press("include")}>
+        <Icon name="plus" />
+      </button>
+      <button type="button" tabIndex={-1} title={`Without ${label} ${value}`} onClick={press("exclude")}>
+        <Icon name="minus" />
+      </button>
+    </span>
+  );
+}

@@ -1,0 +1,121 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, type RefObject, useEffect, useRef } from "react";
+import type { Row } from "../state/row";
+import { type Column, columnNames } from "../state/settings";
+import { CallRow, type OnPick } from "./call-row";
+import { narrow, useMedia } from "./media";
+
+const widths: Record<Column, string> = {
+  status: "minmax(11.7rem, 0.6fr)",
+  method: "minmax(9rem, 0.8fr)",
+  target: "minmax(11rem, 2.2fr)",
+  server: "minmax(7rem, 1fr)",
+  ip: "minmax(9.5rem, 0.9fr)",
+  client: "minmax(7rem, 1fr)",
+  session: "9rem",
+  duration: "5.5rem",
+  time: "minmax(7.5rem, 0.5fr)",
+};
+
+interface Props {
+  rows: readonly Row[];
+  columns: readonly Column[];
+  busy: boolean;
+  /** Rows that are still on their way, drawn grey. */
+  ghosts: number;
+  selected: string | undefined;
+  scroller: RefObject<HTMLDivElement | null>;
+  addressOf: (id: string) => string;
+  onOpen: (id: string) => void;
+  onPick: OnPick;
+  onAway: (away: boolean) => void;
+  children: ReactNode;
+}
+
+/** The list of calls: only the rows in sight are in the page, however many there are. */
+export function CallTable(props: Props) {
+  const { rows, columns, busy, ghosts, selected, scroller, addressOf, onOpen, onPick, onAway, children } =
+    props;
+  const small = useMedia(narrow);
+  const height = small ? 68 : 38;
+  const head = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    overscan: 12,
+    getItemKey: (index) => rows[index]?.call.id ?? index,
+    scrollPaddingStart: small ? 0 : 40,
+    scrollPaddingEnd: 8,
+  });
+  const virtualiser = useRef(virtual);
+  virtualiser.current = virtual;
+  // other rows have other heights
+  useEffect(() => virtualiser.current.measure(), [height]);
+
+  const latest = useRef(rows);
+  latest.current = rows;
+  // follows the choice, not every row that comes in
+  useEffect(() => {
+    const at = selected ? latest.current.findIndex((row) => row.call.id === selected) : -1;
+    if (at >= 0) virtualiser.current.scrollToIndex(at, { align: "auto" });
+  }, [selected]);
+
+  return (
+    <div
+      className="table-scroll"
+      ref={scroller}
+      onScroll={(event) => onAway(event.currentTarget.scrollTop > height)}
+    >
+      <div
+        role="table"
+        aria-label="Calls"
+        aria-rowcount={rows.length + 1}
+        aria-busy={busy}
+        className="calls"
+        style={{ ["--columns" as string]: columns.map((column) => widths[column]).join(" ") }}
+      >
+        <div role="rowgroup" className="head" ref={head}>
+          <div role="row" aria-rowindex={1} className="row">
+            {columns.map((column) => (
+              <div role="columnheader" key={column} className={`cell ${column}`}>
+                {columnNames[column]}
+              </div>
+            ))}
+          </div>
+        </div>
+        <div role="rowgroup" className="body" style={{ height: virtual.getTotalSize() }}>
+          {virtual.getVirtualItems().map((item) => {
+            const row = rows[item.index];
+            if (!row) return null;
+            return (
+              <CallRow
+                key={item.key}
+                call={row.call}
+                columns={columns}
+                index={item.index}
+                href={addressOf(row.call.id)}
+                top={item.start}
+                height={height}
+                selected={row.call.id === selected}
+                onOpen={onOpen}
+                onPick={onPick}
+              />
+            );
+          })}
+        </div>
+      </div>
+      {ghosts > 0 && (
+        <div className="ghosts" aria-hidden="true">
+          {Array.from({ length: ghosts }, (_, ghost) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: ghosts have nothing but their number
+            <div key={ghost} style={{ height }}>
+              <span />
+            </div>
+          ))}
+        </div>
+      )}
+      {children}
+    </div>
+  );
+}

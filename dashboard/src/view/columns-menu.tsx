@@ -1,0 +1,57 @@
+import { Button, Dialog, DialogTrigger, Label, ListBox, ListBoxItem, Popover } from "react-aria-components";
+import { changeSettings, columnNames, columns, pageSizes, settings } from "../state/settings";
+import { useStore } from "../state/store";
+import { Icon } from "./icon";
+
+/** Which columns the list has, and how many rows a page has. */
+export function ColumnsMenu() {
+  const { columns: chosen, pageSize } = useStore(settings);
+  return (
+    <DialogTrigger>
+      <Button className="filter">
+        <Icon name="columns" />
+        Columns
+        <Icon name="down" />
+      </Button>
+      <Popover className="popover" placement="bottom end">
+        <Dialog aria-label="Columns" className="menu fields">
+          <ListBox
+            aria-label="Columns"
+            className="options"
+            selectionMode="multiple"
+            escapeKeyBehavior="none"
+            disallowEmptySelection
+            selectedKeys={chosen}
+            onSelectionChange={(keys) =>
+              changeSettings({ columns: columns.filter((name) => keys === "all" || keys.has(name)) })
+            }
+          >
+            {columns.map((name) => (
+              <ListBoxItem key={name} id={name} textValue={columnNames[name]} className="option">
+                <span className="tick" aria-hidden="true">
+                  <Icon name="check" />
+                </span>
+                {columnNames[name]}
+              </ListBoxItem>
+            ))}
+          </ListBox>
+          <div className="field">
+            <Label id="page-size">Rows at a time</Label>
+            <div className="presets" role="group" aria-labelledby="page-size">
+              {pageSizes.map((size) => (
+                <Button
+                  key={size}
+                  className={size === pageSize ? "small chosen" : "small"}
+                  aria-pressed={size === pageSize}
+                  onPress={() => changeSettings({ pageSize: size })}
+                >
+                  {size}
+                </Button>
+              ))}
+            </div>
+          </div>
+        </Dialog>
+      </Popover>
+    </DialogTrigger>
+  );
+}

@@ -1,0 +1,73 @@
+import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-components";
+import { Link } from "wouter";
+import { useKeys } from "../state/keys";
+import { CallDetail } from "./call-detail";
+import type { OnPick } from "./call-row";
+import { Icon } from "./icon";
+
+interface Props {
+  id: string | undefined;
+  onClose: () => void;
+  onMove: (by: 1 | -1) => void;
+  canMove: { newer: boolean; older: boolean };
+  onPick: OnPick;
+}
+
+/** A call beside the list it is from. */
+export function Drawer({ id, ...rest }: Props) {
+  return (
+    <ModalOverlay
+      className="overlay"
+      isDismissable
+      isOpen={id !== undefined}
+      onOpenChange={(open) => !open && rest.onClose()}
+    >
+      <Modal className="drawer">
+        <Dialog aria-label="Call" className="drawer-dialog">
+          {id && <Inside id={id} {...rest} />}
+        </Dialog>
+      </Modal>
+    </ModalOverlay>
+  );
+}
+
+function Inside({ id, onClose, onMove, canMove, onPick }: Props & { id: string }) {
+  useKeys({ j: () => onMove(1), k: () => onMove(-1) });
+  return (
+    <>
+      <header className="drawer-head">
+        <Heading slot="title">Call</Heading>
+        <Button
+          className="plain icon-only"
+          aria-label="Previous call (newer)"
+          isDisabled={!canMove.newer}
+          onPress={() => onMove(-1)}
+        >
+          <Icon name="up" />
+        </Button>
+        <Button
+          className="plain icon-only"
+          aria-label="Next call (older)"
+          isDisabled={!canMove.older}
+          onPress={() => onMove(1)}
+        >
+          <Icon name="down" />
+        </Button>
+        <span className="hint wide-only">
+          <kbd>j</kbd> next, <kbd>k</kbd> previous, <kbd>Esc</kbd> closes
+        </span>
+        <span className="space" />
+        <Link href={`/calls/${encodeURIComponent(id)}`} className="button small">
+          <Icon name="open" />
+          Open as page
+        </Link>
+        <Button className="plain icon-only" aria-label="Close" onPress={onClose}>
+          <Icon name="close" />
+        </Button>
+      </header>
+      <div className="drawer-body">
+        <CallDetail id={id} onPick={onPick} />
+      </div>
+    </>
+  );
+}

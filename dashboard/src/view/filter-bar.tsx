@@ -1,0 +1,184 @@
+import { useEffect, useRef, useState } from "react";
+import { Button, Input, SearchField } from "react-aria-components";
+import {
+  defined,
+  type Filter,
+  isEmpty,
+  type ListName,
+  listLabels,
+  lists,
+  noFilter,
+  pick,
+} from "../state/filter";
+import { useKeys } from "../state/keys";
+import { useFilter } from "../state/place";
+import { settings } from "../state/settings";
+import { useStore } from "../state/store";
+import { duration, short } from "../state/words";
+import { DurationFilter, SessionFilter } from "./filter-fields";
+import { FilterMenu, valueWords } from "./filter-menu";
+import { Icon } from "./icon";
+import { TimeFilter, timeWords } from "./time-filter";
+
+/** The filters of a page, which are part of its address, and below them what is chosen. */
+export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
+  const { filter, setFilter } = useFilter();
+  const [shown, setShown] = useState(false);
+  const change = (next: Filter) => setFilter(next);
+  const menu = (name: Exclude<ListName, "ip">) =>
+    without.includes(name) ? null : <FilterMenu key={name} name={name} filter={filter} onChange={change} />;
+  return (
+    <search className={shown ? "filters shown" : "filters"} aria-label="Filters">
+      <div className="filter-row">
+        <Search filter={filter} onChange={setFilter} />
+        <Button className="filter only-narrow" aria-expanded={shown} onPress={() => setShown(!shown)}>
+          <Icon name="filter" />
+          Filters
+        </Button>
+        <div className="filter-menus">
+          {menu("server")}
+          {menu("tool")}
+          {menu("method")}
+          {menu("status")}
+          <TimeFilter filter={filter} onChange={change} />
+          {menu("outcome")}
+          {menu("client")}
+          {menu("country")}
+          <DurationFilter filter={filter} onChange={change} />
+          <SessionFilter filter={filter} onChange={change} />
+        </div>
+      </div>
+      <Chosen filter={filter} onChange={change} />
+    </search>
+  );
+}
+
+function Search({
+  filter,
+  onChange,
+}: {
+  filter: Filter;
+  onChange: (filter: Filter, replace?: boolean) => void;
+}) {
+  const [text, setText] = useState(filter.search ?? "");
+  const input = useRef<HTMLInputElement>(null);
+  const asked = filter.search ?? "";
+  // going back changes the address, and the field with it
+  const [known, setKnown] = useState(asked);
+  if (known !== asked) {
+    setKnown(asked);
+    if (text.trim() !== asked) setText(asked);
+  }
+  const latest = useRef({ filter, onChange });
+  latest.current = { filter, onChange };
+
+  useEffect(() => {
+    if (text.trim() === (latest.current.filter.search ?? "")) return;
+    const timer = setTimeout(() => {
+      const { filter: now, onChange: tell } = latest.current;
+      // one step back leaves the search, not its last letter
+      tell(defined({ ...now, search: text.trim() || undefined }), now.search !== undefined);
+    }, 350);
+    return () => clearTimeout(timer);
+  }, [text]);
+  useKeys({ "/": () => input.current?.focus() });
+
+  return (
+    <SearchField aria-label="Search" className="search" value={text} onChange={setText}>
+      <Icon name="search" />
+      <Input ref={input} placeholder="Search requests, responses, errors, logs" maxLength={1000} />
+      {text !== "" && (
+        <Button className="plain icon-only" aria-label="Clear the search">
+          <Icon name="close" />
+        </Button>
+      )}
+    </SearchField>
+  );
+}
+
+interface Chip {
+  key: string;
+  label: string;
+  words: string;
+  without: Filter;
+  /** The same turned round: excluded where it was wanted. */
+  turned?: Filter;
+  excluded: boolean;
+}
+
+function chips(filter: Filter, zone: string): Chip[] {
+  const found: Chip[] = [];
+  for (const name of lists) {
+    for (const excluded of [false, true]) {
+      for (const value of (excluded ? filter.exclude : filter.include)[name] ?? []) {
+        found.push({
+          key: `${name} ${excluded} ${value}`,
+          label: listLabels[name],
+          words: valueWords(name, value),
+          without: pick(filter, name, value, undefined),
+          turned: pick(filter, name, value, excluded ? "include" : "exclude"),
+          excluded,
+        });
+      }
+    }
+  }
+  const single = (key: string, label: string, words: string | undefined, without: Partial<Filter>) => {
+    if (words)
+      found.push({
+        key,
+        label,
+        words,
+        without: defined({ ...filter, ...without } as Filter),
+        excluded: false,
+      });
+  };
+  const none = undefined as never;
+  single("time", "Time", timeWords(filter, zone), { range: none, from: none, to: none });
+  single("session", "Session", filter.session && short(filter.session), { session: none });
+  single("trace", "Trace", filter.trace && short(filter.trace), { trace: none });
+  single("min", "Duration", filter.min === undefined ? undefined : `at least ${duration(filter.min)}`, {
+    min: none,
+  });
+  single("max", "Duration", filter.max === undefined ? undefined : `at most ${duration(filter.max)}`, {
+    max: none,
+  });
+  return found;
+}
+
+function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filter) => void }) {
+  const { zone } = useStore(settings);
+  if (isEmpty(defined({ ...filter, search: undefined }))) return null;
+  return (
+    <ul className="chosen-filters" aria-label="Chosen filters">
+      {chips(filter, zone).map(({ key, label, words, without, turned, excluded }) => (
+        <li key={key} className={excluded ? "chosen-filter out" : "chosen-filter"}>
+          <span>{label}</span>
+          {turned ? (
+            <Button
+              className="turn"
+              aria-label={`${label} ${excluded ? "is not" : "is"} ${words}: turn round`}
+              onPress={() => onChange(turned)}
+            >
+              {excluded ? "is not" : "is"}
+            </Button>
+          ) : (
+            <span className="quiet">is</span>
+          )}
+          <strong>{words}</strong>
+          <Button
+            className="plain icon-only"
+            aria-label={`Remove ${label} ${words}`}
+            onPress={() => onChange(without)}
+          >
+            <Icon name="close" />
+          </Button>
+        </li>
+      ))}
+      <li>
+        <Button className="plain" onPress={() => onChange(noFilter)}>
+          Clear all
+        </Button>
+      </li>
+    </ul>
+  );
+}

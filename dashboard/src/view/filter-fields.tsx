@@ -1,0 +1,121 @@
+import { type FormEvent, useState } from "react";
+import { Button, Dialog, DialogTrigger, Input, Label, Popover, TextField } from "react-aria-components";
+import { defined, type Filter } from "../state/filter";
+import { Icon } from "./icon";
+
+interface Props {
+  filter: Filter;
+  onChange: (filter: Filter) => void;
+}
+
+const longer = [100, 500, 1000, 5000, 10_000];
+
+/** How long calls took, in milliseconds. */
+export function DurationFilter({ filter, onChange }: Props) {
+  const on = filter.min !== undefined || filter.max !== undefined;
+  return (
+    <DialogTrigger>
+      <Button className={on ? "filter on" : "filter"}>
+        Duration
+        <Icon name="down" />
+      </Button>
+      <Popover className="popover" placement="bottom start">
+        <Dialog aria-label="Duration" className="menu fields">
+          {({ close }) => (
+            <DurationForm
+              filter={filter}
+              onChange={(next) => {
+                onChange(next);
+                close();
+              }}
+            />
+          )}
+        </Dialog>
+      </Popover>
+    </DialogTrigger>
+  );
+}
+
+function DurationForm({ filter, onChange }: Props) {
+  const [min, setMin] = useState(filter.min === undefined ? "" : String(filter.min));
+  const [max, setMax] = useState(filter.max === undefined ? "" : String(filter.max));
+  const number = (text: string) => {
+    const value = Number(text);
+    return text.trim() === "" || !Number.isFinite(value) || value < 0 ? undefined : value;
+  };
+  const apply = (event: FormEvent) => {
+    event.preventDefault();
+    onChange(defined({ ...filter, min: number(min), max: number(max) }));
+  };
+  return (
+    <form onSubmit={apply}>
+      <div className="presets">
+        {longer.map((ms) => (
+          <Button
+            key={ms}
+            className="small"
+            onPress={() => onChange(defined({ ...filter, min: ms, max: undefined }))}
+          >
+            {ms < 1000 ? `≥ ${ms} ms` : `≥ ${ms / 1000} s`}
+          </Button>
+        ))}
+      </div>
+      <TextField value={min} onChange={setMin} className="field">
+        <Label>At least (ms)</Label>
+        <Input inputMode="decimal" />
+      </TextField>
+      <TextField value={max} onChange={setMax} className="field">
+        <Label>At most (ms)</Label>
+        <Input inputMode="decimal" />
+      </TextField>
+      <Button type="submit" className="primary">
+        Apply
+      </Button>
+    </form>
+  );
+}
+
+/** One session, by the id on the wire or by mcptap's own. */
+export function SessionFilter({ filter, onChange }: Props) {
+  return (
+    <DialogTrigger>
+      <Button className={filter.session ? "filter on" : "filter"}>
+        Session
+        <Icon name="down" />
+      </Button>
+      <Popover className="popover" placement="bottom start">
+        <Dialog aria-label="Session" className="menu fields">
+          {({ close }) => (
+            <SessionForm
+              filter={filter}
+              onChange={(next) => {
+                onChange(next);
+                close();
+              }}
+            />
+          )}
+        </Dialog>
+      </Popover>
+    </DialogTrigger>
+  );
+}
+
+function SessionForm({ filter, onChange }: Props) {
+  const [session, setSession] = useState(filter.session ?? "");
+  const apply = (event: FormEvent) => {
+    event.preventDefault();
+    onChange(defined({ ...filter, session: session.trim() || undefined }));
+  };
+  return (
+    <form onSubmit={apply}>
+      <TextField value={session} onChange={setSession} className="field" autoFocus>
+        <Label>Session ID</Label>
+        <Input spellCheck={false} />
+      </TextField>
+      <p className="hint">The Mcp-Session-Id, or the id of a session from the page Sessions.</p>
+      <Button type="submit" className="primary">
+        Apply
+      </Button>
+    </form>
+  );
+}

@@ -1,0 +1,36 @@
+import type { LiveState } from "../state/list";
+import { Toggle } from "./toggle";
+
+const words: Record<LiveState, string> = {
+  paused: "Paused",
+  "catching up": "Catching up",
+  live: "Live",
+  reconnecting: "Reconnecting",
+};
+const more: Record<LiveState, string> = {
+  paused: "New calls are not shown until this is switched on.",
+  "catching up": "Connected; calls that were missed are being read.",
+  live: "Each call appears as it is stored.",
+  reconnecting: "The connection is lost. Nothing is: the list goes on where it stopped.",
+};
+
+/** The switch, and beside it a dot and a word for what is really so. */
+export function LiveSwitch({
+  on,
+  state,
+  onChange,
+}: {
+  on: boolean;
+  state: LiveState;
+  onChange: (on: boolean) => void;
+}) {
+  return (
+    <div className="live">
+      <Toggle on={on} onChange={onChange} label="Live" />
+      <span className={`dot ${state.replace(" ", "-")}`} aria-hidden="true" />
+      <span role="status" title={more[state]} className="live-words">
+        {words[state]}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,33 @@
+import {
+  Button,
+  Text,
+  UNSTABLE_Toast as Toast,
+  UNSTABLE_ToastContent as ToastContent,
+  UNSTABLE_ToastQueue as ToastQueue,
+  UNSTABLE_ToastRegion as ToastRegion,
+} from "react-aria-components";
+import { Icon } from "./icon";
+
+const queue = new ToastQueue<{ text: string }>({ maxVisibleToasts: 3 });
+
+/** Tells of something that was done, for a few seconds. */
+export function notice(text: string): void {
+  queue.add({ text }, { timeout: 5000 });
+}
+
+export function Notices() {
+  return (
+    <ToastRegion queue={queue} className="notices" aria-label="Notices">
+      {({ toast }) => (
+        <Toast toast={toast} className="notice">
+          <ToastContent>
+            <Text slot="title">{toast.content.text}</Text>
+          </ToastContent>
+          <Button slot="close" className="plain icon-only" aria-label="Close">
+            <Icon name="close" />
+          </Button>
+        </Toast>
+      )}
+    </ToastRegion>
+  );
+}

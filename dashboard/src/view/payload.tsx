@@ -1,0 +1,149 @@
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { Button } from "react-aria-components";
+import { CallBodyDocument, type PayloadSizeFragment } from "../gql/graphql";
+import { ask } from "../state/api";
+import { readJson, writeJson } from "../state/json";
+import { size } from "../state/words";
+import { Copy } from "./copy";
+import { Icon } from "./icon";
+import { JsonTree } from "./json-tree";
+import { RawText } from "./raw-text";
+import { Skeleton } from "./skeleton";
+
+/** Bodies up to this size are loaded with the call; larger ones when asked for. In bytes. */
+const atOnce = 100_000;
+
+export type Side = "request" | "response";
+
+export async function loadBody(id: string, side: Side): Promise<string | undefined> {
+  const { call } = await ask(CallBodyDocument, {
+    id,
+    request: side === "request",
+    response: side === "response",
+  });
+  return call?.[side]?.text;
+}
+
+interface Props {
+  id: string;
+  side: Side;
+  payload: PayloadSizeFragment | null | undefined;
+  /** What else can be copied of it. */
+  copies?: { words: string; text: (body: string | undefined) => string }[];
+}
+
+/** Bodies that were captured and hold nothing. */
+const nothing: readonly string[] = ["", "{}", "[]", "null", '""'];
+
+/** What was sent or answered. Not captured, empty, cut off and redacted are four different sights. */
+export function PayloadView({ id, side, payload, copies = [] }: Props) {
+  const title = side === "request" ? "Request" : "Response";
+  const [text, setText] = useState<string>();
+  const [problem, setProblem] = useState<unknown>();
+  const [wanted, setWanted] = useState(false);
+  const [raw, setRaw] = useState(false);
+  const load = payload != null && payload.bytes > 0 && (wanted || payload.bytes <= atOnce);
+
+  useEffect(() => {
+    if (!load) return;
+    let gone = false;
+    setProblem(undefined);
+    loadBody(id, side).then(
+      (body) => !gone && setText(body ?? ""),
+      (error: unknown) => !gone && setProblem(error),
+    );
+    return () => {
+      gone = true;
+    };
+  }, [id, side, load]);
+
+  const empty = payload?.bytes === 0 || (text !== undefined && nothing.includes(text.trim()));
+  const value = useMemo(() => (text === undefined ? undefined : readJson(text)), [text]);
+  const body = useCallback(
+    async () => text ?? (payload ? await loadBody(id, side) : undefined),
+    [text, id, side, payload],
+  );
+
+  return (
+    <section className="payload" aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {payload && <span className="quiet">{size(payload.bytes)}</span>}
+        {payload?.redacted && (
+          <span className="chip secret">
+            <Icon name="lock" />
+            Redacted
+          </span>
+        )}
+        {payload?.truncated && (
+          <span className="chip warn">
+            <Icon name="cut" />
+            Truncated
+          </span>
+        )}
+        <span className="space" />
+        {value && !empty && (
+          <Button className="small" aria-pressed={raw} onPress={() => setRaw(!raw)}>
+            {raw ? "Tree" : "Raw"}
+          </Button>
+        )}
+        {payload && payload.bytes > 0 && (
+          <Copy words="Copy" label={`Copy the ${side}`} text={async () => (await body()) ?? ""} />
+        )}
+        {copies.map((copy) => (
+          <Copy
+            key={copy.words}
+            words={copy.words}
+            label={copy.words}
+            text={async () => copy.text(await body())}
+          />
+        ))}
+      </header>
+      {payload == null ? (
+        <p className="sight missing">
+          <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
+          <em>Set-up</em> says how to have them.
+        </p>
+      ) : empty ? (
+        <p className="sight empty">
+          <strong>Empty.</strong> The {side} was captured, and there is nothing in it
+          {text ? `: ${text}` : "."}
+        </p>
+      ) : (
+        <>
+          {payload.truncated && (
+            <p className="sight cut">
+              <strong>Truncated.</strong> The {side} had {size(payload.bytes)}; only its beginning was kept.
+            </p>
+          )}
+          {payload.redacted && (
+            <p className="sight redacted">
+              <strong>Redacted.</strong> Secrets were cut out before anything was stored.
+            </p>
+          )}
+          {problem !== undefined ? (
+            <p className="sight cut">
+              <strong>Not loaded.</strong> The {side} could not be read.{" "}
+              <Button className="small" onPress={() => setWanted(true)}>
+                Try again
+              </Button>
+            </p>
+          ) : !load ? (
+            <Button className="primary" onPress={() => setWanted(true)}>
+              Load {payload.truncated ? "what was kept" : size(payload.bytes)}
+            </Button>
+          ) : text === undefined ? (
+            <Skeleton lines={5} />
+          ) : value && !raw ? (
+            <JsonTree value={value} label={title} />
+          ) : (
+            <RawText
+              text={value && !payload.truncated ? writeJson(value) : text}
+              label={`${title} as text`}
+            />
+          )}
+        </>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,28 @@
+import { Button } from "react-aria-components";
+import { AskError, explain } from "../state/api";
+import { endpoint } from "../state/endpoint";
+import { Icon } from "./icon";
+
+/** What went wrong, and what to do about it. */
+export function Problem({ problem, again }: { problem: unknown; again: () => void }) {
+  const kind = problem instanceof AskError ? problem.kind : "wrong";
+  if (kind === "refused") return null;
+  return (
+    <div className="problem" role="alert">
+      <h2>{kind === "away" ? "mcptap does not answer" : "The API answered with an error"}</h2>
+      {kind === "away" ? (
+        <p>
+          Nothing answers at <code>{endpoint.href}</code>. See whether <code>mcptap serve</code> still runs,
+          and whether a proxy or a VPN lies between. Your filters are kept in the address of this page.
+        </p>
+      ) : (
+        <p>Change the filter, or load the page again. If it stays, the words below belong into a report.</p>
+      )}
+      <p className="said">{explain(problem)}</p>
+      <Button className="primary" onPress={again}>
+        <Icon name="again" />
+        Try again
+      </Button>
+    </div>
+  );
+}

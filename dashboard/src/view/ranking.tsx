@@ -1,0 +1,51 @@
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { Skeleton } from "./skeleton";
+
+export interface Rank {
+  key: string;
+  words: ReactNode;
+  /** The length of the bar, from 0 to 1. */
+  share: number;
+  value: string;
+  href: string;
+  tone?: "bad" | "warn" | "good" | "plain";
+}
+
+/** A short list of what is most, each with a bar and a link to its calls. */
+export function Ranking({
+  title,
+  ranks,
+  none,
+}: {
+  title: string;
+  ranks: readonly Rank[] | undefined;
+  none: string;
+}) {
+  return (
+    <section className="card" aria-label={title}>
+      <h2>{title}</h2>
+      {ranks === undefined ? (
+        <Skeleton lines={5} />
+      ) : ranks.length === 0 ? (
+        <p className="hint">{none}</p>
+      ) : (
+        <ol className="ranking">
+          {ranks.map(({ key, words, share, value, href, tone = "plain" }) => (
+            <li key={key}>
+              <Link href={href}>
+                <span
+                  className={`rank-bar ${tone}`}
+                  style={{ width: `${Math.max(1, share * 100)}%` }}
+                  aria-hidden="true"
+                />
+                <span className="rank-words">{words}</span>
+                <span className="rank-value">{value}</span>
+              </Link>
+            </li>
+          ))}
+        </ol>
+      )}
+    </section>
+  );
+}

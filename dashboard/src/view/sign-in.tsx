@@ -1,0 +1,42 @@
+import { type FormEvent, useState } from "react";
+import { Button, Input, Label, TextField } from "react-aria-components";
+import { keyStore, signIn } from "../state/key";
+import { useStore } from "../state/store";
+
+/** Asks for a key, because the API does. */
+export function SignIn() {
+  const { key } = useStore(keyStore);
+  const [typed, setTyped] = useState("");
+  const enter = (event: FormEvent) => {
+    event.preventDefault();
+    if (typed.trim()) signIn(typed.trim());
+  };
+  return (
+    <div className="page narrow-page">
+      <form className="card sign-in" onSubmit={enter} aria-labelledby="sign-in">
+        <h1 id="sign-in">Sign in</h1>
+        {key && (
+          <p role="alert" className="sight cut">
+            The API did not accept that key. It may be revoked, out of date, or not allowed to read calls.
+          </p>
+        )}
+        <p>This mcptap answers only with an API key. Whoever runs it can create one.</p>
+        <TextField
+          type="password"
+          value={typed}
+          onChange={setTyped}
+          className="field"
+          autoFocus
+          autoComplete="off"
+        >
+          <Label>API key</Label>
+          <Input spellCheck={false} />
+        </TextField>
+        <p className="hint">The key is kept for this tab alone, and forgotten when it is closed.</p>
+        <Button type="submit" className="primary" isDisabled={!typed.trim()}>
+          Sign in
+        </Button>
+      </form>
+    </div>
+  );
+}

@@ -1,0 +1,214 @@
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { expectAddress, givenPages, rows } from "./pages";
+
+const pages = givenPages();
+
+async function report(): Promise<void> {
+  await pages.mcptap.reportAll([
+    {
+      server: "weather",
+      tool: "forecast",
+      status: 200,
+      client: "claude-code",
+      country: "NL",
+      durationMs: 20,
+    },
+    {
+      server: "weather",
+      tool: "radar",
+      status: 500,
+      error: "no radar",
+      durationMs: 900,
+      request: '{"method":"tools/call","params":{"name":"radar","arguments":{"city":"Utrecht"}}}',
+    },
+    { server: "orders", tool: "refund", status: 401, client: "cursor", country: "DE", session: "s-1" },
+    { server: "orders", method: "initialize", status: 200, session: "s-1" },
+    { server: "orders", tool: "refund", agoMs: 3 * 3_600_000, session: "s-1" },
+  ]);
+}
+
+const choose = async (page: Page, filter: string, option: string | RegExp) => {
+  await page.getByRole("button", { name: new RegExp(`^${filter}`) }).click();
+  await page.getByRole("option", { name: option }).click();
+  await page.keyboard.press("Escape");
+};
+
+const targets = async (page: Page) => (await rows(page).locator(".target .strong").allTextContents()).sort();
+
+const shows = (page: Page, count: number) => page.getByText(`${count} in all`).waitFor();
+
+test("filters combine, their counts are of the rest, and the address reproduces the view", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await shows(page, 5);
+  await choose(page, "Server", /orders/);
+  await shows(page, 3);
+  await expectAddress(page, /\?server=orders$/);
+
+  // the tools follow the server, and each has its count
+  await page.getByRole("button", { name: /^Tool/ }).click();
+  const options = page.getByRole("listbox", { name: "Tool" }).getByRole("option");
+  await options.first().waitFor();
+  expect(await options.allTextContents()).toEqual(["refund2"]);
+  await options.first().click();
+  await page.keyboard.press("Escape");
+  await shows(page, 2);
+  await choose(page, "Status", /401/);
+  await shows(page, 1);
+  await expectAddress(page, /\?server=orders&tool=refund&status=401$/);
+
+  const copy = await pages.context.newPage();
+  await copy.goto(page.url());
+  await shows(copy, 1);
+  expect(await targets(copy)).toEqual(["refund"]);
+  await copy.close();
+
+  await page.goBack();
+  await shows(page, 2);
+  await page.goBack();
+  await shows(page, 3);
+  await page.goForward();
+  await shows(page, 2);
+  await page.getByRole("button", { name: "Remove Server orders" }).click();
+  await expectAddress(page, /\?tool=refund$/);
+  await page.getByRole("button", { name: "Clear all" }).click();
+  await shows(page, 5);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("every filter narrows the list", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  for (const [query, count] of [
+    ["method=initialize", 1],
+    ["outcome=TOOL_ERROR", 1],
+    ["country=NL", 1],
+    ["client=cursor", 1],
+    ["session=s-1", 3],
+    ["min=500", 1],
+    ["max=30", 1],
+    ["q=utrecht", 1],
+    ["range=1h", 4],
+    ["-server=orders", 2],
+    ["-server=orders&-tool=radar", 1],
+    ["status=200&status=500", 3],
+    [
+      `from=${encodeURIComponent(new Date(Date.now() - 4 * 3_600_000).toISOString())}&to=${encodeURIComponent(new Date(Date.now() - 3_600_000).toISOString())}`,
+      1,
+    ],
+  ] as const) {
+    await page.goto(`${mcptap.url}/?${query}`);
+    await shows(page, count);
+    await page.waitForFunction(
+      (wanted) => document.querySelectorAll(".body [role=row]").length === wanted,
+      count,
+    );
+  }
+  await page.goto(`${mcptap.url}/?tool=nosuch`);
+  await page.getByText("No calls match").waitFor();
+  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await shows(page, 5);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the time is chosen from presets, or from the calendar with the time of day", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await page.getByRole("button", { name: /^Time/ }).click();
+  await page.getByRole("button", { name: "Last hour" }).click();
+  await expectAddress(page, /\?range=1h$/);
+  await shows(page, 4);
+
+  await page.getByRole("button", { name: /^Time/ }).click();
+  const dialog = page.getByRole("dialog", { name: "Time" });
+  const day = dialog
+    .getByRole("button", { name: /^(Today|First available)/ })
+    .or(dialog.locator("[data-selected]"))
+    .first();
+  await day.waitFor();
+  await day.click();
+  await day.click();
+  await dialog.getByRole("button", { name: "Apply" }).click();
+  await expectAddress(page, /\?from=\d{4}-[^&]*&to=\d{4}-/);
+  const parameters = new URL(page.url()).searchParams;
+  const length = Date.parse(parameters.get("to") ?? "") - Date.parse(parameters.get("from") ?? "");
+  // a whole day, which is 23 or 25 hours long twice a year
+  expect([23, 24, 25]).toContain(length / 3_600_000);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a click on a value keeps only its calls or leaves them out, in the list and in the detail", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await shows(page, 5);
+  await page.getByRole("row", { name: /radar/ }).hover();
+  await page.getByTitle("Without Server weather").click();
+  await expectAddress(page, /\?-server=weather$/);
+  await shows(page, 3);
+  await page.getByRole("button", { name: /^Server is not weather/ }).click();
+  await expectAddress(page, /\?server=weather$/);
+  await shows(page, 2);
+
+  await page.getByRole("row", { name: /radar/ }).click();
+  await page.getByRole("button", { name: "radar", exact: true }).click();
+  await page.getByRole("menuitem", { name: "Only calls without this" }).click();
+  await expectAddress(page, /\?server=weather&-tool=radar$/);
+  await shows(page, 1);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("search finds what is inside requests while one types, as one step of the history", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await shows(page, 5);
+  await page.keyboard.press("/");
+  await page.keyboard.type("utrecht", { delay: 20 });
+  await shows(page, 1);
+  expect(await targets(page)).toEqual(["radar"]);
+  await page.goBack();
+  await shows(page, 5);
+  expect(await page.getByRole("searchbox", { name: "Search" }).inputValue()).toBe("");
+  expect(pages.complaints).toEqual([]);
+});
+
+test("duration and session have fields of their own", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await page.getByRole("button", { name: "Duration" }).click();
+  await page.getByLabel("At least (ms)").fill("500");
+  await page.getByRole("button", { name: "Apply" }).click();
+  await expectAddress(page, /\?min=500$/);
+  await shows(page, 1);
+  await page.getByRole("button", { name: "Remove Duration at least 500 ms" }).click();
+  await page.getByRole("button", { name: "Session", exact: true }).click();
+  await page.getByLabel("Session ID").fill("s-1");
+  await page.getByRole("button", { name: "Apply" }).click();
+  await expectAddress(page, /\?session=s-1$/);
+  await shows(page, 3);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a view is saved under a name, opened again and removed", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(`${mcptap.url}/?server=orders&status=401`);
+  await page.getByRole("button", { name: "Views" }).click();
+  await page.getByLabel("Save this view as").fill("Refused orders");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.goto(mcptap.url);
+  await shows(page, 5);
+  await page.getByRole("button", { name: "Views" }).click();
+  await page.getByRole("link", { name: "Refused orders" }).click();
+  await expectAddress(page, /\?server=orders&status=401$/);
+  await shows(page, 1);
+  await page.getByRole("button", { name: "Views" }).click();
+  await page.getByRole("button", { name: "Remove the view Refused orders" }).click();
+  expect(await page.getByRole("link", { name: "Refused orders" }).count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});

@@ -1,0 +1,93 @@
+import { expect, test } from "vitest";
+import { givenPages, rows, withoutLostConnections } from "./pages";
+
+const pages = givenPages();
+const live = () => pages.page.getByRole("switch", { name: "Live" });
+const says = (words: string) => pages.page.locator(".live").getByText(words, { exact: true }).waitFor();
+
+test("the switch brings new calls on top, with all filters kept, and stops them", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  await page.goto(`${mcptap.url}/?tool=forecast`);
+  await page.getByText("1 in all").waitFor();
+  await says("Paused");
+  await live().click();
+  await says("Live");
+  await page.waitForURL(/\?tool=forecast&live=1$/);
+  await mcptap.reportAll([{ tool: "radar" }, { tool: "forecast", error: "no such city" }]);
+  await page.getByText("2 in all").waitFor();
+  expect(await rows(page).count()).toBe(2);
+  expect(await rows(page).first().textContent()).toContain("no such city");
+
+  await live().click();
+  await says("Paused");
+  await mcptap.report({ tool: "forecast" });
+  await page.getByRole("button", { name: "Ask again" }).click();
+  await page.getByText("3 in all").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("over a restart of mcptap it says so, and goes on with what was missed, each call once", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "before" });
+  await page.goto(`${mcptap.url}/?live=1`);
+  await page.getByRole("row", { name: /before/ }).waitFor();
+  await says("Live");
+  await mcptap.terminate();
+  await says("Reconnecting");
+  await mcptap.launch();
+  await mcptap.report({ tool: "after" });
+  await page.getByRole("row", { name: /after/ }).waitFor();
+  await page.getByText("2 in all").waitFor();
+  await says("Live");
+  expect(await rows(page).count()).toBe(2);
+  expect(withoutLostConnections(pages.complaints)).toEqual([]);
+});
+
+test("a reader further down is told how many are new, and the list stands still", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(Array.from({ length: 60 }, (_, index) => ({ tool: `old_${index}` })));
+  await page.goto(`${mcptap.url}/?live=1`);
+  await says("Live");
+  for (let pagesLoaded = 1; pagesLoaded < 5; pagesLoaded++) {
+    await page.getByRole("button", { name: "Load more" }).click();
+    await page.waitForFunction(
+      (count) => document.querySelector(`[aria-rowcount="${count}"]`),
+      (pagesLoaded + 1) * 10 + 1,
+    );
+  }
+  const scroller = page.locator(".table-scroll");
+  await scroller.evaluate((element) => element.scrollTo({ top: 800 }));
+  const middle = page.locator('[aria-rowindex="25"]');
+  await middle.waitFor();
+  const text = await middle.locator(".target").textContent();
+  await mcptap.reportAll([{ tool: "new_1" }, { tool: "new_2" }, { tool: "new_3" }]);
+  await page.getByRole("button", { name: "3 new" }).waitFor();
+  expect(await scroller.evaluate((element) => element.scrollTop)).toBe(800);
+  expect(await middle.locator(".target").textContent()).toBe(text);
+  await page.getByRole("button", { name: "3 new" }).click();
+  await page.getByRole("row", { name: /new_3/ }).waitFor();
+  expect(await rows(page).first().textContent()).toContain("new_");
+  expect(await page.getByRole("button", { name: /new$/ }).count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a burst of thousands of calls arrives whole, and the page answers meanwhile", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "first" });
+  await page.goto(`${mcptap.url}/?live=1`);
+  await says("Live");
+  for (let batch = 0; batch < 10; batch++) {
+    await mcptap.reportAll(Array.from({ length: 500 }, (_, index) => ({ tool: `burst_${batch}_${index}` })));
+  }
+  await page.getByText("5,001 in all").waitFor();
+  await page
+    .getByRole("row", { name: /burst_9_/ })
+    .first()
+    .waitFor();
+  expect(await page.getByRole("table", { name: "Calls" }).getAttribute("aria-rowcount")).toBe("5002");
+  expect(await rows(page).count()).toBeLessThan(80);
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option", { name: /weather/ }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});

@@ -1,0 +1,200 @@
+import { expect, test } from "vitest";
+import type { FeedListener } from "../../src/state/feed";
+import { CallList, maxRows, type Source } from "../../src/state/list";
+import { merge, newestFirst, type Row, timeKey, toRow } from "../../src/state/row";
+
+function row(number: number, id = `c${String(number).padStart(6, "0")}`, error?: string): Row {
+  const startedAt = new Date(Date.UTC(2026, 0, 1) + number).toISOString();
+  return toRow({
+    cursor: `cursor-${id}`,
+    node: {
+      id,
+      startedAt,
+      durationMs: 1,
+      outcome: error ? "TOOL_ERROR" : "OK",
+      method: "tools/call",
+      errorMessage: error ?? null,
+      server: { name: "s" },
+    } as Row["call"],
+  });
+}
+
+const span = (from: number, to: number) =>
+  Array.from({ length: Math.abs(to - from) + 1 }, (_, index) => row(from < to ? from + index : from - index));
+
+/** An API whose feed is driven by the test. */
+class Fake implements Source {
+  feeds: { cursor: string; on: FeedListener; fail: (error: Error) => void }[] = [];
+  asked: (string | undefined)[] = [];
+  frames: (() => void)[] = [];
+  pages: Row[][];
+
+  constructor(...pages: Row[][]) {
+    this.pages = pages;
+  }
+  async page(_filter: object, _first: number, after: string | undefined) {
+    this.asked.push(after);
+    const rows = this.pages[0] ?? [];
+    if (this.pages.length > 1) this.pages.shift();
+    return { rows, hasMore: this.pages.length > 1, endCursor: rows.at(-1)?.cursor, liveCursor: "live-0" };
+  }
+  follow(_filter: object, cursor: string, on: FeedListener, signal: AbortSignal) {
+    return new Promise<void>((resolve, fail) => {
+      signal.addEventListener("abort", () => resolve());
+      this.feeds.push({ cursor, on, fail });
+    });
+  }
+  frame(run: () => void) {
+    this.frames.push(run);
+  }
+  wait() {
+    return Promise.resolve();
+  }
+  draw() {
+    for (const run of this.frames.splice(0)) run();
+  }
+  get feed() {
+    const feed = this.feeds.at(-1);
+    if (!feed) throw new Error("nobody follows");
+    return feed;
+  }
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve));
+const ids = (list: CallList) => list.state.get().rows.map(({ call }) => call.id);
+
+async function started(fake: Fake): Promise<CallList> {
+  const list = new CallList(fake);
+  await list.start({}, 3);
+  list.setLive(true);
+  fake.feed.on.live();
+  return list;
+}
+
+test("time is compared to the nanosecond", () => {
+  expect(timeKey("2026-01-01T00:00:00Z") < timeKey("2026-01-01T00:00:00.000000001Z")).toBe(true);
+  expect(timeKey("2026-01-01T00:00:00.1Z") > timeKey("2026-01-01T00:00:00.099999999Z")).toBe(true);
+});
+
+test("merging keeps the order and each call once, whatever comes in", () => {
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return seed % below;
+  };
+  for (let round = 0; round < 200; round++) {
+    const some = (count: number) =>
+      [
+        ...new Map(Array.from({ length: random(count) }, () => random(30)).map((n) => [n, row(n)])).values(),
+      ].sort(newestFirst);
+    const [one, other] = [some(20), some(20)];
+    const merged = merge(one, other);
+    const wanted = [...new Map([...one, ...other].map((each) => [each.call.id, each])).values()].sort(
+      newestFirst,
+    );
+    expect(merged.map(({ call }) => call.id)).toEqual(wanted.map(({ call }) => call.id));
+  }
+});
+
+test("pages go on after the last cursor", async () => {
+  const fake = new Fake(span(9, 7), span(6, 4));
+  fake.pages.push([]);
+  const list = new CallList(fake);
+  await list.start({}, 3);
+  await list.more();
+  expect(fake.asked).toEqual([undefined, "cursor-c000007"]);
+  expect(ids(list)).toHaveLength(6);
+});
+
+test("what the feed brings stands on top, drawn once a frame", async () => {
+  const fake = new Fake(span(3, 1));
+  const list = await started(fake);
+  expect(fake.feed.cursor).toBe("live-0");
+  expect(list.state.get().live).toBe("live");
+  let drawn = 0;
+  list.state.subscribe(() => drawn++);
+  fake.feed.on.calls([row(4)], true);
+  fake.feed.on.calls([row(5), row(6)], true);
+  expect(drawn).toBe(0);
+  fake.draw();
+  expect(drawn).toBe(1);
+  expect(ids(list)).toEqual(["c000006", "c000005", "c000004", "c000003", "c000002", "c000001"]);
+  expect(list.state.get().added).toBe(3);
+});
+
+test("a call that was completed is replaced where it stands", async () => {
+  const fake = new Fake(span(3, 1));
+  const list = await started(fake);
+  fake.feed.on.calls([row(2, "c000002", "late")], false);
+  fake.draw();
+  expect(ids(list)).toHaveLength(3);
+  expect(list.state.get().rows[1]?.call.errorMessage).toBe("late");
+  expect(list.state.get().added).toBe(0);
+});
+
+test("a call older than all that is loaded waits for its page", async () => {
+  const fake = new Fake(span(9, 7), span(6, 4), []);
+  const list = await started(fake);
+  fake.feed.on.calls([row(1)], true);
+  fake.draw();
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+});
+
+test("a lost connection goes on after the last event, and says so", async () => {
+  const fake = new Fake(span(3, 1));
+  const list = await started(fake);
+  fake.feed.on.calls([row(4)], true);
+  fake.feed.on.moved("live-1");
+  const seen: string[] = [];
+  list.state.subscribe(() => seen.push(list.state.get().live));
+  fake.feed.fail(new Error("gone"));
+  await settle();
+  expect(seen).toContain("reconnecting");
+  expect(fake.feed.cursor).toBe("live-1");
+  fake.feed.on.live();
+  expect(list.state.get().live).toBe("live");
+});
+
+test("while the reader is away new calls wait, and are counted", async () => {
+  const fake = new Fake(span(3, 1));
+  const list = await started(fake);
+  list.setAway(true);
+  fake.feed.on.calls([row(5), row(4), row(2, "c000002", "late")], true);
+  fake.draw();
+  expect(list.state.get().waiting).toBe(2);
+  expect(ids(list)).toHaveLength(3);
+  expect(list.state.get().rows[1]?.call.errorMessage).toBe("late");
+  list.setAway(false);
+  expect(list.state.get().waiting).toBe(0);
+  expect(ids(list)[0]).toBe("c000005");
+});
+
+test("memory is bounded: rows, what waits above them, and what waits to be drawn", async () => {
+  const fake = new Fake(span(3, 1));
+  const list = await started(fake);
+  // a tab in the background draws no frame
+  for (let at = 10; at < maxRows + 5000; at += 500) fake.feed.on.calls(span(at, at + 499), true);
+  fake.draw();
+  expect(list.state.get().rows).toHaveLength(maxRows);
+  expect(list.state.get().hasMore).toBe(true);
+  expect(ids(list)[0]).toBe(`c0${maxRows + 5009}`);
+
+  list.setAway(true);
+  for (let at = 100_000; at < 106_000; at += 500) fake.feed.on.calls(span(at, at + 499), true);
+  fake.draw();
+  expect(list.state.get().waiting).toBe(6000);
+  fake.pages = [span(106_000, 105_998)];
+  list.setAway(false);
+  await settle();
+  // more than was kept: the first page anew
+  expect(ids(list)).toEqual(["c106000", "c105999", "c105998"]);
+});
+
+test("an answer to an older question is thrown away", async () => {
+  const fake = new Fake(span(3, 1), span(9, 7));
+  const list = new CallList(fake);
+  const first = list.start({}, 3);
+  const second = list.start({ tools: ["x"] }, 3);
+  await Promise.all([first, second]);
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+});

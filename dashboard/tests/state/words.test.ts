@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { defaultColumns, readSettings } from "../../src/state/settings";
+import { absolute, ago, duration, percent, short, size } from "../../src/state/words";
+
+test("durations are in the unit that reads best", () => {
+  expect([0, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000].map(duration)).toEqual([
+    "0 ms",
+    "131 µs",
+    "4.6 ms",
+    "42 ms",
+    "1000 ms",
+    "1.50 s",
+    "1 min 1 s",
+    "1 h 2 min",
+  ]);
+});
+
+test("a moment is told in the zone that was asked for", () => {
+  const time = "2026-11-24T23:30:04.123456789Z";
+  expect(absolute(time, "UTC")).toBe("2026-11-24 23:30:04.123 UTC");
+  expect(absolute(time, "Asia/Tokyo")).toMatch(/^2026-11-25 08:30:04\.123 /);
+  const now = Date.parse("2026-11-24T23:31:00Z");
+  expect(
+    [time, "2026-11-24T23:00:00Z", "2026-11-23T23:00:00Z", "2026-11-24T23:31:00Z"].map((at) => ago(at, now)),
+  ).toEqual(["56 s ago", "31 min ago", "1 day ago", "just now"]);
+});
+
+test("small things are said shortly", () => {
+  expect(short("685e8ec7-fc20-4daa-8d66-40b0ec0eb150")).toBe("685e8ec7…b150");
+  expect([size(12), size(1500), size(2_300_000)]).toEqual(["12 B", "1.5 kB", "2.3 MB"]);
+  expect([percent(0, 0), percent(1, 1000), percent(1, 3)]).toEqual(["0%", "<1%", "33%"]);
+});
+
+test("settings of another version, or broken ones, are no trouble", () => {
+  expect(readSettings("not json").columns).toEqual(defaultColumns);
+  expect(
+    readSettings('{"theme":"pink","zone":"Mars/Base","columns":["time","nope","status"],"pageSize":7}'),
+  ).toMatchObject({
+    theme: "system",
+    zone: "local",
+    columns: ["status", "time"],
+    pageSize: 10,
+  });
+});

@@ -1,0 +1,188 @@
+import { expect, test } from "vitest";
+import { expectAddress, givenPages, rows } from "./pages";
+
+const pages = givenPages();
+
+async function report(): Promise<void> {
+  await pages.mcptap.reportAll([
+    {
+      server: "weather",
+      method: "initialize",
+      session: "s-1",
+      status: 200,
+      client: "claude-code",
+      agoMs: 120_000,
+    },
+    {
+      server: "weather",
+      tool: "forecast",
+      session: "s-1",
+      client: "claude-code",
+      status: 200,
+      durationMs: 500,
+      agoMs: 60_000,
+      country: "NL",
+    },
+    {
+      server: "weather",
+      tool: "radar",
+      session: "s-1",
+      client: "claude-code",
+      status: 200,
+      durationMs: 400,
+      agoMs: 60_050,
+      error: "no radar",
+    },
+    { server: "orders", tool: "refund", session: "s-2", status: 401, agoMs: 30_000 },
+  ]);
+}
+
+test("sessions are listed, and one is a timeline with pauses, what ran at once, and errors", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(`${mcptap.url}/sessions`);
+  const table = page.getByRole("table", { name: "Sessions" });
+  const line = table.getByRole("row", { name: /weather/ });
+  expect(await line.textContent()).toMatch(/Session id.*weather.*claude-code.*3.*1/);
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option", { name: /orders/ }).click();
+  await page.keyboard.press("Escape");
+  await table.getByRole("row", { name: /weather/ }).waitFor({ state: "detached" });
+  await page.goBack();
+  await line.getByRole("link").first().click();
+  await expectAddress(page, /\/sessions\/[^/?]+$/);
+
+  const moments = page.getByRole("list", { name: "Calls in order" }).getByRole("listitem");
+  await moments.first().waitFor();
+  expect(await moments.allTextContents()).toEqual([
+    expect.stringMatching(/\+0 ms.*initialize/),
+    expect.stringMatching(/without a call/),
+    expect.stringMatching(/forecast/),
+    expect.stringMatching(/Tool error.*radar.*beside 1 other.*no radar/),
+  ]);
+  await moments.last().getByRole("button").click();
+  await page
+    .getByRole("dialog", { name: "Call" })
+    .getByRole("region", { name: "Error" })
+    .getByText("no radar")
+    .waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: "Its calls as a list" }).click();
+  await page.getByText("3 in all").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("every number of the overview links to its calls", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  const open = async (card: string | undefined, link: RegExp, address: RegExp, count: number) => {
+    await page.goto(`${mcptap.url}/overview?range=1h`);
+    const within = card ? page.getByRole("region", { name: card }) : page.locator(".figures");
+    await within.getByRole("link", { name: link }).click();
+    await expectAddress(page, address);
+    await page.getByText(`${count} in all`).waitFor();
+  };
+  await open(undefined, /^Calls\s*4/, /\/\?range=1h$/, 4);
+  await open(undefined, /^Errors\s*2 \(50%\)/, /outcome=TOOL_ERROR/, 2);
+  await open("Outcomes", /Tool error.*1/, /outcome=TOOL_ERROR/, 1);
+  await open("HTTP status", /401/, /status=401/, 1);
+  await open("Top tools", /forecast/, /tool=forecast/, 1);
+  await open("Slowest tools (p95)", /forecast.*500 ms/, /server=weather&tool=forecast/, 1);
+  await open("Most failing tools", /refund.*100% of 1/, /server=orders&tool=refund/, 1);
+  await open("Clients", /claude-code/, /client=claude-code/, 3);
+  await open("Countries", /NL Netherlands/, /country=NL/, 1);
+  await open("Servers", /orders/, /server=orders/, 1);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("marking a stretch of the chart opens its calls", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(`${mcptap.url}/overview?range=15m`);
+  const chart = page.getByRole("img", { name: "Calls and errors over time" });
+  const box = await chart.boundingBox();
+  if (!box) throw new Error("no chart");
+  // the last fifth of fifteen minutes
+  await page.mouse.move(box.x + box.width * 0.83, box.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width - 2, box.y + 60, { steps: 5 });
+  await page.mouse.up();
+  await expectAddress(page, /\/\?from=[^&]+$/);
+  await page.getByText("4 in all").waitFor();
+  await page.goBack();
+  await page.getByText("As a table").click();
+  await page
+    .getByRole("region", { name: "Calls and errors" })
+    .getByRole("table")
+    .getByRole("link")
+    .first()
+    .click();
+  await expectAddress(page, /\/\?from=[^&]+&to=[^&]+$/);
+  await page.getByText("1 in all").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a server has its logs, and its tools with their health", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(`${mcptap.url}/servers`);
+  await page
+    .getByRole("row", { name: /weather.*3.*1 \(33%\)/ })
+    .getByRole("link", { name: "weather" })
+    .click();
+  await expectAddress(page, /\/servers\/weather$/);
+  await page.getByText("3 in all").waitFor();
+  expect(await rows(page).count()).toBe(3);
+  // its own filter is not offered: it is given
+  expect(await page.getByRole("button", { name: /^Server/ }).count()).toBe(0);
+  await page.getByRole("link", { name: "Tools" }).click();
+  const tools = page.getByRole("table", { name: "Tools" });
+  expect(await tools.getByRole("row", { name: /forecast/ }).textContent()).toMatch(
+    /Healthy.*1.*0 \(0%\).*500 ms/,
+  );
+  expect(await tools.getByRole("row", { name: /radar/ }).textContent()).toMatch(/Failing.*1 \(100%\)/);
+  await tools.getByRole("link", { name: "radar" }).click();
+  await expectAddress(page, /\/\?server=weather&tool=radar$/);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a server with any name has a page", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ server: "50% a/b?c#d", tool: "x" });
+  await page.goto(`${mcptap.url}/servers`);
+  await page.getByRole("link", { name: "50% a/b?c#d" }).click();
+  await page.getByRole("heading", { name: "50% a/b?c#d" }).waitFor();
+  await page.getByText("1 in all").waitFor();
+  await page.reload();
+  await page.getByText("1 in all").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("an empty store shows what to do, and turns green with the first call", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(mcptap.url);
+  await page.getByText("No calls yet").waitFor();
+  await page.getByText("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318").waitFor();
+  await page.getByRole("button", { name: "Rust (rmcp)" }).click();
+  await page.getByText("mcptap_sdk::init").waitFor();
+  await page.getByText("This turns green").waitFor();
+  await mcptap.report({ tool: "forecast" });
+  await page.getByText("It works: a call has arrived.").waitFor();
+  await page.getByRole("row", { name: /forecast/ }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the page Set-up turns green when a call arrives, however many are stored", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "old", agoMs: 60_000 });
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByText("Waiting for a call").waitFor();
+  await page.getByText("This turns green").waitFor();
+  expect(await page.locator(".snippet.done").count()).toBe(0);
+  await mcptap.report({ tool: "forecast" });
+  await page.getByText("It works: a call has arrived.").waitFor();
+  expect(await page.locator(".snippet.done").count()).toBeGreaterThan(0);
+  await page.getByRole("link", { name: "tools/call forecast" }).click();
+  await expectAddress(page, /\/calls\//);
+  expect(pages.complaints).toEqual([]);
+});

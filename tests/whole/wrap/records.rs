@@ -1,0 +1,229 @@
+//! What is recorded: one call per request, whatever ids, order and number of answers there are.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{ECHO, Wrapping, call_tool, calls_of, python, request};
+use crate::support::TestServer;
+
+/// A server that answers with given lines, after it has read a given number of lines.
+fn scripted(steps: &[(usize, &[String])]) -> Vec<String> {
+    let steps = serde_json::to_string(steps).unwrap();
+    python(&format!(
+        "import json, sys\n\
+         for count, lines in json.loads({steps:?}):\n    \
+             for _ in range(count): sys.stdin.readline()\n    \
+             for line in lines: print(line, flush=True)\n\
+         sys.stdin.read()"
+    ))
+}
+
+fn answer(id: impl Into<Value>, result: Value) -> String {
+    json!({"jsonrpc": "2.0", "id": id.into(), "result": result}).to_string()
+}
+
+/// Sends lines, waits for that many lines, and ends it.
+async fn converse(server: &TestServer, script: Vec<String>, lines: &[String], answers: usize) {
+    let mut wrapped = Wrapping::to(server).run(&script);
+    for line in lines {
+        wrapped.send(line).await;
+    }
+    for _ in 0..answers {
+        assert_ne!(wrapped.line().await, "");
+    }
+    assert_eq!(wrapped.end().await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_thousand_calls_answered_out_of_order() {
+    const COUNT: usize = 1000;
+    let server = TestServer::start().await;
+    let script = format!(
+        "import json, random, sys\n\
+         asked = [json.loads(sys.stdin.readline()) for _ in range({COUNT})]\n\
+         random.Random(7).shuffle(asked)\n\
+         for request in asked:\n    \
+             print(json.dumps({{'jsonrpc': '2.0', 'id': request['id'], 'result': {{'of': request['id']}}}}))\n\
+         sys.stdout.flush()\n\
+         sys.stdin.read()"
+    );
+    let mut wrapped = Wrapping::to(&server).run(&python(&script));
+    let requests: String = (0..COUNT)
+        .map(|id| call_tool(id, &format!("tool-{id}")))
+        .collect();
+    wrapped.send(requests).await;
+    for _ in 0..COUNT {
+        assert_ne!(wrapped.line().await, "");
+    }
+    assert_eq!(wrapped.end().await.status.code(), Some(0));
+    let calls = calls_of(&server, COUNT, "requestId tool outcome response { json }").await;
+    let by_id: HashMap<&str, &Value> = calls
+        .iter()
+        .map(|call| (call["requestId"].as_str().unwrap(), call))
+        .collect();
+    for id in 0..COUNT {
+        let call = by_id[id.to_string().as_str()];
+        assert_eq!(call["tool"], format!("tool-{id}"));
+        assert_eq!(call["outcome"], "OK");
+        assert_eq!(call["response"]["json"], json!({"of": id}));
+    }
+}
+
+#[tokio::test]
+async fn numbers_and_texts_are_different_ids() {
+    let server = TestServer::start().await;
+    let answers = [
+        answer("1", json!({"of": "text"})),
+        answer(1, json!({"of": "number"})),
+    ];
+    let requests = [call_tool(1, "number"), call_tool("1", "text")];
+    converse(&server, scripted(&[(2, &answers)]), &requests, 2).await;
+    let calls = calls_of(&server, 2, "tool outcome response { json }").await;
+    for (call, tool) in calls.iter().zip(["number", "text"]) {
+        assert_eq!(
+            *call,
+            json!({"tool": tool, "outcome": "OK", "response": {"json": {"of": tool}}})
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_id_used_again_before_its_answer() {
+    let server = TestServer::start().await;
+    let answers = [answer(1, json!({}))];
+    converse(
+        &server,
+        scripted(&[(2, &answers)]),
+        &[call_tool(1, "first"), call_tool(1, "second")],
+        1,
+    )
+    .await;
+    let calls = calls_of(&server, 2, "tool outcome errorMessage").await;
+    assert_eq!(calls[0]["outcome"], "TRANSPORT_ERROR");
+    assert_eq!(
+        calls[0]["errorMessage"],
+        "its id was used again before it was answered"
+    );
+    assert_eq!(
+        calls[1],
+        json!({"tool": "second", "outcome": "OK", "errorMessage": null})
+    );
+}
+
+#[tokio::test]
+async fn answers_that_come_twice_late_or_to_nothing() {
+    let server = TestServer::start().await;
+    let answers = [
+        answer(1, json!({"first": true})),
+        answer(1, json!({"first": false})),
+        answer(99, json!({})),
+        answer(2, json!({"late": true})),
+    ];
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2, "reason": "bored"}});
+    let requests = [
+        call_tool(1, "twice"),
+        call_tool(2, "given-up"),
+        format!("{cancel}\n"),
+    ];
+    converse(&server, scripted(&[(3, &answers)]), &requests, 4).await;
+    let calls = calls_of(
+        &server,
+        2,
+        "tool outcome response { json } errorMessage logs { nodes { body } }",
+    )
+    .await;
+    let [twice, given_up] = &calls[..] else {
+        panic!("{calls:?}")
+    };
+    assert_eq!(twice["outcome"], "OK");
+    assert_eq!(twice["response"]["json"], json!({"first": true}));
+    assert_eq!(
+        twice["logs"]["nodes"],
+        json!([{"body": "a second answer to this request came"}])
+    );
+    assert_eq!(given_up["outcome"], "CANCELLED");
+    assert_eq!(given_up["errorMessage"], "bored");
+    assert_eq!(
+        given_up["logs"]["nodes"],
+        json!([{"body": "the answer came after the request was cancelled"}])
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes() {
+    let server = TestServer::start().await;
+    let script =
+        python("import sys\nsys.stdin.readline()\nprint('{}', flush=True)\nsys.stdin.read()\nsys.exit(3)");
+    let mut wrapped = Wrapping::to(&server).run(&script);
+    wrapped.send(call_tool(1, "forgotten")).await;
+    assert_eq!(wrapped.line().await, "{}");
+    assert_eq!(wrapped.end().await.status.code(), Some(3));
+    let calls = calls_of(&server, 1, "outcome errorMessage").await;
+    assert_eq!(calls[0]["outcome"], "TRANSPORT_ERROR");
+    assert_eq!(
+        calls[0]["errorMessage"],
+        "the server exited with code 3 before it answered"
+    );
+}
+
+#[tokio::test]
+async fn each_request_of_a_batch_is_a_call() {
+    let server = TestServer::start().await;
+    let one = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": format!("tool-{id}")}});
+    let notified = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}});
+    let batch = json!([one(1), notified, one(2), one(3)]);
+    converse(&server, python(ECHO), &[format!("{batch}\n")], 1).await;
+    let mut tools: Vec<Value> = calls_of(&server, 3, "tool outcome").await;
+    tools.sort_by_key(|call| call["tool"].to_string());
+    let expected = [1, 2, 3].map(|id| json!({"tool": format!("tool-{id}"), "outcome": "OK"}));
+    assert_eq!(tools, expected);
+}
+
+#[tokio::test]
+async fn console_output_belongs_to_the_running_call() {
+    let server = TestServer::start().await;
+    let mut wrapped = Wrapping::to(&server).run(&python(ECHO));
+    for number in 1..=3 {
+        let params = json!({"name": format!("tool-{number}"), "log": format!("working on {number}")});
+        wrapped.call(json!(number), "tools/call", params).await;
+        assert_eq!(wrapped.error_line().await, format!("working on {number}"));
+    }
+    wrapped.end().await;
+    let calls = calls_of(&server, 3, "tool logs { nodes { body severity } }").await;
+    for (call, number) in calls.iter().zip(1..) {
+        let line = json!({"body": format!("working on {number}"), "severity": "INFO"});
+        assert_eq!(call["logs"]["nodes"], json!([line]), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn who_talks_to_whom_is_known() {
+    let server = TestServer::start().await;
+    let info = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "shop", "version": "2"}});
+    let lines = [
+        request(
+            json!(0),
+            "initialize",
+            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "till", "version": "1"}}),
+        ),
+        call_tool(1, "sell"),
+    ];
+    let script = scripted(&[(1, &[answer(0, info)]), (1, &[answer(1, json!({}))])]);
+    converse(&server, script, &lines, 2).await;
+    let calls = calls_of(
+        &server,
+        2,
+        "method clientName protocolVersion transport httpStatus server { name } session { id source }",
+    )
+    .await;
+    for call in &calls {
+        assert_eq!(call["clientName"], "till", "{call}");
+        assert_eq!(call["protocolVersion"], "2025-11-25", "{call}");
+        assert_eq!(call["transport"], "STDIO", "{call}");
+        assert_eq!(call["httpStatus"], Value::Null, "{call}");
+        assert_eq!(call["server"]["name"], "shop", "{call}");
+        assert_ne!(call["session"], Value::Null, "{call}");
+        assert_eq!(call["session"], calls[0]["session"], "{call}");
+    }
+}
