@@ -2,13 +2,22 @@ import { useEffect, useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { FacetsDocument, type Outcome, StatsDocument, ToolsDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
-import { defined, type Filter, type ListName, pick, pickAll, toCallFilter } from "../state/filter";
+import {
+  defined,
+  errorOutcomes,
+  type Filter,
+  type ListName,
+  pick,
+  pickAll,
+  toCallFilter,
+} from "../state/filter";
 import { listAddress, useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { absolute, count, duration, outcomeOf, outcomeTone, percent, statusTone } from "../state/words";
 import { type Bucket, Chart } from "../view/chart";
 import { Country } from "../view/country";
+import { Figures, type Totals } from "../view/figures";
 import { FilterBar } from "../view/filter-bar";
 import { Problem } from "../view/problem";
 import { type Rank, Ranking } from "../view/ranking";
@@ -30,8 +39,6 @@ function useRound(): number {
   }, []);
   return round;
 }
-
-const errors: readonly Outcome[] = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"];
 
 /** How much, how often wrong, how slow; every number leads to its calls. */
 export default function OverviewPage() {
@@ -160,53 +167,6 @@ export default function OverviewPage() {
   );
 }
 
-interface Totals {
-  callCount: number;
-  errorCount: number;
-  p50Ms?: number | null | undefined;
-  p95Ms?: number | null | undefined;
-  p99Ms?: number | null | undefined;
-}
-
-function Figures({ filter, stats }: { filter: Filter; stats: Totals | undefined }) {
-  const slower = (ms: number | null | undefined) => listAddress(defined({ ...filter, min: ms ?? undefined }));
-  const figures = [
-    ["Calls", stats && count(stats.callCount), listAddress(filter)],
-    [
-      "Errors",
-      stats && `${count(stats.errorCount)} (${percent(stats.errorCount, stats.callCount)})`,
-      listAddress(pickAll(filter, "outcome", errors)),
-    ],
-    [
-      "Half took up to (p50)",
-      stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)),
-      slower(stats?.p50Ms),
-    ],
-    [
-      "95% took up to (p95)",
-      stats && (stats.p95Ms == null ? "–" : duration(stats.p95Ms)),
-      slower(stats?.p95Ms),
-    ],
-    [
-      "99% took up to (p99)",
-      stats && (stats.p99Ms == null ? "–" : duration(stats.p99Ms)),
-      slower(stats?.p99Ms),
-    ],
-  ] as const;
-  return (
-    <ul className="figures">
-      {figures.map(([label, value, href]) => (
-        <li key={label}>
-          <Link href={href} className="card figure">
-            <span className="quiet">{label}</span>
-            <strong>{value ?? "…"}</strong>
-          </Link>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
 type Facet = { value: string; count: number };
 
 const code = (value: string) => ({ words: <span className="code">{value}</span> });
@@ -263,7 +223,7 @@ function failing(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank
   const rate = ({ stats }: ToolTotals) => stats.errorCount / Math.max(1, stats.callCount);
   const failed = tools?.filter(({ stats }) => stats.errorCount > 0).sort((a, b) => rate(b) - rate(a));
   return failed?.slice(0, longest).map((tool) => {
-    const { href, ...rest } = toolRank(pickAll(filter, "outcome", errors), tool);
+    const { href, ...rest } = toolRank(pickAll(filter, "outcome", errorOutcomes), tool);
     return {
       ...rest,
       href,

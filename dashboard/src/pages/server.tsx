@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import { Link } from "wouter";
 import { type CallFilter, ToolsDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
-import { noFilter, pick, pickAll } from "../state/filter";
+import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
 import { count, duration, percent } from "../state/words";
 import { Calls } from "../view/calls";
@@ -32,8 +32,6 @@ export default function ServerPage({ name }: { name: string }) {
     </div>
   );
 }
-
-const errors = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"] as const;
 
 /** How well a tool does, in a word: a colour alone would not say it. */
 function health(calls: number, failed: number): { words: string; tone: string } {
@@ -110,7 +108,7 @@ function Tools({ server }: { server: string }) {
                       {count(stats.callCount)}
                     </td>
                     <td className="number" data-label="errors">
-                      <Link href={listAddress(pickAll(ofTool, "outcome", errors))}>
+                      <Link href={listAddress(pickAll(ofTool, "outcome", errorOutcomes))}>
                         {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
                       </Link>
                     </td>

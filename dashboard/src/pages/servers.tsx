@@ -2,15 +2,13 @@ import { useMemo } from "react";
 import { Link } from "wouter";
 import { FacetsDocument, ServersDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
-import { noFilter, pick, pickAll } from "../state/filter";
+import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress } from "../state/place";
 import { count, percent } from "../state/words";
 import { Moment } from "../view/moment";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
-
-const errors = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"] as const;
 
 /** All servers, and how they do. */
 export default function ServersPage() {
@@ -25,7 +23,7 @@ export default function ServersPage() {
   );
   const failed = useAsk(
     FacetsDocument,
-    useMemo(() => ({ filter: { outcomes: [...errors] }, servers: true }), []),
+    useMemo(() => ({ filter: { outcomes: [...errorOutcomes] }, servers: true }), []),
   );
   const countOf = (asked: typeof calls, name: string) =>
     asked.data && (asked.data.facets.servers?.find(({ value }) => value === name)?.count ?? 0);
@@ -77,7 +75,7 @@ export default function ServersPage() {
                     </td>
                     <td className="number" data-label="errors">
                       {wrong !== undefined && all !== undefined && (
-                        <Link href={listAddress(pickAll(ofServer, "outcome", errors))}>
+                        <Link href={listAddress(pickAll(ofServer, "outcome", errorOutcomes))}>
                           {count(wrong)} ({percent(wrong, all)})
                         </Link>
                       )}

@@ -53,6 +53,8 @@ const outcomes: Record<Outcome, true> = {
   CANCELLED: true,
 };
 export const outcomeNames = Object.keys(outcomes) as Outcome[];
+/** The outcomes that count as errors, as they do in every `errorCount` of the API. */
+export const errorOutcomes: readonly Outcome[] = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"];
 const isOutcome = (value: string): value is Outcome => Object.hasOwn(outcomes, value);
 
 /** Everything that an address says of the filter. What makes no sense there is ignored. */

@@ -100,7 +100,11 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       <div className="page-head">
         <h1>{title}</h1>
         <span className="quiet" role="status">
-          {total === undefined ? "" : `${count(total.value + state.added)}${total.more ? "+" : ""} in all`}
+          {total === undefined
+            ? ""
+            : total.more
+              ? `${count(total.value)}+ in all`
+              : `${count(total.value + state.added)} in all`}
         </span>
         <span className="space" />
         <ViewsMenu path={path} query={viewQuery(parameters)} />

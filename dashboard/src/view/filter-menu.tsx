@@ -72,8 +72,7 @@ export function FilterMenu({
   return (
     <DialogTrigger isOpen={open} onOpenChange={setOpen}>
       <Button className={chosen ? "filter on" : "filter"}>
-        {label}
-        {chosen > 0 && <span className="badge">{chosen}</span>}
+        {label} {chosen > 0 && <span className="badge">{chosen}</span>}
         <Icon name="down" />
       </Button>
       <Popover className="popover" placement="bottom start">
