@@ -19,6 +19,10 @@ pub(crate) enum Code {
     TooComplex,
     /// The bodies of a page are more than one answer may carry.
     TooLarge,
+    /// It is not known who asks.
+    Unauthenticated,
+    /// Whoever asks may not.
+    Forbidden,
     /// What was there a moment ago is gone: retention removed it.
     Gone,
     /// The database cannot be reached now. The same request may succeed later.
@@ -36,6 +40,8 @@ impl Code {
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::TooComplex => "QUERY_TOO_COMPLEX",
             Self::TooLarge => "RESPONSE_TOO_LARGE",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
             Self::Gone => "GONE",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
@@ -76,6 +82,7 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")
         }
+        mcptap_store::Error::Stopping => Code::Unavailable.error("the server is stopping; try again later"),
         error => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("something went wrong inside the server; its log says what")

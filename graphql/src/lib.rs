@@ -1,12 +1,14 @@
 //! Questions in, answers out: the GraphQL API over the store.
 //!
-//! A request comes in through `router`: over HTTP, or on a WebSocket (`socket`). `document` refuses what would be too
+//! A request comes in through `router`: over HTTP, or on a WebSocket (`socket`). `access` says who asks and what that
+//! caller may see. `document` refuses what would be too
 //! much work before the engine sees it. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
 //! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
 //! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
 //! is printed by [`sdl`] and committed as `schema.graphql`.
 
+mod access;
 mod bounds;
 mod connection;
 mod cost;
@@ -15,6 +17,7 @@ mod document;
 mod error;
 mod input;
 mod loaders;
+mod mutation;
 mod origin;
 mod query;
 mod router;
@@ -23,15 +26,16 @@ mod socket;
 mod subscription;
 mod types;
 
-use async_graphql::{EmptyMutation, ID, SDLExportOptions, SchemaBuilder};
+use async_graphql::{ID, SDLExportOptions, SchemaBuilder};
 use mcptap_store::Store;
 
+pub use mutation::Mutation;
 pub use query::Query;
 pub use router::{Options, router};
 pub use subscription::Subscription;
 
 /// The schema, ready to answer.
-pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over a store.
 pub fn schema(store: Store) -> Schema {
@@ -54,11 +58,13 @@ pub fn sdl() -> String {
     sdl.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
-    Schema::build(Query, EmptyMutation, Subscription)
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation, Subscription)
         .override_output_type_description::<ID>(
             "Identifies an object for good. Opaque: to be given back as it was received.",
         )
+        // Objects of unions, none of which is asked for by this interface alone.
+        .register_output_type::<types::Refusal>()
         .limit_complexity(cost::MAX_COMPLEXITY)
         .limit_depth(cost::MAX_DEPTH)
         .limit_directives(10)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_graphql::Request;
 use async_graphql_axum::GraphQLResponse;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request as HttpRequest, State};
@@ -16,11 +15,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures_util::StreamExt;
 use futures_util::stream::once;
+use mcptap_store::Gate;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, Caller, Door, Entry};
 use crate::error::Code;
 use crate::{Schema, document, origin, socket};
 
@@ -38,6 +40,10 @@ const EVENTS: &str = "text/event-stream";
 pub struct Options {
     /// Origins, such as `https://ui.example.org`, whose pages may use the API besides the server's own.
     pub allowed_origins: Vec<String>,
+    /// Tells who may ask ([`Store::gate`](mcptap_store::Store::gate)); `None`: everybody.
+    pub gate: Option<Gate>,
+    /// Whether only programs of this machine reach the API: then they may change things also while no key exists.
+    pub local: bool,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
@@ -51,26 +57,37 @@ struct Server {
 /// `/graphql`: POST for a query, GET for WebSockets that speak `graphql-transport-ws`.
 pub fn router(schema: Schema, options: Options) -> Router {
     let allowed: origin::Allowed = Arc::from(options.allowed_origins);
+    let door = Door {
+        gate: options.gate,
+        local: options.local,
+    };
     let server = Server {
         schema,
         shutdown: options.shutdown,
     };
     Router::new()
         .route("/graphql", get(open).post(answer))
+        .layer(from_fn_with_state(door, access::admit))
         .layer(from_fn_with_state(allowed, origin::guard))
         .with_state(server)
 }
 
 /// A WebSocket, when one is asked for.
-async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
+async fn open(
+    State(server): State<Server>,
+    entry: Option<Extension<Entry>>,
+    request: HttpRequest,
+) -> Response {
     let upgrade = request
         .headers()
         .get(header::UPGRADE)
         .and_then(|value| value.to_str().ok());
-    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        && let Some(Extension(entry)) = entry
+    {
         let (mut parts, _) = request.into_parts();
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => socket::upgrade(upgrade, server.schema, server.shutdown),
+            Ok(upgrade) => socket::upgrade(upgrade, server.schema, entry, server.shutdown),
             Err(refusal) => refusal.into_response(),
         };
     }
@@ -83,7 +100,11 @@ async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
 
 /// One request, and one answer or a stream of them. That only JSON is taken also keeps forms of foreign pages out,
 /// which are sent without asking first.
-async fn answer(State(server): State<Server>, request: HttpRequest) -> Response {
+async fn answer(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    request: HttpRequest,
+) -> Response {
     let Some(media) = answer_media(request.headers()) else {
         return refuse(
             StatusCode::NOT_ACCEPTABLE,
@@ -116,6 +137,7 @@ async fn answer(State(server): State<Server>, request: HttpRequest) -> Response 
             return refuse(StatusCode::BAD_REQUEST, &message).into_response();
         }
     };
+    let request = request.data(caller);
     if media == EVENTS {
         return events(&server, request);
     }

@@ -7,18 +7,21 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use async_graphql::{Request, Response, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Caller, Entry, Refused};
 use crate::router::refuse;
 use crate::{Schema, document};
 
@@ -43,6 +46,7 @@ const MAX_REASON: usize = 123;
 pub(crate) fn upgrade(
     upgrade: WebSocketUpgrade,
     schema: Schema,
+    entry: Entry,
     shutdown: CancellationToken,
 ) -> axum::response::Response {
     let upgrade = upgrade
@@ -53,14 +57,14 @@ pub(crate) fn upgrade(
         let message = format!("the only WebSocket protocol spoken here is {PROTOCOL}");
         return refuse(StatusCode::BAD_REQUEST, &message).into_response();
     }
-    upgrade.on_upgrade(move |socket| serve(socket, schema, shutdown))
+    upgrade.on_upgrade(move |socket| serve(socket, schema, entry, shutdown))
 }
 
 /// What a client says.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum FromClient {
-    ConnectionInit {},
+    ConnectionInit { payload: Option<serde_json::Value> },
     Subscribe { id: String, payload: Box<Request> },
     Complete { id: String },
     Ping { payload: Option<serde_json::Value> },
@@ -116,7 +120,11 @@ struct Connection {
     sink: SplitSink<WebSocket, Message>,
     schema: Schema,
     shutdown: CancellationToken,
-    acknowledged: bool,
+    entry: Entry,
+    /// Who it is, from `connection_init` on.
+    caller: Option<Caller>,
+    /// Ends when the caller may not stay.
+    left: BoxFuture<'static, Refused>,
     /// By the id that the client gave.
     operations: HashMap<String, Operation>,
     /// Their answers, whichever is ready first.
@@ -124,13 +132,15 @@ struct Connection {
     serial: u64,
 }
 
-async fn serve(socket: WebSocket, schema: Schema, shutdown: CancellationToken) {
+async fn serve(socket: WebSocket, schema: Schema, entry: Entry, shutdown: CancellationToken) {
     let (sink, mut incoming) = socket.split();
     let mut connection = Connection {
         sink,
         schema,
         shutdown,
-        acknowledged: false,
+        entry,
+        caller: None,
+        left: pending().boxed(),
         operations: HashMap::new(),
         answers: SelectAll::new(),
         serial: 0,
@@ -175,9 +185,10 @@ impl Connection {
                 // In this order: where the store is closing too, goodbye comes before the end of its feeds.
                 biased;
                 () = shutdown.cancelled() => return Err(going_away()),
-                () = &mut init, if !self.acknowledged => {
+                () = &mut init, if self.caller.is_none() => {
                     return Err(End::Close(4408, "Connection initialisation timeout".into()));
                 }
+                refused = &mut self.left => return Err(refused.into()),
                 _ = beat.tick() => {
                     if !std::mem::replace(&mut heard, false) {
                         return Err(End::Gone);
@@ -201,17 +212,19 @@ impl Connection {
 
     async fn hear(&mut self, text: &str) -> Result<(), End> {
         match serde_json::from_str(text) {
-            Ok(FromClient::ConnectionInit {}) if self.acknowledged => {
+            Ok(FromClient::ConnectionInit { .. }) if self.caller.is_some() => {
                 Err(End::Close(4429, "Too many initialisation requests".into()))
             }
-            Ok(FromClient::ConnectionInit {}) => {
-                self.acknowledged = true;
+            Ok(FromClient::ConnectionInit { payload }) => {
+                let caller = self.entry.enter(payload.as_ref()).await?;
+                self.left = ended(caller.clone()).boxed();
+                self.caller = Some(caller);
                 self.say(&ToClient::ConnectionAck).await
             }
-            Ok(FromClient::Subscribe { .. }) if !self.acknowledged => {
-                Err(End::Close(4401, "Unauthorized".into()))
-            }
-            Ok(FromClient::Subscribe { id, payload }) => self.begin(id, *payload),
+            Ok(FromClient::Subscribe { id, payload }) => match self.caller.clone() {
+                Some(caller) => self.begin(id, payload.data(caller)),
+                None => Err(End::Close(4401, "Unauthorized".into())),
+            },
             Ok(FromClient::Complete { id }) => {
                 self.forget(&id);
                 Ok(())
@@ -302,6 +315,16 @@ impl Connection {
                 Ok(Err(_)) | Err(_) => Err(End::Gone),
             },
         }
+    }
+}
+
+async fn ended(caller: Caller) -> Refused {
+    caller.ended().await
+}
+
+impl From<Refused> for End {
+    fn from(refused: Refused) -> Self {
+        Self::Close(refused.close_code(), refused.message())
     }
 }
 

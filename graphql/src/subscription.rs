@@ -9,11 +9,12 @@ use futures_util::Stream;
 use mcptap_model::CallFilter;
 use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored};
 
+use crate::access::asked;
 use crate::connection::{edges, size};
 use crate::cost;
 use crate::cursor::Cursor;
 use crate::error::from_store;
-use crate::input::{CallFilterInput, filter};
+use crate::input::CallFilterInput;
 use crate::loaders::store;
 use crate::types::{Call, CallFeedEvent, CallsAdded, CallsUpdated, CaughtUp};
 
@@ -47,7 +48,7 @@ impl Subscription {
         batch_size: Option<i32>,
     ) -> Result<impl Stream<Item = Result<CallFeedEvent, Error>>, Error> {
         let store = store(ctx)?.clone();
-        let filter = self::filter(filter)?;
+        let filter = asked(ctx, filter)?;
         let limit = size("batchSize", batch_size)?.unwrap_or(BATCH_SIZE) as usize;
         let after = after
             .map(|text| Seq::decode("after", &text))
