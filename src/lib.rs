@@ -6,6 +6,7 @@
 //! Settings come from [`Settings`], in layers.
 
 mod config;
+mod host;
 mod metrics;
 mod pages;
 pub mod proxy;
