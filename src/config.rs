@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use mcptap_graphql::Limits;
 use mcptap_model::redact::{Redactor, Rules};
+use mcptap_store::has_keys;
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiSettings;
@@ -30,7 +31,7 @@ pub struct Settings {
     /// Where OTLP/HTTP is received [default: 127.0.0.1:4318]
     #[arg(long, env = "MCPTAP_OTLP_HTTP", value_name = "ADDRESS")]
     pub otlp_http: Option<SocketAddr>,
-    /// Serve on addresses other than loopback, to anyone who can reach them [default: false]
+    /// Serve on addresses other than loopback while no API key exists, to anyone who can reach them [default: false]
     #[arg(long, env = "MCPTAP_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_remote: Option<bool>,
     /// The database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME [default: sqlite://mcptap.db?mode=rwc]
@@ -62,6 +63,14 @@ pub struct Settings {
         value_name = "ORIGIN"
     )]
     pub allowed_origins: Option<Vec<String>>,
+    /// Names by which clients may call this server, besides localhost and its addresses, such as tap.example.org
+    #[arg(
+        long,
+        env = "MCPTAP_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub allowed_hosts: Option<Vec<String>>,
     /// Names of keys whose values are cut out, besides the built-in ones, such as ssn,date_of_birth
     #[arg(long, env = "MCPTAP_REDACT_KEYS", value_delimiter = ',', value_name = "KEY")]
     pub redact_keys: Option<Vec<String>>,
@@ -101,6 +110,8 @@ pub struct Config {
     pub otlp_grpc: SocketAddr,
     /// OTLP/HTTP.
     pub otlp_http: SocketAddr,
+    /// Whether others may reach the server while no API key exists.
+    pub allow_remote: bool,
     /// The database.
     pub database_url: String,
     /// Age after which calls are deleted; `None` keeps everything.
@@ -117,12 +128,47 @@ pub struct Config {
     pub trust_forwarded_for: bool,
     /// Foreign origins that may use the API.
     pub allowed_origins: Vec<String>,
+    /// Names by which clients may call the server, besides its own.
+    pub allowed_hosts: Vec<String>,
     /// Cuts secrets out: built-in rules and the operator's.
     pub redactor: Redactor,
     /// What clients of the API may ask for.
     pub limits: Limits,
     /// Filter of our own log.
     pub log: String,
+}
+
+impl Config {
+    /// The first address that others can reach, and its setting.
+    fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
+        let addresses = [
+            ("listen", self.listen),
+            ("otlp_grpc", self.otlp_grpc),
+            ("otlp_http", self.otlp_http),
+        ];
+        addresses
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback())
+    }
+
+    /// Fails where others could reach the server and nothing asks them who they are: while no API key exists, that must
+    /// be meant.
+    pub async fn check_exposure(&self) -> anyhow::Result<()> {
+        let Some((name, address)) = self.exposed().filter(|_| !self.allow_remote) else {
+            return Ok(());
+        };
+        if has_keys(&self.database_url)
+            .await
+            .context("looking for API keys")?
+        {
+            return Ok(());
+        }
+        bail!(
+            "{name} is {address}, which others can reach, and nothing asks them who they are: make an API key with \
+             mcptap keys create, use a loopback address such as 127.0.0.1:{}, or say --allow-remote if you mean it",
+            address.port()
+        )
+    }
 }
 
 impl Settings {
@@ -155,6 +201,7 @@ impl Settings {
             geoip_file: self.geoip_file.or(lower.geoip_file),
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             redact_keys: self.redact_keys.or(lower.redact_keys),
             redact_patterns: self.redact_patterns.or(lower.redact_patterns),
             redact_env: self.redact_env.or(lower.redact_env),
@@ -180,6 +227,7 @@ impl Settings {
             geoip_file: None,
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
+            allowed_hosts: Some(Vec::new()),
             redact_keys: Some(Vec::new()),
             redact_patterns: Some(Vec::new()),
             redact_env: Some(Vec::new()),
@@ -199,6 +247,7 @@ impl Settings {
             listen: address(given.listen, "listen")?,
             otlp_grpc: address(given.otlp_grpc, "otlp_grpc")?,
             otlp_http: address(given.otlp_http, "otlp_http")?,
+            allow_remote: given.allow_remote.unwrap_or_default(),
             database_url: text(given.database_url),
             retention: age("retention", &text(given.retention))?,
             join_window: age("join_window", &text(given.join_window))?
@@ -208,6 +257,7 @@ impl Settings {
             geoip_file: given.geoip_file,
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
+            allowed_hosts: given.allowed_hosts.unwrap_or_default(),
             redactor: redactor(
                 given.redact_keys.unwrap_or_default(),
                 given.redact_patterns.unwrap_or_default(),
@@ -218,22 +268,6 @@ impl Settings {
         };
         if config.ingest_queue_spans == 0 {
             bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
-        }
-        let remote = [
-            ("listen", config.listen),
-            ("otlp_grpc", config.otlp_grpc),
-            ("otlp_http", config.otlp_http),
-        ];
-        if let Some((name, address)) = remote
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback())
-            && given.allow_remote != Some(true)
-        {
-            bail!(
-                "{name} is {address}, which others can reach, and nothing asks them who they are: \
-                 use a loopback address such as 127.0.0.1:{}, or say --allow-remote if you mean it",
-                address.port()
-            );
         }
         Ok(config)
     }
@@ -314,25 +348,25 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_others_can_reach_must_be_meant() {
+    #[tokio::test]
+    async fn what_others_can_reach_must_be_meant() {
         let open = Settings {
             otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
+            database_url: Some("sqlite:///nowhere/at/all.db?mode=rwc".into()),
             ..Settings::default()
         };
-        let error = open.clone().resolve().unwrap_err().to_string();
+        let check = async |settings: Settings| settings.resolve().unwrap().check_exposure().await;
+        let error = check(open.clone()).await.unwrap_err().to_string();
         assert!(
-            error.contains("otlp_http") && error.contains("--allow-remote"),
+            error.contains("otlp_http") && error.contains("--allow-remote") && error.contains("keys create"),
             "{error}"
         );
-        assert!(
-            Settings {
-                allow_remote: Some(true),
-                ..open
-            }
-            .resolve()
-            .is_ok()
-        );
+        let meant = Settings {
+            allow_remote: Some(true),
+            ..open
+        };
+        check(meant).await.unwrap();
+        check(Settings::default()).await.unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod api;
 mod config;
+mod host;
 mod metrics;
 mod pages;
 pub mod proxy;

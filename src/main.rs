@@ -1,6 +1,7 @@
 //! The `mcptap` command.
 
 mod demo;
+mod keys;
 mod wrap;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ enum Command {
         older_than: Option<String>,
         #[command(flatten)]
         settings: Settings,
+    },
+    /// API keys: make, list and revoke them
+    Keys {
+        #[command(subcommand)]
+        command: keys::Keys,
     },
     /// Show what redaction leaves of a text
     Redact {
@@ -135,6 +141,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 pruned.calls, pruned.log_lines
             ));
         }
+        Command::Keys { command } => {
+            let config = start_logging(command.settings().clone().over(file).resolve()?)?;
+            let store = open(&config).await?;
+            let told = command.run(&store).await;
+            store.close().await;
+            print(&told?);
+        }
         Command::Redact { test, settings } => {
             let redaction = settings.over(file).resolve()?.redactor.explain(&read(&test)?);
             print(&redaction.text);
@@ -152,7 +165,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config {
             command: ConfigCommand::Check(flags),
         } => {
-            flags.over(file).resolve()?;
+            flags.over(file).resolve()?.check_exposure().await?;
             print("the settings are good\n");
         }
     }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mcptap_collector::Collector;
+use mcptap_model::{Scope, credential};
 use mcptap_store::Store;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -20,7 +21,36 @@ pub(crate) fn router(store: Store, collector: Collector) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || ready(readiness.clone()).await))
-        .route("/metrics", get(async move || metrics(&store, &collector)))
+        .route(
+            "/metrics",
+            get(
+                async move |headers: HeaderMap| match admit(&store, &headers).await {
+                    Ok(()) => metrics(&store, &collector),
+                    Err(refusal) => refusal,
+                },
+            ),
+        )
+}
+
+/// Whoever reads or administers may see the counters: names of nothing are in them.
+async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let refuse = |status: StatusCode, message: String| {
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        (status, challenge, format!("{message}\n")).into_response()
+    };
+    let secret = credential(text("authorization"), text("x-api-key"));
+    let access = store
+        .gate()
+        .admit(secret)
+        .await
+        .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, denied.to_string()))?;
+    if access.may(Scope::Read) || access.may(Scope::Admin) {
+        Ok(())
+    } else {
+        let message = "this API key has neither scope read nor scope admin".to_owned();
+        Err(refuse(StatusCode::FORBIDDEN, message))
+    }
 }
 
 /// Ready means that the database answers.

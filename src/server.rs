@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
 use mcptap_store::{Store, Writer};
 use tokio::net::TcpListener;
@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::{metrics, pages};
+use crate::host::Hosts;
+use crate::{host, metrics, pages};
 
 /// How long open requests may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -44,6 +45,7 @@ impl Server {
     /// Opens the database, binds all three addresses and serves. Port 0 picks a free port; the addresses really bound
     /// are in the fields.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        config.check_exposure().await?;
         let options = mcptap_store::Options {
             retention: config.retention,
             join_window: config.join_window,
@@ -70,7 +72,7 @@ impl Server {
             trust_forwarded_for: config.trust_forwarded_for,
             redactor: config.redactor.clone(),
         };
-        let collector = Collector::new(writer.clone(), reader);
+        let collector = Collector::new(writer.clone(), reader).guarded(store.gate().clone());
 
         let mut server = Self {
             listen: listen.local_addr()?,
@@ -85,16 +87,24 @@ impl Server {
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
             limits: config.limits.clone(),
+            gate: Some(store.gate().clone()),
+            local: config.listen.ip().is_loopback(),
             shutdown: stop.clone(),
         };
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
             .route_layer(from_fn(pages::graphiql_for_browsers))
             .merge(pages::router())
-            .merge(metrics::router(store, collector.clone()));
+            .merge(metrics::router(store, collector.clone()))
+            .layer(from_fn_with_state(
+                Hosts::new(config.listen, &config.allowed_hosts),
+                host::guard,
+            ));
         server.api.http(listen, api);
-        server
-            .intake
-            .http(otlp_http, mcptap_collector::http_router(&collector));
+        let otlp = mcptap_collector::http_router(&collector).layer(from_fn_with_state(
+            Hosts::new(config.otlp_http, &config.allowed_hosts),
+            host::guard_browsers,
+        ));
+        server.intake.http(otlp_http, otlp);
         server
             .intake
             .grpc(otlp_grpc, mcptap_collector::grpc_routes(&collector));

@@ -130,6 +130,11 @@ impl Encoding {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if matches!(refusal, Refusal::Unauthenticated(_) | Refusal::Forbidden) {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 

@@ -1,5 +1,7 @@
 //! OTLP/gRPC: three services that unwrap, call [`Collector`] and wrap.
 
+use axum::middleware::from_fn_with_state;
+use mcptap_model::Access;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
@@ -18,8 +20,8 @@ use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::MAX_REQUEST_BYTES;
 use crate::ingest::Collector;
+use crate::{MAX_REQUEST_BYTES, guard};
 
 /// The three OTLP/gRPC services, to be served alone or merged into another tonic server. They accept gzip and zstd,
 /// and messages up to 16 MiB after decompression.
@@ -36,7 +38,15 @@ pub fn grpc_routes(collector: &Collector) -> Routes {
         .accept_compressed(Gzip)
         .accept_compressed(Zstd)
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    Routes::new(traces).add_service(logs).add_service(metrics)
+    let routes = Routes::new(traces).add_service(logs).add_service(metrics);
+    let guard = from_fn_with_state(collector.clone(), guard::grpc);
+    routes.into_axum_router().layer(guard).into()
+}
+
+/// Whom the guard let in.
+fn sender<T>(request: &Request<T>) -> Result<&Access, Status> {
+    let access = request.extensions().get();
+    access.ok_or_else(|| Status::internal("it is not known who sends"))
 }
 
 #[tonic::async_trait]
@@ -45,7 +55,8 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let accepted = self.traces(request.get_ref()).await.map_err(|refusal| {
+        let accepted = self.traces(request.get_ref(), sender(&request)?).await;
+        let accepted = accepted.map_err(|refusal| {
             self.refused();
             refusal.grpc_status()
         })?;
@@ -59,7 +70,8 @@ impl LogsService for Collector {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let accepted = self.logs(request.get_ref()).await.map_err(|refusal| {
+        let accepted = self.logs(request.get_ref(), sender(&request)?).await;
+        let accepted = accepted.map_err(|refusal| {
             self.refused();
             refusal.grpc_status()
         })?;

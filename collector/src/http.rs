@@ -5,6 +5,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
+use mcptap_model::Access;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -31,25 +32,35 @@ pub fn http_router(collector: &Collector) -> Router {
 }
 
 async fn traces(State(collector): State<Collector>, request: Request) -> Response<Body> {
-    answer(&collector, Signal::Traces, request, async |encoding, body| {
-        collector
-            .traces(&encoding.decode::<ExportTraceServiceRequest>(body)?)
-            .await
-    })
+    answer(
+        &collector,
+        Signal::Traces,
+        request,
+        async |encoding, body, sender| {
+            collector
+                .traces(&encoding.decode::<ExportTraceServiceRequest>(body)?, sender)
+                .await
+        },
+    )
     .await
 }
 
 async fn logs(State(collector): State<Collector>, request: Request) -> Response<Body> {
-    answer(&collector, Signal::Logs, request, async |encoding, body| {
-        collector
-            .logs(&encoding.decode::<ExportLogsServiceRequest>(body)?)
-            .await
-    })
+    answer(
+        &collector,
+        Signal::Logs,
+        request,
+        async |encoding, body, sender| {
+            collector
+                .logs(&encoding.decode::<ExportLogsServiceRequest>(body)?, sender)
+                .await
+        },
+    )
     .await
 }
 
 async fn metrics(State(collector): State<Collector>, request: Request) -> Response<Body> {
-    answer(&collector, Signal::Metrics, request, async |_, _| {
+    answer(&collector, Signal::Metrics, request, async |_, _, _| {
         Ok(collector.metrics())
     })
     .await
@@ -60,14 +71,15 @@ async fn answer(
     collector: &Collector,
     signal: Signal,
     request: Request,
-    store: impl AsyncFnOnce(Encoding, &[u8]) -> Result<Accepted, Refusal>,
+    store: impl AsyncFnOnce(Encoding, &[u8], &Access) -> Result<Accepted, Refusal>,
 ) -> Response<Body> {
     let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
     let answer_in = Encoding::of_answer(content_type.as_ref());
     let stored = async {
+        let sender = collector.sender(request.headers()).await?;
         let encoding = Encoding::of(content_type.as_ref())?;
         let body = read(request).await?;
-        store(encoding, &body).await
+        store(encoding, &body, &sender).await
     };
     match stored.await {
         Ok(accepted) => answer_in.accepted(signal, &accepted),

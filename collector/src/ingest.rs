@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mcptap_model::UnixNanos;
-use mcptap_store::Writer;
+use mcptap_model::{Access, UnixNanos};
+use mcptap_store::{Gate, Writer};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::codec::Accepted;
+use crate::guard::keep_own;
 use crate::normalise::{Normalised, Reader};
 use crate::status::Refusal;
 
-/// At most so many reasons are told of rejected spans.
+/// At most so many reasons are told of rejected spans, each once.
 const REASONS_TOLD: usize = 3;
 
 /// Receives OTLP and writes calls. Cheap to clone.
@@ -22,6 +23,7 @@ pub struct Collector {
     writer: Writer,
     reader: Arc<Reader>,
     counters: Arc<Counters>,
+    gate: Option<Gate>,
 }
 
 /// What was received, since the start. For `/metrics`.
@@ -62,7 +64,20 @@ impl Collector {
             writer,
             reader: Arc::new(reader),
             counters: Arc::default(),
+            gate: None,
         }
+    }
+
+    /// The same, letting in only whom the gate lets in with scope `ingest`. Without one, everybody may send.
+    pub fn guarded(self, gate: Gate) -> Self {
+        Self {
+            gate: Some(gate),
+            ..self
+        }
+    }
+
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// What was received so far.
@@ -70,9 +85,14 @@ impl Collector {
         &self.counters
     }
 
-    /// Stores a trace export; answered after the commit.
-    pub async fn traces(&self, request: &ExportTraceServiceRequest) -> Result<Accepted, Refusal> {
-        let normalised = self.reader.traces(request, now());
+    /// Stores of a trace export what the sender may send; answered after the commit.
+    pub async fn traces(
+        &self,
+        request: &ExportTraceServiceRequest,
+        sender: &Access,
+    ) -> Result<Accepted, Refusal> {
+        let mut normalised = self.reader.traces(request, now());
+        keep_own(sender, &mut normalised);
         let scopes = request
             .resource_spans
             .iter()
@@ -88,9 +108,14 @@ impl Collector {
         self.store(normalised).await
     }
 
-    /// Stores a log export; answered after the commit.
-    pub async fn logs(&self, request: &ExportLogsServiceRequest) -> Result<Accepted, Refusal> {
-        let normalised = self.reader.logs(request);
+    /// Stores of a log export what the sender may send; answered after the commit.
+    pub async fn logs(
+        &self,
+        request: &ExportLogsServiceRequest,
+        sender: &Access,
+    ) -> Result<Accepted, Refusal> {
+        let mut normalised = self.reader.logs(request);
+        keep_own(sender, &mut normalised);
         Counters::add(
             &self.counters.log_records,
             normalised.batch.logs.len() as u64 + normalised.uncorrelated,
@@ -118,9 +143,20 @@ impl Collector {
             self.writer.write(normalised.batch).await?;
         }
         let rejected = normalised.rejections.len();
-        let mut reasons: Vec<String> = normalised.rejections.into_iter().take(REASONS_TOLD).collect();
-        if rejected > REASONS_TOLD {
-            reasons.push(format!("and {} more", rejected - REASONS_TOLD));
+        let mut reasons: Vec<String> = Vec::new();
+        let mut untold = 0_usize;
+        for reason in normalised.rejections {
+            if reasons.contains(&reason) {
+                continue;
+            }
+            if reasons.len() < REASONS_TOLD {
+                reasons.push(reason);
+            } else {
+                untold += 1;
+            }
+        }
+        if untold > 0 {
+            reasons.push(format!("and {untold} more"));
         }
         Ok(Accepted {
             rejected: i64::try_from(rejected).unwrap_or(i64::MAX),

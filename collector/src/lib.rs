@@ -3,13 +3,14 @@
 //! Both transports ([`grpc_routes`], [`http_router`]) unwrap a request and call [`Collector::traces`] or
 //! [`Collector::logs`]. There the [`Reader`] turns spans and records of any instrumentation into the model's words,
 //! with secrets already cut out; the store's `Writer` folds them into calls and returns after the commit; then the
-//! export is answered. What a sender is told when something goes wrong stands in one table ([`Refusal`]).
+//! export is answered. Who may send is told by a store's gate (`guard`), if the collector has one. What a sender is told when something goes wrong stands in one table ([`Refusal`]).
 //!
 //! The crate is also a plugin: any tonic or axum server can mount the routes and so become a collector.
 
 mod codec;
 mod country;
 mod grpc;
+mod guard;
 mod http;
 mod ingest;
 mod json;

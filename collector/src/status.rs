@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcptap_store::WriteError;
+use mcptap_store::{Denied, WriteError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -27,6 +27,12 @@ pub enum Refusal {
     /// Neither gzip nor zstd nor plain.
     #[error("content-encoding {0:?} is not supported; send gzip, zstd or identity")]
     ContentEncoding(String),
+    /// Keys exist, and the sender has none that holds.
+    #[error("{0}")]
+    Unauthenticated(#[from] Denied),
+    /// The sender's key is for something else.
+    #[error("this API key has no scope ingest")]
+    Forbidden,
     /// The queue is full. The same export can be sent again after the delay.
     #[error("the queue is full; send again after {} ms", retry_after.as_millis())]
     Overloaded {
@@ -48,6 +54,8 @@ impl Refusal {
             Self::Malformed(_) => (Code::InvalidArgument, 400, None),
             Self::TooLarge { .. } | Self::TooMany(_) => (Code::InvalidArgument, 413, None),
             Self::MediaType(_) | Self::ContentEncoding(_) => (Code::InvalidArgument, 415, None),
+            Self::Unauthenticated(_) => (Code::Unauthenticated, 401, None),
+            Self::Forbidden => (Code::PermissionDenied, 403, None),
             Self::Overloaded { retry_after } => (Code::ResourceExhausted, 429, Some(*retry_after)),
             Self::Unavailable(_) => (Code::Unavailable, 503, Some(RETRY_AFTER)),
         }

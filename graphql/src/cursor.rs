@@ -79,6 +79,8 @@ fn kind(tag: u8) -> Option<&'static str> {
         ServerName::TAG => Some("a list of servers"),
         Tool::TAG => Some("a list of tools"),
         SessionPosition::TAG => Some("a list of sessions"),
+        KeyNumber::TAG => Some("a list of API keys"),
+        AuditNumber::TAG => Some("the audit"),
         _ => None,
     }
 }
@@ -142,6 +144,42 @@ impl Cursor for Seq {
     fn read(bytes: &[u8]) -> Option<Self> {
         let seq = i64::from_be_bytes(bytes.try_into().ok()?);
         (seq >= 0).then_some(Self(seq))
+    }
+}
+
+/// API keys stand in the order in which they were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyNumber(pub(crate) i64);
+
+/// Entries of the audit stand newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AuditNumber(pub(crate) i64);
+
+fn read_number(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(i64::from_be_bytes)
+}
+
+impl Cursor for KeyNumber {
+    const TAG: u8 = b'k';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        read_number(bytes).map(Self)
+    }
+}
+
+impl Cursor for AuditNumber {
+    const TAG: u8 = b'a';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        read_number(bytes).map(Self)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::Schema;
+use crate::access::Caller;
 use crate::ask::Ask;
 use crate::document::check;
 use crate::error::{Code, complete};
@@ -31,6 +32,8 @@ pub(crate) struct Engine {
     operations: Arc<Semaphore>,
     /// A place for each subscription that may be open.
     subscriptions: Arc<Semaphore>,
+    /// Who asks.
+    caller: Option<Caller>,
 }
 
 /// A request that may be executed.
@@ -69,6 +72,15 @@ impl Engine {
                 limits.max_subscriptions.min(Semaphore::MAX_PERMITS),
             )),
             limits: Arc::new(limits),
+            caller: None,
+        }
+    }
+
+    /// The same for somebody: what is asked through it is asked by them.
+    pub(crate) fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            ..self.clone()
         }
     }
 
@@ -174,6 +186,9 @@ impl Engine {
         bound(Code::TooComplex, limit, cost, "the cost of the operation is")
             .map_err(|refusal| vec![refusal])?;
         request.set_parsed_query(checked.document);
+        if let Some(caller) = &self.caller {
+            request = request.data(caller.clone());
+        }
         Ok(Ready {
             request,
             kind: checked.kind,

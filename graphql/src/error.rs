@@ -51,6 +51,10 @@ pub(crate) enum Code {
     TimedOut,
     /// The bodies of a page are more than one answer may carry.
     TooLarge,
+    /// It is not known who asks.
+    Unauthenticated,
+    /// Whoever asks may not.
+    Forbidden,
     /// What was there a moment ago is gone: retention removed it.
     Gone,
     /// The database cannot be reached now. The same request may succeed later.
@@ -83,6 +87,8 @@ impl Code {
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
             Self::TimedOut => "TIMED_OUT",
             Self::TooLarge => "RESPONSE_TOO_LARGE",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
             Self::Gone => "GONE",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
@@ -152,6 +158,7 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
         mcptap_store::Error::TimedOut => Code::TimedOut.error(
             "the database took longer than a query may (timeout); ask for less, such as a shorter time",
         ),
+        mcptap_store::Error::Stopping => Code::Unavailable.error("the server is stopping; try again later"),
         error => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("something went wrong inside the server; its log says what")

@@ -54,7 +54,8 @@ pub(crate) struct CallFilterInput {
     /// Only calls that took this many milliseconds or fewer.
     pub(crate) max_duration_ms: Option<f64>,
     /// Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
-    /// occur, anywhere in the request, the response, the error message, the target or the log lines.
+    /// occur, anywhere in the request, the response, the error message, the target or the log lines; for keys without
+    /// scope `payloads`, in the target.
     pub(crate) search: Option<String>,
     /// What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all.
     pub(crate) not: Option<Box<CallFilterInput>>,

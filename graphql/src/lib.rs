@@ -1,13 +1,15 @@
 //! Questions in, answers out: the GraphQL API over the store.
 //!
-//! A request comes in through `router`: over HTTP, answered once or with `events`, or on a WebSocket (`socket`). `ask` reads
-//! it, `document` refuses what would be too much work before the GraphQL library sees it, `weight` says what it costs, and
-//! `engine` lets in what is within `limits`, has it executed, and gives the answer its `shape`. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
+//! A request comes in through `router`: over HTTP, answered once or with `events`, or on a WebSocket (`socket`). `access` says
+//! who asks and what that caller may see. `ask` reads it, `document` refuses what would be too much work before the GraphQL
+//! library sees it, `weight` says what it costs, and `engine` lets in what is within `limits`, has it executed, and gives
+//! the answer its `shape`. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
 //! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
 //! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
 //! is printed by [`sdl`] and committed as `schema.graphql`.
 
+mod access;
 mod ask;
 mod bounds;
 mod connection;
@@ -21,6 +23,7 @@ mod input;
 mod limits;
 mod loaders;
 mod media;
+mod mutation;
 mod origin;
 mod query;
 mod resume;
@@ -32,16 +35,17 @@ mod subscription;
 mod types;
 mod weight;
 
-use async_graphql::{EmptyMutation, ID, SDLExportOptions, SchemaBuilder};
+use async_graphql::{ID, SDLExportOptions, SchemaBuilder};
 use mcptap_store::Store;
 
 pub use limits::{Introspection, Limits};
+pub use mutation::Mutation;
 pub use query::Query;
 pub use router::{Options, router};
 pub use subscription::Subscription;
 
 /// The schema, ready to answer.
-pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over a store.
 pub fn schema(store: Store) -> Schema {
@@ -64,10 +68,12 @@ pub fn sdl() -> String {
     sdl.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
-    Schema::build(Query, EmptyMutation, Subscription)
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation, Subscription)
         .override_output_type_description::<ID>(
             "Identifies an object for good. Opaque: to be given back as it was received.",
         )
+        // Objects of unions, none of which is asked for by this interface alone.
+        .register_output_type::<types::Refusal>()
         .limit_directives(10)
 }

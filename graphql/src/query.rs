@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
 use mcptap_model::NodeId;
-use mcptap_store::SessionName;
+use mcptap_store::{PageRequest, SessionName};
 
+use crate::access::{admin, asked, caller, reader};
 use crate::connection::{Connection, PageArguments};
 use crate::cost;
-use crate::cursor::{Cursor, ServerName};
+use crate::cursor::{AuditNumber, Cursor, KeyNumber, ServerName};
 use crate::error::from_store;
-use crate::input::{CallFilterInput, filter, node_id, other_kind};
+use crate::input::{CallFilterInput, node_id, other_kind};
 use crate::loaders::{load, store};
 use crate::types::{
-    Call, CallConnection, CallFacets, CallStats, Node, Server, Session, Tool, wanted, wanted_buckets,
+    ApiKey, AuditEntry, Call, CallConnection, CallFacets, CallStats, Node, Server, Session, Tool, View,
+    Viewer, reach, wanted, wanted_buckets,
 };
 
 /// Every question that can be asked once.
@@ -30,12 +32,24 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The `id` of an object that this API returned.")] id: ID,
     ) -> Result<Option<Node>, Error> {
-        let store = store(ctx)?;
-        Ok(match node_id(&id)? {
+        let (store, access) = (store(ctx)?, reader(ctx)?);
+        let id = node_id(&id)?;
+        let beyond = match &id {
+            // Its server is not in the id.
+            NodeId::Call(..) => false,
+            NodeId::Server(server) | NodeId::Tool(server, _) | NodeId::Session(_, server, _) => {
+                !access.reaches(server)
+            }
+        };
+        if beyond {
+            return Ok(None);
+        }
+        Ok(match id {
             NodeId::Call(trace, span) => store
                 .call(trace, span)
                 .await
                 .map_err(from_store)?
+                .filter(|stored| access.reaches(stored.call.server_name()))
                 .map(|call| Call::new(call).into()),
             NodeId::Server(name) => store
                 .server(&name)
@@ -61,11 +75,13 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The `id` of a call.")] id: ID,
     ) -> Result<Option<Call>, Error> {
+        let access = reader(ctx)?;
         match node_id(&id)? {
             NodeId::Call(trace, span) => Ok(store(ctx)?
                 .call(trace, span)
                 .await
                 .map_err(from_store)?
+                .filter(|stored| access.reaches(stored.call.server_name()))
                 .map(Call::new)),
             other => Err(other_kind(&other, "Call")),
         }
@@ -98,7 +114,7 @@ impl Query {
             before,
         }
         .request()?;
-        let filter = Arc::new(self::filter(filter)?);
+        let filter = Arc::new(asked(ctx, filter)?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
         Ok(CallConnection::new(page, filter))
     }
@@ -115,7 +131,7 @@ impl Query {
     ) -> Result<CallFacets, Error> {
         let wanted = wanted(&ctx.look_ahead());
         store(ctx)?
-            .facets(&self::filter(filter)?, wanted)
+            .facets(&asked(ctx, filter)?, wanted)
             .await
             .map(CallFacets)
             .map_err(from_store)
@@ -131,7 +147,7 @@ impl Query {
     ) -> Result<Connection<Server>, Error> {
         let page = PageArguments::forward(first, after).request::<ServerName>()?;
         let page = store(ctx)?
-            .servers(ServerName::names(page))
+            .servers_among(reader(ctx)?.servers(), ServerName::names(page))
             .await
             .map_err(from_store)?;
         Ok(Connection::new(
@@ -152,7 +168,7 @@ impl Query {
         #[graphql(desc = "Go on after this cursor of a tool.")] after: Option<String>,
     ) -> Result<Connection<Tool>, Error> {
         let page = PageArguments::forward(first, after).request()?;
-        let filter = Arc::new(self::filter(filter)?);
+        let filter = Arc::new(asked(ctx, filter)?);
         let page = store(ctx)?.tools(&filter, page).await.map_err(from_store)?;
         Ok(Connection::new(
             page.items,
@@ -168,7 +184,9 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(desc = "The `id` of a session. (For an id on the wire, filter calls by `sessionId`.)")] id: ID,
     ) -> Result<Option<Session>, Error> {
+        let access = reader(ctx)?;
         match node_id(&id)? {
+            NodeId::Session(_, server, _) if !access.reaches(&server) => Ok(None),
             NodeId::Session(source, server, key) => Ok(load(ctx, SessionName { source, server, key })
                 .await?
                 .map(Session::from)),
@@ -190,7 +208,7 @@ impl Query {
     ) -> Result<Connection<Session>, Error> {
         let page = PageArguments::forward(first, after).request()?;
         let page = store(ctx)?
-            .sessions(&self::filter(filter)?, page)
+            .sessions(&asked(ctx, filter)?, page)
             .await
             .map_err(from_store)?;
         Ok(Connection::new(
@@ -212,9 +230,58 @@ impl Query {
     ) -> Result<CallStats, Error> {
         let buckets = wanted_buckets(buckets.unwrap_or(60), &ctx.look_ahead())?;
         let stats = store(ctx)?
-            .stats(&self::filter(filter)?, buckets)
+            .stats(&asked(ctx, filter)?, buckets)
             .await
             .map_err(from_store)?;
         Ok(CallStats(Arc::new(stats)))
+    }
+
+    /// Whoever asks: which key this is, and what it may do. Always answered once one is let in.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Viewer, Error> {
+        Ok(Viewer(caller(ctx)?.clone()))
+    }
+
+    /// All API keys, oldest first, also those that are over. Needs scope `admin`.
+    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many keys, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of a key.")] after: Option<String>,
+    ) -> Result<Connection<ApiKey>, Error> {
+        admin(ctx)?;
+        let page = PageArguments::forward(first, after).request::<KeyNumber>()?;
+        let keys = store(ctx)?.keys().await.map_err(from_store)?;
+        Ok(ApiKey::page(keys, &page))
+    }
+
+    /// What was done with the rights of an administrator, newest first. Needs scope `admin`.
+    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    async fn audit(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many entries, from 1 to 500. Without it, 50.")] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor of an entry: with older ones.")] after: Option<String>,
+    ) -> Result<Connection<AuditEntry>, Error> {
+        admin(ctx)?;
+        let page = PageArguments::forward(first, after).request::<AuditNumber>()?;
+        let page = PageRequest {
+            first: page.first,
+            after: page.after.map(|number| number.0),
+            ..PageRequest::default()
+        };
+        let page = store(ctx)?.audit(page).await.map_err(from_store)?;
+        Ok(Connection::new(
+            page.items,
+            (page.has_previous, page.has_next),
+            |entry| (AuditNumber(entry.id).encode(), AuditEntry(entry)),
+        ))
+    }
+
+    /// Saved views by name: one's own and those that are everybody's; with scope `admin`, all. At most 1,000.
+    #[graphql(complexity = "cost::SCAN + 50 * child_complexity")]
+    async fn views(&self, ctx: &Context<'_>) -> Result<Vec<View>, Error> {
+        let views = store(ctx)?.views(reach(caller(ctx)?)).await.map_err(from_store)?;
+        Ok(views.into_iter().map(View).collect())
     }
 }

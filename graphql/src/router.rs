@@ -13,9 +13,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use mcptap_store::Gate;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, Caller, Door, Entry};
 use crate::ask::{Ask, Body};
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
@@ -37,6 +39,10 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     /// How much clients may ask for.
     pub limits: Limits,
+    /// Tells who may ask ([`Store::gate`](mcptap_store::Store::gate)); `None`: everybody.
+    pub gate: Option<Gate>,
+    /// Whether only programs of this machine reach the API: then they may change things also while no key exists.
+    pub local: bool,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
@@ -50,12 +56,17 @@ struct Server {
 /// `/graphql`: POST for requests, GET for queries and for WebSockets that speak `graphql-transport-ws`.
 pub fn router(schema: Schema, options: Options) -> Router {
     let allowed: origin::Allowed = Arc::from(options.allowed_origins);
+    let door = Door {
+        gate: options.gate,
+        local: options.local,
+    };
     let server = Server {
         engine: Engine::new(schema, options.limits),
         shutdown: options.shutdown,
     };
     Router::new()
         .route("/graphql", get(open).post(post).fallback(other_method))
+        .layer(from_fn_with_state(door, access::admit))
         .layer(from_fn_with_state(allowed, origin::guard))
         .with_state(server)
 }
@@ -71,9 +82,11 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
         .headers
         .get(header::UPGRADE)
         .and_then(|value| value.to_str().ok());
-    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        && let Some(entry) = parts.extensions.remove::<Entry>()
+    {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => socket::upgrade(upgrade, server.engine, server.shutdown),
+            Ok(upgrade) => socket::upgrade(upgrade, server.engine, entry, server.shutdown),
             Err(refusal) => refusal.into_response(),
         };
     }
@@ -108,6 +121,10 @@ async fn post(State(server): State<Server>, request: Request) -> Response {
 
 async fn answer(server: Server, parts: &Parts, media: Media, body: Body, safety: Safety) -> Response {
     let Server { engine, shutdown } = server;
+    let Some(caller) = parts.extensions.get::<Caller>() else {
+        return refuse(&Code::Internal.refusal("it is not known who asks"));
+    };
+    let engine = engine.on_behalf_of(caller.clone());
     match (media, body) {
         (Media::Events, Body::One(ask)) => {
             events::answer(&engine, ask, safety, &parts.headers, shutdown).await

@@ -45,6 +45,11 @@ impl Json {
         Self::from_serialize(members).unwrap_or_else(|| Self(RawValue::NULL.to_owned()))
     }
 
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        self.0.get()
+    }
+
     /// Its size in bytes.
     pub(crate) fn len(&self) -> usize {
         self.0.get().len()

@@ -8,19 +8,21 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use async_graphql::{Response, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Caller, Entry, Refused};
 use crate::ask::Ask;
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
@@ -45,6 +47,7 @@ const MAX_REASON: usize = 123;
 pub(crate) fn upgrade(
     upgrade: WebSocketUpgrade,
     engine: Engine,
+    entry: Entry,
     shutdown: CancellationToken,
 ) -> axum::response::Response {
     let upgrade = upgrade
@@ -57,7 +60,7 @@ pub(crate) fn upgrade(
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return refusal;
     }
-    upgrade.on_upgrade(move |socket| serve(socket, engine, shutdown))
+    upgrade.on_upgrade(move |socket| serve(socket, engine, entry, shutdown))
 }
 
 /// What a client says.
@@ -142,7 +145,11 @@ struct Connection {
     sink: SplitSink<WebSocket, Message>,
     engine: Engine,
     shutdown: CancellationToken,
-    acknowledged: bool,
+    entry: Entry,
+    /// Who it is, from `connection_init` on.
+    caller: Option<Caller>,
+    /// Ends when the caller may not stay.
+    left: BoxFuture<'static, Refused>,
     /// By the id that the client gave.
     operations: HashMap<String, Operation>,
     /// Their answers, whichever is ready first; where several always are, each in turn.
@@ -150,13 +157,15 @@ struct Connection {
     serial: u64,
 }
 
-async fn serve(socket: WebSocket, engine: Engine, shutdown: CancellationToken) {
+async fn serve(socket: WebSocket, engine: Engine, entry: Entry, shutdown: CancellationToken) {
     let (sink, mut incoming) = socket.split();
     let mut connection = Connection {
         sink,
         engine,
         shutdown,
-        acknowledged: false,
+        entry,
+        caller: None,
+        left: pending().boxed(),
         operations: HashMap::new(),
         answers: SelectAll::new(),
         serial: 0,
@@ -201,9 +210,10 @@ impl Connection {
                 // In this order: where the store is closing too, goodbye comes before the end of its feeds.
                 biased;
                 () = shutdown.cancelled() => return Err(going_away()),
-                () = &mut init, if !self.acknowledged => {
+                () = &mut init, if self.caller.is_none() => {
                     return Err(End::Close(4408, "Connection initialisation timeout".into()));
                 }
+                refused = &mut self.left => return Err(refused.into()),
                 _ = beat.tick() => {
                     if !std::mem::replace(&mut heard, false) {
                         return Err(End::Gone);
@@ -229,11 +239,18 @@ impl Connection {
         let mut message: FromClient = serde_json::from_str(text).map_err(invalid)?;
         match message.kind.as_str() {
             "connection_init" => {
-                message.object()?;
-                if self.acknowledged {
+                let payload = message.object()?;
+                if self.caller.is_some() {
                     return Err(End::Close(4429, "Too many initialisation requests".into()));
                 }
-                self.acknowledged = true;
+                let payload: Option<serde_json::Value> = payload
+                    .map(|payload| serde_json::from_str(payload.get()))
+                    .transpose()
+                    .map_err(invalid)?;
+                let caller = self.entry.enter(payload.as_ref()).await?;
+                self.left = ended(caller.clone()).boxed();
+                self.engine = self.engine.on_behalf_of(caller.clone());
+                self.caller = Some(caller);
                 self.say(&ToClient::ConnectionAck).await
             }
             "subscribe" => {
@@ -242,7 +259,7 @@ impl Connection {
                     .payload
                     .ok_or_else(|| invalid("\"subscribe\" needs a payload"))?;
                 let ask = Ask::read(payload.get().as_bytes()).map_err(|refusal| invalid(refusal.message))?;
-                if !self.acknowledged {
+                if self.caller.is_none() {
                     return Err(End::Close(4401, "Unauthorized".into()));
                 }
                 self.begin(id, ask).await
@@ -345,6 +362,16 @@ impl Connection {
                 Ok(Err(_)) | Err(_) => Err(End::Gone),
             },
         }
+    }
+}
+
+async fn ended(caller: Caller) -> Refused {
+    caller.ended().await
+}
+
+impl From<Refused> for End {
+    fn from(refused: Refused) -> Self {
+        Self::Close(refused.close_code(), refused.message())
     }
 }
 

@@ -9,11 +9,12 @@ use futures_util::{Stream, TryStreamExt};
 use mcptap_model::CallFilter;
 use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored, abandonable};
 
+use crate::access::asked;
 use crate::connection::{edges, size};
 use crate::cost;
 use crate::cursor::Cursor;
 use crate::error::from_store;
-use crate::input::{CallFilterInput, filter};
+use crate::input::CallFilterInput;
 use crate::loaders::store;
 use crate::resume::Place;
 use crate::types::{Call, CallFeedEvent, CallsAdded, CallsUpdated, CaughtUp};
@@ -48,7 +49,7 @@ impl Subscription {
         batch_size: Option<i32>,
     ) -> Result<impl Stream<Item = Result<CallFeedEvent, Error>>, Error> {
         let store = store(ctx)?.clone();
-        let filter = self::filter(filter)?;
+        let filter = asked(ctx, filter)?;
         let limit = size("batchSize", batch_size)?.unwrap_or(BATCH_SIZE) as usize;
         let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
         let after = match (place.resume(), after) {

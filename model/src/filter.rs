@@ -59,6 +59,25 @@ impl CallFilter {
             || self.or.iter().any(Self::needs_text)
     }
 
+    /// Lets every search in it look through the target alone: for whoever may not see bodies, so that no search tells
+    /// what is in them.
+    pub fn search_targets_alone(&mut self) {
+        self.search = self.search.take().map(Query::in_target_alone);
+        if let Some(not) = &mut self.not {
+            not.search_targets_alone();
+        }
+        self.or.iter_mut().for_each(Self::search_targets_alone);
+    }
+
+    /// Whether a search in it looks into bodies and log lines, and not through targets alone.
+    pub fn needs_bodies(&self) -> bool {
+        self.search
+            .as_ref()
+            .is_some_and(|query| !query.is_in_target_alone())
+            || self.not.as_ref().is_some_and(|not| not.needs_bodies())
+            || self.or.iter().any(Self::needs_bodies)
+    }
+
     /// Whether the call is meant. `text` holds what `search` looks through; without it nothing is found there.
     pub fn matches(&self, call: &Call, text: Option<&Haystack>) -> bool {
         named(&self.servers, Some(call.server_name()))

@@ -6,11 +6,13 @@
 //! request. Readers ask for calls with a [`CallFilter`]. [`semconv`] holds the attribute names that the SDK writes
 //! and the collector reads. Nothing here does I/O, reads a clock or knows a database.
 
+mod access;
 mod batch;
 mod call;
 mod filter;
 mod id;
 mod masked;
+mod new_key;
 mod origin;
 mod outcome;
 pub mod redact;
@@ -18,11 +20,13 @@ pub mod search;
 pub mod semconv;
 mod time;
 
+pub use access::{Access, ApiKey, Scope, credential};
 pub use batch::{Batch, HttpSpan, Observation, SpanRef};
 pub use call::{Call, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSource, Transport, Vantage};
 pub use filter::CallFilter;
 pub use id::{InvalidId, NodeId, SpanId, TraceId};
 pub use masked::mask_authorization;
+pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};
 pub use outcome::{Evidence, Outcome};
 pub use time::{InvalidTime, UnixNanos};

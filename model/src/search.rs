@@ -8,6 +8,8 @@ use serde_json::Value;
 pub struct Query {
     terms: Vec<Term>,
     text: String,
+    /// Whether only the target is looked through.
+    target_alone: bool,
 }
 
 /// Consecutive words; the last may be a prefix only.
@@ -21,6 +23,7 @@ struct Term {
 #[derive(Clone, Debug, Default)]
 pub struct Haystack {
     fields: Vec<Vec<String>>,
+    target: Vec<String>,
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -54,7 +57,21 @@ impl Query {
         Self {
             terms,
             text: text.to_owned(),
+            target_alone: false,
         }
+    }
+
+    /// The same, looking through the target alone.
+    pub fn in_target_alone(self) -> Self {
+        Self {
+            target_alone: true,
+            ..self
+        }
+    }
+
+    /// Whether only the target is looked through.
+    pub fn is_in_target_alone(&self) -> bool {
+        self.target_alone
     }
 
     /// The query as it was written.
@@ -64,9 +81,10 @@ impl Query {
 
     /// Whether every term occurs somewhere.
     pub fn occurs_in(&self, haystack: &Haystack) -> bool {
+        let fields: &[Vec<String>] = if self.target_alone { &[] } else { &haystack.fields };
         self.terms
             .iter()
-            .all(|term| haystack.fields.iter().any(|field| term.occurs_in(field)))
+            .all(|term| term.occurs_in(&haystack.target) || fields.iter().any(|field| term.occurs_in(field)))
     }
 }
 
@@ -90,7 +108,12 @@ impl Term {
 }
 
 impl Haystack {
-    /// Adds plain text: a message, a target, a log line.
+    /// Sets the target, which also those may search who may not see bodies.
+    pub fn set_target(&mut self, text: &str) {
+        self.target = words(text);
+    }
+
+    /// Adds plain text: a message, a log line.
     pub fn add_text(&mut self, text: &str) {
         self.fields.push(words(text));
     }
@@ -124,7 +147,7 @@ mod tests {
 
     fn found(query: &str) -> bool {
         let mut haystack = Haystack::default();
-        haystack.add_text("config://store/main");
+        haystack.set_target("config://store/main");
         haystack.add_body(
             r#"{"order_id":"A-1001","note":"first line\nSecond LINE","text":"{\"sku\":\"MUG-01\"}"}"#,
         );
@@ -156,6 +179,24 @@ mod tests {
             "\"sec*\"",
         ] {
             assert!(!found(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn the_target_alone_tells_nothing_of_the_rest() {
+        let mut haystack = Haystack::default();
+        haystack.set_target("get_order");
+        haystack.add_text("sold out");
+        for (query, anywhere, in_target) in [
+            ("order", true, true),
+            ("sold", true, false),
+            ("order sold", true, false),
+            ("absent", false, false),
+            ("", true, true),
+        ] {
+            let query = Query::parse(query);
+            assert_eq!(query.occurs_in(&haystack), anywhere);
+            assert_eq!(query.in_target_alone().occurs_in(&haystack), in_target);
         }
     }
 }

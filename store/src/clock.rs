@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::UnixNanos;
 
-/// Now.
-pub(crate) fn now() -> UnixNanos {
+/// Now, by the clock that keys expire by.
+pub fn now() -> UnixNanos {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixNanos(nanos(since))
 }

@@ -61,6 +61,22 @@ impl Database {
         Ok(database)
     }
 
+    /// Connects to a database that is there already, to look at it only; `None` when there is none yet.
+    pub(crate) async fn look(url: &str) -> Result<Option<Self>, Error> {
+        let options = Options {
+            readers: 1,
+            ..Options::default()
+        };
+        if !url.starts_with("sqlite:") {
+            return Self::postgres(url, &options).await.map(Some);
+        }
+        let connect = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?;
+        if url.contains(":memory:") || url.contains("mode=memory") || !connect.get_filename().exists() {
+            return Ok(None);
+        }
+        Self::sqlite(url, &options).await.map(Some)
+    }
+
     async fn sqlite(url: &str, options: &Options) -> Result<Self, Error> {
         let mut connect = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?;
         let mut scratch = None;

@@ -33,6 +33,12 @@ pub enum Error {
     /// The tables are not up to date, and bringing them up to date was not asked for.
     #[error("the database's tables are older than this version; migrate it first")]
     Outdated,
+    /// The system has no randomness to make a secret of.
+    #[error("no randomness: {0}")]
+    Randomness(String),
+    /// The store is closed: what was begun is not finished.
+    #[error("the store is closing")]
+    Stopping,
 }
 
 /// Writing failed: nothing of the batch was stored.

@@ -12,8 +12,10 @@
 //! beside it. So the feed ([`Store::changes`]) reads along the primary key and one small index, [`Feed`] only wakes, and
 //! pages ([`Store::calls`]) are ordered by start. Every read is one snapshot, sees nothing past its time, and takes its
 //! condition from one place (`filter`), which a property test holds against the model's definition. Names, clients,
-//! sessions and origins are stored once and referred to by number; bodies stand in a table of their own.
+//! sessions and origins are stored once and referred to by number; bodies stand in a table of their own. Who may ask
+//! and write is told by the [`Gate`], which holds the keys in memory; asking it is up to whoever opens a door.
 
+mod audit;
 mod body;
 mod calls;
 mod changes;
@@ -23,14 +25,17 @@ mod database;
 mod details;
 mod dictionary;
 mod entity;
+mod erase;
 mod error;
 mod facets;
 mod feed;
 mod filter;
 mod fold;
+mod gate;
 mod hash;
 mod insert;
 mod intern;
+mod keys;
 mod logs;
 mod metrics;
 mod neighbourhood;
@@ -43,6 +48,7 @@ mod retention;
 mod row;
 mod scan;
 mod search;
+mod secret;
 mod servers;
 mod sessions;
 mod stats;
@@ -50,27 +56,34 @@ mod sweep;
 mod tally;
 mod tools;
 mod transaction;
+mod views;
 mod visits;
 mod writer;
 
 use std::sync::Arc;
 
+pub use audit::{Actor, AuditEntry};
 pub use calls::CallPage;
 pub use changes::{Change, ChangeKind, FeedChanges};
+pub use clock::now;
 pub use details::Details;
 pub use error::{Cause, Error, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Closed, Feed, Seq};
+pub use gate::{Denied, Gate};
+pub use keys::has_keys;
 pub use metrics::Metrics;
 pub use open::open;
 pub use options::Options;
 pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};
 pub use patience::abandonable;
 pub use retention::Pruned;
+pub use secret::Secret;
 pub use servers::Server;
 pub use sessions::{Session, SessionName, SessionPosition};
 pub use stats::{CallStats, StatsBucket};
 pub use tools::Tool;
+pub use views::{Reach, View, ViewContent};
 pub use writer::{Writer, Written};
 
 /// Answers questions about what is stored. Cheap to clone.

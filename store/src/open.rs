@@ -13,7 +13,7 @@ use crate::dictionary::Dictionary;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::writer::Grouping;
-use crate::{Error, Feed, Metrics, Options, Seq, Store, Writer, retention, scan};
+use crate::{Error, Feed, Gate, Metrics, Options, Seq, Store, Writer, retention, scan};
 
 /// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(250);
@@ -23,6 +23,7 @@ const POLL: Duration = Duration::from_millis(250);
 pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error> {
     let database = Database::connect(url, &options).await?;
     let start = scan::head(database.read()).await?;
+    let gate = Gate::open(database.clone()).await?;
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
     let counters = Arc::new(Counters::default());
@@ -50,7 +51,9 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     if database.backend() == Backend::Postgres {
         tasks.spawn(written.run_until_cancelled_owned(poll(database.clone(), announce)));
     }
+    tasks.spawn(stop.clone().run_until_cancelled_owned(gate.clone().run()));
     let inner = Inner {
+        gate,
         room: writer.room(),
         queue_limit: writer.limit(),
         options: options.clone(),
@@ -98,11 +101,12 @@ pub(crate) struct Inner {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) gate: Gate,
     head: watch::Receiver<Seq>,
     room: Arc<Semaphore>,
     queue_limit: usize,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
     /// The background ends with the last clone.
     _guard: DropGuard,
 }
@@ -144,6 +148,9 @@ impl Store {
         while head.changed().await.is_ok() {}
         self.inner.stop.cancel();
         self.inner.tasks.wait().await;
+        if let Err(error) = self.inner.gate.note().await {
+            tracing::warn!(%error, "it is not noted when API keys were last used");
+        }
         self.inner.database.close().await;
     }
 }

@@ -30,7 +30,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const SWEEP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between two steps the writer has this many times as long for itself as the step took.
-const REST: u32 = 4;
+pub(crate) const REST: u32 = 4;
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,19 +136,33 @@ async fn step(database: &Database, cutoff: UnixNanos) -> Result<Pruned, Error> {
         .await?;
     let calls: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session)| *session).collect();
+    let log_lines = remove(&mut tx, &calls, sessions).await?;
+    tx.commit().await?;
+    Ok(Pruned {
+        calls: calls.len() as u64,
+        log_lines,
+    })
+}
+
+/// Deletes calls with all that hangs on them, and those of the sessions that have no other. Gives the number of log lines.
+pub(crate) async fn remove(
+    tx: &mut Transaction,
+    calls: &[i64],
+    sessions: HashSet<i64>,
+) -> Result<u64, Error> {
     let log_lines = tx
-        .with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &calls)
+        .with_keys("DELETE FROM log_lines WHERE call IN ({keys})", calls)
         .await?;
-    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &calls)
+    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", calls)
         .await?;
-    tx.with_keys("DELETE FROM aliases WHERE call IN ({keys})", &calls)
+    tx.with_keys("DELETE FROM aliases WHERE call IN ({keys})", calls)
         .await?;
     tx.with_keys(
         "DELETE FROM waiting WHERE call IN ({keys}) AND call IS NOT NULL",
-        &calls,
+        calls,
     )
     .await?;
-    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &calls)
+    tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", calls)
         .await?;
     let sessions: Vec<i64> = sessions.into_iter().collect();
     let ended = tx
@@ -161,11 +175,7 @@ async fn step(database: &Database, cutoff: UnixNanos) -> Result<Pruned, Error> {
     if ended > 0 {
         tx.advance(0, 1).await?;
     }
-    tx.commit().await?;
-    Ok(Pruned {
-        calls: calls.len() as u64,
-        log_lines,
-    })
+    Ok(log_lines)
 }
 
 /// Deletes what has waited for its call since before `cutoff`.

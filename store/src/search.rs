@@ -23,22 +23,30 @@ pub(crate) async fn matching(
     }
     let mut haystacks: HashMap<i64, Haystack> = HashMap::with_capacity(stored.len());
     let ids = || stored.iter().map(|stored| stored.row);
-    for row in detail::Entity::find()
-        .filter(detail::Column::Call.is_in(ids()))
-        .all(tx)
-        .await?
-    {
+    let bodies = if filter.needs_bodies() {
+        detail::Entity::find()
+            .filter(detail::Column::Call.is_in(ids()))
+            .all(tx)
+            .await?
+    } else {
+        Vec::new()
+    };
+    for row in bodies {
         let haystack = haystacks.entry(row.call).or_default();
         let details = details(row)?;
         for body in [details.request, details.response].into_iter().flatten() {
             haystack.add_body(&body.text);
         }
     }
-    for row in log_line::Entity::find()
-        .filter(log_line::Column::Call.is_in(ids()))
-        .all(tx)
-        .await?
-    {
+    let lines = if filter.needs_bodies() {
+        log_line::Entity::find()
+            .filter(log_line::Column::Call.is_in(ids()))
+            .all(tx)
+            .await?
+    } else {
+        Vec::new()
+    };
+    for row in lines {
         haystacks
             .entry(row.call)
             .or_default()
@@ -48,10 +56,12 @@ pub(crate) async fn matching(
         .into_iter()
         .filter(|Stored { row, call }| {
             let mut haystack = haystacks.remove(row).unwrap_or_default();
-            [call.error_message.as_deref(), call.target()]
-                .into_iter()
-                .flatten()
-                .for_each(|text| haystack.add_text(text));
+            if let Some(message) = &call.error_message {
+                haystack.add_text(message);
+            }
+            if let Some(target) = call.target() {
+                haystack.set_target(target);
+            }
             filter.matches(call, Some(&haystack))
         })
         .collect())

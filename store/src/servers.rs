@@ -23,10 +23,25 @@ pub struct Server {
 impl Store {
     /// Servers, by name.
     pub async fn servers(&self, page: PageRequest<String>) -> Result<Page<Server>, Error> {
+        self.servers_among(&[], page).await
+    }
+
+    /// Those of these servers that have calls, by name; of all, when none is named.
+    pub async fn servers_among(
+        &self,
+        names: &[String],
+        page: PageRequest<String>,
+    ) -> Result<Page<Server>, Error> {
         let mut bounds = page.bounds();
         let order = if bounds.backward { Order::Desc } else { Order::Asc };
         let mut select = self.seen();
         let text = || text_in_bytes(self.inner.database.read().get_database_backend());
+        if !names.is_empty() {
+            let hashes = names
+                .iter()
+                .map(|name| crate::intern::name_hash(NameKind::Server, name));
+            select.and_where(name::Column::Hash.is_in(hashes));
+        }
         if let Some(after) = &page.after {
             select.and_where(text().gt(after.as_str()));
         }

@@ -1,13 +1,15 @@
 //! Cleaning up after forgetting: shared things that nothing refers to any more, and free pages.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use sea_orm::sqlx::{self, Row};
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::{self, ConnectOptions, Connection, Row};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::Error;
 use crate::database::{Backend, Database};
-use crate::entity::{call, client, origin, waiting};
+use crate::entity::{call, client, name, origin, waiting};
 use crate::scan::head;
 use crate::transaction::Transaction;
 
@@ -17,7 +19,13 @@ pub(crate) const USEFUL: i64 = 10_000;
 /// How many pages are given back at a time.
 const PAGES: i64 = 500;
 
-/// Deletes clients and origins that no call has. Reads all calls, beside the writes.
+/// How long one attempt to empty SQLite's log waits for readers.
+const ATTEMPT: Duration = Duration::from_millis(100);
+
+/// How many attempts there are: a minute of them.
+const ATTEMPTS: u32 = 200;
+
+/// Deletes clients, origins and names that no call has. Reads all calls, beside the writes.
 pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
     let tx = database.snapshot().await?;
     let seen = head(&tx).await?;
@@ -30,6 +38,12 @@ pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
     let origins: Vec<i64> = origin::Entity::find()
         .select_only()
         .column(origin::Column::Id)
+        .into_tuple()
+        .all(&tx)
+        .await?;
+    let names: Vec<i64> = name::Entity::find()
+        .select_only()
+        .column(name::Column::Id)
         .into_tuple()
         .all(&tx)
         .await?;
@@ -60,38 +74,64 @@ pub(crate) async fn shared(database: &Database) -> Result<(), Error> {
         .into_iter()
         .filter(|id| !used.origins.contains(id))
         .collect();
+    let names: Vec<i64> = names.into_iter().filter(|id| !used.names.contains(id)).collect();
     tx.with_keys("DELETE FROM clients WHERE id IN ({keys})", &clients)
         .await?;
     tx.with_keys("DELETE FROM origins WHERE id IN ({keys})", &origins)
         .await?;
-    if !clients.is_empty() || !origins.is_empty() {
+    tx.with_keys("DELETE FROM names WHERE id IN ({keys})", &names)
+        .await?;
+    if !clients.is_empty() || !origins.is_empty() || !names.is_empty() {
         tx.advance(0, 1).await?;
     }
     Ok(tx.commit().await?)
 }
 
+/// The names that a call has: server, method, tool, prompt, error type.
+type Names = (i64, i64, Option<i64>, Option<i64>, Option<i64>);
+
 #[derive(Default)]
 struct Used {
     clients: HashSet<i64>,
     origins: HashSet<i64>,
+    names: HashSet<i64>,
 }
 
 impl Used {
     fn extend(&mut self, other: Self) {
         self.clients.extend(other.clients);
         self.origins.extend(other.origins);
+        self.names.extend(other.names);
     }
 }
 
 async fn used(db: &impl ConnectionTrait, among: sea_orm::sea_query::SimpleExpr) -> Result<Used, Error> {
-    let select = call::Entity::find()
+    let mut used = Used::default();
+    let pairs = call::Entity::find()
         .select_only()
         .columns([call::Column::Client, call::Column::Origin])
         .distinct()
+        .filter(among.clone());
+    let pairs: Vec<(i64, i64)> = pairs.into_tuple().all(db).await?;
+    (used.clients, used.origins) = pairs.into_iter().unzip();
+    let names = call::Entity::find()
+        .select_only()
+        .columns([
+            call::Column::Server,
+            call::Column::Method,
+            call::Column::Tool,
+            call::Column::Prompt,
+            call::Column::ErrorType,
+        ])
+        .distinct()
         .filter(among);
-    let pairs: Vec<(i64, i64)> = select.into_tuple().all(db).await?;
-    let (clients, origins) = pairs.into_iter().unzip();
-    Ok(Used { clients, origins })
+    let names: Vec<Names> = names.into_tuple().all(db).await?;
+    for (server, method, tool, prompt, error_type) in names {
+        used.names.extend([server, method]);
+        used.names
+            .extend([tool, prompt, error_type].into_iter().flatten());
+    }
+    Ok(used)
 }
 
 /// Gives free pages back to the file system, all but `keep`, a few at a time. PostgreSQL does so by itself.
@@ -118,9 +158,57 @@ pub(crate) async fn space(database: &Database, keep: i64) -> Result<(), Error> {
     }
     if keep == 0 {
         // The file shrinks when the log is written back.
-        let _: Vec<_> = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_all(pool)
-            .await?;
+        empty_log(database).await?;
     }
     Ok(())
+}
+
+/// Writes SQLite's log back and empties it: it holds pages as they were before. It waits for readers, in short
+/// attempts, so that writers do not wait with it.
+async fn empty_log(database: &Database) -> Result<(), Error> {
+    let pool = database.write().get_sqlite_connection_pool();
+    let options = SqliteConnectOptions::clone(&pool.connect_options()).busy_timeout(ATTEMPT);
+    let mut connection = options.connect().await?;
+    for _ in 0..ATTEMPTS {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut connection)
+            .await;
+        // Busy is a row here and an error there.
+        if let Ok(row) = row
+            && row.try_get::<i64, _>(0)? == 0
+        {
+            return Ok(connection.close().await?);
+        }
+        tokio::time::sleep(ATTEMPT * 2).await;
+    }
+    tracing::warn!(
+        "readers keep SQLite's log from being emptied: what was deleted is in it until they are done"
+    );
+    Ok(connection.close().await?)
+}
+
+/// Tells PostgreSQL to clear dead rows away now. SQLite has none.
+pub(crate) async fn vacuum(database: &Database) {
+    if database.backend() != Backend::Postgres {
+        return;
+    }
+    for table in [
+        "calls",
+        "details",
+        "log_lines",
+        "aliases",
+        "waiting",
+        "sessions",
+        "clients",
+        "origins",
+        "names",
+    ] {
+        let done = database
+            .write()
+            .execute_unprepared(&format!("VACUUM {table}"))
+            .await;
+        if let Err(error) = done {
+            tracing::warn!(%error, table, "dead rows are cleared away later");
+        }
+    }
 }

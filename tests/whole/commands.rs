@@ -77,6 +77,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     body_cap = 3000
     trust_forwarded_for = false
     allowed_origins = ["https://a.example", "https://b.example"]
+    allowed_hosts = []
     redact_keys = ["ssn", "dob"]
     redact_patterns = ["ACME-[0-9]{2,6}", "EMP[0-9]+"]
     redact_env = []

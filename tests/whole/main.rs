@@ -17,6 +17,7 @@ mod idempotent;
 mod ingest;
 mod install;
 mod joins;
+mod keys;
 mod live;
 mod overload;
 mod proxy;

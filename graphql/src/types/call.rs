@@ -8,6 +8,7 @@ use mcptap_store::{Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
 use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
+use crate::access::sees_payloads;
 use crate::connection::{Connection, PageArguments};
 use crate::cost::{self, Allowance};
 use crate::cursor::Cursor;
@@ -50,6 +51,9 @@ impl Call {
     /// What is kept beside the row; nothing when retention has just removed it.
     async fn details(&self, ctx: &Context<'_>) -> Result<Arc<Details>, Error> {
         self.allowance.take(0)?;
+        if !sees_payloads(ctx)? {
+            return Ok(Arc::default());
+        }
         Ok(load(ctx, DetailsOf(self.stored.row)).await?.unwrap_or_default())
     }
 
@@ -118,12 +122,14 @@ impl Call {
         self.call().error_type.as_deref()
     }
 
-    /// What the error said. Null without an error, and where the sender keeps it to itself.
-    async fn error_message(&self) -> Option<&str> {
-        self.call().error_message.as_deref()
+    /// What the error said. Null without an error, where the sender keeps it to itself, and for keys without scope
+    /// `payloads`.
+    async fn error_message(&self, ctx: &Context<'_>) -> Result<Option<&str>, Error> {
+        let message = self.call().error_message.as_deref();
+        Ok(message.filter(|_| sees_payloads(ctx).unwrap_or_default()))
     }
 
-    /// The stack trace of the exception, where the sender gave one.
+    /// The stack trace of the exception, where the sender gave one. Null for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn stack_trace(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
         let trace = self.details(ctx).await?.stack_trace.clone();
@@ -223,19 +229,21 @@ impl Call {
         self.call().user_agent.as_deref()
     }
 
-    /// What the client sent. Null: it was not captured, which is not the same as an empty body.
+    /// What the client sent. Null: it was not captured, which is not the same as an empty body, or the key has no scope
+    /// `payloads`.
     #[graphql(complexity = "cost::BODY + child_complexity")]
     async fn request(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
         self.payload(ctx, Side::Request).await
     }
 
-    /// What the server answered. Null: it was not captured, which is not the same as an empty body.
+    /// What the server answered. Null: it was not captured, which is not the same as an empty body, or the key has no
+    /// scope `payloads`.
     #[graphql(complexity = "cost::BODY + child_complexity")]
     async fn response(&self, ctx: &Context<'_>) -> Result<Option<Payload>, Error> {
         self.payload(ctx, Side::Response).await
     }
 
-    /// The console output of this call, oldest first.
+    /// The console output of this call, oldest first. Empty for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY + cost::list(first, None, child_complexity)")]
     async fn logs(
         &self,
@@ -244,6 +252,9 @@ impl Call {
         #[graphql(desc = "Go on after this cursor of a log line.")] after: Option<String>,
     ) -> Result<Connection<LogLine>, Error> {
         let page = PageArguments::forward(first, after).request::<LogPosition>()?;
+        if !sees_payloads(ctx)? {
+            return Ok(LogLine::none());
+        }
         let key = LogsOf {
             row: self.stored.row,
             first: page.first.unwrap_or(cost::DEFAULT_SIZE),
@@ -270,7 +281,7 @@ impl Call {
     }
 
     /// An object with everything that the span carried and that has no field of its own, by attribute name, and where
-    /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`.
+    /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`. Empty for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn attributes(&self, ctx: &Context<'_>) -> Result<Json, Error> {
         let attributes = Json::object(&self.details(ctx).await?.attributes);

@@ -7,6 +7,7 @@ use mcptap_model::{CallFilter, NodeId, SessionKey};
 use mcptap_store::{CallPage, CallPosition, PageRequest, SessionName};
 
 use super::{CallConnection, Server, SessionSource};
+use crate::access::reader;
 use crate::connection::PageArguments;
 use crate::cost;
 use crate::error::{from_store, gone};
@@ -118,10 +119,10 @@ impl Session {
         #[graphql(desc = "How many calls, from 1 to 500. Without it, 50.")] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor of a call.")] after: Option<String>,
     ) -> Result<CallConnection, Error> {
-        let filter = Arc::new(CallFilter {
+        let filter = Arc::new(reader(ctx)?.narrow(CallFilter {
             session_id: Some(self.node_id()),
             ..CallFilter::default()
-        });
+        }));
         let page = from_the_old_end(PageArguments::forward(first, after).request()?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
         Ok(CallConnection::new(turned(page), filter))

@@ -58,6 +58,8 @@ impl World {
         let options = Options {
             allowed_origins: vec!["https://ui.example.org".into()],
             limits,
+            local: true,
+            gate: Some(store.gate().clone()),
             shutdown: shutdown.clone(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -82,6 +82,21 @@ fn rarely<T: Clone + std::fmt::Debug + 'static>(values: Vec<T>) -> impl Strategy
     prop_oneof![5 => Just(None), 1 => proptest::sample::select(values).prop_map(Some)]
 }
 
+/// Queries, each through everything and through targets alone.
+fn searches() -> Vec<Query> {
+    let texts = [
+        "order",
+        "ref*",
+        "\"order timeout\"",
+        "müller beta",
+        "absent",
+        "",
+        "config",
+    ];
+    let both = |text| [Query::parse(text), Query::parse(text).in_target_alone()];
+    texts.into_iter().flat_map(both).collect()
+}
+
 fn leaf() -> impl Strategy<Value = CallFilter> {
     let session =
         |server: &str, source, key: &str| NodeId::Session(source, server.into(), key.into()).to_string();
@@ -109,15 +124,7 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
         rarely((0..14).map(|nanos| UnixNanos(NOON + nanos)).collect()),
         rarely(vec![0.0, 0.000_001, 1.0, 1.5, 9e12, f64::NAN, f64::INFINITY]),
         rarely(vec![-1.0, 0.0, 0.999_999, 1.0, 2.0, f64::NAN, f64::INFINITY]),
-        rarely(vec![
-            "order",
-            "ref*",
-            "\"order timeout\"",
-            "müller beta",
-            "absent",
-            "",
-            "config",
-        ]),
+        rarely(searches()),
     );
     (lists, rest).prop_map(
         |(
@@ -138,7 +145,7 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
             to,
             min_duration_ms,
             max_duration_ms,
-            search: search.map(Query::parse),
+            search,
             not: None,
             or: Vec::new(),
         },
@@ -159,10 +166,12 @@ fn haystack(call: &Call, lines: &[LogLine]) -> Haystack {
         .into_iter()
         .flatten()
         .for_each(|body| haystack.add_body(&body.text));
-    [call.error_message.as_deref(), call.target()]
-        .into_iter()
-        .flatten()
-        .for_each(|text| haystack.add_text(text));
+    if let Some(message) = &call.error_message {
+        haystack.add_text(message);
+    }
+    if let Some(target) = call.target() {
+        haystack.set_target(target);
+    }
     lines
         .iter()
         .filter(|line| line.span_id == Some(call.span_id))

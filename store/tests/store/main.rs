@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod erase;
+#[cfg(test)]
 mod facets;
 #[cfg(test)]
 mod feed;
@@ -13,6 +15,8 @@ mod feed;
 mod filters;
 #[cfg(test)]
 mod joins;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]

@@ -29,6 +29,7 @@ fragment seen on Call { id spanId traceId tool observedBy httpStatus requestId }
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     web: reqwest::Client,
+    key: Option<String>,
     listen: SocketAddr,
     otlp_grpc: SocketAddr,
     otlp_http: SocketAddr,
@@ -54,10 +55,38 @@ impl Client {
             .unwrap();
         Self {
             web,
+            key: None,
             listen,
             otlp_grpc,
             otlp_http,
         }
+    }
+
+    /// The same client with an API key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .default_headers(headers)
+            .build()
+            .unwrap();
+        Self {
+            web,
+            key: Some(key.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Where the API is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listen)
+    }
+
+    /// The key, if it has one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     pub(crate) fn otlp_http_url(&self) -> String {
@@ -162,7 +191,9 @@ impl Client {
 
     /// Any subscription to calls.
     pub(crate) async fn subscribe(&self, query: &str, variables: Value) -> Events {
-        Events::open(self.listen, query, variables).await.unwrap()
+        Events::open(self.listen, self.key(), query, variables)
+            .await
+            .unwrap()
     }
 
     /// The feed from a cursor on, or from now on.
@@ -172,7 +203,13 @@ impl Client {
 
     /// The feed, if there is anyone to give it.
     pub(crate) async fn try_follow(&self, after: Option<&str>, filter: Value) -> Result<Events, Ended> {
-        Events::open(self.listen, FEED, json!({"after": after, "filter": filter})).await
+        Events::open(
+            self.listen,
+            self.key(),
+            FEED,
+            json!({"after": after, "filter": filter}),
+        )
+        .await
     }
 
     /// Exports spans over HTTP, and expects that all are stored.

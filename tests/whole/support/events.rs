@@ -29,7 +29,12 @@ pub(crate) enum Ended {
 
 impl Events {
     /// Connects and subscribes.
-    pub(crate) async fn open(address: SocketAddr, query: &str, variables: Value) -> Result<Self, Ended> {
+    pub(crate) async fn open(
+        address: SocketAddr,
+        key: Option<&str>,
+        query: &str,
+        variables: Value,
+    ) -> Result<Self, Ended> {
         let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
         request
             .headers_mut()
@@ -37,7 +42,13 @@ impl Events {
         let (socket, _) = connect_async(request).await.map_err(|_| Ended::Broken)?;
         let cursor = variables["after"].as_str().map(str::to_owned);
         let mut events = Self { socket, cursor };
-        events.send(json!({"type": "connection_init"})).await?;
+        let init = match key {
+            Some(key) => {
+                json!({"type": "connection_init", "payload": {"authorization": format!("Bearer {key}")}})
+            }
+            None => json!({"type": "connection_init"}),
+        };
+        events.send(init).await?;
         assert_eq!(events.receive().await?, json!({"type": "connection_ack"}));
         let payload = json!({"query": query, "variables": variables});
         events
@@ -59,6 +70,11 @@ impl Events {
         let event = message["payload"]["data"]["calls"].take();
         self.cursor = event["cursor"].as_str().map(str::to_owned).or(self.cursor.take());
         Ok(event)
+    }
+
+    /// The next message, whatever it is.
+    pub(crate) async fn message(&mut self) -> Value {
+        self.receive().await.unwrap()
     }
 
     /// The next calls: what happened, and the nodes.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) use client::{Client, Refused, sorted};
 pub(crate) use database::{Database, on_each_database};
-pub(crate) use events::Events;
+pub(crate) use events::{Ended, Events};
 pub(crate) use otlp::{
     LogBuilder, SpanBuilder, http_span, line, logs_request, one_by_one, span, traces_request,
 };

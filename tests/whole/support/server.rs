@@ -79,6 +79,15 @@ impl TestServer {
         self.database
     }
 
+    /// Its store, as the commands of the binary open it beside a running server.
+    pub(crate) async fn store_beside(&self) -> (mcptap_store::Writer, mcptap_store::Store) {
+        let options = mcptap_store::Options {
+            retention: None,
+            ..mcptap_store::Options::default()
+        };
+        mcptap_store::open(self.database.url(), options).await.unwrap()
+    }
+
     /// The database under it.
     pub(crate) fn database(&self) -> &Database {
         &self.database

@@ -1,0 +1,210 @@
+//! `mcptap keys`: API keys on the command line. It works on the database, also while a server runs on it.
+
+use std::fmt::Write;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use mcptap::Settings;
+use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
+use mcptap_store::{Actor, Store, now};
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key and print its secret, which is not shown again
+    Create {
+        /// What it is called, for people
+        #[arg(long)]
+        name: String,
+        /// What it allows: ingest, read, payloads (with read: bodies, log lines, errors), admin
+        #[arg(long, value_delimiter = ',', required = true, value_parser = scope)]
+        scope: Vec<Scope>,
+        /// A server whose calls alone it sends and sees; may be given several times [default: all servers]
+        #[arg(long, value_name = "NAME")]
+        server: Vec<String>,
+        /// When it ends by itself, such as 90d [default: never]
+        #[arg(long, value_name = "AGE")]
+        expires: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// List all keys, without their secrets
+    List(Settings),
+    /// Revoke a key: it is refused from now on, and open connections with it are closed within seconds
+    Revoke {
+        /// Its number, as `mcptap keys list` shows it
+        id: i64,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::from_name(text).ok_or_else(|| "give ingest, read, payloads or admin".to_owned())
+}
+
+impl Keys {
+    /// The settings that were given.
+    pub(crate) fn settings(&self) -> &Settings {
+        match self {
+            Self::Create { settings, .. } | Self::List(settings) | Self::Revoke { settings, .. } => settings,
+        }
+    }
+
+    /// Does it, and gives what is to be printed.
+    pub(crate) async fn run(self, store: &Store) -> anyhow::Result<String> {
+        match self {
+            Self::Create {
+                name,
+                scope,
+                server,
+                expires,
+                ..
+            } => {
+                let expires_at = match expires {
+                    Some(age) => expiry(&age)?,
+                    None => None,
+                };
+                let new = NewKey {
+                    name,
+                    scopes: scope,
+                    servers: server,
+                    expires_at,
+                };
+                create(store, new).await
+            }
+            Self::List(_) => {
+                let keys = store.keys().await.context("reading the keys")?;
+                Ok(table(&keys, now()))
+            }
+            Self::Revoke { id, .. } => {
+                let revoked = store.revoke_key(id, Actor::CommandLine).await;
+                match revoked.context("revoking the key")? {
+                    Some(key) => Ok(format!("key {} {:?} is revoked\n", key.id, key.name)),
+                    None => bail!("there is no key {id}; mcptap keys list shows them"),
+                }
+            }
+        }
+    }
+}
+
+fn expiry(age: &str) -> anyhow::Result<Option<UnixNanos>> {
+    let age = mcptap::age("--expires", age)?;
+    Ok(age.map(|age| now().plus(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))))
+}
+
+/// The secret goes to standard output alone, so that it can be piped on.
+async fn create(store: &Store, new: NewKey) -> anyhow::Result<String> {
+    let first = !store.gate().keys_exist();
+    let new = new.checked(now())?;
+    let (key, secret) = store
+        .create_key(new, Actor::CommandLine)
+        .await
+        .context("making the key")?;
+    eprintln!(
+        "key {} {:?} ({}); its secret is not shown again:",
+        key.id,
+        key.name,
+        scopes(&key)
+    );
+    if first {
+        eprintln!("this is the first key: from now on nobody sends or reads without one");
+    }
+    Ok(format!("{}\n", secret.reveal()))
+}
+
+fn scopes(key: &ApiKey) -> String {
+    let names: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    names.join(",")
+}
+
+fn state(key: &ApiKey, now: UnixNanos) -> &'static str {
+    if key.revoked_at.is_some() {
+        "revoked"
+    } else if key.expires_at.is_some_and(|end| end <= now) {
+        "expired"
+    } else {
+        "good"
+    }
+}
+
+/// Columns as wide as they need to be.
+fn table(keys: &[ApiKey], now: UnixNanos) -> String {
+    let time = |at: Option<UnixNanos>| {
+        let seconds = |at: UnixNanos| UnixNanos(at.0 - at.0.rem_euclid(1_000_000_000)).to_string();
+        at.map_or_else(|| "never".to_owned(), seconds)
+    };
+    let header = [
+        "ID",
+        "NAME",
+        "SCOPES",
+        "SERVERS",
+        "STATE",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+    ];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(keys.iter().map(|key| {
+        [
+            key.id.to_string(),
+            // A name is text of whoever made the key: no control characters reach the terminal.
+            key.name.escape_debug().to_string(),
+            scopes(key),
+            if key.servers.is_empty() {
+                "all".to_owned()
+            } else {
+                key.servers.join(",").escape_debug().to_string()
+            },
+            state(key, now).to_owned(),
+            time(Some(key.created_at)),
+            time(key.expires_at),
+            time(key.last_used_at),
+        ]
+    }));
+    let mut widths = [0; 8];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a text does not fail.
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stand_in_a_table() {
+        let key = ApiKey {
+            id: 7,
+            name: "lap\u{1b}top".into(),
+            scopes: vec![Scope::Read, Scope::Payloads],
+            servers: vec!["shop".into(), "bank".into()],
+            created_at: UnixNanos(1_795_348_800_123_456_789),
+            expires_at: Some(UnixNanos(1_795_348_900_000_000_000)),
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let other = ApiKey {
+            id: 12,
+            servers: Vec::new(),
+            revoked_at: Some(UnixNanos(2)),
+            expires_at: None,
+            ..key.clone()
+        };
+        insta::assert_snapshot!(table(&[key.clone(), other], UnixNanos(0)), @"");
+        assert_eq!(state(&key, UnixNanos(i64::MAX)), "expired");
+    }
+}

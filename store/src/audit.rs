@@ -1,0 +1,94 @@
+//! `impl Store`: what was done with the rights of an administrator. Rows are added and never changed.
+
+use mcptap_model::UnixNanos;
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use crate::entity::audit;
+use crate::{Error, Page, PageRequest, Store, clock};
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The holder of the key of this number.
+    Key(i64),
+    /// Anybody: no key existed yet.
+    Anybody,
+    /// Whoever can run commands on the database.
+    CommandLine,
+}
+
+/// Something that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its number, which grows.
+    pub id: i64,
+    /// When it was done.
+    pub at: UnixNanos,
+    /// The key by which; `None`: no key existed yet, or it was the command line.
+    pub key: Option<i64>,
+    /// What was done: the name of the mutation.
+    pub what: String,
+    /// To what.
+    pub subject: String,
+}
+
+impl Store {
+    /// What was done, newest first; positions are the numbers of entries. Read forward only.
+    pub async fn audit(&self, page: PageRequest<i64>) -> Result<Page<AuditEntry>, Error> {
+        let mut bounds = page.bounds();
+        let mut select = audit::Entity::find()
+            .order_by_desc(audit::Column::Id)
+            .limit(bounds.size as u64 + 1);
+        if let Some(after) = page.after {
+            select = select.filter(audit::Column::Id.lt(after));
+        }
+        let mut rows = select.all(self.inner.database.read()).await?;
+        let cut = rows.len() > bounds.size;
+        rows.truncate(bounds.size);
+        bounds.set(cut, page.after.is_some());
+        Ok(Page {
+            items: rows.into_iter().map(entry).collect(),
+            has_next: bounds.has_next,
+            has_previous: bounds.has_previous,
+        })
+    }
+}
+
+fn entry(row: audit::Model) -> AuditEntry {
+    AuditEntry {
+        id: row.id,
+        at: UnixNanos(row.at),
+        key: row.key,
+        what: row.what,
+        subject: row.subject,
+    }
+}
+
+/// Adds an entry; in the transaction of what it tells of, so that neither is without the other.
+pub(crate) async fn note(
+    tx: &impl ConnectionTrait,
+    by: Actor,
+    what: &str,
+    mut subject: String,
+) -> Result<(), Error> {
+    let key = match by {
+        Actor::Key(key) => Some(key),
+        Actor::Anybody => None,
+        Actor::CommandLine => {
+            subject.push_str(", on the command line");
+            None
+        }
+    };
+    let row = audit::ActiveModel {
+        id: NotSet,
+        at: Set(clock::now().0),
+        key: Set(key),
+        what: Set(what.to_owned()),
+        subject: Set(subject),
+    };
+    row.insert(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Keys: made, used, listed, revoked; views; the audit of it all.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mcptap_model::{Access, NewKey, Scope, UnixNanos};
+use mcptap_store::{Actor, Denied, Gate, PageRequest, Reach, ViewContent, has_keys};
+
+use crate::support::{Place, on_both};
+
+on_both!(
+    the_first_key_shuts_the_gate,
+    keys_end_wherever_they_are_in_use,
+    changes_of_other_processes_arrive,
+    secrets_are_nowhere_in_the_database,
+    last_use_is_noted_at_the_end,
+    views_have_owners,
+);
+
+fn new(name: &str, scopes: &[Scope]) -> NewKey {
+    NewKey {
+        name: name.into(),
+        scopes: scopes.to_vec(),
+        ..NewKey::default()
+    }
+}
+
+fn soon(milliseconds: u64) -> UnixNanos {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_millis(milliseconds);
+    UnixNanos(at.as_nanos() as i64)
+}
+
+/// The reason, which must come.
+async fn ended(gate: &Gate, access: &Access) -> Denied {
+    tokio::time::timeout(Duration::from_secs(30), gate.ended(access))
+        .await
+        .expect("the end is told")
+}
+
+async fn the_first_key_shuts_the_gate(place: &Place) {
+    assert!(!has_keys(&place.url).await.unwrap());
+    let (_writer, store) = place.open().await;
+    let gate = store.gate();
+    assert!(!gate.keys_exist() && !has_keys(&place.url).await.unwrap());
+    let anybody = gate.admit(None).await.unwrap();
+    assert!(Scope::ALL.iter().all(|scope| anybody.may(*scope)));
+    assert_eq!(gate.admit(Some("anything")).await, Ok(Access::everything()));
+
+    let bound = NewKey {
+        servers: vec!["shop".into()],
+        ..new("reader", &[Scope::Read])
+    };
+    let (key, secret) = store.create_key(bound, Actor::Anybody).await.unwrap();
+    assert!(gate.keys_exist() && has_keys(&place.url).await.unwrap());
+    assert_eq!(ended(gate, &anybody).await, Denied::Missing);
+    assert_eq!(gate.admit(None).await, Err(Denied::Missing));
+    assert_eq!(gate.admit(Some("mcptap_no")).await, Err(Denied::Unknown));
+    let access = gate.admit(Some(secret.reveal())).await.unwrap();
+    assert!(access.may(Scope::Read) && !access.may(Scope::Ingest) && !access.may(Scope::Payloads));
+    assert!(access.reaches("shop") && !access.reaches("other"));
+    assert_eq!(store.keys().await.unwrap(), [key]);
+}
+
+async fn keys_end_wherever_they_are_in_use(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let gate = store.gate();
+    let (revoked, secret) = store
+        .create_key(new("a", &[Scope::Read]), Actor::Anybody)
+        .await
+        .unwrap();
+    let access = gate.admit(Some(secret.reveal())).await.unwrap();
+    let (told, key) = tokio::join!(ended(gate, &access), store.revoke_key(revoked.id, Actor::Anybody));
+    assert_eq!(told, Denied::Revoked);
+    let key = key.unwrap().unwrap();
+    assert!(key.revoked_at.is_some());
+    assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Revoked));
+    // Again it changes nothing, and what is not there is not revoked.
+    assert_eq!(store.revoke_key(key.id, Actor::Anybody).await.unwrap(), Some(key));
+    assert_eq!(store.revoke_key(999, Actor::Anybody).await.unwrap(), None);
+    // Without a key that holds, the gate stays shut.
+    assert_eq!(gate.admit(None).await, Err(Denied::Missing));
+
+    let end = soon(300);
+    let short = NewKey {
+        expires_at: Some(end),
+        ..new("short", &[Scope::Read])
+    };
+    let (_, secret) = store.create_key(short, Actor::Anybody).await.unwrap();
+    let access = gate.admit(Some(secret.reveal())).await.unwrap();
+    assert_eq!(ended(gate, &access).await, Denied::Expired(end));
+    assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Expired(end)));
+}
+
+async fn changes_of_other_processes_arrive(place: &Place) {
+    let (_writer, here) = place.open().await;
+    let (_other_writer, there) = place.open().await;
+    let anybody = here.gate().admit(None).await.unwrap();
+    let (key, secret) = there
+        .create_key(new("a", &[Scope::Read]), Actor::CommandLine)
+        .await
+        .unwrap();
+    assert_eq!(ended(here.gate(), &anybody).await, Denied::Missing);
+    // One more is asked for when it is first used, before it would have arrived.
+    let (_, second) = there
+        .create_key(new("b", &[Scope::Read]), Actor::CommandLine)
+        .await
+        .unwrap();
+    assert!(here.gate().admit(Some(second.reveal())).await.is_ok());
+    let access = here.gate().admit(Some(secret.reveal())).await.unwrap();
+    there.revoke_key(key.id, Actor::CommandLine).await.unwrap();
+    assert_eq!(ended(here.gate(), &access).await, Denied::Revoked);
+    let told = here.audit(PageRequest::default()).await.unwrap().items;
+    let told: Vec<_> = told
+        .iter()
+        .map(|entry| (entry.what.as_str(), entry.subject.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("revokeApiKey", "key 1 \"a\" (read), on the command line"),
+            ("createApiKey", "key 2 \"b\" (read), on the command line"),
+            ("createApiKey", "key 1 \"a\" (read), on the command line"),
+        ]
+    );
+}
+
+async fn secrets_are_nowhere_in_the_database(place: &Place) {
+    let (writer, store) = place.open().await;
+    let (_, secret) = store
+        .create_key(new("a", &[Scope::Admin]), Actor::Anybody)
+        .await
+        .unwrap();
+    store.gate().admit(Some(secret.reveal())).await.unwrap();
+    drop(writer);
+    store.close().await;
+    if let Some(file) = place.file() {
+        let bytes = std::fs::read(file).unwrap();
+        let needle = secret.reveal().as_bytes();
+        assert!(!bytes.windows(needle.len()).any(|window| window == needle));
+        // What is stored is the hash.
+        assert!(bytes.windows(8).any(|window| window == b"api_keys"));
+    }
+}
+
+async fn last_use_is_noted_at_the_end(place: &Place) {
+    let (writer, store) = place.open().await;
+    let (_, secret) = store
+        .create_key(new("a", &[Scope::Read]), Actor::Anybody)
+        .await
+        .unwrap();
+    let (unused, _) = store
+        .create_key(new("b", &[Scope::Read]), Actor::Anybody)
+        .await
+        .unwrap();
+    store.gate().admit(Some(secret.reveal())).await.unwrap();
+    // Not at every use.
+    assert_eq!(store.keys().await.unwrap()[0].last_used_at, None);
+    drop(writer);
+    store.close().await;
+    let (_writer, store) = place.open().await;
+    let keys = store.keys().await.unwrap();
+    assert!(keys[0].last_used_at.is_some());
+    assert_eq!(keys[1], unused);
+}
+
+async fn views_have_owners(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let content = |name: &str| ViewContent {
+        name: name.into(),
+        filter: r#"{"tools":["a"]}"#.into(),
+        columns: vec!["tool".into(), "outcome".into()],
+    };
+    let save = async |owner, name: &str| {
+        store
+            .save_view(owner, content(name), Actor::Key(1))
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let (mine, theirs, shared) = (
+        save(Some(1), "mine").await,
+        save(Some(2), "theirs").await,
+        save(None, "all").await,
+    );
+    assert_eq!(mine.content, content("mine"));
+    assert_eq!(
+        store.views(Reach::Own(1)).await.unwrap(),
+        [shared.clone(), mine.clone()]
+    );
+    assert_eq!(store.views(Reach::All).await.unwrap().len(), 3);
+
+    let update = async |id, reach| {
+        let changed = store
+            .update_view(id, content("renamed"), reach, Actor::Key(1))
+            .await;
+        changed.unwrap().map(|view| view.content.name)
+    };
+    assert_eq!(update(theirs.id, Reach::Own(1)).await, None);
+    assert_eq!(update(shared.id, Reach::Own(1)).await, None);
+    assert_eq!(update(mine.id, Reach::Own(1)).await.as_deref(), Some("renamed"));
+    assert_eq!(update(shared.id, Reach::All).await.as_deref(), Some("renamed"));
+    let delete = async |id, reach| store.delete_view(id, reach, Actor::Key(1)).await.unwrap();
+    assert!(!delete(theirs.id, Reach::Own(1)).await);
+    assert!(delete(mine.id, Reach::Own(1)).await);
+    assert!(!delete(mine.id, Reach::Own(1)).await);
+    for number in 0..199 {
+        save(None, &format!("view {number}")).await;
+    }
+    let full = store
+        .save_view(None, content("more"), Actor::Key(1))
+        .await
+        .unwrap();
+    assert_eq!(full, None);
+    assert_eq!(store.views(Reach::Own(3)).await.unwrap().len(), 200);
+}
