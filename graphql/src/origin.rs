@@ -55,7 +55,7 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     );
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type"),
+        HeaderValue::from_static("authorization, content-type, last-event-id"),
     );
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
