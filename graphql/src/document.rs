@@ -62,10 +62,10 @@ pub(crate) fn check(request: &Request, limits: &Limits) -> Result<Checked, Serve
         return Err(Code::BadUserInput.refusal(message));
     }
     let kind = operation.map(|operation| operation.ty);
-    if kind == Some(OperationType::Subscription) && size.root_fields > 1 {
+    let shape = operation.map_or_else(Shape::default, |operation| Shape::of(&document, operation));
+    if kind == Some(OperationType::Subscription) && shape.root_fields() > 1 {
         return Err(Code::ValidationFailed.refusal("a subscription has one field at its root"));
     }
-    let shape = operation.map_or_else(Shape::default, |operation| Shape::of(&document, operation));
     Ok(Checked {
         depth: size.depth,
         kind,

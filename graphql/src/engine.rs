@@ -1,25 +1,24 @@
 //! Requests to answers, whatever way they came: checked, weighed, let in, executed for a bounded time, and given the shape
 //! that an answer must have.
 
-use std::future::ready;
+use std::future::ready as ready_now;
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, ServerError, Value, value};
+use async_graphql::{Request, Response as Answer, ServerError, Value, value};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, once};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::Schema;
 use crate::access::Caller;
 use crate::ask::Ask;
-use crate::document::check;
 use crate::error::{Code, complete};
 use crate::limits::{Introspection, Limits, bound, over};
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
+use crate::{Schema, document};
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -37,10 +36,16 @@ pub(crate) struct Engine {
 }
 
 /// A request that may be executed.
-struct Ready {
+pub(crate) struct Ready {
     request: Request,
     kind: Option<OperationType>,
     finish: Finish,
+}
+
+impl Ready {
+    pub(crate) fn is_subscription(&self) -> bool {
+        self.kind == Some(OperationType::Subscription)
+    }
 }
 
 /// What remains to be done with its answers.
@@ -88,32 +93,25 @@ impl Engine {
         &self.limits
     }
 
-    /// Answers a request once.
-    pub(crate) async fn execute(&self, ask: Ask, safety: Safety) -> Response {
-        let ready = match self.prepare(ask, safety).await {
-            Ok(ready) => ready,
-            Err(errors) => return complete(Response::from_errors(errors)),
-        };
-        if ready.kind == Some(OperationType::Subscription) {
+    /// Reads, checks and weighs a request. The answer to what may not be executed has no data.
+    pub(crate) async fn prepare(&self, ask: Ask, safety: Safety) -> Result<Ready, Answer> {
+        let ready = self.check(ask, safety).await;
+        ready.map_err(|errors| complete(Answer::from_errors(errors)))
+    }
+
+    /// Answers once.
+    pub(crate) async fn answer(&self, ready: Ready) -> Answer {
+        if ready.is_subscription() {
             let message = "a subscription is answered on a WebSocket, or with Accept: text/event-stream";
-            return Response::from_errors(vec![Code::ValidationFailed.refusal(message)]);
+            return Answer::from_errors(vec![Code::ValidationFailed.refusal(message)]);
         }
         self.run(ready).await
     }
 
-    /// Answers a request for as long as there are answers: a subscription many times, anything else once. A subscription
-    /// begins at `place` where that says so, and keeps it up to date.
-    pub(crate) async fn stream(
-        &self,
-        ask: Ask,
-        safety: Safety,
-        place: Place,
-    ) -> BoxStream<'static, Response> {
-        let ready = match self.prepare(ask, safety).await {
-            Ok(ready) => ready,
-            Err(errors) => return refuse(complete(Response::from_errors(errors))),
-        };
-        if ready.kind != Some(OperationType::Subscription) {
+    /// Answers for as long as there are answers: a subscription many times, anything else once. A subscription begins at
+    /// `place` where that says so, and keeps it up to date.
+    pub(crate) fn answers(&self, ready: Ready, place: Place) -> BoxStream<'static, Answer> {
+        if !ready.is_subscription() {
             let engine = self.clone();
             return once(async move { engine.run(ready).await }).boxed();
         }
@@ -126,29 +124,29 @@ impl Engine {
                 limit.1.saturating_add(1),
                 message,
             );
-            return refuse(Response::from_errors(vec![refusal]));
+            return once(ready_now(Answer::from_errors(vec![refusal]))).boxed();
         };
         let Ready {
             request, mut finish, ..
         } = ready;
-        let responses = self.schema.execute_stream(request.data(place));
-        responses
-            .map(move |response| {
+        let answers = self.schema.execute_stream(request.data(place));
+        answers
+            .map(move |answer| {
                 let _held: &OwnedSemaphorePermit = &permit;
-                let response = finish.finish(end_of_source(complete(response)));
+                let answer = finish.finish(end_of_source(complete(answer)));
                 // Said once: it does not change.
                 finish.cost = Value::Null;
-                response
+                answer
             })
             .boxed()
     }
 
-    async fn run(&self, Ready { request, finish, .. }: Ready) -> Response {
+    async fn run(&self, Ready { request, finish, .. }: Ready) -> Answer {
         let Ok(place) = timeout(self.limits.timeout, self.operations.acquire()).await else {
             let limit = ("max_operations", self.limits.max_operations);
             let message = "too many queries are running; try again later";
             let refusal = over(Code::TooManyOperations, limit, limit.1.saturating_add(1), message);
-            return Response::from_errors(vec![refusal]);
+            return Answer::from_errors(vec![refusal]);
         };
         let answer = timeout(
             self.limits.timeout,
@@ -157,20 +155,20 @@ impl Engine {
         .await;
         drop(place);
         match answer {
-            Ok(response) => finish.finish(complete(response)),
+            Ok(answer) => finish.finish(complete(answer)),
             Err(_) => {
                 let seconds = usize::try_from(self.limits.timeout.as_secs()).unwrap_or(usize::MAX);
                 let message = "the query took too long, in seconds; ask for less, such as a shorter time";
                 let refusal = over(Code::TimedOut, ("timeout", seconds), seconds, message);
-                Response::from_errors(vec![refusal])
+                Answer::from_errors(vec![refusal])
             }
         }
     }
 
-    async fn prepare(&self, ask: Ask, safety: Safety) -> Result<Ready, Vec<ServerError>> {
+    async fn check(&self, ask: Ask, safety: Safety) -> Result<Ready, Vec<ServerError>> {
         let limits = &*self.limits;
         let mut request = ask.request(limits).map_err(|refusal| vec![refusal])?;
-        let checked = check(&request, limits).map_err(|refusal| vec![refusal])?;
+        let checked = document::check(&request, limits).map_err(|refusal| vec![refusal])?;
         if checked.kind == Some(OperationType::Mutation) && safety == Safety::ReadOnly {
             return Err(vec![Code::MethodNotAllowed.refusal("a mutation is sent by POST")]);
         }
@@ -212,7 +210,7 @@ impl Engine {
 }
 
 impl Finish {
-    fn finish(&self, mut response: Response) -> Response {
+    fn finish(&self, mut response: Answer) -> Answer {
         if refused(&response) {
             return response;
         }
@@ -224,12 +222,8 @@ impl Finish {
     }
 }
 
-fn refuse(response: Response) -> BoxStream<'static, Response> {
-    once(ready(response)).boxed()
-}
-
 /// Whether a response says that nothing was executed: then it has no data, not even null.
-pub(crate) fn refused(response: &Response) -> bool {
+pub(crate) fn refused(response: &Answer) -> bool {
     response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.is_empty())
@@ -237,7 +231,7 @@ pub(crate) fn refused(response: &Response) -> bool {
 
 /// The failure of a subscription's source is no event with an error in it: nothing follows, and clients must be told
 /// so. Only such a failure has the subscription's own field, and no field within it, for a path.
-fn end_of_source(mut response: Response) -> Response {
+fn end_of_source(mut response: Answer) -> Answer {
     if response.data == Value::Null && response.errors.iter().all(|error| error.path.len() <= 1) {
         response.errors.iter_mut().for_each(|error| error.path.clear());
     }

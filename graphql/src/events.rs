@@ -11,11 +11,10 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::Ask;
-use crate::engine::{Engine, Safety};
 use crate::media::Media;
 use crate::resume::Place;
 use crate::router::text;
@@ -27,17 +26,18 @@ const ALIVE: Bytes = Bytes::from_static(b":\n\n");
 /// The last event of an operation. Browsers pass on only events that have data, be it empty.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata: \n\n");
 
-/// One event for each answer, and one at the end.
-pub(crate) async fn answer(
-    engine: &Engine,
-    ask: Ask,
-    safety: Safety,
-    headers: &HeaderMap,
+/// Where the client says that it was when it lost the connection.
+pub(crate) fn place(headers: &HeaderMap) -> Place {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    Place::after(last.filter(|id| !id.is_empty()).map(str::to_owned))
+}
+
+/// One event for each answer, and one at the end. `place` is where the last answer ended.
+pub(crate) fn respond(
+    mut answers: BoxStream<'static, Answer>,
+    place: Place,
     shutdown: CancellationToken,
 ) -> Response {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let place = Place::after(last.filter(|id| !id.is_empty()).map(str::to_owned));
-    let mut answers = engine.stream(ask, safety, place.clone()).await;
     let events = stream! {
         // The end of an operation is told; that of the server is not, so that clients come back.
         while let Some(next) = shutdown.run_until_cancelled(timeout(KEEP_ALIVE, answers.next())).await {

@@ -14,9 +14,6 @@ pub(crate) enum Media {
 }
 
 impl Media {
-    /// Best first, where a client has no preference.
-    const ALL: [Self; 3] = [Self::Events, Self::GraphQl, Self::Json];
-
     fn essence(self) -> &'static str {
         match self {
             Self::GraphQl => "application/graphql-response+json",
@@ -33,30 +30,63 @@ impl Media {
             Self::Events => "text/event-stream",
         }
     }
+}
 
-    /// What the client likes best; `None` when it takes none of them. Without a wish, and for wildcards, it is plain JSON.
-    pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let mut wishes = list(headers, header::ACCEPT).peekable();
-        if wishes.peek().is_none() && !headers.contains_key(header::ACCEPT) {
-            return Some(Self::Json);
+/// What a client takes. Some name everything that they can read, with every request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Accepted {
+    /// How one answer is best sent, and how much that is wanted.
+    single: Option<(Media, f32)>,
+    /// How much a stream of answers is wanted.
+    events: Option<f32>,
+}
+
+impl Accepted {
+    /// What the client takes; `None` when that is nothing that is spoken here. Without a wish, and for wildcards, it is
+    /// plain JSON.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        if !headers.contains_key(header::ACCEPT) {
+            return Some(Self {
+                single: Some((Media::Json, 1.0)),
+                events: None,
+            });
         }
-        let wishes: Vec<(&str, f32)> = wishes.map(|item| (essence(item), quality(item))).collect();
-        let wish = |media: &str| {
+        let wishes: Vec<(&str, f32)> = list(headers, header::ACCEPT)
+            .map(|item| (essence(item), quality(item)))
+            .collect();
+        let named = |media: &str| {
             let found = wishes
                 .iter()
                 .find(|(wanted, _)| wanted.eq_ignore_ascii_case(media));
             found.map(|(_, quality)| *quality)
         };
-        let best = Self::ALL
-            .into_iter()
-            .filter_map(|media| Some((media, wish(media.essence()).filter(|quality| *quality > 0.0)?)))
-            // The first of the best, where `max_by` would take the last.
-            .reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let anything = wish("application/*")
-            .or(wish("*/*"))
-            .is_some_and(|quality| quality > 0.0);
-        let json = anything && wish(Self::Json.essence()).is_none();
-        best.map(|(media, _)| media).or(json.then_some(Self::Json))
+        let wanted = |media: Media| named(media.essence()).filter(|quality| *quality > 0.0);
+        let single = match (wanted(Media::GraphQl), wanted(Media::Json)) {
+            (Some(new), Some(old)) if old > new => Some((Media::Json, old)),
+            (Some(new), _) => Some((Media::GraphQl, new)),
+            (None, Some(old)) => Some((Media::Json, old)),
+            (None, None) if named(Media::Json.essence()).is_some() => None,
+            (None, None) => named("application/*")
+                .or(named("*/*"))
+                .filter(|quality| *quality > 0.0)
+                .map(|quality| (Media::Json, quality)),
+        };
+        let events = wanted(Media::Events);
+        (single.is_some() || events.is_some()).then_some(Self { single, events })
+    }
+
+    /// How a single answer is sent; with [`Media::Events`] it is a stream of one.
+    pub(crate) fn single(self) -> Media {
+        match (self.single, self.events) {
+            (Some((_, single)), Some(events)) if events > single => Media::Events,
+            (Some((media, _)), _) => media,
+            (None, _) => Media::Events,
+        }
+    }
+
+    /// Whether the client can follow a subscription.
+    pub(crate) fn events(self) -> bool {
+        self.events.is_some()
     }
 }
 
@@ -113,36 +143,56 @@ mod tests {
 
     #[test]
     fn the_best_that_is_accepted() {
-        for (accept, expected) in [
-            (None, Some(Media::Json)),
-            (Some("*/*"), Some(Media::Json)),
-            (Some("application/*;q=0.2"), Some(Media::Json)),
-            (Some("application/json"), Some(Media::Json)),
-            (Some("application/graphql-response+json"), Some(Media::GraphQl)),
+        let new = "application/graphql-response+json";
+        for (accept, single, events) in [
+            (None, Some(Media::Json), false),
+            (Some("*/*"), Some(Media::Json), false),
+            (Some("application/*;q=0.2"), Some(Media::Json), false),
+            (Some("application/json"), Some(Media::Json), false),
+            (Some(new), Some(Media::GraphQl), false),
             (
                 Some("Application/GraphQL-Response+JSON; charset=utf-8, application/json;q=0.9"),
                 Some(Media::GraphQl),
+                false,
             ),
             (
                 Some("application/json, application/graphql-response+json"),
                 Some(Media::GraphQl),
+                false,
             ),
             (
                 Some("application/json, application/graphql-response+json;q=0.5"),
                 Some(Media::Json),
+                false,
             ),
             (
                 Some("application/graphql-response+json;q=0, */*"),
                 Some(Media::Json),
+                false,
             ),
-            (Some("text/event-stream"), Some(Media::Events)),
-            (Some("application/json;q=0, */*"), None),
-            (Some("text/html"), None),
-            (Some(""), None),
+            (Some("text/event-stream"), Some(Media::Events), true),
+            (
+                Some("text/event-stream, application/json;q=0.9"),
+                Some(Media::Events),
+                true,
+            ),
+            // As urql sends it, whatever it asks for.
+            (
+                Some(
+                    "application/graphql-response+json, application/json, text/event-stream, multipart/mixed",
+                ),
+                Some(Media::GraphQl),
+                true,
+            ),
+            (Some("application/json;q=0, */*"), None, false),
+            (Some("text/html"), None, false),
+            (Some(""), None, false),
         ] {
             let mut headers = HeaderMap::new();
             headers.extend(accept.map(|accept| (header::ACCEPT, accept.parse().unwrap())));
-            assert_eq!(Media::accepted(&headers), expected, "{accept:?}");
+            let accepted = Accepted::of(&headers);
+            assert_eq!(accepted.map(Accepted::single), single, "{accept:?}");
+            assert_eq!(accepted.is_some_and(Accepted::events), events, "{accept:?}");
         }
     }
 }

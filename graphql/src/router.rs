@@ -1,6 +1,7 @@
 //! `/graphql` over HTTP, as the GraphQL-over-HTTP specification has it: requests by POST, queries also by GET, answered once
 //! or with a stream of events; a WebSocket by GET.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use async_graphql::{Response as Answer, ServerError};
@@ -13,6 +14,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt;
+use futures_util::stream::once;
 use mcptap_store::Gate;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +25,7 @@ use crate::ask::{Ask, Body};
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
 use crate::limits::Limits;
-use crate::media::{Media, unreadable};
+use crate::media::{Accepted, Media, unreadable};
 use crate::{Schema, events, origin, socket};
 
 /// How large a request may be, in bytes.
@@ -51,6 +54,19 @@ pub struct Options {
 struct Server {
     engine: Engine,
     shutdown: CancellationToken,
+}
+
+impl Server {
+    /// The same for whoever was let in.
+    fn asked_by(self, parts: &Parts) -> Self {
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Self {
+                engine: self.engine.on_behalf_of(caller.clone()),
+                ..self
+            },
+            None => self,
+        }
+    }
 }
 
 /// `/graphql`: POST for requests, GET for queries and for WebSockets that speak `graphql-transport-ws`.
@@ -90,11 +106,12 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
             Err(refusal) => refusal.into_response(),
         };
     }
-    let Some(media) = Media::accepted(&parts.headers) else {
+    let server = server.asked_by(&parts);
+    let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
     };
     match Ask::from_url(&parts.uri) {
-        Ok(ask) => answer(server, &parts, media, Body::One(ask), Safety::ReadOnly).await,
+        Ok(ask) => one(&server, &parts, accepted, ask, Safety::ReadOnly).await,
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -103,7 +120,8 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
 /// first.
 async fn post(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(media) = Media::accepted(&parts.headers) else {
+    let server = server.asked_by(&parts);
+    let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
     };
     if let Some(why) = unreadable(&parts.headers) {
@@ -114,40 +132,48 @@ async fn post(State(server): State<Server>, request: Request) -> Response {
         Err(refusal) => Err(refusal),
     };
     match read {
-        Ok(body) => answer(server, &parts, media, body, Safety::Any).await,
+        Ok(Body::One(ask)) => one(&server, &parts, accepted, ask, Safety::Any).await,
+        Ok(Body::Many(asks)) => many(&server, accepted, asks).await,
         Err(refusal) => refuse(&refusal),
     }
 }
 
-async fn answer(server: Server, parts: &Parts, media: Media, body: Body, safety: Safety) -> Response {
+async fn one(server: &Server, parts: &Parts, accepted: Accepted, ask: Ask, safety: Safety) -> Response {
     let Server { engine, shutdown } = server;
-    let Some(caller) = parts.extensions.get::<Caller>() else {
-        return refuse(&Code::Internal.refusal("it is not known who asks"));
+    let place = events::place(&parts.headers);
+    let media = accepted.single();
+    let answers = match engine.prepare(ask, safety).await {
+        Ok(ready) if media == Media::Events || ready.is_subscription() && accepted.events() => {
+            engine.answers(ready, place.clone())
+        }
+        Ok(ready) => return single(media, &engine.answer(ready).await),
+        Err(refusal) if media == Media::Events => once(ready(refusal)).boxed(),
+        Err(refusal) => return single(media, &refusal),
     };
-    let engine = engine.on_behalf_of(caller.clone());
-    match (media, body) {
-        (Media::Events, Body::One(ask)) => {
-            events::answer(&engine, ask, safety, &parts.headers, shutdown).await
-        }
-        (Media::Events, Body::Many(_)) => refuse(
-            &Code::BadRequest.refusal("a batch is not answered with events: send its requests one by one"),
-        ),
-        (_, Body::One(ask)) => once(media, &engine.execute(ask, safety).await),
-        (_, Body::Many(asks)) => {
-            // One after the other: a batch takes no more of the server than a single request does.
-            let mut answers = Vec::with_capacity(asks.len());
-            for ask in asks {
-                answers.push(text(&engine.execute(ask, safety).await));
-            }
-            let list = [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat();
-            respond(StatusCode::OK, media, list)
-        }
+    events::respond(answers, place, shutdown.clone())
+}
+
+/// One after the other: a batch takes no more of the server than a single request does.
+async fn many(server: &Server, accepted: Accepted, asks: Vec<Ask>) -> Response {
+    let media = accepted.single();
+    if media == Media::Events {
+        let message = "a batch is not answered with events: send its requests one by one";
+        return refuse(&Code::BadRequest.refusal(message));
     }
+    let mut answers = Vec::with_capacity(asks.len());
+    for ask in asks {
+        answers.push(text(&match server.engine.prepare(ask, Safety::Any).await {
+            Ok(ready) => server.engine.answer(ready).await,
+            Err(refusal) => refusal,
+        }));
+    }
+    let list = [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat();
+    respond(StatusCode::OK, media, list)
 }
 
 /// An answer over HTTP. Clients that take only the older media type can trust a body only where the status is 2xx; other
 /// bodies always say by their type that they are GraphQL's.
-fn once(media: Media, answer: &Answer) -> Response {
+fn single(media: Media, answer: &Answer) -> Response {
     if refused(answer) {
         let code = answer.errors.first().map_or(Code::Internal, Code::of);
         return with_hints(code, respond(code.status(), Media::GraphQl, text(answer)));

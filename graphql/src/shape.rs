@@ -65,6 +65,11 @@ impl Shape {
         shape
     }
 
+    /// How many fields the answer has at most.
+    pub(crate) fn root_fields(&self) -> usize {
+        self.0.len()
+    }
+
     fn add(&mut self, document: &ExecutableDocument, set: &SelectionSet, on: Option<&Name>) {
         for item in &set.items {
             match &item.node {

@@ -293,9 +293,13 @@ impl Connection {
         self.serial += 1;
         let serial = self.serial;
         let engine = self.engine.clone();
-        let responses =
-            once(async move { engine.stream(ask, Safety::Any, Place::default()).await }).flatten();
-        let (responses, abort) = abortable(responses.boxed());
+        let responses = once(async move {
+            match engine.prepare(ask, Safety::Any).await {
+                Ok(prepared) => engine.answers(prepared, Place::default()),
+                Err(refusal) => once(ready(refusal)).boxed(),
+            }
+        });
+        let (responses, abort) = abortable(responses.flatten().boxed());
         self.operations.insert(id.clone(), Operation { serial, abort });
         let answers = responses.map(Some).chain(once(ready(None)));
         self.answers.push(

@@ -3,11 +3,13 @@
 //! History and live are one path. Nothing is kept for a subscriber but its cursor and the batch it is being handed, so
 //! a slow one costs nothing and misses nothing: it reads from the store, at its own pace.
 
+use std::time::Duration;
+
 use async_graphql::{Context, Error, Subscription};
 use async_stream::try_stream;
 use futures_util::{Stream, TryStreamExt};
 use mcptap_model::CallFilter;
-use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored, abandonable};
+use mcptap_store::{Change, ChangeKind, Error as StoreError, FeedChanges, Seq, Store, Stored, abandonable};
 
 use crate::access::asked;
 use crate::connection::{edges, size};
@@ -62,6 +64,10 @@ impl Subscription {
     }
 }
 
+/// How often a read of the feed is tried, and the pause between tries: half a minute in all.
+const TRIES: u32 = 30;
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Everything after `cursor`, for as long as the store is open.
 fn follow(
     store: Store,
@@ -74,8 +80,7 @@ fn follow(
         let mut feed = store.feed();
         let mut history = true;
         loop {
-            let FeedChanges { items, upto, caught_up } =
-                abandonable(store.changes(&filter, cursor, limit)).await.map_err(from_store)?;
+            let FeedChanges { items, upto, caught_up } = read(&store, &filter, cursor, limit).await?;
             for event in events(items, upto) {
                 yield event;
             }
@@ -87,6 +92,21 @@ fn follow(
             if caught_up && feed.changed().await.is_err() {
                 break;
             }
+        }
+    }
+}
+
+/// What comes after a cursor. A database that does not answer for a moment is no reason to end a feed.
+async fn read(store: &Store, filter: &CallFilter, cursor: Seq, limit: usize) -> Result<FeedChanges, Error> {
+    let mut tries = 1;
+    loop {
+        match abandonable(store.changes(filter, cursor, limit)).await {
+            Err(StoreError::Database(error)) if tries < TRIES => {
+                tracing::warn!(%error, "a feed could not be read; trying again");
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            read => return read.map_err(from_store),
         }
     }
 }

@@ -229,6 +229,13 @@ async fn queries_come_by_get_too() {
     for (parameters, expected) in [
         (vec![("query", "mutation { __typename }")], 405),
         (vec![("query", "subscription { calls { __typename } }")], 422),
+        (
+            vec![(
+                "query",
+                "subscription { calls { __typename } b: calls { __typename } }",
+            )],
+            422,
+        ),
         (vec![("query", "{ __typename }"), ("variables", "[]")], 422),
         (vec![("query", "{ __typename }"), ("variables", "x")], 422),
         (vec![("query", "{ __typename }"), ("operationName", "null")], 422),
@@ -442,6 +449,26 @@ async fn pages_from_elsewhere_are_kept_out() {
             .status(),
         StatusCode::FORBIDDEN
     );
+}
+
+#[tokio::test]
+async fn who_takes_everything_gets_what_fits() {
+    let world = World::new().await;
+    let accept = "application/graphql-response+json, application/json, text/event-stream, multipart/mixed";
+    for (query, media) in [
+        ("{ __typename }", NEW),
+        ("{ nothing }", NEW),
+        ("subscription { calls { __typename } }", "text/event-stream"),
+        (
+            "query Q { a: __typename b: __typename } subscription S { calls { __typename } }",
+            "text/event-stream",
+        ),
+    ] {
+        let body = json!({"query": query, "operationName": query.contains("query Q").then_some("S")});
+        let request = world.client.post(world.url()).header(ACCEPT, accept).json(&body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()[CONTENT_TYPE], media, "{query}");
+    }
 }
 
 #[tokio::test]
