@@ -9,7 +9,8 @@
 //!     -d '{"query": "{ calls { nodes { method target outcome durationMs } } }"}'
 //! ```
 //!
-//! Nothing asks senders or readers who they are here: put your own server's middleware around the routes.
+//! Nothing asks senders or readers who they are here: put your own server's middleware around the routes, or give mcptap's
+//! API keys a say with `Collector::guarded` and `Options::gate`.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
 //! What clients may ask by: the filter, and the ids they hold.
 
-use async_graphql::{Error, ID, InputObject};
+use async_graphql::{Error, ID, InputObject, InputType};
 use mcptap_model::{CallFilter, NodeId, TraceId, search};
 
 use crate::error::bad_input;
@@ -61,6 +61,55 @@ pub(crate) struct CallFilterInput {
     pub(crate) not: Option<Box<CallFilterInput>>,
     /// At least one of these must hold, besides all the rest.
     pub(crate) or: Option<Vec<CallFilterInput>>,
+}
+
+/// The fields of a filter.
+const FIELDS: [&str; 17] = [
+    "servers",
+    "tools",
+    "methods",
+    "httpStatuses",
+    "outcomes",
+    "sessionId",
+    "traceId",
+    "clientIps",
+    "countries",
+    "clients",
+    "from",
+    "to",
+    "minDurationMs",
+    "maxDurationMs",
+    "search",
+    "not",
+    "or",
+];
+
+/// A filter that came as JSON, checked as one that comes as an argument is. Fails with what is wrong.
+pub(crate) fn filter_of_json(json: &str) -> Result<CallFilter, String> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    if let Some(unknown) = unknown_field(&value) {
+        return Err(format!("{unknown:?} is no field of CallFilter"));
+    }
+    let value = async_graphql::Value::from_json(value).map_err(|error| error.to_string())?;
+    let input = CallFilterInput::parse(Some(value))
+        .map_err(|error| error.into_server_error(async_graphql::Pos::default()).message)?;
+    filter(Some(input)).map_err(|error| error.message)
+}
+
+/// The first field that no filter has. An object of the schema is checked for this where it is written in a document, and
+/// nowhere else.
+fn unknown_field(value: &serde_json::Value) -> Option<&str> {
+    match value {
+        serde_json::Value::Array(items) => items.iter().find_map(unknown_field),
+        serde_json::Value::Object(members) => members.iter().find_map(|(name, value)| {
+            if FIELDS.contains(&name.as_str()) {
+                unknown_field(value)
+            } else {
+                Some(name.as_str())
+            }
+        }),
+        _ => None,
+    }
 }
 
 /// The model's filter; without one, every call is meant.
@@ -146,4 +195,60 @@ pub(crate) fn other_kind(id: &NodeId, wanted: &str) -> Error {
     bad_input(format!(
         "id: this is the id of a {kind}; needed is one of a {wanted}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_come_as_json_too() {
+        let read = |json: &str| filter_of_json(json).err();
+        for good in [
+            "{}",
+            r#"{"tools": ["a"], "not": {"or": [{"search": "x"}]}, "minDurationMs": 1}"#,
+            r#"{"outcomes": ["TOOL_ERROR"], "from": "2026-11-22T12:00:00Z"}"#,
+        ] {
+            assert_eq!(read(good), None, "{good}");
+        }
+        for (bad, told) in [
+            (r#"{"outcome": ["OK"]}"#, "\"outcome\" is no field"),
+            (r#"{"or": [{"not": {"tool": "x"}}]}"#, "\"tool\" is no field"),
+            (r#"{"outcomes": ["FINE"]}"#, "FINE"),
+            (r#"{"from": "yesterday"}"#, "RFC 3339"),
+            (r#"{"traceId": "1"}"#, "traceId"),
+            ("[1]", ""),
+            ("7", ""),
+        ] {
+            let said = read(bad).unwrap_or_else(|| panic!("{bad} was taken"));
+            assert!(said.contains(told), "{bad}: {said}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_known() {
+        let sdl = crate::sdl();
+        let input = sdl
+            .split("input CallFilter {")
+            .nth(1)
+            .unwrap()
+            .split("\n}")
+            .next()
+            .unwrap();
+        let fields: Vec<&str> = input
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_once(": ["))
+            .chain(
+                input
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("  ")?.split_once(": ")),
+            )
+            .map(|(name, _)| name)
+            .filter(|name| name.chars().all(char::is_alphabetic))
+            .collect();
+        for field in FIELDS {
+            assert!(fields.contains(&field), "{field}: {fields:?}");
+        }
+        assert!(fields.iter().all(|field| FIELDS.contains(field)), "{fields:?}");
+    }
 }

@@ -1,13 +1,13 @@
 //! The mutation root: keys, erasure, saved views. Expected failures are data, in unions; unexpected ones are errors.
 
-use async_graphql::{Context, Error, ID, InputObject, InputType, Object, SimpleObject, Union, Value};
+use async_graphql::{Context, Error, ID, InputObject, Object, SimpleObject, Union};
 use mcptap_model::{CallFilter, NewKey};
 use mcptap_store::{Reach, ViewContent, now};
 
 use crate::access::{Caller, asked, caller};
 use crate::cost;
 use crate::error::from_store;
-use crate::input::{CallFilterInput, filter};
+use crate::input::{CallFilterInput, filter, filter_of_json};
 use crate::loaders::store;
 use crate::scalars::{DateTime, Json, int};
 use crate::types::{ApiKey, Forbidden, InvalidInput, NotFound, Scope, View, reach};
@@ -433,12 +433,7 @@ impl ViewInput {
                 format!("a filter has at most {MAX_FILTER} bytes"),
             ));
         }
-        let value = serde_json::from_str(text)
-            .ok()
-            .and_then(|json: serde_json::Value| Value::from_json(json).ok());
-        let parsed = CallFilterInput::parse(value)
-            .map_err(|error| invalid("filter", error.into_server_error(Default::default()).message))?;
-        filter(Some(parsed)).map_err(|error| invalid("filter", error.message))?;
+        filter_of_json(text).map_err(|wrong| invalid("filter", wrong))?;
         let columns = self.columns.unwrap_or_default();
         if columns.len() > MAX_COLUMNS || columns.iter().any(|column| column.len() > MAX_NAME) {
             let message = format!("at most {MAX_COLUMNS} columns, each with at most {MAX_NAME} bytes");

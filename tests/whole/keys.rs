@@ -193,13 +193,13 @@ async fn without_scope_payloads_nothing_said_is_seen_or_found() {
                 "exception",
                 &[("exception.message", SAID), ("exception.stacktrace", SAID)],
             );
-        server.export([call.clone()]).await;
+        server.export([span("ping"), call.clone()]).await;
         server.export_logs([line(&call, SAID)]).await;
         let (_writer, store) = server.store_beside().await;
         let (_, reads) = make(&store, &[Read], &[]).await;
         let (_, sees) = make(&store, &[Read, Payloads], &[]).await;
         shut(&server, &store).await;
-        let query = "{ calls { nodes { tool outcome errorType errorMessage stackTrace attributes
+        let query = "{ calls(filter: {tools: [\"get_order\"]}) { nodes { tool outcome errorType errorMessage stackTrace attributes
             request { text json bytes } response { text } logs { nodes { body } } } } }";
         let whole = server.with_key(&sees).graphql(query, json!({})).await.to_string();
         assert!(whole.matches(SAID).count() >= 6, "{whole}");
@@ -216,7 +216,9 @@ async fn without_scope_payloads_nothing_said_is_seen_or_found() {
             stats(filter: $filter) { callCount } facets(filter: $filter) { tools { count } }
             tools(filter: $filter) { nodes { name stats { callCount } } } sessions(filter: $filter) { nodes { id } } }";
         let nothing = reader.graphql(search, json!({"filter": {"search": "absent"}})).await;
-        let all = reader.graphql(search, json!({})).await;
+        let all = reader
+            .graphql(search, json!({"filter": {"tools": ["get_order"]}}))
+            .await;
         for (word, found) in [(SAID, &nothing), ("conf*", &nothing), ("order", &all)] {
             for (filter, found) in [
                 (json!({"search": word}), found),
