@@ -82,6 +82,21 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     redact_patterns = ["ACME-[0-9]{2,6}", "EMP[0-9]+"]
     redact_env = []
     log = "warn"
+
+    [graphql]
+    introspection = "on"
+    max_depth = 20
+    max_complexity = 500000
+    max_aliases = 30
+    max_tokens = 4000
+    max_root_fields = 20
+    max_variables = 262144
+    max_batch = 1
+    max_socket_operations = 100
+    max_operations = 256
+    max_subscriptions = 5000
+    timeout = "30s"
+    init_timeout = "10s"
     "#);
 
     std::fs::rename(
