@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use mcptap_graphql::Limits;
 use mcptap_model::redact::{Redactor, Rules};
 use serde::{Deserialize, Serialize};
 
+use crate::api::ApiSettings;
 use crate::proxy::ProxySettings;
 
 /// The file read when none is named.
@@ -82,6 +84,9 @@ pub struct Settings {
     /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// The table `[graphql]`: limits of the API.
+    #[command(flatten)]
+    pub graphql: ApiSettings,
     /// The table `[proxy]`, which has flags of its own.
     #[arg(skip)]
     pub proxy: Option<ProxySettings>,
@@ -114,6 +119,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Cuts secrets out: built-in rules and the operator's.
     pub redactor: Redactor,
+    /// What clients of the API may ask for.
+    pub limits: Limits,
     /// Filter of our own log.
     pub log: String,
 }
@@ -152,6 +159,7 @@ impl Settings {
             redact_patterns: self.redact_patterns.or(lower.redact_patterns),
             redact_env: self.redact_env.or(lower.redact_env),
             log: self.log.or(lower.log),
+            graphql: self.graphql.over(lower.graphql),
             proxy: self.proxy.or(lower.proxy),
         }
     }
@@ -176,6 +184,7 @@ impl Settings {
             redact_patterns: Some(Vec::new()),
             redact_env: Some(Vec::new()),
             log: Some("info,rmcp=off".to_owned()),
+            graphql: ApiSettings::defaults(),
             proxy: None,
         }
     }
@@ -204,6 +213,7 @@ impl Settings {
                 given.redact_patterns.unwrap_or_default(),
                 given.redact_env.unwrap_or_default(),
             )?,
+            limits: given.graphql.resolve()?,
             log: text(given.log),
         };
         if config.ingest_queue_spans == 0 {

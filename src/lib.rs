@@ -5,6 +5,7 @@
 //! wrapper send what they see by a [`Recording`].
 //! Settings come from [`Settings`], in layers.
 
+mod api;
 mod config;
 mod metrics;
 mod pages;
@@ -12,6 +13,7 @@ pub mod proxy;
 mod recording;
 mod server;
 
+pub use api::{ApiSettings, Shown};
 pub use config::{Config, Settings, age};
 pub use recording::Recording;
 pub use server::Server;

@@ -49,6 +49,7 @@ impl Server {
             join_window: config.join_window,
             queue_records: config.ingest_queue_spans,
             body_cap: config.body_cap,
+            read_timeout: config.limits.timeout,
             ..mcptap_store::Options::default()
         };
         let countries = match &config.geoip_file {
@@ -83,6 +84,7 @@ impl Server {
         let stop = server.api.stop.clone();
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
+            limits: config.limits.clone(),
             shutdown: stop.clone(),
         };
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)

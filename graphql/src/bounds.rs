@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet};
 
 /// How long a document may be, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -15,11 +15,32 @@ const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibl
 /// How many of them may stand inside one another. Tools need one.
 const MAX_SCHEMA_LISTS: usize = 2;
 
-/// How deep brackets are nested outside strings and comments.
-pub(crate) fn nesting(document: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+/// What can be told of a document before it is parsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    /// How deep brackets are nested.
+    pub(crate) nesting: usize,
+    /// How many names, numbers, strings and punctuators there are.
+    pub(crate) tokens: usize,
+}
+
+/// Looks at a text outside its strings and comments.
+pub(crate) fn look(document: &str) -> Text {
+    let (mut depth, mut text) = (0_usize, Text::default());
     let mut rest = document;
+    // Within a name or a number.
+    let mut word = false;
     while let Some(character) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("...") {
+            text.tokens += 1;
+            word = false;
+            rest = after;
+            continue;
+        }
+        let continues = character.is_alphanumeric() || matches!(character, '_' | '-' | '+' | '.');
+        let blank = character.is_whitespace() || matches!(character, ',' | '#' | '\u{feff}');
+        text.tokens += usize::from(!(blank || continues && word));
+        word = continues;
         match character {
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
@@ -29,10 +50,10 @@ pub(crate) fn nesting(document: &str) -> usize {
             }
             _ => {}
         }
-        deepest = deepest.max(depth);
+        text.nesting = text.nesting.max(depth);
         rest = rest.get(character.len_utf8()..).unwrap_or_default();
     }
-    deepest
+    text
 }
 
 /// What follows the string or comment that `text` begins with; nothing when it does not end.
@@ -60,12 +81,59 @@ fn after_token(text: &str) -> &str {
 }
 
 /// How large a selection is with its fragments in place.
-#[derive(Clone, Copy, Default)]
-struct Size {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
     fields: usize,
     height: usize,
     /// How many of [`SCHEMA_LISTS`] stand inside one another.
     schema_lists: usize,
+    /// How many fields are renamed.
+    pub(crate) aliases: usize,
+    /// How deep fields are nested, introspection aside.
+    pub(crate) depth: usize,
+    /// How many fields there are on the first level.
+    pub(crate) root_fields: usize,
+    /// Whether the first level asks for the schema.
+    pub(crate) introspects: bool,
+}
+
+impl Size {
+    /// Of two selections that are asked for together.
+    fn beside(self, other: Self) -> Self {
+        Self {
+            fields: self.fields.saturating_add(other.fields),
+            height: self.height.max(other.height),
+            schema_lists: self.schema_lists.max(other.schema_lists),
+            aliases: self.aliases.saturating_add(other.aliases),
+            depth: self.depth.max(other.depth),
+            root_fields: self.root_fields.saturating_add(other.root_fields),
+            introspects: self.introspects || other.introspects,
+        }
+    }
+
+    /// Of a field with this selection.
+    fn under(self, field: &Field) -> Self {
+        let name = field.name.node.as_str();
+        let introspects = matches!(name, "__schema" | "__type");
+        Self {
+            fields: self.fields.saturating_add(1),
+            height: self.height + 1,
+            schema_lists: self.schema_lists + usize::from(SCHEMA_LISTS.contains(&name)),
+            aliases: self.aliases + usize::from(field.alias.is_some()),
+            depth: if introspects { 1 } else { self.depth + 1 },
+            root_fields: 1,
+            introspects,
+        }
+    }
+
+    /// Of a fragment with this selection.
+    fn spread(self) -> Self {
+        Self {
+            fields: self.fields.saturating_add(1),
+            height: self.height + 1,
+            ..self
+        }
+    }
 }
 
 /// Measures each fragment once, however often it is spread.
@@ -75,21 +143,26 @@ struct Expansion<'a> {
     fragments: HashMap<&'a str, Option<Size>>,
 }
 
-/// Whether all of a document, used or not, stays within bounds once its fragments are in place: the engine walks
-/// unused fragments too.
-pub(crate) fn expands_within_bounds(document: &ExecutableDocument) -> bool {
+/// How large the largest operation of a document is; `None` when any part of it, used or not, goes out of bounds once
+/// its fragments are in place: the engine walks unused fragments too.
+pub(crate) fn measure(document: &ExecutableDocument) -> Option<Size> {
     let mut expansion = Expansion {
         document,
         fragments: HashMap::new(),
     };
-    let operations = document.operations.iter();
-    operations
-        .map(|(_, operation)| &operation.node.selection_set.node)
-        .all(|set| expansion.size(set, 0).is_some())
-        && document
-            .fragments
-            .keys()
-            .all(|name| expansion.fragment(name.as_str(), 0).is_some())
+    let mut largest = Size::default();
+    for (_, operation) in document.operations.iter() {
+        let size = expansion.size(&operation.node.selection_set.node, 0)?;
+        largest = Size {
+            aliases: largest.aliases.max(size.aliases),
+            root_fields: largest.root_fields.max(size.root_fields),
+            ..largest.beside(size)
+        };
+    }
+    for name in document.fragments.keys() {
+        expansion.fragment(name.as_str(), 0)?;
+    }
+    Some(largest)
 }
 
 impl<'a> Expansion<'a> {
@@ -97,22 +170,17 @@ impl<'a> Expansion<'a> {
         let mut whole = Size::default();
         for item in &selection.items {
             let part = match &item.node {
-                Selection::Field(field) => {
-                    let inner = self.size(&field.node.selection_set.node, level + 1)?;
-                    let list = SCHEMA_LISTS.contains(&field.node.name.node.as_str());
-                    Size {
-                        schema_lists: inner.schema_lists + usize::from(list),
-                        ..inner
-                    }
+                Selection::Field(field) => self
+                    .size(&field.node.selection_set.node, level + 1)?
+                    .under(&field.node),
+                Selection::InlineFragment(inline) => {
+                    self.size(&inline.node.selection_set.node, level + 1)?.spread()
                 }
-                Selection::InlineFragment(inline) => self.size(&inline.node.selection_set.node, level + 1)?,
-                Selection::FragmentSpread(spread) => {
-                    self.fragment(&spread.node.fragment_name.node, level + 1)?
-                }
+                Selection::FragmentSpread(spread) => self
+                    .fragment(&spread.node.fragment_name.node, level + 1)?
+                    .spread(),
             };
-            whole.fields = whole.fields.saturating_add(part.fields).saturating_add(1);
-            whole.height = whole.height.max(part.height + 1);
-            whole.schema_lists = whole.schema_lists.max(part.schema_lists);
+            whole = whole.beside(part);
         }
         let within = whole.fields <= MAX_FIELDS
             && whole.height + level <= MAX_NESTING
@@ -139,13 +207,43 @@ impl<'a> Expansion<'a> {
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::parser::parse_query;
+
     use super::*;
 
     #[test]
     fn brackets_count_outside_strings_and_comments() {
         let document = "{ a(b: \"{{{\\\"{{\", c: \"\"\"{{ \\\"\"\" {{\"\"\") # {{{\n { b } }";
-        assert_eq!(nesting(document), 2, "{document}");
-        assert_eq!(nesting("}}}{ a(b: [[1]]) }"), 4);
-        assert_eq!(nesting("{ a(b: \"\") { c } } \"{{{"), 2);
+        assert_eq!(look(document).nesting, 2, "{document}");
+        assert_eq!(look("}}}{ a(b: [[1]]) }").nesting, 4);
+        assert_eq!(look("{ a(b: \"\") { c } } \"{{{").nesting, 2);
+    }
+
+    #[test]
+    fn tokens_are_words_and_punctuators() {
+        for (document, tokens) in [
+            ("", 0),
+            ("{ abc, d_e1 } # and a comment", 4),
+            (
+                "query($a:Int!=-1.5){a(b:$a c:\"x y \\\" z\")@skip(if:true)...F}",
+                31,
+            ),
+        ] {
+            assert_eq!(look(document).tokens, tokens, "{document}");
+        }
+    }
+
+    #[test]
+    fn fragments_count_as_often_as_they_are_spread() {
+        let document = parse_query(
+            "query a { x { ...F } y: x { ...F z { __typename } } __schema { types { fields { name } } } }
+             query b { z { ...G } } fragment F on T { a: b ...G } fragment G on T { c: d { e } }",
+        )
+        .unwrap();
+        let size = measure(&document).unwrap();
+        assert_eq!(
+            (size.aliases, size.depth, size.root_fields, size.introspects),
+            (5, 3, 3, true)
+        );
     }
 }

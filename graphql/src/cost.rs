@@ -12,10 +12,6 @@ use crate::error::Code;
 pub(crate) const DEFAULT_SIZE: usize = 50;
 /// How many items a list may have.
 pub(crate) const MAX_SIZE: usize = 500;
-/// What a request may cost: a full page of calls with every field, both bodies and a hundred log lines each fits.
-pub(crate) const MAX_COMPLEXITY: usize = 500_000;
-/// How deep fields may be nested: introspection as tools send it has 15 levels.
-pub(crate) const MAX_DEPTH: usize = 20;
 /// A lookup of one object.
 pub(crate) const LOOKUP: usize = 50;
 /// A question over many rows: a page, a menu, a count.

@@ -1,5 +1,7 @@
 //! Cursors: opaque to clients, versioned, and of one kind each, so that a cursor used in the wrong place is told
-//! from a wrong one.
+//! from a wrong one. They hold a position and nothing else, so they are good in another process and after a restart. A
+//! checksum tells the ones that were changed on the way; it is no seal, because a position is no secret: whoever makes up a
+//! cursor gets to a place that paging leads to as well.
 
 use async_graphql::Error;
 use base64::Engine;
@@ -10,7 +12,7 @@ use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, SessionPosition,
 use crate::error::bad_input;
 
 /// Raised when the meaning of the bytes changes, so that old cursors are refused and not misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A position that clients can hold.
 pub(crate) trait Cursor: Sized {
@@ -27,13 +29,14 @@ pub(crate) trait Cursor: Sized {
     fn encode(&self) -> String {
         let mut bytes = vec![VERSION, Self::TAG];
         self.write(&mut bytes);
+        bytes.extend_from_slice(&checksum(&bytes).to_be_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// What a client gave back as `argument`.
     fn decode(argument: &str, text: &str) -> Result<Self, Error> {
         let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
-        match bytes.as_slice() {
+        match unaltered(&bytes) {
             [VERSION, tag, rest @ ..] if *tag == Self::TAG => Self::read(rest),
             [VERSION, tag, ..] if kind(*tag).is_some() => {
                 let (given, wanted) = (
@@ -48,6 +51,23 @@ pub(crate) trait Cursor: Sized {
         }
         .ok_or_else(|| bad_input(format!("{argument}: not a cursor that this API gave out")))
     }
+}
+
+/// The bytes before the checksum; none when it is not theirs.
+fn unaltered(bytes: &[u8]) -> &[u8] {
+    match bytes.split_last_chunk::<4>() {
+        Some((bytes, sum)) if checksum(bytes).to_be_bytes() == *sum => bytes,
+        _ => &[],
+    }
+}
+
+/// CRC-32: notices every change of up to 32 bits in a row, so every change of a character or a few.
+fn checksum(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg());
+    let sum = bytes
+        .iter()
+        .fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step));
+    !sum
 }
 
 /// What the cursors of a tag point into, for messages.
@@ -200,6 +220,37 @@ mod tests {
     }
 
     #[test]
+    fn the_checksum_is_the_usual_one() {
+        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn one_other_character_is_another_text_and_not_another_place() {
+        let cursor = CallPosition {
+            started_at: UnixNanos(1_795_348_800_123_456_789),
+            row: 4_711,
+        }
+        .encode();
+        let alphabet = ('A'..='Z')
+            .chain('a'..='z')
+            .chain('0'..='9')
+            .chain(['-', '_', '=', ' ']);
+        for character in alphabet {
+            for place in 0..=cursor.len() {
+                let mut changed = cursor.clone();
+                changed.replace_range(place..(place + 1).min(cursor.len()), &character.to_string());
+                if changed != cursor {
+                    let error = CallPosition::decode("after", &changed).unwrap_err().message;
+                    assert_eq!(error, "after: not a cursor that this API gave out", "{changed}");
+                }
+            }
+        }
+        for end in 0..cursor.len() {
+            assert!(CallPosition::decode("after", &cursor[..end]).is_err());
+        }
+    }
+
+    #[test]
     fn the_wrong_kind_is_told_from_nonsense() {
         let wrong = CallPosition::decode("before", &Seq(7).encode())
             .unwrap_err()
@@ -208,9 +259,14 @@ mod tests {
             wrong.starts_with("before: this is a cursor of the live feed"),
             "{wrong}"
         );
-        let old = URL_SAFE_NO_PAD.encode([0, b'f', 0, 0, 0, 0, 0, 0, 0, 0]);
-        let long = URL_SAFE_NO_PAD.encode([1, b'f', 0, 0, 0, 0, 0, 0, 0, 0, 9]);
-        let negative = URL_SAFE_NO_PAD.encode([1, b'f', 255, 0, 0, 0, 0, 0, 0, 0]);
+        let whole = |bytes: &[u8]| {
+            let sum = checksum(bytes).to_be_bytes();
+            URL_SAFE_NO_PAD.encode([bytes, &sum].concat())
+        };
+        let old = whole(&[1, b'f', 0, 0, 0, 0, 0, 0, 0, 0]);
+        let long = whole(&[VERSION, b'f', 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        let negative = whole(&[VERSION, b'f', 255, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(whole(&[VERSION, b'f', 0, 0, 0, 0, 0, 0, 0, 7]), Seq(7).encode());
         for text in ["", "x", "!!", "AWY", &old, &long, &negative] {
             let error = Seq::decode("after", text).unwrap_err().message;
             assert_eq!(error, "after: not a cursor that this API gave out", "{text}");

@@ -2,61 +2,109 @@
 //! a small one that is nested without end, or whose fragments multiply each other, would keep it busy (or overflow
 //! its stack) before that.
 
-use std::future::ready;
-
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, VariableDefinition,
 };
-use async_graphql::{Name, Request, Response, ServerError, Value, Variables};
-use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, once};
+use async_graphql::{Name, Request, ServerError, Value, Variables};
 
-use crate::Schema;
-use crate::bounds::{MAX_BYTES, MAX_FIELDS, MAX_NESTING, expands_within_bounds, nesting};
-use crate::error::{Code, complete};
+use crate::bounds::{MAX_BYTES, MAX_FIELDS, MAX_NESTING, Size, look, measure};
+use crate::error::Code;
+use crate::limits::{Introspection, Limits, bound};
+use crate::shape::Shape;
 
 /// A request whose document was read and found reasonable.
 #[derive(Debug)]
-struct Checked {
-    request: Request,
-    subscription: bool,
+pub(crate) struct Checked {
+    pub(crate) document: ExecutableDocument,
+    /// What it is about to do; `None` when it is not clear which operation is meant, as the engine will say.
+    pub(crate) kind: Option<OperationType>,
+    /// The shape that the answer must have.
+    pub(crate) shape: Shape,
+    pub(crate) depth: usize,
 }
 
-/// Answers a request once.
-pub(crate) async fn execute(schema: &Schema, request: Request) -> Response {
-    match check(request) {
-        Ok(checked) => complete(schema.execute(checked.request).await),
-        Err(refusal) => Response::from_errors(vec![refusal]),
+/// Reads the document of a request.
+pub(crate) fn check(request: &Request, limits: &Limits) -> Result<Checked, ServerError> {
+    if request.query.len() > MAX_BYTES {
+        return Err(Code::TooComplex.refusal(format!("the document is longer than {MAX_BYTES} bytes")));
     }
-}
-
-/// Answers a request for as long as there are answers: a subscription many times, anything else once.
-pub(crate) fn stream(schema: &Schema, request: Request) -> BoxStream<'static, Response> {
-    match check(request) {
-        Ok(Checked {
-            request,
-            subscription,
-        }) => {
-            let finish = move |response| {
-                let response = complete(response);
-                if subscription {
-                    end_of_source(response)
-                } else {
-                    response
-                }
-            };
-            schema.execute_stream(request).map(finish).boxed()
+    let text = look(&request.query);
+    if text.nesting > MAX_NESTING {
+        return Err(Code::TooComplex.refusal(format!("the document is nested more than {MAX_NESTING} deep")));
+    }
+    bound(
+        Code::TooManyTokens,
+        ("max_tokens", limits.max_tokens),
+        text.tokens,
+        "the number of tokens in the document is",
+    )?;
+    let document = parse_query(&request.query).map_err(|error| {
+        let error = ServerError::from(error);
+        ServerError {
+            locations: error.locations,
+            ..Code::ParseFailed.refusal(error.message)
         }
-        Err(refusal) => once(ready(Response::from_errors(vec![refusal]))).boxed(),
+    })?;
+    let Some(size) = measure(&document) else {
+        return Err(Code::TooComplex.refusal(format!(
+            "with its fragments in place the document has more than {MAX_FIELDS} fields, is nested more than \
+             {MAX_NESTING} deep, asks for the schema again and again, or has fragments that contain themselves"
+        )));
+    };
+    within(&size, limits)?;
+    let operation = operation(&document, request.operation_name.as_deref());
+    if let Some(variable) = operation.and_then(|operation| missing_variable(operation, &request.variables)) {
+        let message = format!(
+            "variable ${} of type {} is missing",
+            variable.name.node, variable.var_type.node
+        );
+        return Err(Code::BadUserInput.refusal(message));
     }
+    let kind = operation.map(|operation| operation.ty);
+    if kind == Some(OperationType::Subscription) && size.root_fields > 1 {
+        return Err(Code::ValidationFailed.refusal("a subscription has one field at its root"));
+    }
+    let shape = operation.map_or_else(Shape::default, |operation| Shape::of(&document, operation));
+    Ok(Checked {
+        depth: size.depth,
+        kind,
+        shape,
+        document,
+    })
 }
 
-/// Whether a response says that nothing was executed: then it has no data, not even null.
-pub(crate) fn refused(response: &Response) -> bool {
-    response.data == Value::Null
-        && !response.errors.is_empty()
-        && response.errors.iter().all(|error| error.path.is_empty())
+fn within(size: &Size, limits: &Limits) -> Result<(), ServerError> {
+    let bounds = [
+        (
+            Code::TooDeep,
+            ("max_depth", limits.max_depth),
+            size.depth,
+            "the depth of the fields is",
+        ),
+        (
+            Code::TooManyAliases,
+            ("max_aliases", limits.max_aliases),
+            size.aliases,
+            "the number of aliases, fragments expanded, is",
+        ),
+        (
+            Code::TooManyRootFields,
+            ("max_root_fields", limits.max_root_fields),
+            size.root_fields,
+            "the number of fields at the root is",
+        ),
+    ];
+    for (code, limit, found, what) in bounds {
+        bound(code, limit, found, what)?;
+    }
+    // Nobody can say yet who they are: what is for those who did is for nobody.
+    if size.introspects && limits.introspection != Introspection::On {
+        return Err(Code::IntrospectionOff.refusal(
+            "the schema is not shown here (introspection): schema.graphql of this version of mcptap says the same",
+        ));
+    }
+    Ok(())
 }
 
 /// The operation that is asked for; `None` when it is not clear which, as the engine will say.
@@ -87,57 +135,12 @@ fn missing_variable<'a>(
     })
 }
 
-/// The failure of a subscription's source is no event with an error in it: nothing follows, and clients must be told
-/// so. Only such a failure has the subscription's own field, and no field within it, for a path.
-fn end_of_source(mut response: Response) -> Response {
-    if response.data == Value::Null && response.errors.iter().all(|error| error.path.len() <= 1) {
-        response.errors.iter_mut().for_each(|error| error.path.clear());
-    }
-    response
-}
-
-fn check(mut request: Request) -> Result<Checked, ServerError> {
-    if request.query.len() > MAX_BYTES {
-        return Err(Code::TooComplex.refusal(format!("the document is longer than {MAX_BYTES} bytes")));
-    }
-    if nesting(&request.query) > MAX_NESTING {
-        return Err(Code::TooComplex.refusal(format!("the document is nested more than {MAX_NESTING} deep")));
-    }
-    let document = parse_query(&request.query).map_err(|error| {
-        let error = ServerError::from(error);
-        ServerError {
-            locations: error.locations,
-            ..Code::ParseFailed.refusal(error.message)
-        }
-    })?;
-    if !expands_within_bounds(&document) {
-        return Err(Code::TooComplex.refusal(format!(
-            "with its fragments in place the document has more than {MAX_FIELDS} fields, is nested more than \
-             {MAX_NESTING} deep, asks for the schema again and again, or has fragments that contain themselves"
-        )));
-    }
-    let operation = operation(&document, request.operation_name.as_deref());
-    if let Some(variable) = operation.and_then(|operation| missing_variable(operation, &request.variables)) {
-        let message = format!(
-            "variable ${} of type {} is missing",
-            variable.name.node, variable.var_type.node
-        );
-        return Err(Code::BadUserInput.refusal(message));
-    }
-    let subscription = operation.is_some_and(|operation| operation.ty == OperationType::Subscription);
-    request.set_parsed_query(document);
-    Ok(Checked {
-        request,
-        subscription,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn code(query: impl Into<String>) -> Option<String> {
-        let refusal = check(Request::new(query)).err()?;
+        let refusal = check(&Request::new(query), &Limits::default()).err()?;
         refusal.extensions?.get("code").map(ToString::to_string)
     }
 
@@ -152,6 +155,52 @@ mod tests {
             "{a".repeat(90)
         );
         assert_eq!(code(hidden).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
+    }
+
+    #[test]
+    fn each_limit_says_its_name_and_what_was_found() {
+        let limits = Limits {
+            max_depth: 3,
+            max_aliases: 2,
+            max_tokens: 40,
+            max_root_fields: 2,
+            introspection: Introspection::Off,
+            ..Limits::default()
+        };
+        for (query, code, limit, found) in [
+            (
+                "{ a { b { c { d } } } }".to_owned(),
+                "QUERY_TOO_DEEP",
+                "max_depth",
+                4,
+            ),
+            (
+                "{ x { a: b ...F } y { ...F } } fragment F on T { c: d }".to_owned(),
+                "TOO_MANY_ALIASES",
+                "max_aliases",
+                3,
+            ),
+            (
+                "{ a b ... { c } }".to_owned(),
+                "TOO_MANY_ROOT_FIELDS",
+                "max_root_fields",
+                3,
+            ),
+            ("a ".repeat(41), "TOO_MANY_TOKENS", "max_tokens", 41),
+        ] {
+            let refusal = check(&Request::new(&query), &limits).unwrap_err();
+            let extensions = serde_json::to_value(refusal.extensions).unwrap();
+            assert_eq!(extensions["code"], code, "{query}");
+            assert_eq!(
+                (&extensions["limit"], &extensions["found"]),
+                (&limit.into(), &found.into()),
+                "{query}"
+            );
+            assert!(refusal.message.contains(limit) && refusal.message.contains(&found.to_string()));
+        }
+        let refusal = check(&Request::new("{ ... { __schema { types { name } } } }"), &limits).unwrap_err();
+        assert_eq!(Code::of(&refusal), Code::IntrospectionOff);
+        assert!(check(&Request::new("{ __typename a { b { c } } }"), &limits).is_ok());
     }
 
     #[test]
@@ -182,21 +231,21 @@ mod tests {
             let (open, close) = ("fields { type { ofType { ".repeat(times), " } } }".repeat(times));
             format!("{{ __schema {{ types {{ {open} name {close} }} }} }}")
         };
-        assert!(check(Request::new(nested(2))).is_ok());
+        assert!(code(nested(2)).is_none());
         assert_eq!(code(nested(3)).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
     }
 
     #[test]
     fn what_does_not_parse_says_where() {
-        let refusal = check(Request::new("{ calls( }")).err().unwrap();
+        let refusal = check(&Request::new("{ calls( }"), &Limits::default()).unwrap_err();
         assert_eq!(code("{ calls( }").as_deref(), Some("\"GRAPHQL_PARSE_FAILED\""));
         assert!(!refusal.locations.is_empty());
-        assert!(check(Request::new("{ calls { nodes { id } } }")).is_ok());
+        assert!(code("{ calls { nodes { id } } }").is_none());
         assert_eq!(
             code("query ($id: ID!) { node(id: $id) { id } }").as_deref(),
             Some("\"BAD_USER_INPUT\"")
         );
         let deep = format!("{{ a(b: {}1{}) }}", "[".repeat(60), "]".repeat(60));
-        assert!(check(Request::new(deep)).is_ok());
+        assert!(code(deep).is_none());
     }
 }

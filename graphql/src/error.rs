@@ -1,8 +1,10 @@
 //! Errors as clients see them: a message that is safe to show, and a stable `extensions.code`.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
-use async_graphql::{Error, ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
+use axum::http::StatusCode;
 
 /// The values of `extensions.code`. Clients branch on them: never rename one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,12 +13,42 @@ pub(crate) enum Code {
     BadUserInput,
     /// What was sent is no GraphQL request.
     BadRequest,
+    /// The body is no JSON.
+    InvalidJson,
+    /// The HTTP method is not for this.
+    MethodNotAllowed,
+    /// The client takes no media type that is spoken here.
+    NotAcceptable,
+    /// The body is of no media type that is read here.
+    UnsupportedMediaType,
+    /// The HTTP request is larger than any.
+    RequestTooLarge,
     /// The document cannot be parsed.
     ParseFailed,
     /// The document does not fit the schema.
     ValidationFailed,
+    /// The schema is not shown.
+    IntrospectionOff,
     /// The document asks for more than one request may.
     TooComplex,
+    /// Fields are nested too deep.
+    TooDeep,
+    /// Too many fields are renamed.
+    TooManyAliases,
+    /// The document has too many words.
+    TooManyTokens,
+    /// The operation asks too many questions.
+    TooManyRootFields,
+    /// The variables are too large.
+    VariablesTooLarge,
+    /// Too many requests come as one.
+    BatchTooLarge,
+    /// Too much runs already, here or on this connection.
+    TooManyOperations,
+    /// Too many subscriptions are open already.
+    TooManySubscriptions,
+    /// It took too long.
+    TimedOut,
     /// The bodies of a page are more than one answer may carry.
     TooLarge,
     /// What was there a moment ago is gone: retention removed it.
@@ -32,9 +64,24 @@ impl Code {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::BadRequest => "BAD_REQUEST",
+            Self::InvalidJson => "INVALID_JSON",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::NotAcceptable => "NOT_ACCEPTABLE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RequestTooLarge => "REQUEST_TOO_LARGE",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::IntrospectionOff => "INTROSPECTION_OFF",
             Self::TooComplex => "QUERY_TOO_COMPLEX",
+            Self::TooDeep => "QUERY_TOO_DEEP",
+            Self::TooManyAliases => "TOO_MANY_ALIASES",
+            Self::TooManyTokens => "TOO_MANY_TOKENS",
+            Self::TooManyRootFields => "TOO_MANY_ROOT_FIELDS",
+            Self::VariablesTooLarge => "VARIABLES_TOO_LARGE",
+            Self::BatchTooLarge => "BATCH_TOO_LARGE",
+            Self::TooManyOperations => "TOO_MANY_OPERATIONS",
+            Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
+            Self::TimedOut => "TIMED_OUT",
             Self::TooLarge => "RESPONSE_TOO_LARGE",
             Self::Gone => "GONE",
             Self::Unavailable => "UNAVAILABLE",
@@ -42,11 +89,33 @@ impl Code {
         }
     }
 
+    /// The HTTP status of an answer without data, whose reason this is (GraphQL over HTTP, "Status Codes").
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidJson | Self::ParseFailed => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyOperations | Self::TooManySubscriptions | Self::TimedOut | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// The code of an error that has been through [`complete`], or is of our own making.
+    pub(crate) fn of(error: &ServerError) -> Self {
+        error.source::<Self>().copied().unwrap_or(Self::Internal)
+    }
+
     pub(crate) fn error(self, message: impl Into<String>) -> Error {
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", self.as_str());
         Error {
             extensions: Some(extensions),
+            source: Some(Arc::new(self)),
             ..Error::new(message)
         }
     }
@@ -54,7 +123,11 @@ impl Code {
     /// The same, as the reason why a request is not executed at all.
     pub(crate) fn refusal(self, message: impl Into<String>) -> ServerError {
         let mut refusal = ServerError::new(message, None);
-        refusal.extensions = self.error("").extensions;
+        Error {
+            extensions: refusal.extensions,
+            source: refusal.source,
+            ..
+        } = self.error("");
         refusal
     }
 }
@@ -76,6 +149,9 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")
         }
+        mcptap_store::Error::TimedOut => Code::TimedOut.error(
+            "the database took longer than a query may (timeout); ask for less, such as a shorter time",
+        ),
         error => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("something went wrong inside the server; its log says what")
@@ -99,29 +175,10 @@ pub(crate) fn complete(mut response: Response) -> Response {
             Code::ValidationFailed
         };
         extensions.set("code", code.as_str());
-    }
-    if response
-        .errors
-        .iter()
-        .any(|error| is_left_out(&response.data, error))
-    {
-        response.data = Value::Null;
+        error.source = Some(Arc::new(code));
     }
     response
 }
 
-/// Whether a field of the root that may not be null failed: async-graphql 7.2 leaves it out of the answer, where the
-/// whole answer must be null (GraphQL specification, "Handling Execution Errors").
-fn is_left_out(data: &Value, error: &ServerError) -> bool {
-    let (Value::Object(fields), Some(PathSegment::Field(root))) = (data, error.path.first()) else {
-        return false;
-    };
-    !fields.contains_key(root.as_str())
-}
-
-/// How the engine begins its messages about limits.
-const TOO_MUCH: [&str; 3] = [
-    "Query is too complex",
-    "Query is nested too deep",
-    "The recursion depth",
-];
+/// How the engine begins its messages about limits of its own.
+const TOO_MUCH: [&str; 2] = ["The recursion depth", "The number of directives"];

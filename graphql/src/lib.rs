@@ -1,31 +1,41 @@
 //! Questions in, answers out: the GraphQL API over the store.
 //!
-//! A request comes in through `router`: over HTTP, or on a WebSocket (`socket`). `document` refuses what would be too
-//! much work before the engine sees it. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
+//! A request comes in through `router`: over HTTP, answered once or with `events`, or on a WebSocket (`socket`). `ask` reads
+//! it, `document` refuses what would be too much work before the GraphQL library sees it, `weight` says what it costs, and
+//! `engine` lets in what is within `limits`, has it executed, and gives the answer its `shape`. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
 //! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
 //! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
 //! is printed by [`sdl`] and committed as `schema.graphql`.
 
+mod ask;
 mod bounds;
 mod connection;
 mod cost;
 mod cursor;
 mod document;
+mod engine;
 mod error;
+mod events;
 mod input;
+mod limits;
 mod loaders;
+mod media;
 mod origin;
 mod query;
+mod resume;
 mod router;
 mod scalars;
+mod shape;
 mod socket;
 mod subscription;
 mod types;
+mod weight;
 
 use async_graphql::{EmptyMutation, ID, SDLExportOptions, SchemaBuilder};
 use mcptap_store::Store;
 
+pub use limits::{Introspection, Limits};
 pub use query::Query;
 pub use router::{Options, router};
 pub use subscription::Subscription;
@@ -59,7 +69,5 @@ fn builder() -> SchemaBuilder<Query, EmptyMutation, Subscription> {
         .override_output_type_description::<ID>(
             "Identifies an object for good. Opaque: to be given back as it was received.",
         )
-        .limit_complexity(cost::MAX_COMPLEXITY)
-        .limit_depth(cost::MAX_DEPTH)
         .limit_directives(10)
 }

@@ -1,231 +1,209 @@
-//! `/graphql` over HTTP: one request by POST, answered once or with a stream of events; a WebSocket or a page for the
-//! browser by GET.
+//! `/graphql` over HTTP, as the GraphQL-over-HTTP specification has it: requests by POST, queries also by GET, answered once
+//! or with a stream of events; a WebSocket by GET.
 
-use std::convert::Infallible;
-use std::future::ready;
 use std::sync::Arc;
 
-use async_graphql::Request;
-use async_graphql_axum::GraphQLResponse;
+use async_graphql::{Response as Answer, ServerError};
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body as HttpBody, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Request as HttpRequest, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures_util::StreamExt;
-use futures_util::stream::once;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::{Ask, Body};
+use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
-use crate::{Schema, document, origin, socket};
+use crate::limits::Limits;
+use crate::media::{Media, unreadable};
+use crate::{Schema, events, origin, socket};
 
 /// How large a request may be, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
-/// What every GraphQL client understands.
-const JSON: &str = "application/json";
-/// What newer ones ask for: with it, the HTTP status tells whether anything was executed.
-const GRAPHQL: &str = "application/graphql-response+json";
-/// What asks for a stream of answers: GraphQL over Server-Sent Events, one connection an operation.
-const EVENTS: &str = "text/event-stream";
+/// The methods that are served.
+const ALLOW: &str = "GET, HEAD, POST";
+/// Of an answer that has data, and errors too ("Partial success" in GraphQL over HTTP).
+const PARTIAL: u16 = 294;
 
 /// What the operator, and the rest of the server, decide.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Origins, such as `https://ui.example.org`, whose pages may use the API besides the server's own.
     pub allowed_origins: Vec<String>,
+    /// How much clients may ask for.
+    pub limits: Limits,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
 
 #[derive(Clone)]
 struct Server {
-    schema: Schema,
+    engine: Engine,
     shutdown: CancellationToken,
 }
 
-/// `/graphql`: POST for a query, GET for WebSockets that speak `graphql-transport-ws`.
+/// `/graphql`: POST for requests, GET for queries and for WebSockets that speak `graphql-transport-ws`.
 pub fn router(schema: Schema, options: Options) -> Router {
     let allowed: origin::Allowed = Arc::from(options.allowed_origins);
     let server = Server {
-        schema,
+        engine: Engine::new(schema, options.limits),
         shutdown: options.shutdown,
     };
     Router::new()
-        .route("/graphql", get(open).post(answer))
+        .route("/graphql", get(open).post(post).fallback(other_method))
         .layer(from_fn_with_state(allowed, origin::guard))
         .with_state(server)
 }
 
-/// A WebSocket, when one is asked for.
-async fn open(State(server): State<Server>, request: HttpRequest) -> Response {
-    let upgrade = request
-        .headers()
+async fn other_method() -> Response {
+    refuse(&Code::MethodNotAllowed.refusal(format!("the methods here are {ALLOW}")))
+}
+
+/// A WebSocket, when one is asked for; else a query in the URL.
+async fn open(State(server): State<Server>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let upgrade = parts
+        .headers
         .get(header::UPGRADE)
         .and_then(|value| value.to_str().ok());
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
-        let (mut parts, _) = request.into_parts();
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => socket::upgrade(upgrade, server.schema, server.shutdown),
+            Ok(upgrade) => socket::upgrade(upgrade, server.engine, server.shutdown),
             Err(refusal) => refusal.into_response(),
         };
     }
-    let refusal = refuse(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "send queries with POST, or open a WebSocket",
-    );
-    ([(header::ALLOW, "POST")], refusal).into_response()
+    let Some(media) = Media::accepted(&parts.headers) else {
+        return not_acceptable();
+    };
+    match Ask::from_url(&parts.uri) {
+        Ok(ask) => answer(server, &parts, media, Body::One(ask), Safety::ReadOnly).await,
+        Err(refusal) => refuse(&refusal),
+    }
 }
 
-/// One request, and one answer or a stream of them. That only JSON is taken also keeps forms of foreign pages out,
-/// which are sent without asking first.
-async fn answer(State(server): State<Server>, request: HttpRequest) -> Response {
-    let Some(media) = answer_media(request.headers()) else {
-        return refuse(
-            StatusCode::NOT_ACCEPTABLE,
-            &format!("answers come as {GRAPHQL}, {JSON} or {EVENTS}"),
-        )
-        .into_response();
+/// One request, or a few. That only JSON is taken also keeps forms of foreign pages out, which are sent without asking
+/// first.
+async fn post(State(server): State<Server>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(media) = Media::accepted(&parts.headers) else {
+        return not_acceptable();
     };
-    let sent = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|media| media.to_str().ok())
-        .unwrap_or_default();
-    if !essence(sent).eq_ignore_ascii_case(JSON) {
-        return refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            &format!("send the request as {JSON}"),
-        )
-        .into_response();
+    if let Some(why) = unreadable(&parts.headers) {
+        return refuse(&Code::UnsupportedMediaType.refusal(why));
     }
-    let body = match read(request.into_body()).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
+    let read = match read(body).await {
+        Ok(bytes) => Body::read(&bytes, server.engine.limits()),
+        Err(refusal) => Err(refusal),
     };
-    let request: Request = match serde_json::from_slice(&body) {
-        Ok(request) => request,
-        Err(error) => {
-            let message = format!(
-                "the body is no single GraphQL request ({{\"query\": …, \"variables\": …}}): {error}"
-            );
-            return refuse(StatusCode::BAD_REQUEST, &message).into_response();
+    match read {
+        Ok(body) => answer(server, &parts, media, body, Safety::Any).await,
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+async fn answer(server: Server, parts: &Parts, media: Media, body: Body, safety: Safety) -> Response {
+    let Server { engine, shutdown } = server;
+    match (media, body) {
+        (Media::Events, Body::One(ask)) => {
+            events::answer(&engine, ask, safety, &parts.headers, shutdown).await
         }
-    };
-    if media == EVENTS {
-        return events(&server, request);
-    }
-    let response = document::execute(&server.schema, request).await;
-    if document::refused(&response) {
-        let status = if media == GRAPHQL {
-            StatusCode::BAD_REQUEST
-        } else {
-            StatusCode::OK
-        };
-        return Refusal {
-            status,
-            media,
-            body: json(&Errors {
-                errors: &response.errors,
-            }),
+        (Media::Events, Body::Many(_)) => refuse(
+            &Code::BadRequest.refusal("a batch is not answered with events: send its requests one by one"),
+        ),
+        (_, Body::One(ask)) => once(media, &engine.execute(ask, safety).await),
+        (_, Body::Many(asks)) => {
+            // One after the other: a batch takes no more of the server than a single request does.
+            let mut answers = Vec::with_capacity(asks.len());
+            for ask in asks {
+                answers.push(text(&engine.execute(ask, safety).await));
+            }
+            let list = [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat();
+            respond(StatusCode::OK, media, list)
         }
-        .into_response();
     }
-    // The response is always of the newer type; what an older client accepts is the same under another name.
-    let mut answer = GraphQLResponse::from(response).into_response();
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    answer
 }
 
-/// One event for each answer, and one at the end. For those whom a proxy lets open no WebSocket.
-fn events(server: &Server, request: Request) -> Response {
-    let shutdown = server.shutdown.clone().cancelled_owned();
-    let answers = document::stream(&server.schema, request).map(|response| {
-        let body = if document::refused(&response) {
-            json(&Errors {
-                errors: &response.errors,
-            })
-        } else {
-            json(&response)
-        };
-        Event::default()
-            .event("next")
-            .data(String::from_utf8_lossy(&body))
-    });
-    // The end of an operation is told; that of the server is not, so that clients come back.
-    let end = once(ready(Event::default().event("complete")));
-    let events = answers.chain(end).take_until(shutdown).map(Ok::<_, Infallible>);
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+/// An answer over HTTP. Clients that take only the older media type can trust a body only where the status is 2xx; other
+/// bodies always say by their type that they are GraphQL's.
+fn once(media: Media, answer: &Answer) -> Response {
+    if refused(answer) {
+        let code = answer.errors.first().map_or(Code::Internal, Code::of);
+        return with_hints(code, respond(code.status(), Media::GraphQl, text(answer)));
+    }
+    let status = if answer.errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK)
+    };
+    respond(status, media, text(answer))
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+async fn read(body: HttpBody) -> Result<Bytes, ServerError> {
     to_bytes(body, MAX_BODY).await.map_err(|_| {
-        refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("a request may have {MAX_BODY} bytes, and must arrive whole"),
-        )
+        Code::RequestTooLarge.refusal(format!(
+            "a request may have {MAX_BODY} bytes, and must arrive whole"
+        ))
     })
 }
 
-/// The media type of the answer; `None` when the client takes neither.
-fn answer_media(headers: &HeaderMap) -> Option<&'static str> {
-    let accepts: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let accepts = |media: &str| {
-        accepts
-            .iter()
-            .flat_map(|list| list.split(','))
-            .any(|item| essence(item).eq_ignore_ascii_case(media))
-    };
-    let anything = !headers.contains_key(header::ACCEPT);
-    if accepts(EVENTS) {
-        Some(EVENTS)
-    } else if accepts(GRAPHQL) {
-        Some(GRAPHQL)
-    } else {
-        (anything || accepts(JSON) || accepts("application/*") || accepts("*/*")).then_some(JSON)
-    }
+fn not_acceptable() -> Response {
+    refuse(
+        &Code::NotAcceptable.refusal(
+            "answers come as application/graphql-response+json, application/json or text/event-stream",
+        ),
+    )
 }
 
-/// A media type without its parameters.
-fn essence(media: &str) -> &str {
-    media.split(';').next().unwrap_or_default().trim()
+/// Says why a request is not executed, in GraphQL's own form.
+pub(crate) fn refuse(refusal: &ServerError) -> Response {
+    let code = Code::of(refusal);
+    let errors = std::slice::from_ref(refusal);
+    with_hints(
+        code,
+        respond(code.status(), Media::GraphQl, json(&Errors { errors })),
+    )
+}
+
+/// What HTTP wants said with some statuses.
+fn with_hints(code: Code, mut response: Response) -> Response {
+    let hint = match code.status() {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, ALLOW)),
+        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+        _ => None,
+    };
+    response
+        .headers_mut()
+        .extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
+}
+
+fn respond(status: StatusCode, media: Media, body: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media.content_type()),
+        // What is true now may not be true a moment later.
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, body).into_response()
 }
 
 #[derive(Serialize)]
 struct Errors<'a> {
-    errors: &'a [async_graphql::ServerError],
+    errors: &'a [ServerError],
 }
 
-/// An answer to what was not executed.
-pub(crate) struct Refusal {
-    status: StatusCode,
-    media: &'static str,
-    body: Vec<u8>,
-}
-
-/// Says why a request is no GraphQL request, in GraphQL's own form.
-pub(crate) fn refuse(status: StatusCode, message: &str) -> Refusal {
-    let errors = [Code::BadRequest.refusal(message)];
-    Refusal {
-        status,
-        media: JSON,
-        body: json(&Errors { errors: &errors }),
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, [(header::CONTENT_TYPE, self.media)], self.body).into_response()
+/// An answer as JSON: without data, not even null, where nothing was executed.
+pub(crate) fn text(answer: &Answer) -> Vec<u8> {
+    if refused(answer) {
+        json(&Errors {
+            errors: &answer.errors,
+        })
+    } else {
+        json(answer)
     }
 }
 

@@ -7,29 +7,31 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt::Display;
+use std::future::ready;
 use std::time::Duration;
 
-use async_graphql::{Request, Response, ServerError};
+use async_graphql::{Response, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable};
+use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::Ask;
+use crate::engine::{Engine, Safety, refused};
+use crate::error::Code;
+use crate::limits::over;
+use crate::resume::Place;
 use crate::router::refuse;
-use crate::{Schema, document};
 
 /// The only protocol spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
 /// How large a message of a client may be, in bytes.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// How many operations may run on one connection.
-const MAX_OPERATIONS: usize = 100;
-/// How long a client may take to say `connection_init`.
-const INIT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to take a message.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
 /// How often silence is broken; a client that is silent twice that long is gone.
@@ -42,7 +44,7 @@ const MAX_REASON: usize = 123;
 /// Becomes a WebSocket, if the client speaks the protocol.
 pub(crate) fn upgrade(
     upgrade: WebSocketUpgrade,
-    schema: Schema,
+    engine: Engine,
     shutdown: CancellationToken,
 ) -> axum::response::Response {
     let upgrade = upgrade
@@ -51,20 +53,44 @@ pub(crate) fn upgrade(
         .max_frame_size(MAX_MESSAGE);
     if upgrade.selected_protocol().is_none() {
         let message = format!("the only WebSocket protocol spoken here is {PROTOCOL}");
-        return refuse(StatusCode::BAD_REQUEST, &message).into_response();
+        let mut refusal = refuse(&Code::BadRequest.refusal(message));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        return refusal;
     }
-    upgrade.on_upgrade(move |socket| serve(socket, schema, shutdown))
+    upgrade.on_upgrade(move |socket| serve(socket, engine, shutdown))
 }
 
 /// What a client says.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum FromClient {
-    ConnectionInit {},
-    Subscribe { id: String, payload: Box<Request> },
-    Complete { id: String },
-    Ping { payload: Option<serde_json::Value> },
-    Pong {},
+struct FromClient {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    payload: Option<Box<RawValue>>,
+}
+
+impl FromClient {
+    /// The id that some messages must have.
+    fn id(&mut self) -> Result<String, End> {
+        let id = self.id.take().filter(|id| !id.is_empty());
+        id.ok_or_else(|| invalid(format!("{:?} needs an id that is not empty", self.kind)))
+    }
+
+    /// Some messages may carry an object.
+    fn object(self) -> Result<Option<Box<RawValue>>, End> {
+        match &self.payload {
+            Some(payload) if !payload.get().starts_with('{') => {
+                Err(invalid(format!("the payload of {:?} is an object", self.kind)))
+            }
+            _ => Ok(self.payload),
+        }
+    }
+}
+
+fn invalid(why: impl Display) -> End {
+    End::Close(4400, format!("Invalid message: {why}"))
 }
 
 /// What is said to it.
@@ -85,7 +111,7 @@ enum ToClient<'a> {
     },
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<serde_json::Value>,
+        payload: Option<Box<RawValue>>,
     },
 }
 
@@ -114,21 +140,21 @@ struct Operation {
 
 struct Connection {
     sink: SplitSink<WebSocket, Message>,
-    schema: Schema,
+    engine: Engine,
     shutdown: CancellationToken,
     acknowledged: bool,
     /// By the id that the client gave.
     operations: HashMap<String, Operation>,
-    /// Their answers, whichever is ready first.
+    /// Their answers, whichever is ready first; where several always are, each in turn.
     answers: SelectAll<BoxStream<'static, Answer>>,
     serial: u64,
 }
 
-async fn serve(socket: WebSocket, schema: Schema, shutdown: CancellationToken) {
+async fn serve(socket: WebSocket, engine: Engine, shutdown: CancellationToken) {
     let (sink, mut incoming) = socket.split();
     let mut connection = Connection {
         sink,
-        schema,
+        engine,
         shutdown,
         acknowledged: false,
         operations: HashMap::new(),
@@ -165,7 +191,7 @@ impl Connection {
     }
 
     async fn talk(&mut self, incoming: &mut SplitStream<WebSocket>) -> Result<Infallible, End> {
-        let init = sleep(INIT_PATIENCE);
+        let init = sleep(self.engine.limits().init_timeout);
         tokio::pin!(init);
         let mut beat = interval(PING_EVERY);
         let mut heard = true;
@@ -200,44 +226,61 @@ impl Connection {
     }
 
     async fn hear(&mut self, text: &str) -> Result<(), End> {
-        match serde_json::from_str(text) {
-            Ok(FromClient::ConnectionInit {}) if self.acknowledged => {
-                Err(End::Close(4429, "Too many initialisation requests".into()))
-            }
-            Ok(FromClient::ConnectionInit {}) => {
+        let mut message: FromClient = serde_json::from_str(text).map_err(invalid)?;
+        match message.kind.as_str() {
+            "connection_init" => {
+                message.object()?;
+                if self.acknowledged {
+                    return Err(End::Close(4429, "Too many initialisation requests".into()));
+                }
                 self.acknowledged = true;
                 self.say(&ToClient::ConnectionAck).await
             }
-            Ok(FromClient::Subscribe { .. }) if !self.acknowledged => {
-                Err(End::Close(4401, "Unauthorized".into()))
+            "subscribe" => {
+                let id = message.id()?;
+                let payload = message
+                    .payload
+                    .ok_or_else(|| invalid("\"subscribe\" needs a payload"))?;
+                let ask = Ask::read(payload.get().as_bytes()).map_err(|refusal| invalid(refusal.message))?;
+                if !self.acknowledged {
+                    return Err(End::Close(4401, "Unauthorized".into()));
+                }
+                self.begin(id, ask).await
             }
-            Ok(FromClient::Subscribe { id, payload }) => self.begin(id, *payload),
-            Ok(FromClient::Complete { id }) => {
+            "complete" => {
+                let id = message.id()?;
                 self.forget(&id);
                 Ok(())
             }
-            Ok(FromClient::Ping { payload }) => self.say(&ToClient::Pong { payload }).await,
-            Ok(FromClient::Pong {}) => Ok(()),
-            Err(error) => Err(End::Close(4400, format!("Invalid message: {error}"))),
+            "ping" => {
+                let payload = message.object()?;
+                self.say(&ToClient::Pong { payload }).await
+            }
+            "pong" => message.object().map(drop),
+            other => Err(invalid(format!("there is no message of type {other:?}"))),
         }
     }
 
-    fn begin(&mut self, id: String, request: Request) -> Result<(), End> {
+    async fn begin(&mut self, id: String, ask: Ask) -> Result<(), End> {
         if self.operations.contains_key(&id) {
             return Err(End::Close(4409, format!("Subscriber for {id} already exists")));
         }
-        if self.operations.len() >= MAX_OPERATIONS {
-            return Err(End::Close(
-                4429,
-                format!("Too many operations: at most {MAX_OPERATIONS} on a connection"),
-            ));
+        let max = self.engine.limits().max_socket_operations;
+        if self.operations.len() >= max {
+            let limit = ("max_socket_operations", max);
+            let message = "too many operations run on this connection; complete one first";
+            let refusal = over(Code::TooManyOperations, limit, self.operations.len() + 1, message);
+            let payload = &[refusal];
+            return self.say(&ToClient::Error { id: &id, payload }).await;
         }
         self.serial += 1;
         let serial = self.serial;
-        let (responses, abort) = abortable(document::stream(&self.schema, request));
+        let engine = self.engine.clone();
+        let responses =
+            once(async move { engine.stream(ask, Safety::Any, Place::default()).await }).flatten();
+        let (responses, abort) = abortable(responses.boxed());
         self.operations.insert(id.clone(), Operation { serial, abort });
-        let ended = futures_util::stream::once(std::future::ready(None));
-        let answers = responses.map(Some).chain(ended);
+        let answers = responses.map(Some).chain(once(ready(None)));
         self.answers.push(
             answers
                 .map(move |response| Answer {
@@ -260,7 +303,7 @@ impl Connection {
             return Ok(());
         }
         match response {
-            Some(response) if document::refused(&response) => {
+            Some(response) if refused(&response) => {
                 self.forget(&id);
                 self.say(&ToClient::Error {
                     id: &id,

@@ -5,9 +5,9 @@
 
 use async_graphql::{Context, Error, Subscription};
 use async_stream::try_stream;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt};
 use mcptap_model::CallFilter;
-use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored};
+use mcptap_store::{Change, ChangeKind, FeedChanges, Seq, Store, Stored, abandonable};
 
 use crate::connection::{edges, size};
 use crate::cost;
@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::error::from_store;
 use crate::input::{CallFilterInput, filter};
 use crate::loaders::store;
+use crate::resume::Place;
 use crate::types::{Call, CallFeedEvent, CallsAdded, CallsUpdated, CaughtUp};
 
 /// How many calls an event has at most, when nobody says.
@@ -49,11 +50,14 @@ impl Subscription {
         let store = store(ctx)?.clone();
         let filter = self::filter(filter)?;
         let limit = size("batchSize", batch_size)?.unwrap_or(BATCH_SIZE) as usize;
-        let after = after
-            .map(|text| Seq::decode("after", &text))
-            .transpose()?
-            .unwrap_or_else(|| store.head());
-        Ok(follow(store, filter, after, limit))
+        let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
+        let after = match (place.resume(), after) {
+            (Some(text), _) => Seq::decode("Last-Event-ID", &text)?,
+            (None, Some(text)) => Seq::decode("after", &text)?,
+            (None, None) => store.head(),
+        };
+        let events = follow(store, filter, after, limit);
+        Ok(events.inspect_ok(move |event| place.reach(event.cursor())))
     }
 }
 
@@ -70,7 +74,7 @@ fn follow(
         let mut history = true;
         loop {
             let FeedChanges { items, upto, caught_up } =
-                store.changes(&filter, cursor, limit).await.map_err(from_store)?;
+                abandonable(store.changes(&filter, cursor, limit)).await.map_err(from_store)?;
             for event in events(items, upto) {
                 yield event;
             }

@@ -17,7 +17,7 @@ use sea_orm::{
     SqlxSqliteConnector, TransactionTrait,
 };
 
-use crate::{Error, Options};
+use crate::{Error, Options, patience};
 
 /// How long to wait for a connection or a lock before giving up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -114,7 +114,8 @@ impl Database {
                 .acquire_timeout(PATIENCE)
         };
         let near = pool(1).connect_lazy_with(reader.clone());
-        let read = pool(options.readers.max(1)).connect_lazy_with(reader);
+        let readers = pool(options.readers.max(1));
+        let read = patience::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
         Ok(Self {
             backend: Backend::Sqlite,
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
@@ -134,7 +135,8 @@ impl Database {
         };
         let write = pool(3).connect_with(connect.clone()).await?;
         let near = pool(1).connect_lazy_with(connect.clone());
-        let read = pool(options.readers.max(1)).connect_lazy_with(connect);
+        let reader = patience::postgres(connect, options.read_timeout);
+        let read = pool(options.readers.max(1)).connect_lazy_with(reader);
         Ok(Self {
             backend: Backend::Postgres,
             write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),

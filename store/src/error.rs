@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx;
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+use crate::patience::ran_out;
 
 /// Asking or opening failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -12,6 +14,9 @@ pub enum Error {
     /// The database refused or could not be reached; trying again may help.
     #[error("database: {0}")]
     Database(#[source] Cause),
+    /// The answer took longer than a question may ([`Options::read_timeout`](crate::Options::read_timeout)).
+    #[error("the database took longer than a question may")]
+    TimedOut,
     /// The URL names no database that mcptap can use.
     #[error("{0:?} is no database URL: use sqlite://mcptap.db?mode=rwc or postgres://user@host/name")]
     Url(String),
@@ -70,7 +75,11 @@ impl Cause {
 impl Error {
     /// Whether it may be one row's fault, so that others could be stored without it.
     pub(crate) fn is_about_rows(&self) -> bool {
-        let Self::Database(cause) = self else { return true };
+        let cause = match self {
+            Self::Database(cause) => cause,
+            Self::TimedOut => return false,
+            _ => return true,
+        };
         match cause.0.downcast_ref::<sqlx::Error>() {
             Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
                 if code.len() == 5 {
@@ -90,12 +99,22 @@ impl Error {
 
 impl From<sea_orm::DbErr> for Error {
     fn from(error: sea_orm::DbErr) -> Self {
-        Self::Database(Cause::new(error))
+        match &error {
+            DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause))
+                if ran_out(cause) =>
+            {
+                Self::TimedOut
+            }
+            _ => Self::Database(Cause::new(error)),
+        }
     }
 }
 
-impl From<sea_orm::sqlx::Error> for Error {
-    fn from(error: sea_orm::sqlx::Error) -> Self {
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if ran_out(&error) {
+            return Self::TimedOut;
+        }
         Self::Database(Cause::new(error))
     }
 }

@@ -17,6 +17,8 @@ pub struct Options {
     pub migrate: bool,
     /// How many connections read at the same time. Default 4.
     pub readers: u32,
+    /// How long one question may read. Default 30 seconds.
+    pub read_timeout: Duration,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             body_cap: 1024 * 1024,
             migrate: true,
             readers: 4,
+            read_timeout: Duration::from_secs(30),
         }
     }
 }

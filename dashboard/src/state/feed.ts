@@ -28,13 +28,14 @@ export async function follow(
     retryAttempts: 0,
     ...(key ? { connectionParams: { authorization: `Bearer ${key}` } } : {}),
   });
-  const stop = () => void client.dispose();
+  const answers = client.iterate<CallFeedSubscription>({
+    query: CallFeedDocument.toString(),
+    variables: { filter, after: cursor },
+  });
+  // the subscription first: a closed client would still try to send what waits for its connection
+  const stop = () => void answers.return?.();
   signal.addEventListener("abort", stop);
   try {
-    const answers = client.iterate<CallFeedSubscription>({
-      query: CallFeedDocument.toString(),
-      variables: { filter, after: cursor },
-    });
     for await (const answer of answers) {
       if (signal.aborted) return;
       const event = dataOf(answer).calls;

@@ -16,6 +16,17 @@ pub(crate) enum CallFeedEvent {
     CaughtUp(CaughtUp),
 }
 
+impl CallFeedEvent {
+    /// Where the feed goes on after it.
+    pub(crate) fn cursor(&self) -> &str {
+        match self {
+            Self::Added(event) => &event.cursor,
+            Self::Updated(event) => &event.cursor,
+            Self::CaughtUp(event) => &event.cursor,
+        }
+    }
+}
+
 /// Calls that were stored, in the order in which they were. At most `batchSize` of them.
 #[derive(SimpleObject)]
 pub(crate) struct CallsAdded {

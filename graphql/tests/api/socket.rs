@@ -1,11 +1,15 @@
 //! `graphql-transport-ws`: the handshake, what ends a connection and with which code, and goodbye.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mcptap_graphql::Limits;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::{Socket, World};
+use crate::support::{Socket, World, call};
 
 fn subscribe(id: &str, query: &str) -> Value {
     json!({"type": "subscribe", "id": id, "payload": {"query": query}})
@@ -21,8 +25,9 @@ async fn queries_and_pings_are_answered() {
     let world = World::new().await;
     let mut socket = world.connect().await;
     socket.send(subscribe("q", "{ __typename }")).await;
-    let answer = json!({"type": "next", "id": "q", "payload": {"data": {"__typename": "Query"}}});
-    assert_eq!(socket.receive().await, answer);
+    let answer = socket.receive().await;
+    assert_eq!((&answer["type"], &answer["id"]), (&json!("next"), &json!("q")));
+    assert_eq!(answer["payload"]["data"], json!({"__typename": "Query"}));
     assert_eq!(socket.receive().await, json!({"type": "complete", "id": "q"}));
     socket.send(subscribe("q", "{ nothing }")).await;
     let error = socket.receive().await;
@@ -50,8 +55,30 @@ async fn misuse_ends_the_connection_with_the_protocols_code() {
         closed(world.connect().await, json!({"type": "connection_init"})).await,
         4429
     );
+    for nonsense in [
+        json!({"type": "nonsense"}),
+        json!({"kind": "ping"}),
+        json!([1]),
+        json!({"type": "subscribe", "id": "1"}),
+        json!({"type": "subscribe", "payload": {"query": "{ __typename }"}}),
+        json!({"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}),
+        json!({"type": "subscribe", "id": "1", "payload": {"query": 1}}),
+        json!({"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "variables": []}}),
+        json!({"type": "ping", "payload": 1}),
+        json!({"type": "complete"}),
+    ] {
+        assert_eq!(
+            closed(world.connect().await, nonsense.clone()).await,
+            4400,
+            "{nonsense}"
+        );
+    }
     assert_eq!(
-        closed(world.connect().await, json!({"type": "nonsense"})).await,
+        closed(
+            world.open().await,
+            json!({"type": "connection_init", "payload": []})
+        )
+        .await,
         4400
     );
     let mut twice = world.connect().await;
@@ -61,17 +88,85 @@ async fn misuse_ends_the_connection_with_the_protocols_code() {
         "CaughtUp"
     );
     assert_eq!(closed(twice, subscribe("1", feed)).await, 4409);
-    let mut many = world.connect().await;
-    for id in 0..101 {
-        many.send(subscribe(&id.to_string(), feed)).await;
+}
+
+#[tokio::test]
+async fn who_does_not_introduce_itself_in_time_is_sent_away() {
+    let world = World::with(Limits {
+        init_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    })
+    .await;
+    let mut silent = world.open().await;
+    let expected = json!({"code": 4408, "reason": "Connection initialisation timeout"});
+    assert_eq!(silent.receive().await, expected);
+}
+
+#[tokio::test]
+async fn one_operation_too_many_is_refused_alone() {
+    let world = World::with(Limits {
+        max_socket_operations: 2,
+        ..Limits::default()
+    })
+    .await;
+    let mut socket = world.connect().await;
+    for id in ["1", "2", "3"] {
+        socket
+            .send(subscribe(id, "subscription { calls { __typename } }"))
+            .await;
     }
-    loop {
-        let message = many.receive().await;
-        if message["type"].is_null() {
-            assert_eq!(message["code"], 4429);
-            break;
+    let mut messages = [
+        socket.receive().await,
+        socket.receive().await,
+        socket.receive().await,
+    ];
+    messages.sort_by_key(|message| message["id"].as_str().map(str::to_owned));
+    let [first, second, third] = messages;
+    assert_eq!(
+        (&first["type"], &second["type"]),
+        (&json!("next"), &json!("next"))
+    );
+    assert_eq!((&third["type"], &third["id"]), (&json!("error"), &json!("3")));
+    let expected =
+        json!({"code": "TOO_MANY_OPERATIONS", "limit": "max_socket_operations", "max": 2, "found": 3});
+    assert_eq!(third["payload"][0]["extensions"], expected);
+    socket.send(json!({"type": "complete", "id": "1"})).await;
+    socket.send(subscribe("3", "{ __typename }")).await;
+    assert_eq!(socket.receive().await["payload"]["data"]["__typename"], "Query");
+}
+
+#[tokio::test]
+async fn subscriptions_of_one_connection_take_turns() {
+    let world = World::new().await;
+    let start = world.data("{ calls { liveCursor } }", json!({})).await["calls"]["liveCursor"].take();
+    world.write((1..=100).map(call)).await;
+    let mut socket = world.connect().await;
+    let history = |id: &str| {
+        let query = "subscription ($after: String) { calls(after: $after, batchSize: 1) { __typename } }";
+        json!({"type": "subscribe", "id": id, "payload": {"query": query, "variables": {"after": start}}})
+    };
+    for id in ["1", "2", "3"] {
+        socket.send(history(id)).await;
+    }
+    let mut counts = HashMap::from([("1", 0_i32), ("2", 0), ("3", 0)]);
+    for _ in 0..240 {
+        let message = socket.receive().await;
+        *counts.get_mut(message["id"].as_str().unwrap()).unwrap() += 1;
+    }
+    // With a few at the beginning and a few that were ready a little later, each third is about a third.
+    assert!(
+        counts.values().all(|count| (65..=95).contains(count)),
+        "{counts:?}"
+    );
+    socket.send(subscribe("q", "{ __typename }")).await;
+    let turns = async {
+        let mut turns = 0;
+        while socket.receive().await["id"] != "q" {
+            turns += 1;
         }
-    }
+        turns
+    };
+    assert!(turns.await < 60, "a query waits for no history");
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use mcptap_graphql::{Options, router, schema};
+use mcptap_graphql::{Limits, Options, router, schema};
 use mcptap_model::{
     Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
     SpanKind, TraceId, Transport, UnixNanos, Vantage,
 };
-use mcptap_store::Writer;
+use mcptap_store::{Store, Writer};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -25,6 +25,7 @@ const SECOND: i64 = 1_000_000_000;
 /// A running API over an empty store.
 pub(crate) struct World {
     pub(crate) writer: Writer,
+    store: Store,
     pub(crate) shutdown: CancellationToken,
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
@@ -33,6 +34,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
         let options = mcptap_store::Options {
@@ -40,16 +45,27 @@ impl World {
             ..Default::default()
         };
         let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
+        Self::serve(writer, store, directory, limits).await
+    }
+
+    /// Another server over the same store.
+    pub(crate) async fn again(self) -> Self {
+        Self::serve(self.writer, self.store, self._directory, Limits::default()).await
+    }
+
+    async fn serve(writer: Writer, store: Store, directory: tempfile::TempDir, limits: Limits) -> Self {
         let shutdown = CancellationToken::new();
         let options = Options {
             allowed_origins: vec!["https://ui.example.org".into()],
+            limits,
             shutdown: shutdown.clone(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(axum::serve(listener, router(schema(store), options)).into_future());
+        tokio::spawn(axum::serve(listener, router(schema(store.clone()), options)).into_future());
         Self {
             writer,
+            store,
             shutdown,
             address,
             client: reqwest::Client::new(),
@@ -59,6 +75,11 @@ impl World {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/graphql", self.address)
+    }
+
+    /// The same with parameters.
+    pub(crate) fn url_with(&self, parameters: &[(&str, &str)]) -> reqwest::Url {
+        reqwest::Url::parse_with_params(&self.url(), parameters).unwrap()
     }
 
     pub(crate) async fn write(&self, calls: impl IntoIterator<Item = Call>) {

@@ -1,0 +1,82 @@
+"""The newest calls, then each new one as it is stored, through restarts of the server and lost connections.
+
+    python3 examples/tail.py [http://127.0.0.1:6278/graphql]
+
+Needs Python 3.9 and nothing else. The stream is GraphQL over Server-Sent Events.
+"""
+
+import http.client
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+
+FIELDS = "startedAt outcome method target"
+PAGE = "query ($first: Int!) { calls(first: $first) { nodes { %s } liveCursor } }" % FIELDS
+FEED = """subscription ($after: String!) { calls(after: $after) {
+  ... on CallsAdded { cursor edges { node { %s } } }
+  ... on CallsUpdated { cursor edges { node { %s } } }
+  ... on CaughtUp { cursor }
+} }""" % (FIELDS, FIELDS)
+
+
+class Refused(Exception):
+    """What was sent is wrong: trying again does not help."""
+
+
+def ask(url, accept, query, variables):
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json", "accept": accept})
+    try:
+        # comments keep a silent stream alive: when even they stay away, the connection is lost
+        return urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        # an answer without data: its body says why
+        return error
+
+
+def data_of(answer):
+    if answer.get("errors"):
+        raise Refused("; ".join(error["message"] for error in answer["errors"]))
+    return answer["data"]
+
+
+def events(response):
+    """The data of each event of a stream."""
+    data = []
+    for line in response:
+        line = line.decode().rstrip("\r\n")
+        if line.startswith("data:"):
+            data.append(line[5:].lstrip())
+        elif not line:
+            if any(data):
+                yield "\n".join(data)
+            data = []
+
+
+def tail(url, first):
+    """Every call after the newest `first`, and before it those. Never ends by itself."""
+    with ask(url, "application/graphql-response+json", PAGE, {"first": first}) as response:
+        calls = data_of(json.load(response))["calls"]
+    # a page has the newest first
+    yield from reversed(calls["nodes"])
+    # all that there is to remember: with it, nothing is missed and nothing comes twice
+    cursor = calls["liveCursor"]
+    while True:
+        try:
+            with ask(url, "text/event-stream", FEED, {"after": cursor}) as response:
+                for data in events(response):
+                    event = data_of(json.loads(data))["calls"]
+                    for edge in event.get("edges", []):
+                        yield edge["node"]
+                    cursor = event["cursor"]
+        except (OSError, http.client.HTTPException):
+            pass  # refused, broken off, or silent
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:6278/graphql"
+    for call in tail(address, 10):
+        print(call["startedAt"], call["outcome"], call["method"], call["target"] or "", flush=True)

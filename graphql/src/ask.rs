@@ -1,0 +1,142 @@
+//! What clients send: a document, the name of an operation in it, and variables. Read the same from a body, a URL and a
+//! message on a WebSocket.
+
+use async_graphql::{Request, ServerError};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::error::Code;
+use crate::limits::{Limits, bound};
+
+/// A well-formed request, as it was sent.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ask {
+    pub(crate) query: String,
+    #[serde(default)]
+    pub(crate) operation_name: Option<String>,
+    #[serde(default)]
+    variables: Option<Box<RawValue>>,
+    /// Checked to be an object, and not used.
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<Map<String, Value>>,
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub(crate) enum Body {
+    One(Ask),
+    Many(Vec<Ask>),
+}
+
+/// The parameters of a URL.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+impl Body {
+    /// Reads a body. What is no JSON is told from what is no request.
+    pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ServerError> {
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            let many: Vec<&RawValue> = parse(bytes)?;
+            if limits.max_batch < 2 {
+                return Err(
+                    Code::BatchTooLarge.refusal("send one request at a time: batches are off (max_batch)")
+                );
+            }
+            bound(
+                Code::BatchTooLarge,
+                ("max_batch", limits.max_batch),
+                many.len(),
+                "the number of requests in the batch is",
+            )?;
+            let many = many.into_iter().map(|one| Ask::read(one.get().as_bytes()));
+            return many.collect::<Result<_, _>>().map(Self::Many);
+        }
+        Ask::read(bytes).map(Self::One)
+    }
+}
+
+impl Ask {
+    /// Reads one request from JSON.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ServerError> {
+        let object: &RawValue = parse(bytes)?;
+        if !object.get().starts_with('{') {
+            return Err(malformed("it is no object"));
+        }
+        let ask: Self = parse(bytes)?;
+        ask.checked()
+    }
+
+    /// Reads one request from the part of a URL after the question mark.
+    pub(crate) fn from_url(uri: &axum::http::Uri) -> Result<Self, ServerError> {
+        let axum::extract::Query(parameters) = axum::extract::Query::<Parameters>::try_from_uri(uri)
+            .map_err(|error| malformed(error.body_text()))?;
+        let Some(query) = parameters.query else {
+            let message = "the URL has no query: add ?query=…, send the request by POST, or open a WebSocket";
+            return Err(Code::BadRequest.refusal(message));
+        };
+        let json = |name: &str, text: Option<String>| {
+            let text = text.filter(|text| !text.is_empty());
+            text.map(|text| serde_json::from_str(&text))
+                .transpose()
+                .map_err(|error| malformed(format!("{name} in the URL are JSON: {error}")))
+        };
+        let extensions: Option<Box<RawValue>> = json("extensions", parameters.extensions)?;
+        let ask = Self {
+            query,
+            operation_name: parameters.operation_name.filter(|name| !name.is_empty()),
+            variables: json("variables", parameters.variables)?,
+            _extensions: match extensions {
+                Some(raw) => parse(raw.get().as_bytes())?,
+                None => None,
+            },
+        };
+        ask.checked()
+    }
+
+    /// As the engine takes it.
+    pub(crate) fn request(self, limits: &Limits) -> Result<Request, ServerError> {
+        let mut request = Request::new(self.query);
+        request.operation_name = self.operation_name;
+        if let Some(variables) = self.variables {
+            bound(
+                Code::VariablesTooLarge,
+                ("max_variables", limits.max_variables),
+                variables.get().len(),
+                "the number of bytes in the variables is",
+            )?;
+            request.variables = serde_json::from_str(variables.get())
+                .map_err(|error| malformed(format!("variables are an object: {error}")))?;
+        }
+        Ok(request)
+    }
+
+    /// What the types alone do not say.
+    fn checked(self) -> Result<Self, ServerError> {
+        match &self.variables {
+            Some(raw) if !raw.get().starts_with('{') => Err(malformed("variables are an object")),
+            _ => Ok(self),
+        }
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ServerError> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => malformed(error),
+        _ => Code::InvalidJson.refusal(format!("the body is no JSON: {error}")),
+    })
+}
+
+fn malformed(why: impl std::fmt::Display) -> ServerError {
+    let shape = r#"{"query": "…", "operationName": "…", "variables": {…}, "extensions": {…}}"#;
+    Code::BadRequest.refusal(format!("this is no GraphQL request, such as {shape}: {why}"))
+}

@@ -1,0 +1,225 @@
+//! Settings of the API: what clients may ask for at most.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use mcptap_graphql::{Introspection, Limits};
+use serde::{Deserialize, Serialize};
+
+/// The table `[graphql]` of `mcptap.toml`, as flags (`--graphql-…`) and as `MCPTAP_GRAPHQL_…`.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiSettings {
+    /// Who may read the schema through introspection [default: on]
+    #[arg(
+        long = "graphql-introspection",
+        env = "MCPTAP_GRAPHQL_INTROSPECTION",
+        value_name = "WHO"
+    )]
+    pub introspection: Option<Shown>,
+    /// How deep fields may be nested [default: 20]
+    #[arg(
+        long = "graphql-max-depth",
+        env = "MCPTAP_GRAPHQL_MAX_DEPTH",
+        value_name = "COUNT"
+    )]
+    pub max_depth: Option<usize>,
+    /// What an operation may cost, as `extensions.cost` of every answer says it [default: 500000]
+    #[arg(
+        long = "graphql-max-complexity",
+        env = "MCPTAP_GRAPHQL_MAX_COMPLEXITY",
+        value_name = "COUNT"
+    )]
+    pub max_complexity: Option<usize>,
+    /// How many fields a document may rename [default: 30]
+    #[arg(
+        long = "graphql-max-aliases",
+        env = "MCPTAP_GRAPHQL_MAX_ALIASES",
+        value_name = "COUNT"
+    )]
+    pub max_aliases: Option<usize>,
+    /// How many names, values and punctuators a document may have [default: 4000]
+    #[arg(
+        long = "graphql-max-tokens",
+        env = "MCPTAP_GRAPHQL_MAX_TOKENS",
+        value_name = "COUNT"
+    )]
+    pub max_tokens: Option<usize>,
+    /// How many fields an operation may have at its root [default: 20]
+    #[arg(
+        long = "graphql-max-root-fields",
+        env = "MCPTAP_GRAPHQL_MAX_ROOT_FIELDS",
+        value_name = "COUNT"
+    )]
+    pub max_root_fields: Option<usize>,
+    /// How many bytes the variables of a request may have [default: 262144]
+    #[arg(
+        long = "graphql-max-variables",
+        env = "MCPTAP_GRAPHQL_MAX_VARIABLES",
+        value_name = "BYTES"
+    )]
+    pub max_variables: Option<usize>,
+    /// How many requests may come as one JSON array; 1 takes no arrays [default: 1]
+    #[arg(
+        long = "graphql-max-batch",
+        env = "MCPTAP_GRAPHQL_MAX_BATCH",
+        value_name = "COUNT"
+    )]
+    pub max_batch: Option<usize>,
+    /// How many operations may run on one WebSocket [default: 100]
+    #[arg(
+        long = "graphql-max-socket-operations",
+        env = "MCPTAP_GRAPHQL_MAX_SOCKET_OPERATIONS",
+        value_name = "COUNT"
+    )]
+    pub max_socket_operations: Option<usize>,
+    /// How many queries may run at the same time [default: 256]
+    #[arg(
+        long = "graphql-max-operations",
+        env = "MCPTAP_GRAPHQL_MAX_OPERATIONS",
+        value_name = "COUNT"
+    )]
+    pub max_operations: Option<usize>,
+    /// How many subscriptions may be open at the same time [default: 5000]
+    #[arg(
+        long = "graphql-max-subscriptions",
+        env = "MCPTAP_GRAPHQL_MAX_SUBSCRIPTIONS",
+        value_name = "COUNT"
+    )]
+    pub max_subscriptions: Option<usize>,
+    /// How long a query may run, in the API and in the database, such as 30s [default: 30s]
+    #[arg(long = "graphql-timeout", env = "MCPTAP_GRAPHQL_TIMEOUT", value_name = "AGE")]
+    pub timeout: Option<String>,
+    /// How long a WebSocket may take to say connection_init, such as 10s [default: 10s]
+    #[arg(
+        long = "graphql-init-timeout",
+        env = "MCPTAP_GRAPHQL_INIT_TIMEOUT",
+        value_name = "AGE"
+    )]
+    pub init_timeout: Option<String>,
+}
+
+/// Who may read the schema.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    /// Everybody who may ask at all.
+    On,
+    /// Only those who said who they are.
+    Authenticated,
+    /// Nobody.
+    Off,
+}
+
+impl From<Shown> for Introspection {
+    fn from(shown: Shown) -> Self {
+        match shown {
+            Shown::On => Self::On,
+            Shown::Authenticated => Self::Authenticated,
+            Shown::Off => Self::Off,
+        }
+    }
+}
+
+impl ApiSettings {
+    /// These, and where nothing is given, those of the lower layer.
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            introspection: self.introspection.or(lower.introspection),
+            max_depth: self.max_depth.or(lower.max_depth),
+            max_complexity: self.max_complexity.or(lower.max_complexity),
+            max_aliases: self.max_aliases.or(lower.max_aliases),
+            max_tokens: self.max_tokens.or(lower.max_tokens),
+            max_root_fields: self.max_root_fields.or(lower.max_root_fields),
+            max_variables: self.max_variables.or(lower.max_variables),
+            max_batch: self.max_batch.or(lower.max_batch),
+            max_socket_operations: self.max_socket_operations.or(lower.max_socket_operations),
+            max_operations: self.max_operations.or(lower.max_operations),
+            max_subscriptions: self.max_subscriptions.or(lower.max_subscriptions),
+            timeout: self.timeout.or(lower.timeout),
+            init_timeout: self.init_timeout.or(lower.init_timeout),
+        }
+    }
+
+    /// What holds when nothing is said.
+    pub fn defaults() -> Self {
+        let limits = Limits::default();
+        let age = |age: Duration| Some(humantime::format_duration(age).to_string());
+        Self {
+            introspection: Some(Shown::On),
+            max_depth: Some(limits.max_depth),
+            max_complexity: Some(limits.max_complexity),
+            max_aliases: Some(limits.max_aliases),
+            max_tokens: Some(limits.max_tokens),
+            max_root_fields: Some(limits.max_root_fields),
+            max_variables: Some(limits.max_variables),
+            max_batch: Some(limits.max_batch),
+            max_socket_operations: Some(limits.max_socket_operations),
+            max_operations: Some(limits.max_operations),
+            max_subscriptions: Some(limits.max_subscriptions),
+            timeout: age(limits.timeout),
+            init_timeout: age(limits.init_timeout),
+        }
+    }
+
+    /// Checks everything. Errors say which setting is wrong and what would be right.
+    pub fn resolve(self) -> anyhow::Result<Limits> {
+        let given = self.over(Self::defaults());
+        let count = |name: &str, value: Option<usize>| match value {
+            Some(0) | None => bail!("graphql.{name} is 0, so nothing could ever be asked; give at least 1"),
+            Some(count) => Ok(count),
+        };
+        let age = |name: &str, text: Option<String>| {
+            let name = format!("graphql.{name}");
+            crate::age(&name, &text.unwrap_or_default())?
+                .with_context(|| format!("{name} cannot be off; give a time such as 30s"))
+        };
+        Ok(Limits {
+            introspection: given
+                .introspection
+                .map_or_else(Introspection::default, Into::into),
+            max_depth: count("max_depth", given.max_depth)?,
+            max_complexity: count("max_complexity", given.max_complexity)?,
+            max_aliases: given.max_aliases.unwrap_or_default(),
+            max_tokens: count("max_tokens", given.max_tokens)?,
+            max_root_fields: count("max_root_fields", given.max_root_fields)?,
+            max_variables: given.max_variables.unwrap_or_default(),
+            max_batch: count("max_batch", given.max_batch)?,
+            max_socket_operations: count("max_socket_operations", given.max_socket_operations)?,
+            max_operations: count("max_operations", given.max_operations)?,
+            max_subscriptions: given.max_subscriptions.unwrap_or_default(),
+            timeout: age("timeout", given.timeout)?,
+            init_timeout: age("init_timeout", given.init_timeout)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_api() {
+        assert_eq!(ApiSettings::default().resolve().unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let settings = ApiSettings {
+            max_depth: Some(0),
+            ..ApiSettings::default()
+        };
+        let error = settings.resolve().unwrap_err().to_string();
+        assert!(
+            error.contains("graphql.max_depth") && error.contains("at least 1"),
+            "{error}"
+        );
+        let settings = ApiSettings {
+            timeout: Some("off".into()),
+            ..ApiSettings::default()
+        };
+        let error = settings.resolve().unwrap_err().to_string();
+        assert!(error.contains("graphql.timeout"), "{error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! How long a question may keep the database busy, and its end when nobody waits for the answer any more.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::SqlitePoolOptions;
+use sea_orm::sqlx::{Error, SqliteConnection};
+
+/// How many of SQLite's instructions run between two looks at the clock: about a millisecond.
+const STEPS: i32 = 50_000;
+
+tokio::task_local! {
+    /// Whether the one who asked is gone.
+    static ABANDONED: Arc<AtomicBool>;
+}
+
+/// Raises the flag when it is dropped: with the future that asked.
+struct Raise(Arc<AtomicBool>);
+
+impl Drop for Raise {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a future that asks the store questions. When it is dropped half-way, what SQLite is reading for it stops within
+/// milliseconds. (PostgreSQL goes on until its time is up, and its answer is thrown away.)
+pub async fn abandonable<F: Future>(asking: F) -> F::Output {
+    let flag = Arc::new(AtomicBool::new(false));
+    let _raise = Raise(Arc::clone(&flag));
+    ABANDONED.scope(flag, asking).await
+}
+
+/// Readers of SQLite that give up after `limit` from when they got the connection.
+pub(crate) fn sqlite(pool: SqlitePoolOptions, limit: Duration) -> SqlitePoolOptions {
+    pool.after_connect(move |connection, _| Box::pin(bound(connection, limit)))
+        .before_acquire(move |connection, _| {
+            Box::pin(async move {
+                bound(connection, limit).await?;
+                Ok(true)
+            })
+        })
+}
+
+async fn bound(connection: &mut SqliteConnection, limit: Duration) -> Result<(), Error> {
+    let abandoned = ABANDONED.try_with(Arc::clone).ok();
+    let begun = Instant::now();
+    connection
+        .lock_handle()
+        .await?
+        .set_progress_handler(STEPS, move || {
+            let waited_for = abandoned
+                .as_ref()
+                .is_none_or(|flag| !flag.load(Ordering::Relaxed));
+            waited_for && begun.elapsed() < limit
+        });
+    Ok(())
+}
+
+/// Readers of PostgreSQL whose every statement gives up after `limit`.
+pub(crate) fn postgres(connect: PgConnectOptions, limit: Duration) -> PgConnectOptions {
+    connect.options([("statement_timeout", format!("{}ms", limit.as_millis().max(1)))])
+}
+
+/// Whether the database stopped because of one of these.
+pub(crate) fn ran_out(error: &Error) -> bool {
+    let Error::Database(error) = error else {
+        return false;
+    };
+    // SQLITE_INTERRUPT and PostgreSQL's query_canceled.
+    error.code().is_some_and(|code| code == "9" || code == "57014")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use sea_orm::sqlx::postgres::PgPoolOptions;
+    use sea_orm::sqlx::{self, SqlitePool};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    const LONG: Duration = Duration::from_secs(3600);
+    /// Without what is tested here the tests would hang.
+    const ENOUGH: Duration = Duration::from_secs(30);
+
+    async fn one_reader(limit: Duration) -> SqlitePool {
+        let pool = sqlite(SqlitePoolOptions::new().max_connections(1), limit);
+        pool.connect("sqlite::memory:").await.unwrap()
+    }
+
+    async fn ask(pool: &SqlitePool, question: &'static str) -> Result<i64, Error> {
+        timeout(ENOUGH, sqlx::query_scalar(question).fetch_one(pool))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_question_without_end_ends() {
+        let pool = one_reader(Duration::from_millis(10)).await;
+        // Once on a new connection, once on one that was used before.
+        for _ in 0..2 {
+            let error = ask(&pool, ENDLESS).await.unwrap_err();
+            assert!(ran_out(&error), "{error}");
+            assert!(matches!(crate::Error::from(error), crate::Error::TimedOut));
+        }
+        assert_eq!(ask(&pool, "SELECT 1").await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_question_ends_when_nobody_waits_for_it() {
+        let pool = one_reader(LONG).await;
+        assert_eq!(abandonable(ask(&pool, "SELECT 1")).await.unwrap(), 1);
+        for _ in 0..2 {
+            let asking = abandonable(ask(&pool, ENDLESS));
+            assert!(timeout(Duration::from_millis(50), asking).await.is_err());
+            // The only connection is free again.
+            assert_eq!(ask(&pool, "SELECT 2").await.unwrap(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn postgres_gives_up_too() {
+        let Ok(url) = std::env::var("TEST_DATABASE_URL") else {
+            assert!(
+                std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(),
+                "TEST_DATABASE_URL is not set"
+            );
+            return;
+        };
+        let connect = postgres(
+            PgConnectOptions::from_str(&url).unwrap(),
+            Duration::from_millis(50),
+        );
+        let pool = PgPoolOptions::new().connect_with(connect).await.unwrap();
+        let error = sqlx::query("SELECT pg_sleep(60)")
+            .execute(&pool)
+            .await
+            .unwrap_err();
+        assert!(ran_out(&error), "{error}");
+    }
+}
