@@ -104,14 +104,15 @@ binary="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/mcptap"
 step "official clients and servers"
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
 # kept between runs, made anew when what it must hold changes
-venv="$target/peers/$(cat tests/peers/requirements.txt <(python3 --version) | sha256sum | cut -c1-16)"
+venv="$target/peers/venv"
+wanted="$(cat tests/peers/requirements.txt <(python3 --version) | sha256sum)"
 (
   set -e
-  if [ ! -e "$venv/complete" ]; then
-    rm -rf "$target/peers"
+  if [ "$(cat "$venv/holds" 2>/dev/null)" != "$wanted" ]; then
+    rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
-    touch "$venv/complete"
+    echo "$wanted" > "$venv/holds"
   fi
   (cd examples/typescript_server && npm ci)
   cargo build --locked --examples

@@ -142,8 +142,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ));
         }
         Command::Keys { command } => {
-            let config = start_logging(command.settings().clone().over(file).resolve()?)?;
-            let store = open(&config).await?;
+            let settings = command.settings().clone().over(file);
+            // Who asks for a secret is not asked to look for it in a log.
+            log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
+            let store = open(&settings.resolve()?).await?;
             let told = command.run(&store).await;
             store.close().await;
             print(&told?);
