@@ -37,7 +37,8 @@ export type CallFilter = {
   outcomes?: Array<Outcome> | null | undefined;
   /**
    * Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
-   * occur, anywhere in the request, the response, the error message, the target or the log lines.
+   * occur, anywhere in the request, the response, the error message, the target or the log lines; for keys without
+   * scope `payloads`, in the target.
    */
   search?: string | null | undefined;
   /** Names of servers, exactly as `Server.name` has them. */
