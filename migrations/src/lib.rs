@@ -2,6 +2,7 @@
 //! that it does tomorrow what it did today.
 
 mod m20261122_000001_calls;
+mod m20261124_000002_identity;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -13,6 +14,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_calls::Migration)]
+        vec![
+            Box::new(m20261122_000001_calls::Migration),
+            Box::new(m20261124_000002_identity::Migration),
+        ]
     }
 }

@@ -28,6 +28,10 @@ pub enum Error {
     /// The tables are not up to date, and bringing them up to date was not asked for.
     #[error("the database's tables are older than this version; migrate it first")]
     Outdated,
+    /// The position is ahead of everything in this database: it was given out by another one, or by this one before it
+    /// was put back to an earlier state.
+    #[error("the position is ahead of the database")]
+    Ahead,
 }
 
 /// Writing failed: nothing of the batch was stored.

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use mcptap_model::UnixNanos;
+
+use crate::clock;
+
 /// How the store behaves. The defaults suit one machine.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +21,13 @@ pub struct Options {
     pub migrate: bool,
     /// How many connections read at the same time. Default 4.
     pub readers: u32,
+}
+
+impl Options {
+    /// No call that began before this is served.
+    pub(crate) fn oldest_kept(&self) -> UnixNanos {
+        self.retention.map_or(UnixNanos(i64::MIN), clock::ago)
+    }
 }
 
 impl Default for Options {
