@@ -154,6 +154,16 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.commit_failures,
             ),
             (
+                "live_changes",
+                "Calls handed to live subscribers, new or completed",
+                stored.changes_delivered,
+            ),
+            (
+                "live_catch_up_reads",
+                "Times that a live subscriber was served from the database instead of memory",
+                stored.catch_up_reads,
+            ),
+            (
                 "overloads",
                 "Writes refused because the queue was full",
                 stored.overloads,
@@ -173,6 +183,22 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.queued_records,
             ),
             ("queue_limit_records", "Records that may wait", stored.queue_limit),
+            ("live_subscribers", "Live subscribers now", stored.followers),
+            (
+                "live_lag_changes",
+                "How many changes the slowest live subscriber is behind",
+                stored.follower_lag,
+            ),
+            (
+                "live_window_changes",
+                "Newest changes kept in memory for live subscribers",
+                stored.recent_changes,
+            ),
+            (
+                "live_window_bytes",
+                "About how much memory they take",
+                stored.recent_bytes,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::serve::ListenerExt;
 use mcptap_collector::{Collector, Countries, Reader};
 use mcptap_store::{Store, Writer};
 use tokio::net::TcpListener;
@@ -153,6 +154,12 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
 
 impl Listeners {
     fn http(&mut self, listener: TcpListener, router: Router) {
+        // A live event is not to wait until the one before it was acknowledged.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "a connection may be slow");
+            }
+        });
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             axum::serve(listener, router)

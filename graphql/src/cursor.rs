@@ -7,7 +7,7 @@ use async_graphql::Error;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcptap_model::UnixNanos;
-use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, SessionPosition, Tool};
+use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, SessionPosition, Store, Tool};
 
 use crate::error::bad_input;
 
@@ -74,7 +74,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 fn kind(tag: u8) -> Option<&'static str> {
     match tag {
         CallPosition::TAG => Some("a list of calls (an edge's or pageInfo's)"),
-        Seq::TAG => Some("the live feed (liveCursor, or the cursor of a feed event)"),
+        Live::TAG => Some("the live feed (liveCursor, or the cursor of a feed event)"),
         LogPosition::TAG => Some("a list of log lines"),
         ServerName::TAG => Some("a list of servers"),
         Tool::TAG => Some("a list of tools"),
@@ -85,17 +85,19 @@ fn kind(tag: u8) -> Option<&'static str> {
     }
 }
 
+fn read_numbers(bytes: &[u8]) -> Option<(i64, i64)> {
+    let (one, other) = bytes.split_at_checked(8)?;
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(i64::from_be_bytes);
+    Some((number(one)?, number(other)?))
+}
+
 fn write_pair(bytes: &mut Vec<u8>, time: UnixNanos, number: i64) {
     bytes.extend_from_slice(&time.0.to_be_bytes());
     bytes.extend_from_slice(&number.to_be_bytes());
 }
 
 fn read_pair(bytes: &[u8]) -> Option<(UnixNanos, i64)> {
-    let (time, number) = bytes.split_at_checked(8)?;
-    Some((
-        UnixNanos(i64::from_be_bytes(time.try_into().ok()?)),
-        i64::from_be_bytes(number.try_into().ok()?),
-    ))
+    read_numbers(bytes).map(|(time, number)| (UnixNanos(time), number))
 }
 
 impl Cursor for CallPosition {
@@ -134,16 +136,46 @@ impl Cursor for SessionPosition {
     }
 }
 
-impl Cursor for Seq {
+/// A position in the live feed, and of which database: numbers alone would fit any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Live {
+    database: i64,
+    seq: Seq,
+}
+
+impl Live {
+    /// The position in the store's own feed, as clients see it.
+    pub(crate) fn cursor(store: &Store, seq: Seq) -> String {
+        let database = store.identity();
+        Self { database, seq }.encode()
+    }
+
+    /// What a client gave back as `argument`, if it is a position in the store's own feed.
+    pub(crate) fn seq(store: &Store, argument: &str, text: &str) -> Result<Seq, Error> {
+        let Self { database, seq } = Self::decode(argument, text)?;
+        if database == store.identity() {
+            return Ok(seq);
+        }
+        Err(bad_input(format!(
+            "{argument}: this cursor is of another database; take the liveCursor of a page of this one"
+        )))
+    }
+}
+
+impl Cursor for Live {
     const TAG: u8 = b'f';
 
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.0.to_be_bytes());
+        bytes.extend_from_slice(&self.database.to_be_bytes());
+        bytes.extend_from_slice(&self.seq.0.to_be_bytes());
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let seq = i64::from_be_bytes(bytes.try_into().ok()?);
-        (seq >= 0).then_some(Self(seq))
+        let (database, seq) = read_numbers(bytes)?;
+        (seq >= 0).then_some(Self {
+            database,
+            seq: Seq(seq),
+        })
     }
 }
 
@@ -242,6 +274,13 @@ impl Cursor for Tool {
 mod tests {
     use super::*;
 
+    fn live(seq: i64) -> Live {
+        Live {
+            database: -3,
+            seq: Seq(seq),
+        }
+    }
+
     #[test]
     fn positions_survive_text() {
         let call = CallPosition {
@@ -249,7 +288,7 @@ mod tests {
             row: i64::MAX,
         };
         assert_eq!(CallPosition::decode("after", &call.encode()).unwrap(), call);
-        assert_eq!(Seq::decode("after", &Seq(7).encode()).unwrap(), Seq(7));
+        assert_eq!(Live::decode("after", &live(7).encode()).unwrap(), live(7));
         let tool = Tool {
             name: "a:é".into(),
             server: "".into(),
@@ -290,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_wrong_kind_is_told_from_nonsense() {
-        let wrong = CallPosition::decode("before", &Seq(7).encode())
+        let wrong = CallPosition::decode("before", &live(7).encode())
             .unwrap_err()
             .message;
         assert!(
@@ -301,12 +340,13 @@ mod tests {
             let sum = checksum(bytes).to_be_bytes();
             URL_SAFE_NO_PAD.encode([bytes, &sum].concat())
         };
-        let old = whole(&[1, b'f', 0, 0, 0, 0, 0, 0, 0, 0]);
-        let long = whole(&[VERSION, b'f', 0, 0, 0, 0, 0, 0, 0, 0, 9]);
-        let negative = whole(&[VERSION, b'f', 255, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(whole(&[VERSION, b'f', 0, 0, 0, 0, 0, 0, 0, 7]), Seq(7).encode());
+        let cursor =
+            |version: u8, rest: &[u8]| whole(&[&[version, b'f', 0, 0, 0, 0, 0, 0, 0, 1], rest].concat());
+        let old = cursor(0, &[0; 8]);
+        let long = cursor(VERSION, &[0; 9]);
+        let negative = cursor(VERSION, &[255, 0, 0, 0, 0, 0, 0, 0]);
         for text in ["", "x", "!!", "AWY", &old, &long, &negative] {
-            let error = Seq::decode("after", text).unwrap_err().message;
+            let error = Live::decode("after", text).unwrap_err().message;
             assert_eq!(error, "after: not a cursor that this API gave out", "{text}");
         }
     }

@@ -34,6 +34,8 @@ use crate::router::refuse;
 const PROTOCOL: &str = "graphql-transport-ws";
 /// How large a message of a client may be, in bytes.
 const MAX_MESSAGE: usize = 1024 * 1024;
+/// How much is read from a client at once, in bytes. Clients say little, and every connection keeps as much ready.
+const READ_BUFFER: usize = 4 * 1024;
 /// How long a client may take to take a message.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
 /// How often silence is broken; a client that is silent twice that long is gone.
@@ -52,6 +54,7 @@ pub(crate) fn upgrade(
 ) -> axum::response::Response {
     let upgrade = upgrade
         .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE);
     if upgrade.selected_protocol().is_none() {

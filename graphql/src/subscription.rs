@@ -1,21 +1,18 @@
-//! The subscription root: wait for the feed, read from where the subscriber stands, hand it over, move on.
+//! The subscription root: follow the store's feed from where the subscriber stands, and hand over what comes.
 //!
-//! History and live are one path. Nothing is kept for a subscriber but its cursor and the batch it is being handed, so
-//! a slow one costs nothing and misses nothing: it reads from the store, at its own pace.
-
-use std::time::Duration;
+//! History and live are one path. Nothing is kept for a subscriber but its position and the calls it is being handed,
+//! so a slow one costs nothing and misses nothing: it reads on when it has taken the last event.
 
 use async_graphql::{Context, Error, Subscription};
 use async_stream::try_stream;
 use futures_util::{Stream, TryStreamExt};
-use mcptap_model::CallFilter;
-use mcptap_store::{Change, ChangeKind, Error as StoreError, FeedChanges, Seq, Store, Stored, abandonable};
+use mcptap_store::{Change, ChangeKind, FeedChanges, Follower, Seq, Store, Stored};
 
 use crate::access::asked;
 use crate::connection::{edges, size};
 use crate::cost;
-use crate::cursor::Cursor;
-use crate::error::from_store;
+use crate::cursor::Live;
+use crate::error::{bad_input, from_store};
 use crate::input::CallFilterInput;
 use crate::loaders::store;
 use crate::resume::Place;
@@ -55,64 +52,48 @@ impl Subscription {
         let limit = size("batchSize", batch_size)?.unwrap_or(BATCH_SIZE) as usize;
         let place = ctx.data_opt::<Place>().cloned().unwrap_or_default();
         let after = match (place.resume(), after) {
-            (Some(text), _) => Seq::decode("Last-Event-ID", &text)?,
-            (None, Some(text)) => Seq::decode("after", &text)?,
-            (None, None) => store.head(),
+            (Some(text), _) => Some(Live::seq(&store, "Last-Event-ID", &text)?),
+            (None, Some(text)) => Some(Live::seq(&store, "after", &text)?),
+            (None, None) => None,
         };
-        let events = follow(store, filter, after, limit);
+        let follower = store.follow(filter, after).await.map_err(cannot_follow)?;
+        let events = follow(store, follower, limit);
         Ok(events.inspect_ok(move |event| place.reach(event.cursor())))
     }
 }
 
-/// How often a read of the feed is tried, and the pause between tries: half a minute in all.
-const TRIES: u32 = 30;
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Everything after `cursor`, for as long as the store is open.
+/// Everything that the follower gets, for as long as the store is open.
 fn follow(
     store: Store,
-    filter: CallFilter,
-    mut cursor: Seq,
+    mut follower: Follower,
     limit: usize,
 ) -> impl Stream<Item = Result<CallFeedEvent, Error>> {
     try_stream! {
-        // Made before the first read: what is committed after that read wakes it.
-        let mut feed = store.feed();
         let mut history = true;
-        loop {
-            let FeedChanges { items, upto, caught_up } = read(&store, &filter, cursor, limit).await?;
-            for event in events(items, upto) {
+        while let Some(FeedChanges { items, upto, caught_up }) = follower.next(limit).await.map_err(from_store)? {
+            for event in events(&store, items, upto) {
                 yield event;
             }
-            cursor = upto;
             if caught_up && history {
                 history = false;
-                yield CaughtUp { cursor: cursor.encode() }.into();
-            }
-            if caught_up && feed.changed().await.is_err() {
-                break;
+                yield CaughtUp { cursor: Live::cursor(&store, upto) }.into();
             }
         }
     }
 }
 
-/// What comes after a cursor. A database that does not answer for a moment is no reason to end a feed.
-async fn read(store: &Store, filter: &CallFilter, cursor: Seq, limit: usize) -> Result<FeedChanges, Error> {
-    let mut tries = 1;
-    loop {
-        match abandonable(store.changes(filter, cursor, limit)).await {
-            Err(StoreError::Database(error)) if tries < TRIES => {
-                tracing::warn!(%error, "a feed could not be read; trying again");
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            read => return read.map_err(from_store),
-        }
+fn cannot_follow(error: mcptap_store::Error) -> Error {
+    match error {
+        mcptap_store::Error::Ahead => bad_input(
+            "after: this cursor is ahead of the database, which was put back to an earlier state since; take the \
+             liveCursor of a page",
+        ),
+        error => from_store(error),
     }
 }
 
 /// Neighbours of a kind become one event. The last event's cursor also covers what was looked at in vain.
-fn events(changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> {
+fn events(store: &Store, changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> {
     let mut runs: Vec<(ChangeKind, Seq, Vec<Stored>)> = Vec::new();
     for Change { seq, kind, stored } in changes {
         match runs.last_mut() {
@@ -127,12 +108,12 @@ fn events(changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> {
         *end = upto;
     }
     runs.into_iter()
-        .map(|(kind, end, run)| event(kind, run, end))
+        .map(|(kind, end, run)| event(kind, run, Live::cursor(store, end)))
         .collect()
 }
 
-fn event(kind: ChangeKind, calls: Vec<Stored>, end: Seq) -> CallFeedEvent {
-    let (edges, cursor) = (edges(calls, Call::edge()), end.encode());
+fn event(kind: ChangeKind, calls: Vec<Stored>, cursor: String) -> CallFeedEvent {
+    let edges = edges(calls, Call::edge());
     match kind {
         ChangeKind::Added => CallsAdded { edges, cursor }.into(),
         ChangeKind::Updated => CallsUpdated { edges, cursor }.into(),

@@ -2,6 +2,7 @@
 //! that it does tomorrow what it did today.
 
 mod m20261122_000001_calls;
+mod m20261124_000002_identity;
 mod m20261124_000002_keys;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_calls::Migration),
             Box::new(m20261124_000002_keys::Migration),
+            Box::new(m20261124_000002_identity::Migration),
         ]
     }
 }

@@ -3,10 +3,13 @@
 use mcptap_model::CallFilter;
 use sea_orm::sea_query::{Expr, Func, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
+use crate::dictionary::Dictionary;
 use crate::entity::call;
+use crate::recent::Stretch;
 use crate::scan::{Scan, head};
 use crate::{Error, Seq, Store, Stored, search};
 
@@ -17,7 +20,7 @@ const STRETCH: i64 = 10_000;
 const SEARCH_STRETCH: i64 = 1_000;
 
 /// How many changes one read gives at most.
-const MOST: usize = 500;
+pub(crate) const MOST: usize = 500;
 
 /// What happened to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,48 @@ impl Store {
             caught_up: upto == head,
         })
     }
+}
+
+/// Everything after a point, of whatever age, for all who follow.
+pub(crate) async fn between(
+    tx: &DatabaseTransaction,
+    dictionary: &Dictionary,
+    after: Seq,
+) -> Result<Stretch, Error> {
+    let upto = head(tx).await?;
+    let range = |column: call::Column| Condition::all().add(column.gt(after.0)).add(column.lte(upto.0));
+    let mut numbered: Vec<(i64, ChangeKind)> = Vec::new();
+    let added = call::Entity::find()
+        .filter(range(call::Column::Id))
+        .all(tx)
+        .await?;
+    numbered.extend(added.iter().map(|row| (row.id, ChangeKind::Added)));
+    let updated = call::Entity::find()
+        .filter(range(call::Column::UpdatedSeq))
+        .all(tx)
+        .await?;
+    let seq = |row: &call::Model| row.updated_seq.unwrap_or(row.id);
+    numbered.extend(updated.iter().map(|row| (seq(row), ChangeKind::Updated)));
+    let stored = dictionary
+        .stored(tx, added.into_iter().chain(updated).collect())
+        .await?;
+    let mut changes: Vec<Change> = numbered
+        .into_iter()
+        .zip(stored)
+        .map(|((seq, kind), stored)| Change {
+            seq: Seq(seq),
+            kind,
+            stored,
+        })
+        .collect();
+    changes.sort_unstable_by_key(|change| change.seq);
+    Ok(Stretch {
+        after,
+        upto,
+        whole: i64::try_from(changes.len()).is_ok_and(|changes| changes == upto.0 - after.0),
+        changes,
+        removed: Vec::new(),
+    })
 }
 
 /// The calls that were found, as the changes they stand for.

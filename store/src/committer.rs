@@ -12,10 +12,11 @@ use crate::fold::Target;
 use crate::intern::Remembered;
 use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
+use crate::recent::{Recent, Stretch};
 use crate::row::{AliasRow, LogRow, log_fingerprint};
 use crate::transaction::{Advanced, Transaction};
 use crate::writer::{Request, Written};
-use crate::{Error, Seq, WriteError, clock};
+use crate::{Change, ChangeKind, Error, Seq, Stored, WriteError, clock};
 
 /// Requests that share a transaction.
 pub(crate) struct Group {
@@ -32,6 +33,7 @@ pub(crate) struct Committer {
     preparation: Preparation,
     remembered: Remembered,
     head: Arc<watch::Sender<Seq>>,
+    recent: Arc<Recent>,
     counters: Arc<Counters>,
     /// What this process itself committed last: a neighbourhood read before that is still true, since groups that touch
     /// the same traces are not prepared at the same time.
@@ -42,12 +44,14 @@ impl Committer {
     pub(crate) fn new(
         preparation: Preparation,
         head: Arc<watch::Sender<Seq>>,
+        recent: Arc<Recent>,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             preparation,
             remembered: Remembered::default(),
             head,
+            recent,
             counters,
             last: None,
         }
@@ -129,6 +133,7 @@ impl Committer {
         let mut tx = Transaction::begin(&self.preparation.database).await?;
         // Never zero: whoever prepared beside this must notice it.
         let mut advanced = tx.advance(prepared.changes().max(1), 0).await?;
+        let after = Seq(advanced.before);
         if !self.true_until(prepared.head, advanced.before) {
             // Somebody else wrote after the neighbourhood was read. Now that the row is locked, nobody can.
             prepared = self.prepare(requests).await?;
@@ -137,12 +142,14 @@ impl Committer {
         self.remembered.at_epoch(advanced.epoch);
         let (added, completed) = (prepared.added.len(), prepared.completed.len());
         let lines = prepared.logs.len();
+        let stretch = stretch(&mut prepared, after, advanced);
         self.write(&mut tx, prepared, advanced).await?;
         tx.commit().await?;
         self.remembered.keep();
         self.last = Some((advanced.before, advanced.after));
         let head = Seq(advanced.after);
         self.counters.stored(added, completed, lines);
+        self.recent.add(stretch);
         self.head
             .send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
         Ok(Written {
@@ -163,9 +170,8 @@ impl Committer {
         prepared: Prepared,
         numbers: Advanced,
     ) -> Result<(), Error> {
+        let first = first(&prepared, numbers);
         let ids = self.remembered.resolve(tx, prepared.interner).await?;
-        let changes = prepared.added.len() + prepared.completed.len();
-        let first = numbers.after - i64::try_from(changes).unwrap_or_default() + 1;
         let row_of = |target| match target {
             Target::Known(row) => row,
             Target::Added(index) => first + index as i64,
@@ -250,6 +256,39 @@ impl Committer {
         )
         .await?;
         Ok(())
+    }
+}
+
+/// The number of the first change.
+fn first(prepared: &Prepared, numbers: Advanced) -> i64 {
+    numbers.after - prepared.changes() + 1
+}
+
+/// The transaction as followers see it.
+fn stretch(prepared: &mut Prepared, after: Seq, numbers: Advanced) -> Stretch {
+    let added = std::iter::repeat_n(None, prepared.added.len());
+    let rows = added.chain(prepared.completed.iter().map(|(row, _)| Some(*row)));
+    let numbered = (first(prepared, numbers)..).zip(rows);
+    let changes = numbered.zip(std::mem::take(&mut prepared.listed));
+    Stretch {
+        after,
+        upto: Seq(numbers.after),
+        changes: changes
+            .map(|((seq, row), call)| Change {
+                seq: Seq(seq),
+                kind: if row.is_some() {
+                    ChangeKind::Updated
+                } else {
+                    ChangeKind::Added
+                },
+                stored: Stored {
+                    row: row.unwrap_or(seq),
+                    call,
+                },
+            })
+            .collect(),
+        removed: prepared.removed.iter().map(|(row, _)| *row).collect(),
+        whole: true,
     }
 }
 

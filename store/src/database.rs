@@ -11,7 +11,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::sqlx::{self, ConnectOptions, PgPool};
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector,
     SqlxSqliteConnector, TransactionTrait,
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Any number; two processes that migrate the same PostgreSQL database take turns by it.
 const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
+
+/// Sends a notification without content.
+const NOTIFY: &str = "SELECT pg_notify('mcptap', '')";
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub(crate) struct Database {
     /// What a write must look at first does not queue behind readers.
     near: DatabaseConnection,
     read: DatabaseConnection,
+    /// What all followers of the feed wait for does not queue behind readers either.
+    feed: DatabaseConnection,
+    /// Whether this database takes notifications.
+    notifies: bool,
     /// Where `sqlite::memory:` really lives.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -130,6 +137,7 @@ impl Database {
                 .acquire_timeout(PATIENCE)
         };
         let near = pool(1).connect_lazy_with(reader.clone());
+        let feed = pool(1).connect_lazy_with(reader.clone());
         let readers = pool(options.readers.max(1));
         let read = patience::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
         Ok(Self {
@@ -137,6 +145,8 @@ impl Database {
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
             near: SqlxSqliteConnector::from_sqlx_sqlite_pool(near),
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
+            feed: SqlxSqliteConnector::from_sqlx_sqlite_pool(feed),
+            notifies: false,
             _scratch: scratch,
         })
     }
@@ -151,13 +161,19 @@ impl Database {
         };
         let write = pool(3).connect_with(connect.clone()).await?;
         let near = pool(1).connect_lazy_with(connect.clone());
+        // One of them listens.
+        let feed = pool(2).connect_lazy_with(connect.clone());
         let reader = patience::postgres(connect, options.read_timeout);
         let read = pool(options.readers.max(1)).connect_lazy_with(reader);
+        // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
+        let notifies = sqlx::query(NOTIFY).execute(&write).await.is_ok();
         Ok(Self {
             backend: Backend::Postgres,
             write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),
             near: SqlxPostgresConnector::from_sqlx_postgres_pool(near),
             read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
+            feed: SqlxPostgresConnector::from_sqlx_postgres_pool(feed),
+            notifies,
             _scratch: None,
         })
     }
@@ -211,6 +227,16 @@ impl Database {
         &self.read
     }
 
+    /// The connection by which the feed is kept up to date.
+    pub(crate) fn feed(&self) -> &DatabaseConnection {
+        &self.feed
+    }
+
+    /// Where commits of other processes are notified.
+    pub(crate) fn notifications(&self) -> Option<&PgPool> {
+        self.notifies.then(|| self.feed.get_postgres_connection_pool())
+    }
+
     /// A snapshot for readers: all its statements see the same moment.
     pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
         self.snapshot_of(&self.read).await
@@ -219,6 +245,11 @@ impl Database {
     /// A snapshot for the writer, which looks around before it writes.
     pub(crate) async fn near_snapshot(&self) -> Result<DatabaseTransaction, Error> {
         self.snapshot_of(&self.near).await
+    }
+
+    /// A snapshot for the feed.
+    pub(crate) async fn feed_snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.snapshot_of(&self.feed).await
     }
 
     async fn snapshot_of(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
@@ -235,7 +266,7 @@ impl Database {
 
     /// Closes all connections.
     pub(crate) async fn close(&self) {
-        for connection in [&self.read, &self.near, &self.write] {
+        for connection in [&self.read, &self.feed, &self.near, &self.write] {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(%error, "closing a connection failed");
             }

@@ -39,6 +39,10 @@ pub enum Error {
     /// The store is closed: what was begun is not finished.
     #[error("the store is closing")]
     Stopping,
+    /// The position is ahead of everything in this database: it was given out by another one, or by this one before it
+    /// was put back to an earlier state.
+    #[error("the position is ahead of the database")]
+    Ahead,
 }
 
 /// Writing failed: nothing of the batch was stored.

@@ -1,37 +1,150 @@
-//! The feed wakes; it carries nothing. Whoever is woken reads [`Store::changes`](crate::Store::changes) from where
-//! it stands, so a slow reader misses nothing.
+//! Following the feed: each change of a filter once, in order of commit, from any position on.
+//!
+//! A [`Follower`] is a filter and a position, and nothing else. Near the head it reads `recent`; behind that it reads the
+//! database, in its turn: a few followers at a time, so that a thousand who come back at once hold up nobody. When it has
+//! everything, it sleeps. What is committed is compared with the filters of those asleep by one task (`wake`), which
+//! moves their positions past what is not meant and wakes only those for whom there is something.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use mcptap_model::CallFilter;
+
+use crate::sessions::names_visits;
+use crate::wake::Bed;
+use crate::{Error, FeedChanges, Store, scan};
 
 /// The number of a change, in order of commit. Zero is before everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub i64);
 
-/// The store was closed: no change will come any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store is closed")]
-pub struct Closed;
-
-/// Wakes when something was committed.
-#[derive(Clone, Debug)]
-pub struct Feed {
-    head: watch::Receiver<Seq>,
+/// Follows the feed. Dropping it ends it.
+#[derive(Debug)]
+pub struct Follower {
+    store: Store,
+    filter: CallFilter,
+    position: Seq,
+    /// What was committed when it began: history ends there.
+    goal: Seq,
+    /// Whether it has been said that history is done.
+    live: bool,
+    /// Whether memory alone can tell which calls are meant.
+    decided: bool,
+    bed: Arc<Bed>,
 }
 
-impl Feed {
-    pub(crate) fn new(head: watch::Receiver<Seq>) -> Self {
-        Self { head }
+impl Store {
+    /// Follows the changes of the filter after a position, or from now on. A position ahead of the database was given out
+    /// by another, or by this one before it was put back to an earlier state: [`Error::Ahead`]. Of what was forgotten
+    /// since the position, nothing comes.
+    pub async fn follow(&self, filter: CallFilter, after: Option<Seq>) -> Result<Follower, Error> {
+        let head = scan::head(self.inner.database.read()).await?;
+        let position = after.unwrap_or(head);
+        if position > head {
+            return Err(Error::Ahead);
+        }
+        let decided = !filter.needs_text() && !names_visits(&filter);
+        let known = if decided { filter.clone() } else { widened(&filter) };
+        Ok(Follower {
+            bed: self.inner.beds.make(known, position),
+            store: self.clone(),
+            filter,
+            position,
+            goal: head,
+            live: false,
+            decided,
+        })
+    }
+}
+
+impl Follower {
+    /// The next changes, at most `limit` (clamped to 1..=500). While there is history, it comes at once; the first
+    /// answer with `caught_up` ends it, also when it has no changes. After that each answer waits for changes. `None`
+    /// when the store was closed and all was said.
+    ///
+    /// A future that is dropped loses nothing.
+    pub async fn next(&mut self, limit: usize) -> Result<Option<FeedChanges>, Error> {
+        loop {
+            let part = self.read(limit).await?;
+            self.position = part.upto;
+            self.bed.stand(part.upto);
+            let done = part.caught_up && part.upto >= self.goal;
+            if !part.items.is_empty() || (done && !self.live) {
+                self.live |= done;
+                self.store.inner.counters.delivered(part.items.len());
+                return Ok(Some(FeedChanges {
+                    caught_up: done,
+                    ..part
+                }));
+            }
+            if done && !self.sleep().await {
+                return Ok(None);
+            }
+        }
     }
 
-    /// Waits until the head has moved since the last call (or since the feed was made), and gives the new head.
-    /// Many commits between two calls are one.
-    pub async fn changed(&mut self) -> Result<Seq, Closed> {
-        self.head.changed().await.map_err(|_| Closed)?;
-        Ok(*self.head.borrow_and_update())
+    async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
+        let inner = &self.store.inner;
+        if self.decided {
+            let limit = limit.clamp(1, crate::changes::MOST);
+            let window = inner.recent.look();
+            // What another process committed before this one began may not be here yet.
+            if window.head() >= self.goal
+                && let Some(read) =
+                    window.read(&self.filter, self.position, limit, inner.options.oldest_kept())
+            {
+                return Ok(read);
+            }
+        }
+        let _turn = inner.catching_up.acquire().await;
+        inner.counters.caught_up();
+        self.store.changes(&self.filter, self.position, limit).await
     }
 
-    /// The head as last seen by this process.
-    pub fn head(&self) -> Seq {
-        *self.head.borrow()
+    /// Until there is something to read; false when there will never be.
+    async fn sleep(&mut self) -> bool {
+        self.bed.lie_down(self.position);
+        // From here on it is woken. What came before must be looked for.
+        self.look_ahead();
+        tokio::select! {
+            biased;
+            () = self.bed.woken() => {}
+            // What was written last is to be heard too.
+            () = self.store.inner.written.cancelled() => self.look_ahead(),
+        }
+        let (more, position) = self.bed.stand_up();
+        self.position = position.max(self.position);
+        more
     }
+
+    fn look_ahead(&self) {
+        let inner = &self.store.inner;
+        let position = self.bed.position();
+        self.bed
+            .heed(&inner.recent.look(), position, inner.options.oldest_kept());
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.store.inner.beds.remove(&self.bed);
+    }
+}
+
+/// A filter that memory can decide, and that means every call that the filter means: without what stands in texts, and
+/// without sessions that only the database can tell apart.
+fn widened(filter: &CallFilter) -> CallFilter {
+    let settled = |filter: &CallFilter| !filter.needs_text() && !names_sessions(filter);
+    CallFilter {
+        search: None,
+        session_id: None,
+        not: filter.not.clone().filter(|not| settled(not)),
+        or: filter.or.iter().map(widened).collect(),
+        ..filter.clone()
+    }
+}
+
+fn names_sessions(filter: &CallFilter) -> bool {
+    filter.session_id.is_some()
+        || filter.not.as_deref().is_some_and(names_sessions)
+        || filter.or.iter().any(names_sessions)
 }

@@ -9,7 +9,9 @@
 //! export of the group is answered.
 //!
 //! A call's row number is the number of the change that added it; a completed call gets the number of that change
-//! beside it. So the feed ([`Store::changes`]) reads along the primary key and one small index, [`Feed`] only wakes, and
+//! beside it. So the feed ([`Store::changes`]) reads along the primary key and one small index. A [`Follower`] of it
+//! reads the newest changes in memory (`recent`, filled by the committer, and by `tail` with what other processes
+//! commit), the others from the database, and sleeps until `wake` finds something for it. And
 //! pages ([`Store::calls`]) are ordered by start. Every read is one snapshot, sees nothing past its time, and takes its
 //! condition from one place (`filter`), which a property test holds against the model's definition. Names, clients,
 //! sessions and origins are stored once and referred to by number; bodies stand in a table of their own. Who may ask
@@ -44,6 +46,7 @@ mod options;
 mod page;
 mod patience;
 mod prepare;
+mod recent;
 mod retention;
 mod row;
 mod scan;
@@ -53,11 +56,13 @@ mod servers;
 mod sessions;
 mod stats;
 mod sweep;
+mod tail;
 mod tally;
 mod tools;
 mod transaction;
 mod views;
 mod visits;
+mod wake;
 mod writer;
 
 use std::sync::Arc;
@@ -69,7 +74,7 @@ pub use clock::now;
 pub use details::Details;
 pub use error::{Cause, Error, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
-pub use feed::{Closed, Feed, Seq};
+pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};
 pub use keys::has_keys;
 pub use metrics::Metrics;

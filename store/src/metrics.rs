@@ -34,6 +34,18 @@ pub struct Metrics {
     pub calls_pruned: u64,
     /// The head of the feed.
     pub head: i64,
+    /// Who follows the feed now.
+    pub followers: u64,
+    /// How many changes the last follower that is awake is behind the head.
+    pub follower_lag: u64,
+    /// Changes handed to followers.
+    pub changes_delivered: u64,
+    /// Times that a follower read the database, because it was behind what memory holds, or memory could not tell.
+    pub catch_up_reads: u64,
+    /// Changes that memory holds for followers.
+    pub recent_changes: u64,
+    /// About how many bytes they have.
+    pub recent_bytes: u64,
 }
 
 /// The counters behind [`Metrics`].
@@ -49,6 +61,8 @@ pub(crate) struct Counters {
     commit_failures: AtomicU64,
     overloads: AtomicU64,
     calls_pruned: AtomicU64,
+    changes_delivered: AtomicU64,
+    catch_up_reads: AtomicU64,
 }
 
 impl Counters {
@@ -77,6 +91,14 @@ impl Counters {
         self.calls_pruned.fetch_add(calls, Relaxed);
     }
 
+    pub(crate) fn delivered(&self, changes: usize) {
+        self.changes_delivered.fetch_add(changes as u64, Relaxed);
+    }
+
+    pub(crate) fn caught_up(&self) {
+        self.catch_up_reads.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn dropped(&self, lines: u64) {
         self.log_lines_dropped.fetch_add(lines, Relaxed);
     }
@@ -99,10 +121,10 @@ impl Counters {
             commit_seconds: self.commit_nanos.load(Relaxed) as f64 / 1e9,
             commit_failures: self.commit_failures.load(Relaxed),
             overloads: self.overloads.load(Relaxed),
-            queued_records: 0,
-            queue_limit: 0,
             calls_pruned: self.calls_pruned.load(Relaxed),
-            head: 0,
+            changes_delivered: self.changes_delivered.load(Relaxed),
+            catch_up_reads: self.catch_up_reads.load(Relaxed),
+            ..Metrics::default()
         }
     }
 }

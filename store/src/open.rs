@@ -1,22 +1,21 @@
 //! Opening and closing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::committer::Committer;
-use crate::database::{Backend, Database};
+use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
+use crate::recent::Recent;
+use crate::tail::Tail;
+use crate::wake::{self, Beds};
 use crate::writer::Grouping;
-use crate::{Error, Feed, Gate, Metrics, Options, Seq, Store, Writer, retention, scan};
-
-/// How often other processes' commits are looked for.
-const POLL: Duration = Duration::from_millis(250);
+use crate::{Error, Gate, Metrics, Options, Seq, Store, Writer, retention, scan};
 
 /// Opens the database named by the URL (`sqlite://path?mode=rwc`, `sqlite::memory:` or `postgres://…`), brings its
 /// tables up to date, and starts writing and forgetting in the background.
@@ -24,6 +23,7 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     let database = Database::connect(url, &options).await?;
     let start = scan::head(database.read()).await?;
     let gate = Gate::open(database.clone()).await?;
+    let identity = scan::identity(database.read()).await?;
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
     let counters = Arc::new(Counters::default());
@@ -39,7 +39,13 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(Grouping::new(preparation.clone(), requests, places).run());
-    let committer = Committer::new(preparation, Arc::clone(&announce), Arc::clone(&counters));
+    let recent = Arc::new(Recent::new(start));
+    let committer = Committer::new(
+        preparation,
+        Arc::clone(&announce),
+        Arc::clone(&recent),
+        Arc::clone(&counters),
+    );
     let written = stop.child_token();
     tasks.spawn({
         let written = written.clone();
@@ -48,10 +54,17 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
             written.cancel();
         }
     });
-    if database.backend() == Backend::Postgres {
-        tasks.spawn(written.run_until_cancelled_owned(poll(database.clone(), announce)));
-    }
     tasks.spawn(stop.clone().run_until_cancelled_owned(gate.clone().run()));
+    let tail = Tail {
+        database: database.clone(),
+        dictionary: Arc::clone(&dictionary),
+        recent: Arc::clone(&recent),
+        announce,
+    };
+    tasks.spawn(written.clone().run_until_cancelled_owned(tail.run()));
+    let beds = Arc::new(Beds::default());
+    let waking = wake::run(Arc::clone(&recent), Arc::clone(&beds), options.clone());
+    tasks.spawn(stop.clone().run_until_cancelled_owned(waking));
     let inner = Inner {
         gate,
         room: writer.room(),
@@ -59,7 +72,12 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         options: options.clone(),
         dictionary,
         counters: Arc::clone(&counters),
+        identity,
         head,
+        recent,
+        beds,
+        catching_up: Semaphore::new(usize::try_from(options.readers / 2).unwrap_or(1).max(1)),
+        written,
         tasks: tasks.clone(),
         stop: stop.clone(),
         _guard: stop.clone().drop_guard(),
@@ -75,25 +93,6 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     ))
 }
 
-/// Announces what other processes commit to the same database.
-async fn poll(database: Database, announce: Arc<watch::Sender<Seq>>) {
-    let mut failing = false;
-    loop {
-        tokio::time::sleep(POLL).await;
-        match scan::head(database.read()).await {
-            Ok(head) => {
-                failing = false;
-                announce.send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
-            }
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(%error, "the head of the feed cannot be read");
-            }
-            Err(_) => {}
-        }
-    }
-}
-
 /// What all clones of a [`Store`] share.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -102,7 +101,16 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
     pub(crate) gate: Gate,
+    identity: i64,
     head: watch::Receiver<Seq>,
+    /// The newest changes.
+    pub(crate) recent: Arc<Recent>,
+    /// Where followers sleep.
+    pub(crate) beds: Arc<Beds>,
+    /// Turns for followers that read the database: never all of its connections.
+    pub(crate) catching_up: Semaphore,
+    /// Cancelled when nothing will be written any more.
+    pub(crate) written: CancellationToken,
     room: Arc<Semaphore>,
     queue_limit: usize,
     pub(crate) tasks: TaskTracker,
@@ -117,9 +125,9 @@ impl Store {
         *self.inner.head.borrow()
     }
 
-    /// Wakes when the head moves.
-    pub fn feed(&self) -> Feed {
-        Feed::new(self.inner.head.clone())
+    /// A number that tells this database from every other, for as long as it lives. All its processes see the same.
+    pub fn identity(&self) -> i64 {
+        self.inner.identity
     }
 
     /// Whether the database answers.
@@ -133,7 +141,13 @@ impl Store {
             .inner
             .queue_limit
             .saturating_sub(self.inner.room.available_permits());
+        let (followers, lag) = self.inner.beds.survey(self.head());
+        let (changes, bytes) = self.inner.recent.size();
         Metrics {
+            followers: followers as u64,
+            follower_lag: lag,
+            recent_changes: changes as u64,
+            recent_bytes: bytes as u64,
             queued_records: taken as u64,
             queue_limit: self.inner.queue_limit as u64,
             head: self.head().0,

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use mcptap_model::UnixNanos;
+
+use crate::clock;
+
 /// How the store behaves. The defaults suit one machine.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -19,6 +23,13 @@ pub struct Options {
     pub readers: u32,
     /// How long one question may read. Default 30 seconds.
     pub read_timeout: Duration,
+}
+
+impl Options {
+    /// No call that began before this is served.
+    pub(crate) fn oldest_kept(&self) -> UnixNanos {
+        self.retention.map_or(UnixNanos(i64::MIN), clock::ago)
+    }
 }
 
 impl Default for Options {

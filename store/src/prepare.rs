@@ -1,15 +1,16 @@
 //! A group of batches made ready for its transaction, while the last one runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Batch, LogLine, SpanRef};
+use mcptap_model::{Batch, Call, LogLine, SpanRef};
 
 use crate::body::Compressed;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::fold::{self, Target};
 use crate::intern::Interner;
-use crate::row::{CallRow, DetailRow, Waiting};
+use crate::row::{CallRow, DetailRow, Waiting, as_listed};
 use crate::{Error, clock, neighbourhood};
 
 /// Everything that one transaction writes.
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) added_details: Vec<(usize, DetailRow)>,
     /// Calls that are more complete now, by row.
     pub(crate) completed: Vec<(i64, CallRow)>,
+    /// The new calls and then the completed ones, as followers get them.
+    pub(crate) listed: Vec<Arc<Call>>,
     /// Their details, by row.
     pub(crate) completed_details: Vec<(i64, DetailRow)>,
     /// Completed calls that have no details any more, by row.
@@ -69,7 +72,7 @@ impl Prepared {
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
     pub(crate) database: Database,
-    pub(crate) dictionary: std::sync::Arc<Dictionary>,
+    pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) join_window: Duration,
 }
 
@@ -95,7 +98,9 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
     let mut interner = Interner::default();
     let mut added = Vec::with_capacity(changes.added.len());
     let mut added_details = Vec::with_capacity(changes.added.len());
+    let mut listed = Vec::with_capacity(changes.added.len() + changes.completed.len());
     for (index, call) in changes.added.into_iter().enumerate() {
+        listed.push(Arc::new(as_listed(&call)));
         let (row, details) = CallRow::new(call, &mut interner, compressed);
         added.push(row);
         added_details.extend(details.map(|details| (index, details)));
@@ -104,6 +109,7 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
     let mut completed_details = Vec::new();
     let mut bare = Vec::new();
     for (id, call) in changes.completed {
+        listed.push(Arc::new(as_listed(&call)));
         let (row, details) = CallRow::new(call, &mut interner, compressed);
         completed.push((id, row));
         match details {
@@ -135,6 +141,7 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
         added,
         added_details,
         completed,
+        listed,
         completed_details,
         bare,
         removed: changes.removed,

@@ -46,7 +46,9 @@ impl Store {
     /// gives the space back.
     pub async fn prune(&self, older_than: Duration) -> Result<Pruned, Error> {
         let (database, counters) = (&self.inner.database, &self.inner.counters);
-        let pruned = forget(database, clock::ago(older_than), counters).await?;
+        let cutoff = clock::ago(older_than);
+        let pruned = forget(database, cutoff, counters).await?;
+        self.inner.recent.forget(|call| call.started_at < cutoff);
         sweep::shared(database).await?;
         sweep::space(database, 0).await?;
         Ok(pruned)

@@ -202,16 +202,24 @@ impl Store {
 }
 
 /// The last committed change.
-pub(crate) async fn head(tx: &impl ConnectionTrait) -> Result<Seq, Error> {
-    let statement = Statement::from_string(
-        tx.get_database_backend(),
-        "SELECT value FROM sequence WHERE id = 1",
-    );
-    let row = tx.query_one_raw(statement).await?;
+pub(crate) async fn head(db: &impl ConnectionTrait) -> Result<Seq, Error> {
+    of_sequence(db, "SELECT value FROM sequence WHERE id = 1")
+        .await
+        .map(Seq)
+}
+
+/// The number that tells this database from others.
+pub(crate) async fn identity(db: &impl ConnectionTrait) -> Result<i64, Error> {
+    of_sequence(db, "SELECT identity FROM sequence WHERE id = 1").await
+}
+
+async fn of_sequence(db: &impl ConnectionTrait, text: &str) -> Result<i64, Error> {
+    let statement = Statement::from_string(db.get_database_backend(), text);
+    let row = db.query_one_raw(statement).await?;
     let row = row.ok_or(Error::Damaged {
         table: "sequence",
         row: 1,
         what: "is missing",
     })?;
-    Ok(Seq(row.try_get_by_index(0)?))
+    Ok(row.try_get_by_index(0)?)
 }

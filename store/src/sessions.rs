@@ -584,6 +584,13 @@ fn named_visit(id: &str) -> Option<SessionName> {
     })
 }
 
+/// Whether the filter names sessions that only the database can tell from others.
+pub(crate) fn names_visits(filter: &CallFilter) -> bool {
+    let mut names = Vec::new();
+    visits_in(filter, &mut names);
+    !names.is_empty()
+}
+
 fn visits_in(filter: &CallFilter, into: &mut Vec<SessionName>) {
     into.extend(filter.session_id.as_deref().and_then(named_visit));
     filter.not.iter().for_each(|not| visits_in(not, into));

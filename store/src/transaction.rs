@@ -15,6 +15,7 @@ const KEYS: usize = 512;
 /// One writer's transaction. Dropped without [`Transaction::commit`], it is rolled back.
 pub(crate) struct Transaction {
     open: Open,
+    advance: &'static str,
     texts: Texts,
     key_texts: HashMap<(&'static str, usize), std::sync::Arc<str>>,
 }
@@ -38,6 +39,10 @@ pub(crate) struct Advanced {
 const ADVANCE: &str =
     "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 RETURNING value, epoch";
 
+/// The same, telling other processes at the commit.
+const ADVANCE_AND_NOTIFY: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 \
+    RETURNING value, epoch, pg_notify('mcptap', '')";
+
 impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
     pub(crate) async fn begin(database: &Database) -> Result<Self, sqlx::Error> {
@@ -55,6 +60,11 @@ impl Transaction {
         };
         Ok(Self {
             open,
+            advance: if database.notifications().is_some() {
+                ADVANCE_AND_NOTIFY
+            } else {
+                ADVANCE
+            },
             texts: Texts::default(),
             key_texts: HashMap::new(),
         })
@@ -65,7 +75,7 @@ impl Transaction {
     pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
         let (after, epoch) = match &mut self.open {
             Open::Sqlite(tx) => {
-                let row = sqlx::query(ADVANCE)
+                let row = sqlx::query(self.advance)
                     .bind(numbers)
                     .bind(epochs)
                     .fetch_one(&mut **tx)
@@ -73,7 +83,7 @@ impl Transaction {
                 (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?)
             }
             Open::Postgres(tx) => {
-                let row = sqlx::query(ADVANCE)
+                let row = sqlx::query(self.advance)
                     .bind(numbers)
                     .bind(epochs)
                     .fetch_one(&mut **tx)

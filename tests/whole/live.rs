@@ -240,3 +240,56 @@ async fn a_call_that_comes_to_match_later_arrives_as_an_update() {
     })
     .await;
 }
+
+/// Two servers on one database, as replicas are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_of_one_server_gets_what_another_received() {
+    on_each_database(async |database| {
+        let (here, there) = (TestServer::on(database).await, TestServer::on(database).await);
+        let start = page(&here).await.1;
+        let mut feed = here.follow(Some(&start), Value::Null).await;
+        let writing = (keep_writing(&here, 10), keep_writing(&there, 10));
+        let mut written = writing.0.await.unwrap();
+        written.extend(writing.1.await.unwrap());
+        let mut seen = Vec::new();
+        while seen.len() < written.len() {
+            seen.extend(ids(&feed.calls().await.1));
+        }
+        // And goes on at the other.
+        let mut other = there.follow(Some(&start), Value::Null).await;
+        let replayed: Vec<_> = other
+            .history()
+            .await
+            .iter()
+            .flat_map(|(_, calls)| ids(calls))
+            .collect();
+        assert_eq!(seen, replayed, "both see the order of commit");
+        assert_eq!(sorted(seen), sorted(written));
+        assert_eq!(other.cursor, feed.cursor);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn subscribers_are_counted() {
+    let server = TestServer::start().await;
+    let mut feed = server.follow(None, json!({"tools": ["get_order"]})).await;
+    assert_eq!(feed.history().await.len(), 0);
+    assert_eq!(server.metric("live_subscribers").await, 1);
+    server
+        .export([span("tools/call get_order"), span("tools/call ship_order")])
+        .await;
+    assert_eq!(feed.calls().await.1.len(), 1);
+    assert_eq!(server.metric("live_changes_total").await, 1);
+    assert_eq!(server.metric("live_window_changes").await, 2);
+    assert_eq!(server.metric("live_lag_changes").await, 0);
+    assert_eq!(server.metric("live_catch_up_reads_total").await, 0);
+    drop(feed);
+    for _ in 0..1_000 {
+        if server.metric("live_subscribers").await == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("who has left is still counted");
+}

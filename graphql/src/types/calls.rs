@@ -9,7 +9,7 @@ use mcptap_store::{CallPage, Seq};
 use super::{Call, Count};
 use crate::connection::{Connection, Edge, PageInfo};
 use crate::cost;
-use crate::cursor::Cursor;
+use crate::cursor::Live;
 use crate::error::from_store;
 use crate::loaders::store;
 
@@ -66,7 +66,7 @@ impl CallConnection {
     /// Where the live feed goes on from exactly this page: hand it to `Subscription.calls(after:)` with the same
     /// filter, and no call is missed or shown twice between the two. Taken from an older page it replays everything
     /// newer than that page; from the oldest page, or when there are no calls, it starts at the beginning.
-    async fn live_cursor(&self) -> String {
-        self.live.encode()
+    async fn live_cursor(&self, ctx: &Context<'_>) -> Result<String, Error> {
+        Ok(Live::cursor(store(ctx)?, self.live))
     }
 }

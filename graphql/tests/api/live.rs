@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcptap_model::{Call, Payload};
 use serde_json::{Value, json};
 
@@ -159,6 +161,134 @@ async fn each_once_while_many_write_and_the_reader_comes_and_goes() {
         (seen.len(), distinct.len()),
         ((WRITERS * EACH) as usize, (WRITERS * EACH) as usize)
     );
+}
+
+/// The cursor of one event after another, each time over a connection of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_reconnections_lose_nothing() {
+    const CALLS: u64 = 1_500;
+    let world = World::new().await;
+    let mut cursor = live_cursor(&world, json!({})).await;
+    let handle = world.writer.clone();
+    let writing = tokio::spawn(async move {
+        for first in (1..=CALLS).step_by(3) {
+            let observations = (first..first + 3)
+                .map(|number| mcptap_model::Observation {
+                    call: call(number),
+                    links: Vec::new(),
+                })
+                .collect();
+            let batch = mcptap_model::Batch {
+                observations,
+                ..Default::default()
+            };
+            handle.write(batch).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_micros(700 * (first % 7))).await;
+        }
+    });
+    let mut seen = Vec::new();
+    for round in 0..1_000 {
+        let mut feed = world.follow(Some(&cursor), json!(null), 1 + round % 3).await;
+        // Sometimes it leaves before anything came.
+        for _ in 0..round % 4 {
+            if seen.len() == CALLS as usize {
+                break;
+            }
+            let event = feed.event().await;
+            seen.extend(ids(&event));
+            cursor = event["cursor"].as_str().unwrap().to_owned();
+        }
+        drop(feed);
+    }
+    writing.await.unwrap();
+    let mut feed = world.follow(Some(&cursor), json!(null), 500).await;
+    loop {
+        let event = feed.event().await;
+        if event["__typename"] == "CaughtUp" {
+            break;
+        }
+        seen.extend(ids(&event));
+    }
+    assert_eq!(seen, (1..=CALLS).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_database_is_refused() {
+    let (world, other) = (World::new().await, World::new().await);
+    other.write([call(1)]).await;
+    let foreign = live_cursor(&other, json!({})).await;
+    assert_ne!(foreign, live_cursor(&world, json!({})).await);
+    let mut feed = world.follow(Some(&foreign), json!(null), 10).await;
+    let message = feed.receive().await;
+    assert_eq!(
+        message["payload"][0]["message"],
+        "after: this cursor is of another database; take the liveCursor of a page of this one"
+    );
+    assert_eq!(message["payload"][0]["extensions"]["code"], "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn a_cursor_that_the_database_has_not_reached_is_refused() {
+    let world = World::new().await;
+    world.write([call(1)]).await;
+    let cursor = live_cursor(&world, json!({})).await;
+    // As if the database had been put back to where it was before that call.
+    let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).unwrap();
+    *bytes.last_mut().unwrap() += 1;
+    let ahead = URL_SAFE_NO_PAD.encode(bytes);
+    let mut feed = world.follow(Some(&ahead), json!(null), 10).await;
+    let message = feed.receive().await;
+    let text = message["payload"][0]["message"].as_str().unwrap();
+    assert!(
+        text.starts_with("after: this cursor is ahead of the database"),
+        "{message}"
+    );
+    assert_eq!(message["payload"][0]["extensions"]["code"], "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn every_page_hands_over_without_a_gap() {
+    let world = World::new().await;
+    let number = |calls: &[Value]| -> Vec<u64> {
+        let numbers = calls
+            .iter()
+            .map(|call| call["requestId"].as_str().unwrap().parse().unwrap());
+        numbers.collect()
+    };
+    // In the order of start they come as 10 to 1: what is stored first is on the newest page.
+    for first in [9, 7, 5, 3, 1] {
+        world.write([call(first), call(first + 1)]).await;
+    }
+    let query = "query ($after: String) { calls(first: 3, after: $after) {
+        nodes { requestId } liveCursor pageInfo { endCursor hasNextPage } } }";
+    let (mut after, mut older) = (Value::Null, (1..=10).collect::<Vec<u64>>());
+    loop {
+        let page = world.data(query, json!({"after": after})).await["calls"].take();
+        let shown = number(page["nodes"].as_array().unwrap());
+        older.retain(|call| !shown.contains(call));
+        let newer: Vec<u64> = (1..=10).filter(|call| *call > shown[0]).collect();
+        let mut feed = world.follow(page["liveCursor"].as_str(), json!(null), 500).await;
+        let mut replayed = Vec::new();
+        loop {
+            let event = feed.event().await;
+            if event["__typename"] == "CaughtUp" {
+                break;
+            }
+            replayed.extend(ids(&event));
+        }
+        assert!(
+            newer.iter().all(|call| replayed.contains(call)),
+            "{newer:?} {replayed:?}"
+        );
+        if after.is_null() {
+            assert_eq!(replayed, [0_u64; 0]);
+        }
+        if page["pageInfo"]["hasNextPage"] == false {
+            assert_eq!((older.len(), replayed.len()), (0, 10), "from the beginning");
+            break;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
 }
 
 #[tokio::test]

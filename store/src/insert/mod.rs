@@ -57,7 +57,7 @@ pub(crate) trait Sink {
 }
 
 /// PostgreSQL's text cannot hold NUL, and SQLite's functions stop at it: it becomes U+FFFD in both.
-fn without_nul(text: String) -> String {
+pub(crate) fn without_nul(text: String) -> String {
     if text.as_bytes().contains(&0) {
         text.replace('\0', "\u{FFFD}")
     } else {

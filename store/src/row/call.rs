@@ -1,10 +1,13 @@
 //! A call as a row.
 
-use mcptap_model::Call;
+use std::sync::Arc;
+
+use mcptap_model::{Call, SessionKey};
+use serde_json::Map;
 
 use super::{DetailRow, span_number, trace_halves};
 use crate::body::Compressed;
-use crate::insert::{Kind, Record, Sink, Table};
+use crate::insert::{Kind, Record, Sink, Table, without_nul};
 use crate::intern::{Ids, Interner, Local, NameKind};
 
 /// A row of `calls`, before its number and the ids of what it shares are known.
@@ -104,6 +107,51 @@ impl CallRow {
             updated: Some(updated),
             ids,
         })
+    }
+}
+
+/// The call as reading its row gives it.
+pub(crate) fn as_listed(call: &Call) -> Call {
+    let text = |text: &Option<String>| text.clone().map(without_nul);
+    Call {
+        trace_id: call.trace_id,
+        span_id: call.span_id,
+        primary_span_id: call.primary_span_id,
+        parent_span_id: call.parent_span_id,
+        kind: call.kind,
+        origin: Arc::clone(&call.origin),
+        vantage: call.vantage,
+        server: text(&call.server),
+        method: without_nul(call.method.clone()),
+        tool: text(&call.tool),
+        prompt: text(&call.prompt),
+        resource_uri: text(&call.resource_uri),
+        evidence: call.evidence,
+        http_status: call.http_status,
+        rpc_error_code: call.rpc_error_code,
+        error_type: text(&call.error_type),
+        error_message: text(&call.error_message),
+        stack_trace: None,
+        started_at: call.started_at,
+        duration_nanos: call.duration_nanos,
+        received_at: call.received_at,
+        session_id: text(&call.session_id),
+        session: call.session.as_ref().map(|session| SessionKey {
+            source: session.source,
+            key: without_nul(session.key.clone()),
+        }),
+        request_id: text(&call.request_id),
+        protocol_version: text(&call.protocol_version),
+        transport: call.transport,
+        client_name: text(&call.client_name),
+        client_version: text(&call.client_version),
+        client_ip: text(&call.client_ip),
+        country: text(&call.country),
+        authorization: text(&call.authorization),
+        user_agent: text(&call.user_agent),
+        request: None,
+        response: None,
+        attributes: Map::new(),
     }
 }
 

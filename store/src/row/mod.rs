@@ -7,7 +7,7 @@ mod log;
 mod waiting;
 
 pub(crate) use alias::AliasRow;
-pub(crate) use call::CallRow;
+pub(crate) use call::{CallRow, as_listed};
 pub(crate) use detail::DetailRow;
 pub(crate) use log::{LogRow, log_fingerprint};
 use mcptap_model::{SpanId, TraceId};

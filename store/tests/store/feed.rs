@@ -14,7 +14,6 @@ on_both!(
     nothing_is_lost_or_doubled_through_a_restart,
     a_filter_that_matches_nothing_still_moves_on,
     many_writers_and_a_reader,
-    the_feed_wakes,
 );
 
 pub(crate) async fn read_all(
@@ -225,32 +224,4 @@ async fn many_writers_and_a_reader(place: &Place) {
             .0
             .is_empty()
     );
-}
-
-async fn the_feed_wakes(place: &Place) {
-    let (writer, store) = place.open().await;
-    let mut feed = store.feed();
-    // A second process on the same database, as far as the store can tell.
-    let (other_writer, other) = place.open().await;
-    let written = writer.write(batch([plain(1)])).await.unwrap();
-    assert_eq!(feed.changed().await, Ok(written.head));
-    assert_eq!(store.head(), written.head);
-    if place.url.starts_with("postgres") {
-        let far = other_writer.write(batch([plain(2)])).await.unwrap();
-        assert_eq!(feed.changed().await, Ok(far.head));
-        assert_eq!(
-            store
-                .changes(&CallFilter::default(), written.head, 10)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            1
-        );
-    }
-    drop(other_writer);
-    other.close().await;
-    drop(writer);
-    assert!(feed.changed().await.is_err());
-    store.close().await;
 }

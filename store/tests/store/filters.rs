@@ -7,12 +7,17 @@ use mcptap_model::{
 };
 use mcptap_store::{FacetSet, PageRequest, Seq, Store};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::feed::read_all;
+use crate::follow::{Watch, history};
 use crate::support::{NOON, Place, Random, batch, line, on_both, plain, trace};
 
-on_both!(sql_means_what_the_model_means);
+on_both!(
+    sql_means_what_the_model_means,
+    who_sleeps_is_woken_for_what_is_meant
+);
 
 const WORDS: [&str; 6] = ["order", "refund", "A-1001", "müller", "timeout", "beta"];
 
@@ -179,6 +184,16 @@ fn haystack(call: &Call, lines: &[LogLine]) -> Haystack {
     haystack
 }
 
+/// Sessions of source CLIENT are told apart by the database alone.
+fn names_a_visit(filter: &CallFilter) -> bool {
+    let inner = || filter.not.as_deref().into_iter().chain(&filter.or);
+    filter
+        .session_id
+        .as_deref()
+        .is_some_and(|id| id.parse::<NodeId>().is_ok())
+        || inner().any(names_a_visit)
+}
+
 async fn check(
     store: &Store,
     calls: &[Call],
@@ -208,6 +223,13 @@ async fn check(
         .unwrap();
     prop_assert_eq!(&sorted(page.items), &expected, "page of {:?}", filter);
     let (changes, _) = read_all(store, filter, Seq(0), 13).await;
+    let reads = store.metrics().catch_up_reads;
+    let (followed, _) = history(store, filter, Seq(0), 13).await;
+    prop_assert_eq!(&followed, &changes, "{:?} in memory", filter);
+    if !filter.needs_text() {
+        let only_memory = store.metrics().catch_up_reads == reads;
+        prop_assert!(only_memory || names_a_visit(filter), "{:?}", filter);
+    }
     let added = changes.into_iter().map(|change| change.stored).collect();
     prop_assert_eq!(&sorted(added), &expected, "feed of {:?}", filter);
     let count = store.count(filter, 1000).await.unwrap();
@@ -299,4 +321,35 @@ async fn sql_means_what_the_model_means(place: &Place) {
     })
     .await
     .unwrap();
+}
+
+/// Followers of random filters, asleep while random calls are written, some of which complete or swallow others.
+async fn who_sleeps_is_woken_for_what_is_meant(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut runner = TestRunner::deterministic();
+    let followers: Vec<_> = (0..120)
+        .map(|_| {
+            let filter = filter().new_tree(&mut runner).unwrap().current();
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut follower = store.follow(filter.clone(), Some(Seq(0))).await.unwrap();
+                let mut watch = Watch::new(filter, Seq(0));
+                while let Some(part) = follower.next(7).await.unwrap() {
+                    watch.take(part.items, part.upto);
+                }
+                watch
+            })
+        })
+        .collect();
+    let mut random = Random(8);
+    for first in (1..=200).step_by(8) {
+        let calls: Vec<Call> = (first..first + 8)
+            .map(|number| random_call(&mut random, number))
+            .collect();
+        writer.write(batch(calls)).await.unwrap();
+    }
+    drop(writer);
+    for follower in followers {
+        follower.await.unwrap().check(&store).await;
+    }
 }

@@ -1,0 +1,299 @@
+//! The newest changes, kept at hand: whoever follows the feed closely reads them here instead of the database.
+//!
+//! A window onto the feed, never a source of its own: for every position inside it, reading here gives what reading
+//! the database would give ([`Store::changes`](crate::Store::changes)). It is bounded in changes and in bytes; whoever
+//! is behind it reads the database. So nothing is ever kept for a slow reader, and dropping all of it loses nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use mcptap_model::{Call, CallFilter, UnixNanos};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::{Change, ChangeKind, FeedChanges, Seq};
+
+/// How many changes are kept at most.
+const CHANGES: usize = 16_384;
+
+/// How many bytes they have at most, about.
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// How many changes one read looks at.
+const STRETCH: usize = 1_000;
+
+/// What one commit, or several together, did to the feed.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    /// The number before the first.
+    pub(crate) after: Seq,
+    /// The last number.
+    pub(crate) upto: Seq,
+    /// The changes between, in order. Where numbers are missing among them, `whole` says whether that is all.
+    pub(crate) changes: Vec<Change>,
+    /// Calls that are there no more, by row.
+    pub(crate) removed: Vec<i64>,
+    /// Whether nothing else happened to calls. If something may have (they may have been deleted), what was kept before is
+    /// dropped.
+    pub(crate) whole: bool,
+}
+
+/// What lies after a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Nothing of the filter up to here, which is the head.
+    Nothing(Seq),
+    /// The first change of the filter has this number.
+    First(Seq),
+    /// The position is behind the window.
+    Unknown,
+}
+
+/// The window. Readers and the one who adds share a lock, each for microseconds.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    window: RwLock<Window>,
+    /// Somebody is to look whether followers must be woken.
+    pub(crate) moved: Notify,
+    /// Somebody is to read what was committed elsewhere.
+    pub(crate) missing: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// Everything after this is here.
+    start: Seq,
+    /// And up to this.
+    head: Seq,
+    changes: BTreeMap<i64, Change>,
+    /// The number of the last completion of a row, if that is here.
+    completed: HashMap<i64, i64>,
+    bytes: usize,
+}
+
+impl Recent {
+    pub(crate) fn new(head: Seq) -> Self {
+        Self {
+            window: RwLock::new(Window {
+                start: head,
+                head,
+                changes: BTreeMap::new(),
+                completed: HashMap::new(),
+                bytes: 0,
+            }),
+            moved: Notify::new(),
+            missing: Notify::new(),
+        }
+    }
+
+    /// Adds what was committed. What does not follow on what is here is left to be read from the database.
+    pub(crate) fn add(&self, stretch: Stretch) {
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        if stretch.upto <= window.head {
+            return;
+        }
+        if stretch.after != window.head {
+            drop(window);
+            self.missing.notify_one();
+            return;
+        }
+        let dropped = window.add(stretch);
+        drop(window);
+        // Freed when nobody waits for it.
+        drop(dropped);
+        self.moved.notify_one();
+    }
+
+    /// Forgets everything and stands at `head`: too much happened elsewhere to be worth reading.
+    pub(crate) fn skip_to(&self, head: Seq) {
+        self.add(Stretch {
+            after: self.head(),
+            upto: head,
+            ..Stretch::default()
+        });
+    }
+
+    /// Forgets calls that were deleted.
+    pub(crate) fn forget(&self, deleted: impl Fn(&Call) -> bool) {
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<i64> = window
+            .changes
+            .iter()
+            .filter(|(_, change)| deleted(&change.stored.call))
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in gone {
+            window.take(seq);
+        }
+    }
+
+    /// The last number that is known here.
+    pub(crate) fn head(&self) -> Seq {
+        self.look().head
+    }
+
+    /// How many changes are kept, and about how many bytes they have.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let window = self.look();
+        (window.changes.len(), window.bytes)
+    }
+
+    /// For several looks at the same moment. Whoever adds waits meanwhile.
+    pub(crate) fn look(&self) -> RwLockReadGuard<'_, Window> {
+        self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    /// Gives what is no longer kept.
+    fn add(&mut self, stretch: Stretch) -> Vec<Change> {
+        let mut dropped = Vec::new();
+        if !stretch.whole {
+            dropped.extend(std::mem::take(&mut self.changes).into_values());
+            self.completed.clear();
+            self.bytes = 0;
+            self.start = stretch.after;
+        }
+        for row in stretch.removed {
+            let completed = self.completed.get(&row).copied();
+            dropped.extend(completed.and_then(|seq| self.take(seq)));
+            dropped.extend(self.take(row));
+        }
+        for change in stretch.changes {
+            let (seq, row) = (change.seq.0, change.stored.row);
+            if change.kind == ChangeKind::Updated {
+                // As in the database: a call has one last completion, and is everywhere as it is now.
+                let earlier = self.completed.insert(row, seq);
+                dropped.extend(earlier.and_then(|seq| self.take(seq)));
+                if let Some(added) = self.changes.get_mut(&row) {
+                    self.bytes =
+                        self.bytes.saturating_sub(weight(&added.stored.call)) + weight(&change.stored.call);
+                    added.stored = change.stored.clone();
+                }
+            }
+            self.bytes += weight(&change.stored.call);
+            self.changes.insert(seq, change);
+        }
+        self.head = stretch.upto;
+        while (self.changes.len() > CHANGES || self.bytes > BYTES)
+            && let Some((&seq, _)) = self.changes.first_key_value()
+        {
+            self.start = Seq(seq);
+            dropped.extend(self.take(seq));
+        }
+        dropped
+    }
+
+    fn take(&mut self, seq: i64) -> Option<Change> {
+        let change = self.changes.remove(&seq)?;
+        self.bytes = self.bytes.saturating_sub(weight(&change.stored.call));
+        if self.completed.get(&change.stored.row) == Some(&seq) {
+            self.completed.remove(&change.stored.row);
+        }
+        Some(change)
+    }
+
+    /// What a reader at `after` has not seen. A call that is ahead as a whole is not also ahead as completed.
+    fn after(&self, after: Seq) -> impl Iterator<Item = &Change> {
+        self.changes
+            .range((Excluded(after.0), Unbounded))
+            .map(|(_, change)| change)
+            .filter(move |change| change.kind == ChangeKind::Added || change.stored.row <= after.0)
+    }
+
+    /// At most `limit` changes of the filter after a position; `None` when that is behind the window. `oldest` is when
+    /// the oldest call began that is not past its time.
+    pub(crate) fn read(
+        &self,
+        filter: &CallFilter,
+        after: Seq,
+        limit: usize,
+        oldest: UnixNanos,
+    ) -> Option<FeedChanges> {
+        if after < self.start {
+            return None;
+        }
+        let mut items = Vec::new();
+        for (looked, change) in self.after(after).enumerate() {
+            let full = items.len() == limit;
+            if full || looked == STRETCH {
+                let last = items.last().filter(|_| full).map(|last: &Change| last.seq);
+                return Some(FeedChanges {
+                    upto: last.unwrap_or(Seq(change.seq.0 - 1)),
+                    items,
+                    caught_up: false,
+                });
+            }
+            if means(filter, &change.stored.call, oldest) {
+                items.push(change.clone());
+            }
+        }
+        Some(FeedChanges {
+            items,
+            upto: self.head.max(after),
+            caught_up: true,
+        })
+    }
+
+    /// The first change of the filter after a position.
+    pub(crate) fn ahead(&self, filter: &CallFilter, after: Seq, oldest: UnixNanos) -> Ahead {
+        if after < self.start {
+            return Ahead::Unknown;
+        }
+        self.after(after)
+            .find(|change| means(filter, &change.stored.call, oldest))
+            .map_or(Ahead::Nothing(self.head.max(after)), |change| {
+                Ahead::First(change.seq)
+            })
+    }
+
+    pub(crate) fn head(&self) -> Seq {
+        self.head
+    }
+}
+
+fn means(filter: &CallFilter, call: &Call, oldest: UnixNanos) -> bool {
+    call.started_at >= oldest && filter.matches(call, None)
+}
+
+/// About how many bytes a call has.
+fn weight(call: &Call) -> usize {
+    let texts = [
+        &call.server,
+        &call.tool,
+        &call.prompt,
+        &call.resource_uri,
+        &call.error_type,
+        &call.error_message,
+        &call.session_id,
+        &call.request_id,
+        &call.protocol_version,
+        &call.client_name,
+        &call.client_version,
+        &call.client_ip,
+        &call.country,
+        &call.authorization,
+        &call.user_agent,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(|text| text.capacity()).sum();
+    let key = call.session.as_ref().map_or(0, |session| session.key.capacity());
+    // As if no call shared its origin with another: what is bounded is the worst case.
+    let resource = call.origin.resource.iter();
+    let resource: usize = resource.map(|(name, value)| 2 * name.len() + size(value)).sum();
+    // Beside it stand its entry and its counters.
+    size_of::<Call>() + size_of::<Change>() + 128 + call.method.capacity() + key + texts + resource
+}
+
+fn size(value: &Value) -> usize {
+    let inside: usize = match value {
+        Value::String(text) => text.capacity(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| 2 * name.len() + size(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
+}

@@ -1,0 +1,122 @@
+//! What other processes commit: noticed, read once for all followers, and announced.
+//!
+//! On PostgreSQL every commit sends a notification without content. On SQLite, and where notifications do not work or
+//! their connection is lost, the head is looked at four times a second. Either way the changes are read from the
+//! database: a notification lost is a quarter of a second, never a change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::PgPool;
+use sea_orm::sqlx::postgres::PgListener;
+use tokio::sync::{Notify, watch};
+
+use crate::database::Database;
+use crate::dictionary::Dictionary;
+use crate::recent::Recent;
+use crate::{Error, Seq, changes, scan};
+
+/// How often the head is looked at, whatever is heard.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How long it rests after each look: what is notified meanwhile is one look.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// How long to wait before connecting again to where notifications come from.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many numbers are read. Where more were missed, followers are better served one by one.
+const MOST: i64 = 5_000;
+
+/// The channel of notifications.
+const CHANNEL: &str = "mcptap";
+
+/// Keeps `recent` up to what any process committed.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub(crate) database: Database,
+    pub(crate) dictionary: Arc<Dictionary>,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) announce: Arc<watch::Sender<Seq>>,
+}
+
+impl Tail {
+    /// Until it is cancelled.
+    pub(crate) async fn run(self) {
+        let heard = Notify::new();
+        let listening = async {
+            match self.database.notifications() {
+                Some(pool) => listen(pool, &heard).await,
+                None => std::future::pending().await,
+            }
+        };
+        let looking = async {
+            let mut failing = false;
+            loop {
+                tokio::select! {
+                    () = self.recent.missing.notified() => {}
+                    () = heard.notified() => {}
+                    () = tokio::time::sleep(POLL) => {}
+                }
+                match self.look().await {
+                    Ok(()) => failing = false,
+                    Err(error) if !failing => {
+                        failing = true;
+                        tracing::warn!(%error, "the head of the feed cannot be read");
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::join!(listening, looking);
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        let head = scan::head(self.database.feed()).await?;
+        loop {
+            let known = self.recent.head();
+            if known >= head {
+                return Ok(());
+            }
+            if head.0 - known.0 > MOST {
+                self.recent.skip_to(head);
+            } else {
+                let tx = self.database.feed_snapshot().await?;
+                let stretch = changes::between(&tx, &self.dictionary, known).await?;
+                tx.commit().await?;
+                self.recent.add(stretch);
+            }
+            let head = self.recent.head();
+            self.announce
+                .send_if_modified(|last| std::mem::replace(last, head.max(*last)) < head);
+        }
+    }
+}
+
+/// Passes on that something was notified, for ever.
+async fn listen(pool: &PgPool, heard: &Notify) {
+    let mut failing = false;
+    loop {
+        let failed = match PgListener::connect_with(pool).await {
+            Ok(mut listener) => match listener.listen(CHANNEL).await {
+                Ok(()) => {
+                    failing = false;
+                    // It connects again by itself where it can; what was missed meanwhile is found by looking.
+                    loop {
+                        match listener.try_recv().await {
+                            Ok(_) => heard.notify_one(),
+                            Err(error) => break error,
+                        }
+                    }
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut failing, true) {
+            tracing::warn!(error = %failed, "commits of other processes are not notified; they are looked for four times a second");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}

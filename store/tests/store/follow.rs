@@ -1,0 +1,446 @@
+//! Following the feed: each change once and in order, whoever wrote it, however slowly it is read, whatever happens in
+//! between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mcptap_model::{Call, CallFilter, Evidence, Outcome, UnixNanos};
+use mcptap_store::{Change, ChangeKind, Error, Follower, PageRequest, Seq, Store, Writer};
+use sea_orm::{ConnectionTrait, Database};
+
+use crate::feed::read_all;
+use crate::support::{NOON, Place, Random, SECOND, batch, full, on_both, plain};
+
+on_both!(
+    history_is_followed_by_what_comes,
+    what_was_written_last_is_heard_before_the_end,
+    a_position_ahead_of_the_database_is_refused,
+    whoever_is_behind_the_window_is_served_from_the_database,
+    two_writers_that_hold_each_other_up,
+    what_another_process_deletes_is_not_served_from_memory,
+    whatever_happens,
+);
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn next(follower: &mut Follower, limit: usize) -> Option<(Vec<Change>, Seq, bool)> {
+    let part = tokio::time::timeout(PATIENCE, follower.next(limit))
+        .await
+        .expect("an answer in time")
+        .unwrap()?;
+    assert!(part.items.len() <= limit);
+    Some((part.items, part.upto, part.caught_up))
+}
+
+/// What a follower gets until it has caught up, and where it stands then.
+pub(crate) async fn history(
+    store: &Store,
+    filter: &CallFilter,
+    after: Seq,
+    limit: usize,
+) -> (Vec<Change>, Seq) {
+    let mut follower = store.follow(filter.clone(), Some(after)).await.unwrap();
+    let mut all = Vec::new();
+    loop {
+        let (items, upto, caught_up) = next(&mut follower, limit).await.unwrap();
+        all.extend(items);
+        if caught_up {
+            return (all, upto);
+        }
+    }
+}
+
+fn seqs(changes: &[Change]) -> Vec<i64> {
+    changes.iter().map(|change| change.seq.0).collect()
+}
+
+/// A first view of the call, to be completed by [`full`].
+fn sparse(number: u64) -> Call {
+    Call {
+        request: None,
+        evidence: Evidence::default(),
+        rpc_error_code: None,
+        client_name: None,
+        ..full(number)
+    }
+}
+
+async fn history_is_followed_by_what_comes(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch((1..=5).map(plain))).await.unwrap();
+    let mut from_start = store.follow(CallFilter::default(), Some(Seq(0))).await.unwrap();
+    let mut from_now = store.follow(CallFilter::default(), None).await.unwrap();
+    let (items, upto, caught_up) = next(&mut from_start, 3).await.unwrap();
+    assert_eq!((seqs(&items), upto, caught_up), (vec![1, 2, 3], Seq(3), false));
+    let (items, upto, caught_up) = next(&mut from_start, 3).await.unwrap();
+    assert_eq!((seqs(&items), upto, caught_up), (vec![4, 5], Seq(5), true));
+    let (items, upto, caught_up) = next(&mut from_now, 3).await.unwrap();
+    assert_eq!((seqs(&items), upto, caught_up), (vec![], Seq(5), true));
+
+    let failed = CallFilter {
+        outcomes: vec![Outcome::ToolError],
+        ..CallFilter::default()
+    };
+    let mut failures = store.follow(failed, None).await.unwrap();
+    assert!(next(&mut failures, 3).await.unwrap().0.is_empty());
+    writer.write(batch([sparse(6), plain(7)])).await.unwrap();
+    writer.write(batch([full(6)])).await.unwrap();
+    for follower in [&mut from_start, &mut from_now] {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last: &Change| last.seq < Seq(8)) {
+            let (items, ..) = next(follower, 1).await.unwrap();
+            assert_eq!(items.len(), 1, "nothing comes without changes once it is live");
+            seen.extend(items);
+        }
+        assert_eq!(seqs(&seen), [6, 7, 8]);
+        assert_eq!(seen[2].kind, ChangeKind::Updated);
+        assert_eq!((seen[2].stored.row, seen[0].stored.row), (6, 6));
+    }
+    let (items, upto, _) = next(&mut failures, 3).await.unwrap();
+    assert_eq!(upto, Seq(8));
+    assert_eq!(items[0].stored.call.outcome(), Outcome::ToolError);
+    assert_eq!(store.metrics().followers, 3);
+    drop((from_start, from_now, failures));
+    assert_eq!(store.metrics().followers, 0);
+}
+
+async fn what_was_written_last_is_heard_before_the_end(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut follower = store.follow(CallFilter::default(), None).await.unwrap();
+    assert!(next(&mut follower, 9).await.unwrap().2);
+    writer.write(batch([plain(1)])).await.unwrap();
+    drop(writer);
+    assert_eq!(seqs(&next(&mut follower, 9).await.unwrap().0), [1]);
+    assert_eq!(next(&mut follower, 9).await, None);
+    assert_eq!(next(&mut follower, 9).await, None);
+    store.close().await;
+}
+
+async fn a_position_ahead_of_the_database_is_refused(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    let ahead = store.follow(CallFilter::default(), Some(Seq(2))).await;
+    assert!(matches!(ahead, Err(Error::Ahead)));
+    let (_other_writer, other) = place.open().await;
+    assert_eq!(store.identity(), other.identity());
+    let elsewhere = Place::sqlite();
+    assert_ne!(store.identity(), elsewhere.open().await.1.identity());
+}
+
+async fn whoever_is_behind_the_window_is_served_from_the_database(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut slow = store.follow(CallFilter::default(), Some(Seq(0))).await.unwrap();
+    assert!(next(&mut slow, 500).await.unwrap().2);
+    // More than is kept in memory.
+    let large = |number| Call {
+        error_message: Some("x".repeat(100_000)),
+        ..plain(number)
+    };
+    for first in (0..300).step_by(50) {
+        writer
+            .write(batch((first + 1..=first + 50).map(large)))
+            .await
+            .unwrap();
+    }
+    let metrics = store.metrics();
+    assert!(
+        metrics.recent_changes < 300 && metrics.recent_bytes <= 16 << 20,
+        "{metrics:?}"
+    );
+    assert_eq!((metrics.follower_lag, metrics.catch_up_reads), (300, 0));
+    let mut seen = Vec::new();
+    while seen.len() < 300 {
+        seen.extend(seqs(&next(&mut slow, 20).await.unwrap().0));
+    }
+    assert_eq!(seen, (1..=300).collect::<Vec<i64>>());
+    let metrics = store.metrics();
+    assert!(
+        (1..15).contains(&metrics.catch_up_reads),
+        "first from the database, then from memory: {metrics:?}"
+    );
+    assert_eq!(metrics.changes_delivered, 300);
+}
+
+/// Two processes write to one database at the same time, and their commits take a while.
+async fn two_writers_that_hold_each_other_up(place: &Place) {
+    const EACH: u64 = 60;
+    let (one, here) = place.open().await;
+    let (other, there) = place.open().await;
+    if place.url.starts_with("postgres") {
+        let admin = Database::connect(&place.url).await.unwrap();
+        let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ BEGIN PERFORM pg_sleep(random() * 0.02); RETURN NULL; END $$; \
+            CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON calls DEFERRABLE INITIALLY DEFERRED \
+            FOR EACH ROW EXECUTE FUNCTION slow()";
+        admin.execute_unprepared(slow).await.unwrap();
+        // Whoever waits for notifications loses its connection in the middle of it.
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        admin.execute_unprepared(cut).await.unwrap();
+        admin.close().await.unwrap();
+    }
+    let follow = async |store: &Store, limit: usize| {
+        let mut follower = store.follow(CallFilter::default(), Some(Seq(0))).await.unwrap();
+        let mut seen: Vec<Change> = Vec::new();
+        while seen
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Added)
+            .count()
+            < 2 * EACH as usize
+        {
+            let (items, upto, _) = next(&mut follower, limit).await.unwrap();
+            seen.extend(items);
+            // And comes back.
+            if seen.len() % 3 == 0 {
+                follower = store.follow(CallFilter::default(), Some(upto)).await.unwrap();
+            }
+        }
+        seen
+    };
+    let write = async |writer: &Writer, first: u64| {
+        for number in first..first + EACH {
+            writer.write(batch([sparse(number)])).await.unwrap();
+            if number % 4 == 0 {
+                writer.write(batch([full(number)])).await.unwrap();
+            }
+        }
+    };
+    let (of_here, of_there, (), ()) = tokio::join!(
+        follow(&here, 1),
+        follow(&there, 7),
+        write(&one, 1),
+        write(&other, 1_000)
+    );
+    for (store, seen) in [(&here, of_here), (&there, of_there)] {
+        assert!(
+            seqs(&seen).is_sorted_by(|one, next| one < next),
+            "{:?}",
+            seqs(&seen)
+        );
+        let added: Vec<i64> = seen
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Added)
+            .map(|change| change.stored.row)
+            .collect();
+        let (all, _) = read_all(store, &CallFilter::default(), Seq(0), 500).await;
+        assert_eq!(added, seqs(&all), "no gap, nothing twice");
+    }
+}
+
+async fn what_another_process_deletes_is_not_served_from_memory(place: &Place) {
+    let (writer, store) = place.open().await;
+    let (_other_writer, other) = place.open().await;
+    writer.write(batch((1..=3).map(plain))).await.unwrap();
+    assert_eq!(
+        history(&store, &CallFilter::default(), Seq(0), 9).await.0.len(),
+        3
+    );
+    assert_eq!(store.metrics().catch_up_reads, 0);
+    let old = Call {
+        started_at: UnixNanos(NOON - 1_000 * 24 * 60 * 60 * SECOND),
+        ..plain(4)
+    };
+    writer.write(batch([old])).await.unwrap();
+    other
+        .prune(Duration::from_secs(900 * 24 * 60 * 60))
+        .await
+        .unwrap();
+    let noticed = async {
+        while store.head() < other.head().max(Seq(5)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+    let (left, _) = history(&store, &CallFilter::default(), Seq(0), 9).await;
+    assert_eq!(seqs(&left), [1, 2, 3]);
+}
+
+/// A follower as the test sees it: where it began, and what it got.
+pub(crate) struct Watch {
+    filter: CallFilter,
+    start: Seq,
+    position: Seq,
+    follower: Option<Follower>,
+    seen: Vec<Change>,
+}
+
+/// Writes, completions, deletions, restarts, pages, and followers that come and go, at random; in the end each follower
+/// has had everything of its filter that is there, once, in order, as it is now.
+async fn whatever_happens(place: &Place) {
+    const DAY: i64 = 24 * 60 * 60 * SECOND;
+    let mut random = Random(11);
+    let filters = [
+        CallFilter::default(),
+        CallFilter {
+            outcomes: vec![Outcome::ToolError],
+            ..CallFilter::default()
+        },
+        CallFilter {
+            servers: vec!["shop-mcp".into()],
+            not: Some(Box::new(CallFilter {
+                clients: vec!["cursor".into()],
+                ..CallFilter::default()
+            })),
+            ..CallFilter::default()
+        },
+        CallFilter {
+            search: Some(mcptap_model::search::Query::parse("A-1001")),
+            ..CallFilter::default()
+        },
+    ];
+    let (mut writer, mut store) = place.open().await;
+    let mut written: u64 = 0;
+    let mut watches: Vec<Watch> = Vec::new();
+    for _ in 0..600 {
+        match random.below(20) {
+            0..=5 => {
+                let old = random.below(8) == 0;
+                let calls: Vec<Call> = (0..1 + random.below(4))
+                    .map(|_| {
+                        written += 1;
+                        let mut call = sparse(written);
+                        if old {
+                            call.started_at = UnixNanos(NOON - 1_000 * DAY + written as i64);
+                        }
+                        call
+                    })
+                    .collect();
+                writer.write(batch(calls)).await.unwrap();
+            }
+            6..=7 if written > 0 => {
+                let number = written - random.below(written.min(9));
+                if let Some(stored) = store
+                    .call(sparse(number).trace_id, sparse(number).span_id)
+                    .await
+                    .unwrap()
+                {
+                    let completed = Call {
+                        started_at: stored.call.started_at,
+                        ..full(number)
+                    };
+                    writer.write(batch([completed])).await.unwrap();
+                }
+            }
+            8 if random.below(4) == 0 => {
+                store
+                    .prune(Duration::from_secs(900 * 24 * 60 * 60))
+                    .await
+                    .unwrap();
+            }
+            9 if random.below(4) == 0 => {
+                watches.iter_mut().for_each(|watch| watch.follower = None);
+                drop(writer);
+                store.close().await;
+                (writer, store) = place.open().await;
+            }
+            10..=11 if watches.len() < 12 => {
+                // From some page of the list, or from the very beginning.
+                let mut page = store
+                    .calls(
+                        &CallFilter::default(),
+                        PageRequest {
+                            first: Some(1 + random.below(9) as usize),
+                            ..PageRequest::default()
+                        },
+                    )
+                    .await
+                    .unwrap();
+                for _ in 0..random.below(4) {
+                    let after = page.items.last().map(mcptap_store::Stored::position);
+                    page = store
+                        .calls(
+                            &CallFilter::default(),
+                            PageRequest {
+                                first: Some(3),
+                                after,
+                                ..PageRequest::default()
+                            },
+                        )
+                        .await
+                        .unwrap();
+                }
+                let start = if random.below(3) == 0 { Seq(0) } else { page.live };
+                watches.push(Watch::new(random.pick(&filters), start));
+            }
+            _ if !watches.is_empty() => {
+                let index = random.below(watches.len() as u64) as usize;
+                let watch = &mut watches[index];
+                if watch.follower.is_none() || random.below(3) == 0 {
+                    let follower = store.follow(watch.filter.clone(), Some(watch.position)).await;
+                    watch.follower = Some(follower.unwrap());
+                }
+                let limit = 1 + random.below(6) as usize;
+                let reading = watch.follower.as_mut().unwrap().next(limit);
+                // Left while it waits, sometimes.
+                let wait = Duration::from_millis(random.below(12));
+                if let Ok(part) = tokio::time::timeout(wait, reading).await {
+                    let part = part.unwrap().unwrap();
+                    watch.take(part.items, part.upto);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        watches.len() == 12 && written > 200,
+        "{} {written}",
+        watches.len()
+    );
+    for watch in &mut watches {
+        let (rest, upto) = history(&store, &watch.filter, watch.position, 5).await;
+        watch.take(rest, upto);
+        watch.check(&store).await;
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(filter: CallFilter, start: Seq) -> Self {
+        Self {
+            filter,
+            start,
+            position: start,
+            follower: None,
+            seen: Vec::new(),
+        }
+    }
+
+    pub(crate) fn take(&mut self, items: Vec<Change>, upto: Seq) {
+        for change in items {
+            assert!(self.position < change.seq && change.seq <= upto);
+            self.position = change.seq;
+            self.seen.push(change);
+        }
+        assert!(upto >= self.position);
+        self.position = upto;
+    }
+
+    pub(crate) async fn check(&self, store: &Store) {
+        let mut added = BTreeSet::new();
+        let mut now: BTreeMap<i64, &Change> = BTreeMap::new();
+        for change in &self.seen {
+            let row = change.stored.row;
+            if change.kind == ChangeKind::Added {
+                assert!(
+                    row > self.start.0 && !now.contains_key(&row),
+                    "{row} was added twice"
+                );
+                added.insert(row);
+            }
+            now.insert(row, change);
+        }
+        let mut left = 0;
+        for stored in read_all(store, &self.filter, Seq(0), 500).await.0 {
+            let row = stored.stored.row;
+            let had = now.get(&row);
+            left += usize::from(had.is_some());
+            if row > self.start.0 {
+                let had = had.unwrap_or_else(|| panic!("{row} never came: {:?}", self.filter));
+                assert_eq!(had.stored.call, stored.stored.call, "{row}, as it is now");
+            } else if let Some(had) = had {
+                assert_eq!(had.kind, ChangeKind::Updated);
+                assert_eq!(had.stored.call, stored.stored.call, "{row}, as it is now");
+            }
+        }
+        assert!(left <= now.len());
+    }
+}
