@@ -204,7 +204,11 @@ mod tests {
             expires_at: None,
             ..key.clone()
         };
-        insta::assert_snapshot!(table(&[key.clone(), other], UnixNanos(0)), @"");
+        insta::assert_snapshot!(table(&[key.clone(), other], UnixNanos(0)), @r"
+        ID  NAME          SCOPES         SERVERS    STATE    CREATED               EXPIRES               LAST USED
+        7   lap\u{1b}top  read,payloads  shop,bank  good     2026-11-22T12:00:00Z  2026-11-22T12:01:40Z  never
+        12  lap\u{1b}top  read,payloads  all        revoked  2026-11-22T12:00:00Z  never                 never
+        ");
         assert_eq!(state(&key, UnixNanos(i64::MAX)), "expired");
     }
 }

@@ -86,7 +86,7 @@ async fn knock(client: &Client) -> Vec<(&'static str, u16)> {
             );
         }
         let text = answer.text().await.unwrap();
-        if status == 200 && text.contains("FORBIDDEN") {
+        if matches!(status, 200 | 294) && text.contains("FORBIDDEN") {
             status = 403;
         } else if status != 200 {
             let code = if status == 401 {
@@ -481,8 +481,12 @@ async fn keys_are_made_and_revoked_while_the_server_runs() {
         let reader = server.with_key(secret);
         let viewer =
             "{ viewer { keysExist scopes servers key { id name scopes servers expiresAt revokedAt } } }";
-        let viewer = reader.graphql(viewer, json!({})).await["viewer"].take();
-        assert_eq!(viewer["key"]["name"], "laptop");
+        // Made by another process, it is known within seconds.
+        let viewer = eventually("the key", async || {
+            let viewer = reader.graphql(viewer, json!({})).await["viewer"].take();
+            (viewer["key"]["name"] == "laptop").then_some(viewer)
+        })
+        .await;
         assert_eq!(viewer["scopes"], json!(["READ", "PAYLOADS"]));
         assert_eq!(viewer["servers"], json!(["shop"]));
         assert!(viewer["key"]["expiresAt"].is_string() && viewer["keysExist"] == true);

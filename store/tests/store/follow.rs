@@ -191,7 +191,7 @@ async fn two_writers_that_hold_each_other_up(place: &Place) {
             let (items, upto, _) = next(&mut follower, limit).await.unwrap();
             seen.extend(items);
             // And comes back.
-            if seen.len() % 3 == 0 {
+            if seen.len().is_multiple_of(3) {
                 follower = store.follow(CallFilter::default(), Some(upto)).await.unwrap();
             }
         }

@@ -13,6 +13,7 @@ mod facets;
 mod feed;
 #[cfg(test)]
 mod filters;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod joins;
