@@ -245,7 +245,8 @@ async fn a_call_that_comes_to_match_later_arrives_as_an_update() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_of_one_server_gets_what_another_received() {
     on_each_database(async |database| {
-        let (here, there) = (TestServer::on(database).await, TestServer::on(database).await);
+        let here = TestServer::on(database).await;
+        let (there, replica) = here.beside().await;
         let start = page(&here).await.1;
         let mut feed = here.follow(Some(&start), Value::Null).await;
         let writing = (keep_writing(&here, 10), keep_writing(&there, 10));
@@ -266,6 +267,7 @@ async fn a_subscriber_of_one_server_gets_what_another_received() {
         assert_eq!(seen, replayed, "both see the order of commit");
         assert_eq!(sorted(seen), sorted(written));
         assert_eq!(other.cursor, feed.cursor);
+        replica.stop().await.unwrap();
     })
     .await;
 }

@@ -88,6 +88,11 @@ impl TestServer {
         mcptap_store::open(self.database.url(), options).await.unwrap()
     }
 
+    /// Another server on the same database, as a replica is.
+    pub(crate) async fn beside(&self) -> (Client, Server) {
+        launch(&self.settings).await
+    }
+
     /// The database under it.
     pub(crate) fn database(&self) -> &Database {
         &self.database
