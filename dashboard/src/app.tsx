@@ -108,7 +108,7 @@ export function App() {
                 <Route path="/calls">
                   <CallsPage />
                 </Route>
-                <Route path="/calls/:id">{() => <CallPage id={lastPart()} />}</Route>
+                <Route path="/calls/:id">{() => <CallPage key={lastPart()} id={lastPart()} />}</Route>
                 <Route path="/sessions">
                   <SessionsPage />
                 </Route>

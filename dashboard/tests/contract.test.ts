@@ -53,6 +53,7 @@ test("an Int is never a number of 64 bits", () => {
     ...["Call.httpStatus", "Call.rpcErrorCode", "CallFilter.httpStatuses", "Count.value", "Facet.count"],
     ...["CallStats.callCount", "CallStats.errorCount", "StatsBucket.callCount", "StatsBucket.errorCount"],
     ...["Session.callCount", "Session.errorCount", "Payload.bytes"],
+    ...["CallsDeleted.count", "CallsDeleted.logLines"],
   ]);
   const ints: string[] = [];
   for (const type of Object.values(current.getTypeMap())) {
