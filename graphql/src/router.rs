@@ -5,12 +5,13 @@ use std::future::ready;
 use std::sync::Arc;
 
 use async_graphql::{Response as Answer, ServerError};
+use async_graphql_axum::GraphQLResponse;
 use axum::Router;
 use axum::body::{Body as HttpBody, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -146,9 +147,9 @@ async fn one(server: &Server, parts: &Parts, accepted: Accepted, ask: Ask, safet
         Ok(ready) if media == Media::Events || ready.is_subscription() && accepted.events() => {
             engine.answers(ready, place.clone())
         }
-        Ok(ready) => return single(media, &engine.answer(ready).await),
+        Ok(ready) => return single(media, engine.answer(ready).await),
         Err(refusal) if media == Media::Events => once(ready(refusal)).boxed(),
-        Err(refusal) => return single(media, &refusal),
+        Err(refusal) => return single(media, refusal),
     };
     events::respond(answers, place, shutdown.clone())
 }
@@ -173,17 +174,19 @@ async fn many(server: &Server, accepted: Accepted, asks: Vec<Ask>) -> Response {
 
 /// An answer over HTTP. Clients that take only the older media type can trust a body only where the status is 2xx; other
 /// bodies always say by their type that they are GraphQL's.
-fn single(media: Media, answer: &Answer) -> Response {
-    if refused(answer) {
+fn single(media: Media, answer: Answer) -> Response {
+    if refused(&answer) {
         let code = answer.errors.first().map_or(Code::Internal, Code::of);
-        return with_hints(code, respond(code.status(), Media::GraphQl, text(answer)));
+        return with_hints(code, respond(code.status(), Media::GraphQl, text(&answer)));
     }
     let status = if answer.errors.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK)
     };
-    respond(status, media, text(answer))
+    let mut response = GraphQLResponse::from(answer).into_response();
+    *response.status_mut() = status;
+    with(about(media), response)
 }
 
 async fn read(body: HttpBody) -> Result<Bytes, ServerError> {
@@ -226,12 +229,27 @@ fn with_hints(code: Code, mut response: Response) -> Response {
 }
 
 fn respond(status: StatusCode, media: Media, body: Vec<u8>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, media.content_type()),
+    with(about(media), (status, body).into_response())
+}
+
+/// Sets headers, in place of those of these names.
+fn with(headers: [(HeaderName, HeaderValue); 2], mut response: Response) -> Response {
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// The headers of every answer that is not a stream.
+fn about(media: Media) -> [(HeaderName, HeaderValue); 2] {
+    [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(media.content_type()),
+        ),
         // What is true now may not be true a moment later.
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, body).into_response()
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]
 }
 
 #[derive(Serialize)]
