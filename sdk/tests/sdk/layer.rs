@@ -370,6 +370,46 @@ async fn a_stream_that_ends_early_says_who_ended_it() {
 }
 
 #[tokio::test]
+async fn a_client_may_hang_up_before_it_says_that_it_cancelled() {
+    let spans = Spans::new();
+    let router = Router::new().route(
+        "/mcp",
+        post(async |Json(message): Json<Value>| -> Response {
+            if message["id"].is_null() {
+                return StatusCode::ACCEPTED.into_response();
+            }
+            let first =
+                futures_util::stream::once(async { Ok::<_, Infallible>(Bytes::from_static(b": hello\n\n")) });
+            let stream = first.chain(futures_util::stream::pending());
+            let headers = [("content-type", "text/event-stream"), ("mcp-session-id", "s-1")];
+            (headers, Body::from_stream(stream)).into_response()
+        }),
+    );
+    let address = serve(&spans, router).await;
+    let head = format!("{POST}\r\nmcp-session-id: s-1");
+    // The session begins with a request whose stream stays open.
+    let mut opening = TcpStream::connect(address).await.unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    for (connection, head, id) in [(&mut opening, POST, 1), (&mut connection, head.as_str(), 2)] {
+        let body = call(id, "slow");
+        let request = format!(
+            "{head}\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        assert!(connection.read(&mut [0; 64]).await.unwrap() > 0);
+    }
+    drop(connection);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2, "reason": "enough"}});
+    assert_eq!(send(address, &head, &cancelled.to_string()).await.0, 202);
+    let span = spans.named("tools/call slow").await;
+    assert_eq!(said(&span, semconv::OUTCOME).as_deref(), Some("cancelled"));
+    assert_eq!(span.status, Status::error("enough"));
+    drop(opening);
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_the_transports_error() {
     let spans = Spans::new();
     let router = Router::new().route(

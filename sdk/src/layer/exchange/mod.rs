@@ -7,6 +7,7 @@ mod refusal;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, request, response};
@@ -28,6 +29,9 @@ use crate::span::Ending;
 /// answer all the same says so with it, so that the request is not recorded as answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Abandoned;
+
+/// How long a client that went away may take to say that it cancelled.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,6 +346,7 @@ impl State {
         let elsewhere = self.carrier.session.is_some()
             && (status == StatusCode::ACCEPTED
                 || (self.resumable && !conversation.is_stateless(&self.carrier)));
+        let mut left_open = Vec::new();
         for key in keys {
             let Some(call) = conversation.call(&key) else {
                 continue;
@@ -363,6 +368,8 @@ impl State {
                     conversation.end(key, Ended::Cancelled, Ending::cancelled(Some(why)));
                 }
                 _ if elsewhere => {}
+                // A client that cancels may hang up before it says so.
+                Left::Gone if self.carrier.session.is_some() => left_open.push(key),
                 Left::Gone => conversation.end(
                     key,
                     Ended::Broken,
@@ -379,5 +386,27 @@ impl State {
                 }
             }
         }
+        drop(conversation);
+        if !left_open.is_empty() {
+            give_up_later(Arc::clone(&self.conversation), left_open);
+        }
+    }
+}
+
+/// Ends requests whose client went away, unless it says within [`GRACE`] that it cancelled them.
+fn give_up_later(conversation: SharedConversation, keys: Vec<Key>) {
+    let give_up = move || {
+        let mut conversation = lock(&conversation);
+        for key in keys {
+            let reason = "the client went away before the answer";
+            conversation.end(key, Ended::Broken, Ending::broken(reason));
+        }
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(async move {
+            tokio::time::sleep(GRACE).await;
+            give_up();
+        })),
+        Err(_) => give_up(),
     }
 }
