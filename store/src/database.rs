@@ -1,5 +1,6 @@
 //! The connections: one that writes, one that looks around before a write, and some that read.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -253,15 +254,29 @@ impl Database {
     }
 
     async fn snapshot_of(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
-        Ok(match self.backend {
+        match self.backend {
             // In WAL mode a deferred transaction stays with what it saw first.
-            Backend::Sqlite => connection.begin().await?,
+            Backend::Sqlite => Ok(connection.begin().await?),
             Backend::Postgres => {
-                connection
-                    .begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly))
-                    .await?
+                let connection = connection.clone();
+                whole(async move {
+                    let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
+                    connection.begin_with_config(Some(isolation), Some(access)).await
+                })
+                .await
             }
-        })
+        }
+    }
+
+    /// A transaction that changes a few rows, other than of calls.
+    pub(crate) async fn change(&self) -> Result<DatabaseTransaction, Error> {
+        match self.backend {
+            Backend::Sqlite => Ok(self.write.begin().await?),
+            Backend::Postgres => {
+                let connection = self.write.clone();
+                whole(async move { connection.begin().await }).await
+            }
+        }
     }
 
     /// Closes all connections.
@@ -271,6 +286,26 @@ impl Database {
                 tracing::warn!(%error, "closing a connection failed");
             }
         }
+    }
+}
+
+/// Begins a transaction of PostgreSQL to the end, also when nobody waits for it any more. If it were left half-way, sqlx
+/// would give the connection to the next one inside a transaction that nobody ends (transact-rs/sqlx#4393).
+pub(crate) async fn whole<T, E>(
+    beginning: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Error: From<E>,
+{
+    match tokio::spawn(beginning).await {
+        Ok(begun) => Ok(begun?),
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down.
+            Err(_) => Err(Error::Stopping),
+        },
     }
 }
 

@@ -9,14 +9,14 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use mcptap_model::CallFilter;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, TransactionTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::audit::{Actor, note};
 use crate::entity::call;
 use crate::retention::{Pruned, REST, remove};
 use crate::scan::{Direction, Scan};
 use crate::transaction::Transaction;
-use crate::{CallPosition, Error, Store, sweep};
+use crate::{CallPosition, Error, Seq, Store, sweep};
 
 /// How many calls one step erases.
 const CALLS: usize = 500;
@@ -61,7 +61,7 @@ impl Store {
     }
 
     async fn tell(&self, by: Actor, subject: String) -> Result<(), Error> {
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         note(&tx, by, "deleteCalls", subject).await?;
         Ok(tx.commit().await?)
     }
@@ -108,7 +108,7 @@ impl Store {
             return Ok(Pruned::default());
         }
         let mut tx = Transaction::begin(database).await?;
-        tx.advance(1, 0).await?;
+        let advanced = tx.advance(1, 0).await?;
         // Nobody writes now: what these rows have is all that they have.
         let rows: Vec<(i64, Option<i64>, i64)> = call::Entity::find()
             .select_only()
@@ -130,6 +130,7 @@ impl Store {
         .await?;
         let log_lines = remove(&mut tx, &calls, sessions).await?;
         tx.commit().await?;
+        self.inner.recent.skip_to(Seq(advanced.after));
         Ok(Pruned {
             calls: calls.len() as u64,
             log_lines,

@@ -6,12 +6,19 @@
 //! moves their positions past what is not meant and wakes only those for whom there is something.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcptap_model::CallFilter;
 
 use crate::sessions::names_visits;
 use crate::wake::Bed;
-use crate::{Error, FeedChanges, Store, scan};
+use crate::{Error, FeedChanges, Store, abandonable, scan};
+
+/// How often a read is tried. A database that does not answer for half a minute is no reason to end a feed.
+const TRIES: u32 = 30;
+
+/// How long to wait before the next try.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The number of a change, in order of commit. Zero is before everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,9 +102,21 @@ impl Follower {
                 return Ok(read);
             }
         }
-        let _turn = inner.catching_up.acquire().await;
-        inner.counters.caught_up();
-        self.store.changes(&self.filter, self.position, limit).await
+        let mut tries = 1;
+        loop {
+            let turn = inner.catching_up.acquire().await;
+            inner.counters.caught_up();
+            let read = abandonable(self.store.changes(&self.filter, self.position, limit)).await;
+            drop(turn);
+            match read {
+                Err(Error::Database(error)) if tries < TRIES => {
+                    tracing::warn!(%error, "a feed could not be read; it is tried again");
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                read => return read,
+            }
+        }
     }
 
     /// Until there is something to read; false when there will never be.

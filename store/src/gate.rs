@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mcptap_model::{Access, ApiKey, UnixNanos};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, TransactionTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use tokio::sync::watch;
 
 use crate::database::Database;
@@ -275,7 +275,7 @@ impl Gate {
         if news.is_empty() {
             return Ok(());
         }
-        let tx = self.shared.database.write().begin().await?;
+        let tx = self.shared.database.change().await?;
         for (id, used) in news {
             api_key::Entity::update_many()
                 .col_expr(api_key::Column::LastUsedAt, Expr::value(used))

@@ -3,7 +3,7 @@
 use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, TransactionTrait};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use crate::audit::{Actor, note};
 use crate::database::Database;
@@ -32,7 +32,7 @@ impl Store {
     pub async fn create_key(&self, new: NewKey, by: Actor) -> Result<(ApiKey, Secret), Error> {
         let secret = Secret::new().map_err(|error| Error::Randomness(error.to_string()))?;
         let servers = (!new.servers.is_empty()).then(|| serde_json::json!(new.servers).to_string());
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         let row = api_key::ActiveModel {
             id: NotSet,
             name: Set(new.name),
@@ -54,7 +54,7 @@ impl Store {
     /// Revokes a key, from now on and wherever it is in use. Revoking it again changes nothing. `None`: there is no
     /// such key.
     pub async fn revoke_key(&self, id: i64, by: Actor) -> Result<Option<ApiKey>, Error> {
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, Expr::value(clock::now().0))
             .filter(api_key::Column::Id.eq(id))

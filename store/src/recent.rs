@@ -75,13 +75,7 @@ pub(crate) struct Window {
 impl Recent {
     pub(crate) fn new(head: Seq) -> Self {
         Self {
-            window: RwLock::new(Window {
-                start: head,
-                head,
-                changes: BTreeMap::new(),
-                completed: HashMap::new(),
-                bytes: 0,
-            }),
+            window: RwLock::new(Window::new(head)),
             moved: Notify::new(),
             missing: Notify::new(),
         }
@@ -105,27 +99,18 @@ impl Recent {
         self.moved.notify_one();
     }
 
-    /// Forgets everything and stands at `head`: too much happened elsewhere to be worth reading.
+    /// Forgets everything and stands at `head`: calls were deleted up to there, or so much happened that it is not worth
+    /// reading. What was committed before and is added only after this is ignored.
     pub(crate) fn skip_to(&self, head: Seq) {
-        self.add(Stretch {
-            after: self.head(),
-            upto: head,
-            ..Stretch::default()
-        });
-    }
-
-    /// Forgets calls that were deleted.
-    pub(crate) fn forget(&self, deleted: impl Fn(&Call) -> bool) {
+        let fresh = Window::new(head);
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<i64> = window
-            .changes
-            .iter()
-            .filter(|(_, change)| deleted(&change.stored.call))
-            .map(|(seq, _)| *seq)
-            .collect();
-        for seq in gone {
-            window.take(seq);
+        if head <= window.head {
+            return;
         }
+        let dropped = std::mem::replace(&mut *window, fresh);
+        drop(window);
+        drop(dropped);
+        self.moved.notify_one();
     }
 
     /// The last number that is known here.
@@ -146,6 +131,16 @@ impl Recent {
 }
 
 impl Window {
+    fn new(head: Seq) -> Self {
+        Self {
+            start: head,
+            head,
+            changes: BTreeMap::new(),
+            completed: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
     /// Gives what is no longer kept.
     fn add(&mut self, stretch: Stretch) -> Vec<Change> {
         let mut dropped = Vec::new();
@@ -214,20 +209,26 @@ impl Window {
         if after < self.start {
             return None;
         }
-        let mut items = Vec::new();
+        let mut items: Vec<Change> = Vec::new();
         for (looked, change) in self.after(after).enumerate() {
-            let full = items.len() == limit;
-            if full || looked == STRETCH {
-                let last = items.last().filter(|_| full).map(|last: &Change| last.seq);
+            if looked == STRETCH {
                 return Some(FeedChanges {
-                    upto: last.unwrap_or(Seq(change.seq.0 - 1)),
+                    items,
+                    upto: Seq(change.seq.0 - 1),
+                    caught_up: false,
+                });
+            }
+            if !means(filter, &change.stored.call, oldest) {
+                continue;
+            }
+            if items.len() == limit {
+                return Some(FeedChanges {
+                    upto: items.last().map_or(after, |last| last.seq),
                     items,
                     caught_up: false,
                 });
             }
-            if means(filter, &change.stored.call, oldest) {
-                items.push(change.clone());
-            }
+            items.push(change.clone());
         }
         Some(FeedChanges {
             items,

@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::entity::{call, waiting};
 use crate::metrics::Counters;
 use crate::row::kind;
+use crate::scan::head;
 use crate::transaction::Transaction;
 use crate::{Error, Options, Store, clock, sweep};
 
@@ -46,9 +47,8 @@ impl Store {
     /// gives the space back.
     pub async fn prune(&self, older_than: Duration) -> Result<Pruned, Error> {
         let (database, counters) = (&self.inner.database, &self.inner.counters);
-        let cutoff = clock::ago(older_than);
-        let pruned = forget(database, cutoff, counters).await?;
-        self.inner.recent.forget(|call| call.started_at < cutoff);
+        let pruned = forget(database, clock::ago(older_than), counters).await?;
+        self.inner.recent.skip_to(head(database.near()).await?);
         sweep::shared(database).await?;
         sweep::space(database, 0).await?;
         Ok(pruned)

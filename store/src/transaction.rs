@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use sea_orm::QueryResult;
 use sea_orm::sqlx::{self, AssertSqlSafe, Postgres, Row, Sqlite};
 
-use crate::database::{Backend, Database};
+use crate::Error;
+use crate::database::{Backend, Database, whole};
 use crate::insert::sqlite::Texts;
 use crate::insert::{Record, postgres, sqlite};
 
@@ -45,7 +46,7 @@ const ADVANCE_AND_NOTIFY: &str = "UPDATE sequence SET value = value + $1, epoch 
 
 impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
-    pub(crate) async fn begin(database: &Database) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
         let open = match database.backend() {
             Backend::Sqlite => Open::Sqlite(
                 database
@@ -55,7 +56,8 @@ impl Transaction {
                     .await?,
             ),
             Backend::Postgres => {
-                Open::Postgres(database.write().get_postgres_connection_pool().begin().await?)
+                let pool = database.write().get_postgres_connection_pool().clone();
+                Open::Postgres(whole(async move { pool.begin().await }).await?)
             }
         };
         Ok(Self {

@@ -5,7 +5,6 @@ use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    TransactionTrait,
 };
 
 use crate::audit::{Actor, note};
@@ -71,7 +70,7 @@ impl Store {
         content: ViewContent,
         by: Actor,
     ) -> Result<Option<View>, Error> {
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         let now = clock::now().0;
         let row = view::ActiveModel {
             id: NotSet,
@@ -107,7 +106,7 @@ impl Store {
         let Some(before) = self.changeable(id, reach).await? else {
             return Ok(None);
         };
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         let row = view::ActiveModel {
             id: Unchanged(id),
             name: Set(content.name),
@@ -133,7 +132,7 @@ impl Store {
         let Some(before) = self.changeable(id, reach).await? else {
             return Ok(false);
         };
-        let tx = self.inner.database.write().begin().await?;
+        let tx = self.inner.database.change().await?;
         let deleted = view::Entity::delete_by_id(id).exec(&tx).await?.rows_affected > 0;
         if deleted {
             note(&tx, by, "deleteView", about(&read(before)?)).await?;

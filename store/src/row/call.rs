@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mcptap_model::{Call, SessionKey};
+use mcptap_model::{Call, Origin, SessionKey};
 use serde_json::Map;
 
 use super::{DetailRow, span_number, trace_halves};
@@ -119,7 +119,7 @@ pub(crate) fn as_listed(call: &Call) -> Call {
         primary_span_id: call.primary_span_id,
         parent_span_id: call.parent_span_id,
         kind: call.kind,
-        origin: Arc::clone(&call.origin),
+        origin: as_stored(&call.origin),
         vantage: call.vantage,
         server: text(&call.server),
         method: without_nul(call.method.clone()),
@@ -153,6 +153,22 @@ pub(crate) fn as_listed(call: &Call) -> Call {
         response: None,
         attributes: Map::new(),
     }
+}
+
+fn as_stored(origin: &Arc<Origin>) -> Arc<Origin> {
+    let texts = [&origin.service, &origin.instance, &origin.scope_version];
+    let mut texts = texts.into_iter().flatten().chain([&origin.scope]);
+    if !texts.any(|text| text.contains('\0')) {
+        return Arc::clone(origin);
+    }
+    let text = |text: &Option<String>| text.clone().map(without_nul);
+    Arc::new(Origin {
+        service: text(&origin.service),
+        instance: text(&origin.instance),
+        scope: without_nul(origin.scope.clone()),
+        scope_version: text(&origin.scope_version),
+        resource: origin.resource.clone(),
+    })
 }
 
 struct NumberedRow<'a> {

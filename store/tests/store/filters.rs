@@ -58,7 +58,7 @@ fn random_call(random: &mut Random, number: u64) -> Call {
         evidence: Evidence::from_bits(random.below(64) as i16),
         http_status: random.pick(&[None, Some(200), Some(404), Some(500)]),
         rpc_error_code: random.pick(&[None, None, Some(-32602)]),
-        error_message: maybe(random, &["", "order timeout"]),
+        error_message: maybe(random, &["", "order timeout", "order\0timeout"]),
         started_at: UnixNanos(NOON + random.below(12) as i64),
         duration_nanos: random.pick(&[0, 1, 999_999, 1_000_000, 1_500_000, 2_000_000, i64::MAX]),
         session_id: session.0,

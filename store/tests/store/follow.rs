@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mcptap_model::{Call, CallFilter, Evidence, Outcome, UnixNanos};
-use mcptap_store::{Change, ChangeKind, Error, Follower, PageRequest, Seq, Store, Writer};
+use mcptap_store::{Actor, Change, ChangeKind, Error, Follower, Options, PageRequest, Seq, Store, Writer};
 use sea_orm::{ConnectionTrait, Database};
 
 use crate::feed::read_all;
-use crate::support::{NOON, Place, Random, SECOND, batch, full, on_both, plain};
+use crate::support::{NOON, Place, Random, SECOND, batch, full, on_both, plain, span};
 
 on_both!(
     history_is_followed_by_what_comes,
@@ -17,7 +17,11 @@ on_both!(
     a_position_ahead_of_the_database_is_refused,
     whoever_is_behind_the_window_is_served_from_the_database,
     two_writers_that_hold_each_other_up,
+    more_than_is_worth_reading_comes_from_the_database,
+    what_is_erased_is_gone_from_memory,
     what_another_process_deletes_is_not_served_from_memory,
+    a_feed_outlives_a_moment_without_a_database,
+    who_leaves_while_a_question_begins_harms_nobody,
     whatever_happens,
 );
 
@@ -227,6 +231,48 @@ async fn two_writers_that_hold_each_other_up(place: &Place) {
     }
 }
 
+async fn more_than_is_worth_reading_comes_from_the_database(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let (other_writer, _other) = place.open().await;
+    let mut follower = store.follow(CallFilter::default(), None).await.unwrap();
+    assert!(next(&mut follower, 500).await.unwrap().2);
+    other_writer.write(batch((1..=6_000).map(plain))).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 6_000 {
+        seen.extend(seqs(&next(&mut follower, 500).await.unwrap().0));
+    }
+    assert_eq!(seen, (1..=6_000).collect::<Vec<i64>>());
+    other_writer.write(batch([plain(6_001)])).await.unwrap();
+    assert_eq!(seqs(&next(&mut follower, 500).await.unwrap().0), [6_001]);
+}
+
+async fn what_is_erased_is_gone_from_memory(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut slow = store.follow(CallFilter::default(), None).await.unwrap();
+    assert!(next(&mut slow, 9).await.unwrap().2);
+    writer.write(batch([plain(1), full(2), plain(3)])).await.unwrap();
+    let servers = CallFilter {
+        servers: vec!["shop-mcp".into()],
+        ..CallFilter::default()
+    };
+    let erased = store
+        .erase(servers, Actor::CommandLine, "a server".into())
+        .await
+        .unwrap();
+    assert_eq!(erased.calls, 1);
+    assert_eq!(
+        (store.metrics().recent_changes, store.metrics().recent_bytes),
+        (0, 0)
+    );
+    writer.write(batch([plain(4)])).await.unwrap();
+    let mut spans = Vec::new();
+    while spans.len() < 3 {
+        let items = next(&mut slow, 9).await.unwrap().0;
+        spans.extend(items.iter().map(|change| change.stored.call.span_id));
+    }
+    assert_eq!(spans, [1, 3, 4].map(span));
+}
+
 async fn what_another_process_deletes_is_not_served_from_memory(place: &Place) {
     let (writer, store) = place.open().await;
     let (_other_writer, other) = place.open().await;
@@ -253,6 +299,59 @@ async fn what_another_process_deletes_is_not_served_from_memory(place: &Place) {
     tokio::time::timeout(PATIENCE, noticed).await.unwrap();
     let (left, _) = history(&store, &CallFilter::default(), Seq(0), 9).await;
     assert_eq!(seqs(&left), [1, 2, 3]);
+}
+
+async fn a_feed_outlives_a_moment_without_a_database(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch((1..=3).map(plain))).await.unwrap();
+    drop(writer);
+    store.close().await;
+    let (_writer, store) = place.open().await;
+    let mut follower = store.follow(CallFilter::default(), Some(Seq(0))).await.unwrap();
+    let other = Database::connect(&place.url).await.unwrap();
+    let rename = async |from: &str, to: &str| {
+        let statement = format!("ALTER TABLE {from} RENAME TO {to}");
+        other.execute_unprepared(&statement).await.unwrap();
+    };
+    rename("calls", "away").await;
+    let reads = || store.metrics().catch_up_reads;
+    let before = reads();
+    let coming_back = async {
+        // The second read is the proof that the first failed.
+        while reads() < before + 2 {
+            tokio::task::yield_now().await;
+        }
+        rename("away", "calls").await;
+    };
+    let (part, ()) = tokio::join!(next(&mut follower, 9), coming_back);
+    assert_eq!(seqs(&part.unwrap().0), [1, 2, 3]);
+}
+
+async fn who_leaves_while_a_question_begins_harms_nobody(place: &Place) {
+    let (writer, store) = place
+        .open_with(Options {
+            retention: None,
+            readers: 1,
+            ..Options::default()
+        })
+        .await;
+    writer.write(batch([full(1)])).await.unwrap();
+    for patience in 0..60 {
+        let every = CallFilter::default();
+        let mut asking = Box::pin(store.changes(&every, Seq(0), 9));
+        for _ in 0..patience {
+            tokio::select! {
+                biased;
+                _ = &mut asking => break,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(asking);
+        // One question without a transaction of its own, and one with.
+        store.call(full(1).trace_id, full(1).span_id).await.unwrap();
+        let (items, _) = read_all(&store, &CallFilter::default(), Seq(0), 9).await;
+        assert_eq!(items.len(), 1, "after {patience} looks");
+    }
 }
 
 /// A follower as the test sees it: where it began, and what it got.
@@ -332,6 +431,17 @@ async fn whatever_happens(place: &Place) {
                 drop(writer);
                 store.close().await;
                 (writer, store) = place.open().await;
+            }
+            12 => {
+                // Whatever memory holds by now, reading there is reading the database.
+                let (filter, after) = (
+                    random.pick(&filters),
+                    Seq(random.below(store.head().0 as u64 + 1) as i64),
+                );
+                let limit = 1 + random.below(30) as usize;
+                let (followed, _) = history(&store, &filter, after, limit).await;
+                let (read, _) = read_all(&store, &filter, after, limit).await;
+                assert_eq!(followed, read, "{filter:?} after {after:?}, {limit} at a time");
             }
             10..=11 if watches.len() < 12 => {
                 // From some page of the list, or from the very beginning.
