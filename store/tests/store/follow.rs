@@ -2,6 +2,7 @@
 //! between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Poll;
 use std::time::Duration;
 
 use mcptap_model::{Call, CallFilter, Evidence, Outcome, UnixNanos};
@@ -329,6 +330,8 @@ async fn a_feed_outlives_a_moment_without_a_database(place: &Place) {
 
 async fn who_leaves_while_a_question_begins_harms_nobody(place: &Place) {
     let (writer, store) = place
+        .far_away()
+        .await
         .open_with(Options {
             retention: None,
             readers: 1,
@@ -336,21 +339,28 @@ async fn who_leaves_while_a_question_begins_harms_nobody(place: &Place) {
         })
         .await;
     writer.write(batch([full(1)])).await.unwrap();
-    for patience in 0..60 {
-        let every = CallFilter::default();
+    let every = CallFilter::default();
+    for patience in 1.. {
         let mut asking = Box::pin(store.changes(&every, Seq(0), 9));
-        for _ in 0..patience {
-            tokio::select! {
-                biased;
-                _ = &mut asking => break,
-                () = tokio::task::yield_now() => {}
+        let mut waits = 0;
+        let answer = std::future::poll_fn(|context| {
+            waits += 1;
+            match asking.as_mut().poll(context) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if waits == patience => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
             }
+        })
+        .await;
+        if let Some(answer) = answer {
+            assert!(answer.unwrap().caught_up);
+            break;
         }
         drop(asking);
         // One question without a transaction of its own, and one with.
-        store.call(full(1).trace_id, full(1).span_id).await.unwrap();
-        let (items, _) = read_all(&store, &CallFilter::default(), Seq(0), 9).await;
-        assert_eq!(items.len(), 1, "after {patience} looks");
+        store.follow(every.clone(), None).await.unwrap();
+        let (items, _) = read_all(&store, &every, Seq(0), 9).await;
+        assert_eq!(items.len(), 1, "after {patience} waits");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use mcptap_model::{
     Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
@@ -9,6 +10,9 @@ use mcptap_model::{
 };
 use mcptap_store::{Options, Store, Writer, open};
 use sea_orm::{ConnectionTrait, Database};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOON: i64 = 1_795_348_800_000_000_000;
@@ -76,6 +80,35 @@ impl Place {
         open(&self.url, options).await.unwrap()
     }
 
+    /// The same database, with a PostgreSQL server that takes its time: every answer is waited for.
+    pub(crate) async fn far_away(&self) -> Self {
+        let Some((before, (server, after))) = self
+            .url
+            .split_once('@')
+            .and_then(|(before, rest)| Some((before, rest.split_once('/')?)))
+        else {
+            return Self {
+                url: self.url.clone(),
+                directory: None,
+            };
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = listener.local_addr().unwrap();
+        let server = server.to_owned();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (from, to) = client.into_split();
+                let (answers, questions) = TcpStream::connect(&server).await.unwrap().into_split();
+                tokio::spawn(carry(from, questions));
+                tokio::spawn(carry(answers, to));
+            }
+        });
+        Self {
+            url: format!("{before}@{near}/{after}"),
+            directory: None,
+        }
+    }
+
     pub(crate) fn file(&self) -> Option<std::path::PathBuf> {
         self.directory
             .as_ref()
@@ -100,6 +133,17 @@ impl Place {
                 .execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)"))
                 .await
                 .unwrap();
+        }
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    let mut bytes = vec![0; 64 << 10];
+    // Either end may go at any time.
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        if to.write_all(&bytes[..count]).await.is_err() {
+            break;
         }
     }
 }
