@@ -183,6 +183,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.queued_records,
             ),
             ("queue_limit_records", "Records that may wait", stored.queue_limit),
+            (
+                "search_lag_changes",
+                "How many changes the index of words is behind; searches read these",
+                stored.index_lag,
+            ),
             ("live_subscribers", "Live subscribers now", stored.followers),
             (
                 "live_lag_changes",

@@ -4,6 +4,7 @@
 mod m20261122_000001_calls;
 mod m20261124_000002_identity;
 mod m20261124_000002_keys;
+mod m20261124_000003_search;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_calls::Migration),
             Box::new(m20261124_000002_keys::Migration),
             Box::new(m20261124_000002_identity::Migration),
+            Box::new(m20261124_000003_search::Migration),
         ]
     }
 }

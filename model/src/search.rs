@@ -1,7 +1,11 @@
 //! Full-text search: what a query means and whether it occurs. Words are runs of letters and digits, compared
 //! without case; a JSON body is searched in its keys and values, so escapes never hide a word.
 
+mod keys;
+
 use serde_json::Value;
+
+pub use keys::{Key, Keys};
 
 /// Words, phrases in quotes and `prefix*`, all of which must occur.
 #[derive(Clone, Debug, PartialEq, Eq)]

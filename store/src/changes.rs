@@ -69,7 +69,7 @@ impl Store {
                 caught_up: true,
             });
         };
-        let scan = Scan::new(self, &tx, filter).await?;
+        let scan = Scan::of_new_calls(self, &tx, filter).await?;
         let stretch = if scan.exact() { STRETCH } else { SEARCH_STRETCH };
         let end = std::cmp::min(head.0, start.saturating_add(stretch - 1));
 

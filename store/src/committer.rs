@@ -1,6 +1,6 @@
 //! One transaction after the other: a prepared group is written, committed, announced and answered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
 use crate::recent::{Recent, Stretch};
 use crate::row::{AliasRow, LogRow, log_fingerprint};
+use crate::search::{UnindexedRow, unindex};
 use crate::transaction::{Advanced, Transaction};
 use crate::writer::{Request, Written};
 use crate::{Change, ChangeKind, Error, Seq, Stored, WriteError, clock};
@@ -171,6 +172,11 @@ impl Committer {
         numbers: Advanced,
     ) -> Result<(), Error> {
         let first = first(&prepared, numbers);
+        let relined = relined(&prepared).into_iter().map(|call| UnindexedRow {
+            call,
+            seq: numbers.after,
+        });
+        tx.insert(relined).await?;
         let ids = self.remembered.resolve(tx, prepared.interner).await?;
         let row_of = |target| match target {
             Target::Known(row) => row,
@@ -264,6 +270,18 @@ fn first(prepared: &Prepared, numbers: Advanced) -> i64 {
     numbers.after - prepared.changes() + 1
 }
 
+/// Stored calls that get log lines or lose some.
+fn relined(prepared: &Prepared) -> BTreeSet<i64> {
+    let known = |target: &Target| match target {
+        Target::Known(row) => Some(*row),
+        Target::Added(_) => None,
+    };
+    let getting = prepared.logs.iter().map(|(target, _)| target);
+    let merged = prepared.removed.iter().filter_map(|(_, target)| target.as_ref());
+    let losing = prepared.left.iter().map(|(row, _)| *row);
+    getting.chain(merged).filter_map(known).chain(losing).collect()
+}
+
 /// The transaction as followers see it.
 fn stretch(prepared: &mut Prepared, after: Seq, numbers: Advanced) -> Stretch {
     let added = std::iter::repeat_n(None, prepared.added.len());
@@ -334,6 +352,7 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
         .await?;
     tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &sources)
         .await?;
+    unindex(tx, &sources).await?;
     tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources)
         .await?;
     Ok(())

@@ -99,11 +99,6 @@ impl Database {
         let connect = connect
             // Rows are referred to only by statements that keep them right; checking would read the other table.
             .foreign_keys(false)
-            // This and the next only have an effect before the first table. Larger pages make a write a fifth
-            // cheaper (measured): fewer to find, to balance and to log.
-            .page_size(8192)
-            // Lets retention give space back.
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             // Acknowledged means stored, also through a power failure.
             .synchronous(SqliteSynchronous::Full)
@@ -115,6 +110,11 @@ impl Database {
             .disable_statement_logging();
         let writer = connect
             .clone()
+            // This and the next only have an effect before the first table, and the next takes the lock of writers: readers
+            // must not wait for it. Larger pages make a write a fifth cheaper (measured): fewer to find, to balance and to log.
+            .page_size(8192)
+            // Lets retention give space back.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .thread_name(|_| "mcptap-write".to_owned())
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "8000")

@@ -53,6 +53,7 @@ impl Store {
         }
         let database = &self.inner.database;
         sweep::shared(database).await?;
+        sweep::words(database).await?;
         sweep::space(database, 0).await?;
         sweep::vacuum(database).await;
         self.tell(by, format!("calls with {subject}: {} erased", erased.calls))

@@ -1,6 +1,6 @@
-//! A [`CallFilter`] as a condition in SQL. It means exactly what [`CallFilter::matches`] means, except for `search`, which
-//! SQL cannot decide (bodies are compressed): there the condition lets through too much, never too little, and
-//! [`Search`](crate::search) decides.
+//! A [`CallFilter`] as a condition in SQL. It means exactly what [`CallFilter::matches`] means, except for what the index
+//! of words cannot tell of a `search`: there the condition lets through too much, never too little, and
+//! [`search`](crate::search) decides.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,6 +14,7 @@ use crate::entity::{call, client, name, session};
 use crate::hash::text_hash;
 use crate::intern::{NameKind, name_hash};
 use crate::row::trace_halves;
+use crate::search::Lookup;
 
 /// Into how many parts a filter is split at most.
 const PARTS: usize = 16;
@@ -126,13 +127,13 @@ impl<'a> Wanted<'a> {
 }
 
 /// The condition of a filter.
-pub(crate) fn condition(filter: &CallFilter, terms: &Terms) -> Condition {
-    compile(filter, terms, true)
+pub(crate) fn condition(filter: &CallFilter, terms: &Terms, lookup: &Lookup) -> Condition {
+    compile(filter, terms, lookup, true)
 }
 
-/// `searched` is what a search counts as: true, except below an odd number of `not`s, so that the whole lets through
-/// too much instead of too little.
-fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
+/// `generous`: where the index cannot tell, a search lets through too much; except below an odd number of `not`s, so
+/// that the whole lets through too much instead of too little.
+fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) -> Condition {
     let mut parts: Vec<Expr> = Vec::new();
     let mut must = |part: Expr| parts.push(part);
 
@@ -198,18 +199,18 @@ fn compile(filter: &CallFilter, terms: &Terms, searched: bool) -> Condition {
     {
         must(call::Column::Duration.lt(beyond));
     }
-    if filter.search.is_some() && !searched {
-        must(never());
+    if let Some(query) = &filter.search {
+        must(lookup.condition(query, generous));
     }
     if let Some(not) = &filter.not {
         // Two-valued: what is unknown inside is not so, and `not` keeps it.
-        let inside = Expr::from(compile(not, terms, !searched));
+        let inside = Expr::from(compile(not, terms, lookup, !generous));
         must(Expr::from(Func::coalesce([inside, Expr::cust("FALSE")])).not());
     }
     if !filter.or.is_empty() {
         let mut any = Condition::any();
         for either in &filter.or {
-            any = any.add(Expr::from(compile(either, terms, searched)));
+            any = any.add(Expr::from(compile(either, terms, lookup, generous)));
         }
         must(any.into());
     }

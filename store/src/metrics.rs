@@ -1,6 +1,6 @@
 //! What the store counts, for `/metrics`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::writer::RETRY;
@@ -34,6 +34,8 @@ pub struct Metrics {
     pub calls_pruned: u64,
     /// The head of the feed.
     pub head: i64,
+    /// How many changes the index of words is behind.
+    pub index_lag: u64,
     /// Who follows the feed now.
     pub followers: u64,
     /// How many changes the last follower that is awake is behind the head.
@@ -63,6 +65,7 @@ pub(crate) struct Counters {
     calls_pruned: AtomicU64,
     changes_delivered: AtomicU64,
     catch_up_reads: AtomicU64,
+    indexed: AtomicI64,
 }
 
 impl Counters {
@@ -97,6 +100,16 @@ impl Counters {
 
     pub(crate) fn caught_up(&self) {
         self.catch_up_reads.fetch_add(1, Relaxed);
+    }
+
+    /// The last change that the index of words knows.
+    pub(crate) fn indexed(&self, change: i64) {
+        self.indexed.store(change, Relaxed);
+    }
+
+    /// How far behind a head the index of words is.
+    pub(crate) fn index_lag(&self, head: i64) -> u64 {
+        u64::try_from(head - self.indexed.load(Relaxed)).unwrap_or_default()
     }
 
     pub(crate) fn dropped(&self, lines: u64) {

@@ -12,6 +12,7 @@ use crate::dictionary::Dictionary;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::recent::Recent;
+use crate::search::Indexer;
 use crate::tail::Tail;
 use crate::wake::{self, Beds};
 use crate::writer::Grouping;
@@ -62,6 +63,16 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         announce,
     };
     tasks.spawn(written.clone().run_until_cancelled_owned(tail.run()));
+    let indexer = Indexer {
+        database: database.clone(),
+        dictionary: Arc::clone(&dictionary),
+        head: head.clone(),
+        room: writer.room(),
+        limit: writer.limit(),
+        delay: options.index_delay,
+        counters: Arc::clone(&counters),
+    };
+    tasks.spawn(stop.clone().run_until_cancelled_owned(indexer.run()));
     let beds = Arc::new(Beds::default());
     let waking = wake::run(Arc::clone(&recent), Arc::clone(&beds), options.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(waking));
@@ -151,6 +162,7 @@ impl Store {
             queued_records: taken as u64,
             queue_limit: self.inner.queue_limit as u64,
             head: self.head().0,
+            index_lag: self.inner.counters.index_lag(self.head().0),
             ..self.inner.counters.metrics()
         }
     }

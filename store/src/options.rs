@@ -23,6 +23,8 @@ pub struct Options {
     pub readers: u32,
     /// How long one question may read. Default 30 seconds.
     pub read_timeout: Duration,
+    /// How long changes gather before the index of words takes them in; until then searches read them. Default 250 ms.
+    pub index_delay: Duration,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             migrate: true,
             readers: 4,
             read_timeout: Duration::from_secs(30),
+            index_delay: Duration::from_millis(250),
         }
     }
 }

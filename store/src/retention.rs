@@ -15,6 +15,7 @@ use crate::entity::{call, waiting};
 use crate::metrics::Counters;
 use crate::row::kind;
 use crate::scan::head;
+use crate::search::unindex;
 use crate::transaction::Transaction;
 use crate::{Error, Options, Store, clock, sweep};
 
@@ -50,6 +51,7 @@ impl Store {
         let pruned = forget(database, clock::ago(older_than), counters).await?;
         self.inner.recent.skip_to(head(database.near()).await?);
         sweep::shared(database).await?;
+        sweep::words(database).await?;
         sweep::space(database, 0).await?;
         Ok(pruned)
     }
@@ -164,6 +166,7 @@ pub(crate) async fn remove(
         calls,
     )
     .await?;
+    unindex(tx, calls).await?;
     tx.with_keys("DELETE FROM calls WHERE id IN ({keys})", calls)
         .await?;
     let sessions: Vec<i64> = sessions.into_iter().collect();

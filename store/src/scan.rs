@@ -12,6 +12,7 @@ use sea_orm::{
 
 use crate::entity::call;
 use crate::filter::{Terms, condition, parts};
+use crate::search::Lookup;
 use crate::{CallPosition, Error, Seq, Store, Stored, clock, search};
 
 /// How many rows are looked at together when their bodies decide.
@@ -32,37 +33,58 @@ pub(crate) struct Scan<'a> {
     pub(crate) tx: &'a DatabaseTransaction,
     pub(crate) filter: Cow<'a, CallFilter>,
     condition: Condition,
+    exact: bool,
     parts: Vec<Expr>,
 }
 
 impl<'a> Scan<'a> {
-    /// Reads what the filter's words mean.
+    /// Reads what the filter's words mean, and what the index knows of its searches.
     pub(crate) async fn new(
+        store: &'a Store,
+        tx: &'a DatabaseTransaction,
+        filter: &'a CallFilter,
+    ) -> Result<Scan<'a>, Error> {
+        let lookup = Lookup::of(filter, store, tx).await?;
+        Self::with(lookup, store, tx, filter).await
+    }
+
+    /// The same without the index of words, for calls that are so new that it cannot know them.
+    pub(crate) async fn of_new_calls(
+        store: &'a Store,
+        tx: &'a DatabaseTransaction,
+        filter: &'a CallFilter,
+    ) -> Result<Scan<'a>, Error> {
+        Self::with(Lookup::default(), store, tx, filter).await
+    }
+
+    async fn with(
+        lookup: Lookup,
         store: &'a Store,
         tx: &'a DatabaseTransaction,
         filter: &'a CallFilter,
     ) -> Result<Scan<'a>, Error> {
         let filter = store.with_visits(tx, filter).await?;
         let terms = Terms::of(&filter, tx).await?;
-        let mut condition = Condition::all().add(condition(&filter, &terms));
-        condition = condition.add(store.kept());
         Ok(Self {
             store,
             tx,
-            condition,
+            condition: Condition::all()
+                .add(condition(&filter, &terms, &lookup))
+                .add(store.kept()),
+            exact: lookup.is_exact(&filter),
             parts: parts(&filter, &terms),
             filter,
         })
     }
 
-    /// What rows must fulfil. Exact unless the filter searches texts.
+    /// What rows must fulfil.
     pub(crate) fn condition(&self) -> Condition {
         self.condition.clone()
     }
 
-    /// Whether the condition alone decides.
+    /// Whether the condition alone decides. Otherwise some that fulfil it are not meant.
     pub(crate) fn exact(&self) -> bool {
-        !self.filter.needs_text()
+        self.exact
     }
 
     /// At most `wanted` calls strictly between two positions, starting after `from`.
@@ -112,7 +134,13 @@ impl<'a> Scan<'a> {
                 started_at: UnixNanos(row.started_at),
                 row: row.id,
             });
-            for stored in search::matching(&self.filter, rows, self.tx, &self.store.inner.dictionary).await? {
+            let dictionary = &self.store.inner.dictionary;
+            let meant = if self.exact {
+                dictionary.stored(self.tx, rows).await?
+            } else {
+                search::matching(&self.filter, rows, self.tx, dictionary).await?
+            };
+            for stored in meant {
                 if visit(stored).is_break() {
                     return Ok(());
                 }
@@ -211,6 +239,11 @@ pub(crate) async fn head(db: &impl ConnectionTrait) -> Result<Seq, Error> {
 /// The number that tells this database from others.
 pub(crate) async fn identity(db: &impl ConnectionTrait) -> Result<i64, Error> {
     of_sequence(db, "SELECT identity FROM sequence WHERE id = 1").await
+}
+
+/// The last change that the index of words knows.
+pub(crate) async fn indexed(db: &impl ConnectionTrait) -> Result<i64, Error> {
+    of_sequence(db, "SELECT indexed FROM sequence WHERE id = 1").await
 }
 
 async fn of_sequence(db: &impl ConnectionTrait, text: &str) -> Result<i64, Error> {

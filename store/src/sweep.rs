@@ -1,15 +1,16 @@
 //! Cleaning up after forgetting: shared things that nothing refers to any more, and free pages.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::sqlx::{self, ConnectOptions, Connection, Row};
+use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::Error;
 use crate::database::{Backend, Database};
 use crate::entity::{call, client, name, origin, waiting};
+use crate::retention::REST;
 use crate::scan::head;
 use crate::transaction::Transaction;
 
@@ -18,6 +19,9 @@ pub(crate) const USEFUL: i64 = 10_000;
 
 /// How many pages are given back at a time.
 const PAGES: i64 = 500;
+
+/// How many pages of the index of words are rewritten at a time.
+const MERGED: i64 = 500;
 
 /// How long one attempt to empty SQLite's log waits for readers.
 const ATTEMPT: Duration = Duration::from_millis(100);
@@ -134,6 +138,40 @@ async fn used(db: &impl ConnectionTrait, among: sea_orm::sea_query::SimpleExpr) 
     Ok(used)
 }
 
+/// Rewrites SQLite's index of words where it holds words of deleted calls: it only marks these as deleted. A part at a
+/// time, so that writes come in between.
+pub(crate) async fn words(database: &Database) -> Result<(), Error> {
+    if database.backend() != Backend::Sqlite {
+        return Ok(());
+    }
+    let pool = database.write().get_sqlite_connection_pool();
+    // Negative: everything is to become one part, in which nothing deleted is left. Positive: more of the same.
+    let mut pages = -MERGED;
+    loop {
+        let started = Instant::now();
+        let mut connection = pool.acquire().await?;
+        let before = changes(&mut connection).await?;
+        sqlx::query("INSERT INTO search (search, rank) VALUES ('merge', ?)")
+            .bind(pages)
+            .execute(&mut *connection)
+            .await?;
+        // One for the command itself.
+        if changes(&mut connection).await? - before < 2 {
+            return Ok(());
+        }
+        drop(connection);
+        pages = MERGED;
+        tokio::time::sleep(started.elapsed() * REST).await;
+    }
+}
+
+async fn changes(connection: &mut SqliteConnection) -> Result<i64, Error> {
+    Ok(sqlx::query("SELECT total_changes()")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)?)
+}
+
 /// Gives free pages back to the file system, all but `keep`, a few at a time. PostgreSQL does so by itself.
 pub(crate) async fn space(database: &Database, keep: i64) -> Result<(), Error> {
     if database.backend() != Backend::Sqlite {
@@ -166,7 +204,7 @@ pub(crate) async fn space(database: &Database, keep: i64) -> Result<(), Error> {
 /// Writes SQLite's log back and empties it: it holds pages as they were before. It waits for readers, in short
 /// attempts, so that writers do not wait with it.
 async fn empty_log(database: &Database) -> Result<(), Error> {
-    let pool = database.write().get_sqlite_connection_pool();
+    let pool = database.near().get_sqlite_connection_pool();
     let options = SqliteConnectOptions::clone(&pool.connect_options()).busy_timeout(ATTEMPT);
     let mut connection = options.connect().await?;
     for _ in 0..ATTEMPTS {
@@ -202,6 +240,8 @@ pub(crate) async fn vacuum(database: &Database) {
         "clients",
         "origins",
         "names",
+        "search",
+        "unindexed",
     ] {
         let done = database
             .write()

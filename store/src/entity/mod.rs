@@ -10,5 +10,6 @@ pub(crate) mod log_line;
 pub(crate) mod name;
 pub(crate) mod origin;
 pub(crate) mod session;
+pub(crate) mod unindexed;
 pub(crate) mod view;
 pub(crate) mod waiting;

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Text,
     /// As bytes.
     Bytes,
+    /// As text: keys of the index of words, with a space between.
+    Keys,
 }
 
 /// A table as a statement writes it.

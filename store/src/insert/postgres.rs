@@ -6,22 +6,24 @@ use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, PgConnection, postgres::PgAr
 use super::{Kind, Record, Sink, Table, without_nul};
 
 fn text(table: Table) -> String {
-    let arrays: Vec<String> = table
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(index, (_, kind))| {
-            let kind = match kind {
-                Kind::Integer => "bigint",
-                Kind::Text => "text",
-                Kind::Bytes => "bytea",
-            };
-            format!("${}::{kind}[]", index + 1)
-        })
-        .collect();
-    let (names, arrays) = (table.names(), arrays.join(","));
+    let mut arrays = Vec::with_capacity(table.columns.len());
+    let mut values = Vec::with_capacity(table.columns.len());
+    for (number, (name, kind)) in (1..).zip(table.columns) {
+        let (array, value) = match kind {
+            Kind::Integer => ("bigint", format!("\"{name}\"")),
+            Kind::Text => ("text", format!("\"{name}\"")),
+            Kind::Bytes => ("bytea", format!("\"{name}\"")),
+            Kind::Keys => (
+                "text",
+                format!("array_to_tsvector(string_to_array(\"{name}\", ' '))"),
+            ),
+        };
+        arrays.push(format!("${number}::{array}[]"));
+        values.push(value);
+    }
+    let (names, arrays, values) = (table.names(), arrays.join(","), values.join(","));
     format!(
-        "INSERT INTO {} ({names}) SELECT * FROM UNNEST({arrays}) {}",
+        "INSERT INTO {} ({names}) SELECT {values} FROM UNNEST({arrays}) AS given ({names}) {}",
         table.name, table.conflict
     )
 }
@@ -41,7 +43,7 @@ impl Columns {
     fn new(table: Table, rows: usize) -> Self {
         let column = |(_, kind): &(&str, Kind)| match kind {
             Kind::Integer => Column::Integers(Vec::with_capacity(rows)),
-            Kind::Text => Column::Texts(Vec::with_capacity(rows)),
+            Kind::Text | Kind::Keys => Column::Texts(Vec::with_capacity(rows)),
             Kind::Bytes => Column::Bytes(Vec::with_capacity(rows)),
         };
         Self {

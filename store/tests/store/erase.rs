@@ -5,9 +5,14 @@ use mcptap_model::{
 };
 use mcptap_store::{Actor, PageRequest, Seq};
 
+use crate::filters::indexed;
 use crate::support::{Place, batch, full, line, on_both, plain, span};
 
-on_both!(erasing_leaves_nothing, erasing_has_an_end_while_calls_come_in);
+on_both!(
+    erasing_leaves_nothing,
+    no_word_of_few_stays_among_many,
+    erasing_has_an_end_while_calls_come_in
+);
 
 /// Part of everything that is to be erased.
 const PLANTED: &str = "pl4nted";
@@ -83,6 +88,8 @@ async fn erasing_leaves_nothing(place: &Place) {
         .await
         .unwrap();
 
+    // Its words are in the index.
+    indexed(&store).await;
     let erased = store
         .erase(filter(&format!("{PLANTED}*")), Actor::Key(1), "search".into())
         .await
@@ -129,6 +136,38 @@ async fn erasing_leaves_nothing(place: &Place) {
     assert_eq!(written.added, 1);
     let again = store.count(&filter(PLANTED), 10).await.unwrap();
     assert_eq!(again.value, 1);
+}
+
+async fn no_word_of_few_stays_among_many(place: &Place) {
+    let (writer, store) = place.open().await;
+    let saying = |number: u64, text: String| Call {
+        response: Some(Payload::whole(text)),
+        ..plain(number)
+    };
+    // Several stretches of the index, with words in every one of them.
+    for from in [0, 1_000, 2_000] {
+        let calls = (from + 1..=from + 1_000).map(|number| {
+            let word = if number % 500 == 0 { PLANTED } else { "kept" };
+            saying(number, format!("{word}{number} said {word} {number}"))
+        });
+        writer.write(batch(calls)).await.unwrap();
+        indexed(&store).await;
+    }
+    // The second time the index is in one piece.
+    for (word, number) in [(PLANTED, 6), ("kept1001", 1)] {
+        let erased = store
+            .erase(filter(word), Actor::CommandLine, "search".into())
+            .await
+            .unwrap();
+        assert_eq!(erased.calls, number);
+        for suffix in ["", "-wal"] {
+            let Some(file) = place.file() else { break };
+            let bytes = std::fs::read(format!("{}{suffix}", file.display())).unwrap_or_default();
+            let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
+            assert!(!found, "{word} in the file{suffix}");
+        }
+    }
+    assert_eq!(store.count(&filter("kept"), 10_000).await.unwrap().value, 2_993);
 }
 
 async fn erasing_has_an_end_while_calls_come_in(place: &Place) {

@@ -24,6 +24,8 @@ mod queue;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;

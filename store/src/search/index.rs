@@ -1,0 +1,287 @@
+//! The index of words, built behind the writes: no writer waits for it, and it gives way to all of them.
+//!
+//! It follows the order of changes, a step at a time: what a stretch of changes left is read in a snapshot, cut into keys,
+//! and written in one transaction with how far the index knows them now (`sequence.indexed`). A call that is changed in
+//! the meantime has a later change, so it counts as unknown until its turn comes. Log lines have no change of their own:
+//! whoever adds some to a call, or takes some away, notes that in `unindexed`.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use tokio::sync::{Semaphore, watch};
+
+use super::haystacks;
+use crate::database::Database;
+use crate::dictionary::Dictionary;
+use crate::entity::{call, unindexed};
+use crate::insert::{Kind, Record, Sink, Table};
+use crate::metrics::Counters;
+use crate::retention::REST;
+use crate::scan::{head, indexed};
+use crate::transaction::Transaction;
+use crate::{Error, Seq};
+
+/// How many calls one step indexes at most.
+const CALLS: usize = 256;
+
+/// How many calls are read together.
+const CHUNK: usize = 16;
+
+/// How many bytes of keys one step writes, give or take those of a few calls.
+const BYTES: usize = 4 << 20;
+
+/// A call with more bytes of keys than this is not in the index, but read by every search: PostgreSQL could not hold it.
+const MOST: usize = 512 << 10;
+
+/// How long to wait after a failure.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// A call that the index does not know as it is.
+pub(crate) struct UnindexedRow {
+    /// Its row.
+    pub(crate) call: i64,
+    /// After which change that is so.
+    pub(crate) seq: i64,
+}
+
+impl Record for UnindexedRow {
+    const TABLE: Table = Table {
+        name: "unindexed",
+        columns: &[("call", Kind::Integer), ("seq", Kind::Integer)],
+        conflict: "ON CONFLICT (call) DO UPDATE SET seq = excluded.seq",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        sink.integer(Some(self.call));
+        sink.integer(Some(self.seq));
+    }
+}
+
+/// A call in the index.
+struct IndexedRow {
+    call: i64,
+    keys: String,
+}
+
+impl Record for IndexedRow {
+    const TABLE: Table = Table {
+        name: "search",
+        columns: &[("rowid", Kind::Integer), ("words", Kind::Keys)],
+        conflict: "",
+    };
+
+    fn bind(self, sink: &mut impl Sink) {
+        sink.integer(Some(self.call));
+        sink.text(Some(self.keys));
+    }
+}
+
+/// Takes calls out of the index.
+pub(crate) async fn unindex(tx: &mut Transaction, calls: &[i64]) -> Result<(), Error> {
+    tx.with_keys("DELETE FROM search WHERE rowid IN ({keys})", calls)
+        .await?;
+    tx.with_keys("DELETE FROM unindexed WHERE call IN ({keys})", calls)
+        .await?;
+    Ok(())
+}
+
+/// Builds the index.
+pub(crate) struct Indexer {
+    pub(crate) database: Database,
+    pub(crate) dictionary: Arc<Dictionary>,
+    /// The last change that was committed.
+    pub(crate) head: watch::Receiver<Seq>,
+    /// Room in the writer's queue, and how much that is when nobody writes.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) limit: usize,
+    /// How long changes gather before they are indexed.
+    pub(crate) delay: Duration,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What a step is about.
+struct Step {
+    /// How far the index knows the changes.
+    known: i64,
+    /// How far it does afterwards.
+    upto: i64,
+    /// The last change in the snapshot.
+    head: i64,
+    /// Changes up to there in order, with the call of each; then calls that were noted.
+    calls: Vec<(i64, i64)>,
+    /// The calls' keys.
+    rows: Vec<IndexedRow>,
+}
+
+impl Indexer {
+    /// Until it is cancelled, or nothing will be written any more.
+    pub(crate) async fn run(mut self) {
+        tokio::time::sleep(self.delay).await;
+        loop {
+            self.head.mark_unchanged();
+            let started = Instant::now();
+            match self.step().await {
+                Ok(true) => self.give_way(started.elapsed()).await,
+                Ok(false) => {
+                    if self.head.changed().await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(self.delay).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "what came last is not in the index of words; it is tried again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// While others write, they have most of the time.
+    async fn give_way(&self, took: Duration) {
+        if self.room.available_permits() < self.limit {
+            tokio::time::sleep(took * REST).await;
+        }
+    }
+
+    /// Whether there may be more to do.
+    async fn step(&self) -> Result<bool, Error> {
+        let tx = self.database.feed_snapshot().await?;
+        let mut step = Step::next(&tx).await?;
+        if step.calls.is_empty() && step.known == step.upto {
+            self.counters.indexed(step.known);
+            return Ok(false);
+        }
+        // What was noted is behind too.
+        self.counters.indexed(std::cmp::min(step.known, step.head - 1));
+        self.read(&mut step, &tx).await?;
+        tx.commit().await?;
+        self.write(step).await?;
+        Ok(true)
+    }
+
+    /// Reads the calls' keys; ends the step earlier when they are many.
+    async fn read(&self, step: &mut Step, tx: &DatabaseTransaction) -> Result<(), Error> {
+        let (mut done, mut bytes) = (0, 0);
+        for calls in step.calls.chunks(CHUNK) {
+            let rows = call::Entity::find()
+                .filter(call::Column::Id.is_in(calls.iter().map(|(_, call)| *call)))
+                .all(tx)
+                .await?;
+            let stored = self.dictionary.stored(tx, rows).await?;
+            let haystacks = haystacks(&stored, tx, true).await?;
+            let rows = tokio::task::spawn_blocking(move || {
+                let rows = haystacks.into_iter().map(|(call, haystack)| IndexedRow {
+                    call,
+                    keys: haystack.keys().join(" "),
+                });
+                rows.collect::<Vec<IndexedRow>>()
+            });
+            let rows = rows.await.map_err(|_| Error::Stopping)?;
+            bytes += rows.iter().map(|row| row.keys.len()).sum::<usize>();
+            step.rows.extend(rows);
+            done += calls.len();
+            if bytes > BYTES {
+                break;
+            }
+        }
+        if let Some((next, _)) = step.calls.get(done) {
+            step.upto = std::cmp::min(step.upto, next - 1);
+            step.calls.truncate(done);
+        }
+        Ok(())
+    }
+
+    async fn write(&self, step: Step) -> Result<(), Error> {
+        let mut tx = Transaction::begin(&self.database).await?;
+        tx.advance(0, 0).await?;
+        // Nobody writes now.
+        let near = self.database.near();
+        if indexed(near).await? != step.known {
+            // Another process was faster.
+            return Ok(());
+        }
+        let calls: BTreeSet<i64> = step.calls.iter().map(|(_, call)| *call).collect();
+        let alive = call::Entity::find()
+            .select_only()
+            .column(call::Column::Id)
+            .filter(call::Column::Id.is_in(calls.iter().copied()));
+        let alive: Vec<i64> = alive.into_tuple().all(near).await?;
+        let alive: HashSet<i64> = alive.into_iter().collect();
+        let noted = unindexed::Entity::find()
+            .select_only()
+            .column(unindexed::Column::Call)
+            .filter(unindexed::Column::Call.is_in(calls.iter().copied()))
+            // What was noted after the snapshot was read is still to come.
+            .filter(
+                unindexed::Column::Seq
+                    .lte(step.head)
+                    .or(unindexed::Column::Seq.eq(i64::MAX)),
+            );
+        let noted: Vec<i64> = noted.into_tuple().all(near).await?;
+        let calls: Vec<i64> = calls.into_iter().collect();
+        tx.with_keys("DELETE FROM search WHERE rowid IN ({keys})", &calls)
+            .await?;
+        tx.with_keys("DELETE FROM unindexed WHERE call IN ({keys})", &noted)
+            .await?;
+        // What was deleted after the snapshot was read must not come back.
+        let mut rows: HashMap<i64, IndexedRow> = step.rows.into_iter().map(|row| (row.call, row)).collect();
+        rows.retain(|call, _| alive.contains(call));
+        let (large, rows): (Vec<IndexedRow>, Vec<IndexedRow>) =
+            rows.into_values().partition(|row| row.keys.len() > MOST);
+        tx.insert(rows.into_iter()).await?;
+        let large = large.into_iter().map(|row| UnindexedRow {
+            call: row.call,
+            seq: i64::MAX,
+        });
+        tx.insert(large).await?;
+        tx.with_number("UPDATE sequence SET indexed = $1 WHERE id = 1", step.upto)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Step {
+    async fn next(tx: &DatabaseTransaction) -> Result<Self, Error> {
+        let (head, known) = (head(tx).await?.0, indexed(tx).await?);
+        let added = call::Entity::find()
+            .select_only()
+            .column(call::Column::Id)
+            .filter(call::Column::Id.gt(known))
+            .order_by_asc(call::Column::Id)
+            .limit(CALLS as u64);
+        let added: Vec<i64> = added.into_tuple().all(tx).await?;
+        let completed = call::Entity::find()
+            .select_only()
+            .columns([call::Column::UpdatedSeq, call::Column::Id])
+            .filter(call::Column::UpdatedSeq.gt(known))
+            .order_by_asc(call::Column::UpdatedSeq)
+            .limit(CALLS as u64);
+        let completed: Vec<(i64, i64)> = completed.into_tuple().all(tx).await?;
+        // Beyond what was read there may be more.
+        let end = |full: bool, last: Option<i64>| last.filter(|_| full).unwrap_or(head);
+        let upto = std::cmp::min(
+            end(added.len() == CALLS, added.last().copied()),
+            end(completed.len() == CALLS, completed.last().map(|(seq, _)| *seq)),
+        );
+        let changes = added.into_iter().map(|id| (id, id)).chain(completed);
+        let mut calls: Vec<(i64, i64)> = changes.filter(|(seq, _)| *seq <= upto).collect();
+        calls.sort_unstable();
+        let noted = unindexed::Entity::find()
+            .select_only()
+            .column(unindexed::Column::Call)
+            .filter(unindexed::Column::Seq.lte(head))
+            .limit(CALLS as u64);
+        let noted: Vec<i64> = noted.into_tuple().all(tx).await?;
+        calls.extend(noted.into_iter().map(|call| (i64::MAX, call)));
+        Ok(Self {
+            known,
+            upto,
+            head,
+            calls,
+            rows: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Searching: by the index of words, and past it.
+
+use std::time::Duration;
+
+use mcptap_model::search::Query;
+use mcptap_model::{Batch, Call, CallFilter, Payload};
+use mcptap_store::{Options, PageRequest, Store};
+use sea_orm::{ConnectionTrait, Database};
+
+use crate::filters::indexed;
+use crate::support::{Place, batch, full, line, on_both, plain};
+
+on_both!(
+    what_is_indexed_is_found_without_its_texts,
+    what_is_far_from_indexed_is_found,
+    what_the_index_cannot_hold_is_found,
+    lines_that_come_late_are_found,
+    two_processes_build_one_index,
+);
+
+fn filter(text: &str) -> CallFilter {
+    CallFilter {
+        search: Some(Query::parse(text)),
+        ..CallFilter::default()
+    }
+}
+
+fn without(text: &str) -> CallFilter {
+    CallFilter {
+        not: Some(Box::new(filter(text))),
+        ..CallFilter::default()
+    }
+}
+
+async fn count(store: &Store, filter: &CallFilter) -> u64 {
+    let count = store.count(filter, 100_000).await.unwrap().value;
+    let first = PageRequest {
+        first: Some(500),
+        ..PageRequest::default()
+    };
+    let page = store.calls(filter, first).await.unwrap();
+    assert_eq!(page.items.len() as u64, count.min(500), "{filter:?}");
+    count
+}
+
+fn saying(number: u64, text: &str) -> Call {
+    Call {
+        response: Some(Payload::whole(text.to_owned())),
+        ..plain(number)
+    }
+}
+
+/// Nothing is indexed while this is open.
+async fn without_index(place: &Place) -> (mcptap_store::Writer, Store) {
+    place
+        .open_with(Options {
+            retention: None,
+            index_delay: Duration::from_secs(3600),
+            ..Options::default()
+        })
+        .await
+}
+
+async fn what_is_indexed_is_found_without_its_texts(place: &Place) {
+    let (writer, store) = place.open().await;
+    // More than are listed, so that the database itself looks them up.
+    let calls =
+        (1..=6_000).map(|number| saying(number, if number % 3 == 0 { "blue whale" } else { "blue sky" }));
+    writer.write(batch(calls)).await.unwrap();
+    indexed(&store).await;
+    let other = Database::connect(&place.url).await.unwrap();
+    other.execute_unprepared("DELETE FROM details").await.unwrap();
+    for (text, number) in [
+        ("blue", 6_000),
+        ("bl*", 6_000),
+        ("whale", 2_000),
+        ("blue wha*", 2_000),
+        ("\"blue whale\"", 2_000),
+        ("\"whale blue\"", 0),
+        ("red", 0),
+    ] {
+        assert_eq!(count(&store, &filter(text)).await, number, "{text}");
+        assert_eq!(count(&store, &without(text)).await, 6_000 - number, "not {text}");
+    }
+    let stats = store.stats(&filter("blue"), 10).await.unwrap();
+    assert_eq!(stats.call_count, 6_000);
+}
+
+async fn what_is_far_from_indexed_is_found(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer
+        .write(batch((1..=10).map(|number| saying(number, "old news"))))
+        .await
+        .unwrap();
+    indexed(&store).await;
+    drop(writer);
+    store.close().await;
+    let (writer, store) = without_index(place).await;
+    let new =
+        (11..=2_500).map(|number| saying(number, if number % 500 == 0 { "news of today" } else { "-" }));
+    writer.write(batch(new)).await.unwrap();
+    assert!(store.metrics().index_lag > 2_000);
+    for (text, number) in [("news", 15), ("old", 10), ("\"news of today\"", 5), ("tod*", 5)] {
+        assert_eq!(count(&store, &filter(text)).await, number, "{text}");
+        assert_eq!(count(&store, &without(text)).await, 2_500 - number, "not {text}");
+    }
+}
+
+async fn what_the_index_cannot_hold_is_found(place: &Place) {
+    let (writer, store) = place.open().await;
+    let many: Vec<String> = (0..90_000).map(|number| format!("w{number}")).collect();
+    writer
+        .write(batch([saying(1, &many.join(" ")), saying(2, "w77 only")]))
+        .await
+        .unwrap();
+    indexed(&store).await;
+    for (text, number) in [
+        ("w89999", 1),
+        ("w77", 2),
+        ("\"w77 w78\"", 1),
+        ("w8*", 1),
+        ("x", 0),
+    ] {
+        assert_eq!(count(&store, &filter(text)).await, number, "{text}");
+    }
+}
+
+async fn lines_that_come_late_are_found(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([full(1), plain(2)])).await.unwrap();
+    indexed(&store).await;
+    assert_eq!(count(&store, &filter("perplexed")).await, 0);
+    writer
+        .write(Batch {
+            logs: vec![line(&full(1), 9, "perplexed")],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(count(&store, &filter("perplexed")).await, 1);
+    indexed(&store).await;
+    assert_eq!(count(&store, &filter("perplexed")).await, 1);
+}
+
+async fn two_processes_build_one_index(place: &Place) {
+    let (writer, store) = place.open().await;
+    let (other_writer, other) = place.open().await;
+    let say = |number| saying(number, "same");
+    for from in [1, 101, 201, 301] {
+        writer.write(batch((from..from + 50).map(say))).await.unwrap();
+        other_writer
+            .write(batch((from + 50..from + 100).map(say)))
+            .await
+            .unwrap();
+    }
+    indexed(&store).await;
+    indexed(&other).await;
+    let database = Database::connect(&place.url).await.unwrap();
+    database.execute_unprepared("DELETE FROM details").await.unwrap();
+    assert_eq!(count(&store, &filter("same")).await, 400);
+    assert_eq!(count(&other, &filter("same")).await, 400);
+}
