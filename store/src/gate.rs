@@ -152,14 +152,18 @@ impl Gate {
         !self.ring().held.is_empty()
     }
 
-    /// Lets in whoever has this secret; everybody while no key exists.
+    /// Lets in whoever has this secret; everybody while no key exists. The keys are read again for a secret that none of
+    /// those known has, which may just have been made elsewhere.
     pub async fn admit(&self, secret: Option<&str>) -> Result<Access, Denied> {
-        match self.look(secret) {
-            Err(Denied::Unknown) if self.may_ask() => match self.refresh().await {
-                Ok(()) => self.look(secret),
-                Err(_) => Err(Denied::Unknown),
-            },
-            looked => looked,
+        let looked = self.look(secret);
+        let found = looked.as_ref().is_ok_and(|access| access.key().is_some());
+        let ended = matches!(looked, Err(Denied::Revoked | Denied::Expired(_)));
+        if secret.is_none() || found || ended || !self.may_ask() {
+            return looked;
+        }
+        match self.refresh().await {
+            Ok(()) => self.look(secret),
+            Err(_) => looked,
         }
     }
 
