@@ -170,6 +170,11 @@ pub(crate) async fn admit(State(door): State<Door>, mut request: Request, next: 
 }
 
 impl Caller {
+    /// Whether it is known by a key who it is.
+    pub(crate) fn gave_a_key(&self) -> bool {
+        self.access.key().is_some()
+    }
+
     /// Ends when the caller may not stay.
     pub(crate) async fn ended(&self) -> Refused {
         match &self.door.gate {

@@ -24,8 +24,8 @@ pub(crate) struct Checked {
     pub(crate) depth: usize,
 }
 
-/// Reads the document of a request.
-pub(crate) fn check(request: &Request, limits: &Limits) -> Result<Checked, ServerError> {
+/// Reads the document of a request. `known`: the one who asks gave a key.
+pub(crate) fn check(request: &Request, limits: &Limits, known: bool) -> Result<Checked, ServerError> {
     if request.query.len() > MAX_BYTES {
         return Err(Code::TooComplex.refusal(format!("the document is longer than {MAX_BYTES} bytes")));
     }
@@ -52,7 +52,7 @@ pub(crate) fn check(request: &Request, limits: &Limits) -> Result<Checked, Serve
              {MAX_NESTING} deep, asks for the schema again and again, or has fragments that contain themselves"
         )));
     };
-    within(&size, limits)?;
+    within(&size, limits, known)?;
     let operation = operation(&document, request.operation_name.as_deref());
     if let Some(variable) = operation.and_then(|operation| missing_variable(operation, &request.variables)) {
         let message = format!(
@@ -74,7 +74,7 @@ pub(crate) fn check(request: &Request, limits: &Limits) -> Result<Checked, Serve
     })
 }
 
-fn within(size: &Size, limits: &Limits) -> Result<(), ServerError> {
+fn within(size: &Size, limits: &Limits, known: bool) -> Result<(), ServerError> {
     let bounds = [
         (
             Code::TooDeep,
@@ -98,13 +98,21 @@ fn within(size: &Size, limits: &Limits) -> Result<(), ServerError> {
     for (code, limit, found, what) in bounds {
         bound(code, limit, found, what)?;
     }
-    // Nobody can say yet who they are: what is for those who did is for nobody.
-    if size.introspects && limits.introspection != Introspection::On {
-        return Err(Code::IntrospectionOff.refusal(
-            "the schema is not shown here (introspection): schema.graphql of this version of mcptap says the same",
-        ));
+    let shown = match limits.introspection {
+        Introspection::On => true,
+        Introspection::Authenticated => known,
+        Introspection::Off => false,
+    };
+    if shown || !size.introspects {
+        return Ok(());
     }
-    Ok(())
+    let to_whom = match limits.introspection {
+        Introspection::Authenticated => " without an API key",
+        _ => "",
+    };
+    Err(Code::IntrospectionOff.refusal(format!(
+        "the schema is not shown here{to_whom} (introspection): schema.graphql of this version of mcptap says the same"
+    )))
 }
 
 /// The operation that is asked for; `None` when it is not clear which, as the engine will say.
@@ -140,7 +148,7 @@ mod tests {
     use super::*;
 
     fn code(query: impl Into<String>) -> Option<String> {
-        let refusal = check(&Request::new(query), &Limits::default()).err()?;
+        let refusal = check(&Request::new(query), &Limits::default(), false).err()?;
         refusal.extensions?.get("code").map(ToString::to_string)
     }
 
@@ -188,7 +196,7 @@ mod tests {
             ),
             ("a ".repeat(41), "TOO_MANY_TOKENS", "max_tokens", 41),
         ] {
-            let refusal = check(&Request::new(&query), &limits).unwrap_err();
+            let refusal = check(&Request::new(&query), &limits, true).unwrap_err();
             let extensions = serde_json::to_value(refusal.extensions).unwrap();
             assert_eq!(extensions["code"], code, "{query}");
             assert_eq!(
@@ -198,9 +206,7 @@ mod tests {
             );
             assert!(refusal.message.contains(limit) && refusal.message.contains(&found.to_string()));
         }
-        let refusal = check(&Request::new("{ ... { __schema { types { name } } } }"), &limits).unwrap_err();
-        assert_eq!(Code::of(&refusal), Code::IntrospectionOff);
-        assert!(check(&Request::new("{ __typename a { b { c } } }"), &limits).is_ok());
+        assert!(check(&Request::new("{ __typename a { b { c } } }"), &limits, false).is_ok());
     }
 
     #[test]
@@ -226,6 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_is_shown_to_whom_it_may_be() {
+        let modes = [
+            (Introspection::On, [true, true]),
+            (Introspection::Authenticated, [false, true]),
+            (Introspection::Off, [false, false]),
+        ];
+        for (introspection, shown) in modes {
+            let limits = Limits {
+                introspection,
+                ..Limits::default()
+            };
+            let request = Request::new("{ ... { __schema { types { name } } } }");
+            let checked = [false, true].map(|known| check(&request, &limits, known));
+            assert_eq!(checked.each_ref().map(Result::is_ok), shown, "{introspection:?}");
+            let refused = checked.into_iter().filter_map(Result::err);
+            refused.for_each(|refusal| assert_eq!(Code::of(&refusal), Code::IntrospectionOff));
+        }
+    }
+
+    #[test]
     fn introspection_that_multiplies_is_refused() {
         let nested = |times: usize| {
             let (open, close) = ("fields { type { ofType { ".repeat(times), " } } }".repeat(times));
@@ -237,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_does_not_parse_says_where() {
-        let refusal = check(&Request::new("{ calls( }"), &Limits::default()).unwrap_err();
+        let refusal = check(&Request::new("{ calls( }"), &Limits::default(), false).unwrap_err();
         assert_eq!(code("{ calls( }").as_deref(), Some("\"GRAPHQL_PARSE_FAILED\""));
         assert!(!refusal.locations.is_empty());
         assert!(code("{ calls { nodes { id } } }").is_none());

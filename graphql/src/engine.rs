@@ -71,7 +71,7 @@ impl Engine {
         Self {
             fields: Arc::new(Fields::of(&schema.sdl())),
             schema,
-            scales: Scales::new(limits.introspection == Introspection::On),
+            scales: Scales::new(limits.introspection != Introspection::Off),
             operations: Arc::new(Semaphore::new(limits.max_operations.min(Semaphore::MAX_PERMITS))),
             subscriptions: Arc::new(Semaphore::new(
                 limits.max_subscriptions.min(Semaphore::MAX_PERMITS),
@@ -168,7 +168,8 @@ impl Engine {
     async fn check(&self, ask: Ask, safety: Safety) -> Result<Ready, Vec<ServerError>> {
         let limits = &*self.limits;
         let mut request = ask.request(limits).map_err(|refusal| vec![refusal])?;
-        let checked = document::check(&request, limits).map_err(|refusal| vec![refusal])?;
+        let known = self.caller.as_ref().is_some_and(Caller::gave_a_key);
+        let checked = document::check(&request, limits, known).map_err(|refusal| vec![refusal])?;
         if checked.kind == Some(OperationType::Mutation) && safety == Safety::ReadOnly {
             return Err(vec![Code::MethodNotAllowed.refusal("a mutation is sent by POST")]);
         }

@@ -1,0 +1,221 @@
+//! Where the calls of sessions are.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mcptap_model::{SessionSource, UnixNanos};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+
+use super::SessionName;
+use crate::entity::{name, session};
+use crate::hash::text_hash;
+use crate::intern::{NameKind, name_hash};
+use crate::visits::{self, Moment, rows_with};
+use crate::{Error, Store, clock};
+
+/// How many keys one statement looks up.
+const AT_ONCE: usize = 500;
+
+/// Where the calls of a session are: in these rows of `sessions`, between these starts.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) name: SessionName,
+    pub(super) rows: Vec<i64>,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Place {
+    pub(super) fn row(&self) -> i64 {
+        self.rows.iter().copied().min().unwrap_or_default()
+    }
+
+    /// The order of pages, as something that grows.
+    pub(super) fn order(&self) -> Reverse<(UnixNanos, i64)> {
+        Reverse((UnixNanos(self.last), self.row()))
+    }
+}
+
+const ENDS: &str = "WITH wanted (session, oldest) AS ({rows}) SELECT session, \
+    (SELECT MIN(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest), \
+    (SELECT MAX(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest) FROM wanted";
+
+impl Store {
+    /// The start of the oldest call that is not past its time.
+    pub(super) fn oldest(&self) -> i64 {
+        let retention = self.inner.options.retention;
+        retention.map_or(i64::MIN, |retention| clock::ago(retention).0)
+    }
+
+    /// The rows of `sessions` of natural keys.
+    pub(super) async fn rows<'k>(
+        &self,
+        tx: &DatabaseTransaction,
+        keys: impl Iterator<Item = (SessionSource, &'k str, &'k str)>,
+    ) -> Result<HashMap<(SessionSource, &'k str, &'k str), Vec<i64>>, Error> {
+        let keys: HashSet<_> = keys.collect();
+        let servers: HashSet<Vec<u8>> = keys
+            .iter()
+            .map(|(_, server, _)| name_hash(NameKind::Server, server))
+            .collect();
+        let servers: Vec<Vec<u8>> = servers.into_iter().collect();
+        let mut server_rows: HashMap<String, i64> = HashMap::new();
+        for some in servers.chunks(AT_ONCE) {
+            let found = name::Entity::find()
+                .filter(name::Column::Hash.is_in(some.iter().cloned()))
+                .all(tx)
+                .await?;
+            server_rows.extend(found.into_iter().map(|name| (name.text, name.id)));
+        }
+        let hashes: HashSet<i64> = keys.iter().map(|(.., key)| text_hash(key)).collect();
+        let hashes: Vec<i64> = hashes.into_iter().collect();
+        let mut by_key: HashMap<(i16, i64, String), Vec<i64>> = HashMap::new();
+        for some in hashes.chunks(AT_ONCE) {
+            let found = session::Entity::find()
+                .filter(session::Column::KeyHash.is_in(some.iter().copied()))
+                .all(tx)
+                .await?;
+            for row in found {
+                if let (Some(source), Some(key)) = (row.source, row.key) {
+                    by_key.entry((source, row.server, key)).or_default().push(row.id);
+                }
+            }
+        }
+        Ok(keys
+            .into_iter()
+            .filter_map(|key @ (source, server, id)| {
+                let place = (source.code(), *server_rows.get(server)?, id.to_owned());
+                Some((key, by_key.get(&place)?.clone()))
+            })
+            .collect())
+    }
+
+    /// Where the sessions of these names are.
+    pub(super) async fn places(
+        &self,
+        tx: &DatabaseTransaction,
+        names: &[SessionName],
+    ) -> Result<HashMap<SessionName, Place>, Error> {
+        let visit = |name: &SessionName| match name.source {
+            SessionSource::Client => visits::parse(&name.key).map(|(client, at)| (client.to_owned(), at)),
+            _ => None,
+        };
+        let clients: Vec<Option<(String, i64)>> = names.iter().map(visit).collect();
+        let keys = names.iter().zip(&clients).filter_map(|(name, client)| {
+            let key = match (name.source, client) {
+                (SessionSource::Client, None) => return None,
+                (_, Some((client, _))) => client,
+                (_, None) => &name.key,
+            };
+            Some((name, (name.source, name.server.as_str(), key.as_str())))
+        });
+        let keys: HashMap<&SessionName, _> = keys.collect();
+        let rows = self.rows(tx, keys.values().copied()).await?;
+        let rows_of = |name: &SessionName| rows.get(keys.get(name)?);
+        let moment = |name: &SessionName, client: &Option<(String, i64)>| {
+            Some(Moment {
+                session: *rows_of(name)?.first()?,
+                at: client.as_ref()?.1,
+            })
+        };
+        let moments = names.iter().zip(&clients);
+        let lasting = visits::lasting(
+            tx,
+            self.oldest(),
+            moments.filter_map(|(name, client)| moment(name, client)),
+        )
+        .await?;
+        let mut places = HashMap::with_capacity(names.len());
+        for (name, client) in names.iter().zip(&clients) {
+            let Some(rows) = rows_of(name) else { continue };
+            let mut place = Place {
+                name: name.clone(),
+                rows: rows.clone(),
+                first: self.oldest(),
+                last: i64::MAX,
+            };
+            if let Some((client_key, _)) = client {
+                let moment = moment(name, client);
+                let Some((first, last)) = moment.and_then(|moment| lasting.get(&moment)) else {
+                    continue;
+                };
+                (place.first, place.last) = (*first, *last);
+                place.name.key = visits::key(client_key, *first);
+            }
+            places.insert(name.clone(), place);
+        }
+        Ok(places)
+    }
+
+    /// The sessions with calls at these moments.
+    pub(super) async fn of_moments(
+        &self,
+        tx: &DatabaseTransaction,
+        moments: &[Moment],
+    ) -> Result<Vec<Place>, Error> {
+        let dictionary = &self.inner.dictionary;
+        let rows = moments.iter().map(|moment| moment.session);
+        let models = dictionary.sessions(tx, rows).await?;
+        let names = dictionary
+            .names(tx, models.values().map(|model| model.server))
+            .await?;
+        let is_visit = |model: &Arc<session::Model>| model.source == Some(SessionSource::Client.code());
+        let in_visits = moments
+            .iter()
+            .copied()
+            .filter(|moment| models.get(&moment.session).is_some_and(is_visit));
+        let lasting = visits::lasting(tx, self.oldest(), in_visits).await?;
+        let others: HashSet<i64> = models
+            .iter()
+            .filter(|(_, model)| !is_visit(model))
+            .map(|(row, _)| *row)
+            .collect();
+        let mut ends: Vec<(i64, i64, i64)> = lasting
+            .into_iter()
+            .map(|(moment, (first, last))| (moment.session, first, last))
+            .collect();
+        let others: Vec<[i64; 2]> = others.into_iter().map(|row| [row, self.oldest()]).collect();
+        for some in others.chunks(AT_ONCE) {
+            for row in rows_with(tx, ENDS, some.to_vec()).await? {
+                let (first, last): (Option<i64>, Option<i64>) =
+                    (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+                ends.extend(
+                    first
+                        .zip(last)
+                        .and_then(|(first, last)| Some((row.try_get_by_index::<i64>(0).ok()?, first, last))),
+                );
+            }
+        }
+        // One session may have been seen with and without its wire id: two rows, one key.
+        let mut places: HashMap<SessionName, Place> = HashMap::new();
+        for (row, first, last) in ends {
+            let Some(model) = models.get(&row) else { continue };
+            let (Some(key), Some(server)) = (crate::dictionary::session_key(model), names.get(&model.server))
+            else {
+                continue;
+            };
+            let name = SessionName {
+                source: key.source,
+                server: server.to_string(),
+                key: if is_visit(model) {
+                    visits::key(&key.key, first)
+                } else {
+                    key.key
+                },
+            };
+            let place = places.entry(name.clone()).or_insert(Place {
+                name,
+                rows: Vec::new(),
+                first,
+                last,
+            });
+            if !place.rows.contains(&row) {
+                place.rows.push(row);
+            }
+            place.first = std::cmp::min(place.first, first);
+            place.last = std::cmp::max(place.last, last);
+        }
+        Ok(places.into_values().collect())
+    }
+}
