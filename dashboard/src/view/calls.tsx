@@ -4,10 +4,11 @@ import { CallCountDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { listAddress, useFilter, usePlace } from "../state/place";
+import { listAddress, useColumns, useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useCallList } from "../state/use-list";
+import { useViewer } from "../state/viewer";
 import { count } from "../state/words";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
@@ -24,7 +25,9 @@ import { ViewsMenu } from "./views-menu";
 export function Calls({ title, server }: { title: string; server?: string }) {
   const { parameters, change, path, navigate } = usePlace();
   const { filter, setFilter } = useFilter();
-  const { columns, pageSize } = useStore(settings);
+  const viewer = useViewer();
+  const { pageSize } = useStore(settings);
+  const { columns } = useColumns();
   const [round, setRound] = useState(0);
   const live = parameters.get("live") === "1";
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);
@@ -106,8 +109,11 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               ? `${count(total.value)}+ in all`
               : `${count(total.value + state.added)} in all`}
         </span>
+        {viewer && viewer.servers.length > 0 && !server && (
+          <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>
+        )}
         <span className="space" />
-        <ViewsMenu path={path} query={viewQuery(parameters)} />
+        <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
         <Button className="filter" onPress={again} aria-label="Ask again">
           <Icon name="again" />
@@ -184,13 +190,6 @@ export function Calls({ title, server }: { title: string; server?: string }) {
 
 function focusRow(table: HTMLElement | null, id: string): void {
   table?.querySelector<HTMLElement>(`[data-call="${CSS.escape(id)}"] a`)?.focus({ preventScroll: true });
-}
-
-/** What a saved view keeps of the address: all but the open call. */
-function viewQuery(parameters: URLSearchParams): string {
-  const kept = new URLSearchParams(parameters);
-  kept.delete("call");
-  return kept.toString();
 }
 
 function useTotal(filter: Filter, round: number): { value: number; more: boolean } | undefined {
