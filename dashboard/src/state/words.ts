@@ -81,6 +81,17 @@ export function ago(time: string, now: number): string {
   return days === 1 ? "1 day ago" : `${days} days ago`;
 }
 
+/** How far ahead a moment is. */
+export function until(time: string, now: number): string {
+  const seconds = Math.round((Date.parse(time) - now) / 1000);
+  if (seconds <= 0) return ago(time, now);
+  if (seconds < 60) return `in ${seconds} s`;
+  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `in ${Math.floor(seconds / 3600)} h`;
+  const days = Math.floor(seconds / 86_400);
+  return days === 1 ? "in 1 day" : `in ${days} days`;
+}
+
 /** The full date and time to the millisecond in a time zone, such as `2026-11-24 06:04:46.355 UTC`. */
 export function absolute(time: string, zone: string, form: "full" | "short" = "full"): string {
   const at = new Date(time);

@@ -5,7 +5,12 @@ export function KeyName({ apiKey, own }: { apiKey: Pick<ApiKey, "id" | "name">; 
   return (
     <>
       <strong className="break">{apiKey.name}</strong> <span className="quiet code">{apiKey.id}</span>
-      {own && <span className="chip plain"> This tab's</span>}
+      {own && (
+        <>
+          {" "}
+          <span className="chip plain">This tab's</span>
+        </>
+      )}
     </>
   );
 }

@@ -33,9 +33,11 @@ const firstPage = { first: 500 };
 export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) {
   const { data } = useAsk(ServersDocument, offer ? firstPage : undefined);
   const [typed, setTyped] = useState("");
+  const [field, setField] = useState({ round: 0, focus: false });
   const known = (data?.servers.nodes ?? []).filter(({ name }) => !chosen.includes(name));
-  const add = (name: string) => {
+  const add = (name: string, stay: boolean) => {
     setTyped("");
+    setField(({ round }) => ({ round: round + 1, focus: stay }));
     if (name && !chosen.includes(name)) onChange([...chosen, name]);
   };
   if (forAll) {
@@ -53,18 +55,20 @@ export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) 
         if (input.getAttribute("aria-activedescendant")) return;
         event.preventDefault();
         event.stopPropagation();
-        add(typed.trim());
+        add(typed.trim(), true);
       }}
     >
       <ComboBox
+        // afresh after each name: the field that becomes empty would open the list of all
+        key={field.round}
+        autoFocus={field.focus}
         className="field"
         items={known}
         inputValue={typed}
         onInputChange={setTyped}
         selectedKey={null}
-        onSelectionChange={(name) => name !== null && add(String(name))}
-        onBlur={() => add(typed.trim())}
-        menuTrigger="focus"
+        onSelectionChange={(name) => name !== null && add(String(name), true)}
+        onBlur={() => typed.trim() && add(typed.trim(), false)}
         allowsCustomValue
         isInvalid={problem !== undefined}
       >

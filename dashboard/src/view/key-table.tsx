@@ -51,7 +51,7 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
               <td data-before="created">
                 <Moment time={key.createdAt} />
               </td>
-              <td data-before="expires">{key.expiresAt ? <Moment time={key.expiresAt} /> : "Never"}</td>
+              <td data-before="expires">{key.expiresAt ? <Moment time={key.expiresAt} ahead /> : "Never"}</td>
               <td data-before="used">{key.lastUsedAt ? <Moment time={key.lastUsedAt} /> : "Never"}</td>
               <td>
                 {state !== "revoked" && (

@@ -24,6 +24,8 @@ function cost({ query }: LocalView): string {
   return leftOut(readFilter(parameters), parameters.get("live") === "1").join(" and ");
 }
 
+const moveWords = (view: LocalView) => (cost(view) ? `Move without ${cost(view)}` : "Move");
+
 /** Views that an earlier version kept in this browser. They work as they did, and can be moved to mcptap. */
 export function LocalViews({
   viewer,
@@ -70,10 +72,10 @@ export function LocalViews({
                 <Button
                   className="small"
                   isDisabled={moving}
-                  aria-label={`Move ${view.name}${cost(view) && ` without ${cost(view)}`}`}
+                  aria-label={`${moveWords(view)}: ${view.name}`}
                   onPress={() => move([view])}
                 >
-                  {cost(view) ? `Move without ${cost(view)}` : "Move"}
+                  {moveWords(view)}
                 </Button>
               )}
               <Button

@@ -20,7 +20,7 @@ export function MadeKey({ apiKey, secret, first }: Props) {
         <Dialog className="asks">
           <Heading slot="title">{apiKey.name} is created</Heading>
           <p className="sight cut">
-            <strong>Copy the key now.</strong> It is shown this once: mcptap stores no way to tell it again.
+            <strong>Copy the key now.</strong> It is shown this once; mcptap itself cannot tell it again.
           </p>
           <div className="snippet">
             <code className="break secret-text">{secret}</code>
