@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectAddress, givenPages, rows } from "./pages";
+import { expectAddress, givenPages, rows, withKey } from "./pages";
 
 const pages = givenPages();
 
@@ -100,6 +100,11 @@ test("marking a stretch of the chart opens its calls", async () => {
   await report();
   await page.goto(`${mcptap.url}/overview?range=15m`);
   const chart = page.getByRole("img", { name: "Calls and errors over time" });
+  // of calls there are no halves
+  const scale = async () => (await chart.locator(".axis[text-anchor=end]").allTextContents()).slice(0, 3);
+  await expect
+    .poll(scale)
+    .toEqual([expect.stringMatching(/^0$/), expect.stringMatching(/^\d+$/), expect.stringMatching(/^\d+$/)]);
   const box = await chart.boundingBox();
   if (!box) throw new Error("no chart");
   // the last fifth of fifteen minutes
@@ -169,6 +174,23 @@ test("an empty store shows what to do, and turns green with the first call", asy
   await mcptap.report({ tool: "forecast" });
   await page.getByText("It works: a call has arrived.").waitFor();
   await page.getByRole("row", { name: /forecast/ }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the page Set-up has a way for servers that nobody can change, and says what keys ask for", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByRole("button", { name: "Any, over stdio" }).click();
+  await page.getByText("mcptap wrap -- COMMAND").waitFor();
+  await page.getByRole("button", { name: "Any, over HTTP" }).click();
+  await page.getByText("mcptap proxy --upstream").waitFor();
+  expect(await page.getByText("OTEL_EXPORTER_OTLP_HEADERS").count()).toBe(0);
+
+  await withKey(pages, await mcptap.createKey("root", "read,admin"));
+  await page.reload();
+  await page.getByText('OTEL_EXPORTER_OTLP_HEADERS="x-api-key=YOUR_KEY"').waitFor();
+  await page.getByRole("main").getByRole("link", { name: "Keys" }).click();
+  await expectAddress(page, /\/keys$/);
   expect(pages.complaints).toEqual([]);
 });
 

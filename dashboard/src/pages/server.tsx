@@ -4,7 +4,7 @@ import { type CallFilter, ToolsDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
-import { count, duration, percent } from "../state/words";
+import { count, duration, many, percent } from "../state/words";
 import { Calls } from "../view/calls";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -62,9 +62,7 @@ function Tools({ server }: { server: string }) {
     <div className="page">
       <div className="page-head">
         <h1>{server}</h1>
-        <span className="quiet">
-          {data && `${count(data.tools.nodes.length)} tools that have been called`}
-        </span>
+        <span className="quiet">{data && `${many(data.tools.nodes.length, "tool")} with calls`}</span>
       </div>
       {problem !== undefined && !data && <Problem problem={problem} again={again} />}
       {!data && problem === undefined && <Skeleton lines={6} />}

@@ -13,6 +13,9 @@ export function useViewer(): Viewer | undefined {
   return useStore(viewerStore);
 }
 
+/** How long a server that does not answer is left alone, in milliseconds. */
+const pause = 5000;
+
 /** Asks who one is, again with every key. For the one place that is always on the screen. */
 export function useViewerQuestion(): void {
   const { attempt, refused } = useStore(keyStore);
@@ -21,12 +24,20 @@ export function useViewerQuestion(): void {
     viewerStore.set(undefined);
     if (refused) return;
     const asking = new AbortController();
-    ask(ViewerDocument, {}, asking.signal).then(
-      ({ viewer }) => viewerStore.set(viewer),
-      // then nothing is offered that takes a right, and the page itself says what is wrong
-      () => undefined,
-    );
-    return () => asking.abort();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const question = () =>
+      ask(ViewerDocument, {}, asking.signal).then(
+        ({ viewer }) => viewerStore.set(viewer),
+        // until then nothing is offered that takes a right, and the page itself says what is wrong
+        () => {
+          if (!asking.signal.aborted) timer = setTimeout(question, pause);
+        },
+      );
+    void question();
+    return () => {
+      asking.abort();
+      clearTimeout(timer);
+    };
   }, [attempt, refused]);
 }
 

@@ -5,7 +5,7 @@ import { ask } from "../state/api";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
-import { absolute } from "../state/words";
+import { absolute, many } from "../state/words";
 import { Hidden } from "./hidden";
 import { notice } from "./notice";
 
@@ -33,8 +33,7 @@ export function Console({ id, first }: { id: string; first: LogPageFragment }) {
         <h2>Console output</h2>
         {page.nodes.length > 0 && (
           <span className="quiet">
-            {page.nodes.length}
-            {page.pageInfo.hasNextPage ? "+" : ""} lines
+            {page.pageInfo.hasNextPage ? `${page.nodes.length}+ lines` : many(page.nodes.length, "line")}
           </span>
         )}
       </header>

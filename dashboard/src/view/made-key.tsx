@@ -2,6 +2,7 @@ import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-compone
 import { type ApiKey, askSnippet, madeKey, sendSnippet } from "../state/api-keys";
 import { endpoint } from "../state/endpoint";
 import { Copy } from "./copy";
+import { Snippet } from "./snippet";
 
 interface Props {
   apiKey: ApiKey;
@@ -33,14 +34,14 @@ export function MadeKey({ apiKey, secret, first }: Props) {
             </p>
           )}
           {sends && (
-            <Use
+            <Snippet
               words="A server, the wrapper and the proxy send with it where this is set:"
               code={sendSnippet(secret)}
             />
           )}
           {asks && (
             <>
-              <Use words="A program asks the API with it:" code={askSnippet(secret, endpoint.href)} />
+              <Snippet words="A program asks the API with it:" code={askSnippet(secret, endpoint.href)} />
               <p className="hint">A person signs in to this dashboard with it.</p>
             </>
           )}
@@ -52,19 +53,5 @@ export function MadeKey({ apiKey, secret, first }: Props) {
         </Dialog>
       </Modal>
     </ModalOverlay>
-  );
-}
-
-function Use({ words, code }: { words: string; code: string }) {
-  return (
-    <div className="step">
-      <p>{words}</p>
-      <div className="snippet">
-        <pre tabIndex={0}>
-          <code>{code}</code>
-        </pre>
-        <Copy text={code} label="Copy the snippet" words="Copy" />
-      </div>
-    </div>
   );
 }
