@@ -126,6 +126,7 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
   await page.goto(mcptap.url);
   await page.getByText("1 in all").waitFor();
   await page.getByText("Your key sees orders alone.").waitFor();
+  await page.getByText("These are all calls that your key sees.").waitFor();
   expect(await rows(page).allTextContents()).toEqual([expect.stringContaining("refund")]);
   await page.getByRole("button", { name: /^Server/ }).click();
   await page.getByRole("option").first().waitFor();

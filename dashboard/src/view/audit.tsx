@@ -40,7 +40,7 @@ export function Audit({ round }: { round: number }) {
               <td className="wraps">{node.subject}</td>
               <td>
                 {node.keyId === null ? (
-                  <span className="quiet">No key, or the command line</span>
+                  <span className="quiet">No key</span>
                 ) : (
                   <>
                     Key <span className="code">{node.keyId}</span>

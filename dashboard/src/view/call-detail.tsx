@@ -111,7 +111,12 @@ function Attributes({ attributes }: { attributes: unknown }) {
         </h2>
         {!hidden && <span className="quiet">{Object.keys(attributes ?? {}).length}</span>}
         <span className="space" />
-        <Copy label="Copy the attributes" text={() => Promise.resolve(JSON.stringify(attributes, null, 2))} />
+        {!hidden && (
+          <Copy
+            label="Copy the attributes"
+            text={() => Promise.resolve(JSON.stringify(attributes, null, 2))}
+          />
+        )}
       </header>
       {open && hidden && <Hidden what="Attributes are" />}
       {open && !hidden && value && (

@@ -26,6 +26,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const { parameters, change, path, navigate } = usePlace();
   const { filter, setFilter } = useFilter();
   const viewer = useViewer();
+  const bound = viewer !== undefined && viewer.servers.length > 0;
   const { pageSize } = useStore(settings);
   const { columns } = useColumns();
   const [round, setRound] = useState(0);
@@ -109,9 +110,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               ? `${count(total.value)}+ in all`
               : `${count(total.value + state.added)} in all`}
         </span>
-        {viewer && viewer.servers.length > 0 && !server && (
-          <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>
-        )}
+        {bound && !server && <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>}
         <span className="space" />
         <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
@@ -170,7 +169,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               )}
               {rows.length > 0 && !hasMore && loading === undefined && (
                 <p className="hint end">
-                  These are all{isEmpty(asked) ? " calls that are stored" : " that match"}.
+                  These are all{" "}
+                  {isEmpty(asked) ? `calls that ${bound ? "your key sees" : "are stored"}` : "that match"}.
                 </p>
               )}
             </CallTable>

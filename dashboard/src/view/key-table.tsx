@@ -36,7 +36,7 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
           const { words, tone } = stateWords[state];
           return (
             <tr key={key.id} className={state === "active" ? undefined : "over"}>
-              <td>
+              <td className="wraps">
                 <KeyName apiKey={key} own={key.id === own} />
               </td>
               <td>
@@ -52,7 +52,9 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
                 <Moment time={key.createdAt} />
               </td>
               <td data-before="expires">{key.expiresAt ? <Moment time={key.expiresAt} ahead /> : "Never"}</td>
-              <td data-before="used">{key.lastUsedAt ? <Moment time={key.lastUsedAt} /> : "Never"}</td>
+              <td data-before="used">
+                <LastUsed apiKey={key} own={key.id === own} />
+              </td>
               <td>
                 {state !== "revoked" && (
                   <Button
@@ -77,4 +79,10 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
       />
     </>
   );
+}
+
+/** The API writes it down once a minute, and until then would deny the key that asks. */
+function LastUsed({ apiKey, own }: { apiKey: ApiKey; own: boolean }) {
+  if (own) return "Now";
+  return apiKey.lastUsedAt ? <Moment time={apiKey.lastUsedAt} /> : "Never";
 }
