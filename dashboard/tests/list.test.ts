@@ -162,6 +162,56 @@ test("a phone gets the same in cards, and never has to scroll sideways", async (
   expect(pages.complaints).toEqual([]);
 });
 
+test("when mcptap is away every page says so, also one that was not loaded before", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast", session: "s-1" });
+  const visit = async (letter: string) => {
+    await page.keyboard.press("g");
+    await page.keyboard.press(letter);
+  };
+  const shows = {
+    s: page.getByRole("row", { name: /weather/ }),
+    o: page.getByRole("region", { name: "Top tools" }).getByText("forecast"),
+    v: page.getByRole("row", { name: /weather/ }),
+    k: page.getByText("No keys yet"),
+  };
+  await page.goto(mcptap.url);
+  await rows(page).first().waitFor();
+  await page.getByRole("link", { name: "Keys" }).waitFor();
+  for (const [letter, content] of Object.entries(shows)) {
+    if (letter !== "k") {
+      await visit(letter);
+      await content.waitFor();
+    }
+  }
+  await visit("c");
+  await rows(page).first().waitFor();
+  await mcptap.terminate();
+
+  // a menu that does not come takes nothing with it
+  await page.getByRole("button", { name: "Views" }).click();
+  await page.getByRole("dialog").getByRole("heading", { name: "could not be loaded" }).waitFor();
+  await page.keyboard.press("Escape");
+  expect(await rows(page).count()).toBe(1);
+  await visit("k");
+  await page.getByRole("heading", { name: "could not be loaded" }).waitFor();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("Still no answer.").waitFor();
+  for (const letter of ["s", "o", "v"]) {
+    await visit(letter);
+    await page.getByRole("heading", { name: "mcptap does not answer" }).waitFor();
+    expect(await page.getByRole("alert").count(), letter).toBe(1);
+  }
+  await mcptap.launch();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await shows.v.waitFor();
+  await visit("k");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await shows.k.waitFor();
+  const lost = withoutLostConnections(pages.complaints);
+  expect(lost.filter((words) => !words.includes("Failed to fetch dynamically imported module"))).toEqual([]);
+});
+
 test("when the API is away the page says what to do, and goes on when it is back", async () => {
   const { page, mcptap } = pages;
   await mcptap.report({ tool: "before" });

@@ -76,7 +76,7 @@ function Keys() {
         />
       )}
       <LoadMore list={keys} what="Later keys" />
-      <Audit round={round} />
+      {items && <Audit round={round} />}
       {viewer && (
         <NewKey
           open={making}

@@ -1,6 +1,7 @@
 import { lazy, Suspense, useState } from "react";
 import { Button, Dialog, DialogTrigger, Popover } from "react-aria-components";
 import type { Filter } from "../state/filter";
+import { Boundary } from "./boundary";
 import { Icon } from "./icon";
 import { Skeleton } from "./skeleton";
 
@@ -19,9 +20,11 @@ export function ViewsMenu({ filter, live }: { filter: Filter; live: boolean }) {
       </Button>
       <Popover className="popover" placement="bottom end">
         <Dialog aria-label="Saved views" className="menu fields views-menu">
-          <Suspense fallback={<Skeleton lines={4} />}>
-            <Views filter={filter} live={live} close={() => setOpen(false)} />
-          </Suspense>
+          <Boundary at="views">
+            <Suspense fallback={<Skeleton lines={4} />}>
+              <Views filter={filter} live={live} close={() => setOpen(false)} />
+            </Suspense>
+          </Boundary>
         </Dialog>
       </Popover>
     </DialogTrigger>
