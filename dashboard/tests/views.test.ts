@@ -72,6 +72,35 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
   expect(pages.complaints).toEqual([]);
 });
 
+test("sessions come a page at a time, and anew with every filter", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(
+    Array.from({ length: 60 }, (_, index) => ({
+      server: index % 2 ? "weather" : "orders",
+      tool: "x",
+      session: `s-${index}`,
+      agoMs: index * 1000,
+    })),
+  );
+  await page.goto(`${mcptap.url}/sessions`);
+  const lines = page.getByRole("table", { name: "Sessions" }).locator("tbody tr");
+  await lines.nth(49).waitFor();
+  expect(await lines.count()).toBe(50);
+  await page.getByRole("button", { name: "Load more" }).click();
+  await lines.nth(59).waitFor();
+  expect(await lines.count()).toBe(60);
+  expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
+  const links = await lines
+    .getByRole("link")
+    .evaluateAll((all) => all.map((link) => link.getAttribute("href")));
+  expect(new Set(links.filter((href) => href?.startsWith("/sessions/"))).size).toBe(60);
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option", { name: /orders/ }).click();
+  await page.keyboard.press("Escape");
+  await expect.poll(() => lines.count()).toBe(30);
+  expect(pages.complaints).toEqual([]);
+});
+
 test("every number of the overview links to its calls", async () => {
   const { page, mcptap } = pages;
   await report();

@@ -2,9 +2,9 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallCountDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
-import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter } from "../state/filter";
+import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { listAddress, useColumns, useFilter, usePlace } from "../state/place";
+import { useColumns, useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useCallList } from "../state/use-list";
@@ -23,7 +23,7 @@ import { ViewsMenu } from "./views-menu";
 
 /** The traffic log: filters, the switch Live, the list, and a call of it in a drawer. */
 export function Calls({ title, server }: { title: string; server?: string }) {
-  const { parameters, change, path, navigate } = usePlace();
+  const { parameters, change, go } = usePlace();
   const { filter, setFilter } = useFilter();
   const viewer = useViewer();
   const bound = viewer !== undefined && viewer.servers.length > 0;
@@ -53,8 +53,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   }, [empty, live, change]);
 
   const addressOf = useCallback((id: string) => `/calls/${encodeURIComponent(id)}`, []);
-  const latest = useRef({ change, filter, setFilter, navigate, path });
-  latest.current = { change, filter, setFilter, navigate, path };
+  const latest = useRef({ change, filter, setFilter, parameters, go });
+  latest.current = { change, filter, setFilter, parameters, go };
   const open = useCallback((id: string) => {
     setMarked(id);
     latest.current.change("call", id);
@@ -64,8 +64,10 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     set(pick(now, name, value, as));
   }, []);
   const pickInDrawer: OnPick = useCallback((name, value, as) => {
-    const { filter: now, navigate: go, path: here } = latest.current;
-    go(listAddress(pick(now, name, value, as), here));
+    const { filter: now, parameters: here, go: to } = latest.current;
+    const next = writeFilter(pick(now, name, value, as), new URLSearchParams(here));
+    next.delete("call");
+    to(next);
   }, []);
 
   const setAway = useCallback((away: boolean) => list.setAway(away), [list]);
