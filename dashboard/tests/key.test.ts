@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { givenPages, rows, withKey, withoutRefusals } from "./pages";
+import { axeSays, givenPages, openContext, overflow, rows, withKey, withoutRefusals } from "./pages";
 
 const pages = givenPages();
 const signIn = () => pages.page.getByRole("heading", { name: "Sign in" });
@@ -176,3 +176,39 @@ test("a key that only sends is not let in, and one that only administers is show
   await page.getByRole("row", { name: /root.*This tab's.*Active.*Admin/ }).waitFor();
   expect(withoutRefusals(pages.complaints).filter((words) => !words.includes("422"))).toEqual([]);
 });
+
+test.each(["light", "dark"] as const)(
+  "axe has nothing against the sign-in and what a key may not see, %s",
+  async (colorScheme) => {
+    const { mcptap } = pages;
+    await report();
+    const key = await mcptap.createKey("auditor", "read", "--server", "weather");
+    const rules = await mcptap.createKey("root", "admin");
+    for (const width of [1280, 390]) {
+      await openContext(pages, { width, colorScheme });
+      const { page } = pages;
+      const fine = async (what: string, regions = true) => {
+        expect(await axeSays(page, regions), `${what} at ${width}`).toEqual([]);
+        expect(await overflow(page), `${what} at ${width}`).toBeLessThanOrEqual(0);
+      };
+      await page.goto(mcptap.url);
+      await enter("mcptap_wrong");
+      await page.getByRole("alert").waitFor();
+      await fine("the sign-in");
+      await enter(key);
+      await page.getByText("Your key sees weather alone.").waitFor();
+      await fine("the list");
+      await page.getByRole("row", { name: /forecast/ }).click();
+      await page.getByText("Not for this key.").first().waitFor();
+      await fine("the call", false);
+      await page.goto(`${mcptap.url}/keys`);
+      await page.getByRole("button", { name: "Use another key" }).click();
+      await enter(rules);
+      await page.getByRole("button", { name: "Create a key" }).waitFor();
+      await page.getByRole("link", { name: "Calls" }).click();
+      await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
+      await fine("no reading");
+      expect(withoutRefusals(pages.complaints)).toEqual([]);
+    }
+  },
+);
