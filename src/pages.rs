@@ -51,7 +51,7 @@ const WITHOUT_PAGES: &str = "<!doctype html><html lang=\"en\"><meta charset=\"ut
 
 /// Addresses inside the dashboard, and how many folders each lies below its root. The script behind
 /// `index.html` shows the right one; people open them directly, from bookmarks and links.
-const VIEWS: [(&str, usize); 9] = [
+const VIEWS: [(&str, usize); 10] = [
     ("/", 0),
     ("/calls", 0),
     ("/calls/{id}", 1),
@@ -61,6 +61,7 @@ const VIEWS: [(&str, usize); 9] = [
     ("/servers", 0),
     ("/servers/{name}", 1),
     ("/setup", 0),
+    ("/keys", 0),
 ];
 
 /// The dashboard at each of its addresses, and all files that the pages load.
@@ -346,6 +347,7 @@ mod tests {
             "/overview",
             "/servers/my%20server",
             "/setup",
+            "/keys",
         ] {
             assert_eq!(ask(path, "text/html,*/*;q=0.8").await, home, "{path}");
             assert_eq!(ask(path, "application/json").await, nothing, "{path}");

@@ -9,7 +9,9 @@ import { useGoKeys, useKeys } from "./state/keys";
 import { lastPart } from "./state/place";
 import { settings } from "./state/settings";
 import { useStore } from "./state/store";
+import { may, useViewer, useViewerQuestion } from "./state/viewer";
 import { Boundary } from "./view/boundary";
+import { NoReading } from "./view/no-reading";
 import { Notices } from "./view/notice";
 import { SettingsMenu } from "./view/settings-menu";
 import { Shortcuts } from "./view/shortcuts";
@@ -24,6 +26,7 @@ const OverviewPage = lazy(() => import("./pages/overview"));
 const ServersPage = lazy(() => import("./pages/servers"));
 const ServerPage = lazy(() => import("./pages/server"));
 const SetUpPage = lazy(() => import("./pages/setup"));
+const KeysPage = lazy(() => import("./pages/keys"));
 
 /** The pages in the order of the menu, with the letter that goes to each after `g`. */
 const pages = [
@@ -32,6 +35,7 @@ const pages = [
   ["/overview", "Overview", "o"],
   ["/servers", "Servers", "v"],
   ["/setup", "Set-up", "u"],
+  ["/keys", "Keys", "k"],
 ] as const;
 
 function isAt(path: string, page: string): boolean {
@@ -43,13 +47,17 @@ export function App() {
   const [path, navigate] = useLocation();
   const { theme } = useStore(settings);
   const { refused } = useStore(keyStore);
+  const viewer = useViewer();
+  useViewerQuestion();
+  const administers = may(viewer, "ADMIN");
+  const offered = pages.filter(([href]) => href !== "/keys" || administers);
   const [help, setHelp] = useState(false);
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
   useKeys({ "?": () => setHelp(true) });
   useGoKeys((letter) => {
-    const page = pages.find(([, , key]) => key === letter);
+    const page = offered.find(([, , key]) => key === letter);
     if (page) navigate(page[0]);
     return page !== undefined;
   });
@@ -65,7 +73,7 @@ export function App() {
           mcptap
         </Link>
         <nav aria-label="Pages">
-          {pages.map(([href, words]) => (
+          {offered.map(([href, words]) => (
             <Link
               key={href}
               href={href}
@@ -92,6 +100,8 @@ export function App() {
       <main id="main" tabIndex={-1}>
         {refused ? (
           <SignIn />
+        ) : viewer && !may(viewer, "READ") && !isAt(path, "/keys") ? (
+          <NoReading viewer={viewer} />
         ) : (
           <Boundary at={path}>
             <Suspense
@@ -122,6 +132,9 @@ export function App() {
                 <Route path="/servers/:name">{() => <ServerPage key={path} name={lastPart()} />}</Route>
                 <Route path="/setup">
                   <SetUpPage />
+                </Route>
+                <Route path="/keys">
+                  <KeysPage />
                 </Route>
                 <Route>
                   <NotFound />

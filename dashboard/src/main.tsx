@@ -3,6 +3,7 @@ import "./style/controls.css";
 import "./style/list.css";
 import "./style/detail.css";
 import "./style/pages.css";
+import "./style/keys.css";
 import { createRoot } from "react-dom/client";
 import { Router } from "wouter";
 import { App } from "./app";

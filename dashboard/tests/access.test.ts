@@ -52,6 +52,7 @@ test.each(["light", "dark"] as const)("no page has anything that axe objects to,
       ["/servers/weather", "3 in all"],
       ["/servers/weather?tab=tools", "Failing"],
       ["/setup", "Waiting for a call"],
+      ["/keys", "No keys yet"],
       ["/?tool=nosuch", "No calls match"],
     ] as const) {
       await page.goto(`${mcptap.url}${path}`);
@@ -105,6 +106,7 @@ test("the keyboard goes everywhere, and keys can be turned off", async () => {
     ["o", "/overview"],
     ["v", "/servers"],
     ["u", "/setup"],
+    ["k", "/keys"],
     ["c", "/"],
   ] as const) {
     await page.keyboard.press("g");

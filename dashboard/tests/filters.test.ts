@@ -208,7 +208,12 @@ test("a view is saved under a name, opened again and removed", async () => {
   await expectAddress(page, /\?server=orders&status=401$/);
   await shows(page, 1);
   await page.getByRole("button", { name: "Views" }).click();
-  await page.getByRole("button", { name: "Remove the view Refused orders" }).click();
+  await page.getByRole("button", { name: "Change the view Refused orders" }).click();
+  await page.getByRole("button", { name: "Remove", exact: true }).click();
+  // asked before, and only then gone
+  expect(await page.getByRole("link", { name: "Refused orders" }).count()).toBe(1);
+  await page.getByRole("button", { name: "Remove Refused orders" }).click();
+  await page.getByRole("link", { name: "Refused orders" }).waitFor({ state: "detached" });
   expect(await page.getByRole("link", { name: "Refused orders" }).count()).toBe(0);
   expect(pages.complaints).toEqual([]);
 });

@@ -1,41 +1,82 @@
 import { expect, test } from "vitest";
-import { givenPages, rows } from "./pages";
+import { axeSays, givenPages, openContext, overflow, rows, withKey, withoutRefusals } from "./pages";
 
 const pages = givenPages();
+const signIn = () => pages.page.getByRole("heading", { name: "Sign in" });
+
+async function enter(key: string): Promise<void> {
+  const { page } = pages;
+  await page.getByLabel("API key").fill(key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/** A call with everything in it that takes the scope Payloads, and one of another server. */
+async function report(): Promise<void> {
+  await pages.mcptap.reportAll([
+    {
+      tool: "forecast",
+      session: "s-1",
+      error: "no such city",
+      stack: "Error: no such city\n  at forecast",
+      request: '{"method":"tools/call","params":{"name":"forecast","arguments":{"city":"Utrecht"}}}',
+      response: '{"isError":true}',
+      logs: [{ severity: "WARN", body: "looking up Utrecht" }],
+    },
+    { server: "orders", tool: "refund", session: "s-2", agoMs: 5000 },
+  ]);
+}
 
 test("where the API wants a key the page asks for one, sends it, and keeps it for the tab alone", async () => {
   const { page, mcptap } = pages;
-  await mcptap.report({ tool: "forecast" });
-  const refused: unknown[] = [];
-  await page.route("**/graphql", async (route) => {
-    const key = route.request().headers().authorization;
-    if (key === "Bearer right") await route.continue();
-    else {
-      refused.push(key);
-      const body = JSON.stringify({ errors: [{ message: "a key is needed" }] });
-      await route.fulfill({ status: 401, contentType: "application/graphql-response+json", body });
-    }
-  });
+  await report();
+  const right = await mcptap.createKey("laptop", "read,payloads");
   await page.goto(mcptap.url);
-  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await signIn().waitFor();
   expect(await page.getByRole("alert").count()).toBe(0);
-  await page.getByLabel("API key").fill("wrong");
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("alert").getByText("did not accept that key").waitFor();
-  await page.getByLabel("API key").fill("right");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await enter("mcptap_wrong");
+  await page
+    .getByRole("alert")
+    .getByText("did not accept that key: this API key is not known here")
+    .waitFor();
+  await enter(right);
   await rows(page).first().waitFor();
-  expect(refused).toContain(undefined);
-  expect(refused).toContain("Bearer wrong");
 
   await page.reload();
   await rows(page).first().waitFor();
-  expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain("right");
+  expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain(right);
+  expect(await page.evaluate(() => JSON.stringify(sessionStorage))).toContain(right);
   await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("dialog", { name: "Settings" }).getByText("laptop").waitFor();
   await page.getByRole("button", { name: "Forget the key" }).click();
-  await page.getByRole("heading", { name: "Sign in" }).waitFor();
-  // the browser itself reports each 401
-  expect(pages.complaints.filter((complaint) => !complaint.includes("401"))).toEqual([]);
+  await signIn().waitFor();
+  expect(await page.getByRole("alert").count()).toBe(0);
+  expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain(right);
+  await page.reload();
+  await signIn().waitFor();
+  expect(withoutRefusals(pages.complaints)).toEqual([]);
+});
+
+test("a key that is revoked while Live is on is asked for anew, in the API's words", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await withKey(pages, await mcptap.createKey("laptop", "read"));
+  mcptap.sendsWith = await mcptap.createKey("server", "ingest");
+  await page.goto(`${mcptap.url}/?live=1`);
+  await page.getByText("Live", { exact: true }).last().waitFor();
+  await mcptap.report({ tool: "before" });
+  await page.getByRole("row", { name: /before/ }).waitFor();
+  mcptap.run("keys", "revoke", "1");
+  await signIn().waitFor();
+  await page.getByRole("alert").getByText("revoked").waitFor();
+  expect(await rows(page).count()).toBe(0);
+
+  // with another key the same view goes on, live
+  await enter(await mcptap.createKey("other", "read"));
+  await rows(page).first().waitFor();
+  await mcptap.report({ tool: "after" });
+  await page.getByRole("row", { name: /after/ }).waitFor();
+  expect(page.url()).toContain("live=1");
+  expect(withoutRefusals(pages.complaints)).toEqual([]);
 });
 
 test("the socket sends the key too, and a refusal there asks for one", async () => {
@@ -56,3 +97,118 @@ test("the socket sends the key too, and a refusal there asks for one", async () 
     payload: { authorization: "Bearer mine" },
   });
 });
+
+test("a key without Payloads sees the records, and why it does not see what was said", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await withKey(pages, await mcptap.createKey("auditor", "read"));
+  await page.goto(mcptap.url);
+  await page.getByPlaceholder("Search tools, prompts, resources").waitFor();
+  await page.getByRole("row", { name: /forecast/ }).click();
+  const dialog = page.getByRole("dialog", { name: "Call" });
+  for (const part of ["Request", "Response", "Console output", "Error"]) {
+    await dialog.getByRole("region", { name: part }).getByText("Not for this key.").waitFor();
+  }
+  const raw = dialog.getByRole("region", { name: "Raw attributes" });
+  await raw.getByRole("button", { name: "Raw attributes" }).click();
+  await raw.getByText("Not for this key.").waitFor();
+  // none of the other sights, which would be untrue
+  const words = await dialog.innerText();
+  expect(words).not.toMatch(/Not captured|wrote nothing|gave no message|Utrecht|no such city|Copy as curl/);
+  expect(words).toMatch(/Tool error/);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a key that is bound to a server sees that one alone, everywhere", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await withKey(pages, await mcptap.createKey("orders", "read,payloads", "--server", "orders"));
+  await page.goto(mcptap.url);
+  await page.getByText("1 in all").waitFor();
+  await page.getByText("Your key sees orders alone.").waitFor();
+  await page.getByText("These are all calls that your key sees.").waitFor();
+  expect(await rows(page).allTextContents()).toEqual([expect.stringContaining("refund")]);
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option").first().waitFor();
+  expect(await page.getByRole("option").count()).toBe(1);
+  await page.keyboard.press("Escape");
+  for (const path of ["/servers", "/sessions", "/overview"]) {
+    await page.goto(`${mcptap.url}${path}`);
+    await page.getByText("orders").first().waitFor();
+    expect(await page.getByRole("main").innerText(), path).not.toMatch(/weather|forecast/);
+  }
+  await page.goto(`${mcptap.url}/servers/weather`);
+  await page.getByText("No calls match").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("whoever does not administer sees no Keys, and is told why at its address", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await withKey(pages, await mcptap.createKey("reader", "read"));
+  await page.goto(mcptap.url);
+  await rows(page).first().waitFor();
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("dialog", { name: "Settings" }).getByText("reader").waitFor();
+  await page.keyboard.press("Escape");
+  expect(await page.getByRole("link", { name: "Keys" }).count()).toBe(0);
+  await page.keyboard.press("g");
+  await page.keyboard.press("k");
+  expect(new URL(page.url()).pathname).toBe("/");
+  await page.goto(`${mcptap.url}/keys`);
+  await page.getByText("does not have the scope Admin").waitFor();
+  expect(await page.getByRole("button", { name: "Create a key" }).count()).toBe(0);
+  await page.getByRole("button", { name: "Use another key" }).click();
+  await signIn().waitFor();
+  expect(withoutRefusals(pages.complaints)).toEqual([]);
+});
+
+test("a key that only sends is not let in, and one that only administers is shown to the keys", async () => {
+  const { page, mcptap } = pages;
+  const sends = await mcptap.createKey("server", "ingest");
+  const rules = await mcptap.createKey("root", "admin");
+  await page.goto(mcptap.url);
+  await enter(sends);
+  await page.getByRole("alert").getByText("neither scope read nor scope admin").waitFor();
+  await enter(rules);
+  await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
+  await page.getByRole("link", { name: "To the keys" }).click();
+  await page.getByRole("row", { name: /root.*This tab's.*Active.*Admin/ }).waitFor();
+  expect(withoutRefusals(pages.complaints).filter((words) => !words.includes("422"))).toEqual([]);
+});
+
+test.each(["light", "dark"] as const)(
+  "axe has nothing against the sign-in and what a key may not see, %s",
+  async (colorScheme) => {
+    const { mcptap } = pages;
+    await report();
+    const key = await mcptap.createKey("auditor", "read", "--server", "weather");
+    const rules = await mcptap.createKey("root", "admin");
+    for (const width of [1280, 390]) {
+      await openContext(pages, { width, colorScheme });
+      const { page } = pages;
+      const fine = async (what: string, regions = true) => {
+        expect(await axeSays(page, regions), `${what} at ${width}`).toEqual([]);
+        expect(await overflow(page), `${what} at ${width}`).toBeLessThanOrEqual(0);
+      };
+      await page.goto(mcptap.url);
+      await enter("mcptap_wrong");
+      await page.getByRole("alert").waitFor();
+      await fine("the sign-in");
+      await enter(key);
+      await page.getByText("Your key sees weather alone.").waitFor();
+      await fine("the list");
+      await page.getByRole("row", { name: /forecast/ }).click();
+      await page.getByText("Not for this key.").first().waitFor();
+      await fine("the call", false);
+      await page.goto(`${mcptap.url}/keys`);
+      await page.getByRole("button", { name: "Use another key" }).click();
+      await enter(rules);
+      await page.getByRole("button", { name: "Create a key" }).waitFor();
+      await page.getByRole("link", { name: "Calls" }).click();
+      await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
+      await fine("no reading");
+      expect(withoutRefusals(pages.complaints)).toEqual([]);
+    }
+  },
+);

@@ -21,7 +21,7 @@ test("the list shows what a call was, newest first, ten at a time", async () => 
   expect(await rows(page).count()).toBe(10);
   const first = rows(page).first();
   expect(await first.textContent()).toMatch(
-    /404.*Tool error.*tools\/call.*forecast.*weather.*NL.*2a02:898::1.*1\.50 s.*ago|just now/s,
+    /404.*Tool error.*tools\/call.*forecast.*weather.*NL.*2a02:898::1.*1\.50 s.*(ago|just now)/s,
   );
   await first.locator("img.flag").waitFor();
   expect(
@@ -36,6 +36,35 @@ test("the list shows what a call was, newest first, ten at a time", async () => 
   await page.getByText("These are all calls that are stored.").waitFor();
   expect(await page.getByRole("table", { name: "Calls" }).getAttribute("aria-rowcount")).toBe("27");
   expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("grey rows stand where calls will be, until they are there", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(Array.from({ length: 15 }, (_, index) => ({ tool: `tool_${index}` })));
+  let answer = () => {};
+  await page.route("**/graphql", async (route) => {
+    if (route.request().postData()?.includes("query CallPage"))
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+    await route.continue();
+  });
+  const table = page.getByRole("table", { name: "Calls" });
+  const ghosts = page.locator(".ghosts > div");
+  await page.goto(mcptap.url);
+  await ghosts.nth(9).waitFor();
+  expect(await table.getAttribute("aria-busy")).toBe("true");
+  answer();
+  await rows(page).nth(9).waitFor();
+  expect(await ghosts.count()).toBe(0);
+  expect(await table.getAttribute("aria-busy")).toBe("false");
+  await page.getByRole("button", { name: "Load more" }).click();
+  await ghosts.first().waitFor();
+  expect(await rows(page).count()).toBe(10);
+  answer();
+  await rows(page).nth(14).waitFor();
+  expect(await ghosts.count()).toBe(0);
   expect(pages.complaints).toEqual([]);
 });
 
@@ -131,6 +160,56 @@ test("a phone gets the same in cards, and never has to scroll sideways", async (
   await row.tap();
   await page.getByRole("dialog", { name: "Call" }).getByRole("heading", { name: "Request" }).waitFor();
   expect(pages.complaints).toEqual([]);
+});
+
+test("when mcptap is away every page says so, also one that was not loaded before", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast", session: "s-1" });
+  const visit = async (letter: string) => {
+    await page.keyboard.press("g");
+    await page.keyboard.press(letter);
+  };
+  const shows = {
+    s: page.getByRole("row", { name: /weather/ }),
+    o: page.getByRole("region", { name: "Top tools" }).getByText("forecast"),
+    v: page.getByRole("row", { name: /weather/ }),
+    k: page.getByText("No keys yet"),
+  };
+  await page.goto(mcptap.url);
+  await rows(page).first().waitFor();
+  await page.getByRole("link", { name: "Keys" }).waitFor();
+  for (const [letter, content] of Object.entries(shows)) {
+    if (letter !== "k") {
+      await visit(letter);
+      await content.waitFor();
+    }
+  }
+  await visit("c");
+  await rows(page).first().waitFor();
+  await mcptap.terminate();
+
+  // a menu that does not come takes nothing with it
+  await page.getByRole("button", { name: "Views" }).click();
+  await page.getByRole("dialog").getByRole("heading", { name: "could not be loaded" }).waitFor();
+  await page.keyboard.press("Escape");
+  expect(await rows(page).count()).toBe(1);
+  await visit("k");
+  await page.getByRole("heading", { name: "could not be loaded" }).waitFor();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("Still no answer.").waitFor();
+  for (const letter of ["s", "o", "v"]) {
+    await visit(letter);
+    await page.getByRole("heading", { name: "mcptap does not answer" }).waitFor();
+    expect(await page.getByRole("alert").count(), letter).toBe(1);
+  }
+  await mcptap.launch();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await shows.v.waitFor();
+  await visit("k");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await shows.k.waitFor();
+  const lost = withoutLostConnections(pages.complaints);
+  expect(lost.filter((words) => !words.includes("Failed to fetch dynamically imported module"))).toEqual([]);
 });
 
 test("when the API is away the page says what to do, and goes on when it is back", async () => {

@@ -44,6 +44,42 @@ test("over a restart of mcptap it says so, and goes on with what was missed, eac
   expect(withoutLostConnections(pages.complaints)).toEqual([]);
 });
 
+test("choosing a value in the drawer leaves Live on", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll([{ tool: "forecast" }, { tool: "radar" }]);
+  await page.goto(`${mcptap.url}/?live=1`);
+  await page.getByRole("row", { name: /radar/ }).click();
+  const drawer = page.getByRole("dialog", { name: "Call" });
+  await drawer.getByRole("button", { name: "radar" }).click();
+  await page.getByRole("menuitem", { name: "Only calls with this" }).click();
+  await page.waitForURL(/\?live=1&tool=radar$/);
+  await page.getByText("1 in all").waitFor();
+  await says("Live");
+  await mcptap.reportAll([{ tool: "forecast" }, { tool: "radar" }]);
+  await page.getByText("2 in all").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("as long as what was missed is being read it says so", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  let caughtUp: (() => void) | undefined;
+  await page.routeWebSocket("**/graphql", (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage((message) => {
+      if (String(message).includes("CaughtUp")) caughtUp = () => socket.send(message);
+      else socket.send(message);
+    });
+  });
+  await page.goto(`${mcptap.url}/?live=1`);
+  await says("Catching up");
+  await rows(page).first().waitFor();
+  await expect.poll(() => caughtUp).toBeDefined();
+  caughtUp?.();
+  await says("Live");
+  expect(pages.complaints).toEqual([]);
+});
+
 test("a reader further down is told how many are new, and the list stands still", async () => {
   const { page, mcptap } = pages;
   await mcptap.reportAll(Array.from({ length: 60 }, (_, index) => ({ tool: `old_${index}` })));

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -31,6 +31,8 @@ export interface Reported {
 /** A mcptap of its own for a test: free ports, an empty database, gone with the test. */
 export class Mcptap {
   readonly url: string;
+  /** The key that calls are reported with. */
+  sendsWith: string | undefined;
   private process: ChildProcess | undefined;
 
   private constructor(
@@ -48,17 +50,59 @@ export class Mcptap {
     return started;
   }
 
+  private get database(): string {
+    return `sqlite://${join(this.dir, "mcptap.db")}?mode=rwc`;
+  }
+
+  /** Makes a key on the command line, beside the running server, and gives its secret when the server knows it. */
+  async createKey(name: string, scopes: string, ...more: readonly string[]): Promise<string> {
+    const created = ["keys", "create", "--name", name, "--scope", scopes, ...more];
+    const secret = this.run(...created).trim();
+    for (let tries = 0; tries < 100; tries++) {
+      const asked = this.question("{ viewer { key { id } } }", {}, secret);
+      const answer = await fetch(`${this.url}/graphql`, asked);
+      // a key that is for sending alone is known too; without any key known everybody is let in
+      if (answer.status === 403 || (await answer.text()).includes('"id"')) return secret;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error("the server did not learn of the key in 10 seconds");
+  }
+
+  /** Runs a command on the database, and gives what it prints. */
+  run(...args: readonly string[]): string {
+    const all = [...args, "--database-url", this.database];
+    return execFileSync(binary(), all, {
+      cwd: this.dir,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  }
+
+  /** Asks the API, and gives the data. */
+  async ask(query: string, variables: object = {}, key?: string): Promise<Record<string, unknown>> {
+    const answer = await fetch(`${this.url}/graphql`, this.question(query, variables, key));
+    const { data, errors } = (await answer.json()) as { data?: Record<string, unknown>; errors?: unknown };
+    if (!data) throw new Error(JSON.stringify(errors));
+    return data;
+  }
+
+  private question(query: string, variables: object, key: string | undefined): RequestInit {
+    return {
+      method: "POST",
+      headers: { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) },
+      body: JSON.stringify({ query, variables }),
+    };
+  }
+
   /** Starts the process, also a second time: the same ports, the same database. */
   async launch(): Promise<void> {
-    const binary = process.env.MCPTAP_BIN;
-    if (!binary) throw new Error("MCPTAP_BIN must name the mcptap binary to test");
     const { web, grpc, http } = this.ports;
     const child = spawn(
-      binary,
+      binary(),
       [
         ...["serve", "--listen", `127.0.0.1:${web}`],
         ...["--otlp-grpc", `127.0.0.1:${grpc}`, "--otlp-http", `127.0.0.1:${http}`],
-        ...["--database-url", `sqlite://${join(this.dir, "mcptap.db")}?mode=rwc`],
+        ...["--database-url", this.database],
       ],
       { cwd: this.dir, stdio: ["ignore", "inherit", "inherit"] },
     );
@@ -132,11 +176,20 @@ export class Mcptap {
   private async post(signal: "traces" | "logs", body: unknown): Promise<void> {
     const answer = await fetch(`http://127.0.0.1:${this.ports.http}/v1/${signal}`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: {
+        "content-type": "application/json",
+        ...(this.sendsWith ? { "x-api-key": this.sendsWith } : {}),
+      },
       body: JSON.stringify(body),
     });
     if (!answer.ok) throw new Error(`the export was answered with ${answer.status}: ${await answer.text()}`);
   }
+}
+
+function binary(): string {
+  const path = process.env.MCPTAP_BIN;
+  if (!path) throw new Error("MCPTAP_BIN must name the mcptap binary to test");
+  return path;
 }
 
 function toSpan(call: Reported) {

@@ -105,6 +105,21 @@ export async function overflow(page: Page): Promise<number> {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }
 
+/** Opens the page with a key, as a tab has it after the sign-in. */
+export async function withKey(pages: Pages, key: string): Promise<void> {
+  await pages.context.addInitScript((given) => {
+    // once for each tab: what it forgets or replaces stays so when it is loaded again
+    if (sessionStorage.getItem("test.signed-in")) return;
+    sessionStorage.setItem("test.signed-in", "yes");
+    sessionStorage.setItem("mcptap.key", given);
+  }, key);
+}
+
+/** Leaves out what the browser itself reports of refusals that are meant. */
+export function withoutRefusals(complaints: readonly string[]): string[] {
+  return complaints.filter((complaint) => !/status of (401|403)/.test(complaint));
+}
+
 /** Leaves out what the browser itself reports of connections that fail on purpose. */
 export function withoutLostConnections(complaints: readonly string[]): string[] {
   return complaints.filter(

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectAddress, givenPages, rows } from "./pages";
+import { expectAddress, givenPages, rows, withKey } from "./pages";
 
 const pages = givenPages();
 
@@ -72,6 +72,35 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
   expect(pages.complaints).toEqual([]);
 });
 
+test("sessions come a page at a time, and anew with every filter", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(
+    Array.from({ length: 60 }, (_, index) => ({
+      server: index % 2 ? "weather" : "orders",
+      tool: "x",
+      session: `s-${index}`,
+      agoMs: index * 1000,
+    })),
+  );
+  await page.goto(`${mcptap.url}/sessions`);
+  const lines = page.getByRole("table", { name: "Sessions" }).locator("tbody tr");
+  await lines.nth(49).waitFor();
+  expect(await lines.count()).toBe(50);
+  await page.getByRole("button", { name: "Load more" }).click();
+  await lines.nth(59).waitFor();
+  expect(await lines.count()).toBe(60);
+  expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
+  const links = await lines
+    .getByRole("link")
+    .evaluateAll((all) => all.map((link) => link.getAttribute("href")));
+  expect(new Set(links.filter((href) => href?.startsWith("/sessions/"))).size).toBe(60);
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option", { name: /orders/ }).click();
+  await page.keyboard.press("Escape");
+  await expect.poll(() => lines.count()).toBe(30);
+  expect(pages.complaints).toEqual([]);
+});
+
 test("every number of the overview links to its calls", async () => {
   const { page, mcptap } = pages;
   await report();
@@ -100,6 +129,11 @@ test("marking a stretch of the chart opens its calls", async () => {
   await report();
   await page.goto(`${mcptap.url}/overview?range=15m`);
   const chart = page.getByRole("img", { name: "Calls and errors over time" });
+  // of calls there are no halves
+  const scale = async () => (await chart.locator(".axis[text-anchor=end]").allTextContents()).slice(0, 3);
+  await expect
+    .poll(scale)
+    .toEqual([expect.stringMatching(/^0$/), expect.stringMatching(/^\d+$/), expect.stringMatching(/^\d+$/)]);
   const box = await chart.boundingBox();
   if (!box) throw new Error("no chart");
   // the last fifth of fifteen minutes
@@ -169,6 +203,23 @@ test("an empty store shows what to do, and turns green with the first call", asy
   await mcptap.report({ tool: "forecast" });
   await page.getByText("It works: a call has arrived.").waitFor();
   await page.getByRole("row", { name: /forecast/ }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the page Set-up has a way for servers that nobody can change, and says what keys ask for", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByRole("button", { name: "Any, over stdio" }).click();
+  await page.getByText("mcptap wrap -- COMMAND").waitFor();
+  await page.getByRole("button", { name: "Any, over HTTP" }).click();
+  await page.getByText("mcptap proxy --upstream").waitFor();
+  expect(await page.getByText("OTEL_EXPORTER_OTLP_HEADERS").count()).toBe(0);
+
+  await withKey(pages, await mcptap.createKey("root", "read,admin"));
+  await page.reload();
+  await page.getByText('OTEL_EXPORTER_OTLP_HEADERS="x-api-key=YOUR_KEY"').waitFor();
+  await page.getByRole("main").getByRole("link", { name: "Keys" }).click();
+  await expectAddress(page, /\/keys$/);
   expect(pages.complaints).toEqual([]);
 });
 

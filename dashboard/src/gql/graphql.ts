@@ -60,6 +60,18 @@ export type CountRelation =
   /** There are exactly this many. */
   | 'EXACT';
 
+/** An API key that is to be made. */
+export type CreateApiKeyInput = {
+  /** When it ends by itself. Without it, never. */
+  expiresAt?: string | null | undefined;
+  /** What it is called, for people: 1 to 100 characters. */
+  name: string;
+  /** What it allows: at least one. `PAYLOADS` only together with `READ`. */
+  scopes: Array<Scope>;
+  /** The names of the only servers whose calls it sends and sees, at most 100. Without any, all; never with `ADMIN`. */
+  servers?: Array<string> | null | undefined;
+};
+
 /**
  * How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
  * INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors.
@@ -77,6 +89,17 @@ export type Outcome =
   | 'TOOL_ERROR'
   /** Refused or broken without an MCP answer: HTTP 401, 403, 404 or 5xx, a timeout, a closed connection. */
   | 'TRANSPORT_ERROR';
+
+/** Something that an API key may allow. */
+export type Scope =
+  /** To make and revoke keys, to delete calls, to read the audit. Not to read calls. */
+  | 'ADMIN'
+  /** To send spans and log lines over OTLP. */
+  | 'INGEST'
+  /** To read, with `READ`, what was said: bodies, log lines, error messages, stack traces, attributes. */
+  | 'PAYLOADS'
+  /** To read records: calls, facets, statistics, sessions, the live feed. Without what was said in them. */
+  | 'READ';
 
 /** What the calls of a session have in common, most certain first. */
 export type SessionSource =
@@ -113,6 +136,61 @@ export type Vantage =
   | 'GATEWAY'
   /** The server that handled it. What the client saw of it is part of the same call. */
   | 'SERVER';
+
+/** A view that is to be saved. */
+export type ViewInput = {
+  /** The columns to show, in order, by whatever names the client uses for them; at most 100. */
+  columns?: Array<string> | null | undefined;
+  /** The filter: an object of the form of `CallFilter`, at most 16 KiB. */
+  filter: unknown;
+  /** What it is called, for people: 1 to 100 characters. */
+  name: string;
+};
+
+export type ViewerQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ViewerQuery = { viewer: { keysExist: boolean, scopes: Array<Scope>, servers: Array<string>, key: { id: string, name: string, expiresAt: string | null } | null } };
+
+export type KeyRowFragment = { id: string, name: string, scopes: Array<Scope>, servers: Array<string>, createdAt: string, expiresAt: string | null, lastUsedAt: string | null, revokedAt: string | null };
+
+export type KeysQueryVariables = Exact<{
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type KeysQuery = { apiKeys: { nodes: Array<{ id: string, name: string, scopes: Array<Scope>, servers: Array<string>, createdAt: string, expiresAt: string | null, lastUsedAt: string | null, revokedAt: string | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type AuditQueryVariables = Exact<{
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type AuditQuery = { audit: { edges: Array<{ cursor: string, node: { time: string, action: string, subject: string, keyId: string | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type CreateKeyMutationVariables = Exact<{
+  input: CreateApiKeyInput;
+}>;
+
+
+export type CreateKeyMutation = { createApiKey:
+    | { __typename: 'ApiKeyCreated', secret: string, apiKey: { id: string, name: string, scopes: Array<Scope>, servers: Array<string>, createdAt: string, expiresAt: string | null, lastUsedAt: string | null, revokedAt: string | null } }
+    | { __typename: 'Forbidden', message: string }
+    | { __typename: 'InvalidInput', field: string, message: string }
+   };
+
+export type RevokeKeyMutationVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type RevokeKeyMutation = { revokeApiKey:
+    | { __typename: 'ApiKeyRevoked' }
+    | { __typename: 'Forbidden', message: string }
+    | { __typename: 'NotFound', message: string }
+   };
 
 export type CallRowFragment = { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } };
 
@@ -239,6 +317,49 @@ export type SessionDetailQueryVariables = Exact<{
 
 export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
+export type SavedViewFragment = { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null };
+
+export type ViewsQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ViewsQuery = { views: Array<{ id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null }> };
+
+export type SaveViewMutationVariables = Exact<{
+  input: ViewInput;
+  shared: boolean;
+}>;
+
+
+export type SaveViewMutation = { saveView:
+    | { __typename: 'Forbidden', message: string }
+    | { __typename: 'InvalidInput', message: string }
+    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null } }
+   };
+
+export type UpdateViewMutationVariables = Exact<{
+  id: string | number;
+  input: ViewInput;
+}>;
+
+
+export type UpdateViewMutation = { updateView:
+    | { __typename: 'Forbidden', message: string }
+    | { __typename: 'InvalidInput', message: string }
+    | { __typename: 'NotFound', message: string }
+    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null } }
+   };
+
+export type DeleteViewMutationVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type DeleteViewMutation = { deleteView:
+    | { __typename: 'Forbidden', message: string }
+    | { __typename: 'NotFound', message: string }
+    | { __typename: 'ViewDeleted' }
+   };
+
 export class TypedDocumentString<TResult, TVariables>
   extends String
   implements DocumentTypeDecoration<TResult, TVariables>
@@ -257,6 +378,18 @@ export class TypedDocumentString<TResult, TVariables>
     return this.value;
   }
 }
+export const KeyRowFragmentDoc = new TypedDocumentString(`
+    fragment KeyRow on ApiKey {
+  id
+  name
+  scopes
+  servers
+  createdAt
+  expiresAt
+  lastUsedAt
+  revokedAt
+}
+    `, {"fragmentName":"KeyRow"}) as unknown as TypedDocumentString<KeyRowFragment, unknown>;
 export const CallRowFragmentDoc = new TypedDocumentString(`
     fragment CallRow on Call {
   id
@@ -320,6 +453,109 @@ export const SessionRowFragmentDoc = new TypedDocumentString(`
   errorCount
 }
     `, {"fragmentName":"SessionRow"}) as unknown as TypedDocumentString<SessionRowFragment, unknown>;
+export const SavedViewFragmentDoc = new TypedDocumentString(`
+    fragment SavedView on View {
+  id
+  name
+  filter
+  columns
+  ownerId
+}
+    `, {"fragmentName":"SavedView"}) as unknown as TypedDocumentString<SavedViewFragment, unknown>;
+export const ViewerDocument = new TypedDocumentString(`
+    query Viewer {
+  viewer {
+    key {
+      id
+      name
+      expiresAt
+    }
+    keysExist
+    scopes
+    servers
+  }
+}
+    `) as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;
+export const KeysDocument = new TypedDocumentString(`
+    query Keys($first: Int!, $after: String) {
+  apiKeys(first: $first, after: $after) {
+    nodes {
+      ...KeyRow
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    fragment KeyRow on ApiKey {
+  id
+  name
+  scopes
+  servers
+  createdAt
+  expiresAt
+  lastUsedAt
+  revokedAt
+}`) as unknown as TypedDocumentString<KeysQuery, KeysQueryVariables>;
+export const AuditDocument = new TypedDocumentString(`
+    query Audit($first: Int!, $after: String) {
+  audit(first: $first, after: $after) {
+    edges {
+      cursor
+      node {
+        time
+        action
+        subject
+        keyId
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<AuditQuery, AuditQueryVariables>;
+export const CreateKeyDocument = new TypedDocumentString(`
+    mutation CreateKey($input: CreateApiKeyInput!) {
+  createApiKey(input: $input) {
+    __typename
+    ... on ApiKeyCreated {
+      apiKey {
+        ...KeyRow
+      }
+      secret
+    }
+    ... on InvalidInput {
+      field
+      message
+    }
+    ... on Forbidden {
+      message
+    }
+  }
+}
+    fragment KeyRow on ApiKey {
+  id
+  name
+  scopes
+  servers
+  createdAt
+  expiresAt
+  lastUsedAt
+  revokedAt
+}`) as unknown as TypedDocumentString<CreateKeyMutation, CreateKeyMutationVariables>;
+export const RevokeKeyDocument = new TypedDocumentString(`
+    mutation RevokeKey($id: ID!) {
+  revokeApiKey(id: $id) {
+    __typename
+    ... on Refusal {
+      message
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<RevokeKeyMutation, RevokeKeyMutationVariables>;
 export const CallPageDocument = new TypedDocumentString(`
     query CallPage($filter: CallFilter, $first: Int, $after: String) {
   calls(filter: $filter, first: $first, after: $after) {
@@ -690,3 +926,68 @@ fragment SessionRow on Session {
   callCount
   errorCount
 }`) as unknown as TypedDocumentString<SessionDetailQuery, SessionDetailQueryVariables>;
+export const ViewsDocument = new TypedDocumentString(`
+    query Views {
+  views {
+    ...SavedView
+  }
+}
+    fragment SavedView on View {
+  id
+  name
+  filter
+  columns
+  ownerId
+}`) as unknown as TypedDocumentString<ViewsQuery, ViewsQueryVariables>;
+export const SaveViewDocument = new TypedDocumentString(`
+    mutation SaveView($input: ViewInput!, $shared: Boolean!) {
+  saveView(input: $input, shared: $shared) {
+    __typename
+    ... on ViewSaved {
+      view {
+        ...SavedView
+      }
+    }
+    ... on Refusal {
+      message
+    }
+  }
+}
+    fragment SavedView on View {
+  id
+  name
+  filter
+  columns
+  ownerId
+}`) as unknown as TypedDocumentString<SaveViewMutation, SaveViewMutationVariables>;
+export const UpdateViewDocument = new TypedDocumentString(`
+    mutation UpdateView($id: ID!, $input: ViewInput!) {
+  updateView(id: $id, input: $input) {
+    __typename
+    ... on ViewSaved {
+      view {
+        ...SavedView
+      }
+    }
+    ... on Refusal {
+      message
+    }
+  }
+}
+    fragment SavedView on View {
+  id
+  name
+  filter
+  columns
+  ownerId
+}`) as unknown as TypedDocumentString<UpdateViewMutation, UpdateViewMutationVariables>;
+export const DeleteViewDocument = new TypedDocumentString(`
+    mutation DeleteView($id: ID!) {
+  deleteView(id: $id) {
+    __typename
+    ... on Refusal {
+      message
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<DeleteViewMutation, DeleteViewMutationVariables>;

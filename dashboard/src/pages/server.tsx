@@ -4,11 +4,22 @@ import { type CallFilter, ToolsDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
-import { count, duration, percent } from "../state/words";
+import { count, duration, many, percent } from "../state/words";
 import { Calls } from "../view/calls";
+import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
+
+const headings = [
+  "Tool",
+  "Health",
+  { number: "Calls" },
+  { number: "Errors" },
+  { number: "p50" },
+  { number: "p95" },
+  { number: "p99" },
+];
 
 /** One server: its logs, and its tools. */
 export default function ServerPage({ name }: { name: string }) {
@@ -51,9 +62,7 @@ function Tools({ server }: { server: string }) {
     <div className="page">
       <div className="page-head">
         <h1>{server}</h1>
-        <span className="quiet">
-          {data && `${count(data.tools.nodes.length)} tools that have been called`}
-        </span>
+        <span className="quiet">{data && `${many(data.tools.nodes.length, "tool")} with calls`}</span>
       </div>
       {problem !== undefined && !data && <Problem problem={problem} again={again} />}
       {!data && problem === undefined && <Skeleton lines={6} />}
@@ -64,68 +73,43 @@ function Tools({ server }: { server: string }) {
         </div>
       )}
       {data && data.tools.nodes.length > 0 && (
-        <div className="card flat">
-          <table className="plain-table cards-when-narrow" aria-label="Tools">
-            <thead>
-              <tr>
-                <th scope="col">Tool</th>
-                <th scope="col">Health</th>
-                <th scope="col" className="number">
-                  Calls
-                </th>
-                <th scope="col" className="number">
-                  Errors
-                </th>
-                <th scope="col" className="number">
-                  p50
-                </th>
-                <th scope="col" className="number">
-                  p95
-                </th>
-                <th scope="col" className="number">
-                  p99
-                </th>
+        <PlainTable label="Tools" headings={headings}>
+          {data.tools.nodes.map(({ id, name, stats }) => {
+            const { words, tone } = health(stats.callCount, stats.errorCount);
+            const ofTool = pickAll(ofServer, "tool", [name]);
+            return (
+              <tr key={id}>
+                <td>
+                  <Link href={listAddress(ofTool)} className="code">
+                    {name}
+                  </Link>
+                </td>
+                <td>
+                  <span className={`chip ${tone}`}>
+                    <span className="mark" aria-hidden="true" />
+                    {words}
+                  </span>
+                </td>
+                <td className="number" data-label="calls">
+                  {count(stats.callCount)}
+                </td>
+                <td className="number" data-label="errors">
+                  <Link href={listAddress(pickAll(ofTool, "outcome", errorOutcomes))}>
+                    {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
+                  </Link>
+                </td>
+                {(["p50", "p95", "p99"] as const).map((name) => {
+                  const ms = stats[`${name}Ms`];
+                  return (
+                    <td className="number" data-label={name} key={name}>
+                      {ms == null ? "–" : duration(ms)}
+                    </td>
+                  );
+                })}
               </tr>
-            </thead>
-            <tbody>
-              {data.tools.nodes.map(({ id, name, stats }) => {
-                const { words, tone } = health(stats.callCount, stats.errorCount);
-                const ofTool = pickAll(ofServer, "tool", [name]);
-                return (
-                  <tr key={id}>
-                    <td>
-                      <Link href={listAddress(ofTool)} className="code">
-                        {name}
-                      </Link>
-                    </td>
-                    <td>
-                      <span className={`chip ${tone}`}>
-                        <span className="mark" aria-hidden="true" />
-                        {words}
-                      </span>
-                    </td>
-                    <td className="number" data-label="calls">
-                      {count(stats.callCount)}
-                    </td>
-                    <td className="number" data-label="errors">
-                      <Link href={listAddress(pickAll(ofTool, "outcome", errorOutcomes))}>
-                        {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
-                      </Link>
-                    </td>
-                    {(["p50", "p95", "p99"] as const).map((name) => {
-                      const ms = stats[`${name}Ms`];
-                      return (
-                        <td className="number" data-label={name} key={name}>
-                          {ms == null ? "–" : duration(ms)}
-                        </td>
-                      );
-                    })}
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+            );
+          })}
+        </PlainTable>
       )}
     </div>
   );

@@ -6,9 +6,12 @@ import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress } from "../state/place";
 import { count, percent } from "../state/words";
 import { Moment } from "../view/moment";
+import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
+
+const headings = ["Server", { number: "Calls" }, { number: "Errors" }, "First call", "Last call"];
 
 /** All servers, and how they do. */
 export default function ServersPage() {
@@ -43,55 +46,38 @@ export default function ServersPage() {
         </div>
       )}
       {data && data.servers.nodes.length > 0 && (
-        <div className="card flat">
-          <table className="plain-table cards-when-narrow" aria-label="Servers">
-            <thead>
-              <tr>
-                <th scope="col">Server</th>
-                <th scope="col" className="number">
-                  Calls
-                </th>
-                <th scope="col" className="number">
-                  Errors
-                </th>
-                <th scope="col">First call</th>
-                <th scope="col">Last call</th>
+        <PlainTable label="Servers" headings={headings}>
+          {data.servers.nodes.map((server) => {
+            const all = countOf(calls, server.name);
+            const wrong = countOf(failed, server.name);
+            const ofServer = pick(noFilter, "server", server.name, "include");
+            return (
+              <tr key={server.id}>
+                <td>
+                  <Link href={`/servers/${encodeURIComponent(server.name)}`}>
+                    <strong>{server.name}</strong>
+                  </Link>
+                </td>
+                <td className="number" data-label="calls">
+                  {all !== undefined && <Link href={listAddress(ofServer)}>{count(all)}</Link>}
+                </td>
+                <td className="number" data-label="errors">
+                  {wrong !== undefined && all !== undefined && (
+                    <Link href={listAddress(pickAll(ofServer, "outcome", errorOutcomes))}>
+                      {count(wrong)} ({percent(wrong, all)})
+                    </Link>
+                  )}
+                </td>
+                <td>
+                  <Moment time={server.firstSeenAt} />
+                </td>
+                <td>
+                  <Moment time={server.lastSeenAt} />
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {data.servers.nodes.map((server) => {
-                const all = countOf(calls, server.name);
-                const wrong = countOf(failed, server.name);
-                const ofServer = pick(noFilter, "server", server.name, "include");
-                return (
-                  <tr key={server.id}>
-                    <td>
-                      <Link href={`/servers/${encodeURIComponent(server.name)}`}>
-                        <strong>{server.name}</strong>
-                      </Link>
-                    </td>
-                    <td className="number" data-label="calls">
-                      {all !== undefined && <Link href={listAddress(ofServer)}>{count(all)}</Link>}
-                    </td>
-                    <td className="number" data-label="errors">
-                      {wrong !== undefined && all !== undefined && (
-                        <Link href={listAddress(pickAll(ofServer, "outcome", errorOutcomes))}>
-                          {count(wrong)} ({percent(wrong, all)})
-                        </Link>
-                      )}
-                    </td>
-                    <td>
-                      <Moment time={server.firstSeenAt} />
-                    </td>
-                    <td>
-                      <Moment time={server.lastSeenAt} />
-                    </td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+            );
+          })}
+        </PlainTable>
       )}
     </div>
   );

@@ -1,46 +1,40 @@
-import { useEffect, useMemo, useState } from "react";
-import { Button } from "react-aria-components";
+import { useMemo } from "react";
 import { Link } from "wouter";
-import { type SessionRowFragment, SessionsDocument } from "../gql/graphql";
-import { ask } from "../state/api";
-import { useAsk } from "../state/asking";
+import { type SessionRowFragment, SessionsDocument, type SessionsQuery } from "../gql/graphql";
 import { toCallFilter } from "../state/filter";
+import { usePages } from "../state/paging";
 import { useFilter } from "../state/place";
 import { count, duration, sourceWords, tail } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
+import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
-import { notice } from "../view/notice";
+import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
 const pageSize = 50;
 
+const headings = [
+  "Session",
+  "Known by",
+  "Server",
+  "Client",
+  { number: "Calls" },
+  { number: "Errors" },
+  { number: "Lasted" },
+  "Last call",
+];
+
+const sessionsOf = ({ sessions }: SessionsQuery) => ({ items: sessions.nodes, pageInfo: sessions.pageInfo });
+
 /** Visits of clients, newest activity first. */
 export default function SessionsPage() {
   useTitle("Sessions");
   const { filter } = useFilter();
   const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()), first: pageSize }), [filter]);
-  const { data, problem, loading, again } = useAsk(SessionsDocument, variables);
-  const [older, setOlder] = useState<readonly SessionRowFragment[]>([]);
-  const [next, setNext] = useState<string | null>();
-  const [asking, setAsking] = useState(false);
-  useEffect(() => {
-    setOlder([]);
-    setNext(data?.sessions.pageInfo.hasNextPage ? data.sessions.pageInfo.endCursor : null);
-  }, [data]);
-  const more = async () => {
-    setAsking(true);
-    try {
-      const { sessions } = await ask(SessionsDocument, { ...variables, after: next ?? null });
-      setOlder([...older, ...sessions.nodes]);
-      setNext(sessions.pageInfo.hasNextPage ? sessions.pageInfo.endCursor : null);
-    } catch {
-      notice("Older sessions could not be loaded");
-    }
-    setAsking(false);
-  };
-  const sessions = data && [...data.sessions.nodes, ...older];
+  const list = usePages(SessionsDocument, variables, sessionsOf);
+  const { items: sessions, problem, loading, again } = list;
 
   return (
     <div className="page">
@@ -49,7 +43,7 @@ export default function SessionsPage() {
         <span className="hint">What belongs together in one client's visit to one server.</span>
       </div>
       <FilterBar />
-      {problem !== undefined && !data && <Problem problem={problem} again={again} />}
+      {problem !== undefined && !sessions && <Problem problem={problem} again={again} />}
       {!sessions && loading && <Skeleton lines={10} />}
       {sessions?.length === 0 && (
         <div className="none">
@@ -58,39 +52,13 @@ export default function SessionsPage() {
         </div>
       )}
       {sessions && sessions.length > 0 && (
-        <div className="card flat">
-          <table className="plain-table cards-when-narrow" aria-label="Sessions" aria-busy={loading}>
-            <thead>
-              <tr>
-                <th scope="col">Session</th>
-                <th scope="col">Known by</th>
-                <th scope="col">Server</th>
-                <th scope="col">Client</th>
-                <th scope="col" className="number">
-                  Calls
-                </th>
-                <th scope="col" className="number">
-                  Errors
-                </th>
-                <th scope="col" className="number">
-                  Lasted
-                </th>
-                <th scope="col">Last call</th>
-              </tr>
-            </thead>
-            <tbody>
-              {sessions.map((session) => (
-                <SessionLine key={session.id} session={session} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <PlainTable label="Sessions" headings={headings} busy={loading}>
+          {sessions.map((session) => (
+            <SessionLine key={session.id} session={session} />
+          ))}
+        </PlainTable>
       )}
-      {next && (
-        <Button className="load-more" isDisabled={asking} onPress={more}>
-          {asking ? "Loading…" : "Load more"}
-        </Button>
-      )}
+      <LoadMore list={list} what="Older sessions" />
     </div>
   );
 }

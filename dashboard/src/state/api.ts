@@ -41,8 +41,9 @@ export async function ask<Result, Variables>(
     throw new AskError(explain(error), "away");
   });
   const text = await response.text();
-  if (response.status === 401) {
-    refuseKey();
+  // 403 is a key that holds and is for something else, such as sending alone
+  if (response.status === 401 || (response.status === 403 && key)) {
+    refuseKey(key, said(text));
     throw new AskError(said(text) || "mcptap asks for a key", "refused");
   }
   if ([502, 503, 504].includes(response.status)) {

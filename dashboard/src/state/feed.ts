@@ -44,7 +44,8 @@ export async function follow(
       on.moved(event.cursor);
     }
   } catch (error) {
-    if (error instanceof CloseEvent && (error.code === 4401 || error.code === 4403)) refuseKey();
+    if (error instanceof CloseEvent && (error.code === 4401 || error.code === 4403))
+      refuseKey(key, error.reason);
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);

@@ -11,20 +11,27 @@ function stored(): string | null {
   }
 }
 
-/** The key that is sent with every question, and whether the API has refused to answer without a better one. */
-export const keyStore = createStore<{ key: string | null; refused: boolean; attempt: number }>({
-  key: stored(),
-  refused: false,
-  attempt: 0,
-});
+interface KeyState {
+  key: string | null;
+  /** Whether the API has refused to answer without a better key. */
+  refused: boolean;
+  /** What the API said to that. */
+  why: string;
+  attempt: number;
+}
+
+/** The key that is sent with every question. */
+export const keyStore = createStore<KeyState>({ key: stored(), refused: false, why: "", attempt: 0 });
 
 export function currentKey(): string | null {
   return keyStore.get().key;
 }
 
-/** The API said no: the page asks for a key. */
-export function refuseKey(): void {
-  if (!keyStore.get().refused) keyStore.set({ ...keyStore.get(), refused: true });
+/** The API said no to a key, or to having none: the page asks for one. */
+export function refuseKey(asked: string | null, why = ""): void {
+  const now = keyStore.get();
+  // an answer to a question from before the sign-in says nothing of the key there is now
+  if (!now.refused && now.key === asked) keyStore.set({ ...now, refused: true, why });
 }
 
 /** Takes another key, and everything is asked again. */
@@ -34,7 +41,7 @@ export function signIn(key: string): void {
   } catch {
     // without storage the key lasts until the page is left
   }
-  keyStore.set({ key, refused: false, attempt: keyStore.get().attempt + 1 });
+  keyStore.set({ key, refused: false, why: "", attempt: keyStore.get().attempt + 1 });
 }
 
 export function signOut(): void {
@@ -43,5 +50,5 @@ export function signOut(): void {
   } catch {
     // then there is nothing to forget
   }
-  keyStore.set({ key: null, refused: false, attempt: keyStore.get().attempt + 1 });
+  keyStore.set({ key: null, refused: false, why: "", attempt: keyStore.get().attempt + 1 });
 }

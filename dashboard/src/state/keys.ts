@@ -17,6 +17,7 @@ export const shortcuts: readonly { group: string; keys: readonly Shortcut[] }[] 
       { key: "g o", does: "Go to Overview" },
       { key: "g v", does: "Go to Servers" },
       { key: "g u", does: "Go to Set-up" },
+      { key: "g k", does: "Go to Keys, for administrators" },
       { key: "Esc", does: "Close what is open" },
     ],
   },

@@ -4,6 +4,8 @@ import { useLocation } from "wouter";
 import { useSearch } from "wouter/use-browser-location";
 import { root } from "./endpoint";
 import { type Filter, readFilter, writeFilter } from "./filter";
+import { type Column, changeSettings, readColumns, settings } from "./settings";
+import { useStore } from "./store";
 
 /** The path below the root, as it stands in the address: the router's own is decoded in part. */
 function rawPath(): string {
@@ -60,6 +62,21 @@ export function useFilter() {
     [parameters, go],
   );
   return { filter, setFilter };
+}
+
+/** The columns of the list: those of the address, as a view puts them there, else those that the reader prefers. */
+export function useColumns() {
+  const { parameters, change } = usePlace();
+  const { columns: preferred } = useStore(settings);
+  const text = parameters.get("columns");
+  const given = useMemo(() => readColumns(text?.split(",") ?? []), [text]);
+  const setColumns = (next: readonly Column[]) => {
+    if (given) change("columns", next.join(), true);
+    else changeSettings({ columns: next });
+  };
+  /** Back to the preferred ones. Undefined where these are shown. */
+  const forget = given && (() => change("columns", undefined));
+  return { columns: given ?? preferred, setColumns, forget };
 }
 
 /** The address of the list with a filter. */

@@ -73,17 +73,21 @@ export function readSettings(text: string | null): Settings {
     // as if nothing was stored
   }
   const theme = (["system", "light", "dark"] as const).find((name) => name === found.theme);
-  const chosen = Array.isArray(found.columns)
-    ? columns.filter((name) => (found.columns as unknown[]).includes(name))
-    : [];
+  const chosen = readColumns(Array.isArray(found.columns) ? found.columns : []);
   return {
     theme: theme ?? initial.theme,
     zone: typeof found.zone === "string" && isZone(found.zone) ? found.zone : initial.zone,
     relative: typeof found.relative === "boolean" ? found.relative : initial.relative,
-    columns: chosen.length > 0 ? chosen : initial.columns,
+    columns: chosen ?? initial.columns,
     pageSize: pageSizes.find((size) => size === found.pageSize) ?? initial.pageSize,
     keys: typeof found.keys === "boolean" ? found.keys : initial.keys,
   };
+}
+
+/** The columns of a list of names, in the order in which they stand. Undefined where it names none. */
+export function readColumns(names: readonly unknown[]): readonly Column[] | undefined {
+  const known = columns.filter((name) => names.includes(name));
+  return known.length > 0 ? known : undefined;
 }
 
 function isZone(zone: string): boolean {

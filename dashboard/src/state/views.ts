@@ -1,7 +1,56 @@
+import {
+  DeleteViewDocument,
+  type SavedViewFragment,
+  SaveViewDocument,
+  UpdateViewDocument,
+  type ViewInput,
+} from "../gql/graphql";
+import { ask } from "./api";
+import { type Filter, ranges, readFilter } from "./filter";
 import { createStore } from "./store";
+import { toViewFilter } from "./view-filter";
+import { may, type Viewer } from "./viewer";
 
-/** A name for an address: a filter, and what else the address of the list holds. */
-export interface View {
+export type View = SavedViewFragment;
+
+/** Why a view was not saved, in the API's words. */
+export type Refusal = string | undefined;
+
+/** Saves a view, or changes the one with the id. Says why not where the API refuses. */
+export async function saveView(input: ViewInput, shared: boolean, id?: string): Promise<Refusal> {
+  if (id !== undefined) {
+    const { updateView } = await ask(UpdateViewDocument, { id, input });
+    return "message" in updateView ? updateView.message : undefined;
+  }
+  const { saveView: saved } = await ask(SaveViewDocument, { input, shared });
+  return "message" in saved ? saved.message : undefined;
+}
+
+export async function deleteView(id: string): Promise<Refusal> {
+  const answer = (await ask(DeleteViewDocument, { id })).deleteView;
+  return "message" in answer ? answer.message : undefined;
+}
+
+/** Whose a view is, for the reader. Without keys there is nobody to tell apart. */
+export type Whose = "everybody" | "mine" | "another" | undefined;
+
+export function whose(view: View, viewer: Viewer): Whose {
+  if (!viewer.keysExist) return undefined;
+  if (view.ownerId === null) return "everybody";
+  return view.ownerId === viewer.key?.id ? "mine" : "another";
+}
+
+export function mayChange(view: View, viewer: Viewer): boolean {
+  return may(viewer, "ADMIN") || whose(view, viewer) === "mine";
+}
+
+/** Whether the reader may save views at all: with any key, or where no key exists on the machine itself. */
+export function maySave(viewer: Viewer): boolean {
+  return viewer.key !== null || may(viewer, "ADMIN");
+}
+
+/** A view that an earlier version kept in this browser: a name for an address. */
+export interface LocalView {
   name: string;
   /** The part of the address after the question mark. */
   query: string;
@@ -9,38 +58,52 @@ export interface View {
 
 const place = "mcptap.views";
 
-function stored(): View[] {
+export function readLocalViews(text: string | null): LocalView[] {
   try {
-    const found: unknown = JSON.parse(localStorage.getItem(place) ?? "[]");
-    return Array.isArray(found) ? found.filter(isView) : [];
+    const found: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(found) ? found.filter(isLocalView) : [];
   } catch {
     return [];
   }
 }
 
-function isView(value: unknown): value is View {
-  const view = value as Partial<View> | null;
+function isLocalView(value: unknown): value is LocalView {
+  const view = value as Partial<LocalView> | null;
   return typeof view?.name === "string" && typeof view.query === "string";
 }
 
-function keep(views: View[]): void {
-  savedViews.set(views);
+function stored(): LocalView[] {
   try {
-    localStorage.setItem(place, JSON.stringify(views));
+    return readLocalViews(localStorage.getItem(place));
   } catch {
-    // then they hold until the page is left
+    return [];
   }
 }
 
-/** The views of this browser, by name. */
-export const savedViews = createStore<View[]>(stored());
+/** What is still in this browser. */
+export const localViews = createStore<readonly LocalView[]>(stored());
 
-/** Saves a view; one of the same name is replaced. */
-export function saveView(view: View): void {
-  const others = savedViews.get().filter((other) => other.name !== view.name);
-  keep([...others, view].sort((a, b) => a.name.localeCompare(b.name)));
+export function forgetLocalView(name: string): void {
+  keepLocalViews(localViews.get().filter((view) => view.name !== name));
 }
 
-export function removeView(name: string): void {
-  keep(savedViews.get().filter((view) => view.name !== name));
+export function keepLocalViews(rest: readonly LocalView[]): void {
+  localViews.set(rest);
+  try {
+    if (rest.length === 0) localStorage.removeItem(place);
+    else localStorage.setItem(place, JSON.stringify(rest));
+  } catch {
+    // then it comes back with the next visit
+  }
+}
+
+/** A view of this browser as the API keeps it. */
+export function toViewInput({ name, query }: LocalView): ViewInput {
+  return { name, filter: toViewFilter(readFilter(new URLSearchParams(query))) };
+}
+
+/** What a view does not keep, in words: it belongs to the moment in which the view is opened. */
+export function leftOut(filter: Filter, live: boolean): string[] {
+  const range = ranges.find(([name]) => name === filter.range)?.[1];
+  return [...(range ? [range] : []), ...(live ? ["Live"] : [])];
 }

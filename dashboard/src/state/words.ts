@@ -64,6 +64,10 @@ export function size(bytes: number): string {
 
 export const count = (value: number): string => value.toLocaleString("en");
 
+/** A number of things, such as "1 call" and "2 calls". */
+export const many = (value: number, thing: string): string =>
+  `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+
 export function percent(part: number, whole: number): string {
   if (whole === 0) return "0%";
   const share = (100 * part) / whole;
@@ -79,6 +83,17 @@ export function ago(time: string, now: number): string {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
   const days = Math.floor(seconds / 86_400);
   return days === 1 ? "1 day ago" : `${days} days ago`;
+}
+
+/** How far ahead a moment is. */
+export function until(time: string, now: number): string {
+  const seconds = Math.round((Date.parse(time) - now) / 1000);
+  if (seconds <= 0) return ago(time, now);
+  if (seconds < 60) return `in ${seconds} s`;
+  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `in ${Math.floor(seconds / 3600)} h`;
+  const days = Math.floor(seconds / 86_400);
+  return days === 1 ? "in 1 day" : `in ${days} days`;
 }
 
 /** The full date and time to the millisecond in a time zone, such as `2026-11-24 06:04:46.355 UTC`. */

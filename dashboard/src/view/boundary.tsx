@@ -1,4 +1,5 @@
 import { Component, type ReactNode } from "react";
+import { NotLoaded } from "./not-loaded";
 
 interface Props {
   /** The address: another page is another chance. */
@@ -11,7 +12,7 @@ interface State {
   problem: unknown;
 }
 
-/** Says what to do when the page itself breaks, where it would be blank otherwise. */
+/** Says what to do when a part of the page breaks, where it would be blank otherwise. */
 export class Boundary extends Component<Props, State> {
   override state: State = { at: this.props.at, problem: undefined };
 
@@ -26,6 +27,7 @@ export class Boundary extends Component<Props, State> {
   override render() {
     const { problem } = this.state;
     if (problem === undefined) return this.props.children;
+    if (isNotLoaded(problem)) return <NotLoaded />;
     return (
       <div className="problem" role="alert">
         <h1>This page broke</h1>
@@ -40,4 +42,9 @@ export class Boundary extends Component<Props, State> {
       </div>
     );
   }
+}
+
+/** Whether the script of a page did not come, as each browser says it. */
+function isNotLoaded(problem: unknown): boolean {
+  return problem instanceof TypeError && /import(ed|ing).*module/i.test(problem.message);
 }

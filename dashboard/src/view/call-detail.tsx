@@ -4,10 +4,12 @@ import { CallDetailDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { readJson } from "../state/json";
 import { asCurl, asJsonRpc } from "../state/snippet";
+import { useViewer, withoutPayloads } from "../state/viewer";
 import { CallFields, type Detail } from "./call-fields";
 import type { OnPick } from "./call-row";
 import { Console } from "./console";
 import { Copy } from "./copy";
+import { Hidden } from "./hidden";
 import { Icon } from "./icon";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
@@ -67,6 +69,7 @@ function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
 }
 
 function Failure({ call }: { call: Detail }) {
+  const hidden = withoutPayloads(useViewer());
   return (
     <section className="failure" aria-label="Error">
       <header>
@@ -75,7 +78,9 @@ function Failure({ call }: { call: Detail }) {
         <span className="space" />
         {call.errorMessage && <Copy label="Copy the error" text={call.errorMessage} />}
       </header>
-      {call.errorMessage ? (
+      {hidden ? (
+        <Hidden what="What the error said is" />
+      ) : call.errorMessage ? (
         <p className="message">{call.errorMessage}</p>
       ) : (
         <p className="hint">The sender gave no message.</p>
@@ -91,6 +96,7 @@ function Failure({ call }: { call: Detail }) {
 }
 
 function Attributes({ attributes }: { attributes: unknown }) {
+  const hidden = withoutPayloads(useViewer());
   const [open, setOpen] = useState(false);
   const text = JSON.stringify(attributes ?? {});
   const value = useMemo(() => readJson(text), [text]);
@@ -103,11 +109,17 @@ function Attributes({ attributes }: { attributes: unknown }) {
             Raw attributes
           </Button>
         </h2>
-        <span className="quiet">{Object.keys(attributes ?? {}).length}</span>
+        {!hidden && <span className="quiet">{Object.keys(attributes ?? {}).length}</span>}
         <span className="space" />
-        <Copy label="Copy the attributes" text={() => Promise.resolve(JSON.stringify(attributes, null, 2))} />
+        {!hidden && (
+          <Copy
+            label="Copy the attributes"
+            text={() => Promise.resolve(JSON.stringify(attributes, null, 2))}
+          />
+        )}
       </header>
-      {open && value && (
+      {open && hidden && <Hidden what="Attributes are" />}
+      {open && !hidden && value && (
         <Suspense fallback={<Skeleton lines={5} />}>
           <JsonTree value={value} label="Raw attributes" />
         </Suspense>

@@ -2,12 +2,13 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallCountDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
-import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter } from "../state/filter";
+import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { listAddress, useFilter, usePlace } from "../state/place";
+import { useColumns, useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useCallList } from "../state/use-list";
+import { useViewer } from "../state/viewer";
 import { count } from "../state/words";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
@@ -22,9 +23,12 @@ import { ViewsMenu } from "./views-menu";
 
 /** The traffic log: filters, the switch Live, the list, and a call of it in a drawer. */
 export function Calls({ title, server }: { title: string; server?: string }) {
-  const { parameters, change, path, navigate } = usePlace();
+  const { parameters, change, go } = usePlace();
   const { filter, setFilter } = useFilter();
-  const { columns, pageSize } = useStore(settings);
+  const viewer = useViewer();
+  const bound = viewer !== undefined && viewer.servers.length > 0;
+  const { pageSize } = useStore(settings);
+  const { columns } = useColumns();
   const [round, setRound] = useState(0);
   const live = parameters.get("live") === "1";
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);
@@ -49,8 +53,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   }, [empty, live, change]);
 
   const addressOf = useCallback((id: string) => `/calls/${encodeURIComponent(id)}`, []);
-  const latest = useRef({ change, filter, setFilter, navigate, path });
-  latest.current = { change, filter, setFilter, navigate, path };
+  const latest = useRef({ change, filter, setFilter, parameters, go });
+  latest.current = { change, filter, setFilter, parameters, go };
   const open = useCallback((id: string) => {
     setMarked(id);
     latest.current.change("call", id);
@@ -60,8 +64,10 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     set(pick(now, name, value, as));
   }, []);
   const pickInDrawer: OnPick = useCallback((name, value, as) => {
-    const { filter: now, navigate: go, path: here } = latest.current;
-    go(listAddress(pick(now, name, value, as), here));
+    const { filter: now, parameters: here, go: to } = latest.current;
+    const next = writeFilter(pick(now, name, value, as), new URLSearchParams(here));
+    next.delete("call");
+    to(next);
   }, []);
 
   const setAway = useCallback((away: boolean) => list.setAway(away), [list]);
@@ -106,8 +112,9 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               ? `${count(total.value)}+ in all`
               : `${count(total.value + state.added)} in all`}
         </span>
+        {bound && !server && <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>}
         <span className="space" />
-        <ViewsMenu path={path} query={viewQuery(parameters)} />
+        <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
         <Button className="filter" onPress={again} aria-label="Ask again">
           <Icon name="again" />
@@ -164,7 +171,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               )}
               {rows.length > 0 && !hasMore && loading === undefined && (
                 <p className="hint end">
-                  These are all{isEmpty(asked) ? " calls that are stored" : " that match"}.
+                  These are all{" "}
+                  {isEmpty(asked) ? `calls that ${bound ? "your key sees" : "are stored"}` : "that match"}.
                 </p>
               )}
             </CallTable>
@@ -184,13 +192,6 @@ export function Calls({ title, server }: { title: string; server?: string }) {
 
 function focusRow(table: HTMLElement | null, id: string): void {
   table?.querySelector<HTMLElement>(`[data-call="${CSS.escape(id)}"] a`)?.focus({ preventScroll: true });
-}
-
-/** What a saved view keeps of the address: all but the open call. */
-function viewQuery(parameters: URLSearchParams): string {
-  const kept = new URLSearchParams(parameters);
-  kept.delete("call");
-  return kept.toString();
 }
 
 function useTotal(filter: Filter, round: number): { value: number; more: boolean } | undefined {

@@ -1,7 +1,7 @@
 import { type PointerEvent, useEffect, useRef, useState } from "react";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute, count, duration } from "../state/words";
+import { absolute, count, duration, many } from "../state/words";
 
 export interface Bucket {
   start: string;
@@ -38,11 +38,12 @@ function useWidth() {
   return { box, width };
 }
 
-/** A round number at or above the largest value. */
-function ceiling(value: number): number {
-  if (value <= 0) return 1;
+/** A round number at or above the largest value. Half of it is on the axis too: of calls there are no halves. */
+function ceiling(value: number, kind: Props["kind"]): number {
+  if (value <= 0) return kind === "calls" ? 2 : 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= value) ?? value;
+  const steps = kind === "calls" ? [2, 4, 6, 10] : [1, 2, 2.5, 5, 10];
+  return steps.map((step) => step * power).find((step) => step >= value) ?? value;
 }
 
 /** Calls and errors, or percentiles of durations, over time. Dragging over it marks a stretch of time. */
@@ -55,7 +56,7 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
   const most = Math.max(
     ...series.map((bucket) => (kind === "calls" ? bucket.callCount : (bucket.p99Ms ?? 0))),
   );
-  const max = ceiling(most);
+  const max = ceiling(most, kind);
   const plot = height - bottom - top;
   const wide = (width - left) / series.length;
   const x = (index: number) => left + index * wide;
@@ -164,8 +165,8 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
       <figcaption>
         {shown ? (
           <span>
-            {absolute(shown.start, zone, "short")}: {count(shown.callCount)} calls, {count(shown.errorCount)}{" "}
-            errors
+            {absolute(shown.start, zone, "short")}: {many(shown.callCount, "call")},{" "}
+            {many(shown.errorCount, "error")}
             {shown.p95Ms != null &&
               `, p50 ${duration(shown.p50Ms ?? 0)}, p95 ${duration(shown.p95Ms)}, p99 ${duration(shown.p99Ms ?? 0)}`}
           </span>

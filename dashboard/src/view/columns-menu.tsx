@@ -1,11 +1,13 @@
 import { Button, Dialog, DialogTrigger, Label, ListBox, ListBoxItem, Popover } from "react-aria-components";
+import { useColumns } from "../state/place";
 import { changeSettings, columnNames, columns, pageSizes, settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { Icon } from "./icon";
 
 /** Which columns the list has, and how many rows a page has. */
 export function ColumnsMenu() {
-  const { columns: chosen, pageSize } = useStore(settings);
+  const { pageSize } = useStore(settings);
+  const { columns: chosen, setColumns, forget } = useColumns();
   return (
     <DialogTrigger>
       <Button className="filter">
@@ -23,7 +25,7 @@ export function ColumnsMenu() {
             disallowEmptySelection
             selectedKeys={chosen}
             onSelectionChange={(keys) =>
-              changeSettings({ columns: columns.filter((name) => keys === "all" || keys.has(name)) })
+              setColumns(columns.filter((name) => keys === "all" || keys.has(name)))
             }
           >
             {columns.map((name) => (
@@ -35,6 +37,11 @@ export function ColumnsMenu() {
               </ListBoxItem>
             ))}
           </ListBox>
+          {forget && (
+            <Button className="small" onPress={forget}>
+              Back to my own columns
+            </Button>
+          )}
           <div className="field">
             <Label id="page-size">Rows at a time</Label>
             <div className="presets" role="group" aria-labelledby="page-size">

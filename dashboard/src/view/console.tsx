@@ -4,7 +4,9 @@ import { CallLogsDocument, type LogPageFragment } from "../gql/graphql";
 import { ask } from "../state/api";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute } from "../state/words";
+import { useViewer, withoutPayloads } from "../state/viewer";
+import { absolute, many } from "../state/words";
+import { Hidden } from "./hidden";
 import { notice } from "./notice";
 
 function tone(severity: string): string {
@@ -15,6 +17,7 @@ function tone(severity: string): string {
 /** The console output of a call, oldest first. */
 export function Console({ id, first }: { id: string; first: LogPageFragment }) {
   const { zone } = useStore(settings);
+  const hidden = withoutPayloads(useViewer());
   const [page, setPage] = useState(first);
   const more = async () => {
     try {
@@ -30,12 +33,13 @@ export function Console({ id, first }: { id: string; first: LogPageFragment }) {
         <h2>Console output</h2>
         {page.nodes.length > 0 && (
           <span className="quiet">
-            {page.nodes.length}
-            {page.pageInfo.hasNextPage ? "+" : ""} lines
+            {page.pageInfo.hasNextPage ? `${page.nodes.length}+ lines` : many(page.nodes.length, "line")}
           </span>
         )}
       </header>
-      {page.nodes.length === 0 ? (
+      {hidden ? (
+        <Hidden what="Console output is" />
+      ) : page.nodes.length === 0 ? (
         <p className="hint">This call wrote nothing.</p>
       ) : (
         <ol className="console">

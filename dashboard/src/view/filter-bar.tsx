@@ -14,6 +14,7 @@ import { useKeys } from "../state/keys";
 import { useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
+import { useViewer, withoutPayloads } from "../state/viewer";
 import { duration, short } from "../state/words";
 import { DurationFilter, SessionFilter } from "./filter-fields";
 import { FilterMenu, valueWords } from "./filter-menu";
@@ -60,6 +61,7 @@ function Search({
   filter: Filter;
   onChange: (filter: Filter, replace?: boolean) => void;
 }) {
+  const namesAlone = withoutPayloads(useViewer());
   const [text, setText] = useState(filter.search ?? "");
   const input = useRef<HTMLInputElement>(null);
   const asked = filter.search ?? "";
@@ -86,7 +88,13 @@ function Search({
   return (
     <SearchField aria-label="Search" className="search" value={text} onChange={setText}>
       <Icon name="search" />
-      <Input ref={input} placeholder="Search requests, responses, errors, logs" maxLength={1000} />
+      <Input
+        ref={input}
+        placeholder={
+          namesAlone ? "Search tools, prompts, resources" : "Search requests, responses, errors, logs"
+        }
+        maxLength={1000}
+      />
       {text !== "" && (
         <Button className="plain icon-only" aria-label="Clear the search">
           <Icon name="close" />

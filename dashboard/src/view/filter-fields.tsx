@@ -1,4 +1,4 @@
-import { type FormEvent, useState } from "react";
+import { type FormEvent, type ReactNode, useState } from "react";
 import { Button, Dialog, DialogTrigger, Input, Label, Popover, TextField } from "react-aria-components";
 import { defined, type Filter } from "../state/filter";
 import { Icon } from "./icon";
@@ -10,19 +10,24 @@ interface Props {
 
 const longer = [100, 500, 1000, 5000, 10_000];
 
-/** How long calls took, in milliseconds. */
-export function DurationFilter({ filter, onChange }: Props) {
-  const on = filter.min !== undefined || filter.max !== undefined;
+/** A button with the name of a filter, and behind it a form that closes when it is applied. */
+function FieldMenu({
+  label,
+  on,
+  form: FilterForm,
+  filter,
+  onChange,
+}: Props & { label: string; on: boolean; form: (props: Props) => ReactNode }) {
   return (
     <DialogTrigger>
       <Button className={on ? "filter on" : "filter"}>
-        Duration
+        {label}
         <Icon name="down" />
       </Button>
       <Popover className="popover" placement="bottom start">
-        <Dialog aria-label="Duration" className="menu fields">
+        <Dialog aria-label={label} className="menu fields">
           {({ close }) => (
-            <DurationForm
+            <FilterForm
               filter={filter}
               onChange={(next) => {
                 onChange(next);
@@ -33,6 +38,14 @@ export function DurationFilter({ filter, onChange }: Props) {
         </Dialog>
       </Popover>
     </DialogTrigger>
+  );
+}
+
+/** How long calls took, in milliseconds. */
+export function DurationFilter(props: Props) {
+  const { min, max } = props.filter;
+  return (
+    <FieldMenu label="Duration" on={min !== undefined || max !== undefined} form={DurationForm} {...props} />
   );
 }
 
@@ -76,28 +89,8 @@ function DurationForm({ filter, onChange }: Props) {
 }
 
 /** One session, by the id on the wire or by mcptap's own. */
-export function SessionFilter({ filter, onChange }: Props) {
-  return (
-    <DialogTrigger>
-      <Button className={filter.session ? "filter on" : "filter"}>
-        Session
-        <Icon name="down" />
-      </Button>
-      <Popover className="popover" placement="bottom start">
-        <Dialog aria-label="Session" className="menu fields">
-          {({ close }) => (
-            <SessionForm
-              filter={filter}
-              onChange={(next) => {
-                onChange(next);
-                close();
-              }}
-            />
-          )}
-        </Dialog>
-      </Popover>
-    </DialogTrigger>
-  );
+export function SessionFilter(props: Props) {
+  return <FieldMenu label="Session" on={props.filter.session !== undefined} form={SessionForm} {...props} />;
 }
 
 function SessionForm({ filter, onChange }: Props) {

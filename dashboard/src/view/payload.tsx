@@ -3,8 +3,10 @@ import { Button } from "react-aria-components";
 import { CallBodyDocument, type PayloadSizeFragment } from "../gql/graphql";
 import { ask } from "../state/api";
 import { readJson, writeJson } from "../state/json";
+import { useViewer, withoutPayloads } from "../state/viewer";
 import { size } from "../state/words";
 import { Copy } from "./copy";
+import { Hidden } from "./hidden";
 import { Icon } from "./icon";
 import { JsonTree } from "./json-tree";
 import { RawText } from "./raw-text";
@@ -35,9 +37,10 @@ interface Props {
 /** Bodies that were captured and hold nothing. */
 const nothing: readonly string[] = ["", "{}", "[]", "null", '""'];
 
-/** What was sent or answered. Not captured, empty, cut off and redacted are four different sights. */
+/** What was sent or answered. Not captured, empty, cut off, redacted and kept from this key are different sights. */
 export function PayloadView({ id, side, payload, copies = [] }: Props) {
   const title = side === "request" ? "Request" : "Response";
+  const hidden = withoutPayloads(useViewer());
   const [text, setText] = useState<string>();
   const [problem, setProblem] = useState<unknown>();
   const [wanted, setWanted] = useState(false);
@@ -90,7 +93,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
         {payload && payload.bytes > 0 && (
           <Copy words="Copy" label={`Copy the ${side}`} text={async () => (await body()) ?? ""} />
         )}
-        {copies.map((copy) => (
+        {(hidden ? [] : copies).map((copy) => (
           <Copy
             key={copy.words}
             words={copy.words}
@@ -99,7 +102,9 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
           />
         ))}
       </header>
-      {payload == null ? (
+      {hidden ? (
+        <Hidden what={`The ${side} is`} />
+      ) : payload == null ? (
         <p className="sight missing">
           <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
           <em>Set-up</em> says how to have them.

@@ -48,6 +48,34 @@ instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
     inLog: "everything: requests, responses, errors, console output, sessions and clients.",
   },
   {
+    name: "Any, over stdio",
+    steps: [
+      {
+        words: "In place of the server's command, without touching the server.",
+        code: "mcptap wrap -- COMMAND",
+      },
+      {
+        words:
+          "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
+        code: "mcptap wrap --install ~/.cursor/mcp.json --server NAME",
+      },
+      { words: "Where mcptap does not run on this machine, say where it listens.", code: variables },
+    ],
+    inLog: "everything: requests, responses, errors, console output, sessions and clients.",
+  },
+  {
+    name: "Any, over HTTP",
+    steps: [
+      {
+        words: "In front of the server, without touching it. Clients then use http://127.0.0.1:6280/mcp.",
+        code: "mcptap proxy --upstream http://127.0.0.1:8000/mcp",
+      },
+      { words: "Where mcptap does not run on this machine, say where it listens.", code: variables },
+    ],
+    inLog:
+      "everything but console output: requests, responses, what was refused, HTTP status, sessions, clients and their addresses.",
+  },
+  {
     name: "Python",
     steps: [
       {

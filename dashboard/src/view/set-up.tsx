@@ -1,11 +1,13 @@
 import { useState } from "react";
 import { Link } from "wouter";
+import { sendSnippet } from "../state/api-keys";
 import type { LiveState } from "../state/list";
 import type { Call } from "../state/row";
-import { Copy } from "./copy";
+import { may, useViewer } from "../state/viewer";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
 import { kinds } from "./set-up-kinds";
+import { Snippet } from "./snippet";
 
 interface Props {
   state: LiveState;
@@ -17,6 +19,7 @@ interface Props {
 
 /** What to do so that a server's calls appear here, for each kind of server. Green when one has arrived. */
 export function SetUp({ state, arrived, first = false }: Props) {
+  const viewer = useViewer();
   const [chosen, setChosen] = useState(0);
   const kind = kinds[chosen] ?? kinds[0];
   return (
@@ -65,19 +68,23 @@ export function SetUp({ state, arrived, first = false }: Props) {
               </button>
             ))}
           </div>
-          {kind?.steps.map(({ words, code }) => (
-            <div key={words} className="step">
-              <p>{words}</p>
-              {code && (
-                <div className={arrived ? "snippet done" : "snippet"}>
-                  <pre tabIndex={0}>
-                    <code>{code}</code>
-                  </pre>
-                  <Copy text={code} label="Copy the snippet" words="Copy" />
-                </div>
-              )}
-            </div>
+          {kind?.steps.map((step) => (
+            <Snippet key={step.words} {...step} done={arrived !== undefined} />
           ))}
+          {viewer?.keysExist && (
+            <>
+              <Snippet
+                words="This mcptap takes calls only with an API key that has the scope Ingest: set it beside the rest."
+                code={sendSnippet("YOUR_KEY")}
+                done={arrived !== undefined}
+              />
+              {may(viewer, "ADMIN") && (
+                <p className="hint">
+                  The page <Link href="/keys">Keys</Link> makes one.
+                </p>
+              )}
+            </>
+          )}
           {kind && <p className="hint">In the log: {kind.inLog}</p>}
           <p className="hint">
             4318 is the port for OTLP over HTTP and 4317 the one for gRPC, unless mcptap was started with

@@ -1,7 +1,9 @@
 import { Button, Dialog, DialogTrigger, Popover } from "react-aria-components";
+import { scopeName } from "../state/api-keys";
 import { currentKey, signOut } from "../state/key";
 import { changeSettings, settings, type Theme } from "../state/settings";
 import { useStore } from "../state/store";
+import { useViewer } from "../state/viewer";
 import { Icon } from "./icon";
 import { Toggle } from "./toggle";
 
@@ -22,6 +24,7 @@ function zones(): readonly string[] {
 /** What a person prefers: theme, time zone, how times are written, shortcuts. */
 export function SettingsMenu() {
   const { theme, zone, relative, keys } = useStore(settings);
+  const viewer = useViewer();
   return (
     <DialogTrigger>
       <Button className="plain icon-only" aria-label="Settings">
@@ -63,10 +66,23 @@ export function SettingsMenu() {
             Single letters are shortcuts
           </Toggle>
           {currentKey() && (
-            <Button className="small" onPress={signOut}>
-              <Icon name="key" />
-              Forget the key
-            </Button>
+            <div className="field">
+              {viewer?.key && (
+                <>
+                  <span>Signed in as</span>
+                  <span className="who">
+                    <strong className="break">{viewer.key.name}</strong>
+                    <br />
+                    {viewer.scopes.map(scopeName).join(", ")}
+                    {viewer.servers.length > 0 && `; only ${viewer.servers.join(", ")}`}
+                  </span>
+                </>
+              )}
+              <Button className="small" onPress={signOut}>
+                <Icon name="key" />
+                Forget the key
+              </Button>
+            </div>
           )}
         </Dialog>
       </Popover>

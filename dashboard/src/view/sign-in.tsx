@@ -5,7 +5,7 @@ import { useStore } from "../state/store";
 
 /** Asks for a key, because the API does. */
 export function SignIn() {
-  const { key } = useStore(keyStore);
+  const { key, why } = useStore(keyStore);
   const [typed, setTyped] = useState("");
   const enter = (event: FormEvent) => {
     event.preventDefault();
@@ -17,7 +17,8 @@ export function SignIn() {
         <h1 id="sign-in">Sign in</h1>
         {key && (
           <p role="alert" className="sight cut">
-            The API did not accept that key. It may be revoked, out of date, or not allowed to read calls.
+            The API did not accept that key
+            {why ? `: ${why}.` : ". It may be revoked, out of date, or not allowed to read calls."}
           </p>
         )}
         <p>This mcptap answers only with an API key. Whoever runs it can create one.</p>

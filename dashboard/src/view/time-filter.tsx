@@ -4,6 +4,7 @@ import { defined, type Filter, ranges } from "../state/filter";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { absolute } from "../state/words";
+import { Boundary } from "./boundary";
 import { Icon } from "./icon";
 import { Skeleton } from "./skeleton";
 
@@ -53,9 +54,11 @@ export function TimeFilter({ filter, onChange }: { filter: Filter; onChange: (fi
                   </Button>
                 ))}
               </div>
-              <Suspense fallback={<Skeleton lines={8} />}>
-                <Calendar filter={filter} onChange={(part) => change(part, close)} />
-              </Suspense>
+              <Boundary at="calendar">
+                <Suspense fallback={<Skeleton lines={8} />}>
+                  <Calendar filter={filter} onChange={(part) => change(part, close)} />
+                </Suspense>
+              </Boundary>
             </>
           )}
         </Dialog>

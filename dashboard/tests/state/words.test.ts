@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { defaultColumns, readSettings } from "../../src/state/settings";
-import { absolute, ago, duration, percent, short, size } from "../../src/state/words";
+import { absolute, ago, duration, percent, short, size, until } from "../../src/state/words";
 
 test("durations are in the unit that reads best", () => {
   expect([0, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000].map(duration)).toEqual([
@@ -41,4 +41,17 @@ test("settings of another version, or broken ones, are no trouble", () => {
     columns: ["status", "time"],
     pageSize: 10,
   });
+});
+
+test("what is to come is told as such", () => {
+  const now = Date.parse("2026-11-24T12:00:00Z");
+  const at = (ms: number) => until(new Date(now + ms).toISOString(), now);
+  expect([5000, 120_000, 7_200_000, 86_400_000, 30 * 86_400_000, -120_000].map(at)).toEqual([
+    "in 5 s",
+    "in 2 min",
+    "in 2 h",
+    "in 1 day",
+    "in 30 days",
+    "2 min ago",
+  ]);
 });

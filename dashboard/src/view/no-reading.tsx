@@ -1,0 +1,28 @@
+import { Button } from "react-aria-components";
+import { Link } from "wouter";
+import { signOut } from "../state/key";
+import { may, type Viewer } from "../state/viewer";
+
+/** For a key that is let in and reads no calls. */
+export function NoReading({ viewer }: { viewer: Viewer }) {
+  return (
+    <div className="none">
+      <h1>This key does not read calls</h1>
+      <p>
+        {viewer.key?.name} lacks the scope Read, which all pages
+        {may(viewer, "ADMIN") ? " but Keys " : " "}
+        take.
+      </p>
+      <p className="answers">
+        {may(viewer, "ADMIN") && (
+          <Link href="/keys" className="primary">
+            To the keys
+          </Link>
+        )}
+        <Button className="small" onPress={signOut}>
+          Use another key
+        </Button>
+      </p>
+    </div>
+  );
+}
