@@ -21,9 +21,11 @@ enum Unindexed {
 }
 
 /// A call's row and its keys, which have no white space and no punctuation of ASCII. Only which calls have a key is kept,
-/// neither where nor how often.
+/// neither where nor how often. What a transaction brings is gathered in memory (bytes): many small parts would have to be
+/// merged again and again.
 const SQLITE: &str = "CREATE VIRTUAL TABLE search USING fts5(words, content = '', contentless_delete = 1, \
-    detail = none, tokenize = 'ascii')";
+    detail = none, tokenize = 'ascii'); \
+    INSERT INTO search (search, rank) VALUES ('hashsize', 16777216)";
 
 /// The same. A call's row is named as SQLite names it.
 const POSTGRES: &str = "CREATE TABLE search (rowid bigint PRIMARY KEY, words tsvector NOT NULL); \

@@ -136,7 +136,10 @@ async fn ask(store: &Store) {
         };
         let page = median(async || drop(store.calls(&filter, PageRequest::default()).await.unwrap())).await;
         let unlike = median(async || drop(store.calls(&not, PageRequest::default()).await.unwrap())).await;
-        let count = median(async || { store.count(&filter, 10_000).await.unwrap(); }).await;
+        let count = median(async || {
+            store.count(&filter, 10_000).await.unwrap();
+        })
+        .await;
         let menu = median(async || drop(store.facets(&filter, facets).await.unwrap())).await;
         let stats = median(async || drop(store.stats(&filter, 60).await.unwrap())).await;
         println!(

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use super::haystacks;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
-use crate::entity::{call, unindexed};
+use crate::entity::{call, detail, unindexed};
 use crate::insert::{Kind, Record, Sink, Table};
 use crate::metrics::Counters;
 use crate::retention::REST;
@@ -24,14 +24,15 @@ use crate::scan::{head, indexed};
 use crate::transaction::Transaction;
 use crate::{Error, Seq};
 
-/// How many calls one step indexes at most.
-const CALLS: usize = 256;
+/// How many calls one step indexes at most: while others write, and while nobody does. Large steps make a smaller index in
+/// less time, but whoever writes waits for them.
+const CALLS: (u64, u64) = (256, 2_048);
 
-/// How many calls are read together.
-const CHUNK: usize = 16;
+/// How many calls are read together, and up to how many bytes their bodies have, give or take those of one call.
+const CHUNK: (usize, i64) = (64, 1 << 20);
 
 /// How many bytes of keys one step writes, give or take those of a few calls.
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 8 << 20;
 
 /// A call with more bytes of keys than this is not in the index, but read by every search: PostgreSQL could not hold it.
 const MOST: usize = 512 << 10;
@@ -139,9 +140,14 @@ impl Indexer {
         }
     }
 
+    /// Whether somebody is writing.
+    fn is_busy(&self) -> bool {
+        self.room.available_permits() < self.limit
+    }
+
     /// While others write, they have most of the time.
     async fn give_way(&self, took: Duration) {
-        if self.room.available_permits() < self.limit {
+        if self.is_busy() {
             tokio::time::sleep(took * REST).await;
         }
     }
@@ -149,7 +155,8 @@ impl Indexer {
     /// Whether there may be more to do.
     async fn step(&self) -> Result<bool, Error> {
         let tx = self.database.feed_snapshot().await?;
-        let mut step = Step::next(&tx).await?;
+        let calls = if self.is_busy() { CALLS.0 } else { CALLS.1 };
+        let mut step = Step::next(&tx, calls).await?;
         if step.calls.is_empty() && step.known == step.upto {
             self.counters.indexed(step.known);
             return Ok(false);
@@ -164,10 +171,27 @@ impl Indexer {
 
     /// Reads the calls' keys; ends the step earlier when they are many.
     async fn read(&self, step: &mut Step, tx: &DatabaseTransaction) -> Result<(), Error> {
+        let sizes = sizes(tx, step.calls.iter().map(|(_, call)| *call)).await?;
         let (mut done, mut bytes) = (0, 0);
-        for calls in step.calls.chunks(CHUNK) {
+        while bytes < BYTES {
+            let mut read = 0;
+            let next = step
+                .calls
+                .iter()
+                .skip(done)
+                .take(CHUNK.0)
+                .take_while(|(_, call)| {
+                    let more = read < CHUNK.1;
+                    read += sizes.get(call).copied().unwrap_or_default();
+                    more
+                });
+            let next: Vec<i64> = next.map(|(_, call)| *call).collect();
+            if next.is_empty() {
+                break;
+            }
+            done += next.len();
             let rows = call::Entity::find()
-                .filter(call::Column::Id.is_in(calls.iter().map(|(_, call)| *call)))
+                .filter(call::Column::Id.is_in(next))
                 .all(tx)
                 .await?;
             let stored = self.dictionary.stored(tx, rows).await?;
@@ -182,10 +206,6 @@ impl Indexer {
             let rows = rows.await.map_err(|_| Error::Stopping)?;
             bytes += rows.iter().map(|row| row.keys.len()).sum::<usize>();
             step.rows.extend(rows);
-            done += calls.len();
-            if bytes > BYTES {
-                break;
-            }
         }
         if let Some((next, _)) = step.calls.get(done) {
             step.upto = std::cmp::min(step.upto, next - 1);
@@ -243,28 +263,50 @@ impl Indexer {
     }
 }
 
+/// How many bytes the bodies of calls had before any cap.
+async fn sizes(
+    tx: &DatabaseTransaction,
+    calls: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, i64>, Error> {
+    let sizes = detail::Entity::find()
+        .select_only()
+        .columns([
+            detail::Column::Call,
+            detail::Column::RequestBytes,
+            detail::Column::ResponseBytes,
+        ])
+        .filter(detail::Column::Call.is_in(calls));
+    let sizes: Vec<(i64, Option<i64>, Option<i64>)> = sizes.into_tuple().all(tx).await?;
+    let sum = |one: Option<i64>, other: Option<i64>| one.unwrap_or(0).saturating_add(other.unwrap_or(0));
+    Ok(sizes
+        .into_iter()
+        .map(|(call, request, response)| (call, sum(request, response)))
+        .collect())
+}
+
 impl Step {
-    async fn next(tx: &DatabaseTransaction) -> Result<Self, Error> {
+    /// The next changes, at most `most` of them.
+    async fn next(tx: &DatabaseTransaction, most: u64) -> Result<Self, Error> {
         let (head, known) = (head(tx).await?.0, indexed(tx).await?);
         let added = call::Entity::find()
             .select_only()
             .column(call::Column::Id)
             .filter(call::Column::Id.gt(known))
             .order_by_asc(call::Column::Id)
-            .limit(CALLS as u64);
+            .limit(most);
         let added: Vec<i64> = added.into_tuple().all(tx).await?;
         let completed = call::Entity::find()
             .select_only()
             .columns([call::Column::UpdatedSeq, call::Column::Id])
             .filter(call::Column::UpdatedSeq.gt(known))
             .order_by_asc(call::Column::UpdatedSeq)
-            .limit(CALLS as u64);
+            .limit(most);
         let completed: Vec<(i64, i64)> = completed.into_tuple().all(tx).await?;
         // Beyond what was read there may be more.
-        let end = |full: bool, last: Option<i64>| last.filter(|_| full).unwrap_or(head);
+        let end = |found: usize, last: Option<i64>| last.filter(|_| found as u64 == most).unwrap_or(head);
         let upto = std::cmp::min(
-            end(added.len() == CALLS, added.last().copied()),
-            end(completed.len() == CALLS, completed.last().map(|(seq, _)| *seq)),
+            end(added.len(), added.last().copied()),
+            end(completed.len(), completed.last().map(|(seq, _)| *seq)),
         );
         let changes = added.into_iter().map(|id| (id, id)).chain(completed);
         let mut calls: Vec<(i64, i64)> = changes.filter(|(seq, _)| *seq <= upto).collect();
@@ -273,7 +315,7 @@ impl Step {
             .select_only()
             .column(unindexed::Column::Call)
             .filter(unindexed::Column::Seq.lte(head))
-            .limit(CALLS as u64);
+            .limit(most);
         let noted: Vec<i64> = noted.into_tuple().all(tx).await?;
         calls.extend(noted.into_iter().map(|call| (i64::MAX, call)));
         Ok(Self {
