@@ -116,16 +116,14 @@ impl Store {
         let buckets = buckets.clamp(1, MOST_BUCKETS);
         let tx = self.inner.database.snapshot().await?;
         let scan = Scan::new(self, &tx, filter).await?;
-        let (mut first, mut last) = (i64::MAX, i64::MIN);
-        if filter.from.is_none() || filter.to.is_none() {
-            scan.tally(|tally| {
-                first = first.min(tally.started_at);
-                last = last.max(tally.started_at.saturating_add(1));
-            })
-            .await?;
-        }
-        let from = filter.from.map_or(first, |from| from.0);
-        let to = filter.to.map_or(last, |to| to.0);
+        let (from, to) = match (filter.from, filter.to) {
+            (Some(from), Some(to)) => (from.0, to.0),
+            (from, to) => {
+                let (first, last) = scan.span().await?.unwrap_or((i64::MAX, i64::MIN));
+                let after = last.saturating_add(1);
+                (from.map_or(first, |from| from.0), to.map_or(after, |to| to.0))
+            }
+        };
         let mut whole = Filling::default();
         let mut series: Vec<Filling> = Vec::new();
         let width = to.saturating_sub(from).max(1) as f64 / buckets as f64;
