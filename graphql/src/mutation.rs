@@ -45,6 +45,9 @@ pub(crate) struct ViewInput {
     filter: Json,
     /// The columns to show, in order, by whatever names the client uses for them; at most 100.
     columns: Option<Vec<String>>,
+    /// Besides, only calls that began in the last so many seconds, whenever the view is opened: 1 or more. Not together
+    /// with `from` and `to` of the filter.
+    last_seconds: Option<i32>,
 }
 
 /// What became of a key that was to be made.
@@ -433,7 +436,14 @@ impl ViewInput {
                 format!("a filter has at most {MAX_FILTER} bytes"),
             ));
         }
-        filter_of_json(text).map_err(|wrong| invalid("filter", wrong))?;
+        let filter = filter_of_json(text).map_err(|wrong| invalid("filter", wrong))?;
+        if self.last_seconds.is_some_and(|seconds| seconds < 1) {
+            return Err(invalid("lastSeconds", "a view is of the last 1 or more seconds"));
+        }
+        if self.last_seconds.is_some() && (filter.from.is_some() || filter.to.is_some()) {
+            let message = "either the last seconds or from and to of the filter, not both";
+            return Err(invalid("lastSeconds", message));
+        }
         let columns = self.columns.unwrap_or_default();
         if columns.len() > MAX_COLUMNS || columns.iter().any(|column| column.len() > MAX_NAME) {
             let message = format!("at most {MAX_COLUMNS} columns, each with at most {MAX_NAME} bytes");
@@ -443,6 +453,7 @@ impl ViewInput {
             name,
             filter: text.to_owned(),
             columns,
+            last_seconds: self.last_seconds,
         })
     }
 }

@@ -5,6 +5,7 @@ mod m20261122_000001_calls;
 mod m20261124_000002_identity;
 mod m20261124_000002_keys;
 mod m20261124_000003_search;
+mod m20261124_000004_views;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_keys::Migration),
             Box::new(m20261124_000002_identity::Migration),
             Box::new(m20261124_000003_search::Migration),
+            Box::new(m20261124_000004_views::Migration),
         ]
     }
 }

@@ -28,7 +28,8 @@ const WAITING: u64 = 2000;
 /// How often the background looks for what is past its time.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// How often it looks for shared things that nothing refers to any more: that reads all calls.
+/// How often it looks for shared things that nothing refers to any more, which reads all calls, and for words of calls that
+/// are gone, which rewrites the index of words.
 const SWEEP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between two steps the writer has this many times as long for itself as the step took.
@@ -89,6 +90,7 @@ async fn round(
     if swept.elapsed() >= SWEEP_PERIOD {
         *swept = Instant::now();
         sweep::shared(database).await?;
+        sweep::words(database).await?;
     }
     sweep::space(database, sweep::USEFUL).await
 }

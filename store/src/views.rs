@@ -38,6 +38,8 @@ pub struct ViewContent {
     pub filter: String,
     /// The columns to show.
     pub columns: Vec<String>,
+    /// Besides, only calls that began in the last so many seconds, whenever it is opened.
+    pub last_seconds: Option<i32>,
 }
 
 /// Whose views one may see and change.
@@ -78,6 +80,7 @@ impl Store {
             owner: Set(owner),
             filter: Set(content.filter),
             columns: Set(serde_json::json!(content.columns).to_string()),
+            last_seconds: Set(content.last_seconds),
             created_at: Set(now),
             updated_at: Set(now),
         };
@@ -113,6 +116,7 @@ impl Store {
             owner: Unchanged(before.owner),
             filter: Set(content.filter),
             columns: Set(serde_json::json!(content.columns).to_string()),
+            last_seconds: Set(content.last_seconds),
             created_at: Unchanged(before.created_at),
             updated_at: Set(clock::now().0),
         };
@@ -170,6 +174,7 @@ fn read(row: view::Model) -> Result<View, Error> {
             name: row.name,
             filter: row.filter,
             columns,
+            last_seconds: row.last_seconds,
         },
         created_at: UnixNanos(row.created_at),
         updated_at: UnixNanos(row.updated_at),

@@ -549,7 +549,7 @@ async fn administrators_make_keys_and_all_they_do_is_told() {
 
         // Views: one's own, and everybody's.
         let save = "mutation ($input: ViewInput!, $shared: Boolean!) { saveView(input: $input, shared: $shared) {
-            __typename ... on ViewSaved { view { id name filter columns ownerId } } ... on InvalidInput { field message } } }";
+            __typename ... on ViewSaved { view { id name filter columns lastSeconds ownerId } } ... on InvalidInput { field message } } }";
         let keep = async |client: &Client, input: Value, shared: bool| {
             client.graphql(save, json!({"input": input, "shared": shared})).await["saveView"].take()
         };
@@ -561,11 +561,22 @@ async fn administrators_make_keys_and_all_they_do_is_told() {
         assert_eq!(keep(&boss, input.clone(), true).await["view"]["ownerId"], Value::Null);
         let wrong = keep(&reader, json!({"name": "x", "filter": {"outcome": ["OK"]}}), false).await;
         assert_eq!(wrong["field"], "filter", "{wrong}");
+        let hour = json!({"name": "hour", "filter": {"tools": ["a"]}, "lastSeconds": 3600});
+        let hour = keep(&boss, hour, true).await["view"].take();
+        assert_eq!(hour["lastSeconds"], 3600);
+        let update = "mutation ($id: ID!) { updateView(id: $id, input: {name: \"all\", filter: {}}) {
+            ... on ViewSaved { view { name lastSeconds } } } }";
+        let updated = boss.graphql(update, json!({"id": hour["id"]})).await;
+        assert_eq!(updated["updateView"]["view"], json!({"name": "all", "lastSeconds": null}));
+        for (filter, seconds) in [(json!({}), 0), (json!({"from": "2026-11-22T12:00:00Z"}), 60)] {
+            let wrong = json!({"name": "x", "filter": filter, "lastSeconds": seconds});
+            assert_eq!(keep(&boss, wrong, true).await["field"], "lastSeconds");
+        }
         let names = async |client: &Client| {
             let views = client.graphql("{ views { id ownerId } }", json!({})).await["views"].take();
             views.as_array().unwrap().len()
         };
-        assert_eq!((names(&reader).await, names(&boss).await), (2, 2));
+        assert_eq!((names(&reader).await, names(&boss).await), (3, 3));
         let remove = "mutation ($id: ID!) { deleteView(id: $id) { __typename } }";
         let gone = reader.graphql(remove, json!({"id": mine["view"]["id"]})).await;
         assert_eq!(gone["deleteView"]["__typename"], "ViewDeleted");
@@ -583,7 +594,16 @@ async fn administrators_make_keys_and_all_they_do_is_told() {
         let actions: Vec<_> = told["audit"]["nodes"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
         assert_eq!(
             actions,
-            ["revokeApiKey", "deleteView", "saveView", "saveView", "createApiKey", "createApiKey"]
+            [
+                "revokeApiKey",
+                "deleteView",
+                "updateView",
+                "saveView",
+                "saveView",
+                "saveView",
+                "createApiKey",
+                "createApiKey"
+            ]
         );
         assert_eq!(told["apiKeys"]["nodes"].as_array().unwrap().len(), 2);
     })

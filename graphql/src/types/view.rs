@@ -46,6 +46,12 @@ impl View {
         &self.0.content.columns
     }
 
+    /// Only calls that began in the last so many seconds, whenever the view is opened: to be put into `from` of the
+    /// filter then. Null: no such bound.
+    async fn last_seconds(&self) -> Option<i32> {
+        self.0.content.last_seconds
+    }
+
     /// When it was saved first.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)

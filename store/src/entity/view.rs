@@ -14,6 +14,8 @@ pub(crate) struct Model {
     pub(crate) filter: String,
     /// A JSON list of texts.
     pub(crate) columns: String,
+    /// `None`: no such bound.
+    pub(crate) last_seconds: Option<i32>,
     /// Nanoseconds since 1970.
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,

@@ -178,6 +178,7 @@ async fn views_have_owners(place: &Place) {
         name: name.into(),
         filter: r#"{"tools":["a"]}"#.into(),
         columns: vec!["tool".into(), "outcome".into()],
+        last_seconds: Some(3_600),
     };
     let save = async |owner, name: &str| {
         store
