@@ -16,7 +16,7 @@ async function report(): Promise<void> {
 
 async function openMenu(): Promise<void> {
   await pages.page.getByRole("button", { name: "Views" }).click();
-  await menu().getByText("A view keeps the filters and the columns").first().waitFor();
+  await menu().getByText("A view keeps the filters, the time range and the columns").first().waitFor();
 }
 
 async function save(name: string): Promise<void> {
@@ -30,12 +30,13 @@ async function save(name: string): Promise<void> {
 interface Saved {
   name: string;
   filter: object;
+  lastSeconds: number | null;
   columns: string[];
   ownerId: string | null;
 }
 
 async function saved(key?: string): Promise<Saved[]> {
-  const { views } = await pages.mcptap.ask("{ views { name filter columns ownerId } }", {}, key);
+  const { views } = await pages.mcptap.ask("{ views { name filter lastSeconds columns ownerId } }", {}, key);
   return views as Saved[];
 }
 
@@ -48,19 +49,21 @@ test("a view is what every client of the API can ask by, and any browser opens i
   await page.getByRole("option", { name: "IP" }).click();
   await page.keyboard.press("Escape");
   await openMenu();
-  await menu().getByText("It does not keep Last hour and Live").waitFor();
+  await menu().getByText("It does not keep Live:").waitFor();
   await save("Broken weather");
 
   const filter = { servers: ["weather"], httpStatuses: [500], not: { tools: ["forecast"] } };
   const columns = ["status", "method", "target", "server", "duration", "time"];
-  expect(await saved()).toEqual([{ name: "Broken weather", filter, columns, ownerId: null }]);
+  expect(await saved()).toEqual([
+    { name: "Broken weather", filter, lastSeconds: 3600, columns, ownerId: null },
+  ]);
   const asked = await mcptap.ask(
     "query ($filter: CallFilter) { calls(filter: $filter) { nodes { tool } } }",
     { filter },
   );
   expect(asked).toEqual({ calls: { nodes: [{ tool: "radar" }] } });
 
-  // another browser has other columns, and another range, which stays
+  // another browser has other columns and another range, in whose place the view puts its own
   await openContext(pages, {});
   const other = pages.page;
   await other.goto(`${mcptap.url}/?tool=refund&range=24h`);
@@ -68,12 +71,22 @@ test("a view is what every client of the API can ask by, and any browser opens i
   await openMenu();
   expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBeNull();
   await line("Broken weather").getByRole("link").click();
-  await expectAddress(other, /\?server=weather&-tool=forecast&status=500&range=24h&columns=status%2Cmethod/);
+  await expectAddress(other, /\?server=weather&-tool=forecast&status=500&range=1h&columns=status%2Cmethod/);
   await other.getByText("1 in all").waitFor();
   await other.getByRole("columnheader", { name: "IP" }).waitFor({ state: "detached" });
   await openMenu();
   expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBe("true");
+  // without Live there is nothing that a view would not keep
+  expect(await menu().getByText("It does not keep").count()).toBe(0);
   await other.keyboard.press("Escape");
+  // with another range it is not the view that one looks at
+  const shown = other.url();
+  await other.goto(shown.replace("range=1h", "range=24h"));
+  await other.getByText("1 in all").waitFor();
+  await openMenu();
+  expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBeNull();
+  await line("Broken weather").getByRole("link").click();
+  await other.waitForURL(shown);
   // one's own columns were put aside, not lost
   await other.getByRole("button", { name: "Columns" }).click();
   await other.getByRole("button", { name: "Back to my own columns" }).click();
@@ -85,24 +98,28 @@ test("a view is what every client of the API can ask by, and any browser opens i
 test("a view is renamed, updated with what is seen, replaced, and removed after a question", async () => {
   const { page, mcptap } = pages;
   await report();
-  await page.goto(`${mcptap.url}/?server=orders`);
+  await page.goto(`${mcptap.url}/?server=orders&range=6h`);
   await openMenu();
   await save("Mine");
+  await page.goto(mcptap.url);
   await openMenu();
   await page.getByRole("button", { name: "Change the view Mine" }).click();
   await menu().getByLabel("Name", { exact: true }).fill("Orders");
   await page.getByRole("button", { name: "Rename" }).click();
   await line("Orders").waitFor();
-  expect((await saved()).map(({ name, filter }) => [name, filter])).toEqual([
-    ["Orders", { servers: ["orders"] }],
+  // another name is all that changes, whatever the list shows
+  expect((await saved()).map(({ name, filter, lastSeconds }) => [name, filter, lastSeconds])).toEqual([
+    ["Orders", { servers: ["orders"] }, 21_600],
   ]);
 
-  await page.goto(`${mcptap.url}/?tool=radar`);
+  await page.goto(`${mcptap.url}/?tool=radar&range=7d`);
   await openMenu();
   await page.getByRole("button", { name: "Change the view Orders" }).click();
   await page.getByRole("button", { name: "Update with what I see now" }).click();
   await page.getByText("Orders is updated").waitFor();
-  expect((await saved()).map(({ filter }) => filter)).toEqual([{ tools: ["radar"] }]);
+  expect((await saved()).map(({ filter, lastSeconds }) => [filter, lastSeconds])).toEqual([
+    [{ tools: ["radar"] }, 604_800],
+  ]);
   await page.keyboard.press("Escape");
 
   await page.goto(`${mcptap.url}/servers/weather`);
@@ -111,7 +128,9 @@ test("a view is renamed, updated with what is seen, replaced, and removed after 
   await menu().getByRole("button", { name: "Replace" }).waitFor();
   await save("Orders");
   // the page of a server is a filter too
-  expect((await saved()).map(({ filter }) => filter)).toEqual([{ servers: ["weather"] }]);
+  expect((await saved()).map(({ filter, lastSeconds }) => [filter, lastSeconds])).toEqual([
+    [{ servers: ["weather"] }, null],
+  ]);
 
   await openMenu();
   await page.getByRole("button", { name: "Change the view Orders" }).click();
@@ -140,18 +159,39 @@ test("what the API objects to is said in the form", async () => {
 test("views of other clients are shown where the page has words for them, and left alone where not", async () => {
   const { page, mcptap } = pages;
   await report();
-  const add = (name: string, filter: object) =>
+  const add = (name: string, filter: object, lastSeconds?: number) =>
     mcptap.ask("mutation ($input: ViewInput!) { saveView(input: $input) { __typename } }", {
-      input: { name, filter, columns: ["a", "b"] },
+      input: { name, filter, lastSeconds, columns: ["a", "b"] },
     });
   await add("Simple", { tools: ["radar"], search: null });
   await add("Either", { or: [{ tools: ["radar"] }, { servers: ["orders"] }] });
-  await page.goto(mcptap.url);
+  await add("Quarter", { tools: ["radar"] }, 900);
+  await add("Minute and a half", { tools: ["radar"] }, 90);
+  // the range that the list has is not the views'
+  await page.goto(`${mcptap.url}/?range=24h`);
   await openMenu();
-  await line("Either").getByText("parts that this page cannot show").waitFor();
-  expect(await line("Either").getByRole("link").count()).toBe(0);
+  for (const name of ["Either", "Minute and a half"]) {
+    await line(name).getByText("parts that this page cannot show").waitFor();
+    expect(await line(name).getByRole("link").count()).toBe(0);
+  }
   await line("Simple").getByRole("link").click();
   await expectAddress(page, /\/\?tool=radar$/);
+  await openMenu();
+  await line("Quarter").getByRole("link").click();
+  await expectAddress(page, /\/\?tool=radar&range=15m$/);
+  // another name leaves alone what the page has no words for
+  await openMenu();
+  await page.getByRole("button", { name: "Change the view Minute and a half" }).click();
+  await menu().getByLabel("Name", { exact: true }).fill("Ninety");
+  await page.getByRole("button", { name: "Rename" }).click();
+  await line("Ninety").waitFor();
+  expect((await saved()).find(({ name }) => name === "Ninety")).toEqual({
+    name: "Ninety",
+    filter: { tools: ["radar"] },
+    lastSeconds: 90,
+    columns: ["a", "b"],
+    ownerId: null,
+  });
   expect(pages.complaints).toEqual([]);
 });
 
@@ -160,7 +200,7 @@ test("views of this browser stay, and move to mcptap when they are told to", asy
   await report();
   const local = [
     { name: "Old one", query: "server=orders&status=401" },
-    { name: "Old two", query: "tool=radar" },
+    { name: "Old two", query: "tool=radar&range=24h" },
     { name: "Recent", query: "outcome=TOOL_ERROR&range=1h&live=1" },
     { name: "Unwanted", query: "" },
   ];
@@ -181,12 +221,16 @@ test("views of this browser stay, and move to mcptap when they are told to", asy
   // what would lose something is not among those that move at once
   await mine.getByRole("button", { name: "Move 2 to mcptap" }).click();
   await line("Old two").waitFor();
-  expect((await saved()).map(({ name, filter }) => [name, filter])).toEqual([
-    ["Old one", { servers: ["orders"], httpStatuses: [401] }],
-    ["Old two", { tools: ["radar"] }],
+  expect((await saved()).map(({ name, filter, lastSeconds }) => [name, filter, lastSeconds])).toEqual([
+    ["Old one", { servers: ["orders"], httpStatuses: [401] }, null],
+    ["Old two", { tools: ["radar"] }, 86_400],
   ]);
-  await mine.getByRole("button", { name: "Move without Last hour and Live: Recent" }).click();
+  await mine.getByRole("button", { name: "Move without Live: Recent" }).click();
   await line("Recent").waitFor();
+  expect((await saved()).find(({ name }) => name === "Recent")).toMatchObject({
+    filter: { outcomes: ["TOOL_ERROR"] },
+    lastSeconds: 3600,
+  });
   await mine.waitFor({ state: "detached" });
   expect(await page.evaluate(() => localStorage.getItem("mcptap.views"))).toBeNull();
   expect(pages.complaints).toEqual([]);
@@ -271,7 +315,7 @@ test.each(["light", "dark"] as const)("axe has nothing against views, %s", async
     const { page } = pages;
     await withKey(pages, root);
     await page.addInitScript(() =>
-      localStorage.setItem("mcptap.views", '[{"name":"Old","query":"range=1h"}]'),
+      localStorage.setItem("mcptap.views", '[{"name":"Old","query":"range=1h&live=1"}]'),
     );
     await page.goto(`${mcptap.url}/?server=orders&range=1h`);
     await openMenu();

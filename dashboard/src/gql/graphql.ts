@@ -143,6 +143,11 @@ export type ViewInput = {
   columns?: Array<string> | null | undefined;
   /** The filter: an object of the form of `CallFilter`, at most 16 KiB. */
   filter: unknown;
+  /**
+   * Besides, only calls that began in the last so many seconds, whenever the view is opened: 1 or more. Not together
+   * with `from` and `to` of the filter.
+   */
+  lastSeconds?: number | null | undefined;
   /** What it is called, for people: 1 to 100 characters. */
   name: string;
 };
@@ -317,12 +322,12 @@ export type SessionDetailQueryVariables = Exact<{
 
 export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
-export type SavedViewFragment = { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null };
+export type SavedViewFragment = { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null };
 
 export type ViewsQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type ViewsQuery = { views: Array<{ id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null }> };
+export type ViewsQuery = { views: Array<{ id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null }> };
 
 export type SaveViewMutationVariables = Exact<{
   input: ViewInput;
@@ -333,7 +338,7 @@ export type SaveViewMutationVariables = Exact<{
 export type SaveViewMutation = { saveView:
     | { __typename: 'Forbidden', message: string }
     | { __typename: 'InvalidInput', message: string }
-    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null } }
+    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null } }
    };
 
 export type UpdateViewMutationVariables = Exact<{
@@ -346,7 +351,7 @@ export type UpdateViewMutation = { updateView:
     | { __typename: 'Forbidden', message: string }
     | { __typename: 'InvalidInput', message: string }
     | { __typename: 'NotFound', message: string }
-    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, columns: Array<string>, ownerId: string | null } }
+    | { __typename: 'ViewSaved', view: { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null } }
    };
 
 export type DeleteViewMutationVariables = Exact<{
@@ -458,6 +463,7 @@ export const SavedViewFragmentDoc = new TypedDocumentString(`
   id
   name
   filter
+  lastSeconds
   columns
   ownerId
 }
@@ -936,6 +942,7 @@ export const ViewsDocument = new TypedDocumentString(`
   id
   name
   filter
+  lastSeconds
   columns
   ownerId
 }`) as unknown as TypedDocumentString<ViewsQuery, ViewsQueryVariables>;
@@ -957,6 +964,7 @@ export const SaveViewDocument = new TypedDocumentString(`
   id
   name
   filter
+  lastSeconds
   columns
   ownerId
 }`) as unknown as TypedDocumentString<SaveViewMutation, SaveViewMutationVariables>;
@@ -978,6 +986,7 @@ export const UpdateViewDocument = new TypedDocumentString(`
   id
   name
   filter
+  lastSeconds
   columns
   ownerId
 }`) as unknown as TypedDocumentString<UpdateViewMutation, UpdateViewMutationVariables>;

@@ -1,5 +1,17 @@
-import type { CallFilter } from "../gql/graphql";
-import { defined, type Filter, type ListName, lists, readFilter, toCallFilter, writeFilter } from "./filter";
+import type { CallFilter, ViewInput } from "../gql/graphql";
+import {
+  defined,
+  type Filter,
+  type ListName,
+  lists,
+  ranges,
+  readFilter,
+  toCallFilter,
+  writeFilter,
+} from "./filter";
+
+/** What a view asks by: a filter, which may have moments, or besides it the last so many seconds. */
+export type ViewFilter = Pick<ViewInput, "filter" | "lastSeconds">;
 
 /** The members of a CallFilter that are lists of values, by their names in the address. */
 const members = {
@@ -13,20 +25,24 @@ const members = {
   ip: "clientIps",
 } as const satisfies Record<ListName, keyof CallFilter>;
 
-/** Any moment: only a relative range would ask for one, and a view keeps none. */
+/** Any moment: only a range up to now would ask for one, and the filter of a view has none. */
 const never = new Date(0);
 
 /**
- * What a view keeps of a filter, in the form in which every client of the API can use it. A range up to now is not
- * in it: as moments it would mean another range tomorrow.
+ * What a view keeps of a filter, in the form in which every client of the API can use it. A range up to now is
+ * seconds: as moments it would mean another range tomorrow.
  */
-export function toViewFilter(filter: Filter): CallFilter {
-  return toCallFilter(defined({ ...filter, range: undefined }), never);
+export function toViewFilter(filter: Filter): ViewFilter {
+  const range = ranges.find(([name]) => name === filter.range);
+  return {
+    filter: toCallFilter(defined({ ...filter, range: undefined }), never),
+    lastSeconds: range ? range[2] / 1000 : null,
+  };
 }
 
 /** The filter of a view as the address has it. Undefined where the address has no words for it. */
-export function fromViewFilter(saved: unknown): Filter | undefined {
-  const wanted = plain(saved);
+export function fromViewFilter(saved: ViewFilter): Filter | undefined {
+  const wanted = plain(saved.filter);
   if (!wanted) return undefined;
   const parameters = new URLSearchParams();
   const put = (from: Record<string, unknown>, sign: "" | "-") => {
@@ -50,9 +66,11 @@ export function fromViewFilter(saved: unknown): Filter | undefined {
     const value = wanted[member];
     if (value !== undefined) parameters.set(name, String(value));
   }
+  const range = ranges.find(([, , milliseconds]) => milliseconds / 1000 === saved.lastSeconds);
+  if (range) parameters.set("range", range[0]);
   const filter = readFilter(parameters);
   // whatever got lost on the way, the way back shows it
-  return same(plain(toCallFilter(filter, never)), wanted) ? filter : undefined;
+  return sameFilter(toViewFilter(filter), saved) ? filter : undefined;
 }
 
 /** `not` with one list, or with one of several: nothing else is an exclusion in the address. */
@@ -85,18 +103,17 @@ function ordered(value: unknown): string {
   return `{${entries.sort().join()}}`;
 }
 
-/** Whether two filters of views mean the same. */
-export function sameFilter(one: unknown, other: unknown): boolean {
-  return same(plain(one), plain(other));
+/** Whether two views ask by the same, whatever else they have. */
+export function sameFilter(one: ViewFilter, other: ViewFilter): boolean {
+  return same(
+    plain({ filter: one.filter, lastSeconds: one.lastSeconds }),
+    plain({ filter: other.filter, lastSeconds: other.lastSeconds }),
+  );
 }
 
-/**
- * The address of the list as a view shows it. The range up to now and the switch Live are not the view's: they stay
- * as `now` has them, unless the view has moments of its own.
- */
+/** The address of the list as a view shows it. The switch Live is not the view's: it stays as `now` has it. */
 export function viewAddress(filter: Filter, columns: string | undefined, now: URLSearchParams): string {
-  const range = filter.from || filter.to ? undefined : readFilter(now).range;
-  const parameters = writeFilter(defined({ ...filter, range }));
+  const parameters = writeFilter(filter);
   if (columns) parameters.set("columns", columns);
   if (now.get("live") === "1") parameters.set("live", "1");
   const text = parameters.toString();

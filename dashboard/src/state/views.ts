@@ -6,7 +6,7 @@ import {
   type ViewInput,
 } from "../gql/graphql";
 import { ask } from "./api";
-import { type Filter, ranges, readFilter } from "./filter";
+import { readFilter } from "./filter";
 import { createStore } from "./store";
 import { toViewFilter } from "./view-filter";
 import { may, type Viewer } from "./viewer";
@@ -99,11 +99,10 @@ export function keepLocalViews(rest: readonly LocalView[]): void {
 
 /** A view of this browser as the API keeps it. */
 export function toViewInput({ name, query }: LocalView): ViewInput {
-  return { name, filter: toViewFilter(readFilter(new URLSearchParams(query))) };
+  return { name, ...toViewFilter(readFilter(new URLSearchParams(query))) };
 }
 
-/** What a view does not keep, in words: it belongs to the moment in which the view is opened. */
-export function leftOut(filter: Filter, live: boolean): string[] {
-  const range = ranges.find(([name]) => name === filter.range)?.[1];
-  return [...(range ? [range] : []), ...(live ? ["Live"] : [])];
+/** Whether a view of this browser holds the switch Live on, which the API does not keep. */
+export function isLive({ query }: LocalView): boolean {
+  return new URLSearchParams(query).get("live") === "1";
 }

@@ -2,14 +2,13 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { explain } from "../state/api";
-import { readFilter } from "../state/filter";
 import { useStore } from "../state/store";
 import type { Viewer } from "../state/viewer";
 import {
   forgetLocalView,
+  isLive,
   keepLocalViews,
   type LocalView,
-  leftOut,
   localViews,
   maySave,
   saveView,
@@ -18,13 +17,7 @@ import {
 import { Icon } from "./icon";
 import { notice } from "./notice";
 
-/** What moving a view out of this browser would cost it, in words. */
-function cost({ query }: LocalView): string {
-  const parameters = new URLSearchParams(query);
-  return leftOut(readFilter(parameters), parameters.get("live") === "1").join(" and ");
-}
-
-const moveWords = (view: LocalView) => (cost(view) ? `Move without ${cost(view)}` : "Move");
+const moveWords = (view: LocalView) => (isLive(view) ? "Move without Live" : "Move");
 
 /** Views that an earlier version kept in this browser. They work as they did, and can be moved to mcptap. */
 export function LocalViews({
@@ -56,7 +49,7 @@ export function LocalViews({
     onMoved();
   };
   if (views.length === 0) return null;
-  const whole = views.filter((view) => cost(view) === "");
+  const whole = views.filter((view) => !isLive(view));
   return (
     <section aria-label="In this browser" className="local-views">
       <h3>In this browser</h3>

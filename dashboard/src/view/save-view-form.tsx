@@ -2,9 +2,8 @@ import { type FormEvent, useState } from "react";
 import { Button, Checkbox, Input, Label, TextField } from "react-aria-components";
 import type { ViewInput } from "../gql/graphql";
 import { explain } from "../state/api";
-import type { Filter } from "../state/filter";
 import { may, type Viewer } from "../state/viewer";
-import { leftOut, saveView, type View } from "../state/views";
+import { saveView, type View } from "../state/views";
 import { Icon } from "./icon";
 import { notice } from "./notice";
 
@@ -13,21 +12,19 @@ interface Props {
   /** Views that a new one of the same name replaces: the reader's own, and everybody's. */
   mine: readonly View[];
   everybodys: readonly View[];
-  filter: Filter;
   live: boolean;
   shown: Omit<ViewInput, "name">;
   onSaved: () => void;
 }
 
 /** Saves what the list shows under a name, and says what of it a view does not keep. */
-export function SaveViewForm({ viewer, mine, everybodys, filter, live, shown, onSaved }: Props) {
+export function SaveViewForm({ viewer, mine, everybodys, live, shown, onSaved }: Props) {
   const [name, setName] = useState("");
   const [forEverybody, setForEverybody] = useState(false);
   const [problem, setProblem] = useState("");
   const [saving, setSaving] = useState(false);
   const wanted = name.trim();
   const replaced = (forEverybody ? everybodys : mine).find((view) => view.name === wanted);
-  const left = leftOut(filter, live);
   const save = async (event: FormEvent) => {
     event.preventDefault();
     if (!wanted || saving) return;
@@ -61,9 +58,8 @@ export function SaveViewForm({ viewer, mine, everybodys, filter, live, shown, on
         </Checkbox>
       )}
       <p className="hint">
-        A view keeps the filters and the columns.
-        {left.length > 0 &&
-          ` It does not keep ${left.join(" and ")}: opening a view leaves that as it is at the time.`}
+        A view keeps the filters, the time range and the columns.
+        {live && " It does not keep Live: opening a view leaves that as it is at the time."}
       </p>
       <Button type="submit" className="primary" isDisabled={!wanted || saving}>
         {replaced ? "Replace" : "Save"}

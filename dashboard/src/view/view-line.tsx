@@ -27,7 +27,7 @@ export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
   const [editing, setEditing] = useState(false);
   const { parameters } = usePlace();
   const { columns } = useColumns();
-  const filter = fromViewFilter(view.filter);
+  const filter = fromViewFilter(view);
   const owner = whose(view, viewer);
   const wanted = readColumns(view.columns)?.join();
   // columns that the list has already need no other words in the address than it has
@@ -38,7 +38,7 @@ export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
         {filter ? (
           <Link
             href={viewAddress(filter, inAddress, parameters)}
-            aria-current={sameFilter(view.filter, shown.filter) ? "true" : undefined}
+            aria-current={sameFilter(view, shown) ? "true" : undefined}
             onClick={close}
           >
             {view.name}
@@ -46,10 +46,7 @@ export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
         ) : (
           <span>
             {view.name}
-            <span className="hint">
-              {" "}
-              is of another client: its filter has parts that this page cannot show
-            </span>
+            <span className="hint"> is of another client: it has parts that this page cannot show</span>
           </span>
         )}
         <span className="space" />
@@ -100,7 +97,8 @@ function ViewEditor({ view, shown, forEverybody, onDone }: EditorProps) {
   };
   const rename = (event: FormEvent) => {
     event.preventDefault();
-    const input = { name, filter: view.filter, columns: view.columns };
+    const { filter, lastSeconds, columns } = view;
+    const input = { name, filter, lastSeconds, columns };
     void change(saveView(input, false, view.id), `Renamed to ${name.trim()}`);
   };
   return (

@@ -22,7 +22,7 @@ export default function Views({ filter, live, close }: { filter: Filter; live: b
   const { data, problem } = useAsk(ViewsDocument, noVariables, round);
   const again = () => setRound((before) => before + 1);
   const views = data?.views;
-  const shown = { filter: toViewFilter(filter), columns: [...columns] };
+  const shown = { ...toViewFilter(filter), columns: [...columns] };
 
   if (problem !== undefined && !views) {
     return <p role="alert">The views could not be loaded: {explain(problem) || "mcptap does not answer"}</p>;
@@ -31,7 +31,9 @@ export default function Views({ filter, live, close }: { filter: Filter; live: b
   return (
     <>
       {views.length === 0 ? (
-        <p className="hint">No views yet. A view keeps the filters and the columns under a name.</p>
+        <p className="hint">
+          No views yet. A view keeps the filters, the time range and the columns under a name.
+        </p>
       ) : (
         <ul className="views" aria-label="Views">
           {views.map((view) => (
@@ -52,7 +54,6 @@ export default function Views({ filter, live, close }: { filter: Filter; live: b
           viewer={viewer}
           mine={views.filter((view) => ["mine", undefined].includes(whose(view, viewer)))}
           everybodys={views.filter((view) => whose(view, viewer) === "everybody")}
-          filter={filter}
           live={live}
           shown={shown}
           onSaved={close}

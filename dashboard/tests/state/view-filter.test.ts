@@ -1,10 +1,16 @@
 import { expect, test } from "vitest";
-import { noFilter, readFilter, writeFilter } from "../../src/state/filter";
-import { fromViewFilter, sameFilter, toViewFilter, viewAddress } from "../../src/state/view-filter";
+import { noFilter, ranges, readFilter, writeFilter } from "../../src/state/filter";
+import {
+  fromViewFilter,
+  sameFilter,
+  toViewFilter,
+  type ViewFilter,
+  viewAddress,
+} from "../../src/state/view-filter";
 
 const read = (query: string) => readFilter(new URLSearchParams(query));
-const back = (saved: unknown) => {
-  const filter = fromViewFilter(saved);
+const back = (filterOfView: unknown, lastSeconds: number | null = null) => {
+  const filter = fromViewFilter({ filter: filterOfView, lastSeconds });
   return filter && writeFilter(filter).toString();
 };
 
@@ -15,14 +21,26 @@ test.each([
   "server=a&-tool=x&-outcome=OK&-status=404",
   "session=s-1&trace=0123456789abcdef0123456789abcdef&min=5&max=10.5&q=no+%22such+city%22",
   "from=2026-11-24T10%3A00%3A00%2B01%3A00&to=2026-11-25T00%3A00%3A00.123456789Z",
+  ...ranges.map(([name]) => `tool=x&range=${name}`),
 ])("a view holds the filter of the address %s, and the address comes out of it again", (query) => {
-  const saved = JSON.parse(JSON.stringify(toViewFilter(read(query))));
+  const saved: ViewFilter = JSON.parse(JSON.stringify(toViewFilter(read(query))));
   expect(fromViewFilter(saved)).toEqual(read(query));
-  expect(back(saved)).toBe(writeFilter(read(query)).toString());
+  expect(back(saved.filter, saved.lastSeconds)).toBe(writeFilter(read(query)).toString());
 });
 
-test("a range up to now is not kept: as moments it would be another one tomorrow", () => {
-  expect(toViewFilter(read("range=1h&outcome=OK"))).toEqual({ outcomes: ["OK"] });
+test("a range up to now is kept as seconds: as moments it would be another one tomorrow", () => {
+  expect(toViewFilter(read("range=1h&outcome=OK"))).toEqual({
+    filter: { outcomes: ["OK"] },
+    lastSeconds: 3600,
+  });
+  const seconds = ranges.map(([name]) => toViewFilter(read(`range=${name}`)).lastSeconds);
+  expect(seconds).toEqual([900, 3600, 21_600, 86_400, 604_800, 2_592_000]);
+  // moments are the filter's, and besides them there are no seconds
+  expect(toViewFilter(read("from=2026-11-24T10:00:00Z"))).toEqual({
+    filter: { from: "2026-11-24T10:00:00Z" },
+    lastSeconds: null,
+  });
+  expect(toViewFilter(noFilter)).toEqual({ filter: {}, lastSeconds: null });
 });
 
 test("what other clients save is read where the address has words for it", () => {
@@ -33,6 +51,13 @@ test("what other clients save is read where the address has words for it", () =>
   expect(back({ not: { or: [{ tools: ["x"] }, { servers: ["b", "a", "a"] }] } })).toBe(
     "-server=b&-server=a&-tool=x",
   );
+  expect(back({ servers: ["a"] }, 900)).toBe("server=a&range=15m");
+});
+
+test("seconds that are none of the ranges have no words in the address", () => {
+  for (const seconds of [1, 90, 3599, 3601, 2_147_483_647]) expect(back({}, seconds)).toBeUndefined();
+  // the API keeps no such view; as a range alone it would be shown as something else
+  expect(back({ from: "2026-11-24T10:00:00Z" }, 3600)).toBeUndefined();
 });
 
 test.each([
@@ -51,21 +76,34 @@ test.each([
   null,
   "x",
 ])("what the address has no words for is not shown as something else: %j", (saved) => {
-  expect(fromViewFilter(saved)).toBeUndefined();
+  expect(back(saved)).toBeUndefined();
+  expect(back(saved, 3600)).toBeUndefined();
 });
 
 test("filters that mean the same are the same", () => {
-  expect(sameFilter({ tools: ["a", "b"], search: null }, { tools: ["b", "a"] })).toBe(true);
-  expect(sameFilter({ tools: ["a"] }, { tools: ["a"], servers: ["x"] })).toBe(false);
-  expect(sameFilter({ not: { tools: ["a"] } }, { tools: ["a"] })).toBe(false);
+  const of = (filter: object, lastSeconds?: number | null) =>
+    lastSeconds === undefined ? { filter } : { filter, lastSeconds };
+  expect(sameFilter(of({ tools: ["a", "b"], search: null }), of({ tools: ["b", "a"] }))).toBe(true);
+  expect(sameFilter(of({ tools: ["a"] }), of({ tools: ["a"], servers: ["x"] }))).toBe(false);
+  expect(sameFilter(of({ not: { tools: ["a"] } }), of({ tools: ["a"] }))).toBe(false);
+  // the range is compared too, and nothing else that a view has
+  expect(sameFilter(of({ tools: ["a"] }, 3600), of({ tools: ["a"] }, 3600))).toBe(true);
+  expect(sameFilter(of({ tools: ["a"] }, 3600), of({ tools: ["a"] }, 900))).toBe(false);
+  expect(sameFilter(of({ tools: ["a"] }, 3600), of({ tools: ["a"] }))).toBe(false);
+  expect(sameFilter(of({ tools: ["a"] }, null), of({ tools: ["a"] }))).toBe(true);
+  const named = (name: string) => ({ ...of({ tools: ["a"] }, 3600), name, columns: [name] });
+  expect(sameFilter(named("one"), named("other"))).toBe(true);
 });
 
-test("a view opens over the range and the switch Live as they are", () => {
+test("a view opens with its own range or none, and with the switch Live as it is", () => {
   const now = new URLSearchParams("tool=old&range=1h&live=1&call=c&columns=time");
-  expect(viewAddress(read("server=a"), undefined, now)).toBe("/?server=a&range=1h&live=1");
-  expect(viewAddress(read("server=a"), "status,time", now)).toBe(
-    "/?server=a&range=1h&columns=status%2Ctime&live=1",
+  expect(viewAddress(read("server=a"), undefined, now)).toBe("/?server=a&live=1");
+  expect(viewAddress(read("server=a&range=24h"), undefined, now)).toBe("/?server=a&range=24h&live=1");
+  expect(viewAddress(read("server=a&range=24h"), "status,time", now)).toBe(
+    "/?server=a&range=24h&columns=status%2Ctime&live=1",
   );
+  const still = new URLSearchParams("range=1h&from=2026-11-24T10:00:00Z");
+  expect(viewAddress(read("server=a"), undefined, still)).toBe("/?server=a");
   // moments of its own are kept
   expect(viewAddress(read("from=2026-11-24T10:00:00Z"), undefined, now)).toBe(
     "/?from=2026-11-24T10%3A00%3A00Z&live=1",

@@ -1,8 +1,7 @@
 import { expect, test } from "vitest";
-import { readFilter } from "../../src/state/filter";
 import type { Viewer } from "../../src/state/viewer";
 import {
-  leftOut,
+  isLive,
   mayChange,
   maySave,
   readLocalViews,
@@ -11,7 +10,14 @@ import {
   whose,
 } from "../../src/state/views";
 
-const view = (ownerId: string | null): View => ({ id: "1", name: "v", filter: {}, columns: [], ownerId });
+const view = (ownerId: string | null): View => ({
+  id: "1",
+  name: "v",
+  filter: {},
+  lastSeconds: null,
+  columns: [],
+  ownerId,
+});
 const viewer = (id: string | null, scopes: Viewer["scopes"], keysExist = true): Viewer => ({
   key: id === null ? null : { id, name: "k", expiresAt: null },
   keysExist,
@@ -45,7 +51,18 @@ test("views of this browser are read whatever lies there, and become views of th
   const kept = { name: "Errors", query: "outcome=TOOL_ERROR&range=1h&live=1" };
   expect(readLocalViews(JSON.stringify([kept, { name: 1 }, null]))).toEqual([kept]);
   for (const broken of [null, "", "{", "{}", "7"]) expect(readLocalViews(broken)).toEqual([]);
-  expect(toViewInput(kept)).toEqual({ name: "Errors", filter: { outcomes: ["TOOL_ERROR"] } });
-  expect(leftOut(readFilter(new URLSearchParams(kept.query)), true)).toEqual(["Last hour", "Live"]);
-  expect(leftOut(readFilter(new URLSearchParams("from=2026-11-24T10:00:00Z")), false)).toEqual([]);
+  expect(toViewInput(kept)).toEqual({
+    name: "Errors",
+    filter: { outcomes: ["TOOL_ERROR"] },
+    lastSeconds: 3600,
+  });
+  const moment = { name: "Since", query: "from=2026-11-24T10:00:00Z" };
+  expect(toViewInput(moment)).toEqual({
+    name: "Since",
+    filter: { from: "2026-11-24T10:00:00Z" },
+    lastSeconds: null,
+  });
+  // all of it is kept but the switch Live
+  const queries = [kept.query, moment.query, "range=1h&live=0", ""];
+  expect(queries.map((query) => isLive({ name: "", query }))).toEqual([true, false, false, false]);
 });
