@@ -77,6 +77,7 @@ async fn a_fuller_view_completes_the_record() {
     on_each_database(async |database| {
         let server = TestServer::on(database).await;
         let mut feed = server.follow(None, Value::Null).await;
+        assert_eq!(feed.history().await.len(), 0);
         let first = span("tools/call get_order");
         let fuller = first
             .clone()

@@ -66,6 +66,7 @@ async fn a_refusal_by_http_is_the_calls_outcome() {
     let mut feed = server
         .follow(None, json!({"outcomes": ["TRANSPORT_ERROR"]}))
         .await;
+    assert_eq!(feed.history().await.len(), 0);
     server.export([call.clone()]).await;
     server.export([http]).await;
     // It comes to match the filter only now.
@@ -179,6 +180,7 @@ async fn a_clients_view_and_the_servers_are_one_call() {
 async fn the_clients_view_that_came_first_keeps_its_id() {
     let server = TestServer::start().await;
     let mut feed = server.follow(None, Value::Null).await;
+    assert_eq!(feed.history().await.len(), 0);
     let client = span("tools/call get_order")
         .client()
         .service("agent")
