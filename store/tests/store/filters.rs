@@ -21,7 +21,7 @@ on_both!(
     who_sleeps_is_woken_for_what_is_meant
 );
 
-const WORDS: [&str; 6] = ["order", "refund", "A-1001", "müller", "timeout", "beta"];
+const WORDS: [&str; 7] = ["order", "refund", "A-1001", "müller", "timeout", "beta", "İ①क्ष’s"];
 
 fn random_call(random: &mut Random, number: u64) -> Call {
     let maybe = |random: &mut Random, values: &[&str]| {
@@ -98,6 +98,8 @@ fn searches() -> Vec<Query> {
         "müller beta",
         "\"order timeout refund\"",
         "a-10*",
+        "İ①क्ष’s",
+        "İ①*",
         "absent",
         "",
         "config",
