@@ -243,7 +243,8 @@ async fn show(config: &Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let demo = tokio::spawn({
         let (stop, endpoint) = (stop.clone(), format!("http://{}", server.otlp_http));
-        async move { demo::run(&endpoint, stop).await }
+        let store = server.store().clone();
+        async move { demo::run(&store, &endpoint, stop).await }
     });
     let ended = wait_for_stop(server).await;
     stop.cancel();

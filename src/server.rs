@@ -112,6 +112,11 @@ impl Server {
         Ok(server)
     }
 
+    /// What it serves.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Ends when a listener fails.
     pub async fn failed(&mut self) -> anyhow::Error {
         let ended = tokio::select! {

@@ -155,6 +155,13 @@ test("a phone gets the same in cards, and never has to scroll sideways", async (
   await row.waitFor();
   const box = await row.boundingBox();
   expect(box && box.x >= 0 && box.x + box.width <= 390).toBe(true);
+  // and every page is in sight
+  const links = page.getByRole("navigation", { name: "Pages" }).getByRole("link");
+  expect(await links.allTextContents()).toContain("Keys");
+  for (const link of await links.all()) {
+    const place = await link.boundingBox();
+    expect(place && place.x >= 0 && place.x + place.width <= 390).toBe(true);
+  }
   await page.getByRole("button", { name: "Filters" }).click();
   await page.getByRole("button", { name: /^Tool/ }).waitFor();
   await row.tap();

@@ -9,7 +9,9 @@ mod server;
 mod web;
 
 use anyhow::Context;
+use mcptap_model::{Access, NewKey, Scope};
 use mcptap_sdk::Telemetry;
+use mcptap_store::{Actor, Store};
 use tokio_util::sync::CancellationToken;
 
 use client::Era;
@@ -17,19 +19,59 @@ use client::Era;
 /// The server's name, as it appears in mcptap.
 const NAME: &str = "demo-orders";
 
-/// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector
-/// (`http://127.0.0.1:4318`), which need not be up yet.
+/// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector over `store`
+/// (`http://127.0.0.1:4318`), which need not be up yet. From the first API key on, the shop sends with a key of its own.
 ///
 /// # Errors
-/// No loopback port is free, or the endpoint is no URL. Failed calls are part of the show and only logged.
-pub(crate) async fn run(otlp_http_endpoint: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// No loopback port is free, the endpoint is no URL, or the database fails. Failed calls are part of the show and only
+/// logged.
+pub(crate) async fn run(
+    store: &Store,
+    otlp_http_endpoint: &str,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let nobody = Access::everything();
+    if store.gate().still(&nobody).is_ok() {
+        let open = shutdown.child_token();
+        let shutting = async {
+            store.gate().ended(&nobody).await;
+            open.cancel();
+            std::future::pending().await
+        };
+        tokio::select! {
+            shown = show(otlp_http_endpoint, None, open.clone()) => shown?,
+            () = shutting => {}
+        }
+    }
+    if shutdown.is_cancelled() {
+        return Ok(());
+    }
+    let new = NewKey {
+        name: "the demo".to_owned(),
+        scopes: vec![Scope::Ingest],
+        servers: vec![NAME.to_owned()],
+        expires_at: None,
+    };
+    let (key, secret) = store.create_key(new, Actor::CommandLine).await?;
+    let shown = show(otlp_http_endpoint, Some(secret.reveal()), shutdown).await;
+    store.revoke_key(key.id, Actor::CommandLine).await?;
+    shown
+}
+
+async fn show(
+    otlp_http_endpoint: &str,
+    api_key: Option<&str>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     // In memory: the collector is this very process, so that nothing could be delivered later.
-    let telemetry = Telemetry::from_env(NAME)
+    let mut telemetry = Telemetry::from_env(NAME)
         .service_name_is_default(false)
         .endpoint(otlp_http_endpoint)
-        .in_memory()
-        .start()
-        .context("setting up the demo's telemetry")?;
+        .in_memory();
+    if let Some(secret) = api_key {
+        telemetry = telemetry.api_key(secret)?;
+    }
+    let telemetry = telemetry.start().context("setting up the demo's telemetry")?;
     let shop = server::Shop::new(telemetry.logger_provider());
     let url = server::serve(shop, telemetry.tracer_provider().clone(), shutdown.clone()).await?;
     tracing::info!(%url, "the demo's server is up");

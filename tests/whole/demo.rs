@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, TestProcess, eventually};
+use crate::support::{Client, Database, TestProcess, eventually};
 
 #[tokio::test]
 async fn the_demo_shows_calls_of_both_eras_with_bodies_and_lines() {
@@ -34,4 +34,41 @@ async fn the_demo_shows_calls_of_both_eras_with_bodies_and_lines() {
     }
     process.terminate().await;
     assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_demo_goes_on_when_keys_are_asked_for() {
+    let database = Database::sqlite();
+    let process = TestProcess::run("demo", &database).await;
+    let call = async |client: &Client, filter: Value| client.calls(filter, "tool").await.pop();
+    eventually("a call", async || call(&process, Value::Null).await).await;
+    let create = "mutation { createApiKey(input: {name: \"me\", scopes: [ADMIN, READ]}) {
+        ... on ApiKeyCreated { secret apiKey { createdAt } } } }";
+    let made = process.graphql(create, json!({})).await["createApiKey"].take();
+    let me = process.with_key(made["secret"].as_str().unwrap());
+    let since = json!({"from": made["apiKey"]["createdAt"]});
+    eventually("a call after that", async || call(&me, since.clone()).await).await;
+    process.terminate().await;
+    assert_eq!(process.ended().await.code(), Some(0));
+
+    // And the next time.
+    let process = TestProcess::run("demo", &database).await;
+    let me = process.with_key(made["secret"].as_str().unwrap());
+    let keys = "{ apiKeys { nodes { name scopes servers createdAt revokedAt } } }";
+    let keys = eventually("a key of this time", async || {
+        let keys = me.graphql(keys, json!({})).await["apiKeys"]["nodes"].take();
+        (keys.as_array()?.len() == 3).then_some(keys)
+    })
+    .await;
+    assert!(
+        keys[1]["revokedAt"].is_string() && keys[2]["revokedAt"].is_null(),
+        "{keys}"
+    );
+    assert_eq!(
+        (&keys[2]["scopes"], &keys[2]["servers"]),
+        (&json!(["INGEST"]), &json!(["demo-orders"]))
+    );
+    let since = json!({"from": keys[2]["createdAt"]});
+    eventually("a call of this time", async || call(&me, since.clone()).await).await;
+    process.terminate().await;
 }

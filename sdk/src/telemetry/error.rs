@@ -19,6 +19,9 @@ pub enum Error {
         "the OTLP endpoint {0:?} is no URL such as http://127.0.0.1:4318 or https://collector.example:4318"
     )]
     Endpoint(String),
+    /// The API key cannot be sent in a header.
+    #[error("an API key of mcptap has letters, digits and _ alone")]
+    ApiKey,
     /// A variable has a value that makes no sense.
     #[error("{variable} is {value:?}; {expected}")]
     Setting {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -26,6 +27,7 @@ pub struct Telemetry {
     service_name: String,
     is_default_name: bool,
     endpoint: Option<String>,
+    api_key: Option<HeaderValue>,
     attributes: Vec<KeyValue>,
     spool: SpoolChoice,
     capture: Option<Capture>,
@@ -102,6 +104,7 @@ impl Telemetry {
             service_name: service_name.into(),
             is_default_name: true,
             endpoint: None,
+            api_key: None,
             attributes: Vec::new(),
             spool: SpoolChoice::Environment,
             capture: None,
@@ -126,6 +129,17 @@ impl Telemetry {
     pub fn endpoint(mut self, base_url: impl Into<String>) -> Self {
         self.endpoint = Some(base_url.into());
         self
+    }
+
+    /// Shows this API key to the collector, as `x-api-key`.
+    ///
+    /// # Errors
+    /// It has characters that no header may have.
+    pub fn api_key(mut self, secret: &str) -> Result<Self, Error> {
+        let mut key = HeaderValue::try_from(secret).map_err(|_| Error::ApiKey)?;
+        key.set_sensitive(true);
+        self.api_key = Some(key);
+        Ok(self)
     }
 
     /// Keeps what the collector does not take in this directory, `bytes` at most, whatever the variables say. Other
@@ -164,6 +178,7 @@ impl Telemetry {
             }
             SpoolChoice::Memory => settings.spool = None,
         }
+        settings.api_key = self.api_key;
         let resource = resource(self.service_name, self.is_default_name, self.attributes);
         let has = |signal| settings.targets.of(signal).is_some();
         let (has_traces, has_logs) = (has(Signal::Traces), has(Signal::Logs));

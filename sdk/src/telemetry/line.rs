@@ -53,7 +53,11 @@ impl Line {
         let mut addresses = Addresses::default();
         let mut transports = Lanes::<Option<Transport>>::default();
         for signal in Signal::ALL {
-            if let (Some(address), Some(target)) = (encoder.address(signal), settings.targets.of(signal)) {
+            if let (Some(mut address), Some(target)) = (encoder.address(signal), settings.targets.of(signal))
+            {
+                if let Some(key) = &settings.api_key {
+                    address.headers.insert("x-api-key", key.clone());
+                }
                 let transport = Transport::new(Route::new(address, target)?);
                 *addresses.of_mut(signal) = Some(transport.url().to_string());
                 *transports.of_mut(signal) = Some(transport);

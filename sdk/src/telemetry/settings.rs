@@ -4,6 +4,8 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::error::Error;
 use super::queue::Limits;
 use super::signal::{Lanes, Signal};
@@ -52,6 +54,8 @@ pub(super) struct Settings {
     pub(super) batch_records: usize,
     /// None keeps everything in memory.
     pub(super) spool: Option<SpoolSettings>,
+    /// Shown to the collector besides the headers that the variables name.
+    pub(super) api_key: Option<HeaderValue>,
 }
 
 /// A variable's value; an empty one counts as unset, as the specification says.
@@ -86,6 +90,7 @@ impl Settings {
                 .map_or(BATCH_RECORDS, count)
                 .max(1),
             spool: spool()?,
+            api_key: None,
         })
     }
 }
