@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, Payload};
 use mcptap_store::{Options, PageRequest, Store};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Statement};
 
 use crate::filters::indexed;
 use crate::support::{Place, batch, full, line, on_both, plain};
@@ -16,6 +16,7 @@ on_both!(
     what_the_index_cannot_hold_is_found,
     lines_that_come_late_are_found,
     two_processes_build_one_index,
+    what_is_past_its_time_leaves_the_index,
 );
 
 fn filter(text: &str) -> CallFilter {
@@ -159,4 +160,40 @@ async fn two_processes_build_one_index(place: &Place) {
     database.execute_unprepared("DELETE FROM details").await.unwrap();
     assert_eq!(count(&store, &filter("same")).await, 400);
     assert_eq!(count(&other, &filter("same")).await, 400);
+}
+
+async fn what_is_past_its_time_leaves_the_index(place: &Place) {
+    let (writer, store) = place.open().await;
+    let new = Call {
+        started_at: mcptap_store::now(),
+        ..saying(3, "kept")
+    };
+    writer
+        .write(batch([saying(1, "gone"), saying(2, "gone too"), new]))
+        .await
+        .unwrap();
+    indexed(&store).await;
+    // A note of it goes as well.
+    writer
+        .write(Batch {
+            logs: vec![line(&plain(2), 9, "gone")],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
+    let pruned = store.prune(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(pruned.calls, 2);
+    indexed(&store).await;
+    let database = Database::connect(&place.url).await.unwrap();
+    let rows = async |table: &str| {
+        let statement = format!("SELECT count(*) FROM {table}");
+        let row = database
+            .query_one_raw(Statement::from_string(database.get_database_backend(), statement))
+            .await
+            .unwrap()
+            .unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    assert_eq!((rows("search").await, rows("unindexed").await), (1, 0));
+    assert_eq!(count(&store, &filter("kept")).await, 1);
 }
