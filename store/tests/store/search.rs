@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use mcptap_model::search::Query;
-use mcptap_model::{Batch, Call, CallFilter, Payload};
+use mcptap_model::{Batch, Call, CallFilter, LogLine, Payload};
 use mcptap_store::{Options, PageRequest, Store};
-use sea_orm::{ConnectionTrait, Database, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 
 use crate::filters::indexed;
-use crate::support::{Place, batch, full, line, on_both, plain};
+use crate::support::{Place, batch, full, line, on_both, plain, span};
 
 on_both!(
     what_is_indexed_is_found_without_its_texts,
     what_is_far_from_indexed_is_found,
     what_the_index_cannot_hold_is_found,
     lines_that_come_late_are_found,
+    lines_that_leave_are_found_where_they_go,
     two_processes_build_one_index,
     what_is_past_its_time_leaves_the_index,
+    what_is_deleted_meanwhile_does_not_come_back,
 );
 
 fn filter(text: &str) -> CallFilter {
@@ -143,6 +145,42 @@ async fn lines_that_come_late_are_found(place: &Place) {
     assert_eq!(count(&store, &filter("perplexed")).await, 1);
 }
 
+async fn lines_that_leave_are_found_where_they_go(place: &Place) {
+    let (writer, store) = place.open().await;
+    // Of a span that has not come, so it is taken for one of the call that was running.
+    let running = plain(1);
+    let astray = LogLine {
+        span_id: Some(span(77)),
+        service: Some("shop".into()),
+        ..line(&running, 1_000, "perplexed")
+    };
+    writer
+        .write(Batch {
+            logs: vec![astray],
+            ..batch([running.clone()])
+        })
+        .await
+        .unwrap();
+    indexed(&store).await;
+    let found = async || {
+        let first = PageRequest::default();
+        let page = store.calls(&filter("perplexed"), first).await.unwrap().items;
+        page.iter().map(|stored| stored.call.span_id).collect::<Vec<_>>()
+    };
+    assert_eq!(found().await, [running.span_id]);
+    let meant = Call {
+        span_id: span(77),
+        primary_span_id: span(77),
+        tool: Some("other".into()),
+        trace_id: running.trace_id,
+        ..plain(20)
+    };
+    writer.write(batch([meant])).await.unwrap();
+    assert_eq!(found().await, [span(77)]);
+    indexed(&store).await;
+    assert_eq!(found().await, [span(77)]);
+}
+
 async fn two_processes_build_one_index(place: &Place) {
     let (writer, store) = place.open().await;
     let (other_writer, other) = place.open().await;
@@ -185,15 +223,36 @@ async fn what_is_past_its_time_leaves_the_index(place: &Place) {
     assert_eq!(pruned.calls, 2);
     indexed(&store).await;
     let database = Database::connect(&place.url).await.unwrap();
-    let rows = async |table: &str| {
-        let statement = format!("SELECT count(*) FROM {table}");
-        let row = database
-            .query_one_raw(Statement::from_string(database.get_database_backend(), statement))
-            .await
-            .unwrap()
-            .unwrap();
-        row.try_get_by_index::<i64>(0).unwrap()
-    };
-    assert_eq!((rows("search").await, rows("unindexed").await), (1, 0));
+    assert_eq!(rows(&database, "search").await, 1);
+    assert_eq!(rows(&database, "unindexed").await, 0);
     assert_eq!(count(&store, &filter("kept")).await, 1);
+}
+
+async fn what_is_deleted_meanwhile_does_not_come_back(place: &Place) {
+    let (writer, store) = place
+        .open_with(Options {
+            retention: None,
+            index_delay: Duration::ZERO,
+            ..Options::default()
+        })
+        .await;
+    let words: Vec<String> = (0..2_000).map(|number| format!("w{number}")).collect();
+    let words = words.join(" ");
+    for round in 0..40 {
+        let calls = (1..=30).map(|number| saying(round * 100 + number, &words));
+        writer.write(batch(calls)).await.unwrap();
+        // Until the index is being built, more or less.
+        tokio::time::sleep(Duration::from_millis(round)).await;
+        assert_eq!(store.prune(Duration::from_secs(3600)).await.unwrap().calls, 30);
+    }
+    indexed(&store).await;
+    let database = Database::connect(&place.url).await.unwrap();
+    assert_eq!(rows(&database, "search").await, 0);
+}
+
+async fn rows(database: &DatabaseConnection, table: &str) -> i64 {
+    let statement = format!("SELECT count(*) FROM {table}");
+    let statement = Statement::from_string(database.get_database_backend(), statement);
+    let row = database.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
 }
