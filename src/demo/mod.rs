@@ -33,15 +33,12 @@ pub(crate) async fn run(
     let nobody = Access::everything();
     if store.gate().still(&nobody).is_ok() {
         let open = shutdown.child_token();
-        let shutting = async {
-            store.gate().ended(&nobody).await;
-            open.cancel();
-            std::future::pending().await
-        };
+        let mut showing = std::pin::pin!(show(otlp_http_endpoint, None, open.clone()));
         tokio::select! {
-            shown = show(otlp_http_endpoint, None, open.clone()) => shown?,
-            () = shutting => {}
+            shown = &mut showing => return shown,
+            _ = store.gate().ended(&nobody) => open.cancel(),
         }
+        showing.await?;
     }
     if shutdown.is_cancelled() {
         return Ok(());

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, QueryResult};
 
 use crate::entity::{call, client};
 use crate::scan::{Direction, Scan};
+use crate::search::Lookup;
 use crate::{Error, Store};
 
 /// How many values a menu has at most.
@@ -82,7 +83,12 @@ impl Store {
     /// The menus' values under a filter. Only what `wanted` names is computed.
     pub async fn facets(&self, filter: &CallFilter, wanted: FacetSet) -> Result<Facets, Error> {
         let tx = self.inner.database.snapshot().await?;
-        let menu = Menu { store: self, tx: &tx };
+        // Every menu asks for the same searches.
+        let menu = Menu {
+            store: self,
+            tx: &tx,
+            lookup: Lookup::of(filter, self, &tx).await?,
+        };
         let mut facets = Facets::default();
         if wanted.servers {
             let filter = CallFilter {
@@ -161,6 +167,7 @@ impl Store {
 struct Menu<'a> {
     store: &'a Store,
     tx: &'a DatabaseTransaction,
+    lookup: Lookup,
 }
 
 impl Menu<'_> {
@@ -171,7 +178,7 @@ impl Menu<'_> {
         column: call::Column,
         value: impl Fn(&Call) -> Option<&str>,
     ) -> Result<Vec<Facet>, Error> {
-        let scan = Scan::new(self.store, self.tx, filter).await?;
+        let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| value(call).map(str::to_owned)).await;
         }
@@ -195,7 +202,7 @@ impl Menu<'_> {
         code: impl Fn(&Call) -> Option<i32>,
         name: impl Fn(i32) -> Option<String>,
     ) -> Result<Vec<Facet>, Error> {
-        let scan = Scan::new(self.store, self.tx, filter).await?;
+        let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| code(call).and_then(&name)).await;
         }
@@ -232,7 +239,7 @@ impl Menu<'_> {
         column: client::Column,
         value: impl Fn(&Call) -> Option<&str>,
     ) -> Result<Vec<Facet>, Error> {
-        let scan = Scan::new(self.store, self.tx, filter).await?;
+        let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| value(call).map(str::to_owned)).await;
         }

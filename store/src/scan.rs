@@ -45,7 +45,7 @@ impl<'a> Scan<'a> {
         filter: &'a CallFilter,
     ) -> Result<Scan<'a>, Error> {
         let lookup = Lookup::of(filter, store, tx).await?;
-        Self::with(lookup, store, tx, filter).await
+        Self::with(&lookup, store, tx, filter).await
     }
 
     /// The same without the index of words, for calls that are so new that it cannot know them.
@@ -54,11 +54,12 @@ impl<'a> Scan<'a> {
         tx: &'a DatabaseTransaction,
         filter: &'a CallFilter,
     ) -> Result<Scan<'a>, Error> {
-        Self::with(Lookup::default(), store, tx, filter).await
+        Self::with(&Lookup::default(), store, tx, filter).await
     }
 
-    async fn with(
-        lookup: Lookup,
+    /// The same, where it was looked up already what the index knows of the filter's searches.
+    pub(crate) async fn with(
+        lookup: &Lookup,
         store: &'a Store,
         tx: &'a DatabaseTransaction,
         filter: &'a CallFilter,
@@ -69,7 +70,7 @@ impl<'a> Scan<'a> {
             store,
             tx,
             condition: Condition::all()
-                .add(condition(&filter, &terms, &lookup))
+                .add(condition(&filter, &terms, lookup))
                 .add(store.kept()),
             exact: lookup.is_exact(&filter),
             parts: parts(&filter, &terms),

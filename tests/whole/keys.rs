@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use mcptap::Settings;
+use mcptap::{ApiSettings, Settings, Shown};
 use mcptap_model::{NewKey, Scope};
 use mcptap_store::{Actor, Store};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -635,6 +635,25 @@ async fn an_erasure_leaves_nothing_in_the_files() {
         assert!(!contains(&server.database().bytes(), b"pl4nted"));
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_schema_may_be_for_holders_of_keys() {
+    let settings = Settings {
+        graphql: ApiSettings {
+            introspection: Some(Shown::Authenticated),
+            ..ApiSettings::default()
+        },
+        ..Settings::default()
+    };
+    let server = TestServer::with(crate::support::Database::sqlite(), settings).await;
+    let schema = "{ __schema { queryType { name } } }";
+    let (code, message) = server.graphql_error(schema, json!({})).await;
+    assert_eq!(code, "INTROSPECTION_OFF", "{message}");
+    let (_writer, store) = server.store_beside().await;
+    let (_, secret) = make(&store, &[Read], &[]).await;
+    let shown = server.with_key(&secret).graphql(schema, json!({})).await;
+    assert_eq!(shown["__schema"]["queryType"]["name"], "Query");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio::sync::{Semaphore, watch};
 
-use super::haystacks;
+use super::of_calls;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::entity::{call, detail, unindexed};
@@ -190,12 +190,7 @@ impl Indexer {
                 break;
             }
             done += next.len();
-            let rows = call::Entity::find()
-                .filter(call::Column::Id.is_in(next))
-                .all(tx)
-                .await?;
-            let stored = self.dictionary.stored(tx, rows).await?;
-            let haystacks = haystacks(&stored, tx, true).await?;
+            let haystacks = of_calls(&next, tx, &self.dictionary, true).await?;
             let rows = tokio::task::spawn_blocking(move || {
                 let rows = haystacks.into_iter().map(|(call, haystack)| IndexedRow {
                     call,

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use mcptap_model::CallFilter;
 use mcptap_model::search::{Key, Query};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query as Select, UnionType};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, Statement};
 
-use super::haystacks;
+use super::of_calls;
 use crate::database::Backend;
 use crate::entity::{call, unindexed};
 use crate::scan::indexed;
@@ -90,7 +90,7 @@ fn collect<'a>(filter: &'a CallFilter, queries: &mut Vec<&'a Query>) {
 
 /// What the index does not know.
 enum Late {
-    /// These calls, and which of them each query means.
+    /// These calls in order, and which of them each query means.
     Few {
         calls: Vec<i64>,
         meant: HashMap<(String, bool), Vec<i64>>,
@@ -118,7 +118,8 @@ impl Late {
             .limit(LATE as u64 + 1);
         let rows = tx.query_all(&all).await?;
         let calls: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-        let calls = calls?;
+        let mut calls = calls?;
+        calls.sort_unstable();
         if calls.len() > LATE {
             return Ok(Self::Many(
                 Condition::any()
@@ -130,12 +131,7 @@ impl Late {
         let mut meant: HashMap<(String, bool), Vec<i64>> = HashMap::new();
         let bodies = queries.iter().any(|query| !query.is_in_target_alone());
         for calls in calls.chunks(CHUNK) {
-            let rows = call::Entity::find()
-                .filter(call::Column::Id.is_in(calls.iter().copied()))
-                .all(tx)
-                .await?;
-            let stored = store.inner.dictionary.stored(tx, rows).await?;
-            for (call, haystack) in haystacks(&stored, tx, bodies).await? {
+            for (call, haystack) in of_calls(calls, tx, &store.inner.dictionary, bodies).await? {
                 for query in queries {
                     if query.occurs_in(&haystack) {
                         meant.entry(name(query)).or_default().push(call);
@@ -164,30 +160,32 @@ impl Late {
             backend,
         };
         let few = index.few(tx).await?;
-        let known = match &few {
-            Some(calls) => listed(calls, backend),
-            None => index.condition(),
-        };
         Ok(match self {
             Self::Few { calls, meant } => {
                 let meant = meant.get(&name(query)).map_or(&[][..], Vec::as_slice);
                 let condition = match few {
                     Some(mut few) => {
-                        few.retain(|call| !calls.contains(call));
+                        few.retain(|call| calls.binary_search(call).is_err());
                         few.extend(meant);
                         listed(&few, backend)
                     }
-                    None => known.and(listed(calls, backend).not()).or(listed(meant, backend)),
+                    None => {
+                        let known = index.condition().and(listed(calls, backend).not());
+                        known.or(listed(meant, backend))
+                    }
                 };
                 Answer {
                     condition,
                     exact: keys.exact,
                 }
             }
-            Self::Many(late) => Answer {
-                condition: known.or(Expr::from(late.clone())),
-                exact: false,
-            },
+            Self::Many(late) => {
+                let known = few.map_or_else(|| index.condition(), |few| listed(&few, backend));
+                Answer {
+                    condition: known.or(Expr::from(late.clone())),
+                    exact: false,
+                }
+            }
         })
     }
 }

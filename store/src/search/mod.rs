@@ -34,8 +34,21 @@ pub(crate) async fn matching(
         .collect())
 }
 
-/// What is searched of calls, by row; with `bodies`, also their bodies and log lines.
-pub(crate) async fn haystacks(
+/// What is searched of the calls in these rows; with `bodies`, also their bodies and log lines.
+async fn of_calls(
+    rows: &[i64],
+    tx: &DatabaseTransaction,
+    dictionary: &Dictionary,
+    bodies: bool,
+) -> Result<HashMap<i64, Haystack>, Error> {
+    let rows = call::Entity::find()
+        .filter(call::Column::Id.is_in(rows.iter().copied()))
+        .all(tx)
+        .await?;
+    haystacks(&dictionary.stored(tx, rows).await?, tx, bodies).await
+}
+
+async fn haystacks(
     stored: &[Stored],
     tx: &DatabaseTransaction,
     bodies: bool,
