@@ -14,7 +14,8 @@
 //! commit), the others from the database, and sleeps until `wake` finds something for it. And
 //! pages ([`Store::calls`]) are ordered by start. Every read is one snapshot, sees nothing past its time, and takes its
 //! condition from one place (`filter`), which a property test holds against the model's definition. Names, clients,
-//! sessions and origins are stored once and referred to by number; bodies stand in a table of their own. Who may ask
+//! sessions and origins are stored once and referred to by number; bodies stand in a table of their own. What a filter
+//! searches is looked up in an index of words (`search`), which follows the changes behind the writes. Who may ask
 //! and write is told by the [`Gate`], which holds the keys in memory; asking it is up to whoever opens a door.
 
 mod audit;
