@@ -20,10 +20,12 @@
 
 mod audit;
 mod body;
+mod budget;
 mod calls;
 mod changes;
 mod clock;
 mod committer;
+mod cpu;
 mod database;
 mod details;
 mod dictionary;
@@ -69,9 +71,11 @@ mod writer;
 use std::sync::Arc;
 
 pub use audit::{Actor, AuditEntry};
+pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
 pub use calls::CallPage;
 pub use changes::{Change, ChangeKind, FeedChanges};
 pub use clock::now;
+pub use cpu::{Cancelled, CpuError, CpuPool};
 pub use details::Details;
 pub use error::{Cause, Error, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
