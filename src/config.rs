@@ -12,6 +12,7 @@ use mcptap_store::has_keys;
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiSettings;
+use crate::memory::{self, Size};
 use crate::proxy::ProxySettings;
 
 /// The file read when none is named.
@@ -49,6 +50,10 @@ pub struct Settings {
     /// How many bytes of a request or response body are kept [default: 1048576]
     #[arg(long, env = "MCPTAP_BODY_CAP", value_name = "BYTES")]
     pub body_cap: Option<usize>,
+    /// How much memory senders and readers may take together, such as 512MiB or a number of bytes; more is refused with
+    /// 429 or RESOURCE_EXHAUSTED [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
+    #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
+    pub memory_budget: Option<Size>,
     /// A MaxMind country or city database (.mmdb), used before the table inside the binary
     #[arg(long, env = "MCPTAP_GEOIP_FILE", value_name = "FILE")]
     pub geoip_file: Option<PathBuf>,
@@ -122,6 +127,8 @@ pub struct Config {
     pub ingest_queue_spans: usize,
     /// Bound of a kept body, in bytes.
     pub body_cap: usize,
+    /// Bound of what senders and readers may take of this process's memory, in bytes.
+    pub memory_budget: usize,
     /// The operator's country database.
     pub geoip_file: Option<PathBuf>,
     /// Whether `X-Forwarded-For` is believed.
@@ -198,6 +205,7 @@ impl Settings {
             join_window: self.join_window.or(lower.join_window),
             ingest_queue_spans: self.ingest_queue_spans.or(lower.ingest_queue_spans),
             body_cap: self.body_cap.or(lower.body_cap),
+            memory_budget: self.memory_budget.or(lower.memory_budget),
             geoip_file: self.geoip_file.or(lower.geoip_file),
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
@@ -224,6 +232,7 @@ impl Settings {
             join_window: Some("15m".to_owned()),
             ingest_queue_spans: Some(65_536),
             body_cap: Some(1 << 20),
+            memory_budget: Some(memory::default_budget()),
             geoip_file: None,
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
@@ -254,6 +263,7 @@ impl Settings {
                 .context("join_window cannot be off; give an age such as 15m")?,
             ingest_queue_spans: given.ingest_queue_spans.unwrap_or_default(),
             body_cap: given.body_cap.unwrap_or_default(),
+            memory_budget: given.memory_budget.unwrap_or_else(memory::default_budget).bytes(),
             geoip_file: given.geoip_file,
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
@@ -268,6 +278,13 @@ impl Settings {
         };
         if config.ingest_queue_spans == 0 {
             bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
+        }
+        if config.memory_budget < memory::LEAST {
+            bail!(
+                "memory_budget is {}, too little for one large export; give at least {}",
+                memory::Size::of(config.memory_budget),
+                memory::Size::of(memory::LEAST)
+            );
         }
         Ok(config)
     }

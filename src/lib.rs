@@ -8,6 +8,7 @@
 mod api;
 mod config;
 mod host;
+mod memory;
 mod metrics;
 mod pages;
 pub mod proxy;

@@ -184,6 +184,16 @@ impl prometheus_client::collector::Collector for Snapshot {
             ),
             ("queue_limit_records", "Records that may wait", stored.queue_limit),
             (
+                "memory_budget_bytes",
+                "How much memory senders and readers may take",
+                self.store.memory().limit() as u64,
+            ),
+            (
+                "memory_reserved_bytes",
+                "How much of the budget is taken now",
+                self.store.memory().used() as u64,
+            ),
+            (
                 "search_lag_changes",
                 "How many changes the index of words is behind; searches read these",
                 stored.index_lag,

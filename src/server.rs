@@ -52,6 +52,7 @@ impl Server {
             join_window: config.join_window,
             queue_records: config.ingest_queue_spans,
             body_cap: config.body_cap,
+            memory_budget: config.memory_budget,
             read_timeout: config.limits.timeout,
             ..mcptap_store::Options::default()
         };

@@ -16,7 +16,7 @@ use crate::search::Indexer;
 use crate::tail::Tail;
 use crate::wake::{self, Beds};
 use crate::writer::Grouping;
-use crate::{Error, Gate, Metrics, Options, Seq, Store, Writer, retention, scan};
+use crate::{Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, retention, scan};
 
 /// Opens the database named by the URL (`sqlite://path?mode=rwc`, `sqlite::memory:` or `postgres://…`), brings its
 /// tables up to date, and starts writing and forgetting in the background.
@@ -34,7 +34,8 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         dictionary: Arc::clone(&dictionary),
         join_window: options.join_window,
     };
-    let (writer, requests) = Writer::new(&options, Arc::clone(&counters), head.clone());
+    let memory = MemoryBudget::new(options.memory_budget);
+    let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
     // One place: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
     let stop = CancellationToken::new();
@@ -80,6 +81,7 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         gate,
         room: writer.room(),
         queue_limit: writer.limit(),
+        memory,
         options: options.clone(),
         dictionary,
         counters: Arc::clone(&counters),
@@ -124,6 +126,7 @@ pub(crate) struct Inner {
     pub(crate) written: CancellationToken,
     room: Arc<Semaphore>,
     queue_limit: usize,
+    memory: MemoryBudget,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     /// The background ends with the last clone.
@@ -139,6 +142,11 @@ impl Store {
     /// A number that tells this database from every other, for as long as it lives. All its processes see the same.
     pub fn identity(&self) -> i64 {
         self.inner.identity
+    }
+
+    /// The budget of bytes that everything in this process takes from.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.inner.memory
     }
 
     /// Whether the database answers.

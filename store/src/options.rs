@@ -17,6 +17,11 @@ pub struct Options {
     pub queue_records: usize,
     /// How much of a body is kept, in bytes. Default 1 MiB.
     pub body_cap: usize,
+    /// How many bytes may be held at the same time for senders and readers: exports on their way, the queue, caches,
+    /// answers. Default 256 MiB.
+    pub memory_budget: usize,
+    /// How many threads read, redact and compress exports; one a core by default.
+    pub ingest_threads: usize,
     /// Whether to bring the tables up to date when opening. Default true.
     pub migrate: bool,
     /// How many connections read at the same time. Default 4.
@@ -41,6 +46,8 @@ impl Default for Options {
             join_window: Duration::from_secs(15 * 60),
             queue_records: 65_536,
             body_cap: 1024 * 1024,
+            memory_budget: 256 << 20,
+            ingest_threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             migrate: true,
             readers: 4,
             read_timeout: Duration::from_secs(30),

@@ -10,10 +10,13 @@ use crate::body::{Compressed, cut};
 use crate::committer::{Group, merged};
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
-use crate::{Options, Seq, WriteError, fold, neighbourhood};
+use crate::{CpuPool, MemoryBudget, Options, Seq, WriteError, fold, neighbourhood};
 
 /// How many permits of the queue one transaction takes at most.
 const GROUP: usize = 8192;
+
+/// How many exports may wait for a thread of the pool that reads and compresses them.
+const WAITING_FOR_CPU: usize = 256;
 
 /// A record this large counts as one; a larger one as several.
 const RECORD_BYTES: usize = 4096;
@@ -36,6 +39,8 @@ pub struct Writer {
     room: Arc<Semaphore>,
     limit: usize,
     body_cap: usize,
+    memory: MemoryBudget,
+    cpu: CpuPool,
     counters: Arc<Counters>,
     head: watch::Receiver<Seq>,
 }
@@ -61,6 +66,7 @@ impl Request {
 impl Writer {
     pub(crate) fn new(
         options: &Options,
+        memory: &MemoryBudget,
         counters: Arc<Counters>,
         head: watch::Receiver<Seq>,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
@@ -76,6 +82,9 @@ impl Writer {
                 room,
                 limit,
                 body_cap: options.body_cap,
+                // Senders leave a quarter to readers and caches.
+                memory: memory.share(memory.limit() / 4 * 3),
+                cpu: CpuPool::new(options.ingest_threads, WAITING_FOR_CPU),
                 counters,
                 head,
             },
@@ -131,6 +140,16 @@ impl Writer {
             })
             .map_err(|_| WriteError::Closed)?;
         answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// The share of the memory budget that senders may take.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
+    /// The threads that read, redact and compress what is sent.
+    pub fn cpu(&self) -> &CpuPool {
+        &self.cpu
     }
 
     /// How much of the queue is taken, in records.
