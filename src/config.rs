@@ -57,6 +57,10 @@ pub struct Settings {
     /// A MaxMind country or city database (.mmdb), used before the table inside the binary
     #[arg(long, env = "MCPTAP_GEOIP_FILE", value_name = "FILE")]
     pub geoip_file: Option<PathBuf>,
+    /// How many connections each port may have; when all are taken, idle ones are closed in favour of new ones
+    /// [default: up to 4096, by the limit of open files]
+    #[arg(long, env = "MCPTAP_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<usize>,
     /// Believe the first hop of X-Forwarded-For; only behind a proxy that sets it [default: false]
     #[arg(long, env = "MCPTAP_TRUST_FORWARDED_FOR", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub trust_forwarded_for: Option<bool>,
@@ -131,6 +135,8 @@ pub struct Config {
     pub memory_budget: usize,
     /// The operator's country database.
     pub geoip_file: Option<PathBuf>,
+    /// Bound of open connections of each port, at least 1; `None`: by the limit of open files.
+    pub max_connections: Option<usize>,
     /// Whether `X-Forwarded-For` is believed.
     pub trust_forwarded_for: bool,
     /// Foreign origins that may use the API.
@@ -207,6 +213,7 @@ impl Settings {
             body_cap: self.body_cap.or(lower.body_cap),
             memory_budget: self.memory_budget.or(lower.memory_budget),
             geoip_file: self.geoip_file.or(lower.geoip_file),
+            max_connections: self.max_connections.or(lower.max_connections),
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
@@ -234,6 +241,7 @@ impl Settings {
             body_cap: Some(1 << 20),
             memory_budget: Some(memory::default_budget()),
             geoip_file: None,
+            max_connections: None,
             trust_forwarded_for: Some(false),
             allowed_origins: Some(Vec::new()),
             allowed_hosts: Some(Vec::new()),
@@ -265,6 +273,7 @@ impl Settings {
             body_cap: given.body_cap.unwrap_or_default(),
             memory_budget: given.memory_budget.unwrap_or_else(memory::default_budget).bytes(),
             geoip_file: given.geoip_file,
+            max_connections: given.max_connections,
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
             allowed_hosts: given.allowed_hosts.unwrap_or_default(),
@@ -276,6 +285,9 @@ impl Settings {
             limits: given.graphql.resolve()?,
             log: text(given.log),
         };
+        if config.max_connections == Some(0) {
+            bail!("max_connections is 0, so nobody could ever connect; give at least 1");
+        }
         if config.ingest_queue_spans == 0 {
             bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
         }

@@ -8,12 +8,14 @@
 mod api;
 mod config;
 mod host;
+mod listen;
 mod memory;
 mod metrics;
 mod pages;
 pub mod proxy;
 mod recording;
 mod server;
+mod signposts;
 
 pub use api::{ApiSettings, Shown};
 pub use config::{Config, Settings, age};

@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
@@ -11,12 +12,15 @@ use mcptap_collector::Collector;
 use mcptap_model::{Scope, credential};
 use mcptap_store::Store;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::listen::Counters;
+
 /// The routes for whoever watches over the server.
-pub(crate) fn router(store: Store, collector: Collector) -> Router {
+pub(crate) fn router(store: Store, collector: Collector, ports: Vec<Arc<Counters>>) -> Router {
     let readiness = store.clone();
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -25,7 +29,7 @@ pub(crate) fn router(store: Store, collector: Collector) -> Router {
             "/metrics",
             get(
                 async move |headers: HeaderMap| match admit(&store, &headers).await {
-                    Ok(()) => metrics(&store, &collector),
+                    Ok(()) => metrics(&store, &collector, &ports),
                     Err(refusal) => refusal,
                 },
             ),
@@ -64,11 +68,12 @@ async fn ready(store: Store) -> Response {
     }
 }
 
-fn metrics(store: &Store, collector: &Collector) -> Response {
+fn metrics(store: &Store, collector: &Collector, ports: &[Arc<Counters>]) -> Response {
     let mut registry = Registry::with_prefix("mcptap");
     registry.register_collector(Box::new(Snapshot {
         store: store.clone(),
         collector: collector.clone(),
+        ports: ports.to_vec(),
     }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
@@ -88,6 +93,7 @@ fn metrics(store: &Store, collector: &Collector) -> Response {
 struct Snapshot {
     store: Store,
     collector: Collector,
+    ports: Vec<Arc<Counters>>,
 }
 
 impl prometheus_client::collector::Collector for Snapshot {
@@ -218,6 +224,51 @@ impl prometheus_client::collector::Collector for Snapshot {
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        self.encode_ports(encoder)
+    }
+}
+
+impl Snapshot {
+    fn encode_ports(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        type Read = fn(&Counters) -> &AtomicU64;
+        let open = "Connections that are open now";
+        let mut family = encoder.encode_descriptor("connections", open, None, MetricType::Gauge)?;
+        for port in &self.ports {
+            let open = i64::try_from(port.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+            ConstGauge::new(open).encode(family.encode_family(&[("port", port.name)])?)?;
+        }
+        let counters: [(&str, &str, Read); 5] = [
+            ("connections_accepted", "Connections accepted", |port| {
+                &port.accepted
+            }),
+            (
+                "connections_displaced",
+                "Idle connections closed because their port had no place left",
+                |port| &port.displaced,
+            ),
+            (
+                "connections_timed_out",
+                "Connections and requests given up because the peer took too long",
+                |port| &port.timed_out,
+            ),
+            (
+                "requests_refused",
+                "Requests refused because too many were in work",
+                |port| &port.refused,
+            ),
+            (
+                "accept_failures",
+                "Times that no connection could be accepted, such as for want of file descriptors",
+                |port| &port.accept_failures,
+            ),
+        ];
+        for (name, help, read) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for port in &self.ports {
+                let counter = ConstCounter::new(read(port).load(Ordering::Relaxed));
+                counter.encode(family.encode_family(&[("port", port.name)])?)?;
+            }
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! The dashboard and GraphiQL, served from the binary itself: nothing is fetched from anywhere else, so
 //! they work offline.
 
-use std::{borrow::Cow, io::Read};
+use std::{borrow::Cow, collections::HashMap, io::Read, sync::LazyLock};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
     http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
+        HeaderMap, HeaderValue, Method, StatusCode, Uri,
         header::{
             ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
             ETAG, IF_NONE_MATCH, REFERRER_POLICY, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -32,6 +32,9 @@ struct Page {
 
 /// Empty when the binary was built without Node.js.
 static PAGES: &[Page] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+static BY_PATH: LazyLock<HashMap<&'static str, &'static Page>> =
+    LazyLock::new(|| PAGES.iter().map(|page| (page.path, page)).collect());
 
 /// Scripts, styles and connections of our own origin only, and no page of anyone else's around ours.
 const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
@@ -64,7 +67,8 @@ const VIEWS: [(&str, usize); 10] = [
     ("/keys", 0),
 ];
 
-/// The dashboard at each of its addresses, and all files that the pages load.
+/// The dashboard at each of its addresses, and all files that the pages load: one route, because routes cost memory and
+/// files are many.
 pub(crate) fn router() -> Router {
     let views = VIEWS.iter().fold(Router::new(), |router, (path, depth)| {
         let view = async move |headers: HeaderMap| {
@@ -77,13 +81,18 @@ pub(crate) fn router() -> Router {
         };
         router.route(path, get(view))
     });
-    PAGES.iter().fold(views, |router, page| {
-        let path = format!("/{}", page.path);
-        router.route(
-            &path,
-            get(async move |headers: HeaderMap| serve(page, 0, &headers)),
-        )
-    })
+    views
+        .route("/assets/{*path}", get(file))
+        .route("/{file}", get(file))
+}
+
+/// A file of the pages by its path.
+async fn file(uri: Uri, headers: HeaderMap) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    match BY_PATH.get(path) {
+        Some(page) => serve(page, 0, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every
@@ -107,7 +116,7 @@ fn is_browser(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
-    match PAGES.iter().find(|page| page.path == path) {
+    match BY_PATH.get(path) {
         Some(page) => serve(page, depth, headers),
         None => {
             let about = [

@@ -1,24 +1,17 @@
 //! The server: opens the store, joins collector and API over it, listens, and stops in the reverse order.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::serve::ListenerExt;
 use mcptap_collector::{Collector, Countries, Reader};
 use mcptap_store::{Store, Writer};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::host::Hosts;
-use crate::{host, metrics, pages};
-
-/// How long open requests may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
+use crate::{host, metrics, pages, signposts};
 
 /// A running server. Dropping it stops nothing; call [`Server::stop`].
 #[derive(Debug)]
@@ -35,18 +28,12 @@ pub struct Server {
     api: Listeners,
 }
 
-/// Listeners that stop together.
-#[derive(Debug, Default)]
-struct Listeners {
-    stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
-}
-
 impl Server {
     /// Opens the database, binds all three addresses and serves. Port 0 picks a free port; the addresses really bound
     /// are in the fields.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         config.check_exposure().await?;
+        raise_limit();
         let options = mcptap_store::Options {
             retention: config.retention,
             join_window: config.join_window,
@@ -85,7 +72,11 @@ impl Server {
             intake: Listeners::default(),
             api: Listeners::default(),
         };
-        let stop = server.api.stop.clone();
+        let stop = server.api.stopping();
+        let places = config.max_connections.unwrap_or_else(|| default_places(3, 1));
+        let ports = ["api", "otlp_http", "otlp_grpc"].map(|name| Port::new(name, Limits::server(places)));
+        let counters = ports.iter().map(|port| port.counters().clone()).collect();
+        let [api_port, http_port, grpc_port] = ports;
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
             limits: config.limits.clone(),
@@ -96,20 +87,24 @@ impl Server {
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
             .route_layer(from_fn(pages::graphiql_for_browsers))
             .merge(pages::router())
-            .merge(metrics::router(store, collector.clone()))
+            .fallback(signposts::at_the_api)
+            .merge(metrics::router(store, collector.clone(), counters))
             .layer(from_fn_with_state(
                 Hosts::new(config.listen, &config.allowed_hosts),
                 host::guard,
             ));
-        server.api.http(listen, api);
-        let otlp = mcptap_collector::http_router(&collector).layer(from_fn_with_state(
-            Hosts::new(config.otlp_http, &config.allowed_hosts),
-            host::guard_browsers,
-        ));
-        server.intake.http(otlp_http, otlp);
-        server
-            .intake
-            .grpc(otlp_grpc, mcptap_collector::grpc_routes(&collector));
+        server.api.serve(api_port, listen, Plain, api);
+        let otlp = mcptap_collector::http_router(&collector)
+            .fallback(signposts::at_otlp_http)
+            .layer(from_fn_with_state(
+                Hosts::new(config.otlp_http, &config.allowed_hosts),
+                host::guard_browsers,
+            ));
+        server.intake.serve(http_port, otlp_http, Plain, otlp);
+        let otlp = mcptap_collector::grpc_routes(&collector)
+            .into_axum_router()
+            .layer(from_fn(signposts::grpc_only));
+        server.intake.serve(grpc_port, otlp_grpc, Plain, otlp);
         Ok(server)
     }
 
@@ -120,14 +115,9 @@ impl Server {
 
     /// Ends when a listener fails.
     pub async fn failed(&mut self) -> anyhow::Error {
-        let ended = tokio::select! {
-            ended = self.intake.tasks.join_next() => ended,
-            ended = self.api.tasks.join_next() => ended,
-        };
-        match ended {
-            Some(Ok(Err(error))) => error,
-            Some(Err(error)) => anyhow::Error::new(error).context("a listener broke"),
-            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a listener ended by itself"),
+        tokio::select! {
+            error = self.intake.failed() => error,
+            error = self.api.failed() => error,
         }
     }
 
@@ -143,7 +133,7 @@ impl Server {
         } = self;
         intake.end().await;
         // Before the feed ends: subscribers are to hear that the server goes away, not that there is nothing more.
-        api.stop.cancel();
+        api.stopping().cancel();
         // The last writer; the listeners' collectors had the others. Now the queue is empty and closed.
         drop(writer);
         api.end().await;
@@ -156,52 +146,4 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
     TcpListener::bind(address)
         .await
         .with_context(|| format!("listening on {address} ({setting}); is another mcptap running?"))
-}
-
-impl Listeners {
-    fn http(&mut self, listener: TcpListener, router: Router) {
-        // A live event is not to wait until the one before it was acknowledged.
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "a connection may be slow");
-            }
-        });
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(async move { stop.cancelled().await })
-                .await
-                .context("serving HTTP")
-        });
-    }
-
-    fn grpc(&mut self, listener: TcpListener, routes: tonic::service::Routes) {
-        let stop = self.stop.clone();
-        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.tasks.spawn(async move {
-            tonic::transport::Server::builder()
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await })
-                .await
-                .context("serving gRPC")
-        });
-    }
-
-    /// Stops listening and waits for open requests, for a bounded time.
-    async fn end(mut self) {
-        self.stop.cancel();
-        let finished = async {
-            while let Some(ended) = self.tasks.join_next().await {
-                match ended {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!("stopping: {error:#}"),
-                    Err(error) => tracing::warn!(%error, "stopping"),
-                }
-            }
-        };
-        if tokio::time::timeout(GRACE, finished).await.is_err() {
-            tracing::warn!("requests still open after {} s are cut off", GRACE.as_secs());
-            self.tasks.shutdown().await;
-        }
-    }
 }

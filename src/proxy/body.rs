@@ -11,8 +11,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::expect::Opener;
 use super::half_close::Exchange;
 
-/// Any error.
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) use crate::listen::BoxError;
 
 /// A body of either direction.
 pub(super) type Streamed = UnsyncBoxBody<Bytes, BoxError>;

@@ -19,7 +19,7 @@ use super::failure::ConnectTimedOut;
 use super::half_close::UpstreamStream;
 
 /// After this long without a byte a connection is asked whether its peer is still there.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Makes connections. The bound is over the whole of it: name, TCP and TLS.
 #[derive(Clone)]

@@ -30,7 +30,6 @@ use super::expect::{self, Held};
 use super::failure::Failure;
 use super::forwarded::Arrival;
 use super::half_close::{Exchange, Heard, OpenRequest};
-use super::serve::Place;
 use super::settings::ProxyConfig;
 use super::upstream::Upstream;
 use super::{hop, upgrade};
@@ -132,7 +131,6 @@ impl Shared {
         let is_get = request.method() == Method::GET;
 
         let (mut parts, body) = request.into_parts();
-        let place = parts.extensions.remove::<Place>();
         let open = parts.extensions.remove::<OpenRequest>();
         self.readdress(&mut parts, &arrival, body.is_end_stream())?;
         if let Some(protocol) = protocol.clone() {
@@ -181,11 +179,8 @@ impl Shared {
             };
             upgrade::pass_on(&mut parts.headers, agreed);
             let stop = self.stop.clone();
-            self.tunnels.spawn(async move {
-                upgrade::tunnel(client_side, upstream_side, stop).await;
-                // The connection is as open as any other, so it keeps its place.
-                drop(place);
-            });
+            self.tunnels
+                .spawn(upgrade::tunnel(client_side, upstream_side, stop));
         }
         let body = self.relay(&parts, body, is_get, exchange, opener);
         Ok(Response::from_parts(parts, body))

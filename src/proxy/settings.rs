@@ -41,7 +41,8 @@ pub struct ProxySettings {
     /// How long a connection to the server may take [default: 10s]
     #[arg(long, env = "MCPTAP_PROXY_CONNECT_TIMEOUT", value_name = "AGE")]
     pub connect_timeout: Option<String>,
-    /// How many clients may be connected; more wait to be let in [default: 4096]
+    /// How many clients may be connected; when all are at work, more wait to be let in [default: up to 4096, by the limit
+    /// of open files]
     #[arg(long, env = "MCPTAP_PROXY_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: Option<usize>,
 }
@@ -61,8 +62,8 @@ pub struct ProxyConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Bound of name lookup, TCP and TLS together.
     pub connect_timeout: Duration,
-    /// Bound of open connections of clients, at least 1.
-    pub max_connections: usize,
+    /// Bound of open connections of clients, at least 1; `None`: by the limit of open files.
+    pub max_connections: Option<usize>,
 }
 
 impl ProxySettings {
@@ -101,11 +102,9 @@ impl ProxySettings {
         let connect_timeout = self.connect_timeout.as_deref().unwrap_or("10s");
         let connect_timeout = crate::age("connect_timeout", connect_timeout)?
             .context("connect_timeout cannot be off; give an age such as 10s")?;
-        let max_connections = self.max_connections.unwrap_or(4096);
-        if max_connections == 0 || max_connections > tokio::sync::Semaphore::MAX_PERMITS {
-            bail!(
-                "max_connections is {max_connections}; give at least 1, and no more than a machine can hold"
-            );
+        let max_connections = self.max_connections;
+        if max_connections == Some(0) {
+            bail!("max_connections is 0, so nobody could ever connect; give at least 1");
         }
         Ok(ProxyConfig {
             upstream,

@@ -18,6 +18,7 @@ mod ingest;
 mod install;
 mod joins;
 mod keys;
+mod listeners;
 mod live;
 mod overload;
 mod proxy;

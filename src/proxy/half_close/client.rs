@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::lock;
+use crate::listen::PortStream;
 
 /// What the stream and the request on it tell each other.
 #[derive(Clone, Default)]
@@ -165,23 +165,18 @@ impl OpenRequest {
 
 /// The stream of a client.
 pub(in crate::proxy) struct ClientStream {
-    stream: TcpStream,
+    stream: PortStream,
     link: ClientLink,
 }
 
 impl ClientStream {
-    pub(in crate::proxy) fn new(stream: TcpStream) -> (Self, ClientLink) {
+    pub(in crate::proxy) fn new(stream: PortStream) -> (Self, ClientLink) {
         let link = ClientLink::default();
         let linked = Self {
             stream,
             link: link.clone(),
         };
         (linked, link)
-    }
-
-    /// Waits for the first byte, or the end.
-    pub(in crate::proxy) async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
     }
 }
 

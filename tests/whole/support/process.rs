@@ -34,16 +34,30 @@ impl TestProcess {
 
     /// `mcptap serve` on this database, with OTLP over HTTP at an address that was there before.
     pub(crate) async fn serve_otlp_on(database: &Database, otlp_http: SocketAddr) -> Self {
-        Self::launch("serve", database, otlp_http).await
+        Self::launch(Command::new(BINARY), "serve", database, otlp_http).await
+    }
+
+    /// `mcptap serve` where the system lets it have no more open files than this.
+    pub(crate) async fn serve_with_files(database: &Database, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, BINARY]);
+        Self::launch(shell, "serve", database, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
     /// Any command that serves.
     pub(crate) async fn run(command: &str, database: &Database) -> Self {
-        Self::launch(command, database, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::launch(
+            Command::new(BINARY),
+            command,
+            database,
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+        )
+        .await
     }
 
-    async fn launch(command: &str, database: &Database, otlp_http: SocketAddr) -> Self {
-        let mut child = Command::new(BINARY)
+    async fn launch(mut program: Command, command: &str, database: &Database, otlp_http: SocketAddr) -> Self {
+        let mut child = program
             .arg(command)
             .args(["--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"])
             .args(["--otlp-http", &otlp_http.to_string()])

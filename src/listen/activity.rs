@@ -1,0 +1,301 @@
+//! What one connection does at the moment, and for how long it may go on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::port::Limits;
+
+/// How long after a change of state a time limit may be noticed late, where nothing wakes the connection's task.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The state of a connection, shared by its stream, its requests and whoever decides about it.
+#[derive(Debug)]
+pub(super) struct Activity {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the connection last began to be without a request, or when the peer last took bytes after that.
+    idle_since: Instant,
+    /// Whether a request ever came.
+    asked: bool,
+    http2: bool,
+    /// It is no HTTP any more.
+    upgraded: bool,
+    /// Requests whose answers have not gone whole.
+    open: usize,
+    /// Requests that have not come whole.
+    receiving: usize,
+    /// When the first byte of the next request came.
+    head_since: Option<Instant>,
+    /// Since when the peer takes no bytes though there are some.
+    blocked_since: Option<Instant>,
+    /// Parts of answers that were handed on, by request, and since when no more was asked for.
+    unread: BTreeMap<u64, Instant>,
+    next: u64,
+}
+
+/// How much would be lost if a connection were closed, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// It never asked for anything.
+    Silent,
+    /// Its requests are answered.
+    Idle,
+    /// Its requests have not come whole.
+    Receiving,
+}
+
+/// What the time limits say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Look again after this time.
+    Keep(Duration),
+    /// It has no request: the peer is told goodbye.
+    Part,
+    /// The peer took too long.
+    TooSlow,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                idle_since: Instant::now(),
+                asked: false,
+                http2: false,
+                upgraded: false,
+                open: 0,
+                receiving: 0,
+                head_since: None,
+                blocked_since: None,
+                unread: BTreeMap::new(),
+                next: 0,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes came. `first`: the first of the connection, which tell the version.
+    pub(super) fn read(&self, first: Option<&[u8]>) {
+        let mut state = self.state();
+        if first.is_some_and(|bytes| bytes.starts_with(b"PRI")) {
+            state.http2 = true;
+        }
+        // In HTTP/2 pings and settings come at any time.
+        if state.open == 0 && !state.http2 && !state.upgraded {
+            state.head_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The peer took bytes.
+    pub(super) fn wrote(&self) {
+        let mut state = self.state();
+        state.blocked_since = None;
+        // In HTTP/2 pings go out at any time.
+        if !state.http2 {
+            state.idle_since = Instant::now();
+        }
+    }
+
+    /// The peer takes no bytes at the moment.
+    pub(super) fn blocked(&self) {
+        self.state().blocked_since.get_or_insert_with(Instant::now);
+    }
+
+    /// The head of a request has come.
+    pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
+        let mut state = self.state();
+        state.asked = true;
+        state.open += 1;
+        state.head_since = None;
+        state.next += 1;
+        OpenRequest {
+            number: state.next,
+            activity: Arc::clone(self),
+        }
+    }
+
+    /// The connection speaks another protocol from now on.
+    pub(super) fn upgrade(&self) {
+        self.state().upgraded = true;
+    }
+
+    /// Whether no request is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().open == 0
+    }
+
+    /// Whether every open request still misses some of its body.
+    pub(super) fn only_receives(&self) -> bool {
+        let state = self.state();
+        state.receiving >= state.open
+    }
+
+    /// What a new connection may take the place of, and since when it is so; `None`: it is at work.
+    pub(super) fn worth(&self) -> Option<(Worth, Instant)> {
+        let state = self.state();
+        let worth = match state.open {
+            _ if state.upgraded || state.blocked_since.is_some() => return None,
+            0 if state.asked => Worth::Idle,
+            0 => Worth::Silent,
+            open if state.receiving >= open => Worth::Receiving,
+            _ => return None,
+        };
+        Some((worth, state.idle_since))
+    }
+
+    /// What the time limits say at this time.
+    pub(super) fn judge(&self, limits: &Limits, now: Instant) -> Verdict {
+        let state = self.state();
+        let (since, limit, over) = if let Some(since) = state.blocked_since {
+            (since, limits.stall, Verdict::TooSlow)
+        } else if state.open > 0 {
+            match state.unread.values().min() {
+                Some(since) => (*since, limits.stall, Verdict::TooSlow),
+                None => return Verdict::Keep(LOOK_AGAIN),
+            }
+        } else if let Some(since) = state.head_since {
+            (since, limits.head, Verdict::TooSlow)
+        } else if state.asked || state.http2 {
+            (state.idle_since, limits.idle, Verdict::Part)
+        } else {
+            (state.idle_since, limits.head, Verdict::TooSlow)
+        };
+        let left = limit.saturating_sub(now.saturating_duration_since(since));
+        if left.is_zero() {
+            over
+        } else {
+            Verdict::Keep(left.min(LOOK_AGAIN))
+        }
+    }
+}
+
+/// A request from its head to the end of its answer. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct OpenRequest {
+    number: u64,
+    activity: Arc<Activity>,
+}
+
+impl OpenRequest {
+    /// A body is due.
+    pub(super) fn receive(&self) -> Receiving {
+        self.activity.state().receiving += 1;
+        Receiving {
+            activity: Arc::clone(&self.activity),
+        }
+    }
+
+    /// Some of the answer was handed on.
+    pub(super) fn handed_on(&self) {
+        self.activity.state().unread.insert(self.number, Instant::now());
+    }
+
+    /// More of the answer was asked for.
+    pub(super) fn asked_on(&self) {
+        self.activity.state().unread.remove(&self.number);
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let mut state = self.activity.state();
+        state.open = state.open.saturating_sub(1);
+        state.unread.remove(&self.number);
+        state.idle_since = Instant::now();
+    }
+}
+
+/// A request whose body has not come whole. Dropping it says that nobody waits for more.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    activity: Arc<Activity>,
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let mut state = self.activity.state();
+        state.receiving = state.receiving.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(activity: &Activity, seconds: u64) -> Verdict {
+        let limits = Limits::server(1);
+        activity.judge(&limits, Instant::now() + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn time_runs_while_the_peer_is_awaited() {
+        let activity = Activity::new();
+        assert!(matches!(after(&activity, 14), Verdict::Keep(_)));
+        assert_eq!(after(&activity, 16), Verdict::TooSlow, "a silent one");
+        activity.read(Some(b"GE"));
+        assert_eq!(after(&activity, 16), Verdict::TooSlow, "a part of a head");
+        let request = activity.begin();
+        assert!(
+            matches!(after(&activity, 3600), Verdict::Keep(_)),
+            "we are at work"
+        );
+        request.handed_on();
+        assert_eq!(
+            after(&activity, 61),
+            Verdict::TooSlow,
+            "an answer that nobody takes"
+        );
+        request.asked_on();
+        assert!(
+            matches!(after(&activity, 3600), Verdict::Keep(_)),
+            "a stream that has nothing to say"
+        );
+        drop(request);
+        assert!(matches!(after(&activity, 50), Verdict::Keep(_)));
+        assert_eq!(after(&activity, 56), Verdict::Part);
+        activity.read(None);
+        assert_eq!(after(&activity, 16), Verdict::TooSlow, "a part of the next head");
+        activity.blocked();
+        assert!(matches!(after(&activity, 16), Verdict::Keep(_)));
+        assert_eq!(
+            after(&activity, 61),
+            Verdict::TooSlow,
+            "the end of an answer that nobody takes"
+        );
+    }
+
+    #[test]
+    fn a_connection_of_http_2_may_wait_for_its_first_request() {
+        let activity = Activity::new();
+        activity.read(Some(b"PRI * HTTP/2.0"));
+        activity.read(None);
+        assert!(matches!(after(&activity, 50), Verdict::Keep(_)));
+        assert_eq!(after(&activity, 56), Verdict::Part);
+    }
+
+    #[test]
+    fn what_is_at_work_keeps_its_place() {
+        let activity = Activity::new();
+        let worth = || activity.worth().map(|(worth, _)| worth);
+        assert_eq!(worth(), Some(Worth::Silent));
+        let request = activity.begin();
+        let receiving = request.receive();
+        assert_eq!(worth(), Some(Worth::Receiving));
+        drop(receiving);
+        assert_eq!(worth(), None);
+        drop(request);
+        assert_eq!(worth(), Some(Worth::Idle));
+        activity.blocked();
+        assert_eq!(worth(), None);
+        activity.wrote();
+        activity.upgrade();
+        assert_eq!(worth(), None);
+    }
+}

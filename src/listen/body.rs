@@ -1,0 +1,180 @@
+//! Bodies of both directions, with the time that a peer may take for them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::activity::{OpenRequest, Receiving};
+use super::port::Limits;
+
+/// Any error.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The peer was too slow to send a body.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the rest of the request did not come in time")]
+pub(super) struct TooSlow;
+
+/// The body of a request. Only the time that is spent waiting for the peer counts.
+pub(crate) struct Received {
+    body: Incoming,
+    limits: Arc<Limits>,
+    receiving: Option<Receiving>,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting_since: Option<Instant>,
+    waited: Duration,
+    bytes: u64,
+    /// Tells whoever answers.
+    late: Arc<AtomicBool>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, limits: Arc<Limits>, request: &OpenRequest) -> Self {
+        Self {
+            receiving: (!body.is_end_stream()).then(|| request.receive()),
+            body,
+            limits,
+            timer: None,
+            waiting_since: None,
+            waited: Duration::ZERO,
+            bytes: 0,
+            late: Arc::default(),
+        }
+    }
+
+    /// Becomes true when the peer was too slow.
+    pub(super) fn late(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.late)
+    }
+
+    /// How long may be waited from now on.
+    fn left(&self) -> Duration {
+        let Some(earned) = self.bytes.checked_div(self.limits.body_rate) else {
+            return self.limits.body_pause;
+        };
+        let altogether = self.limits.body_grace + Duration::from_secs(earned);
+        self.limits.body_pause.min(altogether.saturating_sub(self.waited))
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if let Some(since) = self.waiting_since.take() {
+                self.waited += since.elapsed();
+            }
+            match &frame {
+                Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Some(Err(_)) | None => self.receiving = None,
+            }
+            if self.body.is_end_stream() {
+                self.receiving = None;
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if self.waiting_since.is_none() {
+            self.waiting_since = Some(Instant::now());
+            let end = tokio::time::Instant::now() + self.left();
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(end),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(end))),
+            }
+        }
+        if let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(context));
+        }
+        self.late.store(true, Ordering::Relaxed);
+        self.receiving = None;
+        Poll::Ready(Some(Err(TooSlow.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer. Its request is open until it has gone.
+pub(super) struct Sent<B> {
+    content: Content<B>,
+    request: Option<OpenRequest>,
+}
+
+enum Content<B> {
+    Service(Pin<Box<B>>),
+    Text(Option<Bytes>),
+}
+
+impl<B: Body> Sent<B> {
+    pub(super) fn new(body: B, request: OpenRequest) -> Self {
+        Self::of(body.is_end_stream(), Content::Service(Box::pin(body)), request)
+    }
+
+    pub(super) fn text(text: String, request: OpenRequest) -> Self {
+        Self::of(text.is_empty(), Content::Text(Some(text.into())), request)
+    }
+
+    fn of(ended: bool, content: Content<B>, request: OpenRequest) -> Self {
+        // An end is not asked for.
+        let request = (!ended).then_some(request);
+        request.iter().for_each(OpenRequest::handed_on);
+        Self { content, request }
+    }
+}
+
+impl<B> Body for Sent<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.request.iter().for_each(OpenRequest::asked_on);
+        let frame = match &mut self.content {
+            Content::Service(body) => {
+                ready!(body.as_mut().poll_frame(context)).map(|frame| frame.map_err(Into::into))
+            }
+            Content::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
+        };
+        if frame.is_none() || self.is_end_stream() {
+            self.request = None;
+        }
+        self.request.iter().for_each(OpenRequest::handed_on);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Service(body) => body.is_end_stream(),
+            Content::Text(text) => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Service(body) => body.size_hint(),
+            Content::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+        }
+    }
+}

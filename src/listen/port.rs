@@ -1,0 +1,118 @@
+//! One port: its name, its limits and its counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::places::Places;
+
+/// What a peer may take, of places and of time.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Connections that may be open, at least 1.
+    pub(crate) places: usize,
+    /// Requests that may be in work.
+    pub(crate) requests: usize,
+    /// Time for the head of a request, from the first byte on, and for the first byte of a connection.
+    pub(crate) head: Duration,
+    /// Time that a connection without a request stays open.
+    pub(crate) idle: Duration,
+    /// Time without a byte of a body that is due.
+    pub(crate) body_pause: Duration,
+    /// Time that is waited for a body altogether, besides the time that [`Limits::body_rate`] gives.
+    pub(crate) body_grace: Duration,
+    /// The slowest average rate of a body, in bytes a second; 0 for any.
+    pub(crate) body_rate: u64,
+    /// Time in which a peer must take some of an answer that is ready.
+    pub(crate) stall: Duration,
+    /// Requests that one connection of HTTP/2 may have open.
+    pub(crate) streams: u32,
+    /// Bytes of the head of a request.
+    pub(crate) head_bytes: usize,
+    /// Headers of a request.
+    pub(crate) headers: usize,
+    /// Whether heads pass as they are: letter case is kept and nothing of ours is added.
+    pub(crate) transparent: bool,
+}
+
+impl Limits {
+    /// Those of the server's own ports.
+    pub(crate) fn server(places: usize) -> Self {
+        Self {
+            places,
+            requests: 1024,
+            head: Duration::from_secs(15),
+            idle: Duration::from_secs(55),
+            body_pause: Duration::from_secs(20),
+            body_grace: Duration::from_secs(30),
+            body_rate: 8 << 10,
+            stall: Duration::from_secs(60),
+            streams: 128,
+            head_bytes: 128 << 10,
+            headers: 128,
+            transparent: false,
+        }
+    }
+}
+
+/// A port that is listened at. Clones are the same port.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(super) limits: Arc<Limits>,
+    pub(super) places: Arc<Places>,
+    pub(super) requests: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+/// Counts of a port since the start. For `/metrics`.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// The port's name in `/metrics`.
+    pub(crate) name: &'static str,
+    /// Connections accepted.
+    pub(crate) accepted: AtomicU64,
+    /// Connections open now.
+    pub(crate) open: AtomicU64,
+    /// Idle connections closed in favour of new ones.
+    pub(crate) displaced: AtomicU64,
+    /// Connections closed because the peer took too long.
+    pub(crate) timed_out: AtomicU64,
+    /// Requests refused because too many were in work.
+    pub(crate) refused: AtomicU64,
+    /// Times that no connection could be accepted.
+    pub(crate) accept_failures: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Port {
+    /// A port of this name, with nobody connected.
+    pub(crate) fn new(name: &'static str, limits: Limits) -> Self {
+        let counters = Arc::new(Counters {
+            name,
+            accepted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            displaced: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            accept_failures: AtomicU64::new(0),
+        });
+        Self {
+            places: Arc::new(Places::new(limits.places, Arc::clone(&counters))),
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            limits: Arc::new(limits),
+            counters,
+        }
+    }
+
+    /// What was counted.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+}

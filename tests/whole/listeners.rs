@@ -1,0 +1,149 @@
+//! The listeners of the server: peers that say nothing, half, or the wrong thing, at every port.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Client, Database, TestProcess, TestServer, on_each_database, span, traces_request};
+
+/// The client's half of HTTP/2 and its settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+fn ports(client: &Client) -> [SocketAddr; 3] {
+    [client.url(""), client.otlp_http_url(), client.otlp_grpc_url()]
+        .map(|url| url.trim_start_matches("http://").parse().unwrap())
+}
+
+async fn open(address: SocketAddr, begun: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    // A full server may hang up at any time.
+    let _ = socket.write_all(begun).await;
+    socket
+}
+
+async fn everything_works(client: &Client) {
+    assert_eq!(client.get("/healthz").await.0, 200);
+    assert_eq!(client.get("/readyz").await.0, 200);
+    client.export([span("tools/call over_http")]).await;
+    client.export_grpc([span("tools/call over_grpc")]).await;
+    assert!(client.calls(Value::Null, "id").await.len() >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_shut_nobody_out() {
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_files(&database, 128).await;
+    let head = b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\n".as_slice();
+    for port in ports(&process) {
+        let mut silent = Vec::new();
+        for begun in [b"".as_slice(), head, PREFACE].repeat(60) {
+            silent.push(open(port, begun).await);
+        }
+        everything_works(&process).await;
+    }
+    // Nor do all ports together.
+    let mut silent = Vec::new();
+    for port in ports(&process).repeat(60) {
+        silent.push(open(port, b"").await);
+    }
+    everything_works(&process).await;
+    let (_, metrics) = process.get("/metrics").await;
+    for port in ["api", "otlp_http", "otlp_grpc"] {
+        let counter = format!("mcptap_connections_displaced_total{{port=\"{port}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&counter));
+        assert!(count.is_some_and(|count| count != "0"), "{port}: {metrics}");
+    }
+    process.terminate().await;
+    assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_is_open_keeps_a_server_that_is_told_to_stop() {
+    on_each_database(async |database| {
+        let process = TestProcess::serve(&database).await;
+        process.export([span("tools/call get_order")]).await;
+        let body = b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: 99\r\n\r\nhalf";
+        let post = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+        let events = b"GET /graphql?query=subscription%20%7B%20calls%20%7B%20__typename%20%7D%20%7D HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
+        let mut held = Vec::new();
+        for port in ports(&process) {
+            for begun in [b"".as_slice(), b"POST /v1/tr", body, post, events, PREFACE] {
+                held.push(open(port, begun).await);
+            }
+        }
+        for port in ports(&process).repeat(70) {
+            held.push(open(port, b"").await);
+        }
+        // Peers that are frozen: connected, and read nothing any more.
+        let mut grpc = process.grpc().await;
+        grpc.export(traces_request([span("tools/call frozen")])).await.unwrap();
+        let _feed = process.follow(None, Value::Null).await;
+        process.terminate().await;
+        assert_eq!(process.ended().await.code(), Some(0));
+        drop(held);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answers_are_what_they_say_they_are() {
+    let server = TestServer::on(Database::sqlite()).await;
+    for url in [
+        server.url("/"),
+        server.url("/graphql?query=%7B__typename%7D"),
+        server.url("/metrics"),
+        server.url("/healthz"),
+        server.url("/readyz"),
+        server.url("/none/at/all"),
+        format!("{}/v1/traces", server.otlp_http_url()),
+        format!("{}/none", server.otlp_http_url()),
+        format!("{}/v1/traces", server.otlp_grpc_url()),
+    ] {
+        let answer = server.web().get(&url).send().await.unwrap();
+        let told = answer.headers().get("x-content-type-options").cloned();
+        assert_eq!(told.unwrap(), "nosniff", "{url}");
+    }
+}
+
+#[tokio::test]
+async fn the_wrong_port_or_path_is_told_the_right_one() {
+    let server = TestServer::on(Database::sqlite()).await;
+    let post = async |url: String| {
+        let post = server.web().post(url).header("content-type", "application/json");
+        let answer = post.body("{}").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for path in ["/", "/v1", "/v1/traces/", "//v1/traces", "/v1/traces/v1/traces"] {
+        let (status, text) = post(format!("{}{path}", server.otlp_http_url())).await;
+        assert!(
+            status == 404 && text.contains("/v1/traces"),
+            "{path}: {status} {text}"
+        );
+    }
+    let (status, text) = post(server.url("/v1/traces")).await;
+    assert!(status == 404 && text.contains("4318"), "{status} {text}");
+    let (status, text) = post(format!("{}/v1/traces", server.otlp_grpc_url())).await;
+    assert!(status == 415 && text.contains("4318"), "{status} {text}");
+    for url in [server.otlp_http_url(), server.url("")] {
+        let mut grpc =
+            opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient::connect(url)
+                .await
+                .unwrap();
+        let status = grpc.export(traces_request([span("ping")])).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unimplemented);
+        assert!(status.message().contains("4317"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn http_1_and_2_are_spoken_at_the_same_port() {
+    let server = TestServer::on(Database::sqlite()).await;
+    for port in ports(&server) {
+        let mut socket = open(port, PREFACE).await;
+        let mut frame = [0; 4];
+        socket.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[3], 4, "settings");
+    }
+}
