@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcptap_store::{Denied, WriteError};
+use mcptap_store::{Denied, Error, WriteError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -91,7 +91,12 @@ impl From<WriteError> for Refusal {
             WriteError::Closed => Self::Unavailable("the collector is stopping".to_owned()),
             error => {
                 tracing::error!(%error, "an export could not be stored; its sender is told to send it again");
-                Self::Unavailable("the database did not take the export".to_owned())
+                let what = match error {
+                    WriteError::Database(Error::Full(_)) => "the disk is full",
+                    WriteError::Database(Error::Corrupt(_)) => "the database is damaged",
+                    _ => "the database did not take the export",
+                };
+                Self::Unavailable(what.to_owned())
             }
         }
     }

@@ -155,6 +155,18 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")
         }
+        mcptap_store::Error::Full(cause) => {
+            tracing::error!(%cause, "the disk is full");
+            Code::Unavailable.error("the database's disk is full; try again when there is space")
+        }
+        mcptap_store::Error::Refused(cause) => {
+            tracing::error!(%cause, "the database refuses access");
+            Code::Unavailable.error("the database refuses the server; its log says why")
+        }
+        error @ mcptap_store::Error::Corrupt(_) => {
+            tracing::error!(%error, "a query could not be answered");
+            Code::Internal.error("the database is damaged; the server's log says what to do")
+        }
         mcptap_store::Error::TimedOut => Code::TimedOut.error(
             "the database took longer than a query may (timeout); ask for less, such as a shorter time",
         ),

@@ -17,7 +17,7 @@ use crate::row::{AliasRow, LogRow, log_fingerprint};
 use crate::search::{UnindexedRow, unindex};
 use crate::transaction::{Advanced, Transaction};
 use crate::writer::{Request, Written};
-use crate::{Change, ChangeKind, Error, Seq, Stored, WriteError, clock};
+use crate::{Change, ChangeKind, Error, ErrorKind, Seq, Stored, WriteError, clock};
 
 /// Requests that share a transaction.
 pub(crate) struct Group {
@@ -90,7 +90,7 @@ impl Committer {
             Err(error) => error,
         };
         self.counters.failed();
-        if requests.len() == 1 || !failure.is_about_rows() {
+        if requests.len() == 1 || !is_about_rows(failure.kind()) {
             tracing::error!(error = %failure, "a write failed");
             requests
                 .into_iter()
@@ -263,6 +263,11 @@ impl Committer {
         .await?;
         Ok(())
     }
+}
+
+/// Whether it may be one row's fault, so that others could be stored without it.
+fn is_about_rows(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Data | ErrorKind::Internal)
 }
 
 /// The number of the first change.

@@ -12,7 +12,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sea_orm::sqlx::{self, ConnectOptions, PgPool};
+use sea_orm::sqlx::{self, ConnectOptions, Connection, PgPool};
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector,
     SqlxSqliteConnector, TransactionTrait,
@@ -53,6 +53,9 @@ pub(crate) struct Database {
     notifies: bool,
     /// Where `sqlite::memory:` really lives.
     _scratch: Option<Arc<Scratch>>,
+    /// What is to go wrong.
+    #[cfg(test)]
+    faults: Arc<crate::transaction::faults::Faults>,
 }
 
 impl Database {
@@ -126,6 +129,7 @@ impl Database {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(PATIENCE * 3)
+            .after_release(|connection, _| Box::pin(is_idle(connection)))
             .connect_with(writer)
             .await?;
         let reader = connect
@@ -136,6 +140,7 @@ impl Database {
             SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(PATIENCE)
+                .after_release(|connection, _| Box::pin(is_idle(connection)))
         };
         let near = pool(1).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
@@ -149,6 +154,8 @@ impl Database {
             feed: SqlxSqliteConnector::from_sqlx_sqlite_pool(feed),
             notifies: false,
             _scratch: scratch,
+            #[cfg(test)]
+            faults: Arc::default(),
         })
     }
 
@@ -159,6 +166,7 @@ impl Database {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(PATIENCE)
+                .after_release(|connection, _| Box::pin(is_idle(connection)))
         };
         let write = pool(3).connect_with(connect.clone()).await?;
         let near = pool(1).connect_lazy_with(connect.clone());
@@ -176,6 +184,8 @@ impl Database {
             feed: SqlxPostgresConnector::from_sqlx_postgres_pool(feed),
             notifies,
             _scratch: None,
+            #[cfg(test)]
+            faults: Arc::default(),
         })
     }
 
@@ -279,6 +289,11 @@ impl Database {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> Arc<crate::transaction::faults::Faults> {
+        Arc::clone(&self.faults)
+    }
+
     /// Closes all connections.
     pub(crate) async fn close(&self) {
         for connection in [&self.read, &self.feed, &self.near, &self.write] {
@@ -307,6 +322,15 @@ where
             Err(_) => Err(Error::Stopping),
         },
     }
+}
+
+/// Whether a connection that comes back to its pool is outside of any transaction. If it is not, its ROLLBACK failed, and
+/// the pool closes it: SQLite rolls back by itself when the disk is full, and sqlx then counts that transaction as open
+/// for as long as the connection lives.
+async fn is_idle<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    // The ROLLBACK of a dropped transaction is queued; the connection answers this after it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// A URL as it may be shown.

@@ -1,19 +1,39 @@
-//! What can go wrong, in terms of what the caller can do about it.
+//! Failures, in terms of what the caller can do about them.
+
+mod kind;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DbErr, RuntimeErr, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
-use crate::patience::ran_out;
+pub use kind::ErrorKind;
 
 /// Asking or opening failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The database refused or could not be reached; trying again may help.
+    /// The database cannot do it now: a conflict, a lost connection, no resources, an I/O error. Try again.
     #[error("database: {0}")]
     Database(#[source] Cause),
+    /// There is no space left for the database. Free some, then try again.
+    #[error("the disk is full: {0}")]
+    Full(#[source] Cause),
+    /// The database refuses the server: read-only, no permission, wrong password. An operator has to help.
+    #[error("the database refuses access: {0}")]
+    Refused(#[source] Cause),
+    /// The database can never store or compute a value. Trying again is useless.
+    #[error("the database cannot take a value: {0}")]
+    Data(#[source] Cause),
+    /// The database's files are damaged.
+    #[error(
+        "the database is damaged: {0}; stop mcptap, keep a copy of the files, then restore a backup or recover what \
+         is left (sqlite3 DATABASE .recover, or PostgreSQL's amcheck and pg_dump)"
+    )]
+    Corrupt(#[source] Cause),
+    /// A statement failed that should never fail: a missing table, or a mistake of mcptap's own.
+    #[error("database: {0}")]
+    Internal(#[source] Cause),
     /// The answer took longer than a question may ([`Options::read_timeout`](crate::Options::read_timeout)).
     #[error("the database took longer than a question may")]
     TimedOut,
@@ -45,7 +65,7 @@ pub enum Error {
     Ahead,
 }
 
-/// Writing failed: nothing of the batch was stored.
+/// Writing failed: nothing of the batch was stored, or a part of it; sending it again stores the rest.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -67,8 +87,8 @@ pub enum WriteError {
     #[error("the store is closed")]
     Closed,
     /// The database failed. Sending the same batch again is safe.
-    #[error("database: {0}")]
-    Database(#[source] Cause),
+    #[error(transparent)]
+    Database(#[from] Error),
 }
 
 /// The database library's own error.
@@ -83,57 +103,63 @@ impl Cause {
 }
 
 impl Error {
-    /// Whether it may be one row's fault, so that others could be stored without it.
-    pub(crate) fn is_about_rows(&self) -> bool {
-        let cause = match self {
-            Self::Database(cause) => cause,
-            Self::TimedOut => return false,
-            _ => return true,
-        };
-        match cause.0.downcast_ref::<sqlx::Error>() {
-            Some(sqlx::Error::Database(error)) => error.code().is_none_or(|code| {
-                if code.len() == 5 {
-                    // PostgreSQL: connection, resources, operator, system.
-                    return !["08", "53", "57", "58"]
-                        .iter()
-                        .any(|class| code.starts_with(class));
-                }
-                // SQLite: busy, locked, out of memory, read-only, interrupted, I/O, corrupt; full.
-                !matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5..=11 | 13))
-            }),
-            Some(sqlx::Error::Encode(_)) => true,
-            _ => false,
+    /// The kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Database(cause) => match cause.0.downcast_ref::<DbErr>() {
+                Some(error) => of_orm(error),
+                None => cause
+                    .0
+                    .downcast_ref::<sqlx::Error>()
+                    .map_or(ErrorKind::Unreachable, ErrorKind::of),
+            },
+            Self::Full(_) => ErrorKind::Full,
+            Self::Refused(_) => ErrorKind::Refused,
+            Self::Data(_) => ErrorKind::Data,
+            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::TimedOut => ErrorKind::TimedOut,
+            Self::Stopping => ErrorKind::Unreachable,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    fn of_kind(kind: ErrorKind, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let cause = Cause::new(cause);
+        match kind {
+            ErrorKind::Conflict | ErrorKind::Unreachable | ErrorKind::Resources | ErrorKind::Io => {
+                Self::Database(cause)
+            }
+            ErrorKind::Full => Self::Full(cause),
+            ErrorKind::Refused => Self::Refused(cause),
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::Data => Self::Data(cause),
+            ErrorKind::Corrupt => Self::Corrupt(cause),
+            ErrorKind::Internal => Self::Internal(cause),
         }
     }
 }
 
-impl From<sea_orm::DbErr> for Error {
-    fn from(error: sea_orm::DbErr) -> Self {
-        match &error {
-            DbErr::Query(RuntimeErr::SqlxError(cause)) | DbErr::Exec(RuntimeErr::SqlxError(cause))
-                if ran_out(cause) =>
-            {
-                Self::TimedOut
-            }
-            _ => Self::Database(Cause::new(error)),
-        }
+/// The kind of an error of sea-orm.
+fn of_orm(error: &DbErr) -> ErrorKind {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => ErrorKind::of(cause),
+        DbErr::Conn(_) => ErrorKind::Unreachable,
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => ErrorKind::Resources,
+        DbErr::ConnectionAcquire(_) => ErrorKind::Unreachable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        Self::of_kind(of_orm(&error), error)
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if ran_out(&error) {
-            return Self::TimedOut;
-        }
-        Self::Database(Cause::new(error))
-    }
-}
-
-impl From<Error> for WriteError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Database(cause) => Self::Database(cause),
-            other => Self::Database(Cause::new(other)),
-        }
+        Self::of_kind(ErrorKind::of(&error), error)
     }
 }

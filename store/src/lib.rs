@@ -77,7 +77,7 @@ pub use changes::{Change, ChangeKind, FeedChanges};
 pub use clock::now;
 pub use cpu::{Cancelled, CpuError, CpuPool};
 pub use details::Details;
-pub use error::{Cause, Error, WriteError};
+pub use error::{Cause, Error, ErrorKind, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};

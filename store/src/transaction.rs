@@ -1,29 +1,78 @@
 //! A write transaction on either database: raw connections out of sea-orm's pools, behind one face.
 
+#[cfg(test)]
+pub(crate) mod faults;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 
 use sea_orm::QueryResult;
-use sea_orm::sqlx::{self, AssertSqlSafe, Postgres, Row, Sqlite};
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{self, AssertSqlSafe, Pool, Postgres, Row, Sqlite};
 
 use crate::Error;
-use crate::database::{Backend, Database, whole};
+use crate::database::{Backend, Database};
 use crate::insert::sqlite::Texts;
 use crate::insert::{Record, postgres, sqlite};
 
 /// How many keys a statement of SQLite takes at most.
 const KEYS: usize = 512;
 
-/// One writer's transaction. Dropped without [`Transaction::commit`], it is rolled back.
+/// One writer's transaction. Dropped without [`Transaction::commit`] or [`Transaction::rollback`], it is rolled back by
+/// closing its connection.
 pub(crate) struct Transaction {
     open: Open,
     advance: &'static str,
     texts: Texts,
     key_texts: HashMap<(&'static str, usize), std::sync::Arc<str>>,
+    #[cfg(test)]
+    faults: std::sync::Arc<faults::Faults>,
 }
 
 enum Open {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// A connection inside a transaction. It goes back to its pool only when the transaction ended well; otherwise it is
+/// closed. Nobody knows the state of a connection after a failure: SQLite rolls back by itself when the disk is full, and
+/// the ROLLBACK that follows fails.
+struct Held<DB: sqlx::Database> {
+    connection: PoolConnection<DB>,
+    ended: bool,
+}
+
+impl<DB: sqlx::Database> Held<DB> {
+    async fn acquire(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            connection: pool.acquire().await?,
+            ended: false,
+        })
+    }
+}
+
+impl<DB: sqlx::Database> Deref for Held<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &Self::Target {
+        &self.connection
+    }
+}
+
+impl<DB: sqlx::Database> DerefMut for Held<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.connection
+    }
+}
+
+impl<DB: sqlx::Database> Drop for Held<DB> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// The counter after it was moved.
@@ -48,19 +97,14 @@ impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
     pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
         let open = match database.backend() {
-            Backend::Sqlite => Open::Sqlite(
-                database
-                    .write()
-                    .get_sqlite_connection_pool()
-                    .begin_with("BEGIN IMMEDIATE")
-                    .await?,
-            ),
+            Backend::Sqlite => {
+                Open::Sqlite(Held::acquire(database.write().get_sqlite_connection_pool()).await?)
+            }
             Backend::Postgres => {
-                let pool = database.write().get_postgres_connection_pool().clone();
-                Open::Postgres(whole(async move { pool.begin().await }).await?)
+                Open::Postgres(Held::acquire(database.write().get_postgres_connection_pool()).await?)
             }
         };
-        Ok(Self {
+        let mut begun = Self {
             open,
             advance: if database.notifications().is_some() {
                 ADVANCE_AND_NOTIFY
@@ -69,12 +113,40 @@ impl Transaction {
             },
             texts: Texts::default(),
             key_texts: HashMap::new(),
-        })
+            #[cfg(test)]
+            faults: database.faults(),
+        };
+        let statement = match &begun.open {
+            Open::Sqlite(_) => "BEGIN IMMEDIATE",
+            Open::Postgres(_) => "BEGIN",
+        };
+        begun.run(statement).await?;
+        Ok(begun)
+    }
+
+    /// Runs one of the statements that begin and end transactions.
+    async fn run(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
+        match &mut self.open {
+            Open::Sqlite(tx) => sqlx::raw_sql(statement).execute(&mut **tx).await.map(drop),
+            Open::Postgres(tx) => sqlx::raw_sql(statement).execute(&mut **tx).await.map(drop),
+        }
+    }
+
+    /// Its connection is good for the next one.
+    fn end(mut self) {
+        match &mut self.open {
+            Open::Sqlite(tx) => tx.ended = true,
+            Open::Postgres(tx) => tx.ended = true,
+        }
     }
 
     /// Takes the next `numbers` numbers of the sequence. The first statement of every transaction: from here to the
     /// commit nobody else writes, so order of numbers is order of commit.
     pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
         let (after, epoch) = match &mut self.open {
             Open::Sqlite(tx) => {
                 let row = sqlx::query(self.advance)
@@ -105,6 +177,8 @@ impl Transaction {
         &mut self,
         rows: impl ExactSizeIterator<Item = R> + Send,
     ) -> Result<Vec<QueryResult>, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
         match &mut self.open {
             Open::Sqlite(tx) => sqlite::insert(tx, &mut self.texts, rows).await,
             Open::Postgres(tx) => postgres::insert(tx, rows).await,
@@ -117,6 +191,8 @@ impl Transaction {
         statement: &'static str,
         keys: &[i64],
     ) -> Result<u64, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
         let mut changed = 0;
         match &mut self.open {
             Open::Sqlite(tx) => {
@@ -154,6 +230,8 @@ impl Transaction {
         statement: &'static str,
         number: i64,
     ) -> Result<u64, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
         Ok(match &mut self.open {
             Open::Sqlite(tx) => sqlx::query(statement)
                 .bind(number)
@@ -189,6 +267,8 @@ impl Transaction {
         statement: &'static str,
         pairs: &[(i64, Option<i64>)],
     ) -> Result<(), sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
         match &mut self.open {
             Open::Sqlite(tx) => {
                 for chunk in pairs.chunks(KEYS) {
@@ -222,10 +302,16 @@ impl Transaction {
     }
 
     /// Makes it last.
-    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
-        match self.open {
-            Open::Sqlite(tx) => tx.commit().await,
-            Open::Postgres(tx) => tx.commit().await,
-        }
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.run("COMMIT").await?;
+        self.end();
+        Ok(())
+    }
+
+    /// Undoes it and keeps the connection. For a transaction in which nothing failed.
+    pub(crate) async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.run("ROLLBACK").await?;
+        self.end();
+        Ok(())
     }
 }

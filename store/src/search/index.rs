@@ -216,7 +216,7 @@ impl Indexer {
         let near = self.database.near();
         if indexed(near).await? != step.known {
             // Another process was faster.
-            return Ok(());
+            return Ok(tx.rollback().await?);
         }
         let calls: BTreeSet<i64> = step.calls.iter().map(|(_, call)| *call).collect();
         let alive = call::Entity::find()
