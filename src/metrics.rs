@@ -160,6 +160,16 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.commit_failures,
             ),
             (
+                "commit_retries",
+                "Transactions tried again after a conflict or a lost connection",
+                stored.commit_retries,
+            ),
+            (
+                "records_rejected",
+                "Records left out because the database can never store them",
+                stored.records_rejected,
+            ),
+            (
                 "live_changes",
                 "Calls handed to live subscribers, new or completed",
                 stored.changes_delivered,

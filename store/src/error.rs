@@ -34,6 +34,9 @@ pub enum Error {
     /// A statement failed that should never fail: a missing table, or a mistake of mcptap's own.
     #[error("database: {0}")]
     Internal(#[source] Cause),
+    /// Rows that were to be changed are not there. The transaction was rolled back.
+    #[error("rows of {0} that were to be changed are not there")]
+    Stale(&'static str),
     /// The answer took longer than a question may ([`Options::read_timeout`](crate::Options::read_timeout)).
     #[error("the database took longer than a question may")]
     TimedOut,

@@ -36,6 +36,7 @@ mod facets;
 mod feed;
 mod filter;
 mod fold;
+mod footprint;
 mod gate;
 mod hash;
 mod insert;
@@ -94,7 +95,7 @@ pub use sessions::{Session, SessionName, SessionPosition};
 pub use stats::{CallStats, StatsBucket};
 pub use tools::Tool;
 pub use views::{Reach, View, ViewContent};
-pub use writer::{Writer, Written};
+pub use writer::{Rejected, Writer, Written};
 
 /// Answers questions about what is stored. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -24,6 +24,10 @@ pub struct Metrics {
     pub commit_seconds: f64,
     /// Transactions that failed.
     pub commit_failures: u64,
+    /// Transactions tried again after a conflict or a lost connection.
+    pub commit_retries: u64,
+    /// Records left out because the database can never store them.
+    pub records_rejected: u64,
     /// Writes refused because the queue was full.
     pub overloads: u64,
     /// Records waiting now.
@@ -61,6 +65,8 @@ pub(crate) struct Counters {
     records: AtomicU64,
     commit_nanos: AtomicU64,
     commit_failures: AtomicU64,
+    commit_retries: AtomicU64,
+    records_rejected: AtomicU64,
     overloads: AtomicU64,
     calls_pruned: AtomicU64,
     changes_delivered: AtomicU64,
@@ -88,6 +94,14 @@ impl Counters {
         self.calls_added.fetch_add(added as u64, Relaxed);
         self.calls_completed.fetch_add(completed as u64, Relaxed);
         self.log_lines.fetch_add(lines as u64, Relaxed);
+    }
+
+    pub(crate) fn retried(&self) {
+        self.commit_retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn rejected(&self, records: usize) {
+        self.records_rejected.fetch_add(records as u64, Relaxed);
     }
 
     pub(crate) fn pruned(&self, calls: u64) {
@@ -133,6 +147,8 @@ impl Counters {
             records: self.records.load(Relaxed),
             commit_seconds: self.commit_nanos.load(Relaxed) as f64 / 1e9,
             commit_failures: self.commit_failures.load(Relaxed),
+            commit_retries: self.commit_retries.load(Relaxed),
+            records_rejected: self.records_rejected.load(Relaxed),
             overloads: self.overloads.load(Relaxed),
             calls_pruned: self.calls_pruned.load(Relaxed),
             changes_delivered: self.changes_delivered.load(Relaxed),

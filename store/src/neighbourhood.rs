@@ -33,6 +33,8 @@ pub(crate) struct Near {
     pub(crate) neighbourhood: Neighbourhood,
     /// The last change that the snapshot saw.
     pub(crate) head: i64,
+    /// The calls that were read or looked for, by row.
+    pub(crate) rows: HashSet<i64>,
 }
 
 /// The traces of a batch, sorted, each once.
@@ -105,9 +107,12 @@ pub(crate) async fn load(
             );
         }
     }
+    let mut rows = found.rows.clone();
+    rows.extend(found.referred_to());
     Ok(Near {
         neighbourhood: found.neighbourhood(snapshot, dictionary).await?,
         head,
+        rows,
     })
 }
 

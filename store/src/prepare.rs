@@ -9,6 +9,7 @@ use crate::body::Compressed;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::fold::{self, Target};
+use crate::footprint::{Reads, Writes};
 use crate::intern::Interner;
 use crate::row::{CallRow, DetailRow, Waiting, as_listed};
 use crate::{Error, clock, neighbourhood};
@@ -18,6 +19,10 @@ use crate::{Error, clock, neighbourhood};
 pub(crate) struct Prepared {
     /// The last change that the neighbourhood knew of.
     pub(crate) head: i64,
+    /// What the neighbourhood was read from.
+    pub(crate) reads: Reads,
+    /// What is changed.
+    pub(crate) writes: Arc<Writes>,
     /// What is shared, to be turned into ids.
     pub(crate) interner: Interner,
     /// New calls.
@@ -79,22 +84,20 @@ pub(crate) struct Preparation {
 impl Preparation {
     /// Reads the neighbourhood, folds, and makes rows.
     pub(crate) async fn prepare(&self, batch: Batch, mut compressed: Compressed) -> Result<Prepared, Error> {
-        let traces = neighbourhood::traces(&batch);
-        let ranges = fold::time_ranges(&batch);
+        let mut reads = Reads::of(&batch);
+        let (traces, ranges) = (&reads.traces, &reads.ranges);
         let snapshot = self.database.near_snapshot().await?;
-        let near =
-            neighbourhood::load(&snapshot, &self.dictionary, &traces, &ranges, self.join_window).await?;
+        let near = neighbourhood::load(&snapshot, &self.dictionary, traces, ranges, self.join_window).await?;
         snapshot.commit().await?;
-        Ok(rows(
-            near.head,
-            fold::fold(near.neighbourhood, batch),
-            &mut compressed,
-        ))
+        reads.rows = near.rows;
+        let changes = fold::fold(near.neighbourhood, batch);
+        Ok(rows(near.head, reads, changes, &mut compressed))
     }
 }
 
-fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepared {
+fn rows(head: i64, reads: Reads, changes: fold::Changes, compressed: &mut Compressed) -> Prepared {
     let now = clock::now().0;
+    let writes = Arc::new(Writes::of(&reads, &changes));
     let mut interner = Interner::default();
     let mut added = Vec::with_capacity(changes.added.len());
     let mut added_details = Vec::with_capacity(changes.added.len());
@@ -137,6 +140,8 @@ fn rows(head: i64, changes: fold::Changes, compressed: &mut Compressed) -> Prepa
     );
     Prepared {
         head,
+        reads,
+        writes,
         interner,
         added,
         added_details,

@@ -185,6 +185,48 @@ impl Transaction {
         }
     }
 
+    /// Overwrites the rows whose first column is given, in as few statements as there can be. Gives how many there were.
+    pub(crate) async fn overwrite<R: Record>(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = R> + Send,
+    ) -> Result<u64, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
+        match &mut self.open {
+            Open::Sqlite(tx) => sqlite::overwrite(tx, &mut self.texts, rows).await,
+            Open::Postgres(tx) => postgres::overwrite(tx, rows).await,
+        }
+    }
+
+    /// How many of these calls there are.
+    pub(crate) async fn calls(&mut self, rows: &[i64]) -> Result<u64, sqlx::Error> {
+        #[cfg(test)]
+        self.fail_when_told().await?;
+        let mut found = 0;
+        for chunk in rows.chunks(KEYS) {
+            let count: i64 = match &mut self.open {
+                Open::Sqlite(tx) => {
+                    let keys = vec!["?"; chunk.len().next_power_of_two()].join(",");
+                    let text = format!("SELECT count(*) FROM calls WHERE id IN ({keys})");
+                    let mut query = sqlx::query_scalar(AssertSqlSafe(text));
+                    let size = chunk.len().next_power_of_two();
+                    for key in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
+                        query = query.bind(*key);
+                    }
+                    query.fetch_one(&mut **tx).await?
+                }
+                Open::Postgres(tx) => {
+                    sqlx::query_scalar("SELECT count(*) FROM calls WHERE id = ANY($1)")
+                        .bind(chunk)
+                        .fetch_one(&mut **tx)
+                        .await?
+                }
+            };
+            found += u64::try_from(count).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
     /// Runs a statement over keys: `{keys}` in it stands for what goes into `IN (…)`. Gives the number of rows changed.
     pub(crate) async fn with_keys(
         &mut self,
@@ -261,14 +303,16 @@ impl Transaction {
         .unwrap();
     }
 
-    /// Runs a statement over pairs: `{pairs}` in it stands for a table of two columns.
+    /// Runs a statement over pairs: `{pairs}` in it stands for a table of two columns. Gives the number of rows
+    /// changed.
     pub(crate) async fn with_pairs(
         &mut self,
         statement: &'static str,
         pairs: &[(i64, Option<i64>)],
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<u64, sqlx::Error> {
         #[cfg(test)]
         self.fail_when_told().await?;
+        let mut changed = 0;
         match &mut self.open {
             Open::Sqlite(tx) => {
                 for chunk in pairs.chunks(KEYS) {
@@ -282,7 +326,7 @@ impl Transaction {
                     for (one, other) in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
                         query = query.bind(*one).bind(*other);
                     }
-                    query.execute(&mut **tx).await?;
+                    changed += query.execute(&mut **tx).await?.rows_affected();
                 }
             }
             Open::Postgres(tx) => {
@@ -290,15 +334,16 @@ impl Transaction {
                     let text =
                         statement.replace("{pairs}", "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])");
                     let (ones, others): (Vec<i64>, Vec<Option<i64>>) = pairs.iter().copied().unzip();
-                    sqlx::query(AssertSqlSafe(text))
+                    changed = sqlx::query(AssertSqlSafe(text))
                         .bind(ones)
                         .bind(others)
                         .execute(&mut **tx)
-                        .await?;
+                        .await?
+                        .rows_affected();
                 }
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Makes it last.

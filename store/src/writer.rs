@@ -7,10 +7,11 @@ use mcptap_model::{Batch, Payload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::body::{Compressed, cut};
-use crate::committer::{Group, merged};
+use crate::committer::{Group, batches, merged};
+use crate::footprint::{Reads, Writes};
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
-use crate::{CpuPool, MemoryBudget, Options, Seq, WriteError, fold, neighbourhood};
+use crate::{CpuPool, MemoryBudget, Options, Seq, WriteError};
 
 /// How many permits of the queue one transaction takes at most.
 const GROUP: usize = 8192;
@@ -22,7 +23,7 @@ const WAITING_FOR_CPU: usize = 256;
 const RECORD_BYTES: usize = 4096;
 
 /// What a write did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Calls added by the transaction that stored the batch; it may have stored other batches too.
     pub added: usize,
@@ -30,6 +31,17 @@ pub struct Written {
     pub completed: usize,
     /// The head of the feed after it.
     pub head: Seq,
+    /// Records of the batch that the database can never store: the rest is stored without them.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Records that can never be stored, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// How many.
+    pub records: usize,
+    /// The database's reason.
+    pub reason: String,
 }
 
 /// Writes batches. Cheap to clone; when the last clone is dropped, the store commits what it holds and stops writing.
@@ -92,8 +104,8 @@ impl Writer {
         )
     }
 
-    /// Stores a batch as a whole or not at all; returns once it is committed and announced. The same spans again
-    /// change nothing. When the future is dropped the batch may be stored all the same.
+    /// Stores a batch as a whole or not at all, but for records that the database can never store
+    /// ([`Written::rejected`]); returns once it is committed and announced. The same spans again change nothing. When the future is dropped the batch may be stored all the same.
     pub async fn write(&self, mut batch: Batch) -> Result<Written, WriteError> {
         if batch.is_empty() {
             return Ok(Written {
@@ -189,8 +201,8 @@ pub(crate) struct Grouping {
     preparation: Preparation,
     requests: mpsc::UnboundedReceiver<Request>,
     groups: mpsc::Sender<Group>,
-    /// What is being committed: its traces (sorted), and when it is done.
-    running: Option<(Vec<i64>, oneshot::Receiver<()>)>,
+    /// What is being committed: what it changes, and when it is done.
+    running: Option<(Arc<Writes>, oneshot::Receiver<()>)>,
 }
 
 impl Grouping {
@@ -214,13 +226,12 @@ impl Grouping {
             let Some(mut requests) = self.take().await else {
                 return;
             };
-            let batch = merged(&requests);
-            let traces = neighbourhood::traces(&batch);
-            let ranged = !fold::time_ranges(&batch).is_empty();
-            if let Some((touched, done)) = &mut self.running
-                && (ranged || overlap(touched, &traces))
+            let batch = merged(&batches(&requests));
+            if let Some((writes, done)) = &mut self.running
+                && writes.change(&Reads::of(&batch))
             {
-                // Only the sender's end matters: it is dropped when the group is stored, or has failed.
+                // What is read beside it would have to be read again. Only the sender's end matters: it is dropped when
+                // the group is stored, or has failed.
                 let _ = done.await;
             }
             let mut compressed = Compressed::default();
@@ -229,7 +240,8 @@ impl Grouping {
             }
             let prepared = self.preparation.prepare(batch, compressed).await;
             let (done, running) = oneshot::channel();
-            self.running = Some((traces, running));
+            let writes = prepared.as_ref().map(|prepared| Arc::clone(&prepared.writes));
+            self.running = writes.ok().map(|writes| (writes, running));
             place.send(Group {
                 requests,
                 prepared,
@@ -251,19 +263,6 @@ impl Grouping {
         }
         Some(requests)
     }
-}
-
-/// Whether two sorted lists have a value in common.
-fn overlap(one: &[i64], other: &[i64]) -> bool {
-    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
-    while let (Some(left), Some(right)) = (one.peek(), other.peek()) {
-        match left.cmp(right) {
-            std::cmp::Ordering::Less => drop(one.next()),
-            std::cmp::Ordering::Greater => drop(other.next()),
-            std::cmp::Ordering::Equal => return true,
-        }
-    }
-    false
 }
 
 /// The least and the most that an overloaded sender is asked to wait.

@@ -5,26 +5,51 @@ use sea_orm::sqlx::{self, Arguments, AssertSqlSafe, PgConnection, postgres::PgAr
 
 use super::{Kind, Record, Sink, Table, without_nul};
 
-fn text(table: Table) -> String {
+/// The rows as a table `given`: its columns' values, and where they come from.
+fn given(table: Table) -> (Vec<String>, String) {
     let mut arrays = Vec::with_capacity(table.columns.len());
     let mut values = Vec::with_capacity(table.columns.len());
     for (number, (name, kind)) in (1..).zip(table.columns) {
         let (array, value) = match kind {
-            Kind::Integer => ("bigint", format!("\"{name}\"")),
-            Kind::Text => ("text", format!("\"{name}\"")),
-            Kind::Bytes => ("bytea", format!("\"{name}\"")),
+            Kind::Integer => ("bigint", format!("given.\"{name}\"")),
+            Kind::Text => ("text", format!("given.\"{name}\"")),
+            Kind::Bytes => ("bytea", format!("given.\"{name}\"")),
             Kind::Keys => (
                 "text",
-                format!("array_to_tsvector(string_to_array(\"{name}\", ' '))"),
+                format!("array_to_tsvector(string_to_array(given.\"{name}\", ' '))"),
             ),
         };
         arrays.push(format!("${number}::{array}[]"));
         values.push(value);
     }
-    let (names, arrays, values) = (table.names(), arrays.join(","), values.join(","));
+    let from = format!("UNNEST({}) AS given ({})", arrays.join(","), table.names());
+    (values, from)
+}
+
+fn insertion(table: Table) -> String {
+    let (values, from) = given(table);
     format!(
-        "INSERT INTO {} ({names}) SELECT {values} FROM UNNEST({arrays}) AS given ({names}) {}",
-        table.name, table.conflict
+        "INSERT INTO {} ({}) SELECT {} FROM {from} {}",
+        table.name,
+        table.names(),
+        values.join(","),
+        table.conflict
+    )
+}
+
+fn overwriting(table: Table) -> String {
+    let (values, from) = given(table);
+    let mut columns = table.columns.iter().map(|(name, _)| name).zip(values);
+    let key = columns.next();
+    let sets: Vec<String> = columns
+        .map(|(name, value)| format!("\"{name}\" = {value}"))
+        .collect();
+    let key = key.map(|(name, value)| format!("{}.\"{name}\" = {value}", table.name));
+    format!(
+        "UPDATE {} SET {} FROM {from} WHERE {}",
+        table.name,
+        sets.join(","),
+        key.unwrap_or_default()
     )
 }
 
@@ -92,6 +117,14 @@ impl Sink for Columns {
     }
 }
 
+fn columns<R: Record>(rows: impl ExactSizeIterator<Item = R>) -> Columns {
+    let mut columns = Columns::new(R::TABLE, rows.len());
+    for row in rows {
+        row.bind(&mut columns);
+    }
+    columns
+}
+
 /// Inserts rows.
 pub(crate) async fn insert<R: Record>(
     connection: &mut PgConnection,
@@ -100,12 +133,24 @@ pub(crate) async fn insert<R: Record>(
     if rows.len() == 0 {
         return Ok(Vec::new());
     }
-    let mut columns = Columns::new(R::TABLE, rows.len());
-    for row in rows {
-        row.bind(&mut columns);
-    }
-    let found = sqlx::query_with(AssertSqlSafe(text(R::TABLE)), columns.arguments()?)
+    let arguments = columns(rows).arguments()?;
+    let found = sqlx::query_with(AssertSqlSafe(insertion(R::TABLE)), arguments)
         .fetch_all(connection)
         .await?;
     Ok(found.into_iter().map(QueryResult::from).collect())
+}
+
+/// Overwrites the rows whose first column is given. Gives how many there were.
+pub(crate) async fn overwrite<R: Record>(
+    connection: &mut PgConnection,
+    rows: impl ExactSizeIterator<Item = R> + Send,
+) -> Result<u64, sqlx::Error> {
+    if rows.len() == 0 {
+        return Ok(0);
+    }
+    let arguments = columns(rows).arguments()?;
+    let done = sqlx::query_with(AssertSqlSafe(overwriting(R::TABLE)), arguments)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
 }

@@ -11,31 +11,51 @@ use super::{Record, Sink, Table, without_nul};
 /// How many rows the largest statement takes.
 const CHUNK: usize = 64;
 
-/// Statement texts by table and number of rows.
+/// What a statement does with its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Verb {
+    Insert,
+    Overwrite,
+}
+
+/// Statement texts by what they do, table and number of rows.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(HashMap<(&'static str, &'static str, usize), Arc<str>>);
+pub(crate) struct Texts(HashMap<(Verb, &'static str, &'static str, usize), Arc<str>>);
 
 impl Texts {
-    fn of(&mut self, table: Table, rows: usize) -> Arc<str> {
+    fn of(&mut self, verb: Verb, table: Table, rows: usize) -> Arc<str> {
         let text = self
             .0
-            .entry((table.name, table.conflict, rows))
-            .or_insert_with(|| text(table, rows).into());
+            .entry((verb, table.name, table.conflict, rows))
+            .or_insert_with(|| text(verb, table, rows).into());
         Arc::clone(text)
     }
 }
 
-fn text(table: Table, rows: usize) -> String {
+fn text(verb: Verb, table: Table, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(","));
     let rows = vec![row.as_str(); rows].join(",");
+    let (name, names) = (table.name, table.names());
     // A failed statement ends the transaction anyway. Told so, SQLite keeps no copy of every page for
     // undoing a statement alone.
-    format!(
-        "INSERT OR FAIL INTO {} ({}) VALUES {rows} {}",
-        table.name,
-        table.names(),
-        table.conflict
-    )
+    match verb {
+        Verb::Insert => format!(
+            "INSERT OR FAIL INTO {name} ({names}) VALUES {rows} {}",
+            table.conflict
+        ),
+        Verb::Overwrite => {
+            let mut columns = table.columns.iter().map(|(column, _)| column);
+            let key = columns.next().copied().unwrap_or_default();
+            let sets: Vec<String> = columns
+                .map(|column| format!("\"{column}\" = given.\"{column}\""))
+                .collect();
+            format!(
+                "WITH given ({names}) AS (VALUES {rows}) UPDATE OR FAIL {name} SET {} FROM given \
+                 WHERE {name}.\"{key}\" = given.\"{key}\"",
+                sets.join(",")
+            )
+        }
+    }
 }
 
 #[derive(Default)]
@@ -69,6 +89,7 @@ impl Sink for Values {
 /// The next statement: its text and its arguments.
 fn statement<R: Record>(
     texts: &mut Texts,
+    verb: Verb,
     rows: &mut impl ExactSizeIterator<Item = R>,
 ) -> Result<Option<(Arc<str>, SqliteArguments)>, sqlx::Error> {
     let left = rows.len();
@@ -84,7 +105,7 @@ fn statement<R: Record>(
     }
     match values.failed {
         Some(error) => Err(sqlx::Error::Encode(error)),
-        None => Ok(Some((texts.of(R::TABLE, size), values.arguments))),
+        None => Ok(Some((texts.of(verb, R::TABLE, size), values.arguments))),
     }
 }
 
@@ -95,12 +116,29 @@ pub(crate) async fn insert<R: Record>(
     mut rows: impl ExactSizeIterator<Item = R> + Send,
 ) -> Result<Vec<QueryResult>, sqlx::Error> {
     let mut returned = Vec::new();
-    let mut next = statement(texts, &mut rows)?;
+    let mut next = statement(texts, Verb::Insert, &mut rows)?;
     while let Some((text, arguments)) = next {
         let run = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(&mut *connection);
-        let (found, following) = tokio::join!(run, async { statement(texts, &mut rows) });
+        let (found, following) = tokio::join!(run, async { statement(texts, Verb::Insert, &mut rows) });
         returned.extend(found?.into_iter().map(QueryResult::from));
         next = following?;
     }
     Ok(returned)
+}
+
+/// Overwrites the rows whose first column is given. Gives how many there were.
+pub(crate) async fn overwrite<R: Record>(
+    connection: &mut SqliteConnection,
+    texts: &mut Texts,
+    mut rows: impl ExactSizeIterator<Item = R> + Send,
+) -> Result<u64, sqlx::Error> {
+    let mut found = 0;
+    let mut next = statement(texts, Verb::Overwrite, &mut rows)?;
+    while let Some((text, arguments)) = next {
+        let run = sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut *connection);
+        let (done, following) = tokio::join!(run, async { statement(texts, Verb::Overwrite, &mut rows) });
+        found += done?.rows_affected();
+        next = following?;
+    }
+    Ok(found)
 }

@@ -99,7 +99,7 @@ impl CallRow {
         })
     }
 
-    /// With its number and that of the change, as a row that replaces what was there.
+    /// With its number and that of the change, to overwrite the row of that number.
     pub(crate) fn completed(self, id: i64, updated: i64, ids: &Ids) -> CompletedRow<'_> {
         CompletedRow(NumberedRow {
             row: self,
@@ -193,10 +193,13 @@ impl NumberedRow<'_> {
             ids,
         } = self;
         let of = |local: Option<Local>| local.map(|local| ids.of(local));
+        // The identity of a call never changes.
+        if updated.is_none() {
+            sink.integer(Some(row.trace.0));
+            sink.integer(Some(row.trace.1));
+            sink.integer(Some(row.span));
+        }
         sink.integer(Some(id));
-        sink.integer(Some(row.trace.0));
-        sink.integer(Some(row.trace.1));
-        sink.integer(Some(row.span));
         sink.integer(row.primary);
         sink.integer(row.parent);
         sink.integer(Some(row.started_at));
@@ -224,11 +227,14 @@ impl NumberedRow<'_> {
     }
 }
 
+/// How many columns are a call's identity: the first ones.
+const IDENTITY: usize = 3;
+
 const CALL_COLUMNS: &[(&str, Kind)] = &[
-    ("id", Kind::Integer),
     ("trace_hi", Kind::Integer),
     ("trace_lo", Kind::Integer),
     ("span_id", Kind::Integer),
+    ("id", Kind::Integer),
     ("primary_span_id", Kind::Integer),
     ("parent_span_id", Kind::Integer),
     ("started_at", Kind::Integer),
@@ -269,19 +275,10 @@ impl Record for AddedRow<'_> {
 }
 
 impl Record for CompletedRow<'_> {
-    // All but the identity: id, trace and span stay.
     const TABLE: Table = Table {
         name: "calls",
-        columns: CALL_COLUMNS,
-        conflict: "ON CONFLICT (id) DO UPDATE SET primary_span_id = excluded.primary_span_id, \
-            parent_span_id = excluded.parent_span_id, started_at = excluded.started_at, duration = excluded.duration, \
-            received_at = excluded.received_at, updated_seq = excluded.updated_seq, server = excluded.server, \
-            method = excluded.method, tool = excluded.tool, prompt = excluded.prompt, \
-            resource_uri = excluded.resource_uri, session = excluded.session, origin = excluded.origin, \
-            client = excluded.client, kind = excluded.kind, vantage = excluded.vantage, evidence = excluded.evidence, \
-            outcome = excluded.outcome, named = excluded.named, http_status = excluded.http_status, \
-            rpc_error_code = excluded.rpc_error_code, error_type = excluded.error_type, \
-            error_message = excluded.error_message, request_id = excluded.request_id",
+        columns: CALL_COLUMNS.split_at(IDENTITY).1,
+        conflict: "",
     };
 
     fn bind(self, sink: &mut impl Sink) {

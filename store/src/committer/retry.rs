@@ -1,0 +1,210 @@
+//! What follows a failure: a conflict is tried again, and a record that can never be stored is found and left out.
+
+use std::time::{Duration, Instant};
+
+use mcptap_model::Batch;
+
+use super::{Committer, batches};
+use crate::prepare::Prepared;
+use crate::writer::{Rejected, Request, Written};
+use crate::{Error, ErrorKind, WriteError};
+
+/// How often a group is tried again after a transient failure, and until when: its senders wait meanwhile, and so do all
+/// others.
+const RETRIES: u32 = 6;
+const RETRY_FOR: Duration = Duration::from_secs(3);
+
+/// The mean time before the first retry. It doubles with each.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// How many transactions one request may cost. Of a request with more parts than that which cannot be stored, the rest is
+/// rejected too.
+const TRANSACTIONS: usize = 512;
+
+/// The most bytes of a reason that are told.
+const REASON: usize = 200;
+
+impl Committer {
+    /// Stores a group and answers its requests.
+    pub(super) async fn store(&mut self, requests: Vec<Request>, prepared: Result<Prepared, Error>) {
+        let started = Instant::now();
+        // Parts of the group that are still to be stored, the first at the end.
+        let mut parts = vec![(requests, Some(prepared))];
+        while let Some((mut requests, prepared)) = parts.pop() {
+            match self.persist(&batches(&requests), prepared).await {
+                Ok(written) => self.answer(requests, &written, started),
+                Err(error) if may_be_one_record(&error) && requests.len() > 1 => {
+                    tracing::warn!(%error, exports = requests.len(), "a write failed; it is tried in halves");
+                    let second = requests.split_off(requests.len() / 2);
+                    parts.push((second, None));
+                    parts.push((requests, None));
+                }
+                Err(error) => match self.without_rejected(&batches(&requests), error).await {
+                    Ok(written) => self.answer(requests, &written, started),
+                    Err(error) => {
+                        self.counters.failed();
+                        tracing::error!(%error, "a write failed");
+                        for request in requests {
+                            request.answer(Err(WriteError::from(error.clone())));
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn answer(&self, requests: Vec<Request>, written: &Written, started: Instant) {
+        let records = requests.iter().map(|request| request.batch.len()).sum();
+        self.counters.committed(records, started.elapsed());
+        for request in requests {
+            request.answer(Ok(written.clone()));
+        }
+    }
+
+    /// Commits batches as one. What may well succeed a moment later is tried again, at growing random intervals: other
+    /// processes that were in the way try again too.
+    async fn persist(
+        &mut self,
+        batches: &[&Batch],
+        mut prepared: Option<Result<Prepared, Error>>,
+    ) -> Result<Written, Error> {
+        let started = Instant::now();
+        let mut retries = 0;
+        loop {
+            let outcome = match prepared.take() {
+                Some(Ok(prepared)) => self.commit(batches, prepared).await,
+                Some(Err(error)) => Err(error),
+                None => match self.prepare(batches).await {
+                    Ok(prepared) => self.commit(batches, prepared).await,
+                    Err(error) => Err(error),
+                },
+            };
+            match outcome {
+                Err(error)
+                    if error.kind().is_transient() && retries < RETRIES && started.elapsed() < RETRY_FOR =>
+                {
+                    self.counters.retried();
+                    tracing::warn!(%error, retries, "a write failed; it is tried again");
+                    tokio::time::sleep(backoff(retries)).await;
+                    retries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Stores of one request's batch all but the records that can never be stored, found by halving.
+    async fn without_rejected(&mut self, batches: &[&Batch], error: Error) -> Result<Written, Error> {
+        let [batch] = batches else {
+            return Err(error);
+        };
+        if error.kind() != ErrorKind::Data {
+            return Err(error);
+        }
+        let mut written = Written::default();
+        let mut parts = vec![((*batch).clone(), error)];
+        let mut transactions = 0;
+        while let Some((part, error)) = parts.pop() {
+            if part.len() <= 1 || transactions >= TRANSACTIONS {
+                self.counters.rejected(part.len());
+                tracing::warn!(%error, records = part.len(), "the database can never store this; it is left out");
+                reject(&mut written, part.len(), &error);
+                continue;
+            }
+            let (first, second) = halves(part);
+            for half in [second, first] {
+                transactions += 1;
+                match self.persist(&[&half], None).await {
+                    Ok(stored) => {
+                        written.added += stored.added;
+                        written.completed += stored.completed;
+                        written.head = written.head.max(stored.head);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Data => parts.push((half, error)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        written.head = written.head.max(*self.head.borrow());
+        Ok(written)
+    }
+}
+
+/// Whether it may be one record's fault, so that others can be stored without it.
+fn may_be_one_record(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal)
+}
+
+/// Half to one and a half times the mean.
+fn backoff(retries: u32) -> Duration {
+    let mean = BACKOFF * (1 << retries.min(8));
+    // Without randomness the mean is as good as any.
+    let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    mean.mul_f64(0.5 + random)
+}
+
+fn halves(mut batch: Batch) -> (Batch, Batch) {
+    let middle = batch.len() / 2;
+    let observations = middle.min(batch.observations.len());
+    let https = (middle - observations).min(batch.https.len());
+    let logs = middle - observations - https;
+    let second = Batch {
+        observations: batch.observations.split_off(observations),
+        https: batch.https.split_off(https),
+        logs: batch.logs.split_off(logs),
+    };
+    (batch, second)
+}
+
+fn reject(written: &mut Written, records: usize, error: &Error) {
+    let mut reason = error.to_string();
+    let end = (0..=REASON.min(reason.len()))
+        .rev()
+        .find(|end| reason.is_char_boundary(*end));
+    reason.truncate(end.unwrap_or_default());
+    match written.rejected.iter_mut().find(|known| known.reason == reason) {
+        Some(known) => known.records += records,
+        None => written.rejected.push(Rejected { records, reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcptap_model::{LogLine, TraceId, UnixNanos};
+
+    use super::*;
+
+    #[test]
+    fn halves_have_everything_once() {
+        let line = |number: i64| LogLine {
+            trace_id: TraceId::from_bytes(&[1; 16]).unwrap(),
+            span_id: None,
+            service: None,
+            time: UnixNanos(number),
+            severity: String::new(),
+            body: String::new(),
+            attributes: serde_json::Map::new(),
+        };
+        for count in 2..9 {
+            let logs: Vec<LogLine> = (0..count).map(line).collect();
+            let whole = Batch {
+                logs: logs.clone(),
+                ..Batch::default()
+            };
+            let (first, second) = halves(whole);
+            assert!(!first.is_empty() && !second.is_empty());
+            assert_eq!([first.logs, second.logs].concat(), logs);
+        }
+    }
+
+    #[test]
+    fn retries_are_spread() {
+        let times: Vec<Duration> = (0..64).map(|_| backoff(2)).collect();
+        assert!(
+            times
+                .iter()
+                .all(|time| (BACKOFF * 2..=BACKOFF * 6).contains(time))
+        );
+        assert!(times.iter().any(|time| *time != times[0]));
+    }
+}

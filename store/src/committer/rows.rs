@@ -1,0 +1,235 @@
+//! What a prepared group changes, as statements. Each one that changes rows checks that they were there.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::Committer;
+use crate::fold::Target;
+use crate::prepare::Prepared;
+use crate::recent::Stretch;
+use crate::row::{AliasRow, LogRow, log_fingerprint};
+use crate::search::{UnindexedRow, unindex};
+use crate::transaction::{Advanced, Transaction};
+use crate::{Change, ChangeKind, Error, Seq, Stored, clock};
+
+impl Committer {
+    /// Runs the statements.
+    pub(super) async fn write(
+        &mut self,
+        tx: &mut Transaction,
+        prepared: Prepared,
+        numbers: Advanced,
+    ) -> Result<(), Error> {
+        let first = first(&prepared, numbers);
+        let others: Vec<i64> = others(&prepared).into_iter().collect();
+        all_there("calls", tx.calls(&others).await?, others.len())?;
+        let relined = relined(&prepared).into_iter().map(|call| UnindexedRow {
+            call,
+            seq: numbers.after,
+        });
+        tx.insert(relined).await?;
+        let ids = self.remembered.resolve(tx, prepared.interner).await?;
+        let row_of = |target| match target {
+            Target::Known(row) => row,
+            Target::Added(index) => first + index as i64,
+        };
+        remove(
+            tx,
+            prepared
+                .removed
+                .iter()
+                .map(|(row, target)| (*row, target.map(row_of)))
+                .collect(),
+        )
+        .await?;
+        let left: Vec<(i64, Option<i64>)> = prepared
+            .left
+            .iter()
+            .map(|(row, line)| (*row, Some(log_fingerprint(line))))
+            .collect();
+        tx.with_pairs(
+            "WITH moved (source, line) AS ({pairs}) DELETE FROM log_lines \
+             WHERE call IN (SELECT source FROM moved) \
+             AND (call, fingerprint) IN (SELECT source, line FROM moved)",
+            &left,
+        )
+        .await?;
+        let arrived = tx
+            .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &prepared.arrived)
+            .await?;
+        all_there("waiting", arrived, prepared.arrived.len())?;
+        let placed: Vec<(i64, Option<i64>)> = prepared
+            .placed
+            .iter()
+            .map(|(key, target)| (*key, Some(row_of(*target))))
+            .collect();
+        let found = tx
+            .with_pairs(
+                "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
+                 WHERE id = moved.source",
+                &placed,
+            )
+            .await?;
+        all_there("waiting", found, placed.len())?;
+
+        let next = first + prepared.added.len() as i64;
+        let numbered = prepared.added.into_iter().enumerate();
+        tx.insert(numbered.map(|(index, row)| row.added(first + index as i64, &ids)))
+            .await?;
+        tx.insert(
+            prepared
+                .added_details
+                .into_iter()
+                .map(|(index, row)| row.added(first + index as i64)),
+        )
+        .await?;
+        let completed = prepared.completed.len();
+        let numbered = prepared.completed.into_iter().enumerate();
+        let found = tx
+            .overwrite(numbered.map(|(index, (id, row))| row.completed(id, next + index as i64, &ids)))
+            .await?;
+        all_there("calls", found, completed)?;
+        tx.insert(
+            prepared
+                .completed_details
+                .into_iter()
+                .map(|(id, row)| row.completed(id)),
+        )
+        .await?;
+        tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &prepared.bare)
+            .await?;
+        tx.insert(
+            prepared
+                .logs
+                .into_iter()
+                .map(|(target, line)| LogRow::new(row_of(target), line)),
+        )
+        .await?;
+        let arrived_at = clock::now().0;
+        let aliases = prepared.aliases.into_iter();
+        tx.insert(aliases.map(|(span, call)| AliasRow {
+            span,
+            call: call.map(row_of),
+            arrived_at,
+        }))
+        .await?;
+        tx.insert(
+            prepared
+                .waiting
+                .into_iter()
+                .map(|waiting| waiting.row(&ids, row_of)),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// The number of the first change.
+fn first(prepared: &Prepared, numbers: Advanced) -> i64 {
+    numbers.after - prepared.changes() + 1
+}
+
+/// Stored calls that get log lines or lose some.
+fn relined(prepared: &Prepared) -> BTreeSet<i64> {
+    let known = |target: &Target| match target {
+        Target::Known(row) => Some(*row),
+        Target::Added(_) => None,
+    };
+    let getting = prepared.logs.iter().map(|(target, _)| target);
+    let merged = prepared.removed.iter().filter_map(|(_, target)| target.as_ref());
+    let losing = prepared.left.iter().map(|(row, _)| *row);
+    getting.chain(merged).filter_map(known).chain(losing).collect()
+}
+
+/// Stored calls that something is attached to, but that are neither completed nor removed: those are counted anyway.
+fn others(prepared: &Prepared) -> HashSet<i64> {
+    let targets = prepared.removed.iter().filter_map(|(_, target)| target.as_ref());
+    let targets = targets
+        .chain(prepared.aliases.iter().filter_map(|(_, target)| target.as_ref()))
+        .chain(prepared.logs.iter().map(|(target, _)| target))
+        .chain(prepared.placed.iter().map(|(_, target)| target));
+    let mut rows: HashSet<i64> = targets
+        .filter_map(|target| match target {
+            Target::Known(row) => Some(*row),
+            Target::Added(_) => None,
+        })
+        .collect();
+    for (row, _) in &prepared.completed {
+        rows.remove(row);
+    }
+    rows
+}
+
+/// Fails when a statement found fewer rows than were read.
+fn all_there(table: &'static str, found: u64, wanted: usize) -> Result<(), Error> {
+    if found == wanted as u64 {
+        Ok(())
+    } else {
+        Err(Error::Stale(table))
+    }
+}
+
+/// The transaction as followers see it.
+pub(super) fn stretch(prepared: &mut Prepared, after: Seq, numbers: Advanced) -> Stretch {
+    let added = std::iter::repeat_n(None, prepared.added.len());
+    let rows = added.chain(prepared.completed.iter().map(|(row, _)| Some(*row)));
+    let numbered = (first(prepared, numbers)..).zip(rows);
+    let changes = numbered.zip(std::mem::take(&mut prepared.listed));
+    Stretch {
+        after,
+        upto: Seq(numbers.after),
+        changes: changes
+            .map(|((seq, row), call)| Change {
+                seq: Seq(seq),
+                kind: if row.is_some() {
+                    ChangeKind::Updated
+                } else {
+                    ChangeKind::Added
+                },
+                stored: Stored {
+                    row: row.unwrap_or(seq),
+                    call,
+                },
+            })
+            .collect(),
+        removed: prepared.removed.iter().map(|(row, _)| *row).collect(),
+        whole: true,
+    }
+}
+
+/// Deletes calls that are part of another; what hung on them hangs on that.
+async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<(), Error> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    // The same line may be there already, so lines are copied, then deleted.
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) INSERT INTO log_lines \
+         (call, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes) \
+         SELECT moved.target, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes \
+         FROM log_lines JOIN moved ON call = moved.source WHERE moved.target IS NOT NULL ON CONFLICT DO NOTHING",
+        &pairs,
+    )
+    .await?;
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) UPDATE aliases SET call = moved.target FROM moved \
+         WHERE call = moved.source",
+        &pairs,
+    )
+    .await?;
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
+         WHERE call = moved.source AND call IS NOT NULL",
+        &pairs,
+    )
+    .await?;
+    let sources: Vec<i64> = pairs.iter().map(|(source, _)| *source).collect();
+    tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources)
+        .await?;
+    tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &sources)
+        .await?;
+    unindex(tx, &sources).await?;
+    let found = tx
+        .with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources)
+        .await?;
+    all_there("calls", found, sources.len())
+}
