@@ -1,6 +1,6 @@
 //! Which calls are meant. The one definition of every filter's meaning; the store's SQL must agree with it.
 
-use crate::search::{Haystack, Query};
+use crate::search::{Found, Query};
 use crate::{Call, Outcome, TraceId, UnixNanos};
 
 /// Which calls are meant. All that is given must hold; inside a list, any one; an empty list is no constraint.
@@ -78,8 +78,16 @@ impl CallFilter {
             || self.or.iter().any(Self::needs_bodies)
     }
 
-    /// Whether the call is meant. `text` holds what `search` looks through; without it nothing is found there.
-    pub fn matches(&self, call: &Call, text: Option<&Haystack>) -> bool {
+    /// Every search in it, however deep.
+    pub fn queries(&self) -> Vec<&Query> {
+        let mut queries: Vec<&Query> = self.search.iter().collect();
+        queries.extend(self.not.iter().flat_map(|not| not.queries()));
+        queries.extend(self.or.iter().flat_map(Self::queries));
+        queries
+    }
+
+    /// Whether the call is meant. `text` tells which searches occur in the call's texts; without it none does.
+    pub fn matches(&self, call: &Call, text: Option<&Found>) -> bool {
         named(&self.servers, Some(call.server_name()))
             && named(&self.tools, call.tool.as_deref())
             && named(&self.methods, Some(&call.method))
@@ -100,7 +108,7 @@ impl CallFilter {
             && self
                 .search
                 .as_ref()
-                .is_none_or(|query| text.is_some_and(|text| query.occurs_in(text)))
+                .is_none_or(|query| text.is_some_and(|text| text.occurs(query)))
             && self.not.as_ref().is_none_or(|not| !not.matches(call, text))
             && (self.or.is_empty() || self.or.iter().any(|either| either.matches(call, text)))
     }

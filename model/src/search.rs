@@ -1,11 +1,17 @@
 //! Full-text search: what a query means and whether it occurs. Words are runs of letters and digits, compared
 //! without case; a JSON body is searched in its keys and values, so escapes never hide a word.
+//!
+//! Texts are read one at a time and none is kept: a [`Finder`] answers which queries occur in them, a [`KeyCollector`]
+//! gives what an index holds of them. Neither copies a text into words.
 
+mod finder;
+mod json;
 mod keys;
+#[cfg(test)]
+mod reference;
 
-use serde_json::Value;
-
-pub use keys::{Key, Keys};
+pub use finder::{Finder, Found, Searches};
+pub use keys::{Key, KeyCollector, Keys};
 
 /// Words, phrases in quotes and `prefix*`, all of which must occur.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +29,56 @@ struct Term {
     prefix: bool,
 }
 
-/// The texts of one call, cut into words.
-#[derive(Clone, Debug, Default)]
-pub struct Haystack {
-    fields: Vec<Vec<String>>,
-    target: Vec<String>,
+/// Tells a reader of texts whether to stop: nobody waits any more, or the time is over. Asked every few ten thousand
+/// bytes.
+pub type Stop<'a> = &'a dyn Fn() -> bool;
+
+/// The reading was stopped half-way, so nothing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the texts were not read to their end")]
+pub struct Stopped;
+
+/// How many bytes are read between two questions whether to stop.
+const STOP_EVERY: usize = 32 * 1024;
+
+/// Reads the texts of one call: first the target, then the others in any order.
+pub trait TextReader {
+    /// Reads the target, which also those may search who may not see bodies.
+    fn target(&mut self, text: &str, stop: Stop<'_>) -> Result<(), Stopped>;
+
+    /// Reads plain text: a message, a log line.
+    fn text(&mut self, text: &str, stop: Stop<'_>) -> Result<(), Stopped>;
+
+    /// Whether no further text can change the result.
+    fn is_done(&self) -> bool;
+
+    /// Reads a body: JSON by its keys and values, anything else as text.
+    fn body(&mut self, text: &str, stop: Stop<'_>) -> Result<(), Stopped> {
+        if json::is_json(text, stop)? {
+            json::each_text(text, |text| {
+                if !self.is_done() {
+                    self.text(text, stop)?;
+                }
+                Ok(())
+            })
+        } else {
+            self.text(text, stop)
+        }
+    }
 }
 
+fn is_between_words(character: char) -> bool {
+    !character.is_alphanumeric()
+}
+
+/// The words of a text as they stand there.
+fn raw_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_between_words).filter(|word| !word.is_empty())
+}
+
+/// The words of a text as they are compared.
 fn words(text: &str) -> Vec<String> {
-    text.split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    raw_words(text).map(str::to_lowercase).collect()
 }
 
 impl Query {
@@ -82,80 +126,27 @@ impl Query {
     pub fn text(&self) -> &str {
         &self.text
     }
-
-    /// Whether every term occurs somewhere.
-    pub fn occurs_in(&self, haystack: &Haystack) -> bool {
-        let fields: &[Vec<String>] = if self.target_alone { &[] } else { &haystack.fields };
-        self.terms
-            .iter()
-            .all(|term| term.occurs_in(&haystack.target) || fields.iter().any(|field| term.occurs_in(field)))
-    }
-}
-
-impl Term {
-    fn occurs_in(&self, field: &[String]) -> bool {
-        field.windows(self.words.len()).any(|window| {
-            let last = self.words.len() - 1;
-            window
-                .iter()
-                .zip(&self.words)
-                .enumerate()
-                .all(|(index, (found, wanted))| {
-                    if self.prefix && index == last {
-                        found.starts_with(wanted.as_str())
-                    } else {
-                        found == wanted
-                    }
-                })
-        })
-    }
-}
-
-impl Haystack {
-    /// Sets the target, which also those may search who may not see bodies.
-    pub fn set_target(&mut self, text: &str) {
-        self.target = words(text);
-    }
-
-    /// Adds plain text: a message, a log line.
-    pub fn add_text(&mut self, text: &str) {
-        self.fields.push(words(text));
-    }
-
-    /// Adds a body: JSON by its keys and values, anything else as text.
-    pub fn add_body(&mut self, text: &str) {
-        match serde_json::from_str::<Value>(text) {
-            Ok(json) => self.add_json(&json),
-            Err(_) => self.add_text(text),
-        }
-    }
-
-    fn add_json(&mut self, json: &Value) {
-        match json {
-            Value::Null => {}
-            Value::Bool(value) => self.add_text(if *value { "true" } else { "false" }),
-            Value::Number(number) => self.add_text(&number.to_string()),
-            Value::String(text) => self.add_text(text),
-            Value::Array(items) => items.iter().for_each(|item| self.add_json(item)),
-            Value::Object(members) => members.iter().for_each(|(key, value)| {
-                self.add_text(key);
-                self.add_json(value);
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(query: &Query, target: &str, bodies: &[&str], texts: &[&str]) -> bool {
+        let mut finder = Finder::new(&Searches::new([query.clone()]));
+        finder.target(target, &|| false).unwrap();
+        for body in bodies {
+            finder.body(body, &|| false).unwrap();
+        }
+        for text in texts {
+            finder.text(text, &|| false).unwrap();
+        }
+        finder.found().occurs(query)
+    }
+
     fn found(query: &str) -> bool {
-        let mut haystack = Haystack::default();
-        haystack.set_target("config://store/main");
-        haystack.add_body(
-            r#"{"order_id":"A-1001","note":"first line\nSecond LINE","text":"{\"sku\":\"MUG-01\"}"}"#,
-        );
-        Query::parse(query).occurs_in(&haystack)
+        let body = r#"{"order_id":"A-1001","note":"first line\nSecond LINE","text":"{\"sku\":\"MUG-01\"}"}"#;
+        read(&Query::parse(query), "config://store/main", &[body], &[])
     }
 
     #[test]
@@ -188,9 +179,6 @@ mod tests {
 
     #[test]
     fn the_target_alone_tells_nothing_of_the_rest() {
-        let mut haystack = Haystack::default();
-        haystack.set_target("get_order");
-        haystack.add_text("sold out");
         for (query, anywhere, in_target) in [
             ("order", true, true),
             ("sold", true, false),
@@ -199,8 +187,9 @@ mod tests {
             ("", true, true),
         ] {
             let query = Query::parse(query);
-            assert_eq!(query.occurs_in(&haystack), anywhere);
-            assert_eq!(query.in_target_alone().occurs_in(&haystack), in_target);
+            assert_eq!(read(&query, "get_order", &[], &["sold out"]), anywhere);
+            let query = query.in_target_alone();
+            assert_eq!(read(&query, "get_order", &[], &["sold out"]), in_target);
         }
     }
 }

@@ -4,7 +4,9 @@
 //! two words without the texts. A longer phrase is looked up by its pairs, and then read. The marks are neither letters
 //! nor digits, so they occur in no word.
 
-use super::{Haystack, Query, Term};
+use std::collections::HashSet;
+
+use super::{Query, STOP_EVERY, Stop, Stopped, Term, TextReader, raw_words};
 
 /// Stands before the words of the target, which those may search who may see nothing else.
 const TARGET: &str = "§";
@@ -73,22 +75,81 @@ impl Term {
     }
 }
 
-impl Haystack {
-    /// All keys of the call, in order.
-    pub fn keys(&self) -> Vec<String> {
-        let fields = self.fields.iter().map(|words| (words, false));
-        let mut keys: Vec<String> = fields
-            .chain([(&self.target, false), (&self.target, true)])
-            .flat_map(|(words, target)| {
-                let words: Vec<&str> = words.iter().map(|word| shortened(word)).collect();
-                let pairs: Vec<String> = words.windows(2).map(|two| pair(two, target)).collect();
-                let words = words.into_iter().map(move |only| word(only, target));
-                words.chain(pairs).collect::<Vec<String>>()
-            })
-            .collect();
+/// Collects all keys of a call, in bounded memory.
+#[derive(Clone, Debug)]
+pub struct KeyCollector {
+    keys: HashSet<String>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl KeyCollector {
+    /// At most `limit` bytes of keys, with one more byte between each two.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            keys: HashSet::new(),
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// The keys in order; `None` when they are more than the limit.
+    pub fn keys(self) -> Option<Vec<String>> {
+        if self.is_done() {
+            return None;
+        }
+        let mut keys: Vec<String> = self.keys.into_iter().collect();
         keys.sort_unstable();
-        keys.dedup();
-        keys
+        Some(keys)
+    }
+
+    fn add(&mut self, key: String) {
+        let bytes = key.len() + 1;
+        if self.keys.insert(key) {
+            self.bytes += bytes;
+        }
+    }
+
+    fn read(&mut self, text: &str, target: bool, stop: Stop<'_>) -> Result<(), Stopped> {
+        let mut before: Option<String> = None;
+        let mut unasked = 0;
+        for raw in raw_words(text) {
+            unasked += raw.len() + 1;
+            if unasked > STOP_EVERY {
+                unasked = 0;
+                if stop() {
+                    return Err(Stopped);
+                }
+            }
+            let mut only = raw.to_lowercase();
+            if let Some(end) = cut(&only) {
+                only.truncate(end);
+            }
+            self.add(word(&only, target));
+            if let Some(before) = &before {
+                self.add(pair(&[before, &only], target));
+            }
+            if self.is_done() {
+                return Ok(());
+            }
+            before = Some(only);
+        }
+        Ok(())
+    }
+}
+
+impl TextReader for KeyCollector {
+    fn target(&mut self, text: &str, stop: Stop<'_>) -> Result<(), Stopped> {
+        self.read(text, true, stop)?;
+        self.read(text, false, stop)
+    }
+
+    fn text(&mut self, text: &str, stop: Stop<'_>) -> Result<(), Stopped> {
+        self.read(text, false, stop)
+    }
+
+    fn is_done(&self) -> bool {
+        self.bytes > self.limit.saturating_add(1)
     }
 }
 
@@ -118,6 +179,7 @@ fn shortened(word: &str) -> &str {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::reference::Haystack;
     use super::*;
 
     fn has(keys: &[String], wanted: &Key) -> bool {
@@ -130,8 +192,26 @@ mod tests {
         })
     }
 
+    fn collected(haystack: &Haystack) -> Vec<String> {
+        let mut keys: Vec<String> = haystack
+            .fields
+            .iter()
+            .map(|words| (words, false))
+            .chain([(&haystack.target, false), (&haystack.target, true)])
+            .flat_map(|(words, target)| {
+                let words: Vec<&str> = words.iter().map(|word| shortened(word)).collect();
+                let pairs: Vec<String> = words.windows(2).map(|two| pair(two, target)).collect();
+                let words = words.into_iter().map(move |only| word(only, target));
+                words.chain(pairs).collect::<Vec<String>>()
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     fn in_index(query: &Query, haystack: &Haystack) -> bool {
-        let keys = haystack.keys();
+        let keys = collected(haystack);
         query.keys().all.iter().all(|wanted| has(&keys, wanted))
     }
 
@@ -156,7 +236,7 @@ mod tests {
         ] {
             let query = Query::parse(&text);
             assert!(in_index(&query, &haystack) && !query.keys().exact, "{text}");
-            assert_eq!(query.occurs_in(&haystack), there);
+            assert_eq!(haystack.holds(&query), there);
         }
         assert!(Query::parse(&format!("{}*", "ä".repeat(9))).keys().exact);
     }
@@ -197,9 +277,21 @@ mod tests {
             haystack.set_target(&target);
             let query = Query::parse(&query);
             let query = if alone { query.in_target_alone() } else { query };
-            let (occurs, indexed) = (query.occurs_in(&haystack), in_index(&query, &haystack));
+            let (occurs, indexed) = (haystack.holds(&query), in_index(&query, &haystack));
             prop_assert!(indexed || !occurs);
             prop_assert!(occurs || !indexed || !query.keys().exact);
+            let read = |limit| {
+                let mut collector = KeyCollector::new(limit);
+                collector.target(&target, &|| false).unwrap();
+                for field in &fields {
+                    collector.text(field, &|| false).unwrap();
+                }
+                collector.keys()
+            };
+            let keys = collected(&haystack);
+            let bytes = keys.join(" ").len();
+            prop_assert_eq!(read(bytes), Some(keys));
+            prop_assert_eq!(read(bytes.saturating_sub(1)).is_none(), bytes > 0);
         }
     }
 }
