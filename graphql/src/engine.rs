@@ -8,6 +8,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response as Answer, ServerError, Value, value};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, once};
+use mcptap_store::{Asker, Operation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -150,7 +151,7 @@ impl Engine {
         };
         let answer = timeout(
             self.limits.timeout,
-            mcptap_store::abandonable(self.schema.execute(request)),
+            Operation::new(Asker::default(), self.limits.timeout).run(self.schema.execute(request)),
         )
         .await;
         drop(place);

@@ -51,6 +51,8 @@ pub(crate) enum Code {
     TimedOut,
     /// The bodies of a page are more than one answer may carry.
     TooLarge,
+    /// The server holds as many bytes as it may. The same request may succeed later.
+    ResourceExhausted,
     /// It is not known who asks.
     Unauthenticated,
     /// Whoever asks may not.
@@ -87,6 +89,7 @@ impl Code {
             Self::TooManySubscriptions => "TOO_MANY_SUBSCRIPTIONS",
             Self::TimedOut => "TIMED_OUT",
             Self::TooLarge => "RESPONSE_TOO_LARGE",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
             Self::Gone => "GONE",
@@ -103,9 +106,11 @@ impl Code {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyOperations | Self::TooManySubscriptions | Self::TimedOut | Self::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooManyOperations
+            | Self::TooManySubscriptions
+            | Self::TimedOut
+            | Self::ResourceExhausted
+            | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
@@ -170,6 +175,11 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
         mcptap_store::Error::TimedOut => Code::TimedOut.error(
             "the database took longer than a query may (timeout); ask for less, such as a shorter time",
         ),
+        mcptap_store::Error::Busy => Code::TimedOut.error(
+            "the query waited for its turn among those that read much until its time was over (timeout); try again \
+             later, or ask for less at once",
+        ),
+        mcptap_store::Error::Memory(exhausted) => Code::ResourceExhausted.error(exhausted.to_string()),
         mcptap_store::Error::Stopping => Code::Unavailable.error("the server is stopping; try again later"),
         error => {
             tracing::error!(%error, "a query could not be answered");

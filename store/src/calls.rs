@@ -7,6 +7,7 @@ use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use crate::entity::{alias, call};
+use crate::readers::Reading;
 use crate::row::{span_number, trace_halves};
 use crate::scan::{Direction, Scan, beyond, head};
 use crate::{CallPosition, Error, PageRequest, Seq, Store, Stored};
@@ -33,25 +34,25 @@ impl Store {
     pub async fn call(&self, trace: TraceId, span: SpanId) -> Result<Option<Stored>, Error> {
         let (hi, lo) = trace_halves(trace);
         let span = span_number(span);
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Light).await?;
         let of_span = call::Entity::find()
             .filter(call::Column::TraceLo.eq(lo))
             .filter(call::Column::SpanId.eq(span))
             .filter(call::Column::TraceHi.eq(hi));
-        let mut row = of_span.filter(self.kept()).one(&tx).await?;
+        let mut row = of_span.filter(self.kept()).one(&*tx).await?;
         if row.is_none() {
             let alias = alias::Entity::find_by_id((lo, span))
                 .filter(alias::Column::TraceHi.eq(hi))
-                .one(&tx)
+                .one(&*tx)
                 .await?;
             if let Some(id) = alias.and_then(|alias| alias.call) {
-                row = call::Entity::find_by_id(id).filter(self.kept()).one(&tx).await?;
+                row = call::Entity::find_by_id(id).filter(self.kept()).one(&*tx).await?;
             }
         }
         let stored = self
             .inner
             .dictionary
-            .stored(&tx, row.into_iter().collect())
+            .stored(&*tx, row.into_iter().collect())
             .await?;
         tx.commit().await?;
         Ok(stored.into_iter().next())
@@ -63,8 +64,8 @@ impl Store {
         filter: &CallFilter,
         page: PageRequest<CallPosition>,
     ) -> Result<CallPage, Error> {
-        let tx = self.inner.database.snapshot().await?;
-        let head = head(&tx).await?;
+        let tx = self.snapshot(Reading::of(filter)).await?;
+        let head = head(&*tx).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let (after, before) = (page.after, page.before);
         let mut page = page.bounds();
@@ -109,7 +110,7 @@ impl Store {
 
     /// How many calls the filter means; counting stops beyond `cap`.
     pub async fn count(&self, filter: &CallFilter, cap: u64) -> Result<Count, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Scan).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let mut value = 0u64;
         if scan.exact() {

@@ -1,5 +1,7 @@
 //! `impl Store`: what was committed after a point, in order of commit.
 
+use std::ops::ControlFlow;
+
 use mcptap_model::CallFilter;
 use sea_orm::sea_query::{Expr, Func, Query};
 use sea_orm::{
@@ -9,9 +11,10 @@ use sea_orm::{
 
 use crate::dictionary::Dictionary;
 use crate::entity::call;
+use crate::readers::Reading;
 use crate::recent::Stretch;
 use crate::scan::{Scan, head};
-use crate::{Error, Seq, Store, Stored, search};
+use crate::{Error, Seq, Store, Stored};
 
 /// How many numbers of the sequence one read looks at.
 const STRETCH: i64 = 10_000;
@@ -58,8 +61,8 @@ impl Store {
     /// number of rows, so it may find nothing and still not have caught up: then go on from `upto`.
     pub async fn changes(&self, filter: &CallFilter, after: Seq, limit: usize) -> Result<FeedChanges, Error> {
         let limit = limit.clamp(1, MOST);
-        let tx = self.inner.database.snapshot().await?;
-        let head = head(&tx).await?;
+        let tx = self.snapshot(Reading::Scan).await?;
+        let head = head(&*tx).await?;
         // Numbers of calls long forgotten are skipped at once.
         let Some(start) = next(&tx, after).await?.filter(|start| *start <= head.0) else {
             tx.commit().await?;
@@ -87,10 +90,10 @@ impl Store {
         // One more than wanted tells whether the stretch was read to its end. Where bodies decide, all of it is read.
         let most = scan.exact().then_some(limit as u64 + 1);
         let mut rows: Vec<(i64, ChangeKind, call::Model)> = Vec::new();
-        for row in added.limit(most).all(&tx).await? {
+        for row in added.limit(most).all(&*tx).await? {
             rows.push((row.id, ChangeKind::Added, row));
         }
-        for row in updated.limit(most).all(&tx).await? {
+        for row in updated.limit(most).all(&*tx).await? {
             rows.push((row.updated_seq.unwrap_or(row.id), ChangeKind::Updated, row));
         }
         rows.sort_unstable_by_key(|(seq, _, _)| *seq);
@@ -99,7 +102,21 @@ impl Store {
             .map(|(seq, kind, row)| (*seq, *kind, row.id))
             .collect();
         let rows = rows.into_iter().map(|(_, _, row)| row).collect();
-        let found = search::matching(&scan.filter, rows, &tx, &self.inner.dictionary).await?;
+        let mut found = self.inner.dictionary.stored(&*tx, rows).await?;
+        if !scan.exact() {
+            let calls = std::mem::take(&mut found);
+            let texts = self.texts(&tx);
+            let read = texts.matching(&scan.filter, calls, |stored| {
+                found.push(stored);
+                // One more than wanted is read of what is cut off.
+                if found.len() > limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            let _end: ControlFlow<()> = read.await?;
+        }
         tx.commit().await?;
 
         let mut items = in_order(numbered, found);

@@ -23,6 +23,10 @@ use crate::{Error, Options, patience};
 /// How long to wait for a connection or a lock before giving up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many more connections read than there are places for questions: for small reads that take no place, and in the stead
+/// of those that a question that was given up has left behind.
+const SPARE: u32 = 2;
+
 /// Any number; two processes that migrate the same PostgreSQL database take turns by it.
 const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
 
@@ -144,7 +148,7 @@ impl Database {
         };
         let near = pool(1).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
-        let readers = pool(options.readers.max(1));
+        let readers = pool(options.readers.max(1).saturating_add(SPARE));
         let read = patience::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
         Ok(Self {
             backend: Backend::Sqlite,
@@ -173,7 +177,7 @@ impl Database {
         // One of them listens.
         let feed = pool(2).connect_lazy_with(connect.clone());
         let reader = patience::postgres(connect, options.read_timeout);
-        let read = pool(options.readers.max(1)).connect_lazy_with(reader);
+        let read = pool(options.readers.max(1).saturating_add(SPARE)).connect_lazy_with(reader);
         // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
         let notifies = sqlx::query(NOTIFY).execute(&write).await.is_ok();
         Ok(Self {

@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
 use crate::entity::{call, detail};
+use crate::readers::Reading;
 use crate::{Error, Store, dictionary};
 
 /// The heavy part of a call.
@@ -26,19 +27,19 @@ pub struct Details {
 impl Store {
     /// The details of the calls in these rows, in one query. Rows that do not exist are left out.
     pub async fn details(&self, rows: &[i64]) -> Result<HashMap<i64, Details>, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Light).await?;
         let calls: Vec<(i64, i64)> = call::Entity::find()
             .select_only()
             .columns([call::Column::Id, call::Column::Origin])
             .filter(call::Column::Id.is_in(rows.iter().copied()))
             .filter(self.kept())
             .into_tuple()
-            .all(&tx)
+            .all(&*tx)
             .await?;
         let kept = calls.iter().map(|(id, _)| *id);
         let mut found: HashMap<i64, detail::Model> = detail::Entity::find()
             .filter(detail::Column::Call.is_in(kept))
-            .all(&tx)
+            .all(&*tx)
             .await?
             .into_iter()
             .map(|row| (row.call, row))
@@ -46,7 +47,7 @@ impl Store {
         let origins = self
             .inner
             .dictionary
-            .origins(&tx, calls.iter().map(|(_, origin)| *origin))
+            .origins(&*tx, calls.iter().map(|(_, origin)| *origin))
             .await?;
         tx.commit().await?;
         calls

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
 pub use kind::ErrorKind;
+use crate::{BudgetExhausted, CpuError};
 
 /// Asking or opening failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,6 +41,16 @@ pub enum Error {
     /// The answer took longer than a question may ([`Options::read_timeout`](crate::Options::read_timeout)).
     #[error("the database took longer than a question may")]
     TimedOut,
+    /// All places for questions of this kind were taken until the time for the question was over. Trying again later may
+    /// help.
+    #[error("no reader was free before the time for the question was over")]
+    Busy,
+    /// The question needs more memory than the process may take now. Trying again later may help.
+    #[error("a question needs more memory than there is: {0}")]
+    Memory(#[from] BudgetExhausted),
+    /// Work for the question failed inside mcptap.
+    #[error(transparent)]
+    Work(CpuError),
     /// The URL names no database that mcptap can use.
     #[error("{0:?} is no database URL: use sqlite://mcptap.db?mode=rwc or postgres://user@host/name")]
     Url(String),

@@ -8,6 +8,7 @@ use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Order, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, QueryResult};
 
 use crate::entity::{call, client};
+use crate::readers::Reading;
 use crate::scan::{Direction, Scan};
 use crate::search::Lookup;
 use crate::{Error, Store};
@@ -82,7 +83,7 @@ pub struct Facets {
 impl Store {
     /// The menus' values under a filter. Only what `wanted` names is computed.
     pub async fn facets(&self, filter: &CallFilter, wanted: FacetSet) -> Result<Facets, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Scan).await?;
         // Every menu asks for the same searches.
         let menu = Menu {
             store: self,

@@ -12,7 +12,7 @@ use mcptap_model::CallFilter;
 
 use crate::sessions::names_visits;
 use crate::wake::Bed;
-use crate::{Error, FeedChanges, Store, abandonable, scan};
+use crate::{Asker, Error, FeedChanges, Operation, Store, scan};
 
 /// How often a read is tried. A database that does not answer for half a minute is no reason to end a feed.
 const TRIES: u32 = 30;
@@ -106,10 +106,13 @@ impl Follower {
         loop {
             let turn = inner.catching_up.acquire().await;
             inner.counters.caught_up();
-            let read = abandonable(self.store.changes(&self.filter, self.position, limit)).await;
+            let operation = Operation::new(Asker::Feed, inner.options.read_timeout);
+            let read = operation
+                .run(self.store.changes(&self.filter, self.position, limit))
+                .await;
             drop(turn);
             match read {
-                Err(Error::Database(error)) if tries < TRIES => {
+                Err(error @ (Error::Database(_) | Error::Busy | Error::Memory(_))) if tries < TRIES => {
                     tracing::warn!(%error, "a feed could not be read; it is tried again");
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;

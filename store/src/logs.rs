@@ -9,6 +9,7 @@ use sea_orm::sea_query::{
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
 use crate::entity::{call, log_line};
+use crate::readers::Reading;
 use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
 
 impl Store {
@@ -62,7 +63,10 @@ impl Store {
                 )
             })
             .collect();
-        for row in self.inner.database.read().query_all(&select).await? {
+        let tx = self.snapshot(Reading::Light).await?;
+        let found = tx.query_all(&select).await?;
+        tx.commit().await?;
+        for row in found {
             let row = log_line::Model::from_query_result(&row, "")?;
             let position = LogPosition {
                 time: UnixNanos(row.time),

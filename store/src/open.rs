@@ -11,12 +11,17 @@ use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
+use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::search::Indexer;
 use crate::tail::Tail;
 use crate::wake::{self, Beds};
 use crate::writer::Grouping;
-use crate::{Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, retention, scan};
+use crate::{CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, retention, scan};
+
+/// How many batches of texts may wait to be searched. Questions wait for a place before they read any, so this is more
+/// than there ever are.
+const WAITING_TEXTS: usize = 1_024;
 
 /// Opens the database named by the URL (`sqlite://path?mode=rwc`, `sqlite::memory:` or `postgres://…`), brings its
 /// tables up to date, and starts writing and forgetting in the background.
@@ -64,6 +69,8 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         announce,
     };
     tasks.spawn(written.clone().run_until_cancelled_owned(tail.run()));
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let cpu = CpuPool::new(threads, WAITING_TEXTS);
     let indexer = Indexer {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
@@ -72,6 +79,7 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         limit: writer.limit(),
         delay: options.index_delay,
         counters: Arc::clone(&counters),
+        cpu: cpu.clone(),
     };
     tasks.spawn(stop.clone().run_until_cancelled_owned(indexer.run()));
     let beds = Arc::new(Beds::default());
@@ -94,6 +102,8 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         tasks: tasks.clone(),
         stop: stop.clone(),
         _guard: stop.clone().drop_guard(),
+        readers: Readers::new(options.readers),
+        cpu,
         database: database.clone(),
     };
     tasks.spawn(stop.run_until_cancelled_owned(retention::run(database, options, counters)));
@@ -118,6 +128,10 @@ pub(crate) struct Inner {
     head: watch::Receiver<Seq>,
     /// The newest changes.
     pub(crate) recent: Arc<Recent>,
+    /// Places for questions.
+    pub(crate) readers: Readers,
+    /// Where texts are searched.
+    pub(crate) cpu: CpuPool,
     /// Where followers sleep.
     pub(crate) beds: Arc<Beds>,
     /// Turns for followers that read the database: never all of its connections.
@@ -126,7 +140,7 @@ pub(crate) struct Inner {
     pub(crate) written: CancellationToken,
     room: Arc<Semaphore>,
     queue_limit: usize,
-    memory: MemoryBudget,
+    pub(crate) memory: MemoryBudget,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     /// The background ends with the last clone.

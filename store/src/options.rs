@@ -24,7 +24,8 @@ pub struct Options {
     pub ingest_threads: usize,
     /// Whether to bring the tables up to date when opening. Default true.
     pub migrate: bool,
-    /// How many connections read at the same time. Default 4.
+    /// How many questions read at the same time: half of them along an index, half of them over many rows. Default two a
+    /// core, at least 4.
     pub readers: u32,
     /// How long one question may read. Default 30 seconds.
     pub read_timeout: Duration,
@@ -39,6 +40,13 @@ impl Options {
     }
 }
 
+fn default_readers() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    u32::try_from(cores.saturating_mul(2))
+        .unwrap_or(u32::MAX)
+        .clamp(4, 64)
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -49,7 +57,7 @@ impl Default for Options {
             memory_budget: 256 << 20,
             ingest_threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             migrate: true,
-            readers: 4,
+            readers: default_readers(),
             read_timeout: Duration::from_secs(30),
             index_delay: Duration::from_millis(250),
         }

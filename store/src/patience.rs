@@ -1,40 +1,18 @@
 //! How long a question may keep the database busy, and its end when nobody waits for the answer any more.
 
-use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::SqlitePoolOptions;
 use sea_orm::sqlx::{Error, SqliteConnection};
 
+use crate::operation::Operation;
+
 /// How many of SQLite's instructions run between two looks at the clock: about a millisecond.
 const STEPS: i32 = 50_000;
 
-tokio::task_local! {
-    /// Whether the one who asked is gone.
-    static ABANDONED: Arc<AtomicBool>;
-}
-
-/// Raises the flag when it is dropped: with the future that asked.
-struct Raise(Arc<AtomicBool>);
-
-impl Drop for Raise {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs a future that asks the store questions. When it is dropped half-way, what SQLite is reading for it stops within
-/// milliseconds. (PostgreSQL goes on until its time is up, and its answer is thrown away.)
-pub async fn abandonable<F: Future>(asking: F) -> F::Output {
-    let flag = Arc::new(AtomicBool::new(false));
-    let _raise = Raise(Arc::clone(&flag));
-    ABANDONED.scope(flag, asking).await
-}
-
-/// Readers of SQLite that give up after `limit` from when they got the connection.
+/// Readers of SQLite that give up when the time of their question is over, or nobody waits for it; without a question,
+/// `limit` after they got the connection.
 pub(crate) fn sqlite(pool: SqlitePoolOptions, limit: Duration) -> SqlitePoolOptions {
     pool.after_connect(move |connection, _| Box::pin(bound(connection, limit)))
         .before_acquire(move |connection, _| {
@@ -46,17 +24,11 @@ pub(crate) fn sqlite(pool: SqlitePoolOptions, limit: Duration) -> SqlitePoolOpti
 }
 
 async fn bound(connection: &mut SqliteConnection, limit: Duration) -> Result<(), Error> {
-    let abandoned = ABANDONED.try_with(Arc::clone).ok();
-    let begun = Instant::now();
+    let operation = Operation::reading(limit);
     connection
         .lock_handle()
         .await?
-        .set_progress_handler(STEPS, move || {
-            let waited_for = abandoned
-                .as_ref()
-                .is_none_or(|flag| !flag.load(Ordering::Relaxed));
-            waited_for && begun.elapsed() < limit
-        });
+        .set_progress_handler(STEPS, move || !operation.is_over());
     Ok(())
 }
 
@@ -81,6 +53,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
     /// Without what is tested here the tests would hang.
     const ENOUGH: Duration = Duration::from_secs(30);
+
+    fn operation() -> Operation {
+        Operation::new(crate::Asker::Server, LONG)
+    }
 
     async fn one_reader(limit: Duration) -> SqlitePool {
         let pool = sqlite(SqlitePoolOptions::new().max_connections(1), limit);
@@ -108,9 +84,9 @@ mod tests {
     #[tokio::test]
     async fn a_question_ends_when_nobody_waits_for_it() {
         let pool = one_reader(LONG).await;
-        assert_eq!(abandonable(ask(&pool, "SELECT 1")).await.unwrap(), 1);
+        assert_eq!(operation().run(ask(&pool, "SELECT 1")).await.unwrap(), 1);
         for _ in 0..2 {
-            let asking = abandonable(ask(&pool, ENDLESS));
+            let asking = operation().run(ask(&pool, ENDLESS));
             assert!(timeout(Duration::from_millis(50), asking).await.is_err());
             // The only connection is free again.
             assert_eq!(ask(&pool, "SELECT 2").await.unwrap(), 2);

@@ -12,8 +12,9 @@ use sea_orm::{
 
 use crate::entity::call;
 use crate::filter::{Terms, condition, parts};
+use crate::operation::Operation;
 use crate::search::Lookup;
-use crate::{CallPosition, Error, Seq, Store, Stored, clock, search};
+use crate::{CallPosition, Error, Seq, Store, Stored, clock};
 
 /// How many rows are looked at together when their bodies decide.
 const CHUNK: u64 = 200;
@@ -135,19 +136,18 @@ impl<'a> Scan<'a> {
                 started_at: UnixNanos(row.started_at),
                 row: row.id,
             });
-            let dictionary = &self.store.inner.dictionary;
-            let meant = if self.exact {
-                dictionary.stored(self.tx, rows).await?
+            let calls = self.store.inner.dictionary.stored(self.tx, rows).await?;
+            let end = if self.exact {
+                calls.into_iter().try_for_each(&mut visit)
             } else {
-                search::matching(&self.filter, rows, self.tx, dictionary).await?
+                let texts = self.store.texts(self.tx);
+                texts.matching(&self.filter, calls, &mut visit).await?
             };
-            for stored in meant {
-                if visit(stored).is_break() {
-                    return Ok(());
-                }
-            }
-            if !full {
+            if end.is_break() || !full {
                 return Ok(());
+            }
+            if Operation::current().is_some_and(|operation| operation.is_over()) {
+                return Err(Error::TimedOut);
             }
         }
     }

@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
 
 use crate::entity::{call, name};
 use crate::intern::NameKind;
+use crate::readers::Reading;
 use crate::{Error, Page, PageRequest, Store};
 
 /// An MCP server that calls were made to.
@@ -49,7 +50,9 @@ impl Store {
             select.and_where(text().lt(before.as_str()));
         }
         select.order_by_expr(text(), order).limit(bounds.size as u64 + 1);
-        let rows = self.inner.database.read().query_all(&select).await?;
+        let tx = self.snapshot(Reading::Light).await?;
+        let rows = tx.query_all(&select).await?;
+        tx.commit().await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             items.push(Server {
@@ -80,7 +83,9 @@ impl Store {
     pub async fn server(&self, name: &str) -> Result<Option<Server>, Error> {
         let mut select = self.seen();
         select.and_where(name::Column::Hash.eq(crate::intern::name_hash(NameKind::Server, name)));
-        let row = self.inner.database.read().query_one(&select).await?;
+        let tx = self.snapshot(Reading::Light).await?;
+        let row = tx.query_one(&select).await?;
+        tx.commit().await?;
         row.map(|row| {
             Ok(Server {
                 name: row.try_get_by_index(0)?,

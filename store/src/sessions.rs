@@ -12,6 +12,7 @@ use mcptap_model::{CallFilter, SessionSource, UnixNanos};
 
 pub(crate) use self::naming::names_visits;
 use self::places::Place;
+use crate::readers::Reading;
 use crate::visits::{self, Moment};
 use crate::{Error, Page, PageRequest, Store};
 
@@ -88,7 +89,7 @@ impl Store {
 
     /// The sessions of these keys, in a fixed number of questions. What is not stored is left out.
     pub async fn sessions_of(&self, names: &[SessionName]) -> Result<HashMap<SessionName, Session>, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Light).await?;
         let places = self.places(&tx, names).await?;
         let (names, places): (Vec<_>, Vec<_>) = places.into_iter().unzip();
         let sessions = self.summed(&tx, places).await?;
@@ -106,7 +107,7 @@ impl Store {
         &self,
         calls: &[(String, String, UnixNanos)],
     ) -> Result<HashMap<(String, String, UnixNanos), String>, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Light).await?;
         let rows = self
             .rows(
                 &tx,
@@ -137,7 +138,7 @@ impl Store {
         filter: &CallFilter,
         page: PageRequest<SessionPosition>,
     ) -> Result<Page<Session>, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Scan).await?;
         let at = |position: SessionPosition| Reverse((position.last_call_at, position.row));
         let page = PageRequest {
             first: page.first,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mcptap_model::{CallFilter, UnixNanos};
 
+use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::tally::Tally;
 use crate::{Error, Store};
@@ -114,7 +115,7 @@ impl Store {
     /// them from the first call to the last. Percentiles are exact for up to 10,000 calls, then within two per cent.
     pub async fn stats(&self, filter: &CallFilter, buckets: usize) -> Result<CallStats, Error> {
         let buckets = buckets.clamp(1, MOST_BUCKETS);
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Scan).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let (from, to) = match (filter.from, filter.to) {
             (Some(from), Some(to)) => (from.0, to.0),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use mcptap_model::CallFilter;
 
+use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::{Error, Page, PageRequest, Store};
 
@@ -19,13 +20,13 @@ pub struct Tool {
 impl Store {
     /// Tools with calls of the filter, by name, then by server.
     pub async fn tools(&self, filter: &CallFilter, page: PageRequest<Tool>) -> Result<Page<Tool>, Error> {
-        let tx = self.inner.database.snapshot().await?;
+        let tx = self.snapshot(Reading::Scan).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let mut pairs: HashSet<(i64, i64)> = HashSet::new();
         scan.tally(|tally| pairs.extend(tally.tool.map(|tool| (tool, tally.server))))
             .await?;
         let ids = pairs.iter().flat_map(|(tool, server)| [*tool, *server]);
-        let names = self.inner.dictionary.names(&tx, ids).await?;
+        let names = self.inner.dictionary.names(&*tx, ids).await?;
         tx.commit().await?;
         let name = |id: &i64| names.get(id).map(|name| name.to_string());
         let tools = pairs.iter().filter_map(|(tool, server)| {

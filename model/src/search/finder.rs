@@ -163,7 +163,10 @@ impl Compiled {
     /// The terms of which a word may be the first.
     fn beginning_with(&self, word: &str) -> &[usize] {
         let first = word.chars().next().and_then(|first| first.to_lowercase().next());
-        match first.and_then(|first| u8::try_from(first).ok()).filter(u8::is_ascii) {
+        match first
+            .and_then(|first| u8::try_from(first).ok())
+            .filter(u8::is_ascii)
+        {
             Some(first) => self.ascii.get(&first).map_or(&[], Vec::as_slice),
             None => &self.other,
         }
@@ -210,7 +213,9 @@ impl Finder {
             }
             let steps = begun.len();
             begun.retain_mut(|(term, matched)| {
-                let Some(pattern) = compiled.terms.get(*term) else { return false };
+                let Some(pattern) = compiled.terms.get(*term) else {
+                    return false;
+                };
                 *matched = pattern.step(*matched, word);
                 if *matched == pattern.words.len() {
                     self.find(*term, pattern);
@@ -220,8 +225,11 @@ impl Finder {
             });
             let beginning = compiled.beginning_with(word);
             for term in beginning {
-                let Some(pattern) = compiled.terms.get(*term) else { continue };
-                let open = !self.found.get(*term).copied().unwrap_or(true) && (is_target || !pattern.target_alone);
+                let Some(pattern) = compiled.terms.get(*term) else {
+                    continue;
+                };
+                let open =
+                    !self.found.get(*term).copied().unwrap_or(true) && (is_target || !pattern.target_alone);
                 if !open || begun.iter().any(|(begun, _)| begun == term) {
                     continue;
                 }
@@ -266,7 +274,10 @@ impl Found {
     pub fn occurs(&self, query: &Query) -> bool {
         let name = (query.text.clone(), query.target_alone);
         let number = self.searches.0.queries.get(&name);
-        number.and_then(|number| self.occurs.get(*number)).copied().unwrap_or(false)
+        number
+            .and_then(|number| self.occurs.get(*number))
+            .copied()
+            .unwrap_or(false)
     }
 }
 

@@ -54,9 +54,7 @@ fn parse(text: &str, show: &mut impl FnMut(&str) -> Result<(), Stopped>) -> Resu
     let mut stopped = false;
     let mut parser = serde_json::Deserializer::from_str(text);
     let walk = Walk {
-        show: &mut |text: &str| {
-            show(text).map_err(|Stopped| stopped = true)
-        },
+        show: &mut |text: &str| show(text).map_err(|Stopped| stopped = true),
     };
     let parsed = walk.deserialize(&mut parser).and_then(|()| parser.end());
     match parsed {
@@ -119,13 +117,25 @@ impl<'de, F: FnMut(&str) -> Result<(), ()>> Visitor<'de> for Walk<'_, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Walk { show: &mut *self.show })?.is_some() {}
+        while items
+            .next_element_seed(Walk {
+                show: &mut *self.show,
+            })?
+            .is_some()
+        {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_key_seed(Walk { show: &mut *self.show })?.is_some() {
-            members.next_value_seed(Walk { show: &mut *self.show })?;
+        while members
+            .next_key_seed(Walk {
+                show: &mut *self.show,
+            })?
+            .is_some()
+        {
+            members.next_value_seed(Walk {
+                show: &mut *self.show,
+            })?;
         }
         Ok(())
     }

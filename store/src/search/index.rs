@@ -6,23 +6,26 @@
 //! whoever adds some to a call, or takes some away, notes that in `unindexed`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mcptap_model::search::KeyCollector;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio::sync::{Semaphore, watch};
 
-use super::of_calls;
+use super::{Texts, stored};
 use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::entity::{call, detail, unindexed};
 use crate::insert::{Kind, Record, Sink, Table};
 use crate::metrics::Counters;
+use crate::operation::{Asker, Operation};
 use crate::retention::REST;
 use crate::scan::{head, indexed};
 use crate::transaction::Transaction;
-use crate::{Error, Seq};
+use crate::{CpuPool, Error, Seq};
 
 /// How many calls one step indexes at most: while others write, and while nobody does. Large steps make a smaller index in
 /// less time, but whoever writes waits for them.
@@ -36,6 +39,9 @@ const BYTES: usize = 8 << 20;
 
 /// A call with more bytes of keys than this is not in the index, but read by every search: PostgreSQL could not hold it.
 const MOST: usize = 512 << 10;
+
+/// How long the texts of one chunk may take to read.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long to wait after a failure.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -64,7 +70,8 @@ impl Record for UnindexedRow {
 /// A call in the index.
 struct IndexedRow {
     call: i64,
-    keys: String,
+    /// `None` when they are more than the index takes.
+    keys: Option<String>,
 }
 
 impl Record for IndexedRow {
@@ -76,7 +83,7 @@ impl Record for IndexedRow {
 
     fn bind(self, sink: &mut impl Sink) {
         sink.integer(Some(self.call));
-        sink.text(Some(self.keys));
+        sink.text(self.keys);
     }
 }
 
@@ -101,6 +108,7 @@ pub(crate) struct Indexer {
     /// How long changes gather before they are indexed.
     pub(crate) delay: Duration,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) cpu: CpuPool,
 }
 
 /// What a step is about.
@@ -190,17 +198,25 @@ impl Indexer {
                 break;
             }
             done += next.len();
-            let haystacks = of_calls(&next, tx, &self.dictionary, true).await?;
-            let rows = tokio::task::spawn_blocking(move || {
-                let rows = haystacks.into_iter().map(|(call, haystack)| IndexedRow {
-                    call,
-                    keys: haystack.keys().join(" "),
+            let texts = Texts {
+                tx,
+                cpu: &self.cpu,
+                // Not less may be indexed when others take much: the index would fall behind, and searches read more.
+                memory: None,
+                operation: Operation::new(Asker::Server, LONGEST),
+            };
+            let calls = stored(&next, tx, &self.dictionary).await?;
+            let collector = || KeyCollector::new(MOST);
+            let read = texts.read(&calls, true, collector, |stored, collector| {
+                let keys = collector.keys().map(|keys| keys.join(" "));
+                bytes += keys.as_ref().map_or(0, String::len);
+                step.rows.push(IndexedRow {
+                    call: stored.row,
+                    keys,
                 });
-                rows.collect::<Vec<IndexedRow>>()
+                ControlFlow::Continue(())
             });
-            let rows = rows.await.map_err(|_| Error::Stopping)?;
-            bytes += rows.iter().map(|row| row.keys.len()).sum::<usize>();
-            step.rows.extend(rows);
+            let _all: ControlFlow<()> = read.await?;
         }
         if let Some((next, _)) = step.calls.get(done) {
             step.upto = std::cmp::min(step.upto, next - 1);
@@ -245,7 +261,7 @@ impl Indexer {
         let mut rows: HashMap<i64, IndexedRow> = step.rows.into_iter().map(|row| (row.call, row)).collect();
         rows.retain(|call, _| alive.contains(call));
         let (large, rows): (Vec<IndexedRow>, Vec<IndexedRow>) =
-            rows.into_values().partition(|row| row.keys.len() > MOST);
+            rows.into_values().partition(|row| row.keys.is_none());
         tx.insert(rows.into_iter()).await?;
         let large = large.into_iter().map(|row| UnindexedRow {
             call: row.call,

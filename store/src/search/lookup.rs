@@ -4,13 +4,14 @@
 //! is exact. While the index is far behind, the condition lets through all that it does not know.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use mcptap_model::CallFilter;
-use mcptap_model::search::{Key, Query};
+use mcptap_model::search::{Finder, Key, Query, Searches};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query as Select, UnionType};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, Statement};
 
-use super::of_calls;
+use super::stored;
 use crate::database::Backend;
 use crate::entity::{call, unindexed};
 use crate::scan::indexed;
@@ -129,15 +130,19 @@ impl Late {
             ));
         }
         let mut meant: HashMap<(String, bool), Vec<i64>> = HashMap::new();
-        let bodies = queries.iter().any(|query| !query.is_in_target_alone());
+        let searches = Searches::new(queries.iter().copied().cloned());
+        let texts = store.texts(tx);
         for calls in calls.chunks(CHUNK) {
-            for (call, haystack) in of_calls(calls, tx, &store.inner.dictionary, bodies).await? {
-                for query in queries {
-                    if query.occurs_in(&haystack) {
-                        meant.entry(name(query)).or_default().push(call);
-                    }
+            let calls = stored(calls, tx, &store.inner.dictionary).await?;
+            let finder = || Finder::new(&searches);
+            let read = texts.read(&calls, searches.need_bodies(), finder, |stored, finder| {
+                let found = finder.found();
+                for query in queries.iter().filter(|query| found.occurs(query)) {
+                    meant.entry(name(query)).or_default().push(stored.row);
                 }
-            }
+                ControlFlow::Continue(())
+            });
+            let _all: ControlFlow<()> = read.await?;
         }
         Ok(Self::Few { calls, meant })
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mcptap_model::search::{Haystack, Query};
+use mcptap_model::search::{Finder, Found, Query, Searches, TextReader};
 use mcptap_model::{
     Batch, Call, CallFilter, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource,
     UnixNanos,
@@ -171,23 +171,19 @@ fn filter() -> impl Strategy<Value = CallFilter> {
     })
 }
 
-fn haystack(call: &Call, lines: &[LogLine]) -> Haystack {
-    let mut haystack = Haystack::default();
-    [&call.request, &call.response]
-        .into_iter()
-        .flatten()
-        .for_each(|body| haystack.add_body(&body.text));
-    if let Some(message) = &call.error_message {
-        haystack.add_text(message);
-    }
+fn texts(filter: &CallFilter, call: &Call, lines: &[LogLine]) -> Found {
+    let mut finder = Finder::new(&Searches::of(filter));
     if let Some(target) = call.target() {
-        haystack.set_target(target);
+        finder.target(target, &|| false).unwrap();
     }
-    lines
-        .iter()
-        .filter(|line| line.span_id == Some(call.span_id))
-        .for_each(|line| haystack.add_text(&line.body));
-    haystack
+    for body in [&call.request, &call.response].into_iter().flatten() {
+        finder.body(&body.text, &|| false).unwrap();
+    }
+    let lines = lines.iter().filter(|line| line.span_id == Some(call.span_id));
+    for text in call.error_message.iter().chain(lines.map(|line| &line.body)) {
+        finder.text(text, &|| false).unwrap();
+    }
+    finder.found()
 }
 
 /// Sessions of source CLIENT are told apart by the database alone.
@@ -209,7 +205,7 @@ async fn check(
 ) -> Result<(), TestCaseError> {
     let mut expected: Vec<_> = calls
         .iter()
-        .filter(|call| filter.matches(call, Some(&haystack(call, lines))))
+        .filter(|call| filter.matches(call, Some(&texts(filter, call, lines))))
         .map(|call| call.span_id)
         .collect();
     expected.sort();
@@ -255,7 +251,7 @@ async fn check(
     let total: u64 = facets.methods.iter().map(|facet| facet.count).sum();
     let expected = calls
         .iter()
-        .filter(|call| unlisted.matches(call, Some(&haystack(call, lines))))
+        .filter(|call| unlisted.matches(call, Some(&texts(&unlisted, call, lines))))
         .count();
     prop_assert_eq!(total as usize, expected);
     Ok(())

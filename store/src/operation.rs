@@ -1,0 +1,149 @@
+//! One question of a client to the store, however many reads it takes: who asks, until when, and whether anybody still
+//! waits for the answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+/// Whose share of the readers a question takes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Asker {
+    /// The holder of an API key, by its number.
+    Key(i64),
+    /// Somebody without a key, by the address where that is known.
+    Peer(Option<std::net::IpAddr>),
+    /// The server itself, on its own behalf.
+    #[default]
+    Server,
+    /// Followers of the feed that read what memory does not hold any more.
+    Feed,
+}
+
+/// A question on its way. Clones are the same question.
+///
+/// Reads of the store take it from the task they run in ([`Operation::run`], [`Operation::join`]). A task that is spawned
+/// for the question must be given it: task-locals do not follow.
+#[derive(Clone, Debug)]
+pub struct Operation(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    asker: Asker,
+    deadline: Instant,
+    abandoned: CancellationToken,
+}
+
+tokio::task_local! {
+    static CURRENT: Operation;
+}
+
+impl Operation {
+    /// A question that may take so long from now on.
+    pub fn new(asker: Asker, limit: Duration) -> Self {
+        let now = Instant::now();
+        // A limit that is too long to add is none: a century.
+        let deadline = now
+            .checked_add(limit)
+            .unwrap_or(now + Duration::from_secs(3_155_760_000));
+        Self(Arc::new(Inner {
+            asker,
+            deadline,
+            abandoned: CancellationToken::new(),
+        }))
+    }
+
+    /// The question that this task runs for.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
+    /// One read for the question that this task runs for, which may take so long; without one, for a question of the
+    /// server's own.
+    pub(crate) fn reading(limit: Duration) -> Self {
+        Self::current().map_or_else(
+            || Self::new(Asker::Server, limit),
+            |question| question.within(limit),
+        )
+    }
+
+    /// Runs the future that asks. When it is dropped half-way, everything that runs for the question ends.
+    pub fn run<'a, F: Future + Send + 'a>(&self, asking: F) -> Run<'a, F::Output> {
+        Run {
+            _abandon: AbandonOnDrop(self.0.abandoned.clone()),
+            asking: Box::pin(CURRENT.scope(self.clone(), asking)),
+        }
+    }
+
+    /// Runs a part of the question in another task. It ends without a result when nobody waits any more.
+    pub async fn join<F: Future>(&self, part: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.0.abandoned.cancelled() => None,
+            output = CURRENT.scope(self.clone(), part) => Some(output),
+        }
+    }
+
+    /// A part of the question that may take at most so long from now on, and no longer than the question itself.
+    pub(crate) fn within(&self, limit: Duration) -> Self {
+        let now = Instant::now();
+        let deadline = now
+            .checked_add(limit)
+            .map_or(self.0.deadline, |end| end.min(self.0.deadline));
+        Self(Arc::new(Inner {
+            asker: self.0.asker.clone(),
+            deadline,
+            abandoned: self.0.abandoned.clone(),
+        }))
+    }
+
+    /// Until when it must be answered.
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline
+    }
+
+    /// Whether it is of no use to go on: nobody waits any more, or the time is over.
+    pub fn is_over(&self) -> bool {
+        self.is_abandoned() || Instant::now() >= self.0.deadline
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.abandoned.is_cancelled()
+    }
+
+    pub(crate) fn asker(&self) -> &Asker {
+        &self.0.asker
+    }
+
+    /// How much time is left.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.0.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+#[derive(Debug)]
+struct AbandonOnDrop(CancellationToken);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// A future that asks ([`Operation::run`]).
+pub struct Run<'a, T> {
+    // Before the future: what the future drops must know already that nobody waits.
+    _abandon: AbandonOnDrop,
+    asking: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+}
+
+impl<T> Future for Run<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        self.asking.as_mut().poll(context)
+    }
+}
