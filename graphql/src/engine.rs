@@ -2,20 +2,25 @@
 //! that an answer must have.
 
 use std::future::ready as ready_now;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response as Answer, ServerError, Value, value};
+use async_graphql::{Request, Response, ServerError, Value, value};
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, once};
-use mcptap_store::{Asker, Operation};
+use futures_util::stream::{BoxStream, once, poll_fn};
+use mcptap_store::{Asker, Operation, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::access::Caller;
+use crate::answer::{Answer, Office};
 use crate::ask::Ask;
+use crate::cost::Allowance;
 use crate::error::{Code, complete};
 use crate::limits::{Introspection, Limits, bound, over};
+use crate::loaders::Loaders;
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
@@ -34,6 +39,8 @@ pub(crate) struct Engine {
     subscriptions: Arc<Semaphore>,
     /// Who asks.
     caller: Option<Caller>,
+    /// Whose share of the readers is taken where nobody gave a key.
+    peer: Option<IpAddr>,
 }
 
 /// A request that may be executed.
@@ -79,7 +86,13 @@ impl Engine {
             )),
             limits: Arc::new(limits),
             caller: None,
+            peer: None,
         }
+    }
+
+    /// The same for somebody at this address.
+    pub(crate) fn at(&self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self.clone() }
     }
 
     /// The same for somebody: what is asked through it is asked by them.
@@ -97,14 +110,14 @@ impl Engine {
     /// Reads, checks and weighs a request. The answer to what may not be executed has no data.
     pub(crate) async fn prepare(&self, ask: Ask, safety: Safety) -> Result<Ready, Answer> {
         let ready = self.check(ask, safety).await;
-        ready.map_err(|errors| complete(Answer::from_errors(errors)))
+        ready.map_err(|errors| complete(Response::from_errors(errors)).into())
     }
 
     /// Answers once.
     pub(crate) async fn answer(&self, ready: Ready) -> Answer {
         if ready.is_subscription() {
             let message = "a subscription is answered on a WebSocket, or with Accept: text/event-stream";
-            return Answer::from_errors(vec![Code::ValidationFailed.refusal(message)]);
+            return refusal(Code::ValidationFailed.refusal(message));
         }
         self.run(ready).await
     }
@@ -125,43 +138,97 @@ impl Engine {
                 limit.1.saturating_add(1),
                 message,
             );
-            return once(ready_now(Answer::from_errors(vec![refusal]))).boxed();
+            return once(ready_now(self::refusal(refusal))).boxed();
         };
         let Ready {
             request, mut finish, ..
         } = ready;
-        let answers = self.schema.execute_stream(request.data(place));
+        // As long as it likes; each of its reads has the time of one.
+        let operation = Operation::new(self.asker(), Duration::MAX);
+        let (request, parts) = match self.equipped(request, &operation, Some(permit)) {
+            Ok(equipped) => equipped,
+            Err(refusal) => return once(ready_now(self::refusal(refusal))).boxed(),
+        };
+        let mut answers = self.schema.execute_stream(request.data(place));
+        let polled = operation.clone();
+        let answers = poll_fn(move |context| polled.enter(|| answers.poll_next_unpin(context)));
+        let ends = operation.abandoned_on_drop();
         answers
-            .map(move |answer| {
-                let _held: &OwnedSemaphorePermit = &permit;
-                let answer = finish.finish(end_of_source(complete(answer)));
+            .map(move |response| {
+                let _ends = &ends;
+                // The answer before has been taken: this one counts for itself.
+                let (allowance, office) = (Arc::clone(&parts.allowance), parts.office.clone());
+                let response = finish.finish(end_of_source(complete(response)));
                 // Said once: it does not change.
                 finish.cost = Value::Null;
-                answer
+                Answer::event(response, allowance, office)
             })
             .boxed()
     }
 
+    /// A request with what its resolvers take: loaders, and an allowance.
+    fn equipped(
+        &self,
+        request: Request,
+        operation: &Operation,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<(Request, Equipment), ServerError> {
+        let Some(store) = self.schema.data::<Store>() else {
+            return Err(Code::Internal.refusal("the schema has no store"));
+        };
+        let office = Office::of(store);
+        let allowance = Allowance::new(&office.memory).map(Arc::new);
+        let allowance = allowance.map_err(|refused| refused.into_server_error(Default::default()))?;
+        let place = place.map(Arc::new);
+        let loaders = Loaders::new(
+            store.clone(),
+            Arc::clone(&allowance),
+            operation.clone(),
+            place.clone(),
+        );
+        let request = request.data(loaders).data(Arc::clone(&allowance));
+        Ok((
+            request,
+            Equipment {
+                allowance,
+                office,
+                _place: place,
+            },
+        ))
+    }
+
+    /// Whose share of the readers is taken.
+    fn asker(&self) -> Asker {
+        let key = self.caller.as_ref().and_then(|caller| caller.access().key());
+        key.map_or(Asker::Peer(self.peer), |key| Asker::Key(key.id))
+    }
+
     async fn run(&self, Ready { request, finish, .. }: Ready) -> Answer {
-        let Ok(place) = timeout(self.limits.timeout, self.operations.acquire()).await else {
+        let operation = Operation::new(self.asker(), self.limits.timeout);
+        let deadline = operation.deadline().into();
+        let waiting = timeout_at(deadline, Arc::clone(&self.operations).acquire_owned());
+        let Ok(Ok(place)) = waiting.await else {
             let limit = ("max_operations", self.limits.max_operations);
             let message = "too many queries are running; try again later";
-            let refusal = over(Code::TooManyOperations, limit, limit.1.saturating_add(1), message);
-            return Answer::from_errors(vec![refusal]);
+            return refusal(over(
+                Code::TooManyOperations,
+                limit,
+                limit.1.saturating_add(1),
+                message,
+            ));
         };
-        let answer = timeout(
-            self.limits.timeout,
-            Operation::new(Asker::default(), self.limits.timeout).run(self.schema.execute(request)),
-        )
-        .await;
-        drop(place);
+        // What the loaders have begun keeps the place until it has ended.
+        let (request, parts) = match self.equipped(request, &operation, Some(place)) {
+            Ok(equipped) => equipped,
+            Err(refused) => return refusal(refused),
+        };
+        let answer = timeout_at(deadline, operation.run(self.schema.execute(request))).await;
         match answer {
-            Ok(answer) => finish.finish(complete(answer)),
+            Ok(response) => Answer::new(finish.finish(complete(response)), parts.allowance, parts.office),
             Err(_) => {
                 let seconds = usize::try_from(self.limits.timeout.as_secs()).unwrap_or(usize::MAX);
                 let message = "the query took too long, in seconds; ask for less, such as a shorter time";
-                let refusal = over(Code::TimedOut, ("timeout", seconds), seconds, message);
-                Answer::from_errors(vec![refusal])
+                refusal(over(Code::TimedOut, ("timeout", seconds), seconds, message))
             }
         }
     }
@@ -211,8 +278,20 @@ impl Engine {
     }
 }
 
+/// What an operation is executed with.
+struct Equipment {
+    allowance: Arc<Allowance>,
+    office: Office,
+    /// Kept while it is executed.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+fn refusal(refusal: ServerError) -> Answer {
+    Response::from_errors(vec![refusal]).into()
+}
+
 impl Finish {
-    fn finish(&self, mut response: Answer) -> Answer {
+    fn finish(&self, mut response: Response) -> Response {
         if refused(&response) {
             return response;
         }
@@ -225,7 +304,7 @@ impl Finish {
 }
 
 /// Whether a response says that nothing was executed: then it has no data, not even null.
-pub(crate) fn refused(response: &Answer) -> bool {
+pub(crate) fn refused(response: &Response) -> bool {
     response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.is_empty())
@@ -233,7 +312,7 @@ pub(crate) fn refused(response: &Answer) -> bool {
 
 /// The failure of a subscription's source is no event with an error in it: nothing follows, and clients must be told
 /// so. Only such a failure has the subscription's own field, and no field within it, for a path.
-fn end_of_source(mut response: Answer) -> Answer {
+fn end_of_source(mut response: Response) -> Response {
     if response.data == Value::Null && response.errors.iter().all(|error| error.path.len() <= 1) {
         response.errors.iter_mut().for_each(|error| error.path.clear());
     }

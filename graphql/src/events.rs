@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
 use async_stream::stream;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -15,14 +14,17 @@ use futures_util::stream::BoxStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::Answer;
 use crate::media::Media;
 use crate::resume::Place;
-use crate::router::text;
+use crate::router::refusal_text;
 
 /// How often silence is broken by a comment, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The comment.
 const ALIVE: Bytes = Bytes::from_static(b":\n\n");
+/// What stands after an answer.
+const END: &str = "\n\n";
 /// The last event of an operation. Browsers pass on only events that have data, be it empty.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata: \n\n");
 
@@ -42,7 +44,19 @@ pub(crate) fn respond(
         // The end of an operation is told; that of the server is not, so that clients come back.
         while let Some(next) = shutdown.run_until_cancelled(timeout(KEEP_ALIVE, answers.next())).await {
             match next {
-                Ok(Some(answer)) => yield Ok::<_, Infallible>(event(&answer, place.take())),
+                Ok(Some(answer)) => {
+                    let head = head(place.take());
+                    match answer.write().await {
+                        // What an event holds is held until it is sent.
+                        Ok(written) => yield Ok::<_, Infallible>(written.between(&head, END).into_bytes()),
+                        Err(refusal) => {
+                            let text = refusal_text(&refusal);
+                            yield Ok([head.as_bytes(), &text, END.as_bytes()].concat().into());
+                            yield Ok(COMPLETE);
+                            break;
+                        }
+                    }
+                }
                 Ok(None) => {
                     yield Ok(COMPLETE);
                     break;
@@ -60,14 +74,8 @@ pub(crate) fn respond(
     (headers, Body::from_stream(events)).into_response()
 }
 
-/// An answer, on one line as JSON is, and where the feed goes on after it.
-fn event(answer: &Answer, cursor: Option<String>) -> Bytes {
-    let mut event = b"event: next\n".to_vec();
-    if let Some(cursor) = cursor {
-        event.extend_from_slice(format!("id: {cursor}\n").as_bytes());
-    }
-    event.extend_from_slice(b"data: ");
-    event.extend_from_slice(&text(answer));
-    event.extend_from_slice(b"\n\n");
-    event.into()
+/// What stands before an answer, which is on one line as JSON is: where the feed goes on after it.
+fn head(cursor: Option<String>) -> String {
+    let cursor = cursor.map_or_else(String::new, |cursor| format!("id: {cursor}\n"));
+    format!("event: next\n{cursor}data: ")
 }

@@ -10,6 +10,7 @@
 //! is printed by [`sdl`] and committed as `schema.graphql`.
 
 mod access;
+mod answer;
 mod ask;
 mod bounds;
 mod connection;
@@ -49,10 +50,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over a store.
 pub fn schema(store: Store) -> Schema {
-    builder()
-        .data(loaders::Loaders::new(store.clone()))
-        .data(store)
-        .finish()
+    builder().data(store).finish()
 }
 
 /// The schema as text: what `schema.graphql` must be. Needs no database.

@@ -1,37 +1,52 @@
 //! Batched reads: whatever the objects of one answer need besides their row is asked for once for all of them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Error};
+use futures_util::future::BoxFuture;
 use mcptap_model::{CallFilter, LogLine, UnixNanos};
 use mcptap_store::{
-    CallStats, Details, LogPosition, Page, PageRequest, Server, Session, SessionName, Store, Tool,
+    CallStats, DetailParts, Details, LogPosition, Operation, Page, PageRequest, Server, Session, SessionName,
+    Store, Tool,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::cost::Allowance;
 use crate::error::from_store;
 
 /// How many objects are loaded at once: a page as clients usually ask for them.
 const BATCH: usize = 100;
-/// How many batches of details are read at once. With [`BATCH`] it bounds the bodies that are held in memory.
-const DETAILS_AT_ONCE: usize = 2;
+/// How many calls' log lines are read at once: these may have 32 MiB together.
+const LOGS_AT_ONCE: usize = 8;
 
-/// Loads for many objects at once. Values are shared, because several fields of one object ask for the same.
+/// Loads for many objects of one operation at once. Values are shared, because several fields of one object ask for the
+/// same.
 pub(crate) struct Loaders {
     store: Store,
-    details: Semaphore,
+    allowance: Arc<Allowance>,
 }
 
 impl Loaders {
-    pub(crate) fn new(store: Store) -> DataLoader<Self> {
-        let loaders = Self {
-            store,
-            details: Semaphore::new(DETAILS_AT_ONCE),
+    /// For one operation: what is loaded counts as the operation's, ends when nobody waits for it any more, and keeps
+    /// `place` until it has really ended.
+    pub(crate) fn new(
+        store: Store,
+        allowance: Arc<Allowance>,
+        operation: Operation,
+        place: Option<Arc<OwnedSemaphorePermit>>,
+    ) -> DataLoader<Self> {
+        let spawn = move |loading: BoxFuture<'static, ()>| {
+            let (operation, place) = (operation.clone(), place.clone());
+            tokio::spawn(async move {
+                let _held = place;
+                operation.join(loading).await
+            });
         };
-        DataLoader::new(loaders, tokio::spawn).max_batch_size(BATCH)
+        DataLoader::new(Self { store, allowance }, spawn).max_batch_size(BATCH)
     }
 }
 
@@ -49,22 +64,37 @@ where
     ctx.data::<DataLoader<Loaders>>()?.load_one(key).await
 }
 
-/// Asks for the bodies and attributes of the call in a row.
+/// Asks for parts of what is kept beside the row of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct DetailsOf(pub(crate) i64);
+pub(crate) struct DetailsOf {
+    pub(crate) row: i64,
+    pub(crate) parts: DetailParts,
+}
 
 impl Loader<DetailsOf> for Loaders {
-    type Value = Arc<Details>;
+    /// What the answer has no room for is refused call by call.
+    type Value = Result<Arc<Details>, Error>;
     type Error = Error;
 
     async fn load(&self, keys: &[DetailsOf]) -> Result<HashMap<DetailsOf, Self::Value>, Error> {
-        let _turn = self.details.acquire().await;
-        let rows: Vec<i64> = keys.iter().map(|key| key.0).collect();
-        let details = self.store.details(&rows).await.map_err(from_store)?;
-        Ok(details
-            .into_iter()
-            .map(|(row, details)| (DetailsOf(row), Arc::new(details)))
-            .collect())
+        let mut rows: HashMap<DetailParts, Vec<i64>> = HashMap::new();
+        for key in keys {
+            rows.entry(key.parts).or_default().push(key.row);
+        }
+        let mut found = HashMap::with_capacity(keys.len());
+        for (parts, mut rows) in rows {
+            // The newest first, as lists have them.
+            rows.sort_unstable_by_key(|row| Reverse(*row));
+            let fits = |bytes| self.allowance.read(bytes);
+            let details = self.store.details_that_fit(&rows, parts, fits);
+            let details = details.await.map_err(from_store)?;
+            found.extend(
+                details
+                    .into_iter()
+                    .map(|(row, details)| (DetailsOf { row, parts }, details.map(Arc::new))),
+            );
+        }
+        Ok(found)
     }
 }
 
@@ -77,10 +107,10 @@ pub(crate) struct LogsOf {
 }
 
 impl Loader<LogsOf> for Loaders {
-    type Value = Arc<Page<(LogPosition, LogLine)>>;
+    type Value = Result<Arc<Page<(LogPosition, LogLine)>>, Error>;
     type Error = Error;
 
-    /// One question for all calls that are asked for the same page.
+    /// One question for several calls that are asked for the same page.
     async fn load(&self, keys: &[LogsOf]) -> Result<HashMap<LogsOf, Self::Value>, Error> {
         let mut pages: HashMap<(usize, Option<LogPosition>), Vec<i64>> = HashMap::new();
         for key in keys {
@@ -93,11 +123,14 @@ impl Loader<LogsOf> for Loaders {
                 after,
                 ..PageRequest::default()
             };
-            let logs = self.store.logs(&rows, page).await.map_err(from_store)?;
-            found.extend(
-                logs.into_iter()
-                    .map(|(row, page)| (LogsOf { row, first, after }, Arc::new(page))),
-            );
+            for rows in rows.chunks(LOGS_AT_ONCE) {
+                let logs = self.store.logs(rows, page).await.map_err(from_store)?;
+                for (row, page) in logs {
+                    let bytes = page.items.iter().map(|(_, line)| line.body.len()).sum();
+                    let page = self.allowance.read(bytes).map(|()| Arc::new(page));
+                    found.insert(LogsOf { row, first, after }, page);
+                }
+            }
         }
         Ok(found)
     }

@@ -1,27 +1,29 @@
 //! `/graphql` over HTTP, as the GraphQL-over-HTTP specification has it: requests by POST, queries also by GET, answered once
 //! or with a stream of events; a WebSocket by GET.
 
+use std::convert::Infallible;
 use std::future::ready;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use async_graphql::{Response as Answer, ServerError};
-use async_graphql_axum::GraphQLResponse;
+use async_graphql::ServerError;
 use axum::Router;
 use axum::body::{Body as HttpBody, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
-use futures_util::stream::once;
+use futures_util::stream::{iter, once};
 use mcptap_store::Gate;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Caller, Door, Entry};
+use crate::answer::Answer;
 use crate::ask::{Ask, Body};
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
@@ -60,14 +62,21 @@ struct Server {
 impl Server {
     /// The same for whoever was let in.
     fn asked_by(self, parts: &Parts) -> Self {
-        match parts.extensions.get::<Caller>() {
-            Some(caller) => Self {
-                engine: self.engine.on_behalf_of(caller.clone()),
-                ..self
+        let engine = self.engine.at(peer(parts));
+        Self {
+            engine: match parts.extensions.get::<Caller>() {
+                Some(caller) => engine.on_behalf_of(caller.clone()),
+                None => engine,
             },
-            None => self,
+            ..self
         }
     }
+}
+
+/// Where a request comes from, if the listener says so.
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(address)| address.ip())
 }
 
 /// `/graphql`: POST for requests, GET for queries and for WebSockets that speak `graphql-transport-ws`.
@@ -103,7 +112,10 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
         && let Some(entry) = parts.extensions.remove::<Entry>()
     {
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => socket::upgrade(upgrade, server.engine, entry, server.shutdown),
+            Ok(upgrade) => {
+                let engine = server.engine.at(peer(&parts));
+                socket::upgrade(upgrade, engine, entry, server.shutdown)
+            }
             Err(refusal) => refusal.into_response(),
         };
     }
@@ -147,9 +159,9 @@ async fn one(server: &Server, parts: &Parts, accepted: Accepted, ask: Ask, safet
         Ok(ready) if media == Media::Events || ready.is_subscription() && accepted.events() => {
             engine.answers(ready, place.clone())
         }
-        Ok(ready) => return single(media, engine.answer(ready).await),
+        Ok(ready) => return single(media, engine.answer(ready).await).await,
         Err(refusal) if media == Media::Events => once(ready(refusal)).boxed(),
-        Err(refusal) => return single(media, refusal),
+        Err(refusal) => return single(media, refusal).await,
     };
     events::respond(answers, place, shutdown.clone())
 }
@@ -163,30 +175,40 @@ async fn many(server: &Server, accepted: Accepted, asks: Vec<Ask>) -> Response {
     }
     let mut answers = Vec::with_capacity(asks.len());
     for ask in asks {
-        answers.push(text(&match server.engine.prepare(ask, Safety::Any).await {
+        let answer = match server.engine.prepare(ask, Safety::Any).await {
             Ok(ready) => server.engine.answer(ready).await,
             Err(refusal) => refusal,
-        }));
+        };
+        answers.push(match answer.write().await {
+            Ok(written) => written.into_bytes(),
+            Err(refusal) => refusal_text(&refusal).into(),
+        });
     }
-    let list = [b"[".as_slice(), &answers.join(b",".as_slice()), b"]"].concat();
-    respond(StatusCode::OK, media, list)
+    // Each is sent from where it was written.
+    let between = (0..answers.len()).map(|at| Bytes::from_static(if at == 0 { b"[" } else { b"," }));
+    let parts = between.zip(answers).flat_map(|(before, answer)| [before, answer]);
+    let parts = parts.chain([Bytes::from_static(b"]")]).map(Ok::<_, Infallible>);
+    let body = HttpBody::from_stream(iter(parts.collect::<Vec<_>>()));
+    with(about(media), (StatusCode::OK, body).into_response())
 }
 
 /// An answer over HTTP. Clients that take only the older media type can trust a body only where the status is 2xx; other
 /// bodies always say by their type that they are GraphQL's.
-fn single(media: Media, answer: Answer) -> Response {
-    if refused(&answer) {
-        let code = answer.errors.first().map_or(Code::Internal, Code::of);
-        return with_hints(code, respond(code.status(), Media::GraphQl, text(&answer)));
-    }
-    let status = if answer.errors.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK)
+async fn single(media: Media, answer: Answer) -> Response {
+    let refused = refused(&answer);
+    let code = answer.errors.first().map(Code::of);
+    let body = match answer.write().await {
+        Ok(written) => written.into_bytes(),
+        Err(refusal) => return refuse(&refusal),
     };
-    let mut response = GraphQLResponse::from(answer).into_response();
-    *response.status_mut() = status;
-    with(about(media), response)
+    match code {
+        None => respond(StatusCode::OK, media, body),
+        Some(code) if refused => with_hints(code, respond(code.status(), Media::GraphQl, body)),
+        Some(_) => {
+            let status = StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK);
+            respond(status, media, body)
+        }
+    }
 }
 
 async fn read(body: HttpBody) -> Result<Bytes, ServerError> {
@@ -208,10 +230,9 @@ fn not_acceptable() -> Response {
 /// Says why a request is not executed, in GraphQL's own form.
 pub(crate) fn refuse(refusal: &ServerError) -> Response {
     let code = Code::of(refusal);
-    let errors = std::slice::from_ref(refusal);
     with_hints(
         code,
-        respond(code.status(), Media::GraphQl, json(&Errors { errors })),
+        respond(code.status(), Media::GraphQl, refusal_text(refusal).into()),
     )
 }
 
@@ -228,7 +249,7 @@ fn with_hints(code: Code, mut response: Response) -> Response {
     response
 }
 
-fn respond(status: StatusCode, media: Media, body: Vec<u8>) -> Response {
+fn respond(status: StatusCode, media: Media, body: Bytes) -> Response {
     with(about(media), (status, body).into_response())
 }
 
@@ -257,17 +278,8 @@ struct Errors<'a> {
     errors: &'a [ServerError],
 }
 
-/// An answer as JSON: without data, not even null, where nothing was executed.
-pub(crate) fn text(answer: &Answer) -> Vec<u8> {
-    if refused(answer) {
-        json(&Errors {
-            errors: &answer.errors,
-        })
-    } else {
-        json(answer)
-    }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+/// An answer that has a refusal and nothing else, as JSON.
+pub(crate) fn refusal_text(refusal: &ServerError) -> Vec<u8> {
+    let errors = std::slice::from_ref(refusal);
+    serde_json::to_vec(&Errors { errors }).unwrap_or_default()
 }

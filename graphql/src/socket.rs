@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::future::{pending, ready};
 use std::time::Duration;
 
-use async_graphql::{Response, ServerError};
+use async_graphql::ServerError;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
@@ -106,7 +106,7 @@ enum ToClient<'a> {
     ConnectionAck,
     Next {
         id: &'a str,
-        payload: &'a Response,
+        payload: &'a RawValue,
     },
     Error {
         id: &'a str,
@@ -136,7 +136,7 @@ struct Answer {
     id: String,
     /// Tells an operation from an earlier one of the same id.
     serial: u64,
-    response: Option<Response>,
+    response: Option<crate::answer::Answer>,
 }
 
 struct Operation {
@@ -335,13 +335,18 @@ impl Connection {
                 })
                 .await
             }
-            Some(response) => {
-                self.say(&ToClient::Next {
-                    id: &id,
-                    payload: &response,
-                })
-                .await
-            }
+            Some(response) => match response.write().await {
+                Ok(written) => {
+                    let payload: &RawValue = serde_json::from_slice(&written.text).map_err(unwritten)?;
+                    // What was written is held until it is sent.
+                    self.say(&ToClient::Next { id: &id, payload }).await
+                }
+                Err(refusal) => {
+                    self.forget(&id);
+                    let payload = &[refusal];
+                    self.say(&ToClient::Error { id: &id, payload }).await
+                }
+            },
             None => {
                 self.forget(&id);
                 self.say(&ToClient::Complete { id: &id }).await
@@ -356,8 +361,7 @@ impl Connection {
     }
 
     async fn say(&mut self, message: &ToClient<'_>) -> Result<(), End> {
-        let text = serde_json::to_string(message)
-            .map_err(|error| End::Close(1011, format!("an answer could not be written: {error}")))?;
+        let text = serde_json::to_string(message).map_err(unwritten)?;
         self.put(Message::Text(text.into())).await
     }
 
@@ -370,6 +374,10 @@ impl Connection {
             },
         }
     }
+}
+
+fn unwritten(error: serde_json::Error) -> End {
+    End::Close(1011, format!("an answer could not be written: {error}"))
 }
 
 async fn ended(caller: Caller) -> Refused {

@@ -113,7 +113,7 @@ fn events(store: &Store, changes: Vec<Change>, upto: Seq) -> Vec<CallFeedEvent> 
 }
 
 fn event(kind: ChangeKind, calls: Vec<Stored>, cursor: String) -> CallFeedEvent {
-    let edges = edges(calls, Call::edge());
+    let edges = edges(calls, Call::edge);
     match kind {
         ChangeKind::Added => CallsAdded { edges, cursor }.into(),
         ChangeKind::Updated => CallsUpdated { edges, cursor }.into(),

@@ -105,6 +105,16 @@ pub(crate) fn unpack(bytes: Vec<u8>, compressed: bool) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// How many bytes a body has once it is unpacked; a compressed one says so itself.
+pub(crate) fn unpacked_size(bytes: &[u8], compressed: bool) -> usize {
+    if !compressed {
+        return bytes.len();
+    }
+    let said = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+    said.and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(bytes.len().saturating_mul(16))
+}
+
 /// Cuts a body to at most `cap` bytes, at a character's end.
 pub(crate) fn cut(payload: &mut Payload, cap: usize) {
     if payload.text.len() > cap {

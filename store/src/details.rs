@@ -1,14 +1,24 @@
 //! `impl Store`: what lists leave out, for many calls at once.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use mcptap_model::{Origin, Payload};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+};
 use serde_json::{Map, Value};
+use tokio::time::timeout_at;
 
+use crate::body::{flag, unpacked_size};
 use crate::entity::{call, detail};
+use crate::operation::Operation;
 use crate::readers::Reading;
-use crate::{Error, Store, dictionary};
+use crate::{CpuError, Error, Store, dictionary};
+
+/// How many bytes, as they are stored, are read together, give or take those of one call.
+const BATCH: usize = 1 << 20;
 
 /// The heavy part of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,9 +34,56 @@ pub struct Details {
     pub attributes: Map<String, Value>,
 }
 
+/// Which parts of [`Details`] are wanted; the others stay empty and are not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DetailParts {
+    /// What the client sent.
+    pub request: bool,
+    /// What the server answered.
+    pub response: bool,
+    /// Stack trace and attributes.
+    pub rest: bool,
+}
+
+impl DetailParts {
+    /// All of them.
+    pub const ALL: Self = Self {
+        request: true,
+        response: true,
+        rest: true,
+    };
+
+    fn columns(self) -> [(detail::Column, bool); 4] {
+        [
+            (detail::Column::Request, self.request),
+            (detail::Column::Response, self.response),
+            (detail::Column::StackTrace, self.rest),
+            (detail::Column::Attributes, self.rest),
+        ]
+    }
+}
+
 impl Store {
-    /// The details of the calls in these rows, in one query. Rows that do not exist are left out.
+    /// The details of the calls in these rows. Rows that do not exist are left out.
     pub async fn details(&self, rows: &[i64]) -> Result<HashMap<i64, Details>, Error> {
+        let found = self
+            .details_that_fit(rows, DetailParts::ALL, |_| Ok::<_, Infallible>(()))
+            .await?;
+        let fitting = found
+            .into_iter()
+            .filter_map(|(row, details)| Some((row, details.ok()?)));
+        Ok(fitting.collect())
+    }
+
+    /// Parts of the details of the calls in these rows, in the order of the rows. `fits` is told how many bytes those of
+    /// the next call take in memory, before they are unpacked; what does not fit is left where it is, and the refusal
+    /// given in its place. Rows that do not exist are left out.
+    pub async fn details_that_fit<E: Send>(
+        &self,
+        rows: &[i64],
+        parts: DetailParts,
+        mut fits: impl FnMut(usize) -> Result<(), E> + Send,
+    ) -> Result<HashMap<i64, Result<Details, E>>, Error> {
         let tx = self.snapshot(Reading::Light).await?;
         let calls: Vec<(i64, i64)> = call::Entity::find()
             .select_only()
@@ -36,35 +93,152 @@ impl Store {
             .into_tuple()
             .all(&*tx)
             .await?;
-        let kept = calls.iter().map(|(id, _)| *id);
-        let mut found: HashMap<i64, detail::Model> = detail::Entity::find()
-            .filter(detail::Column::Call.is_in(kept))
-            .all(&*tx)
-            .await?
-            .into_iter()
-            .map(|row| (row.call, row))
+        let origin_of: HashMap<i64, i64> = calls.into_iter().collect();
+        let mut kept: Vec<i64> = rows
+            .iter()
+            .copied()
+            .filter(|row| origin_of.contains_key(row))
             .collect();
-        let origins = self
-            .inner
-            .dictionary
-            .origins(&*tx, calls.iter().map(|(_, origin)| *origin))
-            .await?;
-        tx.commit().await?;
-        calls
-            .into_iter()
-            .map(|(id, origin)| {
-                let mut details = found
-                    .remove(&id)
-                    .map(dictionary::details)
-                    .transpose()?
-                    .unwrap_or_default();
-                if let Some(origin) = origins.get(&origin) {
+        kept.dedup();
+        let sizes = sizes(&tx, &kept, parts).await?;
+        let mut found: HashMap<i64, Result<Details, E>> = HashMap::with_capacity(kept.len());
+        let mut rest = kept.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest.iter().take_while(|row| {
+                let more = bytes < BATCH;
+                bytes += sizes.get(row).copied().unwrap_or_default();
+                more
+            });
+            let (some, others) = rest.split_at(fitting.count());
+            rest = others;
+            let mut models = Vec::with_capacity(some.len());
+            let mut read: HashMap<i64, detail::Model> = part_rows(&tx, some, parts)
+                .await?
+                .into_iter()
+                .map(|row| (row.call, row))
+                .collect();
+            for row in some {
+                let Some(model) = read.remove(row) else {
+                    found.insert(*row, Ok(Details::default()));
+                    continue;
+                };
+                match fits(unpacked(&model)) {
+                    Ok(()) => models.push(model),
+                    Err(refused) => drop(found.insert(*row, Err(refused))),
+                }
+            }
+            for (row, details) in self.unpack(models).await? {
+                found.insert(row, Ok(details));
+            }
+        }
+        if parts.rest {
+            let dictionary = &self.inner.dictionary;
+            let origins = dictionary.origins(&*tx, origin_of.values().copied()).await?;
+            for (row, details) in &mut found {
+                let origin = origin_of.get(row).and_then(|origin| origins.get(origin));
+                if let (Ok(details), Some(origin)) = (details, origin) {
                     add_origin(&mut details.attributes, origin);
                 }
-                Ok((id, details))
-            })
-            .collect()
+            }
+        }
+        tx.commit().await?;
+        Ok(found)
     }
+
+    async fn unpack(&self, models: Vec<detail::Model>) -> Result<Vec<(i64, Details)>, Error> {
+        if models.is_empty() {
+            return Ok(Vec::new());
+        }
+        let operation = Operation::reading(self.inner.options.read_timeout);
+        let unpacking = self.inner.cpu.run(move |cancelled| {
+            let each = models.into_iter().map(|model| {
+                if cancelled.get() {
+                    return Err(Error::TimedOut);
+                }
+                Ok((model.call, dictionary::details(model)?))
+            });
+            each.collect::<Result<Vec<_>, Error>>()
+        });
+        match timeout_at(operation.deadline().into(), unpacking).await {
+            Ok(Ok(details)) => details,
+            Ok(Err(CpuError::Full)) => Err(Error::Busy),
+            Ok(Err(error)) => Err(Error::Work(error)),
+            Err(_) => Err(Error::TimedOut),
+        }
+    }
+}
+
+/// How many bytes the parts have as they are stored.
+async fn sizes(
+    tx: &DatabaseTransaction,
+    rows: &[i64],
+    parts: DetailParts,
+) -> Result<HashMap<i64, usize>, Error> {
+    let mut total = Expr::val(0).cast_as(Alias::new("bigint"));
+    for (column, _) in parts.columns().into_iter().filter(|(_, wanted)| *wanted) {
+        let length = Func::cust("LENGTH").arg(Expr::col(column));
+        total = total.add(Func::coalesce([SimpleExpr::from(length), Expr::val(0)]));
+    }
+    let select = Query::select()
+        .column(detail::Column::Call)
+        .expr(total)
+        .from(detail::Entity)
+        .and_where(detail::Column::Call.is_in(rows.iter().copied()))
+        .take();
+    let found = tx.query_all(&select).await?;
+    found
+        .iter()
+        .map(|row| {
+            let bytes: i64 = row.try_get_by_index(1)?;
+            Ok((
+                row.try_get_by_index(0)?,
+                usize::try_from(bytes).unwrap_or_default(),
+            ))
+        })
+        .collect()
+}
+
+/// The rows of `details`, with nothing in the columns that are not wanted.
+async fn part_rows(
+    tx: &DatabaseTransaction,
+    rows: &[i64],
+    parts: DetailParts,
+) -> Result<Vec<detail::Model>, Error> {
+    let mut select = Query::select();
+    select
+        .columns([
+            detail::Column::Call,
+            detail::Column::RequestBytes,
+            detail::Column::ResponseBytes,
+            detail::Column::Flags,
+        ])
+        .from(detail::Entity)
+        .and_where(detail::Column::Call.is_in(rows.iter().copied()));
+    for (column, wanted) in parts.columns() {
+        if wanted {
+            select.column(column);
+        } else {
+            select.expr_as(Expr::cust("CAST(NULL AS bytea)"), column);
+        }
+    }
+    let found = tx.query_all(&select).await?;
+    found
+        .iter()
+        .map(|row| Ok(detail::Model::from_query_result(row, "")?))
+        .collect()
+}
+
+/// How many bytes a row takes once it is unpacked. Attributes take several times their text as a tree.
+fn unpacked(row: &detail::Model) -> usize {
+    let size = |data: &Option<Vec<u8>>, packed: i16| {
+        data.as_ref()
+            .map_or(0, |data| unpacked_size(data, row.flags & packed != 0))
+    };
+    size(&row.request, flag::REQUEST_COMPRESSED)
+        + size(&row.response, flag::RESPONSE_COMPRESSED)
+        + size(&row.stack_trace, flag::STACK_TRACE_COMPRESSED)
+        + 4 * size(&row.attributes, flag::ATTRIBUTES_COMPRESSED)
 }
 
 fn add_origin(attributes: &mut Map<String, Value>, origin: &Origin) {

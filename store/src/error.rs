@@ -131,7 +131,8 @@ impl Error {
             Self::Refused(_) => ErrorKind::Refused,
             Self::Data(_) => ErrorKind::Data,
             Self::Corrupt(_) => ErrorKind::Corrupt,
-            Self::TimedOut => ErrorKind::TimedOut,
+            Self::TimedOut | Self::Busy => ErrorKind::TimedOut,
+            Self::Memory(_) => ErrorKind::Resources,
             Self::Stopping => ErrorKind::Unreachable,
             _ => ErrorKind::Internal,
         }

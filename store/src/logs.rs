@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mcptap_model::{LogLine, UnixNanos};
 use sea_orm::sea_query::{
-    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, WindowStatement,
+    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, SimpleExpr, WindowStatement,
 };
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
@@ -12,9 +12,13 @@ use crate::entity::{call, log_line};
 use crate::readers::Reading;
 use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
 
+/// How many bytes the lines of one page have at most, unless its first line alone has more.
+const PAGE_BYTES: i64 = 4 << 20;
+
 impl Store {
     /// The console output of the calls in these rows, oldest first: the same page of each, in one query. Every row
-    /// asked for has an entry.
+    /// asked for has an entry. A page has fewer lines than asked for, and says that there are more, where they would
+    /// have more than 4 MiB together.
     pub async fn logs(
         &self,
         rows: &[i64],
@@ -28,13 +32,24 @@ impl Store {
             .cond_where(call::Column::Id.is_in(rows.iter().copied()))
             .cond_where(self.kept())
             .take();
-        let mut window = WindowStatement::partition_by(log_line::Column::Call);
-        window
-            .order_by(log_line::Column::Time, order.clone())
-            .order_by(log_line::Column::Fingerprint, order.clone());
+        let in_order = || {
+            let mut window = WindowStatement::partition_by(log_line::Column::Call);
+            window
+                .order_by(log_line::Column::Time, order.clone())
+                .order_by(log_line::Column::Fingerprint, order.clone());
+            window
+        };
+        let length = |column: log_line::Column| {
+            let length = Func::cust("LENGTH").arg(Expr::col(column));
+            SimpleExpr::from(Func::coalesce([length.into(), Expr::val(0)]))
+        };
+        let bytes = || length(log_line::Column::Body).add(length(log_line::Column::Attributes));
+        // The bytes of a line and of all before it.
+        let running = Func::sum(bytes());
         let numbered = Query::select()
             .column(Asterisk)
-            .expr_window_as(Func::cust("ROW_NUMBER"), window, Alias::new("number"))
+            .expr_window_as(Func::cust("ROW_NUMBER"), in_order(), Alias::new("number"))
+            .expr_window_as(running, in_order(), Alias::new("running"))
             .from(log_line::Entity)
             .cond_where(log_line::Column::Call.in_subquery(kept))
             .cond_where(
@@ -48,6 +63,13 @@ impl Store {
             .column(Asterisk)
             .from_subquery(numbered, Alias::new("numbered"))
             .and_where(Expr::col(Alias::new("number")).lte(bounds.size as i64 + 1))
+            .and_where(
+                // The first line comes whatever its size, and the second tells that there are more.
+                Expr::col(Alias::new("running"))
+                    .sub(bytes())
+                    .lte(PAGE_BYTES)
+                    .or(Expr::col(Alias::new("number")).lte(2)),
+            )
             .order_by(Alias::new("number"), Order::Asc)
             .take();
         let mut pages: HashMap<i64, Page<(LogPosition, LogLine)>> = rows
@@ -77,8 +99,15 @@ impl Store {
             }
         }
         for part in pages.values_mut() {
-            let cut = part.items.len() > bounds.size;
-            part.items.truncate(bounds.size);
+            let mut bytes = 0;
+            let fitting = part.items.iter().take(bounds.size).take_while(|(_, line)| {
+                let first = bytes == 0;
+                bytes += line.body.len();
+                first || bytes <= PAGE_BYTES as usize
+            });
+            let fitting = fitting.count();
+            let cut = part.items.len() > fitting;
+            part.items.truncate(fitting);
             // A position given was that of a line, which stands on the other side.
             (part.has_next, part.has_previous) = if bounds.backward {
                 (page.before.is_some(), cut)

@@ -153,6 +153,11 @@ impl Store {
         *self.inner.head.borrow()
     }
 
+    /// The threads on which answers are made: texts are searched, bodies unpacked.
+    pub fn cpu(&self) -> &CpuPool {
+        &self.inner.cpu
+    }
+
     /// A number that tells this database from every other, for as long as it lives. All its processes see the same.
     pub fn identity(&self) -> i64 {
         self.inner.identity

@@ -73,9 +73,19 @@ impl Operation {
     /// Runs the future that asks. When it is dropped half-way, everything that runs for the question ends.
     pub fn run<'a, F: Future + Send + 'a>(&self, asking: F) -> Run<'a, F::Output> {
         Run {
-            _abandon: AbandonOnDrop(self.0.abandoned.clone()),
+            _abandon: self.abandoned_on_drop(),
             asking: Box::pin(CURRENT.scope(self.clone(), asking)),
         }
+    }
+
+    /// Does something at once for the question, such as polling what asks.
+    pub fn enter<T>(&self, part: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), part)
+    }
+
+    /// Everything that runs for the question ends when this is dropped.
+    pub fn abandoned_on_drop(&self) -> AbandonOnDrop {
+        AbandonOnDrop(self.0.abandoned.clone())
     }
 
     /// Runs a part of the question in another task. It ends without a result when nobody waits any more.
@@ -124,8 +134,9 @@ impl Operation {
     }
 }
 
+/// Ends what runs for a question ([`Operation::abandoned_on_drop`]).
 #[derive(Debug)]
-struct AbandonOnDrop(CancellationToken);
+pub struct AbandonOnDrop(CancellationToken);
 
 impl Drop for AbandonOnDrop {
     fn drop(&mut self) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
 use mcptap_model::SessionSource;
-use mcptap_store::{Details, LogPosition, Stored};
+use mcptap_store::{DetailParts, Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
 use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
@@ -18,30 +18,16 @@ use crate::scalars::{DateTime, Json};
 /// A call, without what is kept beside its row.
 pub(crate) struct Call {
     stored: Stored,
-    /// Shared with the other calls of its page.
-    allowance: Arc<Allowance>,
 }
 
 impl Call {
     pub(crate) fn new(stored: Stored) -> Self {
-        Self {
-            stored,
-            allowance: Arc::default(),
-        }
+        Self { stored }
     }
 
-    /// Turns the calls of one page into edges.
-    pub(crate) fn edge() -> impl Fn(Stored) -> (String, Self) {
-        let allowance = Arc::new(Allowance::default());
-        move |stored| {
-            (
-                stored.position().encode(),
-                Self {
-                    stored,
-                    allowance: allowance.clone(),
-                },
-            )
-        }
+    /// A call of a list, and its cursor.
+    pub(crate) fn edge(stored: Stored) -> (String, Self) {
+        (stored.position().encode(), Self { stored })
     }
 
     fn call(&self) -> &mcptap_model::Call {
@@ -49,18 +35,28 @@ impl Call {
     }
 
     /// What is kept beside the row; nothing when retention has just removed it.
-    async fn details(&self, ctx: &Context<'_>) -> Result<Arc<Details>, Error> {
-        self.allowance.take(0)?;
+    async fn details(&self, ctx: &Context<'_>, parts: DetailParts) -> Result<Arc<Details>, Error> {
         if !sees_payloads(ctx)? {
             return Ok(Arc::default());
         }
-        Ok(load(ctx, DetailsOf(self.stored.row)).await?.unwrap_or_default())
+        let key = DetailsOf {
+            row: self.stored.row,
+            parts,
+        };
+        load(ctx, key).await?.unwrap_or_else(|| Ok(Arc::default()))
     }
 
     async fn payload(&self, ctx: &Context<'_>, side: Side) -> Result<Option<Payload>, Error> {
-        Ok(Payload::of(self.details(ctx).await?, side, &self.allowance))
+        Ok(Payload::of(self.details(ctx, side.part()).await?, side))
     }
 }
+
+/// Stack trace and attributes.
+const REST: DetailParts = DetailParts {
+    request: false,
+    response: false,
+    rest: true,
+};
 
 /// One MCP request as one server handled it: a row of the traffic log. What nobody observed is null, and never guessed.
 /// A call is stored when the first span of it arrives, and completed when others of the same request follow.
@@ -132,8 +128,8 @@ impl Call {
     /// The stack trace of the exception, where the sender gave one. Null for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn stack_trace(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
-        let trace = self.details(ctx).await?.stack_trace.clone();
-        self.allowance.take(trace.as_ref().map_or(0, String::len))?;
+        let trace = self.details(ctx, REST).await?.stack_trace.clone();
+        Allowance::of(ctx)?.deliver(trace.as_ref().map_or(0, String::len))?;
         Ok(trace)
     }
 
@@ -260,8 +256,11 @@ impl Call {
             first: page.first.unwrap_or(cost::DEFAULT_SIZE),
             after: page.after,
         };
-        let lines = load(ctx, key).await?.map(|page| (*page).clone());
-        Ok(lines.map_or_else(LogLine::none, LogLine::page))
+        let Some(page) = load(ctx, key).await?.transpose()? else {
+            return Ok(LogLine::none());
+        };
+        Allowance::of(ctx)?.deliver(page.items.iter().map(|(_, line)| line.body.len()).sum())?;
+        Ok(LogLine::page((*page).clone()))
     }
 
     /// The W3C trace that the call is part of: 32 hex digits.
@@ -284,8 +283,8 @@ impl Call {
     /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`. Empty for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn attributes(&self, ctx: &Context<'_>) -> Result<Json, Error> {
-        let attributes = Json::object(&self.details(ctx).await?.attributes);
-        self.allowance.take(attributes.len())?;
+        let attributes = Json::object(&self.details(ctx, REST).await?.attributes);
+        Allowance::of(ctx)?.deliver(attributes.len())?;
         Ok(attributes)
     }
 }

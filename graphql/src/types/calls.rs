@@ -27,7 +27,7 @@ impl CallConnection {
     pub(crate) fn new(page: CallPage, filter: Arc<CallFilter>) -> Self {
         let around = (page.has_previous, page.has_next);
         Self {
-            page: Connection::new(page.items, around, Call::edge()),
+            page: Connection::new(page.items, around, Call::edge),
             live: page.live,
             filter,
         }

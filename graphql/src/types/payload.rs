@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Error, Object};
-use mcptap_store::Details;
+use async_graphql::{Context, Error, Object};
+use mcptap_store::{DetailParts, Details};
 
 use crate::cost::Allowance;
 use crate::scalars::{Json, int};
@@ -21,7 +21,17 @@ pub(crate) enum Side {
 pub(crate) struct Payload {
     details: Arc<Details>,
     side: Side,
-    allowance: Arc<Allowance>,
+}
+
+impl Side {
+    /// Where it is kept.
+    pub(crate) fn part(self) -> DetailParts {
+        DetailParts {
+            request: matches!(self, Self::Request),
+            response: matches!(self, Self::Response),
+            rest: false,
+        }
+    }
 }
 
 fn body(details: &Details, side: Side) -> Option<&mcptap_model::Payload> {
@@ -33,19 +43,15 @@ fn body(details: &Details, side: Side) -> Option<&mcptap_model::Payload> {
 
 impl Payload {
     /// The body of a side, if it was captured.
-    pub(crate) fn of(details: Arc<Details>, side: Side, allowance: &Arc<Allowance>) -> Option<Self> {
+    pub(crate) fn of(details: Arc<Details>, side: Side) -> Option<Self> {
         body(&details, side)?;
-        Some(Self {
-            details,
-            side,
-            allowance: allowance.clone(),
-        })
+        Some(Self { details, side })
     }
 
     /// The text, if there is room for it.
-    fn take_text(&self) -> Result<&str, Error> {
+    fn take_text(&self, ctx: &Context<'_>) -> Result<&str, Error> {
         let text = self.get(|body| body.text.as_str()).unwrap_or_default();
-        self.allowance.take(text.len())?;
+        Allowance::of(ctx)?.deliver(text.len())?;
         Ok(text)
     }
 
@@ -58,13 +64,13 @@ impl Payload {
 #[Object]
 impl Payload {
     /// The body, where its text is JSON; null where it is not, as when it was cut off.
-    async fn json(&self) -> Result<Option<Json>, Error> {
-        Ok(Json::from_text(self.take_text()?))
+    async fn json(&self, ctx: &Context<'_>) -> Result<Option<Json>, Error> {
+        Ok(Json::from_text(self.take_text(ctx)?))
     }
 
     /// The body as text, as far as it is kept.
-    async fn text(&self) -> Result<&str, Error> {
-        self.take_text()
+    async fn text(&self, ctx: &Context<'_>) -> Result<&str, Error> {
+        self.take_text(ctx)
     }
 
     /// How large the body was before anything was cut off, in bytes.

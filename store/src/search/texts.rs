@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use tokio::time::timeout_at;
 
-use crate::body::{flag, unpack};
+use crate::body::{flag, unpack, unpacked_size};
 use crate::entity::{detail, log_line};
 use crate::operation::Operation;
 use crate::{CpuError, CpuPool, Error, MemoryBudget, Stored};
@@ -357,14 +357,4 @@ impl<R: TextReader> Row<R> {
         }
         Ok(self.reader)
     }
-}
-
-/// How many bytes a body has once it is unpacked; it says so itself.
-fn unpacked_size(body: &[u8], packed: bool) -> usize {
-    if !packed {
-        return body.len();
-    }
-    let said = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
-    said.and_then(|bytes| usize::try_from(bytes).ok())
-        .unwrap_or(body.len().saturating_mul(16))
 }

@@ -1,0 +1,223 @@
+//! Answers on their way out: written as JSON off the async workers, and held in the process's budget of bytes until they
+//! are sent.
+
+use std::io::{self, Write};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use async_graphql::{Response, ServerError};
+use axum::body::Bytes;
+use mcptap_store::{CpuError, CpuPool, MemoryBudget, Reservation, Store};
+use serde::Serialize;
+
+use crate::cost::{Allowance, exhausted};
+use crate::engine::refused;
+use crate::error::Code;
+
+/// Answers that hold more bytes than this are written on a thread for such work.
+const LARGE: usize = 128 * 1024;
+
+/// Room is taken in steps of so many bytes.
+const STEP: usize = 64 * 1024;
+
+/// An answer, and what it holds.
+pub(crate) struct Answer {
+    response: Response,
+    held: Option<Held>,
+    office: Option<Office>,
+}
+
+/// What the resolvers of an answer hold.
+struct Held {
+    allowance: Arc<Allowance>,
+    /// Whether the next answer is made with the same allowance, when this one is gone.
+    event: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.event {
+            self.allowance.reset();
+        }
+    }
+}
+
+/// Where answers are written.
+#[derive(Clone)]
+pub(crate) struct Office {
+    pub(crate) memory: MemoryBudget,
+    pub(crate) cpu: CpuPool,
+}
+
+/// An answer as JSON.
+pub(crate) struct Written {
+    pub(crate) text: Vec<u8>,
+    _held: Option<Reservation>,
+}
+
+impl Office {
+    /// That of a store's process.
+    pub(crate) fn of(store: &Store) -> Self {
+        Self {
+            memory: store.memory().clone(),
+            cpu: store.cpu().clone(),
+        }
+    }
+}
+
+impl From<Response> for Answer {
+    /// One that holds nothing: nothing was executed.
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            held: None,
+            office: None,
+        }
+    }
+}
+
+impl Deref for Answer {
+    type Target = Response;
+
+    fn deref(&self) -> &Response {
+        &self.response
+    }
+}
+
+impl Answer {
+    /// One that was executed.
+    pub(crate) fn new(response: Response, allowance: Arc<Allowance>, office: Office) -> Self {
+        Self {
+            response,
+            held: Some(Held {
+                allowance,
+                event: false,
+            }),
+            office: Some(office),
+        }
+    }
+
+    /// One of the answers of a subscription.
+    pub(crate) fn event(response: Response, allowance: Arc<Allowance>, office: Office) -> Self {
+        Self {
+            response,
+            held: Some(Held {
+                allowance,
+                event: true,
+            }),
+            office: Some(office),
+        }
+    }
+
+    /// As JSON: without data, not even null, where nothing was executed.
+    pub(crate) async fn write(self) -> Result<Written, ServerError> {
+        let Self {
+            response,
+            held,
+            office,
+        } = self;
+        let Some(Office { memory, cpu }) = office else {
+            return write(&response, None);
+        };
+        let written = if held.as_ref().is_some_and(|held| held.allowance.held() > LARGE) {
+            let writing = cpu.run(move |_| {
+                let written = write(&response, Some(&memory));
+                drop(response);
+                written
+            });
+            match writing.await {
+                Ok(written) => written,
+                Err(CpuError::Full) => Err(Code::ResourceExhausted.refusal(CpuError::Full.to_string())),
+                Err(error) => {
+                    tracing::error!(%error, "an answer could not be written");
+                    Err(Code::Internal.refusal("something went wrong inside the server; its log says what"))
+                }
+            }
+        } else {
+            write(&response, Some(&memory))
+        };
+        drop(held);
+        written
+    }
+}
+
+impl Written {
+    /// The same with something before and after it.
+    pub(crate) fn between(mut self, before: &str, after: &str) -> Self {
+        self.text.splice(0..0, before.bytes());
+        self.text.extend_from_slice(after.as_bytes());
+        self
+    }
+
+    /// As a body, which holds its bytes until they are sent.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Written {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+#[derive(Serialize)]
+struct Errors<'a> {
+    errors: &'a [ServerError],
+}
+
+fn write(response: &Response, memory: Option<&MemoryBudget>) -> Result<Written, ServerError> {
+    let held = memory.map(|memory| memory.try_reserve(0)).transpose();
+    let mut page = Page {
+        text: Vec::new(),
+        held: held.map_err(|refused| exhausted(refused).into_server_error(Default::default()))?,
+    };
+    let written = if refused(response) {
+        serde_json::to_writer(
+            &mut page,
+            &Errors {
+                errors: &response.errors,
+            },
+        )
+    } else {
+        serde_json::to_writer(&mut page, response)
+    };
+    let Page { text, held } = page;
+    match written {
+        Ok(()) => Ok(Written { text, _held: held }),
+        Err(error) => Err(Code::ResourceExhausted.refusal(error.to_string())),
+    }
+}
+
+/// Takes room before it grows.
+struct Page {
+    text: Vec<u8>,
+    held: Option<Reservation>,
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wanted = self.text.len() + bytes.len();
+        if wanted > self.text.capacity() {
+            let room = wanted.max(self.text.capacity().saturating_mul(3) / 2);
+            let room = if room > 1024 {
+                room.next_multiple_of(STEP)
+            } else {
+                1024
+            };
+            // Small answers need no room: there are only so many operations.
+            if room > STEP
+                && let Some(held) = &mut self.held
+            {
+                held.resize(room).map_err(io::Error::other)?;
+            }
+            self.text.reserve_exact(room - self.text.len());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
