@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
-pub use kind::ErrorKind;
 use crate::{BudgetExhausted, CpuError};
+pub use kind::ErrorKind;
 
 /// Asking or opening failed.
 #[derive(Clone, Debug, thiserror::Error)]
