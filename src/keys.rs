@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use mcptap::Settings;
 use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
-use mcptap_store::{Actor, Store, now};
+use mcptap_store::{Actor, DamagedKey, Store, now};
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
@@ -75,7 +75,8 @@ impl Keys {
             }
             Self::List(_) => {
                 let keys = store.keys().await.context("reading the keys")?;
-                Ok(table(&keys, now()))
+                let damaged = store.damaged_keys().await.context("reading the keys")?;
+                Ok(table(&keys, &damaged, now()))
             }
             Self::Revoke { id, .. } => {
                 let revoked = store.revoke_key(id, Actor::CommandLine).await;
@@ -128,8 +129,8 @@ fn state(key: &ApiKey, now: UnixNanos) -> &'static str {
     }
 }
 
-/// Columns as wide as they need to be.
-fn table(keys: &[ApiKey], now: UnixNanos) -> String {
+/// Columns as wide as they need to be, and a line for each row that is damaged.
+fn table(keys: &[ApiKey], damaged: &[DamagedKey], now: UnixNanos) -> String {
     let time = |at: Option<UnixNanos>| {
         let seconds = |at: UnixNanos| UnixNanos(at.0 - at.0.rem_euclid(1_000_000_000)).to_string();
         at.map_or_else(|| "never".to_owned(), seconds)
@@ -178,6 +179,9 @@ fn table(keys: &[ApiKey], now: UnixNanos) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
+    for DamagedKey { id, what } in damaged {
+        let _ = writeln!(text, "{id} is damaged: {what}. It lets nobody in.");
+    }
     text
 }
 
@@ -204,10 +208,15 @@ mod tests {
             expires_at: None,
             ..key.clone()
         };
-        insta::assert_snapshot!(table(&[key.clone(), other], UnixNanos(0)), @r"
+        let damaged = DamagedKey {
+            id: 13,
+            what: "the hash has not 32 bytes",
+        };
+        insta::assert_snapshot!(table(&[key.clone(), other], &[damaged], UnixNanos(0)), @r"
         ID  NAME          SCOPES         SERVERS    STATE    CREATED               EXPIRES               LAST USED
         7   lap\u{1b}top  read,payloads  shop,bank  good     2026-11-22T12:00:00Z  2026-11-22T12:01:40Z  never
         12  lap\u{1b}top  read,payloads  all        revoked  2026-11-22T12:00:00Z  never                 never
+        13 is damaged: the hash has not 32 bytes. It lets nobody in.
         ");
         assert_eq!(state(&key, UnixNanos(i64::MAX)), "expired");
     }

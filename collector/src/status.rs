@@ -54,6 +54,7 @@ impl Refusal {
             Self::Malformed(_) => (Code::InvalidArgument, 400, None),
             Self::TooLarge { .. } | Self::TooMany(_) => (Code::InvalidArgument, 413, None),
             Self::MediaType(_) | Self::ContentEncoding(_) => (Code::InvalidArgument, 415, None),
+            Self::Unauthenticated(Denied::Unavailable) => (Code::Unavailable, 503, Some(RETRY_AFTER)),
             Self::Unauthenticated(_) => (Code::Unauthenticated, 401, None),
             Self::Forbidden => (Code::PermissionDenied, 403, None),
             Self::Overloaded { retry_after } => (Code::ResourceExhausted, 429, Some(*retry_after)),

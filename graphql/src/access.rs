@@ -58,6 +58,8 @@ impl Refused {
     /// The close code of a WebSocket.
     pub(crate) fn close_code(&self) -> u16 {
         match self {
+            // "Try again later" (RFC 6455, registry of close codes).
+            Self::Unknown(Denied::Unavailable) => 1013,
             Self::Unknown(_) => 4401,
             Self::Forbidden => 4403,
         }
@@ -66,6 +68,9 @@ impl Refused {
     fn answer(&self, headers: &HeaderMap) -> Response {
         let (status, code, challenge) = match self {
             Self::Unknown(Denied::Missing) => (StatusCode::UNAUTHORIZED, Code::Unauthenticated, "Bearer"),
+            Self::Unknown(Denied::Unavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "Bearer")
+            }
             Self::Unknown(_) => (
                 StatusCode::UNAUTHORIZED,
                 Code::Unauthenticated,

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// of those that a question that was given up has left behind.
 const SPARE: u32 = 2;
 
+/// How many connections maintenance has: one for an erasure, one for retention, one for the API keys.
+const MAINTENANCE: u32 = 3;
+
 /// Any number; two processes that migrate the same PostgreSQL database take turns by it.
 const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
 
@@ -53,6 +56,8 @@ pub(crate) struct Database {
     read: DatabaseConnection,
     /// What all followers of the feed wait for does not queue behind readers either.
     feed: DatabaseConnection,
+    /// Deletions, sweeps and reads of the API keys. No query limit applies, and they do not queue behind readers.
+    maintenance: DatabaseConnection,
     /// Whether this database takes notifications.
     notifies: bool,
     /// Where `sqlite::memory:` really lives.
@@ -148,6 +153,7 @@ impl Database {
         };
         let near = pool(1).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
+        let maintenance = pool(MAINTENANCE).connect_lazy_with(reader.clone());
         let readers = pool(options.readers.max(1).saturating_add(SPARE));
         let read = patience::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
         Ok(Self {
@@ -156,6 +162,7 @@ impl Database {
             near: SqlxSqliteConnector::from_sqlx_sqlite_pool(near),
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
             feed: SqlxSqliteConnector::from_sqlx_sqlite_pool(feed),
+            maintenance: SqlxSqliteConnector::from_sqlx_sqlite_pool(maintenance),
             notifies: false,
             _scratch: scratch,
             #[cfg(test)]
@@ -176,6 +183,7 @@ impl Database {
         let near = pool(1).connect_lazy_with(connect.clone());
         // One of them listens.
         let feed = pool(2).connect_lazy_with(connect.clone());
+        let maintenance = pool(MAINTENANCE).connect_lazy_with(connect.clone());
         let reader = patience::postgres(connect, options.read_timeout);
         let read = pool(options.readers.max(1).saturating_add(SPARE)).connect_lazy_with(reader);
         // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
@@ -186,6 +194,7 @@ impl Database {
             near: SqlxPostgresConnector::from_sqlx_postgres_pool(near),
             read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
             feed: SqlxPostgresConnector::from_sqlx_postgres_pool(feed),
+            maintenance: SqlxPostgresConnector::from_sqlx_postgres_pool(maintenance),
             notifies,
             _scratch: None,
             #[cfg(test)]
@@ -247,6 +256,11 @@ impl Database {
         &self.feed
     }
 
+    /// The connections of maintenance.
+    pub(crate) fn maintenance(&self) -> &DatabaseConnection {
+        &self.maintenance
+    }
+
     /// Where commits of other processes are notified.
     pub(crate) fn notifications(&self) -> Option<&PgPool> {
         self.notifies.then(|| self.feed.get_postgres_connection_pool())
@@ -265,6 +279,11 @@ impl Database {
     /// A snapshot for the feed.
     pub(crate) async fn feed_snapshot(&self) -> Result<DatabaseTransaction, Error> {
         self.snapshot_of(&self.feed).await
+    }
+
+    /// A snapshot for maintenance.
+    pub(crate) async fn maintenance_snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.snapshot_of(&self.maintenance).await
     }
 
     async fn snapshot_of(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
@@ -300,7 +319,7 @@ impl Database {
 
     /// Closes all connections.
     pub(crate) async fn close(&self) {
-        for connection in [&self.read, &self.feed, &self.near, &self.write] {
+        for connection in [&self.maintenance, &self.read, &self.feed, &self.near, &self.write] {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(%error, "closing a connection failed");
             }

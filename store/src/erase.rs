@@ -2,121 +2,315 @@
 //!
 //! Calls go in small steps, as retention deletes them, so that writes come in between. With them go their bodies, log lines
 //! and aliases, whatever waits in the same traces, and what only they had: sessions, clients, origins, names. On SQLite
-//! deleted bytes are overwritten (`secure_delete`), free pages given back, and the log, which still holds them as they
-//! were, is emptied. PostgreSQL is told to vacuum.
+//! deleted bytes are overwritten (`secure_delete`), free pages given back, and the write-ahead log, which still holds them
+//! as they were, is emptied. PostgreSQL is told to vacuum.
+//!
+//! An erasure reads on connections of its own, without the limit of queries, and its end is logged and audited whatever it
+//! is. What it deleted until it failed leaves the files all the same.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mcptap_model::CallFilter;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use futures_util::FutureExt;
+use mcptap_model::{CallFilter, UnixNanos};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::audit::{Actor, note};
+use crate::audit::{Actor, BEGUN, ERASURE, note};
+use crate::cleanup::count;
 use crate::entity::call;
-use crate::retention::{Pruned, REST, remove};
-use crate::scan::{Direction, Scan};
+use crate::pace::Pace;
+use crate::retention::{Pruned, Step, forget, remove, step};
+use crate::scan::{Direction, Scan, beyond, head};
+use crate::sweep::Wal;
 use crate::transaction::Transaction;
-use crate::{CallPosition, Error, Seq, Store, sweep};
+use crate::{CallPosition, Error, Seq, Store, clock};
 
 /// How many calls one step erases.
-const CALLS: usize = 500;
+const CALLS: std::ops::RangeInclusive<u64> = 16..=500;
+
+/// Among how many calls one step looks for those of the filter.
+const LOOKED_AT: std::ops::RangeInclusive<u64> = 2_000..=500_000;
+
+/// How often a step that fails is tried again, and after how long.
+const TRIES: u32 = 5;
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What no call has any more, `$1` rows at a time. Only looked for when all calls are erased: then these tables are small.
+const REST_OF_ALL: [&str; 4] = [
+    "DELETE FROM details WHERE call IN (SELECT call FROM details \
+     WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = details.call) LIMIT $1)",
+    "DELETE FROM log_lines WHERE call IN (SELECT call FROM log_lines \
+     WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = log_lines.call) LIMIT $1)",
+    "DELETE FROM unindexed WHERE call IN (SELECT call FROM unindexed \
+     WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = unindexed.call) LIMIT $1)",
+    "DELETE FROM search WHERE rowid IN (SELECT rowid FROM search \
+     WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = search.rowid) LIMIT $1)",
+];
+
+/// What arrived until `$1` and belongs to no call.
+const WITHOUT_CALL: [&str; 2] = [
+    "DELETE FROM waiting WHERE id IN (SELECT id FROM waiting WHERE arrived_at <= $1 \
+     AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = waiting.call)) LIMIT 2000)",
+    "DELETE FROM aliases WHERE (trace_lo, span_id) IN (SELECT trace_lo, span_id FROM aliases WHERE arrived_at <= $1 \
+     AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = aliases.call)) LIMIT 2000)",
+];
+
+/// What an erasure has erased so far.
+#[derive(Debug, Default)]
+struct Progress {
+    calls: AtomicU64,
+    log_lines: AtomicU64,
+}
+
+impl Progress {
+    fn add(&self, deleted: Pruned) {
+        self.calls.fetch_add(deleted.calls, Ordering::Relaxed);
+        self.log_lines.fetch_add(deleted.log_lines, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Pruned {
+        Pruned {
+            calls: self.calls.load(Ordering::Relaxed),
+            log_lines: self.log_lines.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The next calls of a filter.
+struct Found {
+    rows: Vec<i64>,
+    /// Where to go on; `None`: there are no more.
+    reached: Option<CallPosition>,
+}
 
 impl Store {
     /// Erases every call that the filter means now, and gives what was erased. It goes on when nobody waits for it any
-    /// more. `subject` is what the audit says of the filter.
+    /// more. `subject` is what the audit says of the filter. Erasures of one process come one after the other.
     pub async fn erase(&self, filter: CallFilter, by: Actor, subject: String) -> Result<Pruned, Error> {
         let (store, tasks) = (self.clone(), self.inner.tasks.clone());
-        let erasing = tasks.spawn(async move { store.erase_all(&filter, by, &subject).await });
+        let erasing = tasks.spawn(async move { store.erase_and_tell(&filter, by, &subject).await });
         erasing.await.map_err(|_| Error::Stopping)?
     }
 
-    async fn erase_all(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Pruned, Error> {
-        self.tell(by, format!("calls with {subject}: begun")).await?;
-        let mut erased = Pruned::default();
-        // What comes in later and further on is not meant: so there is an end.
-        let Some(last) = self.newest(filter).await? else {
-            self.tell(by, format!("calls with {subject}: none")).await?;
-            return Ok(erased);
-        };
-        let mut from = None;
-        loop {
-            let started = Instant::now();
-            let (rows, reached) = self.next_of(filter, from, last).await?;
-            let step = self.erase_rows(&rows).await?;
-            erased.calls += step.calls;
-            erased.log_lines += step.log_lines;
-            from = reached;
-            if from.is_none() {
-                break;
+    async fn erase_and_tell(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Pruned, Error> {
+        let inner = &self.inner;
+        let _turn = inner.cleanup.erasing().await;
+        self.tell(by, format!("calls with {subject}{BEGUN}")).await?;
+        let progress = Progress::default();
+        // Also a panic is an end that is told.
+        let erasing = AssertUnwindSafe(self.erase_all(filter, &progress))
+            .catch_unwind()
+            .await;
+        let erased = progress.read();
+        let outcome = match erasing {
+            Ok(Err(Error::Stopping)) => Err((Error::Stopping, "the server stopped")),
+            done => {
+                // After a failure too: what was erased must leave the files.
+                let cleaned = inner.cleanup.run(&inner.database, &inner.stop).await;
+                match done {
+                    Ok(done) => done.and(cleaned).map_err(|error| {
+                        let reason = reason(&error);
+                        (error, reason)
+                    }),
+                    Err(_) => Err((Error::Stopping, "a fault of the server, which its log tells of")),
+                }
             }
-            self.rest(started.elapsed() * REST).await?;
+        };
+        let (end, outcome) = match outcome {
+            Ok(wal) => {
+                tracing::info!(calls = erased.calls, log_lines = erased.log_lines, "erased calls");
+                let end = match (erased.calls, wal) {
+                    (0, Wal::Empty) => "none".to_owned(),
+                    (calls, Wal::Empty) => format!("{calls} erased"),
+                    (calls, Wal::Kept) => {
+                        format!(
+                            "{calls} erased; a reader keeps SQLite's write-ahead log, it is emptied later"
+                        )
+                    }
+                };
+                (end, Ok(erased))
+            }
+            Err((error, reason)) => {
+                tracing::error!(%error, calls = erased.calls, "an erasure failed; delete the rest again");
+                (
+                    format!("failed after {} calls: {reason}", erased.calls),
+                    Err(error),
+                )
+            }
+        };
+        if let Err(error) = self.tell(by, format!("calls with {subject}: {end}")).await {
+            tracing::error!(%error, "the audit does not tell of the end of an erasure of calls with {subject}: {end}");
         }
-        let database = &self.inner.database;
-        sweep::shared(database).await?;
-        sweep::words(database).await?;
-        sweep::space(database, 0).await?;
-        sweep::vacuum(database).await;
-        self.tell(by, format!("calls with {subject}: {} erased", erased.calls))
-            .await?;
-        Ok(erased)
+        outcome
     }
 
     async fn tell(&self, by: Actor, subject: String) -> Result<(), Error> {
         let tx = self.inner.database.change().await?;
-        note(&tx, by, "deleteCalls", subject).await?;
+        note(&tx, by, ERASURE, subject).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Lets others write; ends the erasing when the store is closed.
-    async fn rest(&self, time: Duration) -> Result<(), Error> {
-        let stop = self.inner.stop.clone();
-        match stop.run_until_cancelled(tokio::time::sleep(time)).await {
-            Some(()) => Ok(()),
-            None => Err(Error::Stopping),
+    async fn erase_all(&self, filter: &CallFilter, progress: &Progress) -> Result<(), Error> {
+        let inner = &self.inner;
+        let begun = clock::now();
+        // Calls that come in later are not meant: so there is an end.
+        let last = head(inner.database.maintenance()).await?;
+        // What is past its time is not served any more, but may still be stored.
+        let oldest = inner.options.oldest_kept();
+        forget(&inner.database, oldest, &inner.counters, &inner.stop).await?;
+        if *filter == CallFilter::default() {
+            self.erase_everything(last, begun, progress).await
+        } else {
+            self.erase_found(filter, last, progress).await
         }
     }
 
-    async fn newest(&self, filter: &CallFilter) -> Result<Option<CallPosition>, Error> {
-        let tx = self.inner.database.snapshot().await?;
-        let scan = Scan::new(self, &tx, filter).await?;
-        let found = scan.take(Direction::Older, None, None, 1).await?;
-        tx.commit().await?;
-        Ok(found.first().map(crate::Stored::position))
+    /// Erases all calls up to a change, what had arrived by then and belongs to no call, and whatever no call has.
+    async fn erase_everything(&self, last: Seq, begun: UnixNanos, progress: &Progress) -> Result<(), Error> {
+        let database = &self.inner.database;
+        let mut pace = Pace::new(&self.inner.stop, CALLS);
+        let calls = || {
+            call::Entity::find()
+                .filter(call::Column::Id.lte(last.0))
+                .order_by_asc(call::Column::Id)
+        };
+        let mut failed = 0;
+        loop {
+            match step(database, calls, pace.size()).await {
+                Ok(None) => break,
+                Ok(Some(Step { deleted, head, took })) => {
+                    failed = 0;
+                    progress.add(deleted);
+                    self.inner.recent.skip_to(head);
+                    pace.rest(took).await?;
+                }
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        }
+        let statements = WITHOUT_CALL.map(|statement| (statement, begun.0));
+        let rest = REST_OF_ALL.map(|statement| (statement, 500));
+        for (statement, number) in statements.into_iter().chain(rest) {
+            loop {
+                let mut tx = Transaction::begin(database).await?;
+                let started = Instant::now();
+                tx.advance(1, 0).await?;
+                let deleted = tx.with_number(statement, number).await?;
+                if deleted == 0 {
+                    break;
+                }
+                count(&mut tx, deleted).await?;
+                tx.commit().await?;
+                pace.rest(started.elapsed()).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// The next calls of the filter up to `last`, oldest first, and where to go on if there may be more.
+    /// Erases the calls of a filter up to a change, oldest first.
+    async fn erase_found(&self, filter: &CallFilter, last: Seq, progress: &Progress) -> Result<(), Error> {
+        let mut pace = Pace::new(&self.inner.stop, CALLS);
+        let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
+        // Beyond what is newest now there is nothing that is meant.
+        let end = self.newest().await?;
+        let (mut from, mut failed) = (None, 0);
+        loop {
+            let started = Instant::now();
+            let found = self.next_of(filter, from, &pace, &looking).await;
+            let looked = started.elapsed();
+            let deleted = match found {
+                Ok(found) => self.erase_rows(&found.rows, last).await.map(|step| (found, step)),
+                Err(error) => Err(error),
+            };
+            match deleted {
+                Ok((found, step)) => {
+                    failed = 0;
+                    if let Some(Step { deleted, head, took }) = step {
+                        progress.add(deleted);
+                        self.inner.recent.skip_to(head);
+                        pace.rest(took).await?;
+                    }
+                    let beyond = |reached: CallPosition| end.is_none_or(|end| order(reached) >= order(end));
+                    if found.reached.is_none_or(beyond) {
+                        return Ok(());
+                    }
+                    from = found.reached;
+                    looking.breathe(looked).await?;
+                }
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        }
+    }
+
+    /// Waits until a step that failed can be tried again, or gives its error when that was often enough.
+    async fn try_again(&self, error: Error, failed: &mut u32, pace: &Pace) -> Result<(), Error> {
+        *failed += 1;
+        if matches!(error, Error::Stopping | Error::Damaged { .. }) || *failed >= TRIES {
+            return Err(error);
+        }
+        tracing::warn!(%error, "a step of an erasure failed; it is tried again");
+        pace.pause(TRY_AGAIN).await
+    }
+
+    async fn newest(&self) -> Result<Option<CallPosition>, Error> {
+        let newest: Option<(i64, i64)> = call::Entity::find()
+            .select_only()
+            .columns([call::Column::StartedAt, call::Column::Id])
+            .order_by_desc(call::Column::StartedAt)
+            .order_by_desc(call::Column::Id)
+            .into_tuple()
+            .one(self.inner.database.maintenance())
+            .await?;
+        Ok(newest.map(position))
+    }
+
+    /// The next calls of the filter, oldest first, among a bounded number of calls.
     async fn next_of(
         &self,
         filter: &CallFilter,
         from: Option<CallPosition>,
-        last: CallPosition,
-    ) -> Result<(Vec<i64>, Option<CallPosition>), Error> {
-        let tx = self.inner.database.snapshot().await?;
+        pace: &Pace,
+        looking: &Pace,
+    ) -> Result<Found, Error> {
+        let tx = self.inner.database.maintenance_snapshot().await?;
+        let end = further(&tx, from, looking.size()).await?;
+        let until = end.map(|end| CallPosition {
+            row: end.row.saturating_add(1),
+            ..end
+        });
         let scan = Scan::new(self, &tx, filter).await?;
-        let found = scan.take(Direction::Newer, from, None, CALLS).await?;
+        let most = usize::try_from(pace.size()).unwrap_or(usize::MAX);
+        let found = scan.take(Direction::Newer, from, until, most).await?;
         tx.commit().await?;
-        let end = found.last().map(crate::Stored::position);
-        let more = found.len() == CALLS && end.is_some_and(|end| order(end) < order(last));
-        let within = found
-            .iter()
-            .filter(|stored| order(stored.position()) <= order(last));
-        Ok((within.map(|stored| stored.row).collect(), end.filter(|_| more)))
+        let full = found.len() == most;
+        Ok(Found {
+            reached: if full {
+                found.last().map(crate::Stored::position)
+            } else {
+                end
+            },
+            rows: found.into_iter().map(|stored| stored.row).collect(),
+        })
     }
 
-    async fn erase_rows(&self, rows: &[i64]) -> Result<Pruned, Error> {
+    /// Erases calls, unless they came in after a change.
+    async fn erase_rows(&self, rows: &[i64], last: Seq) -> Result<Option<Step>, Error> {
         let database = &self.inner.database;
         if rows.is_empty() {
-            return Ok(Pruned::default());
+            return Ok(None);
         }
         let mut tx = Transaction::begin(database).await?;
+        let started = Instant::now();
         let advanced = tx.advance(1, 0).await?;
         // Nobody writes now: what these rows have is all that they have.
         let rows: Vec<(i64, Option<i64>, i64)> = call::Entity::find()
             .select_only()
             .columns([call::Column::Id, call::Column::Session, call::Column::TraceLo])
             .filter(call::Column::Id.is_in(rows.iter().copied()))
+            .filter(call::Column::Id.lte(last.0))
             .into_tuple()
-            .all(database.near())
+            .all(database.maintenance())
             .await?;
         let calls: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
         let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session, _)| *session).collect();
@@ -131,15 +325,55 @@ impl Store {
         .await?;
         let log_lines = remove(&mut tx, &calls, sessions).await?;
         tx.commit().await?;
-        self.inner.recent.skip_to(Seq(advanced.after));
-        Ok(Pruned {
-            calls: calls.len() as u64,
-            log_lines,
-        })
+        Ok(Some(Step {
+            deleted: Pruned {
+                calls: calls.len() as u64,
+                log_lines,
+            },
+            head: Seq(advanced.after),
+            took: started.elapsed(),
+        }))
+    }
+}
+
+/// The call that comes so many calls after a position; `None` where there are not that many.
+async fn further(
+    tx: &DatabaseTransaction,
+    from: Option<CallPosition>,
+    calls: u64,
+) -> Result<Option<CallPosition>, Error> {
+    let mut select = call::Entity::find()
+        .select_only()
+        .columns([call::Column::StartedAt, call::Column::Id])
+        .order_by_asc(call::Column::StartedAt)
+        .order_by_asc(call::Column::Id)
+        .offset(calls)
+        .limit(1);
+    if let Some(from) = from {
+        select = select.filter(beyond(Direction::Newer, from));
+    }
+    let found: Option<(i64, i64)> = select.into_tuple().one(tx).await?;
+    Ok(found.map(position))
+}
+
+fn position((started_at, row): (i64, i64)) -> CallPosition {
+    CallPosition {
+        started_at: UnixNanos(started_at),
+        row,
     }
 }
 
 /// The order of [`Direction::Newer`].
 fn order(position: CallPosition) -> (i64, i64) {
     (position.started_at.0, position.row)
+}
+
+/// Why an erasure failed, as the audit says it: without words of calls.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Stopping => "the server stopped",
+        Error::TimedOut => "the database took too long",
+        Error::Damaged { .. } => "a row is damaged",
+        _ => "the database failed",
+    }
 }

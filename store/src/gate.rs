@@ -1,30 +1,32 @@
-//! Who comes in: the keys, held in memory, so that no request reads the database for them.
+//! Admission: who may do what, decided by the keys in memory ([`KeySet`](crate::key_set)).
 //!
-//! The ring is read again every second, which is how changes of other processes arrive; those of this process are
-//! there at once. When a key was last used is noted in memory and written once a minute.
+//! The keys are read again every second, which is how changes of other processes arrive; those of this process are there
+//! at once. A secret that no key in memory has is looked up before it is refused, or let in as everybody: its key may just
+//! have been made elsewhere. When a key was last used is noted in memory and written once a minute.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mcptap_model::{Access, ApiKey, UnixNanos};
+use mcptap_model::{Access, UnixNanos};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
-use tokio::sync::watch;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use tokio::sync::Mutex;
 
 use crate::database::Database;
 use crate::entity::api_key;
-use crate::keys::read;
-use crate::secret::{hash, same};
-use crate::{Error, clock};
+use crate::key_set::{Held, KeySet, Keys, Ticket, judge};
+use crate::secret::hash;
+use crate::{Error, clock, keys};
 
 /// How often the keys are read again.
 const REFRESH: Duration = Duration::from_secs(1);
 /// How often it is written when keys were last used.
 const NOTE: Duration = Duration::from_secs(60);
-/// A key that is not known may just have been made elsewhere: the database is asked, but not more often than this.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// The least time from one look-up of unknown secrets to the next: guessing does not keep the database busy.
+const SPACING: Duration = Duration::from_millis(20);
+/// How long one read of the keys may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest sleep until an expiry before the clock is looked at again, since clocks are set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -37,9 +39,16 @@ pub struct Gate {
 #[derive(Debug)]
 struct Shared {
     database: Database,
-    ring: watch::Sender<Arc<Ring>>,
-    /// When the ring was last read for the sake of a key that was not in it.
-    asked: Mutex<Option<Instant>>,
+    keys: Keys,
+    looking_up: Mutex<LookUps>,
+}
+
+/// The look-ups of unknown secrets, of which one runs at a time.
+#[derive(Debug, Default)]
+struct LookUps {
+    last: Option<Instant>,
+    /// The last read that failed.
+    failed: Ticket,
 }
 
 /// Why somebody does not come in.
@@ -57,72 +66,35 @@ pub enum Denied {
     /// Its time is over.
     #[error("this API key expired at {0}")]
     Expired(UnixNanos),
+    /// No key in memory has this secret, and the database does not answer whether another has. Trying again may help.
+    #[error("this API key cannot be looked up now; try again later")]
+    Unavailable,
 }
 
-/// All keys at one time.
-#[derive(Debug, Default)]
-struct Ring {
-    held: HashMap<i64, Held>,
-    /// Their numbers by the first bytes of the hashes, which tell nothing of a secret.
-    by_start: HashMap<[u8; 8], Vec<i64>>,
-}
-
-#[derive(Debug)]
-struct Held {
-    key: Arc<ApiKey>,
-    hash: [u8; 32],
-    /// Nanoseconds since 1970.
-    used: Arc<AtomicI64>,
-}
-
-fn start(hash: &[u8; 32]) -> [u8; 8] {
-    let mut start = [0; 8];
-    start.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
-    start
-}
-
-fn judge(key: &ApiKey, now: UnixNanos) -> Result<(), Denied> {
-    if key.revoked_at.is_some() {
-        return Err(Denied::Revoked);
-    }
-    match key.expires_at {
-        Some(end) if end <= now => Err(Denied::Expired(end)),
-        _ => Ok(()),
-    }
-}
-
-impl Ring {
-    fn find(&self, hash: &[u8; 32]) -> Option<&Held> {
-        let numbers = self.by_start.get(&start(hash))?;
-        let mut held = numbers.iter().filter_map(|id| self.held.get(id));
-        held.find(|held| same(&held.hash, hash))
-    }
-
-    fn same_keys(&self, other: &Self) -> bool {
-        self.held.len() == other.held.len()
-            && self
-                .held
-                .iter()
-                .all(|(id, held)| other.held.get(id).is_some_and(|other| other.key == held.key))
+impl Held {
+    fn admit(&self) -> Result<Access, Denied> {
+        let now = clock::now();
+        judge(&self.key, now)?;
+        self.used.fetch_max(now.0, Ordering::Relaxed);
+        Ok(Access::of(Arc::clone(&self.key)))
     }
 }
 
 impl Gate {
     /// With the keys that are there now.
     pub(crate) async fn open(database: Database) -> Result<Self, Error> {
-        let (ring, _) = watch::channel(Arc::default());
         let gate = Self {
             shared: Arc::new(Shared {
                 database,
-                ring,
-                asked: Mutex::new(None),
+                keys: Keys::default(),
+                looking_up: Mutex::default(),
             }),
         };
         gate.refresh().await?;
         Ok(gate)
     }
 
-    /// Keeps the ring up to date, and notes what was used, until it is cancelled.
+    /// Keeps the keys up to date, and notes which were used, until it is cancelled.
     pub(crate) async fn run(self) {
         let (mut noted, mut failing) = (Instant::now(), false);
         loop {
@@ -143,59 +115,72 @@ impl Gate {
         }
     }
 
-    fn ring(&self) -> Arc<Ring> {
-        self.shared.ring.borrow().clone()
+    fn keys(&self) -> Arc<KeySet> {
+        self.shared.keys.current()
     }
 
-    /// Whether any key was ever made. From then on nobody comes in without one, also when all are revoked.
+    /// Whether any key was ever made. From then on nobody comes in without one, also when all are revoked or damaged.
     pub fn keys_exist(&self) -> bool {
-        !self.ring().held.is_empty()
+        self.keys().exists()
     }
 
-    /// Lets in whoever has this secret; everybody while no key exists. The keys are read again for a secret that none of
-    /// those known has, which may just have been made elsewhere.
+    /// Lets in the holder of this secret; everybody while no key exists. A secret that no key in memory has is looked up
+    /// in the database first.
     pub async fn admit(&self, secret: Option<&str>) -> Result<Access, Denied> {
-        let looked = self.look(secret);
-        let found = looked.as_ref().is_ok_and(|access| access.key().is_some());
-        let ended = matches!(looked, Err(Denied::Revoked | Denied::Expired(_)));
-        if secret.is_none() || found || ended || !self.may_ask() {
-            return looked;
+        let keys = self.keys();
+        let Some(secret) = secret else {
+            return if keys.exists() {
+                Err(Denied::Missing)
+            } else {
+                Ok(Access::everything())
+            };
+        };
+        let hash = hash(secret);
+        if let Some(held) = keys.find(&hash) {
+            return held.admit();
         }
-        match self.refresh().await {
-            Ok(()) => self.look(secret),
-            Err(_) => looked,
+        self.look_up().await?;
+        let keys = self.keys();
+        match keys.find(&hash) {
+            Some(held) => held.admit(),
+            None if keys.exists() => Err(Denied::Unknown),
+            None => Ok(Access::everything()),
         }
     }
 
-    fn look(&self, secret: Option<&str>) -> Result<Access, Denied> {
-        let ring = self.ring();
-        if ring.held.is_empty() {
-            return Ok(Access::everything());
+    /// Ends when a read of the keys that began after this call has been taken over. Many callers share one read.
+    async fn look_up(&self) -> Result<(), Denied> {
+        let Shared { keys, looking_up, .. } = &*self.shared;
+        let came = keys.begun();
+        let mut look_ups = looking_up.lock().await;
+        if keys.is_later_than(came) {
+            return Ok(());
         }
-        let secret = secret.ok_or(Denied::Missing)?;
-        let held = ring.find(&hash(secret)).ok_or(Denied::Unknown)?;
-        let now = clock::now();
-        judge(&held.key, now)?;
-        held.used.fetch_max(now.0, Ordering::Relaxed);
-        Ok(Access::of(Arc::clone(&held.key)))
-    }
-
-    fn may_ask(&self) -> bool {
-        let mut asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN);
-        if may {
-            *asked = Some(Instant::now());
+        if look_ups.failed > came {
+            return Err(Denied::Unavailable);
         }
-        may
+        if let Some(last) = look_ups.last {
+            tokio::time::sleep(SPACING.saturating_sub(last.elapsed())).await;
+        }
+        let ticket = keys.begin();
+        look_ups.last = Some(Instant::now());
+        match self.read(ticket).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "an API key cannot be looked up");
+                look_ups.failed = ticket;
+                Err(Denied::Unavailable)
+            }
+        }
     }
 
     /// Whether somebody who was let in may stay.
     pub fn still(&self, access: &Access) -> Result<(), Denied> {
-        let ring = self.ring();
+        let keys = self.keys();
         match access.key() {
-            None if ring.held.is_empty() => Ok(()),
+            None if !keys.exists() => Ok(()),
             None => Err(Denied::Missing),
-            Some(key) => match ring.held.get(&key.id) {
+            Some(key) => match keys.get(key.id) {
                 Some(held) => judge(&held.key, clock::now()),
                 None => Err(Denied::Revoked),
             },
@@ -205,7 +190,7 @@ impl Gate {
     /// Ends when somebody who was let in may not stay any longer: the key is revoked or expires, or the first key is
     /// made.
     pub async fn ended(&self, access: &Access) -> Denied {
-        let mut changes = self.shared.ring.subscribe();
+        let mut changes = self.shared.keys.changes();
         loop {
             changes.mark_unchanged();
             if let Err(denied) = self.still(access) {
@@ -231,47 +216,30 @@ impl Gate {
 
     /// Reads the keys again.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
-        let rows = api_key::Entity::find()
-            .order_by_asc(api_key::Column::Id)
-            .all(self.shared.database.read())
-            .await?;
-        let before = self.ring();
-        let mut ring = Ring::default();
-        for row in rows {
-            let Ok(hash) = <[u8; 32]>::try_from(row.hash.as_slice()) else {
-                continue;
-            };
-            let key = read(row)?;
-            let used = before
-                .held
-                .get(&key.id)
-                .map_or_else(Arc::default, |held| Arc::clone(&held.used));
-            ring.by_start.entry(start(&hash)).or_default().push(key.id);
-            ring.held.insert(
-                key.id,
-                Held {
-                    key: Arc::new(key),
-                    hash,
-                    used,
-                },
-            );
+        self.read(self.shared.keys.begin()).await
+    }
+
+    /// Reads the keys again after one was changed, which is done whether this succeeds or not.
+    pub(crate) async fn refresh_or_warn(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(%error, "a key was changed, but the keys cannot be read again now; it is tried every second");
         }
-        self.shared.ring.send_if_modified(|held| {
-            let modified = !held.same_keys(&ring);
-            if modified {
-                *held = Arc::new(ring);
-            }
-            modified
-        });
+    }
+
+    async fn read(&self, ticket: Ticket) -> Result<(), Error> {
+        let reading = keys::rows(self.shared.database.maintenance());
+        let rows = tokio::time::timeout(READ_TIMEOUT, reading)
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        self.shared.keys.put(ticket, rows);
         Ok(())
     }
 
     /// Writes when keys were last used, where that is news.
     pub(crate) async fn note(&self) -> Result<(), Error> {
-        let ring = self.ring();
-        let news: Vec<(i64, i64)> = ring
-            .held
-            .values()
+        let keys = self.keys();
+        let news: Vec<(i64, i64)> = keys
+            .iter()
             .map(|held| (held.key.id, held.used.load(Ordering::Relaxed), held))
             .filter(|(_, used, held)| *used > held.key.last_used_at.map_or(0, |at| at.0))
             .map(|(id, used, _)| (id, used))

@@ -3,23 +3,58 @@
 use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QueryTrait, Statement,
+};
 
 use crate::audit::{Actor, note};
-use crate::database::Database;
+use crate::database::{Backend, Database};
 use crate::entity::api_key;
 use crate::secret::{Secret, hash};
 use crate::{Error, Gate, Store, clock};
 
-/// Whether keys exist in a database that is not open, and perhaps not made yet. Changes nothing.
+/// A row of `api_keys` that cannot be understood. It lets nobody in, and it keeps the gate shut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedKey {
+    /// Its number; 0 where even that cannot be read.
+    pub id: i64,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+/// A row of `api_keys` as it was read.
+#[derive(Clone, Debug)]
+pub(crate) enum KeyRow {
+    /// A key and the hash of its secret.
+    Readable(ApiKey, [u8; 32]),
+    /// What lets nobody in.
+    Damaged(DamagedKey),
+}
+
+/// Whether keys exist in a database that is not open, and perhaps not made yet. Changes nothing. A row that cannot be
+/// understood is a key here.
 pub async fn has_keys(url: &str) -> Result<bool, Error> {
     let Some(database) = Database::look(url).await? else {
         return Ok(false);
     };
-    let any = api_key::Entity::find().one(database.read()).await;
+    let any = any_row(&database).await;
     database.close().await;
+    any
+}
+
+async fn any_row(database: &Database) -> Result<bool, Error> {
+    let table = match database.backend() {
+        Backend::Sqlite => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'api_keys'",
+        Backend::Postgres => "SELECT 1 WHERE to_regclass('api_keys') IS NOT NULL",
+    };
+    let db = database.read();
+    let exists = async |text: &str| {
+        let statement = Statement::from_string(db.get_database_backend(), text);
+        Ok::<bool, Error>(db.query_one_raw(statement).await?.is_some())
+    };
     // A table that is not there yet holds none.
-    Ok(matches!(any, Ok(Some(_))))
+    Ok(exists(table).await? && exists("SELECT 1 FROM api_keys LIMIT 1").await?)
 }
 
 impl Store {
@@ -47,7 +82,7 @@ impl Store {
         let key = read(row.insert(&tx).await?)?;
         note(&tx, by, "createApiKey", about(&key)).await?;
         tx.commit().await?;
-        self.inner.gate.refresh().await?;
+        self.inner.gate.refresh_or_warn().await;
         Ok((key, secret))
     }
 
@@ -72,17 +107,63 @@ impl Store {
             note(&tx, by, "revokeApiKey", about(key)).await?;
         }
         tx.commit().await?;
-        self.inner.gate.refresh().await?;
+        self.inner.gate.refresh_or_warn().await;
         Ok(key)
     }
 
-    /// All keys, also those that are over, oldest first.
+    /// All keys, also those that are over, oldest first. Rows that cannot be understood are left out.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, Error> {
-        let rows = api_key::Entity::find()
-            .order_by_asc(api_key::Column::Id)
-            .all(self.inner.database.read())
-            .await?;
-        rows.into_iter().map(read).collect()
+        let rows = rows(self.inner.database.maintenance()).await?;
+        let readable = |row| match row {
+            KeyRow::Readable(key, _) => Some(key),
+            KeyRow::Damaged(_) => None,
+        };
+        Ok(rows.into_iter().filter_map(readable).collect())
+    }
+
+    /// The rows of keys that cannot be understood.
+    pub async fn damaged_keys(&self) -> Result<Vec<DamagedKey>, Error> {
+        let rows = rows(self.inner.database.maintenance()).await?;
+        let damaged = |row| match row {
+            KeyRow::Readable(..) => None,
+            KeyRow::Damaged(damaged) => Some(damaged),
+        };
+        Ok(rows.into_iter().filter_map(damaged).collect())
+    }
+}
+
+/// All rows of `api_keys`, by number. One that cannot be understood does not keep the others from being read.
+pub(crate) async fn rows(db: &DatabaseConnection) -> Result<Vec<KeyRow>, Error> {
+    let select = api_key::Entity::find().order_by_asc(api_key::Column::Id);
+    let rows = db.query_all(select.as_query()).await?;
+    let rows = rows.into_iter().map(|row| {
+        // SQLite keeps whatever was put into a column.
+        api_key::Model::from_query_result(&row, "").map_err(|_| DamagedKey {
+            id: row.try_get("", "id").unwrap_or_default(),
+            what: "a column is of another type",
+        })
+    });
+    Ok(rows
+        .map(|row| match row.and_then(understood) {
+            Ok((key, hash)) => KeyRow::Readable(key, hash),
+            Err(damaged) => KeyRow::Damaged(damaged),
+        })
+        .collect())
+}
+
+fn understood(row: api_key::Model) -> Result<(ApiKey, [u8; 32]), DamagedKey> {
+    let id = row.id;
+    let hash = <[u8; 32]>::try_from(row.hash.as_slice()).map_err(|_| DamagedKey {
+        id,
+        what: "the hash has not 32 bytes",
+    })?;
+    match read(row) {
+        Ok(key) => Ok((key, hash)),
+        Err(Error::Damaged { what, .. }) => Err(DamagedKey { id, what }),
+        Err(_) => Err(DamagedKey {
+            id,
+            what: "it cannot be read",
+        }),
     }
 }
 
@@ -92,21 +173,28 @@ fn about(key: &ApiKey) -> String {
     format!("key {} {:?} ({})", key.id, key.name, scopes.join(", "))
 }
 
-/// A row as a key.
-pub(crate) fn read(row: api_key::Model) -> Result<ApiKey, Error> {
-    let servers = match &row.servers {
-        None => Vec::new(),
-        // A key whose servers cannot be read must not reach all of them.
-        Some(json) => serde_json::from_str(json).map_err(|_| Error::Damaged {
-            table: "api_keys",
-            row: row.id,
-            what: "servers are no list of names",
-        })?,
+/// A row as a key. Whatever is wrong with it must not give more than the key was to give.
+fn read(row: api_key::Model) -> Result<ApiKey, Error> {
+    let damaged = |what| Error::Damaged {
+        table: "api_keys",
+        row: row.id,
+        what,
     };
+    let servers: Vec<String> = match &row.servers {
+        None => Vec::new(),
+        Some(json) => serde_json::from_str(json).map_err(|_| damaged("servers are no list of names"))?,
+    };
+    if row.servers.is_some() && servers.is_empty() {
+        return Err(damaged("servers are an empty list"));
+    }
+    let scopes = Scope::from_bits(row.scopes);
+    if Scope::bits(&scopes) != row.scopes {
+        return Err(damaged("scopes are not known to this version"));
+    }
     Ok(ApiKey {
         id: row.id,
         name: row.name,
-        scopes: Scope::from_bits(row.scopes),
+        scopes,
         servers,
         created_at: UnixNanos(row.created_at),
         expires_at: row.expires_at.map(UnixNanos),

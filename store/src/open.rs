@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::cleanup::Cleanup;
 use crate::committer::Committer;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
@@ -85,7 +86,9 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     let beds = Arc::new(Beds::default());
     let waking = wake::run(Arc::clone(&recent), Arc::clone(&beds), options.clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(waking));
+    let cleanup = Arc::new(Cleanup::default());
     let inner = Inner {
+        cleanup: Arc::clone(&cleanup),
         gate,
         room: writer.room(),
         queue_limit: writer.limit(),
@@ -106,7 +109,7 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         cpu,
         database: database.clone(),
     };
-    tasks.spawn(stop.run_until_cancelled_owned(retention::run(database, options, counters)));
+    tasks.spawn(retention::run(database, options, counters, cleanup, stop));
     tasks.close();
     Ok((
         writer,
@@ -124,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
     pub(crate) gate: Gate,
+    pub(crate) cleanup: Arc<Cleanup>,
     identity: i64,
     head: watch::Receiver<Seq>,
     /// The newest changes.

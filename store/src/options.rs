@@ -9,7 +9,8 @@ use crate::clock;
 /// How the store behaves. The defaults suit one machine.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a call is kept, from its `started_at` on; `None` keeps everything. Default 30 days.
+    /// How long a call is kept, from when it began or arrived, whichever was earlier; `None` keeps everything. Default 30
+    /// days.
     pub retention: Option<Duration>,
     /// How long HTTP spans, log lines and links wait for the call they belong to. Default 15 minutes.
     pub join_window: Duration,
@@ -34,7 +35,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// No call that began before this is served.
+    /// No call that began or arrived before this is served.
     pub(crate) fn oldest_kept(&self) -> UnixNanos {
         self.retention.map_or(UnixNanos(i64::MIN), clock::ago)
     }

@@ -197,8 +197,8 @@ impl Window {
             .filter(move |change| change.kind == ChangeKind::Added || change.stored.row <= after.0)
     }
 
-    /// At most `limit` changes of the filter after a position; `None` when that is behind the window. `oldest` is when
-    /// the oldest call began that is not past its time.
+    /// At most `limit` changes of the filter after a position; `None` when that is behind the window. No call that
+    /// began or arrived before `oldest` is served.
     pub(crate) fn read(
         &self,
         filter: &CallFilter,
@@ -255,7 +255,7 @@ impl Window {
 }
 
 fn means(filter: &CallFilter, call: &Call, oldest: UnixNanos) -> bool {
-    call.started_at >= oldest && filter.matches(call, None)
+    call.started_at.min(call.received_at) >= oldest && filter.matches(call, None)
 }
 
 /// About how many bytes a call has.

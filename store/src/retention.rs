@@ -1,26 +1,33 @@
-//! Forgetting: what is past its time is deleted for good, in small steps beside the writes.
+//! Retention: what is past its time is deleted for good, in small steps beside the writes.
 //!
-//! A step is a transaction like any other: it takes the sequence's lock, so nothing it looks at can change under it, and
-//! it moves the sequence, so that a write prepared beside it notices.
+//! A call is past its time by the earlier of when it began and when it arrived, so a clock that is ahead keeps nothing
+//! longer. A step is a transaction like any other: it takes the sequence's lock first, so nothing it looks at can change
+//! under it and no writer can wait for it crosswise, and it moves the sequence, so that a write prepared beside it notices.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcptap_model::UnixNanos;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use tokio_util::sync::CancellationToken;
 
+use crate::audit::{self, Interrupted};
+use crate::cleanup::{Cleanup, count, counted};
 use crate::database::Database;
-use crate::entity::{call, waiting};
+use crate::entity::{alias, call, waiting};
 use crate::metrics::Counters;
+use crate::pace::Pace;
+pub(crate) use crate::pace::REST;
 use crate::row::kind;
 use crate::scan::head;
 use crate::search::unindex;
 use crate::transaction::Transaction;
-use crate::{Error, Options, Store, clock, sweep};
+use crate::{Error, Options, Seq, Store, clock, sweep};
 
 /// How many calls one step deletes.
-const CALLS: u64 = 500;
+const CALLS: std::ops::RangeInclusive<u64> = 16..=500;
 
 /// How many waiting rows one step deletes.
 const WAITING: u64 = 2000;
@@ -28,12 +35,8 @@ const WAITING: u64 = 2000;
 /// How often the background looks for what is past its time.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// How often it looks for shared things that nothing refers to any more, which reads all calls, and for words of calls that
-/// are gone, which rewrites the index of words.
-const SWEEP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Between two steps the writer has this many times as long for itself as the step took.
-pub(crate) const REST: u32 = 4;
+/// How often it cleans up after what it deleted, which reads all calls and rewrites the index of words.
+const CLEANUP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,109 +48,205 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Deletes every call that began longer ago than `older_than`, with all that belongs to it, in small steps, and
-    /// gives the space back.
+    /// Deletes every call that began or arrived longer ago than `older_than`, with all that belongs to it and what has
+    /// waited for a call for that long, in small steps, and gives the space back.
     pub async fn prune(&self, older_than: Duration) -> Result<Pruned, Error> {
-        let (database, counters) = (&self.inner.database, &self.inner.counters);
-        let pruned = forget(database, clock::ago(older_than), counters).await?;
-        self.inner.recent.skip_to(head(database.near()).await?);
-        sweep::shared(database).await?;
-        sweep::words(database).await?;
-        sweep::space(database, 0).await?;
+        let inner = &self.inner;
+        let (database, counters) = (&inner.database, &inner.counters);
+        let cutoff = clock::ago(older_than);
+        expire(database, cutoff, counters).await?;
+        let pruned = forget(database, cutoff, counters, &inner.stop).await?;
+        inner.recent.skip_to(head(database.maintenance()).await?);
+        inner.cleanup.run(database, &inner.stop).await?;
         Ok(pruned)
     }
 }
 
-/// Forgets from time to time, until it is cancelled.
-pub(crate) async fn run(database: Database, options: Options, counters: Arc<Counters>) {
-    let mut swept = Instant::now();
-    loop {
-        tokio::time::sleep(PERIOD).await;
-        if let Err(error) = round(&database, &options, &counters, &mut swept).await {
-            tracing::error!(%error, "forgetting failed; it is tried again in a minute");
-        }
-    }
-}
-
-async fn round(
-    database: &Database,
-    options: &Options,
-    counters: &Counters,
-    swept: &mut Instant,
-) -> Result<(), Error> {
-    expire(database, clock::ago(options.join_window), counters).await?;
-    let Some(retention) = options.retention else {
-        return Ok(());
+/// Deletes what is past its time again and again, until `stop` is cancelled.
+pub(crate) async fn run(
+    database: Database,
+    options: Options,
+    counters: Arc<Counters>,
+    cleanup: Arc<Cleanup>,
+    stop: CancellationToken,
+) {
+    let mut retention = Retention {
+        database,
+        options,
+        counters,
+        cleanup,
+        stop: stop.clone(),
+        interrupted: Vec::new(),
+        next_cleanup: Instant::now(),
     };
-    let pruned = forget(database, clock::ago(retention), counters).await?;
-    if pruned.calls > 0 {
-        tracing::info!(
-            calls = pruned.calls,
-            log_lines = pruned.log_lines,
-            "deleted what was past its time"
-        );
+    match audit::interrupted(&retention.database).await {
+        Ok(interrupted) => retention.interrupted = interrupted,
+        Err(error) => tracing::warn!(%error, "it is not known whether an erasure was interrupted"),
     }
-    if swept.elapsed() >= SWEEP_PERIOD {
-        *swept = Instant::now();
-        sweep::shared(database).await?;
-        sweep::words(database).await?;
-    }
-    sweep::space(database, sweep::USEFUL).await
-}
-
-/// Deletes all calls that began before `cutoff`.
-async fn forget(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<Pruned, Error> {
-    let mut pruned = Pruned::default();
-    loop {
-        let started = Instant::now();
-        let step = step(database, cutoff).await?;
-        counters.pruned(step.calls);
-        pruned.calls += step.calls;
-        pruned.log_lines += step.log_lines;
-        if step.calls < CALLS {
-            return Ok(pruned);
+    while stop
+        .run_until_cancelled(tokio::time::sleep(PERIOD))
+        .await
+        .is_some()
+    {
+        match retention.round().await {
+            Ok(()) | Err(Error::Stopping) => {}
+            Err(error) => tracing::error!(%error, "retention failed; it is tried again in a minute"),
         }
-        tokio::time::sleep(started.elapsed() * REST).await;
     }
 }
 
-async fn step(database: &Database, cutoff: UnixNanos) -> Result<Pruned, Error> {
-    let old = || call::Entity::find().filter(call::Column::StartedAt.lt(cutoff.0));
-    // Without the lock, and mostly in vain.
-    let any = old()
+struct Retention {
+    database: Database,
+    options: Options,
+    counters: Arc<Counters>,
+    cleanup: Arc<Cleanup>,
+    stop: CancellationToken,
+    /// Erasures of the process before this one that have no end yet.
+    interrupted: Vec<Interrupted>,
+    /// Due at the start: the process before this one may not have got to it.
+    next_cleanup: Instant,
+}
+
+impl Retention {
+    async fn round(&mut self) -> Result<(), Error> {
+        let (database, counters) = (&self.database, &self.counters);
+        let waits = self.options.join_window;
+        let waits = self.options.retention.map_or(waits, |kept| kept.min(waits));
+        expire(database, clock::ago(waits), counters).await?;
+        if let Some(retention) = self.options.retention {
+            let pruned = forget(database, clock::ago(retention), counters, &self.stop).await?;
+            if pruned.calls > 0 {
+                tracing::info!(
+                    calls = pruned.calls,
+                    log_lines = pruned.log_lines,
+                    "deleted what was past its time"
+                );
+            }
+        }
+        if self.cleanup.is_urgent() || self.next_cleanup <= Instant::now() {
+            let (deleted, cleaned) = counted(database).await?;
+            if deleted > cleaned {
+                self.cleanup.run(database, &self.stop).await?;
+            }
+            audit::end_interrupted(database, std::mem::take(&mut self.interrupted)).await?;
+            self.next_cleanup = Instant::now() + CLEANUP_PERIOD;
+        }
+        sweep::space(database, sweep::USEFUL, &self.stop).await
+    }
+}
+
+/// Deletes all calls that began or arrived before `cutoff`.
+pub(crate) async fn forget(
+    database: &Database,
+    cutoff: UnixNanos,
+    counters: &Counters,
+    stop: &CancellationToken,
+) -> Result<Pruned, Error> {
+    let mut pruned = Pruned::default();
+    let mut pace = Pace::new(stop, CALLS);
+    for of_age in [began_before, arrived_before] {
+        loop {
+            let most = pace.size();
+            let Some(step) = step(database, || of_age(cutoff), most).await? else {
+                break;
+            };
+            counters.pruned(step.deleted.calls);
+            pruned.calls += step.deleted.calls;
+            pruned.log_lines += step.deleted.log_lines;
+            pace.rest(step.took).await?;
+        }
+    }
+    aliases_of_nothing(database, cutoff, &mut pace).await?;
+    Ok(pruned)
+}
+
+fn began_before(cutoff: UnixNanos) -> Select<call::Entity> {
+    call::Entity::find()
+        .filter(call::Column::StartedAt.lt(cutoff.0))
+        .order_by_asc(call::Column::StartedAt)
+}
+
+/// Calls that began later than they arrived have an index of their own.
+fn arrived_before(cutoff: UnixNanos) -> Select<call::Entity> {
+    call::Entity::find()
+        .filter(Expr::col(call::Column::StartedAt).gt(Expr::col(call::Column::ReceivedAt)))
+        .filter(call::Column::ReceivedAt.lt(cutoff.0))
+        .order_by_asc(call::Column::ReceivedAt)
+}
+
+/// A transaction that deleted calls.
+pub(crate) struct Step {
+    pub(crate) deleted: Pruned,
+    /// The last change now.
+    pub(crate) head: Seq,
+    /// How long writers waited for it.
+    pub(crate) took: Duration,
+}
+
+/// Deletes the first of some calls; `None` where there are none, which is found without the lock.
+pub(crate) async fn step(
+    database: &Database,
+    calls: impl Fn() -> Select<call::Entity>,
+    most: u64,
+) -> Result<Option<Step>, Error> {
+    let db = database.maintenance();
+    let any: Option<i64> = calls()
         .select_only()
         .column(call::Column::Id)
-        .into_tuple::<i64>()
-        .one(database.near())
+        .into_tuple()
+        .one(db)
         .await?;
-    let mut tx = Transaction::begin(database).await?;
     if any.is_none() {
-        tx.with_number(
-            "DELETE FROM aliases WHERE call IS NULL AND arrived_at < $1",
-            cutoff.0,
-        )
-        .await?;
-        tx.commit().await?;
-        return Ok(Pruned::default());
+        return Ok(None);
     }
-    tx.advance(1, 0).await?;
-    let oldest = old()
-        .order_by_asc(call::Column::StartedAt)
-        .limit(CALLS)
-        .select_only();
-    let rows: Vec<(i64, Option<i64>)> = oldest
+    let mut tx = Transaction::begin(database).await?;
+    let started = Instant::now();
+    let advanced = tx.advance(1, 0).await?;
+    let first = calls().limit(most).select_only();
+    let rows: Vec<(i64, Option<i64>)> = first
         .columns([call::Column::Id, call::Column::Session])
         .into_tuple()
-        .all(database.near())
+        .all(db)
         .await?;
     let calls: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session)| *session).collect();
     let log_lines = remove(&mut tx, &calls, sessions).await?;
     tx.commit().await?;
-    Ok(Pruned {
-        calls: calls.len() as u64,
-        log_lines,
-    })
+    Ok(Some(Step {
+        deleted: Pruned {
+            calls: calls.len() as u64,
+            log_lines,
+        },
+        head: Seq(advanced.after),
+        took: started.elapsed(),
+    }))
+}
+
+/// Deletes what is known of spans that belong to no call.
+async fn aliases_of_nothing(database: &Database, cutoff: UnixNanos, pace: &mut Pace) -> Result<(), Error> {
+    loop {
+        let any = alias::Entity::find()
+            .filter(alias::Column::Call.is_null())
+            .filter(alias::Column::ArrivedAt.lt(cutoff.0))
+            .one(database.maintenance())
+            .await?;
+        if any.is_none() {
+            return Ok(());
+        }
+        let mut tx = Transaction::begin(database).await?;
+        let started = Instant::now();
+        tx.advance(1, 0).await?;
+        let deleted = tx
+            .with_number(
+                "DELETE FROM aliases WHERE (trace_lo, span_id) IN (SELECT trace_lo, span_id FROM aliases \
+                 WHERE call IS NULL AND arrived_at < $1 LIMIT 2000)",
+                cutoff.0,
+            )
+            .await?;
+        count(&mut tx, deleted).await?;
+        tx.commit().await?;
+        pace.rest(started.elapsed()).await?;
+    }
 }
 
 /// Deletes calls with all that hangs on them, and those of the sessions that have no other. Gives the number of log lines.
@@ -182,11 +281,12 @@ pub(crate) async fn remove(
     if ended > 0 {
         tx.advance(0, 1).await?;
     }
+    count(tx, calls.len() as u64).await?;
     Ok(log_lines)
 }
 
 /// Deletes what has waited for its call since before `cutoff`.
-async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<(), Error> {
+pub(crate) async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<(), Error> {
     loop {
         let started = Instant::now();
         // Rows come in order of arrival: those past their time are the first.
@@ -202,7 +302,7 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
                 waiting::Column::ArrivedAt,
             ])
             .into_tuple()
-            .all(database.near())
+            .all(database.maintenance())
             .await?;
         let expired: Vec<(i64, bool)> = rows
             .iter()
@@ -224,8 +324,10 @@ async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> 
         let lost = tx
             .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs)
             .await?;
-        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
+        let others = tx
+            .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
             .await?;
+        count(&mut tx, lost + others).await?;
         tx.commit().await?;
         counters.dropped(lost);
         if (expired.len() as u64) < WAITING {

@@ -219,14 +219,12 @@ pub(crate) fn beyond(direction: Direction, position: CallPosition) -> Condition 
 }
 
 impl Store {
-    /// The condition that a row is not past its time.
+    /// The condition that a row is not past its time: by when it began, and by when it arrived.
     pub(crate) fn kept(&self) -> Condition {
-        Condition::all().add_option(
-            self.inner
-                .options
-                .retention
-                .map(|retention| call::Column::StartedAt.gte(clock::ago(retention).0)),
-        )
+        let oldest = self.inner.options.retention.map(clock::ago);
+        Condition::all()
+            .add_option(oldest.map(|oldest| call::Column::StartedAt.gte(oldest.0)))
+            .add_option(oldest.map(|oldest| call::Column::ReceivedAt.gte(oldest.0)))
     }
 }
 

@@ -44,8 +44,8 @@ pub(crate) struct Moment {
     pub(crate) at: i64,
 }
 
-/// The first and the last start of the visit that lasts at each moment; nothing where none does. Calls before `oldest`
-/// are past their time.
+/// The first and the last start of the visit that lasts at each moment; nothing where none does. Calls that began or
+/// arrived before `oldest` are past their time.
 pub(crate) async fn lasting(
     tx: &DatabaseTransaction,
     oldest: i64,
@@ -59,7 +59,8 @@ pub(crate) async fn lasting(
     let mut answer_of: Vec<(Moment, usize)> = Vec::with_capacity(moments.len());
     let mut last: Option<Moment> = None;
     for moment in moments {
-        let goes_on = last.is_some_and(|last| last.session == moment.session && moment.at - last.at <= PAUSE);
+        let goes_on = last
+            .is_some_and(|last| last.session == moment.session && moment.at.saturating_sub(last.at) <= PAUSE);
         if !goes_on {
             asked.push(moment);
         }
@@ -91,20 +92,28 @@ pub(crate) async fn lasting(
         .collect())
 }
 
-/// A moment at which no call began stands for the nearest call after it, else before it, within a pause.
+/// A moment at which no call began stands for the nearest call after it, else before it, within a pause. Calls past their
+/// time, by when they began or when they arrived, are not there. Sums stop at the ends of the range: PostgreSQL would fail.
 const LASTING: &str = "WITH RECURSIVE given (i, session, at, oldest) AS ({rows}), \
+    around (i, session, at, oldest, before, after) AS (SELECT i, session, at, oldest, \
+        CASE WHEN at < -9223370236854775807 THEN -9223372036854775807 ELSE at - 1800000000000 END, \
+        CASE WHEN at > 9223370236854775807 THEN 9223372036854775807 ELSE at + 1800000000000 END FROM given), \
     found (i, session, at, oldest) AS (SELECT i, session, COALESCE( \
-        (SELECT MIN(started_at) FROM calls WHERE calls.session = given.session AND started_at >= given.oldest \
-            AND started_at >= given.at AND started_at <= given.at + 1800000000000), \
-        (SELECT MAX(started_at) FROM calls WHERE calls.session = given.session AND started_at >= given.oldest \
-            AND started_at < given.at AND started_at >= given.at - 1800000000000)), oldest FROM given), \
+        (SELECT MIN(started_at) FROM calls WHERE calls.session = around.session AND started_at >= around.oldest \
+            AND received_at >= around.oldest AND started_at >= around.at AND started_at <= around.after), \
+        (SELECT MAX(started_at) FROM calls WHERE calls.session = around.session AND started_at >= around.oldest \
+            AND received_at >= around.oldest AND started_at < around.at AND started_at >= around.before)), \
+        oldest FROM around), \
     back (i, session, at, oldest) AS (SELECT i, session, at, oldest FROM found UNION ALL \
         SELECT i, session, (SELECT MIN(started_at) FROM calls WHERE calls.session = back.session \
-            AND started_at >= back.oldest AND started_at >= back.at - 1800000000000 AND started_at < back.at), oldest \
+            AND started_at >= back.oldest AND received_at >= back.oldest AND started_at >= \
+            CASE WHEN back.at < -9223370236854775807 THEN -9223372036854775807 ELSE back.at - 1800000000000 END \
+            AND started_at < back.at), oldest \
         FROM back WHERE at IS NOT NULL), \
-    forth (i, session, at) AS (SELECT i, session, at FROM found UNION ALL \
+    forth (i, session, at, oldest) AS (SELECT i, session, at, oldest FROM found UNION ALL \
         SELECT i, session, (SELECT MAX(started_at) FROM calls WHERE calls.session = forth.session \
-            AND started_at > forth.at AND started_at <= forth.at + 1800000000000) \
+            AND received_at >= forth.oldest AND started_at > forth.at AND started_at <= \
+            CASE WHEN forth.at > 9223370236854775807 THEN 9223372036854775807 ELSE forth.at + 1800000000000 END), oldest \
         FROM forth WHERE at IS NOT NULL) \
     SELECT i, MIN(at), MAX(at) FROM (SELECT i, at FROM back UNION ALL SELECT i, at FROM forth) AS steps GROUP BY i";
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mcptap_model::{Call, Origin, SessionKey};
 use serde_json::Map;
 
-use super::{DetailRow, span_number, trace_halves};
+use super::{DetailRow, span_number, stored_start, trace_halves};
 use crate::body::Compressed;
 use crate::insert::{Kind, Record, Sink, Table, without_nul};
 use crate::intern::{Ids, Interner, Local, NameKind};
@@ -57,7 +57,7 @@ impl CallRow {
             span: span_number(call.span_id),
             primary: (call.primary_span_id != call.span_id).then(|| span_number(call.primary_span_id)),
             parent: call.parent_span_id.map(span_number),
-            started_at: call.started_at.0,
+            started_at: stored_start(call.started_at).0,
             duration: call.duration_nanos,
             received_at: call.received_at.0,
             server,
@@ -132,7 +132,7 @@ pub(crate) fn as_listed(call: &Call) -> Call {
         error_type: text(&call.error_type),
         error_message: text(&call.error_message),
         stack_trace: None,
-        started_at: call.started_at,
+        started_at: stored_start(call.started_at),
         duration_nanos: call.duration_nanos,
         received_at: call.received_at,
         session_id: text(&call.session_id),

@@ -10,9 +10,18 @@ pub(crate) use alias::AliasRow;
 pub(crate) use call::{CallRow, as_listed};
 pub(crate) use detail::DetailRow;
 pub(crate) use log::{LogRow, log_fingerprint};
-use mcptap_model::{SpanId, TraceId};
+use mcptap_model::{SpanId, TraceId, UnixNanos};
 use serde_json::{Map, Value};
 pub(crate) use waiting::{Waiting, kind};
+
+/// The earliest and the latest start that is stored, in nanoseconds since 1970 (the years 1896 and 2189). The database
+/// adds pauses to starts and takes their differences, which stay in range with these.
+const STARTS: std::ops::RangeInclusive<i64> = -(i64::MAX / 4)..=i64::MAX / 4 * 3;
+
+/// A start as it is stored.
+fn stored_start(start: UnixNanos) -> UnixNanos {
+    UnixNanos(start.0.clamp(*STARTS.start(), *STARTS.end()))
+}
 
 /// A trace id as two integers: its first and its last eight bytes.
 pub(crate) fn trace_halves(trace: TraceId) -> (i64, i64) {

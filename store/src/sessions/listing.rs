@@ -64,7 +64,7 @@ impl Store {
                     at: row.try_get_by_index(1)?,
                 };
                 let before = seen.insert(moment.session, moment.at);
-                if before.is_none_or(|before| before - moment.at > PAUSE) {
+                if before.is_none_or(|before| before.saturating_sub(moment.at) > PAUSE) {
                     moments.push(moment);
                 }
                 until = Some((moment.at, moment.session));

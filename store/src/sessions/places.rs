@@ -38,11 +38,13 @@ impl Place {
 }
 
 const ENDS: &str = "WITH wanted (session, oldest) AS ({rows}) SELECT session, \
-    (SELECT MIN(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest), \
-    (SELECT MAX(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest) FROM wanted";
+    (SELECT MIN(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest \
+        AND received_at >= wanted.oldest), \
+    (SELECT MAX(started_at) FROM calls WHERE calls.session = wanted.session AND started_at >= wanted.oldest \
+        AND received_at >= wanted.oldest) FROM wanted";
 
 impl Store {
-    /// The start of the oldest call that is not past its time.
+    /// No call that began or arrived before this is served.
     pub(super) fn oldest(&self) -> i64 {
         let retention = self.inner.options.retention;
         retention.map_or(i64::MIN, |retention| clock::ago(retention).0)

@@ -22,10 +22,10 @@ struct Sum {
 }
 
 /// `CROSS JOIN` keeps SQLite from looking through all calls first.
-const SUMS: &str = "WITH wanted (i, session, first, last) AS ({rows}) \
+const SUMS: &str = "WITH wanted (i, session, first, last, oldest) AS ({rows}) \
     SELECT i, client, COUNT(*), SUM(CASE WHEN outcome IN (1, 2, 3) THEN 1 ELSE 0 END), MIN(started_at), MAX(started_at) \
     FROM wanted CROSS JOIN calls WHERE calls.session = wanted.session AND started_at >= wanted.first \
-    AND started_at <= wanted.last GROUP BY i, client";
+    AND started_at <= wanted.last AND received_at >= wanted.oldest GROUP BY i, client";
 
 impl Store {
     /// What the calls of sessions come to, in one question for a page.
@@ -35,13 +35,14 @@ impl Store {
         places: Vec<Place>,
     ) -> Result<Vec<Option<Session>>, Error> {
         let mut sums: Vec<Vec<Sum>> = vec![Vec::new(); places.len()];
-        let mut wanted: Vec<[i64; 4]> = Vec::with_capacity(places.len());
+        let oldest = self.oldest();
+        let mut wanted: Vec<[i64; 5]> = Vec::with_capacity(places.len());
         for (index, place) in places.iter().enumerate() {
             wanted.extend(
                 place
                     .rows
                     .iter()
-                    .map(|row| [index as i64, *row, place.first, place.last]),
+                    .map(|row| [index as i64, *row, place.first, place.last, oldest]),
             );
         }
         for some in wanted.chunks(AT_ONCE) {

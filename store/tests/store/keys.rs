@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::{Access, NewKey, Scope, UnixNanos};
 use mcptap_store::{Actor, Denied, Gate, PageRequest, Reach, ViewContent, has_keys};
+use sea_orm::ConnectionTrait;
 
 use crate::support::{Place, on_both};
 
@@ -11,6 +12,8 @@ on_both!(
     the_first_key_shuts_the_gate,
     keys_end_wherever_they_are_in_use,
     changes_of_other_processes_arrive,
+    a_key_made_elsewhere_is_itself_from_the_first_moment,
+    damaged_rows_let_nobody_in,
     secrets_are_nowhere_in_the_database,
     last_use_is_noted_at_the_end,
     views_have_owners,
@@ -102,19 +105,17 @@ async fn changes_of_other_processes_arrive(place: &Place) {
     let known = here.gate().admit(Some(secret.reveal())).await.unwrap();
     assert_eq!(known.key().map(|key| key.id), Some(key.id));
     assert_eq!(ended(here.gate(), &anybody).await, Denied::Missing);
-    // One more is asked for when it is first used, before it would have arrived.
+    // One more is looked up when it is first used, before it would have arrived, also right after a stranger.
     let (_, second) = there
         .create_key(new("b", &[Scope::Read]), Actor::CommandLine)
         .await
         .unwrap();
-    loop {
-        match here.gate().admit(Some(second.reveal())).await {
-            Ok(access) => break assert!(access.may(Scope::Read)),
-            // The database is not asked for every stranger.
-            Err(denied) => assert_eq!(denied, Denied::Unknown),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    assert_eq!(
+        here.gate().admit(Some("mcptap_stranger")).await,
+        Err(Denied::Unknown)
+    );
+    let access = here.gate().admit(Some(second.reveal())).await.unwrap();
+    assert!(access.may(Scope::Read));
     let access = here.gate().admit(Some(secret.reveal())).await.unwrap();
     there.revoke_key(key.id, Actor::CommandLine).await.unwrap();
     assert_eq!(ended(here.gate(), &access).await, Denied::Revoked);
@@ -131,6 +132,133 @@ async fn changes_of_other_processes_arrive(place: &Place) {
             ("createApiKey", "key 1 \"a\" (read), on the command line"),
         ]
     );
+}
+
+async fn a_key_made_elsewhere_is_itself_from_the_first_moment(place: &Place) {
+    let (_writer, here) = place.open().await;
+    let (_other_writer, there) = place.open().await;
+    // Somebody keeps presenting secrets while no key exists.
+    assert_eq!(here.gate().admit(Some("no key")).await, Ok(Access::everything()));
+    let (first, secret) = there
+        .create_key(new("first", &[Scope::Ingest]), Actor::CommandLine)
+        .await
+        .unwrap();
+    let asking = (0..50).map(|number| {
+        let (gate, secret) = (here.gate().clone(), secret.reveal().to_owned());
+        tokio::spawn(async move {
+            let secret = if number % 2 == 0 {
+                secret
+            } else {
+                format!("no {number}")
+            };
+            (number, gate.admit(Some(&secret)).await)
+        })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        let (number, admitted) = asked.await.unwrap();
+        if number % 2 == 0 {
+            assert_eq!(admitted.unwrap().key().map(|key| key.id), Some(first.id));
+        } else {
+            assert_eq!(admitted, Err(Denied::Unknown));
+        }
+    }
+    // From here on the gate is known to be shut.
+    assert_eq!(here.gate().admit(None).await, Err(Denied::Missing));
+
+    // One that was revoked before it was ever used here, and one that expired.
+    let (revoked, secret) = there
+        .create_key(new("revoked", &[Scope::Read]), Actor::CommandLine)
+        .await
+        .unwrap();
+    there.revoke_key(revoked.id, Actor::CommandLine).await.unwrap();
+    assert_eq!(
+        here.gate().admit(Some(secret.reveal())).await,
+        Err(Denied::Revoked)
+    );
+    let end = soon(1);
+    let expired = NewKey {
+        expires_at: Some(end),
+        ..new("expired", &[Scope::Read])
+    };
+    let (_, secret) = there.create_key(expired, Actor::CommandLine).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(
+        here.gate().admit(Some(secret.reveal())).await,
+        Err(Denied::Expired(end))
+    );
+}
+
+async fn damaged_rows_let_nobody_in(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let sqlite = place.file().is_some();
+    let db = place.connect().await;
+    let hash = if sqlite { "x'00'" } else { "'\\x00'::bytea" };
+    let insert = |hash: &str, scopes: i32, servers: &str| {
+        format!(
+            "INSERT INTO api_keys (name, hash, scopes, servers, created_at) VALUES ('a', {hash}, {scopes}, {servers}, 1)"
+        )
+    };
+    db.execute_unprepared(&insert(hash, 15, "NULL")).await.unwrap();
+    assert!(has_keys(&place.url).await.unwrap());
+    // It is read at the first secret, and shuts the gate.
+    let gate = store.gate();
+    assert_eq!(gate.admit(Some("anything")).await, Err(Denied::Unknown));
+    assert_eq!(gate.admit(None).await, Err(Denied::Missing));
+    assert!(gate.keys_exist());
+
+    // Good keys hold beside it, and are revoked beside it.
+    let (good, secret) = store
+        .create_key(new("good", &[Scope::Read]), Actor::CommandLine)
+        .await
+        .unwrap();
+    assert!(gate.admit(Some(secret.reveal())).await.is_ok());
+    assert_eq!(store.keys().await.unwrap(), [good.clone()]);
+
+    // The secret of a row whose other columns are damaged opens nothing either.
+    for (number, broken) in [
+        "scopes = -1",
+        "scopes = 16 + 1",
+        "servers = '[]'",
+        "servers = 'shop'",
+        "servers = '[1]'",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (key, secret) = store
+            .create_key(new("broken", &[Scope::Read]), Actor::CommandLine)
+            .await
+            .unwrap();
+        db.execute_unprepared(&format!("UPDATE api_keys SET {broken} WHERE id = {}", key.id))
+            .await
+            .unwrap();
+        assert_eq!(
+            ended(gate, &Access::of(key.into())).await,
+            Denied::Revoked,
+            "{broken}"
+        );
+        assert_eq!(
+            gate.admit(Some(secret.reveal())).await,
+            Err(Denied::Unknown),
+            "{broken}"
+        );
+        assert_eq!(store.damaged_keys().await.unwrap().len(), number + 2);
+    }
+    if sqlite {
+        // SQLite keeps text in a column of numbers.
+        db.execute_unprepared(
+            "UPDATE api_keys SET scopes = 'all', expires_at = 'never' WHERE name = 'broken'",
+        )
+        .await
+        .unwrap();
+    }
+    assert_eq!(store.damaged_keys().await.unwrap().len(), 6);
+    store.revoke_key(good.id, Actor::CommandLine).await.unwrap();
+    assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Revoked));
+    drop(store);
+    // Also when it is there from the start.
+    let (_writer, store) = place.open().await;
+    assert_eq!(store.gate().admit(None).await, Err(Denied::Missing));
 }
 
 async fn secrets_are_nowhere_in_the_database(place: &Place) {

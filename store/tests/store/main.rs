@@ -16,6 +16,8 @@ mod filters;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod joins;
 #[cfg(test)]
 mod keys;
@@ -29,3 +31,5 @@ mod search;
 mod sessions;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod times;

@@ -204,6 +204,7 @@ async fn what_is_past_its_time_leaves_the_index(place: &Place) {
     let (writer, store) = place.open().await;
     let new = Call {
         started_at: mcptap_store::now(),
+        received_at: mcptap_store::now(),
         ..saying(3, "kept")
     };
     writer

@@ -9,7 +9,7 @@ use mcptap_model::{
     SpanKind, TraceId, Transport, UnixNanos, Vantage,
 };
 use mcptap_store::{Options, Store, Writer, open};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,6 +78,11 @@ impl Place {
 
     pub(crate) async fn open_with(&self, options: Options) -> (Writer, Store) {
         open(&self.url, options).await.unwrap()
+    }
+
+    /// A connection of its own to the database, to look at its tables or to damage them.
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
+        Database::connect(&self.url).await.unwrap()
     }
 
     /// The same database, with a PostgreSQL server that takes its time: every answer is waited for.

@@ -1,0 +1,90 @@
+//! After deletions: what only deleted rows had goes too, and the database's files are rewritten where they still hold words
+//! of theirs.
+//!
+//! How much was deleted is counted in `sequence.deleted` by the transactions that delete, and how much of that has been
+//! cleaned up after in `sequence.cleaned`. So a process that ends in between leaves the rest to the next one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::{ConnectionTrait, Statement};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
+use crate::sweep::{self, Wal};
+use crate::transaction::Transaction;
+use crate::{Error, orphans};
+
+/// Which of a process's tasks cleans up, and whether one must soon.
+#[derive(Debug, Default)]
+pub(crate) struct Cleanup {
+    running: Mutex<()>,
+    erasing: Mutex<()>,
+    /// Whether the last one failed, or left the log of SQLite full.
+    failed: AtomicBool,
+}
+
+impl Cleanup {
+    /// Erasures of one process come one after the other.
+    pub(crate) async fn erasing(&self) -> MutexGuard<'_, ()> {
+        self.erasing.lock().await
+    }
+
+    /// Whether it must be tried again soon.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Deletes what nothing refers to, and removes what was deleted from the files. A step that fails does not keep the
+    /// later ones from being taken.
+    pub(crate) async fn run(&self, database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
+        let _running = self.running.lock().await;
+        let done = clean(database, stop).await;
+        let failed = !matches!(done, Ok(Wal::Empty));
+        self.failed.store(failed, Ordering::Relaxed);
+        done
+    }
+}
+
+async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
+    let (deleted, _) = counted(database).await?;
+    let orphans = orphans::delete(database, stop).await;
+    let words = sweep::words(database, stop).await;
+    let pages = sweep::space(database, 0, stop).await;
+    // The file shrinks when the log is written back.
+    let wal = sweep::empty_wal(database, stop).await;
+    sweep::vacuum(database).await;
+    orphans.and(words).and(pages)?;
+    let wal = wal?;
+    if wal == Wal::Empty {
+        let mut tx = Transaction::begin(database).await?;
+        tx.with_number(
+            "UPDATE sequence SET cleaned = $1 WHERE id = 1 AND cleaned < $1",
+            deleted,
+        )
+        .await?;
+        tx.commit().await?;
+    }
+    Ok(wal)
+}
+
+/// How much was deleted, and how much of it was cleaned up after.
+pub(crate) async fn counted(database: &Database) -> Result<(i64, i64), Error> {
+    let db = database.maintenance();
+    let text = "SELECT deleted, cleaned FROM sequence WHERE id = 1";
+    let statement = Statement::from_string(db.get_database_backend(), text);
+    let row = db.query_one_raw(statement).await?.ok_or(Error::Damaged {
+        table: "sequence",
+        row: 1,
+        what: "is missing",
+    })?;
+    Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+}
+
+/// Notes in a transaction that it deletes, so that the files are cleaned up after it even if this process ends before.
+pub(crate) async fn count(tx: &mut Transaction, rows: u64) -> Result<(), Error> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    tx.with_number("UPDATE sequence SET deleted = deleted + $1 WHERE id = 1", rows)
+        .await?;
+    Ok(())
+}

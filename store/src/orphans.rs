@@ -1,0 +1,239 @@
+//! Shared rows that nothing refers to any more: sessions, clients, origins and names of calls that were deleted, or that
+//! refer to others since they were completed.
+//!
+//! All calls are read, in steps beside the writes. Whatever was added or completed meanwhile is looked at under the lock of
+//! the sequence, right before rows are deleted.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement};
+
+use crate::Error;
+use crate::database::Database;
+use crate::pace::Pace;
+use crate::scan::head;
+use crate::transaction::Transaction;
+
+/// How many rows of shared things one step looks at, and how many numbers of calls.
+const SHARED: std::ops::RangeInclusive<u64> = 64..=4096;
+const CALLS: std::ops::RangeInclusive<u64> = 1024..=65_536;
+
+/// So few changes are looked at under the lock. More are read before it is taken.
+const FEW: i64 = 500;
+
+/// How often that is tried while many write.
+const TRIES: usize = 20;
+
+/// A session is one of calls: the index of calls by session finds these.
+const SESSIONS: &str = "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM calls WHERE calls.session = sessions.id) \
+    THEN 1 ELSE 0 END FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+
+const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN ({keys}) \
+    AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.session = sessions.id)";
+
+/// The tables whose rows calls refer to without an index that would find them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Clients,
+    Origins,
+    Names,
+}
+
+impl Table {
+    fn select(self) -> &'static str {
+        match self {
+            Self::Clients => "SELECT id FROM clients WHERE id > $1 ORDER BY id LIMIT $2",
+            Self::Origins => "SELECT id FROM origins WHERE id > $1 ORDER BY id LIMIT $2",
+            Self::Names => "SELECT id FROM names WHERE id > $1 ORDER BY id LIMIT $2",
+        }
+    }
+
+    fn delete(self) -> &'static str {
+        match self {
+            Self::Clients => "DELETE FROM clients WHERE id IN ({keys})",
+            Self::Origins => "DELETE FROM origins WHERE id IN ({keys})",
+            Self::Names => "DELETE FROM names WHERE id IN ({keys})",
+        }
+    }
+}
+
+/// Deletes sessions, clients, origins and names that nothing refers to.
+pub(crate) async fn delete(
+    database: &Database,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Result<(), Error> {
+    let mut pace = Pace::new(stop, SHARED);
+    // First: they refer to names.
+    sessions(database, &mut pace).await?;
+    let mut references = References::read(database, &mut Pace::new(stop, CALLS)).await?;
+    for table in [Table::Clients, Table::Origins, Table::Names] {
+        references.delete_others(database, table, &mut pace).await?;
+    }
+    Ok(())
+}
+
+async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
+    let mut after = 0;
+    loop {
+        let started = Instant::now();
+        let rows = query(database.maintenance(), SESSIONS, &[after, pace.size() as i64]).await?;
+        let mut orphans = Vec::new();
+        for row in &rows {
+            after = row.try_get_by_index(0)?;
+            let used: i32 = row.try_get_by_index(1)?;
+            if used == 0 {
+                orphans.push(after);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if orphans.is_empty() {
+            pace.breathe(started.elapsed()).await?;
+            continue;
+        }
+        let locked = Instant::now();
+        let mut tx = Transaction::begin(database).await?;
+        tx.advance(0, 1).await?;
+        tx.with_keys(DELETE_SESSIONS, &orphans).await?;
+        tx.commit().await?;
+        pace.rest(locked.elapsed()).await?;
+    }
+}
+
+/// What calls refer to.
+#[derive(Default)]
+struct References {
+    clients: HashSet<i64>,
+    origins: HashSet<i64>,
+    names: HashSet<i64>,
+    /// Everything up to this change has been looked at.
+    seen: i64,
+}
+
+/// The columns of calls that refer to shared rows.
+const ADDED: &str = "SELECT DISTINCT client, origin, server, method, tool, prompt, error_type FROM calls \
+    WHERE id > $1 AND id <= $2";
+const COMPLETED: &str = "SELECT DISTINCT client, origin, server, method, tool, prompt, error_type FROM calls \
+    WHERE updated_seq > $1 AND updated_seq <= $2";
+
+impl References {
+    async fn read(database: &Database, pace: &mut Pace) -> Result<Self, Error> {
+        let db = database.maintenance();
+        let mut references = Self {
+            seen: head(db).await?.0,
+            ..Self::default()
+        };
+        let mut after = 0;
+        while after < references.seen {
+            let started = Instant::now();
+            let next = query(db, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
+            let next: Option<i64> = match next.first() {
+                Some(row) => row.try_get_by_index(0)?,
+                None => None,
+            };
+            let Some(next) = next else { break };
+            let upto = next.saturating_add(pace.size() as i64).min(references.seen);
+            references.add(&query(db, ADDED, &[after, upto]).await?)?;
+            after = upto;
+            pace.breathe(started.elapsed()).await?;
+        }
+        for row in query(db, "SELECT DISTINCT server FROM sessions", &[]).await? {
+            references.names.insert(row.try_get_by_index(0)?);
+        }
+        references.catch_up(db, pace).await?;
+        Ok(references)
+    }
+
+    fn add(&mut self, rows: &[QueryResult]) -> Result<(), Error> {
+        for row in rows {
+            self.clients.insert(row.try_get_by_index(0)?);
+            self.origins.insert(row.try_get_by_index(1)?);
+            for column in 2..7 {
+                self.names.extend(row.try_get_by_index::<Option<i64>>(column)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what was committed up to a change.
+    async fn look(&mut self, db: &DatabaseConnection, upto: i64) -> Result<(), Error> {
+        for changes in [ADDED, COMPLETED] {
+            self.add(&query(db, changes, &[self.seen, upto]).await?)?;
+        }
+        self.seen = upto;
+        Ok(())
+    }
+
+    /// Looks at what was committed meanwhile, so that little is left to look at under the lock.
+    async fn catch_up(&mut self, db: &DatabaseConnection, pace: &mut Pace) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let started = Instant::now();
+            let head = head(db).await?.0;
+            if head - self.seen < FEW {
+                break;
+            }
+            self.look(db, head).await?;
+            pace.breathe(started.elapsed()).await?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, table: Table, id: i64) -> bool {
+        match table {
+            Table::Clients => self.clients.contains(&id),
+            Table::Origins => self.origins.contains(&id),
+            Table::Names => self.names.contains(&id),
+        }
+    }
+
+    async fn delete_others(
+        &mut self,
+        database: &Database,
+        table: Table,
+        pace: &mut Pace,
+    ) -> Result<(), Error> {
+        let db = database.maintenance();
+        let mut after = 0;
+        loop {
+            let started = Instant::now();
+            let rows = query(db, table.select(), &[after, pace.size() as i64]).await?;
+            let mut orphans: Vec<i64> = Vec::new();
+            for row in &rows {
+                after = row.try_get_by_index(0)?;
+                orphans.push(after);
+            }
+            if rows.is_empty() {
+                return Ok(());
+            }
+            orphans.retain(|id| !self.has(table, *id));
+            if orphans.is_empty() {
+                pace.breathe(started.elapsed()).await?;
+                continue;
+            }
+            self.catch_up(db, pace).await?;
+            let locked = Instant::now();
+            let mut tx = Transaction::begin(database).await?;
+            let advanced = tx.advance(0, 1).await?;
+            // Nobody writes now: what came in the meantime is little, and all of it.
+            self.look(db, advanced.after).await?;
+            if table == Table::Origins {
+                let waiting = "SELECT DISTINCT origin FROM waiting WHERE origin IS NOT NULL";
+                for row in query(db, waiting, &[]).await? {
+                    self.origins.insert(row.try_get_by_index(0)?);
+                }
+            }
+            orphans.retain(|id| !self.has(table, *id));
+            tx.with_keys(table.delete(), &orphans).await?;
+            tx.commit().await?;
+            pace.rest(locked.elapsed()).await?;
+        }
+    }
+}
+
+async fn query(db: &DatabaseConnection, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
+    let values = numbers.iter().map(|number| (*number).into());
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
+    Ok(db.query_all_raw(statement).await?)
+}
