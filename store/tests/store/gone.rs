@@ -147,6 +147,20 @@ async fn plant(writer: &Writer, store: &Store) {
             links: vec![link(number + 900_000)],
         });
     }
+    // The clients' views of some: each becomes part of its call, and its span an alias.
+    for number in 1..=10 {
+        calls.push(Observation {
+            call: Call {
+                span_id: span(number + 1_000_000),
+                primary_span_id: span(number + 1_000_000),
+                parent_span_id: None,
+                kind: SpanKind::Client,
+                vantage: Vantage::Client,
+                ..planted(number)
+            },
+            links: Vec::new(),
+        });
+    }
     // These have no session of their own: first a client's, then that of their trace, or that of their HTTP span.
     let bare = |number: u64| Call {
         session: None,
