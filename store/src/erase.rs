@@ -198,6 +198,7 @@ impl Store {
                 tx.advance(1, 0).await?;
                 let deleted = tx.with_number(statement, number).await?;
                 if deleted == 0 {
+                    tx.rollback().await?;
                     break;
                 }
                 count(&mut tx, deleted).await?;
