@@ -147,6 +147,26 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.calls_completed,
             ),
             ("calls_pruned", "Calls deleted by retention", stored.calls_pruned),
+            (
+                "join_rows_read",
+                "Rows read to find what belongs together",
+                stored.join_rows_read,
+            ),
+            (
+                "join_compared",
+                "Candidates compared to find what belongs together",
+                stored.join_compared,
+            ),
+            (
+                "details_read",
+                "Stored calls whose bodies and attributes were read because they might change",
+                stored.details_read,
+            ),
+            (
+                "join_limited",
+                "Times that more would have had to be read or compared to find what belongs together",
+                stored.join_limited,
+            ),
             ("log_lines", "Log lines attached to calls", stored.log_lines),
             (
                 "log_lines_dropped",

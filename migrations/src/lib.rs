@@ -6,6 +6,7 @@ mod m20261124_000002_identity;
 mod m20261124_000002_keys;
 mod m20261124_000003_search;
 mod m20261124_000004_views;
+mod m20261128_000005_large_traces;
 mod m20261128_000006_times;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_identity::Migration),
             Box::new(m20261124_000003_search::Migration),
             Box::new(m20261124_000004_views::Migration),
+            Box::new(m20261128_000005_large_traces::Migration),
             Box::new(m20261128_000006_times::Migration),
         ]
     }

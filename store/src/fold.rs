@@ -3,13 +3,22 @@
 //! [`fold`] takes a batch and its neighbourhood (what is already stored in the same traces and still waits there) and
 //! says what to change. It does no I/O and reads no clock, so every rule of merging is tested without a database.
 
+mod alike;
 mod cluster;
 mod derive;
+mod effort;
 mod explain;
+mod gateway;
+mod https;
 mod inner;
+mod intervals;
 mod join;
+mod lines;
 mod merge;
+mod reach;
 mod relate;
+#[cfg(test)]
+mod shapes;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +28,16 @@ use std::sync::Arc;
 use mcptap_model::{Batch, Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
 use cluster::{Clusters, Node};
+use effort::Effort;
+pub(crate) use https::HOPS;
+use https::Https;
 use inner::{LISTING_NANOS, PAIRING_NANOS};
+use mcptap_model::semconv::EXCEPTION_STACKTRACE;
+pub(crate) use reach::{Reach, reach};
 
-/// A call that is stored already, with its details.
+use crate::Details;
+
+/// A call that is stored already. Its details are asked for where they matter; see [`Folding::wanted`].
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// Its row.
@@ -67,6 +83,8 @@ pub(crate) struct Neighbourhood {
     pub(crate) views: Vec<View>,
     /// Spans folded into stored calls earlier; without a row, spans known to be no request at all.
     pub(crate) aliases: Vec<(SpanRef, Option<i64>)>,
+    /// Traces that were not read as a whole, being too large: what the batch can touch is here.
+    pub(crate) partial: HashSet<TraceId>,
 }
 
 /// A stretch of time in which a server's calls must be looked at too.
@@ -96,6 +114,8 @@ pub(crate) struct Changes {
     pub(crate) added: Vec<Call>,
     /// Stored calls that are more complete now (row, whole new content). Only those that really differ.
     pub(crate) completed: Vec<(i64, Call)>,
+    /// Of these, those whose details stay as they are stored.
+    pub(crate) undetailed: HashSet<i64>,
     /// Stored calls that turned out to be part of another (their log lines move there), or no request at all.
     pub(crate) removed: Vec<(i64, Option<Target>)>,
     /// Spans other than a call's first that are part of it (or of nothing), to be remembered.
@@ -116,9 +136,13 @@ pub(crate) struct Changes {
     pub(crate) waiting_links: Vec<(SpanRef, Target)>,
     /// Spans above the client's views of calls, and where these came from.
     pub(crate) waiting_views: Vec<(SpanRef, Arc<Origin>, Target)>,
+    /// How many candidates were compared to find what belongs together.
+    pub(crate) compared: u64,
+    /// How many times a rule had more candidates than it looks at.
+    pub(crate) cut: u64,
 }
 
-/// The traces of a batch: what is stored of them is read as a whole before it is folded.
+/// The traces of a batch: what is stored of them is read before it is folded.
 pub(crate) fn traces(batch: &Batch) -> impl Iterator<Item = TraceId> + '_ {
     let observations = batch.observations.iter().flat_map(|observation| {
         std::iter::once(observation.call.trace_id).chain(observation.links.iter().map(|link| link.trace_id))
@@ -128,72 +152,151 @@ pub(crate) fn traces(batch: &Batch) -> impl Iterator<Item = TraceId> + '_ {
         .chain(batch.logs.iter().map(|log| log.trace_id))
 }
 
-/// Where besides its own traces a batch must look.
+/// Where besides its own traces a batch must look: around each call that others outside its trace may decide about,
+/// by server and time. Ranges of one server that overlap are one.
 pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
-    let mut ranges: Vec<TimeRange> = Vec::new();
-    for call in batch
+    let mut ranges: Vec<(&str, UnixNanos, UnixNanos)> = batch
         .observations
         .iter()
         .map(|observation| &observation.call)
         .filter(|call| inner::looks_around(call))
-    {
-        let from = call.started_at.plus(-PAIRING_NANOS - LISTING_NANOS);
-        let to = call.ended_at().plus(PAIRING_NANOS);
-        match ranges.iter_mut().find(|range| range.server == call.server_name()) {
-            Some(range) => {
-                range.from = range.from.min(from);
-                range.to = range.to.max(to);
-            }
-            None => ranges.push(TimeRange {
-                server: call.server_name().to_owned(),
+        .map(|call| {
+            let from = call.started_at.plus(-PAIRING_NANOS - LISTING_NANOS);
+            (call.server_name(), from, call.ended_at().plus(PAIRING_NANOS))
+        })
+        .collect();
+    ranges.sort_unstable();
+    let mut merged: Vec<TimeRange> = Vec::new();
+    for (server, from, to) in ranges {
+        match merged.last_mut() {
+            Some(last) if last.server == server && from <= last.to => last.to = last.to.max(to),
+            _ => merged.push(TimeRange {
+                server: server.to_owned(),
                 from,
                 to,
             }),
         }
     }
-    ranges
+    merged
 }
 
-/// Folds a batch into its neighbourhood: spans of one request are clustered, each cluster is merged into one call,
-/// HTTP spans lend what they know, log lines find their call.
+/// Folds a batch into its neighbourhood, whose calls are given with their details.
+#[cfg(test)]
 pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
-    let mut changes = Changes {
-        waiting_https: batch.https.clone(),
-        ..Changes::default()
-    };
-    let whole: HashSet<TraceId> = traces(&batch).collect();
-    let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
-    let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
+    Folding::new(near, batch).finish(HashMap::new())
+}
 
-    let mut https = near.https;
-    https.extend(batch.https);
-    let https = by_trace(https, |http| http.trace_id);
+/// A batch and its neighbourhood, clustered: it is known what is one request, and so of which stored calls the details
+/// matter.
+#[derive(Debug)]
+pub(crate) struct Folding {
+    clusters: Clusters,
+    https: Vec<HttpSpan>,
+    links: HashMap<i64, Vec<SpanRef>>,
+    waiting: Vec<WaitingLine>,
+    logs: Vec<LogLine>,
+    aliases: HashMap<SpanRef, Option<i64>>,
+    whole: HashSet<TraceId>,
+    wanted: HashSet<i64>,
+    effort: Effort,
+    changes: Changes,
+}
 
-    let mut clusters = Clusters::new(nodes);
-    let traces = clusters.traces();
-    for members in traces.values() {
-        let of_trace = members
-            .first()
-            .and_then(|index| clusters.node(*index))
-            .map(|node| node.call.trace_id);
-        let https = of_trace
-            .and_then(|trace| https.get(&trace))
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        relate::relate(&mut clusters, members, https, &near.views);
-        inner::find_nested(&mut clusters, members, https);
+impl Folding {
+    /// Clusters the spans of one request.
+    pub(crate) fn new(near: Neighbourhood, batch: Batch) -> Self {
+        let effort = Effort::default();
+        let changes = Changes {
+            waiting_https: batch.https.clone(),
+            ..Changes::default()
+        };
+        let mut whole: HashSet<TraceId> = traces(&batch).collect();
+        whole.retain(|trace| !near.partial.contains(trace));
+        let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
+        let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
+        let mut links: HashMap<i64, Vec<SpanRef>> = HashMap::new();
+        for (span, row) in near.links {
+            links.entry(row).or_default().push(span);
+        }
+        let mut https = near.https;
+        https.extend(batch.https);
+
+        let mut clusters = Clusters::new(nodes);
+        let index = Https::new(&https);
+        let places = clusters.places();
+        relate::relate(clusters.split(), &places, &index, &near.views, &effort);
+        inner::find_nested(clusters.split(), &places, &index, &effort);
+        inner::pair_lists(&mut clusters, &effort);
+        let wanted = wanted(&mut clusters, &near.logs, &batch.logs);
+        Self {
+            clusters,
+            https,
+            links,
+            waiting: near.logs,
+            logs: batch.logs,
+            aliases,
+            whole,
+            wanted,
+            effort,
+            changes,
+        }
     }
-    inner::pair_lists(&mut clusters);
 
-    let mut merged = merge::merge(clusters);
-    relate::find_gateways(&mut merged, &https);
-    for call in &mut merged {
-        join::lend(call, &https, &near.links);
+    /// Stored calls (their rows) whose details may change, or become another's. Of all others they stay as they are.
+    pub(crate) fn wanted(&self) -> Vec<i64> {
+        self.wanted.iter().copied().collect()
     }
-    join::attach(&mut merged, near.logs, batch.logs, &https, &mut changes);
-    derive::derive(&mut merged, &whole);
-    merge::collect(merged, &https, &mut changes);
-    changes
+
+    /// Merges each cluster into one call, lends from HTTP spans, attaches log lines, and says what to change. Takes the
+    /// details of the calls that are [wanted](Self::wanted).
+    pub(crate) fn finish(self, details: HashMap<i64, Details>) -> Changes {
+        let Self {
+            mut clusters,
+            effort,
+            mut changes,
+            ..
+        } = self;
+        clusters.add(&self.wanted, details);
+        let https = Https::new(&self.https);
+        let mut merged = merge::merge(clusters);
+        gateway::find_gateways(&mut merged, &https, &effort);
+        for call in &mut merged {
+            join::lend(call, &https, &self.links, &effort);
+        }
+        lines::attach(
+            &mut merged,
+            self.waiting,
+            self.logs,
+            &https,
+            &effort,
+            &mut changes,
+        );
+        derive::derive(&mut merged, &self.whole);
+        merge::collect(merged, &https, &self.aliases, &mut changes);
+        changes.compared = effort.compared();
+        changes.cut = effort.cut();
+        changes
+    }
+}
+
+/// Details matter of what is one call with something else, and of what a logged exception may explain.
+fn wanted(clusters: &mut Clusters, waiting: &[WaitingLine], logs: &[LogLine]) -> HashSet<i64> {
+    let lines = waiting.iter().map(|waiting| &waiting.line).chain(logs);
+    let explained: HashSet<TraceId> = lines
+        .filter(|line| line.attributes.contains_key(EXCEPTION_STACKTRACE))
+        .map(|line| line.trace_id)
+        .collect();
+    let (nodes, sets) = clusters.split();
+    let mut wanted = HashSet::new();
+    for members in sets.groups() {
+        let several = members.len() > 1;
+        let stored = members
+            .iter()
+            .filter_map(|index| nodes.get(*index))
+            .filter(|node| several || explained.contains(&node.call.trace_id));
+        wanted.extend(stored.filter_map(|node| node.row));
+    }
+    wanted
 }
 
 /// Everything there is to cluster. A span seen before as part of a stored call stands beside that call; one known to
@@ -205,8 +308,14 @@ fn nodes(
     aliases: &HashMap<SpanRef, Option<i64>>,
 ) -> Vec<Node> {
     let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();
+    let rows: HashMap<i64, usize> = nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, node)| Some((node.row?, index)))
+        .collect();
     for (span, row) in alias_list {
-        if let Some(node) = row.and_then(|row| nodes.iter_mut().find(|node| node.row == Some(row))) {
+        let index = row.and_then(|row| rows.get(&row));
+        if let Some(node) = index.and_then(|index| nodes.get_mut(*index)) {
             node.spans.insert(span);
         }
     }
@@ -220,7 +329,7 @@ fn nodes(
             Some(None) => {}
             // A redelivered inner span of another method adds nothing to its call.
             Some(Some(row)) => {
-                let of = nodes.iter().find(|node| node.row == Some(*row));
+                let of = rows.get(row).and_then(|index| nodes.get(*index));
                 if of.is_some_and(|of| of.call.method == observation.call.method) {
                     nodes.push(Node::observed(observation));
                 }
@@ -229,12 +338,4 @@ fn nodes(
         }
     }
     nodes
-}
-
-fn by_trace<T>(items: Vec<T>, trace: impl Fn(&T) -> TraceId) -> HashMap<TraceId, Vec<T>> {
-    let mut map: HashMap<TraceId, Vec<T>> = HashMap::new();
-    for item in items {
-        map.entry(trace(&item)).or_default().push(item);
-    }
-    map
 }

@@ -34,6 +34,14 @@ pub struct Metrics {
     pub queued_records: u64,
     /// How many records may wait.
     pub queue_limit: u64,
+    /// Rows read to find what belongs together.
+    pub join_rows_read: u64,
+    /// Candidates compared to find what belongs together.
+    pub join_compared: u64,
+    /// Stored calls whose details were read because they might change.
+    pub details_read: u64,
+    /// Times that more would have had to be read or compared than is, so that something may not have been joined.
+    pub join_limited: u64,
     /// Calls deleted because they were past their time.
     pub calls_pruned: u64,
     /// The head of the feed.
@@ -68,6 +76,10 @@ pub(crate) struct Counters {
     commit_retries: AtomicU64,
     records_rejected: AtomicU64,
     overloads: AtomicU64,
+    join_rows_read: AtomicU64,
+    join_compared: AtomicU64,
+    join_limited: AtomicU64,
+    details_read: AtomicU64,
     calls_pruned: AtomicU64,
     changes_delivered: AtomicU64,
     catch_up_reads: AtomicU64,
@@ -102,6 +114,13 @@ impl Counters {
 
     pub(crate) fn rejected(&self, records: usize) {
         self.records_rejected.fetch_add(records as u64, Relaxed);
+    }
+
+    pub(crate) fn joined(&self, read: u64, details: usize, compared: u64, limited: u64) {
+        self.details_read.fetch_add(details as u64, Relaxed);
+        self.join_rows_read.fetch_add(read, Relaxed);
+        self.join_compared.fetch_add(compared, Relaxed);
+        self.join_limited.fetch_add(limited, Relaxed);
     }
 
     pub(crate) fn pruned(&self, calls: u64) {
@@ -150,6 +169,10 @@ impl Counters {
             commit_retries: self.commit_retries.load(Relaxed),
             records_rejected: self.records_rejected.load(Relaxed),
             overloads: self.overloads.load(Relaxed),
+            join_rows_read: self.join_rows_read.load(Relaxed),
+            join_compared: self.join_compared.load(Relaxed),
+            join_limited: self.join_limited.load(Relaxed),
+            details_read: self.details_read.load(Relaxed),
             calls_pruned: self.calls_pruned.load(Relaxed),
             changes_delivered: self.changes_delivered.load(Relaxed),
             catch_up_reads: self.catch_up_reads.load(Relaxed),

@@ -1,14 +1,16 @@
 //! What is stored or waits near a batch, read before it is folded.
 
+mod large;
+mod statement;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Batch, HttpSpan, LogLine, SpanRef};
+use mcptap_model::{Batch, HttpSpan, LogLine, SpanRef, TraceId};
 use sea_orm::sea_query::{ArrayType, Expr, ExprTrait, Func, SimpleExpr, Value};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
 use crate::dictionary::{Dictionary, details};
@@ -22,7 +24,7 @@ use crate::{Details, Error, clock};
 const KEYS: usize = 4096;
 
 /// How many calls one time range brings at most.
-const PER_RANGE: u64 = 1000;
+const PER_RANGE: usize = 1000;
 
 /// How many time ranges one statement takes at most.
 const RANGES: usize = 100;
@@ -35,6 +37,10 @@ pub(crate) struct Near {
     pub(crate) head: i64,
     /// The calls that were read or looked for, by row.
     pub(crate) rows: HashSet<i64>,
+    /// How many rows were read, of all tables.
+    pub(crate) read: u64,
+    /// How many times a list of ids or a stretch of time had more rows than are read.
+    pub(crate) cut: u64,
 }
 
 /// The traces of a batch, sorted, each once.
@@ -45,10 +51,12 @@ pub(crate) fn traces(batch: &Batch) -> Vec<i64> {
     traces
 }
 
-/// Reads the neighbourhood of a batch in one snapshot.
+/// Reads the neighbourhood of a batch in one snapshot: small traces as a whole, of large ones what the batch can touch.
+/// The details of calls are not read; see [`read_details`].
 pub(crate) async fn load(
     snapshot: &DatabaseTransaction,
     dictionary: &Dictionary,
+    batch: &Batch,
     traces: &[i64],
     ranges: &[TimeRange],
     join_window: Duration,
@@ -73,7 +81,18 @@ pub(crate) async fn load(
     );
 
     let mut found = Found::default();
-    for traces in traces.chunks(KEYS) {
+    let since = clock::ago(join_window).0;
+    let large = if calls || aliases || waiting {
+        large::large(snapshot, traces).await?
+    } else {
+        HashSet::new()
+    };
+    let small: Vec<i64> = traces
+        .iter()
+        .copied()
+        .filter(|trace| !large.contains(trace))
+        .collect();
+    for traces in small.chunks(KEYS) {
         if calls {
             let among = among(snapshot, call::Column::TraceLo, traces);
             found.add(call::Entity::find().filter(among).all(snapshot).await?);
@@ -86,34 +105,64 @@ pub(crate) async fn load(
         }
         if waiting {
             let among = among(snapshot, waiting::Column::TraceLo, traces);
-            let since = clock::ago(join_window).0;
             let rows = waiting::Entity::find()
                 .filter(among)
                 .filter(waiting::Column::ArrivedAt.gte(since));
             found.waiting.extend(rows.all(snapshot).await?);
         }
     }
+    found.rows_read = (found.calls.len() + found.aliases.len() + found.waiting.len()) as u64;
+    let partial: HashSet<TraceId> = fold::traces(batch)
+        .filter(|trace| large.contains(&trace_lo(*trace)))
+        .collect();
+    for trace in &partial {
+        large::Reading::new(snapshot, since, &mut found)
+            .read(batch, *trace, dictionary)
+            .await?;
+    }
     if calls {
         for ranges in ranges.chunks(RANGES) {
-            found.add(in_ranges(snapshot, ranges).await?);
+            let rows = in_ranges(snapshot, ranges).await?;
+            found.read(rows.len(), usize::MAX);
+            found.add(rows);
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
-            found.add(
-                call::Entity::find()
-                    .filter(among(snapshot, call::Column::Id, rows))
-                    .all(snapshot)
-                    .await?,
-            );
+            let rows = call::Entity::find()
+                .filter(among(snapshot, call::Column::Id, rows))
+                .all(snapshot)
+                .await?;
+            found.read(rows.len(), usize::MAX);
+            found.add(rows);
         }
     }
     let mut rows = found.rows.clone();
     rows.extend(found.referred_to());
+    let (read, cut) = (found.rows_read, found.cut);
+    let mut neighbourhood = found.neighbourhood(snapshot, dictionary).await?;
+    neighbourhood.partial = partial;
     Ok(Near {
-        neighbourhood: found.neighbourhood(snapshot, dictionary).await?,
+        neighbourhood,
         head,
         rows,
+        read,
+        cut,
     })
+}
+
+/// The details of the calls in these rows.
+pub(crate) async fn read_details(
+    snapshot: &DatabaseTransaction,
+    rows: &[i64],
+) -> Result<HashMap<i64, Details>, Error> {
+    let mut found = HashMap::with_capacity(rows.len());
+    for rows in rows.chunks(KEYS) {
+        let among = among(snapshot, detail::Column::Call, rows);
+        for row in detail::Entity::find().filter(among).all(snapshot).await? {
+            found.insert(row.call, details(row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// `column` among the keys, in few shapes of statement: an array on PostgreSQL; on SQLite a list filled up to a power of
@@ -140,26 +189,20 @@ async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Resu
         .all(snapshot)
         .await?;
     let ids: HashMap<&str, i64> = names.iter().map(|name| (name.text.as_str(), name.id)).collect();
-    let mut any = Condition::any();
-    let mut known = 0;
-    for range in ranges {
-        if let Some(id) = ids.get(range.server.as_str()) {
-            known += 1;
-            any = any.add(
-                Condition::all()
-                    .add(call::Column::Server.eq(*id))
-                    .add(call::Column::StartedAt.between(range.from.0, range.to.0)),
-            );
-        }
-    }
-    if known == 0 {
+    let keys: Vec<[i64; 3]> = ranges
+        .iter()
+        .filter_map(|range| Some([*ids.get(range.server.as_str())?, range.from.0, range.to.0]))
+        .collect();
+    if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = call::Entity::find()
-        .filter(any)
-        .order_by_desc(call::Column::StartedAt)
-        .limit(PER_RANGE * known);
-    Ok(rows.all(snapshot).await?)
+    // Each range has a limit of its own: a busy server takes nothing from the others.
+    let text = format!(
+        "SELECT * FROM calls WHERE server = ? AND started_at BETWEEN ? AND ? \
+         ORDER BY started_at DESC LIMIT {PER_RANGE}"
+    );
+    let statement = statement::each(snapshot.get_database_backend(), &text, &keys);
+    Ok(call::Entity::find().from_raw_sql(statement).all(snapshot).await?)
 }
 
 #[derive(Default)]
@@ -167,7 +210,13 @@ struct Found {
     rows: HashSet<i64>,
     calls: Vec<call::Model>,
     aliases: Vec<alias::Model>,
+    /// The spans of aliases that were read of large traces.
+    spans: HashSet<(i64, i64)>,
     waiting: Vec<waiting::Model>,
+    /// What waits, of large traces, by row.
+    waits: HashSet<i64>,
+    rows_read: u64,
+    cut: u64,
 }
 
 impl Found {
@@ -177,6 +226,12 @@ impl Found {
                 self.calls.push(call);
             }
         }
+    }
+
+    /// Counts rows that were read of at most `limit`.
+    fn read(&mut self, rows: usize, limit: usize) {
+        self.rows_read += rows as u64;
+        self.cut += u64::from(rows >= limit);
     }
 
     /// Calls that aliases and links name, of other traces.
@@ -198,29 +253,13 @@ impl Found {
             calls,
             aliases,
             waiting,
+            ..
         } = self;
-        let mut heavy: HashMap<i64, Details> = HashMap::new();
-        let all: Vec<i64> = rows.iter().copied().collect();
-        for rows in all.chunks(KEYS) {
-            for row in detail::Entity::find()
-                .filter(among(db, detail::Column::Call, rows))
-                .all(db)
-                .await?
-            {
-                heavy.insert(row.call, details(row)?);
-            }
-        }
         let glossary = dictionary.glossary(db, &calls).await?;
         let mut near = Neighbourhood::default();
         for row in calls {
             let id = row.id;
-            let mut call = glossary.call(row)?;
-            if let Some(details) = heavy.remove(&id) {
-                call.request = details.request;
-                call.response = details.response;
-                call.stack_trace = details.stack_trace;
-                call.attributes = details.attributes;
-            }
+            let call = glossary.call(row)?;
             near.known.push(Known { row: id, call });
         }
         for alias in aliases {

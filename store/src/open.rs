@@ -39,6 +39,8 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
         join_window: options.join_window,
+        cpu: CpuPool::new(2, 2),
+        counters: Arc::clone(&counters),
     };
     let memory = MemoryBudget::new(options.memory_budget);
     let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());

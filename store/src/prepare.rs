@@ -8,11 +8,12 @@ use mcptap_model::{Batch, Call, LogLine, SpanRef};
 use crate::body::Compressed;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
-use crate::fold::{self, Target};
+use crate::fold::{self, Folding, Target};
 use crate::footprint::{Reads, Writes};
 use crate::intern::Interner;
+use crate::metrics::Counters;
 use crate::row::{CallRow, DetailRow, Waiting, as_listed};
-use crate::{Error, clock, neighbourhood};
+use crate::{CpuPool, Error, clock, neighbourhood};
 
 /// Everything that one transaction writes.
 #[derive(Debug, Default)]
@@ -79,6 +80,9 @@ pub(crate) struct Preparation {
     pub(crate) database: Database,
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) join_window: Duration,
+    /// For folding. Only the two tasks that prepare groups use it, so there is always a place.
+    pub(crate) cpu: CpuPool,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Preparation {
@@ -87,11 +91,39 @@ impl Preparation {
         let mut reads = Reads::of(&batch);
         let (traces, ranges) = (&reads.traces, &reads.ranges);
         let snapshot = self.database.near_snapshot().await?;
-        let near = neighbourhood::load(&snapshot, &self.dictionary, traces, ranges, self.join_window).await?;
-        snapshot.commit().await?;
+        let near = neighbourhood::load(
+            &snapshot,
+            &self.dictionary,
+            &batch,
+            traces,
+            ranges,
+            self.join_window,
+        )
+        .await?;
         reads.rows = near.rows;
-        let changes = fold::fold(near.neighbourhood, batch);
-        Ok(rows(near.head, reads, changes, &mut compressed))
+        let neighbourhood = near.neighbourhood;
+        let folding = self.compute(move || Folding::new(neighbourhood, batch)).await?;
+        let details = neighbourhood::read_details(&snapshot, &folding.wanted()).await?;
+        snapshot.commit().await?;
+        let detailed = details.len();
+        let (prepared, compared, cut) = self
+            .compute(move || {
+                let changes = folding.finish(details);
+                let (compared, cut) = (changes.compared, changes.cut);
+                (rows(near.head, reads, changes, &mut compressed), compared, cut)
+            })
+            .await?;
+        self.counters
+            .joined(near.read, detailed, compared, near.cut + cut);
+        Ok(prepared)
+    }
+
+    /// Runs work that keeps a core busy on a thread of its own.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.cpu.run(|_| work()).await.map_err(Error::Work)
     }
 }
 
@@ -116,6 +148,7 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes, compressed: &mut Compre
         let (row, details) = CallRow::new(call, &mut interner, compressed);
         completed.push((id, row));
         match details {
+            _ if changes.undetailed.contains(&id) => {}
             Some(details) => completed_details.push((id, details)),
             None => bare.push(id),
         }

@@ -1,10 +1,11 @@
 //! Spans and stored calls, grouped into requests.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mcptap_model::{Call, Observation, SpanId, SpanRef, TraceId};
 
 use super::Known;
+use crate::Details;
 
 /// A stored call or a span just read.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Node {
     pub(super) links: Vec<SpanRef>,
     /// The call as it was stored, when it was.
     pub(super) before: Option<Box<Call>>,
+    /// Whether what lists leave out of it is here too.
+    pub(super) detailed: bool,
 }
 
 impl Node {
@@ -38,6 +41,7 @@ impl Node {
             spans,
             links: Vec::new(),
             before,
+            detailed: false,
         }
     }
 
@@ -53,12 +57,32 @@ impl Node {
             spans,
             links,
             before: None,
+            detailed: true,
+        }
+    }
+
+    /// With what lists leave out of a stored call.
+    pub(super) fn add(&mut self, details: Details) {
+        let before = self.before.as_deref_mut().into_iter();
+        for call in before.chain([&mut self.call]) {
+            call.request.clone_from(&details.request);
+            call.response.clone_from(&details.response);
+            call.stack_trace.clone_from(&details.stack_trace);
+            call.attributes.clone_from(&details.attributes);
         }
     }
 
     /// Whether the span is one of its own.
     pub(super) fn has_span(&self, span_id: SpanId) -> bool {
         self.spans.contains(&SpanRef {
+            trace_id: self.call.trace_id,
+            span_id,
+        })
+    }
+
+    /// The span it is directly below.
+    pub(super) fn parent(&self) -> Option<SpanRef> {
+        self.call.parent_span_id.map(|span_id| SpanRef {
             trace_id: self.call.trace_id,
             span_id,
         })
@@ -74,42 +98,23 @@ impl Node {
     }
 }
 
-/// Nodes and which of them belong together (a union-find), and which are inside a request rather than one.
+/// Which nodes belong together (a union-find), and which are inside a request rather than one.
 #[derive(Debug)]
-pub(super) struct Clusters {
-    nodes: Vec<Node>,
+pub(super) struct Sets {
     leader: Vec<usize>,
     inner: Vec<bool>,
 }
 
-impl Clusters {
-    pub(super) fn new(nodes: Vec<Node>) -> Self {
-        let leader = (0..nodes.len()).collect();
-        let inner = vec![false; nodes.len()];
-        Self { nodes, leader, inner }
-    }
-
-    pub(super) fn node(&self, index: usize) -> Option<&Node> {
-        self.nodes.get(index)
-    }
-
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
-        self.nodes.iter().enumerate()
-    }
-
-    /// The nodes of each trace that has more than one, or that may have HTTP spans around it.
-    pub(super) fn traces(&self) -> HashMap<TraceId, Vec<usize>> {
-        let mut traces: HashMap<TraceId, Vec<usize>> = HashMap::with_capacity(self.nodes.len());
-        for (index, node) in self.nodes() {
-            traces.entry(node.call.trace_id).or_default().push(index);
-        }
-        traces
-    }
-
-    /// The cluster a node is in, by its leader.
-    pub(super) fn find(&self, mut index: usize) -> usize {
+impl Sets {
+    /// The cluster a node is in, by its leader: the first of its nodes.
+    pub(super) fn find(&mut self, mut index: usize) -> usize {
         while let Some(leader) = self.leader.get(index).copied().filter(|leader| *leader != index) {
-            index = leader;
+            let above = self.leader.get(leader).copied().unwrap_or(leader);
+            // Path halving: who asks again has half the way.
+            if let Some(slot) = self.leader.get_mut(index) {
+                *slot = above;
+            }
+            index = above;
         }
         index
     }
@@ -122,30 +127,7 @@ impl Clusters {
         }
     }
 
-    /// Remembers of a request that its library's own list has come.
-    pub(super) fn mark_listed(&mut self, index: usize) {
-        if let Some(node) = self.nodes.get_mut(index) {
-            node.call.evidence.listed = true;
-        }
-    }
-
-    /// The nodes of each cluster, by leader, in order of first appearance.
-    pub(super) fn groups(&self) -> Vec<Vec<usize>> {
-        let mut place: HashMap<usize, usize> = HashMap::with_capacity(self.nodes.len());
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for index in 0..self.nodes.len() {
-            let at = *place.entry(self.find(index)).or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-            if let Some(group) = groups.get_mut(at) {
-                group.push(index);
-            }
-        }
-        groups
-    }
-
-    pub(super) fn together(&self, one: usize, other: usize) -> bool {
+    pub(super) fn together(&mut self, one: usize, other: usize) -> bool {
         self.find(one) == self.find(other)
     }
 
@@ -160,12 +142,138 @@ impl Clusters {
         self.inner.get(index).copied().unwrap_or(false)
     }
 
+    /// The nodes of each cluster, in order of first appearance.
+    pub(super) fn groups(&mut self) -> Vec<Vec<usize>> {
+        let mut place: HashMap<usize, usize> = HashMap::with_capacity(self.leader.len());
+        let mut groups: Vec<Vec<usize>> = Vec::with_capacity(self.leader.len());
+        for index in 0..self.leader.len() {
+            let at = *place.entry(self.find(index)).or_insert_with(|| {
+                groups.push(Vec::with_capacity(1));
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(at) {
+                group.push(index);
+            }
+        }
+        groups
+    }
+}
+
+/// Nodes, where each is found, and which belong together.
+#[derive(Debug)]
+pub(super) struct Clusters {
+    nodes: Vec<Node>,
+    sets: Sets,
+}
+
+/// Where nodes are found.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// By the spans they are made of.
+    spans: HashMap<SpanRef, Vec<usize>>,
+    /// By their row.
+    rows: HashMap<i64, usize>,
+    /// Those of each trace.
+    traces: Vec<(TraceId, Vec<usize>)>,
+}
+
+impl Places {
+    fn new(nodes: &[Node]) -> Self {
+        let mut spans: HashMap<SpanRef, Vec<usize>> = HashMap::with_capacity(nodes.len());
+        let mut rows = HashMap::new();
+        let mut place: HashMap<TraceId, usize> = HashMap::with_capacity(nodes.len());
+        let mut traces: Vec<(TraceId, Vec<usize>)> = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            for span in &node.spans {
+                spans.entry(*span).or_default().push(index);
+            }
+            if let Some(row) = node.row {
+                rows.entry(row).or_insert(index);
+            }
+            let trace_id = node.call.trace_id;
+            let at = *place.entry(trace_id).or_insert_with(|| {
+                traces.push((trace_id, Vec::with_capacity(1)));
+                traces.len() - 1
+            });
+            if let Some((_, members)) = traces.get_mut(at) {
+                members.push(index);
+            }
+        }
+        Self { spans, rows, traces }
+    }
+
+    /// The nodes that a span is part of.
+    pub(super) fn with_span(&self, span: SpanRef) -> &[usize] {
+        self.spans.get(&span).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The node of a stored call.
+    pub(super) fn with_row(&self, row: i64) -> Option<usize> {
+        self.rows.get(&row).copied()
+    }
+
+    /// Nodes that share a span.
+    pub(super) fn sharing(&self) -> impl Iterator<Item = &[usize]> {
+        self.spans
+            .values()
+            .map(Vec::as_slice)
+            .filter(|nodes| nodes.len() > 1)
+    }
+
+    /// The nodes of each trace.
+    pub(super) fn traces(&self) -> impl Iterator<Item = (TraceId, &[usize])> {
+        self.traces
+            .iter()
+            .map(|(trace, members)| (*trace, members.as_slice()))
+    }
+}
+
+impl Clusters {
+    pub(super) fn new(nodes: Vec<Node>) -> Self {
+        let sets = Sets {
+            leader: (0..nodes.len()).collect(),
+            inner: vec![false; nodes.len()],
+        };
+        Self { nodes, sets }
+    }
+
+    /// The nodes and where they are found.
+    pub(super) fn places(&self) -> Places {
+        Places::new(&self.nodes)
+    }
+
+    /// The nodes, and their clusters to work on.
+    pub(super) fn split(&mut self) -> (&[Node], &mut Sets) {
+        (&self.nodes, &mut self.sets)
+    }
+
+    /// Puts in what lists leave out of stored calls, by row. Of the others that stays as it is stored.
+    pub(super) fn add(&mut self, wanted: &HashSet<i64>, mut details: HashMap<i64, Details>) {
+        for node in &mut self.nodes {
+            if let Some(row) = node.row.filter(|row| wanted.contains(row)) {
+                node.detailed = true;
+                if let Some(details) = details.remove(&row) {
+                    node.add(details);
+                }
+            }
+        }
+    }
+
+    /// Remembers of requests that their library's own list has come.
+    pub(super) fn mark_listed(&mut self, calls: &[usize]) {
+        for index in calls {
+            if let Some(node) = self.nodes.get_mut(*index) {
+                node.call.evidence.listed = true;
+            }
+        }
+    }
+
     /// The clusters, each with its nodes and whether they are inner, in order of first appearance.
-    pub(super) fn into_groups(self) -> Vec<Vec<(Node, bool)>> {
-        let leaders: Vec<usize> = (0..self.nodes.len()).map(|index| self.find(index)).collect();
+    pub(super) fn into_groups(mut self) -> Vec<Vec<(Node, bool)>> {
+        let leaders: Vec<usize> = (0..self.nodes.len()).map(|index| self.sets.find(index)).collect();
         let mut place: HashMap<usize, usize> = HashMap::with_capacity(self.nodes.len());
         let mut groups: Vec<Vec<(Node, bool)>> = Vec::with_capacity(self.nodes.len());
-        for ((node, leader), inner) in self.nodes.into_iter().zip(leaders).zip(self.inner) {
+        for ((node, leader), inner) in self.nodes.into_iter().zip(leaders).zip(self.sets.inner) {
             let at = *place.entry(leader).or_insert_with(|| {
                 groups.push(Vec::with_capacity(1));
                 groups.len() - 1

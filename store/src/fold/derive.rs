@@ -11,7 +11,8 @@ use mcptap_model::{Call, SessionKey, SessionSource, TraceId};
 use super::merge::Merged;
 use crate::hash::Identity;
 
-/// Gives a session to each call that none was given to. Of the traces that were read as a whole, all calls are here.
+/// Gives a session to each call that none was given to. Of the traces that were read as a whole, all calls are here; of
+/// the others those that matter to the batch, and some of each session that the trace makes: there it stays one.
 pub(super) fn derive(merged: &mut [Merged], whole: &HashSet<TraceId>) {
     let mut calls: HashMap<(TraceId, &str), usize> = HashMap::new();
     for call in merged.iter().filter(|call| needs_one(call)) {

@@ -1,8 +1,13 @@
 //! Spans that look like requests and are steps inside one: what some libraries emit while they handle another.
 
-use mcptap_model::{Call, HttpSpan, Vantage};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
-use super::cluster::{Clusters, Node};
+use mcptap_model::{Call, SpanRef, Vantage};
+
+use super::cluster::{Clusters, Node, Places, Sets};
+use super::effort::Effort;
+use super::https::Https;
 use super::relate::{SLACK_NANOS, agree};
 
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
@@ -19,7 +24,7 @@ const WRAPS_CALLS: &str = "opentelemetry.util.genai";
 /// What the library's spans carry since version 4.
 const VERSION_4: &str = "fastmcp.span.seam";
 /// The scope of the gateway that lists tools, resources and templates while it handles something else.
-const LISTS_INSTEAD: &str = "mcp-gateway";
+pub(super) const LISTS_INSTEAD: &str = "mcp-gateway";
 
 /// Whether the fate of a span may be decided by others outside its trace.
 pub(super) fn looks_around(call: &Call) -> bool {
@@ -52,25 +57,25 @@ pub(super) fn lists_first(call: &Call) -> bool {
 
 /// Pairs each such call with the nearest list right before it, whatever its trace: that list is no request. A list
 /// that a client asked for stands further away, before the library's own. A call has one such list, ever.
-pub(super) fn pair_lists(clusters: &mut Clusters) {
-    let is_list = |(_, node): &(usize, &Node)| is_own_list(&node.call);
-    if !clusters.nodes().any(|node| is_list(&node)) {
+pub(super) fn pair_lists(clusters: &mut Clusters, effort: &Effort) {
+    let (nodes, sets) = clusters.split();
+    if !nodes.iter().any(|node| is_own_list(&node.call)) {
         return;
     }
-    let mut lists: Vec<Vec<usize>> = Vec::new();
+    let mut lists: BTreeMap<(i64, Reverse<usize>), Vec<usize>> = BTreeMap::new();
     let mut calls: Vec<(i64, Vec<usize>)> = Vec::new();
-    for members in clusters.groups() {
+    for members in sets.groups() {
         let of_server: Vec<usize> = members
             .iter()
             .copied()
-            .filter(|index| !clusters.is_inner(*index) && !is_clients(clusters, *index))
+            .filter(|index| !sets.is_inner(*index) && !is_clients(nodes, *index))
             .collect();
         let any = |holds: fn(&Call) -> bool| {
-            let mut nodes = of_server.iter().filter_map(|index| clusters.node(*index));
+            let mut nodes = of_server.iter().filter_map(|index| nodes.get(*index));
             nodes.any(|node| holds(&node.call))
         };
         if any(|call| call.evidence.lists_first) {
-            let starts = of_server.iter().filter_map(|index| clusters.node(*index));
+            let starts = of_server.iter().filter_map(|index| nodes.get(*index));
             let start = starts.map(|node| node.call.started_at.0).min();
             calls.extend(
                 start
@@ -78,41 +83,51 @@ pub(super) fn pair_lists(clusters: &mut Clusters) {
                     .map(|start| (start, of_server)),
             );
         // A list that a client's span asked for is a request.
-        } else if of_server.len() == members.len() && any(is_own_list) {
-            lists.push(of_server);
+        } else if of_server.len() == members.len()
+            && any(is_own_list)
+            && let Some((first, list)) = of_server
+                .first()
+                .and_then(|first| Some((*first, nodes.get(*first)?)))
+        {
+            lists.insert((list.call.ended_at().0, Reverse(first)), of_server);
         }
     }
     calls.sort_unstable();
+    let mut listed = Vec::new();
     for (start, members) in calls {
-        let gap = |list: &Node| start.saturating_sub(list.call.ended_at().0);
-        let before = lists
-            .iter()
-            .enumerate()
-            .filter_map(|(at, list)| Some((at, clusters.node(*list.first()?)?)))
-            .filter(|(_, list)| {
-                (0..=PAIRING_NANOS).contains(&gap(list)) && may_be_of(list, &members, clusters)
-            });
-        let nearest = before.min_by_key(|(_, list)| gap(list)).map(|(at, _)| at);
-        if let (Some(at), Some(call)) = (nearest, members.first()) {
-            for list in lists.swap_remove(at) {
-                clusters.mark_inner(list);
-                clusters.join(list, *call);
+        let Some(call) = members.first() else { continue };
+        let earliest = (start.saturating_sub(PAIRING_NANOS), Reverse(usize::MAX));
+        // The nearest first.
+        let before = lists.range(earliest..=(start, Reverse(0))).rev();
+        let nearest = effort
+            .bounded(before)
+            .find(|((_, Reverse(first)), _)| {
+                nodes
+                    .get(*first)
+                    .is_some_and(|list| may_be_of(list, &members, nodes))
+            })
+            .map(|(key, _)| *key);
+        if let Some(list) = nearest.and_then(|key| lists.remove(&key)) {
+            for step in list {
+                sets.mark_inner(step);
+                sets.join(step, *call);
             }
-            clusters.mark_listed(*call);
+            listed.push(*call);
         }
     }
+    clusters.mark_listed(&listed);
 }
 
-fn is_clients(clusters: &Clusters, index: usize) -> bool {
-    clusters
-        .node(index)
+fn is_clients(nodes: &[Node], index: usize) -> bool {
+    nodes
+        .get(index)
         .is_some_and(|node| node.call.vantage == Vantage::Client)
 }
 
 /// Whether nothing that both say speaks against a list being a step of the request that these spans tell of. The
 /// library may not have read the caller's context yet when it lists; where it has one, it is the request's.
-fn may_be_of(list: &Node, members: &[usize], clusters: &Clusters) -> bool {
-    let nodes = || members.iter().filter_map(|index| clusters.node(*index));
+fn may_be_of(list: &Node, members: &[usize], nodes: &[Node]) -> bool {
+    let nodes = || members.iter().filter_map(|index| nodes.get(*index));
     let same_parent = list.call.parent_span_id.is_none()
         || nodes().any(|node| node.call.parent_span_id == list.call.parent_span_id);
     same_parent
@@ -123,33 +138,66 @@ fn may_be_of(list: &Node, members: &[usize], clusters: &Clusters) -> bool {
         })
 }
 
+/// Requests of a gateway that are no lists, by the span above them and their service.
+type Handled<'a> = HashMap<(SpanRef, Option<&'a str>), Vec<usize>>;
+
 /// Finds steps among the spans of one trace: below a request of the same service (or a client's view of one) but with
 /// another method, or a gateway's own lists.
-pub(super) fn find_nested(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
-    for &index in members {
-        let Some(node) = clusters.node(index) else {
-            continue;
-        };
-        if clusters.is_inner(index) || node.call.vantage == Vantage::Client {
+pub(super) fn find_nested(
+    (nodes, sets): (&[Node], &mut Sets),
+    places: &Places,
+    https: &Https<'_>,
+    effort: &Effort,
+) {
+    let handled = handled(nodes);
+    for (index, node) in nodes.iter().enumerate() {
+        if sets.is_inner(index) || node.call.vantage == Vantage::Client {
             continue;
         }
-        let others = members
-            .iter()
+        let Some(parent) = node.parent() else { continue };
+        let beside = handled
+            .get(&(parent, node.call.origin.service.as_deref()))
+            .filter(|_| lists_instead(node))
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let around = effort
+            .bounded(places.with_span(parent).iter())
+            .chain(effort.bounded(beside.iter()))
             .copied()
-            .filter(|other| *other != index && !clusters.is_inner(*other));
-        let mut others = others.filter_map(|other| Some((other, clusters.node(other)?)));
-        let around = others.find(|(_, other)| {
-            let another_method = other.call.method != node.call.method;
-            another_method && (is_step_of(node, other) || is_listing_beside(node, other))
-        });
-        let around = around.map(|(other, _)| other);
+            .filter(|other| *other != index && !sets.is_inner(*other))
+            .filter(|other| {
+                nodes.get(*other).is_some_and(|other| {
+                    let another_method = other.call.method != node.call.method;
+                    another_method && (is_step_of(node, other) || is_listing_beside(node, other))
+                })
+            })
+            .min();
         if let Some(around) = around {
-            clusters.mark_inner(index);
-            clusters.join(index, around);
+            sets.mark_inner(index);
+            sets.join(index, around);
         } else if lists_early(node, https) {
-            clusters.mark_inner(index);
+            sets.mark_inner(index);
         }
     }
+}
+
+/// Where a gateway lists instead, what it handled by parent. Nothing where no gateway does.
+fn handled(nodes: &[Node]) -> Handled<'_> {
+    let mut handled = Handled::new();
+    if !nodes.iter().any(lists_instead) {
+        return handled;
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        if let Some(parent) = node.parent().filter(|_| !node.call.method.ends_with("/list")) {
+            let key = (parent, node.call.origin.service.as_deref());
+            handled.entry(key).or_default().push(index);
+        }
+    }
+    handled
+}
+
+fn lists_instead(node: &Node) -> bool {
+    node.call.origin.scope == LISTS_INSTEAD && node.call.method.ends_with("/list")
 }
 
 /// A span right below a request's, begun while that lasted: some libraries hang all that follows below one that ended
@@ -163,26 +211,22 @@ fn is_step_of(node: &Node, other: &Node) -> bool {
 
 /// A gateway's list under the same HTTP request as another call.
 fn is_listing_beside(node: &Node, other: &Node) -> bool {
-    node.call.origin.scope == LISTS_INSTEAD
-        && node.call.method.ends_with("/list")
+    lists_instead(node)
         && node.call.parent_span_id.is_some()
-        && node.call.parent_span_id == other.call.parent_span_id
+        && node.parent() == other.parent()
         && node.call.origin.same_service(&other.call.origin)
         && !other.call.method.ends_with("/list")
 }
 
 /// A gateway's list that ends early in its HTTP request: the request was about something that has no span.
-fn lists_early(node: &Node, https: &[HttpSpan]) -> bool {
-    let call = &node.call;
-    if call.origin.scope != LISTS_INSTEAD || !call.method.ends_with("/list") {
+fn lists_early(node: &Node, https: &Https<'_>) -> bool {
+    if !lists_instead(node) {
         return false;
     }
-    let around = https
-        .iter()
-        .find(|http| Some(http.span_id) == call.parent_span_id);
+    let around = node.parent().and_then(|parent| https.get(parent));
     around.is_some_and(|http| {
         let whole = http.ended_at.since(http.started_at);
-        let passed = call.ended_at().since(http.started_at);
+        let passed = node.call.ended_at().since(http.started_at);
         passed.saturating_mul(100) < whole.saturating_mul(EARLY_PERCENT)
     })
 }

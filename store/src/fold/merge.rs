@@ -1,14 +1,13 @@
 //! Many views of one request, made one call.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use mcptap_model::{
-    Call, Evidence, HttpSpan, Origin, Payload, SessionSource, SpanKind, SpanRef, TraceId, Vantage,
-};
+use mcptap_model::{Call, Evidence, Origin, Payload, SessionSource, SpanKind, SpanRef, Vantage};
 
 use super::cluster::{Clusters, Node};
+use super::https::Https;
 use super::{Changes, Target, explain};
 
 /// A request, merged: the node holds the call as it is now.
@@ -191,9 +190,9 @@ fn fill_body(to: &mut Option<Payload>, from: Option<Payload>) {
 }
 
 impl Merged {
-    /// Whether the stored call in that row is it, or part of it.
-    pub(super) fn has_row(&self, row: i64) -> bool {
-        self.node.row == Some(row) || self.rows.contains(&row)
+    /// The rows of the stored calls that are it, or part of it.
+    pub(super) fn rows(&self) -> impl Iterator<Item = i64> + '_ {
+        self.node.row.into_iter().chain(self.rows.iter().copied())
     }
 
     /// What changes about it refer to. Counts new calls in the order in which they are written down.
@@ -210,7 +209,12 @@ impl Merged {
 }
 
 /// Writes down what changed.
-pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan>>, changes: &mut Changes) {
+pub(super) fn collect(
+    merged: Vec<Merged>,
+    https: &Https<'_>,
+    aliases: &HashMap<SpanRef, Option<i64>>,
+    changes: &mut Changes,
+) {
     let mut added = 0;
     for merged in merged {
         let target = merged.target(&mut added);
@@ -228,26 +232,33 @@ pub(super) fn collect(merged: Vec<Merged>, https: &HashMap<TraceId, Vec<HttpSpan
             trace_id: node.call.trace_id,
             span_id: node.call.span_id,
         };
-        let others = node.spans.iter().filter(|span| void || **span != first);
-        changes.aliases.extend(others.map(|span| (*span, target)));
-        let Some(target) = target else { continue };
-        let arrived = |link: &SpanRef| {
-            https
-                .get(&link.trace_id)
-                .is_some_and(|https| https.iter().any(|http| http.span_id == link.span_id))
+        // Spans that are known to be part of that row need not be remembered again.
+        let known = |span: &SpanRef| {
+            let row = match target {
+                Some(Target::Known(row)) => Some(row),
+                Some(Target::Added(_)) => return false,
+                None => None,
+            };
+            aliases.get(span) == Some(&row)
         };
+        let others = node.spans.iter().filter(|span| void || **span != first);
+        let new = others.filter(|span| !known(span));
+        changes.aliases.extend(new.map(|span| (*span, target)));
+        let Some(target) = target else { continue };
+        let links: BTreeSet<SpanRef> = node.links.into_iter().collect();
         changes.waiting_links.extend(
-            node.links
-                .iter()
-                .filter(|link| !arrived(link))
-                .map(|link| (*link, target)),
+            links
+                .into_iter()
+                .filter(|link| https.get(*link).is_none())
+                .map(|link| (link, target)),
         );
         changes
             .waiting_views
             .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
         match node.before {
             Some(before) if *before != node.call => {
-                changes.completed.extend(node.row.map(|row| (row, node.call)))
+                changes.completed.extend(node.row.map(|row| (row, node.call)));
+                changes.undetailed.extend(node.row.filter(|_| !node.detailed));
             }
             Some(_) => {}
             None => changes.added.push(node.call),

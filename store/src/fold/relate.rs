@@ -1,68 +1,84 @@
-//! Which spans of a trace tell of the same request: the rules for nested and duplicate spans, for a client's view,
-//! and for gateways.
+//! Which spans of a trace tell of the same request: the rules for nested and duplicate spans, and for a client's view.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use mcptap_model::{Call, HttpSpan, SpanId, TraceId, Vantage};
+use mcptap_model::{Call, SpanRef, TraceId, Vantage};
 
 use super::View;
-use super::cluster::{Clusters, Node};
-use super::merge::Merged;
+use super::alike::Alike;
+use super::cluster::{Node, Places, Sets};
+use super::effort::Effort;
+use super::https::Https;
 
 /// How far clocks and roundings may be apart within one machine, in nanoseconds.
 pub(super) const SLACK_NANOS: i64 = 2_000_000;
-/// How many HTTP spans may stand between a client's span and the server's.
-const HOPS: usize = 8;
-
 /// Joins the spans of one trace that tell of the same request.
-pub(super) fn relate(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan], views: &[View]) {
-    if members.len() < 2 {
-        return;
-    }
-    join_views(clusters, members, views);
-    for (at, &one) in members.iter().enumerate() {
-        for &other in members.iter().skip(at + 1) {
-            let (Some(a), Some(b)) = (clusters.node(one), clusters.node(other)) else {
-                continue;
-            };
-            if same_span(a, b) || (same_request(&a.call, &b.call) && nested(a, b)) {
-                clusters.join(one, other);
+pub(super) fn relate(
+    (nodes, sets): (&[Node], &mut Sets),
+    places: &Places,
+    https: &Https<'_>,
+    views: &[View],
+    effort: &Effort,
+) {
+    join_views(nodes, sets, places, views, effort);
+    join_same_spans(nodes, sets, places);
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(parent) = node.parent() else { continue };
+        for &above in effort.bounded(places.with_span(parent).iter()) {
+            if let Some(other) = nodes.get(above)
+                && other.call.trace_id == node.call.trace_id
+                && same_request(&node.call, &other.call)
+                && on_one_side(node, other)
+            {
+                sets.join(index, above);
             }
         }
     }
-    join_duplicates(clusters, members);
-    join_clients(clusters, members, https);
+    for (_, members) in places.traces().filter(|(_, members)| members.len() > 1) {
+        join_duplicates(nodes, sets, members, effort);
+        join_clients(nodes, sets, members, places, https, effort);
+    }
 }
 
 /// A client's span above one that was folded into a stored call is a view of the same request.
-fn join_views(clusters: &mut Clusters, members: &[usize], views: &[View]) {
+fn join_views(nodes: &[Node], sets: &mut Sets, places: &Places, views: &[View], effort: &Effort) {
     for view in views {
-        let mut found = members.iter().copied();
-        let above = found.find(|index| {
-            clusters.node(*index).is_some_and(|node| {
-                node.spans.contains(&view.above)
-                    && node.call.vantage == Vantage::Client
-                    && node.call.origin.same_service(&view.origin)
-            })
-        });
-        let call = members.iter().copied().find(|index| {
-            clusters
-                .node(*index)
-                .is_some_and(|node| node.row == Some(view.row))
-        });
-        let (Some(above), Some(call)) = (above, call) else {
+        let Some((call, stored)) = places
+            .with_row(view.row)
+            .and_then(|index| Some((index, nodes.get(index)?)))
+        else {
             continue;
         };
-        if let (Some(a), Some(b)) = (clusters.node(above), clusters.node(call))
-            && same_request(&a.call, &b.call)
+        let above = effort
+            .bounded(places.with_span(view.above).iter())
+            .filter_map(|index| Some((*index, nodes.get(*index)?)))
+            .find(|(_, node)| {
+                node.call.trace_id == stored.call.trace_id
+                    && node.call.vantage == Vantage::Client
+                    && node.call.origin.same_service(&view.origin)
+            });
+        if let Some((above, node)) = above
+            && same_request(&node.call, &stored.call)
         {
-            clusters.join(above, call);
+            sets.join(above, call);
         }
     }
 }
 
-fn same_span(a: &Node, b: &Node) -> bool {
-    !a.spans.is_disjoint(&b.spans)
+/// Nodes of one trace that share a span are views of one request.
+fn join_same_spans(nodes: &[Node], sets: &mut Sets, places: &Places) {
+    for sharing in places.sharing() {
+        let mut first: Vec<(TraceId, usize)> = Vec::new();
+        for (index, node) in sharing
+            .iter()
+            .filter_map(|index| Some((*index, nodes.get(*index)?)))
+        {
+            match first.iter().find(|(trace, _)| *trace == node.call.trace_id) {
+                Some((_, other)) => sets.join(*other, index),
+                None => first.push((node.call.trace_id, index)),
+            }
+        }
+    }
 }
 
 /// Whether nothing that both know differs.
@@ -82,11 +98,11 @@ fn same_side(a: &Call, b: &Call) -> bool {
     a.origin.same_service(&b.origin) && (a.vantage == Vantage::Client) == (b.vantage == Vantage::Client)
 }
 
-/// Spans of one service nested by parent. Those of one kind and scope are on the same side, whatever else they say.
-fn nested(a: &Node, b: &Node) -> bool {
+/// Whether two spans, one right below the other, are of one side of a request: spans of one service. Those of one kind
+/// and scope are on the same side, whatever else they say.
+fn on_one_side(a: &Node, b: &Node) -> bool {
     let alike = a.call.kind == b.call.kind && a.call.origin.scope == b.call.origin.scope;
-    let one_side = same_side(&a.call, &b.call) || (alike && a.call.origin.same_service(&b.call.origin));
-    one_side && (a.is_child_of(b) || b.is_child_of(a))
+    same_side(&a.call, &b.call) || (alike && a.call.origin.same_service(&b.call.origin))
 }
 
 /// Whether `outer` lasts around `inner`, roundings aside.
@@ -101,30 +117,56 @@ fn overlap(a: &Call, b: &Call) -> bool {
 
 /// Two instrumentations of one service told of the same request: the tightest that lasts around a span of another
 /// scope is its duplicate.
-fn join_duplicates(clusters: &mut Clusters, members: &[usize]) {
+fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &Effort) {
+    let side = |call: &Call| call.vantage == Vantage::Client;
+    let mut scopes: HashMap<(Option<&str>, bool), HashMap<&str, Vec<usize>>> = HashMap::new();
     for &index in members {
-        let Some(node) = clusters.node(index) else {
+        if let Some(Node { call, .. }) = nodes.get(index) {
+            let service = (call.origin.service.as_deref(), side(call));
+            let of_service = scopes.entry(service).or_default();
+            of_service.entry(&call.origin.scope).or_default().push(index);
+        }
+    }
+    // Most traces have one instrumentation for each side.
+    scopes.retain(|_, scopes| scopes.len() > 1);
+    let indexed = scopes.into_iter().map(|(service, scopes)| {
+        let scopes = scopes.into_iter().map(|(scope, members)| {
+            let calls = members
+                .into_iter()
+                .filter_map(|index| Some((index, &nodes.get(index)?.call)));
+            (scope, Alike::new(calls))
+        });
+        (service, scopes.collect::<BTreeMap<_, _>>())
+    });
+    let indexed: HashMap<_, _> = indexed.collect();
+    if indexed.is_empty() {
+        return;
+    }
+    for &index in members {
+        let Some(Node { call, .. }) = nodes.get(index) else {
             continue;
         };
-        let around = members
-            .iter()
-            .copied()
-            .filter(|other| *other != index && !clusters.together(index, *other));
-        let around = around
-            .filter_map(|other| Some((other, clusters.node(other)?)))
-            .filter(|(_, other)| {
-                let longer = other.call.duration_nanos >= node.call.duration_nanos;
-                longer
-                    && other.call.origin.scope != node.call.origin.scope
-                    && same_request(&other.call, &node.call)
-                    && same_side(&other.call, &node.call)
-                    && encloses(&other.call, &node.call)
-            });
+        let Some(scopes) = indexed.get(&(call.origin.service.as_deref(), side(call))) else {
+            continue;
+        };
+        let (from, to) = (
+            call.started_at.0.saturating_add(SLACK_NANOS),
+            call.ended_at().0.saturating_sub(SLACK_NANOS),
+        );
+        let others = effort
+            .bounded(scopes.iter())
+            .filter(|(scope, _)| **scope != call.origin.scope);
+        let around = others.flat_map(|(_, alike)| effort.bounded(alike.around(call, from, to)));
         let tightest = around
-            .min_by_key(|(_, other)| other.call.duration_nanos)
-            .map(|(other, _)| other);
-        if let Some(other) = tightest {
-            clusters.join(index, other);
+            .filter(|other| !sets.together(index, *other))
+            .filter_map(|other| Some((nodes.get(other)?.call.duration_nanos, other)))
+            .filter(|(duration, other)| {
+                let other = nodes.get(*other).map(|node| &node.call);
+                *duration >= call.duration_nanos && other.is_some_and(|other| same_side(other, call))
+            })
+            .min();
+        if let Some((_, other)) = tightest {
+            sets.join(index, other);
         }
     }
 }
@@ -142,45 +184,90 @@ enum Link {
 
 /// A traced client's span is the server's request as the client saw it: each goes to the one server or gateway that
 /// answers it most surely, the tightest client to the outermost server.
-fn join_clients(clusters: &mut Clusters, members: &[usize], https: &[HttpSpan]) {
+fn join_clients(
+    nodes: &[Node],
+    sets: &mut Sets,
+    members: &[usize],
+    places: &Places,
+    https: &Https<'_>,
+    effort: &Effort,
+) {
     let is_client = |index: &usize| {
-        clusters
-            .node(*index)
+        nodes
+            .get(*index)
             .is_some_and(|node| node.call.vantage == Vantage::Client)
     };
     let (clients, servers): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_client);
-    let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
+    if clients.is_empty() || servers.is_empty() {
+        return;
+    }
     // One that was joined before, and comes again, has its answer.
-    let alone = |client: &&usize| !servers.iter().any(|server| clusters.together(**client, *server));
-    for &client in clients.iter().filter(alone) {
-        for &server in &servers {
-            let (Some(c), Some(s)) = (clusters.node(client), clusters.node(server)) else {
-                continue;
-            };
-            if let Some(link) = link(c, s, https) {
-                pairs.push((
-                    link,
-                    c.call.duration_nanos,
-                    s.call.duration_nanos.saturating_neg(),
-                    client,
-                    server,
-                ));
-            }
+    let answered: HashSet<usize> = servers.iter().map(|server| sets.find(*server)).collect();
+    let alone: HashSet<usize> = clients
+        .into_iter()
+        .filter(|client| !answered.contains(&sets.find(*client)))
+        .collect();
+    if alone.is_empty() {
+        return;
+    }
+    let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
+    let mut consider = |client: usize, server: usize| {
+        if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
+            && let Some(link) = link(c, s, https)
+        {
+            let (shortest, longest) = (c.call.duration_nanos, s.call.duration_nanos.saturating_neg());
+            pairs.push((link, shortest, longest, client, server));
         }
+    };
+    for &server in &servers {
+        let Some(node) = nodes.get(server) else { continue };
+        for span_id in https.ancestors(node.call.trace_id, node.call.parent_span_id) {
+            let above = SpanRef {
+                trace_id: node.call.trace_id,
+                span_id,
+            };
+            effort
+                .bounded(places.with_span(above).iter())
+                .filter(|client| alone.contains(*client))
+                .for_each(|client| consider(*client, server));
+        }
+    }
+    let alike = Alike::new(
+        servers
+            .iter()
+            .filter_map(|index| Some((*index, &nodes.get(*index)?.call))),
+    );
+    for &client in members.iter().filter(|index| alone.contains(*index)) {
+        let Some(Node { call, .. }) = nodes.get(client) else {
+            continue;
+        };
+        let (from, to) = (
+            call.started_at.0.saturating_sub(SLACK_NANOS),
+            call.ended_at().0.saturating_add(SLACK_NANOS),
+        );
+        let within = alike.within(call, from, to);
+        let known_id = call.request_id.is_some();
+        let overlapping = alike
+            .around(call, call.ended_at().0, call.started_at.0)
+            .filter(|_| known_id);
+        effort
+            .bounded(within)
+            .chain(effort.bounded(overlapping))
+            .for_each(|server| consider(client, server));
     }
     pairs.sort_unstable();
     // A request has one client's view and one answer: both are spoken for once joined.
-    let mut taken: Vec<usize> = Vec::new();
+    let mut taken: HashSet<usize> = HashSet::new();
     for (.., client, server) in pairs {
-        let (of_client, of_server) = (clusters.find(client), clusters.find(server));
+        let (of_client, of_server) = (sets.find(client), sets.find(server));
         if of_client != of_server && !taken.contains(&of_client) && !taken.contains(&of_server) {
-            clusters.join(client, server);
-            taken.push(clusters.find(client));
+            sets.join(client, server);
+            taken.insert(sets.find(client));
         }
     }
 }
 
-fn link(client: &Node, server: &Node, https: &[HttpSpan]) -> Option<Link> {
+fn link(client: &Node, server: &Node, https: &Https<'_>) -> Option<Link> {
     let (c, s) = (&client.call, &server.call);
     if !same_request(c, s) {
         return None;
@@ -202,46 +289,8 @@ fn link(client: &Node, server: &Node, https: &[HttpSpan]) -> Option<Link> {
 }
 
 /// Whether `node` is below `above`, directly or over HTTP spans.
-fn descends(node: &Node, above: &Node, https: &[HttpSpan]) -> bool {
-    ancestors(node.call.parent_span_id, https).any(|span| above.has_span(span))
-}
-
-/// A span's parent and, over HTTP spans, the parents above.
-pub(super) fn ancestors(parent: Option<SpanId>, https: &[HttpSpan]) -> impl Iterator<Item = SpanId> + '_ {
-    let above = move |span: &SpanId| https.iter().find(|http| http.span_id == *span)?.parent_span_id;
-    std::iter::successors(parent, above).take(HOPS)
-}
-
-/// A server that hands a request on, itself sending the same method and target, is a gateway on its own hop.
-pub(super) fn find_gateways(merged: &mut [Merged], https: &HashMap<TraceId, Vec<HttpSpan>>) {
-    let mut traces: HashMap<TraceId, Vec<usize>> = HashMap::new();
-    for (index, merged) in merged.iter().enumerate() {
-        traces.entry(merged.node.call.trace_id).or_default().push(index);
-    }
-    for (trace, members) in traces.into_iter().filter(|(_, members)| members.len() > 1) {
-        let https = https.get(&trace).map(Vec::as_slice).unwrap_or_default();
-        let hands_on = |index: &usize| {
-            let Some(outer) = merged.get(*index) else {
-                return false;
-            };
-            outer.node.call.vantage == Vantage::Server
-                && members
-                    .iter()
-                    .filter(|other| *other != index)
-                    .filter_map(|other| merged.get(*other))
-                    .any(|inner| {
-                        let (o, i) = (&outer.node.call, &inner.node.call);
-                        let below = ancestors(i.parent_span_id, https).any(|span| span == o.primary_span_id)
-                            || encloses(o, i);
-                        let onward = i.vantage == Vantage::Client || !i.origin.same_service(&o.origin);
-                        o.method == i.method && o.target() == i.target() && below && onward
-                    })
-        };
-        let gateways: Vec<usize> = members.iter().copied().filter(hands_on).collect();
-        for index in gateways {
-            if let Some(gateway) = merged.get_mut(index) {
-                gateway.node.call.vantage = Vantage::Gateway;
-            }
-        }
-    }
+fn descends(node: &Node, above: &Node, https: &Https<'_>) -> bool {
+    https
+        .ancestors(node.call.trace_id, node.call.parent_span_id)
+        .any(|span| above.has_span(span))
 }

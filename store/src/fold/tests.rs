@@ -33,7 +33,15 @@ impl Memory {
                 .iter()
                 .all(|one| time_ranges(&batch).len() <= 2 || one.call.duration_nanos >= 0)
         );
-        let near = Neighbourhood {
+        let changes = fold(self.near(), batch);
+        let shown = changes.added.len() + changes.completed.len();
+        self.apply(changes);
+        shown
+    }
+
+    /// All that is stored and waits.
+    fn near(&self) -> Neighbourhood {
+        Neighbourhood {
             known: self
                 .calls
                 .iter()
@@ -47,11 +55,8 @@ impl Memory {
             links: self.links.clone(),
             views: self.views.clone(),
             aliases: self.aliases.clone(),
-        };
-        let changes = fold(near, batch);
-        let shown = changes.added.len() + changes.completed.len();
-        self.apply(changes);
-        shown
+            ..Neighbourhood::default()
+        }
     }
 
     fn apply(&mut self, changes: Changes) {

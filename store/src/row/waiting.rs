@@ -30,27 +30,40 @@ pub(crate) struct Waiting {
     kind: i16,
     call: Option<Target>,
     origin: Option<Local>,
+    /// The span that it refers to: an HTTP span's parent, the span that a line names, a link's target.
+    span: Option<i64>,
+    /// When an HTTP span ended, or when a line was written.
+    ended_at: Option<i64>,
     data: Vec<u8>,
     arrived_at: i64,
+}
+
+/// The fingerprint under which an HTTP span waits.
+pub(crate) fn http_fingerprint(span: SpanRef) -> i64 {
+    Identity::default()
+        .start(b'h')
+        .number(trace_halves(span.trace_id).0)
+        .number(span_number(span.span_id))
+        .hash8()
 }
 
 impl Waiting {
     /// An HTTP span. Its origin is stored apart.
     pub(crate) fn http(mut span: HttpSpan, interner: &mut Interner, arrived_at: i64) -> Self {
         let origin = interner.origin(&std::mem::take(&mut span.origin));
-        let (trace_hi, trace_lo) = trace_halves(span.trace_id);
-        let fingerprint = Identity::default()
-            .start(b'h')
-            .number(trace_hi)
-            .number(span_number(span.span_id))
-            .hash8();
+        let fingerprint = http_fingerprint(SpanRef {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        });
         let data = serde_json::to_vec(&span).unwrap_or_default();
         Self {
-            trace_lo,
+            trace_lo: trace_lo(span.trace_id),
             fingerprint,
             kind: kind::HTTP,
             call: None,
             origin: Some(origin),
+            span: span.parent_span_id.map(span_number),
+            ended_at: Some(span.ended_at.0),
             data,
             arrived_at,
         }
@@ -66,6 +79,8 @@ impl Waiting {
             kind: kind::LOG,
             call,
             origin: None,
+            span: line.span_id.map(span_number),
+            ended_at: Some(line.time.0),
             data,
             arrived_at,
         }
@@ -86,6 +101,8 @@ impl Waiting {
             kind: kind::LINK,
             call: Some(call),
             origin: None,
+            span: Some(span_number(target.span_id)),
+            ended_at: None,
             data,
             arrived_at,
         }
@@ -111,6 +128,8 @@ impl Waiting {
             kind: kind::VIEW,
             call: Some(call),
             origin: Some(interner.origin(origin)),
+            span: Some(span_number(above.span_id)),
+            ended_at: None,
             data: serde_json::to_vec(&above).unwrap_or_default(),
             arrived_at,
         }
@@ -152,6 +171,8 @@ impl Record for WaitingRow {
             ("kind", Kind::Integer),
             ("call", Kind::Integer),
             ("origin", Kind::Integer),
+            ("span_id", Kind::Integer),
+            ("ended_at", Kind::Integer),
             ("data", Kind::Bytes),
             ("arrived_at", Kind::Integer),
         ],
@@ -164,6 +185,8 @@ impl Record for WaitingRow {
         sink.integer(Some(i64::from(self.waiting.kind)));
         sink.integer(self.call);
         sink.integer(self.origin);
+        sink.integer(self.waiting.span);
+        sink.integer(self.waiting.ended_at);
         sink.bytes(Some(self.waiting.data));
         sink.integer(Some(self.waiting.arrived_at));
     }

@@ -22,6 +22,8 @@ mod joins;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod large_traces;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod retention;

@@ -1,0 +1,181 @@
+//! What a call costs in one long trace, beside calls in traces of their own, and how long another sender waits meanwhile.
+//!
+//! `cargo bench -p mcptap-store --bench traces` · `CALLS=100000 cargo bench -p mcptap-store --bench traces`
+//!
+//! With `DATABASE_URL=postgres://…`, which must name an empty database, calls are stored there. Both halves run in one
+//! process, one after the other, on the same database; the ratio is what counts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark may stop at once"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mcptap_model::{
+    Batch, Call, Evidence, Observation, Origin, Payload, SpanId, SpanKind, TraceId, UnixNanos, Vantage,
+};
+use mcptap_store::{Options, Writer, open};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EXPORT: u64 = 100;
+/// 2026-11-22T12:00:00Z, in nanoseconds.
+const NOON: i64 = 1_795_348_800_000_000_000;
+
+fn main() {
+    let calls = std::env::var("CALLS")
+        .ok()
+        .and_then(|calls| calls.parse().ok())
+        .unwrap_or(20_000);
+    tokio::runtime::Runtime::new().unwrap().block_on(measure(calls));
+}
+
+async fn measure(calls: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = std::env::var("DATABASE_URL")
+        .unwrap_or_else(|_| format!("sqlite://{}?mode=rwc", folder.path().join("traces.db").display()));
+    let options = Options {
+        retention: None,
+        ..Options::default()
+    };
+    let (writer, store) = open(&url, options).await.unwrap();
+    let many = run(&writer, 1, calls, false).await;
+    let one = run(&writer, 1 + calls, calls, true).await;
+    let each = |took: Duration| took.as_secs_f64() * 1e6 / calls as f64;
+    println!("{calls} calls, {EXPORT} an export");
+    println!(
+        "in traces of their own: {:.1} µs a call; another sender waits {:.1?} (p99)",
+        each(many.took),
+        many.p99
+    );
+    println!(
+        "in one trace:           {:.1} µs a call; another sender waits {:.1?} (p99)",
+        each(one.took),
+        one.p99
+    );
+    println!(
+        "ratio: {:.2} a call, {:.2} of waiting",
+        one.took.as_secs_f64() / many.took.as_secs_f64(),
+        one.p99.as_secs_f64() / many.p99.as_secs_f64()
+    );
+    let metrics = store.metrics();
+    println!(
+        "{} rows read to join, {} comparisons, limits met {} times",
+        metrics.join_rows_read, metrics.join_compared, metrics.join_limited
+    );
+    drop(writer);
+    store.close().await;
+}
+
+struct Run {
+    took: Duration,
+    /// Of the other sender's waits.
+    p99: Duration,
+}
+
+async fn run(writer: &Writer, first: u64, calls: u64, one_trace: bool) -> Run {
+    let stop = Arc::new(AtomicBool::new(false));
+    let other = tokio::spawn({
+        let (writer, stop) = (writer.clone(), Arc::clone(&stop));
+        async move {
+            let mut waits = Vec::new();
+            let mut number = u64::MAX / 2 + first * 10;
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                let began = Instant::now();
+                writer.write(batch(number..number + 1, None)).await.unwrap();
+                waits.push(began.elapsed());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            waits.sort_unstable();
+            waits.get(waits.len() * 99 / 100).copied().unwrap_or_default()
+        }
+    });
+    let began = Instant::now();
+    for from in (first..first + calls).step_by(EXPORT as usize) {
+        writer
+            .write(batch(from..from + EXPORT, one_trace.then_some(first)))
+            .await
+            .unwrap();
+    }
+    let took = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    Run {
+        took,
+        p99: other.await.unwrap(),
+    }
+}
+
+/// Calls one after the other, below one span, in one trace or in traces of their own.
+fn batch(numbers: std::ops::Range<u64>, trace: Option<u64>) -> Batch {
+    let origin = Arc::new(Origin {
+        service: Some("shop".into()),
+        scope: "sdk".into(),
+        ..Origin::default()
+    });
+    let observations = numbers
+        .map(|number| Observation {
+            call: call(number, trace.unwrap_or(number), Arc::clone(&origin)),
+            links: Vec::new(),
+        })
+        .collect();
+    Batch {
+        observations,
+        ..Batch::default()
+    }
+}
+
+fn call(number: u64, trace: u64, origin: Arc<Origin>) -> Call {
+    // Ids without an order, as they are.
+    let scattered = |number: u64| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1).to_be_bytes();
+    let span = SpanId::from_bytes(&scattered(number)).unwrap();
+    let mut id = [7; 16];
+    id.iter_mut()
+        .skip(8)
+        .zip(scattered(trace))
+        .for_each(|(to, from)| *to = from);
+    Call {
+        trace_id: TraceId::from_bytes(&id).unwrap(),
+        span_id: span,
+        primary_span_id: span,
+        parent_span_id: SpanId::from_bytes(&[9; 8]).ok(),
+        kind: SpanKind::Server,
+        origin,
+        vantage: Vantage::Server,
+        server: None,
+        method: "tools/call".into(),
+        tool: Some(format!("get_{}", number % 5)),
+        prompt: None,
+        resource_uri: None,
+        evidence: Evidence::default(),
+        http_status: None,
+        rpc_error_code: None,
+        error_type: None,
+        error_message: None,
+        stack_trace: None,
+        started_at: UnixNanos(NOON.saturating_add((number % (1 << 40)) as i64 * 2_000_000)),
+        duration_nanos: 1_000_000,
+        received_at: UnixNanos(NOON),
+        session_id: None,
+        session: None,
+        request_id: Some(number.to_string()),
+        protocol_version: None,
+        transport: None,
+        client_name: None,
+        client_version: None,
+        client_ip: None,
+        country: None,
+        authorization: None,
+        user_agent: None,
+        request: Some(Payload::whole(format!(
+            "{{\"i\":{number},\"x\":\"{}\"}}",
+            "a b c ".repeat(30)
+        ))),
+        response: None,
+        attributes: serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,424 @@
+//! Traces that are too large to be read as a whole: of them only what a batch can touch is read, by ids and by time.
+
+use std::collections::{HashMap, HashSet};
+
+use mcptap_model::{Batch, HttpSpan, SessionSource, SpanRef, TraceId};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait};
+
+use super::statement::{each, keyed};
+use super::{Found, KEYS};
+use crate::Error;
+use crate::dictionary::Dictionary;
+use crate::entity::{alias, call, waiting};
+use crate::fold::{HOPS, Reach, reach};
+use crate::hash::text_hash;
+use crate::row::{http_fingerprint, kind, span_number, trace_lo};
+
+/// How many rows of each table a trace may have to be read as a whole.
+const WHOLE: usize = 256;
+
+/// How many rows one list of ids or one stretch of time brings at most.
+const ROWS: usize = 1000;
+
+/// How many calls of each session that a trace makes are read: more than one tells that it is one.
+const OF_SESSION: usize = 3;
+
+/// How many sessions of a trace are looked at: one for each server.
+const SESSIONS: usize = 64;
+
+/// Of these traces (sorted), those that are too large to be read as a whole.
+pub(super) async fn large(snapshot: &DatabaseTransaction, traces: &[i64]) -> Result<HashSet<i64>, Error> {
+    let text = format!(
+        "WITH k (trace) AS ({{keys}}) SELECT k.trace FROM k WHERE \
+         (SELECT 1 FROM calls WHERE trace_lo = k.trace LIMIT 1 OFFSET {WHOLE}) IS NOT NULL OR \
+         (SELECT 1 FROM aliases WHERE trace_lo = k.trace LIMIT 1 OFFSET {WHOLE}) IS NOT NULL OR \
+         (SELECT 1 FROM waiting WHERE trace_lo = k.trace LIMIT 1 OFFSET {WHOLE}) IS NOT NULL"
+    );
+    let mut large = HashSet::new();
+    for traces in traces.chunks(KEYS) {
+        let keys: Vec<[i64; 1]> = traces.iter().map(|trace| [*trace]).collect();
+        let statement = keyed(snapshot.get_database_backend(), &text, &keys);
+        for row in snapshot.query_all_raw(statement).await? {
+            large.insert(row.try_get_by_index::<i64>(0)?);
+        }
+    }
+    Ok(large)
+}
+
+/// Reads what a batch can touch of one large trace.
+pub(super) struct Reading<'a> {
+    snapshot: &'a DatabaseTransaction,
+    db: DbBackend,
+    /// What waits since then is not past its time.
+    since: i64,
+    found: &'a mut Found,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(snapshot: &'a DatabaseTransaction, since: i64, found: &'a mut Found) -> Self {
+        Self {
+            snapshot,
+            db: snapshot.get_database_backend(),
+            since,
+            found,
+        }
+    }
+
+    /// Reads of the trace what the batch can touch.
+    pub(super) async fn read(
+        &mut self,
+        batch: &Batch,
+        trace: TraceId,
+        dictionary: &Dictionary,
+    ) -> Result<(), Error> {
+        let reach = reach(batch, trace);
+        let ids: HashSet<SpanRef> = reach.own.union(&reach.named).copied().collect();
+        let mut chain = Chain::default();
+        self.in_windows(&reach, trace, dictionary, &mut chain).await?;
+        self.over_https(&reach.own, &reach.named, &mut chain).await?;
+
+        let below: HashSet<SpanRef> = reach
+            .own
+            .union(&chain.below)
+            .chain(&reach.listing)
+            .copied()
+            .collect();
+        let named: HashSet<SpanRef> = ids.union(&chain.above).copied().collect();
+        let mut read = self.calls_with(&named).await?;
+        read.extend(self.calls_below(&below).await?);
+        self.sessions(&reach, trace).await?;
+        self.aliases_with(&named).await?;
+        self.waiting_for(&reach.own.union(&chain.https).copied().collect())
+            .await?;
+        // What is known of the calls so found: their other spans, and the HTTP spans above them.
+        self.aliases_of(&read).await?;
+        self.over_https(&HashSet::new(), &read.parents, &mut chain).await
+    }
+
+    /// What lasted at the times of the batch: calls, HTTP spans and lines.
+    async fn in_windows(
+        &mut self,
+        reach: &Reach,
+        trace: TraceId,
+        dictionary: &Dictionary,
+        chain: &mut Chain,
+    ) -> Result<(), Error> {
+        if reach.windows.is_empty() {
+            return Ok(());
+        }
+        let lo = trace_lo(trace);
+        let keys: Vec<[i64; 3]> = reach
+            .windows
+            .iter()
+            // Ends are indexed by halves, so that no sum of a start and a duration is too large.
+            .map(|(from, to)| [lo, from / 2 - 1, *to])
+            .collect();
+        let text = format!(
+            "SELECT near.* FROM (SELECT * FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
+             ORDER BY started_at / 2 + duration / 2 LIMIT {ROWS}) AS near WHERE near.started_at <= ?"
+        );
+        let statement = each(self.db, &text, &keys);
+        let rows = call::Entity::find()
+            .from_raw_sql(statement)
+            .all(self.snapshot)
+            .await?;
+        self.found.read(rows.len(), ROWS);
+        let origins = dictionary
+            .origins(self.snapshot, rows.iter().map(|row| row.origin))
+            .await?;
+        let unrelated = |row: &call::Model| {
+            let origin = origins.get(&row.origin);
+            row.vantage != mcptap_model::Vantage::Client.code()
+                && reach.alike.as_ref().is_some_and(|(service, scope)| {
+                    origin.is_some_and(|origin| origin.service == *service && origin.scope == *scope)
+                })
+        };
+        let rows: Vec<call::Model> = rows.into_iter().filter(|row| !unrelated(row)).collect();
+        let read = Read::of(trace, &rows);
+        self.found.add(rows);
+        self.aliases_of(&read).await?;
+        chain.wanted.extend(read.parents);
+
+        let keys: Vec<[i64; 2]> = reach.windows.iter().map(|(from, _)| [lo, *from]).collect();
+        let text = format!(
+            "SELECT * FROM waiting WHERE trace_lo = ? AND ended_at >= ? ORDER BY ended_at LIMIT {ROWS}"
+        );
+        let statement = each(self.db, &text, &keys);
+        let rows = waiting::Entity::find()
+            .from_raw_sql(statement)
+            .all(self.snapshot)
+            .await?;
+        self.found.read(rows.len(), ROWS);
+        self.take(rows, chain);
+        Ok(())
+    }
+
+    /// HTTP spans above some spans and below others, as far as the rules follow them.
+    async fn over_https(
+        &mut self,
+        own: &HashSet<SpanRef>,
+        named: &HashSet<SpanRef>,
+        chain: &mut Chain,
+    ) -> Result<(), Error> {
+        let mut above: HashSet<SpanRef> = named.union(&chain.wanted).copied().collect();
+        let mut below: HashSet<SpanRef> = own.clone();
+        chain.wanted.clear();
+        for _ in 0..HOPS {
+            above.retain(|span| chain.above.insert(*span));
+            if above.is_empty() && below.is_empty() {
+                break;
+            }
+            let mut next = (HashSet::new(), HashSet::new());
+            let keys: Vec<[i64; 2]> = above
+                .iter()
+                .chain(own)
+                .map(|span| [trace_lo(span.trace_id), http_fingerprint(*span)])
+                .collect();
+            let rows = self.waiting_by("fingerprint", &keys, Some(kind::HTTP)).await?;
+            for http in self.take(rows, chain) {
+                next.0.extend(http.parent_span_id.map(|span_id| SpanRef {
+                    trace_id: http.trace_id,
+                    span_id,
+                }));
+            }
+            let rows = self
+                .waiting_by("span_id", &pairs(&below), Some(kind::HTTP))
+                .await?;
+            for http in self.take(rows, chain) {
+                let span = SpanRef {
+                    trace_id: http.trace_id,
+                    span_id: http.span_id,
+                };
+                if chain.below.insert(span) {
+                    next.1.insert(span);
+                }
+            }
+            (above, below) = next;
+        }
+        Ok(())
+    }
+
+    /// Rows that wait, by a column of theirs.
+    async fn waiting_by(
+        &mut self,
+        column: &str,
+        keys: &[[i64; 2]],
+        of: Option<i16>,
+    ) -> Result<Vec<waiting::Model>, Error> {
+        let kind = of.map_or(String::new(), |kind| format!(" AND w.kind = {kind}"));
+        let text = format!(
+            "WITH k (trace, sought) AS ({{keys}}) SELECT w.* FROM k CROSS JOIN waiting AS w \
+             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {ROWS}"
+        );
+        let mut rows = Vec::new();
+        for keys in keys.chunks(KEYS) {
+            let statement = keyed(self.db, &text, keys);
+            rows.extend(
+                waiting::Entity::find()
+                    .from_raw_sql(statement)
+                    .all(self.snapshot)
+                    .await?,
+            );
+        }
+        self.found.read(rows.len(), ROWS);
+        Ok(rows)
+    }
+
+    /// Lines, links and views that wait for these spans.
+    async fn waiting_for(&mut self, spans: &HashSet<SpanRef>) -> Result<(), Error> {
+        let rows = self.waiting_by("span_id", &pairs(spans), None).await?;
+        self.take(rows, &mut Chain::default());
+        Ok(())
+    }
+
+    /// Keeps rows that wait, and gives the HTTP spans among those that are new.
+    fn take(&mut self, rows: Vec<waiting::Model>, chain: &mut Chain) -> Vec<HttpSpan> {
+        let mut https = Vec::new();
+        for row in rows {
+            if row.arrived_at < self.since || !self.found.waits.insert(row.id) {
+                continue;
+            }
+            if row.kind == kind::HTTP
+                && let Ok(http) = serde_json::from_slice::<HttpSpan>(&row.data)
+            {
+                chain.https.insert(SpanRef {
+                    trace_id: http.trace_id,
+                    span_id: http.span_id,
+                });
+                chain.wanted.extend(http.parent_span_id.map(|span_id| SpanRef {
+                    trace_id: http.trace_id,
+                    span_id,
+                }));
+                https.push(http);
+            }
+            self.found.waiting.push(row);
+        }
+        https
+    }
+
+    /// Calls with these spans as their first.
+    async fn calls_with(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
+        let text = "WITH k (trace, span) AS ({keys}) SELECT c.* FROM k CROSS JOIN calls AS c \
+                    WHERE c.trace_lo = k.trace AND c.span_id = k.span";
+        self.calls(text, &pairs(spans)).await
+    }
+
+    /// Calls right below these spans.
+    async fn calls_below(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
+        let text = format!(
+            "WITH k (trace, span) AS ({{keys}}) SELECT c.* FROM k CROSS JOIN calls AS c \
+             WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {ROWS}"
+        );
+        self.calls(&text, &pairs(spans)).await
+    }
+
+    async fn calls<const N: usize>(&mut self, text: &str, keys: &[[i64; N]]) -> Result<Read, Error> {
+        let mut read = Read::default();
+        for keys in keys.chunks(KEYS) {
+            let rows = call::Entity::find()
+                .from_raw_sql(keyed(self.db, text, keys))
+                .all(self.snapshot)
+                .await?;
+            self.found.read(rows.len(), ROWS);
+            read.add(&rows);
+            self.found.add(rows);
+        }
+        Ok(read)
+    }
+
+    async fn aliases_with(&mut self, spans: &HashSet<SpanRef>) -> Result<(), Error> {
+        let text = "WITH k (trace, span) AS ({keys}) SELECT a.* FROM k CROSS JOIN aliases AS a \
+                    WHERE a.trace_lo = k.trace AND a.span_id = k.span";
+        self.aliases(text, &pairs(spans)).await
+    }
+
+    /// The other spans of these calls.
+    async fn aliases_of(&mut self, read: &Read) -> Result<(), Error> {
+        let keys: Vec<[i64; 1]> = read.rows.iter().map(|row| [*row]).collect();
+        let text = "WITH k (id) AS ({keys}) SELECT a.* FROM k CROSS JOIN aliases AS a WHERE a.call = k.id";
+        self.aliases(text, &keys).await
+    }
+
+    async fn aliases<const N: usize>(&mut self, text: &str, keys: &[[i64; N]]) -> Result<(), Error> {
+        for keys in keys.chunks(KEYS) {
+            let rows = alias::Entity::find()
+                .from_raw_sql(keyed(self.db, text, keys))
+                .all(self.snapshot)
+                .await?;
+            self.found.read(rows.len(), usize::MAX);
+            for row in rows {
+                if self.found.spans.insert((row.trace_lo, row.span_id)) {
+                    self.found.aliases.push(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Some calls of each session that the trace makes, one for each server: enough to tell that it is one. For servers
+    /// where it makes none yet, the last calls are looked through for one that carried no id.
+    async fn sessions(&mut self, reach: &Reach, trace: TraceId) -> Result<(), Error> {
+        if reach.sessionless.is_empty() {
+            return Ok(());
+        }
+        let key = text_hash(&trace.to_string());
+        let text = format!(
+            "WITH k (hash) AS ({{keys}}) SELECT s.id, n.text FROM k CROSS JOIN sessions AS s \
+             JOIN names AS n ON n.id = s.server WHERE s.key_hash = k.hash AND s.source = {} LIMIT {SESSIONS}",
+            SessionSource::Trace.code()
+        );
+        let sessions = self
+            .snapshot
+            .query_all_raw(keyed(self.db, &text, &[[key]]))
+            .await?;
+        let mut ids: HashMap<String, i64> = HashMap::new();
+        for row in sessions {
+            ids.insert(row.try_get_by_index(1)?, row.try_get_by_index(0)?);
+        }
+        let lo = trace_lo(trace);
+        let wanted = reach.sessionless.iter().filter_map(|server| ids.get(server));
+        let keys: Vec<[i64; 2]> = wanted.map(|id| [*id, lo]).collect();
+        if !keys.is_empty() {
+            let text = format!(
+                "SELECT * FROM calls WHERE session = ? AND trace_lo = ? ORDER BY started_at LIMIT {OF_SESSION}"
+            );
+            let statement = each(self.db, &text, &keys);
+            let rows = call::Entity::find()
+                .from_raw_sql(statement)
+                .all(self.snapshot)
+                .await?;
+            self.found.read(rows.len(), usize::MAX);
+            self.found.add(rows);
+        }
+        if reach.sessionless.iter().any(|server| !ids.contains_key(server)) {
+            let text = format!(
+                "SELECT last.* FROM (SELECT * FROM calls WHERE trace_lo = ? \
+                 ORDER BY started_at / 2 + duration / 2 DESC LIMIT {ROWS}) AS last \
+                 WHERE last.session IS NULL OR last.session IN (SELECT id FROM sessions WHERE source = {}) \
+                 LIMIT {OF_SESSION}",
+                SessionSource::Client.code()
+            );
+            let rows = call::Entity::find()
+                .from_raw_sql(each(self.db, &text, &[[lo]]))
+                .all(self.snapshot)
+                .await?;
+            self.found.read(rows.len(), usize::MAX);
+            self.found.add(rows);
+        }
+        Ok(())
+    }
+}
+
+/// Calls just read.
+#[derive(Default)]
+struct Read {
+    rows: HashSet<i64>,
+    parents: HashSet<SpanRef>,
+}
+
+impl Read {
+    fn of(trace: TraceId, rows: &[call::Model]) -> Self {
+        let mut read = Self::default();
+        read.add(rows);
+        read.parents.retain(|span| span.trace_id == trace);
+        read
+    }
+
+    fn add(&mut self, rows: &[call::Model]) {
+        for row in rows {
+            self.rows.insert(row.id);
+            let trace = crate::row::trace_of(row.trace_hi, row.trace_lo);
+            let parent = row.parent_span_id.and_then(crate::row::span_of);
+            self.parents.extend(
+                trace
+                    .zip(parent)
+                    .map(|(trace_id, span_id)| SpanRef { trace_id, span_id }),
+            );
+        }
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.parents.extend(other.parents);
+    }
+}
+
+/// HTTP spans found around a batch.
+#[derive(Default)]
+struct Chain {
+    /// Spans above, as far as they were looked for.
+    above: HashSet<SpanRef>,
+    /// HTTP spans below the batch's own.
+    below: HashSet<SpanRef>,
+    /// All HTTP spans found.
+    https: HashSet<SpanRef>,
+    /// Spans above what was found, not looked for yet.
+    wanted: HashSet<SpanRef>,
+}
+
+fn pairs(spans: &HashSet<SpanRef>) -> Vec<[i64; 2]> {
+    spans
+        .iter()
+        .map(|span| [trace_lo(span.trace_id), span_number(span.span_id)])
+        .collect()
+}
