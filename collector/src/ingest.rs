@@ -139,13 +139,18 @@ impl Collector {
     }
 
     async fn store(&self, normalised: Normalised) -> Result<Accepted, Refusal> {
+        let mut rejected = normalised.rejections.len();
+        let mut rejections = normalised.rejections;
         if !normalised.batch.is_empty() {
-            self.writer.write(normalised.batch).await?;
+            let written = self.writer.write(normalised.batch).await?;
+            for unstorable in written.rejected {
+                rejected += unstorable.records;
+                rejections.push(unstorable.reason);
+            }
         }
-        let rejected = normalised.rejections.len();
         let mut reasons: Vec<String> = Vec::new();
         let mut untold = 0_usize;
-        for reason in normalised.rejections {
+        for reason in rejections {
             if reasons.contains(&reason) {
                 continue;
             }

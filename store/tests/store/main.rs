@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod concurrent;
+#[cfg(test)]
 mod erase;
 #[cfg(test)]
 mod facets;

@@ -1,7 +1,7 @@
 //! Full is said, acknowledged means stored, and what one export brings does not harm another.
 
 use mcptap_model::{Batch, Call, CallFilter};
-use mcptap_store::{Options, WriteError};
+use mcptap_store::{ErrorKind, Options, WriteError};
 use sea_orm::{ConnectionTrait, Database};
 
 use crate::support::{Place, batch, on_both, plain, span, trace};
@@ -12,7 +12,8 @@ on_both!(
     closing_stores_what_waits,
     writing_nothing_is_no_error,
     two_replicas_agree,
-    a_row_that_is_refused_fails_only_its_own_export,
+    a_record_that_is_refused_is_left_out_alone,
+    an_error_that_is_not_about_data_rejects_nothing,
 );
 
 async fn too_much_is_refused_at_once(place: &Place) {
@@ -159,7 +160,7 @@ async fn two_replicas_agree(place: &Place) {
     assert_eq!(changes.len(), 75);
 }
 
-async fn a_row_that_is_refused_fails_only_its_own_export(place: &Place) {
+async fn a_record_that_is_refused_is_left_out_alone(place: &Place) {
     let (writer, store) = place.open().await;
     let direct = Database::connect(place.url.as_str()).await.unwrap();
     direct
@@ -187,20 +188,46 @@ async fn a_row_that_is_refused_fails_only_its_own_export(place: &Place) {
         .collect();
     for task in tasks {
         let (number, outcome) = task.await.unwrap();
-        match outcome {
-            Ok(_) => assert!(number % 8 != 0),
-            Err(error) => {
-                assert!(matches!(error, WriteError::Database(_)), "{error}");
-                assert_eq!(number % 8, 0);
-            }
+        let rejected = outcome.unwrap().rejected;
+        if number % 8 == 0 {
+            assert_eq!(rejected.len(), 1, "{rejected:?}");
+            assert_eq!(rejected[0].records, 1);
+            assert!(rejected[0].reason.contains("poison"), "{rejected:?}");
+        } else {
+            assert_eq!(rejected, []);
         }
     }
-    // As a whole or not at all.
-    assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 70);
-    assert!(store.metrics().commit_failures > 0);
+    // All but what is refused.
+    assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 75);
+    assert_eq!(store.metrics().records_rejected, 5);
     let changes = crate::feed::read_all(&store, &CallFilter::default(), mcptap_store::Seq(0), 500)
         .await
         .0;
-    assert_eq!(changes.len(), 70);
+    assert_eq!(changes.len(), 75);
+    direct.close().await.unwrap();
+}
+
+async fn an_error_that_is_not_about_data_rejects_nothing(place: &Place) {
+    let (writer, store) = place.open().await;
+    let direct = Database::connect(place.url.as_str()).await.unwrap();
+    writer.write(batch([plain(1)])).await.unwrap();
+    let rename = |from, to| format!("ALTER TABLE {from} RENAME TO {to}");
+    direct
+        .execute_unprepared(&rename("details", "gone"))
+        .await
+        .unwrap();
+    let call = crate::support::full(2);
+    let error = writer.write(batch([call.clone(), plain(3)])).await.unwrap_err();
+    assert!(
+        matches!(&error, WriteError::Database(error) if error.kind() == ErrorKind::Internal),
+        "{error}"
+    );
+    direct
+        .execute_unprepared(&rename("gone", "details"))
+        .await
+        .unwrap();
+    let written = writer.write(batch([call, plain(3)])).await.unwrap();
+    assert_eq!(written.rejected, []);
+    assert_eq!(store.count(&CallFilter::default(), 1000).await.unwrap().value, 3);
     direct.close().await.unwrap();
 }
