@@ -112,7 +112,9 @@ impl Follower {
                 .await;
             drop(turn);
             match read {
-                Err(error @ (Error::Database(_) | Error::Busy | Error::Memory(_))) if tries < TRIES => {
+                Err(error @ (Error::Database(_) | Error::Internal(_) | Error::Busy | Error::Memory(_)))
+                    if tries < TRIES =>
+                {
                     tracing::warn!(%error, "a feed could not be read; it is tried again");
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;

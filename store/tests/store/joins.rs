@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mcptap_model::{Batch, Call, CallFilter, HttpSpan, Observation, Origin, SpanKind, SpanRef, Vantage};
+use mcptap_model::{
+    Batch, Call, CallFilter, HttpSpan, LogLine, Observation, Origin, SpanKind, SpanRef, Vantage,
+};
 use mcptap_store::{ChangeKind, PageRequest, Seq};
 
 use crate::feed::read_all;
@@ -12,6 +14,7 @@ on_both!(
     a_log_line_waits_for_its_call,
     an_http_span_lends_what_it_knows_before_or_after,
     client_and_server_are_one_call_in_either_order,
+    lines_leave_a_call_by_pairs,
 );
 
 async fn a_log_line_waits_for_its_call(place: &Place) {
@@ -167,4 +170,54 @@ async fn client_and_server_are_one_call_in_either_order(place: &Place) {
         .unwrap();
     let stored = store.call(trace(5), span(5)).await.unwrap().unwrap();
     assert_eq!(stored.call.http_status, Some(202));
+}
+
+/// Two lines leave two calls at once. A line like the one that leaves the second call stays with the first.
+async fn lines_leave_a_call_by_pairs(place: &Place) {
+    let (writer, store) = place.open().await;
+    let long = |number: u64| Call {
+        started_at: plain(1).started_at,
+        duration_nanos: SECOND,
+        ..plain(number)
+    };
+    let (first, second) = (long(1), long(2));
+    // They name spans that have not come, and are placed by their time.
+    let said = |of: &Call, by: u64, body: &str| LogLine {
+        span_id: Some(span(by)),
+        ..line(of, 500, body)
+    };
+    let early = Batch {
+        logs: vec![
+            said(&first, 11, "leaves"),
+            said(&first, 12, "told twice"),
+            said(&second, 12, "told twice"),
+        ],
+        ..batch([first.clone(), second.clone()])
+    };
+    writer.write(early).await.unwrap();
+    let late = |of: &Call, number: u64| Call {
+        span_id: span(number),
+        primary_span_id: span(number),
+        tool: Some("other".into()),
+        started_at: of.started_at.plus(2 * SECOND),
+        ..of.clone()
+    };
+    writer
+        .write(batch([late(&first, 11), late(&second, 12)]))
+        .await
+        .unwrap();
+    for (of, number, wanted) in [
+        (&first, 1, vec!["told twice"]),
+        (&second, 2, vec![]),
+        (&first, 11, vec!["leaves"]),
+        (&second, 12, vec!["told twice"]),
+    ] {
+        let row = store.call(of.trace_id, span(number)).await.unwrap().unwrap().row;
+        let lines = store.logs(&[row], PageRequest::default()).await.unwrap();
+        let lines: Vec<String> = lines
+            .get(&row)
+            .map(|page| page.items.iter().map(|(_, line)| line.body.clone()).collect())
+            .unwrap_or_default();
+        assert_eq!(lines, wanted, "{number}");
+    }
 }
