@@ -58,10 +58,19 @@ impl Hosts {
             .or_else(|| uri.authority().map(ToString::to_string))
             // Only programs leave it out.
             .unwrap_or_else(|| "localhost".to_owned());
+        self.judge_host(&host)
+    }
+
+    /// The name in a `Host`, cut for a message, if it is not ours.
+    pub(crate) fn judge_host(&self, host: &str) -> Result<(), String> {
         let name = host
             .parse::<Authority>()
-            .map_or_else(|_| host.clone(), |authority| authority.host().to_owned());
-        if self.are_ours(&name) { Ok(()) } else { Err(name) }
+            .map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned());
+        if self.are_ours(&name) {
+            Ok(())
+        } else {
+            Err(name.chars().take(100).collect())
+        }
     }
 }
 
@@ -84,7 +93,6 @@ pub(crate) async fn guard_browsers(State(hosts): State<Hosts>, request: Request,
 }
 
 fn misdirected(name: &str) -> Response {
-    let name: String = name.chars().take(100).collect();
     let message = format!(
         "this server does not answer to the name {name:?}: add it to allowed_hosts (--allowed-hosts, \
          MCPTAP_ALLOWED_HOSTS), or use the server's address"

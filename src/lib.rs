@@ -7,6 +7,7 @@
 
 mod api;
 mod config;
+mod guessing;
 mod host;
 mod listen;
 mod memory;

@@ -36,7 +36,8 @@ pub(crate) fn router(store: Store, collector: Collector, ports: Vec<Arc<Counters
         )
 }
 
-/// Whoever reads or administers may see the counters: names of nothing are in them.
+/// Whoever reads or administers may see the counters, unless their key is bound to servers: names of nothing are in
+/// them, but the traffic of all servers is.
 async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let refuse = |status: StatusCode, message: String| {
@@ -49,7 +50,10 @@ async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
         .admit(secret)
         .await
         .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, denied.to_string()))?;
-    if access.may(Scope::Read) || access.may(Scope::Admin) {
+    if !access.servers().is_empty() {
+        let message = "the counters are of all servers, and this API key is bound to some".to_owned();
+        Err(refuse(StatusCode::FORBIDDEN, message))
+    } else if access.may(Scope::Read) || access.may(Scope::Admin) {
         Ok(())
     } else {
         let message = "this API key has neither scope read nor scope admin".to_owned();

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
-use mcptap_store::{Store, Writer};
+use mcptap_store::{Attempts, Store, Writer};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
-use crate::{host, metrics, pages, signposts};
+use crate::{guessing, host, metrics, pages, signposts};
 
 /// A running server. Dropping it stops nothing; call [`Server::stop`].
 #[derive(Debug)]
@@ -77,11 +77,14 @@ impl Server {
         let ports = ["api", "otlp_http", "otlp_grpc"].map(|name| Port::new(name, Limits::server(places)));
         let counters = ports.iter().map(|port| port.counters().clone()).collect();
         let [api_port, http_port, grpc_port] = ports;
+        let attempts = Attempts::default();
+        let slow_down = from_fn_with_state(attempts.clone(), guessing::slow_down);
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
             limits: config.limits.clone(),
             gate: Some(store.gate().clone()),
             local: config.listen.ip().is_loopback(),
+            attempts: attempts.clone(),
             shutdown: stop.clone(),
         };
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
@@ -89,6 +92,7 @@ impl Server {
             .merge(pages::router())
             .fallback(signposts::at_the_api)
             .merge(metrics::router(store, collector.clone(), counters))
+            .layer(slow_down.clone())
             .layer(from_fn_with_state(
                 Hosts::new(config.listen, &config.allowed_hosts),
                 host::guard,
@@ -96,6 +100,7 @@ impl Server {
         server.api.serve(api_port, listen, Plain, api);
         let otlp = mcptap_collector::http_router(&collector)
             .fallback(signposts::at_otlp_http)
+            .layer(slow_down.clone())
             .layer(from_fn_with_state(
                 Hosts::new(config.otlp_http, &config.allowed_hosts),
                 host::guard_browsers,
@@ -103,6 +108,7 @@ impl Server {
         server.intake.serve(http_port, otlp_http, Plain, otlp);
         let otlp = mcptap_collector::grpc_routes(&collector)
             .into_axum_router()
+            .layer(slow_down)
             .layer(from_fn(signposts::grpc_only));
         server.intake.serve(grpc_port, otlp_grpc, Plain, otlp);
         Ok(server)

@@ -4,16 +4,19 @@
 //! `connection_init` instead. The caller goes into the context of the request, and every root field takes its filter
 //! from [`asked`], which narrows it to what this caller may see.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use async_graphql::{Context, Error};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use mcptap_model::{Access, CallFilter, Scope, credential};
-use mcptap_store::{Actor, Denied, Gate};
+use mcptap_store::{Actor, Attempts, Denied, Gate};
 use serde_json::Value;
 
 use crate::error::Code;
@@ -29,6 +32,8 @@ pub(crate) struct Door {
     pub(crate) gate: Option<Gate>,
     /// Whether only programs of this machine reach it.
     pub(crate) local: bool,
+    /// Counts wrong keys.
+    pub(crate) attempts: Attempts,
 }
 
 /// Somebody who was let in.
@@ -45,6 +50,8 @@ pub(crate) enum Refused {
     Unknown(Denied),
     /// It is known, and may not.
     Forbidden,
+    /// Too many wrong keys came from there; another may be tried after this time.
+    TooMany(Duration),
 }
 
 impl Refused {
@@ -52,6 +59,12 @@ impl Refused {
         match self {
             Self::Unknown(denied) => denied.to_string(),
             Self::Forbidden => "this API key has neither scope read nor scope admin".to_owned(),
+            Self::TooMany(wait) => {
+                format!(
+                    "too many wrong API keys came from your address; try again in {} s",
+                    wait.as_secs()
+                )
+            }
         }
     }
 
@@ -60,7 +73,7 @@ impl Refused {
         match self {
             // "Try again later" (RFC 6455, registry of close codes).
             Self::Unknown(Denied::Unavailable) => 1013,
-            Self::Unknown(_) => 4401,
+            Self::Unknown(_) | Self::TooMany(_) => 4401,
             Self::Forbidden => 4403,
         }
     }
@@ -71,7 +84,7 @@ impl Refused {
             Self::Unknown(Denied::Unavailable) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "Bearer")
             }
-            Self::Unknown(_) => (
+            Self::Unknown(_) | Self::TooMany(_) => (
                 StatusCode::UNAUTHORIZED,
                 Code::Unauthenticated,
                 "Bearer error=\"invalid_token\"",
@@ -118,6 +131,7 @@ impl Door {
 pub(crate) struct Entry {
     door: Door,
     caller: Option<Caller>,
+    peer: Option<IpAddr>,
 }
 
 impl Entry {
@@ -136,7 +150,14 @@ impl Entry {
                 caller.still().map_err(Refused::Unknown)?;
                 Ok(caller.clone())
             }
-            _ => self.door.enter(secret).await,
+            _ => {
+                let entered = self.door.enter(secret).await;
+                let wrong = matches!(&entered, Err(Refused::Unknown(denied)) if *denied != Denied::Unavailable);
+                if let (true, Some(_), Some(peer)) = (wrong, secret, self.peer) {
+                    self.door.attempts.failed(peer).map_err(Refused::TooMany)?;
+                }
+                entered
+            }
         }
     }
 }
@@ -146,7 +167,7 @@ pub(crate) async fn admit(State(door): State<Door>, mut request: Request, next: 
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let secret = credential(text("authorization"), text("x-api-key"));
-    let is_socket = text("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+    let is_socket = becomes_socket(&request);
     let caller = match door.enter(secret).await {
         Ok(caller) => Some(caller),
         // It may still say who it is.
@@ -154,11 +175,12 @@ pub(crate) async fn admit(State(door): State<Door>, mut request: Request, next: 
         Err(refused) => return refused.answer(headers),
     };
     if is_socket {
-        request.extensions_mut().insert(Entry { door, caller });
+        let peer = request.extensions().get::<SocketAddr>().map(|peer| peer.ip());
+        request.extensions_mut().insert(Entry { door, caller, peer });
         return next.run(request).await;
     }
     let Some(caller) = caller else {
-        return StatusCode::UNAUTHORIZED.into_response();
+        return unknown(request.headers());
     };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
@@ -172,6 +194,38 @@ pub(crate) async fn admit(State(door): State<Door>, mut request: Request, next: 
     let (head, body) = response.into_parts();
     let ended = Box::pin(async move { caller.ended().await });
     Response::from_parts(head, Body::from_stream(body.into_data_stream().take_until(ended)))
+}
+
+/// The answer to somebody of whom nothing is known.
+pub(crate) fn unknown(headers: &HeaderMap) -> Response {
+    Refused::Unknown(Denied::Missing).answer(headers)
+}
+
+/// Whether a request really becomes a WebSocket, which may say later who it is. Any other that only claims to, by
+/// `Upgrade`, is a request like all.
+fn becomes_socket(request: &Request) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+        && has_token(headers, &header::UPGRADE, "websocket")
+        && has_token(headers, &header::CONNECTION, "upgrade")
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+/// Some proxies send `Connection` twice, for themselves and for the upgrade, and only one line is read later.
+pub(crate) fn in_one_line(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 impl Caller {

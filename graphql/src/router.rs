@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
 use futures_util::stream::{iter, once};
-use mcptap_store::Gate;
+use mcptap_store::{Attempts, Gate};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -49,27 +49,34 @@ pub struct Options {
     pub gate: Option<Gate>,
     /// Whether only programs of this machine reach the API: then they may change things also while no key exists.
     pub local: bool,
+    /// Counts wrong keys of WebSockets, of which HTTP tells nothing; whoever serves the router counts the others.
+    pub attempts: Attempts,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
     pub shutdown: CancellationToken,
 }
 
+/// What stands behind the door. Nothing is asked of it but through [`Server::asked_by`].
 #[derive(Clone)]
 struct Server {
     engine: Engine,
     shutdown: CancellationToken,
 }
 
+/// The same for somebody who was let in.
+struct Asked {
+    engine: Engine,
+    shutdown: CancellationToken,
+}
+
 impl Server {
-    /// The same for whoever was let in.
-    fn asked_by(self, parts: &Parts) -> Self {
-        let engine = self.engine.at(peer(parts));
-        Self {
-            engine: match parts.extensions.get::<Caller>() {
-                Some(caller) => engine.on_behalf_of(caller.clone()),
-                None => engine,
-            },
-            ..self
-        }
+    /// Without a caller nothing is asked, however the request came here.
+    fn asked_by(self, parts: &Parts) -> Result<Asked, Response> {
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| access::unknown(&parts.headers))?;
+        Ok(Asked {
+            engine: self.engine.at(peer(parts)).on_behalf_of(caller.clone()),
+            shutdown: self.shutdown,
+        })
     }
 }
 
@@ -85,6 +92,7 @@ pub fn router(schema: Schema, options: Options) -> Router {
     let door = Door {
         gate: options.gate,
         local: options.local,
+        attempts: options.attempts,
     };
     let server = Server {
         engine: Engine::new(schema, options.limits),
@@ -104,13 +112,9 @@ async fn other_method() -> Response {
 /// A WebSocket, when one is asked for; else a query in the URL.
 async fn open(State(server): State<Server>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let upgrade = parts
-        .headers
-        .get(header::UPGRADE)
-        .and_then(|value| value.to_str().ok());
-    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
-        && let Some(entry) = parts.extensions.remove::<Entry>()
-    {
+    // Only a request that becomes a WebSocket has an entry.
+    if let Some(entry) = parts.extensions.remove::<Entry>() {
+        access::in_one_line(&mut parts.headers);
         return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => {
                 let engine = server.engine.at(peer(&parts));
@@ -119,7 +123,10 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
             Err(refusal) => refusal.into_response(),
         };
     }
-    let server = server.asked_by(&parts);
+    let server = match server.asked_by(&parts) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
+    };
     let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
     };
@@ -133,7 +140,10 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
 /// first.
 async fn post(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let server = server.asked_by(&parts);
+    let server = match server.asked_by(&parts) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
+    };
     let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
     };
@@ -151,8 +161,8 @@ async fn post(State(server): State<Server>, request: Request) -> Response {
     }
 }
 
-async fn one(server: &Server, parts: &Parts, accepted: Accepted, ask: Ask, safety: Safety) -> Response {
-    let Server { engine, shutdown } = server;
+async fn one(server: &Asked, parts: &Parts, accepted: Accepted, ask: Ask, safety: Safety) -> Response {
+    let Asked { engine, shutdown } = server;
     let place = events::place(&parts.headers);
     let media = accepted.single();
     let answers = match engine.prepare(ask, safety).await {
@@ -167,7 +177,7 @@ async fn one(server: &Server, parts: &Parts, accepted: Accepted, ask: Ask, safet
 }
 
 /// One after the other: a batch takes no more of the server than a single request does.
-async fn many(server: &Server, accepted: Accepted, asks: Vec<Ask>) -> Response {
+async fn many(server: &Asked, accepted: Accepted, asks: Vec<Ask>) -> Response {
     let media = accepted.single();
     if media == Media::Events {
         let message = "a batch is not answered with events: send its requests one by one";

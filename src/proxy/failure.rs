@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 
@@ -19,6 +19,12 @@ pub(super) enum Failure {
     /// A tunnel was asked for.
     #[error("this is a reverse proxy; it opens no tunnels to other hosts")]
     Tunnel,
+    /// The request is for a name that is not the proxy's, as it is when a web page lets its own name point here.
+    #[error(
+        "this proxy does not answer to the name {0:?}: add it to allowed_hosts of [proxy] (--allowed-hosts, \
+         MCPTAP_PROXY_ALLOWED_HOSTS), or use the proxy's address"
+    )]
+    Misdirected(String),
     /// Upstream could not be reached in time.
     #[error("{upstream} could not be reached within {after:?}")]
     ConnectTimeout { upstream: Upstream, after: Duration },
@@ -64,6 +70,7 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect { .. } | Self::Abandoned { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
@@ -78,10 +85,10 @@ impl Failure {
         if matches!(self, Self::Abandoned { .. }) {
             answer.extensions_mut().insert(mcptap_sdk::Abandoned);
         }
-        answer.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        let headers = answer.headers_mut();
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(CONTENT_TYPE, plain);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         answer
     }
 }

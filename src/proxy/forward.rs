@@ -33,6 +33,7 @@ use super::half_close::{Exchange, Heard, OpenRequest};
 use super::settings::ProxyConfig;
 use super::upstream::Upstream;
 use super::{hop, upgrade};
+use crate::host::Hosts;
 
 /// Idle connections are given up before servers do it themselves (uvicorn and Node.js after 5 s): a request that is
 /// sent as the server closes is lost, and not every request may be sent twice.
@@ -57,6 +58,8 @@ struct Shared {
     /// What upstream is told as its host.
     host: HeaderValue,
     preserve_host: bool,
+    /// The names that the proxy answers to.
+    hosts: Hosts,
     trusted_proxies: Vec<IpNet>,
     stop: CancellationToken,
     tunnels: TaskTracker,
@@ -84,6 +87,7 @@ impl Forward {
             upstream: config.upstream.clone(),
             host: HeaderValue::from_str(config.upstream.authority().as_str())?,
             preserve_host: config.preserve_host,
+            hosts: Hosts::new(config.listen, &config.allowed_hosts),
             trusted_proxies: config.trusted_proxies.clone(),
             stop,
             tunnels,
@@ -126,6 +130,10 @@ where
 impl Shared {
     async fn forward(&self, mut request: Request<Streamed>) -> Result<Response<Streamed>, Failure> {
         let arrival = arrival(&request)?;
+        if let Some(host) = &arrival.host {
+            let host = String::from_utf8_lossy(host.as_bytes());
+            self.hosts.judge_host(&host).map_err(Failure::Misdirected)?;
+        }
         let protocol = upgrade::asked_for(request.headers());
         let client_side = hyper::upgrade::on(&mut request);
         let is_get = request.method() == Method::GET;

@@ -1,6 +1,6 @@
 //! What belongs to one connection alone (RFC 9110, 7.6.1) and is not passed on to the next.
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 
 /// Always of one connection alone, named by `Connection` or not.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -12,11 +12,14 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     UPGRADE,
 ];
 
-/// Everything else, in its order. (Removing from the map itself would reorder what stays.)
+/// Everything else, in its order; without `Content-Length` where `Transfer-Encoding` tells the end of the body. (Removing from the map itself would reorder what stays.)
 pub(super) fn end_to_end(headers: HeaderMap) -> HeaderMap {
     let named: Vec<HeaderName> = tokens(&headers, &CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .collect();
+    // The one counts, and the other is somebody's mistake or attack (RFC 9112, 6.3): whoever read on with it would see
+    // another message.
+    let length_is_void = headers.contains_key(TRANSFER_ENCODING);
     let mut kept = HeaderMap::with_capacity(headers.len());
     let mut current = None;
     for (name, value) in headers {
@@ -27,6 +30,7 @@ pub(super) fn end_to_end(headers: HeaderMap) -> HeaderMap {
         if let Some(name) = &current
             && !HOP_BY_HOP.contains(name)
             && !named.contains(name)
+            && !(length_is_void && name == CONTENT_LENGTH)
         {
             kept.append(name, value);
         }
@@ -67,6 +71,7 @@ mod tests {
             ("set-cookie", "y"),
             ("transfer-encoding", "chunked"),
             ("te", "trailers"),
+            ("content-length", "1"),
             ("trailer", "x-sum"),
             ("proxy-connection", "close"),
             ("upgrade", "h2c"),

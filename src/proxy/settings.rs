@@ -27,6 +27,15 @@ pub struct ProxySettings {
     /// Tell the server the host that the client asked for, instead of the server's own [default: false]
     #[arg(long, env = "MCPTAP_PROXY_PRESERVE_HOST", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub preserve_host: Option<bool>,
+    /// Names by which clients may call the proxy, besides localhost and its addresses, such as mcp.example.org. Requests for
+    /// other names get 421: a web page whose name points here must not pass for a client [default: none]
+    #[arg(
+        long,
+        env = "MCPTAP_PROXY_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub allowed_hosts: Option<Vec<String>>,
     /// The server's name in the traffic log [default: what the server calls itself]
     #[arg(long, env = "MCPTAP_PROXY_NAME", value_name = "NAME")]
     pub name: Option<String>,
@@ -56,6 +65,8 @@ pub struct ProxyConfig {
     pub listen: SocketAddr,
     /// Whether `Host` stays as the client sent it.
     pub preserve_host: bool,
+    /// Names that the proxy answers to, besides localhost and its addresses.
+    pub allowed_hosts: Vec<String>,
     /// The server's name in the traffic log.
     pub name: Option<String>,
     /// Whose word on the client's address is believed.
@@ -74,6 +85,7 @@ impl ProxySettings {
             listen: self.listen.or(lower.listen),
             allow_remote: self.allow_remote.or(lower.allow_remote),
             preserve_host: self.preserve_host.or(lower.preserve_host),
+            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             name: self.name.or(lower.name),
             trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
@@ -110,6 +122,7 @@ impl ProxySettings {
             upstream,
             listen,
             preserve_host: self.preserve_host.unwrap_or_default(),
+            allowed_hosts: self.allowed_hosts.unwrap_or_default(),
             name: self.name,
             trusted_proxies: networks(self.trusted_proxies.unwrap_or_default())?,
             connect_timeout,

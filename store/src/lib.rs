@@ -18,6 +18,7 @@
 //! searches is looked up in an index of words (`search`), which follows the changes behind the writes. Who may ask
 //! and write is told by the [`Gate`], which holds the keys in memory; asking it is up to whoever opens a door.
 
+mod attempts;
 mod audit;
 mod body;
 mod budget;
@@ -78,6 +79,7 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
 pub use calls::CallPage;

@@ -49,6 +49,8 @@ pub enum Reach {
     All,
     /// One's own to change; besides, those that are everybody's to see.
     Own(i64),
+    /// One's own alone: the filters of others may name servers that a key bound to servers is not to know of.
+    Bound(i64),
 }
 
 impl Store {
@@ -58,9 +60,13 @@ impl Store {
             .order_by_asc(view::Column::Name)
             .order_by_asc(view::Column::Id)
             .limit(1_000);
-        if let Reach::Own(owner) = reach {
-            select = select.filter(view::Column::Owner.is_null().or(view::Column::Owner.eq(owner)));
-        }
+        select = match reach {
+            Reach::All => select,
+            Reach::Own(owner) => {
+                select.filter(view::Column::Owner.is_null().or(view::Column::Owner.eq(owner)))
+            }
+            Reach::Bound(owner) => select.filter(view::Column::Owner.eq(owner)),
+        };
         let rows = select.all(self.inner.database.read()).await?;
         rows.into_iter().map(read).collect()
     }
@@ -151,7 +157,7 @@ impl Store {
             .await?;
         Ok(row.filter(|row| match reach {
             Reach::All => true,
-            Reach::Own(owner) => row.owner == Some(owner),
+            Reach::Own(owner) | Reach::Bound(owner) => row.owner == Some(owner),
         }))
     }
 }

@@ -9,6 +9,7 @@ use mcptap_store::{Actor, Store};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
     BINARY, Client, Ended, PATIENCE, TestServer, eventually, line, logs_request, on_each_database, sorted,
@@ -236,6 +237,147 @@ async fn without_scope_payloads_nothing_said_is_seen_or_found() {
         assert_eq!(events.history().await, []);
     })
     .await;
+}
+
+/// Says this to a port, and what comes back as far as the first blank line.
+async fn raw(url: String, request: String) -> String {
+    let address = url.trim_start_matches("http://").to_owned();
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(
+            tokio::time::timeout(PATIENCE, socket.read_u8())
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_answered_whatever_the_request_claims_to_become() {
+    let server = TestServer::on(crate::support::Database::sqlite()).await;
+    let (_writer, store) = server.store_beside().await;
+    let (_, secret) = make(&store, &[Read], &[]).await;
+    shut(&server, &store).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    let body = r#"{"query":"{ __schema { queryType { name } } }"}"#;
+    let post = |headers: &str| {
+        let length = body.len();
+        format!(
+            "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        )
+    };
+    let get = |headers: &str| {
+        format!("GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")
+    };
+    let socket = "sec-websocket-version: 13\r\nsec-websocket-protocol: graphql-transport-ws\r\n";
+    for request in [
+        post(upgrade),
+        post("upgrade: websocket\r\n"),
+        post(&format!("{upgrade}accept: text/event-stream\r\n")),
+        post(&format!(
+            "{upgrade}{socket}sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        )),
+        post("accept: text/event-stream\r\n"),
+        get(""),
+        get("upgrade: websocket\r\n"),
+        get(upgrade),
+        get(&format!("{upgrade}{socket}")),
+        get("upgrade: h2c\r\nconnection: upgrade\r\n"),
+    ] {
+        let head = raw(server.url(""), request.clone()).await;
+        assert!(head.starts_with("HTTP/1.1 401 "), "{request}\n{head}");
+    }
+    // What becomes a WebSocket may say who it is there; some proxies say twice that it does.
+    let twice = "connection: keep-alive\r\nconnection: Upgrade\r\nupgrade: websocket\r\n";
+    for lines in [upgrade, twice] {
+        let request = get(&format!(
+            "{lines}{socket}sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        ));
+        let head = raw(server.url(""), request).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+    assert!(matches!(
+        server.try_follow(None, Value::Null).await,
+        Err(Ended::Closed(4401))
+    ));
+    server.with_key(&secret).follow(None, Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_bound_key_learns_nothing_of_what_all_servers_do() {
+    let server = TestServer::on(crate::support::Database::sqlite()).await;
+    let save = "mutation { saveView(input: {name: \"all\", filter: {servers: [\"other\"]}, columns: []}, shared: true)
+        { ... on ViewSaved { view { id } } } }";
+    // From the time without keys.
+    let shared = server.graphql(save, json!({})).await["saveView"]["view"]["id"].take();
+    assert!(shared.is_string(), "{shared}");
+    let (_writer, store) = server.store_beside().await;
+    let (_, bound) = make(&store, &[Read], &["shop"]).await;
+    let (_, free) = make(&store, &[Read], &[]).await;
+    shut(&server, &store).await;
+    let (bound, free) = (server.with_key(&bound), server.with_key(&free));
+    assert_eq!(
+        free.graphql("{ views { name } }", json!({})).await["views"],
+        json!([{"name": "all"}])
+    );
+    assert_eq!(
+        bound.graphql("{ views { name } }", json!({})).await["views"],
+        json!([])
+    );
+    assert_eq!(free.get("/metrics").await.0, 200);
+    let (status, text) = bound.get("/metrics").await;
+    assert!(status == 403 && text.contains("bound"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn many_wrong_keys_are_slowed_down_at_every_door_and_good_ones_work() {
+    let server = TestServer::on(crate::support::Database::sqlite()).await;
+    let (_writer, store) = server.store_beside().await;
+    let (_, good) = make(&store, &Scope::ALL, &[]).await;
+    shut(&server, &store).await;
+    let wrong = server.with_key("mcptap_wrong");
+    let ask = async || wrong.web().get(wrong.url("/metrics")).send().await.unwrap();
+    let refused = async {
+        loop {
+            let answer = ask().await;
+            if answer.status() != 401 {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, refused)
+        .await
+        .expect("a refusal of another kind");
+    assert_eq!(answer.status(), 429);
+    let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait));
+    let post = wrong
+        .web()
+        .post(wrong.url("/graphql"))
+        .json(&json!({"query": "{ viewer { keysExist } }"}));
+    let answer = post.send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert!(answer.text().await.unwrap().contains("TOO_MANY_REQUESTS"));
+    let post = wrong.web().post(format!("{}/v1/traces", wrong.otlp_http_url()));
+    let post = post.header("content-type", "application/json").body("{}");
+    assert_eq!(post.send().await.unwrap().status(), 429);
+    let mut request = tonic::Request::new(traces_request([span("ping")]));
+    request
+        .metadata_mut()
+        .insert("x-api-key", "mcptap_wrong".parse().unwrap());
+    let status = server.grpc().await.export(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    let (_, text) = server.with_key(&good).get("/metrics").await;
+    assert!(text.contains("mcptap_"));
+    let good = server.with_key(&good);
+    good.export([span("tools/call from_the_same_address")]).await;
+    good.follow(None, Value::Null).await;
+    // Whoever gives no key guesses none.
+    assert_eq!(server.get("/metrics").await.0, 401);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub(crate) struct View(pub(crate) mcptap_store::View);
 /// Whose views a caller may see and change.
 pub(crate) fn reach(caller: &Caller) -> Reach {
     match caller.access().key() {
+        Some(key) if !caller.access().servers().is_empty() => Reach::Bound(key.id),
         Some(key) if !caller.may(Scope::Admin) => Reach::Own(key.id),
         _ => Reach::All,
     }

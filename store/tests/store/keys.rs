@@ -325,6 +325,10 @@ async fn views_have_owners(place: &Place) {
         store.views(Reach::Own(1)).await.unwrap(),
         [shared.clone(), mine.clone()]
     );
+    assert_eq!(
+        store.views(Reach::Bound(1)).await.unwrap(),
+        std::slice::from_ref(&mine)
+    );
     assert_eq!(store.views(Reach::All).await.unwrap().len(), 3);
 
     let update = async |id, reach| {

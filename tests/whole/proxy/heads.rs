@@ -175,6 +175,62 @@ async fn an_answer_is_framed_as_it_came() {
 }
 
 #[tokio::test]
+async fn chunks_count_more_than_a_length() {
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let body = "5\r\nhello\r\n0\r\n\r\n";
+    for both in [
+        "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 5000\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let got = answered(get, &format!("HTTP/1.1 200 OK\r\n{both}\r\n{body}"))
+            .await
+            .to_lowercase();
+        assert!(got.ends_with(body) && !got.contains("content-length"), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn only_names_of_its_own_are_answered_to() {
+    let upstream = Upstream::bind().await;
+    let names = [("MCPTAP_PROXY_ALLOWED_HOSTS", "mcp.example:443")];
+    let proxy = ProxyProcess::with(&upstream.url(), &[], &names).await;
+    for request in [
+        "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(),
+        format!(
+            "GET / HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n",
+            proxy.address.port()
+        ),
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: 192.0.2.7\r\n\r\n".to_owned(),
+        "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+    ] {
+        let mut client = Peer::connect(proxy.address).await;
+        client.send(&request).await;
+        let head = client.head().await.to_lowercase();
+        assert!(
+            head.starts_with("http/1.1 421 ") && head.contains("nosniff"),
+            "{request}: {head}"
+        );
+        client.until("--allowed-hosts").await;
+    }
+    assert!(!upstream.has_caller().await);
+    for host in [
+        "localhost:1",
+        "127.0.0.1",
+        "[::1]:80",
+        "MCP.example",
+        "mcp.example.:8080",
+    ] {
+        let mut client = Peer::connect(proxy.address).await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        upstream.accept().await.head().await;
+    }
+}
+
+#[tokio::test]
 async fn a_body_waits_for_leave() {
     let upstream = Upstream::bind().await;
     let proxy = ProxyProcess::start(&upstream.url()).await;

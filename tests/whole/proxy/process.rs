@@ -25,6 +25,7 @@ impl ProxyProcess {
         let mut child = Command::new(BINARY)
             .args(["proxy", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .args(flags)
+            .env("MCPTAP_PROXY_ALLOWED_HOSTS", "h,shop.example,a")
             .envs(environment.iter().copied())
             .env("NO_COLOR", "1")
             .current_dir(std::env::temp_dir())
