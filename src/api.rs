@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use mcptap_graphql::{Introspection, Limits};
 use serde::{Deserialize, Serialize};
+
+use crate::problems::Problems;
 
 /// The table `[graphql]` of `mcptap.toml`, as flags (`--graphql-…`) and as `MCPTAP_GRAPHQL_…`.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
@@ -166,32 +168,43 @@ impl ApiSettings {
     /// Checks everything. Errors say which setting is wrong and what would be right.
     pub fn resolve(self) -> anyhow::Result<Limits> {
         let given = self.over(Self::defaults());
-        let count = |name: &str, value: Option<usize>| match value {
-            Some(0) | None => bail!("graphql.{name} is 0, so nothing could ever be asked; give at least 1"),
-            Some(count) => Ok(count),
+        let mut problems = Problems::default();
+        let mut count = |name: &str, value: Option<usize>, least: usize| {
+            let value = value.unwrap_or_default();
+            problems.unless((least..=u32::MAX as usize).contains(&value), || {
+                format!("graphql.{name} is {value}, so nothing could ever be asked or bounded; give at least {least}, at most 4294967295")
+            });
+            value
         };
-        let age = |name: &str, text: Option<String>| {
-            let name = format!("graphql.{name}");
-            crate::age(&name, &text.unwrap_or_default())?
-                .with_context(|| format!("{name} cannot be off; give a time such as 30s"))
-        };
-        Ok(Limits {
+        let limits = Limits {
             introspection: given
                 .introspection
                 .map_or_else(Introspection::default, Into::into),
-            max_depth: count("max_depth", given.max_depth)?,
-            max_complexity: count("max_complexity", given.max_complexity)?,
-            max_aliases: given.max_aliases.unwrap_or_default(),
-            max_tokens: count("max_tokens", given.max_tokens)?,
-            max_root_fields: count("max_root_fields", given.max_root_fields)?,
-            max_variables: given.max_variables.unwrap_or_default(),
-            max_batch: count("max_batch", given.max_batch)?,
-            max_socket_operations: count("max_socket_operations", given.max_socket_operations)?,
-            max_operations: count("max_operations", given.max_operations)?,
-            max_subscriptions: given.max_subscriptions.unwrap_or_default(),
-            timeout: age("timeout", given.timeout)?,
-            init_timeout: age("init_timeout", given.init_timeout)?,
-        })
+            max_depth: count("max_depth", given.max_depth, 1),
+            max_complexity: count("max_complexity", given.max_complexity, 1),
+            max_aliases: count("max_aliases", given.max_aliases, 0),
+            max_tokens: count("max_tokens", given.max_tokens, 1),
+            max_root_fields: count("max_root_fields", given.max_root_fields, 1),
+            max_variables: count("max_variables", given.max_variables, 0),
+            max_batch: count("max_batch", given.max_batch, 1),
+            max_socket_operations: count("max_socket_operations", given.max_socket_operations, 1),
+            max_operations: count("max_operations", given.max_operations, 1),
+            max_subscriptions: count("max_subscriptions", given.max_subscriptions, 0),
+            ..Limits::default()
+        };
+        let mut age = |name: &str, text: Option<String>| {
+            let name = format!("graphql.{name}");
+            let age = crate::age(&name, &text.unwrap_or_default()).and_then(|age| {
+                age.with_context(|| format!("{name} cannot be off; give a time such as 30s"))
+            });
+            problems.or(age, Duration::ZERO)
+        };
+        let limits = Limits {
+            timeout: age("timeout", given.timeout),
+            init_timeout: age("init_timeout", given.init_timeout),
+            ..limits
+        };
+        problems.end(limits)
     }
 }
 

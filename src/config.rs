@@ -10,9 +10,12 @@ use mcptap_graphql::Limits;
 use mcptap_model::redact::{Redactor, Rules};
 use mcptap_store::has_keys;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::api::ApiSettings;
+use crate::check;
 use crate::memory::{self, Size};
+use crate::problems::Problems;
 use crate::proxy::ProxySettings;
 
 /// The file read when none is named.
@@ -184,6 +187,58 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Tells what each value would break.
+    fn complain(&self, problems: &mut Problems) {
+        problems.or(check::database_url(&self.database_url), ());
+        problems.or(check::log(&self.log).map(drop), ());
+        for origin in &self.allowed_origins {
+            problems.or(check::origin(origin), ());
+        }
+        for host in &self.allowed_hosts {
+            problems.or(check::host("allowed_hosts", host), ());
+        }
+        problems.unless(
+            self.max_connections
+                .is_none_or(|places| usable(places, Semaphore::MAX_PERMITS)),
+            || "max_connections is 0 or more than any machine holds; give at least 1".to_owned(),
+        );
+        problems.unless(usable(self.ingest_queue_spans, u32::MAX as usize), || {
+            format!(
+                "ingest_queue_spans is {}, but nothing could ever be stored with 0, and no memory holds more than 2^32; \
+                 give at least 1",
+                self.ingest_queue_spans
+            )
+        });
+        problems.unless(usable(self.body_cap, i32::MAX as usize), || {
+            format!(
+                "body_cap is {}; give 1 to 2147483647 bytes (to keep no bodies at all, set MCPTAP_CAPTURE=metadata where \
+                 they are recorded)",
+                self.body_cap
+            )
+        });
+        problems.unless(self.memory_budget >= memory::LEAST, || {
+            format!(
+                "memory_budget is {}, too little for one large export; give at least {}",
+                memory::Size::of(self.memory_budget),
+                memory::Size::of(memory::LEAST)
+            )
+        });
+        let ports = [self.listen, self.otlp_grpc, self.otlp_http];
+        let twice = ports.iter().enumerate().any(|(at, address)| {
+            address.port() != 0 && ports.iter().skip(at + 1).any(|other| other == address)
+        });
+        problems.unless(!twice, || {
+            "two of listen, otlp_grpc and otlp_http are the same address; give each its own".to_owned()
+        });
+    }
+}
+
+/// Whether a count is at least 1 and no more than this.
+fn usable(count: usize, most: usize) -> bool {
+    (1..=most).contains(&count)
+}
+
 impl Settings {
     /// Reads a file. Without a path `mcptap.toml` is read if it is there; a path given must exist. An unknown key is
     /// an error that names it.
@@ -257,18 +312,24 @@ impl Settings {
     /// Checks everything. Errors say which setting is wrong and what would be right.
     pub fn resolve(self) -> anyhow::Result<Config> {
         let given = self.over(Self::defaults());
-        let address =
-            |value: Option<SocketAddr>, name: &str| value.with_context(|| format!("{name} is not set"));
+        let mut problems = Problems::default();
+        // Defaults stand below, so none is missing.
+        let unset = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = |value: Option<SocketAddr>| value.unwrap_or(unset);
         let text = |value: Option<String>| value.unwrap_or_default();
+        let limits = problems.or(given.graphql.resolve(), Limits::default());
         let config = Config {
-            listen: address(given.listen, "listen")?,
-            otlp_grpc: address(given.otlp_grpc, "otlp_grpc")?,
-            otlp_http: address(given.otlp_http, "otlp_http")?,
+            listen: address(given.listen),
+            otlp_grpc: address(given.otlp_grpc),
+            otlp_http: address(given.otlp_http),
             allow_remote: given.allow_remote.unwrap_or_default(),
             database_url: text(given.database_url),
-            retention: age("retention", &text(given.retention))?,
-            join_window: age("join_window", &text(given.join_window))?
-                .context("join_window cannot be off; give an age such as 15m")?,
+            retention: problems.or(age("retention", &text(given.retention)), None),
+            join_window: problems.or(
+                age("join_window", &text(given.join_window))
+                    .and_then(|window| window.context("join_window cannot be off; give an age such as 15m")),
+                Duration::ZERO,
+            ),
             ingest_queue_spans: given.ingest_queue_spans.unwrap_or_default(),
             body_cap: given.body_cap.unwrap_or_default(),
             memory_budget: given.memory_budget.unwrap_or_else(memory::default_budget).bytes(),
@@ -277,28 +338,19 @@ impl Settings {
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
             allowed_hosts: given.allowed_hosts.unwrap_or_default(),
-            redactor: redactor(
-                given.redact_keys.unwrap_or_default(),
-                given.redact_patterns.unwrap_or_default(),
-                given.redact_env.unwrap_or_default(),
-            )?,
-            limits: given.graphql.resolve()?,
+            redactor: problems.or(
+                redactor(
+                    given.redact_keys.unwrap_or_default(),
+                    given.redact_patterns.unwrap_or_default(),
+                    given.redact_env.unwrap_or_default(),
+                ),
+                Redactor::default(),
+            ),
+            limits,
             log: text(given.log),
         };
-        if config.max_connections == Some(0) {
-            bail!("max_connections is 0, so nobody could ever connect; give at least 1");
-        }
-        if config.ingest_queue_spans == 0 {
-            bail!("ingest_queue_spans is 0, so nothing could ever be stored; give at least 1");
-        }
-        if config.memory_budget < memory::LEAST {
-            bail!(
-                "memory_budget is {}, too little for one large export; give at least {}",
-                memory::Size::of(config.memory_budget),
-                memory::Size::of(memory::LEAST)
-            );
-        }
-        Ok(config)
+        config.complain(&mut problems);
+        problems.end(config)
     }
 
     /// As TOML, with the database's password masked.

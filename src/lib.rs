@@ -6,6 +6,7 @@
 //! Settings come from [`Settings`], in layers.
 
 mod api;
+mod check;
 mod config;
 mod guessing;
 mod host;
@@ -13,12 +14,14 @@ mod listen;
 mod memory;
 mod metrics;
 mod pages;
+mod problems;
 pub mod proxy;
 mod recording;
 mod server;
 mod signposts;
 
 pub use api::{ApiSettings, Shown};
+pub use check::{check, log as log_filter, unknown_variables, unset_secrets, variables_of};
 pub use config::{Config, Settings, age};
 pub use recording::Recording;
 pub use server::Server;

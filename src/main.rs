@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
 use mcptap::{Config, Server, Settings};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -96,7 +95,13 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = Settings::from_file(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve(flags) => serve(&start_logging(flags.over(file).resolve()?)?).await?,
+        Command::Serve(flags) => {
+            let settings = flags.over(file);
+            let secrets = settings.redact_env.clone().unwrap_or_default();
+            let config = start_logging(settings.resolve()?)?;
+            warn_of_ignored(&secrets);
+            serve(&config).await?;
+        }
         Command::Demo(flags) => {
             let demo = Settings {
                 database_url: Some("sqlite://mcptap-demo.db?mode=rwc".to_owned()),
@@ -167,7 +172,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config {
             command: ConfigCommand::Check(flags),
         } => {
-            flags.over(file).resolve()?.check_exposure().await?;
+            mcptap::check(flags.over(file), &mcptap::variables_of(&Cli::command())).await?;
             print("the settings are good\n");
         }
     }
@@ -194,14 +199,24 @@ async fn open(config: &Config) -> anyhow::Result<mcptap_store::Store> {
     Ok(store)
 }
 
+/// Settings that have no effect stop nothing, but somebody meant them.
+fn warn_of_ignored(secrets: &[String]) {
+    let known = mcptap::variables_of(&Cli::command());
+    for ignored in mcptap::unset_secrets(secrets)
+        .into_iter()
+        .chain(mcptap::unknown_variables(&known))
+    {
+        tracing::warn!("{ignored}");
+    }
+}
+
 fn start_logging(config: Config) -> anyhow::Result<Config> {
     log_to_stderr(&config.log)?;
     Ok(config)
 }
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("log is {filter:?}; give a level such as info, or a filter"))?;
+    let filter = mcptap::log_filter(filter)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

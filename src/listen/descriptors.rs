@@ -3,7 +3,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// File descriptors for the database, for outgoing connections and for the runtime.
-const RESERVED: u64 = 192;
+pub(crate) const RESERVED: u64 = 192;
 /// More connections than this are had by a setting only.
 const USUAL: u64 = 4096;
 /// The limit is raised no further: some systems allow so many that tables sized by it fill the memory.
@@ -27,6 +27,11 @@ pub(crate) fn raise_limit() {
 /// enough for everything else.
 pub(crate) fn default_places(ports: u64, descriptors: u64) -> usize {
     places(getrlimit(Resource::Nofile).current, ports, descriptors)
+}
+
+/// How many files the system lets this process have open at most; `None`: as many as it likes.
+pub(crate) fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
 }
 
 fn places(limit: Option<u64>, ports: u64, descriptors: u64) -> usize {

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use body::{BoxError, Received};
 pub(crate) use connection::{Plain, Service, Wire};
-pub(crate) use descriptors::{default_places, raise_limit};
+pub(crate) use descriptors::{RESERVED as DESCRIPTORS, default_places, open_files, raise_limit};
 pub(crate) use port::{Counters, Limits, Port};
 pub(crate) use stream::PortStream;
 

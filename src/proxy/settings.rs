@@ -7,8 +7,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::upstream::Upstream;
+use crate::check;
+use crate::problems::Problems;
 
 /// Every setting of the proxy, as a flag, as `MCPTAP_PROXY_…` and as a key of `[proxy]` in `mcptap.toml`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -95,36 +98,52 @@ impl ProxySettings {
 
     /// Checks everything. Errors say which setting is wrong and what would be right.
     pub fn resolve(self) -> anyhow::Result<ProxyConfig> {
-        let upstream = self.upstream.context(
-            "upstream is not set; say where the server is with --upstream http://127.0.0.1:8000/mcp",
-        )?;
-        let upstream = Upstream::parse(&upstream)?;
+        let mut problems = Problems::default();
+        let upstream = self
+            .upstream
+            .context("upstream is not set; say where the server is with --upstream http://127.0.0.1:8000/mcp")
+            .and_then(|upstream| Upstream::parse(&upstream));
         let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6280)));
-        if !listen.ip().is_loopback() && !self.allow_remote.unwrap_or_default() {
-            bail!(
+        let meant = listen.ip().is_loopback() || self.allow_remote.unwrap_or_default();
+        problems.unless(meant, || {
+            format!(
                 "listen is {listen}, which others can reach; use 127.0.0.1:{}, or say --allow-remote if you mean it",
                 listen.port()
-            );
-        }
-        if leads_back(&upstream, listen) {
-            bail!(
-                "upstream is {upstream}, which is where the proxy itself listens; give the server's address"
-            );
+            )
+        });
+        if let Ok(upstream) = &upstream {
+            problems.unless(!leads_back(upstream, listen), || {
+                format!("upstream is {upstream}, which is where the proxy itself listens; give the server's address")
+            });
         }
         let connect_timeout = self.connect_timeout.as_deref().unwrap_or("10s");
-        let connect_timeout = crate::age("connect_timeout", connect_timeout)?
-            .context("connect_timeout cannot be off; give an age such as 10s")?;
+        let connect_timeout = crate::age("connect_timeout", connect_timeout)
+            .and_then(|age| age.context("connect_timeout cannot be off; give an age such as 10s"));
+        let connect_timeout = problems.or(connect_timeout, Duration::ZERO);
         let max_connections = self.max_connections;
-        if max_connections == Some(0) {
-            bail!("max_connections is 0, so nobody could ever connect; give at least 1");
+        let usable = max_connections.is_none_or(|places| (1..=Semaphore::MAX_PERMITS / 8).contains(&places));
+        problems.unless(usable, || {
+            "max_connections is 0 or more than any machine holds; give at least 1".to_owned()
+        });
+        let allowed_hosts = self.allowed_hosts.unwrap_or_default();
+        for name in &allowed_hosts {
+            problems.or(check::host("allowed_hosts of [proxy]", name), ());
         }
-        Ok(ProxyConfig {
+        let trusted_proxies = problems.or(networks(self.trusted_proxies.unwrap_or_default()), Vec::new());
+        let upstream = match upstream {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                problems.add(error);
+                return problems.end(()).and_then(|()| bail!("upstream is not usable"));
+            }
+        };
+        problems.end(ProxyConfig {
             upstream,
             listen,
             preserve_host: self.preserve_host.unwrap_or_default(),
-            allowed_hosts: self.allowed_hosts.unwrap_or_default(),
+            allowed_hosts,
             name: self.name,
-            trusted_proxies: networks(self.trusted_proxies.unwrap_or_default())?,
+            trusted_proxies,
             connect_timeout,
             max_connections,
         })

@@ -163,6 +163,86 @@ fn a_mistake_is_named() {
 }
 
 #[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], environment: &[(&str, &str)]| {
+        mcptap(
+            directory.path(),
+            &[&["config", "check"], arguments].concat(),
+            environment,
+        )
+    };
+    succeeded(&check(&[], &[]));
+    std::fs::write(directory.path().join("countries.mmdb"), "root:x:0:0\n").unwrap();
+    std::fs::write(
+        directory.path().join("mcptap.toml"),
+        "[proxy]\nupstream = \"ftp://files\"\nallowed_hosts = [\"*\"]\n",
+    )
+    .unwrap();
+    let arguments = [
+        "--database-url",
+        "mysql://me:hunter2@db/calls",
+        "--geoip-file",
+        "countries.mmdb",
+        "--log",
+        "!!!",
+        "--allowed-hosts",
+        "*",
+        "--allowed-origins",
+        "*,null,ui.example.org",
+        "--body-cap",
+        "0",
+        "--redact-env",
+        "NOT_SET",
+        "--redact-patterns",
+        "ab(c",
+        "--retention",
+        "soon",
+        "--graphql-max-depth",
+        "0",
+        "--max-connections",
+        "0",
+        "--otlp-http",
+        "127.0.0.1:6278",
+    ];
+    let environment = [
+        ("MCPTAP_NOPE", "1"),
+        ("MCPTAP_RETENTOIN", "1d"),
+        ("MCPTAP_PROXY_CONNECT_TIMEOUT", "off"),
+        ("MCPTAP_CAPTURE", "some"),
+    ];
+    let output = check(&arguments, &environment);
+    let said = refused(&output);
+    for told in [
+        "mysql:",
+        "countries.mmdb",
+        "log is \"!!!\"",
+        "allowed_hosts holds \"*\"",
+        "allowed_origins holds *",
+        "allowed_origins holds null",
+        "\"ui.example.org\"",
+        "body_cap is 0",
+        "NOT_SET",
+        "ab(c",
+        "retention is \"soon\"",
+        "graphql.max_depth",
+        "max_connections is 0",
+        "same address",
+        "MCPTAP_NOPE",
+        "is MCPTAP_RETENTION meant",
+        "ftp",
+        "allowed_hosts of [proxy]",
+        "connect_timeout",
+        "MCPTAP_CAPTURE",
+    ] {
+        assert!(said.contains(told), "{told} is missing: {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    let unread = check(&["--listen", "nowhere"], &[]);
+    assert!(!unread.status.success() && String::from_utf8_lossy(&unread.stderr).contains("nowhere"));
+}
+
+#[test]
 fn redact_shows_what_would_be_kept() {
     let directory = tempfile::tempdir().unwrap();
     let text = "{\"password\":\"open sesame\",\"ssn\":78051120,\"note\":\"ACME-123456 c2VhIHNoYW50eQ==\"}\n";
