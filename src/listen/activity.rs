@@ -24,6 +24,8 @@ struct State {
     http2: bool,
     /// It is no HTTP any more.
     upgraded: bool,
+    /// Writes since then. The first is the answer that agrees to it.
+    said: u32,
     /// Requests whose answers have not gone whole.
     open: usize,
     /// Requests that have not come whole.
@@ -67,6 +69,7 @@ impl Activity {
                 asked: false,
                 http2: false,
                 upgraded: false,
+                said: 0,
                 open: 0,
                 receiving: 0,
                 head_since: None,
@@ -97,6 +100,7 @@ impl Activity {
     pub(super) fn wrote(&self) {
         let mut state = self.state();
         state.blocked_since = None;
+        state.said = state.said.saturating_add(u32::from(state.upgraded));
         // In HTTP/2 pings go out at any time.
         if !state.http2 {
             state.idle_since = Instant::now();
@@ -141,7 +145,10 @@ impl Activity {
     pub(super) fn worth(&self) -> Option<(Worth, Instant)> {
         let state = self.state();
         let worth = match state.open {
-            _ if state.upgraded || state.blocked_since.is_some() => return None,
+            _ if state.blocked_since.is_some() => return None,
+            // A WebSocket that was told nothing yet has not said who it is.
+            _ if state.upgraded && state.said <= 1 => Worth::Silent,
+            _ if state.upgraded => return None,
             0 if state.asked => Worth::Idle,
             0 => Worth::Silent,
             open if state.receiving >= open => Worth::Receiving,
@@ -296,6 +303,13 @@ mod tests {
         assert_eq!(worth(), None);
         activity.wrote();
         activity.upgrade();
+        activity.wrote();
+        assert_eq!(
+            worth(),
+            Some(Worth::Silent),
+            "a WebSocket that did not say who it is"
+        );
+        activity.wrote();
         assert_eq!(worth(), None);
     }
 }
