@@ -59,6 +59,25 @@ async fn silent_connections_shut_nobody_out() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
+#[tokio::test]
+async fn a_silent_connection_costs_little() {
+    const CONNECTIONS: u64 = 400;
+    let database = Database::sqlite();
+    let process = TestProcess::serve(&database).await;
+    for port in ports(&process) {
+        let before = process.memory();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(open(port, b"").await);
+        }
+        // They are accepted in the order in which they came.
+        assert_eq!(process.get("/healthz").await.0, 200);
+        let each = process.memory().saturating_sub(before) / CONNECTIONS;
+        println!("{each} bytes a silent connection");
+        assert!(each < 16 << 10, "{each} bytes");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_open_keeps_a_server_that_is_told_to_stop() {
     on_each_database(async |database| {

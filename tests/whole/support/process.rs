@@ -88,6 +88,17 @@ impl TestProcess {
         Self { client, child }
     }
 
+    /// The memory that it has at the moment, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024
+    }
+
     /// Ends it at once, as a crash does.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
