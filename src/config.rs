@@ -192,10 +192,16 @@ impl Config {
     fn complain(&self, problems: &mut Problems) {
         problems.or(check::database_url(&self.database_url), ());
         problems.or(check::log(&self.log).map(drop), ());
-        for origin in &self.allowed_origins {
+        let given = |list: &'_ [String]| {
+            list.iter()
+                .filter(|entry| !entry.trim().is_empty())
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        for origin in &given(&self.allowed_origins) {
             problems.or(check::origin(origin), ());
         }
-        for host in &self.allowed_hosts {
+        for host in &given(&self.allowed_hosts) {
             problems.or(check::host("allowed_hosts", host), ());
         }
         problems.unless(

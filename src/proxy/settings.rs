@@ -126,7 +126,7 @@ impl ProxySettings {
             "max_connections is 0 or more than any machine holds; give at least 1".to_owned()
         });
         let allowed_hosts = self.allowed_hosts.unwrap_or_default();
-        for name in &allowed_hosts {
+        for name in allowed_hosts.iter().filter(|name| !name.trim().is_empty()) {
             problems.or(check::host("allowed_hosts of [proxy]", name), ());
         }
         let trusted_proxies = problems.or(networks(self.trusted_proxies.unwrap_or_default()), Vec::new());
