@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_graphql::{Context, Error};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -152,7 +152,8 @@ impl Entry {
             }
             _ => {
                 let entered = self.door.enter(secret).await;
-                let wrong = matches!(&entered, Err(Refused::Unknown(denied)) if *denied != Denied::Unavailable);
+                let wrong =
+                    matches!(&entered, Err(Refused::Unknown(denied)) if *denied != Denied::Unavailable);
                 if let (true, Some(_), Some(peer)) = (wrong, secret, self.peer) {
                     self.door.attempts.failed(peer).map_err(Refused::TooMany)?;
                 }
@@ -175,7 +176,8 @@ pub(crate) async fn admit(State(door): State<Door>, mut request: Request, next: 
         Err(refused) => return refused.answer(headers),
     };
     if is_socket {
-        let peer = request.extensions().get::<SocketAddr>().map(|peer| peer.ip());
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(address)| address.ip());
         request.extensions_mut().insert(Entry { door, caller, peer });
         return next.run(request).await;
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -320,6 +321,8 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
         let open = self.activity.begin();
         let mut request = request.map(|body| Received::new(body, Arc::clone(&self.port.limits), &open));
         W::begin(&self.link, &mut request);
+        // As axum's own server leaves it, and plainly for the proxy.
+        request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(self.peer);
         let exempt = matches!(request.uri().path(), "/healthz" | "/readyz");
         let permit = Arc::clone(&self.port.requests).try_acquire_owned();

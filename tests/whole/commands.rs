@@ -56,6 +56,8 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     let environment = [
         ("MCPTAP_JOIN_WINDOW", "6m"),
         ("MCPTAP_BODY_CAP", "2000"),
+        // By default it goes by the machine.
+        ("MCPTAP_MEMORY_BUDGET", "300MiB"),
         ("MCPTAP_ALLOWED_ORIGINS", "https://a.example,https://b.example"),
         ("MCPTAP_REDACT_KEYS", "ssn,dob"),
         ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{2,6}\nEMP[0-9]+"),
@@ -75,6 +77,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     join_window = "6m"
     ingest_queue_spans = 65536
     body_cap = 3000
+    memory_budget = "300MiB"
     trust_forwarded_for = false
     allowed_origins = ["https://a.example", "https://b.example"]
     allowed_hosts = []
