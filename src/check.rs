@@ -1,6 +1,7 @@
 //! Checks of single settings, and of what surrounds them: the environment, files, the limits of the system.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
@@ -8,6 +9,8 @@ use axum::http::Uri;
 use axum::http::uri::Authority;
 use clap::{Args, Command, FromArgMatches};
 use mcptap_collector::Countries;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Settings};
@@ -25,6 +28,24 @@ const OF_THE_SDK: [&str; 5] = [
 ];
 /// How much alike two names must be, from 0 to 1, for one to be a mistake for the other.
 const ALIKE: f64 = 0.8;
+
+/// An address to listen at. `localhost` is the one of IPv4, as in the defaults.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let address = numeric.as_deref().unwrap_or(text).parse();
+    address.map_err(|_| {
+        format!("{text:?} is no address; give one such as 127.0.0.1:6278, [::1]:6278 or localhost:6278")
+    })
+}
+
+/// The same in `mcptap.toml`.
+pub(crate) fn read_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| address(&text).map_err(D::Error::custom))
+        .transpose()
+}
 
 /// The database must be one that mcptap knows. Neither a password nor anything else of the URL is repeated.
 pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
@@ -242,6 +263,18 @@ fn places(config: &Config) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_may_be_called_localhost() {
+        assert_eq!(address("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(address("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
+        for wrong in ["localhost", "example.org:80", "127.0.0.1", "127.0.0.1:65536", ""] {
+            assert!(address(wrong).unwrap_err().contains("127.0.0.1:6278"), "{wrong}");
+        }
+        let settings: Settings = toml::from_str("listen = \"localhost:1\"").unwrap();
+        assert_eq!(settings.listen, Some("127.0.0.1:1".parse().unwrap()));
+        assert!(toml::from_str::<Settings>("listen = \"nowhere\"").is_err());
+    }
 
     #[test]
     fn databases_are_known_by_their_urls() {

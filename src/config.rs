@@ -27,13 +27,16 @@ const DEFAULT_FILE: &str = "mcptap.toml";
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where the dashboard, GraphQL, health and metrics are served [default: 127.0.0.1:6278]
-    #[arg(long, env = "MCPTAP_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPTAP_LISTEN", value_name = "ADDRESS", value_parser = check::address)]
+    #[serde(deserialize_with = "check::read_address")]
     pub listen: Option<SocketAddr>,
     /// Where OTLP/gRPC is received [default: 127.0.0.1:4317]
-    #[arg(long, env = "MCPTAP_OTLP_GRPC", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPTAP_OTLP_GRPC", value_name = "ADDRESS", value_parser = check::address)]
+    #[serde(deserialize_with = "check::read_address")]
     pub otlp_grpc: Option<SocketAddr>,
     /// Where OTLP/HTTP is received [default: 127.0.0.1:4318]
-    #[arg(long, env = "MCPTAP_OTLP_HTTP", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPTAP_OTLP_HTTP", value_name = "ADDRESS", value_parser = check::address)]
+    #[serde(deserialize_with = "check::read_address")]
     pub otlp_http: Option<SocketAddr>,
     /// Serve on addresses other than loopback while no API key exists, to anyone who can reach them [default: false]
     #[arg(long, env = "MCPTAP_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]

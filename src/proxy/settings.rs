@@ -22,7 +22,8 @@ pub struct ProxySettings {
     #[arg(long, env = "MCPTAP_PROXY_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// Where clients connect [default: 127.0.0.1:6280]
-    #[arg(long, env = "MCPTAP_PROXY_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPTAP_PROXY_LISTEN", value_name = "ADDRESS", value_parser = check::address)]
+    #[serde(deserialize_with = "check::read_address")]
     pub listen: Option<SocketAddr>,
     /// Listen on addresses other than loopback, for anyone who can reach them [default: false]
     #[arg(long, env = "MCPTAP_PROXY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
