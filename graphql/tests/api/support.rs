@@ -61,6 +61,7 @@ impl World {
             local: true,
             gate: Some(store.gate().clone()),
             shutdown: shutdown.clone(),
+            ..Options::default()
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
