@@ -20,6 +20,7 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryO
 use crate::audit::{Actor, BEGUN, ERASURE, note};
 use crate::cleanup::count;
 use crate::entity::call;
+use crate::operation::Operation;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, forget, remove, step};
 use crate::scan::{Direction, Scan, beyond, head};
@@ -100,9 +101,8 @@ impl Store {
         self.tell(by, format!("calls with {subject}{BEGUN}")).await?;
         let progress = Progress::default();
         // Also a panic is an end that is told.
-        let erasing = AssertUnwindSafe(self.erase_all(filter, &progress))
-            .catch_unwind()
-            .await;
+        let erasing = Operation::maintenance().run(self.erase_all(filter, &progress));
+        let erasing = AssertUnwindSafe(erasing).catch_unwind().await;
         let erased = progress.read();
         let outcome = match erasing {
             Ok(Err(Error::Stopping)) => Err((Error::Stopping, "the server stopped")),

@@ -21,6 +21,8 @@ pub enum Asker {
     Server,
     /// Followers of the feed that read what memory does not hold any more.
     Feed,
+    /// Deletions, which take as long as they take. They have connections of their own.
+    Maintenance,
 }
 
 /// A question on its way. Clones are the same question.
@@ -64,10 +66,16 @@ impl Operation {
     /// One read for the question that this task runs for, which may take so long; without one, for a question of the
     /// server's own.
     pub(crate) fn reading(limit: Duration) -> Self {
-        Self::current().map_or_else(
-            || Self::new(Asker::Server, limit),
-            |question| question.within(limit),
-        )
+        match Self::current() {
+            Some(question) if question.0.asker == Asker::Maintenance => question,
+            Some(question) => question.within(limit),
+            None => Self::new(Asker::Server, limit),
+        }
+    }
+
+    /// What is read in order to delete: no limit ends it.
+    pub(crate) fn maintenance() -> Self {
+        Self::new(Asker::Maintenance, Duration::MAX)
     }
 
     /// Runs the future that asks. When it is dropped half-way, everything that runs for the question ends.

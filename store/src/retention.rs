@@ -70,19 +70,7 @@ pub(crate) async fn run(
     cleanup: Arc<Cleanup>,
     stop: CancellationToken,
 ) {
-    let mut retention = Retention {
-        database,
-        options,
-        counters,
-        cleanup,
-        stop: stop.clone(),
-        interrupted: Vec::new(),
-        next_cleanup: Instant::now(),
-    };
-    match audit::interrupted(&retention.database).await {
-        Ok(interrupted) => retention.interrupted = interrupted,
-        Err(error) => tracing::warn!(%error, "it is not known whether an erasure was interrupted"),
-    }
+    let mut retention = Retention::new(database, options, counters, cleanup, stop.clone()).await;
     while stop
         .run_until_cancelled(tokio::time::sleep(PERIOD))
         .await
@@ -108,6 +96,28 @@ struct Retention {
 }
 
 impl Retention {
+    async fn new(
+        database: Database,
+        options: Options,
+        counters: Arc<Counters>,
+        cleanup: Arc<Cleanup>,
+        stop: CancellationToken,
+    ) -> Self {
+        let interrupted = audit::interrupted(&database).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known whether an erasure was interrupted");
+            Vec::new()
+        });
+        Self {
+            database,
+            options,
+            counters,
+            cleanup,
+            stop,
+            interrupted,
+            next_cleanup: Instant::now(),
+        }
+    }
+
     async fn round(&mut self) -> Result<(), Error> {
         let (database, counters) = (&self.database, &self.counters);
         let waits = self.options.join_window;
@@ -366,5 +376,51 @@ mod tests {
             .map(|row| row.id)
             .collect();
         assert_eq!(left, [3]);
+    }
+
+    #[tokio::test]
+    async fn what_an_interrupted_erasure_left_is_cleaned_up() {
+        let database = Database::connect("sqlite::memory:", &Options::default())
+            .await
+            .unwrap();
+        // The process before this one ended after it had deleted the only call with this name.
+        let mut tx = Transaction::begin(&database).await.unwrap();
+        for statement in [
+            "INSERT INTO names (hash, kind, text) VALUES (x'01', 1, 'erased')",
+            "UPDATE sequence SET deleted = 3 WHERE id = 1",
+            "INSERT INTO audit (at, key, what, subject) VALUES (1, 7, 'deleteCalls', 'calls with tools: begun')",
+        ] {
+            tx.run_for_test(statement).await;
+        }
+        tx.commit().await.unwrap();
+        let mut retention = Retention::new(
+            database.clone(),
+            Options::default(),
+            Arc::default(),
+            Arc::default(),
+            CancellationToken::new(),
+        )
+        .await;
+        assert_eq!(retention.interrupted.len(), 1);
+        retention.round().await.unwrap();
+        assert_eq!(counted(&database).await.unwrap(), (3, 3));
+        let names = crate::entity::name::Entity::find();
+        assert!(names.all(database.near()).await.unwrap().is_empty());
+        let told = crate::entity::audit::Entity::find()
+            .all(database.near())
+            .await
+            .unwrap();
+        let told: Vec<_> = told
+            .iter()
+            .map(|entry| (entry.key, entry.subject.as_str()))
+            .collect();
+        assert_eq!(
+            told[1..],
+            [(
+                Some(7),
+                "calls with tools: interrupted, and cleaned up after a restart"
+            )]
+        );
+        assert!(audit::interrupted(&database).await.unwrap().is_empty());
     }
 }
