@@ -247,7 +247,7 @@ impl Store {
     /// Waits until a step that failed can be tried again, or gives its error when that was often enough.
     async fn try_again(&self, error: Error, failed: &mut u32, pace: &Pace) -> Result<(), Error> {
         *failed += 1;
-        if matches!(error, Error::Stopping | Error::Damaged { .. }) || *failed >= TRIES {
+        if matches!(error, Error::Stopping | Error::Damaged { .. } | Error::Data(_)) || *failed >= TRIES {
             return Err(error);
         }
         tracing::warn!(%error, "a step of an erasure failed; it is tried again");
@@ -375,6 +375,7 @@ fn reason(error: &Error) -> &'static str {
         Error::Stopping => "the server stopped",
         Error::TimedOut => "the database took too long",
         Error::Damaged { .. } => "a row is damaged",
+        Error::Data(_) => "the database refused it",
         _ => "the database failed",
     }
 }
