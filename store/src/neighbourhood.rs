@@ -13,6 +13,8 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
+use large::Filled;
+
 use crate::dictionary::{Dictionary, details};
 use crate::entity::{alias, call, detail, name, waiting};
 use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
@@ -115,8 +117,9 @@ pub(crate) async fn load(
     let partial: HashSet<TraceId> = fold::traces(batch)
         .filter(|trace| large.contains(&trace_lo(*trace)))
         .collect();
+    let filled = Filled { aliases, waiting };
     for trace in &partial {
-        large::Reading::new(snapshot, since, &mut found)
+        large::Reading::new(snapshot, since, filled, &mut found)
             .read(batch, *trace, dictionary)
             .await?;
     }

@@ -17,8 +17,14 @@ use crate::row::{http_fingerprint, kind, span_number, trace_lo};
 /// How many rows of each table a trace may have to be read as a whole.
 const WHOLE: usize = 256;
 
-/// How many rows one list of ids or one stretch of time brings at most.
+/// How many rows one list of ids or one stretch of time brings at least, if there are as many.
 const ROWS: usize = 1000;
+
+/// How many rows a list of ids or a stretch of time brings at most: some for each span of the batch. One of few numbers,
+/// so that there are few statements.
+fn limit(spans: usize) -> usize {
+    (ROWS + 4 * spans).next_power_of_two()
+}
 
 /// How many calls of each session that a trace makes are read: more than one tells that it is one.
 const OF_SESSION: usize = 3;
@@ -45,18 +51,33 @@ pub(super) async fn large(snapshot: &DatabaseTransaction, traces: &[i64]) -> Res
     Ok(large)
 }
 
+/// Which tables have rows at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filled {
+    pub(super) aliases: bool,
+    pub(super) waiting: bool,
+}
+
 /// Reads what a batch can touch of one large trace.
 pub(super) struct Reading<'a> {
     snapshot: &'a DatabaseTransaction,
     db: DbBackend,
     /// What waits since then is not past its time.
     since: i64,
+    /// Whether there are aliases, and whether anything waits, in any trace.
+    filled: Filled,
     found: &'a mut Found,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(snapshot: &'a DatabaseTransaction, since: i64, found: &'a mut Found) -> Self {
+    pub(super) fn new(
+        snapshot: &'a DatabaseTransaction,
+        since: i64,
+        filled: Filled,
+        found: &'a mut Found,
+    ) -> Self {
         Self {
+            filled,
             snapshot,
             db: snapshot.get_database_backend(),
             since,
@@ -107,6 +128,7 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         let lo = trace_lo(trace);
+        let limit = limit(reach.own.len());
         let keys: Vec<[i64; 3]> = reach
             .windows
             .iter()
@@ -115,14 +137,14 @@ impl<'a> Reading<'a> {
             .collect();
         let text = format!(
             "SELECT near.* FROM (SELECT * FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
-             ORDER BY started_at / 2 + duration / 2 LIMIT {ROWS}) AS near WHERE near.started_at <= ?"
+             ORDER BY started_at / 2 + duration / 2 LIMIT {limit}) AS near WHERE near.started_at <= ?"
         );
         let statement = each(self.db, &text, &keys);
         let rows = call::Entity::find()
             .from_raw_sql(statement)
             .all(self.snapshot)
             .await?;
-        self.found.read(rows.len(), ROWS);
+        self.found.read(rows.len(), limit);
         let origins = dictionary
             .origins(self.snapshot, rows.iter().map(|row| row.origin))
             .await?;
@@ -139,16 +161,19 @@ impl<'a> Reading<'a> {
         self.aliases_of(&read).await?;
         chain.wanted.extend(read.parents);
 
+        if !self.filled.waiting {
+            return Ok(());
+        }
         let keys: Vec<[i64; 2]> = reach.windows.iter().map(|(from, _)| [lo, *from]).collect();
         let text = format!(
-            "SELECT * FROM waiting WHERE trace_lo = ? AND ended_at >= ? ORDER BY ended_at LIMIT {ROWS}"
+            "SELECT * FROM waiting WHERE trace_lo = ? AND ended_at >= ? ORDER BY ended_at LIMIT {limit}"
         );
         let statement = each(self.db, &text, &keys);
         let rows = waiting::Entity::find()
             .from_raw_sql(statement)
             .all(self.snapshot)
             .await?;
-        self.found.read(rows.len(), ROWS);
+        self.found.read(rows.len(), limit);
         self.take(rows, chain);
         Ok(())
     }
@@ -160,7 +185,10 @@ impl<'a> Reading<'a> {
         named: &HashSet<SpanRef>,
         chain: &mut Chain,
     ) -> Result<(), Error> {
-        let mut above: HashSet<SpanRef> = named.union(&chain.wanted).copied().collect();
+        if !self.filled.waiting {
+            return Ok(());
+        }
+        let mut above: HashSet<SpanRef> = named.union(&chain.wanted).chain(own).copied().collect();
         let mut below: HashSet<SpanRef> = own.clone();
         chain.wanted.clear();
         for _ in 0..HOPS {
@@ -171,7 +199,6 @@ impl<'a> Reading<'a> {
             let mut next = (HashSet::new(), HashSet::new());
             let keys: Vec<[i64; 2]> = above
                 .iter()
-                .chain(own)
                 .map(|span| [trace_lo(span.trace_id), http_fingerprint(*span)])
                 .collect();
             let rows = self.waiting_by("fingerprint", &keys, Some(kind::HTTP)).await?;
@@ -206,9 +233,10 @@ impl<'a> Reading<'a> {
         of: Option<i16>,
     ) -> Result<Vec<waiting::Model>, Error> {
         let kind = of.map_or(String::new(), |kind| format!(" AND w.kind = {kind}"));
+        let limit = limit(keys.len());
         let text = format!(
             "WITH k (trace, sought) AS ({{keys}}) SELECT w.* FROM k CROSS JOIN waiting AS w \
-             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {ROWS}"
+             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {limit}"
         );
         let mut rows = Vec::new();
         for keys in keys.chunks(KEYS) {
@@ -220,12 +248,15 @@ impl<'a> Reading<'a> {
                     .await?,
             );
         }
-        self.found.read(rows.len(), ROWS);
+        self.found.read(rows.len(), limit);
         Ok(rows)
     }
 
     /// Lines, links and views that wait for these spans.
     async fn waiting_for(&mut self, spans: &HashSet<SpanRef>) -> Result<(), Error> {
+        if !self.filled.waiting {
+            return Ok(());
+        }
         let rows = self.waiting_by("span_id", &pairs(spans), None).await?;
         self.take(rows, &mut Chain::default());
         Ok(())
@@ -260,26 +291,32 @@ impl<'a> Reading<'a> {
     async fn calls_with(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
         let text = "WITH k (trace, span) AS ({keys}) SELECT c.* FROM k CROSS JOIN calls AS c \
                     WHERE c.trace_lo = k.trace AND c.span_id = k.span";
-        self.calls(text, &pairs(spans)).await
+        self.calls(text, &pairs(spans), usize::MAX).await
     }
 
     /// Calls right below these spans.
     async fn calls_below(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
         let text = format!(
             "WITH k (trace, span) AS ({{keys}}) SELECT c.* FROM k CROSS JOIN calls AS c \
-             WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {ROWS}"
+             WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {}",
+            limit(spans.len())
         );
-        self.calls(&text, &pairs(spans)).await
+        self.calls(&text, &pairs(spans), limit(spans.len())).await
     }
 
-    async fn calls<const N: usize>(&mut self, text: &str, keys: &[[i64; N]]) -> Result<Read, Error> {
+    async fn calls<const N: usize>(
+        &mut self,
+        text: &str,
+        keys: &[[i64; N]],
+        limit: usize,
+    ) -> Result<Read, Error> {
         let mut read = Read::default();
         for keys in keys.chunks(KEYS) {
             let rows = call::Entity::find()
                 .from_raw_sql(keyed(self.db, text, keys))
                 .all(self.snapshot)
                 .await?;
-            self.found.read(rows.len(), ROWS);
+            self.found.read(rows.len(), limit);
             read.add(&rows);
             self.found.add(rows);
         }
@@ -300,6 +337,9 @@ impl<'a> Reading<'a> {
     }
 
     async fn aliases<const N: usize>(&mut self, text: &str, keys: &[[i64; N]]) -> Result<(), Error> {
+        if !self.filled.aliases {
+            return Ok(());
+        }
         for keys in keys.chunks(KEYS) {
             let rows = alias::Entity::find()
                 .from_raw_sql(keyed(self.db, text, keys))
