@@ -21,7 +21,7 @@ impl Committer {
     ) -> Result<(), Error> {
         let first = first(&prepared, numbers);
         let others: Vec<i64> = others(&prepared).into_iter().collect();
-        all_there("calls", tx.calls(&others).await?, others.len())?;
+        all_there("calls", tx.calls(&others).await?, &others)?;
         let relined = relined(&prepared).into_iter().map(|call| UnindexedRow {
             call,
             seq: numbers.after,
@@ -56,7 +56,7 @@ impl Committer {
         let arrived = tx
             .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &prepared.arrived)
             .await?;
-        all_there("waiting", arrived, prepared.arrived.len())?;
+        all_there("waiting", arrived, &prepared.arrived)?;
         let placed: Vec<(i64, Option<i64>)> = prepared
             .placed
             .iter()
@@ -69,7 +69,8 @@ impl Committer {
                 &placed,
             )
             .await?;
-        all_there("waiting", found, placed.len())?;
+        let placed: Vec<i64> = placed.iter().map(|(key, _)| *key).collect();
+        all_there("waiting", found, &placed)?;
 
         let next = first + prepared.added.len() as i64;
         let numbered = prepared.added.into_iter().enumerate();
@@ -82,12 +83,12 @@ impl Committer {
                 .map(|(index, row)| row.added(first + index as i64)),
         )
         .await?;
-        let completed = prepared.completed.len();
+        let completed: Vec<i64> = prepared.completed.iter().map(|(row, _)| *row).collect();
         let numbered = prepared.completed.into_iter().enumerate();
         let found = tx
             .overwrite(numbered.map(|(index, (id, row))| row.completed(id, next + index as i64, &ids)))
             .await?;
-        all_there("calls", found, completed)?;
+        all_there("calls", found, &completed)?;
         tx.insert(
             prepared
                 .completed_details
@@ -160,8 +161,9 @@ fn others(prepared: &Prepared) -> HashSet<i64> {
 }
 
 /// Fails when a statement found fewer rows than were read.
-fn all_there(table: &'static str, found: u64, wanted: usize) -> Result<(), Error> {
-    if found == wanted as u64 {
+fn all_there(table: &'static str, found: u64, wanted: &[i64]) -> Result<(), Error> {
+    let wanted: HashSet<i64> = wanted.iter().copied().collect();
+    if found >= wanted.len() as u64 {
         Ok(())
     } else {
         Err(Error::Stale(table))
@@ -231,5 +233,5 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
     let found = tx
         .with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources)
         .await?;
-    all_there("calls", found, sources.len())
+    all_there("calls", found, &sources)
 }
