@@ -41,6 +41,7 @@ install_missing() {
     find_postgres
     [ -n "$postgres_bin" ] || missing+=(postgresql)
   fi
+  PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || missing+=(pgbouncer)
   [ "${#missing[@]}" -gt 0 ] || return 0
   step "install ${missing[*]}"
   if [ "$(id -u)" -ne 0 ]; then
@@ -79,6 +80,8 @@ install_missing
 start_postgres
 # a test that cannot reach PostgreSQL fails and is not skipped
 export MCPTAP_REQUIRE_POSTGRES=1
+# neither is one that cannot start PgBouncer
+export TEST_PGBOUNCER="${TEST_PGBOUNCER:-pgbouncer}"
 
 step "dashboard: check and build"
 # first, so that the binary is built once, with these pages in it

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use mcptap_graphql::Limits;
 use mcptap_model::redact::{Redactor, Rules};
-use mcptap_store::has_keys;
+use mcptap_store::{has_keys, shown_url};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -364,8 +364,7 @@ impl Settings {
 
     /// As TOML, with the database's password masked.
     pub fn print(mut self) -> anyhow::Result<String> {
-        let redactor = Redactor::default();
-        self.database_url = self.database_url.map(|url| redactor.redact(&url).into_owned());
+        self.database_url = self.database_url.map(|url| shown_url(&url));
         toml::to_string(&self).context("printing the settings")
     }
 }

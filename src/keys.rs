@@ -51,6 +51,11 @@ impl Keys {
         }
     }
 
+    /// Whether it changes something.
+    pub(crate) fn changes(&self) -> bool {
+        !matches!(self, Self::List(_))
+    }
+
     /// Does it, and gives what is to be printed.
     pub(crate) async fn run(self, store: &Store) -> anyhow::Result<String> {
         match self {

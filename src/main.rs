@@ -89,7 +89,10 @@ fn main() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("starting")?;
-    runtime.block_on(run(cli))
+    let done = runtime.block_on(run(cli));
+    // A thread that waits for a disk or a database that does not answer is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -128,7 +131,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(flags) => {
             let config = start_logging(flags.over(file).resolve()?)?;
-            open(&config).await?.close().await;
+            mcptap_store::migrate(&config.database_url)
+                .await
+                .with_context(|| opening(&config))?;
             print("the tables are up to date\n");
         }
         Command::Prune { older_than, settings } => {
@@ -138,7 +143,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 None => config.retention,
             };
             let age = age.context("retention is off; say how old a call must be with --older-than 90d")?;
-            let store = open(&config).await?;
+            let store = mcptap_store::open_to_change(&config.database_url)
+                .await
+                .with_context(|| opening(&config))?;
             let pruned = store.prune(age).await?;
             store.close().await;
             print(&format!(
@@ -150,7 +157,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let settings = command.settings().clone().over(file);
             // Who asks for a secret is not asked to look for it in a log.
             log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
-            let store = open(&settings.resolve()?).await?;
+            let config = settings.resolve()?;
+            let opened = if command.changes() {
+                mcptap_store::open_to_change(&config.database_url).await
+            } else {
+                mcptap_store::open_to_read(&config.database_url).await
+            };
+            let store = opened.with_context(|| opening(&config))?;
             let told = command.run(&store).await;
             store.close().await;
             print(&told?);
@@ -187,16 +200,12 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// The store alone, without its own retention at work.
-async fn open(config: &Config) -> anyhow::Result<mcptap_store::Store> {
-    let options = mcptap_store::Options {
-        retention: None,
-        ..mcptap_store::Options::default()
-    };
-    let (_, store) = mcptap_store::open(&config.database_url, options)
-        .await
-        .context("opening the database")?;
-    Ok(store)
+/// What failed, for an error of opening.
+fn opening(config: &Config) -> String {
+    format!(
+        "opening the database {}",
+        mcptap_store::shown_url(&config.database_url)
+    )
 }
 
 /// Settings that have no effect stop nothing, but somebody meant them.

@@ -61,15 +61,26 @@ async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
     }
 }
 
-/// Ready means that the database answers.
+/// Says no with the reason, and what can be done, as JSON.
 async fn ready(store: Store) -> Response {
-    match store.ready().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
-        }
-    }
+    let Err(unready) = store.ready().await else {
+        return "ready\n".into_response();
+    };
+    let failed: Vec<_> = unready
+        .iter()
+        .map(|one| {
+            serde_json::json!({
+                "check": one.check,
+                "since": one.since.to_string(),
+                "reason": one.reason,
+                "advice": one.advice,
+            })
+        })
+        .collect();
+    tracing::debug!(?unready, "not ready");
+    let told = serde_json::json!({ "status": "not ready", "failed": failed });
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::SERVICE_UNAVAILABLE, json, format!("{told}\n")).into_response()
 }
 
 fn metrics(store: &Store, collector: &Collector, ports: &[Arc<Counters>]) -> Response {
@@ -192,6 +203,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 "records_rejected",
                 "Records left out because the database can never store them",
                 stored.records_rejected,
+            ),
+            (
+                "task_panics",
+                "Times that a background task broke and was started anew",
+                stored.task_panics,
             ),
             (
                 "live_changes",

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
-use mcptap_store::{Attempts, Store, Writer};
+use mcptap_store::{Attempts, Store, Writer, shown_url};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -52,7 +52,7 @@ impl Server {
             bind("otlp_grpc", config.otlp_grpc),
             bind("otlp_http", config.otlp_http),
         )?;
-        let shown = config.redactor.redact(&config.database_url).into_owned();
+        let shown = shown_url(&config.database_url);
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
             .with_context(|| format!("opening the database {shown}"))?;

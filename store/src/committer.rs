@@ -14,6 +14,7 @@ use crate::intern::Remembered;
 use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
 use crate::recent::Recent;
+use crate::supervise::contained;
 use crate::transaction::Transaction;
 use crate::writer::{Request, Written};
 use crate::{Error, Seq};
@@ -74,7 +75,17 @@ impl Committer {
             done,
         }) = groups.recv().await
         {
-            self.store(requests, prepared).await;
+            let health = Arc::clone(self.preparation.database.health());
+            let limit = self.preparation.database.write_limit();
+            if contained(&health, "committer", limit, self.store(requests, prepared))
+                .await
+                .is_none()
+            {
+                // What it knew of rows may be half true.
+                self.remembered = Remembered::default();
+                self.last = None;
+                self.counters.failed();
+            }
             drop(done);
         }
     }

@@ -1,14 +1,13 @@
 //! The connections: one that writes, one that looks around before a write, and some that read.
 
 use std::future::Future;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mcptap_migrations::{Migrator, MigratorTrait};
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -18,10 +17,13 @@ use sea_orm::{
     SqlxSqliteConnector, TransactionTrait,
 };
 
-use crate::{Error, Options, patience};
+use crate::address::Address;
+use crate::health::Health;
+use crate::schema::{self, Found, Upkeep};
+use crate::{Error, Options, patience, pooler};
 
-/// How long to wait for a connection or a lock before giving up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection that comes back may take to answer.
+pub(crate) const RELEASE: Duration = Duration::from_secs(2);
 
 /// How many more connections read than there are places for questions: for small reads that take no place, and in the stead
 /// of those that a question that was given up has left behind.
@@ -30,8 +32,14 @@ const SPARE: u32 = 2;
 /// How many connections maintenance has: one for an erasure, one for retention, one for the API keys.
 const MAINTENANCE: u32 = 3;
 
-/// Any number; two processes that migrate the same PostgreSQL database take turns by it.
-const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
+/// How long the checks wait for a connection or a lock.
+const PROBE: Duration = Duration::from_millis(300);
+
+/// How long a statement of PostgreSQL may take where no other limit holds.
+const STATEMENT: Duration = Duration::from_secs(60);
+
+/// How long to wait before connecting again to a file that is locked.
+const AGAIN: Duration = Duration::from_millis(25);
 
 /// Sends a notification without content.
 const NOTIFY: &str = "SELECT pg_notify('mcptap', '')";
@@ -58,6 +66,11 @@ pub(crate) struct Database {
     feed: DatabaseConnection,
     /// Deletions, sweeps and reads of the API keys. No query limit applies, and they do not queue behind readers.
     maintenance: DatabaseConnection,
+    /// What asks whether all is well queues behind nobody.
+    probe: DatabaseConnection,
+    /// The file, where the database is one.
+    file: Option<OpenFile>,
+    health: Arc<Health>,
     /// Whether this database takes notifications.
     notifies: bool,
     /// Where `sqlite::memory:` really lives.
@@ -70,51 +83,85 @@ pub(crate) struct Database {
 impl Database {
     /// Connects; brings the tables up to date when `options` say so.
     pub(crate) async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
-        let database = if url.starts_with("sqlite:") {
-            Self::sqlite(url, options).await?
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Self::postgres(url, options).await?
+        let upkeep = if options.migrate {
+            Upkeep::Migrate
         } else {
-            return Err(Error::Url(url.to_owned()));
+            Upkeep::Leave
         };
-        database.migrate(options.migrate).await?;
-        Ok(database)
+        Self::connect_for(url, options, upkeep).await
     }
 
-    /// Connects to a database that is there already, to look at it only; `None` when there is none yet.
-    pub(crate) async fn look(url: &str) -> Result<Option<Self>, Error> {
-        let options = Options {
-            readers: 1,
-            ..Options::default()
-        };
-        if !url.starts_with("sqlite:") {
-            return Self::postgres(url, &options).await.map(Some);
+    /// Connects, and does to the tables what may be done. What belongs to another program, or to a newer version, is left
+    /// as it is.
+    pub(crate) async fn connect_for(url: &str, options: &Options, upkeep: Upkeep) -> Result<Self, Error> {
+        let wait = upkeep.patience();
+        match Address::parse(url)? {
+            Address::Memory => {
+                // An in-memory database belongs to one connection; ours are several. A file that vanishes does the same.
+                let file = Scratch::new();
+                let connect = SqliteConnectOptions::new()
+                    .filename(&file.0)
+                    .create_if_missing(true);
+                let database = Self::sqlite(connect, options, wait, Some(Arc::new(file))).await?;
+                schema::migrate(&database.write, upkeep).await?;
+                Ok(database)
+            }
+            Address::File(connect) => {
+                let (found, looked) = schema::look_into_file(&connect, wait).await?;
+                if let Some(looked) = looked {
+                    looked.close().await?;
+                }
+                let work = upkeep.asks_for_work(found)?;
+                let database = Self::sqlite(connect, options, wait, None).await?;
+                if work || upkeep == Upkeep::Migrate {
+                    schema::migrate(&database.write, upkeep).await?;
+                }
+                Ok(database)
+            }
+            Address::Server { connect, pooled } => {
+                let database = Self::postgres(*connect, pooled, options, wait).await?;
+                if upkeep.asks_for_work(schema::inspect(&database.write).await?)? {
+                    schema::migrate(&database.write, upkeep).await?;
+                }
+                Ok(database)
+            }
         }
-        let connect = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?;
-        if url.contains(":memory:") || url.contains("mode=memory") || !connect.get_filename().exists() {
-            return Ok(None);
-        }
-        Self::sqlite(url, &options).await.map(Some)
     }
 
-    async fn sqlite(url: &str, options: &Options) -> Result<Self, Error> {
-        let mut connect = SqliteConnectOptions::from_str(url).map_err(|_| Error::Url(url.to_owned()))?;
-        let mut scratch = None;
-        if url.contains(":memory:") || url.contains("mode=memory") {
-            // An in-memory database belongs to one connection; ours are several. A file that vanishes does the same.
-            let file = Scratch::new();
-            connect = SqliteConnectOptions::new()
-                .filename(&file.0)
-                .create_if_missing(true);
-            scratch = Some(Arc::new(file));
+    /// A connection to a database that is there already, to look at it only; `None` when there is none yet.
+    pub(crate) async fn look(url: &str) -> Result<Option<DatabaseConnection>, Error> {
+        match Address::parse(url)? {
+            Address::Memory => Ok(None),
+            Address::File(connect) => Ok(schema::look_into_file(&connect, Upkeep::Leave.patience())
+                .await?
+                .1),
+            Address::Server { connect, pooled } => {
+                let pooling = pooler::detect(&connect, pooled).await?;
+                let pool = pooler::pool(1, STATEMENT, pooling)
+                    .connect_with(pooling.fit(*connect))
+                    .await?;
+                let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+                Ok(match schema::inspect(&connection).await? {
+                    Found::Nothing => None,
+                    Found::Ours { .. } => Some(connection),
+                })
+            }
         }
+    }
+
+    async fn sqlite(
+        connect: SqliteConnectOptions,
+        options: &Options,
+        wait: Duration,
+        scratch: Option<Arc<Scratch>>,
+    ) -> Result<Self, Error> {
         let connect = connect
             // Rows are referred to only by statements that keep them right; checking would read the other table.
             .foreign_keys(false)
             .journal_mode(SqliteJournalMode::Wal)
             // Acknowledged means stored, also through a power failure.
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(wait)
             .pragma("temp_store", "memory")
             .pragma("mmap_size", "268435456")
             .pragma("journal_size_limit", "134217728")
@@ -137,10 +184,15 @@ impl Database {
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(PATIENCE * 3)
-            .after_release(|connection, _| Box::pin(is_idle(connection)))
-            .connect_with(writer)
-            .await?;
+            .acquire_timeout(wait * 3)
+            .after_release(|connection, _| Box::pin(is_idle(connection)));
+        let write = until_free(wait, || write.clone().connect_with(writer.clone())).await?;
+        let prober = connect.clone().create_if_missing(false).busy_timeout(PROBE);
+        // Known from here on; whoever opens it again opens the same.
+        let file = match &scratch {
+            None => Some(OpenFile::of(connect.get_filename())?),
+            Some(_) => None,
+        };
         let reader = connect
             .create_if_missing(false)
             .pragma("cache_size", "-8192")
@@ -148,13 +200,14 @@ impl Database {
         let pool = |connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(PATIENCE)
+                .acquire_timeout(wait)
                 .after_release(|connection, _| Box::pin(is_idle(connection)))
         };
         let near = pool(1).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
         let maintenance = pool(MAINTENANCE).connect_lazy_with(reader.clone());
         let readers = pool(options.readers.max(1).saturating_add(SPARE));
+        let probe = pool(1).acquire_timeout(PROBE).connect_lazy_with(prober);
         let read = patience::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
         Ok(Self {
             backend: Backend::Sqlite,
@@ -163,6 +216,9 @@ impl Database {
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
             feed: SqlxSqliteConnector::from_sqlx_sqlite_pool(feed),
             maintenance: SqlxSqliteConnector::from_sqlx_sqlite_pool(maintenance),
+            probe: SqlxSqliteConnector::from_sqlx_sqlite_pool(probe),
+            file,
+            health: Arc::default(),
             notifies: false,
             _scratch: scratch,
             #[cfg(test)]
@@ -170,24 +226,34 @@ impl Database {
         })
     }
 
-    async fn postgres(url: &str, options: &Options) -> Result<Self, Error> {
-        let connect = PgConnectOptions::from_str(url).map_err(|_| Error::Url(without_password(url)))?;
-        let connect = connect.application_name("mcptap").disable_statement_logging();
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(PATIENCE)
-                .after_release(|connection, _| Box::pin(is_idle(connection)))
-        };
+    async fn postgres(
+        connect: PgConnectOptions,
+        pooled: bool,
+        options: &Options,
+        wait: Duration,
+    ) -> Result<Self, Error> {
+        let pooling = pooler::detect(&connect, pooled).await?;
+        let connect = pooling.fit(connect);
+        let pool = |connections| pooler::pool(connections, STATEMENT, pooling).acquire_timeout(wait);
         let write = pool(3).connect_with(connect.clone()).await?;
         let near = pool(1).connect_lazy_with(connect.clone());
         // One of them listens.
         let feed = pool(2).connect_lazy_with(connect.clone());
-        let maintenance = pool(MAINTENANCE).connect_lazy_with(connect.clone());
-        let reader = patience::postgres(connect, options.read_timeout);
-        let read = pool(options.readers.max(1).saturating_add(SPARE)).connect_lazy_with(reader);
+        let maintenance = pooler::pool(MAINTENANCE, Duration::ZERO, pooling)
+            .acquire_timeout(wait)
+            .connect_lazy_with(connect.clone());
+        let probe = pooler::pool(1, PROBE, pooling)
+            .acquire_timeout(PROBE * 2)
+            .connect_lazy_with(connect.clone());
+        let readers = pooler::pool(
+            options.readers.max(1).saturating_add(SPARE),
+            options.read_timeout,
+            pooling,
+        )
+        .acquire_timeout(wait);
+        let read = readers.connect_lazy_with(connect);
         // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
-        let notifies = sqlx::query(NOTIFY).execute(&write).await.is_ok();
+        let notifies = pooling.has_sessions() && sqlx::query(NOTIFY).execute(&write).await.is_ok();
         Ok(Self {
             backend: Backend::Postgres,
             write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),
@@ -195,40 +261,14 @@ impl Database {
             read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
             feed: SqlxPostgresConnector::from_sqlx_postgres_pool(feed),
             maintenance: SqlxPostgresConnector::from_sqlx_postgres_pool(maintenance),
+            probe: SqlxPostgresConnector::from_sqlx_postgres_pool(probe),
+            file: None,
+            health: Arc::default(),
             notifies,
             _scratch: None,
             #[cfg(test)]
             faults: Arc::default(),
         })
-    }
-
-    async fn migrate(&self, wanted: bool) -> Result<(), Error> {
-        if !wanted {
-            let pending = Migrator::get_pending_migrations(&self.write).await?;
-            return if pending.is_empty() {
-                Ok(())
-            } else {
-                Err(Error::Outdated)
-            };
-        }
-        match self.backend {
-            Backend::Sqlite => Migrator::up(&self.write, None).await?,
-            Backend::Postgres => {
-                let pool = self.write.get_postgres_connection_pool();
-                let mut lock = pool.acquire().await?;
-                sqlx::query("SELECT pg_advisory_lock($1)")
-                    .bind(MIGRATION_LOCK)
-                    .execute(&mut *lock)
-                    .await?;
-                let done = Migrator::up(&self.write, None).await;
-                sqlx::query("SELECT pg_advisory_unlock($1)")
-                    .bind(MIGRATION_LOCK)
-                    .execute(&mut *lock)
-                    .await?;
-                done?;
-            }
-        }
-        Ok(())
     }
 
     /// Which database it is.
@@ -259,6 +299,44 @@ impl Database {
     /// The connections of maintenance.
     pub(crate) fn maintenance(&self) -> &DatabaseConnection {
         &self.maintenance
+    }
+
+    /// The connection of the checks.
+    pub(crate) fn probe(&self) -> &DatabaseConnection {
+        &self.probe
+    }
+
+    /// How long a group may take to be written. A server that does not answer is given up; a file is waited for.
+    pub(crate) fn write_limit(&self) -> Duration {
+        match self.backend {
+            Backend::Sqlite => Duration::from_secs(24 * 60 * 60),
+            Backend::Postgres => STATEMENT / 2,
+        }
+    }
+
+    /// What is known of the state of writes and tasks.
+    pub(crate) fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Whether no write of this process holds the lock.
+    pub(crate) fn writer_is_idle(&self) -> bool {
+        match self.backend {
+            Backend::Sqlite => self.write.get_sqlite_connection_pool().num_idle() > 0,
+            Backend::Postgres => {
+                let pool = self.write.get_postgres_connection_pool();
+                u32::try_from(pool.num_idle()).is_ok_and(|idle| idle == pool.size())
+            }
+        }
+    }
+
+    /// Fails with [`Error::Replaced`] when the file that is open is not the one at its path: what is written to it then is
+    /// lost with the last process that has it open.
+    pub(crate) async fn in_place(&self) -> Result<(), Error> {
+        match &self.file {
+            Some(file) => file.in_place().await,
+            None => Ok(()),
+        }
     }
 
     /// Where commits of other processes are notified.
@@ -303,6 +381,7 @@ impl Database {
 
     /// A transaction that changes a few rows, other than of calls.
     pub(crate) async fn change(&self) -> Result<DatabaseTransaction, Error> {
+        self.in_place().await?;
         match self.backend {
             Backend::Sqlite => Ok(self.write.begin().await?),
             Backend::Postgres => {
@@ -319,7 +398,14 @@ impl Database {
 
     /// Closes all connections.
     pub(crate) async fn close(&self) {
-        for connection in [&self.maintenance, &self.read, &self.feed, &self.near, &self.write] {
+        for connection in [
+            &self.probe,
+            &self.maintenance,
+            &self.read,
+            &self.feed,
+            &self.near,
+            &self.write,
+        ] {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(%error, "closing a connection failed");
             }
@@ -350,17 +436,66 @@ where
 /// Whether a connection that comes back to its pool is outside of any transaction. If it is not, its ROLLBACK failed, and
 /// the pool closes it: SQLite rolls back by itself when the disk is full, and sqlx then counts that transaction as open
 /// for as long as the connection lives.
-async fn is_idle<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
-    // The ROLLBACK of a dropped transaction is queued; the connection answers this after it.
-    connection.ping().await?;
+pub(crate) async fn is_idle<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    // The ROLLBACK of a dropped transaction is queued; the connection answers this after it. A server that does not answer
+    // would keep the connection's place for ever.
+    match tokio::time::timeout(RELEASE, connection.ping()).await {
+        Ok(answered) => answered?,
+        Err(_) => return Ok(false),
+    }
     Ok(!connection.is_in_transaction())
 }
 
-/// A URL as it may be shown.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
+/// Connects to SQLite again while another process holds the lock: SQLite does not wait for it where it changes to WAL mode.
+async fn until_free<T, F>(wait: Duration, connect: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let started = Instant::now();
+    loop {
+        match connect().await {
+            Err(error) if is_busy(&error) && started.elapsed() < wait => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return Ok(done?),
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok())
+        // SQLITE_BUSY, SQLITE_LOCKED.
+        .is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+/// The file that is open, by which it is told from another one at its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OpenFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl OpenFile {
+    fn of(path: &Path) -> Result<Self, Error> {
+        // Links are followed, as SQLite follows them; the folder may be another one later.
+        let path = std::fs::canonicalize(path).map_err(sqlx::Error::Io)?;
+        let found = std::fs::metadata(&path).map_err(sqlx::Error::Io)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            path,
+        })
+    }
+
+    async fn in_place(&self) -> Result<(), Error> {
+        match tokio::fs::metadata(&self.path).await {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(_) => Err(Error::Replaced),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Replaced),
+            Err(error) => Err(sqlx::Error::Io(error).into()),
+        }
     }
 }
 

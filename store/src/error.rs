@@ -52,8 +52,42 @@ pub enum Error {
     #[error(transparent)]
     Work(CpuError),
     /// The URL names no database that mcptap can use.
-    #[error("{0:?} is no database URL: use sqlite://mcptap.db?mode=rwc or postgres://user@host/name")]
-    Url(String),
+    #[error("{shown} is no database URL: {advice}")]
+    Url {
+        /// The URL without what may be a password.
+        shown: String,
+        /// What to write instead.
+        advice: &'static str,
+    },
+    /// The database belongs to another program. Nothing of it was changed.
+    #[error("the database belongs to another program: {0}; give mcptap one of its own")]
+    Foreign(String),
+    /// The database was written by a newer version, which made the step named here. Nothing of it was changed.
+    #[error(
+        "the database was written by a newer mcptap (its step {0} is unknown here): use that version or a newer one"
+    )]
+    Newer(String),
+    /// There is no database yet, and making one was not asked for.
+    #[error("there is no database of mcptap there yet: mcptap serve or mcptap migrate makes it")]
+    NoTables,
+    /// A table, or a column of it, is missing.
+    #[error(
+        "the database is damaged: table {table} is not as mcptap made it; restore a backup, or move the database away \
+         to start with an empty one"
+    )]
+    Incomplete {
+        /// The table.
+        table: &'static str,
+    },
+    /// The file that was opened is not at its path any more: it was deleted, moved or replaced.
+    #[error(
+        "the database's file was deleted, moved or replaced while it was open: nothing is written any more; put it back, \
+         or restart mcptap to begin with what is there now"
+    )]
+    Replaced,
+    /// A fault of mcptap's own ended the work half-way.
+    #[error("a fault of mcptap's own ended the work half-way")]
+    Lost,
     /// A stored row cannot be understood: it was written by something newer, or is damaged.
     #[error("table {table}, row {row}: {what}")]
     Damaged {
@@ -65,7 +99,10 @@ pub enum Error {
         what: &'static str,
     },
     /// The tables are not up to date, and bringing them up to date was not asked for.
-    #[error("the database's tables are older than this version; migrate it first")]
+    #[error(
+        "the database's tables are older than this version, and only mcptap serve and mcptap migrate bring them up to \
+         date: stop the older server, then run mcptap migrate; or use the version that the server has"
+    )]
     Outdated,
     /// The system has no randomness to make a secret of.
     #[error("no randomness: {0}")]
@@ -100,6 +137,10 @@ pub enum WriteError {
     /// The store is closed. No further write will succeed.
     #[error("the store is closed")]
     Closed,
+    /// The write was lost to a fault of mcptap's, or of a database that did not answer in time. Sending the same batch again
+    /// is safe.
+    #[error("the write was lost to a fault; send it again")]
+    Lost,
     /// The database failed. Sending the same batch again is safe.
     #[error(transparent)]
     Database(#[from] Error),

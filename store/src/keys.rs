@@ -4,12 +4,12 @@ use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QueryTrait, Statement,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, Statement,
 };
 
 use crate::audit::{Actor, note};
-use crate::database::{Backend, Database};
+use crate::database::Database;
 use crate::entity::api_key;
 use crate::secret::{Secret, hash};
 use crate::{Error, Gate, Store, clock};
@@ -39,16 +39,15 @@ pub async fn has_keys(url: &str) -> Result<bool, Error> {
         return Ok(false);
     };
     let any = any_row(&database).await;
-    database.close().await;
+    database.close().await?;
     any
 }
 
-async fn any_row(database: &Database) -> Result<bool, Error> {
-    let table = match database.backend() {
-        Backend::Sqlite => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'api_keys'",
-        Backend::Postgres => "SELECT 1 WHERE to_regclass('api_keys') IS NOT NULL",
+async fn any_row(db: &DatabaseConnection) -> Result<bool, Error> {
+    let table = match db.get_database_backend() {
+        DbBackend::Sqlite => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'api_keys'",
+        _ => "SELECT 1 WHERE to_regclass('api_keys') IS NOT NULL",
     };
-    let db = database.read();
     let exists = async |text: &str| {
         let statement = Statement::from_string(db.get_database_backend(), text);
         Ok::<bool, Error>(db.query_one_raw(statement).await?.is_some())

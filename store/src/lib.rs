@@ -18,6 +18,7 @@
 //! searches is looked up in an index of words (`search`), which follows the changes behind the writes. Who may ask
 //! and write is told by the [`Gate`], which holds the keys in memory; asking it is up to whoever opens a door.
 
+mod address;
 mod attempts;
 mod audit;
 mod body;
@@ -41,6 +42,7 @@ mod fold;
 mod footprint;
 mod gate;
 mod hash;
+mod health;
 mod insert;
 mod intern;
 mod key_set;
@@ -55,18 +57,21 @@ mod orphans;
 mod pace;
 mod page;
 mod patience;
+mod pooler;
 mod prepare;
 mod readers;
 mod recent;
 mod retention;
 mod row;
 mod scan;
+mod schema;
 mod search;
 mod secret;
 mod servers;
 mod sessions;
 mod snapshot;
 mod stats;
+mod supervise;
 mod sweep;
 mod tail;
 mod tally;
@@ -79,6 +84,7 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use address::shown as shown_url;
 pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
@@ -91,9 +97,10 @@ pub use error::{Cause, Error, ErrorKind, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};
+pub use health::Unready;
 pub use keys::{DamagedKey, has_keys};
 pub use metrics::Metrics;
-pub use open::open;
+pub use open::{Closed, migrate, open, open_to_change, open_to_read};
 pub use operation::{AbandonOnDrop, Asker, Operation, Run};
 pub use options::Options;
 pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub head: i64,
     /// How many changes the index of words is behind.
     pub index_lag: u64,
+    /// Times that a background task panicked and was started anew.
+    pub task_panics: u64,
     /// Who follows the feed now.
     pub followers: u64,
     /// How many changes the last follower that is awake is behind the head.

@@ -1,8 +1,10 @@
 //! Opening and closing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -14,20 +16,70 @@ use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::readers::Readers;
 use crate::recent::Recent;
+use crate::schema::Upkeep;
 use crate::search::Indexer;
+use crate::supervise::Supervisor;
 use crate::tail::Tail;
 use crate::wake::{self, Beds};
 use crate::writer::Grouping;
-use crate::{CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, retention, scan};
+use crate::{
+    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, health, retention, scan,
+};
 
 /// How many batches of texts may wait to be searched. Questions wait for a place before they read any, so this is more
 /// than there ever are.
 const WAITING_TEXTS: usize = 1_024;
 
+/// How long closing waits for what is to be written.
+const DRAIN: Duration = Duration::from_secs(6);
+/// And then for background tasks to end.
+const END: Duration = Duration::from_secs(1);
+/// And then for the note of when API keys were last used.
+const NOTE: Duration = Duration::from_secs(1);
+/// How long closing may take in all.
+const CLOSE: Duration = Duration::from_secs(10);
+
 /// Opens the database named by the URL (`sqlite://path?mode=rwc`, `sqlite::memory:` or `postgres://…`), brings its
 /// tables up to date, and starts writing and forgetting in the background.
 pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error> {
     let database = Database::connect(url, &options).await?;
+    assemble(database, options, true).await
+}
+
+/// Opens a database for one command that reads: its tables must be there and up to date. Nothing is changed and nothing
+/// runs in the background; a file that is locked is waited for 2 s.
+pub async fn open_to_read(url: &str) -> Result<Store, Error> {
+    attach(url, Upkeep::Leave).await
+}
+
+/// Opens a database for one command that changes something, also beside a running server. Tables are made where there are
+/// none; older ones are refused with [`Error::Outdated`], since an older server may be at work on them. Nothing runs in the
+/// background.
+pub async fn open_to_change(url: &str) -> Result<Store, Error> {
+    attach(url, Upkeep::Make).await
+}
+
+/// Brings the tables up to date, and does nothing else.
+pub async fn migrate(url: &str) -> Result<(), Error> {
+    let database = Database::connect(url, &Options::default()).await?;
+    database.close().await;
+    Ok(())
+}
+
+async fn attach(url: &str, upkeep: Upkeep) -> Result<Store, Error> {
+    let options = Options {
+        retention: None,
+        readers: 1,
+        ..Options::default()
+    };
+    let database = Database::connect_for(url, &options, upkeep).await?;
+    let (writer, store) = assemble(database, options, false).await?;
+    drop(writer);
+    Ok(store)
+}
+
+/// Puts a store together, and starts its background tasks where it has any.
+async fn assemble(database: Database, options: Options, background: bool) -> Result<(Writer, Store), Error> {
     let start = scan::head(database.read()).await?;
     let gate = Gate::open(database.clone()).await?;
     let identity = scan::identity(database.read()).await?;
@@ -47,8 +99,12 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
     // One place: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(Grouping::new(preparation.clone(), requests, places).run());
+    let supervisor = Supervisor::new(Arc::clone(database.health()), background);
+    let closing = writer.closing();
+    supervisor.once(
+        "grouping",
+        Grouping::new(preparation.clone(), requests, places, closing).run(),
+    );
     let recent = Arc::new(Recent::new(start));
     let committer = Committer::new(
         preparation,
@@ -57,21 +113,21 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         Arc::clone(&counters),
     );
     let written = stop.child_token();
-    tasks.spawn({
-        let written = written.clone();
-        async move {
-            committer.run(groups).await;
-            written.cancel();
-        }
+    let ended = written.clone().drop_guard();
+    supervisor.once("committer", async move {
+        // Also when it panics: nobody waits for what will not be written.
+        let _ended = ended;
+        committer.run(groups).await;
     });
-    tasks.spawn(stop.clone().run_until_cancelled_owned(gate.clone().run()));
+    let keys = gate.clone();
+    supervisor.keep("keys", stop.clone(), move || keys.clone().run());
     let tail = Tail {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
         recent: Arc::clone(&recent),
         announce,
     };
-    tasks.spawn(written.clone().run_until_cancelled_owned(tail.run()));
+    supervisor.keep("tail", written.clone(), move || tail.clone().run());
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let cpu = CpuPool::new(threads, WAITING_TEXTS);
     let indexer = Indexer {
@@ -84,35 +140,52 @@ pub async fn open(url: &str, options: Options) -> Result<(Writer, Store), Error>
         counters: Arc::clone(&counters),
         cpu: cpu.clone(),
     };
-    tasks.spawn(stop.clone().run_until_cancelled_owned(indexer.run()));
+    supervisor.keep("indexer", stop.clone(), move || indexer.clone().run());
     let beds = Arc::new(Beds::default());
-    let waking = wake::run(Arc::clone(&recent), Arc::clone(&beds), options.clone());
-    tasks.spawn(stop.clone().run_until_cancelled_owned(waking));
+    let sleepers = (Arc::clone(&recent), Arc::clone(&beds), options.clone());
+    supervisor.keep("live", stop.clone(), move || {
+        let (recent, beds, options) = sleepers.clone();
+        wake::run(recent, beds, options)
+    });
+    let watched = database.clone();
+    supervisor.keep("health", stop.clone(), move || health::watch(watched.clone()));
     let cleanup = Arc::new(Cleanup::default());
+    let kept = (
+        database.clone(),
+        options.clone(),
+        Arc::clone(&counters),
+        Arc::clone(&cleanup),
+        stop.clone(),
+    );
+    // It ends by itself when the store closes, after the step that it is at.
+    supervisor.keep("retention", CancellationToken::new(), move || {
+        let (database, options, counters, cleanup, stop) = kept.clone();
+        retention::run(database, options, counters, cleanup, stop)
+    });
     let inner = Inner {
-        cleanup: Arc::clone(&cleanup),
+        cleanup,
         gate,
         room: writer.room(),
         queue_limit: writer.limit(),
         memory,
-        options: options.clone(),
         dictionary,
-        counters: Arc::clone(&counters),
+        counters,
         identity,
         head,
         recent,
         beds,
-        catching_up: Semaphore::new(usize::try_from(options.readers / 2).unwrap_or(1).max(1)),
         written,
-        tasks: tasks.clone(),
+        closing: writer.closing(),
+        tasks: supervisor.tasks().clone(),
+        supervisor,
         stop: stop.clone(),
         _guard: stop.clone().drop_guard(),
+        catching_up: Semaphore::new(usize::try_from(options.readers / 2).unwrap_or(1).max(1)),
         readers: Readers::new(options.readers),
+        options,
         cpu,
-        database: database.clone(),
+        database,
     };
-    tasks.spawn(retention::run(database, options, counters, cleanup, stop));
-    tasks.close();
     Ok((
         writer,
         Store {
@@ -147,6 +220,10 @@ pub(crate) struct Inner {
     room: Arc<Semaphore>,
     queue_limit: usize,
     pub(crate) memory: MemoryBudget,
+    /// Cancelled when no more writes are taken.
+    closing: CancellationToken,
+    supervisor: Supervisor,
+    /// Counts what closing waits for.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     /// The background ends with the last clone.
@@ -174,11 +251,6 @@ impl Store {
         &self.inner.memory
     }
 
-    /// Whether the database answers.
-    pub async fn ready(&self) -> Result<(), Error> {
-        scan::head(self.inner.database.read()).await.map(drop)
-    }
-
     /// What the store counts.
     pub fn metrics(&self) -> Metrics {
         let taken = self
@@ -196,20 +268,46 @@ impl Store {
             queue_limit: self.inner.queue_limit as u64,
             head: self.head().0,
             index_lag: self.inner.counters.index_lag(self.head().0),
+            task_panics: self.inner.database.health().panics(),
             ..self.inner.counters.metrics()
         }
     }
 
-    /// Waits until everything written is committed (drop every [`Writer`] first), then closes the database.
-    pub async fn close(&self) {
-        // The feed ends when the last group is committed.
-        let mut head = self.inner.head.clone();
-        while head.changed().await.is_ok() {}
-        self.inner.stop.cancel();
-        self.inner.tasks.wait().await;
-        if let Err(error) = self.inner.gate.note().await {
-            tracing::warn!(%error, "it is not noted when API keys were last used");
+    /// Takes no more writes, commits those that were taken, ends what runs in the background and closes the database. Ends
+    /// within 10 seconds, also when the database does not answer; the outcome says what was cut off then. Writes that were
+    /// not acknowledged by then may be stored or not; those that were are stored.
+    pub async fn close(&self) -> Closed {
+        let inner = &self.inner;
+        let begun = Instant::now();
+        let mut cut = Vec::new();
+        inner.closing.cancel();
+        // Subscribers hear of the last group before the feed ends.
+        if timeout_at(begun + DRAIN, inner.written.cancelled())
+            .await
+            .is_err()
+        {
+            cut.push("writes that wait to be stored");
         }
-        self.inner.database.close().await;
+        inner.stop.cancel();
+        cut.extend(inner.supervisor.end(begun + DRAIN + END).await);
+        match timeout(NOTE, inner.gate.note()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "it is not noted when API keys were last used"),
+            Err(_) => cut.push("when API keys were last used"),
+        }
+        if timeout_at(begun + CLOSE, inner.database.close()).await.is_err() {
+            cut.push("connections to the database");
+        }
+        if !cut.is_empty() {
+            tracing::warn!("the database does not answer; cut off: {}", cut.join(", "));
+        }
+        Closed { cut }
     }
+}
+
+/// How closing went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// What did not end in time and was cut off; empty when all ended well.
+    pub cut: Vec<&'static str>,
 }

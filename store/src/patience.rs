@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::SqlitePoolOptions;
 use sea_orm::sqlx::{Error, SqliteConnection};
 
@@ -32,16 +31,8 @@ async fn bound(connection: &mut SqliteConnection, limit: Duration) -> Result<(),
     Ok(())
 }
 
-/// Readers of PostgreSQL whose every statement gives up after `limit`.
-pub(crate) fn postgres(connect: PgConnectOptions, limit: Duration) -> PgConnectOptions {
-    connect.options([("statement_timeout", format!("{}ms", limit.as_millis().max(1)))])
-}
-
 #[cfg(test)]
 mod tests {
-    use std::str::FromStr;
-
-    use sea_orm::sqlx::postgres::PgPoolOptions;
     use sea_orm::sqlx::{self, SqlitePool};
     use tokio::time::timeout;
 
@@ -91,26 +82,5 @@ mod tests {
             // The only connection is free again.
             assert_eq!(ask(&pool, "SELECT 2").await.unwrap(), 2);
         }
-    }
-
-    #[tokio::test]
-    async fn postgres_gives_up_too() {
-        let Ok(url) = std::env::var("TEST_DATABASE_URL") else {
-            assert!(
-                std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(),
-                "TEST_DATABASE_URL is not set"
-            );
-            return;
-        };
-        let connect = postgres(
-            PgConnectOptions::from_str(&url).unwrap(),
-            Duration::from_millis(50),
-        );
-        let pool = PgPoolOptions::new().connect_with(connect).await.unwrap();
-        let error = sqlx::query("SELECT pg_sleep(60)")
-            .execute(&pool)
-            .await
-            .unwrap_err();
-        assert_eq!(ErrorKind::of(&error), ErrorKind::TimedOut, "{error}");
     }
 }

@@ -32,7 +32,7 @@ const MOST: i64 = 5_000;
 const CHANNEL: &str = "mcptap";
 
 /// Keeps `recent` up to what any process committed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tail {
     pub(crate) database: Database,
     pub(crate) dictionary: Arc<Dictionary>,

@@ -27,6 +27,7 @@ pub(crate) struct Transaction {
     advance: &'static str,
     texts: Texts,
     key_texts: HashMap<(&'static str, usize), std::sync::Arc<str>>,
+    database: Database,
     #[cfg(test)]
     faults: std::sync::Arc<faults::Faults>,
 }
@@ -96,6 +97,7 @@ const ADVANCE_AND_NOTIFY: &str = "UPDATE sequence SET value = value + $1, epoch 
 impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
     pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
+        database.in_place().await?;
         let open = match database.backend() {
             Backend::Sqlite => {
                 Open::Sqlite(Held::acquire(database.write().get_sqlite_connection_pool()).await?)
@@ -113,6 +115,7 @@ impl Transaction {
             },
             texts: Texts::default(),
             key_texts: HashMap::new(),
+            database: database.clone(),
             #[cfg(test)]
             faults: database.faults(),
         };
@@ -347,9 +350,13 @@ impl Transaction {
     }
 
     /// Makes it last.
-    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.run("COMMIT").await?;
+        let database = self.database.clone();
         self.end();
+        // What went into a file that is not at its path any more must not be acknowledged.
+        database.in_place().await?;
+        database.health().wrote(Ok(()));
         Ok(())
     }
 

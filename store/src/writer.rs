@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use mcptap_model::{Batch, Payload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{Compressed, cut};
 use crate::committer::{Group, batches, merged};
 use crate::footprint::{Reads, Writes};
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
+use crate::supervise::contained;
 use crate::{CpuPool, MemoryBudget, Options, Seq, WriteError};
 
 /// How many permits of the queue one transaction takes at most.
@@ -55,6 +57,7 @@ pub struct Writer {
     cpu: CpuPool,
     counters: Arc<Counters>,
     head: watch::Receiver<Seq>,
+    closing: CancellationToken,
 }
 
 /// A batch that waits to be written.
@@ -99,6 +102,7 @@ impl Writer {
                 cpu: CpuPool::new(options.ingest_threads, WAITING_FOR_CPU),
                 counters,
                 head,
+                closing: CancellationToken::new(),
             },
             requests,
         )
@@ -151,7 +155,15 @@ impl Writer {
                 _room: room,
             })
             .map_err(|_| WriteError::Closed)?;
-        answer.await.unwrap_or(Err(WriteError::Closed))
+        // Without an answer the group was lost to a fault.
+        let lost = || {
+            if self.queue.is_closed() {
+                WriteError::Closed
+            } else {
+                WriteError::Lost
+            }
+        };
+        answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// The share of the memory budget that senders may take.
@@ -179,6 +191,11 @@ impl Writer {
         self.queue.closed().await;
     }
 
+    /// Cancelled to take no more writes.
+    pub(crate) fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
     pub(crate) fn room(&self) -> Arc<Semaphore> {
         Arc::clone(&self.room)
     }
@@ -201,6 +218,7 @@ pub(crate) struct Grouping {
     preparation: Preparation,
     requests: mpsc::UnboundedReceiver<Request>,
     groups: mpsc::Sender<Group>,
+    closing: CancellationToken,
     /// What is being committed: what it changes, and when it is done.
     running: Option<(Arc<Writes>, oneshot::Receiver<()>)>,
 }
@@ -210,16 +228,18 @@ impl Grouping {
         preparation: Preparation,
         requests: mpsc::UnboundedReceiver<Request>,
         groups: mpsc::Sender<Group>,
+        closing: CancellationToken,
     ) -> Self {
         Self {
             preparation,
             requests,
             groups,
+            closing,
             running: None,
         }
     }
 
-    /// Works until every [`Writer`] is gone and what they sent is handed on.
+    /// Works until every [`Writer`] is gone, or the store closes, and what they sent is handed on.
     pub(crate) async fn run(mut self) {
         // A place first, requests then: what comes while the committer is busy shares the next transaction.
         while let Ok(place) = self.groups.clone().reserve_owned().await {
@@ -238,7 +258,14 @@ impl Grouping {
             for request in &mut requests {
                 compressed.extend(std::mem::take(&mut request.compressed));
             }
-            let prepared = self.preparation.prepare(batch, compressed).await;
+            let database = self.preparation.database.clone();
+            let preparing = self.preparation.prepare(batch, compressed);
+            let Some(prepared) =
+                contained(database.health(), "grouping", database.write_limit(), preparing).await
+            else {
+                // Its requests are answered by being dropped; the next group is another one.
+                continue;
+            };
             let (done, running) = oneshot::channel();
             let writes = prepared.as_ref().map(|prepared| Arc::clone(&prepared.writes));
             self.running = writes.ok().map(|writes| (writes, running));
@@ -252,7 +279,14 @@ impl Grouping {
 
     /// All that waits, up to a transaction's size. `None` when nothing will come any more.
     async fn take(&mut self) -> Option<Vec<Request>> {
-        let first = self.requests.recv().await?;
+        let first = tokio::select! {
+            first = self.requests.recv() => first?,
+            () = self.closing.cancelled() => {
+                // What was taken before is still there.
+                self.requests.close();
+                self.requests.recv().await?
+            }
+        };
         let mut weight = first.weight;
         let mut requests = vec![first];
         while weight < GROUP

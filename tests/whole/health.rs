@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{TestServer, http_span, line, on_each_database, span};
+use crate::support::{
+    Database, TestServer, eventually, http_span, line, on_each_database, span, traces_request,
+};
 
 #[tokio::test]
 async fn a_running_server_is_healthy_and_ready() {
@@ -63,4 +65,34 @@ async fn what_comes_in_is_counted_by_what_it_is() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn readiness_says_which_check_failed_and_what_to_do() {
+    let server = TestServer::on(Database::sqlite()).await;
+    server.export([span("tools/call get_order")]).await;
+    let file = server.database().file().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let (status, told) = eventually("a no", async || {
+        let told = server.get("/readyz").await;
+        (told.0 != 200).then_some(told)
+    })
+    .await;
+    assert_eq!(status, 503);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["failed"][0]["check"], "file");
+    for part in ["since", "reason", "advice"] {
+        assert!(
+            told["failed"][0][part]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{told}"
+        );
+    }
+    // What nobody will ever find again is not taken.
+    let refused = server
+        .try_send(&traces_request([span("tools/call get_order")]))
+        .await;
+    assert!(refused.is_err());
+    assert_eq!(server.get("/healthz").await, (200, "ok\n".to_owned()));
 }

@@ -21,6 +21,7 @@ mod keys;
 mod listeners;
 mod live;
 mod overload;
+mod postgres;
 mod proxy;
 mod query;
 mod sdk;

@@ -43,6 +43,7 @@ impl Committer {
                     Ok(written) => self.answer(requests, &written, started),
                     Err(error) => {
                         self.counters.failed();
+                        self.preparation.database.health().wrote(Err(&error));
                         tracing::error!(%error, "a write failed");
                         for request in requests {
                             request.answer(Err(WriteError::from(error.clone())));

@@ -97,6 +97,7 @@ pub(crate) async fn unindex(tx: &mut Transaction, calls: &[i64]) -> Result<(), E
 }
 
 /// Builds the index.
+#[derive(Clone)]
 pub(crate) struct Indexer {
     pub(crate) database: Database,
     pub(crate) dictionary: Arc<Dictionary>,

@@ -12,6 +12,8 @@ mod erase;
 #[cfg(test)]
 mod facets;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod filters;
@@ -25,6 +27,8 @@ mod joins;
 mod keys;
 #[cfg(test)]
 mod large_traces;
+#[cfg(test)]
+mod opening;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]

@@ -50,6 +50,16 @@ impl Database {
         }
     }
 
+    /// One of PostgreSQL, where there is a server.
+    pub(crate) fn of_server() -> Option<Self> {
+        let server = std::env::var("TEST_DATABASE_URL").ok();
+        assert!(
+            server.is_some() || std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(),
+            "TEST_DATABASE_URL is not set"
+        );
+        server.map(|server| Self::postgres(&server))
+    }
+
     fn postgres(server: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!(

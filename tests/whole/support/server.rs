@@ -55,6 +55,15 @@ impl TestServer {
         }
     }
 
+    /// On this database, reached by another URL.
+    pub(crate) async fn at(database: Database, url: String) -> Self {
+        let settings = Settings {
+            database_url: Some(url),
+            ..Settings::default()
+        };
+        Self::with(database, settings).await
+    }
+
     /// Stops, and starts on the same database, on other ports.
     pub(crate) async fn restart(self) -> Self {
         let Self {

@@ -1,0 +1,333 @@
+//! What stands in a database before it is used: nothing, mcptap's tables of some version, or another program's.
+//!
+//! It is looked at before anything is written, so that a database of another program stays as it is, byte for byte; and
+//! again under the lock under which the tables are made, so that of two processes that start at once one makes them and
+//! the other finds them.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use mcptap_migrations::{Migrator, MigratorTrait};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QuerySelect,
+    QueryTrait, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector, Statement, TransactionOptions,
+    TransactionTrait,
+};
+
+use crate::Error;
+use crate::entity::{
+    alias, api_key, audit, call, client, detail, log_line, name, origin, session, unindexed, view, waiting,
+};
+
+/// "mcpt": by this number in its header a file of SQLite is known as mcptap's (`PRAGMA application_id`).
+const APPLICATION_ID: u32 = 0x6d63_7074;
+
+/// Any number; two processes that migrate the same PostgreSQL database take turns by it.
+const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
+
+/// Where the history of the tables is kept.
+const HISTORY: &str = "seaql_migrations";
+
+/// All tables that statements name. On PostgreSQL another program may have tables beside them, but none of these names.
+pub(crate) const TABLES: [&str; 15] = [
+    "aliases",
+    "api_keys",
+    "audit",
+    "calls",
+    "clients",
+    "details",
+    "log_lines",
+    "names",
+    "origins",
+    "search",
+    "sequence",
+    "sessions",
+    "unindexed",
+    "views",
+    "waiting",
+];
+
+/// What a database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No tables.
+    Nothing,
+    /// mcptap's tables, of an older version where steps are `pending`.
+    Ours {
+        /// How many steps this version has to add.
+        pending: usize,
+    },
+}
+
+/// What may be done to the tables of a database that is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    /// They are made, and brought up to date.
+    Migrate,
+    /// They are made where there are none; older ones are refused.
+    Make,
+    /// They must be there and up to date.
+    Leave,
+}
+
+impl Upkeep {
+    /// How long a connection or a lock is waited for: a server has time, whoever sits before a command has not.
+    pub(crate) fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Migrate => 10,
+            Self::Make => 5,
+            Self::Leave => 2,
+        })
+    }
+
+    /// Whether the tables have to be made or brought up to date. Fails where that may not be.
+    pub(crate) fn asks_for_work(self, found: Found) -> Result<bool, Error> {
+        match (found, self) {
+            (Found::Ours { pending: 0 }, _) => Ok(false),
+            (Found::Ours { .. }, Self::Migrate) | (Found::Nothing, Self::Migrate | Self::Make) => Ok(true),
+            (Found::Ours { .. }, Self::Make | Self::Leave) => Err(Error::Outdated),
+            (Found::Nothing, Self::Leave) => Err(Error::NoTables),
+        }
+    }
+}
+
+/// A look into a file of SQLite that may be another program's, or not be there. Changes neither the file nor what lies
+/// beside it. Gives the connection it looked by, if there is something.
+pub(crate) async fn look_into_file(
+    connect: &SqliteConnectOptions,
+    wait: Duration,
+) -> Result<(Found, Option<DatabaseConnection>), Error> {
+    let path = connect.get_filename().to_owned();
+    let looked = tokio::task::spawn_blocking(move || Header::read(&path)).await;
+    let header = match looked {
+        Ok(header) => header?,
+        Err(_) => return Err(Error::Stopping),
+    };
+    let Some(header) = header else {
+        return Ok((Found::Nothing, None));
+    };
+    let connect = connect
+        .clone()
+        .read_only(true)
+        .create_if_missing(false)
+        .foreign_keys(false)
+        .busy_timeout(wait)
+        .disable_statement_logging()
+        // A file in WAL mode that nobody has open is read without making a log and an index beside it.
+        .immutable(!header.ours && header.wal && !header.log);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(wait * 2)
+        .connect_with(connect)
+        .await?;
+    let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+    let found = inspect(&connection).await?;
+    Ok((found, Some(connection)))
+}
+
+/// What the first bytes of a file tell.
+struct Header {
+    /// It has our `application_id`.
+    ours: bool,
+    /// It is in WAL mode.
+    wal: bool,
+    /// Something stands in the log beside it.
+    log: bool,
+}
+
+impl Header {
+    /// `None` for a file that is empty or not there.
+    fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let mut bytes = [0; 100];
+        let mut file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(sqlx::Error::Io(error).into()),
+        };
+        match file.read(&mut bytes).map_err(sqlx::Error::Io)? {
+            0 => return Ok(None),
+            count if count < bytes.len() || !bytes.starts_with(b"SQLite format 3\0") => {
+                return Err(Error::Foreign("it is a file, and not one of SQLite".to_owned()));
+            }
+            _ => {}
+        }
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        Ok(Some(Self {
+            ours: bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()),
+            wal: bytes.get(18..20) == Some(&[2, 2]),
+            log: std::fs::metadata(log).is_ok_and(|log| log.len() > 0),
+        }))
+    }
+}
+
+/// What a database holds. Changes nothing.
+pub(crate) async fn inspect(db: &impl ConnectionTrait) -> Result<Found, Error> {
+    let backend = db.get_database_backend();
+    let tables = match backend {
+        DbBackend::Postgres => {
+            "SELECT c.relname::text AS name FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace \
+             AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+        }
+        _ => {
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+             ORDER BY 1"
+        }
+    };
+    let tables = texts(db, tables).await?;
+    let has_history = tables.iter().any(|table| table == HISTORY);
+    let done = match has_history {
+        true => texts(db, "SELECT version AS name FROM seaql_migrations ORDER BY 1").await?,
+        false => Vec::new(),
+    };
+    let known: Vec<String> = Migrator::migrations()
+        .iter()
+        .map(|step| step.name().to_owned())
+        .collect();
+    let first = known.first();
+    if !done.iter().any(|step| Some(step) == first) {
+        return foreign_or_nothing(backend, &tables, has_history);
+    }
+    if let Some(unknown) = done.iter().find(|step| !known.contains(step)) {
+        return Err(Error::Newer(unknown.clone()));
+    }
+    Ok(Found::Ours {
+        pending: known.len().saturating_sub(done.len()),
+    })
+}
+
+/// A database in which mcptap never was.
+fn foreign_or_nothing(backend: DbBackend, tables: &[String], has_history: bool) -> Result<Found, Error> {
+    let in_the_way: Vec<&str> = tables
+        .iter()
+        .map(String::as_str)
+        .filter(|table| {
+            // A server of PostgreSQL may be shared; a file is one program's.
+            backend != DbBackend::Postgres || TABLES.contains(table) || (has_history && *table == HISTORY)
+        })
+        .take(3)
+        .collect();
+    if in_the_way.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    Err(Error::Foreign(format!(
+        "it has tables that mcptap did not make ({})",
+        in_the_way.join(", ")
+    )))
+}
+
+async fn texts(db: &impl ConnectionTrait, statement: &str) -> Result<Vec<String>, Error> {
+    let statement = Statement::from_string(db.get_database_backend(), statement.to_owned());
+    let rows = db.query_all_raw(statement).await?;
+    let names: Result<_, _> = rows.iter().map(|row| row.try_get("", "name")).collect();
+    Ok(names?)
+}
+
+/// Makes the tables or brings them up to date, all in one transaction: another process that does the same waits and finds
+/// them, and after a failure everything is as it was.
+pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Result<(), Error> {
+    let tx = begin(write).await?;
+    // What was seen without the lock may have changed.
+    if upkeep.asks_for_work(inspect(&tx).await?)? {
+        Migrator::up(&tx, None).await?;
+    }
+    if tx.get_database_backend() == DbBackend::Sqlite {
+        tx.execute_unprepared(&format!("PRAGMA application_id = {APPLICATION_ID}"))
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn begin(write: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
+    if write.get_database_backend() == DbBackend::Sqlite {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        return Ok(write.begin_with_options(options).await?);
+    }
+    let tx = write.begin().await?;
+    // Another process may need its time, and so may a step over many rows.
+    tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .await?;
+    tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        .await?;
+    Ok(tx)
+}
+
+/// Whether every table and column that statements name is there: the reason why not, otherwise.
+pub(crate) async fn complete(db: &impl ConnectionTrait) -> Result<(), Error> {
+    let backend = db.get_database_backend();
+    let mut statements = vec![
+        ("calls", call::Entity::find().limit(0).build(backend)),
+        ("details", detail::Entity::find().limit(0).build(backend)),
+        ("log_lines", log_line::Entity::find().limit(0).build(backend)),
+        ("names", name::Entity::find().limit(0).build(backend)),
+        ("clients", client::Entity::find().limit(0).build(backend)),
+        ("sessions", session::Entity::find().limit(0).build(backend)),
+        ("origins", origin::Entity::find().limit(0).build(backend)),
+        ("aliases", alias::Entity::find().limit(0).build(backend)),
+        ("waiting", waiting::Entity::find().limit(0).build(backend)),
+        ("unindexed", unindexed::Entity::find().limit(0).build(backend)),
+        ("api_keys", api_key::Entity::find().limit(0).build(backend)),
+        ("audit", audit::Entity::find().limit(0).build(backend)),
+        ("views", view::Entity::find().limit(0).build(backend)),
+    ];
+    for (name, statement) in [
+        (
+            "sequence",
+            "SELECT id, value, epoch, identity, indexed FROM sequence LIMIT 0",
+        ),
+        ("search", "SELECT rowid, words FROM search LIMIT 0"),
+    ] {
+        statements.push((name, Statement::from_string(backend, statement.to_owned())));
+    }
+    for (table, statement) in statements {
+        if let Err(error) = db.query_all_raw(statement).await {
+            return Err(if is_missing(&error) {
+                Error::Incomplete { table }
+            } else {
+                error.into()
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a table or column is not there.
+fn is_missing(error: &DbErr) -> bool {
+    let DbErr::Query(RuntimeErr::SqlxError(error)) = error else {
+        return false;
+    };
+    error.as_database_error().is_some_and(|error| {
+        // SQLite's SQLITE_ERROR, PostgreSQL's undefined_table and undefined_column.
+        matches!(error.code().as_deref(), Some("1" | "42P01" | "42703"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::database::Database;
+
+    #[tokio::test]
+    async fn all_tables_are_named() {
+        let database = Database::connect("sqlite::memory:", &Options::default())
+            .await
+            .unwrap();
+        let made = texts(
+            database.near(),
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'search\\__%' \
+             ESCAPE '\\' AND name <> 'seaql_migrations' ORDER BY 1",
+        )
+        .await
+        .unwrap();
+        assert_eq!(made, TABLES);
+        complete(database.near()).await.unwrap();
+    }
+}

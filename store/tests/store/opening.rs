@@ -1,0 +1,217 @@
+//! Opening: several at once, a database of another program, of another version, and one that is locked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use mcptap_store::{Error, Options, migrate, open, open_to_change, open_to_read};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use tokio::task::JoinSet;
+
+use crate::support::{Place, batch, on_both, plain};
+
+on_both!(
+    several_at_once_make_the_tables_once,
+    a_newer_version_is_named_and_left_alone,
+    commands_migrate_nothing,
+);
+
+async fn several_at_once_make_the_tables_once(place: &Place) {
+    let mut opening = JoinSet::new();
+    for number in 0..8 {
+        let url = place.url.clone();
+        opening.spawn(async move {
+            if number % 3 == 0 {
+                open_to_change(&url).await.unwrap().close().await;
+            } else {
+                let (writer, store) = open(&url, Options::default()).await.unwrap();
+                writer.write(batch([plain(number + 1)])).await.unwrap();
+                drop(writer);
+                store.close().await;
+            }
+        });
+    }
+    opening.join_all().await;
+    let (_, store) = place.open().await;
+    assert_eq!(store.head().0, 5);
+}
+
+async fn connect(place: &Place) -> DatabaseConnection {
+    Database::connect(&place.url).await.unwrap()
+}
+
+async fn run(place: &Place, statements: &[&str]) {
+    let connection = connect(place).await;
+    for statement in statements {
+        connection.execute_unprepared(statement).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+async fn a_newer_version_is_named_and_left_alone(place: &Place) {
+    migrate(&place.url).await.unwrap();
+    let step = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m20990101_000001_wonders', 0)";
+    run(place, &[step]).await;
+    let refused = [
+        open(&place.url, Options::default()).await.map(drop).unwrap_err(),
+        open_to_change(&place.url).await.unwrap_err(),
+        open_to_read(&place.url).await.unwrap_err(),
+        migrate(&place.url).await.unwrap_err(),
+    ];
+    for error in refused {
+        let said = error.to_string();
+        assert!(matches!(error, Error::Newer(_)), "{said}");
+        assert!(
+            said.contains("newer mcptap") && said.contains("m20990101_000001_wonders"),
+            "{said}"
+        );
+    }
+}
+
+async fn commands_migrate_nothing(place: &Place) {
+    // There is nothing yet: whoever reads makes nothing.
+    assert!(matches!(open_to_read(&place.url).await, Err(Error::NoTables)));
+    assert!(place.file().is_none_or(|file| !file.exists()));
+    open_to_change(&place.url).await.unwrap().close().await;
+    let store = open_to_read(&place.url).await.unwrap();
+    assert!(store.keys().await.unwrap().is_empty());
+    store.close().await;
+    // As if the last step came with this version.
+    let last = "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)";
+    run(place, &[last]).await;
+    for error in [
+        open_to_read(&place.url).await.unwrap_err(),
+        open_to_change(&place.url).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Outdated), "{error}");
+        assert!(error.to_string().contains("mcptap migrate"), "{error}");
+    }
+    let connection = connect(place).await;
+    let count = Statement::from_string(
+        connection.get_database_backend(),
+        "SELECT count(*) AS steps FROM seaql_migrations WHERE version = 'm20261124_000004_views'",
+    );
+    let row = connection.query_one_raw(count).await.unwrap().unwrap();
+    assert!(row.try_get::<i64>("", "steps").unwrap() <= 1);
+    connection.close().await.unwrap();
+}
+
+/// All files of a folder.
+fn files(folder: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name(), std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_file_of_another_program_stays_as_it_is() {
+    let history =
+        "CREATE TABLE seaql_migrations (version text NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
+    for (name, statements) in [
+        ("notes", &["CREATE TABLE notes (id integer)"][..]),
+        (
+            "calls",
+            &["CREATE TABLE calls (id integer)", "INSERT INTO calls VALUES (1)"],
+        ),
+        (
+            "wal",
+            &["PRAGMA journal_mode = WAL", "CREATE TABLE notes (id integer)"],
+        ),
+        ("view", &["CREATE VIEW notes AS SELECT 1 AS one"]),
+        (
+            "history",
+            &[
+                history,
+                "INSERT INTO seaql_migrations VALUES ('m20200101_000001_theirs', 0)",
+                "CREATE TABLE theirs (id integer)",
+            ],
+        ),
+    ] {
+        let place = Place::sqlite();
+        run(&place, statements).await;
+        let folder = place.file().unwrap().parent().unwrap().to_owned();
+        let before = files(&folder);
+        for error in [
+            open(&place.url, Options::default()).await.map(drop).unwrap_err(),
+            open_to_change(&place.url).await.unwrap_err(),
+            open_to_read(&place.url).await.unwrap_err(),
+            migrate(&place.url).await.unwrap_err(),
+            mcptap_store::has_keys(&place.url).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Foreign(_)), "{name}: {error}");
+        }
+        assert_eq!(files(&folder), before, "{name}");
+    }
+    let place = Place::sqlite();
+    let file = place.file().unwrap();
+    std::fs::write(
+        &file,
+        "no database at all, but a text that somebody wrote and wants to keep",
+    )
+    .unwrap();
+    let before = files(file.parent().unwrap());
+    let error = open(&place.url, Options::default()).await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Foreign(_)), "{error}");
+    assert_eq!(files(file.parent().unwrap()), before);
+}
+
+#[tokio::test]
+async fn tables_of_another_program_on_a_server_stay_as_they_are() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    // Beside others mcptap lives well.
+    run(&place, &["CREATE TABLE notes (id integer)"]).await;
+    migrate(&place.url).await.unwrap();
+    let other = Place::postgres().await.unwrap();
+    run(&other, &["CREATE TABLE sessions (id integer)"]).await;
+    let error = migrate(&other.url).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Foreign(_)) && error.to_string().contains("sessions"),
+        "{error}"
+    );
+    let connection = connect(&other).await;
+    let tables = Statement::from_string(
+        connection.get_database_backend(),
+        "SELECT count(*) AS tables FROM pg_tables WHERE schemaname = 'public'",
+    );
+    let row = connection.query_one_raw(tables).await.unwrap().unwrap();
+    assert_eq!(row.try_get::<i64>("", "tables").unwrap(), 1);
+    connection.close().await.unwrap();
+    place.vanish().await;
+    other.vanish().await;
+}
+
+#[tokio::test]
+async fn a_file_of_ours_is_known_by_its_header() {
+    let place = Place::sqlite();
+    migrate(&place.url).await.unwrap();
+    let bytes = std::fs::read(place.file().unwrap()).unwrap();
+    assert_eq!(bytes[68..72], *b"mcpt");
+    // One that an older version made has none yet.
+    run(&place, &["PRAGMA application_id = 0"]).await;
+    let (_, store) = open(&place.url, Options::default()).await.unwrap();
+    store.close().await;
+    let bytes = std::fs::read(place.file().unwrap()).unwrap();
+    assert_eq!(bytes[68..72], *b"mcpt");
+}
+
+#[tokio::test]
+async fn a_locked_file_is_not_waited_for_long() {
+    let place = Place::sqlite();
+    migrate(&place.url).await.unwrap();
+    let holder = connect(&place).await;
+    holder
+        .execute_unprepared(
+            "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE held (id integer)",
+        )
+        .await
+        .unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(15), open_to_read(&place.url)).await;
+    let error = told.expect("it must not wait").unwrap_err();
+    assert!(error.to_string().contains("locked"), "{error}");
+}
