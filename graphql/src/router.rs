@@ -70,10 +70,9 @@ struct Asked {
 
 impl Server {
     /// Without a caller nothing is asked, however the request came here.
-    fn asked_by(self, parts: &Parts) -> Result<Asked, Response> {
-        let caller = parts.extensions.get::<Caller>();
-        let caller = caller.ok_or_else(|| access::unknown(&parts.headers))?;
-        Ok(Asked {
+    fn asked_by(self, parts: &Parts) -> Option<Asked> {
+        let caller = parts.extensions.get::<Caller>()?;
+        Some(Asked {
             engine: self.engine.at(peer(parts)).on_behalf_of(caller.clone()),
             shutdown: self.shutdown,
         })
@@ -123,9 +122,8 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
             Err(refusal) => refusal.into_response(),
         };
     }
-    let server = match server.asked_by(&parts) {
-        Ok(asked) => asked,
-        Err(refusal) => return refusal,
+    let Some(server) = server.asked_by(&parts) else {
+        return access::unknown(&parts.headers);
     };
     let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
@@ -140,9 +138,8 @@ async fn open(State(server): State<Server>, request: Request) -> Response {
 /// first.
 async fn post(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let server = match server.asked_by(&parts) {
-        Ok(asked) => asked,
-        Err(refusal) => return refusal,
+    let Some(server) = server.asked_by(&parts) else {
+        return access::unknown(&parts.headers);
     };
     let Some(accepted) = Accepted::of(&parts.headers) else {
         return not_acceptable();
