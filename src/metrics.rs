@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mcptap_collector::Collector;
+use mcptap_collector::{Collector, Reason};
 use mcptap_model::{Scope, credential};
 use mcptap_store::Store;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -139,6 +139,26 @@ impl prometheus_client::collector::Collector for Snapshot {
                 "Spans that can never be stored",
                 read(&received.rejected_spans),
             ),
+            (
+                "rejected_log_records",
+                "Log records that can never be stored",
+                read(&received.rejected_log_records),
+            ),
+            (
+                "names_cut",
+                "Names longer than 1 KiB that were cut",
+                stored.names_cut,
+            ),
+            (
+                "texts_cut",
+                "Messages, stack traces, URIs, log lines and attributes that were cut",
+                stored.texts_cut,
+            ),
+            (
+                "attributes_dropped",
+                "Attributes dropped because their record had too many or too large ones",
+                stored.attributes_dropped,
+            ),
             ("log_records", "Log records received", read(&received.log_records)),
             (
                 "uncorrelated_log_records",
@@ -228,6 +248,12 @@ impl prometheus_client::collector::Collector for Snapshot {
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let help = "Spans and log records that can never be stored, by reason";
+        let mut rejections = encoder.encode_descriptor("rejections", help, None, MetricType::Counter)?;
+        for reason in Reason::ALL {
+            let counter = ConstCounter::new(received.rejected_for(reason));
+            counter.encode(rejections.encode_family(&[("reason", reason.as_str())])?)?;
         }
         let busy = ConstCounter::new(stored.commit_seconds);
         let help = "Time spent in transactions";

@@ -61,7 +61,9 @@ impl Server {
             trust_forwarded_for: config.trust_forwarded_for,
             redactor: config.redactor.clone(),
         };
-        let collector = Collector::new(writer.clone(), reader).guarded(store.gate().clone());
+        let collector = Collector::new(writer.clone(), reader)
+            .guarded(store.gate().clone())
+            .keeping(config.retention);
 
         let mut server = Self {
             listen: listen.local_addr()?,

@@ -4,8 +4,13 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use prost::Message;
 use serde_json::json;
 
-use crate::json;
+use mcptap_store::Reservation;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+use crate::json::Document;
 use crate::status::Refusal;
+use crate::{json, wire};
 
 /// An encoding of OTLP/HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,23 +21,17 @@ pub(crate) enum Encoding {
     Json,
 }
 
-/// A request that can come in both encodings.
-pub(crate) trait Decode: Message + Default {
-    /// From OTLP/JSON.
-    fn from_json(body: &[u8]) -> Result<Self, json::InvalidJson>;
+/// An export, decoded.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// Spans.
+    Traces(ExportTraceServiceRequest),
+    /// Log records.
+    Logs(ExportLogsServiceRequest),
 }
 
-impl Decode for opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest {
-    fn from_json(body: &[u8]) -> Result<Self, json::InvalidJson> {
-        json::traces(body)
-    }
-}
-
-impl Decode for opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest {
-    fn from_json(body: &[u8]) -> Result<Self, json::InvalidJson> {
-        json::logs(body)
-    }
-}
+/// The most bytes that the tree of a JSON request may take besides its texts: 96 MiB.
+const MOST_TREE: usize = 96 << 20;
 
 /// What an export is answered with when it was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,12 +78,45 @@ impl Encoding {
         Self::of(request).unwrap_or(Self::Protobuf)
     }
 
-    /// Reads a request.
-    pub(crate) fn decode<T: Decode>(self, body: &[u8]) -> Result<T, Refusal> {
+    /// Decodes an export. It is counted first, and what it will take is added to `held`.
+    pub(crate) fn decode(self, logs: bool, body: &[u8], held: &mut Reservation) -> Result<Decoded, Refusal> {
         match self {
-            Self::Protobuf => T::decode(body)
-                .map_err(|error| Refusal::Malformed(format!("the body is no OTLP request: {error}"))),
-            Self::Json => T::from_json(body).map_err(|error| Refusal::Malformed(error.to_string())),
+            Self::Protobuf => {
+                let message = if logs {
+                    wire::Message::Logs
+                } else {
+                    wire::Message::Traces
+                };
+                held.grow(wire::count(message, body)?.bytes(body.len())?)?;
+                let malformed = |error| Refusal::Malformed(format!("the body is no OTLP request: {error}"));
+                Ok(if logs {
+                    Decoded::Logs(Message::decode(body).map_err(malformed)?)
+                } else {
+                    Decoded::Traces(Message::decode(body).map_err(malformed)?)
+                })
+            }
+            Self::Json => {
+                let tree = json::tree_bytes(body);
+                if tree > MOST_TREE {
+                    return Err(Refusal::TooMany(
+                        "the request has too many JSON values; send smaller batches".to_owned(),
+                    ));
+                }
+                let before = held.bytes();
+                held.grow(tree)?;
+                let malformed = |error: json::InvalidJson| Refusal::Malformed(error.to_string());
+                let document = Document::parse(body).map_err(malformed)?;
+                let bytes = document.census().bytes(body.len())?;
+                held.grow(bytes)?;
+                let decoded = if logs {
+                    Decoded::Logs(document.logs().map_err(malformed)?)
+                } else {
+                    Decoded::Traces(document.traces().map_err(malformed)?)
+                };
+                drop(document);
+                held.shrink_to(before + bytes);
+                Ok(decoded)
+            }
         }
     }
 
@@ -152,7 +184,8 @@ impl Encoding {
     }
 }
 
-fn encode_accepted(signal: Signal, accepted: &Accepted) -> Vec<u8> {
+/// The export response of the signal, in protobuf.
+pub(crate) fn encode_accepted(signal: Signal, accepted: &Accepted) -> Vec<u8> {
     match signal {
         Signal::Traces => accepted.traces().encode_to_vec(),
         Signal::Logs => accepted.logs().encode_to_vec(),

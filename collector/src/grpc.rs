@@ -1,90 +1,152 @@
-//! OTLP/gRPC: three services that unwrap, call [`Collector`] and wrap.
+//! OTLP/gRPC: the three export methods. They are unary, so a request is one message in a frame and an answer another.
+//!
+//! The frames are read here and not by tonic's generated services, which decompress and decode on the async workers,
+//! before anything could be counted or reserved.
 
-use axum::middleware::from_fn_with_state;
-use mcptap_model::Access;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use tonic::codec::CompressionEncoding::{Gzip, Zstd};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::post;
+use http_body_util::{BodyExt, Full};
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Status};
 
-use crate::ingest::Collector;
-use crate::{MAX_REQUEST_BYTES, guard};
+use crate::codec::{Accepted, Encoding, Signal, encode_accepted};
+use crate::inflate::Coding;
+use crate::ingest::{Collector, Export};
+use crate::receive::receive;
+use crate::status::Refusal;
+
+/// Bytes before a message: a flag and a length.
+const FRAME: usize = 5;
 
 /// The three OTLP/gRPC services, to be served alone or merged into another tonic server. They accept gzip and zstd,
 /// and messages up to 16 MiB after decompression.
 pub fn grpc_routes(collector: &Collector) -> Routes {
-    let traces = TraceServiceServer::new(collector.clone())
-        .accept_compressed(Gzip)
-        .accept_compressed(Zstd)
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let logs = LogsServiceServer::new(collector.clone())
-        .accept_compressed(Gzip)
-        .accept_compressed(Zstd)
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let metrics = MetricsServiceServer::new(collector.clone())
-        .accept_compressed(Gzip)
-        .accept_compressed(Zstd)
-        .max_decoding_message_size(MAX_REQUEST_BYTES);
-    let routes = Routes::new(traces).add_service(logs).add_service(metrics);
-    let guard = from_fn_with_state(collector.clone(), guard::grpc);
-    routes.into_axum_router().layer(guard).into()
+    Router::new()
+        .route(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            post(traces),
+        )
+        .route(
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            post(logs),
+        )
+        .route(
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            post(metrics),
+        )
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .with_state(collector.clone())
+        .into()
 }
 
-/// Whom the guard let in.
-fn sender<T>(request: &Request<T>) -> Result<&Access, Status> {
-    let access = request.extensions().get();
-    access.ok_or_else(|| Status::internal("it is not known who sends"))
+async fn traces(State(collector): State<Collector>, request: Request) -> Response<Body> {
+    answer(&collector, Signal::Traces, request).await
 }
 
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let accepted = self.traces(request.get_ref(), sender(&request)?).await;
-        let accepted = accepted.map_err(|refusal| {
-            self.refused();
-            refusal.grpc_status()
-        })?;
-        Ok(Response::new(accepted.traces()))
+async fn logs(State(collector): State<Collector>, request: Request) -> Response<Body> {
+    answer(&collector, Signal::Logs, request).await
+}
+
+async fn metrics(State(collector): State<Collector>, request: Request) -> Response<Body> {
+    answer(&collector, Signal::Metrics, request).await
+}
+
+async fn unknown() -> Response<Body> {
+    Status::unimplemented("this server has OTLP's TraceService, LogsService and MetricsService").into_http()
+}
+
+async fn answer(collector: &Collector, signal: Signal, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let is_grpc = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if !is_grpc {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    match store(collector, signal, &head.headers, body).await {
+        Ok(accepted) => accepted_response(signal, &accepted),
+        Err(status) => {
+            collector.refused();
+            status.into_http()
+        }
     }
 }
 
-#[tonic::async_trait]
-impl LogsService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportLogsServiceRequest>,
-    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let accepted = self.logs(request.get_ref(), sender(&request)?).await;
-        let accepted = accepted.map_err(|refusal| {
-            self.refused();
-            refusal.grpc_status()
-        })?;
-        Ok(Response::new(accepted.logs()))
-    }
+async fn store(
+    collector: &Collector,
+    signal: Signal,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Accepted, Status> {
+    let refuse = |refusal: Refusal| refusal.grpc_status();
+    let sender = collector.sender(headers).await.map_err(refuse)?;
+    let coding = coding(headers)?;
+    let mut received = receive(headers, body, collector.memory()).await.map_err(refuse)?;
+    let coding = unframe(&mut received.body, coding)?;
+    let export = Export {
+        signal,
+        encoding: Encoding::Protobuf,
+        coding,
+        received,
+    };
+    collector.export(export, sender).await.map_err(refuse)
 }
 
-#[tonic::async_trait]
-impl MetricsService for Collector {
-    async fn export(
-        &self,
-        _request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        Ok(Response::new(Collector::metrics(self).metrics()))
+/// How the message is compressed, if its frame says that it is.
+fn coding(headers: &HeaderMap) -> Result<Coding, Status> {
+    let given = headers.get("grpc-encoding");
+    Coding::of(given).map_err(|refusal| {
+        let mut status = Status::unimplemented(refusal.to_string());
+        status.metadata_mut().insert(
+            "grpc-accept-encoding",
+            tonic::metadata::MetadataValue::from_static("gzip,zstd"),
+        );
+        status
+    })
+}
+
+/// Takes the frame off the one message of a request: whether it is compressed, and its length.
+fn unframe(body: &mut Vec<u8>, coding: Coding) -> Result<Coding, Status> {
+    let Some((frame, message)) = body.split_first_chunk::<FRAME>() else {
+        return Err(Status::invalid_argument("the request has no message"));
+    };
+    let [flag, length @ ..] = *frame;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if message.len() != length {
+        return Err(Status::invalid_argument(
+            "the request is not one message of the length that its frame tells",
+        ));
     }
+    let coding = match (flag, coding) {
+        (0, _) => Coding::Identity,
+        (1, Coding::Identity) => {
+            return Err(Status::internal(
+                "the message is compressed, but no grpc-encoding says how",
+            ));
+        }
+        (1, coding) => coding,
+        _ => return Err(Status::internal("the frame of the message is damaged")),
+    };
+    body.drain(..FRAME);
+    Ok(coding)
+}
+
+fn accepted_response(signal: Signal, accepted: &Accepted) -> Response<Body> {
+    let message = encode_accepted(signal, accepted);
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let frame = [&[0][..], &length.to_be_bytes(), &message].concat();
+    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from(i32::from(Code::Ok)))]);
+    let body = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(Body::new(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }

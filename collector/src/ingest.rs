@@ -1,21 +1,21 @@
-//! The one way in, under both transports: read, store, answer.
+//! The one way in, under both transports: read within bounds, store, answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use mcptap_model::{Access, UnixNanos};
-use mcptap_store::{Gate, Writer};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use mcptap_model::Access;
+use mcptap_store::{Gate, MemoryBudget, Packed, Reservation, Writer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use crate::codec::Accepted;
+use crate::arrival::Arrival;
+use crate::codec::{Accepted, Decoded, Encoding, Signal};
 use crate::guard::keep_own;
+use crate::inflate::Coding;
 use crate::normalise::{Normalised, Reader};
+use crate::receive::Received;
+use crate::rejections::{Reason, Rejections};
 use crate::status::Refusal;
-
-/// At most so many reasons are told of rejected spans, each once.
-const REASONS_TOLD: usize = 3;
 
 /// Receives OTLP and writes calls. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct Collector {
     reader: Arc<Reader>,
     counters: Arc<Counters>,
     gate: Option<Gate>,
+    retention: Option<Duration>,
 }
 
 /// What was received, since the start. For `/metrics`.
@@ -45,26 +46,58 @@ pub struct Counters {
     pub log_records: AtomicU64,
     /// Of them, records without a trace id, which can belong to no call.
     pub uncorrelated_log_records: AtomicU64,
+    /// Of them, records that can never be stored.
+    pub rejected_log_records: AtomicU64,
     /// Metric exports answered without storing anything.
     pub metric_exports: AtomicU64,
     /// Exports refused, for whatever reason.
     pub refused_exports: AtomicU64,
+    /// Spans and log records rejected, by reason.
+    rejections: [AtomicU64; Reason::ALL.len()],
 }
 
 impl Counters {
+    /// How many spans and log records were rejected for that reason.
+    pub fn rejected_for(&self, reason: Reason) -> u64 {
+        let counter = self.rejections.get(reason as usize);
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
     fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
     }
+
+    fn reject(&self, rejections: &Rejections) {
+        for (counter, reason) in self.rejections.iter().zip(Reason::ALL) {
+            Self::add(counter, rejections.of(reason));
+        }
+    }
+}
+
+/// An export as it came.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) signal: Signal,
+    pub(crate) encoding: Encoding,
+    pub(crate) coding: Coding,
+    pub(crate) received: Received,
+}
+
+/// An export, read: what is to be stored of it, with the memory it takes, and what its sender is told.
+struct Ready {
+    packed: Option<(Packed, Reservation)>,
+    rejections: Rejections,
 }
 
 impl Collector {
-    /// A collector that reads spans with `reader` and stores through `writer`.
+    /// A collector that reads spans with `reader` and stores through `writer`, whatever their age.
     pub fn new(writer: Writer, reader: Reader) -> Self {
         Self {
             writer,
             reader: Arc::new(reader),
             counters: Arc::default(),
             gate: None,
+            retention: None,
         }
     }
 
@@ -76,8 +109,18 @@ impl Collector {
         }
     }
 
+    /// The same, rejecting what began longer ago than calls are kept: it would never be seen.
+    pub fn keeping(self, retention: Option<Duration>) -> Self {
+        Self { retention, ..self }
+    }
+
     pub(crate) fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
+    }
+
+    /// The budget that bodies are read within.
+    pub(crate) fn memory(&self) -> &MemoryBudget {
+        self.writer.memory()
     }
 
     /// What was received so far.
@@ -85,52 +128,46 @@ impl Collector {
         &self.counters
     }
 
-    /// Stores of a trace export what the sender may send; answered after the commit.
-    pub async fn traces(
-        &self,
-        request: &ExportTraceServiceRequest,
-        sender: &Access,
-    ) -> Result<Accepted, Refusal> {
-        let mut normalised = self.reader.traces(request, now());
-        keep_own(sender, &mut normalised);
-        let scopes = request
-            .resource_spans
-            .iter()
-            .flat_map(|resource| &resource.scope_spans);
-        let spans: usize = scopes.map(|scope| scope.spans.len()).sum();
-        let counters = &self.counters;
-        Counters::add(&counters.spans, spans as u64);
-        Counters::add(&counters.mcp_spans, normalised.batch.observations.len() as u64);
-        Counters::add(&counters.http_spans, normalised.batch.https.len() as u64);
-        Counters::add(&counters.skipped_spans, normalised.skipped);
-        Counters::add(&counters.foreign_spans, normalised.foreign);
-        Counters::add(&counters.rejected_spans, normalised.rejections.len() as u64);
-        self.store(normalised).await
-    }
-
-    /// Stores of a log export what the sender may send; answered after the commit.
-    pub async fn logs(
-        &self,
-        request: &ExportLogsServiceRequest,
-        sender: &Access,
-    ) -> Result<Accepted, Refusal> {
-        let mut normalised = self.reader.logs(request);
-        keep_own(sender, &mut normalised);
-        Counters::add(
-            &self.counters.log_records,
-            normalised.batch.logs.len() as u64 + normalised.uncorrelated,
-        );
-        Counters::add(&self.counters.uncorrelated_log_records, normalised.uncorrelated);
-        self.store(normalised).await
-    }
-
-    /// Answers a metric export: nothing is stored, and the sender is told so without an error.
-    pub fn metrics(&self) -> Accepted {
-        Counters::add(&self.counters.metric_exports, 1);
-        Accepted {
-            rejected: 0,
-            message: "mcptap keeps traces and logs; metrics are not stored".to_owned(),
+    /// Stores what the sender may send of an export; answered after the commit. The work is done on the writer's threads
+    /// for it, so that nothing else waits.
+    pub(crate) async fn export(&self, export: Export, sender: Access) -> Result<Accepted, Refusal> {
+        if export.signal == Signal::Metrics {
+            Counters::add(&self.counters.metric_exports, 1);
+            // Nothing is stored, and the sender is told so without an error.
+            return Ok(Accepted {
+                rejected: 0,
+                message: "mcptap keeps traces and logs; metrics are not stored".to_owned(),
+            });
         }
+        let signal = export.signal;
+        let collector = self.clone();
+        let Ready {
+            packed,
+            mut rejections,
+        } = self
+            .writer
+            .cpu()
+            .run(move |_| collector.read(export, &sender))
+            .await??;
+        if let Some((packed, held)) = packed {
+            let written = self.writer.send(packed, held).await?;
+            let mut refused = Rejections::default();
+            for rejected in written.rejected {
+                let text = || format!("the database cannot store it: {}", rejected.reason);
+                refused.add_many(Reason::Refused, rejected.records, text);
+            }
+            self.counters.reject(&refused);
+            let counter = match signal {
+                Signal::Logs => &self.counters.rejected_log_records,
+                _ => &self.counters.rejected_spans,
+            };
+            Counters::add(counter, refused.total());
+            rejections.merge(refused);
+        }
+        Ok(Accepted {
+            rejected: i64::try_from(rejections.total()).unwrap_or(i64::MAX),
+            message: rejections.to_string(),
+        })
     }
 
     /// Counts a refusal that a transport made by itself.
@@ -138,39 +175,68 @@ impl Collector {
         Counters::add(&self.counters.refused_exports, 1);
     }
 
-    async fn store(&self, normalised: Normalised) -> Result<Accepted, Refusal> {
-        let mut rejected = normalised.rejections.len();
-        let mut rejections = normalised.rejections;
-        if !normalised.batch.is_empty() {
-            let written = self.writer.write(normalised.batch).await?;
-            for unstorable in written.rejected {
-                rejected += unstorable.records;
-                rejections.push(unstorable.reason);
-            }
+    /// Everything that is to be done before an export is queued. Memory is reserved before it is taken.
+    fn read(&self, export: Export, sender: &Access) -> Result<Ready, Refusal> {
+        let Export {
+            signal,
+            encoding,
+            coding,
+            received: Received { body, mut held },
+        } = export;
+        let body = coding.undo(body, &mut held)?;
+        held.resize(body.capacity())?;
+        let decoded = encoding.decode(signal == Signal::Logs, &body, &mut held)?;
+        drop(body);
+        let arrival = Arrival::now(self.retention);
+        let mut normalised = match &decoded {
+            Decoded::Traces(request) => self.reader.traces(request, &arrival, sender),
+            Decoded::Logs(request) => self.reader.logs(request, &arrival, sender),
+        };
+        keep_own(sender, &mut normalised);
+        self.count(&decoded, &normalised);
+        drop(decoded);
+        let rejections = normalised.rejections;
+        if normalised.batch.is_empty() {
+            return Ok(Ready {
+                packed: None,
+                rejections,
+            });
         }
-        let mut reasons: Vec<String> = Vec::new();
-        let mut untold = 0_usize;
-        for reason in rejections {
-            if reasons.contains(&reason) {
-                continue;
-            }
-            if reasons.len() < REASONS_TOLD {
-                reasons.push(reason);
-            } else {
-                untold += 1;
-            }
-        }
-        if untold > 0 {
-            reasons.push(format!("and {untold} more"));
-        }
-        Ok(Accepted {
-            rejected: i64::try_from(rejected).unwrap_or(i64::MAX),
-            message: reasons.join("; "),
+        let packed = self.writer.pack(normalised.batch);
+        held.resize(packed.bytes())?;
+        Ok(Ready {
+            packed: Some((packed, held)),
+            rejections,
         })
+    }
+
+    fn count(&self, decoded: &Decoded, normalised: &Normalised) {
+        let counters = &self.counters;
+        let rejected = normalised.rejections.total();
+        counters.reject(&normalised.rejections);
+        match decoded {
+            Decoded::Traces(request) => {
+                Counters::add(&counters.spans, spans(request));
+                Counters::add(&counters.mcp_spans, normalised.batch.observations.len() as u64);
+                Counters::add(&counters.http_spans, normalised.batch.https.len() as u64);
+                Counters::add(&counters.skipped_spans, normalised.skipped);
+                Counters::add(&counters.foreign_spans, normalised.foreign);
+                Counters::add(&counters.rejected_spans, rejected);
+            }
+            Decoded::Logs(_) => {
+                let received = normalised.batch.logs.len() as u64 + normalised.uncorrelated + rejected;
+                Counters::add(&counters.log_records, received);
+                Counters::add(&counters.uncorrelated_log_records, normalised.uncorrelated);
+                Counters::add(&counters.rejected_log_records, rejected);
+            }
+        }
     }
 }
 
-fn now() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+fn spans(request: &ExportTraceServiceRequest) -> u64 {
+    let scopes = request
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans);
+    scopes.map(|scope| scope.spans.len() as u64).sum()
 }

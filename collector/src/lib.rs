@@ -1,29 +1,38 @@
 //! OTLP in, one [`Call`](mcptap_model::Call) per MCP request out, into the store.
 //!
-//! Both transports ([`grpc_routes`], [`http_router`]) unwrap a request and call [`Collector::traces`] or
-//! [`Collector::logs`]. There the [`Reader`] turns spans and records of any instrumentation into the model's words,
+//! Both transports ([`grpc_routes`], [`http_router`]) read a body within the memory budget (`receive`) and hand it to the
+//! [`Collector`]. On threads of its own it is decompressed within bounds (`inflate`), counted before anything is built of
+//! it (`census`, by `wire` and `json`), and decoded (`codec`). Then the [`Reader`] turns spans and records of any instrumentation into the model's words,
 //! with secrets already cut out; the store's `Writer` folds them into calls and returns after the commit; then the
 //! export is answered. Who may send is told by a store's gate (`guard`), if the collector has one. What a sender is told when something goes wrong stands in one table ([`Refusal`]).
 //!
 //! The crate is also a plugin: any tonic or axum server can mount the routes and so become a collector.
 
+mod arrival;
+mod census;
 mod codec;
 mod country;
 mod grpc;
 mod guard;
 mod http;
+mod inflate;
 mod ingest;
 mod json;
 mod normalise;
+mod receive;
+mod rejections;
 mod status;
 mod value;
+mod wire;
 
+pub use arrival::Arrival;
 pub use codec::Accepted;
 pub use country::{BadCountryFile, Countries};
 pub use grpc::grpc_routes;
 pub use http::http_router;
 pub use ingest::{Collector, Counters};
 pub use normalise::{Normalised, Reader};
+pub use rejections::{Reason, Rejections};
 pub use status::Refusal;
 
 /// The largest request accepted, in bytes after decompression: 16 MiB.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcptap_store::{Denied, Error, WriteError};
+use mcptap_store::{BudgetExhausted, CpuError, Denied, Error, WriteError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -39,6 +39,12 @@ pub enum Refusal {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// As much is held or worked on as this process may. The same export can be sent again after the delay.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The export made mcptap fail. Sending it again is useless.
+    #[error("{0}")]
+    Failed(#[from] CpuError),
     /// The collector is stopping, or its database does not answer. The same export can be sent again later.
     #[error("{0}; send again later")]
     Unavailable(String),
@@ -58,6 +64,10 @@ impl Refusal {
             Self::Unauthenticated(_) => (Code::Unauthenticated, 401, None),
             Self::Forbidden => (Code::PermissionDenied, 403, None),
             Self::Overloaded { retry_after } => (Code::ResourceExhausted, 429, Some(*retry_after)),
+            Self::Exhausted(_) | Self::Failed(CpuError::Full) => {
+                (Code::ResourceExhausted, 429, Some(RETRY_AFTER))
+            }
+            Self::Failed(CpuError::Panicked) => (Code::Internal, 500, None),
             Self::Unavailable(_) => (Code::Unavailable, 503, Some(RETRY_AFTER)),
         }
     }
@@ -84,11 +94,24 @@ impl Refusal {
     }
 }
 
+impl From<BudgetExhausted> for Refusal {
+    fn from(error: BudgetExhausted) -> Self {
+        if error.is_final() {
+            return Self::TooMany(format!(
+                "the request takes {} bytes of memory, and {} is all that exports may take; send smaller batches",
+                error.wanted, error.limit
+            ));
+        }
+        Self::Exhausted(error.to_string())
+    }
+}
+
 impl From<WriteError> for Refusal {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Overloaded { retry_after } => Self::Overloaded { retry_after },
             WriteError::TooLarge { .. } => Self::TooMany(error.to_string()),
+            WriteError::Failed(error) => Self::Failed(error),
             WriteError::Closed => Self::Unavailable("the collector is stopping".to_owned()),
             error => {
                 tracing::error!(%error, "an export could not be stored; its sender is told to send it again");

@@ -4,7 +4,31 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Number, Value};
+
+/// The most bytes that JSON inside a text may become: 16 MiB. What would become more stays text.
+const MOST_PARSED: usize = 16 << 20;
+
+/// The JSON in a text, if it is JSON, and not so much that reading it would take more memory than one call may.
+pub(crate) fn parsed(text: &str) -> Option<Value> {
+    if signs(text).saturating_mul(size_of::<Value>()) > MOST_PARSED {
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// Whether a text is JSON.
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// At most so many values: each but the first stands behind one of these.
+fn signs(text: &str) -> usize {
+    text.bytes()
+        .filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{'))
+        .count()
+}
 
 /// As JSON. Bytes become base64, a kvlist an object (of a key given twice the last counts), NaN and infinities text.
 pub(crate) fn json(value: &AnyValue) -> Value {

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
-use mcptap_collector::Reader;
-use mcptap_model::{Call, UnixNanos};
+use mcptap_collector::{Arrival, Reader};
+use mcptap_model::{Access, Call, UnixNanos};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{
@@ -90,7 +90,8 @@ impl Given {
                 schema_url: String::new(),
             }],
         };
-        let read = Reader::default().traces(&request, UnixNanos(0));
+        let read =
+            Reader::default().traces(&request, &Arrival::replayed(UnixNanos(0)), &Access::everything());
         read.batch
             .observations
             .iter()

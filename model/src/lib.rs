@@ -18,6 +18,7 @@ mod outcome;
 pub mod redact;
 pub mod search;
 pub mod semconv;
+mod texts;
 mod time;
 
 pub use access::{Access, ApiKey, Scope, credential};
@@ -29,4 +30,5 @@ pub use masked::mask_authorization;
 pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};
 pub use outcome::{Evidence, Outcome};
+pub use texts::{TextKind, TextVisitor};
 pub use time::{InvalidTime, UnixNanos};

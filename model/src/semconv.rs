@@ -84,6 +84,9 @@ pub const OUTCOME: &str = "mcptap.outcome";
 pub const AUTHORIZATION: &str = "mcptap.authorization";
 /// Ours: ISO 3166-1 alpha-2, from a header of the CDN.
 pub const COUNTRY: &str = "mcptap.country";
+/// How many milliseconds the sender's clock is ahead of the collector's: written by the collector, when it is more than
+/// a minute.
+pub const MCPTAP_CLOCK_AHEAD_MS: &str = "mcptap.clock_ahead_ms";
 
 /// `http.request.header.`, before a request header's name in lower case.
 pub const HTTP_REQUEST_HEADER_PREFIX: &str = "http.request.header.";

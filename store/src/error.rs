@@ -134,6 +134,9 @@ pub enum WriteError {
         /// How many the queue holds.
         limit: usize,
     },
+    /// The batch made mcptap itself fail, before it was queued. The same batch will do so again.
+    #[error("{0}")]
+    Failed(crate::CpuError),
     /// The store is closed. No further write will succeed.
     #[error("the store is closed")]
     Closed,

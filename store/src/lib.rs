@@ -22,6 +22,7 @@ mod address;
 mod attempts;
 mod audit;
 mod body;
+mod bounds;
 mod budget;
 mod calls;
 mod changes;
@@ -87,6 +88,7 @@ use std::sync::Arc;
 pub use address::shown as shown_url;
 pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
+pub use bounds::cut_name;
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
 pub use calls::CallPage;
 pub use changes::{Change, ChangeKind, FeedChanges};
@@ -111,7 +113,7 @@ pub use sessions::{Session, SessionName, SessionPosition};
 pub use stats::{CallStats, StatsBucket};
 pub use tools::Tool;
 pub use views::{Reach, View, ViewContent};
-pub use writer::{Rejected, Writer, Written};
+pub use writer::{Packed, Rejected, Writer, Written};
 
 /// Answers questions about what is stored. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::bounds::Cuts;
 use crate::writer::RETRY;
 
 /// Totals since the store was opened, and gauges of this moment.
@@ -30,6 +31,12 @@ pub struct Metrics {
     pub records_rejected: u64,
     /// Writes refused because the queue was full.
     pub overloads: u64,
+    /// Names longer than 1 KiB that were cut.
+    pub names_cut: u64,
+    /// Messages, stack traces, URIs, log lines and values of attributes that were cut.
+    pub texts_cut: u64,
+    /// Attributes that were dropped because their record had too many or too large ones.
+    pub attributes_dropped: u64,
     /// Records waiting now.
     pub queued_records: u64,
     /// How many records may wait.
@@ -82,6 +89,9 @@ pub(crate) struct Counters {
     join_compared: AtomicU64,
     join_limited: AtomicU64,
     details_read: AtomicU64,
+    names_cut: AtomicU64,
+    texts_cut: AtomicU64,
+    attributes_dropped: AtomicU64,
     calls_pruned: AtomicU64,
     changes_delivered: AtomicU64,
     catch_up_reads: AtomicU64,
@@ -102,6 +112,12 @@ impl Counters {
 
     pub(crate) fn overloaded(&self) {
         self.overloads.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cut(&self, cuts: Cuts) {
+        self.names_cut.fetch_add(cuts.names, Relaxed);
+        self.texts_cut.fetch_add(cuts.texts, Relaxed);
+        self.attributes_dropped.fetch_add(cuts.attributes, Relaxed);
     }
 
     pub(crate) fn stored(&self, added: usize, completed: usize, lines: usize) {
@@ -175,6 +191,9 @@ impl Counters {
             join_compared: self.join_compared.load(Relaxed),
             join_limited: self.join_limited.load(Relaxed),
             details_read: self.details_read.load(Relaxed),
+            names_cut: self.names_cut.load(Relaxed),
+            texts_cut: self.texts_cut.load(Relaxed),
+            attributes_dropped: self.attributes_dropped.load(Relaxed),
             calls_pruned: self.calls_pruned.load(Relaxed),
             changes_delivered: self.changes_delivered.load(Relaxed),
             catch_up_reads: self.catch_up_reads.load(Relaxed),

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Batch, Payload};
+use mcptap_model::Batch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{Compressed, cut};
+use crate::body::Compressed;
+use crate::bounds;
 use crate::committer::{Group, batches, merged};
 use crate::footprint::{Reads, Writes};
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::supervise::contained;
-use crate::{CpuPool, MemoryBudget, Options, Seq, WriteError};
+use crate::{CpuError, CpuPool, MemoryBudget, Options, Reservation, Seq, WriteError};
 
 /// How many permits of the queue one transaction takes at most.
 const GROUP: usize = 8192;
@@ -52,7 +53,7 @@ pub struct Writer {
     queue: mpsc::UnboundedSender<Request>,
     room: Arc<Semaphore>,
     limit: usize,
-    body_cap: usize,
+    packer: Packer,
     memory: MemoryBudget,
     cpu: CpuPool,
     counters: Arc<Counters>,
@@ -69,6 +70,44 @@ pub(crate) struct Request {
     weight: usize,
     reply: oneshot::Sender<Result<Written, WriteError>>,
     _room: OwnedSemaphorePermit,
+    _held: Reservation,
+}
+
+/// A batch that is ready to be queued: nothing in it is too large, and its bodies are compressed.
+#[derive(Debug)]
+pub struct Packed {
+    batch: Batch,
+    compressed: Compressed,
+    /// What it counts as in the queue.
+    records: usize,
+    bytes: usize,
+}
+
+impl Packed {
+    /// About how many bytes it takes until it is stored: the rows that are made of it are a second copy.
+    pub fn bytes(&self) -> usize {
+        self.bytes * 2
+    }
+}
+
+/// Makes batches ready.
+#[derive(Clone, Debug)]
+struct Packer {
+    body_cap: usize,
+    counters: Arc<Counters>,
+}
+
+impl Packer {
+    fn pack(&self, mut batch: Batch) -> Packed {
+        let (bytes, cuts) = bounds::bound(&mut batch, self.body_cap);
+        self.counters.cut(cuts);
+        Packed {
+            compressed: Compressed::of(&batch),
+            records: batch.len().max(bytes / RECORD_BYTES),
+            batch,
+            bytes,
+        }
+    }
 }
 
 impl Request {
@@ -96,7 +135,10 @@ impl Writer {
                 queue,
                 room,
                 limit,
-                body_cap: options.body_cap,
+                packer: Packer {
+                    body_cap: options.body_cap,
+                    counters: Arc::clone(&counters),
+                },
                 // Senders leave a quarter to readers and caches.
                 memory: memory.share(memory.limit() / 4 * 3),
                 cpu: CpuPool::new(options.ingest_threads, WAITING_FOR_CPU),
@@ -109,50 +151,58 @@ impl Writer {
     }
 
     /// Stores a batch as a whole or not at all, but for records that the database can never store
-    /// ([`Written::rejected`]); returns once it is committed and announced. The same spans again change nothing. When the future is dropped the batch may be stored all the same.
-    pub async fn write(&self, mut batch: Batch) -> Result<Written, WriteError> {
+    /// ([`Written::rejected`]); returns once it is committed and announced. The same spans again change nothing. When the
+    /// future is dropped the batch may be stored all the same.
+    pub async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
         if batch.is_empty() {
             return Ok(Written {
                 head: *self.head.borrow(),
                 ..Written::default()
             });
         }
+        let packer = self.packer.clone();
+        let packed = self.cpu.run(move |_| packer.pack(batch)).await;
+        let packed = packed.map_err(|error| match error {
+            CpuError::Full => self.overloaded(),
+            CpuError::Panicked => WriteError::Failed(error),
+        })?;
+        let held = self.memory.try_reserve(packed.bytes());
+        let held = held.map_err(|refused| {
+            if refused.is_final() {
+                self.too_large(&packed)
+            } else {
+                self.overloaded()
+            }
+        })?;
+        self.send(packed, held).await
+    }
+
+    /// Makes a batch ready to be sent: cuts what is too large, and compresses. Work for a thread of [`Self::cpu`].
+    pub fn pack(&self, batch: Batch) -> Packed {
+        self.packer.pack(batch)
+    }
+
+    /// Stores a batch that was made ready, like [`Self::write`]. The memory that is `held` for it is given back when it is
+    /// answered.
+    pub async fn send(&self, packed: Packed, held: Reservation) -> Result<Written, WriteError> {
         if self.queue.is_closed() {
             return Err(WriteError::Closed);
         }
-        let weight = weight(&batch);
+        let weight = packed.records;
         let room = match u32::try_from(weight) {
             Ok(wanted) if weight <= self.limit => Arc::clone(&self.room).try_acquire_many_owned(wanted),
-            _ => {
-                return Err(WriteError::TooLarge {
-                    records: weight,
-                    limit: self.limit,
-                });
-            }
+            _ => return Err(self.too_large(&packed)),
         };
-        let Ok(room) = room else {
-            self.counters.overloaded();
-            return Err(WriteError::Overloaded {
-                retry_after: self.counters.time_for(self.queued()),
-            });
-        };
-        // Here many tasks can work at the same time; the writer is one.
-        for observation in &mut batch.observations {
-            let call = &mut observation.call;
-            [&mut call.request, &mut call.response]
-                .into_iter()
-                .flatten()
-                .for_each(|body| cut(body, self.body_cap));
-        }
-        let compressed = Compressed::of(&batch);
+        let room = room.map_err(|_| self.overloaded())?;
         let (reply, answer) = oneshot::channel();
         self.queue
             .send(Request {
-                batch,
-                compressed,
+                batch: packed.batch,
+                compressed: packed.compressed,
                 weight,
                 reply,
                 _room: room,
+                _held: held,
             })
             .map_err(|_| WriteError::Closed)?;
         // Without an answer the group was lost to a fault.
@@ -164,6 +214,20 @@ impl Writer {
             }
         };
         answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    fn overloaded(&self) -> WriteError {
+        self.counters.overloaded();
+        WriteError::Overloaded {
+            retry_after: self.counters.time_for(self.queued()),
+        }
+    }
+
+    fn too_large(&self, packed: &Packed) -> WriteError {
+        WriteError::TooLarge {
+            records: packed.records,
+            limit: self.limit,
+        }
     }
 
     /// The share of the memory budget that senders may take.
@@ -199,18 +263,6 @@ impl Writer {
     pub(crate) fn room(&self) -> Arc<Semaphore> {
         Arc::clone(&self.room)
     }
-}
-
-/// How many records a batch counts as: large bodies count for more than one.
-fn weight(batch: &Batch) -> usize {
-    let size = |payload: &Option<Payload>| payload.as_ref().map_or(0, |payload| payload.text.len());
-    let bytes: usize = batch
-        .observations
-        .iter()
-        .map(|observation| size(&observation.call.request) + size(&observation.call.response))
-        .chain(batch.logs.iter().map(|line| line.body.len()))
-        .sum();
-    batch.len().max(bytes / RECORD_BYTES)
 }
 
 /// Makes groups: a transaction is what piled up while the last one was prepared and the one before it committed.

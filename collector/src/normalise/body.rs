@@ -61,7 +61,7 @@ pub(super) struct Body {
 
 impl Body {
     fn new(text: String) -> Self {
-        let json = serde_json::from_str(&text).ok();
+        let json = value::parsed(&text);
         Self { text, json }
     }
 
@@ -80,7 +80,8 @@ impl Body {
             .unwrap_or(kept)
             .max(kept);
         // Cut JSON no longer parses: SDK limits on attribute lengths cut without a word.
-        let looks_cut = self.json.is_none() && self.text.starts_with(['{', '[']);
+        let looks_cut =
+            self.json.is_none() && self.text.starts_with(['{', '[']) && !value::is_json(&self.text);
         Payload {
             truncated: bytes > kept || looks_cut,
             bytes,
@@ -89,6 +90,11 @@ impl Body {
         }
     }
 }
+
+/// How deep the dots in an argument's name nest; further ones are part of the name.
+const DEEPEST: usize = 32;
+/// How many parts of a result taken apart are looked at.
+const MOST_PARTS: usize = 1024;
 
 fn first(attributes: &mut Attributes<'_>, keys: &[Key]) -> Option<(Key, String)> {
     let found = keys.iter().find_map(|key| {
@@ -104,6 +110,11 @@ fn first(attributes: &mut Attributes<'_>, keys: &[Key]) -> Option<(Key, String)>
     Some(found)
 }
 
+/// Whether the span has a request's own JSON.
+pub(super) fn has_request(attributes: &Attributes<'_>) -> bool {
+    WHOLE_REQUEST.iter().any(|key| attributes.get(*key).is_some())
+}
+
 /// The request's own JSON, where a span carries the whole of it: needed to read method and target.
 pub(super) fn whole_request(attributes: &mut Attributes<'_>) -> Option<Body> {
     let (_, text) = first(attributes, WHOLE_REQUEST)?;
@@ -116,7 +127,7 @@ pub(super) fn parameters(attributes: &mut Attributes<'_>, method: &str) -> Optio
         return None;
     }
     let text = attributes.text(Key::TraceloopEntityInput)?;
-    let Value::Object(input) = serde_json::from_str(&text).ok()? else {
+    let Value::Object(input) = value::parsed(&text)? else {
         return None;
     };
     attributes.take(Key::TraceloopEntityInput);
@@ -139,7 +150,7 @@ pub(super) fn request(
         return Some(positional(&whole, method).unwrap_or(whole));
     }
     if let Some((key, text)) = first(attributes, ARGUMENTS) {
-        let parsed = serde_json::from_str::<Value>(&text).ok();
+        let parsed = value::parsed(&text);
         // Traceloop wraps them together with the name; OpenLIT's params are the whole of params.
         let arguments = match (key, parsed) {
             (Key::TraceloopEntityInput, Some(Value::Object(mut input)))
@@ -203,10 +214,10 @@ fn folded(attributes: &Attributes<'_>, dialect: &Dialect, method: &str, target: 
     for (path, value) in attributes.below(ARGUMENT) {
         let value = value::json(value);
         if dialect.json_arguments {
-            let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+            let parsed = value.as_str().and_then(value::parsed);
             arguments.insert(path.to_owned(), parsed.unwrap_or(value));
         } else {
-            insert_at(&mut arguments, path, value);
+            insert_at(&mut arguments, path, value, DEEPEST);
         }
     }
     for (name, value) in attributes.below(PROMPT_VARIABLE) {
@@ -228,8 +239,8 @@ fn folded(attributes: &Attributes<'_>, dialect: &Dialect, method: &str, target: 
     Some(wrap(method, target, arguments))
 }
 
-fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value) {
-    match path.split_once('.') {
+fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value, depth: usize) {
+    match path.split_once('.').filter(|_| depth > 0) {
         None => {
             object.insert(path.to_owned(), value);
         }
@@ -238,7 +249,7 @@ fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value) {
                 .entry(head.to_owned())
                 .or_insert_with(|| Value::Object(Map::new()));
             match inner {
-                Value::Object(inner) => insert_at(inner, tail, value),
+                Value::Object(inner) => insert_at(inner, tail, value, depth - 1),
                 // A scalar stands where nesting was meant: the dotted name is kept as it came.
                 _ => {
                     object.insert(path.to_owned(), value);
@@ -261,15 +272,14 @@ pub(super) fn response(attributes: &mut Attributes<'_>, method: &str, status_mes
     let parts: Vec<(&str, Value)> = attributes
         .below(TOOL_RESULT)
         .chain(attributes.below(PROMPT_RESULT))
+        .take(MOST_PARTS)
         .map(|(key, part)| (key, value::json(part)))
         .collect();
     if let Some(result) = assembled(&parts, attributes.truth(Key::McpToolResultIsError), method) {
         return Some(Body::from_json(result));
     }
     // The C# SDK puts the content of a failed tool into the span's status.
-    let content = serde_json::from_str::<Value>(status_message)
-        .ok()
-        .filter(is_content)?;
+    let content = value::parsed(status_message).filter(is_content)?;
     Some(Body::from_json(json!({ "content": content, "isError": true })))
 }
 

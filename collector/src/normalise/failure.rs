@@ -146,7 +146,7 @@ pub(super) fn failure(
 
     let error_message = Some(status_message.to_owned())
         .filter(|text| !text.is_empty() && !STATUS_NAMES.contains(&text.as_str()))
-        .filter(|text| !serde_json::from_str(text).is_ok_and(|content| is_content(&content)))
+        .filter(|text| !crate::value::parsed(text).is_some_and(|content| is_content(&content)))
         .or(exception.message)
         .or_else(|| {
             attributes.take_text(&[

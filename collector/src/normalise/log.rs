@@ -1,6 +1,6 @@
 //! Log lines: OTLP records, and what some send as spans instead.
 
-use mcptap_model::{LogLine, Origin, SpanId, TraceId, UnixNanos};
+use mcptap_model::{LogLine, SpanId, TraceId, UnixNanos, semconv};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use super::keys::{Attributes, Key};
 use super::span::Times;
+use crate::arrival::Arrival;
+use crate::rejections::Reason;
 use crate::value;
 
 /// Names of OTLP severity numbers, four numbers each (OTLP logs data model, SeverityNumber).
@@ -26,28 +28,46 @@ fn severity(text: &str, number: i64) -> String {
         .to_string()
 }
 
-/// An OTLP record; nothing when it carries no trace id and so can belong to no call.
-pub(super) fn line(record: &LogRecord, service: Option<&String>) -> Option<LogLine> {
-    let trace_id = TraceId::from_bytes(&record.trace_id).ok()?;
-    let time = if record.time_unix_nano == 0 {
-        record.observed_time_unix_nano
-    } else {
-        record.time_unix_nano
+/// An OTLP record; nothing when it carries no trace id and so can belong to no call. A record without any time is of
+/// the moment it came.
+pub(super) fn line(
+    record: &LogRecord,
+    service: Option<&str>,
+    arrival: &Arrival,
+) -> Result<Option<LogLine>, (Reason, String)> {
+    let Ok(trace_id) = TraceId::from_bytes(&record.trace_id) else {
+        return Ok(None);
     };
+    let time = [record.time_unix_nano, record.observed_time_unix_nano]
+        .into_iter()
+        .find(|time| *time != 0);
+    if let Some(time) = time {
+        arrival.check(time, time)?;
+    }
+    let time = time.map_or(arrival.at, UnixNanos::from_otlp);
     let body = record
         .body
         .as_ref()
         .and_then(value::body_text)
         .filter(|body| !body.is_empty());
-    Some(LogLine {
+    let mut attributes = attributes(&record.attributes);
+    mark(&mut attributes, arrival, time);
+    Ok(Some(LogLine {
         trace_id,
         span_id: SpanId::from_bytes(&record.span_id).ok(),
-        service: service.cloned(),
-        time: UnixNanos::from_otlp(time),
+        service: service.map(str::to_owned),
+        time,
         severity: severity(&record.severity_text, record.severity_number.into()),
         body: body.unwrap_or_else(|| record.event_name.clone()),
-        attributes: attributes(&record.attributes),
-    })
+        attributes,
+    }))
+}
+
+/// Notes among the attributes that the sender's clock is ahead of ours.
+pub(super) fn mark(attributes: &mut Map<String, Value>, arrival: &Arrival, time: UnixNanos) {
+    if let Some(ahead) = arrival.ahead_ms(time) {
+        attributes.insert(semconv::MCPTAP_CLOCK_AHEAD_MS.to_owned(), ahead.into());
+    }
 }
 
 /// A record's attributes, without credentials.
@@ -59,13 +79,19 @@ fn attributes(attributes: &[KeyValue]) -> Map<String, Value> {
     attributes
 }
 
-/// A span event other than an exception.
-pub(super) fn event(times: &Times, origin: &Origin, event: &Event) -> Option<LogLine> {
+/// A span event other than an exception. A time that cannot be is the span's.
+pub(super) fn event(
+    times: &Times,
+    service: Option<&str>,
+    event: &Event,
+    arrival: &Arrival,
+) -> Option<LogLine> {
+    let time = arrival.check(event.time_unix_nano, event.time_unix_nano);
     (event.name != "exception").then(|| LogLine {
         trace_id: times.trace_id,
         span_id: Some(times.span_id),
-        service: origin.service.clone(),
-        time: UnixNanos::from_otlp(event.time_unix_nano),
+        service: service.map(str::to_owned),
+        time: time.map_or(times.started_at, |()| UnixNanos::from_otlp(event.time_unix_nano)),
         severity: "INFO".to_owned(),
         body: event.name.clone(),
         attributes: attributes(&event.attributes),
@@ -77,7 +103,7 @@ pub(super) fn event(times: &Times, origin: &Origin, event: &Event) -> Option<Log
 pub(super) fn disguised(
     attributes: &mut Attributes<'_>,
     times: &Times,
-    origin: &Origin,
+    service: Option<&str>,
     span: &Span,
 ) -> Option<LogLine> {
     let parent = times.parent_span_id?;
@@ -97,7 +123,7 @@ pub(super) fn disguised(
     Some(LogLine {
         trace_id: times.trace_id,
         span_id: Some(parent),
-        service: origin.service.clone(),
+        service: service.map(str::to_owned),
         time: times.started_at,
         severity,
         body,

@@ -19,11 +19,14 @@ mod session;
 mod span;
 
 use mcptap_model::redact::Redactor;
-use mcptap_model::{Batch, UnixNanos};
+use mcptap_model::{Access, Batch};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
+use crate::arrival::Arrival;
 use crate::country::Countries;
+use crate::rejections::{Reason, Rejections};
+use origin::Origins;
 
 /// How spans are read, apart from the rules.
 #[derive(Debug, Default)]
@@ -41,8 +44,8 @@ pub struct Reader {
 pub struct Normalised {
     /// What is to be stored.
     pub batch: Batch,
-    /// Spans or records that can never be stored, with the reason.
-    pub rejections: Vec<String>,
+    /// Spans or records that can never be stored.
+    pub rejections: Rejections,
     /// MCP spans that tell of no request of their own: notifications, inner steps, duplicates made by libraries.
     pub skipped: u64,
     /// Spans that have nothing to do with MCP.
@@ -52,18 +55,23 @@ pub struct Normalised {
 }
 
 impl Reader {
-    /// Reads a trace export that arrived at `received_at`.
-    pub fn traces(&self, request: &ExportTraceServiceRequest, received_at: UnixNanos) -> Normalised {
+    /// Reads a trace export. What its sender may not send is dropped before the work that it would make.
+    pub fn traces(
+        &self,
+        request: &ExportTraceServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+    ) -> Normalised {
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
-                let origin = origin::origin(
+                let origin = Origins::new(
                     resource_spans.resource.as_ref(),
                     scope_spans.scope.as_ref(),
                     &self.redactor,
                 );
                 for span in &scope_spans.spans {
-                    self.span(span, &origin, received_at, &mut normalised);
+                    self.span(span, &origin, arrival, sender, &mut normalised);
                 }
             }
         }
@@ -71,23 +79,47 @@ impl Reader {
         normalised
     }
 
-    /// Reads a log export.
-    pub fn logs(&self, request: &ExportLogsServiceRequest) -> Normalised {
+    /// Reads a log export. What its sender may not send is dropped before the work that it would make.
+    pub fn logs(&self, request: &ExportLogsServiceRequest, arrival: &Arrival, sender: &Access) -> Normalised {
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
-            let origin = origin::origin(resource_logs.resource.as_ref(), None, &self.redactor);
-            for record in resource_logs
+            let origin = Origins::new(resource_logs.resource.as_ref(), None, &self.redactor);
+            let service = origin.service();
+            let records = resource_logs
                 .scope_logs
                 .iter()
-                .flat_map(|scope| &scope.log_records)
-            {
-                match log::line(record, origin.service.as_ref()) {
-                    Some(line) => normalised.batch.logs.push(line),
-                    None => normalised.uncorrelated += 1,
+                .flat_map(|scope| &scope.log_records);
+            for record in records {
+                if !may_send(sender, service) {
+                    not_allowed(&mut normalised, sender, "service", service);
+                    continue;
+                }
+                match log::line(record, service, arrival) {
+                    Ok(Some(line)) => normalised.batch.logs.push(line),
+                    Ok(None) => normalised.uncorrelated += 1,
+                    Err((reason, why)) => {
+                        normalised.rejections.add(reason, || format!("log record: {why}"));
+                    }
                 }
             }
         }
         redact::batch(&self.redactor, &mut normalised.batch);
         normalised
     }
+}
+
+/// Whether a key may send what belongs to that server or service. A key bound to none may send everything.
+pub(crate) fn may_send(sender: &Access, name: Option<&str>) -> bool {
+    sender.servers().is_empty() || name.is_some_and(|name| sender.reaches(name))
+}
+
+/// Counts what a key may not send.
+pub(crate) fn not_allowed(into: &mut Normalised, sender: &Access, kind: &str, name: Option<&str>) {
+    into.rejections.add(Reason::NotAllowed, || {
+        format!(
+            "{kind} {:?} is not among those that this API key may send for ({})",
+            name.unwrap_or_default().chars().take(80).collect::<String>(),
+            sender.servers().join(", ")
+        )
+    });
 }

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use mcptap_model::{Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage};
+use mcptap_model::{
+    Access, Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 use super::body::{self, Body};
 use super::dialect::{self, Dialect};
 use super::keys::{Attributes, Key};
-use super::{Normalised, Reader, failure, http, log, method, peer, session};
+use super::origin::Origins;
+use super::{Normalised, Reader, failure, http, log, may_send, method, not_allowed, peer, session};
+use crate::arrival::Arrival;
+use crate::rejections::Reason;
 
 /// Attributes below these are part of a body.
 const FOLDED: &[&str] = &[
@@ -57,16 +62,17 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Checks a span. What has no valid ids, or no start, can never be stored.
-    fn of(span: &Span) -> Result<Self, String> {
-        let reject =
-            |why: String| format!("span {:?}: {why}", span.name.chars().take(80).collect::<String>());
-        let trace_id = TraceId::from_bytes(&span.trace_id).map_err(|error| reject(error.to_string()))?;
-        let span_id = SpanId::from_bytes(&span.span_id).map_err(|error| reject(error.to_string()))?;
+    /// Checks a span. What has no valid ids, no start, or a time that cannot be, can never be stored.
+    fn of(span: &Span, arrival: &Arrival) -> Result<Self, (Reason, String)> {
+        let invalid = |error: mcptap_model::InvalidId| (Reason::Ids, error.to_string());
+        let trace_id = TraceId::from_bytes(&span.trace_id).map_err(invalid)?;
+        let span_id = SpanId::from_bytes(&span.span_id).map_err(invalid)?;
         if span.start_time_unix_nano == 0 {
-            return Err(reject("start_time_unix_nano is missing".to_owned()));
+            return Err((Reason::NoStart, "start_time_unix_nano is missing".to_owned()));
         }
+        arrival.check(span.start_time_unix_nano, span.end_time_unix_nano)?;
         let started_at = UnixNanos::from_otlp(span.start_time_unix_nano);
+        // A span that ended before it began, or never, took no time.
         let ended_at = UnixNanos::from_otlp(span.end_time_unix_nano).max(started_at);
         Ok(Self {
             trace_id,
@@ -83,32 +89,37 @@ impl Reader {
     pub(super) fn span(
         &self,
         span: &Span,
-        origin: &Arc<Origin>,
-        received_at: UnixNanos,
+        origin: &Origins<'_>,
+        arrival: &Arrival,
+        sender: &Access,
         into: &mut Normalised,
     ) {
-        let times = match Times::of(span) {
-            Ok(times) => times,
-            Err(reason) => return into.rejections.push(reason),
-        };
         let kind = SpanKind::from_otlp(span.kind);
         let mut attributes = Attributes::new(&span.attributes);
+        let times = match Times::of(span, arrival) {
+            Ok(times) => times,
+            Err((reason, why)) => {
+                let name = || span.name.chars().take(80).collect::<String>();
+                return into
+                    .rejections
+                    .add(reason, || format!("span {:?}: {why}", name()));
+            }
+        };
+        if !Self::is_allowed(span, kind, &mut attributes, origin, sender, into) {
+            return;
+        }
         if log::is_disguised(&attributes) {
-            match log::disguised(&mut attributes, &times, origin, span) {
+            match log::disguised(&mut attributes, &times, origin.service(), span) {
                 Some(line) => into.batch.logs.push(line),
                 None => into.uncorrelated += 1,
             }
             return;
         }
-        if dialect::tells_no_request(&origin.scope, &span.name, kind, &attributes) {
+        if dialect::tells_no_request(origin.scope(), &span.name, kind, &attributes) {
             into.skipped += 1;
             return;
         }
-        let dialect = dialect::dialect(
-            &origin.scope,
-            &attributes,
-            origin.resource.contains_key(Key::McpSessionId.name()),
-        );
+        let dialect = dialect::dialect(origin.scope(), &attributes, origin.has(Key::McpSessionId.name()));
         let whole = body::whole_request(&mut attributes);
         let request = whole.as_ref().and_then(|body| body.json.as_ref());
         match method::method(&mut attributes, &dialect, &span.name, request) {
@@ -118,31 +129,69 @@ impl Reader {
                 let events = span
                     .events
                     .iter()
-                    .filter_map(|event| log::event(&times, origin, event));
+                    .filter_map(|event| log::event(&times, origin.service(), event, arrival));
                 into.batch.logs.extend(events);
                 let span = Reading {
                     span,
                     times,
                     kind,
-                    origin,
+                    origin: origin.origin(),
                     dialect,
                     attributes,
                     method,
                     whole,
                 };
-                into.batch.observations.push(self.observation(span, received_at));
+                into.batch.observations.push(self.observation(span, arrival));
             }
             None if http::is_http(kind, &attributes) => {
                 let peer = peer::peer(&mut attributes, &dialect, kind, self);
-                into.batch
-                    .https
-                    .push(http::http_span(&mut attributes, &times, kind, origin, peer));
+                into.batch.https.push(http::http_span(
+                    &mut attributes,
+                    &times,
+                    kind,
+                    origin.origin(),
+                    peer,
+                ));
             }
             None => into.foreign += 1,
         }
     }
 
-    fn observation(&self, reading: Reading<'_>, received_at: UnixNanos) -> Observation {
+    /// Whether the sender may send it, as far as its names tell: then nothing more is read of it. A span that is none of
+    /// MCP and none of HTTP would not be stored, whoever sent it.
+    fn is_allowed(
+        span: &Span,
+        kind: SpanKind,
+        attributes: &mut Attributes<'_>,
+        origin: &Origins<'_>,
+        sender: &Access,
+        into: &mut Normalised,
+    ) -> bool {
+        if sender.servers().is_empty() {
+            return true;
+        }
+        let of_service = http::is_http(kind, attributes) || log::is_disguised(attributes);
+        let own = server_name(attributes, span).filter(|_| !of_service);
+        let (what, name) = match &own {
+            Some((_, name)) => ("server", Some(name.as_str())),
+            None => ("service", origin.service()),
+        };
+        if may_send(sender, name) {
+            return true;
+        }
+        let dialect = dialect::dialect(origin.scope(), attributes, false);
+        if of_service
+            || body::has_request(attributes)
+            || method::method(attributes, &dialect, &span.name, None).is_some()
+        {
+            not_allowed(into, sender, what, name);
+        } else {
+            into.foreign += 1;
+        }
+        false
+    }
+
+    fn observation(&self, reading: Reading<'_>, arrival: &Arrival) -> Observation {
         let Reading {
             span,
             times,
@@ -196,6 +245,7 @@ impl Reader {
         let http_status = http::status(&mut attributes);
 
         let mut rest = attributes.rest(FOLDED);
+        log::mark(&mut rest, arrival, times.started_at);
         if !is_conventional(&span.name, &method, &target) {
             rest.insert("span.name".to_owned(), span.name.clone().into());
         }
@@ -222,7 +272,7 @@ impl Reader {
                 stack_trace: failure.stack_trace,
                 started_at: times.started_at,
                 duration_nanos: times.ended_at.since(times.started_at),
-                received_at,
+                received_at: arrival.at,
                 session_id,
                 session,
                 request_id,
@@ -302,16 +352,26 @@ fn request_id(attributes: &mut Attributes<'_>, dialect: &Dialect, whole: Option<
 }
 
 fn server(attributes: &mut Attributes<'_>, span: &Span) -> Option<String> {
-    let given = attributes.take_text(SERVERS).or_else(|| {
+    let (key, name) = server_name(attributes, span)?;
+    key.into_iter().for_each(|key| attributes.take(key));
+    Some(name)
+}
+
+/// The server's own name, and the attribute that has it for its only content.
+fn server_name(attributes: &Attributes<'_>, span: &Span) -> Option<(Option<Key>, String)> {
+    let given = SERVERS
+        .iter()
+        .find_map(|key| Some((Some(*key), attributes.text(*key)?)));
+    let given = given.or_else(|| {
         let workflow = attributes.text(Key::TraceloopWorkflowName)?;
-        workflow.strip_suffix(".mcp").map(str::to_owned)
+        Some((None, workflow.strip_suffix(".mcp")?.to_owned()))
     });
     given.or_else(|| {
         let attributes = span.events.iter().flat_map(|event| &event.attributes);
         let backend = attributes
             .into_iter()
             .find(|attribute| attribute.key == "mcp.backend.name")?;
-        backend.value.as_ref().and_then(crate::value::text)
+        Some((None, backend.value.as_ref().and_then(crate::value::text)?))
     })
 }
 

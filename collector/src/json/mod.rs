@@ -2,6 +2,10 @@
 //! 64-bit integers as text or numbers, enums as numbers or names, ids in hex, unknown keys ignored, null as absent.
 //! An id that is no hex stays empty, so that only its span is refused and not the export.
 
+mod node;
+
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -15,7 +19,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use serde_json::{Map, Value};
+
+use crate::census::{Census, Part};
+use node::Node;
+pub(crate) use node::tree_bytes;
 
 /// The JSON is no OTLP request.
 #[derive(Debug, thiserror::Error)]
@@ -28,44 +35,118 @@ pub(crate) enum InvalidJson {
     List(&'static str),
 }
 
-/// Reads a trace export.
-pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJson> {
-    let json: Value = serde_json::from_slice(body)?;
-    let root = json
-        .as_object()
-        .map(Object)
-        .ok_or(InvalidJson::Shape("resourceSpans"))?;
-    check(
-        root,
-        &[
-            ("resourceSpans", "resource_spans"),
-            ("scopeSpans", "scope_spans"),
-            ("spans", "spans"),
-        ],
-    )?;
-    Ok(ExportTraceServiceRequest {
-        resource_spans: root.list("resourceSpans", "resource_spans", resource_spans),
+/// An export as a JSON tree.
+pub(crate) struct Document<'a>(Node<'a>);
+
+impl<'a> Document<'a> {
+    /// Parses the text. How much memory that takes is to be asked before: [`tree_bytes`].
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, InvalidJson> {
+        Ok(Self(serde_json::from_slice(body)?))
+    }
+
+    fn root(&self, list: &'static str) -> Result<Object<'_>, InvalidJson> {
+        self.0.as_object().map(Object).ok_or(InvalidJson::Shape(list))
+    }
+
+    /// Counts what a trace or log export would become.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        count(&self.0, None, 0, &mut census);
+        census
+    }
+
+    /// Reads a trace export.
+    pub(crate) fn traces(&self) -> Result<ExportTraceServiceRequest, InvalidJson> {
+        let root = self.root("resourceSpans")?;
+        check(
+            root,
+            &[
+                ("resourceSpans", "resource_spans"),
+                ("scopeSpans", "scope_spans"),
+                ("spans", "spans"),
+            ],
+        )?;
+        Ok(ExportTraceServiceRequest {
+            resource_spans: root.list("resourceSpans", "resource_spans", resource_spans),
+        })
+    }
+
+    /// Reads a log export.
+    pub(crate) fn logs(&self) -> Result<ExportLogsServiceRequest, InvalidJson> {
+        let root = self.root("resourceLogs")?;
+        check(
+            root,
+            &[
+                ("resourceLogs", "resource_logs"),
+                ("scopeLogs", "scope_logs"),
+                ("logRecords", "log_records"),
+            ],
+        )?;
+        Ok(ExportLogsServiceRequest {
+            resource_logs: root.list("resourceLogs", "resource_logs", resource_logs),
+        })
+    }
+}
+
+/// How deep the objects stand that have a resource and its scopes: in the list of the whole.
+const GROUPS: usize = 2;
+
+/// Counts by the names of lists, wherever they stand: what stands elsewhere than in OTLP is counted, but not read.
+fn count(node: &Node<'_>, part: Option<Part>, depth: usize, census: &mut Census) {
+    match node {
+        Node::List(items) => {
+            for item in items {
+                if let Some(part) = part {
+                    census.note(part);
+                }
+                count(item, None, depth + 1, census);
+            }
+        }
+        Node::Object(entries) => {
+            let (mut resource, mut scopes) = (0_usize, 0_usize);
+            for (name, value) in entries {
+                let before = census.built();
+                let part = named(name);
+                count(value, part, depth + 1, census);
+                if depth == GROUPS && name == "resource" {
+                    resource = census.built() - before + texts(value);
+                }
+                if depth == GROUPS && part == Some(Part::Scope) {
+                    scopes = scopes.max(value.as_list().map_or(0, <[_]>::len));
+                }
+            }
+            census.copies(resource, scopes);
+        }
+        _ => {}
+    }
+}
+
+/// What the entries of a list of this name are.
+fn named(name: &str) -> Option<Part> {
+    Some(match name {
+        "resourceSpans" | "resource_spans" | "resourceLogs" | "resource_logs" => Part::Group,
+        "scopeSpans" | "scope_spans" | "scopeLogs" | "scope_logs" => Part::Scope,
+        "spans" => Part::Span,
+        "logRecords" | "log_records" => Part::Record,
+        "events" => Part::Event,
+        "links" => Part::Link,
+        // Values of an array or of a map; those of a map take more.
+        "attributes" | "values" => Part::Attribute,
+        _ => return None,
     })
 }
 
-/// Reads a log export.
-pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, InvalidJson> {
-    let json: Value = serde_json::from_slice(body)?;
-    let root = json
-        .as_object()
-        .map(Object)
-        .ok_or(InvalidJson::Shape("resourceLogs"))?;
-    check(
-        root,
-        &[
-            ("resourceLogs", "resource_logs"),
-            ("scopeLogs", "scope_logs"),
-            ("logRecords", "log_records"),
-        ],
-    )?;
-    Ok(ExportLogsServiceRequest {
-        resource_logs: root.list("resourceLogs", "resource_logs", resource_logs),
-    })
+/// How many bytes the texts below have.
+fn texts(node: &Node<'_>) -> usize {
+    match node {
+        Node::Text(text) => text.len(),
+        Node::List(items) => items.iter().map(texts).sum(),
+        Node::Object(entries) => entries
+            .iter()
+            .map(|(name, value)| name.len() + texts(value))
+            .sum(),
+        _ => 8,
+    }
 }
 
 /// Spans and records must be where they belong: what is skipped in silence would be acknowledged and lost.
@@ -76,7 +157,7 @@ fn check(json: Object<'_>, path: &[(&'static str, &'static str)]) -> Result<(), 
     let Some(items) = json.get(camel, snake) else {
         return Ok(());
     };
-    let items = items.as_array().ok_or(InvalidJson::List(camel))?;
+    let items = items.as_list().ok_or(InvalidJson::List(camel))?;
     items.iter().try_for_each(|item| {
         check(
             item.as_object().map(Object).ok_or(InvalidJson::List(camel))?,
@@ -87,14 +168,21 @@ fn check(json: Object<'_>, path: &[(&'static str, &'static str)]) -> Result<(), 
 
 /// A JSON object, read field by field.
 #[derive(Clone, Copy)]
-struct Object<'a>(&'a Map<String, Value>);
+struct Object<'a>(&'a [(Cow<'a, str>, Node<'a>)]);
 
 impl<'a> Object<'a> {
-    fn get(self, camel: &str, snake: &str) -> Option<&'a Value> {
-        self.0
-            .get(camel)
-            .or_else(|| self.0.get(snake))
-            .filter(|value| !value.is_null())
+    /// Of a name given twice the last counts.
+    fn get(self, camel: &str, snake: &str) -> Option<&'a Node<'a>> {
+        let named = |name: &str| {
+            let entries = self.0.iter().rev();
+            entries
+                .into_iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value)
+        };
+        named(camel)
+            .or_else(|| named(snake))
+            .filter(|value| **value != Node::Null)
     }
 
     fn object(self, camel: &str, snake: &str) -> Option<Object<'a>> {
@@ -102,7 +190,7 @@ impl<'a> Object<'a> {
     }
 
     fn list<T>(self, camel: &str, snake: &str, read: impl Fn(Object<'a>) -> T) -> Vec<T> {
-        let items = self.get(camel, snake).and_then(Value::as_array);
+        let items = self.get(camel, snake).and_then(Node::as_list);
         items
             .into_iter()
             .flatten()
@@ -113,19 +201,19 @@ impl<'a> Object<'a> {
 
     fn text(self, camel: &str, snake: &str) -> String {
         self.get(camel, snake)
-            .and_then(Value::as_str)
+            .and_then(Node::as_str)
             .unwrap_or_default()
             .to_owned()
     }
 
     fn u64(self, camel: &str, snake: &str) -> u64 {
         match self.get(camel, snake) {
-            Some(Value::Number(number)) => number
+            Some(Node::Text(text)) => text.parse().unwrap_or_default(),
+            Some(number) => number
                 .as_u64()
                 .or_else(|| whole(number.as_f64()?))
                 .unwrap_or_default(),
-            Some(Value::String(text)) => text.parse().unwrap_or_default(),
-            _ => 0,
+            None => 0,
         }
     }
 
@@ -135,18 +223,18 @@ impl<'a> Object<'a> {
 
     fn enumeration(self, camel: &str, snake: &str, named: impl Fn(&str) -> Option<i32>) -> i32 {
         match self.get(camel, snake) {
-            Some(Value::Number(number)) => number
+            Some(Node::Text(text)) => named(text).or_else(|| text.parse().ok()).unwrap_or_default(),
+            Some(number) => number
                 .as_i64()
                 .and_then(|number| i32::try_from(number).ok())
                 .unwrap_or_default(),
-            Some(Value::String(text)) => named(text).or_else(|| text.parse().ok()).unwrap_or_default(),
-            _ => 0,
+            None => 0,
         }
     }
 
     fn id(self, camel: &str, snake: &str) -> Vec<u8> {
         self.get(camel, snake)
-            .and_then(Value::as_str)
+            .and_then(Node::as_str)
             .and_then(hex)
             .unwrap_or_default()
     }
@@ -275,15 +363,15 @@ fn key_value(json: Object<'_>) -> KeyValue {
 
 /// The kinds of any-value, by key. One with none of them is the empty value.
 fn any_value(json: Object<'_>) -> AnyValue {
-    let value = json.0.iter().find_map(|(key, value)| match key.as_str() {
+    let value = json.0.iter().find_map(|(key, value)| match key.as_ref() {
         "stringValue" | "string_value" => value.as_str().map(|text| Any::StringValue(text.to_owned())),
         "boolValue" | "bool_value" => value.as_bool().map(Any::BoolValue),
         "intValue" | "int_value" => match value {
-            Value::String(text) => text.parse().ok().map(Any::IntValue),
+            Node::Text(text) => text.parse().ok().map(Any::IntValue),
             other => other.as_i64().map(Any::IntValue),
         },
         "doubleValue" | "double_value" => match value {
-            Value::String(text) => text.parse().ok().map(Any::DoubleValue),
+            Node::Text(text) => text.parse().ok().map(Any::DoubleValue),
             other => other.as_f64().map(Any::DoubleValue),
         },
         "bytesValue" | "bytes_value" => value
@@ -308,6 +396,56 @@ fn any_value(json: Object<'_>) -> AnyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, InvalidJson> {
+        Document::parse(body)?.traces()
+    }
+
+    fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, InvalidJson> {
+        Document::parse(body)?.logs()
+    }
+
+    #[test]
+    fn both_encodings_count_the_same() {
+        use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+        use prost::Message as _;
+        let json = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"r"},{"key":"s"}]},"scopeSpans":[{"spans":[
+            {"attributes":[{"key":"a","value":{"kvlistValue":{"values":[{"key":"q"}]}}}],"events":[{"name":"e"},{}],"links":[{}]}]},{}]}]}"#;
+        let counted = Document::parse(json.as_bytes()).unwrap().census();
+        let request = traces(json.as_bytes()).unwrap();
+        let span = &request.resource_spans[0].scope_spans[0].spans[0];
+        assert!(matches!(
+            span.attributes[0].value.as_ref().unwrap().value,
+            Some(Any::KvlistValue(_))
+        ));
+        let on_wire = crate::wire::count(crate::wire::Message::Traces, &request.encode_to_vec()).unwrap();
+        // Only the texts of the resource are written otherwise.
+        let difference = counted.built().abs_diff(on_wire.built());
+        assert!(difference < 64, "{} {}", counted.built(), on_wire.built());
+    }
+
+    #[test]
+    fn empty_objects_are_counted_and_texts_are_not() {
+        for list in [
+            "spans",
+            "events",
+            "links",
+            "attributes",
+            "values",
+            "logRecords",
+            "scopeSpans",
+            "resourceLogs",
+        ] {
+            let text = format!("{{\"x\":{{\"{list}\":[{}{{}}]}}}}", "{},".repeat(100_000));
+            let census = Document::parse(text.as_bytes()).unwrap().census();
+            assert!(census.built() >= 100_000 * 100, "{list}: {}", census.built());
+        }
+        assert!(tree_bytes(format!("[{}{{}}]", "{},".repeat(100_000)).as_bytes()) > 100_000 * 32);
+        assert_eq!(
+            tree_bytes(format!("[{:?}]", "{[,:\"\\".repeat(1000)).as_bytes()),
+            tree_bytes(b"[1]")
+        );
+    }
 
     #[test]
     fn every_form_of_any_value() {

@@ -1,0 +1,157 @@
+//! Records that can never be stored: counted by reason, told by a few examples.
+
+use std::fmt;
+
+/// How many examples a sender is told; the others are numbers.
+const EXAMPLES: usize = 3;
+
+/// Why a record can never be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its trace id or span id is none.
+    Ids,
+    /// It has no start.
+    NoStart,
+    /// Its time is no time in nanoseconds.
+    Unit,
+    /// It is older than the retention.
+    Expired,
+    /// It is more than a day ahead.
+    Future,
+    /// The sender's key is bound to other servers.
+    NotAllowed,
+    /// The database can never store it.
+    Refused,
+}
+
+impl Reason {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 7] = [
+        Self::Ids,
+        Self::NoStart,
+        Self::Unit,
+        Self::Expired,
+        Self::Future,
+        Self::NotAllowed,
+        Self::Refused,
+    ];
+
+    /// The value of the metrics' label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ids => "invalid_id",
+            Self::NoStart => "no_start_time",
+            Self::Unit => "time_not_in_nanoseconds",
+            Self::Expired => "older_than_retention",
+            Self::Future => "in_the_future",
+            Self::NotAllowed => "server_not_allowed",
+            Self::Refused => "refused_by_database",
+        }
+    }
+}
+
+/// What was rejected of an export.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    counts: [u64; Reason::ALL.len()],
+    examples: Vec<(Reason, String)>,
+}
+
+impl Rejections {
+    /// Counts a record. The text is made only where it is told: once for each reason, and of few reasons.
+    pub(crate) fn add(&mut self, reason: Reason, text: impl FnOnce() -> String) {
+        if let Some(count) = self.counts.get_mut(reason as usize) {
+            *count += 1;
+        }
+        if self.examples.len() < EXAMPLES && self.examples.iter().all(|(told, _)| *told != reason) {
+            self.examples.push((reason, text()));
+        }
+    }
+
+    /// Counts so many records at once.
+    pub(crate) fn add_many(&mut self, reason: Reason, records: usize, text: impl FnOnce() -> String) {
+        if records == 0 {
+            return;
+        }
+        self.add(reason, text);
+        if let Some(count) = self.counts.get_mut(reason as usize) {
+            *count += records as u64 - 1;
+        }
+    }
+
+    /// Adds what another has.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
+
+    /// How many were rejected for that reason.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.counts.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// How many were rejected.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl fmt::Display for Rejections {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (reason, text) in &self.examples {
+            write!(formatter, "{separator}{text}")?;
+            if self.of(*reason) > 1 {
+                write!(
+                    formatter,
+                    " (and {} more: {})",
+                    self.of(*reason) - 1,
+                    reason.as_str()
+                )?;
+            }
+            separator = "; ";
+        }
+        let told: u64 = self.examples.iter().map(|(reason, _)| self.of(*reason)).sum();
+        if self.total() > told {
+            write!(formatter, "; and {} for other reasons", self.total() - told)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_and_few_are_told() {
+        let mut rejections = Rejections::default();
+        assert_eq!(rejections.to_string(), "");
+        for number in 0..1000 {
+            rejections.add(Reason::Ids, || format!("span {number}: no trace id"));
+        }
+        rejections.add(Reason::NoStart, || "span b: no start".to_owned());
+        assert_eq!(
+            rejections.to_string(),
+            "span 0: no trace id (and 999 more: invalid_id); span b: no start"
+        );
+        for reason in Reason::ALL {
+            rejections.add(reason, || format!("x{}", reason.as_str()));
+        }
+        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1007, 1001));
+        assert!(
+            rejections.to_string().ends_with("and 3 for other reasons"),
+            "{rejections}"
+        );
+    }
+
+    #[test]
+    fn a_reason_is_its_own_index() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+}
