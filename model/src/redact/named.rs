@@ -365,13 +365,16 @@ pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Option<(usiz
     } else {
         run(bytes, end, usize::MAX, |byte| is_space(byte) || byte == b'+')
     };
+    if from == end {
+        return None;
+    }
     let to = run(bytes, from, usize::MAX, |byte| {
         byte.is_ascii_alphanumeric() || b"._~+/=%-".contains(&byte)
     });
     let text = bytes.get(from..to)?;
     let looks =
         super::bytes::is_mixed(text.get(..200).unwrap_or(text)) || text.len() >= 32 || text.ends_with(b"=");
-    (from > end && text.len() >= 8 && looks).then_some((from, to))
+    (text.len() >= 8 && looks).then_some((from, to))
 }
 
 /// The password of a URL whose `://` ends at `from`.
@@ -392,10 +395,12 @@ pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> 
 
 /// The signature of a signed URL whose name ends at `end`.
 pub(super) fn signature(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let previous = before(bytes, start, 1);
+    if (previous.is_ascii_alphanumeric() || previous == b'_') && !after_escape(bytes, start) {
+        return None;
+    }
     let to = run(bytes, end, usize::MAX, |byte| {
         byte.is_ascii_alphanumeric() || b"%+/=_-".contains(&byte)
     });
-    let previous = before(bytes, start, 1);
-    let begins = !(previous.is_ascii_alphanumeric() || previous == b'_') || after_escape(bytes, start);
-    (begins && to - end >= 16).then_some((end, to))
+    (to - end >= 16).then_some((end, to))
 }

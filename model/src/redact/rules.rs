@@ -6,7 +6,7 @@ use regex::Regex;
 use super::automaton::Automaton;
 use super::literals::{Literals, SHORTEST};
 use super::named::{self, Kind};
-use super::shapes::{self, SHAPES};
+use super::shapes::{self, Plain, SHAPES};
 use super::{REDACTED, json};
 
 /// The rule of values under a secret's name.
@@ -89,7 +89,7 @@ pub(super) enum Found {
 
 /// What may begin where the automaton stops.
 #[derive(Clone, Copy, Debug)]
-enum Trigger {
+pub(super) enum Trigger {
     Name(Kind, Found),
     Shape(usize, &'static str),
     Scheme,
@@ -253,6 +253,7 @@ impl Compiled {
             covered: 0,
             latest: 0,
             barren: 0,
+            plain: Plain::default(),
             structured: false,
         };
         self.automaton.find(text.as_bytes(), |index, start, end| {
@@ -290,7 +291,7 @@ impl Compiled {
 }
 
 /// What the automaton looks for when the operator adds nothing.
-fn built_in() -> (Vec<String>, Vec<Trigger>) {
+pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
     let named = Found::BuiltIn(NAMED);
     let names = named::NAMES
         .iter()
@@ -348,6 +349,8 @@ struct Pass<'t> {
     latest: usize,
     /// Up to here a web token was sought in vain.
     barren: usize,
+    /// Where tokens were sought in vain.
+    plain: Plain,
     /// Whether an object or list stands under one of the operator's keys.
     structured: bool,
 }
@@ -383,7 +386,7 @@ impl Pass<'_> {
                 if bytes.get(start..end) != Some(prefix.as_bytes()) {
                     return;
                 }
-                let Some(token) = shape.token(bytes, start, end) else {
+                let Some(token) = shape.token(bytes, start, end, &mut self.plain) else {
                     return;
                 };
                 self.cut(shape.rule, token);

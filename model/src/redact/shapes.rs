@@ -1,6 +1,6 @@
 //! Tokens of well-known services, recognised by how they begin and what they are made of.
 
-use super::bytes::{before, begins_word, byte, is_mixed, is_space, run, run_back};
+use super::bytes::{before, begins_word, byte, is_space, run, run_back};
 
 /// What a token is made of.
 #[derive(Clone, Copy, Debug)]
@@ -185,18 +185,56 @@ pub(super) const SHAPES: &[Shape] = &[
 /// How much of a run is looked at to see whether it is mixed.
 const LOOK: usize = 200;
 
+/// Where tokens were sought in vain because nothing there looks drawn by lot: it is not looked at again for the next
+/// prefix in it. A run for each class.
+#[derive(Debug, Default)]
+pub(super) struct Plain([(usize, usize); 6]);
+
+impl Plain {
+    /// Whether the run of the class that begins at `from` looks drawn by lot, as far as it is looked at: it has a digit,
+    /// or a capital after a small letter.
+    fn is_mixed(&mut self, bytes: &[u8], from: usize, class: Class) -> bool {
+        let Some(known) = self.0.get_mut(class as usize) else {
+            return false;
+        };
+        let begun = if (known.0..known.1).contains(&from) {
+            known.1
+        } else {
+            from
+        };
+        let mut at = begun;
+        let mut mixed = false;
+        while at < from + LOOK && class.has(byte(bytes, at)) {
+            let here = byte(bytes, at);
+            let hump = at > from && before(bytes, at, 1).is_ascii_lowercase() && here.is_ascii_uppercase();
+            if here.is_ascii_digit() || hump {
+                mixed = true;
+                break;
+            }
+            at += 1;
+        }
+        #[cfg(test)]
+        super::bytes::looks::add(at - begun + 1);
+        *known = (from, at);
+        mixed
+    }
+}
+
 impl Shape {
     /// The token whose prefix ends at `from` and begins at `start`.
-    pub(super) fn token(&self, bytes: &[u8], start: usize, from: usize) -> Option<(usize, usize)> {
+    pub(super) fn token(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        from: usize,
+        plain: &mut Plain,
+    ) -> Option<(usize, usize)> {
         if !self.keeps_prefix && !begins_word(bytes, start) {
             return None;
         }
         let class = self.class;
-        if self.mixed {
-            let look = run(bytes, from, LOOK, |byte| class.has(byte));
-            if !is_mixed(bytes.get(from..look)?) {
-                return None;
-            }
+        if self.mixed && !plain.is_mixed(bytes, from, class) {
+            return None;
         }
         let mut end = run(bytes, from, self.most, |byte| class.has(byte));
         if self.most != ANY && (class.has(byte(bytes, end)) || byte(bytes, end).is_ascii_alphanumeric()) {
