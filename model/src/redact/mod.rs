@@ -9,8 +9,6 @@
 mod automaton;
 mod bytes;
 mod json;
-#[cfg(test)]
-mod linear;
 mod literals;
 mod named;
 mod object;

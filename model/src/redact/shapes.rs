@@ -213,8 +213,6 @@ impl Plain {
             }
             at += 1;
         }
-        #[cfg(test)]
-        super::bytes::looks::add(at - begun + 1);
         *known = (from, at);
         mixed
     }
