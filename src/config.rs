@@ -60,6 +60,10 @@ pub struct Settings {
     /// 429 or RESOURCE_EXHAUSTED [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
     #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
     pub memory_budget: Option<Size>,
+    /// How many questions may read the database at the same time: half of them pages and lookups, half of them scans
+    /// (statistics, menus, searches), of which one caller has half [default: two a core, at least 4, at most 64]
+    #[arg(long, env = "MCPTAP_READERS", value_name = "COUNT")]
+    pub readers: Option<u32>,
     /// A MaxMind country or city database (.mmdb), used before the table inside the binary
     #[arg(long, env = "MCPTAP_GEOIP_FILE", value_name = "FILE")]
     pub geoip_file: Option<PathBuf>,
@@ -139,6 +143,8 @@ pub struct Config {
     pub body_cap: usize,
     /// Bound of what senders and readers may take of this process's memory, in bytes.
     pub memory_budget: usize,
+    /// How many questions may read the database at the same time.
+    pub readers: u32,
     /// The operator's country database.
     pub geoip_file: Option<PathBuf>,
     /// Bound of open connections of each port, at least 1; `None`: by the limit of open files.
@@ -226,6 +232,12 @@ impl Config {
                 self.body_cap
             )
         });
+        problems.unless((2..=1_000).contains(&self.readers), || {
+            format!(
+                "readers is {}; give 2 to 1000: at least one for pages and one for scans",
+                self.readers
+            )
+        });
         problems.unless(self.memory_budget >= memory::LEAST, || {
             format!(
                 "memory_budget is {}, too little for one large export; give at least {}",
@@ -276,6 +288,7 @@ impl Settings {
             ingest_queue_spans: self.ingest_queue_spans.or(lower.ingest_queue_spans),
             body_cap: self.body_cap.or(lower.body_cap),
             memory_budget: self.memory_budget.or(lower.memory_budget),
+            readers: self.readers.or(lower.readers),
             geoip_file: self.geoip_file.or(lower.geoip_file),
             max_connections: self.max_connections.or(lower.max_connections),
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
@@ -304,6 +317,7 @@ impl Settings {
             ingest_queue_spans: Some(65_536),
             body_cap: Some(1 << 20),
             memory_budget: Some(memory::default_budget()),
+            readers: Some(mcptap_store::Options::default().readers),
             geoip_file: None,
             max_connections: None,
             trust_forwarded_for: Some(false),
@@ -342,6 +356,9 @@ impl Settings {
             ingest_queue_spans: given.ingest_queue_spans.unwrap_or_default(),
             body_cap: given.body_cap.unwrap_or_default(),
             memory_budget: given.memory_budget.unwrap_or_else(memory::default_budget).bytes(),
+            readers: given
+                .readers
+                .unwrap_or_else(|| mcptap_store::Options::default().readers),
             geoip_file: given.geoip_file,
             max_connections: given.max_connections,
             trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),

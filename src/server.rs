@@ -40,6 +40,7 @@ impl Server {
             queue_records: config.ingest_queue_spans,
             body_cap: config.body_cap,
             memory_budget: config.memory_budget,
+            readers: config.readers,
             read_timeout: config.limits.timeout,
             ..mcptap_store::Options::default()
         };

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mcptap_model::{CallFilter, Count, SpanId, TraceId};
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query};
+use sea_orm::sea_query::{Alias, Expr, Func, Order, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use crate::entity::{alias, call};
@@ -24,10 +24,26 @@ pub struct CallPage {
     pub has_next: bool,
     /// Whether newer calls of the filter exist.
     pub has_previous: bool,
-    /// Reading the feed from here on misses no call newer than this page. Of the newest page it is the head of the
-    /// very snapshot that the page was read from; of the oldest it is the beginning.
-    pub live: Seq,
+    /// Where the feed goes on from it: see [`Store::feed_start`].
+    pub live: FeedStart,
 }
+
+/// Where the feed goes on from a page, as far as the page itself tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedStart {
+    /// After this change: of the newest page the head of the very snapshot that it was read from, of the oldest the
+    /// beginning.
+    After(Seq),
+    /// Before every call that is newer than this one. Finding it takes a question of its own.
+    BeforeNewerThan(CallPosition),
+}
+
+/// Up to how many calls newer than a page are looked at for the first change among them.
+const LOOKED_AT: u64 = 2_000;
+
+/// A call begins at most a day after it is received: clocks differ, and what is said to begin later is refused. An hour
+/// more, because several processes number the calls that they receive.
+const AHEAD_OF_ARRIVAL: i64 = 25 * 3_600 * 1_000_000_000;
 
 impl Store {
     /// The call that the span told of: its first span, or one that was folded into it.
@@ -93,11 +109,12 @@ impl Store {
         }
         page.set(ahead, behind);
         let live = if !page.has_previous {
-            head
+            FeedStart::After(head)
         } else if !page.has_next {
-            Seq(0)
+            FeedStart::After(Seq(0))
         } else {
-            before_all_newer(&tx, items.first().map(Stored::position)).await?
+            let first = items.first().map(Stored::position);
+            first.map_or(FeedStart::After(Seq(0)), FeedStart::BeforeNewerThan)
         };
         tx.commit().await?;
         Ok(CallPage {
@@ -106,6 +123,37 @@ impl Store {
             has_previous: page.has_previous,
             live,
         })
+    }
+
+    /// Where to follow the feed from, so that no call newer than a page is missed. It is the last change before all of
+    /// them while these are few. Behind more of them it may lie further back, by what was received in about a day:
+    /// looking at all of them would take longer the older the page is.
+    pub async fn feed_start(&self, start: FeedStart) -> Result<Seq, Error> {
+        let first = match start {
+            FeedStart::After(seq) => return Ok(seq),
+            FeedStart::BeforeNewerThan(first) => first,
+        };
+        let tx = self.snapshot(Reading::Light).await?;
+        let newer = Query::select()
+            .column(call::Column::Id)
+            .from(call::Entity)
+            .cond_where(beyond(Direction::Newer, first))
+            .order_by(call::Column::StartedAt, Order::Asc)
+            .order_by(call::Column::Id, Order::Asc)
+            .limit(LOOKED_AT + 1)
+            .take();
+        let rows = tx.query_all(&newer).await?;
+        let ids: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+        let ids = ids?;
+        let start = if ids.len() as u64 <= LOOKED_AT {
+            ids.into_iter().min().map_or(0, |lowest| lowest - 1)
+        } else {
+            let since = first.started_at.0.saturating_sub(AHEAD_OF_ARRIVAL);
+            let upto = head(&*tx).await?.0;
+            received_before(&tx, since, upto).await?
+        };
+        tx.commit().await?;
+        Ok(Seq(start))
     }
 
     /// How many calls the filter means; counting stops beyond `cap`.
@@ -157,17 +205,27 @@ async fn beyond_any(
     }
 }
 
-/// The change before the first of all calls that are newer than the position.
-async fn before_all_newer(tx: &DatabaseTransaction, first: Option<CallPosition>) -> Result<Seq, Error> {
-    let Some(first) = first else { return Ok(Seq(0)) };
-    let lowest = Query::select()
-        // Plain, SQLite would walk along the primary key from the oldest row on; so it walks along the index by
-        // start, which holds only what is newer.
-        .expr(Func::min(Expr::col(call::Column::Id).add(0)))
-        .from(call::Entity)
-        .cond_where(beyond(Direction::Newer, first))
-        .take();
-    let row = tx.query_one(&lowest).await?;
-    let lowest: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
-    Ok(Seq(lowest.map_or(0, |lowest| lowest - 1)))
+/// A change that nothing received at `since` or later is before. Numbers follow the order of arrival, so it is found by
+/// halving, along the primary key.
+async fn received_before(tx: &DatabaseTransaction, since: i64, upto: i64) -> Result<i64, Error> {
+    let (mut before, mut from) = (0, upto);
+    while before < from {
+        let middle = before + (from - before) / 2;
+        let next = Query::select()
+            .columns([call::Column::Id, call::Column::ReceivedAt])
+            .from(call::Entity)
+            .and_where(call::Column::Id.gt(middle))
+            .order_by(call::Column::Id, Order::Asc)
+            .limit(1)
+            .take();
+        let next = tx.query_one(&next).await?;
+        let next: Option<(i64, i64)> = next
+            .map(|row| Ok::<_, Error>((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+            .transpose()?;
+        match next {
+            Some((id, received_at)) if received_at < since => before = id.min(from),
+            _ => from = middle,
+        }
+    }
+    Ok(before)
 }

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use crate::dictionary::Dictionary;
-use crate::entity::call;
+use crate::entity::{call, unindexed};
 use crate::readers::Reading;
 use crate::recent::Stretch;
 use crate::scan::{Scan, head};
@@ -167,12 +167,22 @@ pub(crate) async fn between(
         })
         .collect();
     changes.sort_unstable_by_key(|change| change.seq);
+    // Log lines have no change of their own; calls that got some are noted for the index.
+    let relined = unindexed::Entity::find()
+        .select_only()
+        .column(unindexed::Column::Call)
+        .filter(unindexed::Column::Seq.gt(after.0))
+        .filter(unindexed::Column::Seq.lte(upto.0))
+        .into_tuple()
+        .all(tx)
+        .await?;
     Ok(Stretch {
         after,
         upto,
         whole: i64::try_from(changes.len()).is_ok_and(|changes| changes == upto.0 - after.0),
         changes,
         removed: Vec::new(),
+        relined,
     })
 }
 

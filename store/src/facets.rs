@@ -13,8 +13,8 @@ use crate::scan::{Direction, Scan};
 use crate::search::Lookup;
 use crate::{Error, Store};
 
-/// How many values a menu has at most.
-const MOST: u64 = 1000;
+/// How many values a list has at most.
+const MOST: usize = 1_000;
 
 /// How many rows are read together when their bodies decide.
 const CHUNK: u64 = 500;
@@ -78,6 +78,8 @@ pub struct Facets {
     pub countries: Vec<Facet>,
     /// Client names.
     pub clients: Vec<Facet>,
+    /// Which lists are cut off: there are more values, with no more calls than the last.
+    pub more: FacetSet,
 }
 
 impl Store {
@@ -96,7 +98,7 @@ impl Store {
                 servers: Vec::new(),
                 ..filter.clone()
             };
-            facets.servers = menu
+            (facets.servers, facets.more.servers) = menu
                 .names(&filter, call::Column::Server, |call| Some(call.server_name()))
                 .await?;
         }
@@ -105,7 +107,7 @@ impl Store {
                 tools: Vec::new(),
                 ..filter.clone()
             };
-            facets.tools = menu
+            (facets.tools, facets.more.tools) = menu
                 .names(&filter, call::Column::Tool, |call| call.tool.as_deref())
                 .await?;
         }
@@ -114,7 +116,7 @@ impl Store {
                 methods: Vec::new(),
                 ..filter.clone()
             };
-            facets.methods = menu
+            (facets.methods, facets.more.methods) = menu
                 .names(&filter, call::Column::Method, |call| Some(&call.method))
                 .await?;
         }
@@ -123,7 +125,7 @@ impl Store {
                 http_statuses: Vec::new(),
                 ..filter.clone()
             };
-            facets.http_statuses = menu
+            (facets.http_statuses, facets.more.http_statuses) = menu
                 .codes(
                     &filter,
                     call::Column::HttpStatus,
@@ -139,14 +141,15 @@ impl Store {
             };
             let name = |code| Some(Outcome::from_code(i16::try_from(code).ok()?)?.as_str().to_owned());
             let code = |call: &Call| Some(i32::from(call.outcome().code()));
-            facets.outcomes = menu.codes(&filter, call::Column::Outcome, code, name).await?;
+            (facets.outcomes, facets.more.outcomes) =
+                menu.codes(&filter, call::Column::Outcome, code, name).await?;
         }
         if wanted.countries {
             let filter = CallFilter {
                 countries: Vec::new(),
                 ..filter.clone()
             };
-            facets.countries = menu
+            (facets.countries, facets.more.countries) = menu
                 .clients(&filter, client::Column::Country, |call| call.country.as_deref())
                 .await?;
         }
@@ -155,7 +158,7 @@ impl Store {
                 clients: Vec::new(),
                 ..filter.clone()
             };
-            facets.clients = menu
+            (facets.clients, facets.more.clients) = menu
                 .clients(&filter, client::Column::Name, |call| call.client_name.as_deref())
                 .await?;
         }
@@ -178,7 +181,7 @@ impl Menu<'_> {
         filter: &CallFilter,
         column: call::Column,
         value: impl Fn(&Call) -> Option<&str>,
-    ) -> Result<Vec<Facet>, Error> {
+    ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| value(call).map(str::to_owned)).await;
@@ -202,7 +205,7 @@ impl Menu<'_> {
         column: call::Column,
         code: impl Fn(&Call) -> Option<i32>,
         name: impl Fn(i32) -> Option<String>,
-    ) -> Result<Vec<Facet>, Error> {
+    ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| code(call).and_then(&name)).await;
@@ -225,7 +228,7 @@ impl Menu<'_> {
             .group_by_col(column)
             .order_by(Alias::new("number"), Order::Desc)
             .order_by(Alias::new("value"), Order::Asc)
-            .limit(MOST)
+            .limit(MOST as u64 + 1)
             .take();
         let rows = self.tx.query_all(&counted).await?;
         rows.iter()
@@ -239,7 +242,7 @@ impl Menu<'_> {
         filter: &CallFilter,
         column: client::Column,
         value: impl Fn(&Call) -> Option<&str>,
-    ) -> Result<Vec<Facet>, Error> {
+    ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
             return visited(&scan, |call| value(call).map(str::to_owned)).await;
@@ -264,7 +267,8 @@ impl Menu<'_> {
             .and_where(Expr::col((client::Entity, column)).is_not_null())
             .group_by_col((client::Entity, column))
             .order_by(Alias::new("total"), Order::Desc)
-            .limit(MOST)
+            .order_by((client::Entity, column), Order::Asc)
+            .limit(MOST as u64 + 1)
             .take();
         let rows = self.tx.query_all(&select).await?;
         let counts: Result<Vec<(String, u64)>, Error> = rows
@@ -280,7 +284,10 @@ fn count_at(row: &QueryResult, index: usize) -> Result<u64, Error> {
 }
 
 /// Counts where bodies decide which calls are meant.
-async fn visited(scan: &Scan<'_>, value: impl Fn(&Call) -> Option<String>) -> Result<Vec<Facet>, Error> {
+async fn visited(
+    scan: &Scan<'_>,
+    value: impl Fn(&Call) -> Option<String>,
+) -> Result<(Vec<Facet>, bool), Error> {
     let mut counts: HashMap<String, u64> = HashMap::new();
     scan.walk(Direction::Older, None, None, CHUNK, |stored| {
         if let Some(value) = value(&stored.call) {
@@ -292,8 +299,8 @@ async fn visited(scan: &Scan<'_>, value: impl Fn(&Call) -> Option<String>) -> Re
     Ok(sorted(counts.into_iter()))
 }
 
-/// Most frequent first, then by value.
-fn sorted(counts: impl Iterator<Item = (String, u64)>) -> Vec<Facet> {
+/// Most frequent first, then by value; and whether there are more than a list has.
+fn sorted(counts: impl Iterator<Item = (String, u64)>) -> (Vec<Facet>, bool) {
     let mut facets: Vec<Facet> = counts.map(|(value, count)| Facet { value, count }).collect();
     facets.sort_by(|one, other| {
         other
@@ -301,6 +308,7 @@ fn sorted(counts: impl Iterator<Item = (String, u64)>) -> Vec<Facet> {
             .cmp(&one.count)
             .then_with(|| one.value.cmp(&other.value))
     });
-    facets.truncate(MOST as usize);
-    facets
+    let more = facets.len() > MOST;
+    facets.truncate(MOST);
+    (facets, more)
 }

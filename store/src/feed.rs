@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use mcptap_model::CallFilter;
 
-use crate::sessions::names_visits;
+use crate::recent::Sight;
+use crate::sessions::{client_of_visit, names_visits};
 use crate::wake::Bed;
 use crate::{Asker, Error, FeedChanges, Operation, Store, scan};
 
@@ -34,8 +35,8 @@ pub struct Follower {
     goal: Seq,
     /// Whether it has been said that history is done.
     live: bool,
-    /// Whether memory alone can tell which calls are meant.
-    decided: bool,
+    /// What tells in memory which calls are meant; `None`: only the database does.
+    sight: Option<Sight>,
     bed: Arc<Bed>,
 }
 
@@ -49,17 +50,35 @@ impl Store {
         if position > head {
             return Err(Error::Ahead);
         }
-        let decided = !filter.needs_text() && !names_visits(&filter);
-        let known = if decided { filter.clone() } else { widened(&filter) };
+        let sight = self.sight(&filter);
+        let known = match sight {
+            Some(_) => filter.clone(),
+            None => widened(&filter),
+        };
         Ok(Follower {
-            bed: self.inner.beds.make(known, position),
+            bed: self
+                .inner
+                .beds
+                .make(known, sight.unwrap_or(Sight::Rows), position),
             store: self.clone(),
             filter,
             position,
             goal: head,
             live: false,
-            decided,
+            sight,
         })
+    }
+
+    /// What tells in memory which calls a follower's filter means. Its searches are looked for in new calls from now on.
+    fn sight(&self, filter: &CallFilter) -> Option<Sight> {
+        if names_visits(filter) {
+            return None;
+        }
+        if !filter.needs_text() {
+            return Some(Sight::Rows);
+        }
+        let registered = self.inner.searches.register(filter, &self.inner.recent);
+        registered.then_some(Sight::Texts)
     }
 }
 
@@ -91,13 +110,14 @@ impl Follower {
 
     async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
         let inner = &self.store.inner;
-        if self.decided {
+        if let Some(sight) = self.sight {
             let limit = limit.clamp(1, crate::changes::MOST);
-            let window = inner.recent.look();
-            // What another process committed before this one began may not be here yet.
-            if window.head() >= self.goal
-                && let Some(read) =
-                    window.read(&self.filter, self.position, limit, inner.options.oldest_kept())
+            let oldest = inner.options.oldest_kept();
+            let range = (self.position, self.goal);
+            if let Some(read) = inner
+                .recent
+                .look()
+                .read(&self.filter, range, limit, oldest, sight)
             {
                 return Ok(read);
             }
@@ -133,7 +153,12 @@ impl Follower {
             biased;
             () = self.bed.woken() => {}
             // What was written last is to be heard too.
-            () = self.store.inner.written.cancelled() => self.look_ahead(),
+            () = self.store.inner.written.cancelled() => {
+                self.look_ahead();
+                if self.sight == Some(Sight::Texts) && !self.store.inner.recent.look().is_searched() {
+                    self.bed.rouse();
+                }
+            }
         }
         let (more, position) = self.bed.stand_up();
         self.position = position.max(self.position);
@@ -150,25 +175,26 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.store.inner.beds.remove(&self.bed);
+        let inner = &self.store.inner;
+        inner.beds.remove(&self.bed);
+        if self.sight == Some(Sight::Texts) {
+            inner.searches.unregister(&self.filter, &inner.recent);
+        }
     }
 }
 
 /// A filter that memory can decide, and that means every call that the filter means: without what stands in texts, and
-/// without sessions that only the database can tell apart.
+/// with the client of a visit in place of the visit.
 fn widened(filter: &CallFilter) -> CallFilter {
-    let settled = |filter: &CallFilter| !filter.needs_text() && !names_sessions(filter);
+    let settled = |filter: &CallFilter| !filter.needs_text() && !names_visits(filter);
     CallFilter {
         search: None,
-        session_id: None,
+        session_id: filter
+            .session_id
+            .as_deref()
+            .map(|id| client_of_visit(id).unwrap_or_else(|| id.to_owned())),
         not: filter.not.clone().filter(|not| settled(not)),
         or: filter.or.iter().map(widened).collect(),
         ..filter.clone()
     }
-}
-
-fn names_sessions(filter: &CallFilter) -> bool {
-    filter.session_id.is_some()
-        || filter.not.as_deref().is_some_and(names_sessions)
-        || filter.or.iter().any(names_sessions)
 }

@@ -90,7 +90,7 @@ pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
 pub use bounds::cut_name;
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
-pub use calls::CallPage;
+pub use calls::{CallPage, FeedStart};
 pub use changes::{Change, ChangeKind, FeedChanges};
 pub use clock::now;
 pub use cpu::{Cancelled, CpuError, CpuPool};

@@ -17,7 +17,7 @@ use crate::prepare::Preparation;
 use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::schema::Upkeep;
-use crate::search::Indexer;
+use crate::search::{Indexer, LiveSearcher, LiveSearches};
 use crate::supervise::Supervisor;
 use crate::tail::Tail;
 use crate::wake::{self, Beds};
@@ -141,6 +141,16 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         cpu: cpu.clone(),
     };
     supervisor.keep("indexer", stop.clone(), move || indexer.clone().run());
+    let searches = Arc::new(LiveSearches::default());
+    let searcher = LiveSearcher {
+        database: database.clone(),
+        recent: Arc::clone(&recent),
+        searches: Arc::clone(&searches),
+        cpu: cpu.clone(),
+        memory: memory.clone(),
+        options: options.clone(),
+    };
+    supervisor.keep("live searches", stop.clone(), move || searcher.clone().run());
     let beds = Arc::new(Beds::default());
     let sleepers = (Arc::clone(&recent), Arc::clone(&beds), options.clone());
     supervisor.keep("live", stop.clone(), move || {
@@ -173,6 +183,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         identity,
         head,
         recent,
+        searches,
         beds,
         written,
         closing: writer.closing(),
@@ -211,6 +222,8 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     /// Where texts are searched.
     pub(crate) cpu: CpuPool,
+    /// What followers search for.
+    pub(crate) searches: Arc<LiveSearches>,
     /// Where followers sleep.
     pub(crate) beds: Arc<Beds>,
     /// Turns for followers that read the database: never all of its connections.

@@ -166,3 +166,41 @@ impl<T> Future for Run<'_, T> {
         self.asking.as_mut().poll(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_spawned_for_a_question_ends_with_it() {
+        let operation = Operation::new(Asker::Key(7), Duration::from_secs(600));
+        let asking = operation.run(async {
+            let current = Operation::current().unwrap();
+            assert_eq!(current.asker(), &Asker::Key(7));
+            pending::<()>().await;
+        });
+        let joined = operation.clone();
+        let loading = tokio::spawn(async move {
+            let asks_on = async { Operation::current().map(|current| current.asker().clone()) };
+            assert_eq!(joined.join(asks_on).await.flatten(), Some(Asker::Key(7)));
+            joined.join(pending::<()>()).await
+        });
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), asking)
+                .await
+                .is_err()
+        );
+        assert_eq!(loading.await.unwrap(), None);
+        assert!(operation.is_over() && operation.within(Duration::MAX).is_over());
+    }
+
+    #[test]
+    fn a_part_takes_no_longer_than_the_whole() {
+        let operation = Operation::new(Asker::Server, Duration::from_millis(50));
+        assert!(operation.within(Duration::from_secs(60)).deadline() == operation.deadline());
+        assert!(operation.within(Duration::ZERO).is_over());
+        assert!(!Operation::new(Asker::Server, Duration::MAX).is_over());
+    }
+}

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use mcptap_model::search::Found;
 use mcptap_model::{Call, CallFilter, UnixNanos};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::{Change, ChangeKind, FeedChanges, Seq};
+use crate::{Change, ChangeKind, FeedChanges, Seq, Stored};
 
 /// How many changes are kept at most.
 const CHANGES: usize = 16_384;
@@ -34,9 +35,20 @@ pub(crate) struct Stretch {
     pub(crate) changes: Vec<Change>,
     /// Calls that are there no more, by row.
     pub(crate) removed: Vec<i64>,
+    /// Calls that got log lines or lost some, by row.
+    pub(crate) relined: Vec<i64>,
     /// Whether nothing else happened to calls. If something may have (they may have been deleted), what was kept before is
     /// dropped.
     pub(crate) whole: bool,
+}
+
+/// What must be looked at to tell which calls a filter means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// The calls as they stand in the window.
+    Rows,
+    /// What was found in their texts, too.
+    Texts,
 }
 
 /// What lies after a position.
@@ -58,6 +70,17 @@ pub(crate) struct Recent {
     pub(crate) moved: Notify,
     /// Somebody is to read what was committed elsewhere.
     pub(crate) missing: Notify,
+    /// Somebody is to search calls.
+    pub(crate) to_search: Notify,
+}
+
+/// A call that was not searched as it is.
+#[derive(Debug)]
+pub(crate) struct Unsearched {
+    pub(crate) stored: Stored,
+    seq: i64,
+    /// Tells whether it was listed once more meanwhile.
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +93,13 @@ pub(crate) struct Window {
     /// The number of the last completion of a row, if that is here.
     completed: HashMap<i64, i64>,
     bytes: usize,
+    /// Whether anybody follows with a search.
+    searching: bool,
+    /// Changes whose calls are still to be searched, by number.
+    unsearched: BTreeMap<i64, u64>,
+    /// Which searches occur in the calls that were searched, by row.
+    found: HashMap<i64, Arc<Found>>,
+    version: u64,
 }
 
 impl Recent {
@@ -78,12 +108,62 @@ impl Recent {
             window: RwLock::new(Window::new(head)),
             moved: Notify::new(),
             missing: Notify::new(),
+            to_search: Notify::new(),
         }
+    }
+
+    /// From now on calls are searched.
+    pub(crate) fn begin_searching(&self) {
+        self.write().searching = true;
+    }
+
+    /// Calls are searched no more.
+    pub(crate) fn end_searching(&self) {
+        let mut window = self.write();
+        window.searching = false;
+        window.unsearched.clear();
+        window.found.clear();
+        drop(window);
+        self.moved.notify_one();
+    }
+
+    /// The first calls that are still to be searched.
+    pub(crate) fn unsearched(&self, limit: usize) -> Vec<Unsearched> {
+        let window = self.look();
+        let calls = window.unsearched.iter().filter_map(|(&seq, &version)| {
+            Some(Unsearched {
+                stored: window.changes.get(&seq)?.stored.clone(),
+                seq,
+                version,
+            })
+        });
+        calls.take(limit).collect()
+    }
+
+    /// Takes what was found in calls; nothing where they could not be searched.
+    pub(crate) fn searched<'a>(&self, calls: impl Iterator<Item = (&'a Unsearched, Option<Arc<Found>>)>) {
+        let mut window = self.write();
+        for (call, found) in calls {
+            if window.unsearched.get(&call.seq) != Some(&call.version) {
+                continue;
+            }
+            window.unsearched.remove(&call.seq);
+            match found {
+                Some(found) => drop(window.found.insert(call.stored.row, found)),
+                None => drop(window.found.remove(&call.stored.row)),
+            }
+        }
+        drop(window);
+        self.moved.notify_one();
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Window> {
+        self.window.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what was committed. What does not follow on what is here is left to be read from the database.
     pub(crate) fn add(&self, stretch: Stretch) {
-        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.write();
         if stretch.upto <= window.head {
             return;
         }
@@ -93,7 +173,11 @@ impl Recent {
             return;
         }
         let dropped = window.add(stretch);
+        let to_search = !window.unsearched.is_empty();
         drop(window);
+        if to_search {
+            self.to_search.notify_one();
+        }
         // Freed when nobody waits for it.
         drop(dropped);
         self.moved.notify_one();
@@ -102,11 +186,12 @@ impl Recent {
     /// Forgets everything and stands at `head`: calls were deleted up to there, or so much happened that it is not worth
     /// reading. What was committed before and is added only after this is ignored.
     pub(crate) fn skip_to(&self, head: Seq) {
-        let fresh = Window::new(head);
-        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = Window::new(head);
+        let mut window = self.write();
         if head <= window.head {
             return;
         }
+        fresh.searching = window.searching;
         let dropped = std::mem::replace(&mut *window, fresh);
         drop(window);
         drop(dropped);
@@ -138,6 +223,10 @@ impl Window {
             changes: BTreeMap::new(),
             completed: HashMap::new(),
             bytes: 0,
+            searching: false,
+            unsearched: BTreeMap::new(),
+            found: HashMap::new(),
+            version: 0,
         }
     }
 
@@ -147,6 +236,8 @@ impl Window {
         if !stretch.whole {
             dropped.extend(std::mem::take(&mut self.changes).into_values());
             self.completed.clear();
+            self.unsearched.clear();
+            self.found.clear();
             self.bytes = 0;
             self.start = stretch.after;
         }
@@ -169,6 +260,10 @@ impl Window {
             }
             self.bytes += weight(&change.stored.call);
             self.changes.insert(seq, change);
+            self.search_again(row);
+        }
+        for row in stretch.relined {
+            self.search_again(row);
         }
         self.head = stretch.upto;
         while (self.changes.len() > CHANGES || self.bytes > BYTES)
@@ -180,8 +275,38 @@ impl Window {
         dropped
     }
 
+    /// The call's texts are not what was searched.
+    fn search_again(&mut self, row: i64) {
+        if !self.searching {
+            return;
+        }
+        self.version += 1;
+        let completed = self.completed.get(&row).copied();
+        for seq in [Some(row), completed].into_iter().flatten() {
+            if self.changes.contains_key(&seq) {
+                self.unsearched.insert(seq, self.version);
+            }
+        }
+    }
+
+    /// Up to where all calls were searched.
+    fn searched(&self) -> Seq {
+        let first = self.unsearched.first_key_value();
+        first.map_or(self.head, |(first, _)| Seq(first - 1))
+    }
+
     fn take(&mut self, seq: i64) -> Option<Change> {
         let change = self.changes.remove(&seq)?;
+        self.unsearched.remove(&seq);
+        let row = change.stored.row;
+        let others = [Some(row), self.completed.get(&row).copied()];
+        if !others
+            .into_iter()
+            .flatten()
+            .any(|seq| self.changes.contains_key(&seq))
+        {
+            self.found.remove(&row);
+        }
         self.bytes = self.bytes.saturating_sub(weight(&change.stored.call));
         if self.completed.get(&change.stored.row) == Some(&seq) {
             self.completed.remove(&change.stored.row);
@@ -197,20 +322,50 @@ impl Window {
             .filter(move |change| change.kind == ChangeKind::Added || change.stored.row <= after.0)
     }
 
-    /// At most `limit` changes of the filter after a position; `None` when that is behind the window. No call that
-    /// began or arrived before `oldest` is served.
+    /// Whether a change is meant; `None` when that is not known here.
+    fn means(&self, filter: &CallFilter, change: &Change, oldest: UnixNanos, sight: Sight) -> Option<bool> {
+        let call = &change.stored.call;
+        if call.started_at.min(call.received_at) < oldest {
+            return Some(false);
+        }
+        match sight {
+            Sight::Rows => Some(filter.matches(call, None)),
+            Sight::Texts => {
+                let found = self.found.get(&change.stored.row)?;
+                found.knows(filter).then(|| filter.matches(call, Some(found)))
+            }
+        }
+    }
+
+    /// Up to where it is known what is meant.
+    fn end(&self, sight: Sight) -> Seq {
+        match sight {
+            Sight::Rows => self.head,
+            Sight::Texts => self.searched(),
+        }
+    }
+
+    /// At most `limit` changes of the filter after a position; `None` when that is behind the window, or this does not
+    /// tell what is meant. `goal` must be within what it tells. No call that began or
+    /// arrived before `oldest` is served.
     pub(crate) fn read(
         &self,
         filter: &CallFilter,
-        after: Seq,
+        (after, goal): (Seq, Seq),
         limit: usize,
         oldest: UnixNanos,
+        sight: Sight,
     ) -> Option<FeedChanges> {
-        if after < self.start {
+        let end = self.end(sight);
+        // What another process committed before the follower began may not be here yet.
+        if after < self.start || end < goal {
             return None;
         }
         let mut items: Vec<Change> = Vec::new();
         for (looked, change) in self.after(after).enumerate() {
+            if change.seq > end {
+                break;
+            }
             if looked == STRETCH {
                 return Some(FeedChanges {
                     items,
@@ -218,7 +373,7 @@ impl Window {
                     caught_up: false,
                 });
             }
-            if !means(filter, &change.stored.call, oldest) {
+            if !self.means(filter, change, oldest, sight)? {
                 continue;
             }
             if items.len() == limit {
@@ -232,30 +387,35 @@ impl Window {
         }
         Some(FeedChanges {
             items,
-            upto: self.head.max(after),
+            upto: end.max(after),
             caught_up: true,
         })
     }
 
     /// The first change of the filter after a position.
-    pub(crate) fn ahead(&self, filter: &CallFilter, after: Seq, oldest: UnixNanos) -> Ahead {
+    pub(crate) fn ahead(&self, filter: &CallFilter, after: Seq, oldest: UnixNanos, sight: Sight) -> Ahead {
         if after < self.start {
             return Ahead::Unknown;
         }
-        self.after(after)
-            .find(|change| means(filter, &change.stored.call, oldest))
-            .map_or(Ahead::Nothing(self.head.max(after)), |change| {
-                Ahead::First(change.seq)
-            })
+        let end = self.end(sight);
+        for change in self.after(after).take_while(|change| change.seq <= end) {
+            match self.means(filter, change, oldest, sight) {
+                Some(false) => {}
+                Some(true) => return Ahead::First(change.seq),
+                None => return Ahead::Unknown,
+            }
+        }
+        Ahead::Nothing(end.max(after))
+    }
+
+    /// Whether everything was searched.
+    pub(crate) fn is_searched(&self) -> bool {
+        self.unsearched.is_empty()
     }
 
     pub(crate) fn head(&self) -> Seq {
         self.head
     }
-}
-
-fn means(filter: &CallFilter, call: &Call, oldest: UnixNanos) -> bool {
-    call.started_at.min(call.received_at) >= oldest && filter.matches(call, None)
 }
 
 /// About how many bytes a call has.

@@ -36,7 +36,7 @@ impl Store {
         let mut bounds = page.bounds();
         let order = if bounds.backward { Order::Desc } else { Order::Asc };
         let mut select = self.seen();
-        let text = || text_in_bytes(self.inner.database.read().get_database_backend());
+        let text = || text_in_bytes("names", self.inner.database.read().get_database_backend());
         if !names.is_empty() {
             let hashes = names
                 .iter()
@@ -126,11 +126,12 @@ impl Store {
     }
 }
 
-/// Names in the order of their bytes, whatever the database's language.
-fn text_in_bytes(backend: DbBackend) -> Expr {
-    Expr::cust(if backend == DbBackend::Postgres {
-        "names.text COLLATE \"C\""
+/// Names (of a table under this name) in the order of their bytes, whatever the database's language.
+pub(crate) fn text_in_bytes(names: &str, backend: DbBackend) -> Expr {
+    let bytes = if backend == DbBackend::Postgres {
+        "\"C\""
     } else {
-        "names.text COLLATE BINARY"
-    })
+        "BINARY"
+    };
+    Expr::cust(format!("{names}.text COLLATE {bytes}"))
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use mcptap_model::{CallFilter, SessionSource, UnixNanos};
 
-pub(crate) use self::naming::names_visits;
+pub(crate) use self::naming::{client_of_visit, names_visits};
 use self::places::Place;
 use crate::readers::Reading;
 use crate::visits::{self, Moment};
@@ -146,19 +146,24 @@ impl Store {
             last: page.last,
             before: page.before.map(at),
         };
-        let (mut places, behind) = match self.walked(&tx, filter, &page).await? {
-            // What stands before the position was not looked at.
-            Some(places) => (places, page.after.is_some()),
-            None => (self.gathered(&tx, filter).await?, false),
+        let page = match self.walked(&tx, filter, &page).await? {
+            Some(mut places) => {
+                places.sort_by_key(Place::order);
+                let cut = Page::cut(places, &page, Place::order);
+                Page {
+                    // What stands before the position was not looked at.
+                    has_previous: cut.has_previous || page.after.is_some(),
+                    ..cut
+                }
+            }
+            None => self.gathered(&tx, filter, &page).await?,
         };
-        places.sort_by_key(Place::order);
-        let page = Page::cut(places, &page, Place::order);
         let items = self.summed(&tx, page.items).await?;
         tx.commit().await?;
         Ok(Page {
             items: items.into_iter().flatten().collect(),
             has_next: page.has_next,
-            has_previous: page.has_previous || behind,
+            has_previous: page.has_previous,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mcptap_model::{CallFilter, UnixNanos};
 use tokio::sync::Notify;
 
-use crate::recent::{Ahead, Recent, Window};
+use crate::recent::{Ahead, Recent, Sight, Window};
 use crate::{Options, Seq};
 
 /// Between two rounds there is at least this long: what is committed meanwhile is one message instead of several.
@@ -25,6 +25,7 @@ const AT_ONCE: usize = 32;
 pub(crate) struct Bed {
     number: u64,
     filter: CallFilter,
+    sight: Sight,
     place: Mutex<Place>,
     wake: Notify,
 }
@@ -56,7 +57,7 @@ impl Bed {
     /// Moves whoever sleeps here past what it does not wait for, and wakes it if there is something for it after
     /// `position`.
     pub(crate) fn heed(&self, window: &Window, position: Seq, oldest: UnixNanos) {
-        let (passed, wake) = match window.ahead(&self.filter, position, oldest) {
+        let (passed, wake) = match window.ahead(&self.filter, position, oldest, self.sight) {
             Ahead::Nothing(head) => (head, false),
             Ahead::First(seq) => (Seq(seq.0 - 1), true),
             Ahead::Unknown => (position, true),
@@ -69,6 +70,12 @@ impl Bed {
                 self.wake.notify_one();
             }
         }
+    }
+
+    /// Wakes whoever sleeps here, whatever there is.
+    pub(crate) fn rouse(&self) {
+        self.place().asleep = false;
+        self.wake.notify_one();
     }
 
     /// Until there is something.
@@ -109,10 +116,11 @@ pub(crate) struct Beds {
 
 impl Beds {
     /// One more, for a follower that is awake.
-    pub(crate) fn make(&self, filter: CallFilter, position: Seq) -> Arc<Bed> {
+    pub(crate) fn make(&self, filter: CallFilter, sight: Sight, position: Seq) -> Arc<Bed> {
         let bed = Arc::new(Bed {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             filter,
+            sight,
             place: Mutex::new(Place {
                 position,
                 asleep: false,

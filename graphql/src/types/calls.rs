@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, Object};
 use mcptap_model::CallFilter;
-use mcptap_store::{CallPage, Seq};
+use mcptap_store::{CallPage, FeedStart};
 
 use super::{Call, Count};
 use crate::connection::{Connection, Edge, PageInfo};
@@ -19,7 +19,7 @@ const COUNT_CAP: u64 = 10_000;
 /// A page of calls.
 pub(crate) struct CallConnection {
     page: Connection<Call>,
-    live: Seq,
+    live: FeedStart,
     filter: Arc<CallFilter>,
 }
 
@@ -65,8 +65,11 @@ impl CallConnection {
 
     /// Where the live feed goes on from exactly this page: hand it to `Subscription.calls(after:)` with the same
     /// filter, and no call is missed or shown twice between the two. Taken from an older page it replays everything
-    /// newer than that page; from the oldest page, or when there are no calls, it starts at the beginning.
+    /// newer than that page, and where much is newer some that is not; from the oldest page, or when there are no calls,
+    /// it starts at the beginning.
     async fn live_cursor(&self, ctx: &Context<'_>) -> Result<String, Error> {
-        Ok(Live::cursor(store(ctx)?, self.live))
+        let store = store(ctx)?;
+        let start = store.feed_start(self.live).await.map_err(from_store)?;
+        Ok(Live::cursor(store, start))
     }
 }

@@ -1,6 +1,6 @@
 //! `CallFacets`: the values to offer in each filter menu.
 
-use async_graphql::{Lookahead, Object};
+use async_graphql::{Lookahead, Object, SimpleObject};
 use mcptap_store::{FacetSet, Facets};
 
 use crate::cost;
@@ -28,7 +28,7 @@ pub(crate) struct CallFacets(pub(crate) Facets);
 
 /// Which lists a request selects; the others are not computed.
 pub(crate) fn wanted(selection: &Lookahead<'_>) -> FacetSet {
-    let selected = |field| selection.field(field).exists();
+    let selected = |field| selection.field(field).exists() || selection.field("more").field(field).exists();
     FacetSet {
         servers: selected("servers"),
         tools: selected("tools"),
@@ -40,13 +40,32 @@ pub(crate) fn wanted(selection: &Lookahead<'_>) -> FacetSet {
     }
 }
 
+/// Which lists have more values than they give.
+#[derive(SimpleObject)]
+pub(crate) struct MoreFacets {
+    /// Names of servers.
+    servers: bool,
+    /// Names of tools.
+    tools: bool,
+    /// MCP methods.
+    methods: bool,
+    /// HTTP statuses.
+    http_statuses: bool,
+    /// Outcomes.
+    outcomes: bool,
+    /// Countries.
+    countries: bool,
+    /// Names of clients.
+    clients: bool,
+}
+
 fn list(facets: &[mcptap_store::Facet]) -> Vec<Facet<'_>> {
     facets.iter().map(Facet).collect()
 }
 
 /// The values to offer in each filter menu, most frequent first, then by value. Each list honours every part of the
 /// filter but its own, so that choosing a server narrows the list of tools but not that of servers. Only the lists
-/// that are selected are computed.
+/// that are selected are computed. A list has at most 1,000 values; `more` tells where there are more.
 #[Object]
 impl CallFacets {
     /// Names of servers, for `CallFilter.servers`.
@@ -89,5 +108,19 @@ impl CallFacets {
     #[graphql(complexity = "cost::SCAN + child_complexity")]
     async fn clients(&self) -> Vec<Facet<'_>> {
         list(&self.0.clients)
+    }
+
+    /// Which lists have more values than the 1,000 that they give. Ask only for those that are selected beside it.
+    async fn more(&self) -> MoreFacets {
+        let more = self.0.more;
+        MoreFacets {
+            servers: more.servers,
+            tools: more.tools,
+            methods: more.methods,
+            http_statuses: more.http_statuses,
+            outcomes: more.outcomes,
+            countries: more.countries,
+            clients: more.clients,
+        }
     }
 }

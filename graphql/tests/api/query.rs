@@ -314,6 +314,78 @@ async fn one_wrong_question_spoils_no_shape() {
 }
 
 #[tokio::test]
+async fn bodies_are_bounded_over_a_whole_operation() {
+    let world = World::new().await;
+    let body = |number| Payload::whole(format!("{number}").repeat(1024 * 1024 / 2));
+    world
+        .write((10..20).map(|number| Call {
+            request: Some(body(number)),
+            ..call(number)
+        }))
+        .await;
+    // Each page alone is far within the bound.
+    let pages = (0..6).map(|page| format!("p{page}: calls {{ nodes {{ request {{ text }} }} }}"));
+    let query = format!("{{ {} }}", pages.collect::<Vec<_>>().join(" "));
+    let answer = world.answer(&query, json!({})).await;
+    let given = (0..6).flat_map(|page| {
+        answer["data"][format!("p{page}")]["nodes"]
+            .as_array()
+            .unwrap()
+            .clone()
+    });
+    let given = given.filter(|node| !node["request"].is_null()).count();
+    assert_eq!(given, 32);
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "RESPONSE_TOO_LARGE");
+    let one = world
+        .data("{ calls { nodes { request { text } } } }", json!({}))
+        .await;
+    assert_eq!(one["calls"]["nodes"].as_array().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn answers_are_held_in_the_budget_of_bytes() {
+    let world = World::new().await;
+    world
+        .write([Call {
+            request: Some(Payload::whole("x".repeat(1024 * 1024))),
+            ..call(1)
+        }])
+        .await;
+    let query = "{ calls { nodes { request { text } } } }";
+    let taken = world.store.memory().limit() - world.store.memory().used() - 1024 * 1024;
+    let others = world.store.memory().try_reserve(taken).unwrap();
+    let (code, _) = world.error(query, json!({})).await;
+    assert_eq!(code, "RESOURCE_EXHAUSTED");
+    drop(others);
+    let before = world.store.memory().used();
+    world.data(query, json!({})).await;
+    // What was sent is given back.
+    for _ in 0..500 {
+        if world.store.memory().used() < before + 256 * 1024 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are still held", world.store.memory().used());
+}
+
+#[tokio::test]
+async fn long_menus_say_that_there_is_more() {
+    let world = World::new().await;
+    world
+        .write((1..=1_001).map(|number| Call {
+            tool: Some(format!("tool {number}")),
+            ..call(number)
+        }))
+        .await;
+    let facets = world
+        .data("{ facets { tools { value } more { tools servers } } }", json!({}))
+        .await;
+    assert_eq!(facets["facets"]["tools"].as_array().unwrap().len(), 1_000);
+    assert_eq!(facets["facets"]["more"], json!({"tools": true, "servers": false}));
+}
+
+#[tokio::test]
 async fn bodies_of_a_page_have_a_bound() {
     let world = World::new().await;
     let body = |number| Payload::whole(format!("{number}").repeat(1024 * 1024 / 2));

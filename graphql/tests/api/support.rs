@@ -25,7 +25,7 @@ const SECOND: i64 = 1_000_000_000;
 /// A running API over an empty store.
 pub(crate) struct World {
     pub(crate) writer: Writer,
-    store: Store,
+    pub(crate) store: Store,
     pub(crate) shutdown: CancellationToken,
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,

@@ -12,8 +12,10 @@ pub struct Searches(Arc<Compiled>);
 
 #[derive(Debug, Default)]
 struct Compiled {
-    /// The number of each query, by its text and whether it looks through the target alone.
-    queries: HashMap<(String, bool), usize>,
+    /// The numbers of the queries by their texts: of the one that looks through all texts, and of the one that looks
+    /// through the target alone.
+    queries: HashMap<String, [Option<usize>; 2]>,
+    count: usize,
     terms: Vec<Pattern>,
     /// Terms by the first character of their first word, where that is ASCII.
     ascii: HashMap<u8, Vec<usize>>,
@@ -54,12 +56,14 @@ impl Searches {
     pub fn new(queries: impl IntoIterator<Item = Query>) -> Self {
         let mut compiled = Compiled::default();
         for query in queries {
-            let number = compiled.queries.len();
-            let name = (query.text, query.target_alone);
-            if compiled.queries.contains_key(&name) {
+            let number = compiled.count;
+            let [anywhere, in_target] = compiled.queries.entry(query.text).or_default();
+            let known = if query.target_alone { in_target } else { anywhere };
+            if known.is_some() {
                 continue;
             }
-            compiled.queries.insert(name, number);
+            *known = Some(number);
+            compiled.count += 1;
             for term in query.terms {
                 let Some(first) = term.words.first().and_then(|word| word.bytes().next()) else {
                     continue;
@@ -186,7 +190,7 @@ impl Finder {
 
     /// What occurs in the texts that were read.
     pub fn found(self) -> Found {
-        let mut occurs = vec![true; self.searches.0.queries.len()];
+        let mut occurs = vec![true; self.searches.0.count];
         for (term, found) in self.searches.0.terms.iter().zip(&self.found) {
             if let Some(occurs) = occurs.get_mut(term.query) {
                 *occurs &= *found;
@@ -272,12 +276,23 @@ impl TextReader for Finder {
 impl Found {
     /// Whether a query occurs; one that was not looked for does not.
     pub fn occurs(&self, query: &Query) -> bool {
-        let name = (query.text.clone(), query.target_alone);
-        let number = self.searches.0.queries.get(&name);
-        number
-            .and_then(|number| self.occurs.get(*number))
+        self.number(query)
+            .and_then(|number| self.occurs.get(number))
             .copied()
             .unwrap_or(false)
+    }
+
+    /// Whether all queries in a filter were looked for.
+    pub fn knows(&self, filter: &CallFilter) -> bool {
+        filter
+            .queries()
+            .into_iter()
+            .all(|query| self.number(query).is_some())
+    }
+
+    fn number(&self, query: &Query) -> Option<usize> {
+        let [anywhere, in_target] = self.searches.0.queries.get(&query.text)?;
+        if query.target_alone { *in_target } else { *anywhere }
     }
 }
 

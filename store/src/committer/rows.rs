@@ -194,6 +194,7 @@ pub(super) fn stretch(prepared: &mut Prepared, after: Seq, numbers: Advanced) ->
             })
             .collect(),
         removed: prepared.removed.iter().map(|(row, _)| *row).collect(),
+        relined: relined(prepared).into_iter().collect(),
         whole: true,
     }
 }

@@ -2,6 +2,7 @@
 //! words, calls that it does not know yet) is decided by reading bodies and log lines, here.
 
 mod index;
+mod live;
 mod lookup;
 mod texts;
 
@@ -12,6 +13,7 @@ use mcptap_model::search::{Finder, Searches};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 pub(crate) use self::index::{Indexer, UnindexedRow, unindex};
+pub(crate) use self::live::{LiveSearcher, LiveSearches};
 pub(crate) use self::lookup::Lookup;
 pub(crate) use self::texts::Texts;
 use crate::dictionary::Dictionary;

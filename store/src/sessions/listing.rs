@@ -1,17 +1,18 @@
 //! The sessions that have calls of a filter.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use futures_util::TryStreamExt;
 use mcptap_model::{CallFilter, UnixNanos};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Order, Query, WindowStatement};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, StreamTrait};
 
-use super::places::Place;
+use super::places::{AT_ONCE, End, Place};
 use crate::entity::call;
 use crate::scan::Scan;
 use crate::visits::{Moment, PAUSE};
-use crate::{Error, PageRequest, Store};
+use crate::{Error, Page, PageRequest, Reservation, Store};
 
 /// How many calls a page of all sessions walks through before the sessions are gathered another way.
 const WALK: usize = 20_000;
@@ -82,14 +83,77 @@ impl Store {
         Ok(None)
     }
 
-    /// All sessions with calls of a filter.
+    /// The page of all sessions with calls of a filter. Of those that are not on the page only numbers are kept, and what
+    /// these take is taken from the process's memory budget.
     pub(super) async fn gathered(
         &self,
         tx: &DatabaseTransaction,
         filter: &CallFilter,
-    ) -> Result<Vec<Place>, Error> {
+        page: &PageRequest<Reverse<(UnixNanos, i64)>>,
+    ) -> Result<Page<Place>, Error> {
+        let mut held = self.inner.memory.try_reserve(0)?;
+        let moments = self.moments(tx, filter, &mut held).await?;
+        held.grow(moments.len() * size_of::<End>())?;
+        let mut ends: Vec<End> = Vec::with_capacity(moments.len());
+        for some in moments.chunks(AT_ONCE) {
+            let found = self.ends_of(tx, some).await?;
+            ends.extend(found.iter().map(|(end, _)| *end));
+        }
+        drop(moments);
+        // One session may have been seen with and without its wire id: two rows, one name.
+        ends.sort_unstable();
+        ends.dedup();
+        let of_one = |one: &End, other: &End| one.name == other.name;
+        held.grow(ends.len() * size_of::<Ranked>())?;
+        let mut ranked: Vec<Ranked> = ends
+            .chunk_by(of_one)
+            .filter_map(|ends| {
+                Some(Ranked {
+                    last: ends.iter().map(|end| end.last).max()?,
+                    row: ends.iter().map(|end| end.row).min()?,
+                    name: ends.first()?.name,
+                })
+            })
+            .collect();
+        ranked.sort_unstable_by_key(Ranked::order);
+        let page = Page::cut(ranked, page, Ranked::order);
+        let names: HashSet<u64> = page.items.iter().map(|ranked| ranked.name).collect();
+        ends.retain(|end| names.contains(&end.name));
+        // Each end is found again by its own last call.
+        let moments: Vec<Moment> = ends
+            .iter()
+            .map(|end| Moment {
+                session: end.row,
+                at: end.last,
+            })
+            .collect();
+        let mut places = self.of_moments(tx, &moments).await?;
+        places.sort_by_key(Place::order);
+        Ok(Page {
+            items: places,
+            has_next: page.has_next,
+            has_previous: page.has_previous,
+        })
+    }
+
+    /// A moment in every session with calls of a filter; in a client's one in every visit.
+    async fn moments(
+        &self,
+        tx: &DatabaseTransaction,
+        filter: &CallFilter,
+        held: &mut Reservation,
+    ) -> Result<Vec<Moment>, Error> {
         let scan = Scan::new(self, tx, filter).await?;
         let mut moments: Vec<Moment> = Vec::new();
+        let mut add = |moment: Moment| {
+            if moments.len() == moments.capacity() {
+                let more = moments.capacity().max(1_024);
+                held.grow(more * size_of::<Moment>())?;
+                moments.reserve_exact(more);
+            }
+            moments.push(moment);
+            Ok::<_, Error>(())
+        };
         if scan.exact() {
             let (before, calls) = (Alias::new("before"), Alias::new("calls_of_filter"));
             let mut window = WindowStatement::partition_by(call::Column::Session);
@@ -116,21 +180,44 @@ impl Store {
                             .gt(PAUSE)),
                 )
                 .take();
-            for row in tx.query_all(&select).await? {
-                moments.push(Moment {
+            let statement = ConnectionTrait::get_database_backend(tx).build(&select);
+            let mut rows = tx.stream_raw(statement).await?;
+            while let Some(row) = rows.try_next().await? {
+                add(Moment {
                     session: row.try_get_by_index(0)?,
                     at: row.try_get_by_index(1)?,
-                });
+                })?;
             }
         } else {
+            let mut refused = None;
             scan.tally(|tally| {
-                moments.extend(tally.session.map(|session| Moment {
-                    session,
-                    at: tally.started_at,
-                }));
+                if let Some(session) = tally.session
+                    && refused.is_none()
+                {
+                    let at = tally.started_at;
+                    refused = add(Moment { session, at }).err();
+                }
             })
             .await?;
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
         }
-        self.of_moments(tx, &moments).await
+        Ok(moments)
+    }
+}
+
+/// A session in the order of pages.
+#[derive(Clone, Copy)]
+struct Ranked {
+    last: i64,
+    row: i64,
+    /// A hash of its name.
+    name: u64,
+}
+
+impl Ranked {
+    fn order(&self) -> Reverse<(UnixNanos, i64)> {
+        Reverse((UnixNanos(self.last), self.row))
     }
 }

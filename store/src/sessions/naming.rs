@@ -40,6 +40,13 @@ fn named_visit(id: &str) -> Option<SessionName> {
     })
 }
 
+/// The id by which the model knows the client of a visit, if the id names one.
+pub(crate) fn client_of_visit(id: &str) -> Option<String> {
+    let SessionName { source, server, key } = named_visit(id)?;
+    let (client, _) = visits::parse(&key)?;
+    Some(NodeId::Session(source, server, client.to_owned()).to_string())
+}
+
 /// Whether the filter names sessions that only the database can tell from others.
 pub(crate) fn names_visits(filter: &CallFilter) -> bool {
     let mut names = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use mcptap_model::{SessionSource, UnixNanos};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
@@ -15,7 +16,7 @@ use crate::visits::{self, Moment, rows_with};
 use crate::{Error, Store, clock};
 
 /// How many keys one statement looks up.
-const AT_ONCE: usize = 500;
+pub(super) const AT_ONCE: usize = 500;
 
 /// Where the calls of a session are: in these rows of `sessions`, between these starts.
 #[derive(Clone, Debug)]
@@ -35,6 +36,16 @@ impl Place {
     pub(super) fn order(&self) -> Reverse<(UnixNanos, i64)> {
         Reverse((UnixNanos(self.last), self.row()))
     }
+}
+
+/// Between which starts the calls of a session are in one row of `sessions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End {
+    /// A hash of the session's name.
+    pub(super) name: u64,
+    pub(super) row: i64,
+    pub(super) first: i64,
+    pub(super) last: i64,
 }
 
 const ENDS: &str = "WITH wanted (session, oldest) AS ({rows}) SELECT session, \
@@ -156,6 +167,30 @@ impl Store {
         tx: &DatabaseTransaction,
         moments: &[Moment],
     ) -> Result<Vec<Place>, Error> {
+        let mut places: HashMap<SessionName, Place> = HashMap::new();
+        for (end, name) in self.ends_of(tx, moments).await? {
+            // One session may have been seen with and without its wire id: two rows, one key.
+            let place = places.entry(name.clone()).or_insert(Place {
+                name,
+                rows: Vec::new(),
+                first: end.first,
+                last: end.last,
+            });
+            if !place.rows.contains(&end.row) {
+                place.rows.push(end.row);
+            }
+            place.first = std::cmp::min(place.first, end.first);
+            place.last = std::cmp::max(place.last, end.last);
+        }
+        Ok(places.into_values().collect())
+    }
+
+    /// Where the calls of the sessions with calls at these moments begin and end, row by row, and what each is called.
+    pub(super) async fn ends_of(
+        &self,
+        tx: &DatabaseTransaction,
+        moments: &[Moment],
+    ) -> Result<Vec<(End, SessionName)>, Error> {
         let dictionary = &self.inner.dictionary;
         let rows = moments.iter().map(|moment| moment.session);
         let models = dictionary.sessions(tx, rows).await?;
@@ -189,8 +224,7 @@ impl Store {
                 );
             }
         }
-        // One session may have been seen with and without its wire id: two rows, one key.
-        let mut places: HashMap<SessionName, Place> = HashMap::new();
+        let mut found = Vec::with_capacity(ends.len());
         for (row, first, last) in ends {
             let Some(model) = models.get(&row) else { continue };
             let (Some(key), Some(server)) = (crate::dictionary::session_key(model), names.get(&model.server))
@@ -206,18 +240,21 @@ impl Store {
                     key.key
                 },
             };
-            let place = places.entry(name.clone()).or_insert(Place {
-                name,
-                rows: Vec::new(),
+            let end = End {
+                name: hash(&name),
+                row,
                 first,
                 last,
-            });
-            if !place.rows.contains(&row) {
-                place.rows.push(row);
-            }
-            place.first = std::cmp::min(place.first, first);
-            place.last = std::cmp::max(place.last, last);
+            };
+            found.push((end, name));
         }
-        Ok(places.into_values().collect())
+        Ok(found)
     }
+}
+
+/// One secret per process: nobody can make two sessions that are taken for each other.
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+fn hash(name: &SessionName) -> u64 {
+    SECRET.hash_one(name)
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use mcptap_model::{Batch, CallFilter, LogLine, Outcome};
-use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, Store};
+use mcptap_model::{Batch, Call, CallFilter, LogLine, Outcome, SpanId, UnixNanos};
+use mcptap_store::{CallPosition, FeedStart, LogPosition, Options, PageRequest, Seq, Store};
 
-use crate::support::{Place, batch, full, line, listed, on_both, plain, span, trace};
+use crate::support::{NOON, Place, batch, full, line, listed, on_both, plain, span, trace};
 
 on_both!(
     every_field_comes_back,
@@ -15,6 +15,7 @@ on_both!(
     pages_do_not_move_while_rows_are_added,
     equal_times_are_ordered_by_row,
     a_page_says_where_the_feed_goes_on,
+    behind_many_calls_the_feed_misses_none,
     counting_stops_at_the_cap,
     some_names_are_unknown,
 );
@@ -330,7 +331,7 @@ async fn a_page_says_where_the_feed_goes_on(place: &Place) {
     let all = CallFilter::default();
     assert_eq!(
         store.calls(&all, PageRequest::default()).await.unwrap().live,
-        Seq(0)
+        FeedStart::After(Seq(0))
     );
     // Stored in another order than they began.
     for number in [5, 1, 4, 2, 3, 6] {
@@ -346,7 +347,7 @@ async fn a_page_says_where_the_feed_goes_on(place: &Place) {
         )
         .await
         .unwrap();
-    assert_eq!((newest.live, store.head()), (Seq(6), Seq(6)));
+    assert_eq!((newest.live, store.head()), (FeedStart::After(Seq(6)), Seq(6)));
     let after = newest.items.last().map(|stored| stored.position());
     let middle = store
         .calls(
@@ -364,8 +365,9 @@ async fn a_page_says_where_the_feed_goes_on(place: &Place) {
         [span(4), span(3)]
     );
     // Newer than this page are 5 (the first stored) and 6.
-    assert_eq!(middle.live, Seq(0));
-    let feed = store.changes(&all, middle.live, 500).await.unwrap();
+    let start = store.feed_start(middle.live).await.unwrap();
+    assert_eq!(start, Seq(0));
+    let feed = store.changes(&all, start, 500).await.unwrap();
     assert!(
         [5, 6]
             .iter()
@@ -381,7 +383,60 @@ async fn a_page_says_where_the_feed_goes_on(place: &Place) {
         )
         .await
         .unwrap();
-    assert_eq!(oldest.live, Seq(0));
+    assert_eq!(oldest.live, FeedStart::After(Seq(0)));
+}
+
+/// Many calls are newer, and some of them came long before others that are older.
+async fn behind_many_calls_the_feed_misses_none(place: &Place) {
+    let (writer, store) = place
+        .open_with(Options {
+            retention: None,
+            ..Options::default()
+        })
+        .await;
+    const MINUTE: i64 = 60_000_000_000;
+    let received = |number: u64| UnixNanos(NOON + number as i64 * MINUTE);
+    let call = |number: u64| {
+        // Every hundredth sender's clock is almost a day ahead; others send late.
+        let ahead = if number % 100 == 0 {
+            1_400
+        } else {
+            -((number % 7) as i64) * 100
+        };
+        Call {
+            started_at: UnixNanos(received(number).0 + ahead * MINUTE),
+            received_at: received(number),
+            ..plain(number)
+        }
+    };
+    for some in (1..=9_000u64).collect::<Vec<_>>().chunks(1_000) {
+        writer
+            .write(batch(some.iter().map(|number| call(*number))))
+            .await
+            .unwrap();
+    }
+    let all = CallFilter::default();
+    for minute in [1_000, 3_000, 5_000, 8_500] {
+        let after = CallPosition {
+            started_at: received(minute),
+            row: i64::MAX,
+        };
+        let page = PageRequest {
+            first: Some(5),
+            after: Some(after),
+            ..PageRequest::default()
+        };
+        let page = store.calls(&all, page).await.unwrap();
+        let start = store.feed_start(page.live).await.unwrap();
+        let first = page.items[0].call.started_at;
+        let newer = (1..=9_000).map(call).filter(|call| call.started_at > first);
+        let spans: HashSet<SpanId> = newer.map(|call| call.span_id).collect();
+        let (feed, _) = crate::feed::read_all(&store, &all, start, 500).await;
+        let heard: HashSet<SpanId> = feed.iter().map(|change| change.stored.call.span_id).collect();
+        assert!(spans.is_subset(&heard), "from minute {minute}");
+        // Not much more than a day before them.
+        assert!(start.0 >= minute as i64 - 1_600, "{start:?} from minute {minute}");
+    }
 }
 
 async fn counting_stops_at_the_cap(place: &Place) {

@@ -1,14 +1,16 @@
 //! Menus and servers.
 
 use mcptap_model::{Call, CallFilter, Outcome};
-use mcptap_store::{Facet, FacetSet, Facets, PageRequest};
+use mcptap_store::{Facet, FacetSet, Facets, PageRequest, Tool};
 
 use crate::support::{Place, batch, full, on_both, plain};
 
 on_both!(
     menus_follow_all_other_parts_of_the_filter,
     only_what_is_wanted_is_computed,
-    servers_come_by_name
+    servers_come_by_name,
+    long_menus_say_that_there_is_more,
+    tools_come_in_pages_in_both_directions,
 );
 
 fn counts(facets: &[Facet]) -> Vec<(&str, u64)> {
@@ -148,4 +150,95 @@ async fn servers_come_by_name(place: &Place) {
         (plain(2).started_at, plain(102).started_at)
     );
     assert_eq!(store.server("nobody").await.unwrap(), None);
+}
+
+async fn long_menus_say_that_there_is_more(place: &Place) {
+    let (writer, store) = place.open().await;
+    let calls = (1..=1_001u64).map(|number| Call {
+        tool: Some(format!("tool {number:04}")),
+        client_name: Some(format!("client {}", number % 1_000)),
+        ..plain(number)
+    });
+    writer.write(batch(calls)).await.unwrap();
+    for search in ["", "*", "absent"] {
+        let filter = CallFilter {
+            not: (search == "absent").then(|| {
+                Box::new(CallFilter {
+                    search: Some(mcptap_model::search::Query::parse("\"a b absent\"")),
+                    ..CallFilter::default()
+                })
+            }),
+            ..CallFilter::default()
+        };
+        let facets = store.facets(&filter, FacetSet::ALL).await.unwrap();
+        assert_eq!((facets.tools.len(), facets.clients.len()), (1_000, 1_000));
+        let more = FacetSet {
+            tools: true,
+            ..FacetSet::default()
+        };
+        assert_eq!(facets.more, more, "{search}");
+    }
+}
+
+async fn tools_come_in_pages_in_both_directions(place: &Place) {
+    let (writer, store) = place.open().await;
+    let on = |number: u64| Call {
+        server: Some(format!("server {}", number % 3)),
+        tool: (number % 5 > 0).then(|| format!("T{}", number % 4)),
+        ..plain(number)
+    };
+    writer.write(batch((1..=120).map(on))).await.unwrap();
+    let mut all: Vec<Tool> = (1..=120)
+        .map(on)
+        .filter_map(|call| {
+            Some(Tool {
+                name: call.tool?,
+                server: call.server?,
+            })
+        })
+        .collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 12);
+    let filters = [
+        CallFilter::default(),
+        // Here texts decide.
+        CallFilter {
+            not: Some(Box::new(CallFilter {
+                search: Some(mcptap_model::search::Query::parse("\"a b absent\"")),
+                ..CallFilter::default()
+            })),
+            ..CallFilter::default()
+        },
+    ];
+    for filter in filters {
+        for backward in [false, true] {
+            let mut walked: Vec<Tool> = Vec::new();
+            loop {
+                let page = PageRequest {
+                    first: (!backward).then_some(5),
+                    after: walked.last().filter(|_| !backward).cloned(),
+                    last: backward.then_some(5),
+                    before: walked.first().filter(|_| backward).cloned(),
+                };
+                let begun = !walked.is_empty();
+                let page = store.tools(&filter, page).await.unwrap();
+                let (ahead, behind) = if backward {
+                    walked.splice(0..0, page.items);
+                    (page.has_previous, page.has_next)
+                } else {
+                    walked.extend(page.items);
+                    (page.has_next, page.has_previous)
+                };
+                assert_eq!(behind, begun);
+                if !ahead {
+                    break;
+                }
+            }
+            assert_eq!(walked, all, "backward {backward}");
+        }
+    }
+    let known = store.tool("server 1", "T1").await.unwrap();
+    assert_eq!(known.map(|tool| tool.name).as_deref(), Some("T1"));
+    assert_eq!(store.tool("server 1", "T9").await.unwrap(), None);
 }

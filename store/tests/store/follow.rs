@@ -10,7 +10,7 @@ use mcptap_store::{Actor, Change, ChangeKind, Error, Follower, Options, PageRequ
 use sea_orm::{ConnectionTrait, Database};
 
 use crate::feed::read_all;
-use crate::support::{NOON, Place, Random, SECOND, batch, full, on_both, plain, span};
+use crate::support::{NOON, Place, Random, SECOND, batch, full, line, on_both, plain, span};
 
 on_both!(
     history_is_followed_by_what_comes,
@@ -23,6 +23,8 @@ on_both!(
     what_another_process_deletes_is_not_served_from_memory,
     a_feed_outlives_a_moment_without_a_database,
     who_leaves_while_a_question_begins_harms_nobody,
+    many_who_search_are_served_from_memory,
+    lines_that_come_later_are_searched_too,
     whatever_happens,
 );
 
@@ -53,6 +55,62 @@ pub(crate) async fn history(
             return (all, upto);
         }
     }
+}
+
+fn searching(text: &str) -> CallFilter {
+    CallFilter {
+        search: Some(mcptap_model::search::Query::parse(text)),
+        ..CallFilter::default()
+    }
+}
+
+fn saying(number: u64, text: &str) -> Call {
+    Call {
+        response: Some(mcptap_model::Payload::whole(text.to_owned())),
+        ..plain(number)
+    }
+}
+
+/// However many follow with searches, each of its own, a new call is read once.
+async fn many_who_search_are_served_from_memory(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    let mut followers = Vec::new();
+    for number in 0..60u64 {
+        let filter = searching(&format!("\"one two word{number}\""));
+        let mut follower = store.follow(filter, None).await.unwrap();
+        assert!(next(&mut follower, 10).await.unwrap().2);
+        followers.push(follower);
+    }
+    let reads = store.metrics().catch_up_reads;
+    for round in 0..3u64 {
+        let calls = (0..60).map(|number| saying(100 + 60 * round + number, &format!("one two word{number}")));
+        writer.write(batch(calls)).await.unwrap();
+        for (number, follower) in (0..).zip(&mut followers) {
+            let (changes, _, _) = next(follower, 10).await.unwrap();
+            let heard: Vec<_> = changes.iter().map(|change| change.stored.call.span_id).collect();
+            assert_eq!(heard, [span(100 + 60 * round + number)]);
+        }
+    }
+    assert_eq!(store.metrics().catch_up_reads, reads);
+}
+
+async fn lines_that_come_later_are_searched_too(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut watching = store.follow(searching("beta"), None).await.unwrap();
+    assert!(next(&mut watching, 10).await.unwrap().2);
+    writer.write(batch([plain(1)])).await.unwrap();
+    writer.write(batch([saying(2, "beta")])).await.unwrap();
+    assert_eq!(seqs(&next(&mut watching, 10).await.unwrap().0).len(), 1);
+    let late = mcptap_model::Batch {
+        logs: vec![line(&plain(1), 1, "beta at last")],
+        ..mcptap_model::Batch::default()
+    };
+    writer.write(late).await.unwrap();
+    let (read, _) = read_all(&store, &searching("beta"), Seq(0), 10).await;
+    let (followed, _) = history(&store, &searching("beta"), Seq(0), 10).await;
+    assert_eq!(read.len(), 2);
+    assert_eq!(followed, read);
 }
 
 fn seqs(changes: &[Change]) -> Vec<i64> {
@@ -479,7 +537,11 @@ async fn whatever_happens(place: &Place) {
                         .await
                         .unwrap();
                 }
-                let start = if random.below(3) == 0 { Seq(0) } else { page.live };
+                let start = if random.below(3) == 0 {
+                    Seq(0)
+                } else {
+                    store.feed_start(page.live).await.unwrap()
+                };
                 watches.push(Watch::new(random.pick(&filters), start));
             }
             _ if !watches.is_empty() => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, LogLine, Payload};
-use mcptap_store::{Options, PageRequest, Store};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use mcptap_store::{Asker, Error, Operation, Options, PageRequest, Store};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 
 use crate::filters::indexed;
 use crate::support::{Place, batch, full, line, on_both, plain, span};
@@ -19,6 +19,9 @@ on_both!(
     two_processes_build_one_index,
     what_is_past_its_time_leaves_the_index,
     what_is_deleted_meanwhile_does_not_come_back,
+    large_bodies_are_read_one_by_one,
+    a_search_ends_with_its_time,
+    nobody_waits_and_the_database_stops,
 );
 
 fn filter(text: &str) -> CallFilter {
@@ -256,4 +259,86 @@ async fn rows(database: &DatabaseConnection, table: &str) -> i64 {
     let statement = Statement::from_string(database.get_database_backend(), statement);
     let row = database.query_one_raw(statement).await.unwrap().unwrap();
     row.try_get_by_index(0).unwrap()
+}
+
+/// Bodies of a mebibyte each, of which only a reading tells whether the phrase is in them.
+async fn with_large_bodies(place: &Place, memory_budget: usize) -> (mcptap_store::Writer, Store) {
+    let (writer, store) = without_index(place).await;
+    for number in 1..=24 {
+        let last = if number % 2 == 0 {
+            "alpha beta gamma"
+        } else {
+            "alpha beta"
+        };
+        let body = format!("{} {last}", "alpha beta delta ".repeat(60_000));
+        writer.write(batch([saying(number, &body)])).await.unwrap();
+    }
+    drop(writer);
+    store.close().await;
+    place
+        .open_with(Options {
+            retention: None,
+            index_delay: Duration::from_secs(3600),
+            memory_budget,
+            ..Options::default()
+        })
+        .await
+}
+
+/// All of them together would not fit into the budget.
+async fn large_bodies_are_read_one_by_one(place: &Place) {
+    let (_writer, store) = with_large_bodies(place, 4 << 20).await;
+    let phrase = filter("\"alpha beta gamma\"");
+    assert_eq!(store.count(&phrase, 100).await.unwrap().value, 12);
+    assert_eq!(store.stats(&phrase, 1).await.unwrap().call_count, 12);
+    assert!(store.memory().used() < 1 << 20);
+}
+
+async fn a_search_ends_with_its_time(place: &Place) {
+    let (_writer, store) = with_large_bodies(place, 64 << 20).await;
+    let phrase = filter("\"alpha beta gamma\"");
+    let operation = Operation::new(Asker::Server, Duration::from_millis(30));
+    let counted = operation.run(store.count(&phrase, 100)).await;
+    assert!(matches!(counted, Err(Error::TimedOut)), "{counted:?}");
+    assert_eq!(store.count(&phrase, 100).await.unwrap().value, 12);
+}
+
+/// PostgreSQL alone: SQLite's readers wait for no locks, and are interrupted.
+async fn nobody_waits_and_the_database_stops(place: &Place) {
+    if !place.url.starts_with("postgres") {
+        return;
+    }
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    let other = Database::connect(&place.url).await.unwrap();
+    let lock = other.begin().await.unwrap();
+    lock.execute_unprepared("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let waiting = async || {
+        let statement = Statement::from_string(
+            other.get_database_backend(),
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND state = 'active' AND wait_event_type = 'Lock' AND query LIKE '%\"some\"%'",
+        );
+        let row = other.query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    let operation = Operation::new(Asker::Server, Duration::from_secs(600));
+    let all = CallFilter::default();
+    let mut asking = Box::pin(operation.run(store.count(&all, 10)));
+    while waiting().await == 0 {
+        let _ = tokio::time::timeout(Duration::from_millis(20), &mut asking).await;
+    }
+    drop(asking);
+    // The lock is still held; without what is tested here the statement would wait for ten minutes.
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while waiting().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the statement ends when nobody waits for it");
+    lock.rollback().await.unwrap();
+    assert_eq!(store.count(&all, 10).await.unwrap().value, 1);
 }

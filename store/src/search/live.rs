@@ -1,0 +1,148 @@
+//! What the live feed's searches find in new calls. Each new call is read once for all who follow with a search, however
+//! many they are, and what was found stands beside the call in the window of the newest changes.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mcptap_model::CallFilter;
+use mcptap_model::search::{Finder, Query, Searches};
+
+use super::Texts;
+use crate::database::Database;
+use crate::operation::{Asker, Operation};
+use crate::recent::{Recent, Unsearched};
+use crate::{CpuPool, Error, MemoryBudget, Options};
+
+/// How many different searches are looked for in new calls. Beyond them a follower reads the database.
+const MOST: usize = 1_000;
+
+/// How many calls are read together.
+const CALLS: usize = 500;
+
+/// The searches of all followers.
+#[derive(Debug, Default)]
+pub(crate) struct LiveSearches(Mutex<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    /// Each query, and how many followers have it.
+    queries: HashMap<(String, bool), (Query, usize)>,
+    /// All of them; made when it is needed.
+    compiled: Option<Searches>,
+}
+
+impl LiveSearches {
+    /// Looks for a follower's searches in what is added to the window from now on; false when there are too many.
+    pub(crate) fn register(&self, filter: &CallFilter, recent: &Recent) -> bool {
+        let mut registry = self.registry();
+        let queries = filter.queries();
+        if registry.queries.len() + queries.len() > MOST {
+            return false;
+        }
+        for query in queries {
+            let (_, followers) = registry
+                .queries
+                .entry(name(query))
+                .or_insert_with(|| (query.clone(), 0));
+            *followers += 1;
+        }
+        registry.compiled = None;
+        recent.begin_searching();
+        true
+    }
+
+    /// Looks for them no more.
+    pub(crate) fn unregister(&self, filter: &CallFilter, recent: &Recent) {
+        let mut registry = self.registry();
+        for query in filter.queries() {
+            let name = name(query);
+            if let Some((_, followers)) = registry.queries.get_mut(&name) {
+                *followers -= 1;
+                if *followers == 0 {
+                    registry.queries.remove(&name);
+                    registry.compiled = None;
+                }
+            }
+        }
+        if registry.queries.is_empty() {
+            recent.end_searching();
+        }
+    }
+
+    fn searches(&self) -> Searches {
+        let mut registry = self.registry();
+        if let Some(compiled) = &registry.compiled {
+            return compiled.clone();
+        }
+        let compiled = Searches::new(registry.queries.values().map(|(query, _)| query.clone()));
+        registry.compiled = Some(compiled.clone());
+        compiled
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(query: &Query) -> (String, bool) {
+    (query.text().to_owned(), query.is_in_target_alone())
+}
+
+/// Searches new calls.
+#[derive(Clone)]
+pub(crate) struct LiveSearcher {
+    pub(crate) database: Database,
+    pub(crate) recent: Arc<Recent>,
+    pub(crate) searches: Arc<LiveSearches>,
+    pub(crate) cpu: CpuPool,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) options: Options,
+}
+
+impl LiveSearcher {
+    /// Until it is cancelled.
+    pub(crate) async fn run(self) {
+        loop {
+            self.recent.to_search.notified().await;
+            loop {
+                let unsearched = self.recent.unsearched(CALLS);
+                if unsearched.is_empty() {
+                    break;
+                }
+                if let Err(error) = self.search(&unsearched).await {
+                    tracing::warn!(%error, "new calls could not be searched; live searches read the database for them");
+                    self.recent.searched(unsearched.iter().map(|call| (call, None)));
+                }
+            }
+        }
+    }
+
+    async fn search(&self, unsearched: &[Unsearched]) -> Result<(), Error> {
+        // After they were listed: what changes from now on is listed again.
+        let searches = self.searches.searches();
+        let tx = self.database.snapshot().await?;
+        let texts = Texts {
+            tx: &tx,
+            cpu: &self.cpu,
+            memory: Some(&self.memory),
+            operation: Operation::new(Asker::Feed, self.options.read_timeout),
+        };
+        let calls: Vec<_> = unsearched.iter().map(|call| call.stored.clone()).collect();
+        let mut found = Vec::with_capacity(calls.len());
+        let read = texts.read(
+            &calls,
+            searches.need_bodies(),
+            || Finder::new(&searches),
+            |_, finder| {
+                found.push(Arc::new(finder.found()));
+                ControlFlow::Continue(())
+            },
+        );
+        let _all: ControlFlow<()> = read.await?;
+        tx.commit().await?;
+        self.recent
+            .searched(unsearched.iter().zip(found.into_iter().map(Some)));
+        Ok(())
+    }
+}
