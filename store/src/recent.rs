@@ -412,10 +412,6 @@ impl Window {
     pub(crate) fn is_searched(&self) -> bool {
         self.unsearched.is_empty()
     }
-
-    pub(crate) fn head(&self) -> Seq {
-        self.head
-    }
 }
 
 /// About how many bytes a call has.
