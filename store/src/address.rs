@@ -64,7 +64,7 @@ const ENCODE: &str = "use postgres://user:password@host:5432/name?sslmode=verify
 /// Which database a URL names.
 pub(crate) enum Address {
     /// A file of SQLite.
-    File(SqliteConnectOptions),
+    File(Box<SqliteConnectOptions>),
     /// A database of SQLite in memory.
     Memory,
     /// A server of PostgreSQL.
@@ -92,7 +92,7 @@ impl Address {
                 if connect.get_filename() == PathBuf::new() {
                     return Err(refuse(USE));
                 }
-                Ok(Self::File(connect))
+                Ok(Self::File(Box::new(connect)))
             }
             Some("postgres" | "postgresql") => {
                 let parts = Parts::of(url).ok_or_else(|| refuse(ENCODE))?;

@@ -112,7 +112,7 @@ impl Database {
                     looked.close().await?;
                 }
                 let work = upkeep.asks_for_work(found)?;
-                let database = Self::sqlite(connect, options, wait, None).await?;
+                let database = Self::sqlite(*connect, options, wait, None).await?;
                 if work || upkeep == Upkeep::Migrate {
                     schema::migrate(&database.write, upkeep).await?;
                 }

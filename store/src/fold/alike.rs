@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mcptap_model::Call;
 
-use super::intervals::Intervals;
+use super::intervals::{Interval, Intervals};
 
 /// A part of a request's identity that may be unknown, as an index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ pub(super) struct Alike<'a>(HashMap<Key<'a>, Intervals>);
 impl<'a> Alike<'a> {
     /// Of these calls, with the numbers by which they are given back.
     pub(super) fn new(calls: impl Iterator<Item = (usize, &'a Call)>) -> Self {
-        let mut lists: HashMap<Key<'a>, Vec<(i64, i64, usize)>> = HashMap::new();
+        let mut lists: HashMap<Key<'a>, Vec<Interval>> = HashMap::new();
         for (index, call) in calls {
             let (target, id) = (Part::Is(call.target()), Part::Is(call.request_id.as_deref()));
             for key in [

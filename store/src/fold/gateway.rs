@@ -6,7 +6,7 @@ use mcptap_model::{Origin, SpanRef, TraceId, Vantage};
 
 use super::effort::Effort;
 use super::https::Https;
-use super::intervals::Intervals;
+use super::intervals::{Interval, Intervals};
 use super::merge::Merged;
 use super::relate::SLACK_NANOS;
 
@@ -105,8 +105,9 @@ fn by_time(merged: &[Merged], members: &[usize], effort: &Effort) -> Vec<usize> 
 
 fn onward<'a>(merged: &'a [Merged], members: &[usize]) -> Onward<'a> {
     let mut clients = Vec::new();
-    let mut services: HashMap<(Option<&str>, Option<&str>), (&Origin, Vec<(i64, i64, usize)>)> =
-        HashMap::new();
+    // By name and instance.
+    type Service<'a> = (Option<&'a str>, Option<&'a str>);
+    let mut services: HashMap<Service<'_>, (&Origin, Vec<Interval>)> = HashMap::new();
     for &index in members {
         let Some(Merged { node, .. }) = merged.get(index) else {
             continue;

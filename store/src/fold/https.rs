@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mcptap_model::{HttpSpan, SpanId, SpanKind, SpanRef, TraceId};
 
-use super::intervals::Intervals;
+use super::intervals::{Interval, Intervals};
 
 /// How many HTTP spans may stand between a client's span and the server's.
 pub(crate) const HOPS: usize = 8;
@@ -27,7 +27,7 @@ impl<'a> Https<'a> {
     pub(super) fn new(spans: &'a [HttpSpan]) -> Self {
         let mut by_id: HashMap<SpanRef, Vec<usize>> = HashMap::with_capacity(spans.len());
         let mut by_parent: HashMap<SpanRef, Vec<usize>> = HashMap::new();
-        let mut received: HashMap<(TraceId, Option<&str>), Vec<(i64, i64, usize)>> = HashMap::new();
+        let mut received: HashMap<(TraceId, Option<&str>), Vec<Interval>> = HashMap::new();
         for (index, http) in spans.iter().enumerate() {
             let span = |span_id| SpanRef {
                 trace_id: http.trace_id,

@@ -1,5 +1,8 @@
 //! Stretches of time, found by what they last around or lie within, without looking at the others.
 
+/// A start, an end (both inclusive), and the value that stands for it.
+pub(super) type Interval = (i64, i64, usize);
+
 /// Intervals sorted by their start, with a tree of their ends above them: each that is found costs a logarithm.
 #[derive(Debug)]
 pub(super) struct Intervals {
@@ -14,7 +17,7 @@ pub(super) struct Intervals {
 
 impl Intervals {
     /// From starts, ends (both inclusive) and values.
-    pub(super) fn new(mut items: Vec<(i64, i64, usize)>) -> Self {
+    pub(super) fn new(mut items: Vec<Interval>) -> Self {
         items.sort_unstable();
         // One leaf more than items: a search never begins behind the last leaf.
         let leaves = (items.len() + 1).next_power_of_two();

@@ -69,9 +69,9 @@ fn around<'h, 'l>(
     let received = |http: &&HttpSpan| http.kind == SpanKind::Server && encloses(http, call);
     let parent = || {
         let parent = call.parent_span_id.map(span)?;
-        https.all(parent).find(|http| received(&http))
+        https.all(parent).find(|http| received(http))
     };
-    let by_link = || linked.find_map(|link| https.get(*link).filter(|http| received(&http)));
+    let by_link = || linked.find_map(|link| https.get(*link).filter(|http| received(http)));
     let tightest = || {
         let from = call.started_at.0.saturating_add(SLACK_NANOS);
         let to = call.ended_at().0.saturating_sub(SLACK_NANOS);

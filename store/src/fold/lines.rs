@@ -6,7 +6,7 @@ use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId, UnixNanos, Vantage};
 
 use super::effort::Effort;
 use super::https::Https;
-use super::intervals::Intervals;
+use super::intervals::{Interval, Intervals};
 use super::merge::Merged;
 use super::relate::SLACK_NANOS;
 use super::{Changes, Target, WaitingLine, explain};
@@ -104,7 +104,7 @@ struct Owners<'a> {
 impl<'a> Owners<'a> {
     fn new(merged: &'a [Merged]) -> Self {
         let mut spans = HashMap::with_capacity(merged.len());
-        let mut handled: HashMap<(TraceId, Service<'a>), Vec<(i64, i64, usize)>> = HashMap::new();
+        let mut handled: HashMap<(TraceId, Service<'a>), Vec<Interval>> = HashMap::new();
         for (index, Merged { node, .. }) in merged.iter().enumerate().filter(|(_, call)| !call.void) {
             for span in &node.spans {
                 spans.entry(*span).or_insert(index);

@@ -119,7 +119,9 @@ fn overlap(a: &Call, b: &Call) -> bool {
 /// scope is its duplicate.
 fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &Effort) {
     let side = |call: &Call| call.vantage == Vantage::Client;
-    let mut scopes: HashMap<(Option<&str>, bool), HashMap<&str, Vec<usize>>> = HashMap::new();
+    // By service and side, then by scope.
+    type Scopes<'a> = HashMap<&'a str, Vec<usize>>;
+    let mut scopes: HashMap<(Option<&str>, bool), Scopes<'_>> = HashMap::new();
     for &index in members {
         if let Some(Node { call, .. }) = nodes.get(index) {
             let service = (call.origin.service.as_deref(), side(call));

@@ -271,7 +271,7 @@ impl Indexer {
         tx.insert(large).await?;
         tx.with_number("UPDATE sequence SET indexed = $1 WHERE id = 1", step.upto)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 

@@ -398,7 +398,7 @@ async fn behind_many_calls_the_feed_misses_none(place: &Place) {
     let received = |number: u64| UnixNanos(NOON + number as i64 * MINUTE);
     let call = |number: u64| {
         // Every hundredth sender's clock is almost a day ahead; others send late.
-        let ahead = if number % 100 == 0 {
+        let ahead = if number.is_multiple_of(100) {
             1_400
         } else {
             -((number % 7) as i64) * 100

@@ -184,7 +184,7 @@ async fn tools_come_in_pages_in_both_directions(place: &Place) {
     let (writer, store) = place.open().await;
     let on = |number: u64| Call {
         server: Some(format!("server {}", number % 3)),
-        tool: (number % 5 > 0).then(|| format!("T{}", number % 4)),
+        tool: (!number.is_multiple_of(5)).then(|| format!("T{}", number % 4)),
         ..plain(number)
     };
     writer.write(batch((1..=120).map(on))).await.unwrap();

@@ -76,7 +76,7 @@ async fn ten_thousand_calls_come_in_one_export(place: &Place) {
     // Half of them are another library's view of the same requests, all at the same time.
     let whole = (1..=CALLS).map(|number| Call {
         started_at: plain(1).started_at,
-        request_id: Some(((number + 1) / 2).to_string()),
+        request_id: Some(number.div_ceil(2).to_string()),
         origin: Arc::new(Origin {
             service: Some("shop".into()),
             scope: if number % 2 == 0 { "inner" } else { "outer" }.into(),
