@@ -84,8 +84,11 @@ impl Rejections {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
         }
-        let room = EXAMPLES.saturating_sub(self.examples.len());
-        self.examples.extend(other.examples.into_iter().take(room));
+        for (reason, text) in other.examples {
+            if self.examples.len() < EXAMPLES && self.examples.iter().all(|(told, _)| *told != reason) {
+                self.examples.push((reason, text));
+            }
+        }
     }
 
     /// How many were rejected for that reason.
@@ -141,11 +144,18 @@ mod tests {
         for reason in Reason::ALL {
             rejections.add(reason, || format!("x{}", reason.as_str()));
         }
-        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1007, 1001));
+        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1008, 1001));
         assert!(
-            rejections.to_string().ends_with("and 3 for other reasons"),
+            rejections.to_string().ends_with("and 4 for other reasons"),
             "{rejections}"
         );
+        let told = rejections.to_string();
+        let mut more = Rejections::default();
+        more.merge(rejections.clone());
+        more.merge(Rejections::default());
+        assert_eq!(more.to_string(), told);
+        more.merge(rejections);
+        assert_eq!((more.total(), more.examples.len()), (2016, 3));
     }
 
     #[test]

@@ -56,8 +56,9 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     let environment = [
         ("MCPTAP_JOIN_WINDOW", "6m"),
         ("MCPTAP_BODY_CAP", "2000"),
-        // By default it goes by the machine.
+        // By default these go by the machine.
         ("MCPTAP_MEMORY_BUDGET", "300MiB"),
+        ("MCPTAP_READERS", "6"),
         ("MCPTAP_ALLOWED_ORIGINS", "https://a.example,https://b.example"),
         ("MCPTAP_REDACT_KEYS", "ssn,dob"),
         ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{2,6}\nEMP[0-9]+"),
@@ -78,6 +79,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     ingest_queue_spans = 65536
     body_cap = 3000
     memory_budget = "300MiB"
+    readers = 6
     trust_forwarded_for = false
     allowed_origins = ["https://a.example", "https://b.example"]
     allowed_hosts = []

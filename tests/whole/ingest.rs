@@ -247,7 +247,8 @@ async fn what_can_never_be_stored_is_told_and_the_rest_is_stored() {
     let partial = server.try_send(&request).await.unwrap().partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 4);
     assert!(
-        partial.error_message.contains("no_trace") && partial.error_message.contains("1 more"),
+        partial.error_message.contains("no_trace")
+            && partial.error_message.contains("and 2 more: invalid_id"),
         "{partial:?}"
     );
     let partial = server
