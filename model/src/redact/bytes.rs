@@ -14,6 +14,8 @@ pub(super) fn before(bytes: &[u8], at: usize, back: usize) -> u8 {
 pub(super) fn run(bytes: &[u8], from: usize, most: usize, is: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
     let length = rest.iter().take(most).take_while(|byte| is(**byte)).count();
+    #[cfg(test)]
+    looks::add(length + 1);
     from + length
 }
 
@@ -21,6 +23,8 @@ pub(super) fn run(bytes: &[u8], from: usize, most: usize, is: impl Fn(u8) -> boo
 pub(super) fn run_back(bytes: &[u8], to: usize, most: usize, is: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(..to).unwrap_or_default();
     let length = rest.iter().rev().take(most).take_while(|byte| is(**byte)).count();
+    #[cfg(test)]
+    looks::add(length + 1);
     to - length
 }
 
@@ -48,8 +52,31 @@ pub(super) fn begins_word(bytes: &[u8], at: usize) -> bool {
 
 /// Whether it looks drawn by lot rather than written: it has a digit, or capitals after small letters.
 pub(super) fn is_mixed(bytes: &[u8]) -> bool {
+    #[cfg(test)]
+    looks::add(bytes.len());
     bytes.iter().any(u8::is_ascii_digit)
         || bytes
             .windows(2)
             .any(|pair| matches!(pair, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase()))
+}
+
+/// How often a byte was looked at: what tests of linear time count.
+#[cfg(test)]
+pub(super) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(in crate::redact) fn add(looks: usize) {
+        LOOKS.set(LOOKS.get() + looks);
+    }
+
+    /// How many looks the work takes.
+    pub(in crate::redact) fn of(work: impl FnOnce()) -> usize {
+        let before = LOOKS.get();
+        work();
+        LOOKS.get() - before
+    }
 }

@@ -9,6 +9,8 @@
 mod automaton;
 mod bytes;
 mod json;
+#[cfg(test)]
+mod linear;
 mod literals;
 mod named;
 mod object;

@@ -89,7 +89,7 @@ pub(super) enum Found {
 
 /// What may begin where the automaton stops.
 #[derive(Clone, Copy, Debug)]
-enum Trigger {
+pub(super) enum Trigger {
     Name(Kind, Found),
     Shape(usize, &'static str),
     Scheme,
@@ -291,7 +291,7 @@ impl Compiled {
 }
 
 /// What the automaton looks for when the operator adds nothing.
-fn built_in() -> (Vec<String>, Vec<Trigger>) {
+pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
     let named = Found::BuiltIn(NAMED);
     let names = named::NAMES
         .iter()

@@ -213,6 +213,8 @@ impl Plain {
             }
             at += 1;
         }
+        #[cfg(test)]
+        super::bytes::looks::add(at - begun + 1);
         *known = (from, at);
         mixed
     }

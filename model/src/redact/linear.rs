@@ -1,0 +1,114 @@
+//! Time grows with the length of a text and no faster, whatever the text: counted in looks at bytes, not in seconds.
+
+use super::bytes::looks;
+use super::{Redactor, rules};
+
+/// How often a byte may be looked at, over all passes.
+const MOST: usize = 160;
+
+/// What may stand between two beginnings of secrets.
+const BETWEEN: &[&str] = &[
+    "",
+    " ",
+    "-",
+    "_",
+    ".",
+    "=",
+    ":",
+    ": ",
+    "=\"",
+    "\":\"",
+    "\\\":\\\"",
+    "&",
+    "/",
+    ",",
+    "[",
+    "[\"",
+    "\",\"",
+    ">",
+    "<",
+    "%20",
+    "\n",
+    "+",
+    "@",
+    ";",
+    "; ",
+    " a=b;",
+    ": a=b;",
+    ":a=b; ",
+    "a",
+    "A",
+    "0",
+    "aB",
+    "\\",
+    "--",
+    "=[\"\",",
+    "\",\"value\":\"",
+];
+
+fn check(text: &str) {
+    let redactor = Redactor::default();
+    let looks = looks::of(|| drop(redactor.redact(text)));
+    let start: String = text.chars().take(40).collect();
+    assert!(
+        looks <= MOST * text.len(),
+        "{start:?}… of {} bytes: {} looks a byte",
+        text.len(),
+        looks / text.len()
+    );
+}
+
+#[test]
+fn beginnings_of_secrets_repeated() {
+    let (literals, _) = rules::built_in();
+    for literal in &literals {
+        for between in BETWEEN {
+            let part = format!("{literal}{between}");
+            check(&part.repeat(8192 / part.len()));
+            let part = format!("{between}{literal} ");
+            check(&part.repeat(8192 / part.len()));
+        }
+    }
+}
+
+#[test]
+fn beginnings_of_secrets_mixed() {
+    let (literals, _) = rules::built_in();
+    // A fixed generator: the same texts each time.
+    let mut state = 7_usize;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..40 {
+        let few: Vec<usize> = (0..3).map(|_| next(literals.len())).collect();
+        let joints: Vec<usize> = (0..2).map(|_| next(BETWEEN.len())).collect();
+        let mut text = String::new();
+        while text.len() < 64 << 10 {
+            text.push_str(&literals[few[next(3)]]);
+            text.push_str(BETWEEN[joints[next(2)]]);
+        }
+        check(&text);
+    }
+}
+
+#[test]
+fn a_mebibyte_of_each_that_was_slow() {
+    for part in [
+        "sk-",
+        "xoxb-",
+        "pk-sk-",
+        "cookie: a=b;",
+        "bearer-",
+        "_sig=",
+        "basic.",
+        "sk-a ",
+        "eyJ",
+        "://a:",
+        "token=",
+    ] {
+        check(&part.repeat((1 << 20) / part.len()));
+    }
+}
