@@ -1,7 +1,11 @@
 //! Time grows with the length of a text and no faster, whatever the text: counted in looks at bytes, not in seconds.
 
+use std::collections::HashSet;
+
+use super::Redactor;
 use super::bytes::looks;
-use super::{Redactor, rules};
+use super::named::Kind;
+use super::rules::{self, Trigger};
 
 /// How often a byte may be looked at, over all passes.
 const MOST: usize = 160;
@@ -58,16 +62,31 @@ fn check(text: &str) {
     );
 }
 
+/// The beginnings of secrets, each way of looking once: all spellings of names are looked at alike.
+fn beginnings() -> Vec<String> {
+    let (literals, triggers) = rules::built_in();
+    let mut seen = HashSet::new();
+    let each = literals.into_iter().zip(triggers);
+    each.filter(|(literal, trigger)| match trigger {
+        Trigger::Name(Kind::Secret, _) => {
+            ["secret", "client-secret", "cookie", "authorization"].contains(&literal.as_str())
+        }
+        Trigger::Shape(index, _) => seen.insert(*index),
+        _ => true,
+    })
+    .map(|(literal, _)| literal)
+    .collect()
+}
+
 #[test]
 fn beginnings_of_secrets_repeated() {
-    let (literals, _) = rules::built_in();
-    for literal in &literals {
+    for literal in beginnings() {
         for between in BETWEEN {
             let part = format!("{literal}{between}");
-            check(&part.repeat(8192 / part.len()));
-            let part = format!("{between}{literal} ");
-            check(&part.repeat(8192 / part.len()));
+            check(&part.repeat(6144 / part.len()));
         }
+        let part = format!("{literal} ");
+        check(&part.repeat(6144 / part.len()));
     }
 }
 
@@ -108,6 +127,8 @@ fn a_mebibyte_of_each_that_was_slow() {
         "eyJ",
         "://a:",
         "token=",
+        "_sig=_sig=",
+        "bearer-bearer-",
     ] {
         check(&part.repeat((1 << 20) / part.len()));
     }

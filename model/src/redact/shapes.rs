@@ -240,8 +240,8 @@ impl Shape {
         if self.most != ANY && (class.has(byte(bytes, end)) || byte(bytes, end).is_ascii_alphanumeric()) {
             return None;
         }
-        // The full stop of a sentence.
-        end = end.min(run_back(bytes, end, 3, |byte| byte == b'.'));
+        // The full stop of a sentence. The one that ends a prefix (`SG.`) is part of that.
+        end = end.min(run_back(bytes, end, 3, |byte| byte == b'.')).max(from);
         (end - from >= self.least).then_some((if self.keeps_prefix { from } else { start }, end))
     }
 }
