@@ -154,10 +154,12 @@ impl Follower {
             () = self.bed.woken() => {}
             // What was written last is to be heard too.
             () = self.store.inner.written.cancelled() => {
-                self.look_ahead();
-                if self.sight == Some(Sight::Texts) && !self.store.inner.recent.look().is_searched() {
-                    self.bed.rouse();
+                if self.sight == Some(Sight::Texts) {
+                    // The searcher ends with `stop`: then nothing more becomes known.
+                    let all_searched = self.store.inner.recent.all_searched();
+                    self.store.inner.stop.run_until_cancelled(all_searched).await;
                 }
+                self.look_ahead();
             }
         }
         let (more, position) = self.bed.stand_up();

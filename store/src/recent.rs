@@ -72,6 +72,8 @@ pub(crate) struct Recent {
     pub(crate) missing: Notify,
     /// Somebody is to search calls.
     pub(crate) to_search: Notify,
+    /// Fewer calls are still to be searched.
+    fewer_to_search: Notify,
 }
 
 /// A call that was not searched as it is.
@@ -109,6 +111,7 @@ impl Recent {
             moved: Notify::new(),
             missing: Notify::new(),
             to_search: Notify::new(),
+            fewer_to_search: Notify::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Recent {
         window.unsearched.clear();
         window.found.clear();
         drop(window);
+        self.fewer_to_search.notify_waiters();
         self.moved.notify_one();
     }
 
@@ -154,7 +158,21 @@ impl Recent {
             }
         }
         drop(window);
+        self.fewer_to_search.notify_waiters();
         self.moved.notify_one();
+    }
+
+    /// Waits until no call is left to be searched.
+    pub(crate) async fn all_searched(&self) {
+        loop {
+            let mut fewer = std::pin::pin!(self.fewer_to_search.notified());
+            // Before looking, so that no notification in between is missed.
+            fewer.as_mut().enable();
+            if self.look().unsearched.is_empty() {
+                return;
+            }
+            fewer.await;
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Window> {
@@ -180,6 +198,7 @@ impl Recent {
         }
         // Freed when nobody waits for it.
         drop(dropped);
+        self.fewer_to_search.notify_waiters();
         self.moved.notify_one();
     }
 
@@ -195,6 +214,7 @@ impl Recent {
         let dropped = std::mem::replace(&mut *window, fresh);
         drop(window);
         drop(dropped);
+        self.fewer_to_search.notify_waiters();
         self.moved.notify_one();
     }
 
@@ -406,11 +426,6 @@ impl Window {
             }
         }
         Ahead::Nothing(end.max(after))
-    }
-
-    /// Whether everything was searched.
-    pub(crate) fn is_searched(&self) -> bool {
-        self.unsearched.is_empty()
     }
 }
 
