@@ -1,10 +1,8 @@
 //! Bodies at rest: compressed when that is worth it, with what must be known without reading them.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-use mcptap_model::{Batch, Payload};
+use mcptap_model::{Call, Payload};
 
 /// Below this many bytes, compression costs more than it gives.
 const WORTH_IT: usize = 1024;
@@ -32,50 +30,51 @@ pub(crate) mod flag {
     pub(crate) const ATTRIBUTES_COMPRESSED: i16 = 1 << 7;
 }
 
-/// Compressions done before the writer's turn, by what was compressed.
-#[derive(Debug, Default)]
-pub(crate) struct Compressed(HashMap<(usize, u64), Vec<u8>>);
-
-/// One secret per process: nobody can make two texts that are taken for each other.
-static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-
-fn key(text: &str) -> (usize, u64) {
-    (text.len(), SECRET.hash_one(text))
+/// A body as it is stored. Clones share its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Body {
+    /// The text, or what it is compressed to.
+    pub(crate) data: Arc<[u8]>,
+    /// Whether it is compressed.
+    pub(crate) compressed: bool,
+    /// Size before any cap.
+    pub(crate) bytes: u64,
+    /// Whether it is less than what was sent.
+    pub(crate) truncated: bool,
+    /// Whether something secret was cut out of it.
+    pub(crate) redacted: bool,
 }
 
-impl Compressed {
-    /// Compresses the large bodies of a batch. Called where many tasks can do so at the same time.
-    pub(crate) fn of(batch: &Batch) -> Self {
-        let mut done = HashMap::new();
-        for observation in &batch.observations {
-            for payload in [&observation.call.request, &observation.call.response]
-                .into_iter()
-                .flatten()
-            {
-                if payload.text.len() > WORTH_IT
-                    && let Some(bytes) = smaller(payload.text.as_bytes())
-                {
-                    done.insert(key(&payload.text), bytes);
-                }
-            }
-        }
-        Self(done)
-    }
+/// The two bodies of a call, as they are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bodies {
+    /// What the client sent.
+    pub(crate) request: Option<Body>,
+    /// What the server answered.
+    pub(crate) response: Option<Body>,
+}
 
-    /// Adds what another has.
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
-    /// A text as it is stored, and whether that is compressed.
-    pub(crate) fn pack(&mut self, text: String) -> (Vec<u8>, bool) {
-        if text.len() > WORTH_IT
-            && !self.0.is_empty()
-            && let Some(bytes) = self.0.remove(&key(&text))
-        {
-            return (bytes, true);
+impl Body {
+    /// A body, compressed where that is worth it.
+    fn new(payload: Payload) -> Self {
+        let (data, compressed) = pack(payload.text.into_bytes());
+        Self {
+            data: data.into(),
+            compressed,
+            bytes: payload.bytes,
+            truncated: payload.truncated,
+            redacted: payload.redacted,
         }
-        pack(text.into_bytes())
+    }
+}
+
+impl Bodies {
+    /// Takes the bodies out of a call.
+    pub(crate) fn take(call: &mut Call) -> Self {
+        Self {
+            request: call.request.take().map(Body::new),
+            response: call.response.take().map(Body::new),
+        }
     }
 }
 

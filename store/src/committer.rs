@@ -5,11 +5,10 @@ mod rows;
 
 use std::sync::Arc;
 
-use mcptap_model::Batch;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::body::Compressed;
 use crate::footprint::Writes;
+use crate::incoming::Incoming;
 use crate::intern::Remembered;
 use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
@@ -90,14 +89,12 @@ impl Committer {
         }
     }
 
-    async fn prepare(&self, batches: &[&Batch]) -> Result<Prepared, Error> {
-        self.preparation
-            .prepare(merged(batches), Compressed::default())
-            .await
+    async fn prepare(&self, batches: &[&Incoming]) -> Result<Prepared, Error> {
+        self.preparation.prepare(merged(batches)).await
     }
 
     /// Commits a group as a whole or not at all.
-    async fn commit(&mut self, batches: &[&Batch], prepared: Prepared) -> Result<Written, Error> {
+    async fn commit(&mut self, batches: &[&Incoming], prepared: Prepared) -> Result<Written, Error> {
         match self.attempt(batches, Some(prepared)).await {
             Err(Error::Stale(table)) => {
                 tracing::warn!(
@@ -112,7 +109,7 @@ impl Committer {
 
     /// One transaction. Without anything prepared, or with what is no longer true, the group is prepared while nobody else
     /// can write.
-    async fn attempt(&mut self, batches: &[&Batch], prepared: Option<Prepared>) -> Result<Written, Error> {
+    async fn attempt(&mut self, batches: &[&Incoming], prepared: Option<Prepared>) -> Result<Written, Error> {
         if prepared.as_ref().is_some_and(Prepared::is_empty) {
             return Ok(Written {
                 head: *self.head.borrow(),
@@ -170,8 +167,8 @@ impl Committer {
 }
 
 /// Batches as one.
-pub(crate) fn merged(batches: &[&Batch]) -> Batch {
-    let mut all = Batch::default();
+pub(crate) fn merged(batches: &[&Incoming]) -> Incoming {
+    let mut all = Incoming::default();
     for batch in batches {
         all.observations.extend_from_slice(&batch.observations);
         all.https.extend_from_slice(&batch.https);
@@ -181,6 +178,6 @@ pub(crate) fn merged(batches: &[&Batch]) -> Batch {
 }
 
 /// The batches of requests.
-pub(crate) fn batches(requests: &[Request]) -> Vec<&Batch> {
+pub(crate) fn batches(requests: &[Request]) -> Vec<&Incoming> {
     requests.iter().map(|request| &request.batch).collect()
 }

@@ -11,8 +11,9 @@ use mcptap_model::{
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Map, Value};
 
-use crate::body::{flag, unpack};
+use crate::body::{Bodies, Body, flag, unpack};
 use crate::entity::{call, client, detail, log_line, name, origin, session};
+use crate::fold::Heavy;
 use crate::row::{span_of, trace_of};
 use crate::{Details, Error, Stored};
 
@@ -242,6 +243,54 @@ pub(crate) fn session_key(session: &session::Model) -> Option<SessionKey> {
     Some(SessionKey {
         source: SessionSource::from_code(session.source?)?,
         key: session.key.clone()?,
+    })
+}
+
+/// A row of `details` as folding takes it: what is not looked at stays compressed.
+pub(crate) fn heavy(row: detail::Model) -> Result<Heavy, Error> {
+    let damaged = |what| Error::Damaged {
+        table: "details",
+        row: row.call,
+        what,
+    };
+    let body = |data: Option<Vec<u8>>, bytes: Option<i64>, [compressed, truncated, redacted]: [i16; 3]| {
+        data.map(|data| Body {
+            bytes: bytes
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or(data.len() as u64),
+            data: data.into(),
+            compressed: row.flags & compressed != 0,
+            truncated: row.flags & truncated != 0,
+            redacted: row.flags & redacted != 0,
+        })
+    };
+    let text = |data: Option<Vec<u8>>, packed: i16| {
+        data.map(|data| unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a text cannot be read")))
+            .transpose()
+    };
+    Ok(Heavy {
+        bodies: Bodies {
+            request: body(
+                row.request,
+                row.request_bytes,
+                [
+                    flag::REQUEST_COMPRESSED,
+                    flag::REQUEST_TRUNCATED,
+                    flag::REQUEST_REDACTED,
+                ],
+            ),
+            response: body(
+                row.response,
+                row.response_bytes,
+                [
+                    flag::RESPONSE_COMPRESSED,
+                    flag::RESPONSE_TRUNCATED,
+                    flag::RESPONSE_REDACTED,
+                ],
+            ),
+        },
+        stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
+        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
     })
 }
 

@@ -25,7 +25,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mcptap_model::{Batch, Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
+use mcptap_model::{Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
 use cluster::{Clusters, Node};
 use effort::Effort;
@@ -34,8 +34,10 @@ use https::Https;
 use inner::{LISTING_NANOS, PAIRING_NANOS};
 use mcptap_model::semconv::EXCEPTION_STACKTRACE;
 pub(crate) use reach::{Reach, reach};
+use serde_json::{Map, Value};
 
-use crate::Details;
+use crate::body::Bodies;
+use crate::incoming::{Incoming, Seen};
 
 /// A call that is stored already. Its details are asked for where they matter; see [`Folding::wanted`].
 #[derive(Clone, Debug)]
@@ -44,6 +46,26 @@ pub(crate) struct Known {
     pub(crate) row: i64,
     /// The call as stored.
     pub(crate) call: Call,
+}
+
+/// A call with its bodies.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Whole {
+    /// The call, without bodies.
+    pub(crate) call: Call,
+    /// The bodies, as they are stored.
+    pub(crate) bodies: Bodies,
+}
+
+/// What lists leave out of a stored call. The bodies stay as they are stored: no rule reads them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heavy {
+    /// Its bodies.
+    pub(crate) bodies: Bodies,
+    /// Its stack trace.
+    pub(crate) stack_trace: Option<String>,
+    /// Its attributes.
+    pub(crate) attributes: Map<String, Value>,
 }
 
 /// A log line that waits: for its call, or, placed by its time alone, for the span that it names.
@@ -111,9 +133,9 @@ pub(crate) enum Target {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     /// New calls.
-    pub(crate) added: Vec<Call>,
+    pub(crate) added: Vec<Whole>,
     /// Stored calls that are more complete now (row, whole new content). Only those that really differ.
-    pub(crate) completed: Vec<(i64, Call)>,
+    pub(crate) completed: Vec<(i64, Whole)>,
     /// Of these, those whose details stay as they are stored.
     pub(crate) undetailed: HashSet<i64>,
     /// Stored calls that turned out to be part of another (their log lines move there), or no request at all.
@@ -143,7 +165,7 @@ pub(crate) struct Changes {
 }
 
 /// The traces of a batch: what is stored of them is read before it is folded.
-pub(crate) fn traces(batch: &Batch) -> impl Iterator<Item = TraceId> + '_ {
+pub(crate) fn traces(batch: &Incoming) -> impl Iterator<Item = TraceId> + '_ {
     let observations = batch.observations.iter().flat_map(|observation| {
         std::iter::once(observation.call.trace_id).chain(observation.links.iter().map(|link| link.trace_id))
     });
@@ -154,7 +176,7 @@ pub(crate) fn traces(batch: &Batch) -> impl Iterator<Item = TraceId> + '_ {
 
 /// Where besides its own traces a batch must look: around each call that others outside its trace may decide about,
 /// by server and time. Ranges of one server that overlap are one.
-pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
+pub(crate) fn time_ranges(batch: &Incoming) -> Vec<TimeRange> {
     let mut ranges: Vec<(&str, UnixNanos, UnixNanos)> = batch
         .observations
         .iter()
@@ -182,8 +204,8 @@ pub(crate) fn time_ranges(batch: &Batch) -> Vec<TimeRange> {
 
 /// Folds a batch into its neighbourhood, whose calls are given with their details.
 #[cfg(test)]
-pub(crate) fn fold(near: Neighbourhood, batch: Batch) -> Changes {
-    Folding::new(near, batch).finish(HashMap::new())
+pub(crate) fn fold(near: Neighbourhood, batch: mcptap_model::Batch) -> Changes {
+    Folding::new(near, Incoming::new(batch)).finish(HashMap::new())
 }
 
 /// A batch and its neighbourhood, clustered: it is known what is one request, and so of which stored calls the details
@@ -204,7 +226,7 @@ pub(crate) struct Folding {
 
 impl Folding {
     /// Clusters the spans of one request.
-    pub(crate) fn new(near: Neighbourhood, batch: Batch) -> Self {
+    pub(crate) fn new(near: Neighbourhood, batch: Incoming) -> Self {
         let effort = Effort::default();
         let changes = Changes {
             waiting_https: batch.https.clone(),
@@ -249,7 +271,7 @@ impl Folding {
 
     /// Merges each cluster into one call, lends from HTTP spans, attaches log lines, and says what to change. Takes the
     /// details of the calls that are [wanted](Self::wanted).
-    pub(crate) fn finish(self, details: HashMap<i64, Details>) -> Changes {
+    pub(crate) fn finish(self, details: HashMap<i64, Heavy>) -> Changes {
         let Self {
             mut clusters,
             effort,
@@ -304,7 +326,7 @@ fn wanted(clusters: &mut Clusters, waiting: &[WaitingLine], logs: &[LogLine]) ->
 fn nodes(
     known: Vec<Known>,
     alias_list: Vec<(SpanRef, Option<i64>)>,
-    observations: Vec<mcptap_model::Observation>,
+    observations: Vec<Seen>,
     aliases: &HashMap<SpanRef, Option<i64>>,
 ) -> Vec<Node> {
     let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();

@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mcptap_model::{Batch, Call};
+use mcptap_model::Call;
 
 use crate::fold::{Changes, Target, TimeRange};
+use crate::incoming::Incoming;
 use crate::neighbourhood;
 use crate::row::trace_lo;
 
@@ -31,7 +32,7 @@ pub(crate) struct Writes {
 
 impl Reads {
     /// What a batch reads for certain. What else it reads is known when that is read.
-    pub(crate) fn of(batch: &Batch) -> Self {
+    pub(crate) fn of(batch: &Incoming) -> Self {
         Self {
             traces: neighbourhood::traces(batch),
             rows: HashSet::new(),
@@ -49,11 +50,11 @@ impl Writes {
             ..Self::default()
         };
         for call in &changes.added {
-            writes.call(call);
+            writes.call(&call.call);
         }
         for (row, call) in &changes.completed {
             writes.rows.insert(*row);
-            writes.call(call);
+            writes.call(&call.call);
         }
         for (row, target) in &changes.removed {
             writes.rows.insert(*row);

@@ -44,6 +44,7 @@ mod footprint;
 mod gate;
 mod hash;
 mod health;
+mod incoming;
 mod insert;
 mod intern;
 mod key_set;

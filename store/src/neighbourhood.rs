@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Batch, HttpSpan, LogLine, SpanRef, TraceId};
+use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId};
 use sea_orm::sea_query::{ArrayType, Expr, ExprTrait, Func, SimpleExpr, Value};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
@@ -15,12 +15,13 @@ use sea_orm::{
 
 use large::Filled;
 
-use crate::dictionary::{Dictionary, details};
+use crate::dictionary::{Dictionary, heavy};
 use crate::entity::{alias, call, detail, name, waiting};
-use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
+use crate::fold::{self, Heavy, Known, Neighbourhood, TimeRange, View, WaitingLine};
+use crate::incoming::Incoming;
 use crate::intern::{NameKind, name_hash};
 use crate::row::{kind, span_of, trace_lo, trace_of};
-use crate::{Details, Error, clock};
+use crate::{Error, clock};
 
 /// How many keys one statement takes at most.
 const KEYS: usize = 4096;
@@ -46,7 +47,7 @@ pub(crate) struct Near {
 }
 
 /// The traces of a batch, sorted, each once.
-pub(crate) fn traces(batch: &Batch) -> Vec<i64> {
+pub(crate) fn traces(batch: &Incoming) -> Vec<i64> {
     let mut traces: Vec<i64> = fold::traces(batch).map(trace_lo).collect();
     traces.sort_unstable();
     traces.dedup();
@@ -58,7 +59,7 @@ pub(crate) fn traces(batch: &Batch) -> Vec<i64> {
 pub(crate) async fn load(
     snapshot: &DatabaseTransaction,
     dictionary: &Dictionary,
-    batch: &Batch,
+    batch: &Incoming,
     traces: &[i64],
     ranges: &[TimeRange],
     join_window: Duration,
@@ -157,12 +158,12 @@ pub(crate) async fn load(
 pub(crate) async fn read_details(
     snapshot: &DatabaseTransaction,
     rows: &[i64],
-) -> Result<HashMap<i64, Details>, Error> {
+) -> Result<HashMap<i64, Heavy>, Error> {
     let mut found = HashMap::with_capacity(rows.len());
     for rows in rows.chunks(KEYS) {
         let among = among(snapshot, detail::Column::Call, rows);
         for row in detail::Entity::find().filter(among).all(snapshot).await? {
-            found.insert(row.call, details(row)?);
+            found.insert(row.call, heavy(row)?);
         }
     }
     Ok(found)

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Batch, Call, LogLine, SpanRef};
+use mcptap_model::{Call, LogLine, SpanRef};
 
-use crate::body::Compressed;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
-use crate::fold::{self, Folding, Target};
+use crate::fold::{self, Folding, Target, Whole};
 use crate::footprint::{Reads, Writes};
+use crate::incoming::Incoming;
 use crate::intern::Interner;
 use crate::metrics::Counters;
 use crate::row::{CallRow, DetailRow, Waiting, as_listed};
@@ -87,7 +87,7 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// Reads the neighbourhood, folds, and makes rows.
-    pub(crate) async fn prepare(&self, batch: Batch, mut compressed: Compressed) -> Result<Prepared, Error> {
+    pub(crate) async fn prepare(&self, batch: Incoming) -> Result<Prepared, Error> {
         let mut reads = Reads::of(&batch);
         let (traces, ranges) = (&reads.traces, &reads.ranges);
         let snapshot = self.database.near_snapshot().await?;
@@ -110,7 +110,7 @@ impl Preparation {
             .compute(move || {
                 let changes = folding.finish(details);
                 let (compared, cut) = (changes.compared, changes.cut);
-                (rows(near.head, reads, changes, &mut compressed), compared, cut)
+                (rows(near.head, reads, changes), compared, cut)
             })
             .await?;
         self.counters
@@ -127,25 +127,25 @@ impl Preparation {
     }
 }
 
-fn rows(head: i64, reads: Reads, changes: fold::Changes, compressed: &mut Compressed) -> Prepared {
+fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
     let now = clock::now().0;
     let writes = Arc::new(Writes::of(&reads, &changes));
     let mut interner = Interner::default();
     let mut added = Vec::with_capacity(changes.added.len());
     let mut added_details = Vec::with_capacity(changes.added.len());
     let mut listed = Vec::with_capacity(changes.added.len() + changes.completed.len());
-    for (index, call) in changes.added.into_iter().enumerate() {
+    for (index, Whole { call, bodies }) in changes.added.into_iter().enumerate() {
         listed.push(Arc::new(as_listed(&call)));
-        let (row, details) = CallRow::new(call, &mut interner, compressed);
+        let (row, details) = CallRow::new(call, bodies, &mut interner);
         added.push(row);
         added_details.extend(details.map(|details| (index, details)));
     }
     let mut completed = Vec::with_capacity(changes.completed.len());
     let mut completed_details = Vec::new();
     let mut bare = Vec::new();
-    for (id, call) in changes.completed {
+    for (id, Whole { call, bodies }) in changes.completed {
         listed.push(Arc::new(as_listed(&call)));
-        let (row, details) = CallRow::new(call, &mut interner, compressed);
+        let (row, details) = CallRow::new(call, bodies, &mut interner);
         completed.push((id, row));
         match details {
             _ if changes.undetailed.contains(&id) => {}

@@ -11,6 +11,7 @@ use crate::body::Compressed;
 use crate::bounds;
 use crate::committer::{Group, batches, merged};
 use crate::footprint::{Reads, Writes};
+use crate::incoming::Incoming;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::supervise::contained;
@@ -65,8 +66,7 @@ pub struct Writer {
 #[derive(Debug)]
 pub(crate) struct Request {
     /// The batch. It is kept until it is answered: what fails in a group is tried alone.
-    pub(crate) batch: Batch,
-    compressed: Compressed,
+    pub(crate) batch: Incoming,
     weight: usize,
     reply: oneshot::Sender<Result<Written, WriteError>>,
     _room: OwnedSemaphorePermit,
@@ -295,7 +295,7 @@ impl Grouping {
     pub(crate) async fn run(mut self) {
         // A place first, requests then: what comes while the committer is busy shares the next transaction.
         while let Ok(place) = self.groups.clone().reserve_owned().await {
-            let Some(mut requests) = self.take().await else {
+            let Some(requests) = self.take().await else {
                 return;
             };
             let batch = merged(&batches(&requests));
@@ -306,12 +306,8 @@ impl Grouping {
                 // the group is stored, or has failed.
                 let _ = done.await;
             }
-            let mut compressed = Compressed::default();
-            for request in &mut requests {
-                compressed.extend(std::mem::take(&mut request.compressed));
-            }
             let database = self.preparation.database.clone();
-            let preparing = self.preparation.prepare(batch, compressed);
+            let preparing = self.preparation.prepare(batch);
             let Some(prepared) =
                 contained(database.health(), "grouping", database.write_limit(), preparing).await
             else {

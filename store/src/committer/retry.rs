@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mcptap_model::Batch;
-
 use super::{Committer, batches};
+use crate::incoming::Incoming;
 use crate::prepare::Prepared;
 use crate::writer::{Rejected, Request, Written};
 use crate::{Error, ErrorKind, WriteError};
@@ -66,7 +65,7 @@ impl Committer {
     /// processes that were in the way try again too.
     async fn persist(
         &mut self,
-        batches: &[&Batch],
+        batches: &[&Incoming],
         mut prepared: Option<Result<Prepared, Error>>,
     ) -> Result<Written, Error> {
         let started = Instant::now();
@@ -95,7 +94,7 @@ impl Committer {
     }
 
     /// Stores of one request's batch all but the records that can never be stored, found by halving.
-    async fn without_rejected(&mut self, batches: &[&Batch], error: Error) -> Result<Written, Error> {
+    async fn without_rejected(&mut self, batches: &[&Incoming], error: Error) -> Result<Written, Error> {
         let [batch] = batches else {
             return Err(error);
         };
@@ -144,12 +143,12 @@ fn backoff(retries: u32) -> Duration {
     mean.mul_f64(0.5 + random)
 }
 
-fn halves(mut batch: Batch) -> (Batch, Batch) {
+fn halves(mut batch: Incoming) -> (Incoming, Incoming) {
     let middle = batch.len() / 2;
     let observations = middle.min(batch.observations.len());
     let https = (middle - observations).min(batch.https.len());
     let logs = middle - observations - https;
-    let second = Batch {
+    let second = Incoming {
         observations: batch.observations.split_off(observations),
         https: batch.https.split_off(https),
         logs: batch.logs.split_off(logs),
@@ -188,12 +187,12 @@ mod tests {
         };
         for count in 2..9 {
             let logs: Vec<LogLine> = (0..count).map(line).collect();
-            let whole = Batch {
+            let whole = Incoming {
                 logs: logs.clone(),
-                ..Batch::default()
+                ..Incoming::default()
             };
             let (first, second) = halves(whole);
-            assert!(!first.is_empty() && !second.is_empty());
+            assert!(first.len() > 0 && second.len() > 0);
             assert_eq!([first.logs, second.logs].concat(), logs);
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use mcptap_model::{Call, Observation, SpanId, SpanRef, TraceId};
+use mcptap_model::{Call, SpanId, SpanRef, TraceId};
 
-use super::Known;
-use crate::Details;
+use super::{Heavy, Known, Whole};
+use crate::body::Bodies;
+use crate::incoming::Seen;
 
 /// A stored call or a span just read.
 #[derive(Clone, Debug)]
@@ -14,12 +15,14 @@ pub(super) struct Node {
     pub(super) row: Option<i64>,
     /// What it tells.
     pub(super) call: Call,
+    /// Its bodies.
+    pub(super) bodies: Bodies,
     /// The spans it is made of.
     pub(super) spans: BTreeSet<SpanRef>,
     /// The spans it links to.
     pub(super) links: Vec<SpanRef>,
     /// The call as it was stored, when it was.
-    pub(super) before: Option<Box<Call>>,
+    pub(super) before: Option<Box<Whole>>,
     /// Whether what lists leave out of it is here too.
     pub(super) detailed: bool,
 }
@@ -27,7 +30,10 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn known(known: Known) -> Self {
         let Known { row, mut call } = known;
-        let before = Some(Box::new(call.clone()));
+        let before = Some(Box::new(Whole {
+            call: call.clone(),
+            bodies: Bodies::default(),
+        }));
         // What was derived is derived anew.
         call.session.take_if(|session| session.source.is_derived());
         let span = |span_id| SpanRef {
@@ -38,6 +44,7 @@ impl Node {
         Self {
             row: Some(row),
             call,
+            bodies: Bodies::default(),
             spans,
             links: Vec::new(),
             before,
@@ -45,8 +52,8 @@ impl Node {
         }
     }
 
-    pub(super) fn observed(observation: Observation) -> Self {
-        let Observation { call, links } = observation;
+    pub(super) fn observed(seen: Seen) -> Self {
+        let Seen { call, bodies, links } = seen;
         let spans = BTreeSet::from([SpanRef {
             trace_id: call.trace_id,
             span_id: call.span_id,
@@ -54,6 +61,7 @@ impl Node {
         Self {
             row: None,
             call,
+            bodies,
             spans,
             links,
             before: None,
@@ -62,14 +70,20 @@ impl Node {
     }
 
     /// With what lists leave out of a stored call.
-    pub(super) fn add(&mut self, details: Details) {
-        let before = self.before.as_deref_mut().into_iter();
-        for call in before.chain([&mut self.call]) {
-            call.request.clone_from(&details.request);
-            call.response.clone_from(&details.response);
-            call.stack_trace.clone_from(&details.stack_trace);
-            call.attributes.clone_from(&details.attributes);
+    pub(super) fn add(&mut self, details: Heavy) {
+        let Heavy {
+            bodies,
+            stack_trace,
+            attributes,
+        } = details;
+        if let Some(before) = &mut self.before {
+            before.bodies.clone_from(&bodies);
+            before.call.stack_trace.clone_from(&stack_trace);
+            before.call.attributes.clone_from(&attributes);
         }
+        self.bodies = bodies;
+        self.call.stack_trace = stack_trace;
+        self.call.attributes = attributes;
     }
 
     /// Whether the span is one of its own.
@@ -248,7 +262,7 @@ impl Clusters {
     }
 
     /// Puts in what lists leave out of stored calls, by row. Of the others that stays as it is stored.
-    pub(super) fn add(&mut self, wanted: &HashSet<i64>, mut details: HashMap<i64, Details>) {
+    pub(super) fn add(&mut self, wanted: &HashSet<i64>, mut details: HashMap<i64, Heavy>) {
         for node in &mut self.nodes {
             if let Some(row) = node.row.filter(|row| wanted.contains(row)) {
                 node.detailed = true;

@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use mcptap_model::{Call, Evidence, Origin, Payload, SessionSource, SpanKind, SpanRef, Vantage};
+use mcptap_model::{Call, Evidence, Origin, SessionSource, SpanKind, SpanRef, Vantage};
 
 use super::cluster::{Clusters, Node};
 use super::https::Https;
-use super::{Changes, Target, explain};
+use super::{Changes, Target, Whole, explain};
+use crate::body::Body;
 
 /// A request, merged: the node holds the call as it is now.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     let views: Vec<Node> = views.collect();
 
     // The identity is that of the first row, so that an id once given stays.
-    let mut stored: Vec<(i64, Box<Call>)> = std::iter::once(&primary)
+    let mut stored: Vec<(i64, Box<Whole>)> = std::iter::once(&primary)
         .chain(&views)
         .filter_map(|node| Some((node.row?, node.before.clone()?)))
         .collect();
@@ -81,6 +82,8 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
             });
             above.extend(parent.map(|parent| (parent, Arc::clone(&view.call.origin))));
         }
+        fill_body(&mut primary.bodies.request, view.bodies.request);
+        fill_body(&mut primary.bodies.response, view.bodies.response);
         fill(&mut primary.call, view.call);
         primary.spans.extend(view.spans);
         primary.links.extend(view.links);
@@ -90,9 +93,9 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         rows.extend(step.row);
     }
     if let Some(before) = &before {
-        primary.call.trace_id = before.trace_id;
-        primary.call.span_id = before.span_id;
-        primary.call.received_at = before.received_at;
+        primary.call.trace_id = before.call.trace_id;
+        primary.call.span_id = before.call.span_id;
+        primary.call.received_at = before.call.received_at;
     }
     primary.row = row;
     primary.before = before;
@@ -153,8 +156,6 @@ fn fill(primary: &mut Call, other: Call) {
         primary.session = other.session.or(primary.session.take());
         or(&mut primary.session_id, other.session_id);
     }
-    fill_body(&mut primary.request, other.request);
-    fill_body(&mut primary.response, other.response);
     for (name, value) in other.attributes {
         // Another side's name of the span is not this one's.
         if same_vantage || name != SPAN_NAME {
@@ -178,7 +179,7 @@ fn answer_only(evidence: Evidence) -> Evidence {
 
 /// The most complete body wins, the primary's first. One that lost its end to mcptap's own cap has its size from the
 /// same whole, so the same body again changes nothing.
-fn fill_body(to: &mut Option<Payload>, from: Option<Payload>) {
+fn fill_body(to: &mut Option<Body>, from: Option<Body>) {
     let better = match (&to, &from) {
         (None, Some(_)) => true,
         (Some(to), Some(from)) => to.truncated && !from.truncated && from.bytes != to.bytes,
@@ -255,13 +256,17 @@ pub(super) fn collect(
         changes
             .waiting_views
             .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
+        let whole = Whole {
+            call: node.call,
+            bodies: node.bodies,
+        };
         match node.before {
-            Some(before) if *before != node.call => {
-                changes.completed.extend(node.row.map(|row| (row, node.call)));
+            Some(before) if *before != whole => {
                 changes.undetailed.extend(node.row.filter(|_| !node.detailed));
+                changes.completed.extend(node.row.map(|row| (row, whole)));
             }
             Some(_) => {}
-            None => changes.added.push(node.call),
+            None => changes.added.push(whole),
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 
-use mcptap_model::{Batch, SpanRef, TraceId, Vantage};
+use mcptap_model::{SpanRef, TraceId, Vantage};
 
 use super::inner;
 use super::lines::LEAD_NANOS;
 use super::relate::SLACK_NANOS;
+use crate::incoming::Incoming;
 
 /// How many stretches of time of one trace are told apart.
 const WINDOWS: usize = 16;
@@ -31,7 +32,7 @@ pub(crate) struct Reach {
 }
 
 /// What a batch can touch in a trace.
-pub(crate) fn reach(batch: &Batch, trace_id: TraceId) -> Reach {
+pub(crate) fn reach(batch: &Incoming, trace_id: TraceId) -> Reach {
     let mut reach = Reach::default();
     let span = |span_id| SpanRef { trace_id, span_id };
     let mut windows: Vec<(i64, i64)> = Vec::new();

@@ -9,7 +9,7 @@ use mcptap_model::{
 use proptest::prelude::*;
 use serde_json::Map;
 
-use super::{Changes, Known, Neighbourhood, Target, View, WaitingLine, fold, time_ranges};
+use super::{Changes, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Whole, fold, time_ranges};
 
 /// A store in memory: what fold says, done to vectors.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Memory {
             batch
                 .observations
                 .iter()
-                .all(|one| time_ranges(&batch).len() <= 2 || one.call.duration_nanos >= 0)
+                .all(|one| time_ranges(&Incoming::new(batch.clone())).len() <= 2 || one.call.duration_nanos >= 0)
         );
         let changes = fold(self.near(), batch);
         let shown = changes.added.len() + changes.completed.len();
@@ -71,9 +71,9 @@ impl Memory {
                 .added
                 .into_iter()
                 .enumerate()
-                .map(|(index, call)| (first + index as i64, call)),
+                .map(|(index, whole)| (first + index as i64, whole.call)),
         );
-        for (of, call) in changes.completed {
+        for (of, Whole { call, .. }) in changes.completed {
             self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1 = call;
         }
         for (gone, into) in changes.removed {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mcptap_model::{Batch, HttpSpan, SessionSource, SpanRef, TraceId};
+use mcptap_model::{HttpSpan, SessionSource, SpanRef, TraceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait};
 
 use super::statement::{each, keyed};
@@ -12,6 +12,7 @@ use crate::dictionary::Dictionary;
 use crate::entity::{alias, call, waiting};
 use crate::fold::{HOPS, Reach, reach};
 use crate::hash::text_hash;
+use crate::incoming::Incoming;
 use crate::row::{http_fingerprint, kind, span_number, trace_lo};
 
 /// How many rows of each table a trace may have to be read as a whole.
@@ -88,7 +89,7 @@ impl<'a> Reading<'a> {
     /// Reads of the trace what the batch can touch.
     pub(super) async fn read(
         &mut self,
-        batch: &Batch,
+        batch: &Incoming,
         trace: TraceId,
         dictionary: &Dictionary,
     ) -> Result<(), Error> {

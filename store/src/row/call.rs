@@ -6,7 +6,7 @@ use mcptap_model::{Call, Origin, SessionKey};
 use serde_json::Map;
 
 use super::{DetailRow, span_number, stored_start, trace_halves};
-use crate::body::Compressed;
+use crate::body::Bodies;
 use crate::insert::{Kind, Record, Sink, Table, without_nul};
 use crate::intern::{Ids, Interner, Local, NameKind};
 
@@ -42,11 +42,7 @@ pub(crate) struct CallRow {
 
 impl CallRow {
     /// Splits a call into its row and its details.
-    pub(crate) fn new(
-        call: Call,
-        interner: &mut Interner,
-        compressed: &mut Compressed,
-    ) -> (Self, Option<DetailRow>) {
+    pub(crate) fn new(call: Call, bodies: Bodies, interner: &mut Interner) -> (Self, Option<DetailRow>) {
         let server = interner.name(NameKind::Server, call.server_name());
         let mut name = |kind, text: &Option<String>| text.as_deref().map(|text| interner.name(kind, text));
         let tool = name(NameKind::Tool, &call.tool);
@@ -79,13 +75,7 @@ impl CallRow {
             error_message: call.error_message,
             request_id: call.request_id,
         };
-        let details = DetailRow::new(
-            call.request,
-            call.response,
-            call.stack_trace,
-            &call.attributes,
-            compressed,
-        );
+        let details = DetailRow::new(bodies, call.stack_trace, &call.attributes);
         (row, details)
     }
 

@@ -1,18 +1,19 @@
 //! What lists leave out, as a row.
 
-use mcptap_model::Payload;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::json;
-use crate::body::{Compressed, flag, pack};
+use crate::body::{Bodies, Body, flag, pack};
 use crate::insert::{Kind, Record, Sink, Table};
 
 /// A row of `details`, before its call's number is known.
 #[derive(Debug)]
 pub(crate) struct DetailRow {
-    request: Option<Vec<u8>>,
+    request: Option<Arc<[u8]>>,
     request_bytes: Option<i64>,
-    response: Option<Vec<u8>>,
+    response: Option<Arc<[u8]>>,
     response_bytes: Option<i64>,
     stack_trace: Option<Vec<u8>>,
     attributes: Option<Vec<u8>>,
@@ -22,11 +23,9 @@ pub(crate) struct DetailRow {
 impl DetailRow {
     /// The heavy part of a call; `None` when there is nothing of it.
     pub(super) fn new(
-        request: Option<Payload>,
-        response: Option<Payload>,
+        bodies: Bodies,
         stack_trace: Option<String>,
         attributes: &Map<String, Value>,
-        compressed: &mut Compressed,
     ) -> Option<Self> {
         let mut flags = 0;
         let mut raise = |flag, raised| {
@@ -34,21 +33,20 @@ impl DetailRow {
                 flags |= flag
             }
         };
-        let mut body = |payload: Option<Payload>, [packed, truncated, redacted]: [i16; 3]| {
-            let Some(payload) = payload else {
+        let mut body = |body: Option<Body>, [compressed, truncated, redacted]: [i16; 3]| {
+            let Some(body) = body else {
                 return (None, None);
             };
-            raise(truncated, payload.truncated);
-            raise(redacted, payload.redacted);
-            let (bytes, is_packed) = compressed.pack(payload.text);
-            raise(packed, is_packed);
+            raise(compressed, body.compressed);
+            raise(truncated, body.truncated);
+            raise(redacted, body.redacted);
             (
-                Some(bytes),
-                Some(i64::try_from(payload.bytes).unwrap_or(i64::MAX)),
+                Some(body.data),
+                Some(i64::try_from(body.bytes).unwrap_or(i64::MAX)),
             )
         };
         let (request, request_bytes) = body(
-            request,
+            bodies.request,
             [
                 flag::REQUEST_COMPRESSED,
                 flag::REQUEST_TRUNCATED,
@@ -56,7 +54,7 @@ impl DetailRow {
             ],
         );
         let (response, response_bytes) = body(
-            response,
+            bodies.response,
             [
                 flag::RESPONSE_COMPRESSED,
                 flag::RESPONSE_TRUNCATED,
@@ -99,9 +97,9 @@ impl DetailRow {
 
     fn bind(self, call: i64, sink: &mut impl Sink) {
         sink.integer(Some(call));
-        sink.bytes(self.request);
+        sink.bytes(self.request.map(|data| data.to_vec()));
         sink.integer(self.request_bytes);
-        sink.bytes(self.response);
+        sink.bytes(self.response.map(|data| data.to_vec()));
         sink.integer(self.response_bytes);
         sink.bytes(self.stack_trace);
         sink.bytes(self.attributes);
