@@ -80,6 +80,8 @@ impl Bodies {
 
 /// Compressed, where that makes it smaller.
 fn smaller(bytes: &[u8]) -> Option<Vec<u8>> {
+    #[cfg(test)]
+    effort::add((1, 0));
     let compressed = zstd::bulk::compress(bytes, LEVEL).ok()?;
     (compressed.len() < bytes.len()).then_some(compressed)
 }
@@ -97,6 +99,8 @@ pub(crate) fn pack(bytes: Vec<u8>) -> (Vec<u8>, bool) {
 /// The text that was stored; `None` when it is damaged.
 pub(crate) fn unpack(bytes: Vec<u8>, compressed: bool) -> Option<String> {
     let bytes = if compressed {
+        #[cfg(test)]
+        effort::add((0, 1));
         zstd::stream::decode_all(bytes.as_slice()).ok()?
     } else {
         bytes
@@ -124,5 +128,22 @@ pub(crate) fn cut(payload: &mut Payload, cap: usize) {
         payload.text.truncate(end);
         payload.text.shrink_to_fit();
         payload.truncated = true;
+    }
+}
+
+/// What this thread compressed and decompressed.
+#[cfg(test)]
+pub(crate) mod effort {
+    use std::cell::Cell;
+
+    thread_local!(static DONE: Cell<(usize, usize)> = const { Cell::new((0, 0)) });
+
+    pub(super) fn add(more: (usize, usize)) {
+        DONE.set((DONE.get().0 + more.0, DONE.get().1 + more.1));
+    }
+
+    /// How often since this was asked last: compressed, and decompressed.
+    pub(crate) fn take() -> (usize, usize) {
+        DONE.take()
     }
 }

@@ -18,7 +18,7 @@ mod merge;
 mod reach;
 mod relate;
 #[cfg(test)]
-mod shapes;
+pub(crate) mod shapes;
 #[cfg(test)]
 mod tests;
 

@@ -235,7 +235,12 @@ impl Found {
     /// Counts rows that were read of at most `limit`.
     fn read(&mut self, rows: usize, limit: usize) {
         self.rows_read += rows as u64;
-        self.cut += u64::from(rows >= limit);
+        self.stopped(rows >= limit);
+    }
+
+    /// Counts that there is more than was read.
+    fn stopped(&mut self, stopped: bool) {
+        self.cut += u64::from(stopped);
     }
 
     /// Calls that aliases and links name, of other traces.

@@ -1,5 +1,8 @@
 //! A group of batches made ready for its transaction, while the last one runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -7,7 +7,6 @@ use mcptap_model::Batch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::Compressed;
 use crate::bounds;
 use crate::committer::{Group, batches, merged};
 use crate::footprint::{Reads, Writes};
@@ -76,8 +75,7 @@ pub(crate) struct Request {
 /// A batch that is ready to be queued: nothing in it is too large, and its bodies are compressed.
 #[derive(Debug)]
 pub struct Packed {
-    batch: Batch,
-    compressed: Compressed,
+    batch: Incoming,
     /// What it counts as in the queue.
     records: usize,
     bytes: usize,
@@ -102,9 +100,8 @@ impl Packer {
         let (bytes, cuts) = bounds::bound(&mut batch, self.body_cap);
         self.counters.cut(cuts);
         Packed {
-            compressed: Compressed::of(&batch),
             records: batch.len().max(bytes / RECORD_BYTES),
-            batch,
+            batch: Incoming::new(batch),
             bytes,
         }
     }
@@ -198,7 +195,6 @@ impl Writer {
         self.queue
             .send(Request {
                 batch: packed.batch,
-                compressed: packed.compressed,
                 weight,
                 reply,
                 _room: room,

@@ -170,9 +170,14 @@ fn reject(written: &mut Written, records: usize, error: &Error) {
 
 #[cfg(test)]
 mod tests {
-    use mcptap_model::{LogLine, TraceId, UnixNanos};
+    use std::sync::Arc;
 
+    use mcptap_model::{Batch, Call, LogLine, Observation, Payload, TraceId, UnixNanos};
+
+    use super::super::merged;
     use super::*;
+    use crate::body::effort;
+    use crate::fold::shapes::span;
 
     #[test]
     fn halves_have_everything_once() {
@@ -194,6 +199,33 @@ mod tests {
             let (first, second) = halves(whole);
             assert!(first.len() > 0 && second.len() > 0);
             assert_eq!([first.logs, second.logs].concat(), logs);
+        }
+    }
+
+    #[test]
+    fn halves_share_the_compressed_bodies() {
+        let observation = |number| Observation {
+            call: Call {
+                request: Some(Payload::whole("long and alike ".repeat(1000))),
+                ..span(number)
+            },
+            links: Vec::new(),
+        };
+        let batch = Incoming::new(Batch {
+            observations: (0..8).map(observation).collect(),
+            ..Batch::default()
+        });
+        assert_eq!(effort::take(), (8, 0));
+        let (first, second) = halves(merged(&[&batch]));
+        assert_eq!(effort::take(), (0, 0));
+        let body = |number: usize, of: &Incoming| of.observations[number].bodies.request.clone().unwrap();
+        for number in 0..4 {
+            for (half, whole) in [
+                (body(number, &first), number),
+                (body(number, &second), number + 4),
+            ] {
+                assert!(half.compressed && Arc::ptr_eq(&half.data, &body(whole, &batch).data));
+            }
         }
     }
 

@@ -27,7 +27,10 @@ pub(super) fn derive(merged: &mut [Merged], whole: &HashSet<TraceId>) {
     for call in merged.iter_mut().filter(|call| needs_one(call)) {
         let node = &mut call.node;
         let place = (node.call.trace_id, node.call.server_name().to_owned());
-        let stored = node.before.as_ref().and_then(|before| before.call.session.as_ref());
+        let stored = node
+            .before
+            .as_ref()
+            .and_then(|before| before.call.session.as_ref());
         let in_trace = several.contains(&place)
             || (!whole.contains(&place.0)
                 && stored.is_some_and(|session| session.source == SessionSource::Trace));

@@ -18,7 +18,7 @@ fn trace() -> TraceId {
     TraceId::from_bytes(&[1; 16]).unwrap()
 }
 
-fn id(number: u64) -> SpanId {
+pub(crate) fn id(number: u64) -> SpanId {
     SpanId::from_bytes(&(number + 1).to_be_bytes()).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn origin(scope: &str) -> Arc<Origin> {
 }
 
 /// A span of one of 10,000 requests, one after the other.
-fn span(number: u64) -> Call {
+pub(crate) fn span(number: u64) -> Call {
     Call {
         trace_id: trace(),
         span_id: id(number),
@@ -71,7 +71,7 @@ fn span(number: u64) -> Call {
     }
 }
 
-fn http(number: u64) -> HttpSpan {
+pub(crate) fn http(number: u64) -> HttpSpan {
     HttpSpan {
         trace_id: trace(),
         span_id: id(number),

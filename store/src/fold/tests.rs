@@ -31,7 +31,8 @@ impl Memory {
             batch
                 .observations
                 .iter()
-                .all(|one| time_ranges(&Incoming::new(batch.clone())).len() <= 2 || one.call.duration_nanos >= 0)
+                .all(|one| time_ranges(&Incoming::new(batch.clone())).len() <= 2
+                    || one.call.duration_nanos >= 0)
         );
         let changes = fold(self.near(), batch);
         let shown = changes.added.len() + changes.completed.len();

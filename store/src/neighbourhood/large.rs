@@ -1,8 +1,11 @@
 //! Traces that are too large to be read as a whole: of them only what a batch can touch is read, by ids and by time.
 
+mod chain;
+
 use std::collections::{HashMap, HashSet};
 
-use mcptap_model::{HttpSpan, SessionSource, SpanRef, TraceId};
+use chain::Chain;
+use mcptap_model::{SessionSource, SpanRef, TraceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait};
 
 use super::statement::{each, keyed};
@@ -10,10 +13,10 @@ use super::{Found, KEYS};
 use crate::Error;
 use crate::dictionary::Dictionary;
 use crate::entity::{alias, call, waiting};
-use crate::fold::{HOPS, Reach, reach};
+use crate::fold::{Reach, reach};
 use crate::hash::text_hash;
 use crate::incoming::Incoming;
-use crate::row::{http_fingerprint, kind, span_number, trace_lo};
+use crate::row::{span_number, trace_lo};
 
 /// How many rows of each table a trace may have to be read as a whole.
 const WHOLE: usize = 256;
@@ -145,7 +148,16 @@ impl<'a> Reading<'a> {
             .from_raw_sql(statement)
             .all(self.snapshot)
             .await?;
-        self.found.read(rows.len(), limit);
+        // Each stretch has a limit of its own. That one was looked through for nothing but what began later, as it is when
+        // old calls come late, is not counted: what lasts beyond 1,000 others is related by ids.
+        let most = reach.windows.iter().map(|(from, to)| {
+            let lasts = |row: &&call::Model| {
+                row.started_at <= *to && row.started_at / 2 + row.duration / 2 >= from / 2 - 1
+            };
+            rows.iter().filter(lasts).count()
+        });
+        self.found.stopped(most.max().unwrap_or_default() >= limit);
+        self.found.read(rows.len(), usize::MAX);
         let origins = dictionary
             .origins(self.snapshot, rows.iter().map(|row| row.origin))
             .await?;
@@ -177,115 +189,6 @@ impl<'a> Reading<'a> {
         self.found.read(rows.len(), limit);
         self.take(rows, chain);
         Ok(())
-    }
-
-    /// HTTP spans above some spans and below others, as far as the rules follow them.
-    async fn over_https(
-        &mut self,
-        own: &HashSet<SpanRef>,
-        named: &HashSet<SpanRef>,
-        chain: &mut Chain,
-    ) -> Result<(), Error> {
-        if !self.filled.waiting {
-            return Ok(());
-        }
-        let mut above: HashSet<SpanRef> = named.union(&chain.wanted).chain(own).copied().collect();
-        let mut below: HashSet<SpanRef> = own.clone();
-        chain.wanted.clear();
-        for _ in 0..HOPS {
-            above.retain(|span| chain.above.insert(*span));
-            if above.is_empty() && below.is_empty() {
-                break;
-            }
-            let mut next = (HashSet::new(), HashSet::new());
-            let keys: Vec<[i64; 2]> = above
-                .iter()
-                .map(|span| [trace_lo(span.trace_id), http_fingerprint(*span)])
-                .collect();
-            let rows = self.waiting_by("fingerprint", &keys, Some(kind::HTTP)).await?;
-            for http in self.take(rows, chain) {
-                next.0.extend(http.parent_span_id.map(|span_id| SpanRef {
-                    trace_id: http.trace_id,
-                    span_id,
-                }));
-            }
-            let rows = self
-                .waiting_by("span_id", &pairs(&below), Some(kind::HTTP))
-                .await?;
-            for http in self.take(rows, chain) {
-                let span = SpanRef {
-                    trace_id: http.trace_id,
-                    span_id: http.span_id,
-                };
-                if chain.below.insert(span) {
-                    next.1.insert(span);
-                }
-            }
-            (above, below) = next;
-        }
-        Ok(())
-    }
-
-    /// Rows that wait, by a column of theirs.
-    async fn waiting_by(
-        &mut self,
-        column: &str,
-        keys: &[[i64; 2]],
-        of: Option<i16>,
-    ) -> Result<Vec<waiting::Model>, Error> {
-        let kind = of.map_or(String::new(), |kind| format!(" AND w.kind = {kind}"));
-        let limit = limit(keys.len());
-        let text = format!(
-            "WITH k (trace, sought) AS ({{keys}}) SELECT w.* FROM k CROSS JOIN waiting AS w \
-             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {limit}"
-        );
-        let mut rows = Vec::new();
-        for keys in keys.chunks(KEYS) {
-            let statement = keyed(self.db, &text, keys);
-            rows.extend(
-                waiting::Entity::find()
-                    .from_raw_sql(statement)
-                    .all(self.snapshot)
-                    .await?,
-            );
-        }
-        self.found.read(rows.len(), limit);
-        Ok(rows)
-    }
-
-    /// Lines, links and views that wait for these spans.
-    async fn waiting_for(&mut self, spans: &HashSet<SpanRef>) -> Result<(), Error> {
-        if !self.filled.waiting {
-            return Ok(());
-        }
-        let rows = self.waiting_by("span_id", &pairs(spans), None).await?;
-        self.take(rows, &mut Chain::default());
-        Ok(())
-    }
-
-    /// Keeps rows that wait, and gives the HTTP spans among those that are new.
-    fn take(&mut self, rows: Vec<waiting::Model>, chain: &mut Chain) -> Vec<HttpSpan> {
-        let mut https = Vec::new();
-        for row in rows {
-            if row.arrived_at < self.since || !self.found.waits.insert(row.id) {
-                continue;
-            }
-            if row.kind == kind::HTTP
-                && let Ok(http) = serde_json::from_slice::<HttpSpan>(&row.data)
-            {
-                chain.https.insert(SpanRef {
-                    trace_id: http.trace_id,
-                    span_id: http.span_id,
-                });
-                chain.wanted.extend(http.parent_span_id.map(|span_id| SpanRef {
-                    trace_id: http.trace_id,
-                    span_id,
-                }));
-                https.push(http);
-            }
-            self.found.waiting.push(row);
-        }
-        https
     }
 
     /// Calls with these spans as their first.
@@ -442,19 +345,6 @@ impl Read {
         self.rows.extend(other.rows);
         self.parents.extend(other.parents);
     }
-}
-
-/// HTTP spans found around a batch.
-#[derive(Default)]
-struct Chain {
-    /// Spans above, as far as they were looked for.
-    above: HashSet<SpanRef>,
-    /// HTTP spans below the batch's own.
-    below: HashSet<SpanRef>,
-    /// All HTTP spans found.
-    https: HashSet<SpanRef>,
-    /// Spans above what was found, not looked for yet.
-    wanted: HashSet<SpanRef>,
 }
 
 fn pairs(spans: &HashSet<SpanRef>) -> Vec<[i64; 2]> {

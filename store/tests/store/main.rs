@@ -4,6 +4,8 @@
 //! `MCPTAP_REQUIRE_POSTGRES` set, a missing URL fails the tests instead of leaving PostgreSQL out.
 
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod concurrent;
