@@ -72,12 +72,6 @@ impl Bed {
         }
     }
 
-    /// Wakes whoever sleeps here, whatever there is.
-    pub(crate) fn rouse(&self) {
-        self.place().asleep = false;
-        self.wake.notify_one();
-    }
-
     /// Until there is something.
     pub(crate) async fn woken(&self) {
         while self.place().asleep {
