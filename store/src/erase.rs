@@ -1,7 +1,7 @@
 //! `impl Store`: erasing the calls of a filter, so that nothing of them is left in the database's files.
 //!
 //! Calls go in small steps, as retention deletes them, so that writes come in between. With them go their bodies, log lines
-//! and aliases, whatever waits in the same traces, and what only they had: sessions, clients, origins, names. On SQLite
+//! and aliases, whatever waits in the same traces, HTTP spans of traces that they link to, and what only they had: sessions, clients, origins, names. On SQLite
 //! deleted bytes are overwritten (`secure_delete`), free pages given back, and the write-ahead log, which still holds them
 //! as they were, is emptied. PostgreSQL is told to vacuum.
 //!
@@ -15,14 +15,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mcptap_model::{CallFilter, UnixNanos};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use crate::audit::{Actor, BEGUN, ERASURE, note};
 use crate::cleanup::count;
-use crate::entity::call;
+use crate::entity::{call, waiting};
 use crate::operation::Operation;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, forget, remove, step};
+use crate::row::kind;
 use crate::scan::{Direction, Scan, beyond, head};
 use crate::sweep::Wal;
 use crate::transaction::Transaction;
@@ -317,8 +320,15 @@ impl Store {
         let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session, _)| *session).collect();
         let traces: HashSet<i64> = rows.iter().map(|(.., trace)| *trace).collect();
         let traces: Vec<i64> = traces.into_iter().collect();
+        let linked = linked(database.maintenance(), &calls).await?;
         tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
             .await?;
+        // What waits there for calls that stay is theirs.
+        tx.with_keys(
+            "DELETE FROM waiting WHERE trace_lo IN ({keys}) AND call IS NULL",
+            &linked,
+        )
+        .await?;
         tx.with_keys(
             "DELETE FROM aliases WHERE trace_lo IN ({keys}) AND call IS NULL",
             &traces,
@@ -335,6 +345,19 @@ impl Store {
             took: started.elapsed(),
         }))
     }
+}
+
+/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
+async fn linked(db: &DatabaseConnection, calls: &[i64]) -> Result<Vec<i64>, Error> {
+    Ok(waiting::Entity::find()
+        .select_only()
+        .distinct()
+        .column(waiting::Column::TraceLo)
+        .filter(waiting::Column::Call.is_in(calls.iter().copied()))
+        .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
+        .into_tuple()
+        .all(db)
+        .await?)
 }
 
 /// The call that comes so many calls after a position; `None` where there are not that many.

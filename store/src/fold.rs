@@ -156,6 +156,8 @@ pub(crate) struct Changes {
     pub(crate) waiting_logs: Vec<(LogLine, Option<Target>)>,
     /// Links of calls to spans that have not come yet.
     pub(crate) waiting_links: Vec<(SpanRef, Target)>,
+    /// Links of calls to HTTP spans that are here.
+    pub(crate) joined_links: Vec<(SpanRef, Target)>,
     /// Spans above the client's views of calls, and where these came from.
     pub(crate) waiting_views: Vec<(SpanRef, Arc<Origin>, Target)>,
     /// How many candidates were compared to find what belongs together.

@@ -79,7 +79,7 @@ impl Writes {
             writes.traces.insert(trace_lo(line.trace_id));
             writes.target(target.as_ref());
         }
-        for (span, target) in &changes.waiting_links {
+        for (span, target) in changes.waiting_links.iter().chain(&changes.joined_links) {
             writes.traces.insert(trace_lo(span.trace_id));
             writes.target(Some(target));
         }

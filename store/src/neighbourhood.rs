@@ -110,7 +110,8 @@ pub(crate) async fn load(
             let among = among(snapshot, waiting::Column::TraceLo, traces);
             let rows = waiting::Entity::find()
                 .filter(among)
-                .filter(waiting::Column::ArrivedAt.gte(since));
+                .filter(waiting::Column::ArrivedAt.gte(since))
+                .filter(waiting::Column::Kind.ne(kind::JOINED));
             found.waiting.extend(rows.all(snapshot).await?);
         }
     }

@@ -174,6 +174,8 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
             .into_iter()
             .map(|(target, call)| Waiting::link(target, call, now)),
     );
+    let joined = changes.joined_links.into_iter();
+    waiting.extend(joined.map(|(target, call)| Waiting::joined(target, call, now)));
     Prepared {
         head,
         reads,

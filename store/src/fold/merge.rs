@@ -247,12 +247,13 @@ pub(super) fn collect(
         changes.aliases.extend(new.map(|span| (*span, target)));
         let Some(target) = target else { continue };
         let links: BTreeSet<SpanRef> = node.links.into_iter().collect();
-        changes.waiting_links.extend(
-            links
-                .into_iter()
-                .filter(|link| https.get(*link).is_none())
-                .map(|link| (link, target)),
-        );
+        for link in links {
+            if https.get(link).is_none() {
+                changes.waiting_links.push((link, target));
+            } else if link.trace_id != first.trace_id {
+                changes.joined_links.push((link, target));
+            }
+        }
         changes
             .waiting_views
             .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));

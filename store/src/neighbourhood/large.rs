@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use chain::Chain;
 use mcptap_model::{SessionSource, SpanRef, TraceId};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Statement};
 
 use super::statement::{each, keyed};
 use super::{Found, KEYS};
@@ -22,7 +22,10 @@ use crate::row::{span_number, trace_lo};
 const WHOLE: usize = 256;
 
 /// How many rows one list of ids or one stretch of time brings at least, if there are as many.
-const ROWS: usize = 1000;
+const ROWS: usize = 448;
+
+/// How many origins and sides of calls are told apart within the database.
+const GROUPS: usize = 8;
 
 /// How many rows a list of ids or a stretch of time brings at most: some for each span of the batch. One of few numbers,
 /// so that there are few statements.
@@ -139,14 +142,8 @@ impl<'a> Reading<'a> {
             // Ends are indexed by halves, so that no sum of a start and a duration is too large.
             .map(|(from, to)| [lo, from / 2 - 1, *to])
             .collect();
-        let text = format!(
-            "SELECT near.* FROM (SELECT * FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
-             ORDER BY started_at / 2 + duration / 2 LIMIT {limit}) AS near WHERE near.started_at <= ?"
-        );
-        let statement = each(self.db, &text, &keys);
-        let rows = call::Entity::find()
-            .from_raw_sql(statement)
-            .all(self.snapshot)
+        let rows = self
+            .lasting(&keys, limit, reach.alike.as_ref(), dictionary)
             .await?;
         // Each stretch has a limit of its own. That one was looked through for nothing but what began later, as it is when
         // old calls come late, is not counted: what lasts beyond 1,000 others is related by ids.
@@ -158,17 +155,6 @@ impl<'a> Reading<'a> {
         });
         self.found.stopped(most.max().unwrap_or_default() >= limit);
         self.found.read(rows.len(), usize::MAX);
-        let origins = dictionary
-            .origins(self.snapshot, rows.iter().map(|row| row.origin))
-            .await?;
-        let unrelated = |row: &call::Model| {
-            let origin = origins.get(&row.origin);
-            row.vantage != mcptap_model::Vantage::Client.code()
-                && reach.alike.as_ref().is_some_and(|(service, scope)| {
-                    origin.is_some_and(|origin| origin.service == *service && origin.scope == *scope)
-                })
-        };
-        let rows: Vec<call::Model> = rows.into_iter().filter(|row| !unrelated(row)).collect();
         let read = Read::of(trace, &rows);
         self.found.add(rows);
         self.aliases_of(&read).await?;
@@ -189,6 +175,70 @@ impl<'a> Reading<'a> {
         self.found.read(rows.len(), limit);
         self.take(rows, chain);
         Ok(())
+    }
+
+    /// Calls that lasted in some stretches of time. Of those that only ids relate to the batch (see [`Reach::alike`]) there
+    /// may be very many; they are told apart within the database.
+    async fn lasting(
+        &mut self,
+        keys: &[[i64; 3]],
+        limit: usize,
+        alike: Option<&(Option<String>, String)>,
+        dictionary: &Dictionary,
+    ) -> Result<Vec<call::Model>, Error> {
+        let near = |columns: &str| {
+            format!(
+                "(SELECT {columns} FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
+                 ORDER BY started_at / 2 + duration / 2 LIMIT {limit}) AS near WHERE near.started_at <= ?"
+            )
+        };
+        let all = format!("SELECT near.* FROM {}", near("*"));
+        let Some((service, scope)) = alike else {
+            return self.calls_of(each(self.db, &all, keys)).await;
+        };
+        let text = format!(
+            "SELECT near.origin, near.vantage, COUNT(*) FROM {} GROUP BY near.origin, near.vantage",
+            near("origin, vantage, started_at")
+        );
+        let mut groups: HashSet<(i64, i16)> = HashSet::new();
+        let mut most = 0;
+        for row in self.snapshot.query_all_raw(each(self.db, &text, keys)).await? {
+            groups.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+            most = row.try_get_by_index::<i64>(2)?.max(most);
+        }
+        self.found.read(groups.len(), usize::MAX);
+        self.found
+            .stopped(usize::try_from(most).is_ok_and(|most| most >= limit));
+        let origins = dictionary
+            .origins(self.snapshot, groups.iter().map(|(origin, _)| *origin))
+            .await?;
+        groups.retain(|(origin, vantage)| {
+            *vantage == mcptap_model::Vantage::Client.code()
+                || origins
+                    .get(origin)
+                    .is_none_or(|origin| origin.service != *service || origin.scope != *scope)
+        });
+        if groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        if groups.len() > GROUPS {
+            return self.calls_of(each(self.db, &all, keys)).await;
+        }
+        let text = format!("{all} AND near.origin = ? AND near.vantage = ?");
+        let of_groups = keys.iter().flat_map(|[trace, from, to]| {
+            groups
+                .iter()
+                .map(|(origin, vantage)| [*trace, *from, *to, *origin, i64::from(*vantage)])
+        });
+        let keys: Vec<[i64; 5]> = of_groups.collect();
+        self.calls_of(each(self.db, &text, &keys)).await
+    }
+
+    async fn calls_of(&mut self, statement: Statement) -> Result<Vec<call::Model>, Error> {
+        Ok(call::Entity::find()
+            .from_raw_sql(statement)
+            .all(self.snapshot)
+            .await?)
     }
 
     /// Calls with these spans as their first.

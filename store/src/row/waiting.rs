@@ -20,6 +20,8 @@ pub(crate) mod kind {
     pub(crate) const LINK: i16 = 2;
     /// The span above a client's view that was folded into a call.
     pub(crate) const VIEW: i16 = 3;
+    /// A link of a call to an HTTP span that had come. No rule reads it: an erasure of the call finds the span by it.
+    pub(crate) const JOINED: i16 = 4;
 }
 
 /// What waits, before the ids it refers to are known.
@@ -104,6 +106,27 @@ impl Waiting {
             span: Some(span_number(target.span_id)),
             ended_at: None,
             data,
+            arrived_at,
+        }
+    }
+
+    /// A link of a call to an HTTP span that is here already. Nothing waits for it, so it is not found by its span.
+    pub(crate) fn joined(target: SpanRef, call: Target, arrived_at: i64) -> Self {
+        let (trace_hi, trace_lo) = trace_halves(target.trace_id);
+        let fingerprint = Identity::default()
+            .start(b'j')
+            .number(trace_hi)
+            .number(span_number(target.span_id))
+            .hash8();
+        Self {
+            trace_lo,
+            fingerprint,
+            kind: kind::JOINED,
+            call: Some(call),
+            origin: None,
+            span: None,
+            ended_at: None,
+            data: Vec::new(),
             arrived_at,
         }
     }

@@ -20,6 +20,7 @@ on_both!(
     the_end_of_a_failed_erasure_is_told,
     an_erasure_goes_on_when_nobody_waits,
     nothing_comes_back_from_writes_beside_an_erasure,
+    an_erasure_takes_the_http_spans_that_its_calls_link_to,
 );
 
 /// Part of every text that is planted. Letters that nothing else has.
@@ -510,4 +511,80 @@ async fn nothing_comes_back_from_writes_beside_an_erasure(place: &Place) {
         .await
         .unwrap();
     assert_eq!(found(place).await, Vec::<String>::new());
+}
+
+/// An HTTP span in a trace of its own carried an erased call, which links to it: its service is gone too, whichever of
+/// the two came first. What waits for another call in that trace stays.
+async fn an_erasure_takes_the_http_spans_that_its_calls_link_to(place: &Place) {
+    let (writer, store) = place.open().await;
+    let https = |number: u64| Batch {
+        https: vec![http(number)],
+        ..Batch::default()
+    };
+    let link = |number: u64| SpanRef {
+        trace_id: trace(number),
+        span_id: span(number + 1_000_000),
+    };
+    let calls = |number: u64, links: Vec<SpanRef>| Batch {
+        observations: vec![Observation {
+            call: Call {
+                tool: Some("erased".into()),
+                ..planted(number)
+            },
+            links,
+        }],
+        ..Batch::default()
+    };
+    writer.write(calls(1, vec![link(11)])).await.unwrap();
+    writer.write(https(11)).await.unwrap();
+    writer.write(https(12)).await.unwrap();
+    writer.write(calls(2, vec![link(12)])).await.unwrap();
+    let mut together = calls(3, vec![link(13)]);
+    together.https = https(13).https;
+    writer.write(together).await.unwrap();
+    // It stays, and waits for an HTTP span in a trace that an erased call links to.
+    let stays = SpanRef {
+        trace_id: trace(12),
+        span_id: span(77),
+    };
+    let kept = Observation {
+        call: plain(5),
+        links: vec![stays],
+    };
+    writer
+        .write(Batch {
+            observations: vec![kept],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
+    indexed(&store).await;
+    let erased = store
+        .erase(of_tool("erased"), Actor::Key(1), "tools".into())
+        .await
+        .unwrap();
+    assert_eq!(erased.calls, 3);
+    let db = place.connect().await;
+    let origins = format!("SELECT COUNT(*) FROM origins WHERE service LIKE '%{MARKER}%'");
+    assert_eq!(number(&db, &origins).await, 0);
+    assert_eq!(number(&db, "SELECT COUNT(*) FROM waiting").await, 1);
+    db.close().await.unwrap();
+    assert_eq!(in_files(place, MARKER), Vec::<String>::new());
+    let late = HttpSpan {
+        span_id: span(77),
+        started_at: plain(5).started_at,
+        ended_at: plain(5).started_at.plus(SECOND),
+        ..http(12)
+    };
+    writer
+        .write(Batch {
+            https: vec![late],
+            ..Batch::default()
+        })
+        .await
+        .unwrap();
+    let stored = store.call(trace(5), span(5)).await.unwrap().unwrap();
+    assert_eq!(stored.call.http_status, Some(200));
+    drop(writer);
+    store.close().await;
 }

@@ -15,6 +15,7 @@ on_both!(
     ten_thousand_calls_come_in_one_export,
     a_large_trace_is_joined_like_a_small_one,
     what_is_completed_keeps_its_bodies,
+    calls_that_all_last_at_the_same_time_are_not_read_by_the_next,
 );
 
 const CALLS: u64 = 10_000;
@@ -312,4 +313,66 @@ async fn what_is_completed_keeps_its_bodies(place: &Place) {
         (&before.request, &before.response, &before.stack_trace)
     );
     assert!(["a", "b"].iter().all(|name| after.attributes.contains_key(*name)));
+}
+
+/// Nothing but their ids tells these apart: the next ones look at none of them.
+async fn calls_that_all_last_at_the_same_time_are_not_read_by_the_next(place: &Place) {
+    let (writer, store) = place.open().await;
+    let at_once = |number: u64| Call {
+        started_at: plain(1).started_at,
+        duration_nanos: 60 * SECOND,
+        request_id: None,
+        tool: Some(format!("get_{}", number % 3)),
+        ..one_of_many(number)
+    };
+    writer.write(batch((1..=1_500).map(at_once))).await.unwrap();
+    for first in (2_000..2_100).step_by(10) {
+        let before = store.metrics();
+        writer
+            .write(batch((first..first + 10).map(at_once)))
+            .await
+            .unwrap();
+        let after = store.metrics();
+        let rows = after.join_rows_read - before.join_rows_read;
+        let compared = after.join_compared - before.join_compared;
+        assert!(
+            rows <= 32 && compared <= 40,
+            "read {rows} rows, compared {compared}"
+        );
+    }
+    assert_eq!(store.metrics().calls_added, 1_600);
+    // A client's call lasts around one of another server, whatever else lasts then.
+    let client = Call {
+        vantage: Vantage::Client,
+        kind: SpanKind::Client,
+        tool: Some("other".into()),
+        origin: Arc::new(Origin {
+            service: Some("agent".into()),
+            ..Origin::default()
+        }),
+        parent_span_id: None,
+        duration_nanos: 30 * SECOND,
+        ..at_once(5_000)
+    };
+    let server = Call {
+        started_at: plain(2).started_at,
+        duration_nanos: SECOND,
+        tool: Some("other".into()),
+        ..at_once(5_001)
+    };
+    writer.write(batch([client])).await.unwrap();
+    writer.write(batch([server])).await.unwrap();
+    assert_eq!(store.metrics().calls_added, 1_601);
+    assert_eq!(
+        store
+            .call(trace(1), span(5_000))
+            .await
+            .unwrap()
+            .map(|stored| stored.row),
+        store
+            .call(trace(1), span(5_001))
+            .await
+            .unwrap()
+            .map(|stored| stored.row)
+    );
 }
