@@ -422,6 +422,7 @@ impl Database {
 
     /// A snapshot for the writer, which looks around before it writes.
     pub(crate) async fn near_snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.in_place().await?;
         self.snapshot_of(&self.near).await
     }
 

@@ -298,6 +298,8 @@ fn of_error(check: &'static str, error: &Error) -> Finding {
             reason: format!("the database is damaged: table {table} is not as mcptap made it"),
             ..finding("schema", ErrorKind::Corrupt)
         },
+        // The checks have a connection of their own: without one, nobody answers.
+        error if error.kind() == ErrorKind::Resources => finding(check, ErrorKind::TimedOut),
         error => finding(check, error.kind()),
     }
 }

@@ -161,8 +161,8 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let watched = database.clone();
     supervisor.keep("health", stop.clone(), move || health::watch(watched.clone()));
     let cleanup = Arc::new(Cleanup::default());
-    if background {
-        cleanup.know_interrupted(&database).await?;
+    if background && let Err(error) = cleanup.know_interrupted(&database).await {
+        tracing::warn!(%error, "it is not known whether an erasure was interrupted");
     }
     let kept = (
         database.clone(),

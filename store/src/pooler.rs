@@ -96,7 +96,9 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
         one.close_on_drop();
         other.close_on_drop();
         // A pooler that lends a connection for a statement refuses this.
-        run(&mut one, "BEGIN; COMMIT".to_owned()).await?;
+        for statement in ["BEGIN", "COMMIT"] {
+            run(&mut one, statement.to_owned()).await?;
+        }
         Ok((seen_by_one, seen_by_other))
     })
     .await

@@ -33,7 +33,8 @@ async fn several_at_once_make_the_tables_once(place: &Place) {
     }
     opening.join_all().await;
     let (_, store) = place.open().await;
-    assert_eq!(store.head().0, 5);
+    // Whoever finds that another process was faster takes more numbers.
+    assert!(store.head().0 >= 5);
 }
 
 async fn connect(place: &Place) -> DatabaseConnection {
