@@ -168,9 +168,15 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database refuses access");
             Code::Unavailable.error("the database refuses the server; its log says why")
         }
-        error @ mcptap_store::Error::Corrupt(_) => {
+        error @ (mcptap_store::Error::Corrupt(_)
+        | mcptap_store::Error::Damaged { .. }
+        | mcptap_store::Error::Incomplete { .. }) => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("the database is damaged; the server's log says what to do")
+        }
+        error @ mcptap_store::Error::Replaced => {
+            tracing::error!(%error, "a query could not be answered");
+            Code::Unavailable.error("the database's file was replaced; the server's log says what to do")
         }
         mcptap_store::Error::TimedOut => Code::TimedOut.error(
             "the database took longer than a query may (timeout); ask for less, such as a shorter time",

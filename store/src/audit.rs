@@ -2,12 +2,13 @@
 
 use mcptap_model::UnixNanos;
 use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
 };
 
-use crate::database::Database;
-
+use crate::database::{Backend, Database};
 use crate::entity::audit;
 use crate::{Error, Page, PageRequest, Store, clock};
 
@@ -81,18 +82,72 @@ const LOOKED_THROUGH: u64 = 1_000;
 /// An erasure that began and of whose end nothing is told: its process ended first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interrupted {
+    /// The entry that tells of its begin.
+    id: i64,
     key: Option<i64>,
     /// What was being erased.
     subject: String,
 }
 
-/// The erasures that began and of whose end nothing is told. To be read before this process begins any.
-pub(crate) async fn interrupted(database: &Database) -> Result<Vec<Interrupted>, Error> {
+/// The advisory locks of PostgreSQL that running erasures hold: this number, and that of the entry.
+const RUNNING: i32 = 0x6d63_7065;
+
+/// An erasure that is at work.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// Holds a lock, so that other processes know that this one still is at work.
+    lock: Option<PgConnection>,
+}
+
+impl Begun {
+    /// Tells of an erasure's begin.
+    pub(crate) async fn tell(database: &Database, by: Actor, subject: &str) -> Result<Self, Error> {
+        let tx = database.change().await?;
+        let id = note(&tx, by, ERASURE, format!("{subject}{BEGUN}")).await?;
+        // Before anybody can read the entry.
+        let lock = match database.backend() {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(lock(database, id).await?),
+        };
+        tx.commit().await?;
+        Ok(Self { lock })
+    }
+
+    /// To be called when its end is told.
+    pub(crate) async fn end(self) {
+        if let Some(lock) = self.lock
+            && let Err(error) = lock.close().await
+        {
+            tracing::debug!(%error, "a connection was lost while an erasure was at work");
+        }
+    }
+}
+
+/// A connection of its own, in a transaction that ends with it: so a pooler lends it for as long.
+async fn lock(database: &Database, id: i64) -> Result<PgConnection, Error> {
+    let pool = database.maintenance().get_postgres_connection_pool();
+    let mut connection = pool.connect_options().connect().await?;
+    let entry = entry_lock(id);
+    let statements = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({RUNNING}, {entry})"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
+}
+
+fn entry_lock(id: i64) -> i32 {
+    i32::try_from(id % i64::from(i32::MAX)).unwrap_or_default()
+}
+
+/// The erasures that began and of whose end nothing is told. On SQLite to be read before this process begins any.
+pub(crate) async fn interrupted(db: &impl ConnectionTrait) -> Result<Vec<Interrupted>, Error> {
     let mut entries = audit::Entity::find()
         .filter(audit::Column::What.eq(ERASURE))
         .order_by_desc(audit::Column::Id)
         .limit(LOOKED_THROUGH)
-        .all(database.maintenance())
+        .all(db)
         .await?;
     entries.reverse();
     Ok(without_end(entries))
@@ -103,8 +158,11 @@ fn without_end(entries: Vec<audit::Model>) -> Vec<Interrupted> {
     for entry in entries {
         let subject = entry.subject.strip_suffix(COMMAND_LINE).unwrap_or(&entry.subject);
         if let Some(subject) = subject.strip_suffix(BEGUN) {
-            let (key, subject) = (entry.key, subject.to_owned());
-            open.push(Interrupted { key, subject });
+            open.push(Interrupted {
+                id: entry.id,
+                key: entry.key,
+                subject: subject.to_owned(),
+            });
             continue;
         }
         let ends = |begun: &Interrupted| {
@@ -118,13 +176,27 @@ fn without_end(entries: Vec<audit::Model>) -> Vec<Interrupted> {
     open
 }
 
-/// Tells of the end of interrupted erasures, after the files were cleaned up.
-pub(crate) async fn end_interrupted(database: &Database, erasures: Vec<Interrupted>) -> Result<(), Error> {
-    if erasures.is_empty() {
+/// Tells of the end of interrupted erasures, after the files were cleaned up. `known` are those that were without an end when
+/// this process started: where processes share no locks, no others can be told from those that are at work.
+pub(crate) async fn end_interrupted(database: &Database, known: &[Interrupted]) -> Result<(), Error> {
+    if interrupted(database.maintenance()).await?.is_empty() {
         return Ok(());
     }
     let tx = database.change().await?;
-    for Interrupted { key, subject } in erasures {
+    let mut ended = Vec::new();
+    for erasure in interrupted(&tx).await? {
+        let is_over = match database.backend() {
+            Backend::Sqlite => known.contains(&erasure),
+            Backend::Postgres => try_lock(&tx, erasure.id).await?,
+        };
+        if is_over {
+            ended.push(erasure);
+        }
+    }
+    // Another process may have told of some until their locks were free.
+    let still = interrupted(&tx).await?;
+    ended.retain(|erasure| still.contains(erasure));
+    for Interrupted { key, subject, .. } in ended {
         tracing::warn!(
             "an erasure of {subject} was interrupted: what it deleted is gone from the files too; delete the rest again"
         );
@@ -140,15 +212,27 @@ pub(crate) async fn end_interrupted(database: &Database, erasures: Vec<Interrupt
     Ok(tx.commit().await?)
 }
 
+async fn try_lock(tx: &impl ConnectionTrait, id: i64) -> Result<bool, Error> {
+    let entry = entry_lock(id);
+    let text = format!("SELECT pg_try_advisory_xact_lock({RUNNING}, {entry}) AS locked");
+    let row = tx
+        .query_one_raw(Statement::from_string(tx.get_database_backend(), text))
+        .await?;
+    match row {
+        Some(row) => Ok(row.try_get("", "locked")?),
+        None => Ok(false),
+    }
+}
+
 const COMMAND_LINE: &str = ", on the command line";
 
-/// Adds an entry; in the transaction of what it tells of, so that neither is without the other.
+/// Adds an entry; in the transaction of what it tells of, so that neither is without the other. Gives its number.
 pub(crate) async fn note(
     tx: &impl ConnectionTrait,
     by: Actor,
     what: &str,
     mut subject: String,
-) -> Result<(), Error> {
+) -> Result<i64, Error> {
     let key = match by {
         Actor::Key(key) => Some(key),
         Actor::Anybody => None,
@@ -164,8 +248,7 @@ pub(crate) async fn note(
         what: Set(what.to_owned()),
         subject: Set(subject),
     };
-    row.insert(tx).await?;
-    Ok(())
+    Ok(row.insert(tx).await?.id)
 }
 
 #[cfg(test)]
@@ -198,13 +281,17 @@ mod tests {
             entry(9, None, "calls with no constraint: 1 erased, on the command line"),
             entry(10, Some(2), "calls with tools: 12 erased"),
         ]);
-        let of = |key, subject: &str| Interrupted {
+        let of = |id, key, subject: &str| Interrupted {
+            id,
             key,
             subject: subject.into(),
         };
         assert_eq!(
             open,
-            [of(Some(1), "calls with tools"), of(None, "calls with clients")]
+            [
+                of(4, Some(1), "calls with tools"),
+                of(7, None, "calls with clients")
+            ]
         );
     }
 }

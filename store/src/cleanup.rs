@@ -4,12 +4,14 @@
 //! How much was deleted is counted in `sequence.deleted` by the transactions that delete, and how much of that has been
 //! cleaned up after in `sequence.cleaned`. So a process that ends in between leaves the rest to the next one.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::{ConnectionTrait, Statement};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{self, Interrupted};
 use crate::database::Database;
 use crate::sweep::{self, Wal};
 use crate::transaction::Transaction;
@@ -22,12 +24,26 @@ pub(crate) struct Cleanup {
     erasing: Mutex<()>,
     /// Whether the last one failed, or left the log of SQLite full.
     failed: AtomicBool,
+    /// Erasures that had no end when this process started.
+    interrupted: OnceLock<Vec<Interrupted>>,
 }
 
 impl Cleanup {
     /// Erasures of one process come one after the other.
     pub(crate) async fn erasing(&self) -> MutexGuard<'_, ()> {
         self.erasing.lock().await
+    }
+
+    /// Reads which erasures have no end yet. To be called before any task begins one.
+    pub(crate) async fn know_interrupted(&self, database: &Database) -> Result<(), Error> {
+        let found = audit::interrupted(database.maintenance()).await?;
+        let _first = self.interrupted.set(found);
+        Ok(())
+    }
+
+    /// The erasures that had no end when this process started.
+    pub(crate) fn interrupted(&self) -> &[Interrupted] {
+        self.interrupted.get().map_or(&[], Vec::as_slice)
     }
 
     /// Whether it must be tried again soon.
@@ -53,7 +69,7 @@ async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Err
     let pages = sweep::space(database, 0, stop).await;
     // The file shrinks when the log is written back.
     let wal = sweep::empty_wal(database, stop).await;
-    sweep::vacuum(database).await;
+    sweep::vacuum(database, stop).await;
     orphans.and(words).and(pages)?;
     let wal = wal?;
     if wal == Wal::Empty {

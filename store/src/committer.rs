@@ -137,6 +137,7 @@ impl Committer {
         let stretch = rows::stretch(&mut prepared, Seq(before), advanced);
         self.write(&mut tx, prepared, advanced).await?;
         tx.commit().await?;
+        self.preparation.database.health().wrote(Ok(()));
         self.remembered.keep();
         self.last = Some(Last {
             before,

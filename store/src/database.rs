@@ -17,10 +17,14 @@ use sea_orm::{
     SqlxSqliteConnector, TransactionTrait,
 };
 
+use tokio::time::timeout;
+
 use crate::address::Address;
+use crate::connections::Connections;
 use crate::health::Health;
+use crate::pooler::Work;
 use crate::schema::{self, Found, Upkeep};
-use crate::{Error, Options, patience, pooler};
+use crate::{Error, ErrorKind, Options, patience, pooler};
 
 /// How long a connection that comes back may take to answer.
 pub(crate) const RELEASE: Duration = Duration::from_secs(2);
@@ -33,10 +37,20 @@ const SPARE: u32 = 2;
 const MAINTENANCE: u32 = 3;
 
 /// How long the checks wait for a connection or a lock.
-const PROBE: Duration = Duration::from_millis(300);
+const PROBE: Duration = Duration::from_millis(500);
+
+/// How many connections look around before writes: for the next group, for one that is tried again, and for whoever holds
+/// the lock, who must wait for none of them.
+const NEAR: u32 = 3;
 
 /// How long a statement of PostgreSQL may take where no other limit holds.
 const STATEMENT: Duration = Duration::from_secs(60);
+
+/// How much longer than a statement may take its answer is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a write waits for the lock of a file at most. Its senders wait with it, and those of the next group.
+const LOCKED: Duration = Duration::from_secs(5);
 
 /// How long to wait before connecting again to a file that is locked.
 const AGAIN: Duration = Duration::from_millis(25);
@@ -71,6 +85,8 @@ pub(crate) struct Database {
     /// The file, where the database is one.
     file: Option<OpenFile>,
     health: Arc<Health>,
+    /// How many places for questions there are.
+    readers: u32,
     /// Whether this database takes notifications.
     notifies: bool,
     /// Where `sqlite::memory:` really lives.
@@ -102,7 +118,7 @@ impl Database {
                 let connect = SqliteConnectOptions::new()
                     .filename(&file.0)
                     .create_if_missing(true);
-                let database = Self::sqlite(connect, options, wait, Some(Arc::new(file))).await?;
+                let database = Self::sqlite(connect, options, upkeep, Some(Arc::new(file))).await?;
                 schema::migrate(&database.write, upkeep).await?;
                 Ok(database)
             }
@@ -112,14 +128,14 @@ impl Database {
                     looked.close().await?;
                 }
                 let work = upkeep.asks_for_work(found)?;
-                let database = Self::sqlite(*connect, options, wait, None).await?;
+                let database = Self::sqlite(*connect, options, upkeep, None).await?;
                 if work || upkeep == Upkeep::Migrate {
                     schema::migrate(&database.write, upkeep).await?;
                 }
                 Ok(database)
             }
             Address::Server { connect, pooled } => {
-                let database = Self::postgres(*connect, pooled, options, wait).await?;
+                let database = Self::postgres(*connect, pooled, options, upkeep).await?;
                 if upkeep.asks_for_work(schema::inspect(&database.write).await?)? {
                     schema::migrate(&database.write, upkeep).await?;
                 }
@@ -137,7 +153,7 @@ impl Database {
                 .1),
             Address::Server { connect, pooled } => {
                 let pooling = pooler::detect(&connect, pooled).await?;
-                let pool = pooler::pool(1, STATEMENT, pooling)
+                let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
                     .connect_with(pooling.fit(*connect))
                     .await?;
                 let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
@@ -152,9 +168,10 @@ impl Database {
     async fn sqlite(
         connect: SqliteConnectOptions,
         options: &Options,
-        wait: Duration,
+        upkeep: Upkeep,
         scratch: Option<Arc<Scratch>>,
     ) -> Result<Self, Error> {
+        let wait = upkeep.patience();
         let connect = connect
             // Rows are referred to only by statements that keep them right; checking would read the other table.
             .foreign_keys(false)
@@ -178,15 +195,24 @@ impl Database {
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "8000")
             // What is deleted is overwritten, not only unlinked.
-            .pragma("secure_delete", "on");
+            .pragma("secure_delete", "on")
+            .busy_timeout(wait.min(LOCKED));
         let write = SqlitePoolOptions::new()
             .max_connections(1)
-            .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(wait * 3)
             .after_release(|connection, _| Box::pin(is_idle(connection)));
-        let write = until_free(wait, || write.clone().connect_with(writer.clone())).await?;
+        let write = match upkeep {
+            // Who only reads does not wait for the lock of writers.
+            Upkeep::Leave => write.connect_lazy_with(writer),
+            Upkeep::Migrate | Upkeep::Make => {
+                until_free(wait, || {
+                    write.clone().min_connections(1).connect_with(writer.clone())
+                })
+                .await?
+            }
+        };
         let prober = connect.clone().create_if_missing(false).busy_timeout(PROBE);
         // Known from here on; whoever opens it again opens the same.
         let file = match &scratch {
@@ -203,7 +229,7 @@ impl Database {
                 .acquire_timeout(wait)
                 .after_release(|connection, _| Box::pin(is_idle(connection)))
         };
-        let near = pool(1).connect_lazy_with(reader.clone());
+        let near = pool(NEAR).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
         let maintenance = pool(MAINTENANCE).connect_lazy_with(reader.clone());
         let readers = pool(options.readers.max(1).saturating_add(SPARE));
@@ -219,6 +245,7 @@ impl Database {
             probe: SqlxSqliteConnector::from_sqlx_sqlite_pool(probe),
             file,
             health: Arc::default(),
+            readers: options.readers,
             notifies: false,
             _scratch: scratch,
             #[cfg(test)]
@@ -230,27 +257,40 @@ impl Database {
         connect: PgConnectOptions,
         pooled: bool,
         options: &Options,
-        wait: Duration,
+        upkeep: Upkeep,
     ) -> Result<Self, Error> {
+        let wait = upkeep.patience();
         let pooling = pooler::detect(&connect, pooled).await?;
+        let wanted = Connections {
+            write: 3,
+            near: NEAR,
+            // One of them listens.
+            feed: 2,
+            maintenance: MAINTENANCE,
+            probe: 1,
+            read: options.readers.max(1).saturating_add(SPARE),
+        };
+        // Commands take one or two of them.
+        let connections = match upkeep {
+            Upkeep::Migrate => pooler::share(&connect, pooling, wanted).await?,
+            Upkeep::Make | Upkeep::Leave => wanted,
+        };
         let connect = pooling.fit(connect);
-        let pool = |connections| pooler::pool(connections, STATEMENT, pooling).acquire_timeout(wait);
-        let write = pool(3).connect_with(connect.clone()).await?;
-        let near = pool(1).connect_lazy_with(connect.clone());
-        // One of them listens.
-        let feed = pool(2).connect_lazy_with(connect.clone());
-        let maintenance = pooler::pool(MAINTENANCE, Duration::ZERO, pooling)
+        let pool =
+            |connections, work| pooler::pool(connections, STATEMENT, work, pooling).acquire_timeout(wait);
+        let write = pool(connections.write, Work::Writes)
+            .connect_with(connect.clone())
+            .await?;
+        let near = pool(connections.near, Work::Reads).connect_lazy_with(connect.clone());
+        let feed = pool(connections.feed, Work::Reads).connect_lazy_with(connect.clone());
+        let maintenance = pooler::pool(connections.maintenance, Duration::ZERO, Work::Reads, pooling)
             .acquire_timeout(wait)
             .connect_lazy_with(connect.clone());
-        let probe = pooler::pool(1, PROBE, pooling)
-            .acquire_timeout(PROBE * 2)
+        let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling)
+            .acquire_timeout(PROBE)
             .connect_lazy_with(connect.clone());
-        let readers = pooler::pool(
-            options.readers.max(1).saturating_add(SPARE),
-            options.read_timeout,
-            pooling,
-        )
-        .acquire_timeout(wait);
+        let readers =
+            pooler::pool(connections.read, options.read_timeout, Work::Reads, pooling).acquire_timeout(wait);
         let read = readers.connect_lazy_with(connect);
         // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
         let notifies = pooling.has_sessions() && sqlx::query(NOTIFY).execute(&write).await.is_ok();
@@ -264,6 +304,7 @@ impl Database {
             probe: SqlxPostgresConnector::from_sqlx_postgres_pool(probe),
             file: None,
             health: Arc::default(),
+            readers: connections.read.saturating_sub(SPARE).max(1),
             notifies,
             _scratch: None,
             #[cfg(test)]
@@ -276,12 +317,17 @@ impl Database {
         self.backend
     }
 
+    /// How many questions are answered at the same time. Fewer than were asked for where connections are few.
+    pub(crate) fn readers(&self) -> u32 {
+        self.readers
+    }
+
     /// The connection that writes.
     pub(crate) fn write(&self) -> &DatabaseConnection {
         &self.write
     }
 
-    /// The connection by which the writer looks around.
+    /// The connections by which writers look around.
     pub(crate) fn near(&self) -> &DatabaseConnection {
         &self.near
     }
@@ -314,6 +360,18 @@ impl Database {
         }
     }
 
+    /// Waits for a piece of work without which its task cannot go on, and not for ever: where packets are dropped nobody
+    /// answers, and the system waits for a quarter of an hour. A file is waited for.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match self.backend {
+            Backend::Sqlite => work.await,
+            // Dropping it closes its connection.
+            Backend::Postgres => timeout(STATEMENT + ANSWER, work)
+                .await
+                .unwrap_or(Err(Error::TimedOut)),
+        }
+    }
+
     /// What is known of the state of writes and tasks.
     pub(crate) fn health(&self) -> &Arc<Health> {
         &self.health
@@ -339,6 +397,19 @@ impl Database {
         }
     }
 
+    /// Whether the file system of the file has at least so many bytes left. True where that is not known.
+    pub(crate) async fn has_space(&self, bytes: u64) -> bool {
+        let Some(file) = &self.file else {
+            return true;
+        };
+        let path = file.path.clone();
+        let looked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path)).await;
+        match looked {
+            Ok(Ok(found)) => found.f_bavail.saturating_mul(found.f_frsize) >= bytes,
+            _ => true,
+        }
+    }
+
     /// Where commits of other processes are notified.
     pub(crate) fn notifications(&self) -> Option<&PgPool> {
         self.notifies.then(|| self.feed.get_postgres_connection_pool())
@@ -351,6 +422,7 @@ impl Database {
 
     /// A snapshot for the writer, which looks around before it writes.
     pub(crate) async fn near_snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        self.in_place().await?;
         self.snapshot_of(&self.near).await
     }
 
@@ -447,26 +519,21 @@ pub(crate) async fn is_idle<C: Connection>(connection: &mut C) -> Result<bool, s
 }
 
 /// Connects to SQLite again while another process holds the lock: SQLite does not wait for it where it changes to WAL mode.
-async fn until_free<T, F>(wait: Duration, connect: impl Fn() -> F) -> Result<T, Error>
+pub(crate) async fn until_free<T, F, E>(wait: Duration, connect: impl Fn() -> F) -> Result<T, Error>
 where
-    F: Future<Output = Result<T, sqlx::Error>>,
+    F: Future<Output = Result<T, E>>,
+    Error: From<E>,
 {
     let started = Instant::now();
     loop {
-        match connect().await {
-            Err(error) if is_busy(&error) && started.elapsed() < wait => {
+        match connect().await.map_err(Error::from) {
+            // SQLITE_BUSY, SQLITE_LOCKED.
+            Err(error) if error.kind() == ErrorKind::Conflict && started.elapsed() < wait => {
                 tokio::time::sleep(AGAIN).await;
             }
-            done => return Ok(done?),
+            done => return done,
         }
     }
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<u32>().ok())
-        // SQLITE_BUSY, SQLITE_LOCKED.
-        .is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 /// The file that is open, by which it is told from another one at its path.
@@ -520,5 +587,42 @@ impl Drop for Scratch {
             // It may never have been made; then there is nothing to delete.
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn near_is_free(url: &str) {
+        let database = Database::connect(url, &Options::default()).await.unwrap();
+        // The next group is prepared, and one that is tried again.
+        let one = database.near_snapshot().await.unwrap();
+        let other = database.near_snapshot().await.unwrap();
+        // Whoever holds the lock waits for neither.
+        database.near_snapshot().await.unwrap().commit().await.unwrap();
+        for snapshot in [one, other] {
+            snapshot.commit().await.unwrap();
+        }
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn who_holds_the_lock_does_not_wait_for_preparations() {
+        near_is_free("sqlite::memory:").await;
+        if let Some(url) = crate::transaction::tests::of_server("near").await {
+            near_is_free(&url).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_answers_is_given_up() {
+        let Some(url) = crate::transaction::tests::of_server("silent").await else {
+            return;
+        };
+        let database = Database::connect(&url, &Options::default()).await.unwrap();
+        tokio::time::pause();
+        let silence = std::future::pending::<Result<(), Error>>();
+        assert!(matches!(database.in_time(silence).await, Err(Error::TimedOut)));
     }
 }

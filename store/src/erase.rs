@@ -19,7 +19,7 @@ use sea_orm::{
     ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::audit::{Actor, BEGUN, ERASURE, note};
+use crate::audit::{Actor, Begun, ERASURE, note};
 use crate::cleanup::count;
 use crate::entity::{call, waiting};
 use crate::operation::Operation;
@@ -101,7 +101,7 @@ impl Store {
     async fn erase_and_tell(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Pruned, Error> {
         let inner = &self.inner;
         let _turn = inner.cleanup.erasing().await;
-        self.tell(by, format!("calls with {subject}{BEGUN}")).await?;
+        let begun = Begun::tell(&inner.database, by, &format!("calls with {subject}")).await?;
         let progress = Progress::default();
         // Also a panic is an end that is told.
         let erasing = Operation::maintenance().run(self.erase_all(filter, &progress));
@@ -146,6 +146,7 @@ impl Store {
         if let Err(error) = self.tell(by, format!("calls with {subject}: {end}")).await {
             tracing::error!(%error, "the audit does not tell of the end of an erasure of calls with {subject}: {end}");
         }
+        begun.end().await;
         outcome
     }
 
@@ -181,7 +182,7 @@ impl Store {
         };
         let mut failed = 0;
         loop {
-            match step(database, calls, pace.size()).await {
+            match database.in_time(step(database, calls, pace.size())).await {
                 Ok(None) => break,
                 Ok(Some(Step { deleted, head, took })) => {
                     failed = 0;

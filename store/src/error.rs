@@ -59,6 +59,23 @@ pub enum Error {
         /// What to write instead.
         advice: &'static str,
     },
+    /// PostgreSQL, or the pooler in front of it, gives too few connections.
+    #[error(
+        "PostgreSQL, or the pooler in front of it, gives {found} connections, and mcptap needs {needed} at least: raise \
+         PgBouncer's default_pool_size or PostgreSQL's max_connections, or stop what else has connections"
+    )]
+    FewConnections {
+        /// How many there were.
+        found: u32,
+        /// How many are needed.
+        needed: u32,
+    },
+    /// The pooler in front of PostgreSQL lends a connection for a statement.
+    #[error(
+        "the pooler in front of PostgreSQL refuses transactions: set PgBouncer's pool_mode to session or transaction, or \
+         connect to PostgreSQL itself"
+    )]
+    Pooler,
     /// The database belongs to another program. Nothing of it was changed.
     #[error("the database belongs to another program: {0}; give mcptap one of its own")]
     Foreign(String),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcptap_model::UnixNanos;
 use sea_orm::ConnectionTrait;
+use tokio::time::Instant;
 
 use crate::database::{Backend, Database};
 use crate::transaction::Transaction;
@@ -25,6 +26,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// How long trying a write may take.
 const TRIAL: Duration = Duration::from_secs(5);
+
+/// For so long after an answer or a write a check that finds no answer in time is not yet a fault: the machine may be busy.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// For so long after a group failed to be stored, only another group shows that the fault is over: a small write may find
+/// room where a group does not.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// How many bytes the disk must have before a full one counts as mended without a group that was stored.
+const SPACE: u64 = 8 << 20;
+
+/// After so many groups of which the database refused every record, it is not the records' fault.
+const REFUSED: u32 = 3;
+
+/// For how long that is told.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// How long the pages of a file are checked at most when it is opened. A small file is checked wholly.
 const CHECK: Duration = Duration::from_secs(2);
@@ -64,8 +81,12 @@ pub(crate) struct Health {
 struct State {
     /// When a write succeeded last.
     wrote: Option<Instant>,
-    /// Of the last write, if it failed.
-    failure: Option<ErrorKind>,
+    /// When the database answered last.
+    answered: Option<Instant>,
+    /// Of the last group, if it failed, and when.
+    failure: Option<(ErrorKind, Instant)>,
+    /// How many groups in a row the database refused wholly, and when the last one.
+    refused: Option<(u32, Instant)>,
     /// What is damaged in the file.
     damage: Option<String>,
     /// Tasks that broke and do not stand yet.
@@ -77,18 +98,65 @@ struct State {
 }
 
 impl Health {
-    /// A write ended.
+    /// A group was stored, or was not.
     pub(crate) fn wrote(&self, outcome: Result<(), &Error>) {
         let mut state = self.state();
+        let now = Instant::now();
         match outcome {
             Ok(()) => {
-                state.wrote = Some(Instant::now());
+                state.wrote = Some(now);
                 state.failure = None;
+                state.refused = None;
             }
             // A row's fault.
             Err(error) if error.kind() == ErrorKind::Data => {}
-            Err(error) => state.failure = Some(error.kind()),
+            Err(error) => state.failure = Some((error.kind(), now)),
         }
+    }
+
+    /// The database refused every record of a group.
+    pub(crate) fn refused(&self) {
+        let mut state = self.state();
+        let before = state.refused.map_or(0, |(groups, _)| groups);
+        state.refused = Some((before.saturating_add(1), Instant::now()));
+    }
+
+    /// A small transaction was committed. That shows that the database answers, and not that it has room for a group.
+    pub(crate) fn committed(&self) {
+        let mut state = self.state();
+        state.wrote = Some(Instant::now());
+        if state
+            .failure
+            .is_some_and(|(kind, _)| kind.is_transient() || kind == ErrorKind::TimedOut)
+        {
+            state.failure = None;
+        }
+    }
+
+    /// A trial of a write went well. Gives whether that ends what was wrong.
+    fn mends(&self, has_space: bool) -> bool {
+        let mut state = self.state();
+        if let Some((kind, at)) = state.failure
+            && (at.elapsed() < SETTLED || (kind == ErrorKind::Full && !has_space))
+        {
+            return false;
+        }
+        state.failure = None;
+        true
+    }
+
+    /// The database answered.
+    pub(crate) fn answered(&self) {
+        self.state().answered = Some(Instant::now());
+    }
+
+    /// Whether the database answered, or took a write, a moment ago.
+    fn answered_just_now(&self) -> bool {
+        let state = self.state();
+        [state.answered, state.wrote]
+            .iter()
+            .flatten()
+            .any(|at| at.elapsed() < GRACE)
     }
 
     /// A task panicked.
@@ -146,7 +214,17 @@ impl Health {
                 advice: "it is started anew where it can be; if this stays, restart mcptap and report what its log says",
             })
             .collect();
-        findings.extend(state.failure.map(|kind| finding("write", kind)));
+        findings.extend(state.failure.map(|(kind, _)| finding("write", kind)));
+        if let Some((groups, at)) = state.refused
+            && groups >= REFUSED
+            && at.elapsed() < REFUSED_FOR
+        {
+            findings.push(Finding {
+                check: "write",
+                reason: "the database refuses everything that is to be stored".to_owned(),
+                advice: "look at mcptap's log for the reason, and for triggers and rules that mcptap did not make",
+            });
+        }
         findings.extend(state.damage.as_ref().map(|damage| Finding {
             reason: format!("the database's file is damaged: {damage}"),
             ..finding("schema", ErrorKind::Corrupt)
@@ -220,6 +298,8 @@ fn of_error(check: &'static str, error: &Error) -> Finding {
             reason: format!("the database is damaged: table {table} is not as mcptap made it"),
             ..finding("schema", ErrorKind::Corrupt)
         },
+        // The checks have a connection of their own: without one, nobody answers.
+        error if error.kind() == ErrorKind::Resources => finding(check, ErrorKind::TimedOut),
         error => finding(check, error.kind()),
     }
 }
@@ -236,8 +316,14 @@ impl Store {
             {
                 return answer.clone();
             }
+            let looked = look(database).await;
             let mut findings = health.known();
-            if let Err(error) = look(database).await {
+            if looked.is_ok() {
+                health.answered();
+            }
+            if let Err(error) = looked
+                && !(is_slow(&error) && health.answered_just_now())
+            {
                 let finding = of_error("database", &error);
                 // The same cause is told once.
                 if !findings.iter().any(|known| known.reason == finding.reason) {
@@ -252,7 +338,9 @@ impl Store {
             Ok(unready) => unready,
             Err(_) => {
                 let mut findings = health.known();
-                findings.push(finding("database", ErrorKind::TimedOut));
+                if !health.answered_just_now() {
+                    findings.push(finding("database", ErrorKind::TimedOut));
+                }
                 health.dated(findings)
             }
         };
@@ -267,9 +355,14 @@ async fn look(database: &Database) -> Result<(), Error> {
     schema::complete(database.probe()).await?;
     if database.health().is_quiet() && database.writer_is_idle() {
         database.try_write().await?;
-        database.health().wrote(Ok(()));
+        database.health().committed();
     }
     Ok(())
+}
+
+/// Whether the check found no answer in time, which may be the machine's fault.
+fn is_slow(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Resources)
 }
 
 /// Finds out when a fault is over, without waiting for somebody who writes; and whether the file is where it was.
@@ -288,7 +381,9 @@ pub(crate) async fn watch(database: Database) {
         }
         if health.is_failing() {
             let tried = tokio::time::timeout(TRIAL, write_nothing(&database)).await;
-            if let Ok(Ok(())) = tried {
+            if let Ok(Ok(())) = tried
+                && health.mends(database.has_space(SPACE).await)
+            {
                 tracing::info!("the database takes writes again");
             }
         }
@@ -327,7 +422,7 @@ async fn quick_check(database: &Database) -> Result<Option<String>, Error> {
     use sea_orm::sqlx::{self, ConnectOptions, Connection, Row};
     let pool = database.near().get_sqlite_connection_pool();
     let mut connection = pool.connect_options().connect().await?;
-    let begun = Instant::now();
+    let begun = std::time::Instant::now();
     connection
         .lock_handle()
         .await?
@@ -341,10 +436,70 @@ async fn quick_check(database: &Database) -> Result<Option<String>, Error> {
 }
 
 impl Database {
-    /// Writes on the connection of the checks, which waits for nobody: whoever holds the lock is not the writer.
+    /// Writes on the connection of the checks. Where another process holds the lock, writes work there.
     async fn try_write(&self) -> Result<(), Error> {
-        let statement = "UPDATE sequence SET value = value WHERE id = 1";
-        self.probe().execute_unprepared(statement).await?;
-        Ok(())
+        let statement = match self.backend() {
+            Backend::Sqlite => "UPDATE sequence SET value = value WHERE id = 1",
+            // Waits for nobody.
+            Backend::Postgres => "SELECT id FROM sequence WHERE id = 1 FOR UPDATE SKIP LOCKED",
+        };
+        match self
+            .probe()
+            .execute_unprepared(statement)
+            .await
+            .map_err(Error::from)
+        {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            done => done.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Cause;
+
+    fn told(health: &Health) -> Vec<&'static str> {
+        health.known().iter().map(|finding| finding.check).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_full_until_a_group_finds_room() {
+        let health = Health::default();
+        let full = Error::Full(Cause::new(sea_orm::sqlx::Error::PoolClosed));
+        health.wrote(Err(&full));
+        // Small transactions, and the trial.
+        health.committed();
+        assert!(!health.mends(true));
+        assert_eq!(told(&health), ["write"]);
+        tokio::time::advance(SETTLED).await;
+        assert!(!health.mends(false));
+        assert_eq!(told(&health), ["write"]);
+        assert!(health.mends(true));
+        health.wrote(Err(&full));
+        health.wrote(Ok(()));
+        assert_eq!(told(&health), [""; 0]);
+        // What did not answer answers.
+        health.wrote(Err(&Error::TimedOut));
+        assert_eq!(told(&health), ["write"]);
+        health.committed();
+        assert_eq!(told(&health), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_refuses_everything_is_told_for_a_while() {
+        let health = Health::default();
+        for _ in 0..REFUSED {
+            assert_eq!(told(&health), [""; 0]);
+            health.refused();
+        }
+        assert_eq!(told(&health), ["write"]);
+        tokio::time::advance(REFUSED_FOR).await;
+        assert_eq!(told(&health), [""; 0]);
+        health.refused();
+        assert_eq!(told(&health), ["write"]);
+        health.wrote(Ok(()));
+        assert_eq!(told(&health), [""; 0]);
     }
 }

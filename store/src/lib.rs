@@ -29,6 +29,7 @@ mod changes;
 mod cleanup;
 mod clock;
 mod committer;
+mod connections;
 mod cpu;
 mod database;
 mod details;

@@ -83,6 +83,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let start = scan::head(database.read()).await?;
     let gate = Gate::open(database.clone()).await?;
     let identity = scan::identity(database.read()).await?;
+    database.health().answered();
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
     let counters = Arc::new(Counters::default());
@@ -160,6 +161,9 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let watched = database.clone();
     supervisor.keep("health", stop.clone(), move || health::watch(watched.clone()));
     let cleanup = Arc::new(Cleanup::default());
+    if background && let Err(error) = cleanup.know_interrupted(&database).await {
+        tracing::warn!(%error, "it is not known whether an erasure was interrupted");
+    }
     let kept = (
         database.clone(),
         options.clone(),
@@ -191,8 +195,8 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         supervisor,
         stop: stop.clone(),
         _guard: stop.clone().drop_guard(),
-        catching_up: Semaphore::new(usize::try_from(options.readers / 2).unwrap_or(1).max(1)),
-        readers: Readers::new(options.readers),
+        catching_up: Semaphore::new(usize::try_from(database.readers() / 2).unwrap_or(1).max(1)),
+        readers: Readers::new(database.readers()),
         options,
         cpu,
         database,

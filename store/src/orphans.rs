@@ -110,7 +110,14 @@ struct References {
     names: HashSet<i64>,
     /// Everything up to this change has been looked at.
     seen: i64,
+    /// Of what waits, everything up to this row has been looked at.
+    seen_waiting: i64,
 }
+
+/// The origins of what waits, by number of row. Rows come in order of arrival.
+const WAITING: &str = "SELECT DISTINCT origin FROM waiting WHERE id > $1 AND id <= $2 AND origin IS NOT NULL";
+/// Beyond a row, as far as there are some.
+const NEXT_WAITING: &str = "SELECT MIN(id), MAX(id) FROM waiting WHERE id > $1";
 
 /// The columns of calls that refer to shared rows.
 const ADDED: &str = "SELECT DISTINCT client, origin, server, method, tool, prompt, error_type FROM calls \
@@ -142,8 +149,33 @@ impl References {
         for row in query(db, "SELECT DISTINCT server FROM sessions", &[]).await? {
             references.names.insert(row.try_get_by_index(0)?);
         }
+        while let Some((next, last)) = references.next_waiting(db).await? {
+            let started = Instant::now();
+            let upto = next.saturating_add(pace.size() as i64).min(last);
+            references.look_at_waiting(db, upto).await?;
+            pace.breathe(started.elapsed()).await?;
+        }
         references.catch_up(db, pace).await?;
         Ok(references)
+    }
+
+    /// The first and the last row that waits and has not been looked at.
+    async fn next_waiting(&self, db: &DatabaseConnection) -> Result<Option<(i64, i64)>, Error> {
+        let rows = query(db, NEXT_WAITING, &[self.seen_waiting]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (first, last): (Option<i64>, Option<i64>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        Ok(first.zip(last))
+    }
+
+    /// Looks at what waits, up to a row.
+    async fn look_at_waiting(&mut self, db: &DatabaseConnection, upto: i64) -> Result<(), Error> {
+        for row in query(db, WAITING, &[self.seen_waiting, upto]).await? {
+            self.origins.insert(row.try_get_by_index(0)?);
+        }
+        self.seen_waiting = upto;
+        Ok(())
     }
 
     fn add(&mut self, rows: &[QueryResult]) -> Result<(), Error> {
@@ -171,10 +203,14 @@ impl References {
         for _ in 0..TRIES {
             let started = Instant::now();
             let head = head(db).await?.0;
-            if head - self.seen < FEW {
+            let waiting = self.next_waiting(db).await?;
+            if head - self.seen < FEW && waiting.is_none_or(|(next, last)| last - next < FEW) {
                 break;
             }
             self.look(db, head).await?;
+            if let Some((_, last)) = waiting {
+                self.look_at_waiting(db, last).await?;
+            }
             pace.breathe(started.elapsed()).await?;
         }
         Ok(())
@@ -218,11 +254,10 @@ impl References {
             let advanced = tx.advance(0, 1).await?;
             // Nobody writes now: what came in the meantime is little, and all of it.
             self.look(db, advanced.after).await?;
-            if table == Table::Origins {
-                let waiting = "SELECT DISTINCT origin FROM waiting WHERE origin IS NOT NULL";
-                for row in query(db, waiting, &[]).await? {
-                    self.origins.insert(row.try_get_by_index(0)?);
-                }
+            if table == Table::Origins
+                && let Some((_, last)) = self.next_waiting(db).await?
+            {
+                self.look_at_waiting(db, last).await?;
             }
             orphans.retain(|id| !self.has(table, *id));
             tx.with_keys(table.delete(), &orphans).await?;

@@ -9,19 +9,39 @@
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, PgConnection, Row};
+use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+use tokio::task::JoinSet;
 
 use crate::Error;
+use crate::connections::Connections;
 use crate::database::{RELEASE, is_idle};
 
 /// How long a statement waits for a lock.
 const LOCK: Duration = Duration::from_secs(10);
 
-/// A transaction in which nothing happens for this long belongs to a process that is gone.
+/// A transaction in which nothing happens for this long belongs to a process that is gone, or frozen.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// The same of one that may hold the lock for which all processes wait. A group is not written for longer.
+const IDLE_WRITER: Duration = Duration::from_secs(30);
+
+/// What the transactions on a pool's connections do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// They read.
+    Reads,
+    /// They hold locks.
+    Writes,
+}
 
 /// How long finding out what stands in between may take.
 const DETECT: Duration = Duration::from_secs(30);
+
+/// How long to wait for one more connection than there are, before it is taken that there is none.
+const ONE_MORE: Duration = Duration::from_secs(2);
+
+/// How many connections are left to commands that run beside the server, where they are few.
+const SPARE: u32 = 3;
 
 /// How often two connections are compared. A pooler gives the connection that came back last to the next one who asks.
 const ROUNDS: usize = 3;
@@ -75,11 +95,21 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
         }
         one.close_on_drop();
         other.close_on_drop();
+        // A pooler that lends a connection for a statement refuses this.
+        for statement in ["BEGIN", "COMMIT"] {
+            run(&mut one, statement.to_owned()).await?;
+        }
         Ok((seen_by_one, seen_by_other))
     })
     .await
     .unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let pooling = match compared {
+        Err(sqlx::Error::PoolTimedOut) => {
+            return Err(Error::FewConnections {
+                found: pool.size(),
+                needed: Connections::MINIMUM.sum(),
+            });
+        }
         Ok((one, other)) => {
             let moved = [&one, &other]
                 .into_iter()
@@ -91,6 +121,7 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
             }
         }
         Err(error) if is_about_preparing(&error) => Pooling::Transaction { prepares: false },
+        Err(error) if is_about_transactions(&error) => return Err(Error::Pooler),
         Err(error) => return Err(error.into()),
     };
     if pooling != Pooling::Session {
@@ -115,16 +146,112 @@ fn is_about_preparing(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == "42P05" || code == "26000")
 }
 
+/// Whether transactions are refused, as PgBouncer does with `pool_mode = statement`.
+fn is_about_transactions(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.message().contains("statement pooling"))
+}
+
+/// How many connections may be used of those that a server wants. Behind a pooler they may be few, and whoever takes one
+/// more waits for minutes.
+pub(crate) async fn share(
+    connect: &PgConnectOptions,
+    pooling: Pooling,
+    wanted: Connections,
+) -> Result<Connections, Error> {
+    if pooling == Pooling::Session && !stands_between(connect).await {
+        return Ok(wanted);
+    }
+    let all = wanted.sum();
+    let found = available(&pooling.fit(connect.clone()), all.saturating_add(SPARE)).await;
+    let minimum = Connections::MINIMUM.sum();
+    if found < minimum {
+        return Err(Error::FewConnections {
+            found,
+            needed: minimum,
+        });
+    }
+    let share = found.saturating_sub(SPARE).max(minimum);
+    if share < all {
+        tracing::warn!(
+            found,
+            wanted = all.saturating_add(SPARE),
+            "the pooler in front of PostgreSQL gives fewer connections than mcptap wants: fewer questions are answered at a \
+             time; a larger default_pool_size of PgBouncer helps"
+        );
+    }
+    Ok(wanted.within(share))
+}
+
+/// Whether a pooler of sessions stands in between. PgBouncer refuses a parameter of the session when connecting, or
+/// ignores it where it is told to.
+async fn stands_between(connect: &PgConnectOptions) -> bool {
+    let connecting = async {
+        let mut connection = connect
+            .clone()
+            .extra_float_digits(Some(2))
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let shown = sqlx::query("SHOW extra_float_digits")
+            .fetch_one(&mut connection)
+            .await;
+        let shown: String = shown?.try_get(0)?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(shown)
+    };
+    !matches!(tokio::time::timeout(ONE_MORE, connecting).await, Ok(Ok(shown)) if shown == "2")
+}
+
+/// How many connections are lent at the same time, up to `most`.
+async fn available(connect: &PgConnectOptions, most: u32) -> u32 {
+    let mut connecting = JoinSet::new();
+    for _ in 0..most {
+        let connect = connect.clone();
+        connecting.spawn(async move {
+            let mut connection = connect.connect().await?;
+            // Lent until it ends, also by a pooler of transactions.
+            run(&mut connection, "BEGIN; SELECT 1".to_owned()).await?;
+            Ok::<_, sqlx::Error>(connection)
+        });
+    }
+    let mut connections = Vec::new();
+    while let Ok(Some(connected)) = tokio::time::timeout(ONE_MORE, connecting.join_next()).await {
+        if let Ok(Ok(connection)) = connected {
+            connections.push(connection);
+        }
+    }
+    let found = u32::try_from(connections.len()).unwrap_or(most);
+    // Those that still wait do so no more, before the others are given back.
+    connecting.shutdown().await;
+    for connection in connections {
+        let closing = async {
+            let mut connection = connection;
+            run(&mut connection, "ROLLBACK".to_owned()).await?;
+            connection.close().await
+        };
+        if !matches!(tokio::time::timeout(RELEASE, closing).await, Ok(Ok(()))) {
+            tracing::debug!("a connection was not closed in time");
+        }
+    }
+    found
+}
+
 /// A pool of connections on which no statement takes longer than `limit` (zero: without limit) or waits for a lock for
 /// ever.
-pub(crate) fn pool(connections: u32, limit: Duration, pooling: Pooling) -> PgPoolOptions {
+pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooling) -> PgPoolOptions {
     let options = PgPoolOptions::new().max_connections(connections);
     let limit = if limit.is_zero() {
         0
     } else {
         limit.as_millis().max(1)
     };
-    let (lock, idle) = (LOCK.as_millis(), IDLE.as_millis());
+    let idle = match work {
+        Work::Reads => IDLE,
+        Work::Writes => IDLE_WRITER,
+    };
+    let (lock, idle) = (LOCK.as_millis(), idle.as_millis());
     match pooling {
         Pooling::Session => {
             let settings = format!(
@@ -192,7 +319,7 @@ mod tests {
         assert_eq!(detect(&connect, false).await.unwrap(), Pooling::Session);
         // As behind a pooler, too: every connection in a transaction of its own.
         for pooling in [Pooling::Session, Pooling::Transaction { prepares: false }] {
-            let pool = pool(1, Duration::from_millis(50), pooling);
+            let pool = pool(1, Duration::from_millis(50), Work::Reads, pooling);
             let pool = pool.connect_with(pooling.fit(connect.clone())).await.unwrap();
             // Once on a new connection, once on one that failed, or one after it.
             for _ in 0..2 {

@@ -13,7 +13,7 @@ use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{self, Interrupted};
+use crate::audit;
 use crate::cleanup::{Cleanup, count, counted};
 use crate::database::Database;
 use crate::entity::{alias, call, waiting};
@@ -70,7 +70,7 @@ pub(crate) async fn run(
     cleanup: Arc<Cleanup>,
     stop: CancellationToken,
 ) {
-    let mut retention = Retention::new(database, options, counters, cleanup, stop.clone()).await;
+    let mut retention = Retention::new(database, options, counters, cleanup, stop.clone());
     while stop
         .run_until_cancelled(tokio::time::sleep(PERIOD))
         .await
@@ -89,31 +89,24 @@ struct Retention {
     counters: Arc<Counters>,
     cleanup: Arc<Cleanup>,
     stop: CancellationToken,
-    /// Erasures of the process before this one that have no end yet.
-    interrupted: Vec<Interrupted>,
     /// Due at the start: the process before this one may not have got to it.
     next_cleanup: Instant,
 }
 
 impl Retention {
-    async fn new(
+    fn new(
         database: Database,
         options: Options,
         counters: Arc<Counters>,
         cleanup: Arc<Cleanup>,
         stop: CancellationToken,
     ) -> Self {
-        let interrupted = audit::interrupted(&database).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known whether an erasure was interrupted");
-            Vec::new()
-        });
         Self {
             database,
             options,
             counters,
             cleanup,
             stop,
-            interrupted,
             next_cleanup: Instant::now(),
         }
     }
@@ -138,7 +131,7 @@ impl Retention {
             if deleted > cleaned {
                 self.cleanup.run(database, &self.stop).await?;
             }
-            audit::end_interrupted(database, std::mem::take(&mut self.interrupted)).await?;
+            audit::end_interrupted(database, self.cleanup.interrupted()).await?;
             self.next_cleanup = Instant::now() + CLEANUP_PERIOD;
         }
         sweep::space(database, sweep::USEFUL, &self.stop).await
@@ -157,7 +150,8 @@ pub(crate) async fn forget(
     for of_age in [began_before, arrived_before] {
         loop {
             let most = pace.size();
-            let Some(step) = step(database, || of_age(cutoff), most).await? else {
+            let next = step(database, || of_age(cutoff), most);
+            let Some(step) = database.in_time(next).await? else {
                 break;
             };
             counters.pruned(step.deleted.calls);
@@ -299,52 +293,57 @@ pub(crate) async fn remove(
 pub(crate) async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<(), Error> {
     loop {
         let started = Instant::now();
-        // Rows come in order of arrival: those past their time are the first.
-        let first = waiting::Entity::find()
-            .order_by_asc(waiting::Column::Id)
-            .limit(WAITING)
-            .select_only();
-        let rows: Vec<(i64, i16, Option<i64>, i64)> = first
-            .columns([
-                waiting::Column::Id,
-                waiting::Column::Kind,
-                waiting::Column::Call,
-                waiting::Column::ArrivedAt,
-            ])
-            .into_tuple()
-            .all(database.maintenance())
-            .await?;
-        let expired: Vec<(i64, bool)> = rows
-            .iter()
-            .filter(|(.., arrived)| *arrived < cutoff.0)
-            .map(|(id, kind, call, _)| (*id, *kind == kind::LOG && call.is_none()))
-            .collect();
-        if expired.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<i64> = expired.iter().map(|(id, _)| *id).collect();
-        let mut tx = Transaction::begin(database).await?;
-        tx.advance(1, 0).await?;
-        // A line that found its call just now is not there any more, and not lost.
-        let logs: Vec<i64> = expired
-            .iter()
-            .filter(|(_, lost)| *lost)
-            .map(|(id, _)| *id)
-            .collect();
-        let lost = tx
-            .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs)
-            .await?;
-        let others = tx
-            .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
-            .await?;
-        count(&mut tx, lost + others).await?;
-        tx.commit().await?;
-        counters.dropped(lost);
-        if (expired.len() as u64) < WAITING {
+        if !database.in_time(expire_some(database, cutoff, counters)).await? {
             return Ok(());
         }
         tokio::time::sleep(started.elapsed() * REST).await;
     }
+}
+
+/// Deletes the first that are past their time. Gives whether there may be more.
+async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<bool, Error> {
+    // Rows come in order of arrival: those past their time are the first.
+    let first = waiting::Entity::find()
+        .order_by_asc(waiting::Column::Id)
+        .limit(WAITING)
+        .select_only();
+    let rows: Vec<(i64, i16, Option<i64>, i64)> = first
+        .columns([
+            waiting::Column::Id,
+            waiting::Column::Kind,
+            waiting::Column::Call,
+            waiting::Column::ArrivedAt,
+        ])
+        .into_tuple()
+        .all(database.maintenance())
+        .await?;
+    let expired: Vec<(i64, bool)> = rows
+        .iter()
+        .filter(|(.., arrived)| *arrived < cutoff.0)
+        .map(|(id, kind, call, _)| (*id, *kind == kind::LOG && call.is_none()))
+        .collect();
+    if expired.is_empty() {
+        return Ok(false);
+    }
+    let keys: Vec<i64> = expired.iter().map(|(id, _)| *id).collect();
+    let mut tx = Transaction::begin(database).await?;
+    tx.advance(1, 0).await?;
+    // A line that found its call just now is not there any more, and not lost.
+    let logs: Vec<i64> = expired
+        .iter()
+        .filter(|(_, lost)| *lost)
+        .map(|(id, _)| *id)
+        .collect();
+    let lost = tx
+        .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs)
+        .await?;
+    let others = tx
+        .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
+        .await?;
+    count(&mut tx, lost + others).await?;
+    tx.commit().await?;
+    counters.dropped(lost);
+    Ok(expired.len() as u64 >= WAITING)
 }
 
 #[cfg(test)]
@@ -393,15 +392,8 @@ mod tests {
             tx.run_for_test(statement).await;
         }
         tx.commit().await.unwrap();
-        let mut retention = Retention::new(
-            database.clone(),
-            Options::default(),
-            Arc::default(),
-            Arc::default(),
-            CancellationToken::new(),
-        )
-        .await;
-        assert_eq!(retention.interrupted.len(), 1);
+        let mut retention = retention(&database).await;
+        assert_eq!(retention.cleanup.interrupted().len(), 1);
         retention.round().await.unwrap();
         assert_eq!(counted(&database).await.unwrap(), (3, 3));
         let names = crate::entity::name::Entity::find();
@@ -421,6 +413,72 @@ mod tests {
                 "calls with tools: interrupted, and cleaned up after a restart"
             )]
         );
-        assert!(audit::interrupted(&database).await.unwrap().is_empty());
+        assert!(audit::interrupted(database.near()).await.unwrap().is_empty());
+    }
+
+    /// As of a process that just started.
+    async fn retention(database: &Database) -> Retention {
+        let cleanup = Arc::new(Cleanup::default());
+        cleanup.know_interrupted(database).await.unwrap();
+        Retention::new(
+            database.clone(),
+            Options::default(),
+            Arc::default(),
+            cleanup,
+            CancellationToken::new(),
+        )
+    }
+
+    async fn subjects(database: &Database) -> Vec<String> {
+        let entries = crate::entity::audit::Entity::find().all(database.near()).await;
+        entries.unwrap().into_iter().map(|entry| entry.subject).collect()
+    }
+
+    #[tokio::test]
+    async fn an_erasure_of_another_process_is_not_told_to_be_interrupted_while_it_is_at_work() {
+        let Some(url) = crate::transaction::tests::of_server("audit").await else {
+            return;
+        };
+        let erasing = Database::connect(&url, &Options::default()).await.unwrap();
+        let begun = audit::Begun::tell(&erasing, crate::Actor::Anybody, "all calls")
+            .await
+            .unwrap();
+        let started = Database::connect(&url, &Options::default()).await.unwrap();
+        let mut retention = retention(&started).await;
+        retention.round().await.unwrap();
+        assert_eq!(subjects(&started).await, ["all calls: begun"]);
+        // That process ends without a word.
+        begun.end().await;
+        retention.next_cleanup = Instant::now();
+        retention.round().await.unwrap();
+        assert_eq!(
+            subjects(&started).await,
+            [
+                "all calls: begun",
+                "all calls: interrupted, and cleaned up after a restart"
+            ]
+        );
+        erasing.close().await;
+        started.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_erasure_that_this_process_began_is_not_told_to_be_interrupted() {
+        let database = Database::connect("sqlite::memory:", &Options::default())
+            .await
+            .unwrap();
+        let mut retention = retention(&database).await;
+        let begun = audit::Begun::tell(&database, crate::Actor::Anybody, "all calls");
+        begun.await.unwrap();
+        // Also when the task is started anew.
+        retention = Retention::new(
+            database.clone(),
+            Options::default(),
+            Arc::default(),
+            Arc::clone(&retention.cleanup),
+            CancellationToken::new(),
+        );
+        retention.round().await.unwrap();
+        assert_eq!(subjects(&database).await, ["all calls: begun"]);
     }
 }

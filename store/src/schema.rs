@@ -18,6 +18,7 @@ use sea_orm::{
 };
 
 use crate::Error;
+use crate::database;
 use crate::entity::{
     alias, api_key, audit, call, client, detail, log_line, name, origin, session, unindexed, view, waiting,
 };
@@ -109,6 +110,11 @@ pub(crate) async fn look_into_file(
     let Some(header) = header else {
         return Ok((Found::Nothing, None));
     };
+    if header.theirs {
+        return Err(Error::Foreign(
+            "it has the application_id of that program".to_owned(),
+        ));
+    }
     let connect = connect
         .clone()
         .read_only(true)
@@ -132,6 +138,8 @@ pub(crate) async fn look_into_file(
 struct Header {
     /// It has our `application_id`.
     ours: bool,
+    /// It has that of another program.
+    theirs: bool,
     /// It is in WAL mode.
     wal: bool,
     /// Something stands in the log beside it.
@@ -158,6 +166,9 @@ impl Header {
         log.push("-wal");
         Ok(Some(Self {
             ours: bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()),
+            theirs: ![&[0; 4], &APPLICATION_ID.to_be_bytes()]
+                .iter()
+                .any(|id| bytes.get(68..72) == Some(id.as_slice())),
             wal: bytes.get(18..20) == Some(&[2, 2]),
             log: std::fs::metadata(log).is_ok_and(|log| log.len() > 0),
         }))
@@ -248,12 +259,15 @@ async fn begin(write: &DatabaseConnection) -> Result<DatabaseTransaction, Error>
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        return Ok(write.begin_with_options(options).await?);
+        return database::until_free(Upkeep::Migrate.patience(), || write.begin_with_options(options)).await;
     }
     let tx = write.begin().await?;
     // Another process may need its time, and so may a step over many rows.
-    tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-        .await?;
+    tx.execute_unprepared(
+        "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+         SET LOCAL idle_in_transaction_session_timeout = 0",
+    )
+    .await?;
     tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         .await?;
     Ok(tx)
@@ -280,7 +294,7 @@ pub(crate) async fn complete(db: &impl ConnectionTrait) -> Result<(), Error> {
     for (name, statement) in [
         (
             "sequence",
-            "SELECT id, value, epoch, identity, indexed FROM sequence LIMIT 0",
+            "SELECT id, value, epoch, identity, indexed, deleted, cleaned FROM sequence LIMIT 0",
         ),
         ("search", "SELECT rowid, words FROM search LIMIT 0"),
     ] {
@@ -316,18 +330,34 @@ mod tests {
     use crate::database::Database;
 
     #[tokio::test]
-    async fn all_tables_are_named() {
-        let database = Database::connect("sqlite::memory:", &Options::default())
-            .await
-            .unwrap();
-        let made = texts(
-            database.near(),
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'search\\__%' \
-             ESCAPE '\\' AND name <> 'seaql_migrations' ORDER BY 1",
-        )
-        .await
-        .unwrap();
-        assert_eq!(made, TABLES);
-        complete(database.near()).await.unwrap();
+    async fn all_tables_and_columns_are_named() {
+        let sqlite = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE \
+            'search\\__%' ESCAPE '\\' AND name <> 'seaql_migrations' ORDER BY 1";
+        named("sqlite::memory:", sqlite).await;
+        if let Some(url) = crate::transaction::tests::of_server("tables").await {
+            let postgres = "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = current_schema() \
+                AND tablename <> 'seaql_migrations' ORDER BY 1";
+            named(&url, postgres).await;
+        }
+    }
+
+    async fn named(url: &str, tables: &str) {
+        let database = Database::connect(url, &Options::default()).await.unwrap();
+        let db = database.near();
+        assert_eq!(texts(db, tables).await.unwrap(), TABLES);
+        complete(db).await.unwrap();
+        // Those that have no entity of their own.
+        for column in ["deleted", "cleaned", "indexed"] {
+            let rename = format!("ALTER TABLE sequence RENAME COLUMN {column} TO gone");
+            database.write().execute_unprepared(&rename).await.unwrap();
+            let told = complete(db).await;
+            assert!(
+                matches!(told, Err(Error::Incomplete { table: "sequence" })),
+                "{column}: {told:?}"
+            );
+            let back = format!("ALTER TABLE sequence RENAME COLUMN gone TO {column}");
+            database.write().execute_unprepared(&back).await.unwrap();
+        }
+        database.close().await;
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::ConnectionTrait;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
@@ -135,29 +134,37 @@ async fn attempt(connection: &mut SqliteConnection, stop: &CancellationToken) ->
 }
 
 /// Tells PostgreSQL to clear dead rows away now. SQLite has none.
-pub(crate) async fn vacuum(database: &Database) {
+pub(crate) async fn vacuum(database: &Database, stop: &CancellationToken) {
     if database.backend() != Backend::Postgres {
         return;
     }
-    for table in [
-        "calls",
-        "details",
-        "log_lines",
-        "aliases",
-        "waiting",
-        "sessions",
-        "clients",
-        "origins",
-        "names",
-        "search",
-        "unindexed",
-    ] {
-        let done = database
-            .maintenance()
-            .execute_unprepared(&format!("VACUUM {table}"))
-            .await;
-        if let Err(error) = done {
-            tracing::warn!(%error, table, "VACUUM failed; autovacuum clears dead rows away later");
-        }
+    // What autovacuum does later is not waited for.
+    if let Some(Err(error)) = stop.run_until_cancelled(vacuum_tables(database)).await {
+        tracing::warn!(%error, "VACUUM failed; autovacuum clears dead rows away later");
     }
 }
+
+async fn vacuum_tables(database: &Database) -> Result<(), Error> {
+    // On a connection of its own: behind a pooler of transactions those of the pools are always inside one.
+    let pool = database.maintenance().get_postgres_connection_pool();
+    let mut connection = pool.connect_options().connect().await?;
+    for statement in VACUUM {
+        sqlx::raw_sql(statement).execute(&mut connection).await?;
+    }
+    Ok(connection.close().await?)
+}
+
+/// The tables from which rows are deleted.
+const VACUUM: [&str; 11] = [
+    "VACUUM calls",
+    "VACUUM details",
+    "VACUUM log_lines",
+    "VACUUM aliases",
+    "VACUUM waiting",
+    "VACUUM sessions",
+    "VACUUM clients",
+    "VACUUM origins",
+    "VACUUM names",
+    "VACUUM search",
+    "VACUUM unindexed",
+];

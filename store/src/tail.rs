@@ -58,7 +58,7 @@ impl Tail {
                     () = heard.notified() => {}
                     () = tokio::time::sleep(POLL) => {}
                 }
-                match self.look().await {
+                match self.database.in_time(self.look()).await {
                     Ok(()) => failing = false,
                     Err(error) if !failing => {
                         failing = true;

@@ -3,7 +3,7 @@
 #[cfg(test)]
 pub(crate) mod faults;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -147,7 +147,16 @@ impl Transaction {
 
     /// Takes the next `numbers` numbers of the sequence. The first statement of every transaction: from here to the
     /// commit nobody else writes, so order of numbers is order of commit.
-    pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
+    pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, Error> {
+        let advanced = self.try_advance(numbers, epochs).await;
+        advanced.map_err(|error| match Error::from(error) {
+            // There are no records in it whose fault it could be.
+            Error::Data(cause) => Error::Refused(cause),
+            error => error,
+        })
+    }
+
+    async fn try_advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
         #[cfg(test)]
         self.fail_when_told().await?;
         let (after, epoch) = match &mut self.open {
@@ -356,7 +365,7 @@ impl Transaction {
         self.end();
         // What went into a file that is not at its path any more must not be acknowledged.
         database.in_place().await?;
-        database.health().wrote(Ok(()));
+        database.health().committed();
         Ok(())
     }
 

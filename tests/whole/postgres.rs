@@ -122,7 +122,8 @@ impl Drop for PgBouncer {
 /// Where PgBouncer is. `None` where it is not; with `TEST_PGBOUNCER` set it must be.
 fn pgbouncer() -> Option<String> {
     let given = std::env::var("TEST_PGBOUNCER").ok();
-    let program = given.clone().unwrap_or_else(|| "pgbouncer".to_owned());
+    let named = given.clone().filter(|given| given != "1");
+    let program = named.unwrap_or_else(|| "pgbouncer".to_owned());
     let found = [program.clone(), format!("/usr/sbin/{program}")]
         .into_iter()
         .find(|program| Command::new(program).arg("--version").output().is_ok());
@@ -131,7 +132,7 @@ fn pgbouncer() -> Option<String> {
 }
 
 impl PgBouncer {
-    async fn start(program: &str, server: &str, mode: &str) -> Self {
+    async fn start(program: &str, server: &str, mode: &str, connections: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .await
@@ -145,7 +146,8 @@ impl PgBouncer {
         let settings = folder.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host={host} port={upstream}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = 8\n",
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
+             default_pool_size = {connections}\n",
             users.display()
         );
         std::fs::write(&settings, text).unwrap();
@@ -180,12 +182,18 @@ async fn pgbouncer_may_stand_in_between() {
     let Some(program) = pgbouncer() else {
         return;
     };
-    for mode in ["session", "transaction"] {
+    // PgBouncer's own default, and few.
+    for (mode, connections) in [
+        ("session", 20),
+        ("transaction", 20),
+        ("session", 10),
+        ("transaction", 10),
+    ] {
         let Some(database) = Database::of_server() else {
             return;
         };
         let (server, with) = server_of(database.url());
-        let bouncer = PgBouncer::start(&program, &server, mode).await;
+        let bouncer = PgBouncer::start(&program, &server, mode, connections).await;
         let url = with(&bouncer.address.to_string());
         let server = TestServer::at(database, url.clone()).await;
         let mut senders = JoinSet::new();
@@ -204,12 +212,50 @@ async fn pgbouncer_may_stand_in_between() {
         }
         assert_eq!(server.span_ids().await.len(), 80, "{mode}");
         assert_eq!(server.get("/readyz").await.0, 200, "{mode}");
-        // Commands beside it, and another process that hears of what this one stores.
-        mcptap_store::open_to_read(&url).await.unwrap().close().await;
+        // Commands beside it, where there are connections for them.
+        if connections > 10 {
+            mcptap_store::open_to_read(&url).await.unwrap().close().await;
+        }
         let database = server.stop().await;
         let server = TestServer::at(database, url).await;
         assert_eq!(server.span_ids().await.len(), 80, "{mode}");
+        let erased = server
+            .graphql(
+                "mutation { deleteCalls(filter: {}, everything: true) { ... on CallsDeleted { count } } }",
+                serde_json::Value::Null,
+            )
+            .await;
+        assert_eq!(erased["deleteCalls"]["count"], 80, "{mode}: {erased}");
+        assert_eq!(server.span_ids().await.len(), 0, "{mode}");
         drop(server.stop().await);
+        drop(bouncer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_cannot_do_is_told_at_the_start() {
+    let Some(program) = pgbouncer() else {
+        return;
+    };
+    for (mode, connections, advice) in [
+        ("statement", 20, "pool_mode"),
+        ("session", 5, "default_pool_size"),
+        ("session", 1, "default_pool_size"),
+    ] {
+        let Some(database) = Database::of_server() else {
+            return;
+        };
+        let (server, with) = server_of(database.url());
+        let bouncer = PgBouncer::start(&program, &server, mode, connections).await;
+        let url = with(&bouncer.address.to_string());
+        let error = mcptap_store::open(&url, mcptap_store::Options::default())
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            error.to_string().contains(advice),
+            "{mode} {connections}: {error}"
+        );
         drop(bouncer);
     }
 }

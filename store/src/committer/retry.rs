@@ -125,6 +125,9 @@ impl Committer {
                 }
             }
         }
+        if written.added + written.completed == 0 {
+            self.preparation.database.health().refused();
+        }
         written.head = written.head.max(*self.head.borrow());
         Ok(written)
     }
@@ -132,7 +135,7 @@ impl Committer {
 
 /// Whether it may be one record's fault, so that others can be stored without it.
 fn may_be_one_record(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal)
+    matches!(error, Error::Data(_) | Error::Work(_) | Error::Damaged { .. })
 }
 
 /// Half to one and a half times the mean.

@@ -44,7 +44,7 @@ const MOST: usize = 512 << 10;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long to wait after a failure.
-const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// A call that the index does not know as it is.
 pub(crate) struct UnindexedRow {
@@ -163,9 +163,13 @@ impl Indexer {
 
     /// Whether there may be more to do.
     async fn step(&self) -> Result<bool, Error> {
-        let tx = self.database.feed_snapshot().await?;
         let calls = if self.is_busy() { CALLS.0 } else { CALLS.1 };
-        let mut step = Step::next(&tx, calls).await?;
+        let next = async {
+            let tx = self.database.feed_snapshot().await?;
+            let step = Step::next(&tx, calls).await?;
+            Ok((tx, step))
+        };
+        let (tx, mut step) = self.database.in_time(next).await?;
         if step.calls.is_empty() && step.known == step.upto {
             self.counters.indexed(step.known);
             return Ok(false);
@@ -173,14 +177,18 @@ impl Indexer {
         // What was noted is behind too.
         self.counters.indexed(std::cmp::min(step.known, step.head - 1));
         self.read(&mut step, &tx).await?;
-        tx.commit().await?;
-        self.write(step).await?;
+        let write = async {
+            tx.commit().await?;
+            self.write(step).await
+        };
+        self.database.in_time(write).await?;
         Ok(true)
     }
 
     /// Reads the calls' keys; ends the step earlier when they are many.
     async fn read(&self, step: &mut Step, tx: &DatabaseTransaction) -> Result<(), Error> {
-        let sizes = sizes(tx, step.calls.iter().map(|(_, call)| *call)).await?;
+        let sizes = sizes(tx, step.calls.iter().map(|(_, call)| *call));
+        let sizes = self.database.in_time(sizes).await?;
         let (mut done, mut bytes) = (0, 0);
         while bytes < BYTES {
             let mut read = 0;
@@ -206,17 +214,20 @@ impl Indexer {
                 memory: None,
                 operation: Operation::new(Asker::Server, LONGEST),
             };
-            let calls = stored(&next, tx, &self.dictionary).await?;
+            let calls = stored(&next, tx, &self.dictionary);
+            let calls = self.database.in_time(calls).await?;
             let collector = || KeyCollector::new(MOST);
-            let read = texts.read(&calls, true, collector, |stored, collector| {
-                let keys = collector.keys().map(|keys| keys.join(" "));
-                bytes += keys.as_ref().map_or(0, String::len);
-                step.rows.push(IndexedRow {
-                    call: stored.row,
-                    keys,
-                });
-                ControlFlow::Continue(())
-            });
+            let read = self
+                .database
+                .in_time(texts.read(&calls, true, collector, |stored, collector| {
+                    let keys = collector.keys().map(|keys| keys.join(" "));
+                    bytes += keys.as_ref().map_or(0, String::len);
+                    step.rows.push(IndexedRow {
+                        call: stored.row,
+                        keys,
+                    });
+                    ControlFlow::Continue(())
+                }));
             let _all: ControlFlow<()> = read.await?;
         }
         if let Some((next, _)) = step.calls.get(done) {

@@ -32,8 +32,8 @@ async fn sqlite() -> (Writer, Store) {
     open("sqlite::memory:", options()).await.unwrap()
 }
 
-/// A database of its own on the server for tests; `None` where there is none.
-async fn postgres() -> Option<(Writer, Store)> {
+/// The URL of a new database on the server for tests; `None` where there is none.
+pub(crate) async fn of_server(what: &str) -> Option<String> {
     let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
         assert!(
             std::env::var("MCPTAP_REQUIRE_POSTGRES").is_err(),
@@ -41,7 +41,7 @@ async fn postgres() -> Option<(Writer, Store)> {
         );
         return None;
     };
-    let name = format!("mcptap_faults_{}", std::process::id());
+    let name = format!("mcptap_{what}_{}", std::process::id());
     let admin = sea_orm::Database::connect(&server).await.unwrap();
     for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
         admin
@@ -51,7 +51,12 @@ async fn postgres() -> Option<(Writer, Store)> {
     }
     let (base, query) = server.split_once('?').unwrap_or((&server, ""));
     let base = base.rsplit_once('/').unwrap().0;
-    Some(open(&format!("{base}/{name}?{query}"), options()).await.unwrap())
+    Some(format!("{base}/{name}?{query}"))
+}
+
+async fn postgres() -> Option<(Writer, Store)> {
+    let url = of_server("faults").await?;
+    Some(open(&url, options()).await.unwrap())
 }
 
 async fn close(store: Store, writer: Writer) {

@@ -3,8 +3,8 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use mcptap_store::{Options, Store, Unready, WriteError};
-use sea_orm::{ConnectionTrait, Database};
+use mcptap_store::{Error, Options, Store, Unready, WriteError};
+use sea_orm::{ConnectionTrait, Database, DbBackend, TransactionTrait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ on_both!(
     closing_takes_no_more_writes,
     a_missing_table_is_told,
     what_is_ready_says_so,
+    whoever_writes_nothing_is_ready_while_another_process_writes,
+    a_database_that_refuses_to_write_is_told,
 );
 
 async fn closing_takes_no_more_writes(place: &Place) {
@@ -74,6 +76,50 @@ async fn what_is_ready_says_so(place: &Place) {
     assert_eq!(store.ready().await, Ok(()));
     writer.write(batch([plain(1)])).await.unwrap();
     assert_eq!(store.ready().await, Ok(()));
+}
+
+async fn whoever_writes_nothing_is_ready_while_another_process_writes(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let other = Database::connect(&place.url).await.unwrap();
+    let tx = other.begin().await.unwrap();
+    tx.execute_unprepared("UPDATE sequence SET value = value")
+        .await
+        .unwrap();
+    // Longer than an answer counts.
+    for _ in 0..35 {
+        assert_eq!(store.ready().await, Ok(()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tx.rollback().await.unwrap();
+    other.close().await.unwrap();
+}
+
+async fn a_database_that_refuses_to_write_is_told(place: &Place) {
+    let (writer, store) = place.open().await;
+    let other = Database::connect(&place.url).await.unwrap();
+    let (refuse, allow) = if other.get_database_backend() == DbBackend::Sqlite {
+        (
+            "CREATE TRIGGER refuses BEFORE UPDATE ON sequence BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+            "DROP TRIGGER refuses",
+        )
+    } else {
+        (
+            "ALTER TABLE sequence ADD CONSTRAINT refuses CHECK (value < 1) NOT VALID",
+            "ALTER TABLE sequence DROP CONSTRAINT refuses",
+        )
+    };
+    other.execute_unprepared(refuse).await.unwrap();
+    // Not the record's fault: it is not left out.
+    assert!(matches!(
+        writer.write(batch([plain(1)])).await,
+        Err(WriteError::Database(Error::Refused(_)))
+    ));
+    let told = until(&store, |told| !told.is_empty()).await;
+    assert_eq!(told[0].check, "write");
+    other.execute_unprepared(allow).await.unwrap();
+    writer.write(batch([plain(1)])).await.unwrap();
+    until(&store, <[_]>::is_empty).await;
+    other.close().await.unwrap();
 }
 
 async fn a_missing_table_is_told(place: &Place) {
@@ -185,7 +231,7 @@ async fn freezable() -> Option<(Place, String, watch::Sender<bool>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_is_told_at_once_and_closing_ends() {
+async fn a_server_that_hangs_is_told_and_closing_ends() {
     let Some((place, url, freeze)) = freezable().await else {
         return;
     };
@@ -193,7 +239,7 @@ async fn a_server_that_hangs_is_told_at_once_and_closing_ends() {
     writer.write(batch([plain(1)])).await.unwrap();
     assert_eq!(store.ready().await, Ok(()));
     freeze.send_replace(true);
-    let told = unready(&store).await;
+    let told = until(&store, |told| !told.is_empty()).await;
     assert!(
         told.iter().any(|told| told.reason.contains("does not answer")),
         "{told:?}"

@@ -1,0 +1,87 @@
+//! How many connections to PostgreSQL each pool has.
+
+/// Numbers of connections by what they are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// For transactions that write.
+    pub(crate) write: u32,
+    /// To look around before a write: for the next group, for one that is tried again, and for whoever holds the lock.
+    pub(crate) near: u32,
+    /// For the feed: one listens.
+    pub(crate) feed: u32,
+    /// For erasures, retention and the API keys.
+    pub(crate) maintenance: u32,
+    /// For the checks.
+    pub(crate) probe: u32,
+    /// For questions.
+    pub(crate) read: u32,
+}
+
+impl Connections {
+    /// With fewer a server does not do its work.
+    pub(crate) const MINIMUM: Self = Self {
+        write: 1,
+        near: 2,
+        feed: 2,
+        maintenance: 1,
+        probe: 1,
+        read: 2,
+    };
+
+    /// How many they are together.
+    pub(crate) fn sum(self) -> u32 {
+        [self.write, self.near, self.feed, self.maintenance, self.probe]
+            .iter()
+            .fold(self.read, |sum, more| sum.saturating_add(*more))
+    }
+
+    /// The most that these can be when all together are at most `most`, and never fewer than the least.
+    pub(crate) fn within(self, most: u32) -> Self {
+        let mut share = Self::MINIMUM;
+        loop {
+            let before = share;
+            for pool in 0..5 {
+                let mut more = share;
+                let (number, wanted) = match pool {
+                    0 => (&mut more.near, self.near),
+                    1 => (&mut more.maintenance, self.maintenance),
+                    2 => (&mut more.read, self.read),
+                    3 => (&mut more.feed, self.feed),
+                    _ => (&mut more.write, self.write),
+                };
+                if *number < wanted {
+                    *number = number.saturating_add(1);
+                    if more.sum() <= most {
+                        share = more;
+                    }
+                }
+            }
+            if share == before {
+                return share;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_fit_into_what_there_is() {
+        let wanted = Connections {
+            write: 3,
+            near: 3,
+            feed: 3,
+            maintenance: 3,
+            probe: 1,
+            read: 34,
+        };
+        assert_eq!(wanted.within(wanted.sum()), wanted);
+        assert_eq!(wanted.within(0), Connections::MINIMUM);
+        for most in Connections::MINIMUM.sum()..=wanted.sum() {
+            let share = wanted.within(most);
+            assert_eq!(share.sum(), most, "{share:?}");
+        }
+    }
+}
