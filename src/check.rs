@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Settings};
+use crate::host::name_of;
 use crate::listen::{DESCRIPTORS, open_files};
 use crate::problems::Problems;
 use crate::proxy::ProxySettings;
@@ -53,7 +54,7 @@ pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
         _ if !url.contains(':') => bail!("database_url is no URL; {example}"),
-        "sqlite" => Ok(()),
+        "sqlite" => one_of(url, &["mode"], &["ro", "rw", "rwc", "memory"]),
         "postgres" | "postgresql" => {
             let rest = url.split_once("://").map(|(_, rest)| rest);
             let rest =
@@ -73,13 +74,35 @@ pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
                 port.is_none_or(|(_, port)| port.parse::<u16>().is_ok()),
                 "the port in database_url is no number up to 65535; {example}"
             );
-            Ok(())
+            let modes = [
+                "disable",
+                "allow",
+                "prefer",
+                "require",
+                "verify-ca",
+                "verify-full",
+            ];
+            one_of(url, &["sslmode", "ssl-mode"], &modes)
         }
         other if other.len() <= 20 && other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             bail!("database_url begins with {other}:, which mcptap does not speak; {example}")
         }
         _ => bail!("database_url begins with nothing that mcptap speaks; {example}"),
     }
+}
+
+/// Where a URL has a parameter of one of these names, it has one of these values.
+fn one_of(url: &str, names: &[&str], values: &[&str]) -> anyhow::Result<()> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    for (name, value) in pairs.filter(|(name, _)| names.contains(name)) {
+        ensure!(
+            values.contains(&value.to_ascii_lowercase().as_str()),
+            "{name} in database_url is none of {}; give sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME",
+            values.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// An origin as browsers send it.
@@ -99,7 +122,10 @@ pub(crate) fn origin(text: &str) -> anyhow::Result<()> {
     let good = parts.is_some_and(|parts| {
         let scheme = parts.scheme.as_ref().map(|scheme| scheme.as_str());
         matches!(scheme, Some("http" | "https"))
-            && parts.authority.is_some_and(|host| !host.as_str().contains('@'))
+            && parts.authority.is_some_and(|authority| {
+                // No browser sends a pattern, so it would allow nobody.
+                name_of(&authority).is_some_and(|name| !name.contains('*'))
+            })
             && parts.path_and_query.is_none_or(|path| path.as_str() == "/")
     });
     ensure!(
@@ -119,7 +145,7 @@ pub(crate) fn host(setting: &str, text: &str) -> anyhow::Result<()> {
     let good = text
         .trim()
         .parse::<Authority>()
-        .is_ok_and(|name| !name.host().is_empty() && !name.as_str().contains('@'));
+        .is_ok_and(|name| name_of(&name).is_some());
     ensure!(good, "{setting} holds {text:?}, which is no host name; {example}");
     Ok(())
 }
@@ -285,6 +311,8 @@ mod tests {
             "postgresql://db/calls",
             "postgres://me@[::1]/calls",
             "postgres:///calls?host=/run/postgresql",
+            "postgres://me@db/calls?sslmode=verify-full",
+            "sqlite://mcptap.db?mode=ro&cache=private",
         ] {
             database_url(good).unwrap();
         }
@@ -297,6 +325,10 @@ mod tests {
             "postgres://me:hunter2@/x",
             "postgres://me:hunter2@db:port/x",
             "me:hunter2@db/x",
+            "postgres://me:hunter2@db/x?sslmode=nonsense",
+            "postgres://me:hunter2@db/x?application_name=a&sslmode=",
+            "sqlite://mcptap.db?mode=nope",
+            "sqlite:mcptap.db?cache=private&mode=rwcx",
         ] {
             let error = database_url(wrong).unwrap_err().to_string();
             assert!(
@@ -321,6 +353,10 @@ mod tests {
             "*",
             "null",
             "ui.example.org",
+            "https://*.example",
+            "https://ui.example.org:x",
+            "https://ui.example.org:99999",
+            "https://me@ui.example.org",
             "https://ui.example.org/app",
             "ftp://x",
             "https://a@b",

@@ -63,15 +63,27 @@ impl Hosts {
 
     /// The name in a `Host`, cut for a message, if it is not ours.
     pub(crate) fn judge_host(&self, host: &str) -> Result<(), String> {
-        let name = host
-            .parse::<Authority>()
-            .map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned());
-        if self.are_ours(&name) {
-            Ok(())
-        } else {
-            Err(name.chars().take(100).collect())
+        let authority = host.parse::<Authority>().ok();
+        match authority.as_ref().and_then(name_of) {
+            Some(name) if self.are_ours(name) => Ok(()),
+            Some(name) => Err(name.chars().take(100).collect()),
+            None => Err(host.chars().take(100).collect()),
         }
     }
+}
+
+/// The name in an authority that has nothing else but a port. To some, all up to the first colon is the name, whatever
+/// follows; others may take the rest for it.
+pub(crate) fn name_of(authority: &Authority) -> Option<&str> {
+    let name = authority.host();
+    let port = authority.as_str().strip_prefix(name)?;
+    let whole = match port.strip_prefix(':') {
+        Some(port) => {
+            port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        }
+        None => port.is_empty(),
+    };
+    (whole && !name.is_empty()).then_some(name)
 }
 
 /// Answers 421 to requests for a name that is not ours. Whoever watches over the server may call it what they like.
@@ -129,6 +141,16 @@ mod tests {
             ("127.0.0.1:6278", "evil.example", false),
             ("127.0.0.1:6278", "evil.example:6278", false),
             ("127.0.0.1:6278", "localhost.evil.example", false),
+            ("127.0.0.1:6278", "localhost:6278.evil.example", false),
+            ("127.0.0.1:6278", "localhost:evil.localhost", false),
+            ("127.0.0.1:6278", "localhost:99999", false),
+            ("127.0.0.1:6278", "localhost:+80", false),
+            ("127.0.0.1:6278", "localhost:1:2", false),
+            ("127.0.0.1:6278", "evil.example@localhost", false),
+            ("127.0.0.1:6278", "localhost:80@evil.example", false),
+            ("127.0.0.1:6278", "[::1].evil.example", false),
+            ("127.0.0.1:6278", "[::1]:x", false),
+            ("127.0.0.1:6278", "localhost:", true),
             ("127.0.0.1:6278", "127.0.0.1.evil.example", false),
             ("127.0.0.1:6278", "192.0.2.7:6278", false),
             ("192.0.2.7:6278", "192.0.2.7:6278", true),

@@ -8,6 +8,7 @@
 mod api;
 mod check;
 mod config;
+mod deadline;
 mod guessing;
 mod host;
 mod listen;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mcptap_collector::{Collector, Reason};
 use mcptap_model::{Scope, credential};
-use mcptap_store::Store;
+use mcptap_store::{Denied, Store};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -45,11 +45,14 @@ async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
         (status, challenge, format!("{message}\n")).into_response()
     };
     let secret = credential(text("authorization"), text("x-api-key"));
-    let access = store
-        .gate()
-        .admit(secret)
-        .await
-        .map_err(|denied| refuse(StatusCode::UNAUTHORIZED, denied.to_string()))?;
+    let access = store.gate().admit(secret).await.map_err(|denied| match denied {
+        // Nobody knows whether the key is good: whoever gave it guessed nothing.
+        Denied::Unavailable => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            (status, [(header::RETRY_AFTER, "1")], format!("{denied}\n")).into_response()
+        }
+        _ => refuse(StatusCode::UNAUTHORIZED, denied.to_string()),
+    })?;
     if !access.servers().is_empty() {
         let message = "the counters are of all servers, and this API key is bound to some".to_owned();
         Err(refuse(StatusCode::FORBIDDEN, message))

@@ -1,7 +1,11 @@
 //! The dashboard and GraphiQL, served from the binary itself: nothing is fetched from anywhere else, so
 //! they work offline.
 
-use std::{borrow::Cow, collections::HashMap, io::Read, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    io::Read,
+    sync::{LazyLock, OnceLock},
+};
 
 use axum::{
     Router,
@@ -18,6 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use flate2::read::GzDecoder;
 
 /// One file of the built dashboard, as the build script wrote it down.
@@ -33,8 +38,39 @@ struct Page {
 /// Empty when the binary was built without Node.js.
 static PAGES: &[Page] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-static BY_PATH: LazyLock<HashMap<&'static str, &'static Page>> =
-    LazyLock::new(|| PAGES.iter().map(|page| (page.path, page)).collect());
+static BY_PATH: LazyLock<HashMap<&'static str, File>> =
+    LazyLock::new(|| PAGES.iter().map(|page| (page.path, File::of(page))).collect());
+
+/// A page with its plain forms. Each is made at most once, because anybody may ask for it, as often as they like, and an
+/// answer that its peer does not take is held for as long as the connection lasts.
+#[derive(Debug)]
+struct File {
+    page: &'static Page,
+    /// By how many folders the address lies below the root. `None`: it cannot be unpacked.
+    plain: [OnceLock<Option<Bytes>>; DEPTHS],
+}
+
+impl File {
+    fn of(page: &'static Page) -> Self {
+        Self {
+            page,
+            plain: Default::default(),
+        }
+    }
+
+    /// The page as it is for an address `depth` folders below the root. All answers share these bytes.
+    fn plain(&self, depth: usize) -> Option<Bytes> {
+        let form = self.plain.get(depth)?;
+        form.get_or_init(|| match depth {
+            0 => unpacked(self.page),
+            _ => Some(climb(&self.plain(0)?, depth).into()),
+        })
+        .clone()
+    }
+}
+
+/// How many depths the addresses in [`VIEWS`] have.
+const DEPTHS: usize = 2;
 
 /// Scripts, styles and connections of our own origin only, and no page of anyone else's around ours.
 const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
@@ -90,7 +126,7 @@ pub(crate) fn router() -> Router {
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     match BY_PATH.get(path) {
-        Some(page) => serve(page, 0, &headers),
+        Some(file) => serve(file, 0, &headers),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -117,7 +153,7 @@ fn is_browser(method: &Method, headers: &HeaderMap) -> bool {
 
 fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
     match BY_PATH.get(path) {
-        Some(page) => serve(page, depth, headers),
+        Some(file) => serve(file, depth, headers),
         None => {
             let about = [
                 (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -132,7 +168,8 @@ fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
 
 /// `depth`: how many folders the address lies below the root. A page names its files relative to itself, so that
 /// it also works below some path of a reverse proxy; deeper addresses have further to go.
-fn serve(page: &'static Page, depth: usize, headers: &HeaderMap) -> Response {
+fn serve(file: &File, depth: usize, headers: &HeaderMap) -> Response {
+    let page = file.page;
     let mut response = Response::new(Body::empty());
     let about = response.headers_mut();
     let mut say = |name, value| about.insert(name, HeaderValue::from_static(value));
@@ -168,27 +205,25 @@ fn serve(page: &'static Page, depth: usize, headers: &HeaderMap) -> Response {
     } else if page.compressed && depth == 0 && listed(headers, ACCEPT_ENCODING.as_str(), "gzip") {
         say(CONTENT_ENCODING, "gzip");
         *response.body_mut() = Body::from(page.bytes);
-    } else if let Some(plain) = plain(page) {
-        *response.body_mut() = if depth == 0 {
-            Body::from(plain.into_owned())
-        } else {
+    } else if let Some(plain) = file.plain(depth) {
+        if depth > 0 {
             // the tag is that of the page as the root has it
             about.remove(ETAG);
-            Body::from(climb(&plain, depth))
-        };
+        }
+        *response.body_mut() = Body::from(plain);
     } else {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     }
     response
 }
 
-fn plain(page: &'static Page) -> Option<Cow<'static, [u8]>> {
+fn unpacked(page: &'static Page) -> Option<Bytes> {
     if !page.compressed {
-        return Some(Cow::Borrowed(page.bytes));
+        return Some(Bytes::from_static(page.bytes));
     }
     let mut plain = Vec::new();
     GzDecoder::new(page.bytes).read_to_end(&mut plain).ok()?;
-    Some(Cow::Owned(plain))
+    Some(plain.into())
 }
 
 /// The same page for an address `depth` folders down: `"./x"` is `"../x"` there.
@@ -242,7 +277,8 @@ mod tests {
 
     #[tokio::test]
     async fn compressed_for_those_who_accept_it_and_plain_for_the_others() {
-        let response = serve(&ASSET, 0, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
+        let asset = File::of(&ASSET);
+        let response = serve(&asset, 0, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
         assert_eq!(response.headers()["content-encoding"], "gzip");
         assert_eq!(
             response.headers()["content-type"],
@@ -256,15 +292,50 @@ mod tests {
         assert_eq!(body(response).await, HELLO);
 
         for refused in [&[][..], &[("accept-encoding", "gzip;q=0, br")]] {
-            let response = serve(&ASSET, 0, &headers(refused));
+            let response = serve(&asset, 0, &headers(refused));
             assert!(!response.headers().contains_key("content-encoding"));
             assert_eq!(body(response).await, b"hello\n");
         }
     }
 
+    /// The only frame of an answer.
+    async fn frame(response: Response) -> Bytes {
+        use http_body_util::BodyExt as _;
+        let frame = response.into_body().frame().await.unwrap().unwrap();
+        frame.into_data().unwrap()
+    }
+
+    #[tokio::test]
+    async fn many_answers_hold_the_bytes_of_one() {
+        let plain = &headers(&[]);
+        let asset = File::of(&ASSET);
+        let (one, other) = (serve(&asset, 0, plain), serve(&asset, 0, plain));
+        assert_eq!(frame(one).await.as_ptr(), frame(other).await.as_ptr());
+        static PAGE: Page = Page {
+            path: "index.html",
+            compressed: false,
+            bytes: br#"<script src="./assets/a.js"></script>"#,
+            ..ASSET
+        };
+        let page = File::of(&PAGE);
+        let (one, other) = (serve(&page, 1, plain), serve(&page, 1, plain));
+        let (one, other) = (frame(one).await, frame(other).await);
+        assert_eq!(one.as_ref(), br#"<script src="../assets/a.js"></script>"#);
+        assert_eq!(one.as_ptr(), other.as_ptr());
+    }
+
+    #[test]
+    fn every_view_has_its_form() {
+        assert!(VIEWS.iter().all(|(_, depth)| *depth < DEPTHS));
+    }
+
     #[tokio::test]
     async fn what_the_browser_has_is_not_sent_again() {
-        let response = serve(&ASSET, 0, &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]));
+        let response = serve(
+            &File::of(&ASSET),
+            0,
+            &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]),
+        );
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()["etag"], "W/\"0011\"");
         assert!(body(response).await.is_empty());
@@ -290,7 +361,7 @@ mod tests {
     #[tokio::test]
     async fn every_file_that_a_page_names_is_in_the_binary() {
         for page in PAGES.iter().filter(|page| page.path.ends_with(".html")) {
-            let html = String::from_utf8(body(serve(page, 0, &HeaderMap::new())).await).unwrap();
+            let html = String::from_utf8(body(serve(&File::of(page), 0, &HeaderMap::new())).await).unwrap();
             let named: Vec<&str> = html
                 .split("\"./")
                 .skip(1)

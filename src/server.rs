@@ -1,17 +1,27 @@
 //! The server: opens the store, joins collector and API over it, listens, and stops in the reverse order.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
 use mcptap_store::{Attempts, Store, Writer, shown_url};
 use tokio::net::TcpListener;
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
-use crate::{guessing, host, metrics, pages, signposts};
+use crate::{deadline, guessing, host, metrics, pages, signposts};
+
+/// How long open requests may take to be answered when the server stops, at all ports together. Closing the store may
+/// take ten seconds more.
+const GRACE: Duration = Duration::from_secs(8);
+/// How much of that the API has at least.
+const GOODBYE: Duration = Duration::from_secs(4);
 
 /// A running server. Dropping it stops nothing; call [`Server::stop`].
 #[derive(Debug)]
@@ -81,7 +91,13 @@ impl Server {
         let counters = ports.iter().map(|port| port.counters().clone()).collect();
         let [api_port, http_port, grpc_port] = ports;
         let attempts = Attempts::default();
-        let slow_down = from_fn_with_state(attempts.clone(), guessing::slow_down);
+        let slow_down = from_fn_with_state(
+            Guessing {
+                attempts: attempts.clone(),
+                gate: store.gate().clone(),
+            },
+            guessing::slow_down,
+        );
         let graphql = mcptap_graphql::Options {
             allowed_origins: config.allowed_origins.clone(),
             limits: config.limits.clone(),
@@ -112,6 +128,7 @@ impl Server {
         let otlp = mcptap_collector::grpc_routes(&collector)
             .into_axum_router()
             .layer(slow_down)
+            .layer(from_fn(deadline::honour))
             .layer(from_fn(signposts::grpc_only));
         server.intake.serve(grpc_port, otlp_grpc, Plain, otlp);
         Ok(server)
@@ -130,8 +147,8 @@ impl Server {
         }
     }
 
-    /// Stops: nothing new is accepted, what was accepted is finished and committed, subscriptions are closed with a
-    /// word, the database is closed.
+    /// Stops: nothing new is accepted, requests that came whole are answered and committed, subscriptions are closed with
+    /// a word, the database is closed. It ends within 20 seconds, also when the database does not answer.
     pub async fn stop(self) -> anyhow::Result<()> {
         let Self {
             store,
@@ -140,12 +157,20 @@ impl Server {
             api,
             ..
         } = self;
-        intake.end().await;
-        // Before the feed ends: subscribers are to hear that the server goes away, not that there is nothing more.
-        api.stopping().cancel();
-        // The last writer; the listeners' collectors had the others. Now the queue is empty and closed.
-        drop(writer);
-        api.end().await;
+        let until = Instant::now() + GRACE;
+        let received = CancellationToken::new();
+        let receiving = async {
+            intake.end(until).await;
+            // The last writer; the listeners' collectors had the others. Now the queue is empty and closed.
+            drop(writer);
+            received.cancel();
+        };
+        // Subscribers hear of what came last, and then, before the feed ends, that the server goes away.
+        let answering = async {
+            let _ = timeout_at((until - GOODBYE).into(), received.cancelled()).await;
+            api.end(until).await;
+        };
+        tokio::join!(receiving, answering);
         store.close().await;
         Ok(())
     }

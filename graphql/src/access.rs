@@ -97,6 +97,10 @@ impl Refused {
         };
         let errors = serde_json::json!({"errors": [code.refusal(self.message())]});
         let mut answer = (status, [(header::WWW_AUTHENTICATE, challenge)], Json(errors)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            answer.headers_mut().insert(header::RETRY_AFTER, soon);
+        }
         let accepts = headers.get_all(header::ACCEPT).iter();
         if accepts
             .filter_map(|value| value.to_str().ok())
@@ -151,6 +155,10 @@ impl Entry {
                 Ok(caller.clone())
             }
             _ => {
+                if let (Some(secret), Some(peer), Some(gate)) = (secret, self.peer, &self.door.gate) {
+                    let held_back = self.door.attempts.hold_back(gate, peer, secret).await;
+                    held_back.map_err(Refused::TooMany)?;
+                }
                 let entered = self.door.enter(secret).await;
                 let wrong =
                     matches!(&entered, Err(Refused::Unknown(denied)) if *denied != Denied::Unavailable);

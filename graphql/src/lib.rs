@@ -43,6 +43,7 @@ pub use limits::{Introspection, Limits};
 pub use mutation::Mutation;
 pub use query::Query;
 pub use router::{Options, router};
+pub use socket::Anonymous;
 pub use subscription::Subscription;
 
 /// The schema, ready to answer.

@@ -14,12 +14,13 @@ use std::time::Duration;
 use async_graphql::ServerError;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
+use axum::response::Response;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Caller, Entry, Refused};
@@ -51,7 +52,7 @@ pub(crate) fn upgrade(
     engine: Engine,
     entry: Entry,
     shutdown: CancellationToken,
-) -> axum::response::Response {
+) -> Response {
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -63,7 +64,28 @@ pub(crate) fn upgrade(
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return refusal;
     }
-    upgrade.on_upgrade(move |socket| serve(socket, engine, entry, shutdown))
+    let anonymous = Anonymous::default();
+    let entered = anonymous.clone();
+    let mut answer = upgrade.on_upgrade(move |socket| serve(socket, engine, entry, entered, shutdown));
+    answer.extensions_mut().insert(anonymous);
+    answer
+}
+
+/// Goes with the answer to an upgrade: nobody has said yet who it is, until `connection_init` is accepted. A listener
+/// that is short of connections may close such a one first.
+#[derive(Clone, Debug, Default)]
+pub struct Anonymous(CancellationToken);
+
+impl Anonymous {
+    /// Whether it is still so.
+    pub fn holds(&self) -> bool {
+        !self.0.is_cancelled()
+    }
+
+    /// It is known now.
+    fn end(&self) {
+        self.0.cancel();
+    }
 }
 
 /// What a client says.
@@ -149,6 +171,7 @@ struct Connection {
     engine: Engine,
     shutdown: CancellationToken,
     entry: Entry,
+    anonymous: Anonymous,
     /// Who it is, from `connection_init` on.
     caller: Option<Caller>,
     /// Ends when the caller may not stay.
@@ -160,13 +183,20 @@ struct Connection {
     serial: u64,
 }
 
-async fn serve(socket: WebSocket, engine: Engine, entry: Entry, shutdown: CancellationToken) {
+async fn serve(
+    socket: WebSocket,
+    engine: Engine,
+    entry: Entry,
+    anonymous: Anonymous,
+    shutdown: CancellationToken,
+) {
     let (sink, mut incoming) = socket.split();
     let mut connection = Connection {
         sink,
         engine,
         shutdown,
         entry,
+        anonymous,
         caller: None,
         left: pending().boxed(),
         operations: HashMap::new(),
@@ -205,7 +235,8 @@ impl Connection {
     async fn talk(&mut self, incoming: &mut SplitStream<WebSocket>) -> Result<Infallible, End> {
         let init = sleep(self.engine.limits().init_timeout);
         tokio::pin!(init);
-        let mut beat = interval(PING_EVERY);
+        // The first one after a while: until then nothing is said to whoever has not said who it is.
+        let mut beat = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let mut heard = true;
         let shutdown = self.shutdown.clone();
         loop {
@@ -254,6 +285,7 @@ impl Connection {
                 self.left = ended(caller.clone()).boxed();
                 self.engine = self.engine.on_behalf_of(caller.clone());
                 self.caller = Some(caller);
+                self.anonymous.end();
                 self.say(&ToClient::ConnectionAck).await
             }
             "subscribe" => {

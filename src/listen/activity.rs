@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use mcptap_graphql::Anonymous;
+
 use super::port::Limits;
 
 /// How long after a change of state a time limit may be noticed late, where nothing wakes the connection's task.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a peer may take nothing of an answer before its place may be given to somebody else.
+const DAWDLE: Duration = Duration::from_secs(2);
+/// How many bytes of an answer, by TCP, give it a second more.
+const DAWDLE_RATE: u64 = 32 << 10;
 
 /// The state of a connection, shared by its stream, its requests and whoever decides about it.
 #[derive(Debug)]
@@ -24,9 +30,9 @@ struct State {
     http2: bool,
     /// It is no HTTP any more.
     upgraded: bool,
-    /// Writes since then. The first is the answer that agrees to it.
-    said: u32,
-    /// Requests whose answers have not gone whole.
+    /// Of an upgraded one: tells whether nobody has said yet who it is.
+    anonymous: Option<Anonymous>,
+    /// Requests of whose answers something is still held here.
     open: usize,
     /// Requests that have not come whole.
     receiving: usize,
@@ -34,6 +40,8 @@ struct State {
     head_since: Option<Instant>,
     /// Since when the peer takes no bytes though there are some.
     blocked_since: Option<Instant>,
+    /// Since when something always waited to be taken, and the bytes that were taken meanwhile.
+    backlog: Option<(Instant, u64)>,
     /// Parts of answers that were handed on, by request, and since when no more was asked for.
     unread: BTreeMap<u64, Instant>,
     next: u64,
@@ -46,6 +54,8 @@ pub(super) enum Worth {
     Silent,
     /// Its requests are answered.
     Idle,
+    /// It asked, and does not take the answers.
+    Unread,
     /// Its requests have not come whole.
     Receiving,
 }
@@ -69,11 +79,12 @@ impl Activity {
                 asked: false,
                 http2: false,
                 upgraded: false,
-                said: 0,
+                anonymous: None,
                 open: 0,
                 receiving: 0,
                 head_since: None,
                 blocked_since: None,
+                backlog: None,
                 unread: BTreeMap::new(),
                 next: 0,
             }),
@@ -97,10 +108,12 @@ impl Activity {
     }
 
     /// The peer took bytes.
-    pub(super) fn wrote(&self) {
+    pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         state.blocked_since = None;
-        state.said = state.said.saturating_add(u32::from(state.upgraded));
+        if let Some((_, taken)) = &mut state.backlog {
+            *taken += bytes as u64;
+        }
         // In HTTP/2 pings go out at any time.
         if !state.http2 {
             state.idle_since = Instant::now();
@@ -109,7 +122,15 @@ impl Activity {
 
     /// The peer takes no bytes at the moment.
     pub(super) fn blocked(&self) {
-        self.state().blocked_since.get_or_insert_with(Instant::now);
+        let mut state = self.state();
+        let now = Instant::now();
+        state.blocked_since.get_or_insert(now);
+        state.backlog.get_or_insert((now, 0));
+    }
+
+    /// Everything that was to be sent is with the system.
+    pub(super) fn flushed(&self) {
+        self.state().backlog = None;
     }
 
     /// The head of a request has come.
@@ -126,8 +147,10 @@ impl Activity {
     }
 
     /// The connection speaks another protocol from now on.
-    pub(super) fn upgrade(&self) {
-        self.state().upgraded = true;
+    pub(super) fn upgrade(&self, anonymous: Option<Anonymous>) {
+        let mut state = self.state();
+        state.upgraded = true;
+        state.anonymous = anonymous;
     }
 
     /// Whether no request is open.
@@ -141,14 +164,18 @@ impl Activity {
         state.receiving >= state.open
     }
 
-    /// What a new connection may take the place of, and since when it is so; `None`: it is at work.
-    pub(super) fn worth(&self) -> Option<(Worth, Instant)> {
+    /// How much would be lost with it, and since when it is so; `None`: it is at work and keeps its place.
+    pub(super) fn worth(&self, now: Instant) -> Option<(Worth, Instant)> {
         let state = self.state();
+        if let Some(since) = state.dawdles_since(now) {
+            return Some((Worth::Unread, since));
+        }
         let worth = match state.open {
             _ if state.blocked_since.is_some() => return None,
-            // A WebSocket that was told nothing yet has not said who it is.
-            _ if state.upgraded && state.said <= 1 => Worth::Silent,
-            _ if state.upgraded => return None,
+            _ if state.upgraded => {
+                let anonymous = state.anonymous.as_ref().is_some_and(Anonymous::holds);
+                return anonymous.then_some((Worth::Silent, state.idle_since));
+            }
             0 if state.asked => Worth::Idle,
             0 => Worth::Silent,
             open if state.receiving >= open => Worth::Receiving,
@@ -183,7 +210,24 @@ impl Activity {
     }
 }
 
-/// A request from its head to the end of its answer. Dropping it ends it.
+impl State {
+    /// Since when the peer has been too slow to take what is ready for it, if nothing else goes on.
+    fn dawdles_since(&self, now: Instant) -> Option<Instant> {
+        let waited = |since: Instant| now.saturating_duration_since(since);
+        if let Some((since, taken)) = self.backlog {
+            let earned = Duration::from_secs(taken / DAWDLE_RATE);
+            if waited(since) > DAWDLE + earned {
+                return Some(since);
+            }
+        }
+        // A request that waits for us, or for upstream, is worth the place.
+        let waiting_for_peer = self.unread.len() + self.receiving >= self.open;
+        let since = self.unread.values().min().copied()?;
+        (waiting_for_peer && waited(since) > DAWDLE).then_some(since)
+    }
+}
+
+/// A request from its head until the last byte of its answer has gone. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     number: u64,
@@ -290,26 +334,58 @@ mod tests {
     #[test]
     fn what_is_at_work_keeps_its_place() {
         let activity = Activity::new();
-        let worth = || activity.worth().map(|(worth, _)| worth);
-        assert_eq!(worth(), Some(Worth::Silent));
+        let after = |seconds| activity.worth(Instant::now() + Duration::from_secs(seconds));
+        let worth = |seconds| after(seconds).map(|(worth, _)| worth);
+        assert_eq!(worth(0), Some(Worth::Silent));
         let request = activity.begin();
         let receiving = request.receive();
-        assert_eq!(worth(), Some(Worth::Receiving));
+        assert_eq!(worth(0), Some(Worth::Receiving));
         drop(receiving);
-        assert_eq!(worth(), None);
+        assert_eq!(worth(60), None);
         drop(request);
-        assert_eq!(worth(), Some(Worth::Idle));
+        assert_eq!(worth(0), Some(Worth::Idle));
+        activity.upgrade(None);
+        assert_eq!(worth(60), None);
+        let anonymous = Anonymous::default();
+        activity.upgrade(Some(anonymous.clone()));
+        assert_eq!(worth(0), Some(Worth::Silent));
+        // Whatever it was answered: pings are answered to anybody.
+        activity.wrote(100);
+        assert_eq!(worth(0), Some(Worth::Silent));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_keeps_no_place() {
+        let activity = Activity::new();
+        let worth = |seconds| {
+            let worth = activity.worth(Instant::now() + Duration::from_secs(seconds));
+            worth.map(|(worth, _)| worth)
+        };
+        let request = activity.begin();
         activity.blocked();
-        assert_eq!(worth(), None);
-        activity.wrote();
-        activity.upgrade();
-        activity.wrote();
-        assert_eq!(
-            worth(),
-            Some(Worth::Silent),
-            "a WebSocket that did not say who it is"
-        );
-        activity.wrote();
-        assert_eq!(worth(), None);
+        assert_eq!((worth(1), worth(3)), (None, Some(Worth::Unread)));
+        // A little now and then is no better.
+        activity.wrote(1);
+        activity.blocked();
+        assert_eq!((worth(1), worth(3)), (None, Some(Worth::Unread)));
+        activity.wrote(1 << 20);
+        activity.blocked();
+        assert_eq!((worth(20), worth(60)), (None, Some(Worth::Unread)));
+        activity.wrote(1);
+        activity.flushed();
+        assert_eq!(worth(60), None, "we are at work");
+
+        // By the window of HTTP/2 it is seen only that no more is asked for.
+        request.handed_on();
+        assert_eq!((worth(1), worth(3)), (None, Some(Worth::Unread)));
+        let other = activity.begin();
+        assert_eq!(worth(60), None, "another request is at work");
+        let receiving = other.receive();
+        assert_eq!(worth(3), Some(Worth::Unread));
+        drop(receiving);
+        drop(other);
+        request.asked_on();
+        assert_eq!(worth(60), None, "a stream that has nothing to say");
+        assert!(Worth::Unread < Worth::Receiving && Worth::Idle < Worth::Unread);
     }
 }

@@ -110,15 +110,32 @@ impl Body for Received {
     }
 }
 
-/// The body of an answer. Its request is open until it has gone.
+/// How much of an answer is handed on at once, in bytes. What asks for more says that this much was taken.
+const PIECE: usize = 64 << 10;
+
+/// The body of an answer. Its request is open until the last of these bytes has gone, so whoever holds them keeps it open.
 pub(super) struct Sent<B> {
     content: Content<B>,
-    request: Option<OpenRequest>,
+    /// The rest of a frame that is larger than a piece.
+    rest: Bytes,
+    request: Option<Arc<OpenRequest>>,
 }
 
 enum Content<B> {
     Service(Pin<Box<B>>),
     Text(Option<Bytes>),
+}
+
+/// A piece of an answer, and its request.
+struct Piece {
+    bytes: Bytes,
+    _request: Arc<OpenRequest>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl<B: Body> Sent<B> {
@@ -132,9 +149,27 @@ impl<B: Body> Sent<B> {
 
     fn of(ended: bool, content: Content<B>, request: OpenRequest) -> Self {
         // An end is not asked for.
-        let request = (!ended).then_some(request);
-        request.iter().for_each(OpenRequest::handed_on);
-        Self { content, request }
+        let request = (!ended).then(|| Arc::new(request));
+        if let Some(request) = &request {
+            request.handed_on();
+        }
+        Self {
+            content,
+            rest: Bytes::new(),
+            request,
+        }
+    }
+
+    /// The next piece of what is there.
+    fn cut(&mut self, mut data: Bytes) -> Bytes {
+        self.rest = data.split_off(data.len().min(PIECE));
+        match &self.request {
+            Some(request) => Bytes::from_owner(Piece {
+                bytes: data,
+                _request: Arc::clone(request),
+            }),
+            None => data,
+        }
     }
 }
 
@@ -150,31 +185,53 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.request.iter().for_each(OpenRequest::asked_on);
-        let frame = match &mut self.content {
-            Content::Service(body) => {
-                ready!(body.as_mut().poll_frame(context)).map(|frame| frame.map_err(Into::into))
+        if let Some(request) = &self.request {
+            request.asked_on();
+        }
+        let next = if self.rest.is_empty() {
+            match &mut self.content {
+                Content::Service(body) => {
+                    ready!(body.as_mut().poll_frame(context)).map(|frame| frame.map_err(Into::into))
+                }
+                Content::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
             }
-            Content::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
+        } else {
+            Some(Ok(Frame::data(std::mem::take(&mut self.rest))))
         };
-        if frame.is_none() || self.is_end_stream() {
+        let next = next.map(|frame| match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => Ok(Frame::data(self.cut(data))),
+            Ok(Err(trailers)) => Ok(trailers),
+            Err(error) => Err(error),
+        });
+        // Until its pieces have gone, also when there are no more.
+        if let Some(request) = &self.request {
+            request.handed_on();
+        }
+        if next.is_none() || self.is_end_stream() {
             self.request = None;
         }
-        self.request.iter().for_each(OpenRequest::handed_on);
-        Poll::Ready(frame)
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Service(body) => body.is_end_stream(),
-            Content::Text(text) => text.is_none(),
-        }
+        self.rest.is_empty()
+            && match &self.content {
+                Content::Service(body) => body.is_end_stream(),
+                Content::Text(text) => text.is_none(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        let mut hint = match &self.content {
             Content::Service(body) => body.size_hint(),
             Content::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+        };
+        let rest = self.rest.len() as u64;
+        // The upper bound first: the lower one may not be above it.
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
         }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }

@@ -345,7 +345,7 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
                 }
             }
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                activity.upgrade();
+                activity.upgrade(answer.extensions().get().cloned());
             }
             if !transparent {
                 no_sniffing(answer.headers_mut());

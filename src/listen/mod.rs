@@ -14,7 +14,7 @@ mod places;
 mod port;
 mod stream;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -27,10 +27,8 @@ pub(crate) use descriptors::{RESERVED as DESCRIPTORS, default_places, open_files
 pub(crate) use port::{Counters, Limits, Port};
 pub(crate) use stream::PortStream;
 
-/// How long whole requests may take to be answered when the ports stop.
-const GRACE: Duration = Duration::from_secs(10);
 /// How long tasks may take to notice that they were cut off.
-const CUT: Duration = Duration::from_secs(2);
+const CUT: Duration = Duration::from_secs(1);
 
 /// Ports that stop together.
 #[derive(Debug, Default)]
@@ -76,8 +74,8 @@ impl Listeners {
     }
 
     /// Stops listening. Connections without a whole request are closed at once, or after a short while where the rest
-    /// of a request may be on its way; whole requests have ten seconds to be answered; then everything is cut off.
-    pub(crate) async fn end(mut self) {
+    /// of a request may be on its way. Whole requests have until this time to be answered; then everything is cut off.
+    pub(crate) async fn end(mut self, until: Instant) {
         self.stop.cancel();
         while let Some(ended) = self.accepting.join_next().await {
             if let Err(error) = ended {
@@ -85,10 +83,13 @@ impl Listeners {
             }
         }
         self.open.close();
-        if tokio::time::timeout(GRACE, self.open.wait()).await.is_ok() {
+        if tokio::time::timeout_at(until.into(), self.open.wait())
+            .await
+            .is_ok()
+        {
             return;
         }
-        tracing::warn!("requests still open after {} s are cut off", GRACE.as_secs());
+        tracing::warn!("requests that are still open are cut off");
         self.cut.cancel();
         if tokio::time::timeout(CUT, self.open.wait()).await.is_err() {
             tracing::warn!(

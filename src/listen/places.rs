@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -86,14 +86,15 @@ impl Places {
         }
     }
 
-    /// Closes the connection that would be missed least: one that never asked for anything before one that did, and of
-    /// those the one that has been silent longest. Tells whether there was one.
+    /// Closes the connection that would be missed least: one that never asked for anything before one that did, then one
+    /// that does not take its answers, and of those the one that has been so longest. Tells whether there was one.
     pub(super) fn displace(&self) -> bool {
+        let now = Instant::now();
         let taken = self.taken();
         let least = taken
             .values()
             .filter(|taken| !taken.close.is_cancelled())
-            .filter_map(|taken| Some((taken.activity.worth()?, taken)))
+            .filter_map(|taken| Some((taken.activity.worth(now)?, taken)))
             .min_by_key(|(worth, _)| *worth);
         if let Some((_, taken)) = least {
             Counters::add(&self.counters.displaced);

@@ -50,7 +50,8 @@ impl Limits {
             body_rate: 8 << 10,
             stall: Duration::from_secs(60),
             streams: 128,
-            head_bytes: 128 << 10,
+            // Of all connections together this is memory that no budget knows.
+            head_bytes: 32 << 10,
             headers: 128,
             transparent: false,
         }

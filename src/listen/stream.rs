@@ -49,7 +49,7 @@ impl PortStream {
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(_) => self.place.activity.wrote(),
+            Poll::Ready(written) => self.place.activity.wrote(*written.as_ref().unwrap_or(&0)),
             Poll::Pending => self.place.activity.blocked(),
         }
     }
@@ -108,7 +108,11 @@ impl AsyncWrite for PortStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.place.activity.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,10 +14,16 @@ use tokio::time::timeout;
 
 use super::*;
 
+/// The time that whole requests have at the end.
+const GRACE: Duration = Duration::from_secs(10);
 /// Only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The client's half of HTTP/2 and its settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A request of HTTP/2 whose answer may not come, by a client that then reads nothing: the window of each stream is 0.
+const FROZEN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
+\0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01x";
 
 /// Limits that nothing here comes near.
 fn patient() -> Limits {
@@ -222,6 +228,49 @@ async fn silent_connections_give_up_their_places() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_give_up_their_places() {
+    let served = serve(Limits {
+        places: 4,
+        ..patient()
+    })
+    .await;
+    for request in [b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n".as_slice(), FROZEN] {
+        let before = served.counters.accepted.load(Ordering::Relaxed);
+        let mut unread = Vec::new();
+        for _ in 0..4 {
+            unread.push(served.say(request).await);
+        }
+        until(|| served.counters.accepted.load(Ordering::Relaxed) == before + 4).await;
+        let answer = timeout(PATIENCE, served.ask("/healthz")).await;
+        assert!(answer.expect("a place").ends_with("ok"));
+    }
+    assert_eq!(served.counters.timed_out.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_still_being_sent_is_a_request() {
+    let served = serve(Limits {
+        idle: short(),
+        ..patient()
+    })
+    .await;
+    let _waits_for_its_window = served.say(FROZEN).await;
+    let mut reading = served
+        .say(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    until(|| served.counters.open.load(Ordering::Relaxed) == 2).await;
+    // More than a peer has that was told goodbye.
+    tokio::time::sleep(10 * short()).await;
+    assert_eq!(served.counters.open.load(Ordering::Relaxed), 2);
+    let end = tokio::spawn(served.listeners.end(Instant::now() + GRACE));
+    tokio::time::sleep(10 * short()).await;
+    let answer = rest(&mut reading).await;
+    let body = answer.split_once("\r\n\r\n").map_or(0, |(_, body)| body.len());
+    assert_eq!(body, 64 << 20);
+    end.await.unwrap();
+}
+
+#[tokio::test]
 async fn who_is_at_work_keeps_the_place_and_the_next_one_waits() {
     let served = serve(Limits {
         places: 1,
@@ -288,14 +337,18 @@ async fn nothing_half_sent_or_unread_keeps_the_end_from_coming() {
         HALF_HEAD,
         HALF_BODY,
         PREFACE,
+        FROZEN,
         b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n",
     ] {
         open.push(served.say(begun).await);
     }
-    until(|| served.counters.open.load(Ordering::Relaxed) == 7).await;
-    timeout(PATIENCE, served.listeners.end()).await.expect("an end");
+    until(|| served.counters.open.load(Ordering::Relaxed) == 8).await;
+    let until = Instant::now() + short();
+    timeout(PATIENCE, served.listeners.end(until))
+        .await
+        .expect("an end");
     assert_eq!(served.counters.open.load(Ordering::Relaxed), 0);
 }
 
@@ -308,5 +361,7 @@ async fn without_a_whole_request_the_end_does_not_wait() {
     }
     until(|| served.counters.open.load(Ordering::Relaxed) == 4).await;
     // Within the time that whole requests have.
-    timeout(GRACE, served.listeners.end()).await.expect("an end");
+    timeout(GRACE, served.listeners.end(Instant::now() + GRACE))
+        .await
+        .expect("an end");
 }

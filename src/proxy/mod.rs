@@ -19,6 +19,7 @@ mod upstream;
 mod wire;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mcptap_sdk::TrafficLayer;
@@ -33,6 +34,9 @@ use wire::HalfClosing;
 
 use crate::Recording;
 use crate::listen::{Listeners, Port, default_places, raise_limit};
+
+/// How long open requests may take to finish when the proxy stops.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A running proxy. Dropping it stops nothing; call [`Proxy::stop`].
 #[derive(Debug)]
@@ -79,7 +83,7 @@ impl Proxy {
     /// Stops: nothing new is accepted, streams of events and upgraded connections end, other open requests have 10
     /// seconds to finish.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.listeners.end().await;
+        self.listeners.end(Instant::now() + GRACE).await;
         if let Some((recording, layer)) = self.recording {
             layer.close("the proxy stopped before the answer");
             tokio::task::spawn_blocking(move || recording.stop())

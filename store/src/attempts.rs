@@ -1,10 +1,15 @@
-//! Wrong keys, counted by where they come from, so that trying many is slow. A good key always works, wherever it comes
-//! from: senders may share an address with whoever guesses.
+//! Wrong keys, counted by where they come from. From some count on, secrets from there that no key in memory has are
+//! refused late, and without asking the database. A good key works wherever it comes from: senders may share an address
+//! with whoever guesses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::gate::Gate;
 
 /// How many wrong keys may come from an address in a window.
 const FREE: u32 = 20;
@@ -12,11 +17,25 @@ const FREE: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many addresses are remembered.
 const REMEMBERED: usize = 4096;
+/// How late a secret that is not known is refused. Longer than it takes until a key that was made elsewhere is known here.
+const DELAY: Duration = Duration::from_millis(1_500);
+/// How many refusals may be on their way at a time; further ones are told at once.
+const DELAYED: usize = 32;
 
 /// Counts wrong keys. Clones count together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Attempts {
     windows: Arc<Mutex<HashMap<IpAddr, Window>>>,
+    delayed: Arc<Semaphore>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            windows: Arc::default(),
+            delayed: Arc::new(Semaphore::new(DELAYED)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +45,36 @@ struct Window {
 }
 
 impl Attempts {
+    /// To be asked before a secret is tried.
+    ///
+    /// # Errors
+    ///
+    /// Too many wrong keys came from this address, and no key in memory has this secret: how long whoever it is has to
+    /// wait, in whole seconds, at least one. It is told late, unless many wait for it already.
+    pub async fn hold_back(&self, gate: &Gate, peer: IpAddr, secret: &str) -> Result<(), Duration> {
+        let Some(wait) = self.over_at(peer, Instant::now()) else {
+            return Ok(());
+        };
+        if gate.knows(secret) {
+            return Ok(());
+        }
+        if let Ok(_place) = self.delayed.try_acquire() {
+            tokio::time::sleep(DELAY).await;
+            if gate.knows(secret) {
+                return Ok(());
+            }
+        }
+        Err(wait)
+    }
+
+    /// How long an address has to wait before it may try another key.
+    fn over_at(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.get(&network(peer))?;
+        let age = now.saturating_duration_since(window.since);
+        (window.failures >= FREE && age < WINDOW).then(|| seconds(WINDOW.saturating_sub(age)))
+    }
+
     /// A wrong key came from this address.
     ///
     /// # Errors
@@ -62,9 +111,12 @@ impl Attempts {
         if window.failures <= FREE {
             return Ok(());
         }
-        let left = WINDOW.saturating_sub(age(window));
-        Err(Duration::from_secs(left.as_secs().max(1)))
+        Err(seconds(WINDOW.saturating_sub(age(window))))
     }
+}
+
+fn seconds(left: Duration) -> Duration {
+    Duration::from_secs(left.as_secs().max(1))
 }
 
 /// Whoever has an address of IPv6 usually has the whole network of 64 bits.
@@ -84,12 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn trying_many_keys_takes_long() {
+    fn from_some_count_on_an_address_has_to_wait() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for _ in 0..FREE {
+            assert_eq!(attempts.over_at(peer(1), now), None);
             assert_eq!(attempts.failed_at(peer(1), now), Ok(()));
         }
         let later = now + Duration::from_secs(20);
+        assert_eq!(attempts.over_at(peer(1), later), Some(Duration::from_secs(40)));
+        assert_eq!(attempts.over_at(peer(2), later), None);
+        assert_eq!(attempts.over_at(peer(1), now + WINDOW), None);
         assert_eq!(attempts.failed_at(peer(1), later), Err(Duration::from_secs(40)));
         assert_eq!(attempts.failed_at(peer(2), later), Ok(()), "somebody else");
         assert_eq!(attempts.failed_at(peer(1), now + WINDOW), Ok(()));

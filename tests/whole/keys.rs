@@ -334,7 +334,7 @@ async fn a_bound_key_learns_nothing_of_what_all_servers_do() {
 }
 
 #[tokio::test]
-async fn many_wrong_keys_are_slowed_down_at_every_door_and_good_ones_work() {
+async fn many_wrong_keys_are_held_back_at_every_door_and_good_ones_work() {
     let server = TestServer::on(crate::support::Database::sqlite()).await;
     let (_writer, store) = server.store_beside().await;
     let (_, good) = make(&store, &Scope::ALL, &[]).await;
@@ -378,6 +378,49 @@ async fn many_wrong_keys_are_slowed_down_at_every_door_and_good_ones_work() {
     good.follow(None, Value::Null).await;
     // Whoever gives no key guesses none.
     assert_eq!(server.get("/metrics").await.0, 401);
+    // A key that was made elsewhere is known before it would be refused.
+    let (_, new) = make(&store, &Scope::ALL, &[]).await;
+    assert_eq!(server.with_key(&new).get("/metrics").await.0, 200);
+    // The others are not looked up: the database is not needed for it.
+    hide_keys(&server, true);
+    assert_eq!(ask().await.status(), 429);
+    let refused = wrong.try_follow(None, Value::Null).await.err();
+    assert!(refused.is_some());
+}
+
+/// Takes the keys away from the database, or gives them back.
+fn hide_keys(server: &TestServer, away: bool) {
+    let connection = rusqlite::Connection::open(server.database().file().unwrap()).unwrap();
+    let (from, to) = if away {
+        ("api_keys", "away")
+    } else {
+        ("away", "api_keys")
+    };
+    connection
+        .execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}"))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_looked_up_is_no_guess() {
+    let server = TestServer::on(crate::support::Database::sqlite()).await;
+    let (_writer, store) = server.store_beside().await;
+    make(&store, &Scope::ALL, &[]).await;
+    shut(&server, &store).await;
+    hide_keys(&server, true);
+    let made_elsewhere = server.with_key("mcptap_made_elsewhere");
+    for _ in 0..30 {
+        for url in [
+            server.url("/metrics"),
+            server.url("/graphql?query=%7B__typename%7D"),
+        ] {
+            let answer = made_elsewhere.web().get(&url).send().await.unwrap();
+            assert_eq!(answer.status(), 503, "{url}");
+            assert_eq!(answer.headers()["retry-after"], "1", "{url}");
+        }
+    }
+    hide_keys(&server, false);
+    assert_eq!(made_elsewhere.get("/metrics").await.0, 401);
 }
 
 #[tokio::test]

@@ -11,6 +11,10 @@ use crate::support::{Client, Database, TestProcess, TestServer, on_each_database
 /// The client's half of HTTP/2 and its settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
+/// A request of HTTP/2 for `/`, by a client that then reads nothing: the window of each stream is 0.
+const FROZEN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
+\0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01x";
+
 fn ports(client: &Client) -> [SocketAddr; 3] {
     [client.url(""), client.otlp_http_url(), client.otlp_grpc_url()]
         .map(|url| url.trim_start_matches("http://").parse().unwrap())
@@ -59,6 +63,88 @@ async fn silent_connections_shut_nobody_out() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_silent_connections_leave_all_ports_open() {
+    // Both ends count, and this process holds one of each connection.
+    raise_limit();
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_files(&database, 1024).await;
+    for port in ports(&process) {
+        let mut silent = Vec::new();
+        for _ in 0..1_000 {
+            silent.push(open(port, b"").await);
+        }
+        everything_works(&process).await;
+    }
+    process.terminate().await;
+    assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_that_says_not_who_it_is_keeps_no_place() {
+    const UPGRADE: &[u8] =
+        b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+        sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
+    // A ping of the WebSocket, which is answered to anybody.
+    const PING: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_files(&database, 128).await;
+    let mut feed = process.follow(None, Value::Null).await;
+    assert_eq!(feed.history().await.len(), 0);
+    let [api, ..] = ports(&process);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        let mut socket = open(api, UPGRADE).await;
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101");
+        let _ = socket.write_all(PING).await;
+        held.push(socket);
+    }
+    everything_works(&process).await;
+    let displaced = process.metric("connections_displaced_total{port=\"api\"}").await;
+    assert!(displaced >= 30, "{displaced}");
+    let (_, calls) = feed.calls().await;
+    assert!(!calls.is_empty(), "who said who it is keeps its place");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_the_dashboard_are_in_memory_once() {
+    const READERS: usize = 100;
+    let database = Database::sqlite();
+    let process = TestProcess::serve(&database).await;
+    let (_, home) = process.get("/").await;
+    // Without Node.js there are none.
+    let scripts = home
+        .split("\"./")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let [api, ..] = ports(&process);
+    for script in scripts.filter(|name| name.ends_with(".js")) {
+        let path = format!("/{script}");
+        let length = process.get(&path).await.1.len() as u64;
+        let before = process.memory();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let mut unread = Vec::new();
+        for _ in 0..READERS {
+            unread.push(open(api, request.repeat(16).as_bytes()).await);
+        }
+        assert_eq!(process.get("/healthz").await.0, 200);
+        let grown = process.memory().saturating_sub(before);
+        println!("{path}: {length} bytes, {grown} more for {READERS} readers");
+        assert!(grown < (16 << 20) + 8 * length, "{path}: {grown}");
+    }
+}
+
+/// Enough open files for a thousand connections.
+fn raise_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
 #[tokio::test]
 async fn a_silent_connection_costs_little() {
     const CONNECTIONS: u64 = 400;
@@ -93,7 +179,7 @@ async fn nothing_that_is_open_keeps_a_server_that_is_told_to_stop() {
         let events = b"GET /graphql?query=subscription%20%7B%20calls%20%7B%20__typename%20%7D%20%7D HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
         let mut held = Vec::new();
         for port in ports(&process) {
-            for begun in [b"".as_slice(), b"POST /v1/tr", body, post, events, PREFACE] {
+            for begun in [b"".as_slice(), b"POST /v1/tr", body, post, events, PREFACE, FROZEN] {
                 held.push(open(port, begun).await);
             }
         }

@@ -1,5 +1,7 @@
 //! SIGTERM: what is in flight is answered, subscribers are told, nothing acknowledged is lost.
 
+use std::time::Duration;
+
 use prost::Message;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Client, PATIENCE, SpanBuilder, TestProcess, eventually, on_each_database, sorted, span, traces_request,
+    Client, Database, PATIENCE, SpanBuilder, TestProcess, eventually, on_each_database, sorted, span,
+    traces_request,
 };
 
 /// Exports until the server takes no more: what was acknowledged.
@@ -76,4 +79,36 @@ async fn a_server_that_is_told_to_stop_finishes_its_work() {
         assert_eq!(missing, [""; 0]);
     })
     .await;
+}
+
+/// More than all deadlines of stopping together.
+const END: Duration = Duration::from_secs(25);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_answer_keeps_nobody() {
+    let database = Database::sqlite();
+    let process = TestProcess::serve(&database).await;
+    process.export([span("tools/call get_order")]).await;
+    let held = rusqlite::Connection::open(database.file().unwrap()).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Something open at each port.
+    let (sender, reader) = (Client::clone(&process), Client::clone(&process));
+    let sending = tokio::spawn(async move { sender.try_send(&traces_request([span("ping")])).await });
+    let delete = "mutation { deleteCalls(everything: true) { __typename } }";
+    let deleting = tokio::spawn(async move {
+        let post = reader.web().post(reader.url("/graphql"));
+        post.json(&serde_json::json!({ "query": delete }))
+            .send()
+            .await
+            .is_ok()
+    });
+    eventually("an export that waits", async || {
+        (process.metric("queued_records").await > 0).then_some(())
+    })
+    .await;
+    process.terminate().await;
+    let ended = tokio::time::timeout(END, process.ended()).await;
+    assert_eq!(ended.expect("an end").code(), Some(0));
+    drop(held);
+    let _ = (sending.await, deleting.await);
 }
