@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
+use async_graphql_axum::GraphQLResponse;
 use axum::body::Bytes;
+use axum::response::IntoResponse;
 use mcptap_store::{CpuError, CpuPool, MemoryBudget, Reservation, Store};
 use serde::Serialize;
 
@@ -109,6 +111,22 @@ impl Answer {
         }
     }
 
+    /// As a response of axum's. The integration of the two writes it as a whole, without a bound: that is for small
+    /// answers, which need no room in the budget. It has a place for data also where nothing was executed, which GraphQL
+    /// forbids: refusals are written here.
+    pub(crate) async fn respond(self) -> Result<axum::response::Response, ServerError> {
+        if !refused(&self.response) && self.is_small() {
+            return Ok(GraphQLResponse::from(self.response).into_response());
+        }
+        Ok(self.write().await?.into_bytes().into_response())
+    }
+
+    /// Whether it has at most [`STEP`] bytes as JSON. What is larger is left as soon as that is known.
+    fn is_small(&self) -> bool {
+        let held = self.held.as_ref().map_or(0, |held| held.allowance.held());
+        held <= LARGE && serde_json::to_writer(Room(STEP), &self.response).is_ok()
+    }
+
     /// As JSON: without data, not even null, where nothing was executed.
     pub(crate) async fn write(self) -> Result<Written, ServerError> {
         let Self {
@@ -189,6 +207,21 @@ fn write(response: &Response, memory: Option<&MemoryBudget>) -> Result<Written, 
     }
 }
 
+/// Takes so many bytes and keeps none.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len());
+        self.0 = left.ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Takes room before it grows.
 struct Page {
     text: Vec<u8>,
@@ -219,5 +252,32 @@ impl Write for Page {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Value;
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    /// Both ways to write an answer give the same bytes; a refusal has no data.
+    #[tokio::test]
+    async fn small_and_large_answers_are_written_alike() {
+        let sizes = [0, 1, STEP - 64, STEP - 11, STEP - 10, STEP, 3 * STEP];
+        for size in sizes {
+            let response = || Response::new(Value::from("x".repeat(size)));
+            let small = Answer::from(response()).is_small();
+            assert_eq!(small, size + "{'data':''}".len() <= STEP, "{size}");
+            let written = Answer::from(response()).write().await.unwrap();
+            let response = Answer::from(response()).respond().await.unwrap();
+            let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert_eq!(body, written.into_bytes(), "{size}");
+        }
+        let refusal = Response::from_errors(vec![Code::BadRequest.refusal("no")]);
+        let response = Answer::from(refusal).respond().await.unwrap();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert!(body.starts_with(br#"{"errors":"#), "{body:?}");
     }
 }

@@ -204,16 +204,19 @@ async fn many(server: &Asked, accepted: Accepted, asks: Vec<Ask>) -> Response {
 async fn single(media: Media, answer: Answer) -> Response {
     let refused = refused(&answer);
     let code = answer.errors.first().map(Code::of);
-    let body = match answer.write().await {
-        Ok(written) => written.into_bytes(),
+    let mut response = match answer.respond().await {
+        Ok(response) => response,
         Err(refusal) => return refuse(&refusal),
     };
     match code {
-        None => respond(StatusCode::OK, media, body),
-        Some(code) if refused => with_hints(code, respond(code.status(), Media::GraphQl, body)),
+        None => with(about(media), response),
+        Some(code) if refused => {
+            *response.status_mut() = code.status();
+            with_hints(code, with(about(Media::GraphQl), response))
+        }
         Some(_) => {
-            let status = StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK);
-            respond(status, media, body)
+            *response.status_mut() = StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK);
+            with(about(media), response)
         }
     }
 }
