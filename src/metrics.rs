@@ -299,6 +299,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 "About how much memory they take",
                 stored.recent_bytes,
             ),
+            (
+                "cache_bytes",
+                "About how much memory the caches of names, clients, sessions and origins take",
+                stored.cache_bytes,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

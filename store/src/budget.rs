@@ -78,6 +78,14 @@ impl MemoryBudget {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// Takes nothing yet: what is returned can grow.
+    pub fn hold_nothing(&self) -> Reservation {
+        Reservation {
+            counts: Arc::clone(&self.0),
+            bytes: 0,
+        }
+    }
+
     /// Takes that many bytes, or nothing.
     pub fn try_reserve(&self, bytes: usize) -> Result<Reservation, BudgetExhausted> {
         self.0.take(bytes)?;

@@ -52,13 +52,14 @@ pub(crate) struct Committer {
 impl Committer {
     pub(crate) fn new(
         preparation: Preparation,
+        remembered: Remembered,
         head: Arc<watch::Sender<Seq>>,
         recent: Arc<Recent>,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             preparation,
-            remembered: Remembered::default(),
+            remembered,
             head,
             recent,
             counters,
@@ -81,7 +82,7 @@ impl Committer {
                 .is_none()
             {
                 // What it knew of rows may be half true.
-                self.remembered = Remembered::default();
+                self.remembered.forget();
                 self.last = None;
                 self.counters.failed();
             }

@@ -12,19 +12,18 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Map, Value};
 
 use crate::body::{Bodies, Body, flag, unpack};
+use crate::cache::Cache;
 use crate::entity::{call, client, detail, log_line, name, origin, session};
 use crate::fold::Heavy;
+use crate::recent::size;
 use crate::row::{span_of, trace_of};
-use crate::{Details, Error, Stored};
-
-/// How many things of a sort are remembered before all are forgotten.
-const REMEMBERED: usize = 50_000;
+use crate::{Details, Error, MemoryBudget, Stored};
 
 /// How many ids one statement asks for.
 const AT_ONCE: usize = 500;
 
-/// What has been read of the shared tables.
-#[derive(Debug, Default)]
+/// What has been read of the shared tables; bounded in bytes.
+#[derive(Debug)]
 pub(crate) struct Dictionary {
     names: Shelf<str>,
     clients: Shelf<client::Model>,
@@ -33,23 +32,67 @@ pub(crate) struct Dictionary {
 }
 
 #[derive(Debug)]
-struct Shelf<T: ?Sized>(Mutex<HashMap<i64, Arc<T>>>);
+struct Shelf<T: ?Sized>(Mutex<Cache<i64, Arc<T>>>);
 
-impl<T: ?Sized> Default for Shelf<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
+/// What is kept of a shared table.
+trait Kept {
+    /// About how many bytes it has.
+    fn weight(&self) -> usize;
+}
+
+fn length(texts: &[&Option<String>]) -> usize {
+    texts.iter().copied().flatten().map(String::capacity).sum()
+}
+
+impl Kept for str {
+    fn weight(&self) -> usize {
+        self.len()
     }
 }
 
-impl<T: ?Sized> Shelf<T> {
+impl Kept for client::Model {
+    fn weight(&self) -> usize {
+        let texts = [
+            &self.name,
+            &self.version,
+            &self.ip,
+            &self.country,
+            &self.authorization,
+            &self.user_agent,
+            &self.protocol_version,
+        ];
+        size_of::<Self>() + self.hash.capacity() + length(&texts)
+    }
+}
+
+impl Kept for session::Model {
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.hash.capacity() + length(&[&self.key, &self.wire])
+    }
+}
+
+impl Kept for Origin {
+    fn weight(&self) -> usize {
+        let texts = length(&[&self.service, &self.instance, &self.scope_version]) + self.scope.capacity();
+        let resource = self.resource.iter();
+        let resource: usize = resource.map(|(name, value)| 2 * name.len() + size(value)).sum();
+        size_of::<Self>() + texts + resource
+    }
+}
+
+impl<T: Kept + ?Sized> Shelf<T> {
+    fn new(caches: &MemoryBudget) -> Self {
+        Self(Mutex::new(Cache::new(caches)))
+    }
+
     /// What is known of these ids, and which are not known.
     fn get(&self, ids: impl Iterator<Item = i64>) -> (HashMap<i64, Arc<T>>, Vec<i64>) {
-        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = HashMap::new();
         let mut missing = HashSet::new();
         for id in ids {
             match shelf.get(&id) {
-                Some(value) => drop(found.insert(id, Arc::clone(value))),
+                Some(value) => drop(found.insert(id, value)),
                 None => drop(missing.insert(id)),
             }
         }
@@ -58,10 +101,11 @@ impl<T: ?Sized> Shelf<T> {
 
     fn put(&self, values: impl Iterator<Item = (i64, Arc<T>)>) {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shelf.len() > REMEMBERED {
-            shelf.clear();
+        for (id, value) in values {
+            // Beside it stand the counters of its references.
+            let bytes = value.weight() + 16;
+            shelf.put(id, value, bytes);
         }
-        shelf.extend(values);
     }
 }
 
@@ -90,6 +134,16 @@ macro_rules! read {
 }
 
 impl Dictionary {
+    /// Nothing yet; takes its part of what the caches share.
+    pub(crate) fn new(caches: &MemoryBudget) -> Self {
+        Self {
+            names: Shelf::new(caches),
+            clients: Shelf::new(caches),
+            sessions: Shelf::new(caches),
+            origins: Shelf::new(caches),
+        }
+    }
+
     /// The names of these ids.
     pub(crate) async fn names(
         &self,

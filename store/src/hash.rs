@@ -55,8 +55,14 @@ impl Identity {
 
 /// The hash of an identity in 16 bytes.
 pub(crate) fn hash16(identity: &[u8]) -> Vec<u8> {
-    let digest = Sha256::digest(identity);
-    digest.split_at(16).0.to_vec()
+    key16(identity).to_vec()
+}
+
+/// The same as a key of tables in memory.
+pub(crate) fn key16(identity: &[u8]) -> [u8; 16] {
+    let mut key = [0; 16];
+    key.copy_from_slice(Sha256::digest(identity).split_at(16).0);
+    key
 }
 
 /// The hash under which a text that is compared as well can be looked up.

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use mcptap_model::{Call, Origin, SessionKey};
 
-use crate::Error;
-use crate::hash::{Identity, hash16, text_hash};
+use crate::cache::Cache;
+use crate::hash::{Identity, key16, text_hash};
 use crate::insert::{Kind, Record, Sink, Table};
 use crate::transaction::Transaction;
-
-/// How many ids are remembered before all are forgotten (they are found again at the price of a statement).
-const REMEMBERED: usize = 200_000;
+use crate::{Error, MemoryBudget};
 
 /// A shared thing within one prepared batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +56,8 @@ struct Client {
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     seen: HashMap<Box<[u8]>, Local>,
-    entries: Vec<(Box<[u8]>, Shared)>,
+    /// With the hashes that they are found by.
+    entries: Vec<([u8; 16], Shared)>,
     /// Spans of one export share one origin: its address is enough, as long as it is held.
     origins: HashMap<usize, (Local, Arc<Origin>)>,
     scratch: Identity,
@@ -70,9 +69,9 @@ impl Interner {
             return *local;
         }
         let local = Local(self.entries.len());
-        let identity: Box<[u8]> = self.scratch.as_bytes().into();
-        self.seen.insert(identity.clone(), local);
-        self.entries.push((identity, shared()));
+        let identity = self.scratch.as_bytes();
+        self.entries.push((key16(identity), shared()));
+        self.seen.insert(identity.into(), local);
         local
     }
 
@@ -170,20 +169,36 @@ impl Ids {
     }
 }
 
-/// The ids that this process has seen, valid for one epoch of the database.
-#[derive(Debug, Default)]
+/// The ids that this process has seen, by hash, valid for one epoch of the database. What is forgotten is found again at
+/// the price of a statement.
+#[derive(Debug)]
 pub(crate) struct Remembered {
-    ids: HashMap<Box<[u8]>, i64>,
+    ids: Cache<[u8; 16], i64>,
     epoch: i64,
     /// What the running transaction learned: only remembered when it commits.
-    fresh: Vec<(Box<[u8]>, i64)>,
+    fresh: Vec<([u8; 16], i64)>,
 }
 
 impl Remembered {
+    /// Nothing yet; takes its part of what the caches share.
+    pub(crate) fn new(caches: &MemoryBudget) -> Self {
+        Self {
+            ids: Cache::new(caches),
+            epoch: 0,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Forgets everything: it may be half true.
+    pub(crate) fn forget(&mut self) {
+        self.fresh.clear();
+        self.ids.clear();
+    }
+
     /// Forgets everything when interned rows have been deleted since.
     pub(crate) fn at_epoch(&mut self, epoch: i64) {
         self.fresh.clear();
-        if self.epoch != epoch || self.ids.len() > REMEMBERED {
+        if self.epoch != epoch {
             self.ids.clear();
             self.epoch = epoch;
         }
@@ -191,22 +206,19 @@ impl Remembered {
 
     /// The transaction committed: what it learned holds.
     pub(crate) fn keep(&mut self) {
-        self.ids.extend(self.fresh.drain(..));
+        for (hash, id) in self.fresh.drain(..) {
+            self.ids.put(hash, id, 0);
+        }
     }
 
     /// The ids of a batch's shared things, storing those that are new.
     pub(crate) async fn resolve(&mut self, tx: &mut Transaction, interner: Interner) -> Result<Ids, Error> {
         let mut ids = Ids(vec![0; interner.entries.len()]);
         let mut missing = Vec::new();
-        for (index, (identity, shared)) in interner.entries.into_iter().enumerate() {
-            match self.ids.get(&identity) {
-                Some(id) => set(&mut ids, index, *id),
-                None => missing.push(Missing {
-                    index,
-                    hash: hash16(&identity),
-                    identity,
-                    shared,
-                }),
+        for (index, (hash, shared)) in interner.entries.into_iter().enumerate() {
+            match self.ids.get(&hash) {
+                Some(id) => set(&mut ids, index, id),
+                None => missing.push(Missing { index, hash, shared }),
             }
         }
         if missing.is_empty() {
@@ -235,24 +247,18 @@ impl Remembered {
         missing: Vec<Missing>,
         ids: &mut Ids,
     ) -> Result<(), Error> {
-        let mut places: HashMap<Vec<u8>, (usize, Box<[u8]>)> = HashMap::with_capacity(missing.len());
+        let mut places: HashMap<[u8; 16], usize> = HashMap::with_capacity(missing.len());
         let mut rows = Vec::with_capacity(missing.len());
-        for Missing {
-            index,
-            hash,
-            identity,
-            shared,
-        } in missing
-        {
-            places.insert(hash.clone(), (index, identity));
-            rows.extend(R::new(hash, shared, ids));
+        for Missing { index, hash, shared } in missing {
+            places.insert(hash, index);
+            rows.extend(R::new(hash.to_vec(), shared, ids));
         }
         for row in tx.insert(rows.into_iter()).await? {
             let id: i64 = row.try_get_by_index(0)?;
             let hash: Vec<u8> = row.try_get_by_index(1)?;
-            if let Some((index, identity)) = places.remove(&hash) {
+            if let Some((hash, index)) = places.remove_entry(hash.as_slice()) {
                 set(ids, index, id);
-                self.fresh.push((identity, id));
+                self.fresh.push((hash, id));
             }
         }
         Ok(())
@@ -267,8 +273,7 @@ fn set(ids: &mut Ids, index: usize, id: i64) {
 
 struct Missing {
     index: usize,
-    hash: Vec<u8>,
-    identity: Box<[u8]>,
+    hash: [u8; 16],
     shared: Shared,
 }
 

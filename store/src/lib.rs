@@ -24,6 +24,7 @@ mod audit;
 mod body;
 mod bounds;
 mod budget;
+mod cache;
 mod calls;
 mod changes;
 mod cleanup;

@@ -69,6 +69,8 @@ pub struct Metrics {
     pub recent_changes: u64,
     /// About how many bytes they have.
     pub recent_bytes: u64,
+    /// About how many bytes the caches of names, clients, sessions and origins have.
+    pub cache_bytes: u64,
 }
 
 /// The counters behind [`Metrics`].

@@ -12,6 +12,7 @@ use crate::cleanup::Cleanup;
 use crate::committer::Committer;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
+use crate::intern::Remembered;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::readers::Readers;
@@ -23,7 +24,7 @@ use crate::tail::Tail;
 use crate::wake::{self, Beds};
 use crate::writer::Grouping;
 use crate::{
-    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, health, retention, scan,
+    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, retention, scan,
 };
 
 /// How many batches of texts may wait to be searched. Questions wait for a place before they read any, so this is more
@@ -87,7 +88,9 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
     let counters = Arc::new(Counters::default());
-    let dictionary = Arc::new(Dictionary::default());
+    let memory = MemoryBudget::new(options.memory_budget);
+    let caches = cache::share(&memory);
+    let dictionary = Arc::new(Dictionary::new(&caches));
     let preparation = Preparation {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
@@ -95,7 +98,6 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         cpu: CpuPool::new(2, 2),
         counters: Arc::clone(&counters),
     };
-    let memory = MemoryBudget::new(options.memory_budget);
     let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
     // One place: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
@@ -106,9 +108,10 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         "grouping",
         Grouping::new(preparation.clone(), requests, places, closing).run(),
     );
-    let recent = Arc::new(Recent::new(start));
+    let recent = Arc::new(Recent::new(start, &memory));
     let committer = Committer::new(
         preparation,
+        Remembered::new(&caches),
         Arc::clone(&announce),
         Arc::clone(&recent),
         Arc::clone(&counters),
@@ -182,6 +185,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         room: writer.room(),
         queue_limit: writer.limit(),
         memory,
+        caches,
         dictionary,
         counters,
         identity,
@@ -237,6 +241,8 @@ pub(crate) struct Inner {
     room: Arc<Semaphore>,
     queue_limit: usize,
     pub(crate) memory: MemoryBudget,
+    /// The part of it that caches take.
+    caches: MemoryBudget,
     /// Cancelled when no more writes are taken.
     closing: CancellationToken,
     supervisor: Supervisor,
@@ -281,6 +287,7 @@ impl Store {
             follower_lag: lag,
             recent_changes: changes as u64,
             recent_bytes: bytes as u64,
+            cache_bytes: self.inner.caches.used() as u64,
             queued_records: taken as u64,
             queue_limit: self.inner.queue_limit as u64,
             head: self.head().0,

@@ -13,13 +13,14 @@ use mcptap_model::{Call, CallFilter, UnixNanos};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::{Change, ChangeKind, FeedChanges, Seq, Stored};
+use crate::{Change, ChangeKind, FeedChanges, MemoryBudget, Reservation, Seq, Stored};
 
 /// How many changes are kept at most.
 const CHANGES: usize = 16_384;
 
-/// How many bytes they have at most, about.
-const BYTES: usize = 16 * 1024 * 1024;
+/// How many bytes they have at most, about: so many, and no more than this part of the budget.
+const BYTES: usize = 16 << 20;
+const PART: usize = 16;
 
 /// How many changes one read looks at.
 const STRETCH: usize = 1_000;
@@ -66,6 +67,7 @@ pub(crate) enum Ahead {
 #[derive(Debug)]
 pub(crate) struct Recent {
     window: RwLock<Window>,
+    memory: MemoryBudget,
     /// Somebody is to look whether followers must be woken.
     pub(crate) moved: Notify,
     /// Somebody is to read what was committed elsewhere.
@@ -95,6 +97,8 @@ pub(crate) struct Window {
     /// The number of the last completion of a row, if that is here.
     completed: HashMap<i64, i64>,
     bytes: usize,
+    /// The bytes, taken from the budget.
+    held: Reservation,
     /// Whether anybody follows with a search.
     searching: bool,
     /// Changes whose calls are still to be searched, by number.
@@ -105,9 +109,11 @@ pub(crate) struct Window {
 }
 
 impl Recent {
-    pub(crate) fn new(head: Seq) -> Self {
+    pub(crate) fn new(head: Seq, memory: &MemoryBudget) -> Self {
+        let memory = memory.share(BYTES.min(memory.limit() / PART));
         Self {
-            window: RwLock::new(Window::new(head)),
+            window: RwLock::new(Window::new(head, memory.hold_nothing())),
+            memory,
             moved: Notify::new(),
             missing: Notify::new(),
             to_search: Notify::new(),
@@ -205,7 +211,7 @@ impl Recent {
     /// Forgets everything and stands at `head`: calls were deleted up to there, or so much happened that it is not worth
     /// reading. What was committed before and is added only after this is ignored.
     pub(crate) fn skip_to(&self, head: Seq) {
-        let mut fresh = Window::new(head);
+        let mut fresh = Window::new(head, self.memory.hold_nothing());
         let mut window = self.write();
         if head <= window.head {
             return;
@@ -236,13 +242,14 @@ impl Recent {
 }
 
 impl Window {
-    fn new(head: Seq) -> Self {
+    fn new(head: Seq, held: Reservation) -> Self {
         Self {
             start: head,
             head,
             changes: BTreeMap::new(),
             completed: HashMap::new(),
             bytes: 0,
+            held,
             searching: false,
             unsearched: BTreeMap::new(),
             found: HashMap::new(),
@@ -286,7 +293,8 @@ impl Window {
             self.search_again(row);
         }
         self.head = stretch.upto;
-        while (self.changes.len() > CHANGES || self.bytes > BYTES)
+        // When the budget has no room, the oldest give way.
+        while (self.changes.len() > CHANGES || self.held.resize(self.bytes).is_err())
             && let Some((&seq, _)) = self.changes.first_key_value()
         {
             self.start = Seq(seq);
@@ -457,7 +465,8 @@ fn weight(call: &Call) -> usize {
     size_of::<Call>() + size_of::<Change>() + 128 + call.method.capacity() + key + texts + resource
 }
 
-fn size(value: &Value) -> usize {
+/// About how many bytes a value has.
+pub(crate) fn size(value: &Value) -> usize {
     let inside: usize = match value {
         Value::String(text) => text.capacity(),
         Value::Array(items) => items.iter().map(size).sum(),

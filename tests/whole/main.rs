@@ -16,6 +16,7 @@ mod health;
 mod idempotent;
 mod ingest;
 mod install;
+mod intake;
 mod joins;
 mod keys;
 mod listeners;

@@ -11,6 +11,7 @@ on_both!(
     what_was_acknowledged_is_there_after_a_crash,
     closing_stores_what_waits,
     writing_nothing_is_no_error,
+    long_names_without_end_take_bounded_bytes,
     two_replicas_agree,
     a_record_that_is_refused_is_left_out_alone,
     an_error_that_is_not_about_data_rejects_nothing,
@@ -141,6 +142,54 @@ async fn writing_nothing_is_no_error(place: &Place) {
     let server = stored.call.server.as_deref().unwrap();
     assert!(server.len() <= 1024 && server.contains('…'), "{server}");
     assert_eq!(store.metrics().names_cut, 1);
+}
+
+/// Names as long as they may be, other ones with each call.
+async fn long_names_without_end_take_bounded_bytes(place: &Place) {
+    const BUDGET: usize = 32 << 20;
+    const CALLS: u64 = 2_000;
+    let (writer, store) = place
+        .open_with(Options {
+            memory_budget: BUDGET,
+            retention: None,
+            ..Options::default()
+        })
+        .await;
+    let long = |kind: &str, number: u64| Some(format!("{kind} {number} {}", "x".repeat(900)));
+    let named = |number: u64, name: u64| Call {
+        tool: long("tool", name),
+        client_name: long("client", name),
+        session_id: long("session", name),
+        ..plain(number)
+    };
+    let bounded = || {
+        let bytes = store.metrics().cache_bytes;
+        assert!(bytes > 0 && bytes <= BUDGET as u64 / 16, "{bytes}");
+        assert!(store.metrics().recent_bytes <= BUDGET as u64 / 16);
+    };
+    // The second time all names are known to the database, and most of them are not remembered.
+    for round in 0..2 {
+        for first in (1..=CALLS).step_by(250) {
+            let calls = (first..first + 250).map(|name| named(round * CALLS + name, name));
+            writer.write(batch(calls)).await.unwrap();
+            bounded();
+        }
+    }
+    for number in (1..=2 * CALLS).step_by(7) {
+        let stored = store.call(trace(number), span(number)).await.unwrap().unwrap();
+        let expected = named(number, (number - 1) % CALLS + 1);
+        assert_eq!(stored.call.tool, expected.tool);
+        assert_eq!(stored.call.client_name, expected.client_name);
+        assert_eq!(stored.call.session_id, expected.session_id);
+        bounded();
+    }
+    let database = Database::connect(&place.url).await.unwrap();
+    for table in ["clients", "sessions"] {
+        let sql = format!("SELECT CAST(count(*) AS BIGINT) FROM {table}");
+        let counted = sea_orm::Statement::from_string(database.get_database_backend(), sql);
+        let row = database.query_one_raw(counted).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), CALLS as i64, "{table}");
+    }
 }
 
 /// Two processes over one database, each given its part of the same spans.
