@@ -77,10 +77,10 @@ impl Arrival {
             });
         }
         if start < self.oldest {
-            let days = (self.at.0 - start) / DAY;
+            let hours = (self.at.0 - start) / (DAY / 24);
             return Err((
                 Reason::Expired,
-                format!("it is older than the retention: it began {days} days ago"),
+                format!("it is older than the retention: it began {hours} hours ago"),
             ));
         }
         if start > self.newest {

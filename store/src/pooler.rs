@@ -88,6 +88,10 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
         .await?;
     let compared = tokio::time::timeout(DETECT, async {
         let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
+        // First, since it would lose prepared statements too: a pooler that lends a connection for a statement refuses this.
+        for statement in ["BEGIN", "COMMIT"] {
+            run(&mut one, statement.to_owned()).await?;
+        }
         let (mut seen_by_one, mut seen_by_other) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             seen_by_one.push(backend(&mut one, "SELECT pg_backend_pid() AS one").await?);
@@ -95,10 +99,6 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
         }
         one.close_on_drop();
         other.close_on_drop();
-        // A pooler that lends a connection for a statement refuses this.
-        for statement in ["BEGIN", "COMMIT"] {
-            run(&mut one, statement.to_owned()).await?;
-        }
         Ok((seen_by_one, seen_by_other))
     })
     .await
