@@ -170,7 +170,7 @@ impl Store {
 }
 
 /// How many bytes the parts have as they are stored.
-async fn sizes(
+pub(crate) async fn sizes(
     tx: &DatabaseTransaction,
     rows: &[i64],
     parts: DetailParts,

@@ -45,8 +45,8 @@ pub enum Error {
     /// help.
     #[error("no reader was free before the time for the question was over")]
     Busy,
-    /// The question needs more memory than the process may take now. Trying again later may help.
-    #[error("a question needs more memory than there is: {0}")]
+    /// The question, or the write, needs more memory than the process may take now. Trying again later may help.
+    #[error("more memory is needed than there is: {0}")]
     Memory(#[from] BudgetExhausted),
     /// Work for the question failed inside mcptap.
     #[error(transparent)]

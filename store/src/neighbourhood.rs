@@ -1,30 +1,37 @@
 //! What is stored or waits near a batch, read before it is folded.
 
 mod large;
+mod memory;
 mod statement;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId};
+use mcptap_model::{HttpSpan, LogLine, Origin, SpanRef, TraceId};
 use sea_orm::sea_query::{ArrayType, Expr, ExprTrait, Func, SimpleExpr, Value};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
 use large::Filled;
+pub(crate) use memory::Held;
+use memory::{ROW, of_call, of_texts, of_waiting};
 
-use crate::dictionary::{Dictionary, heavy};
+use crate::details::sizes;
+use crate::dictionary::{Dictionary, Glossary};
 use crate::entity::{alias, call, detail, name, waiting};
-use crate::fold::{self, Heavy, Known, Neighbourhood, TimeRange, View, WaitingLine};
+use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
 use crate::incoming::Incoming;
 use crate::intern::{NameKind, name_hash};
 use crate::row::{kind, span_of, trace_lo, trace_of};
-use crate::{Error, clock};
+use crate::{DetailParts, Error, clock};
 
 /// How many keys one statement takes at most.
 const KEYS: usize = 4096;
+
+/// How many traces are read as a whole by one statement at most: what it brings is not reserved before.
+const TRACES: usize = 256;
 
 /// How many calls one time range brings at most.
 const PER_RANGE: usize = 1000;
@@ -35,7 +42,7 @@ const RANGES: usize = 100;
 /// A neighbourhood and the number up to which it is true.
 pub(crate) struct Near {
     /// What was found.
-    pub(crate) neighbourhood: Neighbourhood,
+    pub(crate) undecoded: Undecoded,
     /// The last change that the snapshot saw.
     pub(crate) head: i64,
     /// The calls that were read or looked for, by row.
@@ -63,6 +70,7 @@ pub(crate) async fn load(
     traces: &[i64],
     ranges: &[TimeRange],
     join_window: Duration,
+    held: &mut Held,
 ) -> Result<Near, Error> {
     let state = snapshot
         .query_one_raw(Statement::from_string(
@@ -95,7 +103,7 @@ pub(crate) async fn load(
         .copied()
         .filter(|trace| !large.contains(trace))
         .collect();
-    for traces in small.chunks(KEYS) {
+    for traces in small.chunks(TRACES) {
         if calls {
             let among = among(snapshot, call::Column::TraceLo, traces);
             found.add(call::Entity::find().filter(among).all(snapshot).await?);
@@ -114,6 +122,7 @@ pub(crate) async fn load(
                 .filter(waiting::Column::Kind.ne(kind::JOINED));
             found.waiting.extend(rows.all(snapshot).await?);
         }
+        found.hold(held)?;
     }
     found.rows_read = (found.calls.len() + found.aliases.len() + found.waiting.len()) as u64;
     let partial: HashSet<TraceId> = fold::traces(batch)
@@ -124,12 +133,14 @@ pub(crate) async fn load(
         large::Reading::new(snapshot, since, filled, &mut found)
             .read(batch, *trace, dictionary)
             .await?;
+        found.hold(held)?;
     }
     if calls {
         for ranges in ranges.chunks(RANGES) {
             let rows = in_ranges(snapshot, ranges).await?;
             found.read(rows.len(), usize::MAX);
             found.add(rows);
+            found.hold(held)?;
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
@@ -139,15 +150,14 @@ pub(crate) async fn load(
                 .await?;
             found.read(rows.len(), usize::MAX);
             found.add(rows);
+            found.hold(held)?;
         }
     }
     let mut rows = found.rows.clone();
     rows.extend(found.referred_to());
     let (read, cut) = (found.rows_read, found.cut);
-    let mut neighbourhood = found.neighbourhood(snapshot, dictionary).await?;
-    neighbourhood.partial = partial;
     Ok(Near {
-        neighbourhood,
+        undecoded: found.with_words(snapshot, dictionary, partial).await?,
         head,
         rows,
         read,
@@ -155,17 +165,21 @@ pub(crate) async fn load(
     })
 }
 
-/// The details of the calls in these rows.
+/// The details of the calls in these rows, as they are stored. What they take is reserved before they are read, and for
+/// what is unpacked of them before it is.
 pub(crate) async fn read_details(
     snapshot: &DatabaseTransaction,
     rows: &[i64],
-) -> Result<HashMap<i64, Heavy>, Error> {
-    let mut found = HashMap::with_capacity(rows.len());
+    held: &mut Held,
+) -> Result<Vec<detail::Model>, Error> {
+    let mut found = Vec::with_capacity(rows.len());
     for rows in rows.chunks(KEYS) {
+        let sizes = sizes(snapshot, rows, DetailParts::ALL).await?;
+        held.grow(sizes.values().sum::<usize>() + sizes.len() * ROW)?;
         let among = among(snapshot, detail::Column::Call, rows);
-        for row in detail::Entity::find().filter(among).all(snapshot).await? {
-            found.insert(row.call, heavy(row)?);
-        }
+        let rows = detail::Entity::find().filter(among).all(snapshot).await?;
+        held.grow(rows.iter().map(of_texts).sum())?;
+        found.extend(rows);
     }
     Ok(found)
 }
@@ -222,6 +236,8 @@ struct Found {
     waits: HashSet<i64>,
     rows_read: u64,
     cut: u64,
+    /// How many calls, aliases and waiting rows are reserved.
+    held: (usize, usize, usize),
 }
 
 impl Found {
@@ -253,20 +269,62 @@ impl Found {
         named.difference(&self.rows).copied().collect()
     }
 
-    async fn neighbourhood(
+    /// Reserves what was read since this was asked last.
+    fn hold(&mut self, held: &mut Held) -> Result<(), Error> {
+        let (calls, aliases, waiting) = self.held;
+        let calls: usize = self.calls.iter().skip(calls).map(of_call).sum();
+        let waiting: usize = self.waiting.iter().skip(waiting).map(of_waiting).sum();
+        let aliases = (self.aliases.len() - aliases) * ROW;
+        self.held = (self.calls.len(), self.aliases.len(), self.waiting.len());
+        held.grow(calls + waiting + aliases)
+    }
+
+    /// With what the rows refer to.
+    async fn with_words(
         self,
         db: &DatabaseTransaction,
         dictionary: &Dictionary,
-    ) -> Result<Neighbourhood, Error> {
+        partial: HashSet<TraceId>,
+    ) -> Result<Undecoded, Error> {
+        Ok(Undecoded {
+            glossary: dictionary.glossary(db, &self.calls).await?,
+            origins: dictionary
+                .origins(db, self.waiting.iter().filter_map(|waiting| waiting.origin))
+                .await?,
+            found: self,
+            partial,
+        })
+    }
+}
+
+/// Rows of a neighbourhood and what they refer to.
+pub(crate) struct Undecoded {
+    found: Found,
+    glossary: Glossary,
+    origins: HashMap<i64, Arc<Origin>>,
+    partial: HashSet<TraceId>,
+}
+
+impl Undecoded {
+    /// Makes calls, lines and spans of the rows. Work for a thread of a CPU pool.
+    pub(crate) fn decode(self) -> Result<Neighbourhood, Error> {
         let Self {
+            found,
+            glossary,
+            origins,
+            partial,
+        } = self;
+        let Found {
             rows,
             calls,
             aliases,
             waiting,
             ..
-        } = self;
-        let glossary = dictionary.glossary(db, &calls).await?;
-        let mut near = Neighbourhood::default();
+        } = found;
+        let mut near = Neighbourhood {
+            partial,
+            ..Neighbourhood::default()
+        };
         for row in calls {
             let id = row.id;
             let call = glossary.call(row)?;
@@ -281,9 +339,6 @@ impl Found {
                 near.aliases.push((SpanRef { trace_id, span_id }, alias.call));
             }
         }
-        let origins = dictionary
-            .origins(db, waiting.iter().filter_map(|waiting| waiting.origin))
-            .await?;
         for row in waiting {
             match row.kind {
                 kind::HTTP => {

@@ -97,6 +97,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         join_window: options.join_window,
         cpu: CpuPool::new(2, 2),
         counters: Arc::clone(&counters),
+        memory: memory.clone(),
     };
     let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
     // One place: a group is prepared while the one before it is committed.

@@ -9,14 +9,15 @@ use std::time::Duration;
 use mcptap_model::{Call, LogLine, SpanRef};
 
 use crate::database::Database;
-use crate::dictionary::Dictionary;
+use crate::dictionary::{Dictionary, heavy};
 use crate::fold::{self, Folding, Target, Whole};
 use crate::footprint::{Reads, Writes};
 use crate::incoming::Incoming;
 use crate::intern::Interner;
 use crate::metrics::Counters;
+use crate::neighbourhood::Held;
 use crate::row::{CallRow, DetailRow, Waiting, as_listed};
-use crate::{CpuPool, Error, clock, neighbourhood};
+use crate::{CpuPool, Error, MemoryBudget, clock, neighbourhood};
 
 /// Everything that one transaction writes.
 #[derive(Debug, Default)]
@@ -55,6 +56,8 @@ pub(crate) struct Prepared {
     pub(crate) placed: Vec<(i64, Target)>,
     /// What waits for its call.
     pub(crate) waiting: Vec<Waiting>,
+    /// The memory that it takes of the budget, until it is written.
+    pub(crate) held: Option<Held>,
 }
 
 impl Prepared {
@@ -86,11 +89,14 @@ pub(crate) struct Preparation {
     /// For folding. Only the two tasks that prepare groups use it, so there is always a place.
     pub(crate) cpu: CpuPool,
     pub(crate) counters: Arc<Counters>,
+    /// Holds what a group reads of the database.
+    pub(crate) memory: MemoryBudget,
 }
 
 impl Preparation {
     /// Reads the neighbourhood, folds, and makes rows.
     pub(crate) async fn prepare(&self, batch: Incoming) -> Result<Prepared, Error> {
+        let mut held = Held::new(&self.memory, batch.len())?;
         let mut reads = Reads::of(&batch);
         let (traces, ranges) = (&reads.traces, &reads.ranges);
         let snapshot = self.database.near_snapshot().await?;
@@ -101,21 +107,26 @@ impl Preparation {
             traces,
             ranges,
             self.join_window,
+            &mut held,
         )
         .await?;
         reads.rows = near.rows;
-        let neighbourhood = near.neighbourhood;
-        let folding = self.compute(move || Folding::new(neighbourhood, batch)).await?;
-        let details = neighbourhood::read_details(&snapshot, &folding.wanted()).await?;
+        let undecoded = near.undecoded;
+        let folding = self
+            .compute(move || Ok(Folding::new(undecoded.decode()?, batch)))
+            .await?;
+        let details = neighbourhood::read_details(&snapshot, &folding.wanted(), &mut held).await?;
         snapshot.commit().await?;
         let detailed = details.len();
-        let (prepared, compared, cut) = self
+        let (mut prepared, compared, cut) = self
             .compute(move || {
-                let changes = folding.finish(details);
+                let details = details.into_iter().map(|row| Ok((row.call, heavy(row)?)));
+                let changes = folding.finish(details.collect::<Result<_, Error>>()?);
                 let (compared, cut) = (changes.compared, changes.cut);
-                (rows(near.head, reads, changes), compared, cut)
+                Ok((rows(near.head, reads, changes), compared, cut))
             })
             .await?;
+        prepared.held = Some(held);
         self.counters
             .joined(near.read, detailed, compared, near.cut + cut);
         Ok(prepared)
@@ -124,9 +135,9 @@ impl Preparation {
     /// Runs work that keeps a core busy on a thread of its own.
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.cpu.run(|_| work()).await.map_err(Error::Work)
+        self.cpu.run(|_| work()).await.map_err(Error::Work)?
     }
 }
 
@@ -194,5 +205,6 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
         left: changes.left,
         placed: changes.placed,
         waiting,
+        held: None,
     }
 }

@@ -20,6 +20,9 @@ const BACKOFF: Duration = Duration::from_millis(20);
 /// rejected too.
 const TRANSACTIONS: usize = 512;
 
+/// When a write that did not fit into memory may come again.
+const WAIT: Duration = Duration::from_secs(1);
+
 /// The most bytes of a reason that are told.
 const REASON: usize = 200;
 
@@ -32,7 +35,7 @@ impl Committer {
         while let Some((mut requests, prepared)) = parts.pop() {
             match self.persist(&batches(&requests), prepared).await {
                 Ok(written) => self.answer(requests, &written, started),
-                Err(error) if may_be_one_record(&error) && requests.len() > 1 => {
+                Err(error) if is_smaller_by_halves(&error) && requests.len() > 1 => {
                     tracing::warn!(%error, exports = requests.len(), "a write failed; it is tried in halves");
                     let second = requests.split_off(requests.len() / 2);
                     parts.push((second, None));
@@ -40,6 +43,13 @@ impl Committer {
                 }
                 Err(error) => match self.without_rejected(&batches(&requests), error).await {
                     Ok(written) => self.answer(requests, &written, started),
+                    Err(error @ Error::Memory(_)) => {
+                        tracing::warn!(%error, "a write does not fit into memory; its senders are told to wait");
+                        self.counters.overloaded();
+                        for request in requests {
+                            request.answer(Err(WriteError::Overloaded { retry_after: WAIT }));
+                        }
+                    }
                     Err(error) => {
                         self.counters.failed();
                         self.preparation.database.health().wrote(Err(&error));
@@ -81,7 +91,10 @@ impl Committer {
             };
             match outcome {
                 Err(error)
-                    if error.kind().is_transient() && retries < RETRIES && started.elapsed() < RETRY_FOR =>
+                    if error.kind().is_transient()
+                        && !matches!(error, Error::Memory(_))
+                        && retries < RETRIES
+                        && started.elapsed() < RETRY_FOR =>
                 {
                     self.counters.retried();
                     tracing::warn!(%error, retries, "a write failed; it is tried again");
@@ -98,7 +111,7 @@ impl Committer {
         let [batch] = batches else {
             return Err(error);
         };
-        if error.kind() != ErrorKind::Data {
+        if !is_of_some_records(&error) {
             return Err(error);
         }
         let mut written = Written::default();
@@ -106,6 +119,9 @@ impl Committer {
         let mut transactions = 0;
         while let Some((part, error)) = parts.pop() {
             if part.len() <= 1 || transactions >= TRANSACTIONS {
+                if matches!(error, Error::Memory(_)) {
+                    return Err(error);
+                }
                 self.counters.rejected(part.len());
                 tracing::warn!(%error, records = part.len(), "the database can never store this; it is left out");
                 reject(&mut written, part.len(), &error);
@@ -120,7 +136,7 @@ impl Committer {
                         written.completed += stored.completed;
                         written.head = written.head.max(stored.head);
                     }
-                    Err(error) if error.kind() == ErrorKind::Data => parts.push((half, error)),
+                    Err(error) if is_of_some_records(&error) => parts.push((half, error)),
                     Err(error) => return Err(error),
                 }
             }
@@ -136,6 +152,16 @@ impl Committer {
 /// Whether it may be one record's fault, so that others can be stored without it.
 fn may_be_one_record(error: &Error) -> bool {
     matches!(error, Error::Data(_) | Error::Work(_) | Error::Damaged { .. })
+}
+
+/// Whether a group may be stored in halves: others are stored without what is at fault, and less is read for fewer.
+fn is_smaller_by_halves(error: &Error) -> bool {
+    may_be_one_record(error) || matches!(error, Error::Memory(_))
+}
+
+/// Whether some records of a request can be stored without the others.
+fn is_of_some_records(error: &Error) -> bool {
+    error.kind() == ErrorKind::Data || matches!(error, Error::Memory(_))
 }
 
 /// Half to one and a half times the mean.
