@@ -23,6 +23,7 @@ mod listeners;
 mod live;
 mod overload;
 mod postgres;
+mod processes;
 mod proxy;
 mod query;
 mod sdk;

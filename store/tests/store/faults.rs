@@ -172,14 +172,14 @@ async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
 async fn damaged_pages_are_told() {
     let place = Place::sqlite();
     let (writer, store) = place.open().await;
-    writer.write(batch((1..400).map(full))).await.unwrap();
+    writer.write(batch((1..2000).map(full))).await.unwrap();
     store.close().await;
     let path = place.file().unwrap();
     let size = std::fs::metadata(&path).unwrap().len();
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    // The first pages hold what is read when it is opened.
-    file.seek(SeekFrom::Start(size / 2)).unwrap();
-    file.write_all(&vec![0x5a; usize::try_from(size / 4).unwrap()])
+    // The first pages hold the tables that opening reads; the last ones hold calls.
+    file.seek(SeekFrom::Start(size - size / 8)).unwrap();
+    file.write_all(&vec![0x5a; usize::try_from(size / 8).unwrap()])
         .unwrap();
     drop(file);
     let (_writer, store) = place.open().await;
