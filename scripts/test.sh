@@ -69,7 +69,7 @@ start_postgres() {
       --encoding UTF8 --locale C.UTF-8 --no-sync >/dev/null
     # nothing in it outlives the tests, so nothing needs to reach the disk
     as_postgres "$postgres_bin/pg_ctl" --pgdata "$home/data" --log "$home/log" --wait start >/dev/null --options \
-      "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$home -c max_connections=300 \
+      "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$home -c max_connections=500 \
        -c fsync=off -c full_page_writes=off"
   ) || { cat "$home/log" >&2; exit 1; }
   export TEST_DATABASE_URL="postgres://mcptap@127.0.0.1:$port/postgres"
