@@ -146,7 +146,7 @@ impl<'a> Reading<'a> {
             .lasting(&keys, limit, reach.alike.as_ref(), dictionary)
             .await?;
         // Each stretch has a limit of its own. That one was looked through for nothing but what began later, as it is when
-        // old calls come late, is not counted: what lasts beyond 1,000 others is related by ids.
+        // old calls come late, is not counted: what lasts beyond the limit is related by ids.
         let most = reach.windows.iter().map(|(from, to)| {
             let lasts = |row: &&call::Model| {
                 row.started_at <= *to && row.started_at / 2 + row.duration / 2 >= from / 2 - 1

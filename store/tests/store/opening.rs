@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use mcptap_model::CallFilter;
 use mcptap_store::{Error, Options, migrate, open, open_to_change, open_to_read};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use tokio::task::JoinSet;
@@ -33,6 +34,7 @@ async fn several_at_once_make_the_tables_once(place: &Place) {
     }
     opening.join_all().await;
     let (_, store) = place.open().await;
+    assert_eq!(store.count(&CallFilter::default(), 100).await.unwrap().value, 5);
     // Whoever finds that another process was faster takes more numbers.
     assert!(store.head().0 >= 5);
 }
