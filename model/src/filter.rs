@@ -88,6 +88,17 @@ impl CallFilter {
 
     /// Whether the call is meant. `text` tells which searches occur in the call's texts; without it none does.
     pub fn matches(&self, call: &Call, text: Option<&Found>) -> bool {
+        self.matches_with(call, text, &Call::is_in_session)
+    }
+
+    /// The same, where `in_session` tells whether a call belongs to the session of an id: which calls a visit has
+    /// depends on other calls.
+    pub fn matches_with(
+        &self,
+        call: &Call,
+        text: Option<&Found>,
+        in_session: &dyn Fn(&Call, &str) -> bool,
+    ) -> bool {
         named(&self.servers, Some(call.server_name()))
             && named(&self.tools, call.tool.as_deref())
             && named(&self.methods, Some(&call.method))
@@ -109,16 +120,25 @@ impl CallFilter {
                 .search
                 .as_ref()
                 .is_none_or(|query| text.is_some_and(|text| text.occurs(query)))
-            && self.not.as_ref().is_none_or(|not| !not.matches(call, text))
-            && (self.or.is_empty() || self.or.iter().any(|either| either.matches(call, text)))
+            && self
+                .not
+                .as_ref()
+                .is_none_or(|not| !not.matches_with(call, text, in_session))
+            && (self.or.is_empty()
+                || self
+                    .or
+                    .iter()
+                    .any(|either| either.matches_with(call, text, in_session)))
     }
 }
 
-fn in_session(call: &Call, wanted: &str) -> bool {
-    call.session_id.as_deref() == Some(wanted)
-        || call.session.as_ref().is_some_and(|session| {
-            crate::NodeId::Session(session.source, call.server_name().to_owned(), session.key.clone())
-                .to_string()
-                == wanted
-        })
+impl Call {
+    /// Whether an id names the call's session: its wire id, or the id of the session that it was given.
+    pub fn is_in_session(&self, id: &str) -> bool {
+        self.session_id.as_deref() == Some(id)
+            || self.session.as_ref().is_some_and(|session| {
+                let server = self.server_name().to_owned();
+                crate::NodeId::Session(session.source, server, session.key.clone()).to_string() == id
+            })
+    }
 }

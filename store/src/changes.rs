@@ -183,6 +183,7 @@ pub(crate) async fn between(
         changes,
         removed: Vec::new(),
         relined,
+        moved: None,
     })
 }
 

@@ -2,17 +2,18 @@
 //!
 //! A [`Follower`] is a filter and a position, and nothing else. Near the head it reads `recent`; behind that it reads the
 //! database, in its turn: a few followers at a time, so that a thousand who come back at once hold up nobody. When it has
-//! everything, it sleeps. What is committed is compared with the filters of those asleep by one task (`wake`), which
-//! moves their positions past what is not meant and wakes only those for whom there is something.
+//! everything, it waits. One task (`wake`) compares what is committed with the filters of waiting followers, moves their
+//! positions past what is not meant and wakes only those for whom there is something.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::CallFilter;
 
-use crate::recent::Sight;
-use crate::sessions::{client_of_visit, names_visits};
-use crate::wake::Bed;
+use crate::open::Inner;
+use crate::recent::Visibility;
+use crate::sessions::{VisitName, visits_of};
+use crate::wake::Waiter;
 use crate::{Asker, Error, FeedChanges, Operation, Store, scan};
 
 /// How often a read is tried. A database that does not answer for half a minute is no reason to end a feed.
@@ -35,9 +36,11 @@ pub struct Follower {
     goal: Seq,
     /// Whether it has been said that history is done.
     live: bool,
-    /// What tells in memory which calls are meant; `None`: only the database does.
-    sight: Option<Sight>,
-    bed: Arc<Bed>,
+    /// What must be visible in memory to tell which calls are meant; `None`: only the database tells.
+    visibility: Option<Visibility>,
+    /// The visits that the filter names, which are watched.
+    visits: Vec<String>,
+    waiter: Arc<Waiter>,
 }
 
 impl Store {
@@ -50,35 +53,42 @@ impl Store {
         if position > head {
             return Err(Error::Ahead);
         }
-        let sight = self.sight(&filter);
-        let known = match sight {
+        let visits = visits_of(&filter);
+        let visibility = self.visibility(&filter, &visits);
+        let known = match visibility {
             Some(_) => filter.clone(),
             None => widened(&filter),
         };
         Ok(Follower {
-            bed: self
+            waiter: self
                 .inner
-                .beds
-                .make(known, sight.unwrap_or(Sight::Rows), position),
+                .waiters
+                .make(known, visibility.unwrap_or(Visibility::Rows), position),
             store: self.clone(),
             filter,
             position,
             goal: head,
             live: false,
-            sight,
+            visibility,
+            visits,
         })
     }
 
-    /// What tells in memory which calls a follower's filter means. Its searches are looked for in new calls from now on.
-    fn sight(&self, filter: &CallFilter) -> Option<Sight> {
-        if names_visits(filter) {
+    /// What must be visible in memory to tell which calls a follower's filter means. From now on its searches are looked
+    /// for in new calls, and its visits are watched.
+    fn visibility(&self, filter: &CallFilter, visits: &[String]) -> Option<Visibility> {
+        let Inner { recent, searches, .. } = &*self.inner;
+        if !recent.watch(visits) {
             return None;
         }
         if !filter.needs_text() {
-            return Some(Sight::Rows);
+            return Some(Visibility::Rows);
         }
-        let registered = self.inner.searches.register(filter, &self.inner.recent);
-        registered.then_some(Sight::Texts)
+        let registered = searches.register(filter, recent);
+        if !registered {
+            recent.unwatch(visits);
+        }
+        registered.then_some(Visibility::Texts)
     }
 }
 
@@ -92,7 +102,7 @@ impl Follower {
         loop {
             let part = self.read(limit).await?;
             self.position = part.upto;
-            self.bed.stand(part.upto);
+            self.waiter.move_to(part.upto);
             let done = part.caught_up && part.upto >= self.goal;
             if !part.items.is_empty() || (done && !self.live) {
                 self.live |= done;
@@ -102,34 +112,27 @@ impl Follower {
                     ..part
                 }));
             }
-            if done && !self.sleep().await {
+            if done && !self.wait().await {
                 return Ok(None);
             }
         }
     }
 
     async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
-        let inner = &self.store.inner;
-        if let Some(sight) = self.sight {
-            let limit = limit.clamp(1, crate::changes::MOST);
-            let oldest = inner.options.oldest_kept();
-            let range = (self.position, self.goal);
-            if let Some(read) = inner
-                .recent
-                .look()
-                .read(&self.filter, range, limit, oldest, sight)
-            {
-                return Ok(read);
-            }
+        if let Some(read) = self.read_window(limit) {
+            return Ok(read);
         }
+        let inner = &self.store.inner;
         let mut tries = 1;
         loop {
             let turn = inner.catching_up.acquire().await;
+            // Another follower of the same visit may have learnt meanwhile how long it lasts.
+            if let Some(read) = self.read_window(limit) {
+                return Ok(read);
+            }
             inner.counters.caught_up();
             let operation = Operation::new(Asker::Feed, inner.options.read_timeout);
-            let read = operation
-                .run(self.store.changes(&self.filter, self.position, limit))
-                .await;
+            let read = operation.run(self.read_database(limit)).await;
             drop(turn);
             match read {
                 Err(error @ (Error::Database(_) | Error::Internal(_) | Error::Busy | Error::Memory(_)))
@@ -144,17 +147,37 @@ impl Follower {
         }
     }
 
+    /// `None` where memory does not tell.
+    fn read_window(&self, limit: usize) -> Option<FeedChanges> {
+        let inner = &self.store.inner;
+        let limit = limit.clamp(1, crate::changes::MOST);
+        let oldest = inner.options.oldest_kept();
+        let range = (self.position, self.goal);
+        let window = inner.recent.look();
+        window.read(&self.filter, range, limit, oldest, self.visibility?)
+    }
+
+    async fn read_database(&self, limit: usize) -> Result<FeedChanges, Error> {
+        if self.visibility.is_some() {
+            self.store.learn_visits(&self.visits).await?;
+            if let Some(read) = self.read_window(limit) {
+                return Ok(read);
+            }
+        }
+        self.store.changes(&self.filter, self.position, limit).await
+    }
+
     /// Until there is something to read; false when there will never be.
-    async fn sleep(&mut self) -> bool {
-        self.bed.lie_down(self.position);
+    async fn wait(&mut self) -> bool {
+        self.waiter.park(self.position);
         // From here on it is woken. What came before must be looked for.
         self.look_ahead();
         tokio::select! {
             biased;
-            () = self.bed.woken() => {}
+            () = self.waiter.woken() => {}
             // What was written last is to be heard too.
             () = self.store.inner.written.cancelled() => {
-                if self.sight == Some(Sight::Texts) {
+                if self.visibility == Some(Visibility::Texts) {
                     // The searcher ends with `stop`: then nothing more becomes known.
                     let all_searched = self.store.inner.recent.all_searched();
                     self.store.inner.stop.run_until_cancelled(all_searched).await;
@@ -162,25 +185,28 @@ impl Follower {
                 self.look_ahead();
             }
         }
-        let (more, position) = self.bed.stand_up();
+        let (more, position) = self.waiter.unpark();
         self.position = position.max(self.position);
         more
     }
 
     fn look_ahead(&self) {
         let inner = &self.store.inner;
-        let position = self.bed.position();
-        self.bed
-            .heed(&inner.recent.look(), position, inner.options.oldest_kept());
+        let position = self.waiter.position();
+        self.waiter
+            .check(&inner.recent.look(), position, inner.options.oldest_kept());
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
         let inner = &self.store.inner;
-        inner.beds.remove(&self.bed);
-        if self.sight == Some(Sight::Texts) {
+        inner.waiters.remove(&self.waiter);
+        if self.visibility == Some(Visibility::Texts) {
             inner.searches.unregister(&self.filter, &inner.recent);
+        }
+        if self.visibility.is_some() {
+            inner.recent.unwatch(&self.visits);
         }
     }
 }
@@ -188,13 +214,13 @@ impl Drop for Follower {
 /// A filter that memory can decide, and that means every call that the filter means: without what stands in texts, and
 /// with the client of a visit in place of the visit.
 fn widened(filter: &CallFilter) -> CallFilter {
-    let settled = |filter: &CallFilter| !filter.needs_text() && !names_visits(filter);
+    let settled = |filter: &CallFilter| !filter.needs_text() && visits_of(filter).is_empty();
     CallFilter {
         search: None,
         session_id: filter
             .session_id
             .as_deref()
-            .map(|id| client_of_visit(id).unwrap_or_else(|| id.to_owned())),
+            .map(|id| VisitName::of(id).map_or_else(|| id.to_owned(), |visit| visit.session_of_client)),
         not: filter.not.clone().filter(|not| settled(not)),
         or: filter.or.iter().map(widened).collect(),
         ..filter.clone()

@@ -136,7 +136,9 @@ pub(crate) struct Changes {
     pub(crate) added: Vec<Whole>,
     /// Stored calls that are more complete now (row, whole new content). Only those that really differ.
     pub(crate) completed: Vec<(i64, Whole)>,
-    /// Of these, those whose details stay as they are stored.
+    /// Clients (server, key) whose visits these may have left: they moved in time or went to another session.
+    pub(crate) moved: Vec<(String, String)>,
+    /// Of the completed, those whose details stay as they are stored.
     pub(crate) undetailed: HashSet<i64>,
     /// Stored calls that turned out to be part of another (their log lines move there), or no request at all.
     pub(crate) removed: Vec<(i64, Option<Target>)>,

@@ -11,7 +11,7 @@
 //! A call's row number is the number of the change that added it; a completed call gets the number of that change
 //! beside it. So the feed ([`Store::changes`]) reads along the primary key and one small index. A [`Follower`] of it
 //! reads the newest changes in memory (`recent`, filled by the committer, and by `tail` with what other processes
-//! commit), the others from the database, and sleeps until `wake` finds something for it. And
+//! commit), the others from the database, and waits until `wake` finds something for it. And
 //! pages ([`Store::calls`]) are ordered by start. Every read is one snapshot, sees nothing past its time, and takes its
 //! condition from one place (`filter`), which a property test holds against the model's definition. Names, clients,
 //! sessions and origins are stored once and referred to by number; bodies stand in a table of their own. What a filter

@@ -21,7 +21,7 @@ use crate::schema::Upkeep;
 use crate::search::{Indexer, LiveSearcher, LiveSearches};
 use crate::supervise::Supervisor;
 use crate::tail::Tail;
-use crate::wake::{self, Beds};
+use crate::wake::{self, Waiters};
 use crate::writer::Grouping;
 use crate::{
     CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, retention, scan,
@@ -156,11 +156,11 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         options: options.clone(),
     };
     supervisor.keep("live searches", stop.clone(), move || searcher.clone().run());
-    let beds = Arc::new(Beds::default());
-    let sleepers = (Arc::clone(&recent), Arc::clone(&beds), options.clone());
+    let waiters = Arc::new(Waiters::default());
+    let waiting = (Arc::clone(&recent), Arc::clone(&waiters), options.clone());
     supervisor.keep("live", stop.clone(), move || {
-        let (recent, beds, options) = sleepers.clone();
-        wake::run(recent, beds, options)
+        let (recent, waiters, options) = waiting.clone();
+        wake::run(recent, waiters, options)
     });
     let watched = database.clone();
     supervisor.keep("health", stop.clone(), move || health::watch(watched.clone()));
@@ -193,7 +193,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         head,
         recent,
         searches,
-        beds,
+        waiters,
         written,
         closing: writer.closing(),
         tasks: supervisor.tasks().clone(),
@@ -233,8 +233,8 @@ pub(crate) struct Inner {
     pub(crate) cpu: CpuPool,
     /// What followers search for.
     pub(crate) searches: Arc<LiveSearches>,
-    /// Where followers sleep.
-    pub(crate) beds: Arc<Beds>,
+    /// Where followers wait for changes.
+    pub(crate) waiters: Arc<Waiters>,
     /// Turns for followers that read the database: never all of its connections.
     pub(crate) catching_up: Semaphore,
     /// Cancelled when nothing will be written any more.
@@ -281,7 +281,7 @@ impl Store {
             .inner
             .queue_limit
             .saturating_sub(self.inner.room.available_permits());
-        let (followers, lag) = self.inner.beds.survey(self.head());
+        let (followers, lag) = self.inner.waiters.survey(self.head());
         let (changes, bytes) = self.inner.recent.size();
         Metrics {
             followers: followers as u64,

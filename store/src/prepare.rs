@@ -38,6 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) completed: Vec<(i64, CallRow)>,
     /// The new calls and then the completed ones, as followers get them.
     pub(crate) listed: Vec<Arc<Call>>,
+    /// Clients (server, key) of which a completed call moved in time or went to another session.
+    pub(crate) moved: Vec<(String, String)>,
     /// Their details, by row.
     pub(crate) completed_details: Vec<(i64, DetailRow)>,
     /// Completed calls that have no details any more, by row.
@@ -195,6 +197,7 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
         added,
         added_details,
         completed,
+        moved: changes.moved,
         listed,
         completed_details,
         bare,

@@ -1,5 +1,6 @@
 //! `impl Store`: sessions, which are what their calls say.
 
+mod extents;
 mod listing;
 mod naming;
 mod places;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 
 use mcptap_model::{CallFilter, SessionSource, UnixNanos};
 
-pub(crate) use self::naming::{client_of_visit, names_visits};
+pub(crate) use self::naming::{VisitName, visits_of};
 use self::places::Place;
 use crate::readers::Reading;
 use crate::visits::{self, Moment};

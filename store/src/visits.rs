@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use mcptap_model::{Call, SessionSource};
 use sea_orm::sea_query::{ArrayType, Value};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement};
 
@@ -33,6 +34,19 @@ pub(crate) fn parse(key: &str) -> Option<(&str, i64)> {
     let (client, started_at) = key.rsplit_once('@')?;
     let at: i64 = started_at.parse().ok()?;
     (-FURTHEST..=FURTHEST).contains(&at).then_some((client, at))
+}
+
+/// The key of the client whose visits a call belongs to.
+pub(crate) fn client_of(call: &Call) -> Option<&str> {
+    let session = call.session.as_ref()?;
+    (session.source == SessionSource::Client).then_some(session.key.as_str())
+}
+
+/// Whether a call is at the same time in the same session as before, so that no visit lost it.
+pub(crate) fn is_in_place(before: &Call, now: &Call) -> bool {
+    before.started_at == now.started_at
+        && before.session == now.session
+        && before.server_name() == now.server_name()
 }
 
 /// A time in the calls of a row of `sessions`.

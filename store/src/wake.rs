@@ -1,4 +1,4 @@
-//! Who sleeps is woken for what it waits for, and for nothing else.
+//! Waiting followers are woken for changes of their filter, and for nothing else.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mcptap_model::{CallFilter, UnixNanos};
 use tokio::sync::Notify;
 
-use crate::recent::{Ahead, Recent, Sight, Window};
+use crate::recent::{Ahead, Recent, Visibility, Window};
 use crate::{Options, Seq};
 
 /// Between two rounds there is at least this long: what is committed meanwhile is one message instead of several.
@@ -20,53 +20,53 @@ const REST: u32 = 3;
 /// How many filters are compared before whoever adds changes may have the window.
 const AT_ONCE: usize = 32;
 
-/// Where a follower sleeps.
+/// A follower as it waits: what for, and how far it has come.
 #[derive(Debug)]
-pub(crate) struct Bed {
+pub(crate) struct Waiter {
     number: u64,
     filter: CallFilter,
-    sight: Sight,
-    place: Mutex<Place>,
+    visibility: Visibility,
+    state: Mutex<State>,
     wake: Notify,
 }
 
 #[derive(Debug)]
-struct Place {
+struct State {
     /// Nothing of the filter lies between the follower's own position and this.
     position: Seq,
-    asleep: bool,
+    parked: bool,
 }
 
-impl Bed {
+impl Waiter {
     /// A follower that is awake has come this far.
-    pub(crate) fn stand(&self, position: Seq) {
-        *self.place() = Place {
+    pub(crate) fn move_to(&self, position: Seq) {
+        *self.state() = State {
             position,
-            asleep: false,
+            parked: false,
         };
     }
 
     /// A follower that has come this far wants to be woken.
-    pub(crate) fn lie_down(&self, position: Seq) {
-        *self.place() = Place {
+    pub(crate) fn park(&self, position: Seq) {
+        *self.state() = State {
             position,
-            asleep: true,
+            parked: true,
         };
     }
 
-    /// Moves whoever sleeps here past what it does not wait for, and wakes it if there is something for it after
+    /// Moves a parked follower past what it does not wait for, and wakes it if there is something for it after
     /// `position`.
-    pub(crate) fn heed(&self, window: &Window, position: Seq, oldest: UnixNanos) {
-        let (passed, wake) = match window.ahead(&self.filter, position, oldest, self.sight) {
+    pub(crate) fn check(&self, window: &Window, position: Seq, oldest: UnixNanos) {
+        let (passed, wake) = match window.ahead(&self.filter, position, oldest, self.visibility) {
             Ahead::Nothing(head) => (head, false),
             Ahead::First(seq) => (Seq(seq.0 - 1), true),
             Ahead::Unknown => (position, true),
         };
-        let mut place = self.place();
-        if place.asleep {
-            place.position = place.position.max(passed);
+        let mut state = self.state();
+        if state.parked {
+            state.position = state.position.max(passed);
             if wake {
-                place.asleep = false;
+                state.parked = false;
                 self.wake.notify_one();
             }
         }
@@ -74,87 +74,87 @@ impl Bed {
 
     /// Until there is something.
     pub(crate) async fn woken(&self) {
-        while self.place().asleep {
-            // May be of an earlier sleep.
+        while self.state().parked {
+            // A permit may be left from an earlier wait.
             self.wake.notified().await;
         }
     }
 
     /// Whether there was something, and how far the follower needs not look.
-    pub(crate) fn stand_up(&self) -> (bool, Seq) {
-        let mut place = self.place();
-        (!std::mem::replace(&mut place.asleep, false), place.position)
+    pub(crate) fn unpark(&self) -> (bool, Seq) {
+        let mut state = self.state();
+        (!std::mem::replace(&mut state.parked, false), state.position)
     }
 
     /// How far the follower needs not look.
     pub(crate) fn position(&self) -> Seq {
-        self.place().position
+        self.state().position
     }
 
-    fn asleep(&self) -> Option<Seq> {
-        let place = self.place();
-        place.asleep.then_some(place.position)
+    fn parked(&self) -> Option<Seq> {
+        let state = self.state();
+        state.parked.then_some(state.position)
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All beds.
+/// All waiters.
 #[derive(Debug, Default)]
-pub(crate) struct Beds {
-    beds: Mutex<HashMap<u64, Arc<Bed>>>,
+pub(crate) struct Waiters {
+    waiters: Mutex<HashMap<u64, Arc<Waiter>>>,
     next: AtomicU64,
 }
 
-impl Beds {
+impl Waiters {
     /// One more, for a follower that is awake.
-    pub(crate) fn make(&self, filter: CallFilter, sight: Sight, position: Seq) -> Arc<Bed> {
-        let bed = Arc::new(Bed {
+    pub(crate) fn make(&self, filter: CallFilter, visibility: Visibility, position: Seq) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             filter,
-            sight,
-            place: Mutex::new(Place {
+            visibility,
+            state: Mutex::new(State {
                 position,
-                asleep: false,
+                parked: false,
             }),
             wake: Notify::new(),
         });
-        self.beds().insert(bed.number, Arc::clone(&bed));
-        bed
+        self.waiters().insert(waiter.number, Arc::clone(&waiter));
+        waiter
     }
 
-    pub(crate) fn remove(&self, bed: &Bed) {
-        self.beds().remove(&bed.number);
+    pub(crate) fn remove(&self, waiter: &Waiter) {
+        self.waiters().remove(&waiter.number);
     }
 
     /// How many followers there are, and how many numbers the last of those awake is behind `head`.
     pub(crate) fn survey(&self, head: Seq) -> (usize, u64) {
         let all = self.all();
-        let awake = all.iter().filter(|bed| bed.asleep().is_none());
-        let behind = awake.map(|bed| u64::try_from(head.0 - bed.position().0).unwrap_or_default());
+        let awake = all.iter().filter(|waiter| waiter.parked().is_none());
+        let behind = awake.map(|waiter| u64::try_from(head.0 - waiter.position().0).unwrap_or_default());
         (all.len(), behind.max().unwrap_or_default())
     }
 
-    fn all(&self) -> Vec<Arc<Bed>> {
-        self.beds().values().cloned().collect()
+    fn all(&self) -> Vec<Arc<Waiter>> {
+        self.waiters().values().cloned().collect()
     }
 
-    fn beds(&self) -> MutexGuard<'_, HashMap<u64, Arc<Bed>>> {
-        self.beds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiters(&self) -> MutexGuard<'_, HashMap<u64, Arc<Waiter>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wakes, until it is cancelled.
-pub(crate) async fn run(recent: Arc<Recent>, beds: Arc<Beds>, options: Options) {
+pub(crate) async fn run(recent: Arc<Recent>, waiters: Arc<Waiters>, options: Options) {
     loop {
         recent.moved.notified().await;
         let oldest = options.oldest_kept();
         let mut took = Duration::ZERO;
-        for some in beds.all().chunks(AT_ONCE) {
+        for some in waiters.all().chunks(AT_ONCE) {
             let started = Instant::now();
-            heed(some, &recent.look(), oldest);
+            check(some, &recent.look(), oldest);
             took += started.elapsed();
             tokio::task::yield_now().await;
         }
@@ -162,10 +162,10 @@ pub(crate) async fn run(recent: Arc<Recent>, beds: Arc<Beds>, options: Options) 
     }
 }
 
-fn heed(beds: &[Arc<Bed>], window: &Window, oldest: UnixNanos) {
-    for bed in beds {
-        if let Some(position) = bed.asleep() {
-            bed.heed(window, position, oldest);
+fn check(waiters: &[Arc<Waiter>], window: &Window, oldest: UnixNanos) {
+    for waiter in waiters {
+        if let Some(position) = waiter.parked() {
+            waiter.check(window, position, oldest);
         }
     }
 }

@@ -91,6 +91,28 @@ impl Searches {
         Self::new(filter.queries().into_iter().cloned())
     }
 
+    /// About how many bytes they take.
+    pub fn bytes(&self) -> usize {
+        let words = |term: &Pattern| {
+            let texts: usize = term.words.iter().map(String::capacity).sum();
+            texts + term.words.len() * (size_of::<String>() + size_of::<usize>())
+        };
+        let terms: usize = self.0.terms.iter().map(words).sum();
+        let texts: usize = self.0.queries.keys().map(String::capacity).sum();
+        let entries = self.0.queries.len() * 2 * size_of::<(String, [Option<usize>; 2])>();
+        // Each term stands in one of the lists by first character too.
+        size_of::<Compiled>()
+            + self.0.terms.len() * (size_of::<Pattern>() + 2 * size_of::<usize>())
+            + terms
+            + texts
+            + entries
+    }
+
+    /// Whether these are clones of one another, which share what they take.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether any of them looks through more than the target.
     pub fn need_bodies(&self) -> bool {
         self.0.terms.iter().any(|term| !term.target_alone)
@@ -274,6 +296,16 @@ impl TextReader for Finder {
 }
 
 impl Found {
+    /// What was looked for.
+    pub fn searches(&self) -> &Searches {
+        &self.searches
+    }
+
+    /// About how many bytes it takes, besides what it shares with others that were found with the same searches.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.occurs.capacity()
+    }
+
     /// Whether a query occurs; one that was not looked for does not.
     pub fn occurs(&self, query: &Query) -> bool {
         self.number(query)

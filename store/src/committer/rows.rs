@@ -195,6 +195,7 @@ pub(super) fn stretch(prepared: &mut Prepared, after: Seq, numbers: Advanced) ->
             .collect(),
         removed: prepared.removed.iter().map(|(row, _)| *row).collect(),
         relined: relined(prepared).into_iter().collect(),
+        moved: Some(std::mem::take(&mut prepared.moved)),
         whole: true,
     }
 }

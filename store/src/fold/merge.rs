@@ -10,6 +10,7 @@ use super::cluster::{Clusters, Node};
 use super::https::Https;
 use super::{Changes, Target, Whole, explain};
 use crate::body::Body;
+use crate::visits::{client_of, is_in_place};
 
 /// A request, merged: the node holds the call as it is now.
 #[derive(Debug)]
@@ -263,6 +264,7 @@ pub(super) fn collect(
         };
         match node.before {
             Some(before) if *before != whole => {
+                changes.moved.extend(left_visits(&before.call, &whole.call));
                 changes.undetailed.extend(node.row.filter(|_| !node.detailed));
                 changes.completed.extend(node.row.map(|row| (row, whole)));
             }
@@ -270,4 +272,10 @@ pub(super) fn collect(
             None => changes.added.push(whole),
         }
     }
+}
+
+/// The client (server, key) in whose visits a stored call is not any more as it was.
+fn left_visits(before: &Call, now: &Call) -> Option<(String, String)> {
+    let client = client_of(before).filter(|_| !is_in_place(before, now))?;
+    Some((before.server_name().to_owned(), client.to_owned()))
 }

@@ -17,8 +17,8 @@ impl Store {
         tx: &DatabaseTransaction,
         filter: &'a CallFilter,
     ) -> Result<Cow<'a, CallFilter>, Error> {
-        let mut names = Vec::new();
-        visits_in(filter, &mut names);
+        let ids = visits_of(filter);
+        let names: Vec<SessionName> = ids.iter().filter_map(|id| named_visit(id)).collect();
         if names.is_empty() {
             return Ok(Cow::Borrowed(filter));
         }
@@ -27,8 +27,36 @@ impl Store {
     }
 }
 
+/// What the id of a visit says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VisitName {
+    /// The server's name.
+    pub(crate) server: String,
+    /// The client's key.
+    pub(crate) client: String,
+    /// The time, in nanoseconds since 1970: the visit that lasts then is meant.
+    pub(crate) at: i64,
+    /// The id by which the model knows the client, whatever visit a call is in.
+    pub(crate) session_of_client: String,
+}
+
+impl VisitName {
+    /// `None` where the id names no visit.
+    pub(crate) fn of(id: &str) -> Option<Self> {
+        let SessionName { source, server, key } = named_visit(id)?;
+        let (client, at) = visits::parse(&key)?;
+        let session_of_client = NodeId::Session(source, server.clone(), client.to_owned());
+        Some(Self {
+            client: client.to_owned(),
+            at,
+            session_of_client: session_of_client.to_string(),
+            server,
+        })
+    }
+}
+
 /// The visit that a session id names.
-fn named_visit(id: &str) -> Option<SessionName> {
+pub(super) fn named_visit(id: &str) -> Option<SessionName> {
     let NodeId::Session(SessionSource::Client, server, key) = id.parse().ok()? else {
         return None;
     };
@@ -40,24 +68,20 @@ fn named_visit(id: &str) -> Option<SessionName> {
     })
 }
 
-/// The id by which the model knows the client of a visit, if the id names one.
-pub(crate) fn client_of_visit(id: &str) -> Option<String> {
-    let SessionName { source, server, key } = named_visit(id)?;
-    let (client, _) = visits::parse(&key)?;
-    Some(NodeId::Session(source, server, client.to_owned()).to_string())
+/// The ids of the visits that a filter names, however deep, each once.
+pub(crate) fn visits_of(filter: &CallFilter) -> Vec<String> {
+    let mut ids = Vec::new();
+    collect(filter, &mut ids);
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
-/// Whether the filter names sessions that only the database can tell from others.
-pub(crate) fn names_visits(filter: &CallFilter) -> bool {
-    let mut names = Vec::new();
-    visits_in(filter, &mut names);
-    !names.is_empty()
-}
-
-fn visits_in(filter: &CallFilter, into: &mut Vec<SessionName>) {
-    into.extend(filter.session_id.as_deref().and_then(named_visit));
-    filter.not.iter().for_each(|not| visits_in(not, into));
-    filter.or.iter().for_each(|either| visits_in(either, into));
+fn collect(filter: &CallFilter, into: &mut Vec<String>) {
+    let id = filter.session_id.as_ref().filter(|id| named_visit(id).is_some());
+    into.extend(id.cloned());
+    filter.not.iter().for_each(|not| collect(not, into));
+    filter.or.iter().for_each(|either| collect(either, into));
 }
 
 fn without_visits(filter: &CallFilter, places: &HashMap<SessionName, Place>) -> CallFilter {

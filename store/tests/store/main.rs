@@ -43,3 +43,5 @@ mod sessions;
 mod support;
 #[cfg(test)]
 mod times;
+#[cfg(test)]
+mod visits;
