@@ -2,94 +2,96 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use mcptap_graphql::{Introspection, Limits};
 use serde::{Deserialize, Serialize};
 
+use crate::age::age;
+use crate::given::{Given, Value, taken};
 use crate::problems::Problems;
+use crate::values;
 
 /// The table `[graphql]` of `mcptap.toml`, as flags (`--graphql-…`) and as `MCPTAP_GRAPHQL_…`.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiSettings {
-    /// Who may read the schema through introspection [default: on]
+    /// Who may read the schema through introspection: on, authenticated or off [default: on]
     #[arg(
         long = "graphql-introspection",
         env = "MCPTAP_GRAPHQL_INTROSPECTION",
         value_name = "WHO"
     )]
-    pub introspection: Option<Shown>,
+    pub introspection: Option<Given<Shown>>,
     /// How deep fields may be nested [default: 20]
     #[arg(
         long = "graphql-max-depth",
         env = "MCPTAP_GRAPHQL_MAX_DEPTH",
         value_name = "COUNT"
     )]
-    pub max_depth: Option<usize>,
+    pub max_depth: Option<Given<usize>>,
     /// What an operation may cost, as `extensions.cost` of every answer says it [default: 500000]
     #[arg(
         long = "graphql-max-complexity",
         env = "MCPTAP_GRAPHQL_MAX_COMPLEXITY",
         value_name = "COUNT"
     )]
-    pub max_complexity: Option<usize>,
+    pub max_complexity: Option<Given<usize>>,
     /// How many fields a document may rename [default: 30]
     #[arg(
         long = "graphql-max-aliases",
         env = "MCPTAP_GRAPHQL_MAX_ALIASES",
         value_name = "COUNT"
     )]
-    pub max_aliases: Option<usize>,
+    pub max_aliases: Option<Given<usize>>,
     /// How many names, values and punctuators a document may have [default: 4000]
     #[arg(
         long = "graphql-max-tokens",
         env = "MCPTAP_GRAPHQL_MAX_TOKENS",
         value_name = "COUNT"
     )]
-    pub max_tokens: Option<usize>,
+    pub max_tokens: Option<Given<usize>>,
     /// How many fields an operation may have at its root [default: 20]
     #[arg(
         long = "graphql-max-root-fields",
         env = "MCPTAP_GRAPHQL_MAX_ROOT_FIELDS",
         value_name = "COUNT"
     )]
-    pub max_root_fields: Option<usize>,
+    pub max_root_fields: Option<Given<usize>>,
     /// How many bytes the variables of a request may have [default: 262144]
     #[arg(
         long = "graphql-max-variables",
         env = "MCPTAP_GRAPHQL_MAX_VARIABLES",
         value_name = "BYTES"
     )]
-    pub max_variables: Option<usize>,
+    pub max_variables: Option<Given<usize>>,
     /// How many requests may come as one JSON array; 1 takes no arrays [default: 1]
     #[arg(
         long = "graphql-max-batch",
         env = "MCPTAP_GRAPHQL_MAX_BATCH",
         value_name = "COUNT"
     )]
-    pub max_batch: Option<usize>,
+    pub max_batch: Option<Given<usize>>,
     /// How many operations may run on one WebSocket [default: 100]
     #[arg(
         long = "graphql-max-socket-operations",
         env = "MCPTAP_GRAPHQL_MAX_SOCKET_OPERATIONS",
         value_name = "COUNT"
     )]
-    pub max_socket_operations: Option<usize>,
+    pub max_socket_operations: Option<Given<usize>>,
     /// How many queries may run at the same time [default: 256]
     #[arg(
         long = "graphql-max-operations",
         env = "MCPTAP_GRAPHQL_MAX_OPERATIONS",
         value_name = "COUNT"
     )]
-    pub max_operations: Option<usize>,
+    pub max_operations: Option<Given<usize>>,
     /// How many subscriptions may be open at the same time [default: 5000]
     #[arg(
         long = "graphql-max-subscriptions",
         env = "MCPTAP_GRAPHQL_MAX_SUBSCRIPTIONS",
         value_name = "COUNT"
     )]
-    pub max_subscriptions: Option<usize>,
+    pub max_subscriptions: Option<Given<usize>>,
     /// How long a query may run, in the API and in the database, such as 30s [default: 30s]
     #[arg(long = "graphql-timeout", env = "MCPTAP_GRAPHQL_TIMEOUT", value_name = "AGE")]
     pub timeout: Option<String>,
@@ -103,7 +105,7 @@ pub struct ApiSettings {
 }
 
 /// Who may read the schema.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shown {
     /// Everybody who may ask at all.
@@ -112,6 +114,17 @@ pub enum Shown {
     Authenticated,
     /// Nobody.
     Off,
+}
+
+impl Value for Shown {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self::On),
+            "authenticated" => Ok(Self::Authenticated),
+            "off" => Ok(Self::Off),
+            _ => Err("give on, authenticated or off".to_owned()),
+        }
+    }
 }
 
 impl From<Shown> for Introspection {
@@ -149,17 +162,17 @@ impl ApiSettings {
         let limits = Limits::default();
         let age = |age: Duration| Some(humantime::format_duration(age).to_string());
         Self {
-            introspection: Some(Shown::On),
-            max_depth: Some(limits.max_depth),
-            max_complexity: Some(limits.max_complexity),
-            max_aliases: Some(limits.max_aliases),
-            max_tokens: Some(limits.max_tokens),
-            max_root_fields: Some(limits.max_root_fields),
-            max_variables: Some(limits.max_variables),
-            max_batch: Some(limits.max_batch),
-            max_socket_operations: Some(limits.max_socket_operations),
-            max_operations: Some(limits.max_operations),
-            max_subscriptions: Some(limits.max_subscriptions),
+            introspection: Some(Shown::On.into()),
+            max_depth: Some(limits.max_depth.into()),
+            max_complexity: Some(limits.max_complexity.into()),
+            max_aliases: Some(limits.max_aliases.into()),
+            max_tokens: Some(limits.max_tokens.into()),
+            max_root_fields: Some(limits.max_root_fields.into()),
+            max_variables: Some(limits.max_variables.into()),
+            max_batch: Some(limits.max_batch.into()),
+            max_socket_operations: Some(limits.max_socket_operations.into()),
+            max_operations: Some(limits.max_operations.into()),
+            max_subscriptions: Some(limits.max_subscriptions.into()),
             timeout: age(limits.timeout),
             init_timeout: age(limits.init_timeout),
         }
@@ -169,17 +182,13 @@ impl ApiSettings {
     pub fn resolve(self) -> anyhow::Result<Limits> {
         let given = self.over(Self::defaults());
         let mut problems = Problems::default();
-        let mut count = |name: &str, value: Option<usize>, least: usize| {
-            let value = value.unwrap_or_default();
-            problems.unless((least..=u32::MAX as usize).contains(&value), || {
-                format!("graphql.{name} is {value}, so nothing could ever be asked or bounded; give at least {least}, at most 4294967295")
-            });
-            value
+        let mut count = |name: &str, value: Option<Given<usize>>, least: usize| {
+            let name = format!("graphql.{name}");
+            let count = taken(value, &name, &mut problems).unwrap_or(least);
+            problems.or(values::count(&name, count, least, u32::MAX as usize, ""), ());
+            count
         };
         let limits = Limits {
-            introspection: given
-                .introspection
-                .map_or_else(Introspection::default, Into::into),
             max_depth: count("max_depth", given.max_depth, 1),
             max_complexity: count("max_complexity", given.max_complexity, 1),
             max_aliases: count("max_aliases", given.max_aliases, 0),
@@ -192,16 +201,15 @@ impl ApiSettings {
             max_subscriptions: count("max_subscriptions", given.max_subscriptions, 0),
             ..Limits::default()
         };
-        let mut age = |name: &str, text: Option<String>| {
-            let name = format!("graphql.{name}");
-            let age = crate::age(&name, &text.unwrap_or_default()).and_then(|age| {
-                age.with_context(|| format!("{name} cannot be off; give a time such as 30s"))
-            });
-            problems.or(age, Duration::ZERO)
+        let introspection = taken(given.introspection, "graphql.introspection", &mut problems);
+        let mut time = |name: &str, text: Option<String>, example: &str| {
+            let time = age(&format!("graphql.{name}"), &text.unwrap_or_default(), example);
+            problems.or(time, Duration::from_secs(1))
         };
         let limits = Limits {
-            timeout: age("timeout", given.timeout),
-            init_timeout: age("init_timeout", given.init_timeout),
+            introspection: introspection.map_or_else(Introspection::default, Into::into),
+            timeout: time("timeout", given.timeout, "30s"),
+            init_timeout: time("init_timeout", given.init_timeout, "10s"),
             ..limits
         };
         problems.end(limits)
@@ -220,12 +228,12 @@ mod tests {
     #[test]
     fn what_cannot_be_is_named() {
         let settings = ApiSettings {
-            max_depth: Some(0),
+            max_depth: Some(0.into()),
             ..ApiSettings::default()
         };
         let error = settings.resolve().unwrap_err().to_string();
         assert!(
-            error.contains("graphql.max_depth") && error.contains("at least 1"),
+            error.contains("graphql.max_depth") && error.contains("give 1 to"),
             "{error}"
         );
         let settings = ApiSettings {

@@ -1,124 +1,22 @@
-//! Settings: flags over environment over `mcptap.toml` over defaults. The only file that reads any of them.
+//! Settings with nothing left open, and the judgement of every value.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::Args;
 use mcptap_graphql::Limits;
 use mcptap_model::redact::{Redactor, Rules};
-use mcptap_store::{has_keys, shown_url};
-use serde::{Deserialize, Serialize};
+use mcptap_store::has_keys;
 use tokio::sync::Semaphore;
 
-use crate::api::ApiSettings;
-use crate::check;
-use crate::memory::{self, Size};
+use anyhow::{Context, bail};
+
+use crate::age::{age, age_or_off};
+use crate::given::taken;
+use crate::memory;
 use crate::problems::Problems;
-use crate::proxy::ProxySettings;
-
-/// The file read when none is named.
-const DEFAULT_FILE: &str = "mcptap.toml";
-
-/// Every setting, as a flag, as `MCPTAP_…` and as a key of `mcptap.toml` (with underscores). What is not given here
-/// comes from the next layer.
-#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Where the dashboard, GraphQL, health and metrics are served [default: 127.0.0.1:6278]
-    #[arg(long, env = "MCPTAP_LISTEN", value_name = "ADDRESS", value_parser = check::address)]
-    #[serde(deserialize_with = "check::read_address")]
-    pub listen: Option<SocketAddr>,
-    /// Where OTLP/gRPC is received [default: 127.0.0.1:4317]
-    #[arg(long, env = "MCPTAP_OTLP_GRPC", value_name = "ADDRESS", value_parser = check::address)]
-    #[serde(deserialize_with = "check::read_address")]
-    pub otlp_grpc: Option<SocketAddr>,
-    /// Where OTLP/HTTP is received [default: 127.0.0.1:4318]
-    #[arg(long, env = "MCPTAP_OTLP_HTTP", value_name = "ADDRESS", value_parser = check::address)]
-    #[serde(deserialize_with = "check::read_address")]
-    pub otlp_http: Option<SocketAddr>,
-    /// Serve on addresses other than loopback while no API key exists, to anyone who can reach them [default: false]
-    #[arg(long, env = "MCPTAP_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_remote: Option<bool>,
-    /// The database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME [default: sqlite://mcptap.db?mode=rwc]
-    #[arg(long, env = "MCPTAP_DATABASE_URL", value_name = "URL")]
-    pub database_url: Option<String>,
-    /// How long calls are kept, such as 12h or 90d; `off` keeps everything [default: 30d]
-    #[arg(long, env = "MCPTAP_RETENTION", value_name = "AGE")]
-    pub retention: Option<String>,
-    /// How long HTTP spans and log lines wait for their call [default: 15m]
-    #[arg(long, env = "MCPTAP_JOIN_WINDOW", value_name = "AGE")]
-    pub join_window: Option<String>,
-    /// How many spans and log lines may wait to be stored before senders are told to wait [default: 65536]
-    #[arg(long, env = "MCPTAP_INGEST_QUEUE_SPANS", value_name = "COUNT")]
-    pub ingest_queue_spans: Option<usize>,
-    /// How many bytes of a request or response body are kept [default: 1048576]
-    #[arg(long, env = "MCPTAP_BODY_CAP", value_name = "BYTES")]
-    pub body_cap: Option<usize>,
-    /// How much memory senders and readers may take together, such as 512MiB or a number of bytes; more is refused with
-    /// 429 or RESOURCE_EXHAUSTED [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
-    #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
-    pub memory_budget: Option<Size>,
-    /// How many questions may read the database at the same time: half of them pages and lookups, half of them scans
-    /// (statistics, menus, searches), of which one caller has half [default: two a core, at least 4, at most 64]
-    #[arg(long, env = "MCPTAP_READERS", value_name = "COUNT")]
-    pub readers: Option<u32>,
-    /// A MaxMind country or city database (.mmdb), used before the table inside the binary
-    #[arg(long, env = "MCPTAP_GEOIP_FILE", value_name = "FILE")]
-    pub geoip_file: Option<PathBuf>,
-    /// How many connections each port may have; when all are taken, idle ones are closed in favour of new ones
-    /// [default: up to 4096, by the limit of open files]
-    #[arg(long, env = "MCPTAP_MAX_CONNECTIONS", value_name = "COUNT")]
-    pub max_connections: Option<usize>,
-    /// Believe the first hop of X-Forwarded-For; only behind a proxy that sets it [default: false]
-    #[arg(long, env = "MCPTAP_TRUST_FORWARDED_FOR", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub trust_forwarded_for: Option<bool>,
-    /// Web origins besides our own whose pages may use the API, such as https://ui.example.org
-    #[arg(
-        long,
-        env = "MCPTAP_ALLOWED_ORIGINS",
-        value_delimiter = ',',
-        value_name = "ORIGIN"
-    )]
-    pub allowed_origins: Option<Vec<String>>,
-    /// Names by which clients may call this server, besides localhost and its addresses, such as tap.example.org
-    #[arg(
-        long,
-        env = "MCPTAP_ALLOWED_HOSTS",
-        value_delimiter = ',',
-        value_name = "NAME"
-    )]
-    pub allowed_hosts: Option<Vec<String>>,
-    /// Names of keys whose values are cut out, besides the built-in ones, such as ssn,date_of_birth
-    #[arg(long, env = "MCPTAP_REDACT_KEYS", value_delimiter = ',', value_name = "KEY")]
-    pub redact_keys: Option<Vec<String>>,
-    /// Regular expressions of what is cut out; a line each in the environment
-    #[arg(
-        long,
-        env = "MCPTAP_REDACT_PATTERNS",
-        value_delimiter = '\n',
-        value_name = "REGEX"
-    )]
-    pub redact_patterns: Option<Vec<String>>,
-    /// Names of environment variables whose values are cut out wherever they appear, such as API_KEY
-    #[arg(
-        long,
-        env = "MCPTAP_REDACT_ENV",
-        value_delimiter = ',',
-        value_name = "VARIABLE"
-    )]
-    pub redact_env: Option<Vec<String>>,
-    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off]
-    #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
-    /// The table `[graphql]`: limits of the API.
-    #[command(flatten)]
-    pub graphql: ApiSettings,
-    /// The table `[proxy]`, which has flags of its own.
-    #[arg(skip)]
-    pub proxy: Option<ProxySettings>,
-}
+use crate::settings::Settings;
+use crate::values;
 
 /// Settings with nothing left open.
 #[derive(Clone, Debug)]
@@ -166,78 +64,78 @@ pub struct Config {
 impl Config {
     /// The first address that others can reach, and its setting.
     fn exposed(&self) -> Option<(&'static str, SocketAddr)> {
-        let addresses = [
+        self.addresses()
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback())
+    }
+
+    /// All addresses, and their settings.
+    pub(crate) fn addresses(&self) -> [(&'static str, SocketAddr); 3] {
+        [
             ("listen", self.listen),
             ("otlp_grpc", self.otlp_grpc),
             ("otlp_http", self.otlp_http),
-        ];
-        addresses
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback())
+        ]
     }
 
     /// Fails where others could reach the server and nothing asks them who they are: while no API key exists, that must
     /// be meant.
     pub async fn check_exposure(&self) -> anyhow::Result<()> {
-        let Some((name, address)) = self.exposed().filter(|_| !self.allow_remote) else {
+        if self.exposed().is_none() || self.allow_remote {
             return Ok(());
-        };
-        if has_keys(&self.database_url)
+        }
+        match has_keys(&self.database_url)
             .await
             .context("looking for API keys")?
         {
-            return Ok(());
+            true => Ok(()),
+            false => self.without_keys(),
         }
+    }
+
+    /// The same where no API key exists.
+    pub(crate) fn without_keys(&self) -> anyhow::Result<()> {
+        let Some((name, address)) = self.exposed().filter(|_| !self.allow_remote) else {
+            return Ok(());
+        };
         bail!(
             "{name} is {address}, which others can reach, and nothing asks them who they are: make an API key with \
              mcptap keys create, use a loopback address such as 127.0.0.1:{}, or say --allow-remote if you mean it",
             address.port()
         )
     }
-}
 
-impl Config {
     /// Tells what each value would break.
     fn complain(&self, problems: &mut Problems) {
-        problems.or(check::database_url(&self.database_url), ());
-        problems.or(check::log(&self.log).map(drop), ());
-        let given = |list: &'_ [String]| {
-            list.iter()
-                .filter(|entry| !entry.trim().is_empty())
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        for origin in &given(&self.allowed_origins) {
-            problems.or(check::origin(origin), ());
+        problems.or(values::database_url(&self.database_url), ());
+        problems.or(values::log(&self.log).map(drop), ());
+        for origin in given(&self.allowed_origins) {
+            problems.or(values::origin(origin), ());
         }
-        for host in &given(&self.allowed_hosts) {
-            problems.or(check::host("allowed_hosts", host), ());
+        for host in given(&self.allowed_hosts) {
+            problems.or(values::host("allowed_hosts", host), ());
         }
-        problems.unless(
-            self.max_connections
-                .is_none_or(|places| usable(places, Semaphore::MAX_PERMITS)),
-            || "max_connections is 0 or more than any machine holds; give at least 1".to_owned(),
+        if let Some(places) = self.max_connections {
+            problems.or(
+                values::count("max_connections", places, 1, Semaphore::MAX_PERMITS, ""),
+                (),
+            );
+        }
+        let most = u32::MAX as usize;
+        problems.or(
+            values::count("ingest_queue_spans", self.ingest_queue_spans, 1, most, ""),
+            (),
         );
-        problems.unless(usable(self.ingest_queue_spans, u32::MAX as usize), || {
-            format!(
-                "ingest_queue_spans is {}, but nothing could ever be stored with 0, and no memory holds more than 2^32; \
-                 give at least 1",
-                self.ingest_queue_spans
-            )
-        });
-        problems.unless(usable(self.body_cap, i32::MAX as usize), || {
-            format!(
-                "body_cap is {}; give 1 to 2147483647 bytes (to keep no bodies at all, set MCPTAP_CAPTURE=metadata where \
-                 they are recorded)",
-                self.body_cap
-            )
-        });
-        problems.unless((2..=1_000).contains(&self.readers), || {
-            format!(
-                "readers is {}; give 2 to 1000: at least one for pages and one for scans",
-                self.readers
-            )
-        });
+        let none = " (to keep no bodies at all, set MCPTAP_CAPTURE=metadata where they are recorded)";
+        problems.or(
+            values::count("body_cap", self.body_cap, 1, i32::MAX as usize, none),
+            (),
+        );
+        let readers = " (one at least for pages, one for scans)";
+        problems.or(
+            values::count("readers", self.readers as usize, 2, 1_000, readers),
+            (),
+        );
         problems.unless(self.memory_budget >= memory::LEAST, || {
             format!(
                 "memory_budget is {}, too little for one large export; give at least {}",
@@ -245,179 +143,128 @@ impl Config {
                 memory::Size::of(memory::LEAST)
             )
         });
-        let ports = [self.listen, self.otlp_grpc, self.otlp_http];
-        let twice = ports.iter().enumerate().any(|(at, address)| {
-            address.port() != 0 && ports.iter().skip(at + 1).any(|other| other == address)
-        });
-        problems.unless(!twice, || {
-            "two of listen, otlp_grpc and otlp_http are the same address; give each its own".to_owned()
-        });
+        let ports = self.addresses();
+        for (at, (one, address)) in ports.iter().enumerate() {
+            for (other, second) in ports.iter().skip(at + 1) {
+                problems.unless(!overlap(*address, *second), || {
+                    format!("{one} and {other} are the same address, {address}; give each a port of its own")
+                });
+            }
+        }
     }
 }
 
-/// Whether a count is at least 1 and no more than this.
-fn usable(count: usize, most: usize) -> bool {
-    (1..=most).contains(&count)
+/// Whether two addresses cannot both be listened at.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes =
+        |all: IpAddr, ip: IpAddr| all == ip || (all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4()));
+    one.port() != 0
+        && one.port() == other.port()
+        && (takes(one.ip(), other.ip()) || takes(other.ip(), one.ip()))
+}
+
+/// The entries of a list that are not blank.
+pub(crate) fn given(list: &[String]) -> impl Iterator<Item = &String> {
+    list.iter().filter(|entry| !entry.trim().is_empty())
 }
 
 impl Settings {
-    /// Reads a file. Without a path `mcptap.toml` is read if it is there; a path given must exist. An unknown key is
-    /// an error that names it.
-    pub fn from_file(path: Option<&Path>) -> anyhow::Result<Self> {
-        let (path, required) = path.map_or((Path::new(DEFAULT_FILE), false), |path| (path, true));
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
-                return Ok(Self::default());
-            }
-            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-        };
-        toml::from_str(&text).with_context(|| format!("in {}", path.display()))
-    }
-
-    /// These, and where nothing is given, those of the lower layer.
-    pub fn over(self, lower: Self) -> Self {
-        Self {
-            listen: self.listen.or(lower.listen),
-            otlp_grpc: self.otlp_grpc.or(lower.otlp_grpc),
-            otlp_http: self.otlp_http.or(lower.otlp_http),
-            allow_remote: self.allow_remote.or(lower.allow_remote),
-            database_url: self.database_url.or(lower.database_url),
-            retention: self.retention.or(lower.retention),
-            join_window: self.join_window.or(lower.join_window),
-            ingest_queue_spans: self.ingest_queue_spans.or(lower.ingest_queue_spans),
-            body_cap: self.body_cap.or(lower.body_cap),
-            memory_budget: self.memory_budget.or(lower.memory_budget),
-            readers: self.readers.or(lower.readers),
-            geoip_file: self.geoip_file.or(lower.geoip_file),
-            max_connections: self.max_connections.or(lower.max_connections),
-            trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
-            allowed_origins: self.allowed_origins.or(lower.allowed_origins),
-            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
-            redact_keys: self.redact_keys.or(lower.redact_keys),
-            redact_patterns: self.redact_patterns.or(lower.redact_patterns),
-            redact_env: self.redact_env.or(lower.redact_env),
-            log: self.log.or(lower.log),
-            graphql: self.graphql.over(lower.graphql),
-            proxy: self.proxy.or(lower.proxy),
-        }
-    }
-
-    /// What holds when nothing is said.
-    pub fn defaults() -> Self {
-        let loopback = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        Self {
-            listen: loopback(6278),
-            otlp_grpc: loopback(4317),
-            otlp_http: loopback(4318),
-            allow_remote: Some(false),
-            database_url: Some("sqlite://mcptap.db?mode=rwc".to_owned()),
-            retention: Some("30d".to_owned()),
-            join_window: Some("15m".to_owned()),
-            ingest_queue_spans: Some(65_536),
-            body_cap: Some(1 << 20),
-            memory_budget: Some(memory::default_budget()),
-            readers: Some(mcptap_store::Options::default().readers),
-            geoip_file: None,
-            max_connections: None,
-            trust_forwarded_for: Some(false),
-            allowed_origins: Some(Vec::new()),
-            allowed_hosts: Some(Vec::new()),
-            redact_keys: Some(Vec::new()),
-            redact_patterns: Some(Vec::new()),
-            redact_env: Some(Vec::new()),
-            log: Some("info,rmcp=off".to_owned()),
-            graphql: ApiSettings::defaults(),
-            proxy: None,
-        }
-    }
-
-    /// Checks everything. Errors say which setting is wrong and what would be right.
+    /// Checks every value. The error tells all that are wrong, and what would be right.
     pub fn resolve(self) -> anyhow::Result<Config> {
-        let given = self.over(Self::defaults());
         let mut problems = Problems::default();
+        let config = self.settle(&mut problems);
+        problems.end(config)
+    }
+
+    /// Checks every value. In place of a wrong one stands the default.
+    pub(crate) fn settle(self, problems: &mut Problems) -> Config {
+        let given = self.over(Self::defaults());
         // Defaults stand below, so none is missing.
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
-        let address = |value: Option<SocketAddr>| value.unwrap_or(unset);
         let text = |value: Option<String>| value.unwrap_or_default();
+        let defaults = mcptap_store::Options::default();
         let limits = problems.or(given.graphql.resolve(), Limits::default());
         let config = Config {
-            listen: address(given.listen),
-            otlp_grpc: address(given.otlp_grpc),
-            otlp_http: address(given.otlp_http),
-            allow_remote: given.allow_remote.unwrap_or_default(),
+            listen: taken(given.listen, "listen", problems).unwrap_or(unset),
+            otlp_grpc: taken(given.otlp_grpc, "otlp_grpc", problems).unwrap_or(unset),
+            otlp_http: taken(given.otlp_http, "otlp_http", problems).unwrap_or(unset),
+            allow_remote: taken(given.allow_remote, "allow_remote", problems).unwrap_or_default(),
             database_url: text(given.database_url),
-            retention: problems.or(age("retention", &text(given.retention)), None),
+            retention: problems.or(age_or_off("retention", &text(given.retention)), None),
             join_window: problems.or(
-                age("join_window", &text(given.join_window))
-                    .and_then(|window| window.context("join_window cannot be off; give an age such as 15m")),
-                Duration::ZERO,
+                age("join_window", &text(given.join_window), "15m"),
+                defaults.join_window,
             ),
-            ingest_queue_spans: given.ingest_queue_spans.unwrap_or_default(),
-            body_cap: given.body_cap.unwrap_or_default(),
-            memory_budget: given.memory_budget.unwrap_or_else(memory::default_budget).bytes(),
-            readers: given
-                .readers
-                .unwrap_or_else(|| mcptap_store::Options::default().readers),
+            ingest_queue_spans: taken(given.ingest_queue_spans, "ingest_queue_spans", problems)
+                .unwrap_or(defaults.queue_records),
+            body_cap: taken(given.body_cap, "body_cap", problems).unwrap_or(defaults.body_cap),
+            memory_budget: taken(given.memory_budget, "memory_budget", problems)
+                .unwrap_or_else(memory::default_budget)
+                .bytes(),
+            readers: taken(given.readers, "readers", problems).unwrap_or(defaults.readers),
             geoip_file: given.geoip_file,
-            max_connections: given.max_connections,
-            trust_forwarded_for: given.trust_forwarded_for.unwrap_or_default(),
+            max_connections: taken(given.max_connections, "max_connections", problems),
+            trust_forwarded_for: taken(given.trust_forwarded_for, "trust_forwarded_for", problems)
+                .unwrap_or_default(),
             allowed_origins: given.allowed_origins.unwrap_or_default(),
             allowed_hosts: given.allowed_hosts.unwrap_or_default(),
-            redactor: problems.or(
-                redactor(
-                    given.redact_keys.unwrap_or_default(),
-                    given.redact_patterns.unwrap_or_default(),
-                    given.redact_env.unwrap_or_default(),
-                ),
-                Redactor::default(),
+            redactor: redactor(
+                &given.redact_keys.unwrap_or_default(),
+                &given.redact_patterns.unwrap_or_default(),
+                &given.redact_env.unwrap_or_default(),
+                problems,
             ),
             limits,
             log: text(given.log),
         };
-        config.complain(&mut problems);
-        problems.end(config)
-    }
-
-    /// As TOML, with the database's password masked.
-    pub fn print(mut self) -> anyhow::Result<String> {
-        self.database_url = self.database_url.map(|url| shown_url(&url));
-        toml::to_string(&self).context("printing the settings")
+        config.complain(problems);
+        config
     }
 }
 
-/// The built-in rules and the operator's. Blank entries, such as the last line's end leaves, count for nothing.
-fn redactor(keys: Vec<String>, patterns: Vec<String>, variables: Vec<String>) -> anyhow::Result<Redactor> {
-    let given = |list: Vec<String>| {
-        list.into_iter()
-            .filter(|entry| !entry.trim().is_empty())
-            .collect::<Vec<_>>()
-    };
-    let values = given(variables).into_iter().filter_map(|name| {
+/// The built-in rules and the operator's. Blank entries count for nothing. Each rule is tried alone first, so that every
+/// wrong one is told.
+fn redactor(keys: &[String], patterns: &[String], variables: &[String], problems: &mut Problems) -> Redactor {
+    // A variable that is not set cannot be recognised, but the same settings may be in use where it is.
+    let value = |name: &String| {
         let name = name.trim().to_owned();
-        // What is not set here cannot be recognised, but the same settings may be in use where it is.
         let value = std::env::var(&name).ok().filter(|value| !value.is_empty())?;
         Some((name, value))
-    });
-    let rules = Rules {
-        keys: given(keys),
-        patterns: given(patterns),
-        values: values.collect(),
     };
-    Redactor::new(&rules).context("in the settings of redaction (redact_keys, redact_patterns, redact_env)")
-}
-
-/// An age such as `30d`; `off` is none.
-pub fn age(setting: &str, text: &str) -> anyhow::Result<Option<Duration>> {
-    if text == "off" {
-        return Ok(None);
+    let keys = given(keys).map(|key| Rules {
+        keys: vec![key.clone()],
+        ..Rules::default()
+    });
+    let patterns = given(patterns).map(|pattern| Rules {
+        patterns: vec![pattern.clone()],
+        ..Rules::default()
+    });
+    let values = given(variables).filter_map(value).map(|value| Rules {
+        values: vec![value],
+        ..Rules::default()
+    });
+    let all = [
+        ("redact_keys", keys.collect::<Vec<_>>()),
+        ("redact_patterns", patterns.collect()),
+        ("redact_env", values.collect()),
+    ];
+    let mut rules = Rules::default();
+    for (setting, alone) in all {
+        for rule in alone {
+            match Redactor::new(&rule) {
+                Ok(_) => {
+                    rules.keys.extend(rule.keys);
+                    rules.patterns.extend(rule.patterns);
+                    rules.values.extend(rule.values);
+                }
+                Err(error) => problems.add(anyhow::Error::new(error).context(setting)),
+            }
+        }
     }
-    let age = humantime::parse_duration(text)
-        .with_context(|| format!("{setting} is {text:?}; give an age such as 15m, 12h or 30d, or off"))?;
-    if age.is_zero() {
-        bail!("{setting} is {text:?}; give an age above zero, or off");
-    }
-    Ok(Some(age))
+    problems.or(
+        Redactor::new(&rules).context("redact_keys, redact_patterns and redact_env together"),
+        Redactor::default(),
+    )
 }
 
 #[cfg(test)]
@@ -432,7 +279,7 @@ mod tests {
         };
         let file = Settings {
             retention: Some("2h".into()),
-            body_cap: Some(7),
+            body_cap: Some(7.into()),
             ..Settings::default()
         };
         let config = flags.over(file).resolve().unwrap();
@@ -441,17 +288,6 @@ mod tests {
             (Some(Duration::from_secs(3600)), 7)
         );
         assert_eq!(config.listen.port(), 6278);
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        let error = toml::from_str::<Settings>("retentoin = \"1d\"")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("retentoin") && error.contains("retention"),
-            "{error}"
-        );
     }
 
     #[tokio::test]
@@ -468,7 +304,7 @@ mod tests {
             "{error}"
         );
         let meant = Settings {
-            allow_remote: Some(true),
+            allow_remote: Some(true.into()),
             ..open
         };
         check(meant).await.unwrap();
@@ -476,27 +312,22 @@ mod tests {
     }
 
     #[test]
-    fn ages_explain_themselves() {
-        assert_eq!(age("retention", "off").unwrap(), None);
-        assert_eq!(
-            age("retention", "90d").unwrap(),
-            Some(Duration::from_secs(90 * 86_400))
-        );
-        let error = format!("{:#}", age("retention", "soon").unwrap_err());
-        assert!(error.contains("retention") && error.contains("30d"), "{error}");
-        assert!(age("retention", "0s").is_err());
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let settings = Settings {
-            database_url: Some("postgres://me:hunter2@db/x".into()),
-            ..Settings::default()
-        };
-        let printed = settings.print().unwrap();
-        assert!(
-            !printed.contains("hunter2") && printed.contains("me:"),
-            "{printed}"
-        );
+    fn addresses_overlap_where_one_of_them_is_all() {
+        for (one, other, both) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(
+                (overlap(one, other), overlap(other, one)),
+                (both, both),
+                "{one} {other}"
+            );
+        }
     }
 }

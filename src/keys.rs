@@ -51,13 +51,27 @@ impl Keys {
         }
     }
 
-    /// Whether it changes something.
-    pub(crate) fn changes(&self) -> bool {
-        !matches!(self, Self::List(_))
+    /// Does it, and gives what is to be printed. Only a new key has a database made for it.
+    pub(crate) async fn run(self, url: &str) -> anyhow::Result<String> {
+        let made = matches!(self, Self::Create { .. }) && !mcptap_store::exists(url).await?;
+        let store = match self {
+            Self::Create { .. } => mcptap_store::open_to_create(url).await?,
+            Self::List(_) => mcptap_store::open_to_read(url).await?,
+            Self::Revoke { .. } => mcptap_store::open_to_change(url).await?,
+        };
+        if made {
+            eprintln!(
+                "there was no database at {}, so it was made; if a server runs already, it uses another one, and this key \
+                 is not for it: give the server's --database-url",
+                mcptap_store::shown_url(url)
+            );
+        }
+        let told = self.run_on(&store, url).await;
+        store.close().await;
+        told
     }
 
-    /// Does it, and gives what is to be printed.
-    pub(crate) async fn run(self, store: &Store) -> anyhow::Result<String> {
+    async fn run_on(self, store: &Store, url: &str) -> anyhow::Result<String> {
         match self {
             Self::Create {
                 name,
@@ -76,7 +90,7 @@ impl Keys {
                     servers: server,
                     expires_at,
                 };
-                create(store, new).await
+                create(store, new, url).await
             }
             Self::List(_) => {
                 let keys = store.keys().await.context("reading the keys")?;
@@ -95,27 +109,34 @@ impl Keys {
 }
 
 fn expiry(age: &str) -> anyhow::Result<Option<UnixNanos>> {
-    let age = mcptap::age("--expires", age)?;
+    let age = mcptap::age_or_off("--expires", age)?;
     Ok(age.map(|age| now().plus(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))))
 }
 
 /// The secret goes to standard output alone, so that it can be piped on.
-async fn create(store: &Store, new: NewKey) -> anyhow::Result<String> {
+async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String> {
     let first = !store.gate().keys_exist();
     let new = new.checked(now())?;
     let (key, secret) = store
         .create_key(new, Actor::CommandLine)
         .await
         .context("making the key")?;
+    let database = mcptap_store::shown_url(url);
+    if first {
+        eprintln!(
+            "this is the first key of {database}: from now on nobody sends to or reads from a server on it without one"
+        );
+    }
     eprintln!(
-        "key {} {:?} ({}); its secret is not shown again:",
+        "key {} {:?} ({}, {}) is made in {database}; its secret is not shown again:",
         key.id,
         key.name,
-        scopes(&key)
+        scopes(&key),
+        match key.servers.as_slice() {
+            [] => "all servers".to_owned(),
+            servers => format!("servers {}", servers.join(", ").escape_debug()),
+        }
     );
-    if first {
-        eprintln!("this is the first key: from now on nobody sends or reads without one");
-    }
     Ok(format!("{}\n", secret.reveal()))
 }
 

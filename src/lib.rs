@@ -5,10 +5,14 @@
 //! wrapper send what they see by a [`Recording`].
 //! Settings come from [`Settings`], in layers.
 
+mod age;
 mod api;
 mod check;
 mod config;
 mod deadline;
+mod environment;
+mod file;
+mod given;
 mod guessing;
 mod host;
 mod listen;
@@ -19,10 +23,20 @@ mod problems;
 pub mod proxy;
 mod recording;
 mod server;
+mod settings;
 mod signposts;
+mod values;
 
+pub use age::{age, age_or_off};
 pub use api::{ApiSettings, Shown};
-pub use check::{check, log as log_filter, unknown_variables, unset_secrets, variables_of};
-pub use config::{Config, Settings, age};
+pub use check::Examined;
+pub use config::Config;
+pub use environment::variables_of;
+pub use file::SettingsFile;
+pub use given::{Given, Value};
+pub use memory::Size;
+pub use problems::chain;
 pub use recording::Recording;
 pub use server::Server;
+pub use settings::Settings;
+pub use values::log as log_filter;

@@ -4,13 +4,14 @@ mod demo;
 mod keys;
 mod wrap;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
-use mcptap::{Config, Server, Settings};
+use mcptap::{Config, Examined, Server, Settings, SettingsFile};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -32,6 +33,9 @@ enum Command {
     /// Receive OTLP and serve the traffic log
     Serve(Settings),
     /// Serve, with a sample MCP server and clients that keep calling it
+    #[command(mut_arg("database_url", |argument| argument.help(format!(
+        "The database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME [default: {}]", demo::DATABASE
+    ))))]
     Demo(Settings),
     /// Run an MCP server that speaks over its standard input and output, and record its traffic
     Wrap(wrap::Wrap),
@@ -83,7 +87,21 @@ enum ConfigCommand {
     Check(Settings),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("mcptap: {}", mcptap::chain(&error));
+            // Nobody finds a wrong setting by the lines of our code.
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                eprintln!("{}", error.backtrace());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -96,21 +114,14 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let file = Settings::from_file(cli.config.as_deref())?;
+    let file = SettingsFile::read(cli.config.as_deref());
     match cli.command {
         Command::Serve(flags) => {
-            let settings = flags.over(file);
-            let secrets = settings.redact_env.clone().unwrap_or_default();
-            let config = start_logging(settings.resolve()?)?;
-            warn_of_ignored(&secrets);
-            serve(&config).await?;
+            serve(&examined(flags, file).await?).await?;
         }
         Command::Demo(flags) => {
-            let demo = Settings {
-                database_url: Some("sqlite://mcptap-demo.db?mode=rwc".to_owned()),
-                ..Settings::default()
-            };
-            show(&start_logging(flags.over(file).over(demo).resolve()?)?).await?;
+            let flags = flags.over(file.settings().clone()).over(demo::settings());
+            show(&examined(flags, file).await?).await?;
         }
         Command::Wrap(wrap) => {
             if let Some(told) = wrap.configure() {
@@ -122,6 +133,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             return wrap::run(&wrap);
         }
         Command::Proxy { settings, log } => {
+            let file = file.whole()?;
             let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
             log_to_stderr(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
             forward(&config).await?;
@@ -130,19 +142,20 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print(&mcptap_graphql::sdl());
         }
         Command::Migrate(flags) => {
-            let config = start_logging(flags.over(file).resolve()?)?;
+            let config = start_logging(flags.over(file.whole()?).resolve()?)?;
             mcptap_store::migrate(&config.database_url)
                 .await
                 .with_context(|| opening(&config))?;
             print("the tables are up to date\n");
         }
         Command::Prune { older_than, settings } => {
-            let config = start_logging(settings.over(file).resolve()?)?;
+            let config = start_logging(settings.over(file.whole()?).resolve()?)?;
             let age = match older_than {
-                Some(text) => mcptap::age("--older-than", &text)?,
-                None => config.retention,
+                Some(text) => mcptap::age("--older-than", &text, "90d")?,
+                None => config
+                    .retention
+                    .context("retention is off; say how old a call must be with --older-than 90d")?,
             };
-            let age = age.context("retention is off; say how old a call must be with --older-than 90d")?;
             let store = mcptap_store::open_to_change(&config.database_url)
                 .await
                 .with_context(|| opening(&config))?;
@@ -154,22 +167,23 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ));
         }
         Command::Keys { command } => {
-            let settings = command.settings().clone().over(file);
+            let settings = command.settings().clone().over(file.whole()?);
             // Who asks for a secret is not asked to look for it in a log.
             log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
             let config = settings.resolve()?;
-            let opened = if command.changes() {
-                mcptap_store::open_to_change(&config.database_url).await
-            } else {
-                mcptap_store::open_to_read(&config.database_url).await
-            };
-            let store = opened.with_context(|| opening(&config))?;
-            let told = command.run(&store).await;
-            store.close().await;
-            print(&told?);
+            print(
+                &command
+                    .run(&config.database_url)
+                    .await
+                    .with_context(|| opening(&config))?,
+            );
         }
         Command::Redact { test, settings } => {
-            let redaction = settings.over(file).resolve()?.redactor.explain(&read(&test)?);
+            let redaction = settings
+                .over(file.whole()?)
+                .resolve()?
+                .redactor
+                .explain(&read(&test)?);
             print(&redaction.text);
             for (rule, places) in redaction.cuts {
                 eprintln!("{places} × {rule}");
@@ -178,14 +192,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config {
             command: ConfigCommand::Print(flags),
         } => {
-            let settings = flags.over(file).over(Settings::defaults());
+            let settings = flags.over(file.whole()?).over(Settings::defaults());
             settings.clone().resolve()?;
             print(&settings.print()?);
         }
         Command::Config {
             command: ConfigCommand::Check(flags),
         } => {
-            mcptap::check(flags.over(file), &mcptap::variables_of(&Cli::command())).await?;
+            examine(flags, file).await.good()?;
             print("the settings are good\n");
         }
     }
@@ -208,15 +222,18 @@ fn opening(config: &Config) -> String {
     )
 }
 
-/// Settings that have no effect stop nothing, but somebody meant them.
-fn warn_of_ignored(secrets: &[String]) {
-    let known = mcptap::variables_of(&Cli::command());
-    for ignored in mcptap::unset_secrets(secrets)
-        .into_iter()
-        .chain(mcptap::unknown_variables(&known))
-    {
-        tracing::warn!("{ignored}");
+async fn examine(flags: Settings, file: SettingsFile) -> Examined {
+    Examined::new(flags, file, &mcptap::variables_of(&Cli::command())).await
+}
+
+/// The settings of a server, with the log started. What has no effect stops nothing, but somebody meant it.
+async fn examined(flags: Settings, file: SettingsFile) -> anyhow::Result<Config> {
+    let (config, ignored) = examine(flags, file).await.usable()?;
+    log_to_stderr(&config.log)?;
+    for problem in ignored {
+        tracing::warn!("{problem}");
     }
+    Ok(config)
 }
 
 fn start_logging(config: Config) -> anyhow::Result<Config> {
@@ -226,9 +243,12 @@ fn start_logging(config: Config) -> anyhow::Result<Config> {
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let filter = mcptap::log_filter(filter)?;
+    // A file is read as it is; and whoever sets NO_COLOR to anything wants none (no-color.org).
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(!plain && std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     Ok(())
@@ -252,17 +272,20 @@ async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
-    announce(&server);
+    announce(&server, &config.database_url);
     until_stopped(server).await
 }
 
 async fn show(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
-    announce(&server);
+    announce(&server, &config.database_url);
     eprintln!(
         "\n  A sample MCP server is running and being called. Look at\n\n    http://{0}/           the calls, live\n    \
-         http://{0}/graphql    GraphiQL, with examples to run\n\n  Ctrl-C stops it.\n",
-        server.listen
+         http://{0}/graphql    GraphiQL, with examples to run\n\n  The calls are kept in {1}, and those of other servers that \
+         send to\n  http://{2} too. Ctrl-C stops it.\n",
+        server.listen,
+        mcptap_store::shown_url(&config.database_url),
+        server.otlp_http
     );
     let stop = CancellationToken::new();
     let demo = tokio::spawn({
@@ -278,8 +301,9 @@ async fn show(config: &Config) -> anyhow::Result<()> {
     shown
 }
 
-fn announce(server: &Server) {
+fn announce(server: &Server, database: &str) {
     tracing::info!("traffic log on http://{}", server.listen);
+    tracing::info!("calls are kept in {}", mcptap_store::shown_url(database));
     tracing::info!("receiving OTLP/gRPC on http://{}", server.otlp_grpc);
     tracing::info!("receiving OTLP/HTTP on http://{}", server.otlp_http);
 }

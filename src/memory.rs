@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 
 use rustix::process::{Resource, getrlimit};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+
+use crate::given::Value;
 
 /// The smallest budget: one export of the largest size fits with all that is built of it.
 pub(crate) const LEAST: usize = 128 << 20;
@@ -32,16 +33,9 @@ impl Size {
     }
 }
 
-/// Not a size.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no size; give a number of bytes, or one with a unit such as 512MiB or 2GiB")]
-pub struct BadSize(String);
-
-impl FromStr for Size {
-    type Err = BadSize;
-
-    fn from_str(text: &str) -> Result<Self, BadSize> {
-        let bad = || BadSize(text.to_owned());
+impl Value for Size {
+    fn read(text: &str) -> Result<Self, String> {
+        let bad = || "give a number of bytes, or one with a unit such as 512MiB or 2GiB".to_owned();
         let trimmed = text.trim();
         let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = trimmed.split_at_checked(digits).ok_or_else(bad)?;
@@ -69,21 +63,6 @@ impl fmt::Display for Size {
 impl Serialize for Size {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Bytes(usize),
-            Text(String),
-        }
-        match Given::deserialize(deserializer)? {
-            Given::Bytes(bytes) => Ok(Self(bytes)),
-            Given::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
     }
 }
 
@@ -146,7 +125,7 @@ mod tests {
             ("2g", 2 << 30),
             ("3 kb", 3 << 10),
         ] {
-            assert_eq!(text.parse::<Size>().unwrap().bytes(), bytes, "{text}");
+            assert_eq!(Size::read(text).unwrap().bytes(), bytes, "{text}");
         }
         for text in [
             "",
@@ -156,7 +135,7 @@ mod tests {
             "99999999999999999999",
             "9999999999999g",
         ] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
+            assert!(Size::read(text).is_err(), "{text}");
         }
         assert_eq!(Size::of(512 << 20).to_string(), "512MiB");
         assert_eq!(Size::of(1500).to_string(), "1500");

@@ -13,11 +13,27 @@ struct Several(Vec<anyhow::Error>);
 impl fmt::Display for Several {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} settings are wrong:", self.0.len())?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n- {problem:#}"))
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n- {}", chain(problem)))
     }
 }
 
 impl std::error::Error for Several {}
+
+/// An error with its causes, in one line where they are. A cause whose words were said already is not said again: many
+/// libraries quote what they are caused by.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
+}
 
 impl Problems {
     /// A value, or the other one and its problem.
@@ -37,10 +53,46 @@ impl Problems {
 
     /// A problem, or those that it consists of.
     pub(crate) fn add(&mut self, error: anyhow::Error) {
+        let context = error.to_string();
         match error.downcast::<Several>() {
-            Ok(Several(problems)) => self.0.extend(problems),
+            Ok(Several(problems)) => {
+                // The words around them belong to each.
+                let around =
+                    (!context.starts_with(&format!("{} settings", problems.len()))).then_some(context);
+                self.0.extend(problems.into_iter().map(|problem| match &around {
+                    Some(words) => problem.context(words.clone()),
+                    None => problem,
+                }));
+            }
             Err(problem) => self.0.push(problem),
         }
+    }
+
+    /// All of those.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Those of them whose cause is not among `told` already.
+    pub(crate) fn add_new(&mut self, others: Self, told: &Self) {
+        let causes: Vec<String> = told
+            .0
+            .iter()
+            .map(|problem| problem.root_cause().to_string())
+            .collect();
+        let new = others.0.into_iter();
+        self.0
+            .extend(new.filter(|problem| !causes.contains(&problem.root_cause().to_string())));
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each in a line.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.0.iter().map(chain).collect()
     }
 
     /// The value, if there was no problem.
@@ -53,5 +105,31 @@ impl Problems {
                 Err(anyhow::Error::new(Several(self.0)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_around_several_belong_to_each() {
+        let mut inner = Problems::default();
+        inner.add(anyhow::anyhow!("a"));
+        inner.add(anyhow::anyhow!("b"));
+        let mut outer = Problems::default();
+        outer.add(inner.end(()).unwrap_err().context("there"));
+        outer.add(anyhow::anyhow!("c"));
+        assert_eq!(outer.texts(), ["there: a", "there: b", "c"]);
+        let told = outer.end(()).unwrap_err().to_string();
+        assert_eq!(told, "3 settings are wrong:\n- there: a\n- there: b\n- c");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = anyhow::anyhow!("no such file")
+            .context("opening x: no such file")
+            .context("outer");
+        assert_eq!(chain(&cause), "outer: opening x: no such file");
     }
 }

@@ -7,6 +7,17 @@ use mcptap_model::redact::{BadRule, Redactor, Rules};
 /// How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default.
 pub const DEFAULT_BODY_CAP: usize = 1 << 20;
 
+/// The variables that say what is recorded.
+const VARIABLES: [&str; 7] = [
+    "MCPTAP_CAPTURE",
+    "MCPTAP_CAPTURE_TOOLS",
+    "MCPTAP_CAPTURE_DENY_TOOLS",
+    "MCPTAP_BODY_CAP",
+    "MCPTAP_REDACT_KEYS",
+    "MCPTAP_REDACT_PATTERNS",
+    "MCPTAP_REDACT_ENV",
+];
+
 /// What may be recorded of servers that use the global providers.
 static GLOBAL: RwLock<Option<Global>> = RwLock::new(None);
 
@@ -102,6 +113,15 @@ pub enum CaptureError {
     Redaction(#[from] BadRule),
 }
 
+/// A variable of the environment.
+fn variable(name: &str) -> Result<Option<String>, CaptureError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(CaptureError::NotText(name.to_owned())),
+    }
+}
+
 impl Default for Capture {
     fn default() -> Self {
         Self {
@@ -127,11 +147,20 @@ impl Capture {
     ///
     /// Fails on the first that cannot be kept, and says what would be right.
     pub fn from_env() -> Result<Self, CaptureError> {
-        Self::read(|variable| match std::env::var(variable) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(CaptureError::NotText(variable.to_owned())),
-        })
+        Self::read(variable)
+    }
+
+    /// Everything that [`from_env`](Self::from_env) would fail on, a mistake of each variable.
+    pub(crate) fn mistakes() -> Vec<CaptureError> {
+        Self::mistakes_in(variable)
+    }
+
+    fn mistakes_in(variable: impl Fn(&str) -> Result<Option<String>, CaptureError>) -> Vec<CaptureError> {
+        let alone = |name: &&str| {
+            let others = |other: &str| VARIABLES.contains(&other) && other != *name;
+            Self::read(|asked| if others(asked) { Ok(None) } else { variable(asked) }).err()
+        };
+        VARIABLES.iter().filter_map(alone).collect()
     }
 
     fn read(variable: impl Fn(&str) -> Result<Option<String>, CaptureError>) -> Result<Self, CaptureError> {
@@ -279,6 +308,23 @@ mod tests {
                 .redact("dob=1 ACME-123 EMP7 sea shanty password=x"),
             "dob=[redacted] [redacted] [redacted] [redacted] password=[redacted]"
         );
+    }
+
+    #[test]
+    fn all_mistakes_are_found() {
+        let variables = [
+            ("MCPTAP_CAPTURE", "ful"),
+            ("MCPTAP_CAPTURE_TOOLS", "a*b"),
+            ("MCPTAP_BODY_CAP", "many"),
+            ("MCPTAP_REDACT_PATTERNS", "("),
+            ("MCPTAP_REDACT_ENV", "PIN"),
+            ("PIN", "1234"),
+        ];
+        let mistakes = Capture::mistakes_in(|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        });
+        assert_eq!(mistakes.len(), 5, "{mistakes:?}");
     }
 
     #[test]

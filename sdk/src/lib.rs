@@ -47,7 +47,9 @@ pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use layer::{Abandoned, Answer, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
-pub use telemetry::{Error, Guard, LogLayer, Stats, Telemetry, connect, init, log_layer, log_layer_with};
+pub use telemetry::{
+    Error, Guard, LogLayer, Stats, Telemetry, check_env, connect, init, log_layer, log_layer_with,
+};
 pub use watch::Watch;
 
 /// A [`TrafficLayer`] whose records go to the global providers: around the MCP part of any HTTP server.

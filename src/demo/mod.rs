@@ -9,6 +9,7 @@ mod server;
 mod web;
 
 use anyhow::Context;
+use mcptap::Settings;
 use mcptap_model::{Access, NewKey, Scope};
 use mcptap_sdk::Telemetry;
 use mcptap_store::{Actor, Store};
@@ -18,6 +19,17 @@ use client::Era;
 
 /// The server's name, as it appears in mcptap.
 const NAME: &str = "demo-orders";
+
+/// Where its calls are kept unless something else is said: not among those of a real server.
+pub(crate) const DATABASE: &str = "sqlite://mcptap-demo.db?mode=rwc";
+
+/// The defaults that are its own.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        database_url: Some(DATABASE.to_owned()),
+        ..Settings::default()
+    }
+}
 
 /// Runs the demo until `shutdown`. `otlp_http_endpoint` is the base URL of a collector over `store`
 /// (`http://127.0.0.1:4318`), which need not be up yet. From the first API key on, the shop sends with a key of its own.

@@ -3,15 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::upstream::Upstream;
-use crate::check;
+use crate::age::age;
+use crate::config::given;
+use crate::given::{Given, taken};
 use crate::problems::Problems;
+use crate::values;
 
 /// Every setting of the proxy, as a flag, as `MCPTAP_PROXY_…` and as a key of `[proxy]` in `mcptap.toml`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -22,15 +25,14 @@ pub struct ProxySettings {
     #[arg(long, env = "MCPTAP_PROXY_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// Where clients connect [default: 127.0.0.1:6280]
-    #[arg(long, env = "MCPTAP_PROXY_LISTEN", value_name = "ADDRESS", value_parser = check::address)]
-    #[serde(deserialize_with = "check::read_address")]
-    pub listen: Option<SocketAddr>,
+    #[arg(long, env = "MCPTAP_PROXY_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<Given<SocketAddr>>,
     /// Listen on addresses other than loopback, for anyone who can reach them [default: false]
     #[arg(long, env = "MCPTAP_PROXY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_remote: Option<bool>,
+    pub allow_remote: Option<Given<bool>>,
     /// Tell the server the host that the client asked for, instead of the server's own [default: false]
     #[arg(long, env = "MCPTAP_PROXY_PRESERVE_HOST", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub preserve_host: Option<bool>,
+    pub preserve_host: Option<Given<bool>>,
     /// Names by which clients may call the proxy, besides localhost and its addresses, such as mcp.example.org. Requests for
     /// other names get 421: a web page whose name points here must not pass for a client [default: none]
     #[arg(
@@ -57,7 +59,7 @@ pub struct ProxySettings {
     /// How many clients may be connected; when all are at work, more wait to be let in [default: up to 4096, by the limit
     /// of open files]
     #[arg(long, env = "MCPTAP_PROXY_MAX_CONNECTIONS", value_name = "COUNT")]
-    pub max_connections: Option<usize>,
+    pub max_connections: Option<Given<usize>>,
 }
 
 /// Settings of the proxy with nothing left open.
@@ -97,51 +99,61 @@ impl ProxySettings {
         }
     }
 
-    /// Checks everything. Errors say which setting is wrong and what would be right.
+    /// Checks everything. The error tells all that is wrong, and what would be right.
     pub fn resolve(self) -> anyhow::Result<ProxyConfig> {
         let mut problems = Problems::default();
-        let upstream = self
-            .upstream
-            .context("upstream is not set; say where the server is with --upstream http://127.0.0.1:8000/mcp")
-            .and_then(|upstream| Upstream::parse(&upstream));
-        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6280)));
-        let meant = listen.ip().is_loopback() || self.allow_remote.unwrap_or_default();
-        problems.unless(meant, || {
+        problems.unless(self.upstream.is_some(), || {
+            "upstream is not set; say where the server is with --upstream http://127.0.0.1:8000/mcp, \
+             MCPTAP_PROXY_UPSTREAM or upstream in [proxy] of mcptap.toml"
+                .to_owned()
+        });
+        let config = self.settle(&mut problems);
+        problems.end(())?;
+        config.context("upstream is not usable")
+    }
+
+    /// Checks what is given. Nothing has to be: the rest may come as flags.
+    pub(crate) fn check(self) -> anyhow::Result<()> {
+        let mut problems = Problems::default();
+        self.settle(&mut problems);
+        problems.end(())
+    }
+
+    /// Checks each value; `None` where the upstream is not there or wrong.
+    fn settle(self, problems: &mut Problems) -> Option<ProxyConfig> {
+        let upstream = self.upstream.map(|upstream| Upstream::parse(&upstream));
+        let upstream = upstream.and_then(|parsed| problems.or(parsed.map(Some), None));
+        let listen = taken(self.listen, "listen", problems);
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6280)));
+        let allow_remote = taken(self.allow_remote, "allow_remote", problems).unwrap_or_default();
+        let preserve_host = taken(self.preserve_host, "preserve_host", problems).unwrap_or_default();
+        problems.unless(listen.ip().is_loopback() || allow_remote, || {
             format!(
                 "listen is {listen}, which others can reach; use 127.0.0.1:{}, or say --allow-remote if you mean it",
                 listen.port()
             )
         });
-        if let Ok(upstream) = &upstream {
+        if let Some(upstream) = &upstream {
             problems.unless(!leads_back(upstream, listen), || {
                 format!("upstream is {upstream}, which is where the proxy itself listens; give the server's address")
             });
         }
         let connect_timeout = self.connect_timeout.as_deref().unwrap_or("10s");
-        let connect_timeout = crate::age("connect_timeout", connect_timeout)
-            .and_then(|age| age.context("connect_timeout cannot be off; give an age such as 10s"));
-        let connect_timeout = problems.or(connect_timeout, Duration::ZERO);
-        let max_connections = self.max_connections;
-        let usable = max_connections.is_none_or(|places| (1..=Semaphore::MAX_PERMITS / 8).contains(&places));
-        problems.unless(usable, || {
-            "max_connections is 0 or more than any machine holds; give at least 1".to_owned()
-        });
-        let allowed_hosts = self.allowed_hosts.unwrap_or_default();
-        for name in allowed_hosts.iter().filter(|name| !name.trim().is_empty()) {
-            problems.or(check::host("allowed_hosts of [proxy]", name), ());
+        let connect_timeout = problems.or(age("connect_timeout", connect_timeout, "10s"), Duration::ZERO);
+        let max_connections = taken(self.max_connections, "max_connections", problems);
+        if let Some(count) = max_connections {
+            let most = Semaphore::MAX_PERMITS / 8;
+            problems.or(values::count("max_connections", count, 1, most, ""), ());
         }
-        let trusted_proxies = problems.or(networks(self.trusted_proxies.unwrap_or_default()), Vec::new());
-        let upstream = match upstream {
-            Ok(upstream) => upstream,
-            Err(error) => {
-                problems.add(error);
-                return problems.end(()).and_then(|()| bail!("upstream is not usable"));
-            }
-        };
-        problems.end(ProxyConfig {
-            upstream,
+        let allowed_hosts = self.allowed_hosts.unwrap_or_default();
+        for name in given(&allowed_hosts) {
+            problems.or(values::host("allowed_hosts of [proxy]", name), ());
+        }
+        let trusted_proxies = networks(self.trusted_proxies.unwrap_or_default(), problems);
+        Some(ProxyConfig {
+            upstream: upstream?,
             listen,
-            preserve_host: self.preserve_host.unwrap_or_default(),
+            preserve_host,
             allowed_hosts,
             name: self.name,
             trusted_proxies,
@@ -162,7 +174,7 @@ fn leads_back(upstream: &Upstream, listen: SocketAddr) -> bool {
     same_host && authority.port_u16() == Some(listen.port())
 }
 
-fn networks(texts: Vec<String>) -> anyhow::Result<Vec<IpNet>> {
+fn networks(texts: Vec<String>, problems: &mut Problems) -> Vec<IpNet> {
     let network = |text: &String| {
         let text = text.trim();
         text.parse::<IpNet>()
@@ -171,14 +183,16 @@ fn networks(texts: Vec<String>) -> anyhow::Result<Vec<IpNet>> {
                 format!("trusted_proxies holds {text:?}; give addresses or networks such as 10.0.0.0/8")
             })
     };
-    texts.iter().map(network).collect()
+    given(&texts)
+        .filter_map(|text| problems.or(network(text).map(Some), None))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn given(change: impl FnOnce(&mut ProxySettings)) -> anyhow::Result<ProxyConfig> {
+    fn with(change: impl FnOnce(&mut ProxySettings)) -> anyhow::Result<ProxyConfig> {
         let mut settings = ProxySettings {
             upstream: Some("http://127.0.0.1:8000/mcp".to_owned()),
             ..ProxySettings::default()
@@ -189,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_upstream_is_enough() {
-        let config = given(|_| {}).unwrap();
+        let config = with(|_| {}).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:6280");
         assert_eq!(config.connect_timeout, Duration::from_secs(10));
         assert!(
@@ -205,29 +219,44 @@ mod tests {
     fn mistakes_explain_themselves() {
         type Mistake = fn(&mut ProxySettings);
         let mistakes: [(&str, Mistake); 5] = [
-            ("--allow-remote", |it| {
-                it.listen = Some("0.0.0.0:80".parse().unwrap())
-            }),
+            ("--allow-remote", |it| it.listen = "0.0.0.0:80".parse().ok()),
             ("10.0.0.0/8", |it| {
                 it.trusted_proxies = Some(vec!["ten".to_owned()])
             }),
             ("connect_timeout", |it| {
                 it.connect_timeout = Some("off".to_owned())
             }),
-            ("max_connections", |it| it.max_connections = Some(0)),
-            ("itself", |it| it.listen = Some("127.0.0.1:8000".parse().unwrap())),
+            ("max_connections", |it| it.max_connections = Some(0.into())),
+            ("itself", |it| it.listen = "127.0.0.1:8000".parse().ok()),
         ];
         for (hint, mistake) in mistakes {
-            let error = format!("{:#}", given(mistake).unwrap_err());
+            let error = format!("{:#}", with(mistake).unwrap_err());
             assert!(error.contains(hint), "{error}");
         }
+        // A table with the rest alone is whole: where the server is may be a flag.
+        let rest = ProxySettings {
+            listen: "127.0.0.1:8001".parse().ok(),
+            ..ProxySettings::default()
+        };
+        rest.clone().check().unwrap();
+        assert!(rest.resolve().is_err());
+        let both = ProxySettings {
+            listen: "nowhere".parse().ok(),
+            connect_timeout: Some("off".to_owned()),
+            ..ProxySettings::default()
+        };
+        let error = both.check().unwrap_err().to_string();
+        assert!(
+            error.contains("nowhere") && error.contains("connect_timeout"),
+            "{error}"
+        );
         assert!(toml::from_str::<ProxySettings>("upstraem = \"x\"").is_err());
     }
 
     #[test]
     fn networks_and_single_addresses_are_trusted() {
         let config =
-            given(|it| it.trusted_proxies = Some(vec!["10.0.0.0/8".to_owned(), " ::1".to_owned()])).unwrap();
+            with(|it| it.trusted_proxies = Some(vec!["10.0.0.0/8".to_owned(), " ::1".to_owned()])).unwrap();
         let shown: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["10.0.0.0/8", "::1/128"]);
     }

@@ -55,6 +55,25 @@ const LIBPQ: [&str; 17] = [
     "tcp_user_timeout",
 ];
 
+/// How connections to PostgreSQL may be encrypted.
+const SSL_MODES: [&str; 6] = [
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+];
+
+/// What to do about a mode that is none.
+const SSL: &str = "use one of sslmode=disable, allow, prefer, require, verify-ca or verify-full, such as \
+    postgres://user@host/name?sslmode=verify-full";
+/// What to do about a parameter that nobody knows.
+const PARAMETERS: &str = "a parameter after the ? is unknown; leave it out, or correct its name, as in \
+    postgres://user@host/name?sslmode=verify-full&application_name=mcptap";
+/// What to do about a file's URL.
+const FILE: &str = "use sqlite://mcptap.db?mode=rwc; mode is ro, rw, rwc or memory, and beside it there are cache \
+    (shared or private), immutable and vfs";
 /// What to do about a URL of no use.
 const USE: &str = "use sqlite://mcptap.db?mode=rwc or postgres://user@host/name";
 /// What to do about a PostgreSQL URL of no use.
@@ -85,10 +104,10 @@ impl Address {
         };
         match scheme(url) {
             Some("sqlite") => {
-                if url.contains(":memory:") || url.contains("mode=memory") {
+                let connect = SqliteConnectOptions::from_str(url).map_err(|_| refuse(FILE))?;
+                if url.contains(":memory:") || parameter(url, "mode") == Some("memory") {
                     return Ok(Self::Memory);
                 }
-                let connect = SqliteConnectOptions::from_str(url).map_err(|_| refuse(USE))?;
                 if connect.get_filename() == PathBuf::new() {
                     return Err(refuse(USE));
                 }
@@ -101,14 +120,18 @@ impl Address {
                 let mut left_out = Vec::new();
                 for (key, value) in parts.parameters() {
                     match key {
-                        "pgbouncer" => pooled = value == "true",
+                        "pgbouncer" => match value {
+                            "true" | "false" => pooled = value == "true",
+                            _ => return Err(refuse("give pgbouncer=true or pgbouncer=false")),
+                        },
                         "password" => kept.push(format!("{key}={value}")),
                         _ if KNOWN.contains(&key) || key.starts_with("options[") => {
                             kept.push(format!("{key}={value}"));
                         }
-                        _ => {
-                            left_out.push(*LIBPQ.iter().find(|name| **name == key).unwrap_or(&"one unknown"))
-                        }
+                        _ => match LIBPQ.iter().find(|name| **name == key) {
+                            Some(name) => left_out.push(*name),
+                            None => return Err(refuse(PARAMETERS)),
+                        },
                     }
                 }
                 if !left_out.is_empty() {
@@ -118,6 +141,12 @@ impl Address {
                     true => parts.before.to_owned(),
                     false => format!("{}?{}", parts.before, kept.join("&")),
                 };
+                let modes = parts
+                    .parameters()
+                    .filter(|(key, _)| ["sslmode", "ssl-mode"].contains(key));
+                if modes.into_iter().any(|(_, mode)| !SSL_MODES.contains(&mode)) {
+                    return Err(refuse(SSL));
+                }
                 let connect = PgConnectOptions::from_str(&understood).map_err(|_| refuse(ENCODE))?;
                 Ok(Self::Server {
                     connect: Box::new(connect),
@@ -127,6 +156,21 @@ impl Address {
             _ => Err(refuse(USE)),
         }
     }
+}
+
+/// Fails with [`Error::Url`] where a URL names no database, or has a parameter that would be wrong or ignored. Connects to
+/// nothing.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Address::parse(url).map(drop)
+}
+
+/// The value of a parameter of a URL, as it is written.
+pub(crate) fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
+    let parts = Parts::of(url)?;
+    parts
+        .parameters()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 /// A URL as it may be shown: without a password, whatever is wrong with it. What cannot be told from a password is not
@@ -353,6 +397,31 @@ mod tests {
         };
         assert_eq!(connect.get_host(), "ep-x.neon.tech");
         assert!(pooled);
+    }
+
+    #[test]
+    fn a_parameter_that_would_be_ignored_is_refused() {
+        for good in [
+            "postgres://u@db/x?sslmode=verify-full&application_name=a&options[search_path]=b",
+            "postgres://u@db/x?connect_timeout=5&target_session_attrs=read-write&pgbouncer=false",
+            "sqlite://x.db?mode=rwc&cache=private",
+            "sqlite::memory:",
+        ] {
+            assert_eq!(error(good), "", "{good}");
+        }
+        for (wrong, advice) in [
+            ("postgres://u@db/x?sslmode=nonsense", "verify-full"),
+            ("postgres://u@db/x?sslmode=", "verify-full"),
+            ("postgres://u@db/x?sslmod=require", "unknown"),
+            ("postgres://u@db/x?nope", "unknown"),
+            ("postgres://u@db/x?pgbouncer=maybe", "pgbouncer=true"),
+            ("postgres://u@db/x?port=x", "percent-encoded"),
+            ("sqlite://x.db?mode=nope", "rwc"),
+            ("sqlite://x.db?mode=rwc&nope=1", "immutable"),
+            ("sqlite://x.db?mode=memory&nope=1", "immutable"),
+        ] {
+            assert!(error(wrong).contains(advice), "{wrong}: {}", error(wrong));
+        }
     }
 
     proptest! {

@@ -206,7 +206,7 @@ impl Database {
         let write = match upkeep {
             // Who only reads does not wait for the lock of writers.
             Upkeep::Leave => write.connect_lazy_with(writer),
-            Upkeep::Migrate | Upkeep::Make => {
+            Upkeep::Migrate | Upkeep::Make | Upkeep::Change => {
                 until_free(wait, || {
                     write.clone().min_connections(1).connect_with(writer.clone())
                 })
@@ -273,7 +273,7 @@ impl Database {
         // Commands take one or two of them.
         let connections = match upkeep {
             Upkeep::Migrate => pooler::share(&connect, pooling, wanted).await?,
-            Upkeep::Make | Upkeep::Leave => wanted,
+            Upkeep::Make | Upkeep::Change | Upkeep::Leave => wanted,
         };
         let connect = pooling.fit(connect);
         let pool =

@@ -52,6 +52,7 @@ mod intern;
 mod key_set;
 mod keys;
 mod logs;
+mod look;
 mod metrics;
 mod neighbourhood;
 mod open;
@@ -88,7 +89,7 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use address::shown as shown_url;
+pub use address::{check_url, shown as shown_url};
 pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
 pub use bounds::cut_name;
@@ -104,8 +105,9 @@ pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};
 pub use health::Unready;
 pub use keys::{DamagedKey, has_keys};
+pub use look::{Unusable, examine, exists};
 pub use metrics::Metrics;
-pub use open::{Closed, migrate, open, open_to_change, open_to_read};
+pub use open::{Closed, migrate, open, open_to_change, open_to_create, open_to_read};
 pub use operation::{AbandonOnDrop, Asker, Operation, Run};
 pub use options::Options;
 pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};

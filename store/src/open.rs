@@ -53,10 +53,16 @@ pub async fn open_to_read(url: &str) -> Result<Store, Error> {
     attach(url, Upkeep::Leave).await
 }
 
-/// Opens a database for one command that changes something, also beside a running server. Tables are made where there are
-/// none; older ones are refused with [`Error::Outdated`], since an older server may be at work on them. Nothing runs in the
-/// background.
+/// Opens a database for one command that changes what is there, also beside a running server: its tables must be there and
+/// up to date. Nothing runs in the background.
 pub async fn open_to_change(url: &str) -> Result<Store, Error> {
+    attach(url, Upkeep::Change).await
+}
+
+/// Opens a database for one command that adds to it, also beside a running server. Tables are made where there are none;
+/// older ones are refused with [`Error::Outdated`], since an older server may be at work on them. Nothing runs in the
+/// background.
+pub async fn open_to_create(url: &str) -> Result<Store, Error> {
     attach(url, Upkeep::Make).await
 }
 

@@ -70,7 +70,9 @@ pub(crate) enum Upkeep {
     Migrate,
     /// They are made where there are none; older ones are refused.
     Make,
-    /// They must be there and up to date.
+    /// They must be there and up to date, and what they hold is changed.
+    Change,
+    /// They must be there and up to date, and are only read.
     Leave,
 }
 
@@ -79,7 +81,7 @@ impl Upkeep {
     pub(crate) fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Migrate => 10,
-            Self::Make => 5,
+            Self::Make | Self::Change => 5,
             Self::Leave => 2,
         })
     }
@@ -89,8 +91,8 @@ impl Upkeep {
         match (found, self) {
             (Found::Ours { pending: 0 }, _) => Ok(false),
             (Found::Ours { .. }, Self::Migrate) | (Found::Nothing, Self::Migrate | Self::Make) => Ok(true),
-            (Found::Ours { .. }, Self::Make | Self::Leave) => Err(Error::Outdated),
-            (Found::Nothing, Self::Leave) => Err(Error::NoTables),
+            (Found::Ours { .. }, Self::Make | Self::Change | Self::Leave) => Err(Error::Outdated),
+            (Found::Nothing, Self::Change | Self::Leave) => Err(Error::NoTables),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::support::{BINARY, Database, TestServer, on_each_database, span};
 
 /// Runs the binary in an empty environment of its own.
-fn mcptap(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn mcptap(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut command = Command::new(BINARY);
     command
@@ -18,7 +18,7 @@ fn mcptap(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) ->
     command.envs(environment.iter().copied()).output().unwrap()
 }
 
-fn succeeded(output: &Output) -> &str {
+pub(crate) fn succeeded(output: &Output) -> &str {
     assert!(
         output.status.success(),
         "{}",
@@ -27,7 +27,7 @@ fn succeeded(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-fn refused(output: &Output) -> &str {
+pub(crate) fn refused(output: &Output) -> &str {
     assert_eq!(
         output.status.code(),
         Some(1),
@@ -45,206 +45,6 @@ fn the_schema_is_the_one_that_is_checked_in() {
         succeeded(&printed),
         std::fs::read_to_string("schema.graphql").unwrap()
     );
-}
-
-#[test]
-fn flags_win_over_the_environment_over_the_file_over_defaults() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = "retention = \"7d\"\njoin_window = \"5m\"\nbody_cap = 1000\nlog = \"warn\"\n\
-                database_url = \"postgres://me:hunter2@db.example/calls\"\n";
-    std::fs::write(directory.path().join("mcptap.toml"), file).unwrap();
-    let environment = [
-        ("MCPTAP_JOIN_WINDOW", "6m"),
-        ("MCPTAP_BODY_CAP", "2000"),
-        // By default these go by the machine.
-        ("MCPTAP_MEMORY_BUDGET", "300MiB"),
-        ("MCPTAP_READERS", "6"),
-        ("MCPTAP_ALLOWED_ORIGINS", "https://a.example,https://b.example"),
-        ("MCPTAP_REDACT_KEYS", "ssn,dob"),
-        ("MCPTAP_REDACT_PATTERNS", "ACME-[0-9]{2,6}\nEMP[0-9]+"),
-    ];
-    let printed = mcptap(
-        directory.path(),
-        &["config", "print", "--body-cap", "3000"],
-        &environment,
-    );
-    insta::assert_snapshot!(succeeded(&printed), @r#"
-    listen = "127.0.0.1:6278"
-    otlp_grpc = "127.0.0.1:4317"
-    otlp_http = "127.0.0.1:4318"
-    allow_remote = false
-    database_url = "postgres://me:[redacted]@db.example/calls"
-    retention = "7d"
-    join_window = "6m"
-    ingest_queue_spans = 65536
-    body_cap = 3000
-    memory_budget = "300MiB"
-    readers = 6
-    trust_forwarded_for = false
-    allowed_origins = ["https://a.example", "https://b.example"]
-    allowed_hosts = []
-    redact_keys = ["ssn", "dob"]
-    redact_patterns = ["ACME-[0-9]{2,6}", "EMP[0-9]+"]
-    redact_env = []
-    log = "warn"
-
-    [graphql]
-    introspection = "on"
-    max_depth = 20
-    max_complexity = 500000
-    max_aliases = 30
-    max_tokens = 4000
-    max_root_fields = 20
-    max_variables = 262144
-    max_batch = 1
-    max_socket_operations = 100
-    max_operations = 256
-    max_subscriptions = 5000
-    timeout = "30s"
-    init_timeout = "10s"
-    "#);
-
-    std::fs::rename(
-        directory.path().join("mcptap.toml"),
-        directory.path().join("other.toml"),
-    )
-    .unwrap();
-    let named = mcptap(
-        directory.path(),
-        &["config", "print", "--config", "other.toml"],
-        &[],
-    );
-    assert!(succeeded(&named).contains("retention = \"7d\""));
-    let unnamed = mcptap(directory.path(), &["config", "print"], &[]);
-    assert!(succeeded(&unnamed).contains("retention = \"30d\""));
-    let missing = mcptap(
-        directory.path(),
-        &["config", "check", "--config", "nowhere.toml"],
-        &[],
-    );
-    assert!(refused(&missing).contains("nowhere.toml"));
-}
-
-#[test]
-fn a_mistake_is_named() {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("mcptap.toml"), "retentoin = \"7d\"\n").unwrap();
-    for command in [&["serve"][..], &["config", "check"], &["migrate"]] {
-        let unknown = mcptap(directory.path(), command, &[]);
-        let said = refused(&unknown);
-        assert!(
-            said.contains("retentoin") && said.contains("mcptap.toml"),
-            "{said}"
-        );
-    }
-    std::fs::remove_file(directory.path().join("mcptap.toml")).unwrap();
-    for (setting, value) in [
-        ("MCPTAP_RETENTION", "soon"),
-        ("MCPTAP_JOIN_WINDOW", "off"),
-        ("MCPTAP_INGEST_QUEUE_SPANS", "0"),
-        ("MCPTAP_DATABASE_URL", "mysql://nowhere/calls"),
-        ("MCPTAP_LOG", "=,="),
-        ("MCPTAP_REDACT_KEYS", "-"),
-        ("MCPTAP_REDACT_PATTERNS", "ab(c"),
-        ("MCPTAP_REDACT_ENV", "NO_COLOR"),
-    ] {
-        let wrong = mcptap(
-            directory.path(),
-            &[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--otlp-grpc",
-                "127.0.0.1:0",
-                "--otlp-http",
-                "127.0.0.1:0",
-            ],
-            &[(setting, value)],
-        );
-        let said = refused(&wrong);
-        let name = setting.trim_start_matches("MCPTAP_").to_ascii_lowercase();
-        assert!(said.contains(&name) || said.contains(value), "{setting}: {said}");
-    }
-}
-
-#[test]
-fn everything_that_is_wrong_is_told_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let check = |arguments: &[&str], environment: &[(&str, &str)]| {
-        mcptap(
-            directory.path(),
-            &[&["config", "check"], arguments].concat(),
-            environment,
-        )
-    };
-    succeeded(&check(&[], &[]));
-    std::fs::write(directory.path().join("countries.mmdb"), "root:x:0:0\n").unwrap();
-    std::fs::write(
-        directory.path().join("mcptap.toml"),
-        "[proxy]\nupstream = \"ftp://files\"\nallowed_hosts = [\"*\"]\n",
-    )
-    .unwrap();
-    let arguments = [
-        "--database-url",
-        "mysql://me:hunter2@db/calls",
-        "--geoip-file",
-        "countries.mmdb",
-        "--log",
-        "!!!",
-        "--allowed-hosts",
-        "*",
-        "--allowed-origins",
-        "*,null,ui.example.org",
-        "--body-cap",
-        "0",
-        "--redact-env",
-        "NOT_SET",
-        "--redact-patterns",
-        "ab(c",
-        "--retention",
-        "soon",
-        "--graphql-max-depth",
-        "0",
-        "--max-connections",
-        "0",
-        "--otlp-http",
-        "127.0.0.1:6278",
-    ];
-    let environment = [
-        ("MCPTAP_NOPE", "1"),
-        ("MCPTAP_RETENTOIN", "1d"),
-        ("MCPTAP_PROXY_CONNECT_TIMEOUT", "off"),
-        ("MCPTAP_CAPTURE", "some"),
-    ];
-    let output = check(&arguments, &environment);
-    let said = refused(&output);
-    for told in [
-        "mysql:",
-        "countries.mmdb",
-        "log is \"!!!\"",
-        "allowed_hosts holds \"*\"",
-        "allowed_origins holds *",
-        "allowed_origins holds null",
-        "\"ui.example.org\"",
-        "body_cap is 0",
-        "NOT_SET",
-        "ab(c",
-        "retention is \"soon\"",
-        "graphql.max_depth",
-        "max_connections is 0",
-        "same address",
-        "MCPTAP_NOPE",
-        "is MCPTAP_RETENTION meant",
-        "ftp",
-        "allowed_hosts of [proxy]",
-        "connect_timeout",
-        "MCPTAP_CAPTURE",
-    ] {
-        assert!(said.contains(told), "{told} is missing: {said}");
-    }
-    assert!(!said.contains("hunter2"), "{said}");
-    let unread = check(&["--listen", "nowhere"], &[]);
-    assert!(!unread.status.success() && String::from_utf8_lossy(&unread.stderr).contains("nowhere"));
 }
 
 #[test]
@@ -293,30 +93,6 @@ fn redact_shows_what_would_be_kept() {
         &[("MCPTAP_REDACT_ENV", "PIN"), ("PIN", "1234")],
     );
     assert!(refused(&short).contains("PIN") && refused(&short).contains("at least 6"));
-}
-
-#[test]
-fn what_others_can_reach_must_be_meant() {
-    let directory = tempfile::tempdir().unwrap();
-    for flag in ["--listen", "--otlp-grpc", "--otlp-http"] {
-        let open = mcptap(directory.path(), &["serve", flag, "0.0.0.0:0"], &[]);
-        let said = refused(&open);
-        assert!(
-            said.contains(&flag[2..].replace('-', "_")) && said.contains("--allow-remote"),
-            "{said}"
-        );
-        let meant = mcptap(
-            directory.path(),
-            &["config", "check", flag, "0.0.0.0:0", "--allow-remote"],
-            &[],
-        );
-        assert_eq!(succeeded(&meant), "the settings are good\n");
-    }
-    assert_eq!(
-        std::fs::read_dir(directory.path()).unwrap().count(),
-        0,
-        "nothing was opened"
-    );
 }
 
 #[tokio::test]
@@ -384,4 +160,52 @@ async fn prune_deletes_what_is_older() {
         assert_eq!(server.span_ids().await, [young.id()]);
     })
     .await;
+}
+
+#[test]
+fn only_a_new_key_makes_a_database_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/typo.db?mode=rwc", directory.path().display());
+    for command in [
+        &["prune", "--older-than", "1d"][..],
+        &["keys", "revoke", "1"],
+        &["keys", "list"],
+    ] {
+        let arguments = [command, &["--database-url", &url]].concat();
+        let said = refused(&mcptap(directory.path(), &arguments, &[])).to_owned();
+        assert!(
+            said.contains("no database of mcptap there yet") && said.contains("typo.db"),
+            "{said}"
+        );
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+    let create = || {
+        let arguments = [
+            "keys",
+            "create",
+            "--name=ki",
+            "--scope=ingest",
+            "--server=shop",
+            "--database-url",
+            &url,
+        ];
+        let made = mcptap(directory.path(), &arguments, &[]);
+        assert!(succeeded(&made).starts_with("mcptap_"));
+        String::from_utf8(made.stderr).unwrap()
+    };
+    let first = create();
+    let last = first.lines().last().unwrap();
+    assert!(
+        first.contains("there was no database at sqlite://") && first.contains("first key of sqlite://"),
+        "{first}"
+    );
+    assert!(
+        last.contains("servers shop") && last.contains("typo.db") && last.ends_with("not shown again:"),
+        "{first}"
+    );
+    let second = create();
+    assert!(
+        !second.contains("no database") && !second.contains("first key") && second.contains("typo.db"),
+        "{second}"
+    );
 }

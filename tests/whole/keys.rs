@@ -826,7 +826,7 @@ async fn an_erasure_leaves_nothing_in_the_files() {
 async fn the_schema_may_be_for_holders_of_keys() {
     let settings = Settings {
         graphql: ApiSettings {
-            introspection: Some(Shown::Authenticated),
+            introspection: Some(Shown::Authenticated.into()),
             ..ApiSettings::default()
         },
         ..Settings::default()

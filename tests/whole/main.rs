@@ -28,6 +28,7 @@ mod proxy;
 mod query;
 mod sdk;
 mod secrets;
+mod settings;
 mod shutdown;
 mod streams;
 mod support;

@@ -18,7 +18,7 @@ async fn start(database: Database) -> TestServer {
     TestServer::with(
         database,
         Settings {
-            ingest_queue_spans: Some(QUEUE),
+            ingest_queue_spans: Some(QUEUE.into()),
             ..Settings::default()
         },
     )

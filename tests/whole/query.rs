@@ -175,7 +175,7 @@ async fn bodies_come_back_as_they_were_sent() {
     on_each_database(async |database| {
         let cap = 4096;
         let settings = Settings {
-            body_cap: Some(cap),
+            body_cap: Some(cap.into()),
             ..Settings::default()
         };
         let server = TestServer::with(database, settings).await;

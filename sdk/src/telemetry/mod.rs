@@ -35,3 +35,4 @@ pub use error::Error;
 pub use guard::{Guard, Telemetry, connect, init};
 pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
+pub use settings::check_env;

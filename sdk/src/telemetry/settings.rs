@@ -95,6 +95,24 @@ impl Settings {
     }
 }
 
+/// Every mistake in the variables that [`init`](super::init) would fail on. Nothing is started.
+pub fn check_env() -> Vec<Error> {
+    let mut mistakes: Vec<Error> = Vec::new();
+    let targets = Signal::ALL.iter().filter(|signal| !is_off(**signal));
+    for mistake in targets.filter_map(|signal| Target::of(*signal, None).err()) {
+        // Both signals mostly share their variables.
+        if mistakes
+            .iter()
+            .all(|known| known.to_string() != mistake.to_string())
+        {
+            mistakes.push(mistake);
+        }
+    }
+    mistakes.extend(spool().err());
+    mistakes.extend(crate::Capture::mistakes().into_iter().map(Error::from));
+    mistakes
+}
+
 fn is_off(signal: Signal) -> bool {
     let is = |name, value: &str| variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
     let exporter = match signal {

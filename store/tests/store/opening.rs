@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use mcptap_model::CallFilter;
-use mcptap_store::{Error, Options, migrate, open, open_to_change, open_to_read};
+use mcptap_store::{
+    Error, Options, examine, exists, migrate, open, open_to_change, open_to_create, open_to_read,
+};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use tokio::task::JoinSet;
 
@@ -23,7 +25,7 @@ async fn several_at_once_make_the_tables_once(place: &Place) {
         let url = place.url.clone();
         opening.spawn(async move {
             if number % 3 == 0 {
-                open_to_change(&url).await.unwrap().close().await;
+                open_to_create(&url).await.unwrap().close().await;
             } else {
                 let (writer, store) = open(&url, Options::default()).await.unwrap();
                 writer.write(batch([plain(number + 1)])).await.unwrap();
@@ -58,6 +60,7 @@ async fn a_newer_version_is_named_and_left_alone(place: &Place) {
     let refused = [
         open(&place.url, Options::default()).await.map(drop).unwrap_err(),
         open_to_change(&place.url).await.unwrap_err(),
+        open_to_create(&place.url).await.unwrap_err(),
         open_to_read(&place.url).await.unwrap_err(),
         migrate(&place.url).await.unwrap_err(),
     ];
@@ -69,12 +72,20 @@ async fn a_newer_version_is_named_and_left_alone(place: &Place) {
             "{said}"
         );
     }
+    if place.file().is_some() {
+        let said = examine(&place.url).await.unwrap_err().to_string();
+        assert!(said.contains("newer mcptap"), "{said}");
+    }
 }
 
 async fn commands_migrate_nothing(place: &Place) {
-    // There is nothing yet: whoever reads makes nothing.
+    // There is nothing yet: whoever reads, or changes what is there, makes nothing.
     assert!(matches!(open_to_read(&place.url).await, Err(Error::NoTables)));
+    assert!(matches!(open_to_change(&place.url).await, Err(Error::NoTables)));
+    assert!(!exists(&place.url).await.unwrap());
     assert!(place.file().is_none_or(|file| !file.exists()));
+    open_to_create(&place.url).await.unwrap().close().await;
+    assert!(exists(&place.url).await.unwrap());
     open_to_change(&place.url).await.unwrap().close().await;
     let store = open_to_read(&place.url).await.unwrap();
     assert!(store.keys().await.unwrap().is_empty());
@@ -86,6 +97,7 @@ async fn commands_migrate_nothing(place: &Place) {
     for error in [
         open_to_read(&place.url).await.unwrap_err(),
         open_to_change(&place.url).await.unwrap_err(),
+        open_to_create(&place.url).await.unwrap_err(),
     ] {
         assert!(matches!(error, Error::Outdated), "{error}");
         assert!(error.to_string().contains("mcptap migrate"), "{error}");

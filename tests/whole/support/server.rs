@@ -37,10 +37,10 @@ impl TestServer {
     /// With these settings; what they leave open is as tests want it: free ports, and everything kept, because the
     /// spans of tests are of a certain day.
     pub(crate) async fn with(database: Database, settings: Settings) -> Self {
-        let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)).into());
         let settings = settings.over(Settings {
-            listen: free,
-            otlp_grpc: free,
+            listen: free.clone(),
+            otlp_grpc: free.clone(),
             otlp_http: free,
             database_url: Some(database.url().to_owned()),
             retention: Some("off".to_owned()),

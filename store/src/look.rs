@@ -1,0 +1,192 @@
+//! A look at where the database is to be, as far as that is possible without opening it: what a server would trip over at
+//! its start can be told before. Nothing is changed, and no server is connected to.
+
+use std::path::{Path, PathBuf};
+
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+
+use rustix::fs::{Access, access};
+
+use crate::Error;
+use crate::address::{Address, parameter};
+use crate::database::Database;
+use crate::schema::{Upkeep, look_into_file};
+
+/// Parameters of a PostgreSQL URL that name files.
+const FILES: [&str; 7] = [
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];
+
+/// A server cannot be started on this database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// The file is not there, and the URL does not ask for it to be made.
+    #[error("{} is not there; add ?mode=rwc to have it made, or give the path of the file that is", .0.display())]
+    NoFile(PathBuf),
+    /// The folder is not there.
+    #[error("the folder {} is not there; make it, or give another path", .0.display())]
+    NoFolder(PathBuf),
+    /// The path is not that of a file.
+    #[error("{} is no file; give the path of a file, which may be made with ?mode=rwc", .0.display())]
+    NoRegularFile(PathBuf),
+    /// The URL lets nothing be stored.
+    #[error("mode=ro and immutable=true let nothing be stored; use mode=rw or mode=rwc")]
+    ReadOnly,
+    /// The file or its folder cannot be written to.
+    #[error("{} cannot be written by this user; change its owner or mode, or give another path", .0.display())]
+    NotWritable(PathBuf),
+    /// A file that the URL names cannot be read.
+    #[error("{parameter} names a file that cannot be read: {reason}")]
+    Certificate {
+        /// The parameter.
+        parameter: &'static str,
+        /// Why not.
+        reason: std::io::Error,
+    },
+    /// It is another program's, a newer version's, or damaged.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+/// Looks at the database named by a URL, as a server would use it. One of PostgreSQL is not connected to.
+pub async fn examine(url: &str) -> Result<(), Unusable> {
+    match Address::parse(url)? {
+        Address::Memory => Ok(()),
+        Address::File(connect) => file(url, &connect).await,
+        Address::Server { .. } => certificates(url),
+    }
+}
+
+/// Whether mcptap's tables are there. Fails where the database belongs to another program or cannot be read.
+pub async fn exists(url: &str) -> Result<bool, Error> {
+    let Some(connection) = Database::look(url).await? else {
+        return Ok(false);
+    };
+    connection.close().await?;
+    Ok(true)
+}
+
+async fn file(url: &str, connect: &SqliteConnectOptions) -> Result<(), Unusable> {
+    let mode = parameter(url, "mode");
+    if mode == Some("ro") || parameter(url, "immutable") == Some("true") {
+        return Err(Unusable::ReadOnly);
+    }
+    let path = connect.get_filename();
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Unusable::NoFolder(folder.to_owned()));
+    }
+    let there = path.try_exists().unwrap_or(true);
+    if there && !path.is_file() {
+        return Err(Unusable::NoRegularFile(path.to_owned()));
+    }
+    if !there && mode != Some("rwc") {
+        return Err(Unusable::NoFile(path.to_owned()));
+    }
+    // The log of the database is a file beside it.
+    writable(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    if !there {
+        return Ok(());
+    }
+    writable(path, Access::READ_OK | Access::WRITE_OK)?;
+    match look_into_file(connect, Upkeep::Leave.patience()).await {
+        Ok((_, looked)) => {
+            if let Some(connection) = looked {
+                connection.close().await.map_err(Error::from)?;
+            }
+            Ok(())
+        }
+        // Another process is at work on it.
+        Err(error) if error.kind().is_transient() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn writable(path: &Path, how: Access) -> Result<(), Unusable> {
+    access(path, how).map_err(|_| Unusable::NotWritable(path.to_owned()))
+}
+
+/// The files that the URL names are there.
+fn certificates(url: &str) -> Result<(), Unusable> {
+    for name in FILES {
+        let Some(value) = parameter(url, name) else {
+            continue;
+        };
+        // Some paths are written with %2F. One that is encoded otherwise is left to the driver.
+        let path = value.replace("%2F", "/").replace("%2f", "/");
+        // The contents may be given in place of a file.
+        if path.contains('%') || path.starts_with("-----BEGIN") {
+            continue;
+        }
+        std::fs::File::open(&path).map_err(|reason| Unusable::Certificate {
+            parameter: name,
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, open};
+
+    async fn told(url: &str) -> String {
+        examine(url)
+            .await
+            .map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[tokio::test]
+    async fn what_a_start_would_trip_over_is_told_and_nothing_is_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("sqlite://{}/{name}", directory.path().display());
+        std::fs::write(
+            directory.path().join("text.db"),
+            "not a database, only words\n".repeat(9),
+        )
+        .unwrap();
+        std::fs::create_dir(directory.path().join("folder.db")).unwrap();
+        for (url, words) in [
+            (at("missing/x.db?mode=rwc"), "folder"),
+            (at("text.db/x.db?mode=rwc"), "folder"),
+            (at("nothere.db"), "?mode=rwc"),
+            (at("nothere.db?mode=rw"), "?mode=rwc"),
+            (at("folder.db?mode=rwc"), "no file"),
+            (at("text.db?mode=rwc"), "another program"),
+            (at("new.db?mode=ro"), "mode=ro"),
+            (
+                "postgres://u@h/d?sslmode=verify-ca&sslrootcert=/none.pem".to_owned(),
+                "sslrootcert",
+            ),
+        ] {
+            assert!(told(&url).await.contains(words), "{url}: {}", told(&url).await);
+        }
+        assert_eq!(told(&at("new.db?mode=rwc")).await, "");
+        assert_eq!(told("sqlite::memory:").await, "");
+        assert_eq!(
+            told("postgres://u@nowhere.invalid/d?sslmode=verify-full").await,
+            ""
+        );
+        let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        // Beside a running server.
+        let url = at("ours.db?mode=rwc");
+        assert!(!exists(&url).await.unwrap());
+        let (writer, store) = open(&url, Options::default()).await.unwrap();
+        assert_eq!(told(&url).await, "");
+        assert!(exists(&url).await.unwrap());
+        drop(writer);
+        store.close().await;
+    }
+}
