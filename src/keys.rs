@@ -206,7 +206,10 @@ fn table(keys: &[ApiKey], damaged: &[DamagedKey], now: UnixNanos) -> String {
         text.push('\n');
     }
     for DamagedKey { id, what } in damaged {
-        let _ = writeln!(text, "{id} is damaged: {what}. It lets nobody in.");
+        let _ = writeln!(
+            text,
+            "{id} is damaged: {what}. It is not accepted: make a new one, and revoke it."
+        );
     }
     text
 }
@@ -242,7 +245,7 @@ mod tests {
         ID  NAME          SCOPES         SERVERS    STATE    CREATED               EXPIRES               LAST USED
         7   lap\u{1b}top  read,payloads  shop,bank  good     2026-11-22T12:00:00Z  2026-11-22T12:01:40Z  never
         12  lap\u{1b}top  read,payloads  all        revoked  2026-11-22T12:00:00Z  never                 never
-        13 is damaged: the hash has not 32 bytes. It lets nobody in.
+        13 is damaged: the hash has not 32 bytes. It is not accepted: make a new one, and revoke it.
         ");
         assert_eq!(state(&key, UnixNanos(i64::MAX)), "expired");
     }

@@ -43,7 +43,7 @@ enum Command {
     Proxy {
         #[command(flatten)]
         settings: ProxySettings,
-        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off]
+        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off,sea_orm_migration=warn]
         #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
         log: Option<String>,
     },
@@ -168,7 +168,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Keys { command } => {
             let settings = command.settings().clone().over(file.whole()?);
-            // Who asks for a secret is not asked to look for it in a log.
+            // A secret is easily overlooked in a log.
             log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
             let config = settings.resolve()?;
             print(

@@ -106,7 +106,7 @@ fn metrics(store: &Store, collector: &Collector, ports: &[Arc<Counters>]) -> Res
     }
 }
 
-/// What is counted, read when asked.
+/// The counters, read when a scrape asks.
 #[derive(Debug)]
 struct Snapshot {
     store: Store,

@@ -77,10 +77,10 @@ impl Arrival {
             });
         }
         if start < self.oldest {
-            let hours = (self.at.0 - start) / (DAY / 24);
+            let (ago, kept) = (age(self.at.0 - start), age(self.at.0 - self.oldest));
             return Err((
                 Reason::Expired,
-                format!("it is older than the retention: it began {hours} hours ago"),
+                format!("it is older than the retention: it began {ago} ago, and calls are kept {kept}"),
             ));
         }
         if start > self.newest {
@@ -116,6 +116,14 @@ impl Arrival {
         });
         found.map(|(name, _)| *name)
     }
+}
+
+/// An age in the largest unit of which there are two.
+fn age(nanos: i64) -> String {
+    let units = [("days", DAY), ("hours", DAY / 24), ("minutes", 60 * SECOND)];
+    let unit = units.into_iter().find(|(_, unit)| nanos >= 2 * unit);
+    let (name, unit) = unit.unwrap_or(("seconds", SECOND));
+    format!("{} {name}", nanos / unit)
 }
 
 fn nanos(duration: Duration) -> i64 {

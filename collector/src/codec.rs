@@ -33,7 +33,7 @@ pub(crate) enum Decoded {
 /// The most bytes that the tree of a JSON request may take besides its texts: 96 MiB.
 const MOST_TREE: usize = 96 << 20;
 
-/// What an export is answered with when it was accepted.
+/// The answer to an export that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// How many spans, records or points can never be stored.

@@ -123,7 +123,7 @@ impl Collector {
         self.writer.memory()
     }
 
-    /// What was received so far.
+    /// The records received so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -33,7 +33,7 @@ pub(crate) async fn receive(
     if promised.is_some_and(|length| length > MAX_REQUEST_BYTES) {
         return Err(too_large);
     }
-    // What does not fit now is told before it is sent.
+    // A client hears before it sends that there is no room now.
     drop(memory.try_reserve(promised.unwrap_or_default())?);
     let mut received = Received {
         body: Vec::new(),

@@ -50,7 +50,7 @@ impl Reason {
     }
 }
 
-/// What was rejected of an export.
+/// The records of an export that were rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejections {
     counts: [u64; Reason::ALL.len()],

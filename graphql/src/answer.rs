@@ -26,7 +26,7 @@ const STEP: usize = 64 * 1024;
 pub(crate) struct Answer {
     response: Response,
     held: Option<Held>,
-    office: Option<Office>,
+    resources: Option<Resources>,
 }
 
 /// What the resolvers of an answer hold.
@@ -44,9 +44,9 @@ impl Drop for Held {
     }
 }
 
-/// Where answers are written.
+/// The memory and the threads with which answers are written.
 #[derive(Clone)]
-pub(crate) struct Office {
+pub(crate) struct Resources {
     pub(crate) memory: MemoryBudget,
     pub(crate) cpu: CpuPool,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Written {
     _held: Option<Reservation>,
 }
 
-impl Office {
+impl Resources {
     /// That of a store's process.
     pub(crate) fn of(store: &Store) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl From<Response> for Answer {
         Self {
             response,
             held: None,
-            office: None,
+            resources: None,
         }
     }
 }
@@ -88,26 +88,26 @@ impl Deref for Answer {
 
 impl Answer {
     /// One that was executed.
-    pub(crate) fn new(response: Response, allowance: Arc<Allowance>, office: Office) -> Self {
+    pub(crate) fn new(response: Response, allowance: Arc<Allowance>, resources: Resources) -> Self {
         Self {
             response,
             held: Some(Held {
                 allowance,
                 event: false,
             }),
-            office: Some(office),
+            resources: Some(resources),
         }
     }
 
     /// One of the answers of a subscription.
-    pub(crate) fn event(response: Response, allowance: Arc<Allowance>, office: Office) -> Self {
+    pub(crate) fn event(response: Response, allowance: Arc<Allowance>, resources: Resources) -> Self {
         Self {
             response,
             held: Some(Held {
                 allowance,
                 event: true,
             }),
-            office: Some(office),
+            resources: Some(resources),
         }
     }
 
@@ -132,9 +132,9 @@ impl Answer {
         let Self {
             response,
             held,
-            office,
+            resources,
         } = self;
-        let Some(Office { memory, cpu }) = office else {
+        let Some(Resources { memory, cpu }) = resources else {
             return write(&response, None);
         };
         let written = if held.as_ref().is_some_and(|held| held.allowance.held() > LARGE) {

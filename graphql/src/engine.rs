@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 use crate::access::Caller;
-use crate::answer::{Answer, Office};
+use crate::answer::{Answer, Resources};
 use crate::ask::Ask;
 use crate::cost::Allowance;
 use crate::error::{Code, complete};
@@ -157,11 +157,11 @@ impl Engine {
             .map(move |response| {
                 let _ends = &ends;
                 // The answer before has been taken: this one counts for itself.
-                let (allowance, office) = (Arc::clone(&parts.allowance), parts.office.clone());
+                let (allowance, resources) = (Arc::clone(&parts.allowance), parts.resources.clone());
                 let response = finish.finish(end_of_source(complete(response)));
                 // Said once: it does not change.
                 finish.cost = Value::Null;
-                Answer::event(response, allowance, office)
+                Answer::event(response, allowance, resources)
             })
             .boxed()
     }
@@ -176,8 +176,8 @@ impl Engine {
         let Some(store) = self.schema.data::<Store>() else {
             return Err(Code::Internal.refusal("the schema has no store"));
         };
-        let office = Office::of(store);
-        let allowance = Allowance::new(&office.memory).map(Arc::new);
+        let resources = Resources::of(store);
+        let allowance = Allowance::new(&resources.memory).map(Arc::new);
         let allowance = allowance.map_err(|refused| refused.into_server_error(Default::default()))?;
         let place = place.map(Arc::new);
         let loaders = Loaders::new(
@@ -191,7 +191,7 @@ impl Engine {
             request,
             Equipment {
                 allowance,
-                office,
+                resources,
                 _place: place,
             },
         ))
@@ -224,11 +224,17 @@ impl Engine {
         };
         let answer = timeout_at(deadline, operation.run(self.schema.execute(request))).await;
         match answer {
-            Ok(response) => Answer::new(finish.finish(complete(response)), parts.allowance, parts.office),
+            Ok(response) => Answer::new(
+                finish.finish(complete(response)),
+                parts.allowance,
+                parts.resources,
+            ),
             Err(_) => {
-                let seconds = usize::try_from(self.limits.timeout.as_secs()).unwrap_or(usize::MAX);
-                let message = "the query took too long, in seconds; ask for less, such as a shorter time";
-                refusal(over(Code::TimedOut, ("timeout", seconds), seconds, message))
+                let seconds = self.limits.timeout.as_secs_f64();
+                refusal(Code::TimedOut.refusal(format!(
+                    "the query ran for {seconds} s, which is the limit (timeout); ask for less, such as a shorter time, or \
+                     try again later"
+                )))
             }
         }
     }
@@ -278,10 +284,10 @@ impl Engine {
     }
 }
 
-/// What an operation is executed with.
+/// Everything that the execution of an operation needs.
 struct Equipment {
     allowance: Arc<Allowance>,
-    office: Office,
+    resources: Resources,
     /// Kept while it is executed.
     _place: Option<Arc<OwnedSemaphorePermit>>,
 }

@@ -47,7 +47,7 @@ pub(crate) fn respond(
                 Ok(Some(answer)) => {
                     let head = head(place.take());
                     match answer.write().await {
-                        // What an event holds is held until it is sent.
+                        // An event keeps its memory until it is sent.
                         Ok(written) => yield Ok::<_, Infallible>(written.between(&head, END).into_bytes()),
                         Err(refusal) => {
                             let text = refusal_text(&refusal);

@@ -72,7 +72,7 @@ pub(crate) struct DetailsOf {
 }
 
 impl Loader<DetailsOf> for Loaders {
-    /// What the answer has no room for is refused call by call.
+    /// Calls that the answer has no room for are refused one by one.
     type Value = Result<Arc<Details>, Error>;
     type Error = Error;
 

@@ -44,7 +44,7 @@ impl Fields {
     }
 }
 
-/// What is selected, in order, by the names that the answer uses.
+/// The selected fields, in order, by the names that the answer uses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape(IndexMap<Name, Selected>);
 

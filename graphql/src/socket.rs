@@ -349,7 +349,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What was refused is an error and ends the operation; what failed halfway is data with errors.
+    /// A refusal is an error and ends the operation; a failure halfway is data with errors.
     async fn pass_on(&mut self, Answer { id, serial, response }: Answer) -> Result<(), End> {
         if self
             .operations
@@ -370,7 +370,7 @@ impl Connection {
             Some(response) => match response.write().await {
                 Ok(written) => {
                     let payload: &RawValue = serde_json::from_slice(&written.text).map_err(unwritten)?;
-                    // What was written is held until it is sent.
+                    // A message keeps its memory until it is sent.
                     self.say(&ToClient::Next { id: &id, payload }).await
                 }
                 Err(refusal) => {

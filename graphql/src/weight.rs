@@ -16,7 +16,7 @@ use crate::{Schema, builder};
 #[derive(Clone)]
 pub(crate) struct Scales(Schema);
 
-/// What was weighed, in the units of `cost`.
+/// A weight, in the units of `cost`.
 struct Weight(usize);
 
 impl Scales {

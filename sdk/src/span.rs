@@ -115,11 +115,15 @@ impl Ending {
         }
     }
 
-    /// The request was refused over HTTP, without an answer of JSON-RPC.
-    pub(crate) fn refused(status: u16) -> Self {
+    /// The request was refused over HTTP, without an answer of JSON-RPC; `instead` is the reason where not the server
+    /// refused it.
+    pub(crate) fn refused(status: u16, instead: Option<&str>) -> Self {
         Self {
             attributes: vec![KeyValue::new(semconv::ERROR_TYPE, status.to_string())],
-            status: Status::error(format!("HTTP {status}")),
+            status: Status::error(match instead {
+                Some(reason) => reason.to_owned(),
+                None => format!("HTTP {status}"),
+            }),
         }
     }
 

@@ -112,7 +112,7 @@ impl Port {
         }
     }
 
-    /// What was counted.
+    /// The counts.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }

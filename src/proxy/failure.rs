@@ -82,6 +82,8 @@ impl Failure {
         let text = Full::from(format!("mcptap proxy: {self}\n"));
         let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
         *answer.status_mut() = self.status();
+        let told = format!("mcptap proxy: {self}");
+        answer.extensions_mut().insert(mcptap_sdk::NotForwarded(told));
         if matches!(self, Self::Abandoned { .. }) {
             answer.extensions_mut().insert(mcptap_sdk::Abandoned);
         }

@@ -64,11 +64,16 @@ pub enum Denied {
     #[error("this API key was revoked")]
     Revoked,
     /// Its time is over.
-    #[error("this API key expired at {0}")]
+    #[error("this API key expired at {}", to_the_second(*.0))]
     Expired(UnixNanos),
     /// No key in memory has this secret, and the database does not answer whether another has. Trying again may help.
     #[error("this API key cannot be looked up now; try again later")]
     Unavailable,
+}
+
+/// Nobody needs to know more exactly when.
+fn to_the_second(at: UnixNanos) -> UnixNanos {
+    UnixNanos(at.0 - at.0.rem_euclid(1_000_000_000))
 }
 
 impl Held {

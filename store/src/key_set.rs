@@ -68,6 +68,7 @@ impl KeySet {
         for row in rows {
             match row {
                 KeyRow::Damaged(damaged) => set.damaged.push(damaged),
+                KeyRow::DamagedAndRevoked => {}
                 KeyRow::Readable(key, hash) => {
                     let used = before.held.get(&key.id);
                     let used = used.map_or_else(Arc::default, |held| Arc::clone(&held.used));
@@ -159,7 +160,7 @@ impl Keys {
             tracing::error!(
                 key = id,
                 what,
-                "an API key is damaged: it lets nobody in; make a new one and delete its row"
+                "an API key is damaged and is not accepted; make a new one, and revoke this one (mcptap keys revoke)"
             );
         }
     }

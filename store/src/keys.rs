@@ -14,7 +14,7 @@ use crate::entity::api_key;
 use crate::secret::{Secret, hash};
 use crate::{Error, Gate, Store, clock};
 
-/// A row of `api_keys` that cannot be understood. It lets nobody in, and it keeps the gate shut.
+/// A row of `api_keys` that cannot be understood. It is not accepted, and it keeps the gate shut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedKey {
     /// Its number; 0 where even that cannot be read.
@@ -28,8 +28,10 @@ pub struct DamagedKey {
 pub(crate) enum KeyRow {
     /// A key and the hash of its secret.
     Readable(ApiKey, [u8; 32]),
-    /// What lets nobody in.
+    /// One that is not accepted, and keeps the gate shut.
     Damaged(DamagedKey),
+    /// The same, and nobody has to be told: it was revoked.
+    DamagedAndRevoked,
 }
 
 /// Whether keys exist in a database that is not open, and perhaps not made yet. Changes nothing. A row that cannot be
@@ -115,16 +117,16 @@ impl Store {
         let rows = rows(self.inner.database.maintenance()).await?;
         let readable = |row| match row {
             KeyRow::Readable(key, _) => Some(key),
-            KeyRow::Damaged(_) => None,
+            KeyRow::Damaged(_) | KeyRow::DamagedAndRevoked => None,
         };
         Ok(rows.into_iter().filter_map(readable).collect())
     }
 
-    /// The rows of keys that cannot be understood.
+    /// The rows of keys that cannot be understood, but for those that are revoked: nothing is left to be done about them.
     pub async fn damaged_keys(&self) -> Result<Vec<DamagedKey>, Error> {
         let rows = rows(self.inner.database.maintenance()).await?;
         let damaged = |row| match row {
-            KeyRow::Readable(..) => None,
+            KeyRow::Readable(..) | KeyRow::DamagedAndRevoked => None,
             KeyRow::Damaged(damaged) => Some(damaged),
         };
         Ok(rows.into_iter().filter_map(damaged).collect())
@@ -143,9 +145,13 @@ pub(crate) async fn rows(db: &DatabaseConnection) -> Result<Vec<KeyRow>, Error> 
         })
     });
     Ok(rows
-        .map(|row| match row.and_then(understood) {
-            Ok((key, hash)) => KeyRow::Readable(key, hash),
-            Err(damaged) => KeyRow::Damaged(damaged),
+        .map(|row| {
+            let revoked = row.as_ref().is_ok_and(|row| row.revoked_at.is_some());
+            match row.and_then(understood) {
+                Ok((key, hash)) => KeyRow::Readable(key, hash),
+                Err(_) if revoked => KeyRow::DamagedAndRevoked,
+                Err(damaged) => KeyRow::Damaged(damaged),
+            }
         })
         .collect())
 }

@@ -244,7 +244,9 @@ async fn texts(db: &impl ConnectionTrait, statement: &str) -> Result<Vec<String>
 pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Result<(), Error> {
     let tx = begin(write).await?;
     // What was seen without the lock may have changed.
-    if upkeep.asks_for_work(inspect(&tx).await?)? {
+    let found = inspect(&tx).await?;
+    let works = upkeep.asks_for_work(found)?;
+    if works {
         Migrator::up(&tx, None).await?;
     }
     if tx.get_database_backend() == DbBackend::Sqlite {
@@ -252,6 +254,13 @@ pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Resul
             .await?;
     }
     tx.commit().await?;
+    match found {
+        Found::Nothing => tracing::info!("made the database's tables"),
+        Found::Ours { pending } if works => {
+            tracing::info!("brought the database's tables up to date in {pending} steps");
+        }
+        Found::Ours { .. } => {}
+    }
     Ok(())
 }
 

@@ -218,7 +218,7 @@ const WRONG: [(&str, &str, &str); 33] = [
     (
         "database_url",
         "postgres://me:hunter2@db/x?sslmode=nonsense",
-        "verify-full",
+        "sslmode=disable",
     ),
     ("retention", "soon", "90d, or off"),
     ("join_window", "off", "such as 15m"),

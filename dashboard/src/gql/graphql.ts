@@ -277,7 +277,7 @@ export type FacetsQueryVariables = Exact<{
 }>;
 
 
-export type FacetsQuery = { facets: { servers?: Array<{ value: string, count: number }>, tools?: Array<{ value: string, count: number }>, methods?: Array<{ value: string, count: number }>, httpStatuses?: Array<{ value: string, count: number }>, outcomes?: Array<{ value: string, count: number }>, countries?: Array<{ value: string, count: number }>, clients?: Array<{ value: string, count: number }> } };
+export type FacetsQuery = { facets: { servers?: Array<{ value: string, count: number }>, tools?: Array<{ value: string, count: number }>, methods?: Array<{ value: string, count: number }>, httpStatuses?: Array<{ value: string, count: number }>, outcomes?: Array<{ value: string, count: number }>, countries?: Array<{ value: string, count: number }>, clients?: Array<{ value: string, count: number }>, more: { servers?: boolean, tools?: boolean, methods?: boolean, httpStatuses?: boolean, outcomes?: boolean, countries?: boolean, clients?: boolean } } };
 
 export type StatsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -796,6 +796,15 @@ export const FacetsDocument = new TypedDocumentString(`
     }
     clients @include(if: $clients) {
       ...FacetValue
+    }
+    more {
+      servers @include(if: $servers)
+      tools @include(if: $tools)
+      methods @include(if: $methods)
+      httpStatuses @include(if: $httpStatuses)
+      outcomes @include(if: $outcomes)
+      countries @include(if: $countries)
+      clients @include(if: $clients)
     }
   }
 }

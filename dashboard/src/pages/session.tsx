@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
 import { SessionDetailDocument } from "../gql/graphql";
-import { ask } from "../state/api";
+import { AskError, ask } from "../state/api";
 import { useAsk } from "../state/asking";
 import { noFilter, pick } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
@@ -50,7 +50,8 @@ export default function SessionPage({ id }: { id: string }) {
   const at = bars.findIndex(({ call }) => call.id === shown);
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
-  if (problem !== undefined && !data) return <Problem problem={problem} again={again} />;
+  const unknown = problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+  if (problem !== undefined && !unknown && !data) return <Problem problem={problem} again={again} />;
   return (
     <div className="page">
       <div className="page-head">
@@ -67,7 +68,7 @@ export default function SessionPage({ id }: { id: string }) {
         )}
       </div>
       {!data && loading && <Skeleton lines={12} />}
-      {data && !session && (
+      {(data || unknown) && !session && (
         <div className="problem">
           <h2>There is no such session</h2>
           <p>None of its calls is kept any longer, or the address is wrong.</p>

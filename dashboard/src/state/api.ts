@@ -5,7 +5,7 @@ import { currentKey, refuseKey } from "./key";
 /** What a GraphQL answer looks like over HTTP and over the socket. */
 export interface Answer<T> {
   data?: T | null;
-  errors?: readonly { message: string }[];
+  errors?: readonly { message: string; extensions?: { code?: string } }[];
 }
 
 /** Why there is no answer. `kind` decides what a person is told to do about it. */
@@ -14,6 +14,8 @@ export class AskError extends Error {
     message: string,
     /** `away`: nobody answered. `refused`: a key is needed, or this one is not enough. `wrong`: all else. */
     readonly kind: "away" | "refused" | "wrong",
+    /** The code of the first error, such as `BAD_USER_INPUT`. */
+    readonly code?: string,
   ) {
     super(message);
     this.name = "AskError";
@@ -83,6 +85,7 @@ export function dataOf<T>(answer: Answer<T>): T {
     throw new AskError(
       answer.errors?.map((error) => error.message).join("; ") || "an answer without data",
       "wrong",
+      answer.errors?.[0]?.extensions?.code,
     );
   }
   return answer.data;

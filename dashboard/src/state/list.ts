@@ -5,7 +5,7 @@ import { merge, newestFirst, type Row, toRow } from "./row";
 import { createStore } from "./store";
 
 /** The truth about the feed, as the dot tells it. */
-export type LiveState = "paused" | "catching up" | "live" | "reconnecting";
+export type LiveState = "paused" | "catching up" | "live" | "reconnecting" | "not connected";
 
 export interface ListState {
   /** What the rows answer, so that nobody takes them for the answer to another question. */
@@ -90,7 +90,10 @@ export class CallList {
       this.change({ rows: page.rows, hasMore: page.hasMore, loading: undefined, waiting: 0, added: 0 });
       if (this.wantLive) this.connect();
     } catch (problem) {
-      if (!signal.aborted) this.change({ rows: [], hasMore: false, loading: undefined, problem });
+      if (signal.aborted) return;
+      this.change({ rows: [], hasMore: false, loading: undefined, problem });
+      // without a first page there is nothing to follow
+      if (this.wantLive) this.change({ live: "not connected" });
     }
   }
 

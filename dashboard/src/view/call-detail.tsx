@@ -1,6 +1,7 @@
 import { lazy, Suspense, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallDetailDocument } from "../gql/graphql";
+import { AskError } from "../state/api";
 import { useAsk } from "../state/asking";
 import { readJson } from "../state/json";
 import { asCurl, asJsonRpc } from "../state/snippet";
@@ -23,10 +24,12 @@ export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
   const variables = useMemo(() => ({ id }), [id]);
   const { data, problem, loading, again } = useAsk(CallDetailDocument, variables);
   const call = data?.call;
-  if (problem !== undefined && !loading && !call) return <Problem problem={problem} again={again} />;
+  const unknown = problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+  if (problem !== undefined && !unknown && !loading && !call)
+    return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call
   if (call && call.id === id) return <Parts key={id} call={call} onPick={onPick} />;
-  if (data && !loading && !call) {
+  if ((data || unknown) && !loading && !call) {
     return (
       <div className="problem">
         <h2>There is no such call</h2>

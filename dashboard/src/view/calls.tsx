@@ -162,11 +162,17 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               )}
               {rows.length === 0 && loading === undefined && problem === undefined && (
                 <div className="none">
-                  <h2>No calls match</h2>
-                  <p>No call that is stored has all of what is chosen.</p>
-                  <Button className="primary" onPress={() => setFilter(noFilter)}>
-                    Clear the filters
-                  </Button>
+                  <h2>{isEmpty(filter) ? "No calls" : "No calls match"}</h2>
+                  <p>
+                    {isEmpty(filter)
+                      ? "No call of a server with this name is stored."
+                      : "No call that is stored has all of what is chosen."}
+                  </p>
+                  {!isEmpty(filter) && (
+                    <Button className="primary" onPress={() => setFilter(noFilter)}>
+                      Clear the filters
+                    </Button>
+                  )}
                 </div>
               )}
               {rows.length > 0 && !hasMore && loading === undefined && (

@@ -118,6 +118,11 @@ function Values({
         <Input placeholder={`Find in ${label}`} />
       </SearchField>
       {problem !== undefined && <p className="hint">The counts could not be loaded.</p>}
+      {data?.facets.more[facet] && (
+        <p className="hint">
+          These are the {count(data.facets[facet]?.length ?? 0)} with the most calls; there are more.
+        </p>
+      )}
       <ListBox
         aria-label={label}
         className="options"

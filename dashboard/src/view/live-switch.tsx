@@ -6,11 +6,13 @@ const words: Record<LiveState, string> = {
   "catching up": "Catching up",
   live: "Live",
   reconnecting: "Reconnecting",
+  "not connected": "Not connected",
 };
 const more: Record<LiveState, string> = {
   paused: "New calls are not shown until this is switched on.",
   "catching up": "Connected; calls that were missed are being read.",
   live: "Each call appears as it is stored.",
+  "not connected": "The calls could not be asked for; new ones are not shown until they could.",
   reconnecting: "The connection is lost. Nothing is: the list goes on where it stopped.",
 };
 

@@ -16,7 +16,7 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
           and whether a proxy or a VPN lies between. Your filters are kept in the address of this page.
         </p>
       ) : (
-        <p>Change the filter, or load the page again. If it stays, the words below belong into a report.</p>
+        <p>{advice(problem)}</p>
       )}
       <p className="said">{explain(problem)}</p>
       <Button className="primary" onPress={again}>
@@ -25,4 +25,12 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
       </Button>
     </div>
   );
+}
+
+function advice(problem: unknown): string {
+  const code = problem instanceof AskError ? problem.code : undefined;
+  if (code === "BAD_USER_INPUT")
+    return "The address of this page, or a filter, asks for what there cannot be.";
+  if (code === "TIMED_OUT") return "Ask for less, such as a shorter time, or try again later.";
+  return "Try again. If it stays, the words below belong into a report.";
 }

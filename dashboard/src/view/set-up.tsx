@@ -42,9 +42,15 @@ export function SetUp({ state, arrived, first = false }: Props) {
           </p>
         ) : (
           <p>
-            <span className={`dot ${state.replace(" ", "-")}`} aria-hidden="true" />
+            {/* green is for the call alone */}
+            <span
+              className={state === "live" ? "dot" : `dot ${state.replace(" ", "-")}`}
+              aria-hidden="true"
+            />
             <span>
-              <strong>{first ? "No calls yet" : "Waiting for a call"}</strong>
+              <strong>
+                {state !== "live" ? "Not connected" : first ? "No calls yet" : "Waiting for a call"}
+              </strong>
               <br />
               {state === "live"
                 ? "This turns green when the first span of a call arrives."

@@ -27,9 +27,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use body::{Answer, Question};
-pub use exchange::Abandoned;
 use exchange::Exchange;
 pub(crate) use exchange::Observed;
+pub use exchange::{Abandoned, NotForwarded};
 pub(crate) use peer::client_address;
 use sessions::Sessions;
 

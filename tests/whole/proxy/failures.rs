@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
 use tokio::net::TcpSocket;
 
 use super::{Peer, ProxyProcess, Upstream};
+use crate::support::{Database, TestServer, eventually};
 
 const GET: &str = "GET /mcp HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -188,4 +190,44 @@ async fn settings_come_from_the_file_and_mistakes_are_named() {
     assert!(said.contains("--upstream"), "{said}");
     let said = run("", &["proxy", "--upstream", "http://a", "--listen", "0.0.0.0:0"]);
     assert!(said.contains("--allow-remote"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_the_proxy_is_not_told_as_the_servers() {
+    let server = TestServer::on(Database::sqlite()).await;
+    let upstream = Upstream::bind().await;
+    let url = upstream.url();
+    drop(upstream);
+    let endpoint = server.otlp_http_url();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("MCPTAP_SPOOL_BYTES", "off"),
+    ];
+    let proxy = ProxyProcess::with(&url, &["--name", "shop"], &environment).await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order"}}"#;
+    for host in ["h", "evil.example"] {
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut client = Peer::connect(proxy.address).await;
+        client.send(format!("{request}{body}")).await;
+        client.head().await;
+    }
+    let calls = eventually("both calls", async || {
+        let calls = server.calls(json!({}), "httpStatus errorMessage").await;
+        (calls.len() == 2).then_some(calls)
+    })
+    .await;
+    for call in calls {
+        let told = call["errorMessage"].as_str().unwrap();
+        let words = match call["httpStatus"].as_u64().unwrap() {
+            502 => "cannot be reached",
+            _ => "does not answer to the name \"evil.example\"",
+        };
+        assert!(
+            told.starts_with("mcptap proxy: ") && told.contains(words),
+            "{call}"
+        );
+    }
 }

@@ -30,6 +30,11 @@ use crate::span::Ending;
 #[derive(Clone, Copy, Debug)]
 pub struct Abandoned;
 
+/// In the extensions of an answer: it is not the server's. Who stands in front of the server gave it, for this reason, and
+/// the server was not reached or did not answer. The record says so.
+#[derive(Clone, Debug)]
+pub struct NotForwarded(pub String);
+
 /// How long a client that went away may take to say that it cancelled.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -87,6 +92,8 @@ struct State {
     is_abandoned: bool,
     /// The answer, where it is no JSON-RPC.
     refusal: Excerpt,
+    /// Why the server gave no answer, where another answered for it.
+    not_forwarded: Option<String>,
 }
 
 impl Exchange {
@@ -115,6 +122,7 @@ impl Exchange {
             left: None,
             is_abandoned: false,
             refusal: Excerpt::default(),
+            not_forwarded: None,
         })))
     }
 
@@ -213,6 +221,8 @@ impl State {
             self.is_abandoned = true;
             return;
         }
+        let not_forwarded = parts.extensions.get::<NotForwarded>();
+        self.not_forwarded = not_forwarded.map(|NotForwarded(reason)| reason.clone());
         self.status = Some(parts.status);
         let content_type = text(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
         let is_events = content_type.starts_with("text/event-stream");
@@ -359,7 +369,8 @@ impl State {
             }
             if status.is_client_error() || status.is_server_error() {
                 call.hold_response(self.refusal.clone());
-                conversation.end(key, Ended::Broken, Ending::refused(status.as_u16()));
+                let ending = Ending::refused(status.as_u16(), self.not_forwarded.as_deref());
+                conversation.end(key, Ended::Broken, ending);
                 continue;
             }
             match left {

@@ -55,7 +55,7 @@ impl State {
             Some(answer) => call.answered(&answer),
             None => {
                 call.hold_response(std::mem::take(&mut self.refusal));
-                call.end_as(Ending::refused(status.as_u16()));
+                call.end_as(Ending::refused(status.as_u16(), self.not_forwarded.as_deref()));
             }
         }
     }
