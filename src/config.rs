@@ -41,7 +41,7 @@ pub struct Config {
     pub body_cap: usize,
     /// Bound of what senders and readers may take of this process's memory, in bytes.
     pub memory_budget: usize,
-    /// How many questions may read the database at the same time.
+    /// How many queries may read the database at the same time.
     pub readers: u32,
     /// The operator's country database.
     pub geoip_file: Option<PathBuf>,

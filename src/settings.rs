@@ -46,12 +46,12 @@ pub struct Settings {
     /// How many bytes of a request or response body are kept [default: 1048576]
     #[arg(long, env = "MCPTAP_BODY_CAP", value_name = "BYTES")]
     pub body_cap: Option<Given<usize>>,
-    /// How much memory senders and readers may take together, such as 512MiB or a number of bytes; more is refused with
-    /// 429 or RESOURCE_EXHAUSTED [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
+    /// How much memory senders and readers may take together, such as 512MiB or a number of bytes. When it is full, exports
+    /// get 429 (gRPC RESOURCE_EXHAUSTED) and queries 503 [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
     #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
     pub memory_budget: Option<Given<Size>>,
-    /// How many questions may read the database at the same time: half of them pages and lookups, half of them scans
-    /// (statistics, menus, searches), of which one caller has half [default: two a core, at least 4, at most 64]
+    /// How many queries may read the database at the same time. Half of them are for pages and lookups, half for scans
+    /// (statistics, facets, searches); one caller has at most half of the scans [default: two a core, at least 4, at most 64]
     #[arg(long, env = "MCPTAP_READERS", value_name = "COUNT")]
     pub readers: Option<Given<u32>>,
     /// A MaxMind country or city database (.mmdb), used before the table inside the binary

@@ -18,9 +18,14 @@ pub(crate) fn count(
     most: usize,
     more: &str,
 ) -> anyhow::Result<()> {
+    // A bound that no machine reaches helps nobody.
+    let bounds = match u32::try_from(most) {
+        Ok(most) => format!("{least} to {most}"),
+        Err(_) => format!("at least {least}"),
+    };
     ensure!(
         (least..=most).contains(&count),
-        "{setting} is {count}; give {least} to {most}{more}"
+        "{setting} is {count}; give {bounds}{more}"
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A look at where the database is to be, as far as that is possible without opening it: what a server would trip over at
 //! its start can be told before. Nothing is changed, and no server is connected to.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
@@ -86,10 +87,12 @@ async fn file(url: &str, connect: &SqliteConnectOptions) -> Result<(), Unusable>
     if !folder.is_dir() {
         return Err(Unusable::NoFolder(folder.to_owned()));
     }
-    let there = path.try_exists().unwrap_or(true);
-    if there && !path.is_file() {
-        return Err(Unusable::NoRegularFile(path.to_owned()));
-    }
+    let there = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(Unusable::NoRegularFile(path.to_owned())),
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(_) => return Err(Unusable::NotWritable(path.to_owned())),
+    };
     if !there && mode != Some("rwc") {
         return Err(Unusable::NoFile(path.to_owned()));
     }
