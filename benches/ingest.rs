@@ -69,11 +69,11 @@ fn served(database: &Path, exports: Vec<ExportTraceServiceRequest>) -> f64 {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let free = Some("127.0.0.1:0".parse().unwrap());
+        let free = || Some("127.0.0.1:0".parse().unwrap());
         let settings = Settings {
-            listen: free,
-            otlp_grpc: free,
-            otlp_http: free,
+            listen: free(),
+            otlp_grpc: free(),
+            otlp_http: free(),
             database_url: Some(format!("sqlite://{}?mode=rwc", database.display())),
             ..Settings::default()
         };
