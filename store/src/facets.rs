@@ -1,23 +1,26 @@
 //! `impl Store`: the values to offer in each filter menu.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeSet, HashMap};
 
-use mcptap_model::{Call, CallFilter, Outcome};
+use mcptap_model::{CallFilter, Outcome};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Order, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, QueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect,
+};
 
 use crate::entity::{call, client};
+use crate::hash::secret_hash;
 use crate::readers::Reading;
-use crate::scan::{Direction, Scan};
+use crate::scan::Scan;
 use crate::search::Lookup;
+use crate::tally::{Counter, Tally};
 use crate::{Error, Store};
 
 /// How many values a list has at most.
 const MOST: usize = 1_000;
 
-/// How many rows are read together when their bodies decide.
-const CHUNK: u64 = 500;
+/// How many clients are looked up together.
+const CLIENTS: usize = 500;
 
 /// A value and how many calls have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl Store {
                 ..filter.clone()
             };
             (facets.servers, facets.more.servers) = menu
-                .names(&filter, call::Column::Server, |call| Some(call.server_name()))
+                .names(&filter, call::Column::Server, |tally| Some(tally.server))
                 .await?;
         }
         if wanted.tools {
@@ -108,7 +111,7 @@ impl Store {
                 ..filter.clone()
             };
             (facets.tools, facets.more.tools) = menu
-                .names(&filter, call::Column::Tool, |call| call.tool.as_deref())
+                .names(&filter, call::Column::Tool, |tally| tally.tool)
                 .await?;
         }
         if wanted.methods {
@@ -117,7 +120,7 @@ impl Store {
                 ..filter.clone()
             };
             (facets.methods, facets.more.methods) = menu
-                .names(&filter, call::Column::Method, |call| Some(&call.method))
+                .names(&filter, call::Column::Method, |tally| Some(tally.method))
                 .await?;
         }
         if wanted.http_statuses {
@@ -129,7 +132,7 @@ impl Store {
                 .codes(
                     &filter,
                     call::Column::HttpStatus,
-                    |call| call.http_status,
+                    |tally| tally.http_status.map(i64::from),
                     |code| Some(code.to_string()),
                 )
                 .await?;
@@ -140,7 +143,7 @@ impl Store {
                 ..filter.clone()
             };
             let name = |code| Some(Outcome::from_code(i16::try_from(code).ok()?)?.as_str().to_owned());
-            let code = |call: &Call| Some(i32::from(call.outcome().code()));
+            let code = |tally: &Tally| Some(i64::from(tally.outcome));
             (facets.outcomes, facets.more.outcomes) =
                 menu.codes(&filter, call::Column::Outcome, code, name).await?;
         }
@@ -149,18 +152,15 @@ impl Store {
                 countries: Vec::new(),
                 ..filter.clone()
             };
-            (facets.countries, facets.more.countries) = menu
-                .clients(&filter, client::Column::Country, |call| call.country.as_deref())
-                .await?;
+            (facets.countries, facets.more.countries) =
+                menu.clients(&filter, client::Column::Country).await?;
         }
         if wanted.clients {
             let filter = CallFilter {
                 clients: Vec::new(),
                 ..filter.clone()
             };
-            (facets.clients, facets.more.clients) = menu
-                .clients(&filter, client::Column::Name, |call| call.client_name.as_deref())
-                .await?;
+            (facets.clients, facets.more.clients) = menu.clients(&filter, client::Column::Name).await?;
         }
         tx.commit().await?;
         Ok(facets)
@@ -180,13 +180,10 @@ impl Menu<'_> {
         &self,
         filter: &CallFilter,
         column: call::Column,
-        value: impl Fn(&Call) -> Option<&str>,
+        id: impl Fn(&Tally) -> Option<i64>,
     ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
-        if !scan.exact() {
-            return visited(&scan, |call| value(call).map(str::to_owned)).await;
-        }
-        let counts = self.counts(&scan, column).await?;
+        let counts = self.counts(&scan, column, id).await?;
         let names = self
             .store
             .inner
@@ -203,24 +200,29 @@ impl Menu<'_> {
         &self,
         filter: &CallFilter,
         column: call::Column,
-        code: impl Fn(&Call) -> Option<i32>,
+        code: impl Fn(&Tally) -> Option<i64>,
         name: impl Fn(i32) -> Option<String>,
     ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
-        if !scan.exact() {
-            return visited(&scan, |call| code(call).and_then(&name)).await;
-        }
-        let counts = self.counts(&scan, column).await?;
+        let counts = self.counts(&scan, column, code).await?;
         Ok(sorted(counts.into_iter().filter_map(|(code, count)| {
             Some((name(i32::try_from(code).ok()?)?, count))
         })))
     }
 
-    /// How many calls have each value of a column of `calls`.
-    async fn counts(&self, scan: &Scan<'_>, column: call::Column) -> Result<Vec<(i64, u64)>, Error> {
-        let value = Expr::col(column).cast_as(Alias::new("bigint"));
+    /// How many calls have each value of a column of `calls`: the most frequent values, and one more than a list has.
+    async fn counts(
+        &self,
+        scan: &Scan<'_>,
+        column: call::Column,
+        value: impl Fn(&Tally) -> Option<i64>,
+    ) -> Result<Vec<(i64, u64)>, Error> {
+        if !scan.exact() {
+            return Ok(self.counted(scan, value).await?.most_frequent(MOST + 1));
+        }
+        let number = Expr::col(column).cast_as(Alias::new("bigint"));
         let counted = Query::select()
-            .expr_as(value, Alias::new("value"))
+            .expr_as(number, Alias::new("value"))
             .expr_as(Func::count(Expr::cust("*")), Alias::new("number"))
             .from(call::Entity)
             .cond_where(scan.condition())
@@ -236,16 +238,27 @@ impl Menu<'_> {
             .collect()
     }
 
+    /// The same where texts decide which calls are meant. Only numbers are kept of the values.
+    async fn counted(
+        &self,
+        scan: &Scan<'_>,
+        value: impl Fn(&Tally) -> Option<i64>,
+    ) -> Result<Counter<i64>, Error> {
+        let mut counter = Counter::new(&self.store.inner.memory);
+        scan.tally(|tally| Ok(value(&tally).map_or(Ok(()), |value| counter.add(value, 1))?))
+            .await?;
+        Ok(counter)
+    }
+
     /// Values that stand with the client. Calls are counted by client first: these are few beside the calls.
     async fn clients(
         &self,
         filter: &CallFilter,
         column: client::Column,
-        value: impl Fn(&Call) -> Option<&str>,
     ) -> Result<(Vec<Facet>, bool), Error> {
         let scan = Scan::with(&self.lookup, self.store, self.tx, filter).await?;
         if !scan.exact() {
-            return visited(&scan, |call| value(call).map(str::to_owned)).await;
+            return self.clients_by_texts(&scan, column).await;
         }
         let (counted, number) = (Alias::new("counted"), Alias::new("number"));
         let by_client = Query::select()
@@ -277,26 +290,68 @@ impl Menu<'_> {
             .collect();
         Ok(sorted(counts?.into_iter()))
     }
+
+    /// The same where texts decide which calls are meant. Clients are counted by number, and their values by hash: only
+    /// the values of the list itself are kept.
+    async fn clients_by_texts(
+        &self,
+        scan: &Scan<'_>,
+        column: client::Column,
+    ) -> Result<(Vec<Facet>, bool), Error> {
+        let clients = self.counted(scan, |tally| Some(tally.client)).await?;
+        let mut by_value = Counter::new(&self.store.inner.memory);
+        let mut ids = clients.iter().peekable();
+        while ids.peek().is_some() {
+            let some: HashMap<i64, u64> = ids
+                .by_ref()
+                .take(CLIENTS)
+                .map(|(id, count)| (*id, count))
+                .collect();
+            for (id, value) in self.client_values(column, some.keys().copied()).await? {
+                by_value.add(secret_hash(&value), some.get(&id).copied().unwrap_or_default())?;
+            }
+        }
+        let top = by_value.most_frequent(MOST + 1);
+        // Of the values with as many calls as the last of these, the first by text are wanted.
+        let least = top.get(MOST).map_or(0, |(_, count)| *count);
+        let above = top.iter().filter(|(_, count)| *count > least).count();
+        let (mut counts, mut tied): (HashMap<String, u64>, BTreeSet<String>) = Default::default();
+        let mut ids = clients.iter().peekable();
+        while ids.peek().is_some() {
+            let some: Vec<i64> = ids.by_ref().take(CLIENTS).map(|(id, _)| *id).collect();
+            for (_, value) in self.client_values(column, some.into_iter()).await? {
+                let count = by_value.count(&secret_hash(&value));
+                if count > least {
+                    counts.insert(value, count);
+                } else if count == least {
+                    tied.insert(value);
+                    if above + tied.len() > MOST + 1 {
+                        tied.pop_last();
+                    }
+                }
+            }
+        }
+        counts.extend(tied.into_iter().map(|value| (value, least)));
+        Ok(sorted(counts.into_iter()))
+    }
+
+    /// A column of these clients, where it is known.
+    async fn client_values(
+        &self,
+        column: client::Column,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        let values = client::Entity::find()
+            .select_only()
+            .columns([client::Column::Id, column])
+            .filter(client::Column::Id.is_in(ids))
+            .filter(column.is_not_null());
+        Ok(values.into_tuple().all(self.tx).await?)
+    }
 }
 
 fn count_at(row: &QueryResult, index: usize) -> Result<u64, Error> {
     Ok(u64::try_from(row.try_get_by_index::<i64>(index)?).unwrap_or_default())
-}
-
-/// Counts where bodies decide which calls are meant.
-async fn visited(
-    scan: &Scan<'_>,
-    value: impl Fn(&Call) -> Option<String>,
-) -> Result<(Vec<Facet>, bool), Error> {
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    scan.walk(Direction::Older, None, None, CHUNK, |stored| {
-        if let Some(value) = value(&stored.call) {
-            *counts.entry(value).or_default() += 1;
-        }
-        ControlFlow::Continue(())
-    })
-    .await?;
-    Ok(sorted(counts.into_iter()))
 }
 
 /// Most frequent first, then by value; and whether there are more than a list has.

@@ -17,7 +17,7 @@ use crate::row::trace_halves;
 use crate::search::Lookup;
 
 /// Into how many parts a filter is split at most.
-const PARTS: usize = 16;
+pub(crate) const PARTS: usize = 16;
 
 /// How many things one statement looks up.
 const AT_ONCE: usize = 500;

@@ -1,5 +1,8 @@
 //! Hashes: by which the same thing is recognised when it comes again, so that no wide text stands in an index.
 
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::LazyLock;
+
 use sha2::{Digest, Sha256};
 
 /// The identity of something as bytes: parts with their lengths before them, so that no two identities are alike.
@@ -68,4 +71,10 @@ pub(crate) fn key16(identity: &[u8]) -> [u8; 16] {
 /// The hash under which a text that is compared as well can be looked up.
 pub(crate) fn text_hash(text: &str) -> i64 {
     Identity::default().start(b't').text(Some(text)).hash8()
+}
+
+/// A hash that only this process can make: nobody can find two things that are taken for each other.
+pub(crate) fn secret_hash(thing: &(impl Hash + ?Sized)) -> u64 {
+    static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    SECRET.hash_one(thing)
 }

@@ -117,9 +117,23 @@ impl<'a> Scan<'a> {
     pub(crate) async fn walk(
         &self,
         direction: Direction,
+        from: Option<CallPosition>,
+        until: Option<CallPosition>,
+        chunk: u64,
+        visit: impl FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.walk_rows(direction, from, until, chunk, |_| {}, visit).await
+    }
+
+    /// The same, and shows each chunk of rows to `look` before their calls are shown to `visit`: texts have not decided yet
+    /// which of them are meant.
+    pub(crate) async fn walk_rows(
+        &self,
+        direction: Direction,
         mut from: Option<CallPosition>,
         until: Option<CallPosition>,
         chunk: u64,
+        mut look: impl FnMut(&[call::Model]),
         mut visit: impl FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         loop {
@@ -136,6 +150,7 @@ impl<'a> Scan<'a> {
                 started_at: UnixNanos(row.started_at),
                 row: row.id,
             });
+            look(&rows);
             let calls = self.store.inner.dictionary.stored(self.tx, rows).await?;
             let end = if self.exact {
                 calls.into_iter().try_for_each(&mut visit)

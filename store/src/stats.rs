@@ -7,7 +7,7 @@ use mcptap_model::{CallFilter, UnixNanos};
 use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::tally::Tally;
-use crate::{Error, Store};
+use crate::{BudgetExhausted, Error, Reservation, Store};
 
 /// Totals and percentiles over all calls of a filter, and a series of equal buckets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,9 +59,15 @@ struct Durations {
 }
 
 impl Durations {
-    fn add(&mut self, nanos: i64) {
+    /// `held` grows with what it takes. What single durations took goes on to count for their sizes, which are fewer.
+    fn add(&mut self, nanos: i64, held: &mut Reservation) -> Result<(), BudgetExhausted> {
         self.count += 1;
         if self.by_size.is_empty() {
+            if self.each.len() == self.each.capacity() {
+                let more = self.each.capacity().clamp(8, EXACT);
+                held.grow(more * size_of::<i64>())?;
+                self.each.reserve_exact(more);
+            }
             self.each.push(nanos);
             if self.each.len() > EXACT {
                 for nanos in std::mem::take(&mut self.each) {
@@ -71,6 +77,7 @@ impl Durations {
         } else {
             *self.by_size.entry(size(nanos)).or_default() += 1;
         }
+        Ok(())
     }
 
     /// The least duration that `share` of all do not exceed (nearest rank), in milliseconds.
@@ -103,10 +110,10 @@ struct Filling {
 }
 
 impl Filling {
-    fn add(&mut self, tally: &Tally) {
+    fn add(&mut self, tally: &Tally, held: &mut Reservation) -> Result<(), BudgetExhausted> {
         self.calls += 1;
         self.errors += u64::from(tally.is_error());
-        self.durations.add(tally.duration);
+        self.durations.add(tally.duration, held)
     }
 }
 
@@ -131,12 +138,14 @@ impl Store {
         if from < to {
             series.resize_with(buckets, Filling::default);
         }
+        let mut held = self.inner.memory.hold_nothing();
         scan.tally(|tally| {
-            whole.add(&tally);
+            whole.add(&tally, &mut held)?;
             let index = (tally.started_at.saturating_sub(from) as f64 / width) as usize;
             if let Some(bucket) = series.get_mut(index.min(buckets - 1)) {
-                bucket.add(&tally);
+                bucket.add(&tally, &mut held)?;
             }
+            Ok(())
         })
         .await?;
         tx.commit().await?;
@@ -165,17 +174,24 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MemoryBudget;
 
     #[test]
     fn few_durations_are_exact_and_many_are_close() {
+        let memory = MemoryBudget::new(200_000);
+        let mut held = memory.hold_nothing();
         let mut few = Durations::default();
-        (1..=100).for_each(|ms| few.add(ms * 1_000_000));
+        (1..=100).for_each(|ms| few.add(ms * 1_000_000, &mut held).unwrap());
         assert_eq!(
             (few.percentile(0.5), few.percentile(0.99)),
             (Some(50.0), Some(99.0))
         );
         let mut many = Durations::default();
-        (1..=100_000).for_each(|ms| many.add(ms * 1_000_000));
+        (1..=100_000).for_each(|ms| many.add(ms * 1_000_000, &mut held).unwrap());
+        assert!(held.bytes() >= (100 + EXACT) * size_of::<i64>());
+        let mut refused = Durations::default();
+        let all_fit = (1..=100_000).try_for_each(|ms| refused.add(ms * 1_000_000, &mut held));
+        assert!(all_fit.is_err());
         let median = many.percentile(0.5).unwrap();
         assert!((median - 50_000.0).abs() < 1_000.0, "{median}");
         assert_eq!(Durations::default().percentile(0.5), None);

@@ -189,19 +189,13 @@ impl Store {
                 })?;
             }
         } else {
-            let mut refused = None;
             scan.tally(|tally| {
-                if let Some(session) = tally.session
-                    && refused.is_none()
-                {
-                    let at = tally.started_at;
-                    refused = add(Moment { session, at }).err();
-                }
+                let at = tally.started_at;
+                tally
+                    .session
+                    .map_or(Ok(()), |session| add(Moment { session, at }))
             })
             .await?;
-            if let Some(refused) = refused {
-                return Err(refused);
-            }
         }
         Ok(moments)
     }

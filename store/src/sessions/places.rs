@@ -2,15 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use mcptap_model::{SessionSource, UnixNanos};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::SessionName;
 use crate::entity::{name, session};
-use crate::hash::text_hash;
+use crate::hash::{secret_hash, text_hash};
 use crate::intern::{NameKind, name_hash};
 use crate::visits::{self, Moment, rows_with};
 use crate::{Error, Store, clock};
@@ -241,7 +240,7 @@ impl Store {
                 },
             };
             let end = End {
-                name: hash(&name),
+                name: secret_hash(&name),
                 row,
                 first,
                 last,
@@ -250,11 +249,4 @@ impl Store {
         }
         Ok(found)
     }
-}
-
-/// One secret per process: nobody can make two sessions that are taken for each other.
-static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-
-fn hash(name: &SessionName) -> u64 {
-    SECRET.hash_one(name)
 }

@@ -1,7 +1,7 @@
 //! Menus and servers.
 
 use mcptap_model::{Call, CallFilter, Outcome};
-use mcptap_store::{Facet, FacetSet, Facets, PageRequest, Tool};
+use mcptap_store::{Error, Facet, FacetSet, Facets, Options, PageRequest, Tool};
 
 use crate::support::{Place, batch, full, on_both, plain};
 
@@ -11,6 +11,7 @@ on_both!(
     servers_come_by_name,
     long_menus_say_that_there_is_more,
     tools_come_in_pages_in_both_directions,
+    values_are_counted_within_the_memory_budget,
 );
 
 fn counts(facets: &[Facet]) -> Vec<(&str, u64)> {
@@ -241,4 +242,80 @@ async fn tools_come_in_pages_in_both_directions(place: &Place) {
     let known = store.tool("server 1", "T1").await.unwrap();
     assert_eq!(known.map(|tool| tool.name).as_deref(), Some("T1"));
     assert_eq!(store.tool("server 1", "T9").await.unwrap(), None);
+}
+
+/// Where texts decide which calls are meant, all values are counted here, however many there are.
+async fn values_are_counted_within_the_memory_budget(place: &Place) {
+    let (writer, store) = place.open().await;
+    let calls = |from: u64| {
+        (from..from + 2_000).map(|number| Call {
+            tool: Some(format!("tool {number:05}")),
+            client_name: Some(format!("client {number:05}")),
+            ..plain(number)
+        })
+    };
+    for from in (1..12_000).step_by(2_000) {
+        writer.write(batch(calls(from))).await.unwrap();
+    }
+    let (_writer, small) = place
+        .open_with(Options {
+            retention: None,
+            memory_budget: 600_000,
+            ..Options::default()
+        })
+        .await;
+    let by_texts = CallFilter {
+        not: Some(Box::new(CallFilter {
+            search: Some(mcptap_model::search::Query::parse("\"a b absent\"")),
+            ..CallFilter::default()
+        })),
+        ..CallFilter::default()
+    };
+    let all = CallFilter::default();
+    let page = || PageRequest {
+        first: Some(3),
+        ..PageRequest::default()
+    };
+    for wanted in [
+        FacetSet {
+            tools: true,
+            ..FacetSet::default()
+        },
+        FacetSet {
+            clients: true,
+            ..FacetSet::default()
+        },
+    ] {
+        let refused = small.facets(&by_texts, wanted).await;
+        assert!(matches!(refused, Err(Error::Memory(_))), "{refused:?}");
+        assert_eq!(
+            small.facets(&all, wanted).await.unwrap(),
+            store.facets(&by_texts, wanted).await.unwrap()
+        );
+    }
+    let refused = small.tools(&by_texts, page()).await;
+    assert!(matches!(refused, Err(Error::Memory(_))), "{refused:?}");
+    assert_eq!(
+        small.tools(&all, page()).await.unwrap(),
+        store.tools(&by_texts, page()).await.unwrap()
+    );
+    // What is left over is there for others.
+    assert_eq!(
+        small
+            .facets(
+                &CallFilter {
+                    tools: vec!["tool 00007".into()],
+                    ..by_texts.clone()
+                },
+                FacetSet {
+                    methods: true,
+                    ..FacetSet::default()
+                }
+            )
+            .await
+            .unwrap()
+            .methods
+            .len(),
+        1
+    );
 }
