@@ -75,3 +75,24 @@ pub(super) fn of_texts(row: &detail::Model) -> usize {
     });
     unpacked.sum::<usize>() * COPIES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_bounded_and_a_record_has_all_there_is() {
+        let memory = MemoryBudget::new(GROUP * 2);
+        let mut group = Held::new(&memory, 2).unwrap();
+        group.grow(GROUP).unwrap();
+        let refused = group.grow(1).unwrap_err();
+        assert!(matches!(refused, Error::Memory(refused) if refused.limit == GROUP));
+        assert_eq!(memory.used(), GROUP);
+        drop(group);
+        let mut record = Held::new(&memory, 1).unwrap();
+        record.grow(GROUP * 2).unwrap();
+        assert!(record.grow(1).is_err());
+        drop(record);
+        assert_eq!(memory.used(), 0);
+    }
+}

@@ -30,6 +30,8 @@ mod keys;
 #[cfg(test)]
 mod large_traces;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod queue;
