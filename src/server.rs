@@ -67,6 +67,7 @@ impl Server {
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
             .with_context(|| format!("opening the database {shown}"))?;
+        tracing::info!("calls are kept in {shown}");
         let reader = Reader {
             countries,
             trust_forwarded_for: config.trust_forwarded_for,

@@ -117,7 +117,13 @@ impl From<WriteError> for Refusal {
                 tracing::error!(%error, "an export could not be stored; its sender is told to send it again");
                 let what = match error {
                     WriteError::Database(Error::Full(_)) => "the disk is full",
-                    WriteError::Database(Error::Corrupt(_)) => "the database is damaged",
+                    WriteError::Database(
+                        Error::Corrupt(_) | Error::Damaged { .. } | Error::Incomplete { .. },
+                    ) => "the database is damaged",
+                    WriteError::Database(Error::Replaced) => {
+                        "the database's file was deleted, moved or replaced"
+                    }
+                    WriteError::Database(Error::Refused(_)) => "the database refuses to write",
                     _ => "the database did not take the export",
                 };
                 Self::Unavailable(what.to_owned())

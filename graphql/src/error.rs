@@ -187,6 +187,10 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
         ),
         mcptap_store::Error::Memory(exhausted) => Code::ResourceExhausted.error(exhausted.to_string()),
         mcptap_store::Error::Stopping => Code::Unavailable.error("the server is stopping; try again later"),
+        error @ mcptap_store::Error::Internal(_) => {
+            tracing::error!(%error, "the database refused a statement that it should never refuse");
+            Code::Internal.error("the database is not as mcptap made it; the server's log says what is wrong")
+        }
         error => {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error("something went wrong inside the server; its log says what")

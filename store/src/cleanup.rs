@@ -4,14 +4,12 @@
 //! How much was deleted is counted in `sequence.deleted` by the transactions that delete, and how much of that has been
 //! cleaned up after in `sequence.cleaned`. So a process that ends in between leaves the rest to the next one.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::{ConnectionTrait, Statement};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{self, Interrupted};
 use crate::database::Database;
 use crate::sweep::{self, Wal};
 use crate::transaction::Transaction;
@@ -24,26 +22,12 @@ pub(crate) struct Cleanup {
     erasing: Mutex<()>,
     /// Whether the last one failed, or left the log of SQLite full.
     failed: AtomicBool,
-    /// Erasures that had no end when this process started.
-    interrupted: OnceLock<Vec<Interrupted>>,
 }
 
 impl Cleanup {
     /// Erasures of one process come one after the other.
     pub(crate) async fn erasing(&self) -> MutexGuard<'_, ()> {
         self.erasing.lock().await
-    }
-
-    /// Reads which erasures have no end yet. To be called before any task begins one.
-    pub(crate) async fn know_interrupted(&self, database: &Database) -> Result<(), Error> {
-        let found = audit::interrupted(database.maintenance()).await?;
-        let _first = self.interrupted.set(found);
-        Ok(())
-    }
-
-    /// The erasures that had no end when this process started.
-    pub(crate) fn interrupted(&self) -> &[Interrupted] {
-        self.interrupted.get().map_or(&[], Vec::as_slice)
     }
 
     /// Whether it must be tried again soon.
@@ -73,13 +57,16 @@ async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Err
     orphans.and(words).and(pages)?;
     let wal = wal?;
     if wal == Wal::Empty {
-        let mut tx = Transaction::begin(database).await?;
-        tx.with_number(
-            "UPDATE sequence SET cleaned = $1 WHERE id = 1 AND cleaned < $1",
-            deleted,
-        )
-        .await?;
-        tx.commit().await?;
+        let note = async {
+            let mut tx = Transaction::begin(database).await?;
+            tx.with_number(
+                "UPDATE sequence SET cleaned = $1 WHERE id = 1 AND cleaned < $1",
+                deleted,
+            )
+            .await?;
+            tx.commit().await
+        };
+        database.step("cleanup", note).await?;
     }
     Ok(wal)
 }
@@ -89,7 +76,8 @@ pub(crate) async fn counted(database: &Database) -> Result<(i64, i64), Error> {
     let db = database.maintenance();
     let text = "SELECT deleted, cleaned FROM sequence WHERE id = 1";
     let statement = Statement::from_string(db.get_database_backend(), text);
-    let row = db.query_one_raw(statement).await?.ok_or(Error::Damaged {
+    let reading = async { Ok(db.query_one_raw(statement).await?) };
+    let row = database.step("cleanup", reading).await?.ok_or(Error::Damaged {
         table: "sequence",
         row: 1,
         what: "is missing",

@@ -1,9 +1,11 @@
 //! One transaction after the other: a prepared group is written, committed, announced and answered.
 
+mod plain;
 mod retry;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,6 +19,9 @@ use crate::supervise::contained;
 use crate::transaction::Transaction;
 use crate::writer::{Request, Written};
 use crate::{Error, Seq};
+
+/// A century.
+const NO_LIMIT: Duration = Duration::from_secs(3_155_760_000);
 
 /// Requests that share a transaction.
 pub(crate) struct Group {
@@ -76,18 +81,44 @@ impl Committer {
         }) = groups.recv().await
         {
             let health = Arc::clone(self.preparation.database.health());
-            let limit = self.preparation.database.write_limit();
-            if contained(&health, "committer", limit, self.store(requests, prepared))
+            // Each of its transactions has a limit of its own.
+            if contained(&health, "committer", NO_LIMIT, self.store(requests, prepared))
                 .await
-                .is_none()
+                .is_err()
             {
-                // What it knew of rows may be half true.
-                self.remembered.forget();
-                self.last = None;
+                self.forget();
                 self.counters.failed();
             }
             drop(done);
         }
+    }
+
+    /// What it knew of rows may be half true.
+    fn forget(&mut self) {
+        self.remembered.forget();
+        self.last = None;
+    }
+
+    /// Commits a group as a whole or not at all, within the time that a write may take. Without anything prepared it is
+    /// prepared first.
+    async fn commit_in_time(
+        &mut self,
+        batches: &[&Incoming],
+        prepared: Option<Prepared>,
+    ) -> Result<Written, Error> {
+        let database = self.preparation.database.clone();
+        let committing = async {
+            let prepared = match prepared {
+                Some(prepared) => prepared,
+                None => self.prepare(batches).await?,
+            };
+            self.commit(batches, prepared).await
+        };
+        let committed = contained(database.health(), "committer", database.write_limit(), committing);
+        committed.await.unwrap_or_else(|error| {
+            self.forget();
+            Err(error)
+        })
     }
 
     async fn prepare(&self, batches: &[&Incoming]) -> Result<Prepared, Error> {

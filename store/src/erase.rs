@@ -21,6 +21,7 @@ use sea_orm::{
 
 use crate::audit::{Actor, Begun, ERASURE, note};
 use crate::cleanup::count;
+use crate::database::Database;
 use crate::entity::{call, waiting};
 use crate::operation::Operation;
 use crate::pace::Pace;
@@ -30,6 +31,9 @@ use crate::scan::{Direction, Scan, beyond, head};
 use crate::sweep::Wal;
 use crate::transaction::Transaction;
 use crate::{CallPosition, Error, Seq, Store, clock};
+
+/// The task that readiness tells of.
+const TASK: &str = "erasure";
 
 /// How many calls one step erases.
 const CALLS: std::ops::RangeInclusive<u64> = 16..=500;
@@ -151,16 +155,23 @@ impl Store {
     }
 
     async fn tell(&self, by: Actor, subject: String) -> Result<(), Error> {
-        let tx = self.inner.database.change().await?;
-        note(&tx, by, ERASURE, subject).await?;
-        Ok(tx.commit().await?)
+        let database = &self.inner.database;
+        let telling = async {
+            let tx = database.change().await?;
+            note(&tx, by, ERASURE, subject).await?;
+            Ok(tx.commit().await?)
+        };
+        database.step(TASK, telling).await
     }
 
     async fn erase_all(&self, filter: &CallFilter, progress: &Progress) -> Result<(), Error> {
         let inner = &self.inner;
         let begun = clock::now();
         // Calls that come in later are not meant: so there is an end.
-        let last = head(inner.database.maintenance()).await?;
+        let last = inner
+            .database
+            .step(TASK, head(inner.database.maintenance()))
+            .await?;
         // What is past its time is not served any more, but may still be stored.
         let oldest = inner.options.oldest_kept();
         forget(&inner.database, oldest, &inner.counters, &inner.stop).await?;
@@ -182,7 +193,7 @@ impl Store {
         };
         let mut failed = 0;
         loop {
-            match database.in_time(step(database, calls, pace.size())).await {
+            match database.step(TASK, step(database, calls, pace.size())).await {
                 Ok(None) => break,
                 Ok(Some(Step { deleted, head, took })) => {
                     failed = 0;
@@ -197,17 +208,18 @@ impl Store {
         let rest = REST_OF_ALL.map(|statement| (statement, 500));
         for (statement, number) in statements.into_iter().chain(rest) {
             loop {
-                let mut tx = Transaction::begin(database).await?;
                 let started = Instant::now();
-                tx.advance(1, 0).await?;
-                let deleted = tx.with_number(statement, number).await?;
-                if deleted == 0 {
-                    tx.rollback().await?;
-                    break;
+                match database
+                    .step(TASK, delete_some(database, statement, number))
+                    .await
+                {
+                    Ok(0) => break,
+                    Ok(_) => {
+                        failed = 0;
+                        pace.rest(started.elapsed()).await?;
+                    }
+                    Err(error) => self.try_again(error, &mut failed, &pace).await?,
                 }
-                count(&mut tx, deleted).await?;
-                tx.commit().await?;
-                pace.rest(started.elapsed()).await?;
             }
         }
         Ok(())
@@ -218,14 +230,24 @@ impl Store {
         let mut pace = Pace::new(&self.inner.stop, CALLS);
         let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
         // Beyond what is newest now there is nothing that is meant.
-        let end = self.newest().await?;
+        let end = self.inner.database.step(TASK, self.newest()).await?;
         let (mut from, mut failed) = (None, 0);
         loop {
             let started = Instant::now();
-            let found = self.next_of(filter, from, &pace, &looking).await;
+            let database = &self.inner.database;
+            let found = database
+                .step(TASK, self.next_of(filter, from, &pace, &looking))
+                .await;
             let looked = started.elapsed();
+            if matches!(found, Err(Error::TimedOut)) {
+                // Perhaps it was too much for the time that a step has.
+                looking.shrink();
+            }
             let deleted = match found {
-                Ok(found) => self.erase_rows(&found.rows, last).await.map(|step| (found, step)),
+                Ok(found) => database
+                    .step(TASK, self.erase_rows(&found.rows, last))
+                    .await
+                    .map(|step| (found, step)),
                 Err(error) => Err(error),
             };
             match deleted {
@@ -346,6 +368,20 @@ impl Store {
             took: started.elapsed(),
         }))
     }
+}
+
+/// Runs a statement that deletes some rows. Gives how many.
+async fn delete_some(database: &Database, statement: &'static str, number: i64) -> Result<u64, Error> {
+    let mut tx = Transaction::begin(database).await?;
+    tx.advance(1, 0).await?;
+    let deleted = tx.with_number(statement, number).await?;
+    if deleted == 0 {
+        tx.rollback().await?;
+    } else {
+        count(&mut tx, deleted).await?;
+        tx.commit().await?;
+    }
+    Ok(deleted)
 }
 
 /// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.

@@ -2,6 +2,7 @@
 
 mod kind;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,25 +17,25 @@ pub use kind::ErrorKind;
 pub enum Error {
     /// The database cannot do it now: a conflict, a lost connection, no resources, an I/O error. Try again.
     #[error("database: {0}")]
-    Database(#[source] Cause),
+    Database(Cause),
     /// There is no space left for the database. Free some, then try again.
     #[error("the disk is full: {0}")]
-    Full(#[source] Cause),
+    Full(Cause),
     /// The database refuses the server: read-only, no permission, wrong password. An operator has to help.
     #[error("the database refuses access: {0}")]
-    Refused(#[source] Cause),
+    Refused(Cause),
     /// The database can never store or compute a value. Trying again is useless.
     #[error("the database cannot take a value: {0}")]
-    Data(#[source] Cause),
+    Data(Cause),
     /// The database's files are damaged.
     #[error(
         "the database is damaged: {0}; stop mcptap, keep a copy of the files, then restore a backup or recover what \
          is left (sqlite3 DATABASE .recover, or PostgreSQL's amcheck and pg_dump)"
     )]
-    Corrupt(#[source] Cause),
+    Corrupt(Cause),
     /// A statement failed that should never fail: a missing table, or a mistake of mcptap's own.
     #[error("database: {0}")]
-    Internal(#[source] Cause),
+    Internal(Cause),
     /// Rows that were to be changed are not there. The transaction was rolled back.
     #[error("rows of {0} that were to be changed are not there")]
     Stale(&'static str),
@@ -76,6 +77,14 @@ pub enum Error {
          connect to PostgreSQL itself"
     )]
     Pooler,
+    /// The database cannot be opened.
+    #[error("{reason}; {advice}")]
+    NotOpened {
+        /// Why.
+        reason: String,
+        /// What an operator can do.
+        advice: String,
+    },
     /// The database belongs to another program. Nothing of it was changed.
     #[error("the database belongs to another program: {0}; give mcptap one of its own")]
     Foreign(String),
@@ -89,8 +98,8 @@ pub enum Error {
     NoTables,
     /// A table, or a column of it, is missing.
     #[error(
-        "the database is damaged: table {table} is not as mcptap made it; restore a backup, or move the database away \
-         to start with an empty one"
+        "the database is damaged: table {table}, or a column of it, is missing; put it back as it was, restore a backup, or \
+         give mcptap an empty database"
     )]
     Incomplete {
         /// The table.
@@ -166,12 +175,38 @@ pub enum WriteError {
     Database(#[from] Error),
 }
 
-/// The database library's own error.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
+/// The database library's own error, in one line.
+#[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.driver() {
+            // Without the line of PostgreSQL's own source that it comes from.
+            Some(sqlx::Error::Database(error)) => match error.code() {
+                Some(code) => write!(f, "{} (code {code})", error.message()),
+                None => f.write_str(error.message()),
+            },
+            Some(sqlx::Error::PoolTimedOut) => f.write_str("no connection was free or could be made in time"),
+            Some(error) => error.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
 impl Cause {
+    /// The error of the driver, where it is one.
+    fn driver(&self) -> Option<&sqlx::Error> {
+        match self.0.downcast_ref() {
+            Some(
+                DbErr::Conn(RuntimeErr::SqlxError(error))
+                | DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error)),
+            ) => Some(error),
+            _ => self.0.downcast_ref(),
+        }
+    }
+
     pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
     }
@@ -189,7 +224,7 @@ impl Error {
                     .map_or(ErrorKind::Unreachable, ErrorKind::of),
             },
             Self::Full(_) => ErrorKind::Full,
-            Self::Refused(_) => ErrorKind::Refused,
+            Self::Refused(_) | Self::NotOpened { .. } => ErrorKind::Refused,
             Self::Data(_) => ErrorKind::Data,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::TimedOut | Self::Busy => ErrorKind::TimedOut,
@@ -197,6 +232,25 @@ impl Error {
             Self::Stopping => ErrorKind::Unreachable,
             _ => ErrorKind::Internal,
         }
+    }
+
+    /// Whether a connection was waited for in vain: the database makes none, or does not answer on those that are there.
+    pub(crate) fn is_without_connection(&self) -> bool {
+        let Self::Database(cause) = self else {
+            return false;
+        };
+        matches!(
+            cause.0.downcast_ref(),
+            Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+        ) || matches!(cause.0.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
+    }
+
+    /// The code that the database gave: a SQLSTATE of PostgreSQL, a result code of SQLite.
+    pub(crate) fn code(&self) -> Option<String> {
+        let (Self::Database(cause) | Self::Refused(cause) | Self::Internal(cause)) = self else {
+            return None;
+        };
+        Some(cause.driver()?.as_database_error()?.code()?.into_owned())
     }
 
     fn of_kind(kind: ErrorKind, cause: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -68,7 +68,6 @@ impl Store {
     pub async fn create_key(&self, new: NewKey, by: Actor) -> Result<(ApiKey, Secret), Error> {
         let secret = Secret::new().map_err(|error| Error::Randomness(error.to_string()))?;
         let servers = (!new.servers.is_empty()).then(|| serde_json::json!(new.servers).to_string());
-        let tx = self.inner.database.change().await?;
         let row = api_key::ActiveModel {
             id: NotSet,
             name: Set(new.name),
@@ -80,9 +79,15 @@ impl Store {
             last_used_at: Set(None),
             revoked_at: Set(None),
         };
-        let key = read(row.insert(&tx).await?)?;
-        note(&tx, by, "createApiKey", about(&key)).await?;
-        tx.commit().await?;
+        let database = &self.inner.database;
+        let making = async {
+            let tx = database.change().await?;
+            let key = read(row.insert(&tx).await?)?;
+            note(&tx, by, "createApiKey", about(&key)).await?;
+            tx.commit().await?;
+            Ok(key)
+        };
+        let key = database.step("keys", making).await?;
         self.inner.gate.refresh_or_warn().await;
         Ok((key, secret))
     }
@@ -90,6 +95,13 @@ impl Store {
     /// Revokes a key, from now on and wherever it is in use. Revoking it again changes nothing. `None`: there is no
     /// such key.
     pub async fn revoke_key(&self, id: i64, by: Actor) -> Result<Option<ApiKey>, Error> {
+        let revoking = self.mark_revoked(id, by);
+        let key = self.inner.database.step("keys", revoking).await?;
+        self.inner.gate.refresh_or_warn().await;
+        Ok(key)
+    }
+
+    async fn mark_revoked(&self, id: i64, by: Actor) -> Result<Option<ApiKey>, Error> {
         let tx = self.inner.database.change().await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, Expr::value(clock::now().0))
@@ -108,13 +120,12 @@ impl Store {
             note(&tx, by, "revokeApiKey", about(key)).await?;
         }
         tx.commit().await?;
-        self.inner.gate.refresh_or_warn().await;
         Ok(key)
     }
 
     /// All keys, also those that are over, oldest first. Rows that cannot be understood are left out.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, Error> {
-        let rows = rows(self.inner.database.maintenance()).await?;
+        let rows = self.key_rows().await?;
         let readable = |row| match row {
             KeyRow::Readable(key, _) => Some(key),
             KeyRow::Damaged(_) | KeyRow::DamagedAndRevoked => None,
@@ -122,9 +133,14 @@ impl Store {
         Ok(rows.into_iter().filter_map(readable).collect())
     }
 
+    async fn key_rows(&self) -> Result<Vec<KeyRow>, Error> {
+        let database = &self.inner.database;
+        database.step("keys", rows(database.maintenance())).await
+    }
+
     /// The rows of keys that cannot be understood, but for those that are revoked: nothing is left to be done about them.
     pub async fn damaged_keys(&self) -> Result<Vec<DamagedKey>, Error> {
-        let rows = rows(self.inner.database.maintenance()).await?;
+        let rows = self.key_rows().await?;
         let damaged = |row| match row {
             KeyRow::Readable(..) | KeyRow::DamagedAndRevoked => None,
             KeyRow::Damaged(damaged) => Some(damaged),

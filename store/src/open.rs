@@ -116,13 +116,19 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         Grouping::new(preparation.clone(), requests, places, closing).run(),
     );
     let recent = Arc::new(Recent::new(start, &memory));
-    let committer = Committer::new(
-        preparation,
-        Remembered::new(&caches),
-        Arc::clone(&announce),
-        Arc::clone(&recent),
-        Arc::clone(&counters),
-    );
+    let shared = (Arc::clone(&announce), Arc::clone(&recent), Arc::clone(&counters));
+    let ids = caches.clone();
+    let committers = move || {
+        let (announce, recent, counters) = shared.clone();
+        Committer::new(
+            preparation.clone(),
+            Remembered::new(&ids),
+            announce,
+            recent,
+            counters,
+        )
+    };
+    let committer = committers();
     let written = stop.child_token();
     let ended = written.clone().drop_guard();
     supervisor.once("committer", async move {
@@ -169,11 +175,11 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         wake::run(recent, waiters, options)
     });
     let watched = database.clone();
-    supervisor.keep("health", stop.clone(), move || health::watch(watched.clone()));
+    supervisor.keep("health", stop.clone(), move || {
+        // One that only tries whether writes work.
+        health::watch(watched.clone(), committers())
+    });
     let cleanup = Arc::new(Cleanup::default());
-    if background && let Err(error) = cleanup.know_interrupted(&database).await {
-        tracing::warn!(%error, "it is not known whether an erasure was interrupted");
-    }
     let kept = (
         database.clone(),
         options.clone(),

@@ -30,6 +30,9 @@ pub struct Options {
     pub readers: u32,
     /// How long one question may read. Default 30 seconds.
     pub read_timeout: Duration,
+    /// How long one step of work in the background may take on PostgreSQL, before it counts as one that nobody answers and
+    /// its connection is given up. Default 65 seconds: the server ends a statement after 60.
+    pub step_timeout: Duration,
     /// How long changes gather before the index of words takes them in; until then searches read them. Default 250 ms.
     pub index_delay: Duration,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
             migrate: true,
             readers: default_readers(),
             read_timeout: Duration::from_secs(30),
+            step_timeout: Duration::from_secs(65),
             index_delay: Duration::from_millis(250),
         }
     }

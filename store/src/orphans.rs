@@ -7,13 +7,16 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, QueryResult, Statement};
 
 use crate::Error;
 use crate::database::Database;
 use crate::pace::Pace;
 use crate::scan::head;
 use crate::transaction::Transaction;
+
+/// The task that readiness tells of.
+const TASK: &str = "cleanup";
 
 /// How many rows of shared things one step looks at, and how many numbers of calls.
 const SHARED: std::ops::RangeInclusive<u64> = 64..=4096;
@@ -77,7 +80,7 @@ async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
     let mut after = 0;
     loop {
         let started = Instant::now();
-        let rows = query(database.maintenance(), SESSIONS, &[after, pace.size() as i64]).await?;
+        let rows = query(database, SESSIONS, &[after, pace.size() as i64]).await?;
         let mut orphans = Vec::new();
         for row in &rows {
             after = row.try_get_by_index(0)?;
@@ -94,10 +97,13 @@ async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
             continue;
         }
         let locked = Instant::now();
-        let mut tx = Transaction::begin(database).await?;
-        tx.advance(0, 1).await?;
-        tx.with_keys(DELETE_SESSIONS, &orphans).await?;
-        tx.commit().await?;
+        let delete = async {
+            let mut tx = Transaction::begin(database).await?;
+            tx.advance(0, 1).await?;
+            tx.with_keys(DELETE_SESSIONS, &orphans).await?;
+            tx.commit().await
+        };
+        database.step(TASK, delete).await?;
         pace.rest(locked.elapsed()).await?;
     }
 }
@@ -127,41 +133,40 @@ const COMPLETED: &str = "SELECT DISTINCT client, origin, server, method, tool, p
 
 impl References {
     async fn read(database: &Database, pace: &mut Pace) -> Result<Self, Error> {
-        let db = database.maintenance();
         let mut references = Self {
-            seen: head(db).await?.0,
+            seen: database.step(TASK, head(database.maintenance())).await?.0,
             ..Self::default()
         };
         let mut after = 0;
         while after < references.seen {
             let started = Instant::now();
-            let next = query(db, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
+            let next = query(database, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
             let next: Option<i64> = match next.first() {
                 Some(row) => row.try_get_by_index(0)?,
                 None => None,
             };
             let Some(next) = next else { break };
             let upto = next.saturating_add(pace.size() as i64).min(references.seen);
-            references.add(&query(db, ADDED, &[after, upto]).await?)?;
+            references.add(&query(database, ADDED, &[after, upto]).await?)?;
             after = upto;
             pace.breathe(started.elapsed()).await?;
         }
-        for row in query(db, "SELECT DISTINCT server FROM sessions", &[]).await? {
+        for row in query(database, "SELECT DISTINCT server FROM sessions", &[]).await? {
             references.names.insert(row.try_get_by_index(0)?);
         }
-        while let Some((next, last)) = references.next_waiting(db).await? {
+        while let Some((next, last)) = references.next_waiting(database).await? {
             let started = Instant::now();
             let upto = next.saturating_add(pace.size() as i64).min(last);
-            references.look_at_waiting(db, upto).await?;
+            references.look_at_waiting(database, upto).await?;
             pace.breathe(started.elapsed()).await?;
         }
-        references.catch_up(db, pace).await?;
+        references.catch_up(database, pace).await?;
         Ok(references)
     }
 
     /// The first and the last row that waits and has not been looked at.
-    async fn next_waiting(&self, db: &DatabaseConnection) -> Result<Option<(i64, i64)>, Error> {
-        let rows = query(db, NEXT_WAITING, &[self.seen_waiting]).await?;
+    async fn next_waiting(&self, database: &Database) -> Result<Option<(i64, i64)>, Error> {
+        let rows = query(database, NEXT_WAITING, &[self.seen_waiting]).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -170,8 +175,8 @@ impl References {
     }
 
     /// Looks at what waits, up to a row.
-    async fn look_at_waiting(&mut self, db: &DatabaseConnection, upto: i64) -> Result<(), Error> {
-        for row in query(db, WAITING, &[self.seen_waiting, upto]).await? {
+    async fn look_at_waiting(&mut self, database: &Database, upto: i64) -> Result<(), Error> {
+        for row in query(database, WAITING, &[self.seen_waiting, upto]).await? {
             self.origins.insert(row.try_get_by_index(0)?);
         }
         self.seen_waiting = upto;
@@ -190,26 +195,26 @@ impl References {
     }
 
     /// Looks at what was committed up to a change.
-    async fn look(&mut self, db: &DatabaseConnection, upto: i64) -> Result<(), Error> {
+    async fn look(&mut self, database: &Database, upto: i64) -> Result<(), Error> {
         for changes in [ADDED, COMPLETED] {
-            self.add(&query(db, changes, &[self.seen, upto]).await?)?;
+            self.add(&query(database, changes, &[self.seen, upto]).await?)?;
         }
         self.seen = upto;
         Ok(())
     }
 
     /// Looks at what was committed meanwhile, so that little is left to look at under the lock.
-    async fn catch_up(&mut self, db: &DatabaseConnection, pace: &mut Pace) -> Result<(), Error> {
+    async fn catch_up(&mut self, database: &Database, pace: &mut Pace) -> Result<(), Error> {
         for _ in 0..TRIES {
             let started = Instant::now();
-            let head = head(db).await?.0;
-            let waiting = self.next_waiting(db).await?;
+            let head = database.step(TASK, head(database.maintenance())).await?.0;
+            let waiting = self.next_waiting(database).await?;
             if head - self.seen < FEW && waiting.is_none_or(|(next, last)| last - next < FEW) {
                 break;
             }
-            self.look(db, head).await?;
+            self.look(database, head).await?;
             if let Some((_, last)) = waiting {
-                self.look_at_waiting(db, last).await?;
+                self.look_at_waiting(database, last).await?;
             }
             pace.breathe(started.elapsed()).await?;
         }
@@ -224,17 +229,37 @@ impl References {
         }
     }
 
+    /// Deletes these rows, but for those that something came to refer to meanwhile.
+    async fn delete_unless_used(
+        &mut self,
+        database: &Database,
+        table: Table,
+        mut rows: Vec<i64>,
+    ) -> Result<(), Error> {
+        let mut tx = Transaction::begin(database).await?;
+        let advanced = tx.advance(0, 1).await?;
+        // Nobody writes now: what came in the meantime is little, and all of it.
+        self.look(database, advanced.after).await?;
+        if table == Table::Origins
+            && let Some((_, last)) = self.next_waiting(database).await?
+        {
+            self.look_at_waiting(database, last).await?;
+        }
+        rows.retain(|id| !self.has(table, *id));
+        tx.with_keys(table.delete(), &rows).await?;
+        tx.commit().await
+    }
+
     async fn delete_others(
         &mut self,
         database: &Database,
         table: Table,
         pace: &mut Pace,
     ) -> Result<(), Error> {
-        let db = database.maintenance();
         let mut after = 0;
         loop {
             let started = Instant::now();
-            let rows = query(db, table.select(), &[after, pace.size() as i64]).await?;
+            let rows = query(database, table.select(), &[after, pace.size() as i64]).await?;
             let mut orphans: Vec<i64> = Vec::new();
             for row in &rows {
                 after = row.try_get_by_index(0)?;
@@ -248,27 +273,19 @@ impl References {
                 pace.breathe(started.elapsed()).await?;
                 continue;
             }
-            self.catch_up(db, pace).await?;
+            self.catch_up(database, pace).await?;
             let locked = Instant::now();
-            let mut tx = Transaction::begin(database).await?;
-            let advanced = tx.advance(0, 1).await?;
-            // Nobody writes now: what came in the meantime is little, and all of it.
-            self.look(db, advanced.after).await?;
-            if table == Table::Origins
-                && let Some((_, last)) = self.next_waiting(db).await?
-            {
-                self.look_at_waiting(db, last).await?;
-            }
-            orphans.retain(|id| !self.has(table, *id));
-            tx.with_keys(table.delete(), &orphans).await?;
-            tx.commit().await?;
+            let delete = self.delete_unless_used(database, table, orphans);
+            database.step(TASK, delete).await?;
             pace.rest(locked.elapsed()).await?;
         }
     }
 }
 
-async fn query(db: &DatabaseConnection, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
+async fn query(database: &Database, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
+    let db = database.maintenance();
     let values = numbers.iter().map(|number| (*number).into());
     let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
-    Ok(db.query_all_raw(statement).await?)
+    let reading = async { Ok(db.query_all_raw(statement).await?) };
+    database.step(TASK, reading).await
 }

@@ -38,6 +38,11 @@ impl Pace {
         self.size
     }
 
+    /// A step did not end in time: the next one is much smaller.
+    pub(crate) fn shrink(&mut self) {
+        self.size = (self.size / 8).max(*self.sizes.start());
+    }
+
     /// Lets writers go first after a step that kept them waiting for `took`. Fails with [`Error::Stopping`] when the store
     /// is closed.
     pub(crate) async fn rest(&mut self, took: Duration) -> Result<(), Error> {
@@ -83,6 +88,11 @@ mod tests {
             pace.breathe(Duration::from_secs(1)).await.unwrap();
         }
         assert_eq!(pace.size(), 16);
+        let mut pace = Pace::new(&stop, 16..=51_200);
+        for size in [1600, 200, 25, 16] {
+            pace.shrink();
+            assert_eq!(pace.size(), size);
+        }
         stop.cancel();
         assert!(matches!(
             pace.rest(Duration::from_secs(1)).await,

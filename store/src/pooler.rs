@@ -11,6 +11,7 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::Error;
 use crate::connections::Connections;
@@ -86,7 +87,7 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(connect)
         .await?;
-    let compared = tokio::time::timeout(DETECT, async {
+    let compared = timeout(DETECT, async {
         let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
         // First, since it would lose prepared statements too: a pooler that lends a connection for a statement refuses this.
         for statement in ["BEGIN", "COMMIT"] {
@@ -201,7 +202,7 @@ async fn stands_between(connect: &PgConnectOptions) -> bool {
         connection.close().await?;
         Ok::<_, sqlx::Error>(shown)
     };
-    !matches!(tokio::time::timeout(ONE_MORE, connecting).await, Ok(Ok(shown)) if shown == "2")
+    !matches!(timeout(ONE_MORE, connecting).await, Ok(Ok(shown)) if shown == "2")
 }
 
 /// How many connections are lent at the same time, up to `most`.
@@ -217,7 +218,7 @@ async fn available(connect: &PgConnectOptions, most: u32) -> u32 {
         });
     }
     let mut connections = Vec::new();
-    while let Ok(Some(connected)) = tokio::time::timeout(ONE_MORE, connecting.join_next()).await {
+    while let Ok(Some(connected)) = timeout(ONE_MORE, connecting.join_next()).await {
         if let Ok(Ok(connection)) = connected {
             connections.push(connection);
         }
@@ -231,7 +232,7 @@ async fn available(connect: &PgConnectOptions, most: u32) -> u32 {
             run(&mut connection, "ROLLBACK".to_owned()).await?;
             connection.close().await
         };
-        if !matches!(tokio::time::timeout(RELEASE, closing).await, Ok(Ok(()))) {
+        if !matches!(timeout(RELEASE, closing).await, Ok(Ok(()))) {
             tracing::debug!("a connection was not closed in time");
         }
     }
@@ -260,6 +261,12 @@ pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooli
             );
             options
                 .after_connect(move |connection, _| Box::pin(run(connection, settings.clone())))
+                // The driver's own test would take all the time there is for a connection, and then there is none.
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| {
+                    let answered = timeout(RELEASE, connection.ping());
+                    Box::pin(async move { Ok(matches!(answered.await, Ok(Ok(())))) })
+                })
                 .after_release(|connection, _| Box::pin(is_idle(connection)))
         }
         Pooling::Transaction { prepares } => {
@@ -281,12 +288,13 @@ pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooli
                 .after_connect(move |connection, _| Box::pin(run(connection, begin.clone())))
                 .before_acquire(move |connection, _| {
                     let begin = again.clone();
-                    Box::pin(async move { Ok(run(connection, begin).await.is_ok()) })
+                    let begun = timeout(RELEASE, run(connection, begin));
+                    Box::pin(async move { Ok(matches!(begun.await, Ok(Ok(())))) })
                 })
                 // Whether a transaction is open or not, none is after this, and nothing is warned of. A server that does not
                 // answer is not waited for.
                 .after_release(|connection, _| {
-                    let ended = tokio::time::timeout(RELEASE, run(connection, "BEGIN; COMMIT".to_owned()));
+                    let ended = timeout(RELEASE, run(connection, "BEGIN; COMMIT".to_owned()));
                     Box::pin(async move { Ok(matches!(ended.await, Ok(Ok(())))) })
                 })
         }

@@ -88,7 +88,8 @@ pub(crate) struct Preparation {
     pub(crate) database: Database,
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) join_window: Duration,
-    /// For folding. Only the two tasks that prepare groups use it, so there is always a place.
+    /// For folding. Only the two tasks that prepare groups use it, and the one that tries whether writes work, so there is
+    /// always a place.
     pub(crate) cpu: CpuPool,
     pub(crate) counters: Arc<Counters>,
     /// Holds what a group reads of the database.

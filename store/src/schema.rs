@@ -17,6 +17,9 @@ use sea_orm::{
     TransactionTrait,
 };
 
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+
 use crate::Error;
 use crate::database;
 use crate::entity::{
@@ -247,7 +250,10 @@ pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Resul
     let found = inspect(&tx).await?;
     let works = upkeep.asks_for_work(found)?;
     if works {
-        Migrator::up(&tx, None).await?;
+        // Two lines for each step are of no use to anybody.
+        Migrator::up(&tx, None)
+            .with_subscriber(NoSubscriber::default())
+            .await?;
     }
     if tx.get_database_backend() == DbBackend::Sqlite {
         tx.execute_unprepared(&format!("PRAGMA application_id = {APPLICATION_ID}"))

@@ -145,16 +145,17 @@ impl Supervisor {
     }
 }
 
-/// Does one piece of the writers' work. `None` when it panicked or took longer than `limit`: it is dropped with what it
-/// holds, its connection is closed, and the work goes on with the next piece.
+/// Does one piece of the writers' work. Fails when it panicked ([`Error::Lost`]) or took longer than `limit`
+/// ([`Error::TimedOut`]): it is dropped with what it holds, its connection is closed, and the work goes on with the next
+/// piece.
 pub(crate) async fn contained<T>(
     health: &Health,
     task: &'static str,
     limit: Duration,
     work: impl Future<Output = T>,
-) -> Option<T> {
+) -> Result<T, Error> {
     match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(done)) => Some(done),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(panic)) => {
             health.stumbled();
             health.wrote(Err(&Error::Lost));
@@ -163,7 +164,7 @@ pub(crate) async fn contained<T>(
                 panic = message(&*panic),
                 "a write broke; its senders are told to send again"
             );
-            None
+            Err(Error::Lost)
         }
         Err(_) => {
             health.wrote(Err(&Error::TimedOut));
@@ -171,7 +172,7 @@ pub(crate) async fn contained<T>(
                 task,
                 "the database did not answer for {limit:?}; the write is given up, its senders are told"
             );
-            None
+            Err(Error::TimedOut)
         }
     }
 }
@@ -219,15 +220,15 @@ mod tests {
     async fn a_piece_of_work_that_panics_or_hangs_is_given_up() {
         let health = Health::default();
         let limit = Duration::from_secs(30);
-        assert_eq!(contained(&health, "committer", limit, async { 1 }).await, Some(1));
+        let done = contained(&health, "committer", limit, async { 1 }).await;
+        assert_eq!(done.unwrap(), 1);
         assert_eq!(health.panics(), 0);
         let broken = async { assert!(health.panics() > 5, "boom") };
-        assert_eq!(contained(&health, "committer", limit, broken).await, None);
+        let broken = contained(&health, "committer", limit, broken).await;
+        assert!(matches!(broken, Err(Error::Lost)));
         assert_eq!(health.panics(), 1);
-        assert_eq!(
-            contained(&health, "committer", limit, std::future::pending::<()>()).await,
-            None
-        );
+        let hung = contained(&health, "committer", limit, std::future::pending::<()>()).await;
+        assert!(matches!(hung, Err(Error::TimedOut)));
     }
 
     #[tokio::test(start_paused = true)]

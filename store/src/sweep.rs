@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::database::{Backend, Database};
+use crate::database::{Backend, Database, RELEASE};
 use crate::pace::Pace;
 
 /// How many free pages are kept, since new rows will want them.
@@ -47,19 +48,28 @@ pub(crate) async fn words(database: &Database, stop: &CancellationToken) -> Resu
     loop {
         let mut connection = pool.acquire().await?;
         let started = Instant::now();
-        let before = changes(&mut connection).await?;
-        sqlx::query("INSERT INTO search (search, rank) VALUES ('merge', ?)")
-            .bind(sign * pace.size() as i64)
-            .execute(&mut *connection)
-            .await?;
+        let merged = merge(&mut connection, sign * pace.size() as i64).await;
+        if merged.is_err() {
+            connection.close_on_drop();
+        }
         // One for the command itself.
-        if changes(&mut connection).await? - before < 2 {
+        if merged? < 2 {
             return Ok(());
         }
         drop(connection);
         sign = 1;
         pace.rest(started.elapsed()).await?;
     }
+}
+
+/// Merges pages of the index of words. Gives how many rows that changed.
+async fn merge(connection: &mut SqliteConnection, pages: i64) -> Result<i64, Error> {
+    let before = changes(connection).await?;
+    sqlx::query("INSERT INTO search (search, rank) VALUES ('merge', ?)")
+        .bind(pages)
+        .execute(&mut *connection)
+        .await?;
+    Ok(changes(connection).await? - before)
 }
 
 async fn changes(connection: &mut SqliteConnection) -> Result<i64, Error> {
@@ -90,9 +100,13 @@ pub(crate) async fn space(database: &Database, keep: i64, stop: &CancellationTok
         last = free;
         let started = Instant::now();
         let some = format!("PRAGMA incremental_vacuum({})", pace.size());
-        let _: Vec<_> = sqlx::query(sqlx::AssertSqlSafe(some))
+        let freed = sqlx::query(sqlx::AssertSqlSafe(some))
             .fetch_all(&mut *connection)
-            .await?;
+            .await;
+        if freed.is_err() {
+            connection.close_on_drop();
+        }
+        freed?;
         drop(connection);
         pace.rest(started.elapsed()).await?;
     }
@@ -147,12 +161,23 @@ pub(crate) async fn vacuum(database: &Database, stop: &CancellationToken) {
 async fn vacuum_tables(database: &Database) -> Result<(), Error> {
     // On a connection of its own: behind a pooler of transactions those of the pools are always inside one.
     let pool = database.maintenance().get_postgres_connection_pool();
-    let mut connection = pool.connect_options().connect().await?;
+    let connecting = async { Ok(pool.connect_options().connect().await?) };
+    let mut connection = database.step("cleanup", connecting).await?;
     for statement in VACUUM {
-        sqlx::raw_sql(statement).execute(&mut connection).await?;
+        // The server goes on with what it began, also when nobody waits any more.
+        let vacuum = sqlx::raw_sql(statement).execute(&mut connection);
+        timeout(VACUUM_LIMIT, vacuum)
+            .await
+            .map_err(|_| Error::TimedOut)??;
     }
-    Ok(connection.close().await?)
+    timeout(RELEASE, connection.close())
+        .await
+        .map_err(|_| Error::TimedOut)??;
+    Ok(())
 }
+
+/// How long the VACUUM of one table is waited for.
+const VACUUM_LIMIT: Duration = Duration::from_secs(300);
 
 /// The tables from which rows are deleted.
 const VACUUM: [&str; 11] = [

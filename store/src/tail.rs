@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx::PgPool;
 use sea_orm::sqlx::postgres::PgListener;
+use sea_orm::sqlx::{self, Executor, PgPool};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::database::Database;
 use crate::dictionary::Dictionary;
@@ -18,6 +19,15 @@ use crate::{Error, Seq, changes, scan};
 
 /// How often the head is looked at, whatever is heard.
 const POLL: Duration = Duration::from_millis(250);
+
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// After so long without a notification it is looked whether the connection that brings them is still there.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// How long its answer is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long it rests after each look: what is notified meanwhile is one look.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -58,7 +68,7 @@ impl Tail {
                     () = heard.notified() => {}
                     () = tokio::time::sleep(POLL) => {}
                 }
-                match self.database.in_time(self.look()).await {
+                match self.database.step_within("feed", LOOK, self.look()).await {
                     Ok(()) => failing = false,
                     Err(error) if !failing => {
                         failing = true;
@@ -94,24 +104,49 @@ impl Tail {
     }
 }
 
+/// Passes on that something was notified, until the connection is lost.
+async fn hear(mut listener: PgListener, heard: &Notify) -> sqlx::Error {
+    loop {
+        let failed = match timeout(SILENT, listener.try_recv()).await {
+            // It connects again by itself where it can; what was missed meanwhile is found by looking.
+            Ok(Ok(_)) => {
+                heard.notify_one();
+                continue;
+            }
+            Ok(Err(error)) => error,
+            // Where packets are dropped, silence is all that is heard.
+            Err(_) => match answered(ANSWER, listener.execute("SELECT 1")).await {
+                Ok(_) => continue,
+                Err(error) => error,
+            },
+        };
+        return failed;
+    }
+}
+
+async fn answered<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(limit, work)
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
 /// Passes on that something was notified, for ever.
 async fn listen(pool: &PgPool, heard: &Notify) {
     let mut failing = false;
     loop {
-        let failed = match PgListener::connect_with(pool).await {
-            Ok(mut listener) => match listener.listen(CHANNEL).await {
-                Ok(()) => {
-                    failing = false;
-                    // It connects again by itself where it can; what was missed meanwhile is found by looking.
-                    loop {
-                        match listener.try_recv().await {
-                            Ok(_) => heard.notify_one(),
-                            Err(error) => break error,
-                        }
-                    }
-                }
-                Err(error) => error,
-            },
+        let listening = async {
+            let mut listener = PgListener::connect_with(pool).await?;
+            listener.listen(CHANNEL).await?;
+            Ok(listener)
+        };
+        let failed = match answered(LOOK, listening).await {
+            Ok(listener) => {
+                failing = false;
+                hear(listener, heard).await
+            }
             Err(error) => error,
         };
         if !std::mem::replace(&mut failing, true) {

@@ -358,6 +358,14 @@ impl Transaction {
         Ok(changed)
     }
 
+    /// Fails where a constraint that PostgreSQL would only check at the commit does not hold.
+    pub(crate) async fn check_constraints(&mut self) -> Result<(), sqlx::Error> {
+        match &self.open {
+            Open::Sqlite(_) => Ok(()),
+            Open::Postgres(_) => self.run("SET CONSTRAINTS ALL IMMEDIATE").await,
+        }
+    }
+
     /// Makes it last.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.run("COMMIT").await?;

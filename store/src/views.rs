@@ -78,6 +78,16 @@ impl Store {
         content: ViewContent,
         by: Actor,
     ) -> Result<Option<View>, Error> {
+        let saving = self.insert(owner, content, by);
+        self.inner.database.step("views", saving).await
+    }
+
+    async fn insert(
+        &self,
+        owner: Option<i64>,
+        content: ViewContent,
+        by: Actor,
+    ) -> Result<Option<View>, Error> {
         let tx = self.inner.database.change().await?;
         let now = clock::now().0;
         let row = view::ActiveModel {
@@ -112,6 +122,17 @@ impl Store {
         reach: Reach,
         by: Actor,
     ) -> Result<Option<View>, Error> {
+        let updating = self.overwrite(id, content, reach, by);
+        self.inner.database.step("views", updating).await
+    }
+
+    async fn overwrite(
+        &self,
+        id: i64,
+        content: ViewContent,
+        reach: Reach,
+        by: Actor,
+    ) -> Result<Option<View>, Error> {
         let Some(before) = self.changeable(id, reach).await? else {
             return Ok(None);
         };
@@ -139,6 +160,13 @@ impl Store {
 
     /// Deletes a view. Whether there was one of that number within reach.
     pub async fn delete_view(&self, id: i64, reach: Reach, by: Actor) -> Result<bool, Error> {
+        self.inner
+            .database
+            .step("views", self.remove(id, reach, by))
+            .await
+    }
+
+    async fn remove(&self, id: i64, reach: Reach, by: Actor) -> Result<bool, Error> {
         let Some(before) = self.changeable(id, reach).await? else {
             return Ok(false);
         };

@@ -304,7 +304,7 @@ impl Grouping {
             }
             let database = self.preparation.database.clone();
             let preparing = self.preparation.prepare(batch);
-            let Some(prepared) =
+            let Ok(prepared) =
                 contained(database.health(), "grouping", database.write_limit(), preparing).await
             else {
                 // Its requests are answered by being dropped; the next group is another one.

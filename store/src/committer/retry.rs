@@ -16,9 +16,10 @@ const RETRY_FOR: Duration = Duration::from_secs(3);
 /// The mean time before the first retry. It doubles with each.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// How many transactions one request may cost. Of a request with more parts than that which cannot be stored, the rest is
-/// rejected too.
+/// How many transactions one request may cost, and how long these may take. Of a request with more parts that cannot be
+/// stored, the rest is rejected too.
 const TRANSACTIONS: usize = 512;
+const HALVING: Duration = Duration::from_secs(120);
 
 /// When a write that did not fit into memory may come again.
 const WAIT: Duration = Duration::from_secs(1);
@@ -32,8 +33,23 @@ impl Committer {
         let started = Instant::now();
         // Parts of the group that are still to be stored, the first at the end.
         let mut parts = vec![(requests, Some(prepared))];
+        let mut blames_records = false;
         while let Some((mut requests, prepared)) = parts.pop() {
-            match self.persist(&batches(&requests), prepared).await {
+            let mut outcome = self.persist(&batches(&requests), prepared).await;
+            if let Err(error) = &outcome
+                && error.kind() == ErrorKind::Data
+                && !blames_records
+            {
+                match self.try_plain_records().await {
+                    Ok(()) => blames_records = true,
+                    Err(fault) => {
+                        // It is the same for all that wait here.
+                        requests.extend(parts.drain(..).rev().flat_map(|(requests, _)| requests));
+                        outcome = Err(fault);
+                    }
+                }
+            }
+            match outcome {
                 Ok(written) => self.answer(requests, &written, started),
                 Err(error) if is_smaller_by_halves(&error) && requests.len() > 1 => {
                     tracing::warn!(%error, exports = requests.len(), "a write failed; it is tried in halves");
@@ -43,23 +59,27 @@ impl Committer {
                 }
                 Err(error) => match self.without_rejected(&batches(&requests), error).await {
                     Ok(written) => self.answer(requests, &written, started),
-                    Err(error @ Error::Memory(_)) => {
-                        tracing::warn!(%error, "a write does not fit into memory; its senders are told to wait");
-                        self.counters.overloaded();
-                        for request in requests {
-                            request.answer(Err(WriteError::Overloaded { retry_after: WAIT }));
-                        }
-                    }
-                    Err(error) => {
-                        self.counters.failed();
-                        self.preparation.database.health().wrote(Err(&error));
-                        tracing::error!(%error, "a write failed");
-                        for request in requests {
-                            request.answer(Err(WriteError::from(error.clone())));
-                        }
-                    }
+                    Err(error) => self.fail(requests, &error),
                 },
             }
+        }
+    }
+
+    /// Tells senders that nothing, or not all, of theirs was stored.
+    fn fail(&self, requests: Vec<Request>, error: &Error) {
+        if matches!(error, Error::Memory(_)) {
+            tracing::warn!(%error, "a write does not fit into memory; its senders are told to wait");
+            self.counters.overloaded();
+            for request in requests {
+                request.answer(Err(WriteError::Overloaded { retry_after: WAIT }));
+            }
+            return;
+        }
+        self.counters.failed();
+        self.preparation.database.health().wrote(Err(error));
+        tracing::error!(%error, "a write failed");
+        for request in requests {
+            request.answer(Err(WriteError::from(error.clone())));
         }
     }
 
@@ -81,13 +101,9 @@ impl Committer {
         let started = Instant::now();
         let mut retries = 0;
         loop {
-            let outcome = match prepared.take() {
-                Some(Ok(prepared)) => self.commit(batches, prepared).await,
-                Some(Err(error)) => Err(error),
-                None => match self.prepare(batches).await {
-                    Ok(prepared) => self.commit(batches, prepared).await,
-                    Err(error) => Err(error),
-                },
+            let outcome = match prepared.take().transpose() {
+                Ok(prepared) => self.commit_in_time(batches, prepared).await,
+                Err(error) => Err(error),
             };
             match outcome {
                 Err(error)
@@ -117,8 +133,9 @@ impl Committer {
         let mut written = Written::default();
         let mut parts = vec![((*batch).clone(), error)];
         let mut transactions = 0;
+        let started = Instant::now();
         while let Some((part, error)) = parts.pop() {
-            if part.len() <= 1 || transactions >= TRANSACTIONS {
+            if part.len() <= 1 || transactions >= TRANSACTIONS || started.elapsed() >= HALVING {
                 if matches!(error, Error::Memory(_)) {
                     return Err(error);
                 }
@@ -140,9 +157,6 @@ impl Committer {
                     Err(error) => return Err(error),
                 }
             }
-        }
-        if written.added + written.completed == 0 {
-            self.preparation.database.health().refused();
         }
         written.head = written.head.max(*self.head.borrow());
         Ok(written)

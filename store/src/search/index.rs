@@ -169,7 +169,7 @@ impl Indexer {
             let step = Step::next(&tx, calls).await?;
             Ok((tx, step))
         };
-        let (tx, mut step) = self.database.in_time(next).await?;
+        let (tx, mut step) = self.database.step("indexer", next).await?;
         if step.calls.is_empty() && step.known == step.upto {
             self.counters.indexed(step.known);
             return Ok(false);
@@ -181,14 +181,14 @@ impl Indexer {
             tx.commit().await?;
             self.write(step).await
         };
-        self.database.in_time(write).await?;
+        self.database.step("indexer", write).await?;
         Ok(true)
     }
 
     /// Reads the calls' keys; ends the step earlier when they are many.
     async fn read(&self, step: &mut Step, tx: &DatabaseTransaction) -> Result<(), Error> {
         let sizes = sizes(tx, step.calls.iter().map(|(_, call)| *call));
-        let sizes = self.database.in_time(sizes).await?;
+        let sizes = self.database.step("indexer", sizes).await?;
         let (mut done, mut bytes) = (0, 0);
         while bytes < BYTES {
             let mut read = 0;
@@ -215,11 +215,11 @@ impl Indexer {
                 operation: Operation::new(Asker::Server, LONGEST),
             };
             let calls = stored(&next, tx, &self.dictionary);
-            let calls = self.database.in_time(calls).await?;
+            let calls = self.database.step("indexer", calls).await?;
             let collector = || KeyCollector::new(MOST);
-            let read = self
-                .database
-                .in_time(texts.read(&calls, true, collector, |stored, collector| {
+            let read = self.database.step(
+                "indexer",
+                texts.read(&calls, true, collector, |stored, collector| {
                     let keys = collector.keys().map(|keys| keys.join(" "));
                     bytes += keys.as_ref().map_or(0, String::len);
                     step.rows.push(IndexedRow {
@@ -227,7 +227,8 @@ impl Indexer {
                         keys,
                     });
                     ControlFlow::Continue(())
-                }));
+                }),
+            );
             let _all: ControlFlow<()> = read.await?;
         }
         if let Some((next, _)) = step.calls.get(done) {

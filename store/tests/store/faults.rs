@@ -3,13 +3,14 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use mcptap_store::{Error, Options, Store, Unready, WriteError};
-use sea_orm::{ConnectionTrait, Database, DbBackend, TransactionTrait};
+use mcptap_model::{Batch, Call, CallFilter, NewKey, Origin, Scope};
+use mcptap_store::{Actor, Error, Options, Store, Unready, ViewContent, WriteError};
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, TransactionTrait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::{Place, batch, full, on_both, plain};
+use crate::support::{Place, batch, full, line, on_both, plain};
 
 /// Without what is tested here these tests would hang.
 const ENOUGH: Duration = Duration::from_secs(60);
@@ -20,6 +21,7 @@ on_both!(
     what_is_ready_says_so,
     whoever_writes_nothing_is_ready_while_another_process_writes,
     a_database_that_refuses_to_write_is_told,
+    what_refuses_every_record_is_no_records_fault,
 );
 
 async fn closing_takes_no_more_writes(place: &Place) {
@@ -122,6 +124,131 @@ async fn a_database_that_refuses_to_write_is_told(place: &Place) {
     other.close().await.unwrap();
 }
 
+/// Faults of a database's schema: what makes them, and what mends them.
+fn schema_faults(backend: DbBackend) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    for table in [
+        "calls",
+        "details",
+        "names",
+        "clients",
+        "sessions",
+        "origins",
+        "log_lines",
+        "waiting",
+    ] {
+        if backend == DbBackend::Sqlite {
+            faults.push((
+                format!(
+                    "CREATE TRIGGER refuses BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+                ),
+                "DROP TRIGGER refuses".to_owned(),
+            ));
+        } else {
+            faults.push((
+                format!("ALTER TABLE {table} ADD CONSTRAINT refuses CHECK (false) NOT VALID"),
+                format!("ALTER TABLE {table} DROP CONSTRAINT refuses"),
+            ));
+        }
+    }
+    if backend == DbBackend::Postgres {
+        for code in ["P0001", "22003", "42501"] {
+            faults.push((
+                format!(
+                    "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                     RAISE 'no' USING ERRCODE = '{code}'; END $$; \
+                     CREATE CONSTRAINT TRIGGER refuses AFTER INSERT ON calls DEFERRABLE INITIALLY DEFERRED \
+                     FOR EACH ROW EXECUTE FUNCTION refuses()"
+                ),
+                "DROP FUNCTION refuses CASCADE".to_owned(),
+            ));
+        }
+        faults.push((
+            "ALTER TABLE details ADD COLUMN theirs int NOT NULL".to_owned(),
+            "ALTER TABLE details DROP COLUMN theirs".to_owned(),
+        ));
+    }
+    faults.push((
+        "ALTER TABLE calls RENAME COLUMN duration TO gone".to_owned(),
+        "ALTER TABLE calls RENAME COLUMN gone TO duration".to_owned(),
+    ));
+    faults
+}
+
+async fn what_refuses_every_record_is_no_records_fault(place: &Place) {
+    let (writer, store) = place.open().await;
+    let other = Database::connect(&place.url).await.unwrap();
+    let faults = schema_faults(other.get_database_backend());
+    for (number, (make, mend)) in (1..).zip(&faults) {
+        other.execute_unprepared(make).await.unwrap();
+        // Also one alone.
+        for records in [1, 40] {
+            let calls = (0..records).map(|call| Call {
+                origin: std::sync::Arc::new(Origin {
+                    service: Some(format!("service {number}")),
+                    ..Origin::default()
+                }),
+                server: Some(format!("server {number}")),
+                session_id: Some(format!("session {number}")),
+                session: None,
+                client_name: Some(format!("client {number}")),
+                ..full(number * 100 + call)
+            });
+            let sent = Batch {
+                logs: vec![
+                    line(&plain(number * 100), 1, "a line"),
+                    line(&plain(number * 100 + 99), 1, "waits"),
+                ],
+                ..batch(calls)
+            };
+            let sent = tokio::time::timeout(ENOUGH, writer.write(sent)).await.unwrap();
+            assert!(matches!(sent, Err(WriteError::Database(_))), "{make}: {sent:?}");
+        }
+        let told = until(&store, |told| !told.is_empty()).await;
+        assert!(["write", "schema"].contains(&told[0].check), "{make}: {told:?}");
+        other.execute_unprepared(mend).await.unwrap();
+        let written = writer.write(batch([full(number * 100)])).await.unwrap();
+        assert_eq!(written.rejected, [], "{mend}");
+        until(&store, <[_]>::is_empty).await;
+    }
+    assert_eq!(store.metrics().records_rejected, 0);
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fault_of_the_schema_is_told_until_it_is_mended() {
+    let place = Place::sqlite();
+    let (writer, store) = place.open().await;
+    let other = place.connect().await;
+    other
+        .execute_unprepared(
+            "CREATE TRIGGER refuses BEFORE INSERT ON details BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .await
+        .unwrap();
+    writer.write(batch([full(1)])).await.unwrap_err();
+    // Longer than it takes until a fault counts as over when writes work. Nobody sends meanwhile.
+    for _ in 0..180 {
+        assert_eq!(unready(&store).await.len(), 1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    other.execute_unprepared("DROP TRIGGER refuses").await.unwrap();
+    until(&store, <[_]>::is_empty).await;
+    // What was tried is not there.
+    assert_eq!(store.head().0, 0);
+    let left =
+        "SELECT count(*) AS n FROM names UNION ALL SELECT count(*) FROM waiting ORDER BY 1 DESC LIMIT 1";
+    let left = Statement::from_string(DbBackend::Sqlite, left);
+    let left: i64 = other
+        .query_one_raw(left)
+        .await
+        .unwrap()
+        .unwrap()
+        .try_get("", "n")
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
 async fn a_missing_table_is_told(place: &Place) {
     let (_writer, store) = place.open().await;
     let connection = Database::connect(&place.url).await.unwrap();
@@ -191,16 +318,19 @@ async fn damaged_pages_are_told() {
     );
 }
 
-/// A way to a server on which nothing moves any more once `frozen` is true.
-async fn way_to(server: String, frozen: watch::Receiver<bool>) -> std::net::SocketAddr {
+/// A way to a server. On connections that were made while `generation` had another value nothing moves: packets are dropped.
+/// A generation of `None` freezes all.
+async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
+            let made = *generation.borrow();
+            let moves = (made, generation.clone());
             let (from, to) = client.into_split();
             let (answers, questions) = TcpStream::connect(&server).await.unwrap().into_split();
-            tokio::spawn(carry(from, questions, frozen.clone()));
-            tokio::spawn(carry(answers, to, frozen.clone()));
+            tokio::spawn(carry(from, questions, moves.clone()));
+            tokio::spawn(carry(answers, to, moves));
         }
     });
     address
@@ -209,22 +339,23 @@ async fn way_to(server: String, frozen: watch::Receiver<bool>) -> std::net::Sock
 async fn carry(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    mut frozen: watch::Receiver<bool>,
+    (made, mut generation): (Option<u32>, watch::Receiver<Option<u32>>),
 ) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if frozen.wait_for(|frozen| !frozen).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+        let moves = |now: &Option<u32>| now.is_some() && (made.is_none() || *now == made);
+        if generation.wait_for(moves).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
             break;
         }
     }
 }
 
 /// A database of PostgreSQL behind such a way.
-async fn freezable() -> Option<(Place, String, watch::Sender<bool>)> {
+async fn freezable() -> Option<(Place, String, watch::Sender<Option<u32>>)> {
     let place = Place::postgres().await?;
     let (before, rest) = place.url.split_once('@').unwrap();
     let (server, after) = rest.split_once('/').unwrap();
-    let (freeze, frozen) = watch::channel(false);
+    let (freeze, frozen) = watch::channel(Some(0));
     let address = way_to(server.to_owned(), frozen).await;
     let url = format!("{before}@{address}/{after}");
     Some((place, url, freeze))
@@ -238,7 +369,7 @@ async fn a_server_that_hangs_is_told_and_closing_ends() {
     let (writer, store) = mcptap_store::open(&url, Options::default()).await.unwrap();
     writer.write(batch([plain(1)])).await.unwrap();
     assert_eq!(store.ready().await, Ok(()));
-    freeze.send_replace(true);
+    freeze.send_replace(None);
     let told = until(&store, |told| !told.is_empty()).await;
     assert!(
         told.iter().any(|told| told.reason.contains("does not answer")),
@@ -270,13 +401,163 @@ async fn a_server_that_hung_is_used_again() {
     };
     let (writer, store) = mcptap_store::open(&url, Options::default()).await.unwrap();
     writer.write(batch([plain(1)])).await.unwrap();
-    freeze.send_replace(true);
+    freeze.send_replace(None);
     // It is given up by whoever waits for it, and by the sender.
     let sent = tokio::time::timeout(ENOUGH, writer.write(batch([plain(2)]))).await;
     assert!(sent.expect("it is given up").is_err());
-    freeze.send_replace(false);
+    freeze.send_replace(Some(0));
     until(&store, <[_]>::is_empty).await;
     writer.write(batch([plain(2)])).await.unwrap();
+    assert_eq!(store.close().await.cut, [""; 0]);
+    place.vanish().await;
+}
+
+/// A step that nobody answers is given up after this. Long enough to find that some connections that were idle are dead.
+const STEP: Duration = Duration::from_secs(12);
+
+/// Waits until something is so.
+async fn until_so(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(ENOUGH, waiting).await.is_ok(), "{what}");
+}
+
+/// A firewall forgets connections: new ones work, the old ones are silent for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
+    let Some((place, url, generation)) = freezable().await else {
+        return;
+    };
+    let options = Options {
+        retention: None,
+        step_timeout: STEP,
+        index_delay: Duration::from_millis(10),
+        ..Options::default()
+    };
+    let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
+    let (there, elsewhere) = place.open().await;
+    let mut next = 0;
+    let mut drop_all = || {
+        next += 1;
+        generation.send_replace(Some(next));
+    };
+    writer.write(batch((1..50).map(full))).await.unwrap();
+    for round in 0..2 {
+        // The feed: what another process commits is seen.
+        drop_all();
+        let written = there.write(batch([full(100 + round)])).await.unwrap();
+        until_so("the feed", async || store.head() >= written.head).await;
+        // The index of words.
+        drop_all();
+        let written = there.write(batch([full(200 + round)])).await.unwrap();
+        until_so("the indexer", async || {
+            store.head() >= written.head && store.metrics().index_lag == 0
+        })
+        .await;
+        // The keys.
+        drop_all();
+        let key = NewKey {
+            name: "k".into(),
+            scopes: vec![Scope::Read],
+            ..NewKey::default()
+        };
+        let (_, secret) = elsewhere.create_key(key, Actor::CommandLine).await.unwrap();
+        until_so("the keys", async || {
+            store.gate().admit(Some(secret.reveal())).await.is_ok()
+        })
+        .await;
+        // Deletions go on by themselves.
+        drop_all();
+        let erasing = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
+        let erased = tokio::time::timeout(ENOUGH, erasing)
+            .await
+            .expect("it is given up")
+            .unwrap();
+        assert!(erased.calls > 0);
+        writer.write(batch((1..50).map(full))).await.unwrap();
+        drop_all();
+        let filter = CallFilter {
+            tools: vec!["lookup".into()],
+            ..CallFilter::default()
+        };
+        let erasing = store.erase(filter, Actor::Anybody, "tools".into());
+        let erased = tokio::time::timeout(ENOUGH, erasing)
+            .await
+            .expect("it is given up")
+            .unwrap();
+        assert!(erased.calls > 0);
+        // Writes of all sorts, and reads.
+        drop_all();
+        until_so("a write", async || {
+            writer.write(batch((1..50).map(full))).await.is_ok()
+        })
+        .await;
+        drop_all();
+        until_so("a view", async || {
+            let view = ViewContent {
+                name: "v".into(),
+                filter: "{}".into(),
+                columns: Vec::new(),
+                last_seconds: None,
+            };
+            store.save_view(None, view, Actor::Anybody).await.is_ok()
+        })
+        .await;
+        drop_all();
+        until_so("a read", async || store.keys().await.is_ok()).await;
+        drop_all();
+        let pruned = tokio::time::timeout(ENOUGH, store.prune(Duration::ZERO))
+            .await
+            .expect("it is given up");
+        assert!(
+            pruned.is_ok() || matches!(pruned, Err(Error::TimedOut)),
+            "{pruned:?}"
+        );
+    }
+    until(&store, <[_]>::is_empty).await;
+    assert_eq!(store.close().await.cut, [""; 0]);
+    place.vanish().await;
+}
+
+/// The server answers for a while, then no more: what runs then is given up step by step, and told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_when_the_server_hangs_is_given_up() {
+    let Some((place, url, generation)) = freezable().await else {
+        return;
+    };
+    let options = Options {
+        step_timeout: STEP,
+        ..Options::default()
+    };
+    let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
+    for attempt in 0..6 {
+        writer.write(batch((1..300).map(full))).await.unwrap();
+        let everything = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
+        let filter = CallFilter {
+            tools: vec!["lookup".into()],
+            ..CallFilter::default()
+        };
+        let found = store.erase(filter, Actor::Anybody, "tools".into());
+        let pruned = store.prune(Duration::ZERO);
+        let at_work = async { tokio::join!(everything, found, pruned) };
+        let hangs = async {
+            tokio::time::sleep(Duration::from_millis(20 * attempt)).await;
+            generation.send_replace(None);
+            until(&store, |told| {
+                told.iter().any(|told| told.reason.contains("does not answer"))
+            })
+            .await;
+        };
+        let ended = async { tokio::join!(at_work, hangs) };
+        let _ended = tokio::time::timeout(ENOUGH * 2, ended)
+            .await
+            .expect("all of it is given up");
+        generation.send_replace(Some(0));
+        until(&store, <[_]>::is_empty).await;
+    }
     assert_eq!(store.close().await.cut, [""; 0]);
     place.vanish().await;
 }

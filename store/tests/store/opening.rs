@@ -270,3 +270,103 @@ async fn who_reads_does_not_wait_for_who_writes() {
     assert_eq!(store.close().await.cut, [""; 0]);
     tx.commit().await.unwrap();
 }
+
+/// The one line that an error says, also through its sources.
+async fn refusal(url: &str) -> String {
+    let error = open_to_change(url).await.unwrap_err();
+    assert!(
+        std::error::Error::source(&error).is_none(),
+        "the cause is told once: {error:?}"
+    );
+    let told = error.to_string();
+    assert!(!told.contains("secret") && !told.contains(" at line "), "{told}");
+    told
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_told_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    for (url, words) in [
+        (
+            format!("sqlite://{path}/none/test.db?mode=rwc"),
+            ["there is no folder", "make it"],
+        ),
+        (
+            format!("sqlite://{path}/test.db"),
+            ["there is no file", "?mode=rwc"],
+        ),
+        (
+            format!("sqlite://{path}?mode=rwc"),
+            ["is a folder", "name a file"],
+        ),
+    ] {
+        let told = refusal(&url).await;
+        assert!(words.iter().all(|word| told.contains(word)), "{url}: {told}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_told_with_what_helps() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let (_, rest) = place.url.split_once("://").unwrap();
+    let (user, rest) = rest.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let name = name.split('?').next().unwrap();
+    // Nobody listens there any more.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (url, words) in [
+        (
+            format!("postgres://{user}@{server}/mcptap_none"),
+            ["\"mcptap_none\" does not exist", "createdb mcptap_none"],
+        ),
+        (
+            format!("postgres://mcptap_nobody:secret@{server}/{name}"),
+            ["mcptap_nobody", "createuser"],
+        ),
+        (
+            format!("postgres://{user}@{server}/{name}?sslmode=require"),
+            ["TLS", "sslmode"],
+        ),
+        (
+            format!("postgres://u:secret@{closed}/{name}"),
+            [&*closed.to_string(), "refused"],
+        ),
+    ] {
+        let told = refusal(&url).await;
+        assert!(words.iter().all(|word| told.contains(word)), "{url}: {told}");
+    }
+    place.vanish().await;
+}
+
+#[tokio::test]
+async fn a_server_that_comes_later_is_waited_for() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let (before, rest) = place.url.split_once('@').unwrap();
+    let (server, after) = rest.split_once('/').unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("{before}@{address}/{after}");
+    let opening = tokio::spawn(async move { open(&url, Options::default()).await.map(|(_, store)| store) });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    opening.await.unwrap().unwrap().close().await;
+    place.vanish().await;
+}

@@ -1,0 +1,217 @@
+//! How the audit tells of erasures: that they began, and how they ended. Of one whose process ended first, another process
+//! tells; of one that is still at work, nobody else does.
+
+use std::fs::{File, TryLockError};
+use std::time::Duration;
+
+use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
+use tokio::time::{Instant, timeout};
+
+use super::{Actor, COMMAND_LINE, note};
+use crate::Error;
+use crate::database::{Database, RELEASE};
+use crate::entity::audit;
+
+/// The mutation that erasures are told under.
+pub(crate) const ERASURE: &str = "deleteCalls";
+
+/// How the entry ends that tells of an erasure's begin.
+const BEGUN: &str = ": begun";
+
+/// How many entries are looked through for erasures without an end.
+const LOOKED_THROUGH: u64 = 1_000;
+
+/// An erasure that began and of whose end nothing is told: its process ended first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interrupted {
+    /// The entry that tells of its begin.
+    pub(super) id: i64,
+    pub(super) key: Option<i64>,
+    /// What was being erased.
+    pub(super) subject: String,
+}
+
+/// The task that readiness tells of.
+const TASK: &str = "erasure";
+
+/// The advisory locks of PostgreSQL that running erasures hold: this number, and that of the entry.
+const RUNNING: i32 = 0x6d63_7065;
+
+/// How long an erasure waits for whoever looks whether one is at work, and how often it tries.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// An erasure that is at work. It holds a lock that ends with its process, by which other processes know.
+#[derive(Debug)]
+pub(crate) struct Begun(Lock);
+
+#[derive(Debug)]
+enum Lock {
+    /// On a file beside that of SQLite: shared by all erasures.
+    File { _held: File },
+    /// An advisory lock of PostgreSQL.
+    Connection(PgConnection),
+}
+
+impl Begun {
+    /// Tells of an erasure's begin.
+    pub(crate) async fn tell(database: &Database, by: Actor, subject: &str) -> Result<Self, Error> {
+        database.step(TASK, Self::begin(database, by, subject)).await
+    }
+
+    async fn begin(database: &Database, by: Actor, subject: &str) -> Result<Self, Error> {
+        // The lock is held before anybody can read the entry.
+        let file = match database.erasing() {
+            Some(path) => Some(share(File::create(path).map_err(sqlx::Error::Io)?).await?),
+            None => None,
+        };
+        let tx = database.change().await?;
+        let id = note(&tx, by, ERASURE, format!("{subject}{BEGUN}")).await?;
+        let lock = match file {
+            Some(file) => Lock::File { _held: file },
+            None => Lock::Connection(lock(database, id).await?),
+        };
+        tx.commit().await?;
+        Ok(Self(lock))
+    }
+
+    /// To be called when its end is told.
+    pub(crate) async fn end(self) {
+        if let Lock::Connection(connection) = self.0
+            && !matches!(timeout(RELEASE, connection.close()).await, Ok(Ok(())))
+        {
+            tracing::debug!("a connection was lost while an erasure was at work");
+        }
+    }
+}
+
+/// Holds a lock that others may hold too, but nobody who [looks](alone) whether one is held.
+async fn share(file: File) -> Result<File, Error> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOOKED_AT => tokio::time::sleep(AGAIN).await,
+            Err(TryLockError::WouldBlock) => return Err(Error::TimedOut),
+            Err(TryLockError::Error(error)) => return Err(sqlx::Error::Io(error).into()),
+        }
+    }
+}
+
+/// Keeps erasures from beginning, where none is at work.
+fn alone(file: File) -> Result<Option<File>, Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(sqlx::Error::Io(error).into()),
+    }
+}
+
+/// A connection of its own, in a transaction that ends with it: so a pooler lends it for as long.
+async fn lock(database: &Database, id: i64) -> Result<PgConnection, Error> {
+    let pool = database.maintenance().get_postgres_connection_pool();
+    let mut connection = pool.connect_options().connect().await?;
+    let entry = entry_lock(id);
+    let statements = format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({RUNNING}, {entry})"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
+}
+
+fn entry_lock(id: i64) -> i32 {
+    i32::try_from(id % i64::from(i32::MAX)).unwrap_or_default()
+}
+
+/// The erasures that began and of whose end nothing is told.
+pub(crate) async fn interrupted(db: &impl ConnectionTrait) -> Result<Vec<Interrupted>, Error> {
+    let mut entries = audit::Entity::find()
+        .filter(audit::Column::What.eq(ERASURE))
+        .order_by_desc(audit::Column::Id)
+        .limit(LOOKED_THROUGH)
+        .all(db)
+        .await?;
+    entries.reverse();
+    Ok(without_end(entries))
+}
+
+pub(super) fn without_end(entries: Vec<audit::Model>) -> Vec<Interrupted> {
+    let mut open: Vec<Interrupted> = Vec::new();
+    for entry in entries {
+        let subject = entry.subject.strip_suffix(COMMAND_LINE).unwrap_or(&entry.subject);
+        if let Some(subject) = subject.strip_suffix(BEGUN) {
+            open.push(Interrupted {
+                id: entry.id,
+                key: entry.key,
+                subject: subject.to_owned(),
+            });
+            continue;
+        }
+        let ends = |begun: &Interrupted| {
+            let rest = subject.strip_prefix(begun.subject.as_str());
+            begun.key == entry.key && rest.is_some_and(|rest| rest.starts_with(": "))
+        };
+        if let Some(at) = open.iter().position(ends) {
+            open.remove(at);
+        }
+    }
+    open
+}
+
+/// Tells of the end of interrupted erasures, after the files were cleaned up.
+pub(crate) async fn end_interrupted(database: &Database) -> Result<(), Error> {
+    database.step(TASK, tell_of_interrupted(database)).await
+}
+
+async fn tell_of_interrupted(database: &Database) -> Result<(), Error> {
+    if interrupted(database.maintenance()).await?.is_empty() {
+        return Ok(());
+    }
+    let alone_here = match database.erasing() {
+        Some(path) => match alone(File::create(path).map_err(sqlx::Error::Io)?)? {
+            // None is at work, and none begins.
+            Some(file) => Some(file),
+            None => return Ok(()),
+        },
+        None => None,
+    };
+    let tx = database.change().await?;
+    let mut ended = Vec::new();
+    for erasure in interrupted(&tx).await? {
+        if alone_here.is_some() || try_lock(&tx, erasure.id).await? {
+            ended.push(erasure);
+        }
+    }
+    // Another process may have told of some until their locks were free.
+    let still = interrupted(&tx).await?;
+    ended.retain(|erasure| still.contains(erasure));
+    for Interrupted { key, subject, .. } in ended {
+        tracing::warn!(
+            "an erasure of {subject} was interrupted: what it deleted is gone from the files too; delete the rest again"
+        );
+        let by = key.map_or(Actor::Anybody, Actor::Key);
+        note(
+            &tx,
+            by,
+            ERASURE,
+            format!("{subject}: interrupted, and cleaned up after a restart"),
+        )
+        .await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn try_lock(tx: &impl ConnectionTrait, id: i64) -> Result<bool, Error> {
+    let entry = entry_lock(id);
+    let text = format!("SELECT pg_try_advisory_xact_lock({RUNNING}, {entry}) AS locked");
+    let row = tx
+        .query_one_raw(Statement::from_string(tx.get_database_backend(), text))
+        .await?;
+    match row {
+        Some(row) => Ok(row.try_get("", "locked")?),
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,141 @@
+//! Ordinary records that are written and undone: where the database refuses these too, no record is at fault.
+
+use std::sync::Arc;
+
+use mcptap_model::{
+    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Payload, SessionKey, SessionSource,
+    SpanId, SpanKind, TraceId, Transport, Vantage,
+};
+use serde_json::Map;
+
+use super::Committer;
+use crate::incoming::Incoming;
+use crate::transaction::Transaction;
+use crate::{Error, clock};
+
+impl Committer {
+    /// Writes a record of every sort into every table, as any other is written, and undoes it. Whatever makes that fail
+    /// makes every write fail: a trigger, a constraint, a column that somebody added or took away. An error about a value
+    /// is then [`Error::Refused`].
+    pub(crate) async fn try_plain_records(&mut self) -> Result<(), Error> {
+        self.remembered.forget();
+        let tried = self.write_and_undo().await;
+        // The ids that it was given are undone too.
+        self.remembered.forget();
+        tried.map_err(|error| match error {
+            Error::Data(cause) => Error::Refused(cause),
+            error => error,
+        })
+    }
+
+    async fn write_and_undo(&mut self) -> Result<(), Error> {
+        let batch = plain_records()?;
+        // Its trace is new: nothing that is stored lies near, so what is prepared stays true.
+        let prepared = self.preparation.prepare(Incoming::new(batch)).await?;
+        let mut tx = Transaction::begin(&self.preparation.database).await?;
+        let advanced = tx.advance(prepared.changes().max(1), 0).await?;
+        self.remembered.at_epoch(advanced.epoch);
+        self.write(&mut tx, prepared, advanced).await?;
+        tx.check_constraints().await?;
+        tx.rollback().await?;
+        Ok(())
+    }
+}
+
+/// A call with bodies and a log line, and an HTTP span and a log line that wait for theirs. Their names are new, so that
+/// rows are added to every table.
+fn plain_records() -> Result<Batch, Error> {
+    let number = getrandom::u64().map_err(|error| Error::Randomness(error.to_string()))?;
+    let name = format!("mcptap-check-{number:016x}");
+    let now = clock::now();
+    let [one, other] = [number | 1, number.wrapping_add(2) | 1];
+    let origin = Arc::new(Origin {
+        service: Some(name.clone()),
+        ..Origin::default()
+    });
+    let line = |number| -> Result<LogLine, Error> {
+        Ok(LogLine {
+            trace_id: trace(number)?,
+            span_id: Some(span(number)?),
+            service: Some(name.clone()),
+            time: now,
+            severity: "INFO".to_owned(),
+            body: name.clone(),
+            attributes: Map::new(),
+        })
+    };
+    let call = Call {
+        trace_id: trace(one)?,
+        span_id: span(one)?,
+        primary_span_id: span(one)?,
+        parent_span_id: None,
+        kind: SpanKind::Server,
+        origin: Arc::clone(&origin),
+        vantage: Vantage::Server,
+        server: Some(name.clone()),
+        method: "tools/call".to_owned(),
+        tool: Some(name.clone()),
+        prompt: None,
+        resource_uri: None,
+        evidence: Evidence::default(),
+        http_status: None,
+        rpc_error_code: None,
+        error_type: None,
+        error_message: None,
+        stack_trace: None,
+        started_at: now,
+        duration_nanos: 1,
+        received_at: now,
+        session_id: Some(name.clone()),
+        session: Some(SessionKey {
+            source: SessionSource::Wire,
+            key: name.clone(),
+        }),
+        request_id: None,
+        protocol_version: None,
+        transport: Some(Transport::StreamableHttp),
+        client_name: Some(name.clone()),
+        client_version: None,
+        client_ip: None,
+        country: None,
+        authorization: None,
+        user_agent: None,
+        request: Some(Payload::whole(name.clone())),
+        response: Some(Payload::whole(name.clone())),
+        attributes: Map::new(),
+    };
+    let http = HttpSpan {
+        trace_id: trace(other)?,
+        span_id: span(one)?,
+        parent_span_id: None,
+        kind: SpanKind::Server,
+        origin,
+        started_at: now,
+        ended_at: now,
+        http_status: None,
+        client_ip: None,
+        country: None,
+        authorization: None,
+        user_agent: None,
+        session_id: None,
+        protocol_version: None,
+    };
+    Ok(Batch {
+        observations: vec![Observation {
+            call,
+            links: Vec::new(),
+        }],
+        https: vec![http],
+        logs: vec![line(one)?, line(other)?],
+    })
+}
+
+fn trace(number: u64) -> Result<TraceId, Error> {
+    // Only zero is no id, and the number is odd.
+    let bytes = (u128::from(number) << 64 | u128::from(number)).to_be_bytes();
+    TraceId::from_bytes(&bytes).map_err(|_| Error::Lost)
+}
+
+fn span(number: u64) -> Result<SpanId, Error> {
+    SpanId::from_bytes(&number.to_be_bytes()).map_err(|_| Error::Lost)
+}

@@ -1,0 +1,98 @@
+//! Asking whether all is well.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use tokio::time::Instant;
+
+use super::Unready;
+use super::finding::{finding, of_error};
+use crate::database::{Backend, Database};
+use crate::{Error, ErrorKind, Store, scan, schema};
+
+/// How long the answer may take, so that whoever asks hears within a second.
+const ANSWER: Duration = Duration::from_millis(900);
+
+/// An answer that is younger is given again: many may ask.
+const FRESH: Duration = Duration::from_millis(250);
+
+impl Store {
+    /// Whether the store can do its work, and if not, why. Answers within a second whatever happens: the checks have a
+    /// connection of their own.
+    pub async fn ready(&self) -> Result<(), Vec<Unready>> {
+        let (database, health) = (&self.inner.database, self.inner.database.health());
+        let answer = async {
+            let mut asked = health.asked.lock().await;
+            if let Some((at, answer)) = asked.as_ref()
+                && at.elapsed() < FRESH
+            {
+                return answer.clone();
+            }
+            let looked = look(database).await;
+            let mut findings = health.known();
+            if looked.is_ok() {
+                health.answered();
+            }
+            if let Err(error) = looked
+                && !(is_slow(&error) && health.answered_just_now())
+            {
+                let finding = of_error("database", &error);
+                // The same cause is told once.
+                if !findings.iter().any(|known| known.reason == finding.reason) {
+                    findings.push(finding);
+                }
+            }
+            let answer = health.dated(findings);
+            *asked = Some((Instant::now(), answer.clone()));
+            answer
+        };
+        let unready = match tokio::time::timeout(ANSWER, answer).await {
+            Ok(unready) => unready,
+            Err(_) => {
+                let mut findings = health.known();
+                if !health.answered_just_now() {
+                    findings.push(finding("database", ErrorKind::TimedOut));
+                }
+                health.dated(findings)
+            }
+        };
+        if unready.is_empty() { Ok(()) } else { Err(unready) }
+    }
+}
+
+/// Asks the database.
+async fn look(database: &Database) -> Result<(), Error> {
+    database.in_place().await?;
+    scan::head(database.probe()).await?;
+    schema::complete(database.probe()).await?;
+    if database.health().is_quiet() && database.writer_is_idle() {
+        database.try_write().await?;
+        database.health().committed();
+    }
+    Ok(())
+}
+
+/// Whether the check found no answer in time, which may be the machine's fault.
+fn is_slow(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Resources)
+}
+
+impl Database {
+    /// Writes on the connection of the checks. Where another process holds the lock, writes work there.
+    async fn try_write(&self) -> Result<(), Error> {
+        let statement = match self.backend() {
+            Backend::Sqlite => "UPDATE sequence SET value = value WHERE id = 1",
+            // Waits for nobody.
+            Backend::Postgres => "SELECT id FROM sequence WHERE id = 1 FOR UPDATE SKIP LOCKED",
+        };
+        match self
+            .probe()
+            .execute_unprepared(statement)
+            .await
+            .map_err(Error::from)
+        {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            done => done.map(drop),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What is told of a fault: which check failed, why, and what helps.
+
+use mcptap_model::UnixNanos;
+
+use super::Failure;
+use crate::{Error, ErrorKind};
+
+/// Why the store is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// The check that failed: `database`, `file`, `schema`, `write` or `task`.
+    pub check: &'static str,
+    /// Since when it is so, as far as it was noticed.
+    pub since: UnixNanos,
+    /// What is wrong, in words that tell nothing of what is stored.
+    pub reason: String,
+    /// What an operator can do.
+    pub advice: &'static str,
+}
+
+/// A finding, before it is known since when it is so.
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) reason: String,
+    pub(super) advice: &'static str,
+}
+
+impl Failure {
+    /// The failure as it is told.
+    pub(super) fn finding(&self) -> Finding {
+        let told = finding("write", self.kind);
+        match (&self.code, self.kind) {
+            // The words of the database may name what is stored; its codes do not.
+            (Some(code), ErrorKind::Refused | ErrorKind::Internal) => Finding {
+                reason: format!("{} (code {code})", told.reason),
+                ..told
+            },
+            _ => told,
+        }
+    }
+}
+
+/// A kind of failure as it is told.
+pub(super) fn finding(check: &'static str, kind: ErrorKind) -> Finding {
+    let (reason, advice) = match kind {
+        ErrorKind::Full => ("the disk is full", "free some space; writing goes on by itself"),
+        ErrorKind::Refused => (
+            "the database refuses to write",
+            "check permissions, that it is not read-only, and that it has no triggers or constraints that mcptap did not make",
+        ),
+        ErrorKind::Corrupt => (
+            "the database is damaged",
+            "stop mcptap, keep a copy of the database, then restore a backup or recover what is left",
+        ),
+        ErrorKind::Io => ("the disk fails", "look at the disk and at the system's log"),
+        ErrorKind::Conflict => (
+            "the database's lock is taken",
+            "another program holds it; look for what has the database open and does not end its transaction",
+        ),
+        ErrorKind::Resources => (
+            "the database has no memory or connection to give",
+            "look at the database's limits, and at what else uses it",
+        ),
+        ErrorKind::TimedOut | ErrorKind::Unreachable => (
+            "the database does not answer",
+            "look at the database and the way to it; mcptap goes on by itself when it answers",
+        ),
+        ErrorKind::Data | ErrorKind::Internal => (
+            "a statement fails that should never fail",
+            "look at mcptap's log for the reason, and for tables, triggers or constraints that somebody changed",
+        ),
+    };
+    Finding {
+        check,
+        reason: reason.to_owned(),
+        advice,
+    }
+}
+
+/// What is wrong when the database cannot be asked.
+pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
+    match error {
+        Error::Replaced => Finding {
+            check: "file",
+            reason: "the database's file was deleted, moved or replaced while it was open".to_owned(),
+            advice: "nothing is written any more; move the same file back (a copy is another file), or restart mcptap to begin \
+                 with what is there now: a new file has no calls and no API keys",
+        },
+        Error::Incomplete { table } => Finding {
+            check: "schema",
+            reason: format!("the database is damaged: table {table}, or a column of it, is missing"),
+            advice: "put it back as it was, restore a backup, or give mcptap an empty database",
+        },
+        // The checks have a connection of their own: without one, nobody answers.
+        error if error.is_without_connection() => finding(check, ErrorKind::TimedOut),
+        error => finding(check, error.kind()),
+    }
+}

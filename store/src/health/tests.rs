@@ -1,0 +1,53 @@
+use super::*;
+use crate::error::Cause;
+
+fn told(health: &Health) -> Vec<&'static str> {
+    health.known().iter().map(|finding| finding.check).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_full_until_a_group_finds_room() {
+    let health = Health::default();
+    let full = Error::Full(Cause::new(sea_orm::sqlx::Error::PoolClosed));
+    health.wrote(Err(&full));
+    // Small transactions, and the trial.
+    health.committed();
+    assert!(!health.mends(true));
+    assert_eq!(told(&health), ["write"]);
+    tokio::time::advance(SETTLED).await;
+    assert!(!health.mends(false));
+    assert_eq!(told(&health), ["write"]);
+    assert!(health.mends(true));
+    health.wrote(Err(&full));
+    health.wrote(Ok(()));
+    assert_eq!(told(&health), [""; 0]);
+    // What did not answer answers.
+    health.wrote(Err(&Error::TimedOut));
+    assert_eq!(told(&health), ["write"]);
+    health.committed();
+    assert_eq!(told(&health), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_gets_no_answer_is_told_until_it_gets_one() {
+    let health = Health::default();
+    health.stepped("tail", Err(&Error::TimedOut));
+    assert_eq!(told(&health), ["database"]);
+    // Another task's answer is no answer to this one.
+    health.stepped("keys", Ok(()));
+    assert_eq!(told(&health), ["database"]);
+    health.stepped("tail", Ok(()));
+    assert_eq!(told(&health), [""; 0]);
+    // Not every task asks again soon.
+    health.stepped("retention", Err(&Error::from(sea_orm::sqlx::Error::PoolTimedOut)));
+    assert_eq!(told(&health), ["database"]);
+    tokio::time::advance(UNANSWERED).await;
+    assert_eq!(told(&health), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_without_a_connection_is_a_database_that_does_not_answer() {
+    let health = Health::default();
+    health.wrote(Err(&Error::from(sea_orm::sqlx::Error::PoolTimedOut)));
+    assert_eq!(health.known()[0].reason, "the database does not answer");
+}

@@ -1,0 +1,160 @@
+use mcptap_model::UnixNanos;
+use sea_orm::EntityTrait;
+
+use super::*;
+use crate::entity::waiting;
+use crate::row::kind;
+use crate::transaction::Transaction;
+
+#[tokio::test]
+async fn what_waited_too_long_is_dropped_and_counted() {
+    let database = Database::connect("sqlite::memory:", &Options::default())
+        .await
+        .unwrap();
+    let mut tx = Transaction::begin(&database).await.unwrap();
+    for (row, kind, arrived_at) in [(1, kind::LOG, 10), (2, kind::HTTP, 10), (3, kind::LOG, 30)] {
+        tx.run_for_test(&format!(
+            "INSERT INTO waiting (id, trace_lo, fingerprint, kind, data, arrived_at) \
+             VALUES ({row}, 1, {row}, {kind}, x'00', {arrived_at})"
+        ))
+        .await;
+    }
+    tx.commit().await.unwrap();
+    let counters = Counters::default();
+    expire(&database, UnixNanos(20), &counters).await.unwrap();
+    assert_eq!(counters.metrics().log_lines_dropped, 1);
+    let left: Vec<i64> = waiting::Entity::find()
+        .all(database.near())
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(left, [3]);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_erasure_left_is_cleaned_up() {
+    let database = Database::connect("sqlite::memory:", &Options::default())
+        .await
+        .unwrap();
+    // The process before this one ended after it had deleted the only call with this name.
+    let mut tx = Transaction::begin(&database).await.unwrap();
+    for statement in [
+        "INSERT INTO names (hash, kind, text) VALUES (x'01', 1, 'erased')",
+        "UPDATE sequence SET deleted = 3 WHERE id = 1",
+        "INSERT INTO audit (at, key, what, subject) VALUES (1, 7, 'deleteCalls', 'calls with tools: begun')",
+    ] {
+        tx.run_for_test(statement).await;
+    }
+    tx.commit().await.unwrap();
+    let mut retention = retention(&database).await;
+    retention.round().await.unwrap();
+    assert_eq!(counted(&database).await.unwrap(), (3, 3));
+    let names = crate::entity::name::Entity::find();
+    assert!(names.all(database.near()).await.unwrap().is_empty());
+    let told = crate::entity::audit::Entity::find()
+        .all(database.near())
+        .await
+        .unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|entry| (entry.key, entry.subject.as_str()))
+        .collect();
+    assert_eq!(
+        told[1..],
+        [(
+            Some(7),
+            "calls with tools: interrupted, and cleaned up after a restart"
+        )]
+    );
+    assert!(audit::interrupted(database.near()).await.unwrap().is_empty());
+}
+
+/// As of a process that just started.
+async fn retention(database: &Database) -> Retention {
+    let cleanup = Arc::new(Cleanup::default());
+    Retention::new(
+        database.clone(),
+        Options::default(),
+        Arc::default(),
+        cleanup,
+        CancellationToken::new(),
+    )
+}
+
+async fn subjects(database: &Database) -> Vec<String> {
+    let entries = crate::entity::audit::Entity::find().all(database.near()).await;
+    entries.unwrap().into_iter().map(|entry| entry.subject).collect()
+}
+
+async fn of_two_processes(url: &str) {
+    let erasing = Database::connect(url, &Options::default()).await.unwrap();
+    let begun = audit::Begun::tell(&erasing, crate::Actor::Anybody, "all calls")
+        .await
+        .unwrap();
+    // It runs beside another one.
+    let other = audit::Begun::tell(&erasing, crate::Actor::Key(1), "some calls")
+        .await
+        .unwrap();
+    let started = Database::connect(url, &Options::default()).await.unwrap();
+    let mut retention = retention(&started).await;
+    retention.round().await.unwrap();
+    assert_eq!(
+        subjects(&started).await,
+        ["all calls: begun", "some calls: begun"]
+    );
+    // That process ends without a word.
+    begun.end().await;
+    other.end().await;
+    retention.next_cleanup = Instant::now();
+    retention.round().await.unwrap();
+    assert_eq!(
+        subjects(&started).await,
+        [
+            "all calls: begun",
+            "some calls: begun",
+            "all calls: interrupted, and cleaned up after a restart",
+            "some calls: interrupted, and cleaned up after a restart"
+        ]
+    );
+    // The next one begins as always.
+    audit::Begun::tell(&erasing, crate::Actor::Anybody, "all calls")
+        .await
+        .unwrap();
+    erasing.close().await;
+    started.close().await;
+}
+
+#[tokio::test]
+async fn an_erasure_of_another_process_is_not_told_to_be_interrupted_while_it_is_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    of_two_processes(&format!(
+        "sqlite://{}?mode=rwc",
+        folder.path().join("test.db").display()
+    ))
+    .await;
+    if let Some(url) = crate::transaction::tests::of_server("audit").await {
+        of_two_processes(&url).await;
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_that_this_process_began_is_not_told_to_be_interrupted() {
+    let database = Database::connect("sqlite::memory:", &Options::default())
+        .await
+        .unwrap();
+    let mut retention = retention(&database).await;
+    let begun = audit::Begun::tell(&database, crate::Actor::Anybody, "all calls");
+    let _begun = begun.await.unwrap();
+    // Also when the task is started anew.
+    retention = Retention::new(
+        database.clone(),
+        Options::default(),
+        Arc::default(),
+        Arc::clone(&retention.cleanup),
+        CancellationToken::new(),
+    );
+    retention.round().await.unwrap();
+    assert_eq!(subjects(&database).await, ["all calls: begun"]);
+}

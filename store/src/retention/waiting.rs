@@ -1,0 +1,78 @@
+//! Deleting what waits for its call for too long.
+
+use std::time::Instant;
+
+use mcptap_model::UnixNanos;
+use sea_orm::{EntityTrait, QueryOrder, QuerySelect};
+
+use super::{REST, TASK};
+use crate::Error;
+use crate::cleanup::count;
+use crate::database::Database;
+use crate::entity::waiting;
+use crate::metrics::Counters;
+use crate::row::kind;
+use crate::transaction::Transaction;
+
+/// How many waiting rows one step deletes.
+const WAITING: u64 = 2000;
+
+/// Deletes what has waited for its call since before `cutoff`.
+pub(crate) async fn expire(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<(), Error> {
+    loop {
+        let started = Instant::now();
+        if !database
+            .step(TASK, expire_some(database, cutoff, counters))
+            .await?
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(started.elapsed() * REST).await;
+    }
+}
+
+/// Deletes the first that are past their time. Gives whether there may be more.
+async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<bool, Error> {
+    // Rows come in order of arrival: those past their time are the first.
+    let first = waiting::Entity::find()
+        .order_by_asc(waiting::Column::Id)
+        .limit(WAITING)
+        .select_only();
+    let rows: Vec<(i64, i16, Option<i64>, i64)> = first
+        .columns([
+            waiting::Column::Id,
+            waiting::Column::Kind,
+            waiting::Column::Call,
+            waiting::Column::ArrivedAt,
+        ])
+        .into_tuple()
+        .all(database.maintenance())
+        .await?;
+    let expired: Vec<(i64, bool)> = rows
+        .iter()
+        .filter(|(.., arrived)| *arrived < cutoff.0)
+        .map(|(id, kind, call, _)| (*id, *kind == kind::LOG && call.is_none()))
+        .collect();
+    if expired.is_empty() {
+        return Ok(false);
+    }
+    let keys: Vec<i64> = expired.iter().map(|(id, _)| *id).collect();
+    let mut tx = Transaction::begin(database).await?;
+    tx.advance(1, 0).await?;
+    // A line that found its call just now is not there any more, and not lost.
+    let logs: Vec<i64> = expired
+        .iter()
+        .filter(|(_, lost)| *lost)
+        .map(|(id, _)| *id)
+        .collect();
+    let lost = tx
+        .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &logs)
+        .await?;
+    let others = tx
+        .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
+        .await?;
+    count(&mut tx, lost + others).await?;
+    tx.commit().await?;
+    counters.dropped(lost);
+    Ok(expired.len() as u64 >= WAITING)
+}
