@@ -1,19 +1,16 @@
-//! What the store does when its database fails, hangs or goes away, and what it says then.
+//! What the store does when its database fails or goes away, and what it says then.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use mcptap_model::{Batch, Call, CallFilter, NewKey, Origin, Scope};
-use mcptap_store::{Actor, Error, Options, Store, Unready, ViewContent, WriteError};
+use mcptap_model::{Batch, Call, Origin};
+use mcptap_store::{Error, Store, Unready, WriteError};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, TransactionTrait};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::support::{Place, batch, full, line, on_both, plain};
 
 /// Without what is tested here these tests would hang.
-const ENOUGH: Duration = Duration::from_secs(60);
+pub(crate) const ENOUGH: Duration = Duration::from_secs(60);
 
 on_both!(
     closing_takes_no_more_writes,
@@ -53,14 +50,14 @@ async fn closing_takes_no_more_writes(place: &Place) {
     assert!(head >= acknowledged, "{head} of {acknowledged}");
 }
 
-async fn unready(store: &Store) -> Vec<Unready> {
+pub(crate) async fn unready(store: &Store) -> Vec<Unready> {
     // Within a second; some more on a machine that is busy.
     let told = tokio::time::timeout(Duration::from_secs(10), store.ready()).await;
     told.expect("an answer in time").err().unwrap_or_default()
 }
 
 /// Until readiness is as wanted.
-async fn until(store: &Store, wanted: impl Fn(&[Unready]) -> bool) -> Vec<Unready> {
+pub(crate) async fn until(store: &Store, wanted: impl Fn(&[Unready]) -> bool) -> Vec<Unready> {
     let told = async {
         loop {
             let told = unready(store).await;
@@ -316,248 +313,4 @@ async fn damaged_pages_are_told() {
             .any(|told| told.check == "schema" && told.reason.contains("damaged")),
         "{told:?}"
     );
-}
-
-/// A way to a server. On connections that were made while `generation` had another value nothing moves: packets are dropped.
-/// A generation of `None` freezes all.
-async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let made = *generation.borrow();
-            let moves = (made, generation.clone());
-            let (from, to) = client.into_split();
-            let (answers, questions) = TcpStream::connect(&server).await.unwrap().into_split();
-            tokio::spawn(carry(from, questions, moves.clone()));
-            tokio::spawn(carry(answers, to, moves));
-        }
-    });
-    address
-}
-
-async fn carry(
-    mut from: impl AsyncReadExt + Unpin,
-    mut to: impl AsyncWriteExt + Unpin,
-    (made, mut generation): (Option<u32>, watch::Receiver<Option<u32>>),
-) {
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let moves = |now: &Option<u32>| now.is_some() && (made.is_none() || *now == made);
-        if generation.wait_for(moves).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
-            break;
-        }
-    }
-}
-
-/// A database of PostgreSQL behind such a way.
-async fn freezable() -> Option<(Place, String, watch::Sender<Option<u32>>)> {
-    let place = Place::postgres().await?;
-    let (before, rest) = place.url.split_once('@').unwrap();
-    let (server, after) = rest.split_once('/').unwrap();
-    let (freeze, frozen) = watch::channel(Some(0));
-    let address = way_to(server.to_owned(), frozen).await;
-    let url = format!("{before}@{address}/{after}");
-    Some((place, url, freeze))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_is_told_and_closing_ends() {
-    let Some((place, url, freeze)) = freezable().await else {
-        return;
-    };
-    let (writer, store) = mcptap_store::open(&url, Options::default()).await.unwrap();
-    writer.write(batch([plain(1)])).await.unwrap();
-    assert_eq!(store.ready().await, Ok(()));
-    freeze.send_replace(None);
-    let told = until(&store, |told| !told.is_empty()).await;
-    assert!(
-        told.iter().any(|told| told.reason.contains("does not answer")),
-        "{told:?}"
-    );
-    let waiting = tokio::spawn(async move { writer.write(batch([plain(2)])).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let closed = tokio::time::timeout(ENOUGH / 2, store.close())
-        .await
-        .expect("it ends");
-    assert!(!closed.cut.is_empty());
-    // The one that waited is told, too.
-    tokio::time::timeout(ENOUGH, waiting)
-        .await
-        .expect("an answer")
-        .unwrap()
-        .unwrap_err();
-    drop(store);
-    let (_, store) = place.open().await;
-    assert!(store.head().0 >= 1);
-    store.close().await;
-    place.vanish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hung_is_used_again() {
-    let Some((place, url, freeze)) = freezable().await else {
-        return;
-    };
-    let (writer, store) = mcptap_store::open(&url, Options::default()).await.unwrap();
-    writer.write(batch([plain(1)])).await.unwrap();
-    freeze.send_replace(None);
-    // It is given up by whoever waits for it, and by the sender.
-    let sent = tokio::time::timeout(ENOUGH, writer.write(batch([plain(2)]))).await;
-    assert!(sent.expect("it is given up").is_err());
-    freeze.send_replace(Some(0));
-    until(&store, <[_]>::is_empty).await;
-    writer.write(batch([plain(2)])).await.unwrap();
-    assert_eq!(store.close().await.cut, [""; 0]);
-    place.vanish().await;
-}
-
-/// A step that nobody answers is given up after this. Long enough to find that some connections that were idle are dead.
-const STEP: Duration = Duration::from_secs(12);
-
-/// Waits until something is so.
-async fn until_so(what: &str, is_so: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert!(tokio::time::timeout(ENOUGH, waiting).await.is_ok(), "{what}");
-}
-
-/// A firewall forgets connections: new ones work, the old ones are silent for ever.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
-    let Some((place, url, generation)) = freezable().await else {
-        return;
-    };
-    let options = Options {
-        retention: None,
-        step_timeout: STEP,
-        index_delay: Duration::from_millis(10),
-        ..Options::default()
-    };
-    let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
-    let (there, elsewhere) = place.open().await;
-    let mut next = 0;
-    let mut drop_all = || {
-        next += 1;
-        generation.send_replace(Some(next));
-    };
-    writer.write(batch((1..50).map(full))).await.unwrap();
-    for round in 0..2 {
-        // The feed: what another process commits is seen.
-        drop_all();
-        let written = there.write(batch([full(100 + round)])).await.unwrap();
-        until_so("the feed", async || store.head() >= written.head).await;
-        // The index of words.
-        drop_all();
-        let written = there.write(batch([full(200 + round)])).await.unwrap();
-        until_so("the indexer", async || {
-            store.head() >= written.head && store.metrics().index_lag == 0
-        })
-        .await;
-        // The keys.
-        drop_all();
-        let key = NewKey {
-            name: "k".into(),
-            scopes: vec![Scope::Read],
-            ..NewKey::default()
-        };
-        let (_, secret) = elsewhere.create_key(key, Actor::CommandLine).await.unwrap();
-        until_so("the keys", async || {
-            store.gate().admit(Some(secret.reveal())).await.is_ok()
-        })
-        .await;
-        // Deletions go on by themselves.
-        drop_all();
-        let erasing = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
-        let erased = tokio::time::timeout(ENOUGH, erasing)
-            .await
-            .expect("it is given up")
-            .unwrap();
-        assert!(erased.calls > 0);
-        writer.write(batch((1..50).map(full))).await.unwrap();
-        drop_all();
-        let filter = CallFilter {
-            tools: vec!["lookup".into()],
-            ..CallFilter::default()
-        };
-        let erasing = store.erase(filter, Actor::Anybody, "tools".into());
-        let erased = tokio::time::timeout(ENOUGH, erasing)
-            .await
-            .expect("it is given up")
-            .unwrap();
-        assert!(erased.calls > 0);
-        // Writes of all sorts, and reads.
-        drop_all();
-        until_so("a write", async || {
-            writer.write(batch((1..50).map(full))).await.is_ok()
-        })
-        .await;
-        drop_all();
-        until_so("a view", async || {
-            let view = ViewContent {
-                name: "v".into(),
-                filter: "{}".into(),
-                columns: Vec::new(),
-                last_seconds: None,
-            };
-            store.save_view(None, view, Actor::Anybody).await.is_ok()
-        })
-        .await;
-        drop_all();
-        until_so("a read", async || store.keys().await.is_ok()).await;
-        drop_all();
-        let pruned = tokio::time::timeout(ENOUGH, store.prune(Duration::ZERO))
-            .await
-            .expect("it is given up");
-        assert!(
-            pruned.is_ok() || matches!(pruned, Err(Error::TimedOut)),
-            "{pruned:?}"
-        );
-    }
-    until(&store, <[_]>::is_empty).await;
-    assert_eq!(store.close().await.cut, [""; 0]);
-    place.vanish().await;
-}
-
-/// The server answers for a while, then no more: what runs then is given up step by step, and told.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_runs_when_the_server_hangs_is_given_up() {
-    let Some((place, url, generation)) = freezable().await else {
-        return;
-    };
-    let options = Options {
-        step_timeout: STEP,
-        ..Options::default()
-    };
-    let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
-    for attempt in 0..6 {
-        writer.write(batch((1..300).map(full))).await.unwrap();
-        let everything = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
-        let filter = CallFilter {
-            tools: vec!["lookup".into()],
-            ..CallFilter::default()
-        };
-        let found = store.erase(filter, Actor::Anybody, "tools".into());
-        let pruned = store.prune(Duration::ZERO);
-        let at_work = async { tokio::join!(everything, found, pruned) };
-        let hangs = async {
-            tokio::time::sleep(Duration::from_millis(20 * attempt)).await;
-            generation.send_replace(None);
-            until(&store, |told| {
-                told.iter().any(|told| told.reason.contains("does not answer"))
-            })
-            .await;
-        };
-        let ended = async { tokio::join!(at_work, hangs) };
-        let _ended = tokio::time::timeout(ENOUGH * 2, ended)
-            .await
-            .expect("all of it is given up");
-        generation.send_replace(Some(0));
-        until(&store, <[_]>::is_empty).await;
-    }
-    assert_eq!(store.close().await.cut, [""; 0]);
-    place.vanish().await;
 }

@@ -23,6 +23,7 @@ mod filters;
 mod follow;
 #[cfg(test)]
 mod gone;
+mod hanging;
 #[cfg(test)]
 mod joins;
 #[cfg(test)]

@@ -1,0 +1,214 @@
+//! Erasing the calls of a filter: finding them, some at a time, and deleting them with what is theirs.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use mcptap_model::{CallFilter, UnixNanos};
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::{CALLS, Progress, TASK};
+use crate::entity::{call, waiting};
+use crate::pace::Pace;
+use crate::retention::{Pruned, Step, remove};
+use crate::row::kind;
+use crate::scan::{Direction, Scan, beyond};
+use crate::transaction::Transaction;
+use crate::{CallPosition, Error, Seq, Store};
+
+/// Among how many calls one step looks for those of the filter.
+const LOOKED_AT: std::ops::RangeInclusive<u64> = 2_000..=500_000;
+
+/// The next calls of a filter.
+struct Found {
+    rows: Vec<i64>,
+    /// Where to go on; `None`: there are no more.
+    reached: Option<CallPosition>,
+}
+
+impl Store {
+    /// Erases the calls of a filter up to a change, oldest first.
+    pub(super) async fn erase_found(
+        &self,
+        filter: &CallFilter,
+        last: Seq,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let mut pace = Pace::new(&self.inner.stop, CALLS);
+        let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
+        // Beyond what is newest now there is nothing that is meant.
+        let end = self.inner.database.step(TASK, self.newest()).await?;
+        let (mut from, mut failed) = (None, 0);
+        loop {
+            let started = Instant::now();
+            let database = &self.inner.database;
+            let found = database
+                .step(TASK, self.next_of(filter, from, &pace, &looking))
+                .await;
+            let looked = started.elapsed();
+            if matches!(found, Err(Error::TimedOut)) {
+                // Perhaps it was too much for the time that a step has.
+                looking.shrink();
+            }
+            let deleted = match found {
+                Ok(found) => database
+                    .step(TASK, self.erase_rows(&found.rows, last))
+                    .await
+                    .map(|step| (found, step)),
+                Err(error) => Err(error),
+            };
+            match deleted {
+                Ok((found, step)) => {
+                    failed = 0;
+                    if let Some(Step { deleted, head, took }) = step {
+                        progress.add(deleted);
+                        self.inner.recent.skip_to(head);
+                        pace.rest(took).await?;
+                    }
+                    let beyond = |reached: CallPosition| end.is_none_or(|end| order(reached) >= order(end));
+                    if found.reached.is_none_or(beyond) {
+                        return Ok(());
+                    }
+                    from = found.reached;
+                    looking.breathe(looked).await?;
+                }
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        }
+    }
+
+    async fn newest(&self) -> Result<Option<CallPosition>, Error> {
+        let newest: Option<(i64, i64)> = call::Entity::find()
+            .select_only()
+            .columns([call::Column::StartedAt, call::Column::Id])
+            .order_by_desc(call::Column::StartedAt)
+            .order_by_desc(call::Column::Id)
+            .into_tuple()
+            .one(self.inner.database.maintenance())
+            .await?;
+        Ok(newest.map(position))
+    }
+
+    /// The next calls of the filter, oldest first, among a bounded number of calls.
+    async fn next_of(
+        &self,
+        filter: &CallFilter,
+        from: Option<CallPosition>,
+        pace: &Pace,
+        looking: &Pace,
+    ) -> Result<Found, Error> {
+        let tx = self.inner.database.maintenance_snapshot().await?;
+        let end = further(&tx, from, looking.size()).await?;
+        let until = end.map(|end| CallPosition {
+            row: end.row.saturating_add(1),
+            ..end
+        });
+        let scan = Scan::new(self, &tx, filter).await?;
+        let most = usize::try_from(pace.size()).unwrap_or(usize::MAX);
+        let found = scan.take(Direction::Newer, from, until, most).await?;
+        tx.commit().await?;
+        let full = found.len() == most;
+        Ok(Found {
+            reached: if full {
+                found.last().map(crate::Stored::position)
+            } else {
+                end
+            },
+            rows: found.into_iter().map(|stored| stored.row).collect(),
+        })
+    }
+
+    /// Erases calls, unless they came in after a change.
+    async fn erase_rows(&self, rows: &[i64], last: Seq) -> Result<Option<Step>, Error> {
+        let database = &self.inner.database;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut tx = Transaction::begin(database).await?;
+        let started = Instant::now();
+        let advanced = tx.advance(1, 0).await?;
+        // Nobody writes now: what these rows have is all that they have.
+        let rows: Vec<(i64, Option<i64>, i64)> = call::Entity::find()
+            .select_only()
+            .columns([call::Column::Id, call::Column::Session, call::Column::TraceLo])
+            .filter(call::Column::Id.is_in(rows.iter().copied()))
+            .filter(call::Column::Id.lte(last.0))
+            .into_tuple()
+            .all(database.maintenance())
+            .await?;
+        let calls: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
+        let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session, _)| *session).collect();
+        let traces: HashSet<i64> = rows.iter().map(|(.., trace)| *trace).collect();
+        let traces: Vec<i64> = traces.into_iter().collect();
+        let linked = linked(database.maintenance(), &calls).await?;
+        tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
+            .await?;
+        // What waits there for calls that stay is theirs.
+        tx.with_keys(
+            "DELETE FROM waiting WHERE trace_lo IN ({keys}) AND call IS NULL",
+            &linked,
+        )
+        .await?;
+        tx.with_keys(
+            "DELETE FROM aliases WHERE trace_lo IN ({keys}) AND call IS NULL",
+            &traces,
+        )
+        .await?;
+        let log_lines = remove(&mut tx, &calls, sessions).await?;
+        tx.commit().await?;
+        Ok(Some(Step {
+            deleted: Pruned {
+                calls: calls.len() as u64,
+                log_lines,
+            },
+            head: Seq(advanced.after),
+            took: started.elapsed(),
+        }))
+    }
+}
+
+/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
+async fn linked(db: &DatabaseConnection, calls: &[i64]) -> Result<Vec<i64>, Error> {
+    Ok(waiting::Entity::find()
+        .select_only()
+        .distinct()
+        .column(waiting::Column::TraceLo)
+        .filter(waiting::Column::Call.is_in(calls.iter().copied()))
+        .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
+/// The call that comes so many calls after a position; `None` where there are not that many.
+async fn further(
+    tx: &DatabaseTransaction,
+    from: Option<CallPosition>,
+    calls: u64,
+) -> Result<Option<CallPosition>, Error> {
+    let mut select = call::Entity::find()
+        .select_only()
+        .columns([call::Column::StartedAt, call::Column::Id])
+        .order_by_asc(call::Column::StartedAt)
+        .order_by_asc(call::Column::Id)
+        .offset(calls)
+        .limit(1);
+    if let Some(from) = from {
+        select = select.filter(beyond(Direction::Newer, from));
+    }
+    let found: Option<(i64, i64)> = select.into_tuple().one(tx).await?;
+    Ok(found.map(position))
+}
+
+fn position((started_at, row): (i64, i64)) -> CallPosition {
+    CallPosition {
+        started_at: UnixNanos(started_at),
+        row,
+    }
+}
+
+/// The order of [`Direction::Newer`].
+fn order(position: CallPosition) -> (i64, i64) {
+    (position.started_at.0, position.row)
+}
