@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::PgListener;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sea_orm::sqlx::{self, Executor, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -138,7 +138,12 @@ async fn listen(pool: &PgPool, heard: &Notify) {
     let mut failing = false;
     loop {
         let listening = async {
-            let mut listener = PgListener::connect_with(pool).await?;
+            // In a pool of its own: a listener that is dropped says so to the server first, and keeps its place in the pool
+            // until there is an answer.
+            let own = PgPoolOptions::new()
+                .max_connections(1)
+                .connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()));
+            let mut listener = PgListener::connect_with(&own).await?;
             listener.listen(CHANNEL).await?;
             Ok(listener)
         };

@@ -231,7 +231,9 @@ impl Database {
             .connect_with(connect.clone())
             .await?;
         let near = pool(connections.near, Work::Reads).connect_lazy_with(connect.clone());
-        let feed = pool(connections.feed, Work::Reads).connect_lazy_with(connect.clone());
+        // The one that listens is in a pool of its own.
+        let feed =
+            pool(connections.feed.saturating_sub(1).max(1), Work::Reads).connect_lazy_with(connect.clone());
         let maintenance = pool(connections.maintenance, Work::Reads).connect_lazy_with(connect.clone());
         let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling)
             .acquire_timeout(PROBE)

@@ -161,7 +161,7 @@ fn schema_faults(backend: DbBackend) -> Vec<(String, String)> {
             ));
         }
         faults.push((
-            "ALTER TABLE details ADD COLUMN theirs int NOT NULL".to_owned(),
+            "ALTER TABLE details ADD COLUMN theirs int, ADD CHECK (theirs IS NOT NULL) NOT VALID".to_owned(),
             "ALTER TABLE details DROP COLUMN theirs".to_owned(),
         ));
     }

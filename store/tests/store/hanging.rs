@@ -138,7 +138,7 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         generation.send_replace(Some(next));
     };
     writer.write(batch((1..50).map(full))).await.unwrap();
-    for round in 0..2 {
+    for round in 0..1 {
         // The feed: what another process commits is seen.
         drop_all();
         let written = there.write(batch([full(100 + round)])).await.unwrap();
@@ -226,7 +226,7 @@ async fn what_runs_when_the_server_hangs_is_given_up() {
         ..Options::default()
     };
     let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
-    for attempt in 0..6 {
+    for attempt in 0..2 {
         writer.write(batch((1..300).map(full))).await.unwrap();
         let everything = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
         let filter = CallFilter {
@@ -237,7 +237,7 @@ async fn what_runs_when_the_server_hangs_is_given_up() {
         let pruned = store.prune(Duration::ZERO);
         let at_work = async { tokio::join!(everything, found, pruned) };
         let hangs = async {
-            tokio::time::sleep(Duration::from_millis(20 * attempt)).await;
+            tokio::time::sleep(Duration::from_millis(60 * attempt)).await;
             generation.send_replace(None);
             until(&store, |told| {
                 told.iter().any(|told| told.reason.contains("does not answer"))
