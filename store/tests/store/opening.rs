@@ -273,7 +273,7 @@ async fn who_reads_does_not_wait_for_who_writes() {
 
 /// The one line that an error says, also through its sources.
 async fn refusal(url: &str) -> String {
-    let error = open_to_change(url).await.unwrap_err();
+    let error = open_to_create(url).await.unwrap_err();
     assert!(
         std::error::Error::source(&error).is_none(),
         "the cause is told once: {error:?}"
