@@ -1,10 +1,10 @@
 //! The few columns that menus, statistics, tools and sessions count with, read as they come.
 
-use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::Hash;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 use mcptap_model::Outcome;
@@ -86,13 +86,15 @@ impl Scan<'_> {
             return Ok(());
         }
         // Of the rows that are being searched.
-        let chunk: RefCell<HashMap<i64, Tally>> = RefCell::default();
+        // The closures that share it are part of a future that moves between threads.
+        let chunk: Mutex<HashMap<i64, Tally>> = Mutex::default();
+        let chunk = || chunk.lock().unwrap_or_else(PoisonError::into_inner);
         let look = |rows: &[call::Model]| {
-            *chunk.borrow_mut() = rows.iter().map(|row| (row.id, Tally::of(row))).collect();
+            *chunk() = rows.iter().map(|row| (row.id, Tally::of(row))).collect();
         };
         let mut outcome = Ok(());
         self.walk_rows(Direction::Newer, None, None, CHUNK, look, |stored| {
-            if let Some(tally) = chunk.borrow_mut().remove(&stored.row) {
+            if let Some(tally) = chunk().remove(&stored.row) {
                 outcome = visit(tally);
             }
             if outcome.is_ok() {
