@@ -166,6 +166,15 @@ impl<V: Hash + Eq> Counter<V> {
         self.counts.get(value).copied().unwrap_or_default()
     }
 
+    /// The values, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = V>
+    where
+        V: Copy,
+    {
+        // No closure here: what asks for them is a future that must be `Send` for all lifetimes.
+        self.counts.keys().copied()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&V, u64)> {
         self.counts.iter().map(|(value, count)| (value, *count))
     }

@@ -76,7 +76,7 @@ impl Store {
         .await?;
         let bounds = page.bounds();
         let mut first: Vec<Tool> = Vec::new();
-        let mut pairs = pairs.iter().map(|(pair, _)| *pair).peekable();
+        let mut pairs = pairs.values().peekable();
         while pairs.peek().is_some() {
             let given = Alias::new("given");
             let some = Query::select()
