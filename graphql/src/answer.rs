@@ -54,7 +54,7 @@ pub(crate) struct Resources {
 /// An answer as JSON.
 pub(crate) struct Written {
     pub(crate) text: Vec<u8>,
-    _held: Option<Reservation>,
+    held: Option<Reservation>,
 }
 
 impl Resources {
@@ -167,6 +167,22 @@ impl Written {
         self
     }
 
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes its room, for those who hand the bytes on to somebody who copies them. The room is for both.
+    pub(crate) fn room_for_copy(&mut self) -> Result<Option<Reservation>, ServerError> {
+        if self.len() > STEP
+            && let Some(held) = &mut self.held
+        {
+            held.grow(self.text.len())
+                .map_err(|refused| exhausted(refused).into_server_error(Default::default()))?;
+        }
+        Ok(self.held.take())
+    }
+
     /// As a body, which holds its bytes until they are sent.
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -202,7 +218,7 @@ fn write(response: &Response, memory: Option<&MemoryBudget>) -> Result<Written, 
     };
     let Page { text, held } = page;
     match written {
-        Ok(()) => Ok(Written { text, _held: held }),
+        Ok(()) => Ok(Written { text, held }),
         Err(error) => Err(Code::ResourceExhausted.refusal(error.to_string())),
     }
 }

@@ -103,6 +103,15 @@ impl Ask {
         ask.checked()
     }
 
+    /// How many bytes came of what is kept: the document and the variables.
+    pub(crate) fn bytes(&self) -> usize {
+        self.query.len()
+            + self
+                .variables
+                .as_ref()
+                .map_or(0, |variables| variables.get().len())
+    }
+
     /// As the engine takes it.
     pub(crate) fn request(self, limits: &Limits) -> Result<Request, ServerError> {
         let mut request = Request::new(self.query);

@@ -3,24 +3,26 @@
 
 use std::future::ready as ready_now;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, value};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, once, poll_fn};
-use mcptap_store::{Asker, Operation, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use mcptap_store::{Asker, MemoryBudget, Operation, Reservation, Store};
 use tokio::time::timeout_at;
 
 use crate::access::Caller;
 use crate::answer::{Answer, Resources};
 use crate::ask::Ask;
-use crate::cost::Allowance;
+use crate::cost::{Allowance, exhausted};
 use crate::error::{Code, complete};
 use crate::limits::{Introspection, Limits, bound, over};
 use crate::loaders::Loaders;
+use crate::places::{Full, Places, Taken};
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
@@ -34,12 +36,12 @@ pub(crate) struct Engine {
     fields: Arc<Fields>,
     limits: Arc<Limits>,
     /// A place for each query that may run.
-    operations: Arc<Semaphore>,
+    operations: Arc<Places>,
     /// A place for each subscription that may be open.
-    subscriptions: Arc<Semaphore>,
+    subscriptions: Arc<Places>,
     /// Who asks.
     caller: Option<Caller>,
-    /// Whose share of the readers is taken where nobody gave a key.
+    /// Whose shares are taken where nobody gave a key.
     peer: Option<IpAddr>,
 }
 
@@ -48,7 +50,13 @@ pub(crate) struct Ready {
     request: Request,
     kind: Option<OperationType>,
     finish: Finish,
+    /// Room for what was asked, for as long as it is answered.
+    held: Reservation,
 }
+
+/// What a request holds while it is answered, for each byte that came: parsed it is larger, and a subscription's filter is
+/// kept by those who compare calls with it.
+const HELD: usize = 8;
 
 impl Ready {
     pub(crate) fn is_subscription(&self) -> bool {
@@ -80,10 +88,8 @@ impl Engine {
             fields: Arc::new(Fields::of(&schema.sdl())),
             schema,
             scales: Scales::new(limits.introspection != Introspection::Off),
-            operations: Arc::new(Semaphore::new(limits.max_operations.min(Semaphore::MAX_PERMITS))),
-            subscriptions: Arc::new(Semaphore::new(
-                limits.max_subscriptions.min(Semaphore::MAX_PERMITS),
-            )),
+            operations: Arc::new(Places::new(limits.max_operations)),
+            subscriptions: Arc::new(Places::new(limits.max_subscriptions)),
             limits: Arc::new(limits),
             caller: None,
             peer: None,
@@ -129,33 +135,52 @@ impl Engine {
             let engine = self.clone();
             return once(async move { engine.run(ready).await }).boxed();
         }
-        let Ok(permit) = Arc::clone(&self.subscriptions).try_acquire_owned() else {
-            let limit = ("max_subscriptions", self.limits.max_subscriptions);
-            let message = "too many subscriptions are open; try again later";
-            let refusal = over(
-                Code::TooManySubscriptions,
-                limit,
-                limit.1.saturating_add(1),
-                message,
-            );
-            return once(ready_now(self::refusal(refusal))).boxed();
+        let taken = match self.subscriptions.try_take(&self.asker()) {
+            Ok(taken) => taken,
+            Err(full) => {
+                let (max, message) = match full {
+                    Full::Share(max) => (max, "too many subscriptions of yours are open; end one first"),
+                    Full::All(max) => (max, "too many subscriptions are open; try again later"),
+                };
+                let limit = ("max_subscriptions", max);
+                let found = max.saturating_add(1);
+                let refusal = over(Code::TooManySubscriptions, limit, found, message);
+                return once(ready_now(self::refusal(refusal))).boxed();
+            }
         };
         let Ready {
-            request, mut finish, ..
+            request,
+            mut finish,
+            held,
+            ..
         } = ready;
         // As long as it likes; each of its reads has the time of one.
         let operation = Operation::new(self.asker(), Duration::MAX);
-        let (request, parts) = match self.equipped(request, &operation, Some(permit)) {
+        let (request, parts) = match self.equipped(request, &operation, taken) {
             Ok(equipped) => equipped,
             Err(refusal) => return once(ready_now(self::refusal(refusal))).boxed(),
         };
         let mut answers = self.schema.execute_stream(request.data(place));
-        let polled = operation.clone();
-        let answers = poll_fn(move |context| polled.enter(|| answers.poll_next_unpin(context)));
+        let (polled, allowance) = (operation.clone(), Arc::clone(&parts.allowance));
+        let mut failed = false;
+        let answers = poll_fn(move |context| {
+            if failed {
+                return Poll::Ready(None);
+            }
+            let answer = polled.enter(|| answers.poll_next_unpin(context));
+            // What fails as a whole never ends by itself.
+            match answer.is_pending().then(|| allowance.verdict()).flatten() {
+                Some(verdict) => {
+                    failed = true;
+                    Poll::Ready(Some(Response::from_errors(vec![verdict])))
+                }
+                None => answer,
+            }
+        });
         let ends = operation.abandoned_on_drop();
         answers
             .map(move |response| {
-                let _ends = &ends;
+                let _ends = (&ends, &held);
                 // The answer before has been taken: this one counts for itself.
                 let (allowance, resources) = (Arc::clone(&parts.allowance), parts.resources.clone());
                 let response = finish.finish(end_of_source(complete(response)));
@@ -166,20 +191,27 @@ impl Engine {
             .boxed()
     }
 
+    /// The process's budget of bytes.
+    pub(crate) fn memory(&self) -> Result<&MemoryBudget, ServerError> {
+        Ok(self.store()?.memory())
+    }
+
+    fn store(&self) -> Result<&Store, ServerError> {
+        let missing = || Code::Internal.refusal("the schema has no store");
+        self.schema.data::<Store>().ok_or_else(missing)
+    }
+
     /// A request with what its resolvers take: loaders, and an allowance.
     fn equipped(
         &self,
         request: Request,
         operation: &Operation,
-        place: Option<OwnedSemaphorePermit>,
+        place: Taken,
     ) -> Result<(Request, Equipment), ServerError> {
-        let Some(store) = self.schema.data::<Store>() else {
-            return Err(Code::Internal.refusal("the schema has no store"));
-        };
+        let store = self.store()?;
         let resources = Resources::of(store);
-        let allowance = Allowance::new(&resources.memory).map(Arc::new);
-        let allowance = allowance.map_err(|refused| refused.into_server_error(Default::default()))?;
-        let place = place.map(Arc::new);
+        let allowance = Arc::new(Allowance::new(&resources.memory));
+        let place = Arc::new(place);
         let loaders = Loaders::new(
             store.clone(),
             Arc::clone(&allowance),
@@ -197,32 +229,49 @@ impl Engine {
         ))
     }
 
-    /// Whose share of the readers is taken.
+    /// Whose shares are taken: of the places here, and of the readers.
     fn asker(&self) -> Asker {
         let key = self.caller.as_ref().and_then(|caller| caller.access().key());
         key.map_or(Asker::Peer(self.peer), |key| Asker::Key(key.id))
     }
 
-    async fn run(&self, Ready { request, finish, .. }: Ready) -> Answer {
-        let operation = Operation::new(self.asker(), self.limits.timeout);
-        let deadline = operation.deadline().into();
-        let waiting = timeout_at(deadline, Arc::clone(&self.operations).acquire_owned());
-        let Ok(Ok(place)) = waiting.await else {
-            let limit = ("max_operations", self.limits.max_operations);
-            let message = "too many queries are running; try again later";
-            return refusal(over(
-                Code::TooManyOperations,
-                limit,
-                limit.1.saturating_add(1),
-                message,
-            ));
+    async fn run(&self, ready: Ready) -> Answer {
+        let Ready {
+            request,
+            finish,
+            held: _held,
+            ..
+        } = ready;
+        let asker = self.asker();
+        let operation = Operation::new(asker.clone(), self.limits.timeout);
+        let deadline = operation.deadline();
+        let place = match self.operations.take(&asker, deadline).await {
+            Ok(place) => place,
+            Err(full) => {
+                let (max, message) = match full {
+                    Full::Share(max) => (max, "too many queries of yours are running; send fewer at once"),
+                    Full::All(max) => (max, "too many queries are running; try again later"),
+                };
+                let limit = ("max_operations", max);
+                let found = max.saturating_add(1);
+                return refusal(over(Code::TooManyOperations, limit, found, message));
+            }
         };
         // What the loaders have begun keeps the place until it has ended.
-        let (request, parts) = match self.equipped(request, &operation, Some(place)) {
+        let (request, parts) = match self.equipped(request, &operation, place) {
             Ok(equipped) => equipped,
             Err(refused) => return refusal(refused),
         };
-        let answer = timeout_at(deadline, operation.run(self.schema.execute(request))).await;
+        let mut execution = pin!(operation.run(self.schema.execute(request)));
+        let execution = std::future::poll_fn(|context| {
+            let answer = execution.as_mut().poll(context);
+            // What fails as a whole never ends by itself.
+            match answer.is_pending().then(|| parts.allowance.verdict()).flatten() {
+                Some(verdict) => Poll::Ready(Response::from_errors(vec![verdict])),
+                None => answer,
+            }
+        });
+        let answer = timeout_at(deadline.into(), execution).await;
         match answer {
             Ok(response) => Answer::new(
                 finish.finish(complete(response)),
@@ -241,6 +290,9 @@ impl Engine {
 
     async fn check(&self, ask: Ask, safety: Safety) -> Result<Ready, Vec<ServerError>> {
         let limits = &*self.limits;
+        let memory = self.memory().map_err(|refusal| vec![refusal])?;
+        let held = memory.try_reserve(ask.bytes().saturating_mul(HELD));
+        let held = held.map_err(|refused| vec![exhausted(refused).into_server_error(Default::default())])?;
         let mut request = ask.request(limits).map_err(|refusal| vec![refusal])?;
         let known = self.caller.as_ref().is_some_and(Caller::gave_a_key);
         let checked = document::check(&request, limits, known).map_err(|refusal| vec![refusal])?;
@@ -264,6 +316,7 @@ impl Engine {
         }
         Ok(Ready {
             request,
+            held,
             kind: checked.kind,
             finish: Finish {
                 shape: checked.shape,
@@ -289,7 +342,7 @@ struct Equipment {
     allowance: Arc<Allowance>,
     resources: Resources,
     /// Kept while it is executed.
-    _place: Option<Arc<OwnedSemaphorePermit>>,
+    _place: Arc<Taken>,
 }
 
 fn refusal(refusal: ServerError) -> Answer {

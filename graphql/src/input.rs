@@ -9,8 +9,16 @@ use crate::types::Outcome;
 
 /// How many values a list of the filter may have.
 const MAX_VALUES: usize = 500;
+/// How many values all lists of a filter may have together, those inside `not` and `or` too.
+const MAX_ALL_VALUES: usize = 2_000;
+/// How long a value may be, in bytes. Names are kept no longer, so a longer one means no call.
+const MAX_VALUE: usize = 1_024;
+/// How long the id of a session may be, in bytes: it holds the names of a server and of a session.
+const MAX_ID: usize = 4 * MAX_VALUE;
 /// How long `search` may be, in characters.
 const MAX_SEARCH: usize = 1_000;
+/// How many words, phrases and prefixes `search` may have.
+const MAX_TERMS: usize = 32;
 /// How deep `not` and `or` may be nested.
 const MAX_NESTING: usize = 8;
 /// How many filters may stand inside one another in all.
@@ -18,7 +26,8 @@ const MAX_FILTERS: usize = 100;
 
 /// Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
 /// constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
-/// the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values.
+/// the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values, all lists
+/// together 2,000, and a value 1,024 bytes.
 ///
 /// Failed calls of two tools since noon:
 /// `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
@@ -53,9 +62,9 @@ pub(crate) struct CallFilterInput {
     pub(crate) min_duration_ms: Option<f64>,
     /// Only calls that took this many milliseconds or fewer.
     pub(crate) max_duration_ms: Option<f64>,
-    /// Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
-    /// occur, anywhere in the request, the response, the error message, the target or the log lines; for keys without
-    /// scope `payloads`, in the target.
+    /// Up to 32 words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them
+    /// must occur, anywhere in the request, the response, the error message, the target or the log lines; for keys
+    /// without scope `payloads`, in the target.
     pub(crate) search: Option<String>,
     /// What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all.
     pub(crate) not: Option<Box<CallFilterInput>>,
@@ -114,53 +123,105 @@ fn unknown_field(value: &serde_json::Value) -> Option<&str> {
 
 /// The model's filter; without one, every call is meant.
 pub(crate) fn filter(input: Option<CallFilterInput>) -> Result<CallFilter, Error> {
-    input.map_or_else(|| Ok(CallFilter::default()), |input| input.read(0, &mut 0))
+    input.map_or_else(
+        || Ok(CallFilter::default()),
+        |input| input.read(0, &mut Tree::default()),
+    )
+}
+
+/// What the filters inside one another have together.
+#[derive(Default)]
+struct Tree {
+    filters: usize,
+    values: usize,
+}
+
+impl Tree {
+    /// Another list of the tree.
+    fn values<T>(&mut self, field: &str, list: Option<Vec<T>>) -> Result<Vec<T>, Error> {
+        let list = list.unwrap_or_default();
+        if list.len() > MAX_VALUES {
+            return Err(bad_input(format!(
+                "filter.{field}: at most {MAX_VALUES} values, not {}",
+                list.len()
+            )));
+        }
+        self.values += list.len();
+        if self.values > MAX_ALL_VALUES {
+            return Err(bad_input(format!(
+                "filter: at most {MAX_ALL_VALUES} values in all lists together, those of not and or too"
+            )));
+        }
+        Ok(list)
+    }
+
+    /// Another list of names.
+    fn names(&mut self, field: &str, list: Option<Vec<String>>) -> Result<Vec<String>, Error> {
+        let mut list = self.values(field, list)?;
+        for name in &mut list {
+            bounded(field, name.len(), MAX_VALUE)?;
+            // It may have been read into more room than it takes, and a subscription keeps it.
+            name.shrink_to_fit();
+        }
+        Ok(list)
+    }
+}
+
+/// Refuses a value that is longer than any that is kept.
+fn bounded(field: &str, bytes: usize, max: usize) -> Result<(), Error> {
+    if bytes > max {
+        return Err(bad_input(format!(
+            "filter.{field}: a value has at most {max} bytes, not {bytes}"
+        )));
+    }
+    Ok(())
 }
 
 impl CallFilterInput {
-    fn read(self, nesting: usize, filters: &mut usize) -> Result<CallFilter, Error> {
-        *filters += 1;
-        if nesting > MAX_NESTING || *filters > MAX_FILTERS {
+    fn read(self, nesting: usize, tree: &mut Tree) -> Result<CallFilter, Error> {
+        tree.filters += 1;
+        if nesting > MAX_NESTING || tree.filters > MAX_FILTERS {
             return Err(bad_input(format!(
                 "filter: not and or may be nested {MAX_NESTING} deep, with {MAX_FILTERS} filters in all"
             )));
         }
-        let mut inner = |input: Self| input.read(nesting + 1, filters);
+        bounded(
+            "sessionId",
+            self.session_id.as_ref().map_or(0, String::len),
+            MAX_ID,
+        )?;
         Ok(CallFilter {
-            servers: values("servers", self.servers)?,
-            tools: values("tools", self.tools)?,
-            methods: values("methods", self.methods)?,
-            http_statuses: values("httpStatuses", self.http_statuses)?,
-            outcomes: values("outcomes", self.outcomes)?
+            servers: tree.names("servers", self.servers)?,
+            tools: tree.names("tools", self.tools)?,
+            methods: tree.names("methods", self.methods)?,
+            http_statuses: tree.values("httpStatuses", self.http_statuses)?,
+            outcomes: tree
+                .values("outcomes", self.outcomes)?
                 .into_iter()
                 .map(Into::into)
                 .collect(),
             session_id: self.session_id,
             trace_id: self.trace_id.as_deref().map(trace_id).transpose()?,
-            client_ips: values("clientIps", self.client_ips)?,
-            countries: values("countries", self.countries)?,
-            clients: values("clients", self.clients)?,
+            client_ips: tree.names("clientIps", self.client_ips)?,
+            countries: tree.names("countries", self.countries)?,
+            clients: tree.names("clients", self.clients)?,
             from: self.from.map(|time| time.0),
             to: self.to.map(|time| time.0),
             min_duration_ms: self.min_duration_ms,
             max_duration_ms: self.max_duration_ms,
             search: self.search.as_deref().map(query).transpose()?,
-            not: self.not.map(|not| inner(*not)).transpose()?.map(Box::new),
-            or: values("or", self.or)?
+            not: self
+                .not
+                .map(|not| not.read(nesting + 1, tree))
+                .transpose()?
+                .map(Box::new),
+            or: self
+                .or
+                .unwrap_or_default()
                 .into_iter()
-                .map(inner)
+                .map(|or| or.read(nesting + 1, tree))
                 .collect::<Result<_, _>>()?,
         })
-    }
-}
-
-fn values<T>(field: &str, list: Option<Vec<T>>) -> Result<Vec<T>, Error> {
-    match list.unwrap_or_default() {
-        list if list.len() > MAX_VALUES => Err(bad_input(format!(
-            "filter.{field}: at most {MAX_VALUES} values, not {}",
-            list.len()
-        ))),
-        list => Ok(list),
     }
 }
 
@@ -174,7 +235,15 @@ fn query(text: &str) -> Result<search::Query, Error> {
         length if length > MAX_SEARCH => Err(bad_input(format!(
             "filter.search: at most {MAX_SEARCH} characters, not {length}"
         ))),
-        _ => Ok(search::Query::parse(text)),
+        _ => {
+            let query = search::Query::parse(text);
+            match query.terms() {
+                terms if terms > MAX_TERMS => Err(bad_input(format!(
+                    "filter.search: at most {MAX_TERMS} words, phrases and prefixes, not {terms}"
+                ))),
+                _ => Ok(query),
+            }
+        }
     }
 }
 
@@ -223,6 +292,31 @@ mod tests {
             let said = read(bad).unwrap_or_else(|| panic!("{bad} was taken"));
             assert!(said.contains(told), "{bad}: {said}");
         }
+    }
+
+    #[test]
+    fn a_filter_has_bounds_as_a_whole() {
+        let names = |count: usize| vec!["a"; count];
+        let tree = |count: usize| {
+            let or = vec![serde_json::json!({"tools": names(count), "clients": names(count)}); 4];
+            filter_of_json(&serde_json::json!({"or": or, "not": {"countries": ["NL"]}}).to_string())
+        };
+        assert_eq!(tree(249).unwrap().or.len(), 4);
+        assert!(tree(250).unwrap_err().contains("2000 values"));
+        let one = |field: &str, value: &str| filter_of_json(&serde_json::json!({field: value}).to_string());
+        let list = |value: &str| filter_of_json(&serde_json::json!({"clientIps": [value]}).to_string());
+        assert!(list(&"x".repeat(1_024)).is_ok() && one("sessionId", &"x".repeat(4_096)).is_ok());
+        let long = list(&"x".repeat(1_025)).unwrap_err();
+        assert!(
+            long.contains("filter.clientIps") && long.contains("1024"),
+            "{long}"
+        );
+        assert!(one("sessionId", &"x".repeat(4_097)).is_err());
+        assert!(one("search", &"a ".repeat(32)).is_ok());
+        // A phrase is one.
+        assert!(one("search", &format!("\"{}\"", "a ".repeat(400))).is_ok());
+        let many = one("search", &"a ".repeat(33)).unwrap_err();
+        assert!(many.contains("at most 32"), "{many}");
     }
 
     #[test]

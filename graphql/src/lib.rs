@@ -3,7 +3,7 @@
 //! A request comes in through `router`: over HTTP, answered once or with `events`, or on a WebSocket (`socket`). `access` says
 //! who asks and what that caller may see. `ask` reads it, `document` refuses what would be too much work before the GraphQL
 //! library sees it, `weight` says what it costs, and `engine` lets in what is within `limits`, has it executed, and gives
-//! the answer its `shape`. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
+//! the answer its `shape`; `meter` counts its bytes while it is built. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
 //! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
 //! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
@@ -24,8 +24,10 @@ mod input;
 mod limits;
 mod loaders;
 mod media;
+mod meter;
 mod mutation;
 mod origin;
+mod places;
 mod query;
 mod resume;
 mod router;
@@ -74,5 +76,6 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         )
         // Objects of unions, none of which is asked for by this interface alone.
         .register_output_type::<types::Refusal>()
+        .extension(meter::Meter)
         .limit_directives(10)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_graphql::{ServerError, Value};
 
+use crate::bounds::MAX_BYTES;
 use crate::error::Code;
 
 /// Who may read the schema through introspection.
@@ -69,6 +70,14 @@ impl Default for Limits {
             timeout: Duration::from_secs(30),
             init_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl Limits {
+    /// How many bytes one request may have as JSON: the document, in which JSON escapes quotes and ends of lines, the
+    /// variables, and a little besides.
+    pub(crate) fn max_request(&self) -> usize {
+        (2 * MAX_BYTES + 16 * 1024).saturating_add(self.max_variables)
     }
 }
 

@@ -13,10 +13,11 @@ use mcptap_store::{
     CallStats, DetailParts, Details, LogPosition, Operation, Page, PageRequest, Server, Session, SessionName,
     Store, Tool,
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cost::Allowance;
 use crate::error::from_store;
+use crate::places::Taken;
+use crate::scalars::json_bytes;
 
 /// How many objects are loaded at once: a page as clients usually ask for them.
 const BATCH: usize = 100;
@@ -37,10 +38,10 @@ impl Loaders {
         store: Store,
         allowance: Arc<Allowance>,
         operation: Operation,
-        place: Option<Arc<OwnedSemaphorePermit>>,
+        place: Arc<Taken>,
     ) -> DataLoader<Self> {
         let spawn = move |loading: BoxFuture<'static, ()>| {
-            let (operation, place) = (operation.clone(), place.clone());
+            let (operation, place) = (operation.clone(), Arc::clone(&place));
             tokio::spawn(async move {
                 let _held = place;
                 operation.join(loading).await
@@ -126,7 +127,7 @@ impl Loader<LogsOf> for Loaders {
             for rows in rows.chunks(LOGS_AT_ONCE) {
                 let logs = self.store.logs(rows, page).await.map_err(from_store)?;
                 for (row, page) in logs {
-                    let bytes = page.items.iter().map(|(_, line)| line.body.len()).sum();
+                    let bytes = page.items.iter().map(|(_, line)| bytes(line)).sum();
                     let page = self.allowance.read(bytes).map(|()| Arc::new(page));
                     found.insert(LogsOf { row, first, after }, page);
                 }
@@ -134,6 +135,11 @@ impl Loader<LogsOf> for Loaders {
         }
         Ok(found)
     }
+}
+
+/// About how many bytes a line has.
+fn bytes(line: &LogLine) -> usize {
+    size_of::<LogLine>() + line.body.len() + line.severity.len() + json_bytes(&line.attributes)
 }
 
 /// Asks for the server of a name.

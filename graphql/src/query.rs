@@ -8,7 +8,7 @@ use mcptap_store::{PageRequest, SessionName};
 
 use crate::access::{admin, asked, caller, reader};
 use crate::connection::{Connection, PageArguments};
-use crate::cost;
+use crate::cost::{self, Allowance};
 use crate::cursor::{AuditNumber, Cursor, KeyNumber, ServerName};
 use crate::error::from_store;
 use crate::input::{CallFilterInput, node_id, other_kind};
@@ -116,7 +116,7 @@ impl Query {
         .request()?;
         let filter = Arc::new(asked(ctx, filter)?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
-        Ok(CallConnection::new(page, filter))
+        CallConnection::new(ctx, page, filter)
     }
 
     /// The values to offer in each filter menu, with counts. Each list honours every part of the filter but its own,
@@ -130,11 +130,10 @@ impl Query {
         >,
     ) -> Result<CallFacets, Error> {
         let wanted = wanted(&ctx.look_ahead());
-        store(ctx)?
-            .facets(&asked(ctx, filter)?, wanted)
-            .await
-            .map(CallFacets)
-            .map_err(from_store)
+        let facets = store(ctx)?.facets(&asked(ctx, filter)?, wanted).await;
+        let facets = facets.map(CallFacets).map_err(from_store)?;
+        Allowance::of(ctx)?.read(facets.bytes())?;
+        Ok(facets)
     }
 
     /// Servers that calls were made to, by name.
@@ -282,6 +281,7 @@ impl Query {
     #[graphql(complexity = "cost::SCAN + 50 * child_complexity")]
     async fn views(&self, ctx: &Context<'_>) -> Result<Vec<View>, Error> {
         let views = store(ctx)?.views(reach(caller(ctx)?)).await.map_err(from_store)?;
+        Allowance::of(ctx)?.read(views.iter().map(|view| view.content.filter.len()).sum())?;
         Ok(views.into_iter().map(View).collect())
     }
 }

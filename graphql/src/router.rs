@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_graphql::ServerError;
 use axum::Router;
-use axum::body::{Body as HttpBody, Bytes, to_bytes};
+use axum::body::{Body as HttpBody, Bytes, HttpBody as _};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -18,21 +18,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::StreamExt;
 use futures_util::stream::{iter, once};
-use mcptap_store::{Attempts, Gate};
+use mcptap_store::{Attempts, Gate, Reservation};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Caller, Door, Entry};
 use crate::answer::Answer;
 use crate::ask::{Ask, Body};
+use crate::cost::exhausted;
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
 use crate::limits::Limits;
 use crate::media::{Accepted, Media, unreadable};
 use crate::{Schema, events, origin, socket};
 
-/// How large a request may be, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
 /// The methods that are served.
 const ALLOW: &str = "GET, HEAD, POST";
 /// Of an answer that has data, and errors too ("Partial success" in GraphQL over HTTP).
@@ -147,9 +146,10 @@ async fn post(State(server): State<Server>, request: Request) -> Response {
     if let Some(why) = unreadable(&parts.headers) {
         return refuse(&Code::UnsupportedMediaType.refusal(why));
     }
-    let read = match read(body).await {
-        Ok(bytes) => Body::read(&bytes, server.engine.limits()),
-        Err(refusal) => Err(refusal),
+    // Its bytes are held until it is answered, or its answers begin.
+    let (read, _held) = match read(body, &server.engine).await {
+        Ok((bytes, held)) => (Body::read(&bytes, server.engine.limits()), Some(held)),
+        Err(refusal) => (Err(refusal), None),
     };
     match read {
         Ok(Body::One(ask)) => one(&server, &parts, accepted, ask, Safety::Any).await,
@@ -221,12 +221,32 @@ async fn single(media: Media, answer: Answer) -> Response {
     }
 }
 
-async fn read(body: HttpBody) -> Result<Bytes, ServerError> {
-    to_bytes(body, MAX_BODY).await.map_err(|_| {
-        Code::RequestTooLarge.refusal(format!(
-            "a request may have {MAX_BODY} bytes, and must arrive whole"
-        ))
-    })
+/// The whole body, and the room that it takes: twice its size while its parts are put together.
+async fn read(body: HttpBody, engine: &Engine) -> Result<(Vec<u8>, Reservation), ServerError> {
+    let limits = engine.limits();
+    let max = limits.max_request().saturating_mul(limits.max_batch.max(1));
+    let refusal = || {
+        let message = format!("a request may have {max} bytes, and must arrive whole");
+        Code::RequestTooLarge.refusal(message)
+    };
+    // Refused before its first byte.
+    if body.size_hint().lower() > max as u64 {
+        return Err(refusal());
+    }
+    let mut held = engine.memory()?.hold_nothing();
+    let (mut parts, mut bytes) = (Vec::new(), 0_usize);
+    let mut stream = body.into_data_stream();
+    while let Some(part) = stream.next().await {
+        let part = part.map_err(|_| refusal())?;
+        bytes = bytes.saturating_add(part.len());
+        if bytes > max {
+            return Err(refusal());
+        }
+        held.resize(bytes.saturating_mul(2))
+            .map_err(|refused| exhausted(refused).into_server_error(Default::default()))?;
+        parts.push(part);
+    }
+    Ok((parts.concat(), held))
 }
 
 fn not_acceptable() -> Response {

@@ -42,17 +42,17 @@ impl Json {
 
     /// An object.
     pub(crate) fn object(members: &Map<String, serde_json::Value>) -> Self {
-        Self::from_serialize(members).unwrap_or_else(|| Self(RawValue::NULL.to_owned()))
+        Self::from_serialize(members).unwrap_or_else(Self::null)
+    }
+
+    /// Null, where JSON cannot be missing.
+    pub(crate) fn null() -> Self {
+        Self(RawValue::NULL.to_owned())
     }
 
     /// The text.
     pub(crate) fn text(&self) -> &str {
         self.0.get()
-    }
-
-    /// Its size in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.0.get().len()
     }
 
     fn from_serialize(value: &impl Serialize) -> Option<Self> {
@@ -71,6 +71,22 @@ impl ScalarType for Json {
     fn to_value(&self) -> Value {
         async_graphql::to_value(&self.0).unwrap_or_default()
     }
+}
+
+/// About how many bytes an object has as text, and in memory at least.
+pub(crate) fn json_bytes(members: &Map<String, serde_json::Value>) -> usize {
+    fn bytes(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::String(text) => text.len() + 3,
+            serde_json::Value::Array(items) => items.iter().map(|item| bytes(item) + 1).sum(),
+            serde_json::Value::Object(members) => json_bytes(members),
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 5,
+        }
+    }
+    members
+        .iter()
+        .map(|(name, value)| name.len() + 4 + bytes(value))
+        .sum()
 }
 
 /// A count as `Int`, which has 32 bits: beyond 2,147,483,647 it stays there.

@@ -7,23 +7,27 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt::Display;
 use std::future::{pending, ready};
 use std::time::Duration;
 
 use async_graphql::ServerError;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use mcptap_store::Reservation;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Caller, Entry, Refused};
+use crate::answer::Written;
 use crate::ask::Ask;
 use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
@@ -33,8 +37,6 @@ use crate::router::refuse;
 
 /// The only protocol spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// How large a message of a client may be, in bytes.
-const MAX_MESSAGE: usize = 1024 * 1024;
 /// How much is read from a client at once, in bytes. Clients say little, and every connection keeps as much ready.
 const READ_BUFFER: usize = 4 * 1024;
 /// How long a client may take to take a message.
@@ -43,6 +45,8 @@ const SEND_PATIENCE: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a client may take to hang up after goodbye was said.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+/// The code of a close frame: a message is larger than any that is read.
+const TOO_LARGE: u16 = 1009;
 /// How much of a reason fits into a close frame, in bytes.
 const MAX_REASON: usize = 123;
 
@@ -53,11 +57,12 @@ pub(crate) fn upgrade(
     entry: Entry,
     shutdown: CancellationToken,
 ) -> Response {
+    let max_message = engine.limits().max_request();
     let upgrade = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE);
+        .max_message_size(max_message)
+        .max_frame_size(max_message);
     if upgrade.selected_protocol().is_none() {
         let message = format!("the only WebSocket protocol spoken here is {PROTOCOL}");
         let mut refusal = refuse(&Code::BadRequest.refusal(message));
@@ -126,10 +131,6 @@ fn invalid(why: impl Display) -> End {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToClient<'a> {
     ConnectionAck,
-    Next {
-        id: &'a str,
-        payload: &'a RawValue,
-    },
     Error {
         id: &'a str,
         payload: &'a [ServerError],
@@ -181,6 +182,8 @@ struct Connection {
     /// Their answers, whichever is ready first; where several always are, each in turn.
     answers: SelectAll<BoxStream<'static, Answer>>,
     serial: u64,
+    /// Room of the largest answer so far: the buffer that it was sent from stays as large.
+    largest: Option<Reservation>,
 }
 
 async fn serve(
@@ -202,6 +205,7 @@ async fn serve(
         operations: HashMap::new(),
         answers: SelectAll::new(),
         serial: 0,
+        largest: None,
     };
     let Err(end) = connection.talk(&mut incoming).await;
     // Whether the client hears it makes no difference any more.
@@ -212,6 +216,7 @@ impl Connection {
     /// Tells the client why, and waits until it has hung up too: a connection that is dropped with messages unread
     /// takes the reason with it.
     async fn part(mut self, end: End, mut incoming: SplitStream<WebSocket>) {
+        let unread = matches!(end, End::Close(TOO_LARGE, _));
         let frame = match end {
             End::Close(code, mut reason) => {
                 reason.truncate(reason.floor_char_boundary(MAX_REASON));
@@ -229,6 +234,10 @@ impl Connection {
         };
         if said.is_ok() {
             while let Some(Ok(_)) = incoming.next().await {}
+            if unread {
+                // The rest of the message is never read, so its end is not seen.
+                pending::<()>().await;
+            }
         }
     }
 
@@ -261,12 +270,18 @@ impl Connection {
                         Some(Ok(Message::Binary(_))) => return Err(End::Close(4400, "messages are text".into())),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_))) => return Err(End::Left),
+                        Some(Err(error)) if is_too_large(&error) => return Err(self.too_large()),
                         Some(Err(_)) | None => return Err(End::Gone),
                     }
                 }
                 Some(answer) = self.answers.next(), if !self.answers.is_empty() => self.pass_on(answer).await?,
             }
         }
+    }
+
+    fn too_large(&self) -> End {
+        let max = self.engine.limits().max_request();
+        End::Close(TOO_LARGE, format!("a message may have {max} bytes"))
     }
 
     async fn hear(&mut self, text: &str) -> Result<(), End> {
@@ -368,22 +383,42 @@ impl Connection {
                 .await
             }
             Some(response) => match response.write().await {
-                Ok(written) => {
-                    let payload: &RawValue = serde_json::from_slice(&written.text).map_err(unwritten)?;
-                    // A message keeps its memory until it is sent.
-                    self.say(&ToClient::Next { id: &id, payload }).await
-                }
-                Err(refusal) => {
-                    self.forget(&id);
-                    let payload = &[refusal];
-                    self.say(&ToClient::Error { id: &id, payload }).await
-                }
+                Ok(written) => self.hand_over(&id, written).await,
+                Err(refusal) => self.end_with(&id, refusal).await,
             },
             None => {
                 self.forget(&id);
                 self.say(&ToClient::Complete { id: &id }).await
             }
         }
+    }
+
+    /// Sends an answer as it was written. Whoever sends it copies it once more, and keeps the room for the next.
+    async fn hand_over(&mut self, id: &str, written: Written) -> Result<(), End> {
+        let id_text = serde_json::to_string(id).map_err(unwritten)?;
+        let before = format!(r#"{{"type":"next","id":{id_text},"payload":"#);
+        let mut written = written.between(&before, "}");
+        let bytes = written.len();
+        let held = match written.room_for_copy() {
+            Ok(held) => held,
+            Err(refusal) => return self.end_with(id, refusal).await,
+        };
+        let text = Utf8Bytes::try_from(written.into_bytes()).map_err(unwritten)?;
+        self.put(Message::Text(text)).await?;
+        if let Some(mut held) = held
+            && held.bytes() > 0
+            && bytes > self.largest.as_ref().map_or(0, Reservation::bytes)
+        {
+            held.shrink_to(bytes);
+            self.largest = Some(held);
+        }
+        Ok(())
+    }
+
+    async fn end_with(&mut self, id: &str, refusal: ServerError) -> Result<(), End> {
+        self.forget(id);
+        let payload = &[refusal];
+        self.say(&ToClient::Error { id, payload }).await
     }
 
     fn forget(&mut self, id: &str) {
@@ -408,7 +443,12 @@ impl Connection {
     }
 }
 
-fn unwritten(error: serde_json::Error) -> End {
+fn is_too_large(error: &axum::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(tungstenite::Error::Capacity(_)))
+}
+
+fn unwritten(error: impl Display) -> End {
     End::Close(1011, format!("an answer could not be written: {error}"))
 }
 

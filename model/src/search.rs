@@ -109,6 +109,11 @@ impl Query {
         }
     }
 
+    /// How many words, phrases and prefixes must occur.
+    pub fn terms(&self) -> usize {
+        self.terms.len()
+    }
+
     /// The same, looking through the target alone.
     pub fn in_target_alone(self) -> Self {
         Self {

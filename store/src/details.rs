@@ -15,6 +15,7 @@ use crate::body::{flag, unpacked_size};
 use crate::entity::{call, detail};
 use crate::operation::Operation;
 use crate::readers::Reading;
+use crate::recent::size;
 use crate::{CpuError, Error, Store, dictionary};
 
 /// How many bytes, as they are stored, are read together, give or take those of one call.
@@ -135,10 +136,17 @@ impl Store {
         if parts.rest {
             let dictionary = &self.inner.dictionary;
             let origins = dictionary.origins(&*tx, origin_of.values().copied()).await?;
-            for (row, details) in &mut found {
+            // In the order of the rows: the first ones are served first.
+            for row in &kept {
                 let origin = origin_of.get(row).and_then(|origin| origins.get(origin));
-                if let (Ok(details), Some(origin)) = (details, origin) {
-                    add_origin(&mut details.attributes, origin);
+                let (Some(entry), Some(origin)) = (found.get_mut(row), origin) else {
+                    continue;
+                };
+                let Ok(details) = entry else { continue };
+                // Each call gets a copy of what many may share.
+                match fits(copied(origin)) {
+                    Ok(()) => add_origin(&mut details.attributes, origin),
+                    Err(refused) => *entry = Err(refused),
                 }
             }
         }
@@ -239,6 +247,13 @@ fn unpacked(row: &detail::Model) -> usize {
         + size(&row.response, flag::RESPONSE_COMPRESSED)
         + size(&row.stack_trace, flag::STACK_TRACE_COMPRESSED)
         + 4 * size(&row.attributes, flag::ATTRIBUTES_COMPRESSED)
+}
+
+/// About how many bytes [`add_origin`] adds.
+fn copied(origin: &Origin) -> usize {
+    let resource = origin.resource.iter();
+    let resource: usize = resource.map(|(name, value)| name.len() + size(value)).sum();
+    origin.scope.len() + origin.scope_version.as_ref().map_or(0, String::len) + resource
 }
 
 fn add_origin(attributes: &mut Map<String, Value>, origin: &Origin) {

@@ -1,8 +1,7 @@
 //! Places for those who read: light questions, which an index answers, and scans, which may take seconds. Each kind has
 //! places of its own, and no asker has all places of a kind where there are several.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use mcptap_model::{CallFilter, Outcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +10,7 @@ use tokio::time::timeout_at;
 use crate::Error;
 use crate::filter::PARTS;
 use crate::operation::{Asker, Operation};
+use crate::shares::Shares;
 
 /// How a question reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +80,7 @@ pub(crate) struct Readers {
 #[derive(Debug)]
 struct Places {
     all: Arc<Semaphore>,
-    /// How many of them one asker may have.
-    share: usize,
-    askers: Mutex<HashMap<Asker, Weak<Semaphore>>>,
+    shares: Shares<Asker>,
 }
 
 /// A place; given back when it is dropped.
@@ -91,9 +89,6 @@ pub(crate) struct ReaderPlace {
     _place: OwnedSemaphorePermit,
     _share: OwnedSemaphorePermit,
 }
-
-/// Up to how many askers are remembered before those without a question are forgotten.
-const ASKERS: usize = 256;
 
 impl Readers {
     /// Shares out so many connections: half of them to scans, half of each kind to one asker, and never none.
@@ -114,7 +109,7 @@ impl Readers {
         };
         let waiting = async {
             // First the share: who waits for it holds up nobody else.
-            let share = places.share_of(operation.asker()).acquire_owned().await?;
+            let share = places.shares.of(operation.asker()).acquire_owned().await?;
             Ok::<_, tokio::sync::AcquireError>(ReaderPlace {
                 _place: Arc::clone(&places.all).acquire_owned().await?,
                 _share: share,
@@ -133,22 +128,8 @@ impl Places {
     fn new(places: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(places)),
-            share: (places / 2).max(1),
-            askers: Mutex::default(),
+            shares: Shares::new(places / 2),
         }
-    }
-
-    fn share_of(&self, asker: &Asker) -> Arc<Semaphore> {
-        let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = askers.get(asker).and_then(Weak::upgrade) {
-            return share;
-        }
-        if askers.len() >= ASKERS {
-            askers.retain(|_, share| share.strong_count() > 0);
-        }
-        let share = Arc::new(Semaphore::new(self.share));
-        askers.insert(asker.clone(), Arc::downgrade(&share));
-        share
     }
 }
 

@@ -7,7 +7,8 @@ import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
 /**
  * Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
  * constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
- * the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values.
+ * the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values, all lists
+ * together 2,000, and a value 1,024 bytes.
  *
  * Failed calls of two tools since noon:
  * `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
@@ -36,9 +37,9 @@ export type CallFilter = {
   /** How calls ended. */
   outcomes?: Array<Outcome> | null | undefined;
   /**
-   * Words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them must
-   * occur, anywhere in the request, the response, the error message, the target or the log lines; for keys without
-   * scope `payloads`, in the target.
+   * Up to 32 words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them
+   * must occur, anywhere in the request, the response, the error message, the target or the log lines; for keys
+   * without scope `payloads`, in the target.
    */
   search?: string | null | undefined;
   /** Names of servers, exactly as `Server.name` has them. */

@@ -12,8 +12,8 @@ use crate::access::sees_payloads;
 use crate::connection::{Connection, PageArguments};
 use crate::cost::{self, Allowance};
 use crate::cursor::Cursor;
-use crate::loaders::{DetailsOf, LogsOf, VisitOf, load};
-use crate::scalars::{DateTime, Json};
+use crate::loaders::{DetailsOf, LogsOf, VisitOf, load, store};
+use crate::scalars::{DateTime, Json, json_bytes};
 
 /// A call, without what is kept beside its row.
 pub(crate) struct Call {
@@ -128,9 +128,7 @@ impl Call {
     /// The stack trace of the exception, where the sender gave one. Null for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn stack_trace(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
-        let trace = self.details(ctx, REST).await?.stack_trace.clone();
-        Allowance::of(ctx)?.deliver(trace.as_ref().map_or(0, String::len))?;
-        Ok(trace)
+        Ok(self.details(ctx, REST).await?.stack_trace.clone())
     }
 
     /// When its handling began.
@@ -259,8 +257,7 @@ impl Call {
         let Some(page) = load(ctx, key).await?.transpose()? else {
             return Ok(LogLine::none());
         };
-        Allowance::of(ctx)?.deliver(page.items.iter().map(|(_, line)| line.body.len()).sum())?;
-        Ok(LogLine::page((*page).clone()))
+        Ok(LogLine::page(&page))
     }
 
     /// The W3C trace that the call is part of: 32 hex digits.
@@ -283,8 +280,9 @@ impl Call {
     /// it came from: `otel.scope.name`, `otel.scope.version`, and the attributes of its `resource`. Empty for keys without scope `payloads`.
     #[graphql(complexity = "cost::BODY")]
     async fn attributes(&self, ctx: &Context<'_>) -> Result<Json, Error> {
-        let attributes = Json::object(&self.details(ctx, REST).await?.attributes);
-        Allowance::of(ctx)?.deliver(attributes.len())?;
-        Ok(attributes)
+        let details = self.details(ctx, REST).await?;
+        let bytes = json_bytes(&details.attributes);
+        let write = move || Json::object(&details.attributes);
+        Allowance::of(ctx)?.work(store(ctx)?.cpu(), bytes, write).await
     }
 }

@@ -8,7 +8,7 @@ use mcptap_store::{CallPage, FeedStart};
 
 use super::{Call, Count};
 use crate::connection::{Connection, Edge, PageInfo};
-use crate::cost;
+use crate::cost::{self, Allowance};
 use crate::cursor::Live;
 use crate::error::from_store;
 use crate::loaders::store;
@@ -24,14 +24,29 @@ pub(crate) struct CallConnection {
 }
 
 impl CallConnection {
-    pub(crate) fn new(page: CallPage, filter: Arc<CallFilter>) -> Self {
+    pub(crate) fn new(ctx: &Context<'_>, page: CallPage, filter: Arc<CallFilter>) -> Result<Self, Error> {
+        // Several pages of one answer are held together.
+        Allowance::of(ctx)?.read(page.items.iter().map(|stored| bytes(&stored.call)).sum())?;
         let around = (page.has_previous, page.has_next);
-        Self {
+        Ok(Self {
             page: Connection::new(page.items, around, Call::edge),
             live: page.live,
             filter,
-        }
+        })
     }
+}
+
+/// About how many bytes a call has without its origin, which others share. What may be long is measured; of the rest, names
+/// are short as a rule.
+fn bytes(call: &mcptap_model::Call) -> usize {
+    let long = [
+        &call.resource_uri,
+        &call.error_message,
+        &call.tool,
+        &call.prompt,
+        &call.user_agent,
+    ];
+    size_of::<mcptap_model::Call>() + long.into_iter().flatten().map(String::len).sum::<usize>()
 }
 
 /// A page of calls.

@@ -26,6 +26,35 @@ impl Facet<'_> {
 /// The values in use, and how many calls have each.
 pub(crate) struct CallFacets(pub(crate) Facets);
 
+impl CallFacets {
+    /// How many bytes the values have.
+    pub(crate) fn bytes(&self) -> usize {
+        let Facets {
+            servers,
+            tools,
+            methods,
+            http_statuses,
+            outcomes,
+            countries,
+            clients,
+            ..
+        } = &self.0;
+        let lists = [
+            servers,
+            tools,
+            methods,
+            http_statuses,
+            outcomes,
+            countries,
+            clients,
+        ];
+        let facets = lists.into_iter().flatten();
+        facets
+            .map(|facet| facet.value.len() + size_of::<mcptap_store::Facet>())
+            .sum()
+    }
+}
+
 /// Which lists a request selects; the others are not computed.
 pub(crate) fn wanted(selection: &Lookahead<'_>) -> FacetSet {
     let selected = |field| selection.field(field).exists() || selection.field("more").field(field).exists();
@@ -69,43 +98,43 @@ fn list(facets: &[mcptap_store::Facet]) -> Vec<Facet<'_>> {
 #[Object]
 impl CallFacets {
     /// Names of servers, for `CallFilter.servers`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn servers(&self) -> Vec<Facet<'_>> {
         list(&self.0.servers)
     }
 
     /// Names of tools, for `CallFilter.tools`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn tools(&self) -> Vec<Facet<'_>> {
         list(&self.0.tools)
     }
 
     /// MCP methods, for `CallFilter.methods`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn methods(&self) -> Vec<Facet<'_>> {
         list(&self.0.methods)
     }
 
     /// HTTP statuses, for `CallFilter.httpStatuses`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn http_statuses(&self) -> Vec<Facet<'_>> {
         list(&self.0.http_statuses)
     }
 
     /// Outcomes, for `CallFilter.outcomes`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn outcomes(&self) -> Vec<Facet<'_>> {
         list(&self.0.outcomes)
     }
 
     /// Countries, for `CallFilter.countries`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn countries(&self) -> Vec<Facet<'_>> {
         list(&self.0.countries)
     }
 
     /// Names of clients, for `CallFilter.clients`.
-    #[graphql(complexity = "cost::SCAN + child_complexity")]
+    #[graphql(complexity = "cost::SCAN + cost::MENU * child_complexity")]
     async fn clients(&self) -> Vec<Facet<'_>> {
         list(&self.0.clients)
     }

@@ -6,6 +6,7 @@ use async_graphql::{Context, Error, Object};
 use mcptap_store::{DetailParts, Details};
 
 use crate::cost::Allowance;
+use crate::loaders::store;
 use crate::scalars::{Json, int};
 
 /// Which of a call's bodies.
@@ -48,13 +49,6 @@ impl Payload {
         Some(Self { details, side })
     }
 
-    /// The text, if there is room for it.
-    fn take_text(&self, ctx: &Context<'_>) -> Result<&str, Error> {
-        let text = self.get(|body| body.text.as_str()).unwrap_or_default();
-        Allowance::of(ctx)?.deliver(text.len())?;
-        Ok(text)
-    }
-
     fn get<'a, T>(&'a self, part: impl FnOnce(&'a mcptap_model::Payload) -> T) -> Option<T> {
         body(&self.details, self.side).map(part)
     }
@@ -65,12 +59,15 @@ impl Payload {
 impl Payload {
     /// The body, where its text is JSON; null where it is not, as when it was cut off.
     async fn json(&self, ctx: &Context<'_>) -> Result<Option<Json>, Error> {
-        Ok(Json::from_text(self.take_text(ctx)?))
+        let bytes = self.get(|body| body.text.len()).unwrap_or_default();
+        let (details, side) = (Arc::clone(&self.details), self.side);
+        let read = move || body(&details, side).and_then(|body| Json::from_text(&body.text));
+        Allowance::of(ctx)?.work(store(ctx)?.cpu(), bytes, read).await
     }
 
     /// The body as text, as far as it is kept.
-    async fn text(&self, ctx: &Context<'_>) -> Result<&str, Error> {
-        self.take_text(ctx)
+    async fn text(&self) -> &str {
+        self.get(|body| body.text.as_str()).unwrap_or_default()
     }
 
     /// How large the body was before anything was cut off, in bytes.

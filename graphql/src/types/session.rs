@@ -125,7 +125,7 @@ impl Session {
         }));
         let page = from_the_old_end(PageArguments::forward(first, after).request()?);
         let page = store(ctx)?.calls(&filter, page).await.map_err(from_store)?;
-        Ok(CallConnection::new(turned(page), filter))
+        CallConnection::new(ctx, turned(page), filter)
     }
 }
 

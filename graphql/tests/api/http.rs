@@ -135,11 +135,29 @@ async fn what_is_no_request_is_refused_with_a_reason() {
     let null =
         r#"{"query":"{ __typename }","operationName":null,"variables":null,"extensions":null,"more":1}"#;
     assert_eq!(post(&world, &[JSON], null).await.0, StatusCode::OK);
-    let large = vec![b' '; 1024 * 1024 + 1];
+    let large = vec![b' '; 400 * 1024 + 1];
     assert_eq!(
         post(&world, &[JSON], large).await.0,
         StatusCode::PAYLOAD_TOO_LARGE
     );
+    // As much as the limits allow, however it is escaped.
+    let query = format!("{{ __typename }} #{}", "\n".repeat(64 * 1024 - 20));
+    let variables = serde_json::json!({"unused": "x".repeat(256 * 1024 - 20)});
+    let full = serde_json::json!({"query": query, "variables": variables}).to_string();
+    let (status, _, answer) = post(&world, &[JSON], full).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // The room of bodies is the process's.
+    let memory = world.store.memory();
+    let others = memory
+        .try_reserve(memory.limit() - memory.used() - 100_000)
+        .unwrap();
+    let (status, _, answer) = post(&world, &[JSON], vec![b' '; 200_000]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        answer["errors"][0]["extensions"]["code"], "RESOURCE_EXHAUSTED",
+        "{answer}"
+    );
+    drop(others);
 }
 
 #[tokio::test]
@@ -544,4 +562,23 @@ async fn subscriptions_come_as_events_too() {
         text.starts_with("event: next\ndata: {\"errors\":[{") && text.contains("event: complete"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn one_caller_has_a_share_of_the_subscriptions() {
+    let world = World::with(Limits {
+        max_subscriptions: 8,
+        ..Limits::default()
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut socket = world.follow(None, json!(null), 10).await;
+        assert_eq!(socket.event().await["__typename"], "CaughtUp");
+        open.push(socket);
+    }
+    let refused = world.follow(None, json!(null), 10).await.receive().await;
+    let extensions = &refused["payload"][0]["extensions"];
+    assert_eq!(extensions["code"], "TOO_MANY_SUBSCRIPTIONS", "{refused}");
+    assert_eq!(extensions["max"], 2);
 }

@@ -1,6 +1,8 @@
 //! The API as clients meet it: over real sockets, with calls written by a real store.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod live;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mcptap_graphql::Limits;
+use mcptap_model::{Call, Payload};
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
@@ -219,4 +220,59 @@ async fn shutdown_says_goodbye() {
         socket.receive().await,
         json!({"code": 1001, "reason": "the server is going away"})
     );
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_closes_with_a_code_of_its_own() {
+    let world = World::new().await;
+    let mut socket = world.connect().await;
+    // As large as a request may be; what it says is another matter.
+    let fitting = json!({"type": "ping", "payload": {"x": "y".repeat(390 * 1024)}});
+    socket.send(fitting).await;
+    assert_eq!(socket.receive().await["type"], "pong");
+    let too_large = json!({"type": "ping", "payload": {"x": "y".repeat(400 * 1024)}});
+    socket.send(too_large).await;
+    assert_eq!(socket.receive().await["code"], 1009);
+}
+
+#[tokio::test]
+async fn large_answers_are_framed_as_small_ones_and_their_room_is_kept_for_the_next() {
+    let world = World::new().await;
+    world
+        .write([Call {
+            request: Some(Payload::whole("\"".repeat(1024 * 1024))),
+            ..call(1)
+        }])
+        .await;
+    let memory = world.store.memory();
+    let before = memory.used();
+    let mut socket = world.connect().await;
+    for id in ["a", "\"quoted\" \u{1f980}"] {
+        socket
+            .send(subscribe(id, "{ calls { nodes { request { text } } } }"))
+            .await;
+        let next = socket.receive().await;
+        assert_eq!((&next["type"], &next["id"]), (&json!("next"), &json!(id)));
+        let text = &next["payload"]["data"]["calls"]["nodes"][0]["request"]["text"];
+        assert_eq!(text.as_str().unwrap().len(), 1024 * 1024);
+        assert_eq!(socket.receive().await, json!({"type": "complete", "id": id}));
+    }
+    // The buffer that it was sent from stays as large as the answer was: 2 MiB, for every quote is escaped.
+    let mut held = 0;
+    for _ in 0..500 {
+        held = memory.used() - before;
+        if (2 << 20..3 << 20).contains(&held) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!((2 << 20..3 << 20).contains(&held), "{held} bytes");
+    drop(socket);
+    for _ in 0..500 {
+        if memory.used() <= before + (64 << 10) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are still held", memory.used() - before);
 }
