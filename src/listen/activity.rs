@@ -15,6 +15,9 @@ const DAWDLE: Duration = Duration::from_secs(2);
 /// How many bytes of an answer, by TCP, give it a second more.
 const DAWDLE_RATE: u64 = 32 << 10;
 
+/// How many bytes an upgraded connection may send before it is known who it is.
+const MAX_ANONYMOUS: usize = 16 << 10;
+
 /// The state of a connection, shared by its stream, its requests and whoever decides about it.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -32,6 +35,8 @@ struct State {
     upgraded: bool,
     /// Of an upgraded one: tells whether nobody has said yet who it is.
     anonymous: Option<Anonymous>,
+    /// How many bytes came from it meanwhile.
+    said: usize,
     /// Requests of whose answers something is still held here.
     open: usize,
     /// Requests that have not come whole.
@@ -80,6 +85,7 @@ impl Activity {
                 http2: false,
                 upgraded: false,
                 anonymous: None,
+                said: 0,
                 open: 0,
                 receiving: 0,
                 head_since: None,
@@ -95,16 +101,25 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came. `first`: the first of the connection, which tell the version.
-    pub(super) fn read(&self, first: Option<&[u8]>) {
+    /// Bytes came. `first`: they are the first of the connection, which tell the version. Tells whether the peer may send
+    /// them: somebody who has not said who it is may say little.
+    #[must_use]
+    pub(super) fn read(&self, bytes: &[u8], first: bool) -> bool {
         let mut state = self.state();
-        if first.is_some_and(|bytes| bytes.starts_with(b"PRI")) {
+        if first && bytes.starts_with(b"PRI") {
             state.http2 = true;
+        }
+        if state.anonymous.as_ref().is_some_and(Anonymous::holds) {
+            state.said = state.said.saturating_add(bytes.len());
+            if state.said > MAX_ANONYMOUS {
+                return false;
+            }
         }
         // In HTTP/2 pings and settings come at any time.
         if state.open == 0 && !state.http2 && !state.upgraded {
             state.head_since.get_or_insert_with(Instant::now);
         }
+        true
     }
 
     /// The peer took bytes.
@@ -290,7 +305,7 @@ mod tests {
         let activity = Activity::new();
         assert!(matches!(after(&activity, 14), Verdict::Keep(_)));
         assert_eq!(after(&activity, 16), Verdict::TooSlow, "a silent one");
-        activity.read(Some(b"GE"));
+        assert!(activity.read(b"GE", true));
         assert_eq!(after(&activity, 16), Verdict::TooSlow, "a part of a head");
         let request = activity.begin();
         assert!(
@@ -311,7 +326,7 @@ mod tests {
         drop(request);
         assert!(matches!(after(&activity, 50), Verdict::Keep(_)));
         assert_eq!(after(&activity, 56), Verdict::Part);
-        activity.read(None);
+        assert!(activity.read(b"x", false));
         assert_eq!(after(&activity, 16), Verdict::TooSlow, "a part of the next head");
         activity.blocked();
         assert!(matches!(after(&activity, 16), Verdict::Keep(_)));
@@ -325,8 +340,8 @@ mod tests {
     #[test]
     fn a_connection_of_http_2_may_wait_for_its_first_request() {
         let activity = Activity::new();
-        activity.read(Some(b"PRI * HTTP/2.0"));
-        activity.read(None);
+        assert!(activity.read(b"PRI * HTTP/2.0", true));
+        assert!(activity.read(b"x", false));
         assert!(matches!(after(&activity, 50), Verdict::Keep(_)));
         assert_eq!(after(&activity, 56), Verdict::Part);
     }
@@ -352,6 +367,20 @@ mod tests {
         // Whatever it was answered: pings are answered to anybody.
         activity.wrote(100);
         assert_eq!(worth(0), Some(Worth::Silent));
+    }
+
+    #[test]
+    fn who_has_not_said_who_it_is_says_little() {
+        let activity = Activity::new();
+        let _request = activity.begin();
+        let kilobyte = [b'x'; 1 << 10];
+        assert!((0..100).all(|_| activity.read(&kilobyte, false)), "no upgrade");
+        activity.upgrade(Some(Anonymous::default()));
+        assert!((0..16).all(|_| activity.read(&kilobyte, false)));
+        assert!(!activity.read(b"x", false));
+        let known = Activity::new();
+        known.upgrade(None);
+        assert!((0..100).all(|_| known.read(&kilobyte, false)));
     }
 
     #[test]

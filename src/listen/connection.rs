@@ -25,7 +25,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::activity::{Activity, Verdict};
 use super::body::{BoxError, Received, Sent};
-use super::port::{Counters, Limits, Port};
+use super::port::{Counters, Limits, Port, TooMany};
 use super::stream::PortStream;
 
 /// A listener that cannot accept (no file descriptors left) tries again after this long.
@@ -325,10 +325,12 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(self.peer);
         let exempt = matches!(request.uri().path(), "/healthz" | "/readyz");
-        let permit = Arc::clone(&self.port.requests).try_acquire_owned();
-        if permit.is_err() && !exempt {
+        let permit = self.port.take_request(self.peer.ip());
+        if let Err(why) = permit
+            && !exempt
+        {
             Counters::add(&self.port.counters().refused);
-            let refusal = too_many(request.headers());
+            let refusal = too_many(why, request.headers());
             return Box::pin(async move { Ok(refusal.map(|text| Sent::text(text, open))) });
         }
         let (service, activity) = (self.service.clone(), Arc::clone(&self.activity));
@@ -367,8 +369,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Too many requests are in work: this one may come again.
-fn too_many(headers: &HeaderMap) -> Response<String> {
-    let message = "too many requests are in work; send again in a second";
+fn too_many(why: TooMany, headers: &HeaderMap) -> Response<String> {
+    let message = match why {
+        TooMany::OfPeer => "too many requests of this address are in work; send again in a second",
+        TooMany::OfAll => "too many requests are in work; send again in a second",
+    };
     if is_grpc(headers) {
         let details = ErrorDetails::with_retry_info(Some(COME_AGAIN));
         return tonic::Status::with_error_details(tonic::Code::Unavailable, message, details).into_http();

@@ -1,10 +1,12 @@
 //! One port: its name, its limits and its counters.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use mcptap_store::Shares;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::places::Places;
 
@@ -15,6 +17,8 @@ pub(crate) struct Limits {
     pub(crate) places: usize,
     /// Requests that may be in work.
     pub(crate) requests: usize,
+    /// Of these, how many may be of one peer, by its address; at least 1.
+    pub(crate) requests_of_peer: usize,
     /// Time for the head of a request, from the first byte on, and for the first byte of a connection.
     pub(crate) head: Duration,
     /// Time that a connection without a request stays open.
@@ -43,6 +47,7 @@ impl Limits {
         Self {
             places,
             requests: 1024,
+            requests_of_peer: 256,
             head: Duration::from_secs(15),
             idle: Duration::from_secs(55),
             body_pause: Duration::from_secs(20),
@@ -63,8 +68,25 @@ impl Limits {
 pub(crate) struct Port {
     pub(super) limits: Arc<Limits>,
     pub(super) places: Arc<Places>,
-    pub(super) requests: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    peers: Arc<Shares<IpAddr>>,
     counters: Arc<Counters>,
+}
+
+/// A place for a request in work; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct RequestPlace {
+    _share: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
+
+/// There is no place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooMany {
+    /// The peer has as many as one may.
+    OfPeer,
+    /// All are taken.
+    OfAll,
 }
 
 /// Counts of a port since the start. For `/metrics`.
@@ -107,9 +129,22 @@ impl Port {
         Self {
             places: Arc::new(Places::new(limits.places, Arc::clone(&counters))),
             requests: Arc::new(Semaphore::new(limits.requests)),
+            peers: Arc::new(Shares::new(limits.requests_of_peer)),
             limits: Arc::new(limits),
             counters,
         }
+    }
+
+    /// A place for a request of this peer, if there is one: also one of its own, so that nobody has them all.
+    pub(super) fn take_request(&self, peer: IpAddr) -> Result<RequestPlace, TooMany> {
+        // However it is written: a port of both families sees the older one in the newer.
+        let share = self.peers.of(&peer.to_canonical()).try_acquire_owned();
+        Ok(RequestPlace {
+            _share: share.map_err(|_| TooMany::OfPeer)?,
+            _place: Arc::clone(&self.requests)
+                .try_acquire_owned()
+                .map_err(|_| TooMany::OfAll)?,
+        })
     }
 
     /// The counts.

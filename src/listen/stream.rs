@@ -73,8 +73,10 @@ impl AsyncRead for PortStream {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let came = buffer.filled().get(before..).unwrap_or_default();
         if !came.is_empty() {
-            let first = (!std::mem::replace(&mut self.begun, true)).then_some(came);
-            self.place.activity.read(first);
+            let first = !std::mem::replace(&mut self.begun, true);
+            if !self.place.activity.read(came, first) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -317,6 +317,38 @@ async fn too_many_requests_may_come_again_and_health_is_told() {
 }
 
 #[tokio::test]
+async fn one_peer_never_has_all_requests() {
+    let served = serve(Limits {
+        requests: 4,
+        requests_of_peer: 1,
+        ..patient()
+    })
+    .await;
+    let _at_work = served.say(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until(|| served.counters.accepted.load(Ordering::Relaxed) == 1).await;
+    let refused = async {
+        loop {
+            let answer = served.ask("/").await;
+            if answer.starts_with("HTTP/1.1 503") {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(PATIENCE, refused).await.expect("a refusal");
+    assert!(answer.contains("of this address"), "{answer}");
+    assert!(served.ask("/healthz").await.ends_with("ok"));
+    // All of this network is this machine.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut other = socket.connect(served.address).await.unwrap();
+    other
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(rest(&mut other).await.ends_with("hello"));
+}
+
+#[tokio::test]
 async fn every_answer_says_that_it_is_what_it_says_it_is() {
     let served = serve(patient()).await;
     for path in ["/", "/healthz", "/none"] {

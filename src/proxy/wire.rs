@@ -33,6 +33,8 @@ impl Wire for HalfClosing {
 pub(super) fn limits(places: usize) -> Limits {
     Limits {
         requests: places.saturating_mul(8),
+        // All clients may stand behind one address, such as that of a gateway.
+        requests_of_peer: places.saturating_mul(8),
         idle: Duration::from_secs(75),
         body_pause: Duration::from_secs(60),
         body_grace: Duration::ZERO,

@@ -8,6 +8,7 @@
     reason = "a test may stop at once"
 )]
 
+mod answers;
 mod captures;
 mod commands;
 mod demo;

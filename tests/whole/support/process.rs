@@ -37,6 +37,13 @@ impl TestProcess {
         Self::launch(Command::new(BINARY), "serve", database, otlp_http).await
     }
 
+    /// `mcptap serve` with so much memory to hold others' bytes in, such as `256MiB`.
+    pub(crate) async fn serve_with_budget(database: &Database, budget: &str) -> Self {
+        let mut program = Command::new(BINARY);
+        program.env("MCPTAP_MEMORY_BUDGET", budget);
+        Self::launch(program, "serve", database, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
     /// `mcptap serve` where the system lets it have no more open files than this.
     pub(crate) async fn serve_with_files(database: &Database, files: u32) -> Self {
         let mut shell = Command::new("sh");
