@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use mcptap_model::redact::Redactor;
 use toml::{Table, Value};
 
 use crate::problems::Problems;
@@ -67,16 +68,48 @@ impl SettingsFile {
         file.settings = Value::Table(good).try_into().unwrap_or_default();
         match wrong.as_slice() {
             // A single one is shown where it stands.
-            [] | [_] => file.problems.add(anyhow::Error::new(first).context(place())),
+            [] | [_] => {
+                let standing = standing(&first, text).unwrap_or_default();
+                let error = anyhow::anyhow!("{standing}{}", reason(&first));
+                file.problems.add(error.context(place()));
+            }
             _ => {
                 for (name, error) in wrong {
-                    let error = anyhow::anyhow!("{name}: {}", error.message());
+                    let error = anyhow::anyhow!("{name}: {}", reason(&error));
                     file.problems.add(error.context(place()));
                 }
             }
         }
         file
     }
+}
+
+/// Why something cannot be read. The library's own words show the line as well, and with it whatever password stands there.
+fn reason(error: &toml::de::Error) -> String {
+    let mut reason = error.message().trim_end().replace('\n', ", ");
+    // A value of another type is quoted.
+    Redactor::default().redact_in_place(&mut reason);
+    reason
+}
+
+/// Where an error stands, and the setting where the line names one.
+fn standing(error: &toml::de::Error, text: &str) -> Option<String> {
+    let before = text.get(..error.span()?.start)?;
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let (line, column) = (
+        before.matches('\n').count() + 1,
+        before.get(line_start..)?.chars().count() + 1,
+    );
+    let name = text.get(line_start..)?.lines().next().and_then(|line| {
+        let (name, _) = line.split_once('=')?;
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        let name = name.trim();
+        (!name.is_empty() && name.chars().all(is_plain)).then_some(name)
+    });
+    Some(match name {
+        Some(name) => format!("line {line}, column {column}, {name}: "),
+        None => format!("line {line}, column {column}: "),
+    })
 }
 
 /// The entries that can be read, and the names of the others with the reasons.
@@ -128,6 +161,41 @@ mod tests {
             "{told}"
         );
         assert_eq!(settings.body_cap, Some(7.into()));
+    }
+
+    #[test]
+    fn no_line_is_shown() {
+        let url = "postgres://me:hunter2-hunter2@db/calls";
+        for (broken, place) in [
+            (format!("retention = \"1d\"\ndatabase_url = \"{url}\n"), "line 2"),
+            (
+                format!("database_url = {url}\"\n"),
+                "line 1, column 16, database_url:",
+            ),
+            (format!("database_url = '{url}\n"), "line 1"),
+            (format!("database_url \"{url}\"\n"), "line 1"),
+            (format!("database_url = \"{url}\" x\n"), "line 1"),
+            (format!("database_url = \"\"\"\n{url}\n"), "line"),
+            (
+                format!("databse_url = \"{url}\"\n"),
+                "line 1, column 1, databse_url:",
+            ),
+            (format!("database_url = [\"{url}\"]\n"), "line 1"),
+            (format!("allowed_hosts = \"{url}\"\n"), "line 1"),
+            (
+                format!("allowed_hosts = \"{url}\"\nredact_keys = \"{url}\"\n"),
+                "redact_keys:",
+            ),
+            (format!("[proxy]\nupstraem = \"{url}\"\n"), "line 2"),
+            (format!("\"{url}\" = 1\n"), "line 1"),
+            (format!("{url} = 1\n"), "line 1"),
+        ] {
+            let (_, told) = parse(&broken);
+            assert!(
+                told.contains(place) && !told.contains("hunter2"),
+                "{broken}: {told}"
+            );
+        }
     }
 
     #[test]

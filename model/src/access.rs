@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{CallFilter, UnixNanos};
+use crate::{CallFilter, UnixNanos, kept_name};
 
 /// Something that a key may allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +72,7 @@ pub struct ApiKey {
     pub name: String,
     /// What it allows.
     pub scopes: Vec<Scope>,
-    /// The names of the only servers that it reaches; empty: all.
+    /// The names of the only servers that it reaches, as [names are kept](kept_name); empty: all.
     pub servers: Vec<String>,
     /// When it was made.
     pub created_at: UnixNanos,
@@ -114,10 +114,10 @@ impl Access {
         self.0.as_ref().map_or(&[], |key| &key.servers)
     }
 
-    /// Whether this server is among those reached.
+    /// Whether this server is among those reached, by its name as it is sent or as it is kept.
     pub fn reaches(&self, server: &str) -> bool {
         let servers = self.servers();
-        servers.is_empty() || servers.iter().any(|name| name == server)
+        servers.is_empty() || servers.iter().any(|name| *name == kept_name(server))
     }
 
     /// The filter as it may be asked: only calls of servers that are reached, and a search that looks only where one

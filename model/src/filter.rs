@@ -1,10 +1,11 @@
 //! Which calls are meant. The one definition of every filter's meaning; the store's SQL must agree with it.
 
 use crate::search::{Found, Query};
-use crate::{Call, Outcome, TraceId, UnixNanos};
+use crate::{Call, NodeId, Outcome, TraceId, UnixNanos, cut_name};
 
 /// Which calls are meant. All that is given must hold; inside a list, any one; an empty list is no constraint.
-/// Two-valued logic: a call whose field is unknown is in no list, so `not` keeps it.
+/// Two-valued logic: a call whose field is unknown is in no list, so `not` keeps it. Names mean the calls that have them
+/// as they stand: [`CallFilter::keep_names`] for those that somebody gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallFilter {
     /// Server names.
@@ -76,6 +77,44 @@ impl CallFilter {
             .is_some_and(|query| !query.is_in_target_alone())
             || self.not.as_ref().is_some_and(|not| not.needs_bodies())
             || self.or.iter().any(Self::needs_bodies)
+    }
+
+    /// Gives every name in it the form in which names are kept: see [`cut_name`]. To be done with any filter that somebody
+    /// gave, so that a name means its calls however long it is.
+    pub fn keep_names(&mut self) {
+        let Self {
+            servers,
+            tools,
+            methods,
+            http_statuses: _,
+            outcomes: _,
+            session_id,
+            trace_id: _,
+            client_ips,
+            countries,
+            clients,
+            from: _,
+            to: _,
+            min_duration_ms: _,
+            max_duration_ms: _,
+            search: _,
+            not,
+            or,
+        } = self;
+        for name in [servers, tools, methods, client_ips, countries, clients]
+            .into_iter()
+            .flatten()
+        {
+            cut_name(name);
+        }
+        // The id of a session is longer than the names in it, which are kept already.
+        if let Some(id) = session_id.as_mut().filter(|id| id.parse::<NodeId>().is_err()) {
+            cut_name(id);
+        }
+        if let Some(not) = not {
+            not.keep_names();
+        }
+        or.iter_mut().for_each(Self::keep_names);
     }
 
     /// Every search in it, however deep.

@@ -12,6 +12,7 @@ mod call;
 mod filter;
 mod id;
 mod masked;
+mod name;
 mod new_key;
 mod origin;
 mod outcome;
@@ -27,6 +28,7 @@ pub use call::{Call, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSo
 pub use filter::CallFilter;
 pub use id::{InvalidId, NodeId, SpanId, TraceId};
 pub use masked::mask_authorization;
+pub use name::{MAX_NAME, cut_name, kept_name};
 pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};
 pub use outcome::{Evidence, Outcome};

@@ -1,6 +1,6 @@
 //! What is asked of a key that is to be made, and what cannot be.
 
-use crate::{Scope, UnixNanos};
+use crate::{Scope, UnixNanos, cut_name};
 
 /// How long a name of a key may be, in characters.
 const MAX_NAME: usize = 100;
@@ -78,6 +78,9 @@ impl NewKey {
         }
         if self.expires_at.is_some_and(|end| end <= now) {
             return Err(BadKey::Past);
+        }
+        for server in &mut self.servers {
+            cut_name(server);
         }
         Ok(self)
     }

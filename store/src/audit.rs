@@ -15,7 +15,7 @@ use crate::{Error, Page, PageRequest, Store, clock};
 
 #[cfg(test)]
 pub(crate) use erasure::interrupted;
-pub(crate) use erasure::{Begun, ERASURE, end_interrupted};
+pub(crate) use erasure::{Begun, ERASURE, abandoned, end_abandoned};
 
 /// Who did something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mcptap_model::{Batch, HttpSpan, LogLine, Observation, Origin, Payload, SpanRef, TextKind, TextVisitor};
+use mcptap_model::{
+    Batch, HttpSpan, LogLine, MAX_NAME, Observation, Origin, Payload, SpanRef, TextKind, TextVisitor,
+    cut_name,
+};
 use serde_json::{Map, Value};
 
 use crate::body;
-use crate::hash::hash16;
 
-/// The longest name, in bytes.
-const NAME: usize = 1024;
 /// The longest URI.
 const URI: usize = 8 << 10;
 /// The longest error message.
@@ -28,8 +28,6 @@ const COUNT: usize = 512;
 const DROPPED: &str = "mcptap.dropped_attributes";
 /// The longest mark of a text that was cut.
 const CUT_MARK: usize = 40;
-/// Bytes of a name's hash in its mark, in hexadecimal digits two each.
-const MARK: usize = 8;
 
 /// What was cut of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,24 +38,6 @@ pub(crate) struct Cuts {
     pub(crate) texts: u64,
     /// Attributes that were dropped.
     pub(crate) attributes: u64,
-}
-
-/// Cuts a name to 1 KiB at a character's end; whether it was longer. The mark that it ends with is made of the whole
-/// name, so two long names that begin alike stay two, and the same name becomes the same.
-pub fn cut_name(name: &mut String) -> bool {
-    if name.len() <= NAME {
-        return false;
-    }
-    let digest = hash16(name.as_bytes());
-    let mark: String = digest
-        .iter()
-        .take(MARK)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    truncate(name, NAME - "…".len() - mark.len());
-    name.push('…');
-    name.push_str(&mark);
-    true
 }
 
 /// Cuts a text to `cap` bytes at a character's end, and says at its end how much is missing.
@@ -158,7 +138,7 @@ impl TextVisitor for Bounds {
     fn attributes(&mut self, attributes: &mut Map<String, Value>) {
         let mut cuts = Cuts::default();
         let (mut total, mut count, mut dropped) = (0, 0_usize, 0_u64);
-        let is_long = |name: &String| name.len() > NAME;
+        let is_long = |name: &String| name.len() > MAX_NAME;
         if attributes.keys().any(is_long) {
             let renamed = std::mem::take(attributes).into_iter().map(|(mut name, value)| {
                 cuts.names += u64::from(cut_name(&mut name));
@@ -257,18 +237,6 @@ mod tests {
     }
 
     #[test]
-    fn long_names_stay_apart_and_short_ones_as_they_are() {
-        let long = |end: &str| format!("{}{end}", "ü".repeat(1000));
-        let (mut one, mut again, mut other) = (long("a"), long("a"), long("b"));
-        assert!(cut_name(&mut one) && cut_name(&mut again) && cut_name(&mut other));
-        assert_eq!(one, again);
-        assert_ne!(one, other);
-        assert!(one.len() <= NAME && one.contains('…'), "{one}");
-        let mut fits = "x".repeat(NAME);
-        assert!(!cut_name(&mut fits) && fits.len() == NAME && !cut_name(&mut one));
-    }
-
-    #[test]
     fn everything_is_bounded_marked_counted_and_weighed() {
         let many: Map<String, Value> = (0..600)
             .map(|number| (number.to_string(), number.into()))
@@ -297,7 +265,7 @@ mod tests {
             unreachable!()
         };
         assert!(Arc::ptr_eq(&one.origin, &two.origin));
-        assert_eq!(one.origin.service.as_ref().unwrap().len(), NAME);
+        assert_eq!(one.origin.service.as_ref().unwrap().len(), MAX_NAME);
         assert_eq!(one.origin.resource.get(DROPPED), Some(&json!(88)));
         let [log, _] = &batch.logs[..] else { unreachable!() };
         assert!(log.body.ends_with("bytes cut]") && log.body.len() <= 1000);

@@ -1,6 +1,6 @@
 //! `impl Store`: keys are made, listed and revoked.
 
-use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
+use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos, cut_name};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -201,10 +201,14 @@ fn read(row: api_key::Model) -> Result<ApiKey, Error> {
         row: row.id,
         what,
     };
-    let servers: Vec<String> = match &row.servers {
+    let mut servers: Vec<String> = match &row.servers {
         None => Vec::new(),
         Some(json) => serde_json::from_str(json).map_err(|_| damaged("servers are no list of names"))?,
     };
+    // Keys of older versions have names of any length.
+    for server in &mut servers {
+        cut_name(server);
+    }
     if row.servers.is_some() && servers.is_empty() {
         return Err(damaged("servers are an empty list"));
     }

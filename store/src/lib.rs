@@ -93,7 +93,6 @@ use std::sync::Arc;
 pub use address::{check_url, shown as shown_url};
 pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
-pub use bounds::cut_name;
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};
 pub use calls::{CallPage, FeedStart};
 pub use changes::{Change, ChangeKind, FeedChanges};

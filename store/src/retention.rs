@@ -67,15 +67,18 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let mut retention = Retention::new(database, options, counters, cleanup, stop.clone());
-    while stop
-        .run_until_cancelled(tokio::time::sleep(PERIOD))
-        .await
-        .is_some()
-    {
-        match retention.round().await {
+    // At once: words that a process deleted before it was killed must not stay in the files until the first round.
+    let mut done = retention.clean_up().await;
+    loop {
+        match done {
             Ok(()) | Err(Error::Stopping) => {}
             Err(error) => tracing::error!(%error, "retention failed; it is tried again in a minute"),
         }
+        let pause = tokio::time::sleep(PERIOD);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+        done = retention.round().await;
     }
 }
 
@@ -122,14 +125,31 @@ impl Retention {
                 );
             }
         }
-        if self.cleanup.is_urgent() || self.next_cleanup <= Instant::now() {
-            let (deleted, cleaned) = counted(database).await?;
-            if deleted > cleaned {
-                self.cleanup.run(database, &self.stop).await?;
-            }
-            audit::end_interrupted(database).await?;
-            self.next_cleanup = Instant::now() + CLEANUP_PERIOD;
+        self.clean_up().await?;
+        sweep::space(&self.database, sweep::USEFUL, &self.stop).await
+    }
+
+    /// Cleans up after deletions where that is due, and after erasures whose process ended first.
+    async fn clean_up(&mut self) -> Result<(), Error> {
+        let database = &self.database;
+        // Before the files are cleaned: whoever is killed later has the next round clean up after it.
+        let abandoned = audit::abandoned(database).await?;
+        let due = self.cleanup.is_urgent() || self.next_cleanup <= Instant::now();
+        if !due && abandoned.is_empty() {
+            return Ok(());
         }
-        sweep::space(database, sweep::USEFUL, &self.stop).await
+        let (deleted, cleaned) = counted(database).await?;
+        if deleted > cleaned {
+            self.cleanup.run(database, &self.stop).await?;
+        }
+        audit::end_abandoned(database, &abandoned).await?;
+        // PostgreSQL may commit the last step of a process that was killed after it let go of its lock.
+        let next = if abandoned.is_empty() {
+            CLEANUP_PERIOD
+        } else {
+            PERIOD
+        };
+        self.next_cleanup = Instant::now() + next;
+        Ok(())
     }
 }

@@ -118,8 +118,25 @@ pub(crate) fn not_allowed(into: &mut Normalised, sender: &Access, kind: &str, na
     into.rejections.add(Reason::NotAllowed, || {
         format!(
             "{kind} {:?} is not among those that this API key may send for ({})",
-            name.unwrap_or_default().chars().take(80).collect::<String>(),
-            sender.servers().join(", ")
+            beginning(name.unwrap_or_default()),
+            shown(sender.servers())
         )
     });
+}
+
+/// How many servers of a key an answer names.
+const SHOWN: usize = 5;
+
+/// The first of some names, and how many more there are.
+fn shown(names: &[String]) -> String {
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| beginning(name)).collect();
+    if let Some(more) = names.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
+}
+
+/// As much of a name as stands in an answer.
+fn beginning(name: &str) -> String {
+    name.chars().take(80).collect()
 }

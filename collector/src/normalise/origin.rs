@@ -4,8 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use mcptap_model::redact::Redactor;
-use mcptap_model::{Origin, semconv};
-use mcptap_store::cut_name;
+use mcptap_model::{Origin, cut_name, semconv};
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 

@@ -161,15 +161,40 @@ pub(super) fn without_end(entries: Vec<audit::Model>) -> Vec<Interrupted> {
     open
 }
 
-/// Tells of the end of interrupted erasures, after the files were cleaned up.
-pub(crate) async fn end_interrupted(database: &Database) -> Result<(), Error> {
-    database.step(TASK, tell_of_interrupted(database)).await
+/// The erasures whose process ended first. Those that may still be at work are left out.
+pub(crate) async fn abandoned(database: &Database) -> Result<Vec<Interrupted>, Error> {
+    database.step(TASK, without_process(database)).await
 }
 
-async fn tell_of_interrupted(database: &Database) -> Result<(), Error> {
-    if interrupted(database.maintenance()).await?.is_empty() {
+async fn without_process(database: &Database) -> Result<Vec<Interrupted>, Error> {
+    let mut open = interrupted(database.maintenance()).await?;
+    if open.is_empty() {
+        return Ok(open);
+    }
+    if let Some(path) = database.erasing() {
+        let nobody = alone(File::create(path).map_err(sqlx::Error::Io)?)?.is_some();
+        return Ok(if nobody { open } else { Vec::new() });
+    }
+    let tx = database.change().await?;
+    let mut ended = Vec::new();
+    for erasure in open.drain(..) {
+        if try_lock(&tx, erasure.id).await? {
+            ended.push(erasure);
+        }
+    }
+    tx.rollback().await?;
+    Ok(ended)
+}
+
+/// Tells of the end of erasures that were [abandoned], after the files were cleaned up.
+pub(crate) async fn end_abandoned(database: &Database, known: &[Interrupted]) -> Result<(), Error> {
+    if known.is_empty() {
         return Ok(());
     }
+    database.step(TASK, tell_of_abandoned(database, known)).await
+}
+
+async fn tell_of_abandoned(database: &Database, known: &[Interrupted]) -> Result<(), Error> {
     let alone_here = match database.erasing() {
         Some(path) => match alone(File::create(path).map_err(sqlx::Error::Io)?)? {
             // None is at work, and none begins.
@@ -180,9 +205,9 @@ async fn tell_of_interrupted(database: &Database) -> Result<(), Error> {
     };
     let tx = database.change().await?;
     let mut ended = Vec::new();
-    for erasure in interrupted(&tx).await? {
+    for erasure in known {
         if alone_here.is_some() || try_lock(&tx, erasure.id).await? {
-            ended.push(erasure);
+            ended.push(erasure.clone());
         }
     }
     // Another process may have told of some until their locks were free.
@@ -197,7 +222,9 @@ async fn tell_of_interrupted(database: &Database) -> Result<(), Error> {
             &tx,
             by,
             ERASURE,
-            format!("{subject}: interrupted, and cleaned up after a restart"),
+            format!(
+                "{subject}: interrupted; what it had deleted was removed from the files at the next start"
+            ),
         )
         .await?;
     }
