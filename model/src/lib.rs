@@ -19,6 +19,9 @@ mod outcome;
 pub mod redact;
 pub mod search;
 pub mod semconv;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod texts;
 mod time;
 

@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use mcptap_model::search::Query;
 use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, Observation, Origin, Payload, SpanId, SpanKind, TraceId, UnixNanos,
-    Vantage,
+    Batch, Call, CallFilter, Observation, Origin, Payload, SpanId, TraceId, UnixNanos, testing,
 };
 use mcptap_store::{FacetSet, Options, PageRequest, Store, Writer, open};
 
@@ -186,46 +185,19 @@ fn call(number: u64) -> Call {
     trace[8..].copy_from_slice(&number.to_be_bytes());
     let span = SpanId::from_bytes(&number.to_be_bytes()).unwrap();
     Call {
-        trace_id: TraceId::from_bytes(&trace).unwrap(),
-        span_id: span,
-        primary_span_id: span,
-        parent_span_id: None,
-        kind: SpanKind::Server,
         origin: Arc::new(Origin {
             service: Some("bench".into()),
             ..Origin::default()
         }),
-        vantage: Vantage::Server,
-        server: None,
-        method: "tools/call".into(),
         tool: Some(format!("tool_{}", number % 20)),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(NOON + number as i64 * 1_000_000),
         duration_nanos: (mixed(number) % 1_000_000_000) as i64,
         received_at: UnixNanos(NOON + number as i64 * 1_000_000),
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
         request: Some(Payload::whole(format!(
             "{{\"query\":\"{}\",\"limit\":10}}",
             words(0, 4)
         ))),
         response: Some(Payload::whole(format!("{{\"text\":\"{}\"}}", words(10, 56)))),
-        attributes: serde_json::Map::new(),
+        ..testing::call(TraceId::from_bytes(&trace).unwrap(), span)
     }
 }

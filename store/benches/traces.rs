@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mcptap_model::{
-    Batch, Call, Evidence, Observation, Origin, Payload, SpanId, SpanKind, TraceId, UnixNanos, Vantage,
-};
+use mcptap_model::{Batch, Call, Observation, Origin, Payload, SpanId, TraceId, UnixNanos, testing};
 use mcptap_store::{Options, Writer, open};
 
 #[global_allocator]
@@ -139,43 +137,17 @@ fn call(number: u64, trace: u64, origin: Arc<Origin>) -> Call {
         .zip(scattered(trace))
         .for_each(|(to, from)| *to = from);
     Call {
-        trace_id: TraceId::from_bytes(&id).unwrap(),
-        span_id: span,
-        primary_span_id: span,
         parent_span_id: SpanId::from_bytes(&[9; 8]).ok(),
-        kind: SpanKind::Server,
         origin,
-        vantage: Vantage::Server,
-        server: None,
-        method: "tools/call".into(),
         tool: Some(format!("get_{}", number % 5)),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(NOON.saturating_add((number % (1 << 40)) as i64 * 2_000_000)),
         duration_nanos: 1_000_000,
         received_at: UnixNanos(NOON),
-        session_id: None,
-        session: None,
         request_id: Some(number.to_string()),
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
         request: Some(Payload::whole(format!(
             "{{\"i\":{number},\"x\":\"{}\"}}",
             "a b c ".repeat(30)
         ))),
-        response: None,
-        attributes: serde_json::Map::new(),
+        ..testing::call(TraceId::from_bytes(&id).unwrap(), span)
     }
 }

@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use mcptap_model::{CallFilter, NodeId};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, IdenStatic, QueryFilter};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, IdenStatic, QueryFilter,
+};
 
 use crate::Error;
 use crate::entity::{call, client, name, session};
@@ -15,9 +17,13 @@ use crate::hash::text_hash;
 use crate::intern::{NameKind, name_hash};
 use crate::row::trace_halves;
 use crate::search::Lookup;
+use crate::tools;
 
 /// Into how many parts a filter is split at most.
 pub(crate) const PARTS: usize = 16;
+
+/// Into how many parts a filter by tools is split at most: an index has the order of pages for each server apart.
+const TOOLS: usize = 64;
 
 /// How many things one statement looks up.
 const AT_ONCE: usize = 500;
@@ -227,8 +233,12 @@ fn client_lists(filter: &CallFilter) -> [(client::Column, &Vec<String>); 3] {
 }
 
 /// Disjoint parts of a filter that each have an index of their own with the order of pages, where the filter as a whole
-/// has none: several sessions, servers or tools. Empty otherwise.
-pub(crate) fn parts(filter: &CallFilter, terms: &Terms) -> Vec<Expr> {
+/// has none: several sessions or servers, or tools, each of each server that has it. Empty otherwise.
+pub(crate) async fn parts(
+    filter: &CallFilter,
+    terms: &Terms,
+    tx: &DatabaseTransaction,
+) -> Result<Vec<Expr>, Error> {
     let sessions = filter
         .session_id
         .as_ref()
@@ -238,18 +248,27 @@ pub(crate) fn parts(filter: &CallFilter, terms: &Terms) -> Vec<Expr> {
     let choices = [
         (call::Column::Session, sessions),
         (call::Column::Server, terms.ids(NameKind::Server, &filter.servers)),
-        (call::Column::Tool, terms.ids(NameKind::Tool, &filter.tools)),
     ];
+    if filter.session_id.is_none() && filter.trace_id.is_none() && !filter.tools.is_empty() {
+        let mut pairs = tools::of_servers(tx, &terms.ids(NameKind::Tool, &filter.tools)).await?;
+        let servers = terms.ids(NameKind::Server, &filter.servers);
+        pairs.retain(|(_, server)| filter.servers.is_empty() || servers.contains(server));
+        if (1..=TOOLS).contains(&pairs.len()) {
+            let part =
+                |(tool, server): (i64, i64)| call::Column::Tool.eq(tool).and(call::Column::Server.eq(server));
+            return Ok(pairs.into_iter().map(part).collect());
+        }
+    }
     for (column, mut ids) in choices {
         ids.sort_unstable();
         ids.dedup();
         match ids.len() {
             0 => {}
-            2..=PARTS => return ids.into_iter().map(|id| column.eq(id)).collect(),
+            2..=PARTS => return Ok(ids.into_iter().map(|id| column.eq(id)).collect()),
             _ => break,
         }
     }
-    Vec::new()
+    Ok(Vec::new())
 }
 
 fn never() -> Expr {

@@ -64,6 +64,7 @@ mod page;
 mod patience;
 mod pooler;
 mod prepare;
+mod probe;
 mod readers;
 mod recent;
 mod retention;
@@ -86,6 +87,8 @@ mod transaction;
 mod views;
 mod visits;
 mod wake;
+#[cfg(test)]
+mod work;
 mod writer;
 
 use std::sync::Arc;

@@ -37,6 +37,9 @@ struct Inner {
     asker: Asker,
     deadline: Instant,
     abandoned: CancellationToken,
+    /// How many of SQLite's instructions ran for it, in steps of [`patience::STEPS`](crate::patience::STEPS).
+    #[cfg(test)]
+    steps: Arc<std::sync::atomic::AtomicU64>,
 }
 
 tokio::task_local! {
@@ -55,7 +58,15 @@ impl Operation {
             asker,
             deadline,
             abandoned: CancellationToken::new(),
+            #[cfg(test)]
+            steps: Arc::default(),
         }))
+    }
+
+    /// Counts what SQLite did for it.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> &std::sync::atomic::AtomicU64 {
+        &self.0.steps
     }
 
     /// The question that this task runs for.
@@ -115,6 +126,8 @@ impl Operation {
             asker: self.0.asker.clone(),
             deadline,
             abandoned: self.0.abandoned.clone(),
+            #[cfg(test)]
+            steps: Arc::clone(&self.0.steps),
         }))
     }
 

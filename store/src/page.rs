@@ -103,6 +103,26 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// The page of items that the database found: those from the page's start on in the direction of reading, and one
+    /// more where there are more.
+    pub(crate) fn of_found<K>(mut items: Vec<T>, page: &PageRequest<K>) -> Self {
+        let mut bounds = page.bounds();
+        let ahead = items.len() > bounds.size;
+        items.truncate(bounds.size);
+        let behind = if bounds.backward {
+            items.reverse();
+            page.before.is_some()
+        } else {
+            page.after.is_some()
+        };
+        bounds.set(ahead, behind);
+        Self {
+            items,
+            has_next: bounds.has_next,
+            has_previous: bounds.has_previous,
+        }
+    }
+
     /// The part of a whole list, which is in order of `place`.
     pub(crate) fn cut<K: Ord>(list: Vec<T>, page: &PageRequest<K>, place: impl Fn(&T) -> K) -> Self {
         let mut bounds = page.bounds();

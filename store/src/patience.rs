@@ -7,8 +7,8 @@ use sea_orm::sqlx::{Error, SqliteConnection};
 
 use crate::operation::Operation;
 
-/// How many of SQLite's instructions run between two looks at the clock: about a millisecond.
-const STEPS: i32 = 50_000;
+/// How many of SQLite's instructions run between two looks at the clock: about a millisecond. Tests count them.
+pub(crate) const STEPS: i32 = if cfg!(test) { 10 } else { 50_000 };
 
 /// Readers of SQLite that give up when the time of their question is over, or nobody waits for it; without a question,
 /// `limit` after they got the connection.
@@ -27,7 +27,13 @@ async fn bound(connection: &mut SqliteConnection, limit: Duration) -> Result<(),
     connection
         .lock_handle()
         .await?
-        .set_progress_handler(STEPS, move || !operation.is_over());
+        .set_progress_handler(STEPS, move || {
+            #[cfg(test)]
+            operation
+                .steps()
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            !operation.is_over()
+        });
     Ok(())
 }
 

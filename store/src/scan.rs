@@ -74,7 +74,7 @@ impl<'a> Scan<'a> {
                 .add(condition(&filter, &terms, lookup))
                 .add(store.kept()),
             exact: lookup.is_exact(&filter),
-            parts: parts(&filter, &terms),
+            parts: parts(&filter, &terms, tx).await?,
             filter,
         })
     }

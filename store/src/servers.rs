@@ -33,7 +33,7 @@ impl Store {
         names: &[String],
         page: PageRequest<String>,
     ) -> Result<Page<Server>, Error> {
-        let mut bounds = page.bounds();
+        let bounds = page.bounds();
         let order = if bounds.backward { Order::Desc } else { Order::Asc };
         let mut select = self.seen();
         let text = || text_in_bytes("names", self.inner.database.read().get_database_backend());
@@ -61,22 +61,7 @@ impl Store {
                 last_seen_at: UnixNanos(row.try_get_by_index(2)?),
             });
         }
-        let cut = items.len() > bounds.size;
-        items.truncate(bounds.size);
-        let behind = if bounds.backward {
-            page.before.is_some()
-        } else {
-            page.after.is_some()
-        };
-        bounds.set(cut, behind);
-        if bounds.backward {
-            items.reverse();
-        }
-        Ok(Page {
-            items,
-            has_next: bounds.has_next,
-            has_previous: bounds.has_previous,
-        })
+        Ok(Page::of_found(items, &page))
     }
 
     /// The server of that name.

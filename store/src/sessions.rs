@@ -5,6 +5,7 @@ mod listing;
 mod naming;
 mod places;
 mod sums;
+mod walk;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::TryStreamExt;
 use mcptap_model::Outcome;
 use sea_orm::sea_query::Query;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Select};
 
 use crate::entity::call;
 use crate::scan::{Direction, Scan};
@@ -64,22 +64,26 @@ impl Tally {
 }
 
 impl Scan<'_> {
+    /// The filter's calls as they are counted, where the filter is exact.
+    pub(crate) fn counted(&self) -> Select<call::Entity> {
+        let calls = call::Entity::find().select_only().columns([
+            call::Column::StartedAt,
+            call::Column::Duration,
+            call::Column::Outcome,
+            call::Column::Server,
+            call::Column::Tool,
+            call::Column::Method,
+            call::Column::Session,
+            call::Column::Client,
+            call::Column::HttpStatus,
+        ]);
+        calls.filter(self.condition())
+    }
+
     /// Shows every call of the filter to `visit`, in no order, until that fails.
     pub(crate) async fn tally(&self, mut visit: impl FnMut(Tally) -> Result<(), Error>) -> Result<(), Error> {
         if self.exact() {
-            let calls = call::Entity::find().select_only().columns([
-                call::Column::StartedAt,
-                call::Column::Duration,
-                call::Column::Outcome,
-                call::Column::Server,
-                call::Column::Tool,
-                call::Column::Method,
-                call::Column::Session,
-                call::Column::Client,
-                call::Column::HttpStatus,
-            ]);
-            let calls = calls.filter(self.condition()).into_model();
-            let mut rows = calls.stream(self.tx).await?;
+            let mut rows = self.counted().into_model().stream(self.tx).await?;
             while let Some(tally) = rows.try_next().await? {
                 visit(tally)?;
             }

@@ -1,18 +1,41 @@
 //! `impl Store`: which tools have been called.
 
+use std::collections::HashMap;
+
 use mcptap_model::CallFilter;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, JoinType, Order, Query, SelectStatement};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, IdenStatic};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, IdenStatic, QueryResult};
 
 use crate::entity::{call, name};
+use crate::intern::{NameKind, name_hash};
+use crate::probe::{Stretch, is_probed};
 use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::servers::text_in_bytes;
 use crate::tally::Counter;
+use crate::visits::rows_with;
 use crate::{Error, Page, PageRequest, Store};
 
 /// How many pairs of ids one statement puts in order, where texts decide which calls are meant.
 const PAIRS: usize = 500;
+
+/// How many names of tools are looked at first, and at most at a time.
+const NAMES: usize = 200;
+const MOST_NAMES: usize = 12_800;
+
+/// How many tools are probed at a time, or as many as a page has.
+const AT_A_TIME: usize = 50;
+
+/// Of how many tools one statement finds the servers.
+const AT_ONCE: usize = 500;
+
+/// The servers that have calls of these tools, by jumping from one to the next along the index: as many seeks as there
+/// are servers, however many calls each has.
+const SERVERS_OF_TOOLS: &str = "WITH RECURSIVE wanted (tool) AS ({rows}), \
+    pairs (tool, server) AS (SELECT tool, (SELECT MIN(server) FROM calls WHERE calls.tool = wanted.tool) FROM wanted \
+        UNION ALL SELECT tool, (SELECT MIN(server) FROM calls WHERE calls.tool = pairs.tool \
+            AND calls.server > pairs.server) FROM pairs WHERE server IS NOT NULL) \
+    SELECT tool, server FROM pairs WHERE server IS NOT NULL";
 
 /// A tool of a server. Also its position: tools are ordered by name, then by server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,41 +46,149 @@ pub struct Tool {
     pub server: String,
 }
 
+/// Each tool with each server that has calls of it.
+pub(crate) async fn of_servers(tx: &DatabaseTransaction, tools: &[i64]) -> Result<Vec<(i64, i64)>, Error> {
+    let mut pairs = Vec::new();
+    for some in tools.chunks(AT_ONCE) {
+        let tools = some.iter().map(|tool| [*tool]).collect();
+        for row in rows_with(tx, SERVERS_OF_TOOLS, tools).await? {
+            pairs.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        }
+    }
+    Ok(pairs)
+}
+
 impl Store {
     /// Tools with calls of the filter, by name, then by server.
     pub async fn tools(&self, filter: &CallFilter, page: PageRequest<Tool>) -> Result<Page<Tool>, Error> {
         let tx = self.snapshot(Reading::Scan).await?;
         let scan = Scan::new(self, &tx, filter).await?;
-        let mut bounds = page.bounds();
-        let mut items = if scan.exact() {
-            let distinct = Query::select()
-                .columns([call::Column::Tool, call::Column::Server])
-                .from(call::Entity)
-                .cond_where(scan.condition())
-                .and_where(call::Column::Tool.is_not_null())
-                .group_by_columns([call::Column::Tool, call::Column::Server])
-                .take();
-            first_tools(&tx, distinct, &page).await?
-        } else {
+        let items = if !scan.exact() {
             self.tools_by_texts(&tx, &scan, &page).await?
+        } else if let Some(tools) = self.probed_tools(&tx, &scan, &page).await? {
+            tools
+        } else {
+            first_tools(&tx, called(&scan), &page).await?
         };
         tx.commit().await?;
-        let cut = items.len() > bounds.size;
-        items.truncate(bounds.size);
-        let behind = if bounds.backward {
-            page.before.is_some()
-        } else {
-            page.after.is_some()
-        };
-        bounds.set(cut, behind);
-        if bounds.backward {
-            items.reverse();
+        Ok(Page::of_found(items, &page))
+    }
+
+    /// The first tools of the page and one more, by going through the names of tools in their order and looking for a call of each, until there are
+    /// enough: no call is read that does not tell of a tool of the page. `None` where that would not say it soon.
+    async fn probed_tools(
+        &self,
+        tx: &DatabaseTransaction,
+        scan: &Scan<'_>,
+        page: &PageRequest<Tool>,
+    ) -> Result<Option<Vec<Tool>>, Error> {
+        if !is_probed(&scan.filter) {
+            return Ok(None);
         }
-        Ok(Page {
-            items,
-            has_next: bounds.has_next,
-            has_previous: bounds.has_previous,
-        })
+        let bounds = page.bounds();
+        let wanted = bounds.size + 1;
+        let first = scan.filter.from.map_or(i64::MIN, |from| from.0);
+        let first = std::cmp::max(first, self.oldest());
+        let last = scan.filter.to.map_or(i64::MAX, |to| to.0.saturating_sub(1));
+        let mut items: Vec<Tool> = Vec::new();
+        let mut named = NAMES;
+        let mut passed: Option<String> = None;
+        loop {
+            let names = self
+                .tool_names(tx, &scan.filter.tools, page, passed.as_deref(), named)
+                .await?;
+            let ids: Vec<i64> = names.iter().map(|(id, _)| *id).collect();
+            let pairs = of_servers(tx, &ids).await?;
+            let servers = pairs.iter().map(|(_, server)| *server);
+            let servers = self.inner.dictionary.names(tx, servers).await?;
+            let tools: HashMap<i64, &str> = names.iter().map(|(id, text)| (*id, text.as_str())).collect();
+            let asked = |tool: &Tool| {
+                (scan.filter.servers.is_empty() || scan.filter.servers.contains(&tool.server))
+                    && page.after.as_ref().is_none_or(|after| tool > after)
+                    && page.before.as_ref().is_none_or(|before| tool < before)
+            };
+            let tools = pairs.into_iter().filter_map(|(tool, server)| {
+                let keys = [tool, server];
+                let tool = Tool {
+                    name: (*tools.get(&tool)?).to_owned(),
+                    server: servers.get(&server)?.to_string(),
+                };
+                asked(&tool).then_some((tool, Stretch { keys, first, last }))
+            });
+            let mut tools: Vec<(Tool, Stretch<2>)> = tools.collect();
+            tools.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            if bounds.backward {
+                tools.reverse();
+            }
+            let (tools, stretches): (Vec<Tool>, Vec<Stretch<2>>) = tools.into_iter().unzip();
+            let mut tools = tools.into_iter();
+            for some in stretches.chunks(wanted.max(AT_A_TIME)) {
+                let found = scan
+                    .any_in([call::Column::Tool, call::Column::Server], some)
+                    .await?;
+                for (any, tool) in found.into_iter().zip(&mut tools) {
+                    match any {
+                        Some(true) => items.push(tool),
+                        Some(false) => {}
+                        None => return Ok(None),
+                    }
+                }
+                if items.len() >= wanted {
+                    items.truncate(wanted);
+                    return Ok(Some(items));
+                }
+            }
+            if names.len() < named {
+                return Ok(Some(items));
+            }
+            passed = names.into_iter().next_back().map(|(_, name)| name);
+            // Each statement sorts all names: where many have no call that is meant, few statements must do.
+            named = (named * 4).min(MOST_NAMES);
+        }
+    }
+
+    /// The next `limit` names of tools that are on the page or behind it, after the one that was `passed`.
+    async fn tool_names(
+        &self,
+        tx: &DatabaseTransaction,
+        among: &[String],
+        page: &PageRequest<Tool>,
+        passed: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        let text = || text_in_bytes("names", tx.get_database_backend());
+        let backward = page.bounds().backward;
+        let order = if backward { Order::Desc } else { Order::Asc };
+        let hashes = among.iter().map(|name| name_hash(NameKind::Tool, name));
+        let passed = passed.map(|name| {
+            if backward {
+                text().lt(name)
+            } else {
+                text().gt(name)
+            }
+        });
+        let select = Query::select()
+            .columns([name::Column::Id, name::Column::Text])
+            .from(name::Entity)
+            .cond_where(
+                Condition::all()
+                    .add(name::Column::Kind.eq(NameKind::Tool as i16))
+                    .add_option((!among.is_empty()).then(|| name::Column::Hash.is_in(hashes)))
+                    // Other servers may have a tool of the same name.
+                    .add_option(page.after.as_ref().map(|after| text().gte(after.name.as_str())))
+                    .add_option(
+                        page.before
+                            .as_ref()
+                            .map(|before| text().lte(before.name.as_str())),
+                    )
+                    .add_option(passed),
+            )
+            .order_by_expr(text(), order)
+            .limit(limit as u64)
+            .take();
+        let rows = tx.query_all(&select).await?;
+        let name = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        rows.iter().map(name).collect()
     }
 
     /// The first tools of the page and one more, where texts decide which calls are meant. Of the others only numbers are
@@ -122,6 +253,17 @@ impl Store {
             server: server.to_owned(),
         }))
     }
+}
+
+/// The tools, each of each server, that have a call of the filter.
+fn called(scan: &Scan<'_>) -> SelectStatement {
+    Query::select()
+        .columns([call::Column::Tool, call::Column::Server])
+        .from(call::Entity)
+        .cond_where(scan.condition())
+        .and_where(call::Column::Tool.is_not_null())
+        .group_by_columns([call::Column::Tool, call::Column::Server])
+        .take()
 }
 
 /// The first tools of a page among pairs of ids, and one more: no row leaves the database but those.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use mcptap_graphql::{Limits, Options, router, schema};
 use mcptap_model::{
-    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
-    SpanKind, TraceId, Transport, UnixNanos, Vantage,
+    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId, TraceId,
+    Transport, UnixNanos, testing,
 };
 use mcptap_store::{Store, Writer};
 use serde_json::{Value, json};
@@ -238,44 +238,16 @@ pub(crate) fn trace(number: u64) -> TraceId {
 pub(crate) fn call(number: u64) -> Call {
     let started_at = UnixNanos(NOON + number as i64 * SECOND);
     Call {
-        trace_id: trace(number),
-        span_id: span(number),
-        primary_span_id: span(number),
-        parent_span_id: None,
-        kind: SpanKind::Server,
         origin: Arc::new(Origin {
             scope: "demo".into(),
             ..Origin::default()
         }),
-        vantage: Vantage::Server,
         server: Some("shop".into()),
-        method: "tools/call".into(),
-        tool: None,
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at,
         duration_nanos: 1_500_000,
         received_at: started_at.plus(2 * SECOND),
-        session_id: None,
-        session: None,
         request_id: Some(number.to_string()),
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        request: None,
-        response: None,
-        attributes: serde_json::Map::new(),
+        ..testing::call(trace(number), span(number))
     }
 }
 

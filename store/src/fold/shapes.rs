@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId,
-    UnixNanos, Vantage,
+    Batch, Call, HttpSpan, LogLine, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos,
+    Vantage, testing,
 };
 use serde_json::Map;
 
@@ -33,41 +33,11 @@ fn origin(scope: &str) -> Arc<Origin> {
 /// A span of one of 10,000 requests, one after the other.
 pub(crate) fn span(number: u64) -> Call {
     Call {
-        trace_id: trace(),
-        span_id: id(number),
-        primary_span_id: id(number),
-        parent_span_id: None,
-        kind: SpanKind::Server,
         origin: origin("sdk"),
-        vantage: Vantage::Server,
-        server: None,
-        method: "tools/call".to_owned(),
         tool: Some("lookup".to_owned()),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(number as i64 * 10 * MS),
         duration_nanos: MS,
-        received_at: UnixNanos(0),
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        request: None,
-        response: None,
-        attributes: Map::new(),
+        ..testing::call(trace(), id(number))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, SessionKey, SessionSource,
-    SpanId, SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage,
+    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, SessionKey, SessionSource, SpanId,
+    SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
 };
 use proptest::prelude::*;
 use serde_json::Map;
@@ -194,41 +194,14 @@ fn span(number: u8, parent: Option<u8>, service: &str, kind: SpanKind, from: i64
         Vantage::Server
     };
     let call = Call {
-        trace_id: trace(1),
-        span_id: id(number),
-        primary_span_id: id(number),
         parent_span_id: parent.map(id),
         kind,
         origin: origin(service, "sdk"),
         vantage,
-        server: None,
-        method: "tools/call".to_owned(),
         tool: Some("get_order".to_owned()),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(from * MS),
         duration_nanos: (to - from) * MS,
-        received_at: UnixNanos(0),
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        request: None,
-        response: None,
-        attributes: Map::new(),
+        ..testing::call(trace(1), id(number))
     };
     Observation {
         call,

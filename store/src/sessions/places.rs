@@ -55,7 +55,7 @@ const ENDS: &str = "WITH wanted (session, oldest) AS ({rows}) SELECT session, \
 
 impl Store {
     /// No call that began or arrived before this is served.
-    pub(super) fn oldest(&self) -> i64 {
+    pub(crate) fn oldest(&self) -> i64 {
         let retention = self.inner.options.retention;
         retention.map_or(i64::MIN, |retention| clock::ago(retention).0)
     }
@@ -184,6 +184,33 @@ impl Store {
         Ok(places.into_values().collect())
     }
 
+    /// The rows of the same sessions that are not there: a session may have been seen with and without its wire id.
+    async fn other_rows(
+        &self,
+        tx: &DatabaseTransaction,
+        known: &HashMap<i64, Arc<session::Model>>,
+    ) -> Result<Vec<session::Model>, Error> {
+        let named = known.values().filter(|model| !is_visit(model));
+        let sessions: HashSet<(Option<i16>, i64, Option<&str>)> = named
+            .clone()
+            .map(|model| (model.source, model.server, model.key.as_deref()))
+            .collect();
+        let hashes: HashSet<i64> = named.filter_map(|model| model.key_hash).collect();
+        let hashes: Vec<i64> = hashes.into_iter().collect();
+        let mut others = Vec::new();
+        for some in hashes.chunks(AT_ONCE) {
+            let found = session::Entity::find()
+                .filter(session::Column::KeyHash.is_in(some.iter().copied()))
+                .all(tx)
+                .await?;
+            others.extend(found.into_iter().filter(|row| {
+                !known.contains_key(&row.id)
+                    && sessions.contains(&(row.source, row.server, row.key.as_deref()))
+            }));
+        }
+        Ok(others)
+    }
+
     /// Where the calls of the sessions with calls at these moments begin and end, row by row, and what each is called.
     pub(super) async fn ends_of(
         &self,
@@ -192,15 +219,16 @@ impl Store {
     ) -> Result<Vec<(End, SessionName)>, Error> {
         let dictionary = &self.inner.dictionary;
         let rows = moments.iter().map(|moment| moment.session);
-        let models = dictionary.sessions(tx, rows).await?;
+        let mut models = dictionary.sessions(tx, rows).await?;
+        let others = self.other_rows(tx, &models).await?;
+        models.extend(others.into_iter().map(|model| (model.id, Arc::new(model))));
         let names = dictionary
             .names(tx, models.values().map(|model| model.server))
             .await?;
-        let is_visit = |model: &Arc<session::Model>| model.source == Some(SessionSource::Client.code());
         let in_visits = moments
             .iter()
             .copied()
-            .filter(|moment| models.get(&moment.session).is_some_and(is_visit));
+            .filter(|moment| models.get(&moment.session).is_some_and(|model| is_visit(model)));
         let lasting = visits::lasting(tx, self.oldest(), in_visits).await?;
         let others: HashSet<i64> = models
             .iter()
@@ -249,4 +277,8 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+fn is_visit(model: &session::Model) -> bool {
+    model.source == Some(SessionSource::Client.code())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, HttpSpan, LogLine, Observation, Origin, Payload, SpanId, SpanKind,
-    TraceId, UnixNanos, Vantage,
+    Batch, Call, CallFilter, HttpSpan, LogLine, Observation, Origin, Payload, SpanId, SpanKind, TraceId,
+    UnixNanos, Vantage, testing,
 };
 use sea_orm::ConnectionTrait;
 
@@ -84,41 +84,17 @@ fn origin(service: &str) -> Arc<Origin> {
 fn call(of: u64, span: u64, parent: Option<u64>, kind: SpanKind, at: i64) -> Observation {
     let server = kind == SpanKind::Server;
     let call = Call {
-        trace_id: trace(of),
-        span_id: id(span),
-        primary_span_id: id(span),
         parent_span_id: parent.map(id),
         kind,
         origin: origin(if server { "shop" } else { "agent" }),
         vantage: if server { Vantage::Server } else { Vantage::Client },
-        server: None,
-        method: "tools/call".to_owned(),
         tool: Some(format!("tool-{of}")),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(START + (of as i64 * 1000 + at) * MS),
         duration_nanos: (100 - 2 * at) * MS,
         received_at: UnixNanos(START),
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
         client_name: (!server).then(|| format!("agent-{of}")),
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
         request: server.then(|| Payload::whole(format!("{{\"n\":{of}}}"))),
-        response: None,
-        attributes: serde_json::Map::new(),
+        ..testing::call(trace(of), id(span))
     };
     Observation {
         call,

@@ -23,7 +23,7 @@ on_both!(
 
 const WORDS: [&str; 7] = ["order", "refund", "A-1001", "müller", "timeout", "beta", "İ①क्ष’s"];
 
-fn random_call(random: &mut Random, number: u64) -> Call {
+pub(crate) fn random_call(random: &mut Random, number: u64) -> Call {
     let maybe = |random: &mut Random, values: &[&str]| {
         let value = random.pick(values);
         (!value.is_empty()).then(|| value.to_owned())
@@ -163,7 +163,7 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
     )
 }
 
-fn filter() -> impl Strategy<Value = CallFilter> {
+pub(crate) fn filter() -> impl Strategy<Value = CallFilter> {
     leaf().prop_recursive(3, 8, 3, |inner| {
         let not = prop_oneof![2 => Just(None), 1 => inner.clone().prop_map(|not| Some(Box::new(not)))];
         let or = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(inner, 1..3)];

@@ -35,6 +35,8 @@ mod memory;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod retention;

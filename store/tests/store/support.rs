@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mcptap_model::{
-    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
-    SpanKind, TraceId, Transport, UnixNanos, Vantage,
+    Batch, Call, Evidence, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId, TraceId,
+    Transport, UnixNanos, testing,
 };
 use mcptap_store::{Options, Store, Writer, open};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
@@ -190,44 +190,15 @@ pub(crate) fn span(number: u64) -> SpanId {
 /// A plain call, the `number`th second after noon. Number from 1.
 pub(crate) fn plain(number: u64) -> Call {
     Call {
-        trace_id: trace(number),
-        span_id: span(number),
-        primary_span_id: span(number),
-        parent_span_id: None,
-        kind: SpanKind::Server,
         origin: Arc::new(Origin {
             service: Some("shop".into()),
             ..Origin::default()
         }),
-        vantage: Vantage::Server,
-        server: None,
-        method: "tools/call".into(),
         tool: Some("lookup".into()),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: UnixNanos(NOON + number as i64 * SECOND),
         duration_nanos: 1_500_000,
         received_at: UnixNanos(NOON + number as i64 * SECOND + 7),
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        request: None,
-        response: None,
-        attributes: serde_json::Map::new(),
+        ..testing::call(trace(number), span(number))
     }
 }
 
