@@ -25,6 +25,9 @@ pub(crate) const PARTS: usize = 16;
 /// Into how many parts a filter by tools is split at most: an index has the order of pages for each server apart.
 const TOOLS: usize = 64;
 
+/// The condition of the indexes of errors, which serve statements that say it in these words.
+pub(crate) const IS_ERROR: &str = "outcome IN (1, 2, 3)";
+
 /// How many things one statement looks up.
 const AT_ONCE: usize = 500;
 
@@ -158,9 +161,8 @@ fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) 
     }
     if !filter.outcomes.is_empty() {
         must(call::Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.code())));
-        if filter.outcomes.iter().all(|outcome| outcome.is_error()) {
-            // Said in the words of the index of errors, which is then used.
-            must(Expr::cust("outcome IN (1, 2, 3)"));
+        if is_of_errors(filter) {
+            must(Expr::cust(IS_ERROR));
         }
     }
     if let Some(id) = &filter.session_id {
@@ -221,6 +223,11 @@ fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) 
         must(any.into());
     }
     parts.into_iter().fold(Condition::all(), Condition::add)
+}
+
+/// Whether all its calls are errors by the outcomes that it names.
+pub(crate) fn is_of_errors(filter: &CallFilter) -> bool {
+    !filter.outcomes.is_empty() && filter.outcomes.iter().all(|outcome| outcome.is_error())
 }
 
 /// What the filter asks of clients.

@@ -2,9 +2,9 @@
 //! call on until one is found.
 
 use sea_orm::sea_query::{
-    Alias, CaseStatement, Expr, ExprTrait, Order, Query, SelectStatement, Value, ValueTuple,
+    Alias, CaseStatement, Expr, ExprTrait, Func, Order, Query, SelectStatement, Value, ValueTuple,
 };
-use sea_orm::{ConnectionTrait, IdenStatic};
+use sea_orm::{ConnectionTrait, DbBackend, IdenStatic};
 
 use mcptap_model::CallFilter;
 
@@ -17,6 +17,15 @@ const LOOKED_AT: u64 = 1_000;
 
 /// How many stretches one statement probes.
 const AT_ONCE: usize = 100;
+
+/// An index of `N` columns and the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Index<const N: usize> {
+    /// The columns.
+    pub(crate) columns: [call::Column; N],
+    /// Which calls are in it, where not all are.
+    pub(crate) only: Option<&'static str>,
+}
 
 /// Calls that follow each other in an index of `N` columns and the start.
 #[derive(Clone, Copy, Debug)]
@@ -40,19 +49,21 @@ fn searches(filter: &CallFilter) -> bool {
 }
 
 impl Scan<'_> {
-    /// Whether each stretch, of an index of these columns and the start, has a call that fulfils the condition; `None`
-    /// where the latest 1,000 of its calls do not, and there are more.
+    /// Whether each stretch of an index has a call that fulfils the condition; `None` where the latest 1,000 of its calls
+    /// do not, and there are more.
     pub(crate) async fn any_in<const N: usize>(
         &self,
-        columns: [call::Column; N],
+        index: Index<N>,
         stretches: &[Stretch<N>],
     ) -> Result<Vec<Option<bool>>, Error> {
         let mut found = vec![None; stretches.len()];
         for (chunk, some) in stretches.chunks(AT_ONCE).enumerate() {
-            for row in self.tx.query_all(&self.probe(columns, some)).await? {
-                let index: i64 = row.try_get_by_index(0)?;
+            for row in self.tx.query_all(&self.probe(index, some)).await? {
+                let number: i64 = row.try_get_by_index(0)?;
                 let any: Option<i32> = row.try_get_by_index(1)?;
-                let at = usize::try_from(index).ok().map(|index| chunk * AT_ONCE + index);
+                let at = usize::try_from(number)
+                    .ok()
+                    .map(|number| chunk * AT_ONCE + number);
                 if let Some(found) = at.and_then(|at| found.get_mut(at)) {
                     *found = any.map(|any| any == 1);
                 }
@@ -61,26 +72,35 @@ impl Scan<'_> {
         Ok(found)
     }
 
-    fn probe<const N: usize>(&self, columns: [call::Column; N], stretches: &[Stretch<N>]) -> SelectStatement {
+    fn probe<const N: usize>(&self, index: Index<N>, stretches: &[Stretch<N>]) -> SelectStatement {
         let table = Alias::new("stretches");
         // `VALUES` names its columns so on both databases.
         let given = |number: usize| Expr::col((table.clone(), Alias::new(format!("column{number}"))));
-        let rows = stretches.iter().enumerate().map(|(index, stretch)| {
-            let numbers = [index as i64].into_iter().chain(stretch.keys);
+        let rows = stretches.iter().enumerate().map(|(number, stretch)| {
+            let numbers = [number as i64].into_iter().chain(stretch.keys);
             let numbers = numbers.chain([stretch.first, stretch.last]);
             ValueTuple::Many(numbers.map(|number| Value::BigInt(Some(number))).collect())
         });
-        // In the order of the index, so that it is read from its end and no further than it takes.
+        // In the order of the index, so that it is read from its end and no further than it takes. SQLite takes two bounds
+        // for so narrow that an index by fewer columns is as good; it is told that they are not.
         let started = || Expr::col((call::Entity, call::Column::StartedAt));
+        let backend = self.tx.get_database_backend();
+        let wide = |bound: Expr| match backend {
+            DbBackend::Sqlite => Func::cust("likely").arg(bound).into(),
+            _ => bound,
+        };
         let within = || {
             let mut calls = Query::select();
             calls.from(call::Entity);
-            for (column, number) in columns.into_iter().zip(2..) {
+            for (column, number) in index.columns.into_iter().zip(2..) {
                 calls.and_where(Expr::col((call::Entity, column)).eq(given(number)));
             }
+            if let Some(only) = index.only {
+                calls.and_where(Expr::cust(only));
+            }
             calls
-                .and_where(started().gte(given(N + 2)))
-                .and_where(started().lte(given(N + 3)))
+                .and_where(wide(started().gte(given(N + 2))))
+                .and_where(wide(started().lte(given(N + 3))))
                 .order_by((call::Entity, call::Column::StartedAt), Order::Desc)
                 .take()
         };

@@ -7,8 +7,9 @@ use sea_orm::sea_query::{Alias, Expr, ExprTrait, JoinType, Order, Query, SelectS
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, IdenStatic, QueryResult};
 
 use crate::entity::{call, name};
+use crate::filter::{IS_ERROR, is_of_errors};
 use crate::intern::{NameKind, name_hash};
-use crate::probe::{Stretch, is_probed};
+use crate::probe::{Index, Stretch, is_probed};
 use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::servers::text_in_bytes;
@@ -74,8 +75,9 @@ impl Store {
         Ok(Page::of_found(items, &page))
     }
 
-    /// The first tools of the page and one more, by going through the names of tools in their order and looking for a call of each, until there are
-    /// enough: no call is read that does not tell of a tool of the page. `None` where that would not say it soon.
+    /// The first tools of the page and one more, by going through the names of tools in their order and looking for a call
+    /// of each, until there are enough: no call is read that does not tell of a tool of the page. `None` where that would
+    /// not say it soon.
     async fn probed_tools(
         &self,
         tx: &DatabaseTransaction,
@@ -87,6 +89,10 @@ impl Store {
         }
         let bounds = page.bounds();
         let wanted = bounds.size + 1;
+        let index = Index {
+            columns: [call::Column::Tool, call::Column::Server],
+            only: is_of_errors(&scan.filter).then_some(IS_ERROR),
+        };
         let first = scan.filter.from.map_or(i64::MIN, |from| from.0);
         let first = std::cmp::max(first, self.oldest());
         let last = scan.filter.to.map_or(i64::MAX, |to| to.0.saturating_sub(1));
@@ -123,10 +129,7 @@ impl Store {
             let (tools, stretches): (Vec<Tool>, Vec<Stretch<2>>) = tools.into_iter().unzip();
             let mut tools = tools.into_iter();
             for some in stretches.chunks(wanted.max(AT_A_TIME)) {
-                let found = scan
-                    .any_in([call::Column::Tool, call::Column::Server], some)
-                    .await?;
-                for (any, tool) in found.into_iter().zip(&mut tools) {
+                for (any, tool) in scan.any_in(index, some).await?.into_iter().zip(&mut tools) {
                     match any {
                         Some(true) => items.push(tool),
                         Some(false) => {}

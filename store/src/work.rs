@@ -126,6 +126,12 @@ async fn filled(url: &str, copies: i64) {
         .unwrap();
     if db.get_database_backend() == sea_orm::DbBackend::Postgres {
         db.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+        // As where the file is in memory: the rows that are read decide, not where they lie.
+        db.execute_unprepared(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET random_page_cost = 1', current_database()); END $$",
+        )
+        .await
+        .unwrap();
     }
     db.close().await.unwrap();
 }
@@ -145,7 +151,8 @@ async fn work<F: Future + Send>(url: &str, ask: &(impl Fn(Store) -> F + Sync)) -
     let mut before = 0;
     let mut after = 0;
     // On PostgreSQL what opening reads is counted by opening for nothing. Connections tell their counts as they end.
-    for asks in [false, true] {
+    let rounds: &[bool] = if postgres { &[false, true] } else { &[true] };
+    for &asks in rounds {
         let (writer, store) = open(url, options()).await.unwrap();
         let question = Operation::new(Asker::Server, Duration::from_secs(3600));
         if asks {
@@ -276,6 +283,7 @@ async fn questions_do_not_grow(urls: [String; 2]) {
                 ..CallFilter::default()
             },
         ),
+        ("with errors", errors()),
     ] {
         grown(&urls, &format!("tools, {name}"), &mut bad, |store| {
             let filter = filter.clone();

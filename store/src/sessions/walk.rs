@@ -11,7 +11,7 @@ use super::SessionName;
 use super::listing::Position;
 use super::places::Place;
 use crate::entity::call;
-use crate::probe::{Stretch, is_probed};
+use crate::probe::{Index, Stretch, is_probed};
 use crate::scan::Scan;
 use crate::visits::{Moment, PAUSE};
 use crate::{Error, PageRequest, Store};
@@ -97,10 +97,11 @@ async fn having(scan: &Scan<'_>, places: Vec<Place>) -> Result<Option<Vec<Place>
             })
         })
         .collect();
-    let mut found = scan
-        .any_in([call::Column::Session], &stretches)
-        .await?
-        .into_iter();
+    let index = Index {
+        columns: [call::Column::Session],
+        only: None,
+    };
+    let mut found = scan.any_in(index, &stretches).await?.into_iter();
     let mut having = Vec::new();
     for place in places {
         let rows: Vec<Option<bool>> = found.by_ref().take(place.rows.len()).collect();
