@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{Client, TestServer, on_each_database, sorted, span};
+use crate::support::{Client, Database, TestServer, on_each_database, sorted, span};
 
 /// Exports calls one after another, from several senders at once; gives the ids of what was acknowledged.
 fn keep_writing(server: &Client, exports: usize) -> JoinHandle<Vec<String>> {
@@ -294,4 +294,41 @@ async fn subscribers_are_counted() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("who has left is still counted");
+}
+
+/// Finding it reads other calls than those of the page: one that cannot be read tells.
+#[tokio::test]
+async fn where_the_feed_goes_on_is_looked_for_when_asked_alone() {
+    let server = TestServer::on(Database::sqlite()).await;
+    for some in 0..5 {
+        let calls = (0..500).map(|number| span("tools/call get_order").at(f64::from(some * 500 + number)));
+        server.export(calls).await;
+    }
+    let oldest = "{ calls(last: 10) { pageInfo { startCursor } } }";
+    let oldest = server.graphql(oldest, Value::Null).await["calls"]["pageInfo"]["startCursor"].take();
+    let file = server.database().file().unwrap();
+    let damaged = rusqlite::Connection::open(file).unwrap().execute(
+        "UPDATE calls SET received_at = 'damaged' WHERE id = \
+            (SELECT MIN(id) FROM calls WHERE id > (SELECT value / 2 FROM sequence))",
+        [],
+    );
+    assert_eq!(damaged.unwrap(), 1);
+    let page = async |fields: &str| {
+        let query = format!(
+            "query ($after: String) {{ calls(first: 2, after: $after) {{ nodes {{ spanId }} {fields} }} }}"
+        );
+        server.answer(&query, json!({"after": oldest})).await
+    };
+    let alone = page("").await;
+    assert_eq!(
+        alone["data"]["calls"]["nodes"].as_array().unwrap().len(),
+        2,
+        "{alone}"
+    );
+    let with_cursor = page("liveCursor").await;
+    assert_eq!(
+        with_cursor["errors"].as_array().unwrap().len(),
+        1,
+        "{with_cursor}"
+    );
 }
