@@ -1,7 +1,7 @@
 //! What clients may ask by: the filter, and the ids they hold.
 
 use async_graphql::{Error, ID, InputObject, InputType};
-use mcptap_model::{CallFilter, NodeId, TraceId, search};
+use mcptap_model::{CallFilter, MAX_NAME, NodeId, TraceId, search};
 
 use crate::error::bad_input;
 use crate::scalars::DateTime;
@@ -11,10 +11,8 @@ use crate::types::Outcome;
 const MAX_VALUES: usize = 500;
 /// How many values all lists of a filter may have together, those inside `not` and `or` too.
 const MAX_ALL_VALUES: usize = 2_000;
-/// How long a value may be, in bytes. Names are kept no longer, so a longer one means no call.
-const MAX_VALUE: usize = 1_024;
 /// How long the id of a session may be, in bytes: it holds the names of a server and of a session.
-const MAX_ID: usize = 4 * MAX_VALUE;
+const MAX_ID: usize = 4 * MAX_NAME;
 /// How long `search` may be, in characters.
 const MAX_SEARCH: usize = 1_000;
 /// How many words, phrases and prefixes `search` may have.
@@ -27,7 +25,7 @@ const MAX_FILTERS: usize = 100;
 /// Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
 /// constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
 /// the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values, all lists
-/// together 2,000, and a value 1,024 bytes.
+/// together 2,000; names may have any length.
 ///
 /// Failed calls of two tools since noon:
 /// `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
@@ -121,12 +119,14 @@ fn unknown_field(value: &serde_json::Value) -> Option<&str> {
     }
 }
 
-/// The model's filter; without one, every call is meant.
+/// The model's filter; without one, every call is meant. The one place where a filter comes in, whatever it is for.
 pub(crate) fn filter(input: Option<CallFilterInput>) -> Result<CallFilter, Error> {
-    input.map_or_else(
-        || Ok(CallFilter::default()),
-        |input| input.read(0, &mut Tree::default()),
-    )
+    let mut filter = match input {
+        Some(input) => input.read(0, &mut Tree::default())?,
+        None => CallFilter::default(),
+    };
+    filter.keep_names();
+    Ok(filter)
 }
 
 /// What the filters inside one another have together.
@@ -159,22 +159,11 @@ impl Tree {
     fn names(&mut self, field: &str, list: Option<Vec<String>>) -> Result<Vec<String>, Error> {
         let mut list = self.values(field, list)?;
         for name in &mut list {
-            bounded(field, name.len(), MAX_VALUE)?;
             // It may have been read into more room than it takes, and a subscription keeps it.
             name.shrink_to_fit();
         }
         Ok(list)
     }
-}
-
-/// Refuses a value that is longer than any that is kept.
-fn bounded(field: &str, bytes: usize, max: usize) -> Result<(), Error> {
-    if bytes > max {
-        return Err(bad_input(format!(
-            "filter.{field}: a value has at most {max} bytes, not {bytes}"
-        )));
-    }
-    Ok(())
 }
 
 impl CallFilterInput {
@@ -185,11 +174,13 @@ impl CallFilterInput {
                 "filter: not and or may be nested {MAX_NESTING} deep, with {MAX_FILTERS} filters in all"
             )));
         }
-        bounded(
-            "sessionId",
-            self.session_id.as_ref().map_or(0, String::len),
-            MAX_ID,
-        )?;
+        // Any other text is a name, which is cut.
+        let is_id = |id: &String| id.len() > MAX_ID && id.parse::<NodeId>().is_ok();
+        if self.session_id.as_ref().is_some_and(is_id) {
+            return Err(bad_input(format!(
+                "filter.sessionId: an id has at most {MAX_ID} bytes"
+            )));
+        }
         Ok(CallFilter {
             servers: tree.names("servers", self.servers)?,
             tools: tree.names("tools", self.tools)?,
@@ -305,13 +296,11 @@ mod tests {
         assert!(tree(250).unwrap_err().contains("2000 values"));
         let one = |field: &str, value: &str| filter_of_json(&serde_json::json!({field: value}).to_string());
         let list = |value: &str| filter_of_json(&serde_json::json!({"clientIps": [value]}).to_string());
-        assert!(list(&"x".repeat(1_024)).is_ok() && one("sessionId", &"x".repeat(4_096)).is_ok());
-        let long = list(&"x".repeat(1_025)).unwrap_err();
-        assert!(
-            long.contains("filter.clientIps") && long.contains("1024"),
-            "{long}"
-        );
-        assert!(one("sessionId", &"x".repeat(4_097)).is_err());
+        // Longer names are kept cut, and so they are asked for.
+        let name = list(&"x".repeat(5_000)).unwrap().client_ips;
+        assert_eq!(name, [mcptap_model::kept_name(&"x".repeat(5_000))]);
+        let session = one("sessionId", &"x".repeat(5_000)).unwrap().session_id.unwrap();
+        assert_eq!(session, mcptap_model::kept_name(&"x".repeat(5_000)));
         assert!(one("search", &"a ".repeat(32)).is_ok());
         // A phrase is one.
         assert!(one("search", &format!("\"{}\"", "a ".repeat(400))).is_ok());

@@ -1,16 +1,16 @@
 //! Acknowledged means stored: the real binary is killed in the middle of things, again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Client, Database, SpanBuilder, TestProcess, on_each_database, sorted, span, traces_request,
+    Client, Database, SpanBuilder, TestProcess, eventually, on_each_database, sorted, span, traces_request,
 };
 
 const SENDERS: usize = 8;
@@ -125,4 +125,97 @@ async fn crash_and_count(database: Database) {
         .unwrap();
     assert_eq!(seen.values().copied().max(), Some(1), "a call came twice");
     assert_eq!(seen.into_keys().collect::<Vec<_>>(), expected);
+}
+
+/// How many calls are to be erased.
+const ERASED: usize = 2_000;
+
+/// A word of one call that nothing else has.
+fn word(number: usize) -> String {
+    format!("zqw{number:05}wqz")
+}
+
+/// The words of calls that the files have.
+fn words(database: &Database) -> BTreeSet<String> {
+    let bytes = database.bytes();
+    let length = word(0).len();
+    let starts = bytes
+        .windows(length)
+        .filter(|window| window.starts_with(b"zqw") && window.ends_with(b"wqz"));
+    starts
+        .filter_map(|window| String::from_utf8(window.to_vec()).ok())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_erasure_deleted_until_a_crash_leaves_the_files() {
+    on_each_database(crash_while_erasing).await;
+}
+
+async fn crash_while_erasing(database: Database) {
+    let process = TestProcess::serve(&database).await;
+    let planted = |number: usize| {
+        let word = word(number);
+        span(&format!("tools/call {word}"))
+            .at(number as f64)
+            .attr("mcp.client.name", format!("{word}-client"))
+            .attr("mcp.session.id", format!("{word}-session"))
+            .attr("gen_ai.tool.call.result", format!("{{\"said\":\"{word} said\"}}"))
+    };
+    let numbers: Vec<usize> = (0..ERASED).collect();
+    for some in numbers.chunks(200) {
+        process.export(some.iter().copied().map(planted)).await;
+    }
+    process.export([span("tools/call kept").service("other")]).await;
+    let left = async |client: &Client| {
+        let query = "{ stats(filter: { servers: [\"shop\"] }) { callCount } }";
+        client.graphql(query, Value::Null).await["stats"]["callCount"]
+            .as_u64()
+            .unwrap() as usize
+    };
+    let erasing = Client::clone(&process);
+    let erasing = tokio::spawn(async move {
+        let delete = "mutation { deleteCalls(filter: { servers: [\"shop\"] }) { __typename } }";
+        let request = erasing
+            .web()
+            .post(erasing.url("/graphql"))
+            .json(&json!({ "query": delete }));
+        // The process is killed before it answers.
+        drop(request.send().await);
+    });
+    eventually("the first step of the erasure", async || {
+        (left(&process).await < ERASED).then_some(())
+    })
+    .await;
+    process.kill().await;
+    erasing.await.unwrap();
+
+    let process = TestProcess::serve(&database).await;
+    let told = eventually("the end of the erasure", async || {
+        let told = process
+            .graphql("{ audit(first: 1) { nodes { subject } } }", Value::Null)
+            .await;
+        let subject = told["audit"]["nodes"][0]["subject"].as_str().unwrap().to_owned();
+        (!subject.ends_with(": begun")).then_some(subject)
+    })
+    .await;
+    assert_eq!(
+        told,
+        "calls with servers: interrupted; what it had deleted was removed from the files at the next start"
+    );
+    let calls = process.calls(json!({ "servers": ["shop"] }), "tool").await;
+    let calls: BTreeSet<String> = calls
+        .iter()
+        .map(|call| call["tool"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        !calls.is_empty() && calls.len() < ERASED,
+        "{} calls are left",
+        calls.len()
+    );
+    assert_eq!(words(&database), calls);
+    assert_eq!(
+        process.calls(json!({ "servers": ["other"] }), "id").await.len(),
+        1
+    );
 }

@@ -22,6 +22,7 @@ mod joins;
 mod keys;
 mod listeners;
 mod live;
+mod names;
 mod overload;
 mod postgres;
 mod processes;

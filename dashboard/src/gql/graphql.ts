@@ -8,7 +8,7 @@ import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
  * Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
  * constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
  * the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values, all lists
- * together 2,000, and a value 1,024 bytes.
+ * together 2,000; names may have any length.
  *
  * Failed calls of two tools since noon:
  * `{ tools: ["search", "fetch"], outcomes: [TOOL_ERROR], from: "2026-11-22T12:00:00Z" }`.
