@@ -22,6 +22,7 @@ pub mod semconv;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod sources;
 mod texts;
 mod time;
 
@@ -35,5 +36,6 @@ pub use name::{MAX_NAME, cut_name, kept_name};
 pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};
 pub use outcome::{Evidence, Outcome};
+pub use sources::{Part, Source, Sources};
 pub use texts::{TextKind, TextVisitor};
 pub use time::{InvalidTime, UnixNanos};

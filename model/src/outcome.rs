@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Sources;
+
 /// How a request ended. Declared in the order of the contract's precedence, OK last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -91,6 +93,8 @@ pub struct Evidence {
     pub lists_first: bool,
     /// That list of its own has come, and is no request.
     pub listed: bool,
+    /// Whence its parts are known; merging decides them one by one.
+    pub sources: Sources,
 }
 
 impl Evidence {
@@ -107,10 +111,11 @@ impl Evidence {
             worded: self.worded || other.worded,
             lists_first: self.lists_first || other.lists_first,
             listed: self.listed || other.listed,
+            sources: self.sources,
         }
     }
 
-    /// As bits, for the store. Frozen: never renumber.
+    /// As bits, for the store, without the sources. Frozen: never renumber.
     pub fn bits(self) -> i16 {
         i16::from(self.cancelled)
             | i16::from(self.tool_error) << 1
@@ -138,6 +143,7 @@ impl Evidence {
             worded: bit(7),
             lists_first: bit(8),
             listed: bit(9),
+            sources: Sources::default(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mcptap_model::{
-    Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, SpanKind, Transport, UnixNanos,
-    Vantage,
+    Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, Sources, SpanKind, Transport,
+    UnixNanos, Vantage,
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Map, Value};
@@ -263,7 +263,10 @@ impl Glossary {
             tool: row.tool.and_then(name),
             prompt: row.prompt.and_then(name),
             resource_uri: row.resource_uri,
-            evidence: Evidence::from_bits(row.evidence),
+            evidence: Evidence {
+                sources: Sources::from_bits(row.sources),
+                ..Evidence::from_bits(row.evidence)
+            },
             http_status: row.http_status,
             rpc_error_code: row.rpc_error_code,
             error_type: row.error_type.and_then(name),

@@ -39,6 +39,7 @@ pub(crate) struct Model {
     pub(crate) kind: i16,
     pub(crate) vantage: i16,
     pub(crate) evidence: i16,
+    pub(crate) sources: i64,
     /// Follows from other columns; kept for filters.
     pub(crate) outcome: i16,
     /// 1: the server's name is its own; 0: it is its service's.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use mcptap_model::{Call, SpanId, SpanRef, TraceId};
+use mcptap_model::{Call, Source, Sources, SpanId, SpanKind, SpanRef, TraceId, Vantage};
 
 use super::{Heavy, Known, Whole};
 use crate::body::Bodies;
@@ -53,7 +53,12 @@ impl Node {
     }
 
     pub(super) fn observed(seen: Seen) -> Self {
-        let Seen { call, bodies, links } = seen;
+        let Seen {
+            mut call,
+            bodies,
+            links,
+        } = seen;
+        call.evidence.sources = Sources::all(source(&call));
         let spans = BTreeSet::from([SpanRef {
             trace_id: call.trace_id,
             span_id: call.span_id,
@@ -109,6 +114,16 @@ impl Node {
                 .call
                 .parent_span_id
                 .is_some_and(|parent| other.has_span(parent))
+    }
+}
+
+/// Who tells what a span says.
+fn source(call: &Call) -> Source {
+    match (call.vantage, call.kind) {
+        (Vantage::Server, SpanKind::Server) => Source::Server,
+        (Vantage::Server, _) => Source::ServerInside,
+        (Vantage::Gateway, _) => Source::Gateway,
+        (Vantage::Client, _) => Source::Client,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use mcptap_model::{Call, HttpSpan, SessionKey, SessionSource, SpanKind, SpanRef, Transport, Vantage};
+use mcptap_model::{
+    Call, HttpSpan, Part, SessionKey, SessionSource, Source, SpanKind, SpanRef, Transport, Vantage,
+};
 
 use super::cluster::Node;
 use super::effort::Effort;
@@ -21,14 +23,17 @@ pub(super) fn lend(
     let node = &merged.node;
     let stored = node.row.and_then(|row| links.get(&row)).into_iter().flatten();
     let linked = node.links.iter().chain(stored);
-    if let Some(http) = around(&node.call, https, linked, effort) {
-        apply(&mut merged.node.call, http);
+    if let Some((http, source)) = around(&node.call, https, linked, effort) {
+        if node.call.vantage != Vantage::Client {
+            forget(&mut merged.node.call, source);
+        }
+        apply(&mut merged.node.call, http, source);
     }
     if merged.node.call.vantage == Vantage::Client
         && let Some(http) = answered(&merged.node, https)
     {
         let call = &mut merged.node.call;
-        apply(call, http);
+        apply(call, http, Source::LinkedHttp);
         if call.server.is_none() {
             call.server.clone_from(&http.origin.service);
         }
@@ -54,9 +59,9 @@ fn answered<'h>(client: &Node, https: &Https<'h>) -> Option<&'h HttpSpan> {
 fn around<'h, 'l>(
     call: &Call,
     https: &Https<'h>,
-    mut linked: impl Iterator<Item = &'l SpanRef>,
+    linked: impl Iterator<Item = &'l SpanRef>,
     effort: &Effort,
-) -> Option<&'h HttpSpan> {
+) -> Option<(&'h HttpSpan, Source)> {
     let span = |span_id| SpanRef {
         trace_id: call.trace_id,
         span_id,
@@ -64,14 +69,18 @@ fn around<'h, 'l>(
     if call.vantage == Vantage::Client {
         let below = https.below(span(call.primary_span_id));
         let sent = below.filter(|http| http.kind == SpanKind::Client && within(http, call));
-        return sent.max_by_key(|http| http.ended_at);
+        let last = sent.max_by_key(|http| (http.ended_at, http.span_id));
+        return last.map(|http| (http, Source::Http));
     }
     let received = |http: &&HttpSpan| http.kind == SpanKind::Server && encloses(http, call);
     let parent = || {
         let parent = call.parent_span_id.map(span)?;
         https.all(parent).find(|http| received(http))
     };
-    let by_link = || linked.find_map(|link| https.get(*link).filter(|http| received(http)));
+    let by_link = || {
+        let linked = linked.filter_map(|link| https.get(*link).filter(|http| received(http)));
+        linked.min_by_key(|http| (http.trace_id, http.span_id))
+    };
     let tightest = || {
         let from = call.started_at.0.saturating_add(SLACK_NANOS);
         let to = call.ended_at().0.saturating_sub(SLACK_NANOS);
@@ -79,10 +88,34 @@ fn around<'h, 'l>(
         effort
             .bounded(around)
             .filter(|(_, http)| http.origin.same_service(&call.origin))
-            .min_by_key(|(place, http)| (http.ended_at.since(http.started_at), *place))
+            .min_by_key(|(_, http)| (http.ended_at.since(http.started_at), http.span_id))
             .map(|(_, http)| http)
     };
-    parent().or_else(by_link).or_else(tightest)
+    let found = |source| move |http| (http, source);
+    parent()
+        .map(found(Source::Http))
+        .or_else(|| by_link().map(found(Source::LinkedHttp)))
+        .or_else(|| tightest().map(found(Source::HttpAround)))
+}
+
+/// Forgets what HTTP spans lent that are no better: one of them is the request's, and it is known now.
+fn forget(call: &mut Call, source: Source) {
+    let sources = call.evidence.sources;
+    let lent = |part| sources.of(part) >= source.max(Source::Http);
+    call.http_status.take_if(|_| lent(Part::HttpStatus));
+    call.transport.take_if(|_| lent(Part::Transport));
+    for (part, text) in [
+        (Part::ClientIp, &mut call.client_ip),
+        (Part::Country, &mut call.country),
+        (Part::Authorization, &mut call.authorization),
+        (Part::UserAgent, &mut call.user_agent),
+        (Part::ProtocolVersion, &mut call.protocol_version),
+    ] {
+        text.take_if(|_| lent(part));
+    }
+    if lent(Part::Session) && call.session_id.take().is_some() {
+        call.session = None;
+    }
 }
 
 fn encloses(http: &HttpSpan, call: &Call) -> bool {
@@ -95,36 +128,54 @@ fn within(http: &HttpSpan, call: &Call) -> bool {
         && http.ended_at.0 <= call.ended_at().0.saturating_add(SLACK_NANOS)
 }
 
-fn apply(call: &mut Call, http: &HttpSpan) {
-    call.http_status = call.http_status.or(http.http_status);
+/// Fills in what the HTTP span knows and the call does not.
+fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
+    let sources = &mut call.evidence.sources;
     let better = http.client_ip.is_some() && call.client_ip.as_deref().is_none_or(is_loopback);
     if better && http.kind == SpanKind::Server {
         call.client_ip = http.client_ip.clone();
-        call.country = http.country.clone().or(call.country.take());
+        sources.set(Part::ClientIp, source);
+        if http.country.is_some() {
+            call.country.clone_from(&http.country);
+            sources.set(Part::Country, source);
+        }
+    }
+    if call.http_status.is_none() && http.http_status.is_some() {
+        call.http_status = http.http_status;
+        sources.set(Part::HttpStatus, source);
     }
     let lent = [
-        (&mut call.country, &http.country),
-        (&mut call.authorization, &http.authorization),
-        (&mut call.user_agent, &http.user_agent),
-        (&mut call.protocol_version, &http.protocol_version),
+        (Part::Country, &mut call.country, &http.country),
+        (Part::Authorization, &mut call.authorization, &http.authorization),
+        (Part::UserAgent, &mut call.user_agent, &http.user_agent),
+        (
+            Part::ProtocolVersion,
+            &mut call.protocol_version,
+            &http.protocol_version,
+        ),
     ];
-    for (to, from) in lent {
-        if to.is_none() {
+    for (part, to, from) in lent {
+        if to.is_none() && from.is_some() {
             to.clone_from(from);
+            sources.set(part, source);
         }
     }
     let old = call
         .protocol_version
         .as_deref()
         .is_some_and(|version| version <= "2024-11-05");
-    call.transport = call.transport.or(Some(if old {
-        Transport::Sse
-    } else {
-        Transport::StreamableHttp
-    }));
+    if call.transport.is_none() {
+        call.transport = Some(if old {
+            Transport::Sse
+        } else {
+            Transport::StreamableHttp
+        });
+        sources.set(Part::Transport, source);
+    }
     if call.session_id.is_none()
         && let Some(id) = &http.session_id
     {
+        sources.set(Part::Session, source);
         call.session_id = Some(id.clone());
         call.session = Some(SessionKey {
             source: SessionSource::Wire,
@@ -133,7 +184,8 @@ fn apply(call: &mut Call, http: &HttpSpan) {
     }
 }
 
-fn is_loopback(address: &str) -> bool {
+/// Whether an address is one of the machine itself.
+pub(super) fn is_loopback(address: &str) -> bool {
     address
         .parse::<std::net::IpAddr>()
         .is_ok_and(|address| address.to_canonical().is_loopback())

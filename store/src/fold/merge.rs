@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use mcptap_model::{Call, Evidence, Origin, SessionSource, SpanKind, SpanRef, Vantage};
+use mcptap_model::{Call, Evidence, Origin, Part, SessionKey, Source, Sources, SpanKind, SpanRef, Vantage};
 
 use super::cluster::{Clusters, Node};
 use super::https::Https;
+use super::join::is_loopback;
 use super::{Changes, Target, Whole, explain};
 use crate::body::Body;
 use crate::visits::{client_of, is_in_place};
@@ -83,8 +84,21 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
             });
             above.extend(parent.map(|parent| (parent, Arc::clone(&view.call.origin))));
         }
-        fill_body(&mut primary.bodies.request, view.bodies.request);
-        fill_body(&mut primary.bodies.response, view.bodies.response);
+        let Node { bodies, call, .. } = &mut primary;
+        fill_body(
+            Part::Request,
+            call,
+            &mut bodies.request,
+            view.bodies.request,
+            &view.call,
+        );
+        fill_body(
+            Part::Response,
+            call,
+            &mut bodies.response,
+            view.bodies.response,
+            &view.call,
+        );
         fill(&mut primary.call, view.call);
         primary.spans.extend(view.spans);
         primary.links.extend(view.links);
@@ -109,13 +123,79 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     })
 }
 
-/// Fills what the primary does not know.
-fn fill(primary: &mut Call, other: Call) {
+/// Two views of one request: of each part the better source's value stays, of equal sources the lesser value, so that it
+/// does not matter which came first.
+struct Views<'a> {
+    ours: &'a mut Sources,
+    theirs: Sources,
+}
+
+impl Views<'_> {
+    fn take<T: PartialOrd>(&mut self, part: Part, to: &mut Option<T>, from: Option<T>) {
+        let Some(from) = from else { return };
+        let source = self.theirs.of(part);
+        let better = to
+            .as_ref()
+            .is_none_or(|to| (source, &from) < (self.ours.of(part), to));
+        if better {
+            *to = Some(from);
+            self.ours.set(part, source);
+        }
+    }
+
+    /// An address of the machine itself says less than any other.
+    fn take_address(&mut self, to: &mut Option<String>, from: Option<String>) {
+        let local = |address: &Option<String>| address.as_deref().is_some_and(is_loopback);
+        match (local(to), local(&from)) {
+            (false, true) if to.is_some() => {}
+            (true, false) if from.is_some() => {
+                *to = from;
+                self.ours.set(Part::ClientIp, self.theirs.of(Part::ClientIp));
+            }
+            _ => self.take(Part::ClientIp, to, from),
+        }
+    }
+
+    /// What has an id on the wire comes before what has none.
+    fn take_session(&mut self, primary: &mut Session<'_>, mut other: Session<'_>) {
+        let source = self.theirs.of(Part::Session);
+        let rank = |session: &Session<'_>, source: Source| {
+            let key = session
+                .key
+                .as_ref()
+                .map(|key| (key.source.code(), key.key.clone()));
+            (
+                session.wire.is_none(),
+                key.is_none(),
+                source,
+                session.wire.clone(),
+                key,
+            )
+        };
+        if rank(&other, source) < rank(primary, self.ours.of(Part::Session)) {
+            *primary.key = other.key.take().or(primary.key.take());
+            *primary.wire = other.wire.take().or(primary.wire.take());
+            self.ours.set(Part::Session, source);
+        } else if primary.key.is_none() {
+            *primary.key = other.key.take();
+        }
+    }
+}
+
+/// The session of a call, and its id on the wire.
+struct Session<'a> {
+    key: &'a mut Option<SessionKey>,
+    wire: &'a mut Option<String>,
+}
+
+/// Takes from another view what the primary does not know, or only from a worse source.
+fn fill(primary: &mut Call, mut other: Call) {
     fn or<T>(to: &mut Option<T>, from: Option<T>) {
         if to.is_none() {
             *to = from;
         }
     }
+    let mut sources = primary.evidence.sources;
     let same_vantage = primary.vantage == other.vantage;
     let logged = (primary.evidence.explained, primary.evidence.worded);
     primary.evidence = primary.evidence.union(if same_vantage {
@@ -131,32 +211,54 @@ fn fill(primary: &mut Call, other: Call) {
         or(&mut primary.error_type, other.error_type);
         explain::fill(primary, other.error_message, other.stack_trace, other.evidence);
     }
-    or(&mut primary.server, other.server.filter(|_| same_vantage));
-    or(&mut primary.tool, other.tool);
-    or(&mut primary.prompt, other.prompt);
-    or(&mut primary.resource_uri, other.resource_uri);
-    or(&mut primary.http_status, other.http_status);
-    or(&mut primary.request_id, other.request_id);
-    or(&mut primary.protocol_version, other.protocol_version);
-    or(&mut primary.transport, other.transport);
-    or(&mut primary.client_name, other.client_name);
-    or(&mut primary.client_version, other.client_version);
+    let mut views = Views {
+        ours: &mut sources,
+        theirs: other.evidence.sources,
+    };
+    views.take(
+        Part::Server,
+        &mut primary.server,
+        other.server.filter(|_| same_vantage),
+    );
+    views.take(Part::Tool, &mut primary.tool, other.tool);
+    views.take(Part::Prompt, &mut primary.prompt, other.prompt);
+    views.take(Part::ResourceUri, &mut primary.resource_uri, other.resource_uri);
+    views.take(Part::HttpStatus, &mut primary.http_status, other.http_status);
+    views.take(Part::RequestId, &mut primary.request_id, other.request_id);
+    views.take(
+        Part::ProtocolVersion,
+        &mut primary.protocol_version,
+        other.protocol_version,
+    );
+    views.take(Part::Transport, &mut primary.transport, other.transport);
+    views.take(Part::ClientName, &mut primary.client_name, other.client_name);
+    views.take(
+        Part::ClientVersion,
+        &mut primary.client_version,
+        other.client_version,
+    );
     // A client does not see its own address: what its view has of it, another's HTTP span lent.
     if same_vantage || other.vantage != Vantage::Client {
-        or(&mut primary.client_ip, other.client_ip);
-        or(&mut primary.country, other.country);
+        views.take_address(&mut primary.client_ip, other.client_ip);
+        views.take(Part::Country, &mut primary.country, other.country);
     }
-    or(&mut primary.authorization, other.authorization);
-    or(&mut primary.user_agent, other.user_agent);
-    let wire = |call: &Call| {
-        call.session
-            .as_ref()
-            .is_some_and(|session| session.source == SessionSource::Wire)
-    };
-    if primary.session.is_none() || (!wire(primary) && other.session_id.is_some()) {
-        primary.session = other.session.or(primary.session.take());
-        or(&mut primary.session_id, other.session_id);
-    }
+    views.take(
+        Part::Authorization,
+        &mut primary.authorization,
+        other.authorization,
+    );
+    views.take(Part::UserAgent, &mut primary.user_agent, other.user_agent);
+    views.take_session(
+        &mut Session {
+            key: &mut primary.session,
+            wire: &mut primary.session_id,
+        },
+        Session {
+            key: &mut other.session,
+            wire: &mut other.session_id,
+        },
+    );
+    primary.evidence.sources = sources;
     for (name, value) in other.attributes {
         // Another side's name of the span is not this one's.
         if same_vantage || name != SPAN_NAME {
@@ -178,16 +280,19 @@ fn answer_only(evidence: Evidence) -> Evidence {
     }
 }
 
-/// The most complete body wins, the primary's first. One that lost its end to mcptap's own cap has its size from the
+/// The most complete body wins, then the better source's. One that lost its end to mcptap's own cap has its size from the
 /// same whole, so the same body again changes nothing.
-fn fill_body(to: &mut Option<Body>, from: Option<Body>) {
+fn fill_body(part: Part, primary: &mut Call, to: &mut Option<Body>, from: Option<Body>, other: &Call) {
+    let (ours, theirs) = (primary.evidence.sources.of(part), other.evidence.sources.of(part));
     let better = match (&to, &from) {
         (None, Some(_)) => true,
-        (Some(to), Some(from)) => to.truncated && !from.truncated && from.bytes != to.bytes,
+        (Some(to), Some(from)) if to.truncated != from.truncated && to.bytes != from.bytes => to.truncated,
+        (Some(to), Some(from)) => (theirs, &from.data) < (ours, &to.data),
         _ => false,
     };
     if better {
         *to = from;
+        primary.evidence.sources.set(part, theirs);
     }
 }
 

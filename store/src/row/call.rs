@@ -31,6 +31,7 @@ pub(crate) struct CallRow {
     kind: i64,
     vantage: i16,
     evidence: i16,
+    sources: i64,
     outcome: i16,
     named: bool,
     http_status: Option<i32>,
@@ -66,6 +67,7 @@ impl CallRow {
             kind: i64::from(call.kind.as_otlp()),
             vantage: call.vantage.code(),
             evidence: call.evidence.bits(),
+            sources: call.evidence.sources.bits(),
             outcome: call.outcome().code(),
             named: call.server.is_some(),
             http_status: call.http_status,
@@ -207,6 +209,7 @@ impl NumberedRow<'_> {
         sink.integer(Some(row.kind));
         sink.integer(Some(i64::from(row.vantage)));
         sink.integer(Some(i64::from(row.evidence)));
+        sink.integer(Some(row.sources));
         sink.integer(Some(i64::from(row.outcome)));
         sink.integer(Some(i64::from(row.named)));
         sink.integer(row.http_status.map(i64::from));
@@ -242,6 +245,7 @@ const CALL_COLUMNS: &[(&str, Kind)] = &[
     ("kind", Kind::Integer),
     ("vantage", Kind::Integer),
     ("evidence", Kind::Integer),
+    ("sources", Kind::Integer),
     ("outcome", Kind::Integer),
     ("named", Kind::Integer),
     ("http_status", Kind::Integer),
