@@ -19,10 +19,10 @@ mod outcome;
 pub mod redact;
 pub mod search;
 pub mod semconv;
+mod sources;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-mod sources;
 mod texts;
 mod time;
 

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, SessionKey, SessionSource, SpanId,
-    SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
+    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, Payload, SessionKey, SessionSource,
+    SpanId, SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
 };
 use proptest::prelude::*;
 use serde_json::Map;
 
-use super::{Changes, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Whole, fold, time_ranges};
+use super::{
+    Changes, Folding, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Whole, time_ranges,
+};
 
 /// A store in memory: what fold says, done to vectors.
 #[derive(Default)]
 struct Memory {
-    calls: Vec<(i64, Call)>,
+    calls: Vec<(i64, Whole)>,
     aliases: Vec<(SpanRef, Option<i64>)>,
     https: Vec<HttpSpan>,
     links: Vec<(SpanRef, i64)>,
@@ -34,7 +36,10 @@ impl Memory {
                 .all(|one| time_ranges(&Incoming::new(batch.clone())).len() <= 2
                     || one.call.duration_nanos >= 0)
         );
-        let changes = fold(self.near(), batch);
+        let folding = Folding::new(self.near(), Incoming::new(batch));
+        let wanted = folding.wanted();
+        let details = self.calls.iter().filter(|(row, _)| wanted.contains(row));
+        let changes = folding.finish(details.map(|(row, whole)| (*row, heavy(whole))).collect());
         let shown = changes.added.len() + changes.completed.len();
         self.apply(changes);
         shown
@@ -46,9 +51,13 @@ impl Memory {
             known: self
                 .calls
                 .iter()
-                .map(|(row, call)| Known {
+                .map(|(row, whole)| Known {
                     row: *row,
-                    call: call.clone(),
+                    call: Call {
+                        stack_trace: None,
+                        attributes: Map::new(),
+                        ..whole.call.clone()
+                    },
                 })
                 .collect(),
             https: self.https.clone(),
@@ -72,10 +81,17 @@ impl Memory {
                 .added
                 .into_iter()
                 .enumerate()
-                .map(|(index, whole)| (first + index as i64, whole.call)),
+                .map(|(index, whole)| (first + index as i64, whole)),
         );
-        for (of, Whole { call, .. }) in changes.completed {
-            self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1 = call;
+        for (of, whole) in changes.completed {
+            let stored = &mut self.calls.iter_mut().find(|(row, _)| *row == of).unwrap().1;
+            let details = heavy(stored);
+            *stored = whole;
+            if changes.undetailed.contains(&of) {
+                stored.bodies = details.bodies;
+                stored.call.stack_trace = details.stack_trace;
+                stored.call.attributes = details.attributes;
+            }
         }
         for (gone, into) in changes.removed {
             let into = into.map(row);
@@ -139,7 +155,7 @@ impl Memory {
     }
 
     /// The calls without what may depend on the order of arrival (which span came first), in order of start.
-    fn told(&self) -> Vec<(Call, Vec<String>)> {
+    fn everything(&self) -> Vec<(Whole, Vec<String>)> {
         let lines = |row: i64| {
             let mut lines: Vec<_> = self
                 .logs
@@ -153,18 +169,28 @@ impl Memory {
         let mut told: Vec<_> = self
             .calls
             .iter()
-            .map(|(row, call)| {
-                (
-                    Call {
-                        span_id: call.primary_span_id,
-                        ..call.clone()
-                    },
-                    lines(*row),
-                )
+            .map(|(row, whole)| {
+                let mut whole = whole.clone();
+                whole.call.span_id = whole.call.primary_span_id;
+                (whole, lines(*row))
             })
             .collect();
-        told.sort_by_key(|(call, _)| (call.started_at, call.primary_span_id));
+        told.sort_by_key(|(whole, _)| (whole.call.started_at, whole.call.primary_span_id));
         told
+    }
+
+    /// The same without bodies.
+    fn told(&self) -> Vec<(Call, Vec<String>)> {
+        let everything = self.everything().into_iter();
+        everything.map(|(whole, lines)| (whole.call, lines)).collect()
+    }
+}
+
+fn heavy(whole: &Whole) -> Heavy {
+    Heavy {
+        bodies: whole.bodies.clone(),
+        stack_trace: whole.call.stack_trace.clone(),
+        attributes: whole.call.attributes.clone(),
     }
 }
 
@@ -327,7 +353,7 @@ fn a_client_alone_is_a_call_and_the_server_takes_it_over() {
         )),
         1
     );
-    let (row, call) = memory.calls.first().unwrap();
+    let (row, Whole { call, .. }) = memory.calls.first().unwrap();
     assert_eq!(
         (*row, call.span_id, call.primary_span_id),
         (1, id(1), id(2)),
@@ -773,8 +799,81 @@ fn send(memory: &mut Memory, whole: &Batch, keys: &[u32], cuts: &[bool]) {
     memory.write(export);
 }
 
+/// What a view says of the parts that several may say: of each one of three values, or nothing.
+fn says(call: &mut Call, values: &[u8]) {
+    let mut values = values.iter().map(|value| value % 4);
+    let mut text = |prefix: &str| match values.next().unwrap_or_default() {
+        0 => None,
+        value => Some(format!("{prefix}{value}")),
+    };
+    call.server = text("server ");
+    call.client_name = text("client ");
+    call.client_version = text("version ");
+    call.client_ip = text("192.0.2.").map(|ip| if ip.ends_with('3') { "127.0.0.1".to_owned() } else { ip });
+    call.country = text("C");
+    call.authorization = text("Bearer ");
+    call.user_agent = text("agent ");
+    call.protocol_version = text("2025-11-2");
+    call.resource_uri = text("uri ");
+    call.http_status = text("40").and_then(|status| status.parse().ok());
+    call.session_id = text("wire ");
+    call.session = call.session_id.clone().map(|key| SessionKey {
+        source: SessionSource::Wire,
+        key,
+    });
+    call.request = text("asked ").map(Payload::whole);
+    call.response = text("answered ").map(Payload::whole);
+}
+
+/// One request as its client, two of its server's libraries and two HTTP spans around it tell it.
+fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
+    let mut client = span(1, None, "client", SpanKind::Client, 0, 100);
+    let mut server = span(4, Some(3), "server", SpanKind::Server, 20, 80);
+    let mut inside = span(5, Some(4), "server", SpanKind::Internal, 25, 75);
+    inside.call.origin = origin("server", "fastmcp");
+    let views = [&mut client, &mut server, &mut inside];
+    for (view, values) in views.into_iter().zip(values) {
+        says(&mut view.call, values);
+    }
+    let mut https = vec![
+        http(2, None, "server", SpanKind::Server, 18, 82),
+        http(3, Some(1), "server", SpanKind::Server, 10, 90),
+    ];
+    for (http, values) in https.iter_mut().zip(values.iter().skip(3)) {
+        let mut call = client.call.clone();
+        says(&mut call, values);
+        http.http_status = call.http_status;
+        http.client_ip = call.client_ip;
+        http.country = call.country;
+        http.authorization = call.authorization;
+        http.user_agent = call.user_agent;
+        http.session_id = call.session_id;
+        http.protocol_version = call.protocol_version;
+    }
+    batch(vec![client, server, inside], https, vec![])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_views_say_differently_is_told_alike(
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 13), 5),
+        keys in prop::collection::vec(any::<u32>(), 5),
+        cuts in prop::collection::vec(any::<bool>(), 5),
+    ) {
+        let whole = views_that_disagree(&values);
+        let mut at_once = Memory::default();
+        at_once.write(whole.clone());
+        let mut apart = Memory::default();
+        send(&mut apart, &whole, &keys, &cuts);
+        prop_assert_eq!(apart.everything(), at_once.everything());
+        let before = apart.everything();
+        for piece in pieces(&whole) {
+            prop_assert_eq!(apart.write(piece), 0);
+        }
+        prop_assert_eq!(apart.everything(), before);
+    }
 
     #[test]
     fn order_and_batching_do_not_matter(
@@ -797,12 +896,12 @@ proptest! {
         at_once.write(whole.clone());
         let mut apart = Memory::default();
         send(&mut apart, &whole, &keys, &cuts);
-        prop_assert_eq!(apart.told(), at_once.told());
+        prop_assert_eq!(apart.everything(), at_once.everything());
         // Delivered again in another order: nothing changes, and the feed shows nothing.
-        let before = apart.told();
+        let before = apart.everything();
         for piece in pieces(&whole).into_iter().zip(&again).map(|(piece, _)| piece) {
             prop_assert_eq!(apart.write(piece), 0);
         }
-        prop_assert_eq!(apart.told(), before);
+        prop_assert_eq!(apart.everything(), before);
     }
 }
