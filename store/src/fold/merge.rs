@@ -157,7 +157,7 @@ impl Views<'_> {
     }
 
     /// What has an id on the wire comes before what has none.
-    fn take_session(&mut self, primary: &mut Session<'_>, mut other: Session<'_>) {
+    fn take_session(&mut self, primary: &mut Session<'_>, other: Session<'_>) {
         let source = self.theirs.of(Part::Session);
         let rank = |session: &Session<'_>, source: Source| {
             let key = session
@@ -280,6 +280,34 @@ fn answer_only(evidence: Evidence) -> Evidence {
     }
 }
 
+/// What is unknown has no source: calls that say the same are the same.
+fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
+    let Whole { call, bodies } = whole;
+    let known = [
+        (Part::Server, call.server.is_some()),
+        (Part::Tool, call.tool.is_some()),
+        (Part::Prompt, call.prompt.is_some()),
+        (Part::ResourceUri, call.resource_uri.is_some()),
+        (Part::HttpStatus, call.http_status.is_some()),
+        (Part::RequestId, call.request_id.is_some()),
+        (Part::ProtocolVersion, call.protocol_version.is_some()),
+        (Part::Transport, call.transport.is_some()),
+        (Part::ClientName, call.client_name.is_some()),
+        (Part::ClientVersion, call.client_version.is_some()),
+        (Part::ClientIp, call.client_ip.is_some()),
+        (Part::Country, call.country.is_some()),
+        (Part::Authorization, call.authorization.is_some()),
+        (Part::UserAgent, call.user_agent.is_some()),
+        (Part::Session, call.session.is_some() || call.session_id.is_some()),
+        // Bodies that were not read are as they are stored.
+        (Part::Request, !detailed || bodies.request.is_some()),
+        (Part::Response, !detailed || bodies.response.is_some()),
+    ];
+    for (part, _) in known.into_iter().filter(|(_, known)| !known) {
+        call.evidence.sources.set(part, Source::Server);
+    }
+}
+
 /// The most complete body wins, then the better source's. One that lost its end to mcptap's own cap has its size from the
 /// same whole, so the same body again changes nothing.
 fn fill_body(part: Part, primary: &mut Call, to: &mut Option<Body>, from: Option<Body>, other: &Call) {
@@ -363,10 +391,11 @@ pub(super) fn collect(
         changes
             .waiting_views
             .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
-        let whole = Whole {
+        let mut whole = Whole {
             call: node.call,
             bodies: node.bodies,
         };
+        forget_sources_of_nothing(&mut whole, node.detailed);
         match node.before {
             Some(before) if *before != whole => {
                 changes.moved.extend(left_visits(&before.call, &whole.call));
