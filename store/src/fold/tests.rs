@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, Payload, SessionKey, SessionSource,
-    SpanId, SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
+    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, Payload, SessionKey, SessionSource, SpanId,
+    SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
 };
 use proptest::prelude::*;
 use serde_json::Map;
@@ -809,7 +809,13 @@ fn says(call: &mut Call, values: &[u8]) {
     call.server = text("server ");
     call.client_name = text("client ");
     call.client_version = text("version ");
-    call.client_ip = text("192.0.2.").map(|ip| if ip.ends_with('3') { "127.0.0.1".to_owned() } else { ip });
+    call.client_ip = text("192.0.2.").map(|ip| {
+        if ip.ends_with('3') {
+            "127.0.0.1".to_owned()
+        } else {
+            ip
+        }
+    });
     call.country = text("C");
     call.authorization = text("Bearer ");
     call.user_agent = text("agent ");
