@@ -537,3 +537,83 @@ fn what_is_not_mcp_is_no_call() {
         assert!(given("any", name, SERVER, attributes).read().is_empty(), "{name}");
     }
 }
+
+#[test]
+fn what_belongs_to_an_ordinary_visit_is_no_call() {
+    let visit = |method: &str, status: i64, session: Option<&str>| {
+        let mut attributes = json!({"mcp.method.name": method, "http.response.status_code": status});
+        if let Some(session) = session {
+            attributes["mcp.session.id"] = session.into();
+        }
+        given("any", "any", SERVER, attributes)
+            .failed("HTTP")
+            .read()
+            .len()
+    };
+    for (method, status, session, calls) in [
+        ("GET", 405, Some("s"), 0),
+        ("DELETE", 405, Some("s"), 0),
+        ("GET", 404, None, 0),
+        ("OPTIONS", 403, None, 0),
+        ("GET", 404, Some("s"), 1),
+        ("GET", 401, Some("s"), 1),
+        ("GET", 200, Some("s"), 1),
+        ("DELETE", 500, Some("s"), 1),
+        ("tools/list", 405, Some("s"), 1),
+    ] {
+        assert_eq!(
+            visit(method, status, session),
+            calls,
+            "{method} {status} {session:?}"
+        );
+    }
+}
+
+#[test]
+fn a_handler_that_failed_was_reached_whatever_the_status() {
+    let told = |kind: i32, attributes: Value| {
+        let mut all = json!({"mcp.method.name": "tools/list"});
+        for (key, value) in attributes.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        let call = given("any", "tools/list", kind, all).failed("no").one();
+        call.split(" · ").nth(1).unwrap().to_owned()
+    };
+    for (kind, attributes, outcome) in [
+        (
+            SERVER,
+            json!({"http.response.status_code": 400}),
+            "PROTOCOL_ERROR",
+        ),
+        (
+            SERVER,
+            json!({"http.response.status_code": 500, "error.type": "ValueError"}),
+            "PROTOCOL_ERROR",
+        ),
+        (
+            SERVER,
+            json!({"http.response.status_code": 401, "error.type": "401"}),
+            "TRANSPORT_ERROR",
+        ),
+        (
+            CLIENT,
+            json!({"http.response.status_code": 400}),
+            "TRANSPORT_ERROR",
+        ),
+        (
+            CLIENT,
+            json!({"http.response.status_code": 400, "rpc.response.status_code": "-32602"}),
+            "PROTOCOL_ERROR",
+        ),
+        (
+            CLIENT,
+            json!({"error.type": "HTTPStatusError", "http.response.status_code": 503}),
+            "TRANSPORT_ERROR",
+        ),
+    ] {
+        assert_eq!(told(kind, attributes.clone()), outcome, "{kind} {attributes}");
+    }
+    let redirected = json!({"mcp.method.name": "tools/list", "http.response.status_code": 307, "mcptap.outcome": "redirected"});
+    let redirected = given("any", "tools/list", SERVER, redirected).one();
+    assert!(redirected.starts_with("tools/list - · OK · "), "{redirected}");
+}

@@ -114,6 +114,7 @@ impl Call {
             self.method == "tools/call",
             self.rpc_error_code.is_some(),
             self.http_status,
+            self.vantage == Vantage::Server,
         )
     }
 

@@ -149,9 +149,17 @@ impl Evidence {
 
     /// The outcome by the contract's order: the first that holds. `tools_call` is whether the method is
     /// `tools/call`; a span that only says ERROR is the tool's when its error type is an exception of the tool.
-    pub fn outcome(self, tools_call: bool, rpc_error: bool, http_status: Option<i32>) -> Outcome {
+    /// `handled` is whether the view is the server's own: a handler that says ERROR was reached, whatever the HTTP status
+    /// (2026-07-28 answers errors of JSON-RPC with 4xx).
+    pub fn outcome(
+        self,
+        tools_call: bool,
+        rpc_error: bool,
+        http_status: Option<i32>,
+        handled: bool,
+    ) -> Outcome {
         let refused = http_status.is_some_and(|status| status >= 400);
-        let only_failed = self.failed && !refused && !self.transport;
+        let only_failed = self.failed && !self.transport && (handled || !refused);
         if self.cancelled {
             Outcome::Cancelled
         } else if self.tool_error {
@@ -197,7 +205,7 @@ mod tests {
                 Outcome::TransportError,
             ),
             (Evidence::default(), true, true, Some(404), Outcome::ProtocolError),
-            (failed, true, false, Some(503), Outcome::TransportError),
+            (failed, true, false, Some(400), Outcome::ProtocolError),
             (failed, true, false, None, Outcome::ProtocolError),
             (raised, true, false, None, Outcome::ToolError),
             (raised, false, false, None, Outcome::ProtocolError),
@@ -245,9 +253,24 @@ mod tests {
         ];
         for (evidence, tools_call, rpc_error, status, outcome) in judged {
             assert_eq!(
-                evidence.outcome(tools_call, rpc_error, status),
+                evidence.outcome(tools_call, rpc_error, status, true),
                 outcome,
                 "{evidence:?} {status:?}"
+            );
+        }
+        // Seen from elsewhere, a refusal is nobody's answer.
+        for evidence in [failed, raised] {
+            assert_eq!(
+                evidence.outcome(true, false, Some(503), false),
+                Outcome::TransportError
+            );
+            let refused = Evidence {
+                transport: true,
+                ..evidence
+            };
+            assert_eq!(
+                refused.outcome(true, false, Some(503), true),
+                Outcome::TransportError
             );
         }
     }

@@ -76,9 +76,19 @@ pub const RESPONSE_BODY: &str = "mcptap.response.body";
 pub const REQUEST_SIZE: &str = "mcptap.request.size";
 /// Ours: size of the response body in bytes, before any cap.
 pub const RESPONSE_SIZE: &str = "mcptap.response.size";
+/// Ours: whether less of the request body was kept than was sent.
+pub const REQUEST_TRUNCATED: &str = "mcptap.request.truncated";
+/// Ours: whether less of the response body was kept than was sent.
+pub const RESPONSE_TRUNCATED: &str = "mcptap.response.truncated";
+/// Ours: why the body of the HTTP request could not be read. Nothing is known of the request then but its head.
+pub const REQUEST_UNREADABLE: &str = "mcptap.request.unreadable";
+/// Ours: why the body of the HTTP answer could not be read. The HTTP status is all that is known of the outcome then.
+pub const RESPONSE_UNREADABLE: &str = "mcptap.response.unreadable";
+/// Ours: how messages are framed on a pipe, where that is not by line breaks: `content-length`.
+pub const FRAMING: &str = "mcptap.framing";
 /// Ours: the result's `resultType`, when it is not `complete`.
 pub const RESULT_TYPE: &str = "mcptap.result.type";
-/// Ours: `cancelled` when the request was given up before its answer.
+/// Ours: `cancelled` when the request was given up before its answer, `redirected` when it was sent elsewhere.
 pub const OUTCOME: &str = "mcptap.outcome";
 /// Ours: the `Authorization` header, its first 10 characters and an ellipsis.
 pub const AUTHORIZATION: &str = "mcptap.authorization";
@@ -96,6 +106,10 @@ pub const INPUT_REQUIRED: &str = "input_required";
 pub const TASK: &str = "task";
 /// The value of [`OUTCOME`] when the request was given up before its answer.
 pub const CANCELLED: &str = "cancelled";
+/// The value of [`OUTCOME`] when the answer sent the client elsewhere (HTTP 3xx).
+pub const REDIRECTED: &str = "redirected";
+/// The value of [`FRAMING`] when each message stands after a `Content-Length` header, as in LSP.
+pub const CONTENT_LENGTH: &str = "content-length";
 /// The value of [`ERROR_TYPE`] when the transport ended before the answer.
 pub const CLOSED: &str = "closed";
 /// Ours: the span id, as hex, of the first request of an operation that took several rounds (`input_required`, tasks).

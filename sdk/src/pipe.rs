@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use opentelemetry::logs::Severity;
 
 use crate::jsonrpc::{Lines, Scan};
-use crate::observer::{Carrier, Conversation, Observer, Side};
+use crate::observer::{Carrier, Conversation, Observer, Scope, Side};
 
 /// The longest line of standard error that is kept, in bytes.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -107,10 +107,16 @@ impl State {
     }
 
     fn take(&mut self, side: Side, lines: &[Scan]) {
+        let is_framed = self.from_client.is_framed() || self.from_server.is_framed();
+        if is_framed && self.carrier.note_framing() {
+            tracing::warn!(
+                "messages on a pipe are framed by Content-Length, which MCP does not know; they are read"
+            );
+        }
         for line in lines.iter().filter(|line| !line.is_blank()) {
             if line.is_jsonrpc() {
                 for message in &line.messages {
-                    self.conversation.take(side, message, &self.carrier);
+                    self.conversation.take(side, message, &self.carrier, Scope::Only);
                 }
             } else {
                 tracing::debug!(?side, bytes = line.size, "a line that is no JSON-RPC passed");

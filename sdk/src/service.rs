@@ -150,7 +150,7 @@ impl<H: ServerHandler> Instrumented<H> {
         }
         let http = context.extensions.get::<Parts>();
         let id = match &context.id {
-            RequestId::Number(number) => Id::Number(number.to_string()),
+            RequestId::Number(number) => Id::number(&number.to_string()),
             RequestId::String(text) => Id::Text(text.to_string()),
         };
         if let Some(observed) = http.and_then(|parts| parts.extensions.get::<Observed>())

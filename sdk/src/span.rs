@@ -69,12 +69,44 @@ impl Target {
     }
 }
 
-/// A body and the size of its whole.
-pub(crate) fn body(text_key: &'static str, size_key: &'static str, body: Excerpt) -> [KeyValue; 2] {
+/// Which of the two bodies of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Request,
+    Response,
+}
+
+/// A body, the size of its whole, and whether less of it was kept. `redact` is what is done to the text, which may
+/// change its length and cuts nothing.
+pub(crate) fn body(part: Part, mut body: Excerpt, redact: impl FnOnce(&mut String)) -> [KeyValue; 3] {
+    let (text_key, size_key, truncated_key) = match part {
+        Part::Request => (
+            semconv::REQUEST_BODY,
+            semconv::REQUEST_SIZE,
+            semconv::REQUEST_TRUNCATED,
+        ),
+        Part::Response => (
+            semconv::RESPONSE_BODY,
+            semconv::RESPONSE_SIZE,
+            semconv::RESPONSE_TRUNCATED,
+        ),
+    };
+    let is_cut = body.is_cut();
+    redact(&mut body.text);
     [
         KeyValue::new(text_key, body.text),
         KeyValue::new(size_key, i64::try_from(body.size).unwrap_or(i64::MAX)),
+        KeyValue::new(truncated_key, is_cut),
     ]
+}
+
+/// Why a body could not be read.
+pub(crate) fn unreadable(part: Part, reason: String) -> KeyValue {
+    let key = match part {
+        Part::Request => semconv::REQUEST_UNREADABLE,
+        Part::Response => semconv::RESPONSE_UNREADABLE,
+    };
+    KeyValue::new(key, reason)
 }
 
 /// How a request ended.
@@ -127,13 +159,26 @@ impl Ending {
         }
     }
 
+    /// It was sent elsewhere (HTTP 3xx): nobody failed, and the answer comes to another request.
+    pub(crate) fn redirected() -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::OUTCOME, semconv::REDIRECTED)],
+            status: Status::Unset,
+        }
+    }
+
+    /// It ended, and nothing says that it failed: it stays open by its nature, or its answer could not be read.
+    pub(crate) fn over() -> Self {
+        Self {
+            attributes: Vec::new(),
+            status: Status::Unset,
+        }
+    }
+
     /// Reads how a request ended from its answer.
     pub(crate) fn of(method: &str, answer: &Message) -> Self {
-        if answer.get(Field::Error).is_some() {
-            return error(
-                answer.get(Field::ErrorCode).map(|code| code.text.as_str()),
-                answer.text(Field::ErrorMessage),
-            );
+        if answer.error().is_some() {
+            return error(answer.integer(Field::ErrorCode), answer.text(Field::ErrorMessage));
         }
         if matches!(method, "tasks/get" | "tasks/result") {
             return task(answer);
@@ -156,8 +201,7 @@ impl Ending {
     }
 }
 
-fn error(code: Option<&str>, message: Option<String>) -> Ending {
-    let code = code.and_then(|code| code.parse::<i64>().ok());
+fn error(code: Option<i64>, message: Option<String>) -> Ending {
     let message = message.unwrap_or_default();
     let Some(code) = code else {
         return Ending {
@@ -186,7 +230,7 @@ fn error(code: Option<&str>, message: Option<String>) -> Ending {
 fn task(answer: &Message) -> Ending {
     if answer.get(Field::TaskErrorCode).is_some() {
         return error(
-            answer.get(Field::TaskErrorCode).map(|code| code.text.as_str()),
+            answer.integer(Field::TaskErrorCode),
             answer.text(Field::TaskErrorMessage),
         );
     }
@@ -206,10 +250,7 @@ fn task(answer: &Message) -> Ending {
             attributes: vec![KeyValue::new(semconv::RESULT_TYPE, semconv::INPUT_REQUIRED)],
             status: Status::Unset,
         },
-        _ => Ending {
-            attributes: Vec::new(),
-            status: Status::Unset,
-        },
+        _ => Ending::over(),
     }
 }
 
@@ -284,6 +325,37 @@ mod tests {
             said(&ending.attributes, semconv::RPC_STATUS_CODE).as_deref(),
             Some("-32603")
         );
+    }
+
+    #[test]
+    fn a_code_is_read_however_it_is_written() {
+        for code in [json!(-32603), json!(-32603.0), json!("-32603")] {
+            let ending = ending("tools/call", json!({"id": 1, "error": {"code": code}}));
+            assert_eq!(
+                said(&ending.attributes, semconv::ERROR_TYPE).as_deref(),
+                Some("-32603"),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_is_cut_only_where_something_was_cut() {
+        let truncated = |text: &str, size| {
+            let body = body(
+                Part::Request,
+                Excerpt {
+                    text: text.to_owned(),
+                    size,
+                },
+                |text| {
+                    *text = text.replace("secret-secret", "…");
+                },
+            );
+            said(&body, semconv::REQUEST_TRUNCATED).unwrap()
+        };
+        assert_eq!(truncated("secret-secret", 13), "false");
+        assert_eq!(truncated("secret-secre", 13), "true");
     }
 
     #[test]

@@ -72,21 +72,50 @@ impl Body {
         }
     }
 
-    /// As stored. `size` is the sender's own word on the size before its cap.
-    pub(super) fn payload(self, size: Option<i64>) -> Payload {
+    /// As stored.
+    pub(super) fn payload(self, said: Said) -> Payload {
         let kept = self.text.len() as u64;
-        let bytes = size
-            .and_then(|size| u64::try_from(size).ok())
-            .unwrap_or(kept)
-            .max(kept);
+        let size = said.size.and_then(|size| u64::try_from(size).ok());
+        let bytes = size.unwrap_or(kept).max(kept);
         // Cut JSON no longer parses: SDK limits on attribute lengths cut without a word.
         let looks_cut =
-            self.json.is_none() && self.text.starts_with(['{', '[']) && !value::is_json(&self.text);
+            || self.json.is_none() && self.text.starts_with(['{', '[']) && !value::is_json(&self.text);
+        let truncated = match (said.truncated, size) {
+            (Some(true), _) => true,
+            // A redacted text is shorter than what was sent, and whole. A limit cut it after all where it is no JSON.
+            (Some(false), Some(size)) => size > kept && looks_cut(),
+            (None, Some(size)) => size > kept,
+            (Some(false), None) => false,
+            (None, None) => looks_cut(),
+        };
         Payload {
-            truncated: bytes > kept || looks_cut,
+            truncated,
             bytes,
             text: self.text,
             redacted: false,
+        }
+    }
+}
+
+/// The sender's own words on a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    /// Its size before the sender's cap, in bytes.
+    size: Option<i64>,
+    /// Whether the sender cut it.
+    truncated: Option<bool>,
+}
+
+impl Said {
+    /// Takes them from a span's attributes.
+    pub(super) fn take(attributes: &mut Attributes<'_>, size: Key, truncated: Key) -> Self {
+        let cut = attributes.truth(truncated);
+        if cut.is_some() {
+            attributes.take(truncated);
+        }
+        Self {
+            size: attributes.take_integer(&[size]),
+            truncated: cut,
         }
     }
 }
@@ -358,4 +387,32 @@ fn assembled(parts: &[(&str, Value)], is_error: Option<bool>, method: &str) -> O
     result.insert("content".to_owned(), json!(content));
     result.extend(is_error.map(|is_error| ("isError".to_owned(), is_error.into())));
     Some(Value::Object(result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_truncated_where_something_was_cut() {
+        let truncated = |text: &str, size, truncated| {
+            Body::new(text.to_owned())
+                .payload(Said { size, truncated })
+                .truncated
+        };
+        // What the sender says counts: a secret that was cut out makes a text shorter, half an emoji makes it no JSON.
+        for (text, size, said, expected) in [
+            ("{\"a\":\"[redacted]\"}", Some(90), Some(false), false),
+            ("{\"a\":1", Some(90), Some(false), true),
+            ("{\"a\":1", Some(7), Some(true), true),
+            ("{oops", Some(5), Some(false), false),
+            ("{oops", Some(5), None, false),
+            ("{\"a\":1}", Some(90), None, true),
+            ("{\"a\":1", None, None, true),
+            ("{\"a\":1}", None, None, false),
+            ("plain", None, None, false),
+        ] {
+            assert_eq!(truncated(text, size, said), expected, "{text} {size:?} {said:?}");
+        }
+    }
 }

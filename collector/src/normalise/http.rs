@@ -25,6 +25,24 @@ pub(super) fn status(attributes: &mut Attributes<'_>) -> Option<i32> {
         .filter(|status| (100..=599).contains(status))
 }
 
+/// Whether what is told of is no request of MCP but part of an ordinary visit over HTTP: what the specification lets a
+/// server not offer (a stream, the end of a session), and what clients try that look for the way in.
+pub(super) fn is_routine(method: &str, attributes: &Attributes<'_>) -> bool {
+    let status = STATUSES.iter().find_map(|key| attributes.integer(*key));
+    let is_not_offered = matches!(status, Some(405 | 501));
+    let has_session = || {
+        [Key::McpSessionId, Key::HeaderMcpSessionId]
+            .iter()
+            .any(|key| attributes.text(*key).is_some())
+    };
+    match method {
+        "HEAD" | "OPTIONS" => true,
+        "DELETE" => is_not_offered,
+        "GET" => is_not_offered || (matches!(status, Some(400 | 404 | 406)) && !has_session()),
+        _ => false,
+    }
+}
+
 /// Reads an HTTP span.
 pub(super) fn http_span(
     attributes: &mut Attributes<'_>,

@@ -48,6 +48,8 @@ keys! {
     OurResponseBody = "mcptap.response.body",
     OurRequestSize = "mcptap.request.size",
     OurResponseSize = "mcptap.response.size",
+    OurRequestTruncated = "mcptap.request.truncated",
+    OurResponseTruncated = "mcptap.response.truncated",
     OurResultType = "mcptap.result.type",
     OurOutcome = "mcptap.outcome",
     OurAuthorization = "mcptap.authorization",

@@ -8,7 +8,7 @@ use mcptap_model::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
-use super::body::{self, Body};
+use super::body::{self, Body, Said};
 use super::dialect::{self, Dialect};
 use super::keys::{Attributes, Key};
 use super::origin::Origins;
@@ -123,7 +123,11 @@ impl Reader {
         let whole = body::whole_request(&mut attributes);
         let request = whole.as_ref().and_then(|body| body.json.as_ref());
         match method::method(&mut attributes, &dialect, &span.name, request) {
-            Some(method) if method.starts_with("notifications/") => into.skipped += 1,
+            Some(method)
+                if method.starts_with("notifications/") || http::is_routine(&method, &attributes) =>
+            {
+                into.skipped += 1;
+            }
             Some(method) => {
                 let whole = whole.or_else(|| body::parameters(&mut attributes, &method));
                 let events = span
@@ -231,9 +235,9 @@ impl Reader {
 
         let request = body::request(&mut attributes, &dialect, whole, &method, &target);
         let response = body::response(&mut attributes, &method, status_message);
-        let failure = failure::failure(&mut attributes, &dialect, span, &method, response.as_ref());
-        let request_size = attributes.take_integer(&[Key::OurRequestSize]);
-        let response_size = attributes.take_integer(&[Key::OurResponseSize]);
+        let mut failure = failure::failure(&mut attributes, &dialect, span, &method, response.as_ref());
+        let of_request = Said::take(&mut attributes, Key::OurRequestSize, Key::OurRequestTruncated);
+        let of_response = Said::take(&mut attributes, Key::OurResponseSize, Key::OurResponseTruncated);
         let (session_id, session) = session::session(
             &mut attributes,
             &dialect,
@@ -243,6 +247,10 @@ impl Reader {
         );
         let peer = peer::peer(&mut attributes, &dialect, kind, self);
         let http_status = http::status(&mut attributes);
+        // Who is not the server and saw a refusal cannot tell whether a handler was reached.
+        failure.evidence.transport |= failure.evidence.failed
+            && vantage != Vantage::Server
+            && http_status.is_some_and(|status| status >= 400);
 
         let mut rest = attributes.rest(FOLDED);
         log::mark(&mut rest, arrival, times.started_at);
@@ -284,8 +292,8 @@ impl Reader {
                 country: peer.country,
                 authorization: peer.authorization,
                 user_agent: peer.user_agent,
-                request: request.map(|body| body.payload(request_size)),
-                response: response.map(|body| body.payload(response_size)),
+                request: request.map(|body| body.payload(of_request)),
+                response: response.map(|body| body.payload(of_response)),
                 attributes: rest,
             },
         }

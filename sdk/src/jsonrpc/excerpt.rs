@@ -1,5 +1,9 @@
 //! The beginning of a value, and the size of the whole.
 
+use std::borrow::Cow;
+
+use super::surrogates::replace_halves;
+
 /// How much is taken away before a cut at most, in bytes: longer than any token.
 const RAGGED: usize = 8 * 1024;
 
@@ -27,6 +31,14 @@ impl Excerpt {
             let whole = self.text.trim_end_matches(joined).len();
             self.text
                 .truncate(whole.max(self.text.len().saturating_sub(RAGGED)));
+        }
+        self
+    }
+
+    /// JSON in which halves of surrogate pairs are U+FFFD, so that every reader takes it.
+    pub(crate) fn readable(mut self) -> Self {
+        if let Cow::Owned(mended) = replace_halves(&self.text) {
+            self.text = mended;
         }
         self
     }
@@ -71,12 +83,16 @@ impl Taking {
         {
             kept.truncate(error.valid_up_to());
         }
+        let is_cut = kept.len() < self.size;
         let text = String::from_utf8(kept)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Excerpt {
-            text,
-            size: self.size,
-        }
+        // A replaced byte takes three; a text that was cut is smaller than its whole all the same.
+        let size = if is_cut {
+            self.size.max(text.len() + 1)
+        } else {
+            self.size.max(text.len())
+        };
+        Excerpt { text, size }
     }
 }
 
@@ -127,5 +143,7 @@ mod tests {
     fn pieces_are_one_text() {
         assert_eq!(taken(&[b"{\"a\"", b":1}"], 100).text, "{\"a\":1}");
         assert_eq!(taken(&[b"ab\xff"], 100).text, "ab\u{fffd}");
+        assert!(!taken(&[b"ab\xff"], 100).is_cut());
+        assert!(taken(&[b"ab\xffcd"], 4).is_cut());
     }
 }

@@ -1,178 +1,41 @@
 //! A JSON-RPC message, as far as a record needs it.
 
 use std::borrow::Cow;
-use std::{fmt, io};
+use std::io;
 
 use serde_json::Value;
 
-use super::{Excerpt, Scanner};
+use super::id::canonical;
+use super::{Excerpt, Field, Id, Scanner};
 
-/// The values that are read out of a message, besides its bodies.
+/// Of which kind a value is, as far as that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
-    Id,
-    Method,
-    /// The whole of `params`.
-    Params,
-    /// The whole of `result`.
-    Result,
-    /// The whole of `error`.
-    Error,
-    /// The tool or prompt.
-    Name,
-    Uri,
-    TaskId,
-    /// What a client sends back to go on with an operation (MCP 2026-07-28).
-    SentState,
-    /// The request that a notification is about.
-    RequestId,
-    Reason,
-    ProgressToken,
-    Progress,
-    ProgressTotal,
-    ProgressMessage,
-    LogLevel,
-    Logger,
-    LogData,
-    ClientInfo,
-    /// `_meta` of a request.
-    Meta,
-    IsError,
-    ResultType,
-    ProtocolVersion,
-    ServerInfo,
-    /// `_meta` of a result.
-    ResultMeta,
-    /// What the client is to send back to go on with an operation (MCP 2026-07-28).
-    GivenState,
-    /// The handle of a task, as the extension has it (MCP 2026-07-28).
-    GivenTaskId,
-    /// The handle of a task, as 2025-11-25 has it.
-    GivenTask,
-    /// The state of a task, and what it says of it.
-    Status,
-    StatusMessage,
-    /// How a task failed.
-    TaskErrorCode,
-    TaskErrorMessage,
-    /// Whether the result of a task is a tool's error.
-    TaskIsError,
-    ErrorCode,
-    ErrorMessage,
+pub(super) enum Kind {
+    Object,
+    Null,
+    Other,
 }
 
-/// How many bytes of a small value are kept: names, ids, codes.
-const SMALL: usize = 4 * 1024;
-/// How many bytes of a value that is an object or a text of its own are kept.
-const MEDIUM: usize = 64 * 1024;
-/// How much is kept of a value: so many bytes, or as much as of a body.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Cap {
-    Body,
-    Bytes(usize),
-}
-
-/// Where each value stands.
-const PLACES: &[(&[&str], Field, Cap)] = &[
-    (&["id"], Field::Id, Cap::Bytes(SMALL)),
-    (&["method"], Field::Method, Cap::Bytes(SMALL)),
-    (&["params"], Field::Params, Cap::Body),
-    (&["result"], Field::Result, Cap::Body),
-    (&["error"], Field::Error, Cap::Body),
-    (&["params", "name"], Field::Name, Cap::Bytes(SMALL)),
-    (&["params", "uri"], Field::Uri, Cap::Bytes(SMALL)),
-    (&["params", "taskId"], Field::TaskId, Cap::Bytes(SMALL)),
-    (&["params", "requestState"], Field::SentState, Cap::Bytes(MEDIUM)),
-    (&["params", "requestId"], Field::RequestId, Cap::Bytes(SMALL)),
-    (&["params", "reason"], Field::Reason, Cap::Bytes(SMALL)),
-    (
-        &["params", "progressToken"],
-        Field::ProgressToken,
-        Cap::Bytes(SMALL),
-    ),
-    (&["params", "progress"], Field::Progress, Cap::Bytes(SMALL)),
-    (&["params", "total"], Field::ProgressTotal, Cap::Bytes(SMALL)),
-    (&["params", "message"], Field::ProgressMessage, Cap::Bytes(SMALL)),
-    (&["params", "level"], Field::LogLevel, Cap::Bytes(SMALL)),
-    (&["params", "logger"], Field::Logger, Cap::Bytes(SMALL)),
-    (&["params", "data"], Field::LogData, Cap::Bytes(MEDIUM)),
-    (&["params", "clientInfo"], Field::ClientInfo, Cap::Bytes(MEDIUM)),
-    (&["params", "_meta"], Field::Meta, Cap::Bytes(MEDIUM)),
-    (&["result", "isError"], Field::IsError, Cap::Bytes(SMALL)),
-    (&["result", "resultType"], Field::ResultType, Cap::Bytes(SMALL)),
-    (
-        &["result", "protocolVersion"],
-        Field::ProtocolVersion,
-        Cap::Bytes(SMALL),
-    ),
-    (&["result", "serverInfo"], Field::ServerInfo, Cap::Bytes(MEDIUM)),
-    (&["result", "_meta"], Field::ResultMeta, Cap::Bytes(MEDIUM)),
-    (&["result", "requestState"], Field::GivenState, Cap::Bytes(MEDIUM)),
-    (&["result", "taskId"], Field::GivenTaskId, Cap::Bytes(SMALL)),
-    (&["result", "task", "taskId"], Field::GivenTask, Cap::Bytes(SMALL)),
-    (&["result", "status"], Field::Status, Cap::Bytes(SMALL)),
-    (
-        &["result", "statusMessage"],
-        Field::StatusMessage,
-        Cap::Bytes(SMALL),
-    ),
-    (
-        &["result", "error", "code"],
-        Field::TaskErrorCode,
-        Cap::Bytes(SMALL),
-    ),
-    (
-        &["result", "error", "message"],
-        Field::TaskErrorMessage,
-        Cap::Bytes(MEDIUM),
-    ),
-    (
-        &["result", "result", "isError"],
-        Field::TaskIsError,
-        Cap::Bytes(SMALL),
-    ),
-    (&["error", "code"], Field::ErrorCode, Cap::Bytes(SMALL)),
-    (&["error", "message"], Field::ErrorMessage, Cap::Bytes(MEDIUM)),
-];
-
-/// The longest path in [`PLACES`].
-pub(super) const DEEPEST: usize = 3;
-
-/// The value at a path, if it is one that is read.
-pub(super) fn place(path: &[String]) -> Option<(Field, Cap)> {
-    PLACES
-        .iter()
-        .find(|(place, ..)| place.iter().copied().eq(path.iter().map(String::as_str)))
-        .map(|(_, field, cap)| (*field, *cap))
-}
-
-/// A JSON-RPC id. The number 1 and the text "1" are two ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Id {
-    Number(String),
-    Text(String),
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(id) | Self::Text(id) => formatter.write_str(id),
-        }
+impl Kind {
+    /// The kind of what begins with this byte and is no object or list.
+    pub(super) fn of(first: u8) -> Self {
+        if first == b'n' { Self::Null } else { Self::Other }
     }
 }
 
 /// What was read of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    fields: Vec<(Field, Excerpt)>,
+    fields: Vec<(Field, Kind, Excerpt)>,
 }
 
 impl Message {
-    /// Adds a value. Of a key that stands twice the last counts, as most parsers have it.
-    pub(super) fn set(&mut self, field: Field, value: Excerpt) {
-        match self.fields.iter_mut().find(|(known, _)| *known == field) {
-            Some((_, held)) => *held = value,
-            None => self.fields.push((field, value)),
+    /// Adds a value. Of a key that stands twice the last counts, as most parsers have it. A member that is null is
+    /// absent, as libraries write it that write all members; only a result may be null.
+    pub(super) fn set(&mut self, field: Field, kind: Kind, value: Excerpt) {
+        self.fields.retain(|(known, ..)| *known != field);
+        if kind != Kind::Null || field == Field::Result {
+            self.fields.push((field, kind, value));
         }
     }
 
@@ -199,8 +62,15 @@ impl Message {
     pub(crate) fn get(&self, field: Field) -> Option<&Excerpt> {
         self.fields
             .iter()
-            .find(|(known, _)| *known == field)
-            .map(|(_, value)| value)
+            .find(|(known, ..)| *known == field)
+            .map(|(.., value)| value)
+    }
+
+    fn kind(&self, field: Field) -> Option<Kind> {
+        self.fields
+            .iter()
+            .find(|(known, ..)| *known == field)
+            .map(|(_, kind, _)| *kind)
     }
 
     /// A value, parsed; none when too little of it was kept.
@@ -236,7 +106,7 @@ impl Message {
         }
         raw.text
             .starts_with(|first: char| first == '-' || first.is_ascii_digit())
-            .then(|| Id::Number(raw.text.clone()))
+            .then(|| Id::number(&raw.text))
     }
 
     /// The message's own id; `null` names nothing.
@@ -249,10 +119,33 @@ impl Message {
         self.text(Field::Method).filter(|method| !method.is_empty())
     }
 
-    /// Whether it answers a request.
+    /// A value that is an integer, whichever way it is written.
+    pub(crate) fn integer(&self, field: Field) -> Option<i64> {
+        let raw = self.get(field)?;
+        let text = self.text(field);
+        canonical(text.as_deref().unwrap_or(&raw.text))?.parse().ok()
+    }
+
+    /// The error that it answers with. What stands beside a result has to be an object to be one: some libraries write
+    /// an empty text or `false` there.
+    pub(crate) fn error(&self) -> Option<&Excerpt> {
+        let has_result = self.kind(Field::Result).is_some_and(|kind| kind != Kind::Null);
+        self.get(Field::Error)
+            .filter(|_| !has_result || self.kind(Field::Error) == Some(Kind::Object))
+    }
+
+    /// Whether it answers a request. An answer may repeat the method; a request may have a result that is null.
     pub(crate) fn is_answer(&self) -> bool {
-        self.get(Field::Method).is_none()
-            && (self.get(Field::Result).is_some() || self.get(Field::Error).is_some())
+        let has_result = match self.kind(Field::Result) {
+            Some(Kind::Null) => self.get(Field::Method).is_none(),
+            result => result.is_some(),
+        };
+        has_result || self.error().is_some()
+    }
+
+    /// Whether it says that it is JSON-RPC. Errors of gateways and of OAuth look like answers, and have no such member.
+    pub(crate) fn says_jsonrpc(&self) -> bool {
+        self.get(Field::JsonRpc).is_some()
     }
 
     /// Whether it is JSON-RPC at all.
@@ -268,10 +161,10 @@ impl Message {
                 .map(|value| (key.to_owned(), Cow::Borrowed(value)))
         };
         if self.is_answer() {
-            if let Some(result) = self.get(Field::Result) {
-                return result.clone();
-            }
-            return joined(part(Field::Error, "error").into_iter());
+            return match self.error() {
+                Some(error) => joined(std::iter::once(("error".to_owned(), Cow::Borrowed(error)))),
+                None => self.get(Field::Result).cloned().unwrap_or_default(),
+            };
         }
         joined(
             part(Field::Method, "method")

@@ -1,7 +1,8 @@
 //! The scanner: one pass over the bytes, in whatever pieces they come, that keeps what [`Message`] wants.
 
 use super::excerpt::Taking;
-use super::message::{Cap, DEEPEST, Field, Message, place};
+use super::message::{Kind, Message};
+use super::places::{Cap, DEEPEST, Field, place};
 
 /// The longest key that can matter, in bytes.
 const LONGEST_KEY: usize = 64;
@@ -11,6 +12,8 @@ const DEEPEST_NESTING: usize = 100_000;
 const LARGEST_BATCH: usize = 10_000;
 /// How many bytes of a text that is no JSON-RPC are kept, to show them.
 const HEAD: usize = 2 * 1024;
+/// A byte order mark, which some writers put before a text.
+const BOM: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// What a text turned out to be.
 #[derive(Debug, Default)]
@@ -33,7 +36,7 @@ impl Scan {
 
     /// Whether there is nothing in it.
     pub(crate) fn is_blank(&self) -> bool {
-        self.head.trim().is_empty()
+        self.head.trim_start_matches('\u{feff}').trim().is_empty()
     }
 }
 
@@ -46,6 +49,16 @@ enum At {
     String { escaped: bool },
     /// In a number, `true`, `false` or `null`.
     Scalar,
+}
+
+/// A value being taken.
+#[derive(Debug)]
+struct Taken {
+    field: Field,
+    /// The depth at which it stands.
+    depth: usize,
+    kind: Kind,
+    bytes: Taking,
 }
 
 /// Reads one text: a message or a batch of them.
@@ -66,10 +79,12 @@ pub(crate) struct Scanner {
     expects_key: bool,
     /// The key being read.
     key: Option<Vec<u8>>,
-    /// The values being taken, outermost first, and the depth each stands at.
-    taking: Vec<(Field, usize, Taking)>,
+    /// The values being taken, outermost first.
+    taking: Vec<Taken>,
     message: Option<Message>,
     begun: bool,
+    /// How much of a byte order mark was read.
+    bom: usize,
     malformed: bool,
     head: Taking,
     scan: Scan,
@@ -90,6 +105,7 @@ impl Scanner {
             taking: Vec::new(),
             message: None,
             begun: false,
+            bom: 0,
             malformed: false,
             head: Taking::new(HEAD),
             scan: Scan::default(),
@@ -171,14 +187,18 @@ impl Scanner {
     /// Gives what lies between `from` and `to` to the values being taken.
     fn give(&mut self, bytes: &[u8], from: &mut usize, to: usize) {
         if let Some(piece) = bytes.get(*from..to) {
-            for (.., taking) in &mut self.taking {
-                taking.push(piece);
+            for taken in &mut self.taking {
+                taken.bytes.push(piece);
             }
         }
         *from = to;
     }
 
     fn token(&mut self, byte: u8, bytes: &[u8], from: &mut usize, at: usize) {
+        if !self.begun && BOM.get(self.bom) == Some(&byte) {
+            self.bom += 1;
+            return;
+        }
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b'{' | b'[' => {
@@ -197,7 +217,7 @@ impl Scanner {
             }
             _ => {
                 self.give(bytes, from, at);
-                self.begin_value();
+                self.begin_value(Kind::of(byte));
                 self.at = if byte == b'"' {
                     At::String { escaped: false }
                 } else {
@@ -225,7 +245,7 @@ impl Scanner {
             self.begun = true;
             self.base = usize::from(!object);
         } else {
-            self.begin_value();
+            self.begin_value(if object { Kind::Object } else { Kind::Other });
         }
         if self.depth == self.base && object && self.message.is_none() {
             self.message = Some(Message::default());
@@ -282,7 +302,7 @@ impl Scanner {
     }
 
     /// A value begins; it is taken if it is one of those that are read.
-    fn begin_value(&mut self) {
+    fn begin_value(&mut self, kind: Kind) {
         let below = self.depth - self.base.min(self.depth);
         if self.message.is_none() || !self.is_near() || self.path.len() != below || !self.is_object() {
             return;
@@ -292,18 +312,23 @@ impl Scanner {
                 Cap::Body => self.cap,
                 Cap::Bytes(bytes) => bytes,
             };
-            self.taking.push((field, self.depth, Taking::new(cap)));
+            self.taking.push(Taken {
+                field,
+                depth: self.depth,
+                kind,
+                bytes: Taking::new(cap),
+            });
         }
     }
 
     /// A value ended at the present depth.
     fn end_value(&mut self) {
-        while let Some((_, depth, _)) = self.taking.last()
-            && *depth >= self.depth
-            && let Some((field, _, taking)) = self.taking.pop()
+        while let Some(taken) = self.taking.last()
+            && taken.depth >= self.depth
+            && let Some(taken) = self.taking.pop()
         {
             if let Some(message) = &mut self.message {
-                message.set(field, taking.finish());
+                message.set(taken.field, taken.kind, taken.bytes.finish().readable());
             }
         }
     }

@@ -46,7 +46,7 @@ fn a_request_is_read() {
 fn answers_are_read() {
     let message = one(r#"{"jsonrpc":"2.0","id":1,"result":{"isError":true,"content":[{"text":"isError"}]}}"#);
     assert!(message.is_answer() && message.is_true(Field::IsError));
-    assert_eq!(message.id(), Some(Id::Number("1".to_owned())));
+    assert_eq!(message.id(), Some(Id::number("1")));
     assert_eq!(
         message.body().text,
         r#"{"isError":true,"content":[{"text":"isError"}]}"#
@@ -68,6 +68,87 @@ fn answers_are_read() {
 fn keys_may_be_escaped_and_of_two_the_last_counts() {
     let message = one(r#"{"m\u0065thod":"a","method":"b","id":1}"#);
     assert_eq!(message.method().as_deref(), Some("b"));
+}
+
+#[test]
+fn what_is_null_is_absent() {
+    let answered = |text: &str| {
+        (
+            one(text).is_answer(),
+            one(text).error().is_some(),
+            one(text).body().text,
+        )
+    };
+    for (text, failed, body) in [
+        (r#"{"id":1,"result":{"a":1},"error":null}"#, false, r#"{"a":1}"#),
+        (
+            r#"{"error":null,"method":null,"params":null,"result":7,"id":1}"#,
+            false,
+            "7",
+        ),
+        (r#"{"id":1,"result":null}"#, false, "null"),
+        (r#"{"id":1,"result":null,"error":null}"#, false, "null"),
+        (
+            r#"{"id":1,"result":null,"error":{"code":1}}"#,
+            true,
+            r#"{"error":{"code":1}}"#,
+        ),
+        (
+            r#"{"id":1,"jsonrpc":"2.0","error":"broken"}"#,
+            true,
+            r#"{"error":"broken"}"#,
+        ),
+        (r#"{"id":1,"result":{},"error":""}"#, false, "{}"),
+        (r#"{"id":1,"result":{},"error":false}"#, false, "{}"),
+        (r#"{"id":1,"method":"m","result":{}}"#, false, "{}"),
+        (
+            r#"{"id":1,"error":{"code":1},"error":null,"result":{}}"#,
+            false,
+            "{}",
+        ),
+    ] {
+        assert_eq!(answered(text), (true, failed, body.to_owned()), "{text}");
+    }
+    for text in [
+        r#"{"id":1,"method":"m","result":null,"error":null,"params":null}"#,
+        r#"{"id":null,"method":"m","params":{"_meta":null,"name":null}}"#,
+    ] {
+        let request = one(text);
+        assert!(!request.is_answer() && request.body().json().is_some(), "{text}");
+        assert_eq!(
+            (request.get(Field::Meta), request.text(Field::Name)),
+            (None, None)
+        );
+    }
+    // Also where no body is kept.
+    let bare = scan(br#"{"id":1,"result":{},"error":null}"#, 2, 0)
+        .messages
+        .remove(0);
+    assert!(bare.is_answer() && bare.error().is_none());
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_nothing_beside_it() {
+    let message = one(r#"{"id":"a\ud83d","error":{"code":-32000.0,"message":"cut \ud83d here"}}"#);
+    assert_eq!(message.id(), Some(Id::Text("a\u{fffd}".to_owned())));
+    assert_eq!(
+        message.text(Field::ErrorMessage).as_deref(),
+        Some("cut \u{fffd} here")
+    );
+    assert_eq!(message.integer(Field::ErrorCode), Some(-32000));
+    let body = message.body();
+    assert!(!body.is_cut() && body.json().is_some(), "{body:?}");
+}
+
+#[test]
+fn a_byte_order_mark_begins_no_message() {
+    for text in [
+        "\u{feff}{\"id\":1,\"result\":{}}",
+        "\u{feff} [{\"id\":1,\"result\":{}}]",
+    ] {
+        assert!(one(text).is_answer());
+    }
+    assert!(!scan("{\"a\":\u{feff}1}".as_bytes(), 2, 100).complete);
 }
 
 #[test]
@@ -177,6 +258,8 @@ proptest! {
                 Some((above, _)) => value.pointer(above).filter(|above| above.is_object()).and(value.pointer(path)),
                 None => None,
             };
+            // A member that is null is absent, but for a result.
+            let expected = expected.filter(|value| !value.is_null() || field == Field::Result);
             prop_assert_eq!(message.json(field), expected.cloned(), "{}", path);
             if let Some(Value::String(text)) = expected {
                 prop_assert_eq!(message.text(field), Some(text.clone()));

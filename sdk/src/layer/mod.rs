@@ -10,6 +10,7 @@
 //! session id on the wire ([`Sessions`]).
 
 mod body;
+mod decoder;
 mod exchange;
 mod peer;
 mod sessions;

@@ -19,6 +19,16 @@ pub(super) type Shared = Arc<Mutex<Conversation>>;
 pub(super) struct Sessions {
     observer: Observer,
     known: Arc<Mutex<HashMap<String, (Shared, Instant)>>>,
+    /// By the address that streams announced on which answers come.
+    announced: Arc<Mutex<HashMap<String, Announced>>>,
+}
+
+/// The conversation whose messages are posted to one address.
+#[derive(Debug)]
+struct Announced {
+    conversation: Shared,
+    /// How many streams announced the address and are open.
+    streams: usize,
 }
 
 impl Sessions {
@@ -26,6 +36,7 @@ impl Sessions {
         Self {
             observer,
             known: Arc::default(),
+            announced: Arc::default(),
         }
     }
 
@@ -63,6 +74,48 @@ impl Sessions {
         known.insert(id, (Arc::clone(conversation), Instant::now()));
     }
 
+    /// A stream announced where its messages are to be posted (HTTP+SSE). Returns the conversation of that address: the
+    /// stream's own, or that of another stream with the same.
+    pub(super) fn announce(&self, address: &str, own: &Shared) -> Shared {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.len() >= REMEMBERED && !announced.contains_key(address) {
+            return Arc::clone(own);
+        }
+        let known = announced.entry(address.to_owned()).or_insert_with(|| Announced {
+            conversation: Arc::clone(own),
+            streams: 0,
+        });
+        known.streams += 1;
+        Arc::clone(&known.conversation)
+    }
+
+    /// The conversation of an announced address.
+    pub(super) fn announced(&self, address: &str) -> Option<Shared> {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&announced.get(address)?.conversation))
+    }
+
+    /// A stream ended that had announced an address, and with the last one the session that the address names.
+    pub(super) fn withdraw(&self, address: &str, session: Option<&str>, reason: &str) {
+        let ended = {
+            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(known) = announced.get_mut(address) else {
+                return;
+            };
+            known.streams = known.streams.saturating_sub(1);
+            if known.streams > 0 {
+                return;
+            }
+            announced.remove(address)
+        };
+        if let Some(ended) = ended {
+            close(&ended.conversation, reason);
+        }
+        if let Some(id) = session {
+            self.end(id, reason);
+        }
+    }
+
     /// Forgets a session, which has ended.
     pub(super) fn end(&self, id: &str, reason: &str) {
         let ended = self
@@ -78,15 +131,19 @@ impl Sessions {
     /// Ends all that is open.
     pub(super) fn close_all(&self, reason: &str) {
         let all = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
-        for (conversation, _) in all.into_values() {
-            close(&conversation, reason);
+        let announced = std::mem::take(&mut *self.announced.lock().unwrap_or_else(PoisonError::into_inner));
+        let announced = announced.into_values().map(|announced| announced.conversation);
+        for conversation in all.into_values().map(|(known, _)| known).chain(announced) {
+            let mut conversation = conversation.lock().unwrap_or_else(PoisonError::into_inner);
+            conversation.close(reason);
         }
     }
 }
 
+/// What is still answered in an HTTP answer of its own is left to that.
 fn close(conversation: &Shared, reason: &str) {
     conversation
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .close(reason);
+        .close_session(reason);
 }

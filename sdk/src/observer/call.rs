@@ -6,18 +6,28 @@ use mcptap_model::semconv;
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
+use serde_json::Value;
 
 use super::rounds::{Handle, Round};
 use super::{Carrier, Observer};
 use crate::context::parent;
-use crate::jsonrpc::{Excerpt, Field, Message};
+use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::recorder::{Line, Recording, Start};
-use crate::span::{self, Ending, Target};
+use crate::span::{self, Ending, Part, Target};
 
 /// Methods whose answer may take hours.
 const LONG_LIVED: [&str; 1] = ["subscriptions/listen"];
 /// How many lines of progress one call has at most.
 const PROGRESS_LINES: i64 = 100;
+
+/// How long an HTTP request lasts that is no request of JSON-RPC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lasting {
+    /// When it began.
+    pub(crate) since: SystemTime,
+    /// Whether it may stay open for hours.
+    pub(crate) long_lived: bool,
+}
 
 /// How a call ended, for who remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +35,8 @@ pub(crate) enum Ended {
     Answered,
     Cancelled,
     Broken,
+    /// It was a notification, to which no answer is due.
+    Notified,
 }
 
 /// An open request. Dropping it ends its span: what is dropped half-way was given up.
@@ -43,7 +55,7 @@ pub(crate) struct Call {
     /// How it ends, when its handler panicked.
     panic: Option<Ending>,
     /// What names it in notifications of progress.
-    pub(crate) progress_token: Option<String>,
+    pub(crate) progress_token: Option<Id>,
     /// Whether its protocol version was known when it began, or is in its answer.
     pub(crate) knows_version: bool,
     /// Its answer, where that came before the head of the HTTP answer was seen, and waits for it.
@@ -106,10 +118,10 @@ impl Call {
             operation,
             progress: 0,
             panic: None,
-            progress_token: request
-                .get(Field::Meta)
-                .and_then(|_| meta.as_ref()?.get("progressToken"))
-                .map(ToString::to_string),
+            progress_token: meta
+                .as_ref()
+                .and_then(|meta| meta.get("progressToken"))
+                .and_then(token),
             knows_version,
             early: None,
             awaits_head,
@@ -127,7 +139,7 @@ impl Call {
         name: Option<&str>,
         carrier: &Carrier,
         known: Vec<KeyValue>,
-        long_lived: bool,
+        lasting: Lasting,
     ) -> Self {
         let target = match (method, name) {
             ("tools/call", Some(name)) => Target::Tool(name.to_owned()),
@@ -145,8 +157,8 @@ impl Call {
             attributes,
             links,
             parent,
-            at: SystemTime::now(),
-            long_lived,
+            at: lasting.since,
+            long_lived: lasting.long_lived,
         });
         Self {
             observer: observer.clone(),
@@ -161,7 +173,7 @@ impl Call {
             knows_version: true,
             early: None,
             awaits_head: false,
-            long_lived,
+            long_lived: lasting.long_lived,
         }
     }
 
@@ -197,16 +209,18 @@ impl Call {
         } else {
             body.text.clear();
         }
-        self.observer.redact(&mut body.text);
-        self.set(span::body(semconv::REQUEST_BODY, semconv::REQUEST_SIZE, body));
+        self.set(span::body(Part::Request, body, |text| {
+            self.observer.redact(text);
+        }));
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
     pub(crate) fn hold_response(&self, mut body: Excerpt) {
         if self.bodies && body.size > 0 {
             body = body.without_ragged_end();
-            self.observer.redact(&mut body.text);
-            self.set(span::body(semconv::RESPONSE_BODY, semconv::RESPONSE_SIZE, body));
+            self.set(span::body(Part::Response, body, |text| {
+                self.observer.redact(text);
+            }));
         }
     }
 
@@ -253,11 +267,9 @@ impl Call {
         };
         if span.is_recording() {
             if self.bodies {
-                span.set(span::body(
-                    semconv::RESPONSE_BODY,
-                    semconv::RESPONSE_SIZE,
-                    answer.body(),
-                ));
+                span.set(span::body(Part::Response, answer.body(), |text| {
+                    self.observer.redact(text);
+                }));
             }
             self.remember_round(answer);
         }
@@ -271,10 +283,7 @@ impl Call {
 
     /// Ends it as its nature is: what stays open until somebody leaves has not failed then.
     pub(crate) fn closed(mut self) {
-        self.end(Ending {
-            attributes: Vec::new(),
-            status: opentelemetry::trace::Status::Unset,
-        });
+        self.end(Ending::over());
     }
 
     /// What the client may come back with.
@@ -340,6 +349,15 @@ impl Drop for Call {
                 Ending::cancelled(None)
             });
         }
+    }
+}
+
+/// A token of progress: a text or a number.
+fn token(value: &Value) -> Option<Id> {
+    match value {
+        Value::String(text) => Some(Id::Text(text.clone())),
+        Value::Number(number) => Some(Id::number(&number.to_string())),
+        _ => None,
     }
 }
 

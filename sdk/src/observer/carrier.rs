@@ -8,6 +8,7 @@ use mcptap_model::{mask_authorization, semconv};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 
+use super::endpoint::query_session;
 use crate::context::of_headers;
 
 /// The session header of Streamable HTTP up to protocol 2025-11-25.
@@ -118,17 +119,23 @@ impl Carrier {
         transport
     }
 
+    /// Messages on the pipe are framed in another way than by lines. Returns whether that is news.
+    pub(crate) fn note_framing(&mut self) -> bool {
+        let is_known = self
+            .attributes
+            .iter()
+            .any(|known| known.key.as_str() == semconv::FRAMING);
+        if !is_known {
+            self.attributes
+                .push(KeyValue::new(semconv::FRAMING, semconv::CONTENT_LENGTH));
+        }
+        !is_known
+    }
+
     /// What is said of each request that came this way.
     pub(crate) fn attributes(&self) -> Vec<KeyValue> {
         self.attributes.clone()
     }
-}
-
-/// The session in the address that messages are posted to, on HTTP+SSE (protocol 2024-11-05).
-pub(crate) fn query_session(query: &str) -> Option<String> {
-    let pair = query.split('&').filter_map(|pair| pair.split_once('='));
-    let mut ids = pair.filter(|(name, id)| matches!(*name, "session_id" | "sessionId") && !id.is_empty());
-    ids.next().map(|(_, id)| id.to_owned())
 }
 
 /// A header's first value, if it is text.
@@ -197,12 +204,5 @@ mod tests {
         assert!(!format!("{:?}", carrier.attributes).contains("secret"));
         assert_eq!(carrier.session.as_deref(), Some("s-1"));
         assert_eq!(carrier.version.as_deref(), Some("2025-11-25"));
-    }
-
-    #[test]
-    fn a_session_may_stand_in_the_address() {
-        assert_eq!(query_session("a=1&sessionId=s-2").as_deref(), Some("s-2"));
-        assert_eq!(query_session("session_id=s-3").as_deref(), Some("s-3"));
-        assert_eq!(query_session("session_id=&x"), None);
     }
 }

@@ -9,14 +9,18 @@
 mod call;
 mod carrier;
 mod conversation;
+mod endpoint;
+mod open;
 mod rounds;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use call::{Call, Ended};
-pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, query_session, text};
-pub(crate) use conversation::{Conversation, Key, Side};
+pub(crate) use call::{Call, Ended, Lasting};
+pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
+pub(crate) use conversation::{Conversation, Side, Unanswered};
+pub(crate) use endpoint::{address_session, resolve, target};
+pub(crate) use open::{Key, Scope};
 use rounds::Rounds;
 
 use crate::capture::{self, Capture, Global};
@@ -25,6 +29,9 @@ use crate::recorder::Recorder;
 /// How many bytes of requests being handled are kept in memory, over all of them. Beyond it requests are recorded
 /// without their bodies.
 const OPEN_BYTES: usize = 64 << 20;
+
+/// How many bytes the decoders of compressed bodies hold, over all of them. Beyond it bodies pass unread.
+const DECODER_BYTES: usize = 256 << 20;
 
 /// What one process records.
 #[derive(Clone, Debug)]
@@ -43,7 +50,22 @@ struct Shared {
     learns_name: bool,
     /// Bytes of bodies of open requests.
     open_bytes: AtomicUsize,
+    /// Bytes that decoders hold.
+    decoder_bytes: AtomicUsize,
     strays: AtomicU64,
+}
+
+/// Bytes that a decoder holds. They are free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.shared.decoder_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Observer {
@@ -140,6 +162,17 @@ impl Observer {
 
     fn give_bytes(&self, bytes: usize) {
         self.shared.open_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Reserves the memory of a decoder, if there is room for it.
+    pub(crate) fn reserve_decoder(&self, bytes: usize) -> Option<Reserved> {
+        let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= DECODER_BYTES);
+        self.shared
+            .decoder_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .ok()?;
+        let shared = Arc::clone(&self.shared);
+        Some(Reserved { shared, bytes })
     }
 
     /// Counts an answer to nothing that was asked.

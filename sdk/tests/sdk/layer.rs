@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::support::{Client, LEGACY, Shop, Spans, json_said, modern, said};
 
 /// Serves a router below the layer.
-async fn serve(spans: &Spans, router: Router) -> SocketAddr {
+pub(crate) async fn serve(spans: &Spans, router: Router) -> SocketAddr {
     let layer = Watch::through(&spans.provider, None).layer();
     let router = router.layer(layer);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,7 +52,7 @@ fn shop(spans: &Spans) -> Router {
 }
 
 /// Sends one request by hand; the status and the body of the answer.
-async fn send(to: SocketAddr, head: &str, body: &str) -> (u16, String) {
+pub(crate) async fn send(to: SocketAddr, head: &str, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(to).await.unwrap();
     let length = body.len();
     let request =
@@ -65,16 +65,16 @@ async fn send(to: SocketAddr, head: &str, body: &str) -> (u16, String) {
     (status, body)
 }
 
-const POST: &str =
+pub(crate) const POST: &str =
     "POST /mcp HTTP/1.1\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream";
 
-fn call(id: u32, tool: &str) -> String {
+pub(crate) fn call(id: u32, tool: &str) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {"a": 1}}})
         .to_string()
 }
 
 /// Waits until there are so many spans, and that there are no more.
-async fn exactly(spans: &Spans, count: usize) -> Vec<SpanData> {
+pub(crate) async fn exactly(spans: &Spans, count: usize) -> Vec<SpanData> {
     for _ in 0..300 {
         if spans.all().len() >= count {
             break;
@@ -88,7 +88,7 @@ async fn exactly(spans: &Spans, count: usize) -> Vec<SpanData> {
     all
 }
 
-fn status(span: &SpanData) -> Option<String> {
+pub(crate) fn status(span: &SpanData) -> Option<String> {
     said(span, semconv::HTTP_RESPONSE_STATUS_CODE)
 }
 
@@ -236,8 +236,11 @@ async fn refusals_of_every_kind_have_their_status() {
         (format!("{POST}\r\nmcp-session-id: none"), "MESSAGE"),
         // No such method of HTTP.
         (format!("PUT /mcp HTTP/1.1\r\n{accept}"), ""),
-        // A stream without a session.
-        ("GET /mcp HTTP/1.1\r\naccept: text/event-stream".to_owned(), ""),
+        // A stream of no session.
+        (
+            "GET /mcp HTTP/1.1\r\naccept: text/event-stream\r\nmcp-session-id: none".to_owned(),
+            "",
+        ),
         // No such path.
         (
             format!("POST /nowhere HTTP/1.1\r\ncontent-type: application/json\r\n{accept}"),

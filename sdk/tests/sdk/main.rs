@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
+mod coded;
 mod collector;
 mod export;
 mod http;
 mod layer;
 mod outage;
 mod pipe;
+mod pooled;
+mod routine;
+mod spoken;
 mod support;

@@ -6,6 +6,7 @@ mod heads;
 mod peer;
 mod process;
 mod random;
+mod records;
 mod stopping;
 mod streams;
 mod upgrades;

@@ -227,3 +227,34 @@ async fn who_talks_to_whom_is_known() {
         assert_eq!(call["session"], calls[0]["session"], "{call}");
     }
 }
+
+#[tokio::test]
+async fn null_members_half_emojis_and_ids_written_otherwise_cost_nothing() {
+    let server = TestServer::start().await;
+    let answers = [
+        r#"{"jsonrpc":"2.0","id":1.0,"result":{"text":"cut \ud83d"},"error":null,"method":null}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":2,"result":null,"error":{"code":-32603,"message":"boom \ude00"}}"#
+            .to_owned(),
+        answer("3", json!({"of": 3})),
+    ];
+    let requests = [call_tool(1, "null"), call_tool(2, "error"), call_tool(3, "text")];
+    converse(&server, scripted(&[(3, &answers)]), &requests, 3).await;
+    let calls = calls_of(
+        &server,
+        3,
+        "tool outcome errorMessage response { json truncated }",
+    )
+    .await;
+    let call = |tool: &str| calls.iter().find(|call| call["tool"] == tool).unwrap();
+    let whole = |json: Value| json!({"json": json, "truncated": false});
+    assert_eq!(call("null")["outcome"], "OK");
+    assert_eq!(call("null")["response"], whole(json!({"text": "cut \u{fffd}"})));
+    assert_eq!(call("error")["outcome"], "PROTOCOL_ERROR");
+    assert_eq!(call("error")["errorMessage"], "boom \u{fffd}");
+    assert_eq!(
+        call("error")["response"],
+        whole(json!({"error": {"code": -32603, "message": "boom \u{fffd}"}}))
+    );
+    assert_eq!(call("text")["outcome"], "OK");
+    assert_eq!(call("text")["response"], whole(json!({"of": 3})));
+}

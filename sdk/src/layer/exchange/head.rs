@@ -1,22 +1,27 @@
 //! What is kept of a request's head, and what it tells of a request that nobody read.
 
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, request};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use http::{Method, StatusCode, request};
 
-use crate::observer::{SESSION_HEADER, text};
+use crate::observer::{SESSION_HEADER, target, text};
 
 /// The header in which a client names the method (since 2026-07-28).
 const METHOD_HEADER: &str = "mcp-method";
 /// The header in which a client names the tool, prompt or resource (since 2026-07-28).
 const NAME_HEADER: &str = "mcp-name";
+/// The header in which a client names the last event that it saw of a stream.
+const LAST_EVENT_HEADER: &str = "last-event-id";
 
 /// What is kept of the request's head.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: Method,
+    /// Path and query.
+    pub(super) target: String,
     pub(super) mcp_method: Option<String>,
     pub(super) name: Option<String>,
     pub(super) session: Option<String>,
+    pub(super) last_event: Option<Vec<u8>>,
     takes_events: bool,
     pub(super) sends_json: bool,
     pub(super) is_wellknown: bool,
@@ -30,13 +35,19 @@ impl Head {
                 .get_all(name)
                 .iter()
                 .filter_map(|value| value.to_str().ok());
-            values.any(|value| value.contains(what))
+            values.any(|value| value.to_ascii_lowercase().contains(what))
         };
+        let path = parts.uri.path_and_query();
         Self {
             method: parts.method.clone(),
+            target: target(path.map_or("/", |path| path.as_str())),
             mcp_method: text(&parts.headers, METHOD_HEADER),
             name: text(&parts.headers, NAME_HEADER).map(decoded),
             session: text(&parts.headers, SESSION_HEADER),
+            last_event: parts
+                .headers
+                .get(LAST_EVENT_HEADER)
+                .map(|event| event.as_bytes().to_vec()),
             takes_events: has(ACCEPT, "text/event-stream"),
             sends_json: has(CONTENT_TYPE, "json"),
             is_wellknown: parts.uri.path().starts_with("/.well-known/"),
@@ -47,6 +58,34 @@ impl Head {
     pub(super) fn is_mcp(&self) -> bool {
         !self.is_wellknown && (self.takes_events || self.mcp_method.is_some() || self.session.is_some())
     }
+
+    /// Whether a refusal is part of an ordinary visit: what the specification lets a server not offer, and what clients
+    /// try that look for the way in.
+    pub(super) fn is_routine(&self, status: StatusCode) -> bool {
+        let is_not_offered = matches!(
+            status,
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        );
+        match self.method {
+            Method::HEAD | Method::OPTIONS => true,
+            Method::DELETE => is_not_offered,
+            Method::GET => {
+                let is_probe = matches!(
+                    status,
+                    StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::NOT_ACCEPTABLE
+                );
+                is_not_offered || (is_probe && self.session.is_none())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a body is a stream of events. Media types are of any case and may have parameters.
+pub(super) fn is_events(headers: &HeaderMap) -> bool {
+    let media_type = text(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 /// A header value that may be written as `=?base64?…?=` (MCP 2026-07-28).
@@ -59,4 +98,66 @@ fn decoded(value: String) -> String {
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(method: &str, headers: &[(&str, &str)]) -> Head {
+        let mut request = http::Request::builder().method(method).uri("/mcp?x=1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Head::of(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn what_belongs_to_an_ordinary_visit_is_no_refusal() {
+        let session = [("mcp-session-id", "s")];
+        for (method, headers, status, routine) in [
+            ("GET", &session[..], 405, true),
+            ("GET", &[], 405, true),
+            ("GET", &[], 501, true),
+            ("GET", &[], 400, true),
+            ("GET", &[], 404, true),
+            ("GET", &session, 400, false),
+            ("GET", &session, 404, false),
+            ("GET", &[], 401, false),
+            ("GET", &[], 500, false),
+            ("DELETE", &session, 405, true),
+            ("DELETE", &session, 404, false),
+            ("HEAD", &[], 404, true),
+            ("OPTIONS", &[], 403, true),
+            ("POST", &[], 405, false),
+            ("POST", &[], 400, false),
+            ("PUT", &[], 405, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(
+                head(method, headers).is_routine(status),
+                routine,
+                "{method} {status}"
+            );
+        }
+    }
+
+    #[test]
+    fn media_types_are_of_any_case() {
+        let head = head(
+            "POST",
+            &[
+                ("accept", "Text/Event-Stream"),
+                ("content-type", "Application/JSON"),
+            ],
+        );
+        assert!(head.is_mcp() && head.sends_json);
+        let events = |media_type: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
+            is_events(&headers)
+        };
+        assert!(events("TEXT/event-stream ; charset=UTF-8") && events("text/event-stream"));
+        assert!(!events("text/event-streams") && !events("application/json"));
+    }
 }

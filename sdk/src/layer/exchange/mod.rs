@@ -2,26 +2,31 @@
 
 mod head;
 mod observed;
+mod reading;
 mod refusal;
+mod verdict;
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::SystemTime;
 
-use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, request, response};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
-use head::Head;
+use head::{Head, is_events};
 pub(crate) use observed::Observed;
 pub(super) use observed::Waiting;
+use reading::{Reading, status_attribute};
 
+use super::decoder::{Decoder, Unreadable};
 use super::sessions::{Sessions, Shared as SharedConversation};
-use crate::jsonrpc::{EventStream, Excerpt, Message, Scan, Scanner};
+use crate::jsonrpc::{Excerpt, Message, Scan, Scanner};
 use crate::observer::{
-    Call, Carrier, Conversation, Ended, Key, Observer, SESSION_HEADER, Side, query_session, text,
+    Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Scope, Side, text,
 };
 use crate::span::Ending;
 
@@ -34,9 +39,6 @@ pub struct Abandoned;
 /// the server was not reached or did not answer. The record says so.
 #[derive(Clone, Debug)]
 pub struct NotForwarded(pub String);
-
-/// How long a client that went away may take to say that it cancelled.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,34 +61,35 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// How an answer's body is read.
-#[derive(Debug)]
-enum Reading {
-    Json(Scanner),
-    Events(EventStream),
-    Nothing,
-}
-
 #[derive(Debug)]
 struct State {
     observer: Observer,
     sessions: Sessions,
     conversation: SharedConversation,
+    /// Whether other requests are part of the conversation.
+    is_shared: bool,
     carrier: Carrier,
     head: Head,
+    /// When the request came.
+    since: SystemTime,
     request: Option<Scanner>,
+    request_decoder: Decoder,
+    /// Why the request's body could not be read.
+    request_fault: Option<Unreadable>,
     /// What the request's body was: none until it has ended.
     asked: Option<Scan>,
-    /// The requests that were begun by this one.
+    /// The requests that were begun by this one, in the order in which they began.
     keys: Vec<Key>,
+    /// The requests that the stream goes on with which this one opened.
+    resumed: Vec<Key>,
     status: Option<StatusCode>,
     reading: Reading,
-    /// Whether events of the answer have ids, so that a client may ask for the rest elsewhere.
-    resumable: bool,
+    /// The last events of the answer that have ids, hashed: a client may ask for what comes after one of them.
+    events: VecDeque<u64>,
     /// The stream itself, where a client opened one that answers nothing it asked.
     stream: Option<Call>,
-    /// The conversation whose stream this is (HTTP+SSE): it ends with it.
-    owned: Option<String>,
+    /// The address that belongs to this stream (HTTP+SSE), and the session that it names: they end with it.
+    owned: Option<(String, Option<String>)>,
     left: Option<Left>,
     /// Whether the client went away before there was an answer.
     is_abandoned: bool,
@@ -94,35 +97,55 @@ struct State {
     refusal: Excerpt,
     /// Why the server gave no answer, where another answered for it.
     not_forwarded: Option<String>,
+    /// The answer to a request that could not be read.
+    unasked: Option<Message>,
 }
 
 impl Exchange {
     pub(super) fn new(
         observer: Observer,
         sessions: &Sessions,
-        carrier: Carrier,
+        mut carrier: Carrier,
         parts: &request::Parts,
     ) -> Self {
-        let known = carrier.session.as_deref().and_then(|id| sessions.find(id));
-        let scanner = (parts.method == Method::POST).then(|| Scanner::new(observer.cap()));
+        let head = Head::of(parts);
+        let is_post = parts.method == Method::POST;
+        let announced = (is_post && head.session.is_none())
+            .then(|| sessions.announced(&head.target))
+            .flatten();
+        if announced.is_some() && !carrier.is_sse {
+            carrier.make_sse();
+        }
+        let known = announced.or_else(|| carrier.session.as_deref().and_then(|id| sessions.find(id)));
+        let is_shared = known.is_some() || carrier.session.is_some();
+        let conversation = known.unwrap_or_else(|| sessions.fresh());
+        let resumed = head.last_event.as_deref().map(event_hash);
+        let resumed = resumed.map(|event| lock(&conversation).resumed(event));
+        let scanner = is_post.then(|| Scanner::new(observer.cap()));
         Self(Arc::new(Mutex::new(State {
-            conversation: known.unwrap_or_else(|| sessions.fresh()),
+            request_decoder: Decoder::new(&observer, &parts.headers),
+            reading: Reading::none(&observer),
+            conversation,
+            is_shared,
             observer,
             sessions: sessions.clone(),
             carrier,
-            head: Head::of(parts),
+            head,
+            since: SystemTime::now(),
             request: scanner,
+            request_fault: None,
             asked: None,
             keys: Vec::new(),
+            resumed: resumed.unwrap_or_default(),
             status: None,
-            reading: Reading::Nothing,
-            resumable: false,
+            events: VecDeque::new(),
             stream: None,
             owned: None,
             left: None,
             is_abandoned: false,
             refusal: Excerpt::default(),
             not_forwarded: None,
+            unasked: None,
         })))
     }
 
@@ -141,7 +164,7 @@ impl Exchange {
     pub(super) fn request(&self, bytes: &[u8]) {
         self.with(|state| {
             if let Some(scanner) = &mut state.request {
-                scanner.feed(bytes);
+                state.request_decoder.feed(bytes, |bytes| scanner.feed(bytes));
             }
         });
     }
@@ -168,8 +191,20 @@ impl Exchange {
 
     /// There is no answer.
     pub(super) fn failed(&self, reason: &str) {
-        self.with(|state| state.failed(reason));
+        self.with(|state| state.failed(|| Ending::broken(reason)));
     }
+
+    /// There is no answer, because the service panicked.
+    pub(super) fn panicked(&self) {
+        self.with(|state| state.failed(|| Ending::panicked(None)));
+    }
+}
+
+/// What an event's id is remembered by.
+fn event_hash(id: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn lock(conversation: &SharedConversation) -> MutexGuard<'_, Conversation> {
@@ -177,43 +212,36 @@ fn lock(conversation: &SharedConversation) -> MutexGuard<'_, Conversation> {
 }
 
 impl State {
-    fn failed(&mut self, reason: &str) {
+    fn failed(&mut self, ending: impl Fn() -> Ending) {
         let keys = std::mem::take(&mut self.keys);
         let mut conversation = lock(&self.conversation);
         for key in keys {
-            conversation.end(key, Ended::Broken, Ending::broken(reason));
+            conversation.end(key, Ended::Broken, ending());
         }
     }
 
     fn request_ended(&mut self) {
-        let Some(scanner) = self.request.take() else {
+        let Some(mut scanner) = self.request.take() else {
             self.settle();
             return;
         };
+        self.request_decoder.finish(|bytes| scanner.feed(bytes));
         let scan = scanner.finish();
+        if scan.messages.is_empty() {
+            self.request_fault = self.request_decoder.fault().cloned();
+        }
         {
             let mut conversation = lock(&self.conversation);
             for message in &scan.messages {
-                self.keys
-                    .extend(conversation.take(Side::Client, message, &self.carrier));
+                // A cancellation in a batch may be of what stands before it.
+                let scope = Scope::Session(&self.keys);
+                let begun = conversation.take(Side::Client, message, &self.carrier, scope);
+                self.keys.extend(begun);
             }
         }
         self.asked = Some(scan);
         self.tell_status();
         self.settle();
-    }
-
-    /// The status is that of every request in this one.
-    fn tell_status(&self) {
-        let Some(status) = self.status else { return };
-        let status = KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-        let mut conversation = lock(&self.conversation);
-        for key in &self.keys {
-            if let Some(call) = conversation.call(key) {
-                call.set([status.clone()]);
-            }
-            conversation.carried(key);
-        }
     }
 
     fn answer_begins(&mut self, parts: &response::Parts) {
@@ -224,29 +252,12 @@ impl State {
         let not_forwarded = parts.extensions.get::<NotForwarded>();
         self.not_forwarded = not_forwarded.map(|NotForwarded(reason)| reason.clone());
         self.status = Some(parts.status);
-        let content_type = text(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
-        let is_events = content_type.starts_with("text/event-stream");
-        // What is compressed cannot be read in passing.
-        let is_plain = !parts.headers.contains_key(http::header::CONTENT_ENCODING);
-        self.reading = match is_events {
-            _ if !is_plain => Reading::Nothing,
-            true => Reading::Events(EventStream::new(self.observer.cap())),
-            false => Reading::Json(Scanner::new(self.observer.cap())),
-        };
+        self.reading = Reading::new(&self.observer, &parts.headers);
         if let Some(id) = text(&parts.headers, SESSION_HEADER)
             && self.head.method == Method::POST
             && parts.status.is_success()
-            && self.sessions.find(&id).is_none()
         {
-            {
-                let mut conversation = lock(&self.conversation);
-                // The handshake belongs to the session that it begins.
-                for call in self.keys.iter().filter_map(|key| conversation.call(key)) {
-                    call.set([KeyValue::new(semconv::MCP_SESSION_ID, id.clone())]);
-                }
-                conversation.set_session(id.clone());
-            }
-            self.sessions.keep(id, &self.conversation);
+            self.begin_session(id);
         }
         if self.head.method == Method::DELETE
             && parts.status.is_success()
@@ -254,170 +265,50 @@ impl State {
         {
             self.sessions.end(id, "the session was ended before the answer");
         }
-        if is_events && self.head.method == Method::GET && parts.status.is_success() {
+        if is_events(&parts.headers) && self.head.method == Method::GET && parts.status.is_success() {
             let known = lock(&self.conversation).known_of_all(&self.carrier);
-            let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, true);
+            let lasting = Lasting {
+                since: self.since,
+                long_lived: true,
+            };
+            let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, lasting);
+            call.set([status_attribute(parts.status)]);
             self.stream = Some(call);
-        }
-        if let Some(call) = &self.stream {
-            call.set([KeyValue::new(
-                semconv::HTTP_RESPONSE_STATUS_CODE,
-                i64::from(parts.status.as_u16()),
-            )]);
         }
         self.tell_status();
     }
 
-    fn answer(&mut self, bytes: &[u8]) {
-        match &mut self.reading {
-            Reading::Json(scanner) => scanner.feed(bytes),
-            Reading::Events(events) => {
-                let mut found = Vec::new();
-                events.feed(bytes, |event| found.push(event));
-                for event in found {
-                    self.resumable |= event.resumable;
-                    if event.name == "endpoint" {
-                        self.opened(&event.data.head);
-                    }
-                    for message in &event.data.messages {
-                        self.said(message);
-                    }
-                }
-            }
-            Reading::Nothing => {}
-        }
-    }
-
-    /// HTTP+SSE: the stream says where its messages are to be posted, and so its session.
-    fn opened(&mut self, endpoint: &str) {
-        let query = endpoint.split_once('?').map(|(_, query)| query);
-        let Some(id) = query.and_then(query_session) else {
+    /// The server gave its session an id.
+    fn begin_session(&mut self, id: String) {
+        if self.sessions.find(&id).is_some() {
             return;
-        };
-        lock(&self.conversation).set_session(id.clone());
-        self.sessions.keep(id.clone(), &self.conversation);
-        self.owned = Some(id);
-        let transport = self.carrier.make_sse();
-        if let Some(call) = &self.stream {
-            call.set([transport]);
         }
-    }
-
-    /// The server said something.
-    fn said(&mut self, message: &Message) {
-        let mut conversation = lock(&self.conversation);
-        if message.is_answer() && message.id().is_none() {
-            conversation.answer_all(&self.keys, message);
-        } else {
-            conversation.take(Side::Server, message, &self.carrier);
+        {
+            let mut conversation = lock(&self.conversation);
+            // The handshake belongs to the session that it begins.
+            for call in self.keys.iter().filter_map(|key| conversation.call(*key)) {
+                call.set([KeyValue::new(semconv::MCP_SESSION_ID, id.clone())]);
+            }
+            conversation.set_session(id.clone());
         }
+        self.sessions.keep(id, &self.conversation);
+        self.is_shared = true;
     }
 
     fn answer_ended(&mut self, left: Left) {
         let left = if self.is_abandoned { Left::Gone } else { left };
-        if let Reading::Json(scanner) = std::mem::replace(&mut self.reading, Reading::Nothing) {
-            let scan = scanner.finish();
-            if scan.is_jsonrpc() && (self.asked.is_some() || !self.keys.is_empty()) {
-                for message in &scan.messages {
-                    self.said(message);
-                }
-            }
-            self.refusal = Excerpt {
-                text: scan.head,
-                size: scan.size,
-            };
-        }
+        self.answer_read();
         self.left = Some(left);
         if let Some(call) = self.stream.take() {
             call.closed();
         }
-        if let Some(id) = self.owned.take() {
-            self.sessions.end(&id, "the stream that answers come on ended");
+        if !self.resumed.is_empty() {
+            lock(&self.conversation).left(&self.resumed, self.events.iter().copied());
+        }
+        if let Some((address, session)) = self.owned.take() {
+            let reason = "the stream that answers come on ended";
+            self.sessions.withdraw(&address, session.as_deref(), reason);
         }
         self.settle();
-    }
-
-    /// When question and answer are both over, what is open of this request will not be answered, unless elsewhere.
-    fn settle(&mut self) {
-        let (Some(left), true) = (self.left, self.request.is_none()) else {
-            return;
-        };
-        let status = self.status.unwrap_or(StatusCode::OK);
-        let keys = std::mem::take(&mut self.keys);
-        if keys.is_empty() {
-            self.record_refusal(status);
-            return;
-        }
-        let mut conversation = lock(&self.conversation);
-        for key in &keys {
-            conversation.carried(key);
-        }
-        // HTTP+SSE answers on the stream; a stream with ids may be taken up again.
-        let elsewhere = self.carrier.session.is_some()
-            && (status == StatusCode::ACCEPTED
-                || (self.resumable && !conversation.is_stateless(&self.carrier)));
-        let mut left_open = Vec::new();
-        for key in keys {
-            let Some(call) = conversation.call(&key) else {
-                continue;
-            };
-            if call.long_lived && status.is_success() {
-                if let Some(call) = conversation.release(&key) {
-                    call.closed();
-                }
-                continue;
-            }
-            if status.is_client_error() || status.is_server_error() {
-                call.hold_response(self.refusal.clone());
-                let ending = Ending::refused(status.as_u16(), self.not_forwarded.as_deref());
-                conversation.end(key, Ended::Broken, ending);
-                continue;
-            }
-            match left {
-                Left::Gone if conversation.is_stateless(&self.carrier) => {
-                    let why = "the client closed the stream".to_owned();
-                    conversation.end(key, Ended::Cancelled, Ending::cancelled(Some(why)));
-                }
-                _ if elsewhere => {}
-                // A client that cancels may hang up before it says so.
-                Left::Gone if self.carrier.session.is_some() => left_open.push(key),
-                Left::Gone => conversation.end(
-                    key,
-                    Ended::Broken,
-                    Ending::broken("the client went away before the answer"),
-                ),
-                Left::Broken => conversation.end(key, Ended::Broken, Ending::broken("the answer broke off")),
-                Left::Complete => {
-                    call.hold_response(self.refusal.clone());
-                    conversation.end(
-                        key,
-                        Ended::Broken,
-                        Ending::broken("the answer ended without a result"),
-                    );
-                }
-            }
-        }
-        drop(conversation);
-        if !left_open.is_empty() {
-            give_up_later(Arc::clone(&self.conversation), left_open);
-        }
-    }
-}
-
-/// Ends requests whose client went away, unless it says within [`GRACE`] that it cancelled them.
-fn give_up_later(conversation: SharedConversation, keys: Vec<Key>) {
-    let give_up = move || {
-        let mut conversation = lock(&conversation);
-        for key in keys {
-            let reason = "the client went away before the answer";
-            conversation.end(key, Ended::Broken, Ending::broken(reason));
-        }
-    };
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn(async move {
-            tokio::time::sleep(GRACE).await;
-            give_up();
-        })),
-        Err(_) => give_up(),
     }
 }

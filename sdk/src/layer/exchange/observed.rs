@@ -1,12 +1,10 @@
 //! An exchange as others see it: a handler below the layer, and the future that waits for an answer.
 
-use std::sync::Arc;
-
 use opentelemetry::Context;
 
 use super::{Exchange, Left, lock};
 use crate::jsonrpc::Id;
-use crate::observer::Side;
+use crate::observer::Call;
 
 /// Left in a request's extensions for a handler that records as well: it finds the layer's span.
 #[derive(Clone, Debug)]
@@ -17,24 +15,27 @@ impl Observed {
         Self(exchange.clone())
     }
 
-    /// The context of the request with this id.
+    /// The context of the request with this id: one of this HTTP request, for others may use the same id.
     pub(crate) fn context_of(&self, id: &Id) -> Option<Context> {
-        let conversation = Arc::clone(&self.0.state().conversation);
-        let conversation = lock(&conversation);
-        conversation.context_of(id)
+        let state = self.0.state();
+        let conversation = lock(&state.conversation);
+        let key = conversation.handled(id, &state.keys)?;
+        conversation.call(key).map(Call::context)
     }
 
     /// The handler of the request with this id panicked; its answer is still to come.
     pub(crate) fn panicked(&self, id: &Id, said: Option<String>) {
-        let conversation = Arc::clone(&self.0.state().conversation);
-        let mut conversation = lock(&conversation);
-        if let Some(call) = conversation.call_mut(&(Side::Client, id.clone())) {
+        let state = self.0.state();
+        let mut conversation = lock(&state.conversation);
+        if let Some(key) = conversation.handled(id, &state.keys)
+            && let Some(call) = conversation.call_mut(key)
+        {
             call.panicked(said);
         }
     }
 }
 
-/// Waits for the head of an answer. Dropped meanwhile, the client has gone.
+/// Waits for the head of an answer. Dropped meanwhile, the client has gone, or the service panicked.
 pub(in crate::layer) struct Waiting(Option<Exchange>);
 
 impl Waiting {
@@ -49,7 +50,12 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
+        let Some(exchange) = self.0.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            exchange.panicked();
+        } else {
             exchange.answer_ended(Left::Gone);
         }
     }

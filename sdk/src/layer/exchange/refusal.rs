@@ -4,29 +4,25 @@ use http::StatusCode;
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
+use super::reading::status_attribute;
 use super::{State, lock};
 use crate::jsonrpc::{Excerpt, Message, Scan};
-use crate::observer::Call;
-use crate::span::Ending;
+use crate::observer::{Call, Lasting};
+use crate::span::{Ending, Part, unreadable};
 
 impl State {
     /// A request that was refused, or could not be read.
-    pub(super) fn record_refusal(&mut self, status: StatusCode) {
-        if !(status.is_client_error() || status.is_server_error()) {
-            return;
-        }
+    pub(super) fn record_unread(&mut self, status: StatusCode) {
+        let is_refused = status.is_client_error() || status.is_server_error();
+        let fault = self.request_fault.take();
         let asked = self.asked.take();
-        // A well-formed text that is no JSON-RPC was meant for something else.
-        let malformed = asked
-            .as_ref()
-            .is_some_and(|asked| !asked.complete && !asked.is_blank());
-        let notified = asked.as_ref().is_some_and(Scan::is_jsonrpc);
-        let other = asked
-            .as_ref()
-            .is_some_and(|asked| asked.complete && !asked.is_jsonrpc());
-        let meant =
-            self.head.is_mcp() || notified || (malformed && self.head.sends_json && !self.head.is_wellknown);
-        if !meant || (other && self.head.mcp_method.is_none() && self.head.session.is_none()) || notified {
+        let is_meant = match &fault {
+            // Accepted without an answer, it was a notification or an answer.
+            Some(_) => self.head.is_mcp() && status != StatusCode::ACCEPTED,
+            None => is_refused && self.is_refused_request(asked.as_ref()),
+        };
+        let is_routine = self.not_forwarded.is_none() && self.head.is_routine(status);
+        if !is_meant || is_routine {
             return;
         }
         let method = self.head.mcp_method.clone();
@@ -38,25 +34,53 @@ impl State {
             self.head.name.as_deref(),
             &self.carrier,
             known,
-            false,
+            Lasting {
+                since: self.since,
+                long_lived: false,
+            },
         );
-        call.set([KeyValue::new(
-            semconv::HTTP_RESPONSE_STATUS_CODE,
-            i64::from(status.as_u16()),
-        )]);
+        call.set([status_attribute(status)]);
+        call.set(fault.map(|fault| unreadable(Part::Request, fault.to_string())));
         if let Some(asked) = asked.filter(|asked| !asked.is_blank()) {
             call.hold_request(Excerpt {
                 text: asked.head,
                 size: asked.size,
             });
         }
-        let answer = Message::from_text(&self.refusal.text, self.refusal.size).filter(Message::is_answer);
-        match answer {
-            Some(answer) => call.answered(&answer),
-            None => {
-                call.hold_response(std::mem::take(&mut self.refusal));
-                call.end_as(Ending::refused(status.as_u16(), self.not_forwarded.as_deref()));
-            }
+        let answer = self.unasked.take().or_else(|| {
+            Message::from_text(&self.refusal.text, self.refusal.size)
+                .filter(|answer| answer.is_answer() && answer.says_jsonrpc())
+        });
+        if let Some(answer) = answer {
+            let id = answer.id().map(|id| id.to_string());
+            call.set(id.map(|id| KeyValue::new(semconv::JSONRPC_REQUEST_ID, id)));
+            return call.answered(&answer);
         }
+        call.hold_response(std::mem::take(&mut self.refusal));
+        call.set(self.why_unread());
+        call.end_as(if is_refused {
+            Ending::refused(status.as_u16(), self.not_forwarded.as_deref())
+        } else if status.is_redirection() {
+            Ending::redirected()
+        } else {
+            Ending::over()
+        });
+    }
+
+    /// Whether what was refused was a request of MCP.
+    fn is_refused_request(&self, asked: Option<&Scan>) -> bool {
+        // A well-formed text that is no JSON-RPC was meant for something else.
+        let malformed = asked.is_some_and(|asked| !asked.complete && !asked.is_blank());
+        let notified = asked.is_some_and(Scan::is_jsonrpc);
+        let other = asked.is_some_and(|asked| asked.complete && !asked.is_jsonrpc());
+        let meant = self.head.is_mcp() || (malformed && self.head.sends_json && !self.head.is_wellknown);
+        meant && !notified && (!other || self.head.mcp_method.is_some() || self.head.session.is_some())
+    }
+
+    /// Why the body of the answer was not read, if it was not.
+    pub(super) fn why_unread(&self) -> Option<KeyValue> {
+        // What is no JSON is shown; only what could not be decoded is not.
+        let fault = self.reading.decoder.fault();
+        fault.map(|why| unreadable(Part::Response, why.to_string()))
     }
 }

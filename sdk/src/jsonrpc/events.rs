@@ -1,55 +1,20 @@
-//! Messages on their two carriers: lines on a pipe (stdio), and server-sent events in an HTTP body.
+//! Server-sent events in an HTTP body.
 
 use super::scanner::{Scan, Scanner};
 
 /// The longest name of an event's field, and the longest value of one that is not data, in bytes.
 const LONGEST_FIELD: usize = 1024;
-
-/// Reads messages that are separated by line breaks.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    cap: usize,
-    scanner: Scanner,
-}
-
-impl Lines {
-    /// Keeps at most `cap` bytes of each body.
-    pub(crate) fn new(cap: usize) -> Self {
-        Self {
-            cap,
-            scanner: Scanner::new(cap),
-        }
-    }
-
-    /// Reads on; `visit` is given each line that has ended.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut visit: impl FnMut(Scan)) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let (line, rest) = bytes.split_at(end);
-            self.scanner.feed(line);
-            bytes = rest.get(1..).unwrap_or_default();
-            visit(self.take());
-        }
-        self.scanner.feed(bytes);
-    }
-
-    /// The last line, which may have no line break.
-    pub(crate) fn finish(&mut self) -> Option<Scan> {
-        (!self.scanner.is_fresh()).then(|| self.take())
-    }
-
-    fn take(&mut self) -> Scan {
-        std::mem::replace(&mut self.scanner, Scanner::new(self.cap)).finish()
-    }
-}
+/// A byte order mark, which may stand at the beginning of a stream.
+const BOM: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// One server-sent event.
 #[derive(Debug)]
 pub(crate) struct Event {
     /// Its name; none is `message`.
     pub(crate) name: String,
-    /// Whether it has an id, by which a client can ask for what comes after it.
-    pub(crate) resumable: bool,
-    /// Its data.
+    /// Its id, by which a client can ask for what comes after it: its first KiB.
+    pub(crate) id: Option<Vec<u8>>,
+    /// Its data. An event that has none, which browsers do not see, is told of for its id.
     pub(crate) data: Scan,
 }
 
@@ -77,12 +42,14 @@ enum Named {
 pub(crate) struct EventStream {
     cap: usize,
     place: Place,
+    /// How much of a byte order mark was read; all of it once anything else was.
+    bom: usize,
     /// Whether the last byte was a carriage return: a line feed after it ends no second line.
     returned: bool,
     scanner: Scanner,
     has_data: bool,
     name: Vec<u8>,
-    resumable: bool,
+    id: Option<Vec<u8>>,
 }
 
 impl EventStream {
@@ -91,17 +58,24 @@ impl EventStream {
         Self {
             cap,
             place: Place::Name(Vec::new()),
+            bom: 0,
             returned: false,
             scanner: Scanner::new(cap),
             has_data: false,
             name: Vec::new(),
-            resumable: false,
+            id: None,
         }
     }
 
     /// Reads on; `visit` is given each event that has ended.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut visit: impl FnMut(Event)) {
         while let Some(byte) = bytes.first().copied() {
+            if BOM.get(self.bom) == Some(&byte) {
+                self.bom += 1;
+                bytes = bytes.get(1..).unwrap_or_default();
+                continue;
+            }
+            self.bom = BOM.len();
             if byte == b'\n' && std::mem::take(&mut self.returned) {
                 bytes = bytes.get(1..).unwrap_or_default();
                 continue;
@@ -175,7 +149,13 @@ impl EventStream {
             Place::Name(name) if name == b"data" => self.begin_value(Named::Data),
             Place::Colon(Named::Data) => self.begin_value(Named::Data),
             Place::Value(Named::Event, value) => self.name = value,
-            Place::Value(Named::Id, _) => self.resumable = true,
+            Place::Value(Named::Id, id) if id.contains(&0) => {}
+            Place::Value(Named::Id, id) => self.id = Some(id).filter(|id| !id.is_empty()),
+            Place::Colon(Named::Id) => self.id = None,
+            Place::Name(name) if name == b"id" => self.id = None,
+            // Of two names the last counts, also if it is empty.
+            Place::Colon(Named::Event) => self.name.clear(),
+            Place::Name(name) if name == b"event" => self.name.clear(),
             _ => {}
         }
         self.place = Place::Name(Vec::new());
@@ -185,14 +165,15 @@ impl EventStream {
     fn dispatch(&mut self) -> Option<Event> {
         let scanner = std::mem::replace(&mut self.scanner, Scanner::new(self.cap));
         let name = String::from_utf8_lossy(&std::mem::take(&mut self.name)).into_owned();
-        let resumable = std::mem::take(&mut self.resumable);
-        std::mem::take(&mut self.has_data).then(|| Event {
+        let id = self.id.take();
+        let is_told = std::mem::take(&mut self.has_data) || id.is_some();
+        is_told.then(|| Event {
             name: if name.is_empty() {
                 "message".to_owned()
             } else {
                 name
             },
-            resumable,
+            id,
             data: scanner.finish(),
         })
     }
@@ -202,34 +183,6 @@ impl EventStream {
 mod tests {
     use super::super::Field;
     use super::*;
-
-    fn lines(text: &str, piece: usize) -> Vec<Scan> {
-        let mut reader = Lines::new(100);
-        let mut found = Vec::new();
-        for bytes in text.as_bytes().chunks(piece) {
-            reader.feed(bytes, |scan| found.push(scan));
-        }
-        found.extend(reader.finish());
-        found
-    }
-
-    #[test]
-    fn lines_are_messages_or_they_are_not() {
-        let text = "{\"method\":\"ping\",\"id\":1}\nhello {\n\n{\"id\":1,\"result\":{}}";
-        for piece in [1, 2, 7, 1000] {
-            let found = lines(text, piece);
-            let kinds: Vec<(bool, bool)> = found
-                .iter()
-                .map(|scan| (scan.is_jsonrpc(), scan.is_blank()))
-                .collect();
-            assert_eq!(
-                kinds,
-                [(true, false), (false, false), (false, true), (true, false)],
-                "{piece}"
-            );
-            assert_eq!(found[1].head, "hello {");
-        }
-    }
 
     fn events(text: &str, piece: usize) -> Vec<(String, bool, String, bool)> {
         let mut reader = EventStream::new(100);
@@ -242,7 +195,7 @@ mod tests {
                     .first()
                     .and_then(|message| message.get(Field::Id));
                 let text = id.map_or(event.data.head.clone(), |id| id.text.clone());
-                found.push((event.name, event.resumable, text, event.data.is_jsonrpc()));
+                found.push((event.name, event.id.is_some(), text, event.data.is_jsonrpc()));
             });
         }
         found
@@ -262,6 +215,27 @@ mod tests {
             ),
             ("message".to_owned(), false, "1".to_owned(), true),
             ("message".to_owned(), true, "2".to_owned(), true),
+        ];
+        for newline in ["\n", "\r", "\r\n"] {
+            let text = text.replace('\n', newline);
+            for piece in [1, 2, 3, 5, 1000] {
+                assert_eq!(events(&text, piece), expected, "{newline:?} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn streams_are_read_as_browsers_read_them() {
+        // The byte order mark at the beginning only, comments, fields without a colon or a space, two names, an id that
+        // is taken back, one that has a NUL, and an event that the stream ends in.
+        let text = "\u{feff}:\n: event: no\ndata\ndata:{\"id\":1,\ndata:\"result\":{}}\nevent: x\nevent\nid: 7\nid:\n\n\
+            \u{feff}data: no\nid: a\0b\n\nid\ndata:  {\"id\":2,\"result\":{}}\nretry\n\nid: 9\n\ndata: {\"id\":3,\"result\":{}}\n";
+        let message =
+            |resumable, id: &str, is_jsonrpc| ("message".to_owned(), resumable, id.to_owned(), is_jsonrpc);
+        let expected = vec![
+            message(false, "1", true),
+            message(false, "2", true),
+            message(true, "", false),
         ];
         for newline in ["\n", "\r", "\r\n"] {
             let text = text.replace('\n', newline);

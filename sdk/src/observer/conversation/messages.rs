@@ -1,0 +1,186 @@
+//! Answers and notifications, which are about requests that are open.
+
+use std::time::SystemTime;
+
+use mcptap_model::semconv;
+use opentelemetry::KeyValue;
+use opentelemetry::logs::Severity;
+
+use super::super::open::{Found, Key, Scope};
+use super::{Cancellation, Conversation, Side};
+use crate::jsonrpc::{Field, Id, Message};
+use crate::observer::Ended;
+use crate::recorder::Line;
+use crate::span::{Ending, Part, unreadable};
+
+/// How many open requests a line of console output is written to: the ones begun last.
+const MOST_LISTENERS: usize = 16;
+/// Why an answer is not shown that may be another request's.
+const AMBIGUOUS: &str =
+    "requests with the same id were open at once, and which of their answers is its own cannot be told";
+
+impl Conversation {
+    pub(super) fn answer(&mut self, side: Side, id: &Id, message: &Message, scope: Scope<'_>) {
+        // Where ids are used again, one that is answered in an HTTP answer of its own is not meant by what comes elsewhere.
+        match self.open.find(side, id, scope, !self.reuses_ids) {
+            Found::One(key) => self.answer_one(key, message, scope),
+            Found::AnyOf(keys) => {
+                for key in &keys {
+                    if let Some(open) = self.open.get_mut(*key) {
+                        open.is_ambiguous = true;
+                    }
+                }
+                if let Some(key) = keys.first() {
+                    self.answer_one(*key, message, scope);
+                }
+            }
+            Found::Nothing => self.answer_late(side, id, scope),
+        }
+    }
+
+    /// Takes the answer to an open request.
+    pub(super) fn answer_one(&mut self, key: Key, message: &Message, scope: Scope<'_>) {
+        let Some(open) = self.open.get_mut(key) else {
+            return;
+        };
+        if scope.own().binary_search(&key).is_ok() {
+            open.is_ambiguous = false;
+        }
+        if open.call.awaits_head {
+            open.call.early = Some(message.clone());
+            return;
+        }
+        self.learn(message);
+        let Some(open) = self.remove(key, Ended::Answered) else {
+            return;
+        };
+        if let Some(version) = self.version.clone().filter(|_| !open.call.knows_version) {
+            open.call
+                .set([KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version)]);
+        }
+        if open.is_ambiguous {
+            open.call.set([unreadable(Part::Response, AMBIGUOUS.to_owned())]);
+            open.call.end_as(Ending::over());
+        } else {
+            open.call.answered(message);
+        }
+    }
+
+    /// Takes an answer to nothing that is open.
+    fn answer_late(&self, side: Side, id: &Id, scope: Scope<'_>) {
+        let past = self.past.iter().rev().find(|past| {
+            let is_near = match scope {
+                Scope::Answer(own) => past.how == Ended::Notified || own.contains(&past.key),
+                Scope::Only | Scope::Session(_) => true,
+            };
+            is_near && past.side == side && past.id == *id
+        });
+        let Some(past) = past else {
+            return self.observer.stray();
+        };
+        let body = match past.how {
+            Ended::Answered => "a second answer to this request came",
+            Ended::Cancelled => "the answer came after the request was cancelled",
+            Ended::Broken => "the answer came after the request was given up",
+            Ended::Notified => return,
+        };
+        let line = Line {
+            severity: Severity::Warn,
+            body: body.to_owned(),
+            attributes: Vec::new(),
+            at: SystemTime::now(),
+        };
+        self.observer.recorder.log(&past.span, line);
+    }
+
+    pub(super) fn notification(&mut self, from: Side, method: &str, message: &Message, scope: Scope<'_>) {
+        match (from, method) {
+            (_, "notifications/cancelled") => {
+                if let Some(id) = message.id_in(Field::RequestId) {
+                    self.cancel(from, id, message.text(Field::Reason), scope);
+                }
+            }
+            (Side::Server, "notifications/message") => self.log_message(message, scope),
+            (Side::Server, "notifications/progress") => {
+                if let Some(token) = message.id_in(Field::ProgressToken)
+                    && let Some(open) = self.open.with_token(&token, scope, self.reuses_ids)
+                {
+                    open.call.progressed(message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self, side: Side, id: Id, reason: Option<String>, scope: Scope<'_>) {
+        match self.open.find(side, &id, scope, true) {
+            Found::One(key) if !self.may_be_late(key, scope) => {
+                self.end(key, Ended::Cancelled, Ending::cancelled(reason));
+            }
+            Found::One(_) | Found::AnyOf(_) if self.cancellations.len() < self.open.len() => {
+                self.cancellations.push(Cancellation { side, id, reason });
+            }
+            Found::One(_) | Found::AnyOf(_) | Found::Nothing => {}
+        }
+    }
+
+    /// Whether a cancellation may be of an earlier request with the same id, which was answered meanwhile.
+    fn may_be_late(&self, key: Key, scope: Scope<'_>) -> bool {
+        let is_awaited = self.open.get(key).is_some_and(|open| open.is_awaited);
+        self.reuses_ids && is_awaited && scope.own().binary_search(&key).is_err()
+    }
+
+    /// A log message that the server sends to its client.
+    fn log_message(&mut self, message: &Message, scope: Scope<'_>) {
+        let severity = match message.text(Field::LogLevel).as_deref() {
+            Some("debug") => Severity::Debug,
+            Some("notice") => Severity::Info2,
+            Some("warning") => Severity::Warn,
+            Some("error") => Severity::Error,
+            Some("critical") => Severity::Error2,
+            Some("alert") => Severity::Error3,
+            Some("emergency") => Severity::Fatal,
+            _ => Severity::Info,
+        };
+        let raw = message.get(Field::LogData).map(|data| data.text.clone());
+        let body = message.text(Field::LogData).or(raw).unwrap_or_default();
+        let logger = message.text(Field::Logger).map(|logger| ("logger", logger));
+        let line = Line {
+            severity,
+            body,
+            attributes: logger.into_iter().collect(),
+            at: SystemTime::now(),
+        };
+        match scope {
+            // What comes in the body of an answer is about what is answered there.
+            Scope::Answer(own) => own
+                .iter()
+                .rev()
+                .filter_map(|key| self.open.get(*key))
+                .take(MOST_LISTENERS)
+                .for_each(|open| open.call.log(line.clone())),
+            Scope::Only | Scope::Session(_) => self.log_line(&line),
+        }
+    }
+
+    /// A line of the server's console output: it belongs to the calls then running.
+    pub(crate) fn log(&mut self, severity: Severity, body: String, attributes: Vec<(&'static str, String)>) {
+        let line = Line {
+            severity,
+            body,
+            attributes,
+            at: SystemTime::now(),
+        };
+        self.log_line(&line);
+    }
+
+    fn log_line(&self, line: &Line) {
+        let running = self
+            .open
+            .newest()
+            .filter(|open| open.side == Side::Client && !open.call.long_lived);
+        for open in running.take(MOST_LISTENERS) {
+            open.call.log(line.clone());
+        }
+    }
+}

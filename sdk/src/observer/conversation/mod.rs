@@ -1,0 +1,255 @@
+//! What one client and one server say to each other: requests and answers are paired, whatever order they come in.
+
+mod endings;
+mod messages;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mcptap_model::semconv;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanKind};
+use serde_json::Value;
+
+pub(crate) use endings::Unanswered;
+
+use super::open::{Found, Key, OpenRequests, Scope};
+use super::{Call, Carrier, Ended, Observer};
+use crate::jsonrpc::{Field, Id, Message};
+use crate::span::{Ending, implementation};
+
+/// How many requests of one conversation may be open; what is beyond is not recorded.
+const MOST_OPEN: usize = 10_000;
+/// Versions from this on have no sessions and no handshake.
+const STATELESS: &str = "2026-07-28";
+
+/// Who sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// A request that ended, for the answers that still come.
+#[derive(Debug)]
+struct Past {
+    key: Key,
+    side: Side,
+    id: Id,
+    how: Ended,
+    span: SpanContext,
+}
+
+/// A cancellation that may be meant for any of several requests: it counts for the one that is given up.
+#[derive(Debug)]
+struct Cancellation {
+    side: Side,
+    id: Id,
+    reason: Option<String>,
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    observer: Observer,
+    open: OpenRequests,
+    past: VecDeque<Past>,
+    /// At most as many as there are open requests.
+    cancellations: Vec<Cancellation>,
+    /// Which requests a stream goes on with that begins after an event with this id, by the id's hash.
+    resumable: BTreeMap<u64, Vec<Key>>,
+    client: Option<(String, Option<String>)>,
+    /// The version agreed on, where there was a handshake.
+    version: Option<String>,
+    /// The session id on the wire.
+    session: Option<String>,
+    /// Whether the client uses ids again, as clients do that pool a session for several.
+    reuses_ids: bool,
+    /// Why nothing that is still open will be answered but in its own HTTP answer.
+    closed: Option<String>,
+}
+
+impl Conversation {
+    pub(crate) fn new(observer: Observer) -> Self {
+        Self {
+            observer,
+            open: OpenRequests::default(),
+            past: VecDeque::new(),
+            cancellations: Vec::new(),
+            resumable: BTreeMap::new(),
+            client: None,
+            version: None,
+            session: None,
+            reuses_ids: false,
+            closed: None,
+        }
+    }
+
+    /// The session id that the server gave.
+    pub(crate) fn set_session(&mut self, id: String) {
+        self.session = Some(id);
+    }
+
+    /// Whether the version in force has no sessions, so that a closed stream is a cancellation.
+    pub(crate) fn is_stateless(&self, carrier: &Carrier) -> bool {
+        let version = self.version.as_deref().or(carrier.version.as_deref());
+        version.is_some_and(|version| version >= STATELESS)
+    }
+
+    /// Takes a message that came on this stream. Returns the request that it began, if it began one that is recorded.
+    pub(crate) fn take(
+        &mut self,
+        from: Side,
+        message: &Message,
+        carrier: &Carrier,
+        scope: Scope<'_>,
+    ) -> Option<Key> {
+        if !self.observer.is_on() {
+            return None;
+        }
+        if message.is_answer() {
+            self.answer(from.other(), &message.id()?, message, scope);
+            return None;
+        }
+        let method = message.method()?;
+        let id = message.id();
+        // Some clients number notifications too. They are no requests, whatever the server makes of them.
+        if method.starts_with("notifications/") {
+            if let Some(id) = id {
+                self.remember(Key::NONE, from, id, Ended::Notified, SpanContext::NONE);
+            }
+            self.notification(from, &method, message, scope);
+            return None;
+        }
+        self.request(from, id?, &method, message, carrier, scope)
+    }
+
+    fn request(
+        &mut self,
+        from: Side,
+        id: Id,
+        method: &str,
+        message: &Message,
+        carrier: &Carrier,
+        scope: Scope<'_>,
+    ) -> Option<Key> {
+        if method == "initialize"
+            && let Some(info) = message.json(Field::ClientInfo)
+        {
+            self.client = implementation(&info);
+        }
+        // On a pipe nothing but the id tells two requests apart.
+        if matches!(scope, Scope::Only)
+            && let Found::One(earlier) = self.open.find(from, &id, scope, true)
+            && self.open.get(earlier).is_some_and(|open| open.id == id)
+        {
+            let reason = "its id was used again before it was answered";
+            self.end(earlier, Ended::Broken, Ending::broken(reason));
+        }
+        if from == Side::Client && !self.reuses_ids {
+            let is_past = |past: &Past| past.side == from && past.id == id;
+            self.reuses_ids = self.open.has(from, &id) || self.past.iter().any(is_past);
+        }
+        if self.open.len() >= MOST_OPEN {
+            return None;
+        }
+        let known = self.known(method, message, carrier);
+        let kind = match from {
+            Side::Client => SpanKind::Server,
+            // By the conventions the server that asks is the client of what it asks.
+            Side::Server => SpanKind::Client,
+        };
+        let call = Call::start(&self.observer, kind, message, carrier, known)?;
+        let key = self.open.add(from, id, call);
+        // A client answers in a request of its own; on a pipe and over HTTP+SSE there is one stream for all answers.
+        let on_its_own = from == Side::Client && !carrier.is_sse && !matches!(scope, Scope::Only);
+        if !on_its_own && let Some(open) = self.open.get_mut(key) {
+            open.is_awaited = false;
+        }
+        Some(key)
+    }
+
+    /// What is known of a request besides what it says and how it came.
+    fn known(&self, method: &str, message: &Message, carrier: &Carrier) -> Vec<KeyValue> {
+        let meta = message.json(Field::Meta);
+        let of_meta = |name: &str| meta.as_ref()?.get(format!("io.modelcontextprotocol/{name}"));
+        let own_version = of_meta("protocolVersion")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        // The version that a handshake asks for is not the one in force; the server's answer says that.
+        let version = match method {
+            "initialize" => None,
+            _ => own_version
+                .or_else(|| self.version.clone())
+                .or_else(|| carrier.version.clone()),
+        };
+        let client = of_meta("clientInfo")
+            .and_then(implementation)
+            .or_else(|| self.client.clone());
+        // Since 2026-07-28 there are no sessions, whatever a client still sends.
+        let session = self.session.clone().or_else(|| carrier.session.clone());
+        let session = session.filter(|_| version.as_deref().is_none_or(|version| version < STATELESS));
+        let mut known = Vec::new();
+        let mut push = |key: &'static str, value: Option<String>| {
+            known.extend(value.map(|value| KeyValue::new(key, value)));
+        };
+        push(semconv::MCP_PROTOCOL_VERSION, version);
+        push(semconv::MCP_SESSION_ID, session);
+        if let Some((name, version)) = client {
+            push(semconv::MCP_CLIENT_NAME, Some(name));
+            push(semconv::MCP_CLIENT_VERSION, version);
+        }
+        known
+    }
+
+    /// What is known of every request of the conversation that came this way.
+    pub(crate) fn known_of_all(&self, carrier: &Carrier) -> Vec<KeyValue> {
+        self.known("", &Message::default(), carrier)
+    }
+
+    /// What answers say of the server and the version in force.
+    fn learn(&mut self, answer: &Message) {
+        let own = answer.json(Field::ServerInfo);
+        let info = own.as_ref().cloned().or_else(|| {
+            answer
+                .json(Field::ResultMeta)?
+                .get("io.modelcontextprotocol/serverInfo")
+                .cloned()
+        });
+        if let Some((name, _)) = info.as_ref().and_then(implementation) {
+            self.observer.learn_server(name);
+        }
+        // Only the answer to a handshake has both.
+        if own.is_some()
+            && let Some(version) = answer.text(Field::ProtocolVersion)
+        {
+            self.version = Some(version);
+        }
+    }
+
+    /// The open request of the client with this id among those of one HTTP request, for who handles it.
+    pub(crate) fn handled(&self, id: &Id, own: &[Key]) -> Option<Key> {
+        self.open.among(Side::Client, id, own)
+    }
+
+    /// An open request.
+    pub(crate) fn call(&self, key: Key) -> Option<&Call> {
+        self.open.get(key).map(|open| &open.call)
+    }
+
+    /// The same, to change it.
+    pub(crate) fn call_mut(&mut self, key: Key) -> Option<&mut Call> {
+        self.open.get_mut(key).map(|open| &mut open.call)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What the proxy records of traffic that it need not understand to pass it on.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::{Peer, ProxyProcess, Upstream};
+use crate::support::{TestServer, eventually};
+
+fn request(tool: &str) -> String {
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
+    let call = call.to_string();
+    let length = call.len();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: {length}\r\n\r\n{call}"
+    )
+}
+
+fn brotli(text: &str) -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.into_inner()
+}
+
+fn zstd(text: &str) -> Vec<u8> {
+    zstd::encode_all(text.as_bytes(), 3).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_compressed_is_in_the_log_and_what_cannot_be_read_is_no_failure() {
+    let server = TestServer::start().await;
+    let upstream = Upstream::bind().await;
+    let spool = tempfile::tempdir().unwrap();
+    let proxy = ProxyProcess::with(
+        &upstream.url(),
+        &[],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &server.otlp_http_url()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("MCPTAP_SPOOL_DIR", spool.path().to_str().unwrap()),
+        ],
+    )
+    .await;
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": "hello"}}).to_string();
+    let events = format!("data: {answer}\n\n");
+    let cases: [(&str, &str, &str, Vec<u8>); 5] = [
+        ("br", "application/json", "200 OK", brotli(&answer)),
+        ("ZSTD", "text/event-stream", "200 OK", zstd(&events)),
+        (
+            "identity",
+            "Text/Event-Stream",
+            "200 OK",
+            events.clone().into_bytes(),
+        ),
+        ("snappy", "application/json", "200 OK", b"\xff\x06sNaPpY".to_vec()),
+        (
+            "identity",
+            "text/html",
+            "307 Temporary Redirect",
+            b"moved".to_vec(),
+        ),
+    ];
+    let mut client = Peer::connect(proxy.address).await;
+    let mut other_side = None;
+    for (at, (coding, media_type, status, body)) in cases.iter().enumerate() {
+        client.send(request(&format!("tool-{at}"))).await;
+        let peer: &mut Peer = match &mut other_side {
+            Some(peer) => peer,
+            none => none.insert(upstream.accept().await),
+        };
+        peer.until(&format!("\"tool-{at}\"}}}}")).await;
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-encoding: {coding}\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        peer.send([head.as_bytes(), body].concat()).await;
+        assert!(client.head().await.contains(coding));
+        assert_eq!(client.exactly(length).await, *body, "{coding}");
+    }
+    let fields = "tool outcome httpStatus attributes response { json truncated }";
+    let calls = eventually("every call", async || {
+        let calls = server.calls(Value::Null, fields).await;
+        (calls.len() == cases.len()).then_some(calls)
+    })
+    .await;
+    for (at, (coding, ..)) in cases.iter().enumerate() {
+        let tool = format!("tool-{at}");
+        let call = calls.iter().find(|call| call["tool"] == tool).unwrap();
+        assert_eq!(call["outcome"], "OK", "{coding}: {call}");
+        let note = &call["attributes"]["mcptap.response.unreadable"];
+        match at {
+            0..=2 => {
+                let response = json!({"json": {"text": "hello"}, "truncated": false});
+                assert_eq!(call["response"], response, "{coding}");
+                assert_eq!(*note, Value::Null);
+            }
+            3 => {
+                assert!(note.as_str().unwrap().contains("snappy"), "{note}");
+                assert_eq!(call["httpStatus"], 200);
+            }
+            _ => {
+                assert_eq!(call["httpStatus"], 307);
+                assert_eq!(call["attributes"]["mcptap.outcome"], "redirected");
+            }
+        }
+    }
+}
