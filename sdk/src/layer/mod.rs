@@ -1,10 +1,13 @@
 //! A tower layer for any HTTP server that speaks MCP: axum, rmcp's Streamable HTTP service, a proxy.
 //!
 //! It sees what passes and changes nothing: requests and answers go through it frame by frame, as soon as they
-//! would without it, and are read on the way ([`crate::jsonrpc`]). What never reaches a handler is recorded as
-//! well: requests refused with 401, 403, 404, 405, 406 or for malformed JSON. A handler that is wrapped by
-//! [`instrument`](crate::instrument) below the layer finds the layer's span and works inside it: one request, one
-//! record.
+//! would without it, and are read on the way ([`crate::jsonrpc`]); compressed ones are decoded beside them. What never
+//! reaches a handler is recorded as well: requests refused with 401, 403, 404, 406 or for malformed JSON. What belongs to
+//! an ordinary visit is not: a stream that the server does not offer, a client that looks for the way in. A handler that
+//! is wrapped by [`instrument`](crate::instrument) below the layer finds the layer's span and works inside it: one
+//! request, one record.
+//!
+//! A body that cannot be read does not make a call a failure: its HTTP status decides, and the record says why.
 //!
 //! One HTTP request is an [`Exchange`]; what belongs to one client's visit is a conversation, found again by the
 //! session id on the wire ([`Sessions`]).
