@@ -23,6 +23,7 @@ mod sources;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+pub mod surrogates;
 mod texts;
 mod time;
 

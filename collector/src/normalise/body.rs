@@ -1,7 +1,10 @@
 //! Request and response bodies, from the many forms in which they are sent to one that reads alike: a request is
 //! `{"method","params"}`, a response the JSON-RPC result or `{"error":{…}}`. What cannot be read stays as it came.
 
+use std::borrow::Cow;
+
 use mcptap_model::Payload;
+use mcptap_model::surrogates::replace_halves;
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
@@ -62,6 +65,14 @@ pub(super) struct Body {
 impl Body {
     fn new(text: String) -> Self {
         let json = value::parsed(&text);
+        // Half an emoji makes JSON unreadable for strict readers, and nothing is cut for that.
+        if json.is_none()
+            && text.starts_with(['{', '[', '"'])
+            && let Cow::Owned(text) = replace_halves(&text)
+        {
+            let json = value::parsed(&text);
+            return Self { text, json };
+        }
         Self { text, json }
     }
 
@@ -392,6 +403,19 @@ fn assembled(parts: &[(&str, Value)], is_error: Option<bool>, method: &str) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_an_emoji_cuts_nothing() {
+        let body = Body::new("{\"a\":\"cut \\ud83d\"}".to_owned());
+        assert_eq!(body.json, Some(json!({"a": "cut \u{fffd}"})));
+        let stored = body.payload(Said::default());
+        assert_eq!(
+            (stored.text.as_str(), stored.truncated),
+            ("{\"a\":\"cut \\ufffd\"}", false)
+        );
+        let plain = "no JSON \\ud83d";
+        assert_eq!(Body::new(plain.to_owned()).text, plain);
+    }
 
     #[test]
     fn a_body_is_truncated_where_something_was_cut() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::surrogates::replace_halves;
+use mcptap_model::surrogates::replace_halves;
 
 /// How much is taken away before a cut at most, in bytes: longer than any token.
 const RAGGED: usize = 8 * 1024;

@@ -8,7 +8,6 @@ mod lines;
 mod message;
 mod places;
 mod scanner;
-mod surrogates;
 
 pub(crate) use events::{Event, EventStream};
 pub(crate) use excerpt::Excerpt;

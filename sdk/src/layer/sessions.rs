@@ -99,14 +99,13 @@ impl Sessions {
     pub(super) fn withdraw(&self, address: &str, session: Option<&str>, reason: &str) {
         let ended = {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(known) = announced.get_mut(address) else {
-                return;
-            };
-            known.streams = known.streams.saturating_sub(1);
-            if known.streams > 0 {
-                return;
+            match announced.get_mut(address) {
+                Some(known) if known.streams > 1 => {
+                    known.streams -= 1;
+                    return;
+                }
+                _ => announced.remove(address),
             }
-            announced.remove(address)
         };
         if let Some(ended) = ended {
             close(&ended.conversation, reason);

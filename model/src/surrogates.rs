@@ -8,8 +8,8 @@ const REPLACEMENT: &str = "\\ufffd";
 /// The length of one escape.
 const ESCAPE: usize = REPLACEMENT.len();
 
-/// JSON text in which each half of a surrogate pair is U+FFFD.
-pub(super) fn replace_halves(text: &str) -> Cow<'_, str> {
+/// JSON text in which each half of a surrogate pair is U+FFFD. Nothing else of it changes, and its length does not.
+pub fn replace_halves(text: &str) -> Cow<'_, str> {
     let mut mended = String::new();
     // All before `from` is in `mended` already.
     let mut from = 0;
