@@ -11,7 +11,7 @@ use super::window;
 /// How many bytes become one before that is too many: what compresses better is made to.
 const RATIO: usize = 200;
 /// How many bytes any message may become.
-const FREE: usize = 4 << 20;
+const FREE: usize = 16 << 20;
 /// How many bytes no message becomes.
 const LARGEST: usize = 256 << 20;
 /// The memory of a decoder besides its window, in bytes.

@@ -19,7 +19,7 @@ use crate::observer::{Observer, Reserved};
 /// How many codings may be stacked.
 const MOST_STAGES: usize = 4;
 /// How many bytes are decoded in one go.
-const SLICE: usize = 16 * 1024;
+const SLICE: usize = 4 * 1024;
 
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
