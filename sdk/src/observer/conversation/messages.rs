@@ -71,6 +71,7 @@ impl Conversation {
         let past = self.past.iter().rev().find(|past| {
             let is_near = match scope {
                 Scope::Answer(own) => past.how == Ended::Notified || own.contains(&past.key),
+                Scope::Session(own) if self.reuses_ids => own.contains(&past.key),
                 Scope::Only | Scope::Session(_) => true,
             };
             is_near && past.side == side && past.id == *id
