@@ -228,11 +228,12 @@ mod tests {
     fn streams_are_read_as_browsers_read_them() {
         // The byte order mark at the beginning only, comments, fields without a colon or a space, two names, an id that
         // is taken back, one that has a NUL, and an event that the stream ends in.
-        let text = "\u{feff}:\n: event: no\ndata\ndata:{\"id\":1,\ndata:\"result\":{}}\nevent: x\nevent\nid: 7\nid:\n\n\
+        let text = "\u{feff}data: {\"id\":0,\"result\":{}}\n\n:\n: event: no\ndata\ndata:{\"id\":1,\ndata:\"result\":{}}\nevent: x\nevent\nid: 7\nid:\n\n\
             \u{feff}data: no\nid: a\0b\n\nid\ndata:  {\"id\":2,\"result\":{}}\nretry\n\nid: 9\n\ndata: {\"id\":3,\"result\":{}}\n";
         let message =
             |resumable, id: &str, is_jsonrpc| ("message".to_owned(), resumable, id.to_owned(), is_jsonrpc);
         let expected = vec![
+            message(false, "0", true),
             message(false, "1", true),
             message(false, "2", true),
             message(true, "", false),

@@ -112,7 +112,7 @@ async fn compressed_answers_are_read_and_pass_untouched() {
                 ("content-type", "Text/Event-Stream; charset=utf-8"),
                 ("content-encoding", "gzip"),
             ],
-            gzip(format!("\u{feff}event: message\rdata:{answer}\r\r").as_bytes()),
+            gzip(format!("\u{feff}data:{answer}\revent: message\r\r").as_bytes()),
             None,
         ),
     ];

@@ -327,12 +327,12 @@ async fn the_body_of_one_answer_is_about_no_other_request() {
     let streams = Streams::default();
     let address = serve(&spans, scripted(&streams)).await;
     handshake(address).await;
-    let mut first = ask(address, &streams, &call(1, "first"), "first").await;
-    let second = ask(address, &streams, &call(2, "second"), "second").await;
+    let mut first = ask(address, &streams, &call(2, "first"), "first").await;
+    let second = ask(address, &streams, &call(3, "second"), "second").await;
     say(
         &streams,
         "first",
-        "data: {\"id\":2,\"result\":{\"of\":\"nobody\"}}\n\n",
+        "data: {\"id\":3,\"result\":{\"of\":\"nobody\"}}\n\n",
     );
     end(&streams, "first", &mut first).await;
     let unanswered = spans.named("tools/call first").await;
@@ -340,7 +340,7 @@ async fn the_body_of_one_answer_is_about_no_other_request() {
     say(
         &streams,
         "second",
-        "data: {\"id\":2,\"result\":{\"of\":\"second\"}}\n\n",
+        "data: {\"id\":3,\"result\":{\"of\":\"second\"}}\n\n",
     );
     let answered = spans.named("tools/call second").await;
     assert_eq!(
