@@ -101,7 +101,7 @@ impl Write for Sink {
 
 /// The decoders, each of its library.
 enum Engine {
-    Gzip(MultiGzDecoder<Sink>),
+    Gzip(Box<MultiGzDecoder<Sink>>),
     Zlib(ZlibDecoder<Sink>),
     Raw(DeflateDecoder<Sink>),
     #[cfg(feature = "brotli")]
@@ -114,7 +114,7 @@ impl Engine {
     fn new(coding: Coding, first: &[u8]) -> io::Result<Self> {
         let sink = Sink::default();
         Ok(match coding {
-            Coding::Gzip => Self::Gzip(MultiGzDecoder::new(sink)),
+            Coding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
             Coding::Deflate if is_zlib(first) => Self::Zlib(ZlibDecoder::new(sink)),
             Coding::Deflate => Self::Raw(DeflateDecoder::new(sink)),
             #[cfg(feature = "brotli")]
@@ -170,7 +170,9 @@ impl Engine {
 /// Whether deflated data begins as zlib's does (RFC 1950, 2.2).
 fn is_zlib(first: &[u8]) -> bool {
     match first {
-        [method, flags, ..] => method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0,
+        [method, flags, ..] => {
+            method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
+        }
         // Of zlib's usual windows; the next byte would tell.
         [method] => *method == 0x78,
         [] => true,

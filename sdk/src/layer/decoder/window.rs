@@ -19,27 +19,30 @@ pub(super) fn brotli(first: &[u8]) -> usize {
     1 << bits
 }
 
-/// The window of a zstd frame (RFC 8878, 3.1.1.1), in bytes: the largest where the beginning is not enough to tell.
+/// The window of a zstd frame, in bytes: the largest where the beginning is not enough to tell.
 #[cfg(feature = "zstd")]
 pub(super) fn zstd(first: &[u8]) -> usize {
     let largest = 1 << LARGEST_ZSTD_WINDOW;
-    let window = (|| {
-        let header = first.strip_prefix(b"\x28\xb5\x2f\xfd")?;
-        let descriptor = *header.first()?;
-        let is_single = descriptor & 0x20 != 0;
-        if !is_single {
-            let window = *header.get(1)?;
-            let base = 1_usize << (10 + (window >> 3));
-            return Some(base + base / 8 * usize::from(window & 7));
-        }
-        // The window is the content, whose size stands after the dictionary's id.
-        let before = 1 + [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
-        let length = [1, 2, 4, 8].get(usize::from(descriptor >> 6))?;
-        let mut size = [0; 8];
-        size.get_mut(..*length)?
-            .copy_from_slice(header.get(before..before + length)?);
-        let size = usize::try_from(u64::from_le_bytes(size)).ok()?;
-        Some(if *length == 2 { size + 256 } else { size })
-    })();
-    window.unwrap_or(largest).min(largest)
+    zstd_header(first).unwrap_or(largest).min(largest)
+}
+
+/// What a frame's header says of its window (RFC 8878, 3.1.1.1).
+#[cfg(feature = "zstd")]
+fn zstd_header(first: &[u8]) -> Option<usize> {
+    let header = first.strip_prefix(b"\x28\xb5\x2f\xfd")?;
+    let descriptor = *header.first()?;
+    let is_single = descriptor & 0x20 != 0;
+    if !is_single {
+        let window = *header.get(1)?;
+        let base = 1_usize << (10 + (window >> 3));
+        return Some(base + base / 8 * usize::from(window & 7));
+    }
+    // The window is the content, whose size stands after the dictionary's id.
+    let before = 1 + [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
+    let length = *[1, 2, 4, 8].get(usize::from(descriptor >> 6))?;
+    let mut size = [0; 8];
+    size.get_mut(..length)?
+        .copy_from_slice(header.get(before..before + length)?);
+    let size = usize::try_from(u64::from_le_bytes(size)).ok()?;
+    Some(if length == 2 { size + 256 } else { size })
 }
