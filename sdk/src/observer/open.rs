@@ -208,7 +208,7 @@ impl OpenRequests {
 }
 
 /// Those for which it holds; all, where it holds for none.
-fn narrowed<'a>(open: Vec<(Key, &'a Open)>, holds: impl Fn(&Open) -> bool) -> Vec<(Key, &'a Open)> {
+fn narrowed(open: Vec<(Key, &Open)>, holds: impl Fn(&Open) -> bool) -> Vec<(Key, &Open)> {
     let held: Vec<_> = open.iter().copied().filter(|(_, open)| holds(open)).collect();
     if held.is_empty() { open } else { held }
 }
