@@ -1,6 +1,11 @@
 //! The SDK around real servers: over a pipe, over HTTP, and the exporter of a process that ends.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
 
 mod coded;
 mod collector;
