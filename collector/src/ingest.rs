@@ -194,6 +194,10 @@ impl Collector {
         };
         keep_own(sender, &mut normalised);
         self.count(&decoded, &normalised);
+        normalised
+            .heartbeats
+            .iter()
+            .for_each(|process| self.writer.heard(process));
         drop(decoded);
         let rejections = normalised.rejections;
         if normalised.batch.is_empty() {
@@ -224,7 +228,11 @@ impl Collector {
                 Counters::add(&counters.rejected_spans, rejected);
             }
             Decoded::Logs(_) => {
-                let received = normalised.batch.logs.len() as u64 + normalised.uncorrelated + rejected;
+                let received = normalised.batch.logs.len() as u64
+                    + normalised.batch.observations.len() as u64
+                    + normalised.heartbeats.len() as u64
+                    + normalised.uncorrelated
+                    + rejected;
                 Counters::add(&counters.log_records, received);
                 Counters::add(&counters.uncorrelated_log_records, normalised.uncorrelated);
                 Counters::add(&counters.rejected_log_records, rejected);

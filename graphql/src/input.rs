@@ -5,7 +5,7 @@ use mcptap_model::{CallFilter, MAX_NAME, NodeId, TraceId, search};
 
 use crate::error::bad_input;
 use crate::scalars::DateTime;
-use crate::types::Outcome;
+use crate::types::{CallKind, Outcome};
 
 /// How many values a list of the filter may have.
 const MAX_VALUES: usize = 500;
@@ -60,6 +60,13 @@ pub(crate) struct CallFilterInput {
     pub(crate) min_duration_ms: Option<f64>,
     /// Only calls that took this many milliseconds or fewer.
     pub(crate) max_duration_ms: Option<f64>,
+    /// Only calls that run now and have for this many milliseconds or more. In a subscription this is judged when a call
+    /// changes: one that goes on running without news is not delivered when it gets that old.
+    pub(crate) min_running_ms: Option<f64>,
+    /// Only calls whose answer came late (`Call.late`), or only others.
+    pub(crate) late: Option<bool>,
+    /// Requests, streams, or both. Lists and the live feed show both without it, statistics requests alone.
+    pub(crate) kinds: Option<Vec<CallKind>>,
     /// Up to 32 words, phrases in quotes and `prefix*`, up to 1000 characters in all; case does not matter. All of them
     /// must occur, anywhere in the request, the response, the error message, the target or the log lines; for keys
     /// without scope `payloads`, in the target.
@@ -71,7 +78,7 @@ pub(crate) struct CallFilterInput {
 }
 
 /// The fields of a filter.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 20] = [
     "servers",
     "tools",
     "methods",
@@ -86,6 +93,9 @@ const FIELDS: [&str; 17] = [
     "to",
     "minDurationMs",
     "maxDurationMs",
+    "minRunningMs",
+    "late",
+    "kinds",
     "search",
     "not",
     "or",
@@ -200,6 +210,9 @@ impl CallFilterInput {
             to: self.to.map(|time| time.0),
             min_duration_ms: self.min_duration_ms,
             max_duration_ms: self.max_duration_ms,
+            min_running_ms: self.min_running_ms,
+            late: self.late,
+            kinds: tree.values("kinds", self.kinds)?.into_iter().map(Into::into).collect(),
             search: self.search.as_deref().map(query).transpose()?,
             not: self
                 .not

@@ -10,6 +10,7 @@ mod m20261128_000005_large_traces;
 mod m20261128_000006_times;
 mod m20261128_000007_tools;
 mod m20261128_000008_sources;
+mod m20261128_000009_running;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000006_times::Migration),
             Box::new(m20261128_000007_tools::Migration),
             Box::new(m20261128_000008_sources::Migration),
+            Box::new(m20261128_000009_running::Migration),
         ]
     }
 }

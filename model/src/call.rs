@@ -52,7 +52,7 @@ pub struct Call {
     pub stack_trace: Option<String>,
     /// When the server began with it.
     pub started_at: UnixNanos,
-    /// How long it took, in nanoseconds.
+    /// How long it took, in nanoseconds; 0 while no end is known, see [`Call::duration`].
     pub duration_nanos: i64,
     /// When mcptap received the first span of it.
     pub received_at: UnixNanos,
@@ -118,14 +118,33 @@ impl Call {
         )
     }
 
-    /// When it ended.
+    /// The last moment that is known of it: its end, or its start while no end is known.
     pub fn ended_at(&self) -> UnixNanos {
         self.started_at.plus(self.duration_nanos)
     }
 
-    /// Duration in milliseconds.
-    pub fn duration_ms(&self) -> f64 {
-        self.duration_nanos as f64 / 1e6
+    /// How long it took, in nanoseconds; `None` while it runs, and where it was lost.
+    pub fn duration(&self) -> Option<i64> {
+        self.outcome().has_end().then_some(self.duration_nanos)
+    }
+
+    /// Duration in milliseconds; `None` while it runs, and where it was lost.
+    pub fn duration_ms(&self) -> Option<f64> {
+        self.duration().map(|nanos| nanos as f64 / 1e6)
+    }
+
+    /// Whether it is a request or a stream.
+    pub fn call_kind(&self) -> CallKind {
+        if self.evidence.stream {
+            CallKind::Stream
+        } else {
+            CallKind::Request
+        }
+    }
+
+    /// Whether its answer came after it had been given up, or after it was taken for lost.
+    pub fn is_late(&self) -> bool {
+        !self.evidence.open && (self.evidence.late || self.evidence.lost)
     }
 }
 
@@ -162,6 +181,17 @@ pub struct PayloadPair {
     pub request: Option<Payload>,
     /// What the server answered.
     pub response: Option<Payload>,
+}
+
+/// Whether something that a client asked for is answered, or stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CallKind {
+    /// A request that has one answer.
+    Request,
+    /// A stream for messages of the server, open for as long as the client listens: a GET of Streamable HTTP or of
+    /// HTTP+SSE, or `subscriptions/listen`.
+    Stream,
 }
 
 /// Who saw the request.

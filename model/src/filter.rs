@@ -1,7 +1,7 @@
 //! Which calls are meant. The one definition of every filter's meaning; the store's SQL must agree with it.
 
 use crate::search::{Found, Query};
-use crate::{Call, NodeId, Outcome, TraceId, UnixNanos, cut_name};
+use crate::{Call, CallKind, NodeId, Outcome, TraceId, UnixNanos, cut_name};
 
 /// Which calls are meant. All that is given must hold; inside a list, any one; an empty list is no constraint.
 /// Two-valued logic: a call whose field is unknown is in no list, so `not` keeps it. Names mean the calls that have them
@@ -36,6 +36,12 @@ pub struct CallFilter {
     pub min_duration_ms: Option<f64>,
     /// Inclusive, in milliseconds.
     pub max_duration_ms: Option<f64>,
+    /// Calls that run now and have for at least so many milliseconds. Judged by the clock when a call is looked at.
+    pub min_running_ms: Option<f64>,
+    /// Whether the answer came after the request had been given up or taken for lost.
+    pub late: Option<bool>,
+    /// Requests, streams, or both.
+    pub kinds: Vec<CallKind>,
     /// Words that must all occur.
     pub search: Option<Query>,
     /// What must not hold.
@@ -97,6 +103,9 @@ impl CallFilter {
             to: _,
             min_duration_ms: _,
             max_duration_ms: _,
+            min_running_ms: _,
+            late: _,
+            kinds: _,
             search: _,
             not,
             or,
@@ -115,6 +124,15 @@ impl CallFilter {
             not.keep_names();
         }
         or.iter_mut().for_each(Self::keep_names);
+    }
+
+    /// The same among requests alone, unless it names kinds itself: statistics are of requests.
+    #[must_use]
+    pub fn requests_unless_said(mut self) -> Self {
+        if self.kinds.is_empty() {
+            self.kinds = vec![CallKind::Request];
+        }
+        self
     }
 
     /// Every search in it, however deep.
@@ -153,8 +171,17 @@ impl CallFilter {
             && named(&self.clients, call.client_name.as_deref())
             && self.from.is_none_or(|from| call.started_at >= from)
             && self.to.is_none_or(|to| call.started_at < to)
-            && self.min_duration_ms.is_none_or(|min| call.duration_ms() >= min)
-            && self.max_duration_ms.is_none_or(|max| call.duration_ms() <= max)
+            && self
+                .min_duration_ms
+                .is_none_or(|min| call.duration_ms().is_some_and(|took| took >= min))
+            && self
+                .max_duration_ms
+                .is_none_or(|max| call.duration_ms().is_some_and(|took| took <= max))
+            && self.min_running_ms.is_none_or(|min| {
+                call.outcome() == Outcome::Running && call.started_at <= UnixNanos::now().before_ms(min)
+            })
+            && self.late.is_none_or(|late| late == call.is_late())
+            && among(&self.kinds, Some(&call.call_kind()))
             && self
                 .search
                 .as_ref()

@@ -29,7 +29,9 @@ mod time;
 
 pub use access::{Access, ApiKey, Scope, credential};
 pub use batch::{Batch, HttpSpan, Observation, SpanRef};
-pub use call::{Call, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSource, Transport, Vantage};
+pub use call::{
+    Call, CallKind, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSource, Transport, Vantage,
+};
 pub use filter::CallFilter;
 pub use id::{InvalidId, NodeId, SpanId, TraceId};
 pub use masked::mask_authorization;

@@ -19,6 +19,14 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The process, as far as it is known: the instance, else the service, else nothing.
+    pub fn process(&self) -> &str {
+        self.instance
+            .as_deref()
+            .or(self.service.as_deref())
+            .unwrap_or_default()
+    }
+
     /// Whether two spans come from the same running service. Instances decide where both are known.
     pub fn same_service(&self, other: &Self) -> bool {
         self.service == other.service

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Sources;
 
-/// How a request ended. Declared in the order of the contract's precedence, OK last.
+/// How a request ended. Declared in the order of the contract's precedence; OK, and what has no end, come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
@@ -20,22 +20,33 @@ pub enum Outcome {
     TransportError,
     /// Answered.
     Ok,
+    /// Begun, and not ended yet.
+    Running,
+    /// Its process or its connection was gone before it ended.
+    Lost,
 }
 
 impl Outcome {
     /// Every outcome, in declaration order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Cancelled,
         Self::ToolError,
         Self::ProtocolError,
         Self::InputRequired,
         Self::TransportError,
         Self::Ok,
+        Self::Running,
+        Self::Lost,
     ];
 
     /// Whether it counts as an error: TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR do.
     pub fn is_error(self) -> bool {
         matches!(self, Self::ToolError | Self::ProtocolError | Self::TransportError)
+    }
+
+    /// Whether it has ended: of RUNNING and LOST no duration is known.
+    pub fn has_end(self) -> bool {
+        !matches!(self, Self::Running | Self::Lost)
     }
 
     /// The number stored for it. Frozen: never renumber.
@@ -47,6 +58,8 @@ impl Outcome {
             Self::TransportError => 3,
             Self::InputRequired => 4,
             Self::Cancelled => 5,
+            Self::Running => 6,
+            Self::Lost => 7,
         }
     }
 
@@ -64,13 +77,15 @@ impl Outcome {
             Self::TransportError => "TRANSPORT_ERROR",
             Self::InputRequired => "INPUT_REQUIRED",
             Self::Cancelled => "CANCELLED",
+            Self::Running => "RUNNING",
+            Self::Lost => "LOST",
         }
     }
 }
 
 /// What spans said about the end of a request, and what must not be forgotten of how it came to be known. Kept beside
-/// the call, so that the outcome can be judged again when another span adds to it. Merging is a plain union: the order
-/// in which spans arrive does not matter.
+/// the call, so that the outcome can be judged again when another span adds to it. Merging is a union, but for
+/// [`Evidence::open`], which holds while all say so: the order in which spans arrive does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// A span said the request was cancelled.
@@ -95,6 +110,14 @@ pub struct Evidence {
     pub listed: bool,
     /// Whence its parts are known; merging decides them one by one.
     pub sources: Sources,
+    /// No span told of its end: it was announced while it ran.
+    pub open: bool,
+    /// While it was open its process fell silent.
+    pub lost: bool,
+    /// Its answer came after it had been given up.
+    pub late: bool,
+    /// It is a stream that stays open for as long as the client listens, not a request that is answered.
+    pub stream: bool,
 }
 
 impl Evidence {
@@ -112,6 +135,10 @@ impl Evidence {
             lists_first: self.lists_first || other.lists_first,
             listed: self.listed || other.listed,
             sources: self.sources,
+            open: self.open && other.open,
+            lost: self.lost || other.lost,
+            late: self.late || other.late,
+            stream: self.stream || other.stream,
         }
     }
 
@@ -127,6 +154,10 @@ impl Evidence {
             | i16::from(self.worded) << 7
             | i16::from(self.lists_first) << 8
             | i16::from(self.listed) << 9
+            | i16::from(self.open) << 10
+            | i16::from(self.lost) << 11
+            | i16::from(self.late) << 12
+            | i16::from(self.stream) << 13
     }
 
     /// From stored bits.
@@ -144,6 +175,10 @@ impl Evidence {
             lists_first: bit(8),
             listed: bit(9),
             sources: Sources::default(),
+            open: bit(10),
+            lost: bit(11),
+            late: bit(12),
+            stream: bit(13),
         }
     }
 
@@ -160,7 +195,11 @@ impl Evidence {
     ) -> Outcome {
         let refused = http_status.is_some_and(|status| status >= 400);
         let only_failed = self.failed && !self.transport && (handled || !refused);
-        if self.cancelled {
+        if self.open && self.lost {
+            Outcome::Lost
+        } else if self.open {
+            Outcome::Running
+        } else if self.cancelled {
             Outcome::Cancelled
         } else if self.tool_error {
             Outcome::ToolError
@@ -276,11 +315,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_open_has_no_other_outcome_until_a_span_tells_of_its_end() {
+        let announced = Evidence {
+            open: true,
+            ..Evidence::default()
+        };
+        let silent = Evidence {
+            lost: true,
+            ..announced
+        };
+        let ended = Evidence {
+            failed: true,
+            ..Evidence::default()
+        };
+        let judged = |evidence: Evidence| evidence.outcome(true, false, Some(200));
+        assert_eq!(judged(announced), Outcome::Running);
+        assert_eq!(judged(announced.union(silent)), Outcome::Lost);
+        for (first, second) in [(silent, ended), (ended, silent)] {
+            assert_eq!(judged(first.union(second)), Outcome::ProtocolError);
+        }
+        for outcome in [Outcome::Running, Outcome::Lost] {
+            assert!(!outcome.is_error() && !outcome.has_end());
+        }
+    }
+
+    #[test]
     fn stored_numbers_come_back() {
         for outcome in Outcome::ALL {
             assert_eq!(Outcome::from_code(outcome.code()), Some(outcome));
         }
-        for bits in 0..1024 {
+        for bits in 0..1 << 14 {
             assert_eq!(Evidence::from_bits(bits).bits(), bits);
         }
     }

@@ -90,6 +90,21 @@ pub const FRAMING: &str = "mcptap.framing";
 pub const RESULT_TYPE: &str = "mcptap.result.type";
 /// Ours: `cancelled` when the request was given up before its answer, `redirected` when it was sent elsewhere.
 pub const OUTCOME: &str = "mcptap.outcome";
+/// Ours: the event name of a log record that announces a request which still runs. It bears the ids and the attributes of
+/// the request's span, which follows when it has ended; its body is the span's name.
+pub const CALL_RUNNING: &str = "mcptap.call.running";
+/// Ours: when the span of [`CALL_RUNNING`] began, in nanoseconds since 1970.
+pub const SPAN_START: &str = "mcptap.span.start";
+/// Ours: OTLP's number of the kind of the span of [`CALL_RUNNING`].
+pub const SPAN_KIND: &str = "mcptap.span.kind";
+/// Ours: the parent of the span of [`CALL_RUNNING`], as hex.
+pub const SPAN_PARENT: &str = "mcptap.span.parent";
+/// Ours: true where the answer came after the request had been given up.
+pub const LATE: &str = "mcptap.late";
+/// Ours: true on what stays open for as long as the client listens, and is no request that is answered.
+pub const STREAM: &str = "mcptap.stream";
+/// Ours: the event name of a log record by which a process that has announced running calls says that it lives.
+pub const HEARTBEAT: &str = "mcptap.heartbeat";
 /// Ours: the `Authorization` header, its first 10 characters and an ellipsis.
 pub const AUTHORIZATION: &str = "mcptap.authorization";
 /// Ours: ISO 3166-1 alpha-2, from a header of the CDN.

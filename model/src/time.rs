@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,17 @@ pub struct UnixNanos(pub i64);
 pub struct InvalidTime(String);
 
 impl UnixNanos {
+    /// This moment, by the system's clock.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// So many milliseconds before this moment, stopping at the ends of the range; what is no number is no distance.
+    pub fn before_ms(self, millis: f64) -> Self {
+        Self(self.0.saturating_sub((millis * 1e6) as i64))
+    }
+
     /// From OTLP's unsigned count; what lies beyond 2262 becomes the last representable moment.
     pub fn from_otlp(nanos: u64) -> Self {
         Self(i64::try_from(nanos).unwrap_or(i64::MAX))

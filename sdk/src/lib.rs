@@ -38,6 +38,7 @@ mod layer;
 mod observer;
 mod pipe;
 mod recorder;
+mod running;
 mod service;
 mod span;
 mod telemetry;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use mcptap_model::semconv;
@@ -11,9 +11,11 @@ use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity}
 use opentelemetry::trace::{
     Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer, TracerProvider,
 };
-use opentelemetry::{Context, InstrumentationScope, KeyValue, global};
+use opentelemetry::{Context, InstrumentationScope, KeyValue, Value, global};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+
+use crate::running::Begun;
 
 /// The requests being handled by servers that use the global provider: a server that exits meanwhile ends
 /// their spans.
@@ -33,10 +35,6 @@ pub(crate) fn set_global_logger(provider: &SdkLoggerProvider) {
     *GLOBAL_LOGGER.write().unwrap_or_else(PoisonError::into_inner) = Some(logger);
 }
 
-/// Marks the context of a span that may stay open for hours: it is told of when it begins, too.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LongLived;
-
 /// What a span says when it starts.
 pub(crate) struct Start {
     pub(crate) name: String,
@@ -45,7 +43,15 @@ pub(crate) struct Start {
     pub(crate) links: Vec<Link>,
     pub(crate) parent: Context,
     pub(crate) at: SystemTime,
-    pub(crate) long_lived: bool,
+}
+
+/// A log record that is told apart by its name.
+pub(crate) struct Event<'a> {
+    pub(crate) name: &'static str,
+    /// The span that it is about.
+    pub(crate) span: Option<&'a SpanContext>,
+    pub(crate) body: String,
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 /// Where spans and log records come from.
@@ -58,6 +64,8 @@ pub(crate) enum Recorder {
     Given {
         tracer: SdkTracer,
         logger: Option<SdkLogger>,
+        /// Tells it from others.
+        identity: Arc<()>,
     },
 }
 
@@ -75,17 +83,72 @@ impl Recorder {
         Self::Given {
             tracer: spans.tracer_with_scope(scope()),
             logger: logs.map(|logs| logs.logger_with_scope(scope())),
+            identity: Arc::default(),
         }
     }
 
     /// Starts a span.
     pub(crate) fn start(&self, start: Start) -> Recording {
+        let told = (start.name.clone(), start.kind.clone(), start.at);
+        let parent = start.parent.span().span_context().span_id();
+        let attributes = start.attributes.clone();
         let context = match self {
             Self::Global => begin(&global::tracer_with_scope(scope()), start),
             Self::Given { tracer, .. } => begin(tracer, start),
         };
         let open = matches!(self, Self::Global).then(|| OPEN.add(context.clone()));
-        Recording { context, open }
+        let span = context.span();
+        let running = (span.is_recording() && self.has_logger()).then(|| {
+            Begun::new(
+                self.clone(),
+                span.span_context().clone(),
+                parent,
+                told,
+                attributes,
+            )
+        });
+        Recording {
+            context,
+            open,
+            running,
+        }
+    }
+
+    /// Whether events go anywhere.
+    fn has_logger(&self) -> bool {
+        match self {
+            Self::Global => GLOBAL_LOGGER
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some(),
+            Self::Given { logger, .. } => logger.is_some(),
+        }
+    }
+
+    /// Whether both give to the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Global, Self::Global) => true,
+            (Self::Given { identity: one, .. }, Self::Given { identity: two, .. }) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
+    /// Tells an event.
+    pub(crate) fn event(&self, event: Event<'_>) {
+        match self {
+            Self::Global => {
+                let logger = GLOBAL_LOGGER.read().unwrap_or_else(PoisonError::into_inner);
+                if let Some(logger) = logger.as_ref() {
+                    tell(logger, event);
+                }
+            }
+            Self::Given { logger, .. } => {
+                if let Some(logger) = logger {
+                    tell(logger, event);
+                }
+            }
+        }
     }
 
     /// Writes a line into the console output of a call.
@@ -126,6 +189,32 @@ fn write(logger: &SdkLogger, call: &SpanContext, line: Line) {
     logger.emit(record);
 }
 
+fn tell(logger: &SdkLogger, event: Event<'_>) {
+    let mut record = logger.create_log_record();
+    record.set_event_name(event.name);
+    record.set_timestamp(SystemTime::now());
+    record.set_severity_number(Severity::Debug);
+    if !event.body.is_empty() {
+        record.set_body(AnyValue::from(event.body));
+    }
+    let attributes = event.attributes.into_iter();
+    record.add_attributes(attributes.map(|attribute| (attribute.key, any_value(attribute.value))));
+    if let Some(span) = event.span {
+        record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+    }
+    logger.emit(record);
+}
+
+fn any_value(value: Value) -> AnyValue {
+    match value {
+        Value::Bool(value) => value.into(),
+        Value::I64(value) => value.into(),
+        Value::F64(value) => value.into(),
+        Value::String(value) => value.into(),
+        other => other.to_string().into(),
+    }
+}
+
 fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))
@@ -143,12 +232,6 @@ where
         .with_start_time(start.at)
         .with_attributes(start.attributes)
         .with_links(start.links);
-    if start.long_lived {
-        let marked = start.parent.with_value(LongLived);
-        return start
-            .parent
-            .with_span(tracer.build_with_context(builder, &marked));
-    }
     start
         .parent
         .with_span(tracer.build_with_context(builder, &start.parent))
@@ -159,6 +242,8 @@ where
 pub(crate) struct Recording {
     context: Context,
     open: Option<u64>,
+    /// While it is held, the request runs.
+    running: Option<Arc<Begun>>,
 }
 
 impl Recording {
@@ -173,7 +258,14 @@ impl Recording {
     }
 
     pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        self.context.span().set_attributes(attributes);
+        match &self.running {
+            Some(running) => {
+                let attributes: Vec<KeyValue> = attributes.into_iter().collect();
+                running.add(&attributes);
+                self.context.span().set_attributes(attributes);
+            }
+            None => self.context.span().set_attributes(attributes),
+        }
     }
 
     pub(crate) fn set_status(&self, status: Status) {
@@ -181,7 +273,8 @@ impl Recording {
     }
 
     /// Ends the span.
-    pub(crate) fn end(self, at: SystemTime) {
+    pub(crate) fn end(mut self, at: SystemTime) {
+        self.running = None;
         self.context.span().end_with_timestamp(at);
         if let Some(open) = self.open {
             OPEN.remove(open);

@@ -1,13 +1,12 @@
 //! The one place where the store asks what time it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mcptap_model::UnixNanos;
 
 /// Now, by the clock that keys expire by.
 pub fn now() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(nanos(since))
+    UnixNanos::now()
 }
 
 /// The moment `age` ago.

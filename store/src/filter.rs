@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use mcptap_model::{CallFilter, NodeId};
+use mcptap_model::{CallFilter, CallKind, Evidence, NodeId, Outcome, UnixNanos};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, IdenStatic, QueryFilter,
@@ -207,6 +207,25 @@ fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) 
     {
         must(call::Column::Duration.lt(beyond));
     }
+    if filter.min_duration_ms.is_some() || filter.max_duration_ms.is_some() {
+        // What has no end has no duration.
+        must(call::Column::Outcome.lt(Outcome::Running.code()));
+    }
+    if let Some(min) = filter.min_running_ms {
+        // Said in the words of the index of running calls.
+        must(Expr::cust("outcome = 6"));
+        must(call::Column::StartedAt.lte(UnixNanos::now().before_ms(min).0));
+    }
+    if let Some(late) = filter.late {
+        must(if late { is_late() } else { is_late().not() });
+    }
+    if !filter.kinds.is_empty() {
+        let of_kind = filter.kinds.iter().map(|kind| match kind {
+            CallKind::Stream => is_stream(),
+            CallKind::Request => is_stream().not(),
+        });
+        must(of_kind.fold(Condition::any(), Condition::add).into());
+    }
     if let Some(query) = &filter.search {
         must(lookup.condition(query, generous));
     }
@@ -276,6 +295,35 @@ pub(crate) async fn parts(
         }
     }
     Ok(Vec::new())
+}
+
+/// Whether the answer came after the request had been given up or taken for lost, as [`Call::is_late`] says it.
+///
+/// [`Call::is_late`]: mcptap_model::Call::is_late
+fn is_late() -> Expr {
+    let late = Evidence {
+        late: true,
+        lost: true,
+        ..Evidence::default()
+    };
+    let open = Evidence {
+        open: true,
+        ..Evidence::default()
+    };
+    Expr::cust(format!(
+        "(evidence & {} <> 0 AND evidence & {} = 0)",
+        late.bits(),
+        open.bits()
+    ))
+}
+
+/// Whether it is a stream.
+fn is_stream() -> Expr {
+    let stream = Evidence {
+        stream: true,
+        ..Evidence::default()
+    };
+    Expr::cust(format!("evidence & {} <> 0", stream.bits()))
 }
 
 fn never() -> Expr {

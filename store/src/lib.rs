@@ -76,6 +76,7 @@ mod secret;
 mod servers;
 mod sessions;
 mod shares;
+mod silence;
 mod snapshot;
 mod stats;
 mod supervise;

@@ -19,6 +19,7 @@ use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::schema::Upkeep;
 use crate::search::{Indexer, LiveSearcher, LiveSearches};
+use crate::silence::Silence;
 use crate::supervise::Supervisor;
 use crate::tail::Tail;
 use crate::wake::{self, Waiters};
@@ -179,6 +180,14 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         // One that only tries whether writes work.
         health::watch(watched.clone(), committers())
     });
+    let silence = Silence {
+        database: database.clone(),
+        dictionary: Arc::clone(&dictionary),
+        heartbeats: writer.heartbeats(),
+        writer: writer.downgrade(),
+        options: options.clone(),
+    };
+    supervisor.keep("lost calls", stop.clone(), move || silence.clone().run());
     let cleanup = Arc::new(Cleanup::default());
     let kept = (
         database.clone(),

@@ -33,6 +33,8 @@ pub struct Options {
     /// How long one step of work in the background may take on PostgreSQL, before it counts as one that nobody answers and
     /// its connection is given up. Default 65 seconds: the server ends a statement after 60.
     pub step_timeout: Duration,
+    /// How long nothing may be heard of the process of a running call before the call counts as lost. Default 60 seconds.
+    pub lost_after: Duration,
     /// How long changes gather before the index of words takes them in; until then searches read them. Default 250 ms.
     pub index_delay: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             readers: default_readers(),
             read_timeout: Duration::from_secs(30),
             step_timeout: Duration::from_secs(65),
+            lost_after: Duration::from_secs(60),
             index_delay: Duration::from_millis(250),
         }
     }

@@ -113,15 +113,20 @@ impl Filling {
     fn add(&mut self, tally: &Tally, held: &mut Reservation) -> Result<(), BudgetExhausted> {
         self.calls += 1;
         self.errors += u64::from(tally.is_error());
-        self.durations.add(tally.duration, held)
+        match tally.took() {
+            Some(took) => self.durations.add(took, held),
+            None => Ok(()),
+        }
     }
 }
 
 impl Store {
     /// Totals, percentiles and a series of at most 1,000 equal buckets from the filter's `from` to its `to`; without
-    /// them from the first call to the last. Percentiles are exact for up to 10,000 calls, then within two per cent.
+    /// them from the first call to the last. Streams are counted only where the filter names kinds; what has no end has no
+    /// part in percentiles. Percentiles are exact for up to 10,000 calls, then within two per cent.
     pub async fn stats(&self, filter: &CallFilter, buckets: usize) -> Result<CallStats, Error> {
         let buckets = buckets.clamp(1, MOST_BUCKETS);
+        let filter = &filter.clone().requests_unless_said();
         let tx = self.snapshot(Reading::Scan).await?;
         let scan = Scan::new(self, &tx, filter).await?;
         let (from, to) = match (filter.from, filter.to) {

@@ -61,6 +61,12 @@ impl Tally {
     pub(crate) fn is_error(&self) -> bool {
         Outcome::from_code(self.outcome).is_some_and(Outcome::is_error)
     }
+
+    /// How long it took, in nanoseconds; `None` without an end.
+    pub(crate) fn took(&self) -> Option<i64> {
+        let has_end = Outcome::from_code(self.outcome).is_some_and(Outcome::has_end);
+        has_end.then_some(self.duration)
+    }
 }
 
 impl Scan<'_> {

@@ -13,6 +13,7 @@ use crate::footprint::{Reads, Writes};
 use crate::incoming::Incoming;
 use crate::metrics::Counters;
 use crate::prepare::Preparation;
+use crate::silence::Heartbeats;
 use crate::supervise::contained;
 use crate::{CpuError, CpuPool, MemoryBudget, Options, Reservation, Seq, WriteError};
 
@@ -51,6 +52,19 @@ pub struct Rejected {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::UnboundedSender<Request>,
+    shared: Arc<Shared>,
+}
+
+/// A writer that does not keep the store writing.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakWriter {
+    queue: mpsc::WeakUnboundedSender<Request>,
+    shared: Arc<Shared>,
+}
+
+/// What all clones of a writer share.
+#[derive(Debug)]
+struct Shared {
     room: Arc<Semaphore>,
     limit: usize,
     packer: Packer,
@@ -59,6 +73,17 @@ pub struct Writer {
     counters: Arc<Counters>,
     head: watch::Receiver<Seq>,
     closing: CancellationToken,
+    heartbeats: Arc<Heartbeats>,
+}
+
+impl WeakWriter {
+    /// The writer, as long as there is another.
+    pub(crate) fn upgrade(&self) -> Option<Writer> {
+        Some(Writer {
+            queue: self.queue.upgrade()?,
+            shared: Arc::clone(&self.shared),
+        })
+    }
 }
 
 /// A batch that waits to be written.
@@ -130,18 +155,21 @@ impl Writer {
         (
             Self {
                 queue,
-                room,
-                limit,
-                packer: Packer {
-                    body_cap: options.body_cap,
-                    counters: Arc::clone(&counters),
-                },
-                // Senders leave a quarter to readers and caches.
-                memory: memory.share(memory.limit() / 4 * 3),
-                cpu: CpuPool::new(options.ingest_threads, WAITING_FOR_CPU),
-                counters,
-                head,
-                closing: CancellationToken::new(),
+                shared: Arc::new(Shared {
+                    room,
+                    limit,
+                    packer: Packer {
+                        body_cap: options.body_cap,
+                        counters: Arc::clone(&counters),
+                    },
+                    // Senders leave a quarter to readers and caches.
+                    memory: memory.share(memory.limit() / 4 * 3),
+                    cpu: CpuPool::new(options.ingest_threads, WAITING_FOR_CPU),
+                    counters,
+                    head,
+                    closing: CancellationToken::new(),
+                    heartbeats: Arc::default(),
+                }),
             },
             requests,
         )
@@ -153,17 +181,17 @@ impl Writer {
     pub async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
         if batch.is_empty() {
             return Ok(Written {
-                head: *self.head.borrow(),
+                head: *self.shared.head.borrow(),
                 ..Written::default()
             });
         }
-        let packer = self.packer.clone();
-        let packed = self.cpu.run(move |_| packer.pack(batch)).await;
+        let packer = self.shared.packer.clone();
+        let packed = self.shared.cpu.run(move |_| packer.pack(batch)).await;
         let packed = packed.map_err(|error| match error {
             CpuError::Full => self.overloaded(),
             CpuError::Panicked => WriteError::Failed(error),
         })?;
-        let held = self.memory.try_reserve(packed.bytes());
+        let held = self.shared.memory.try_reserve(packed.bytes());
         let held = held.map_err(|refused| {
             if refused.is_final() {
                 self.too_large(&packed)
@@ -176,7 +204,7 @@ impl Writer {
 
     /// Makes a batch ready to be sent: cuts what is too large, and compresses. Work for a thread of [`Self::cpu`].
     pub fn pack(&self, batch: Batch) -> Packed {
-        self.packer.pack(batch)
+        self.shared.packer.pack(batch)
     }
 
     /// Stores a batch that was made ready, like [`Self::write`]. The memory that is `held` for it is given back when it is
@@ -187,7 +215,9 @@ impl Writer {
         }
         let weight = packed.records;
         let room = match u32::try_from(weight) {
-            Ok(wanted) if weight <= self.limit => Arc::clone(&self.room).try_acquire_many_owned(wanted),
+            Ok(wanted) if weight <= self.shared.limit => {
+                Arc::clone(&self.shared.room).try_acquire_many_owned(wanted)
+            }
             _ => return Err(self.too_large(&packed)),
         };
         let room = room.map_err(|_| self.overloaded())?;
@@ -213,37 +243,39 @@ impl Writer {
     }
 
     fn overloaded(&self) -> WriteError {
-        self.counters.overloaded();
+        self.shared.counters.overloaded();
         WriteError::Overloaded {
-            retry_after: self.counters.time_for(self.queued()),
+            retry_after: self.shared.counters.time_for(self.queued()),
         }
     }
 
     fn too_large(&self, packed: &Packed) -> WriteError {
         WriteError::TooLarge {
             records: packed.records,
-            limit: self.limit,
+            limit: self.shared.limit,
         }
     }
 
     /// The share of the memory budget that senders may take.
     pub fn memory(&self) -> &MemoryBudget {
-        &self.memory
+        &self.shared.memory
     }
 
     /// The threads that read, redact and compress what is sent.
     pub fn cpu(&self) -> &CpuPool {
-        &self.cpu
+        &self.shared.cpu
     }
 
     /// How much of the queue is taken, in records.
     pub fn queued(&self) -> usize {
-        self.limit.saturating_sub(self.room.available_permits())
+        self.shared
+            .limit
+            .saturating_sub(self.shared.room.available_permits())
     }
 
     /// How much the queue holds, in records.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.shared.limit
     }
 
     /// Waits until the store no longer writes.
@@ -253,11 +285,28 @@ impl Writer {
 
     /// Cancelled to take no more writes.
     pub(crate) fn closing(&self) -> CancellationToken {
-        self.closing.clone()
+        self.shared.closing.clone()
     }
 
     pub(crate) fn room(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.room)
+        Arc::clone(&self.shared.room)
+    }
+
+    /// Notes that a process ([`Origin::process`](mcptap_model::Origin::process)) was heard: the running calls that it
+    /// announced are not lost.
+    pub fn heard(&self, process: &str) {
+        self.shared.heartbeats.note(process);
+    }
+
+    pub(crate) fn heartbeats(&self) -> Arc<Heartbeats> {
+        Arc::clone(&self.shared.heartbeats)
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakWriter {
+        WeakWriter {
+            queue: self.queue.downgrade(),
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

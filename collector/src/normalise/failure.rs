@@ -20,6 +20,8 @@ pub(super) struct Failure {
     pub(super) stack_trace: Option<String>,
 }
 
+/// Methods whose answer is a stream that stays open for as long as the client listens.
+const STREAMS: &[&str] = &["subscriptions/listen"];
 /// Where a JSON-RPC error code stands.
 const CODES: &[Key] = &[
     Key::RpcResponseStatusCode,
@@ -167,6 +169,9 @@ pub(super) fn failure(
             failed,
             transport: transport && failed,
             exception: raised,
+            open: is_announcement(attributes),
+            late: mark(attributes, Key::OurLate),
+            stream: mark(attributes, Key::OurStream) || STREAMS.contains(&method),
             ..Evidence::default()
         },
         rpc_error_code,
@@ -175,6 +180,20 @@ pub(super) fn failure(
         error_message,
         stack_trace: exception.stack,
     }
+}
+
+/// Whether the span bears one of our marks, which has a field of its own.
+fn mark(attributes: &mut Attributes<'_>, key: Key) -> bool {
+    attributes.take(key);
+    attributes.truth(key) == Some(true)
+}
+
+/// Whether the span was made of an announcement: only there its start stands among the attributes.
+fn is_announcement(attributes: &mut Attributes<'_>) -> bool {
+    for key in [Key::OurSpanKind, Key::OurSpanParent, Key::OurSpanStart] {
+        attributes.take(key);
+    }
+    attributes.get(Key::OurSpanStart).is_some()
 }
 
 /// The text of a failed tool's content.

@@ -52,6 +52,11 @@ keys! {
     OurResponseTruncated = "mcptap.response.truncated",
     OurResultType = "mcptap.result.type",
     OurOutcome = "mcptap.outcome",
+    OurSpanStart = "mcptap.span.start",
+    OurSpanKind = "mcptap.span.kind",
+    OurSpanParent = "mcptap.span.parent",
+    OurLate = "mcptap.late",
+    OurStream = "mcptap.stream",
     OurAuthorization = "mcptap.authorization",
     OurCountry = "mcptap.country",
     // Names others chose, drafts of the conventions among them.

@@ -63,6 +63,41 @@ pub(super) fn line(
     }))
 }
 
+/// The span of a request that is announced while it runs. It ends when it began: no end is known.
+pub(super) fn announced(record: &LogRecord) -> Span {
+    let value = |key: Key| {
+        let attribute = record
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == key.name())?;
+        attribute.value.as_ref()
+    };
+    let began = value(Key::OurSpanStart).and_then(value::integer);
+    let began = began
+        .and_then(|nanos| u64::try_from(nanos).ok())
+        .unwrap_or_default();
+    let parent = value(Key::OurSpanParent).and_then(value::text);
+    let parent = parent.and_then(|hex| hex.parse::<SpanId>().ok());
+    let kind = value(Key::OurSpanKind).and_then(value::integer);
+    Span {
+        trace_id: record.trace_id.clone(),
+        span_id: record.span_id.clone(),
+        parent_span_id: parent
+            .map(|parent| parent.bytes().to_vec())
+            .unwrap_or_default(),
+        name: record
+            .body
+            .as_ref()
+            .and_then(value::body_text)
+            .unwrap_or_default(),
+        kind: kind.and_then(|kind| i32::try_from(kind).ok()).unwrap_or_default(),
+        start_time_unix_nano: began,
+        end_time_unix_nano: began,
+        attributes: record.attributes.clone(),
+        ..Span::default()
+    }
+}
+
 /// Notes among the attributes that the sender's clock is ahead of ours.
 pub(super) fn mark(attributes: &mut Map<String, Value>, arrival: &Arrival, time: UnixNanos) {
     if let Some(ahead) = arrival.ahead_ms(time) {

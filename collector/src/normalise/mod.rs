@@ -19,7 +19,7 @@ mod session;
 mod span;
 
 use mcptap_model::redact::Redactor;
-use mcptap_model::{Access, Batch};
+use mcptap_model::{Access, Batch, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
@@ -50,6 +50,8 @@ pub struct Normalised {
     pub skipped: u64,
     /// Spans that have nothing to do with MCP.
     pub foreign: u64,
+    /// Processes that say that they live: see [`Origin::process`](mcptap_model::Origin::process).
+    pub heartbeats: Vec<String>,
     /// Log records without a trace id, which can belong to no call.
     pub uncorrelated: u64,
 }
@@ -85,11 +87,22 @@ impl Reader {
         for resource_logs in &request.resource_logs {
             let origin = Origins::new(resource_logs.resource.as_ref(), None, &self.redactor);
             let service = origin.service();
-            let records = resource_logs
-                .scope_logs
-                .iter()
-                .flat_map(|scope| &scope.log_records);
-            for record in records {
+            let records = resource_logs.scope_logs.iter().flat_map(|of_scope| {
+                of_scope
+                    .log_records
+                    .iter()
+                    .map(move |record| (of_scope.scope.as_ref(), record))
+            });
+            for (scope, record) in records {
+                if record.event_name == semconv::HEARTBEAT {
+                    normalised.heartbeats.push(origin.origin().process().to_owned());
+                    continue;
+                }
+                if record.event_name == semconv::CALL_RUNNING {
+                    let origin = Origins::new(resource_logs.resource.as_ref(), scope, &self.redactor);
+                    self.span(&log::announced(record), &origin, arrival, sender, &mut normalised);
+                    continue;
+                }
                 if !may_send(sender, service) {
                     not_allowed(&mut normalised, sender, "service", service);
                     continue;

@@ -7,7 +7,7 @@ use mcptap_model::SessionSource;
 use mcptap_store::{DetailParts, Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
-use super::{LogLine, Outcome, Server, Session, Transport, Vantage};
+use super::{CallKind, LogLine, Outcome, Server, Session, Transport, Vantage};
 use crate::access::sees_payloads;
 use crate::connection::{Connection, PageArguments};
 use crate::cost::{self, Allowance};
@@ -137,8 +137,24 @@ impl Call {
     }
 
     /// How long it took, in milliseconds with fractions down to the nanosecond.
-    async fn duration_ms(&self) -> f64 {
+    async fn duration_ms(&self) -> Option<f64> {
         self.call().duration_ms()
+    }
+
+    /// When it ended. Null while it runs, and where it was lost.
+    async fn ended_at(&self) -> Option<DateTime> {
+        let call = self.call();
+        call.duration().map(|_| DateTime(call.ended_at()))
+    }
+
+    /// Whether it is a request that is answered, or a stream that stays open.
+    async fn kind(&self) -> CallKind {
+        self.call().call_kind().into()
+    }
+
+    /// Whether its answer came after the client had given up, or after the call had been taken for lost.
+    async fn late(&self) -> bool {
+        self.call().is_late()
     }
 
     /// When mcptap received the first span of it.

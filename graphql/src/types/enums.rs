@@ -3,7 +3,8 @@
 use async_graphql::Enum;
 
 /// How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
-/// INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors.
+/// INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors. RUNNING and LOST
+/// have no end: they are no errors, and have no part in percentiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "mcptap_model::Outcome")]
 pub(crate) enum Outcome {
@@ -19,6 +20,22 @@ pub(crate) enum Outcome {
     InputRequired,
     /// The client gave up before there was an answer, or told the server to stop.
     Cancelled,
+    /// It has begun and has not ended. Senders announce what runs for longer than a second.
+    Running,
+    /// It had begun, and its process or connection was gone before it told of an end. Should the end come after all, it
+    /// takes the place of this, and `late` is true.
+    Lost,
+}
+
+/// Whether something is answered, or stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "mcptap_model::CallKind")]
+pub(crate) enum CallKind {
+    /// A request that has one answer.
+    Request,
+    /// A stream for the server's messages, open for as long as the client listens: the GET of Streamable HTTP and HTTP+SSE,
+    /// and `subscriptions/listen`. Statistics count streams only where the filter names `kinds`.
+    Stream,
 }
 
 /// How client and server talked to one another.

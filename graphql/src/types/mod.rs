@@ -24,7 +24,7 @@ pub(crate) use audit::AuditEntry;
 pub(crate) use call::Call;
 pub(crate) use calls::CallConnection;
 pub(crate) use count::Count;
-pub(crate) use enums::{Outcome, SessionSource, Transport, Vantage};
+pub(crate) use enums::{CallKind, Outcome, SessionSource, Transport, Vantage};
 pub(crate) use facets::{CallFacets, wanted};
 pub(crate) use feed::{CallFeedEvent, CallsAdded, CallsUpdated, CaughtUp};
 pub(crate) use log_line::LogLine;

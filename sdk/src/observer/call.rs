@@ -107,7 +107,6 @@ impl Call {
             links,
             parent,
             at: SystemTime::now(),
-            long_lived,
         });
         let mut call = Self {
             observer: observer.clone(),
@@ -150,6 +149,9 @@ impl Call {
         let mut attributes = target.attributes(method);
         attributes.extend(carrier.attributes());
         attributes.extend(known);
+        if lasting.long_lived {
+            attributes.push(KeyValue::new(semconv::STREAM, true));
+        }
         let (parent, links) = parent(None, &carrier.ambient, carrier.header_parent.as_ref());
         let recording = observer.recorder.start(Start {
             name: target.span_name(method),
@@ -158,7 +160,6 @@ impl Call {
             links,
             parent,
             at: lasting.since,
-            long_lived: lasting.long_lived,
         });
         Self {
             observer: observer.clone(),

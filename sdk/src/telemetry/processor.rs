@@ -10,7 +10,6 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 use super::ledger::Ledger;
 use super::queue::{Queue, Record};
-use crate::recorder::LongLived;
 
 /// How long a flush waits for the collector.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -36,15 +35,7 @@ impl Intake {
 }
 
 impl SpanProcessor for Intake {
-    /// A span that may stay open for hours is told of at once; when it ends, the fuller view of it follows.
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        if context.get::<LongLived>().is_some()
-            && let Some(mut begun) = span.exported_data()
-        {
-            begun.end_time = begun.start_time;
-            self.on_end(begun);
-        }
-    }
+    fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {

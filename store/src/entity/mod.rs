@@ -9,6 +9,7 @@ pub(crate) mod detail;
 pub(crate) mod log_line;
 pub(crate) mod name;
 pub(crate) mod origin;
+pub(crate) mod process;
 pub(crate) mod session;
 pub(crate) mod unindexed;
 pub(crate) mod view;

@@ -25,10 +25,12 @@ pub(super) struct Merged {
     above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
-/// How well a span tells of the request: server before gateway before client, then SERVER spans, then the outermost.
-fn rank(call: &Call) -> (Vantage, bool, i64, Reverse<i64>) {
+/// How well a span tells of the request: server before gateway before client, then what has an end, then SERVER spans,
+/// then the outermost.
+fn rank(call: &Call) -> (Vantage, bool, bool, i64, Reverse<i64>) {
     (
         call.vantage,
+        !call.evidence.open,
         call.kind == SpanKind::Server,
         call.duration_nanos,
         Reverse(call.started_at.0),
@@ -201,9 +203,13 @@ fn fill(primary: &mut Call, mut other: Call) {
     primary.evidence = primary.evidence.union(if same_vantage {
         other.evidence
     } else {
-        answer_only(other.evidence)
+        answer_only(other.evidence, primary.evidence.open)
     });
     (primary.evidence.explained, primary.evidence.worded) = logged;
+    if !same_vantage && primary.evidence.open && has_answer(other.evidence) {
+        primary.evidence.open = false;
+        primary.duration_nanos = other.ended_at().since(primary.started_at);
+    }
     let told_of_failure =
         other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();
     if same_vantage || (told_of_failure && primary.outcome().is_error()) {
@@ -271,11 +277,18 @@ fn fill(primary: &mut Call, mut other: Call) {
 /// The attribute that holds a span's name, where that says more than the conventions.
 const SPAN_NAME: &str = "span.name";
 
+/// Whether a span has seen the answer: then the request has ended, also where its server was gone before it told so.
+fn has_answer(evidence: Evidence) -> bool {
+    !(evidence.open || evidence.failed || evidence.cancelled || evidence.transport)
+}
+
 /// What a client can know of the server's end of it: only what the answer said. Its own trouble is not the server's.
-fn answer_only(evidence: Evidence) -> Evidence {
+/// That the request still runs there is the server's own to say.
+fn answer_only(evidence: Evidence, open: bool) -> Evidence {
     Evidence {
         tool_error: evidence.tool_error,
         input_required: evidence.input_required,
+        open,
         ..Evidence::default()
     }
 }

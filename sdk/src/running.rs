@@ -1,0 +1,270 @@
+//! Requests that run: each is announced once it has run for a second, and its process says that it lives for as long as
+//! there are such.
+//!
+//! A span is sent when it ends, so a request that hangs, or whose process is killed, would never be seen. An announcement
+//! is a log record (an event named `mcptap.call.running`) with the ids of the span and with what it says by then: every
+//! backend takes that for a line of the span's own log, and mcptap shows the request as running until the span comes. A
+//! heartbeat (`mcptap.heartbeat`) follows every ten seconds; when it stays away, mcptap takes what was announced for lost.
+//!
+//! One thread does it for the whole process. It starts with the first request, sleeps while none runs, and never holds up a
+//! server's own thread: beginning a request appends to a list, ending it drops a reference.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mcptap_model::semconv;
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
+use opentelemetry::{Context, KeyValue};
+
+use crate::recorder::{Event, Recorder};
+
+/// How long a request runs before it is announced.
+const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
+/// How often the process says that it lives while announced requests run.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How many requests may begin within [`ANNOUNCED_AFTER`] and be announced; 24 bytes each.
+const MOST: usize = 100_000;
+
+static RUNNING: LazyLock<Running> = LazyLock::new(Running::default);
+
+/// A request that has begun. While it is held, the request runs.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    recorder: Recorder,
+    span: SpanContext,
+    parent: SpanId,
+    name: String,
+    kind: SpanKind,
+    at: SystemTime,
+    /// What its span says so far.
+    attributes: Mutex<Vec<KeyValue>>,
+}
+
+impl Begun {
+    pub(crate) fn new(
+        recorder: Recorder,
+        span: SpanContext,
+        parent: SpanId,
+        (name, kind, at): (String, SpanKind, SystemTime),
+        attributes: Vec<KeyValue>,
+    ) -> Arc<Self> {
+        let begun = Arc::new(Self {
+            recorder,
+            span,
+            parent,
+            name,
+            kind,
+            at,
+            attributes: Mutex::new(attributes),
+        });
+        RUNNING.add(&begun);
+        begun
+    }
+
+    /// Adds what the span says from now on.
+    pub(crate) fn add(&self, attributes: &[KeyValue]) {
+        let mut known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend_from_slice(attributes);
+    }
+
+    fn announce(&self) {
+        let known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut attributes = known.clone();
+        drop(known);
+        attributes.extend([
+            KeyValue::new(
+                semconv::SPAN_START,
+                i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+            ),
+            KeyValue::new(semconv::SPAN_KIND, kind(&self.kind)),
+        ]);
+        if self.parent != SpanId::INVALID {
+            attributes.push(KeyValue::new(semconv::SPAN_PARENT, self.parent.to_string()));
+        }
+        self.recorder.event(Event {
+            name: semconv::CALL_RUNNING,
+            span: Some(&self.span),
+            body: self.name.clone(),
+            attributes,
+        });
+    }
+}
+
+/// The number that OTLP has for it (`Span.SpanKind`).
+fn kind(kind: &SpanKind) -> i64 {
+    match kind {
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
+    }
+}
+
+/// The requests of this process.
+#[derive(Debug, Default)]
+struct Running {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Begun and not announced, oldest first; some have ended since.
+    begun: VecDeque<(Instant, Weak<Begun>)>,
+    /// Announced; some have ended since.
+    announced: Vec<Weak<Begun>>,
+    /// When the process last said that it lives.
+    beaten: Option<Instant>,
+    has_thread: bool,
+}
+
+impl Running {
+    fn add(&'static self, begun: &Arc<Begun>) {
+        let mut state = self.state();
+        if state.begun.len() >= MOST {
+            return;
+        }
+        let sleeps = state.begun.is_empty() && state.announced.is_empty();
+        state.begun.push_back((Instant::now(), Arc::downgrade(begun)));
+        if !state.has_thread {
+            let started = thread::Builder::new()
+                .name("mcptap-running".to_owned())
+                .spawn(|| self.run());
+            // Without it nothing is announced, and all else goes on; the next request tries again.
+            state.has_thread = started.is_ok();
+        } else if sleeps {
+            self.changed.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        let _quiet = Context::enter_telemetry_suppressed_scope();
+        loop {
+            let due = self.wait();
+            for begun in &due.announced {
+                begun.announce();
+            }
+            for recorder in due.alive {
+                recorder.event(Event {
+                    name: semconv::HEARTBEAT,
+                    span: None,
+                    body: String::new(),
+                    attributes: Vec::new(),
+                });
+            }
+        }
+    }
+
+    /// Waits until something is to be said.
+    fn wait(&self) -> Due {
+        let mut state = self.state();
+        loop {
+            let now = Instant::now();
+            let due = state.due(now);
+            if !due.announced.is_empty() || !due.alive.is_empty() {
+                return due;
+            }
+            state = match state.next() {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(at) => {
+                    let wait = at.saturating_duration_since(now);
+                    let waited = self.changed.wait_timeout(state, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be said now.
+#[derive(Debug, Default)]
+struct Due {
+    announced: Vec<Arc<Begun>>,
+    /// Through whom the process says that it lives.
+    alive: Vec<Recorder>,
+}
+
+impl State {
+    fn due(&mut self, now: Instant) -> Due {
+        let mut due = Due::default();
+        while let Some((at, _)) = self.begun.front()
+            && *at + ANNOUNCED_AFTER <= now
+        {
+            let begun = self.begun.pop_front().and_then(|(_, begun)| begun.upgrade());
+            if let Some(begun) = begun {
+                self.announced.push(Arc::downgrade(&begun));
+                due.announced.push(begun);
+            }
+        }
+        // One burst must not keep its room for ever.
+        self.begun.shrink_to(1024);
+        if !due.announced.is_empty() {
+            // An announcement is a sign of life.
+            self.beaten.get_or_insert(now);
+        }
+        if self.beaten.is_some_and(|beaten| beaten + HEARTBEAT <= now) {
+            self.announced.retain(|begun| begun.strong_count() > 0);
+            for begun in self.announced.iter().filter_map(Weak::upgrade) {
+                if !due.alive.iter().any(|known| known.is_same(&begun.recorder)) {
+                    due.alive.push(begun.recorder.clone());
+                }
+            }
+            self.beaten = (!self.announced.is_empty()).then_some(now);
+        }
+        due
+    }
+
+    /// When there may be something to say next.
+    fn next(&self) -> Option<Instant> {
+        let begun = self.begun.front().map(|(at, _)| *at + ANNOUNCED_AFTER);
+        let beat = self.beaten.map(|beaten| beaten + HEARTBEAT);
+        [begun, beat].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(recorder: &Recorder) -> Arc<Begun> {
+        Arc::new(Begun {
+            recorder: recorder.clone(),
+            span: SpanContext::NONE,
+            parent: SpanId::INVALID,
+            name: String::new(),
+            kind: SpanKind::Server,
+            at: SystemTime::now(),
+            attributes: Mutex::default(),
+        })
+    }
+
+    #[test]
+    fn what_runs_for_a_second_is_announced_once_and_kept_alive_until_it_ends() {
+        let mut state = State::default();
+        let start = Instant::now();
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        let (long, short) = (begun(&Recorder::Global), begun(&Recorder::Global));
+        for begun in [&long, &short] {
+            state.begun.push_back((start, Arc::downgrade(begun)));
+        }
+        assert!(state.due(start).announced.is_empty());
+        assert_eq!(state.next(), Some(after(1)));
+        drop(short);
+        assert_eq!(state.due(after(1)).announced.len(), 1);
+        let later = state.due(after(2));
+        assert!(later.announced.is_empty() && later.alive.is_empty());
+        assert_eq!(state.next(), Some(after(11)));
+        assert_eq!(state.due(after(11)).alive.len(), 1);
+        drop(long);
+        assert!(state.due(after(21)).alive.is_empty());
+        assert_eq!(state.next(), None);
+    }
+}
