@@ -1,4 +1,5 @@
-//! Requests that stay open for hours are recorded when they begin, and again when they end: one record.
+//! Requests that stay open for hours are announced while they run, and recorded when they end: one record. So is every
+//! request that runs for longer than a second.
 
 use std::convert::Infallible;
 
@@ -12,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::{TestServer, eventually, sorted};
 
-const QUERY: &str = "{ calls(first: 10) { nodes { id method target outcome durationMs httpStatus } } }";
+const QUERY: &str =
+    "{ calls(first: 10) { nodes { id method target outcome durationMs endedAt httpStatus kind late } } }";
 
 /// A server whose streams stay open.
 fn listening() -> Router {
@@ -26,7 +28,7 @@ fn listening() -> Router {
 }
 
 #[tokio::test]
-async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
+async fn a_stream_is_seen_while_it_is_open_and_when_it_ends() {
     let mcptap = TestServer::start().await;
     let telemetry = mcptap_sdk::connect("news", &mcptap.otlp_http_url()).unwrap();
     let router = listening().layer(Watch::with(&telemetry).layer());
@@ -63,7 +65,24 @@ async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
     let begun = calls(&|calls| calls.len() == 2).await;
     let methods = sorted(begun.iter().map(|call| call["method"].as_str().unwrap()));
     assert_eq!(methods, ["GET", "subscriptions/listen"]);
-    assert!(begun.iter().all(|call| call["durationMs"] == 0.0), "{begun:?}");
+    for call in &begun {
+        let seen = (&call["outcome"], &call["durationMs"], &call["endedAt"], &call["kind"]);
+        assert_eq!(
+            seen,
+            (&json!("RUNNING"), &Value::Null, &Value::Null, &json!("STREAM")),
+            "{call}"
+        );
+    }
+    let stats = mcptap
+        .graphql(
+            "{ stats { callCount p99Ms } streams: stats(filter: {kinds: [STREAM]}) { callCount errorCount p99Ms } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        stats,
+        json!({"stats": {"callCount": 0, "p99Ms": null}, "streams": {"callCount": 2, "errorCount": 0, "p99Ms": null}})
+    );
 
     drop((stream, listening));
     let ended = calls(&|calls| calls.iter().all(|call| call["durationMs"].as_f64() > Some(0.0))).await;
@@ -71,10 +90,11 @@ async fn a_stream_is_recorded_when_it_begins_and_when_it_ends() {
     assert_eq!(ids(&begun), ids(&ended));
     for call in &ended {
         assert_eq!(
-            (&call["outcome"], &call["httpStatus"]),
-            (&json!("OK"), &json!(200)),
+            (&call["outcome"], &call["httpStatus"], &call["late"]),
+            (&json!("OK"), &json!(200), &json!(false)),
             "{call}"
         );
+        assert!(call["endedAt"].is_string(), "{call}");
     }
     let down = tokio::task::spawn_blocking(move || telemetry.shutdown());
     down.await.unwrap().unwrap();

@@ -13,6 +13,7 @@ import type { OnPick } from "../view/call-row";
 import { StatusChip } from "../view/chip";
 import { Copy } from "../view/copy";
 import { Drawer } from "../view/drawer";
+import { Duration } from "../view/duration";
 import { Moment } from "../view/moment";
 import { notice } from "../view/notice";
 import { Problem } from "../view/problem";
@@ -162,7 +163,9 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
               style={{ left: `${Math.min(99.5, left * 100)}%`, width: `max(3px, ${width * 100}%)` }}
             />
           </span>
-          <span className="number">{duration(call.durationMs)}</span>
+          <span className="number">
+            <Duration call={call} />
+          </span>
         </button>
       </li>
     </>

@@ -51,6 +51,8 @@ const outcomes: Record<Outcome, true> = {
   TRANSPORT_ERROR: true,
   INPUT_REQUIRED: true,
   CANCELLED: true,
+  RUNNING: true,
+  LOST: true,
 };
 export const outcomeNames = Object.keys(outcomes) as Outcome[];
 /** The outcomes that count as errors, as they do in every `errorCount` of the API. */

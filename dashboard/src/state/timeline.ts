@@ -25,7 +25,11 @@ function moment(time: string): number {
 /** Calls in the order in which they happened, on one axis from which long pauses are cut. */
 export function timeline(calls: readonly Call[]): Bar[] {
   const spans = calls
-    .map((call) => ({ call, from: moment(call.startedAt), to: moment(call.startedAt) + call.durationMs }))
+    .map((call) => ({
+      call,
+      from: moment(call.startedAt),
+      to: moment(call.startedAt) + (call.durationMs ?? 0),
+    }))
     .sort((a, b) => a.from - b.from);
   const first = spans[0];
   if (!first) return [];

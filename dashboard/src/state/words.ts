@@ -8,6 +8,8 @@ export const outcomeWords: Record<Outcome, string> = {
   TRANSPORT_ERROR: "Transport error",
   INPUT_REQUIRED: "Input required",
   CANCELLED: "Cancelled",
+  RUNNING: "Running",
+  LOST: "Lost",
 };
 
 export const sourceWords: Record<SessionSource, string> = {
@@ -38,7 +40,8 @@ export type Tone = "good" | "bad" | "warn" | "plain";
 
 export function outcomeTone(outcome: Outcome): Tone {
   if (outcome === "OK") return "good";
-  return outcome === "INPUT_REQUIRED" || outcome === "CANCELLED" ? "warn" : "bad";
+  if (outcome === "RUNNING") return "plain";
+  return outcome === "INPUT_REQUIRED" || outcome === "CANCELLED" || outcome === "LOST" ? "warn" : "bad";
 }
 
 export function statusTone(status: number): Tone {

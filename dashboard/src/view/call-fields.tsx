@@ -3,11 +3,12 @@ import { Link } from "wouter";
 import type { CallDetailQuery } from "../gql/graphql";
 import { type ListName, noFilter } from "../state/filter";
 import { listAddress } from "../state/place";
-import { duration, short, sourceWords, transportWords, vantageWords } from "../state/words";
+import { short, sourceWords, transportWords, vantageWords } from "../state/words";
 import type { OnPick } from "./call-row";
 import { StatusChip } from "./chip";
 import { Copy } from "./copy";
 import { Country } from "./country";
+import { Duration } from "./duration";
 import { Moment } from "./moment";
 import { ValueMenu } from "./value-menu";
 
@@ -85,7 +86,10 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
       <Field label="Time">
         <Moment time={call.startedAt} full />
       </Field>
-      <Field label="Duration">{duration(call.durationMs)}</Field>
+      <Field label="Duration">
+        <Duration call={call} />
+        {call.late && <span className="chip warn">answered late</span>}
+      </Field>
       <Field label="Country">
         {value("country", call.country, call.country && <Country code={call.country} named />)}
       </Field>

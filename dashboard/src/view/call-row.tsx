@@ -3,9 +3,10 @@ import { Link } from "wouter";
 import type { ListName, Picked } from "../state/filter";
 import type { Call } from "../state/row";
 import { type Column, columnNames } from "../state/settings";
-import { duration, short } from "../state/words";
+import { short } from "../state/words";
 import { StatusChip, statusText } from "./chip";
 import { Country } from "./country";
+import { Duration } from "./duration";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
 
@@ -80,7 +81,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
     case "session":
       return call.sessionId ? <span className="code">{short(call.sessionId)}</span> : null;
     case "duration":
-      return duration(call.durationMs);
+      return <Duration call={call} />;
     case "time":
       return <Moment time={call.startedAt} />;
   }

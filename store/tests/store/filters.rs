@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcptap_model::search::{Finder, Found, Query, Searches, TextReader};
 use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource,
+    Batch, Call, CallFilter, CallKind, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource,
     UnixNanos,
 };
 use mcptap_store::{FacetSet, Options, PageRequest, Seq, Store};
@@ -57,7 +57,7 @@ pub(crate) fn random_call(random: &mut Random, number: u64) -> Call {
         method: random.pick(&["tools/call", "tools/list", "ping"]).into(),
         tool: maybe(random, &["", "t1", "t2"]),
         resource_uri: maybe(random, &["", "config://order"]),
-        evidence: Evidence::from_bits(random.below(64) as i16),
+        evidence: Evidence::from_bits(random.below(1 << 14) as i16),
         http_status: random.pick(&[None, Some(200), Some(404), Some(500)]),
         rpc_error_code: random.pick(&[None, None, Some(-32602)]),
         error_message: maybe(random, &["", "order timeout", "order\0timeout"]),
@@ -137,10 +137,16 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
         rarely(vec![-1.0, 0.0, 0.999_999, 1.0, 2.0, f64::NAN, f64::INFINITY]),
         rarely(searches()),
     );
-    (lists, rest).prop_map(
+    let ends = (
+        rarely(vec![-1.0, 0.0, 1e9, 1e300, f64::NAN]),
+        rarely(vec![true, false]),
+        some(&[CallKind::Request, CallKind::Stream]),
+    );
+    (lists, rest, ends).prop_map(
         |(
             (servers, tools, methods, http_statuses, outcomes, client_ips, countries, clients),
             (session_id, trace_id, from, to, min_duration_ms, max_duration_ms, search),
+            (min_running_ms, late, kinds),
         )| CallFilter {
             servers,
             tools,
@@ -156,6 +162,9 @@ fn leaf() -> impl Strategy<Value = CallFilter> {
             to,
             min_duration_ms,
             max_duration_ms,
+            min_running_ms,
+            late,
+            kinds,
             search,
             not: None,
             or: Vec::new(),

@@ -40,6 +40,7 @@ mod pages;
 mod queue;
 #[cfg(test)]
 mod retention;
+mod running;
 #[cfg(test)]
 mod search;
 #[cfg(test)]

@@ -1,0 +1,210 @@
+//! Calls that run: announced, ended, lost, and late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcptap_model::{Call, CallFilter, CallKind, Evidence, Origin, Outcome, Vantage};
+use mcptap_store::{ChangeKind, Options, PageRequest, Seq, Store};
+
+use crate::feed::read_all;
+use crate::support::{Place, SECOND, batch, on_both, plain, span};
+
+on_both!(
+    what_was_announced_runs_until_its_end_comes,
+    an_end_that_came_first_stays,
+    silence_is_loss_and_heartbeats_are_life,
+    a_client_that_was_answered_ends_what_its_server_did_not,
+    statistics_are_of_requests_that_ended,
+);
+
+fn announced(number: u64) -> Call {
+    Call {
+        evidence: Evidence {
+            open: true,
+            ..Evidence::default()
+        },
+        duration_nanos: 0,
+        ..plain(number)
+    }
+}
+
+fn at(process: &str, call: Call) -> Call {
+    Call {
+        origin: Arc::new(Origin {
+            instance: Some(process.to_owned()),
+            ..(*call.origin).clone()
+        }),
+        ..call
+    }
+}
+
+async fn all(store: &Store, filter: CallFilter) -> Vec<Call> {
+    let page = PageRequest {
+        last: Some(100),
+        ..PageRequest::default()
+    };
+    let page = store.calls(&filter, page).await.unwrap();
+    page.items.iter().map(|stored| (*stored.call).clone()).collect()
+}
+
+async fn outcomes(store: &Store) -> Vec<Outcome> {
+    let mut calls = all(store, CallFilter::default()).await;
+    calls.sort_by_key(|call| call.started_at);
+    calls.iter().map(Call::outcome).collect()
+}
+
+async fn what_was_announced_runs_until_its_end_comes(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([announced(1)])).await.unwrap();
+    let [running] = all(&store, CallFilter::default()).await.try_into().unwrap();
+    assert_eq!(
+        (running.outcome(), running.duration(), running.is_late()),
+        (Outcome::Running, None, false)
+    );
+    let long = |min_running_ms| CallFilter {
+        min_running_ms: Some(min_running_ms),
+        ..CallFilter::default()
+    };
+    assert_eq!(all(&store, long(0.0)).await.len(), 1);
+    assert_eq!(all(&store, long(1e18)).await.len(), 0);
+    let any_duration = CallFilter {
+        min_duration_ms: Some(0.0),
+        ..CallFilter::default()
+    };
+    assert_eq!(all(&store, any_duration.clone()).await.len(), 0);
+
+    writer.write(batch([plain(1)])).await.unwrap();
+    // Told again, it changes nothing.
+    writer.write(batch([announced(1)])).await.unwrap();
+    let [ended] = all(&store, CallFilter::default()).await.try_into().unwrap();
+    assert_eq!(ended.id(), running.id());
+    assert_eq!(
+        (ended.outcome(), ended.duration(), ended.is_late()),
+        (Outcome::Ok, Some(plain(1).duration_nanos), false)
+    );
+    assert_eq!(all(&store, long(0.0)).await.len(), 0);
+    assert_eq!(all(&store, any_duration).await.len(), 1);
+    let (changes, _) = read_all(&store, &CallFilter::default(), Seq(0), 10).await;
+    assert_eq!(changes.len(), 1, "{changes:?}");
+}
+
+async fn an_end_that_came_first_stays(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    writer.write(batch([announced(1)])).await.unwrap();
+    writer.write(batch([announced(2), plain(2)])).await.unwrap();
+    writer.write(batch([plain(3), announced(3)])).await.unwrap();
+    assert_eq!(outcomes(&store).await, [Outcome::Ok; 3]);
+    for call in all(&store, CallFilter::default()).await {
+        assert_eq!(call.duration(), Some(plain(1).duration_nanos));
+    }
+}
+
+async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
+    let (writer, store) = place
+        .open_with(Options {
+            retention: None,
+            lost_after: Duration::from_secs(2),
+            ..Options::default()
+        })
+        .await;
+    let calls = [
+        at("dead", announced(1)),
+        at("alive", announced(2)),
+        at("dead", plain(3)),
+    ];
+    writer.write(batch(calls)).await.unwrap();
+    let mut follower = store.follow(CallFilter::default(), None).await.unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            writer.heard("alive");
+            let part = tokio::time::timeout(Duration::from_millis(200), follower.next(10)).await;
+            let Ok(Ok(Some(part))) = part else { continue };
+            if let [change] = part.items.as_slice() {
+                return change.clone();
+            }
+        }
+    });
+    let lost = lost.await.expect("the lost call is told");
+    assert_eq!(lost.kind, ChangeKind::Updated);
+    assert_eq!(lost.stored.call.outcome(), Outcome::Lost);
+    assert_eq!(
+        outcomes(&store).await,
+        [Outcome::Lost, Outcome::Running, Outcome::Ok]
+    );
+    let late = |late| CallFilter {
+        late: Some(late),
+        ..CallFilter::default()
+    };
+    assert_eq!(all(&store, late(true)).await.len(), 0);
+
+    // Its end comes after all.
+    writer.write(batch([at("dead", plain(1))])).await.unwrap();
+    assert_eq!(
+        outcomes(&store).await,
+        [Outcome::Ok, Outcome::Running, Outcome::Ok]
+    );
+    let [call] = all(&store, late(true)).await.try_into().unwrap();
+    assert_eq!((call.span_id, call.is_late()), (span(1), true));
+    assert_eq!(all(&store, late(false)).await.len(), 2);
+}
+
+async fn a_client_that_was_answered_ends_what_its_server_did_not(place: &Place) {
+    let (writer, store) = place.open().await;
+    let client = Call {
+        span_id: span(100),
+        primary_span_id: span(100),
+        kind: mcptap_model::SpanKind::Client,
+        vantage: Vantage::Client,
+        duration_nanos: 3 * SECOND,
+        origin: Arc::new(Origin {
+            service: Some("agent".into()),
+            ..Origin::default()
+        }),
+        ..plain(1)
+    };
+    let server = Call {
+        parent_span_id: Some(span(100)),
+        ..announced(1)
+    };
+    writer.write(batch([server.clone()])).await.unwrap();
+    writer.write(batch([client])).await.unwrap();
+    let [call] = all(&store, CallFilter::default()).await.try_into().unwrap();
+    assert_eq!(call.outcome(), Outcome::Ok);
+    assert_eq!(call.vantage, Vantage::Server);
+    assert_eq!(call.duration(), Some(3 * SECOND));
+}
+
+async fn statistics_are_of_requests_that_ended(place: &Place) {
+    let (writer, store) = place.open().await;
+    let stream = Call {
+        evidence: Evidence {
+            stream: true,
+            ..Evidence::default()
+        },
+        duration_nanos: 4_000 * SECOND,
+        tool: None,
+        ..plain(3)
+    };
+    writer
+        .write(batch([plain(1), announced(2), stream]))
+        .await
+        .unwrap();
+    let stats = store.stats(&CallFilter::default(), 1).await.unwrap();
+    assert_eq!((stats.call_count, stats.error_count), (2, 0));
+    let took = plain(1).duration_nanos as f64 / 1e6;
+    assert_eq!(
+        (stats.p50_ms, stats.p95_ms, stats.p99_ms),
+        (Some(took), Some(took), Some(took))
+    );
+    let of_kind = |kinds: &[CallKind]| CallFilter {
+        kinds: kinds.to_vec(),
+        ..CallFilter::default()
+    };
+    let streams = store.stats(&of_kind(&[CallKind::Stream]), 1).await.unwrap();
+    assert_eq!((streams.call_count, streams.p99_ms), (1, Some(4_000_000.0)));
+    let both = of_kind(&[CallKind::Stream, CallKind::Request]);
+    assert_eq!(store.stats(&both, 1).await.unwrap().call_count, 3);
+    assert_eq!(all(&store, of_kind(&[CallKind::Stream])).await.len(), 1);
+    assert_eq!(all(&store, CallFilter::default()).await.len(), 3);
+}
