@@ -35,6 +35,8 @@ pub struct Config {
     pub retention: Option<Duration>,
     /// How long HTTP spans and log lines wait for their call.
     pub join_window: Duration,
+    /// How long nothing may be heard of the process of a running call before the call counts as lost.
+    pub lost_after: Duration,
     /// Bound of the queue, in records.
     pub ingest_queue_spans: usize,
     /// Bound of a kept body, in bytes.
@@ -194,6 +196,10 @@ impl Settings {
             join_window: problems.or(
                 age("join_window", &text(given.join_window), "15m"),
                 defaults.join_window,
+            ),
+            lost_after: problems.or(
+                age("lost_after", &text(given.lost_after), "60s"),
+                defaults.lost_after,
             ),
             ingest_queue_spans: taken(given.ingest_queue_spans, "ingest_queue_spans", problems)
                 .unwrap_or(defaults.queue_records),

@@ -47,6 +47,7 @@ impl Server {
         let options = mcptap_store::Options {
             retention: config.retention,
             join_window: config.join_window,
+            lost_after: config.lost_after,
             queue_records: config.ingest_queue_spans,
             body_cap: config.body_cap,
             memory_budget: config.memory_budget,

@@ -40,6 +40,9 @@ pub struct Settings {
     /// How long HTTP spans and log lines wait for their call [default: 15m]
     #[arg(long, env = "MCPTAP_JOIN_WINDOW", value_name = "AGE")]
     pub join_window: Option<String>,
+    /// How long nothing may be heard of the process of a running call before the call counts as lost [default: 60s]
+    #[arg(long, env = "MCPTAP_LOST_AFTER", value_name = "AGE")]
+    pub lost_after: Option<String>,
     /// How many spans and log lines may wait to be stored before senders are told to wait [default: 65536]
     #[arg(long, env = "MCPTAP_INGEST_QUEUE_SPANS", value_name = "COUNT")]
     pub ingest_queue_spans: Option<Given<usize>>,
@@ -121,6 +124,7 @@ impl Settings {
             database_url: self.database_url.or(lower.database_url),
             retention: self.retention.or(lower.retention),
             join_window: self.join_window.or(lower.join_window),
+            lost_after: self.lost_after.or(lower.lost_after),
             ingest_queue_spans: self.ingest_queue_spans.or(lower.ingest_queue_spans),
             body_cap: self.body_cap.or(lower.body_cap),
             memory_budget: self.memory_budget.or(lower.memory_budget),
@@ -150,6 +154,7 @@ impl Settings {
             database_url: Some("sqlite://mcptap.db?mode=rwc".to_owned()),
             retention: Some("30d".to_owned()),
             join_window: Some("15m".to_owned()),
+            lost_after: Some("60s".to_owned()),
             ingest_queue_spans: Some(Given::Value(65_536)),
             body_cap: Some(Given::Value(1 << 20)),
             memory_budget: Some(Given::Value(memory::default_budget())),

@@ -222,6 +222,7 @@ const WRONG: [(&str, &str, &str); 33] = [
     ),
     ("retention", "soon", "90d, or off"),
     ("join_window", "off", "such as 15m"),
+    ("lost_after", "0s", "such as 60s"),
     ("ingest_queue_spans", "-1", "whole number"),
     ("body_cap", "0", "MCPTAP_CAPTURE=metadata"),
     ("memory_budget", "much", "512MiB"),

@@ -66,7 +66,12 @@ async fn a_stream_is_seen_while_it_is_open_and_when_it_ends() {
     let methods = sorted(begun.iter().map(|call| call["method"].as_str().unwrap()));
     assert_eq!(methods, ["GET", "subscriptions/listen"]);
     for call in &begun {
-        let seen = (&call["outcome"], &call["durationMs"], &call["endedAt"], &call["kind"]);
+        let seen = (
+            &call["outcome"],
+            &call["durationMs"],
+            &call["endedAt"],
+            &call["kind"],
+        );
         assert_eq!(
             seen,
             (&json!("RUNNING"), &Value::Null, &Value::Null, &json!("STREAM")),

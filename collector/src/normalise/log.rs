@@ -82,9 +82,7 @@ pub(super) fn announced(record: &LogRecord) -> Span {
     Span {
         trace_id: record.trace_id.clone(),
         span_id: record.span_id.clone(),
-        parent_span_id: parent
-            .map(|parent| parent.bytes().to_vec())
-            .unwrap_or_default(),
+        parent_span_id: parent.map(|parent| parent.bytes().to_vec()).unwrap_or_default(),
         name: record
             .body
             .as_ref()

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use mcptap_model::search::{Finder, Found, Query, Searches, TextReader};
 use mcptap_model::{
-    Batch, Call, CallFilter, CallKind, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey, SessionSource,
-    UnixNanos,
+    Batch, Call, CallFilter, CallKind, Evidence, LogLine, NodeId, Outcome, Payload, SessionKey,
+    SessionSource, UnixNanos,
 };
 use mcptap_store::{FacetSet, Options, PageRequest, Seq, Store};
 use proptest::prelude::*;

@@ -5,6 +5,7 @@ mod bytes;
 mod life;
 mod outage;
 mod records;
+mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
