@@ -185,10 +185,10 @@ impl Collector {
         } = export;
         let body = coding.undo(body, &mut held)?;
         held.resize(body.capacity())?;
-        let decoded = encoding.decode(signal == Signal::Logs, &body, &mut held)?;
+        let mut decoded = encoding.decode(signal == Signal::Logs, &body, &mut held)?;
         drop(body);
         let arrival = Arrival::now(self.retention);
-        let mut normalised = match &decoded {
+        let mut normalised = match &mut decoded {
             Decoded::Traces(request) => self.reader.traces(request, &arrival, sender),
             Decoded::Logs(request) => self.reader.logs(request, &arrival, sender),
         };

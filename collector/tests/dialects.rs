@@ -73,7 +73,7 @@ impl Given {
             }),
             ..Span::default()
         };
-        let request = ExportTraceServiceRequest {
+        let mut request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 resource: Some(Resource {
                     attributes: resource,
@@ -91,7 +91,7 @@ impl Given {
             }],
         };
         let read =
-            Reader::default().traces(&request, &Arrival::replayed(UnixNanos(0)), &Access::everything());
+            Reader::default().traces(&mut request, &Arrival::replayed(UnixNanos(0)), &Access::everything());
         read.batch
             .observations
             .iter()

@@ -24,6 +24,7 @@ mod listeners;
 mod live;
 mod names;
 mod overload;
+mod planted;
 mod postgres;
 mod processes;
 mod proxy;

@@ -115,8 +115,8 @@ fn key(number: u32) -> String {
 }
 
 /// Everything that the API shows.
-const EVERYTHING: &str = "{
-    calls(first: 500) { nodes {
+pub(crate) const EVERYTHING: &str = "query ($after: String) {
+    calls(first: 500, after: $after) { pageInfo { hasNextPage endCursor } nodes {
         id server { id name } method target tool prompt resourceUri outcome httpStatus rpcErrorCode errorType errorMessage
         stackTrace sessionId session { id source clientName } requestId protocolVersion transport clientName
         clientVersion clientIp country authorization userAgent traceId spanId parentSpanId attributes

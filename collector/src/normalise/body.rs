@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use mcptap_model::Payload;
 use mcptap_model::surrogates::replace_halves;
+use mcptap_model::redact::REDACTED;
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
@@ -102,8 +103,9 @@ impl Body {
         Payload {
             truncated,
             bytes,
+            // A sender may have cut secrets out already.
+            redacted: self.text.contains(REDACTED),
             text: self.text,
-            redacted: false,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Log lines: OTLP records, and what some send as spans instead.
 
 use mcptap_model::{LogLine, SpanId, TraceId, UnixNanos, semconv};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
@@ -50,7 +49,7 @@ pub(super) fn line(
         .as_ref()
         .and_then(value::body_text)
         .filter(|body| !body.is_empty());
-    let mut attributes = attributes(&record.attributes);
+    let mut attributes = value::object(&record.attributes);
     mark(&mut attributes, arrival, time);
     Ok(Some(LogLine {
         trace_id,
@@ -103,15 +102,6 @@ pub(super) fn mark(attributes: &mut Map<String, Value>, arrival: &Arrival, time:
     }
 }
 
-/// A record's attributes, without credentials.
-fn attributes(attributes: &[KeyValue]) -> Map<String, Value> {
-    let mut attributes = value::object(attributes);
-    if let Some(Value::String(header)) = attributes.get_mut(Key::HeaderAuthorization.name()) {
-        *header = mcptap_model::mask_authorization(header);
-    }
-    attributes
-}
-
 /// A span event other than an exception. A time that cannot be is the span's.
 pub(super) fn event(
     times: &Times,
@@ -127,7 +117,7 @@ pub(super) fn event(
         time: time.map_or(times.started_at, |()| UnixNanos::from_otlp(event.time_unix_nano)),
         severity: "INFO".to_owned(),
         body: event.name.clone(),
-        attributes: attributes(&event.attributes),
+        attributes: value::object(&event.attributes),
     })
 }
 

@@ -14,7 +14,6 @@ mod log;
 mod method;
 mod origin;
 mod peer;
-mod redact;
 mod session;
 mod span;
 
@@ -24,6 +23,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::arrival::Arrival;
+use crate::border;
 use crate::country::Countries;
 use crate::rejections::{Reason, Rejections};
 use origin::Origins;
@@ -57,35 +57,38 @@ pub struct Normalised {
 }
 
 impl Reader {
-    /// Reads a trace export. What its sender may not send is dropped before the work that it would make.
+    /// Reads a trace export, out of which secrets are cut first. What its sender may not send is dropped before the
+    /// work that it would make.
     pub fn traces(
         &self,
-        request: &ExportTraceServiceRequest,
+        request: &mut ExportTraceServiceRequest,
         arrival: &Arrival,
         sender: &Access,
     ) -> Normalised {
+        border::traces(&self.redactor, request);
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
-                let origin = Origins::new(
-                    resource_spans.resource.as_ref(),
-                    scope_spans.scope.as_ref(),
-                    &self.redactor,
-                );
+                let origin = Origins::new(resource_spans.resource.as_ref(), scope_spans.scope.as_ref());
                 for span in &scope_spans.spans {
                     self.span(span, &origin, arrival, sender, &mut normalised);
                 }
             }
         }
-        redact::batch(&self.redactor, &mut normalised.batch);
         normalised
     }
 
-    /// Reads a log export. What its sender may not send is dropped before the work that it would make.
-    pub fn logs(&self, request: &ExportLogsServiceRequest, arrival: &Arrival, sender: &Access) -> Normalised {
+    /// Reads a log export, as [`traces`](Self::traces) reads spans.
+    pub fn logs(
+        &self,
+        request: &mut ExportLogsServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+    ) -> Normalised {
+        border::logs(&self.redactor, request);
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
-            let origin = Origins::new(resource_logs.resource.as_ref(), None, &self.redactor);
+            let origin = Origins::new(resource_logs.resource.as_ref(), None);
             let service = origin.service();
             let records = resource_logs.scope_logs.iter().flat_map(|of_scope| {
                 of_scope
@@ -116,7 +119,6 @@ impl Reader {
                 }
             }
         }
-        redact::batch(&self.redactor, &mut normalised.batch);
         normalised
     }
 }

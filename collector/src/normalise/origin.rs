@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use mcptap_model::redact::Redactor;
 use mcptap_model::{Origin, cut_name, semconv};
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -14,17 +13,12 @@ use crate::value;
 pub(super) struct Origins<'a> {
     attributes: &'a [KeyValue],
     scope: Option<&'a InstrumentationScope>,
-    redactor: &'a Redactor,
     service: Option<String>,
     read: OnceCell<Arc<Origin>>,
 }
 
 impl<'a> Origins<'a> {
-    pub(super) fn new(
-        resource: Option<&'a Resource>,
-        scope: Option<&'a InstrumentationScope>,
-        redactor: &'a Redactor,
-    ) -> Self {
+    pub(super) fn new(resource: Option<&'a Resource>, scope: Option<&'a InstrumentationScope>) -> Self {
         let attributes = resource
             .map(|resource| resource.attributes.as_slice())
             .unwrap_or_default();
@@ -32,7 +26,6 @@ impl<'a> Origins<'a> {
         Self {
             attributes,
             scope,
-            redactor,
             service: service.filter(|name| !name.starts_with("unknown_service")),
             read: OnceCell::new(),
         }
@@ -53,7 +46,7 @@ impl<'a> Origins<'a> {
         self.attributes.iter().any(|attribute| attribute.key == name)
     }
 
-    /// Everything of it, without secrets.
+    /// Everything of it.
     pub(super) fn origin(&self) -> &Arc<Origin> {
         self.read.get_or_init(|| {
             let of = |name: &str| text(self.attributes, name);
@@ -62,8 +55,6 @@ impl<'a> Origins<'a> {
             let mut instance = of(semconv::SERVICE_INSTANCE_ID).or_else(process);
             // Each span of a connection has it in its session.
             instance.as_mut().map(cut_name);
-            let mut resource = value::object(self.attributes);
-            self.redactor.redact_object(&mut resource);
             Arc::new(Origin {
                 service: self.service.clone(),
                 instance,
@@ -72,7 +63,7 @@ impl<'a> Origins<'a> {
                     .scope
                     .map(|scope| scope.version.clone())
                     .filter(|version| !version.is_empty()),
-                resource,
+                resource: value::object(self.attributes),
             })
         })
     }

@@ -1,6 +1,6 @@
 //! What a span knows of the peer: address, country, credentials, user agent, transport.
 
-use mcptap_model::{SpanKind, Transport, mask_authorization};
+use mcptap_model::{SpanKind, Transport};
 
 use super::dialect::Dialect;
 use super::keys::{Attributes, Key};
@@ -44,9 +44,7 @@ pub(super) fn peer(
     kind: SpanKind,
     reader: &Reader,
 ) -> Peer {
-    let authorization = attributes
-        .take_text(CREDENTIALS)
-        .map(|value| mask_authorization(&value));
+    let authorization = attributes.take_text(CREDENTIALS);
     // Both forms have their field now; neither may stand among the attributes.
     CREDENTIALS.iter().for_each(|key| attributes.take(*key));
     // The peer of a client's span is the server.

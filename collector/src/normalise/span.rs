@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mcptap_model::redact::REDACTED;
 use mcptap_model::{
     Access, Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage,
 };
@@ -352,11 +353,13 @@ fn request_id(attributes: &mut Attributes<'_>, dialect: &Dialect, whole: Option<
     } else {
         None
     };
-    given.or_else(|| match whole?.json.as_ref()?.get("id")? {
+    let said = given.or_else(|| match whole?.json.as_ref()?.get("id")? {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
-    })
+    });
+    // In a body one secret looks like another: this is nobody's id.
+    said.filter(|id| id != REDACTED)
 }
 
 fn server(attributes: &mut Attributes<'_>, span: &Span) -> Option<String> {

@@ -8,25 +8,25 @@
 
 mod automaton;
 mod bytes;
+mod joined;
 mod json;
 #[cfg(test)]
 mod linear;
 mod literals;
 mod named;
-mod object;
 mod rules;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use serde_json::{Map, Value};
-
 pub use rules::{BadRule, Rules};
 use rules::{Compiled, Found};
+pub use tree::{Content, Shape, Tree};
 
 /// What stands in a secret's place.
 pub const REDACTED: &str = "[redacted]";
@@ -87,9 +87,27 @@ impl Redactor {
         true
     }
 
-    /// Redacts every text below, and whole values that stand under a secret's name.
-    pub fn redact_object(&self, object: &mut Map<String, Value>) {
-        object::redact(self, object);
+    /// Redacts names and every text below them, and whole values that stand under a secret's name; whether anything
+    /// was changed. Ids that records are joined by become other ids, the same ones the same; of authorizations the
+    /// first characters are kept.
+    pub fn redact_fields<S: Shape>(&self, fields: &mut [S::Field]) -> bool {
+        tree::fields::<S>(self, fields)
+    }
+
+    /// Redacts every text in a value that stands under no name; whether anything was changed.
+    pub fn redact_node<S: Shape>(&self, value: &mut S::Node) -> bool {
+        tree::node::<S>(self, value)
+    }
+
+    /// Whether all secrets in a text are tokens that a service drew by lot; `None` if there are none.
+    fn only_drawn(&self, text: &str) -> Option<bool> {
+        let Some(compiled) = &self.compiled else {
+            return Some(false);
+        };
+        let mut drawn = true;
+        compiled
+            .redact(text, &mut |found| drawn &= compiled.is_drawn(found))
+            .map(|_| drawn)
     }
 
     /// The text without the secrets in it, and how many places each rule cut.

@@ -11,6 +11,10 @@ use super::{REDACTED, json};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
+/// The rule of credentials behind their scheme.
+const CREDENTIAL: &str = "credential";
+/// The rule of passwords in URLs.
+const URL_PASSWORD: &str = "password in a URL";
 
 /// How often a text is gone through at most.
 const MOST_PASSES: usize = 4;
@@ -185,6 +189,11 @@ impl Compiled {
             }
             Found::Value(index) => format!("value of {}", of(&self.values, index)),
         }
+    }
+
+    /// Whether what a rule finds was drawn by lot, so that nobody can guess it.
+    pub(super) fn is_drawn(&self, found: Found) -> bool {
+        matches!(found, Found::BuiltIn(rule) if ![NAMED, CREDENTIAL, URL_PASSWORD].contains(&rule))
     }
 
     /// The text without its secrets; `None` when there are none. Each cut is told.
@@ -363,7 +372,7 @@ impl Pass<'_> {
             Trigger::Name(kind, found) => self.name(kind, found, start, end),
             Trigger::Url => {
                 if let Some(password) = named::url_password(bytes, end) {
-                    self.cut("password in a URL", password);
+                    self.cut(URL_PASSWORD, password);
                 }
             }
             Trigger::PrivateKey => {
@@ -411,7 +420,7 @@ impl Pass<'_> {
             }
             Trigger::Scheme => {
                 if let Some(value) = named::credential(bytes, start, end) {
-                    self.cut("credential", value);
+                    self.cut(CREDENTIAL, value);
                     self.covered = self.covered.max(value.1);
                 }
             }

@@ -46,7 +46,7 @@ impl Worker {
                     spans.push(*span);
                 }
                 Record::Log(mut log) => {
-                    self.redaction.log(&mut log.0);
+                    self.redaction.log(&mut log);
                     logs.push(*log);
                 }
             }

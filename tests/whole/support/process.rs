@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
 
 use super::{Client, Database, PATIENCE};
 
@@ -16,6 +17,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mcptap");
 pub(crate) struct TestProcess {
     client: Client,
     child: Child,
+    /// Its log, line by line, to its end.
+    log: JoinHandle<String>,
 }
 
 impl Deref for TestProcess {
@@ -30,6 +33,13 @@ impl TestProcess {
     /// `mcptap serve` on this database and on free ports.
     pub(crate) async fn serve(database: &Database) -> Self {
         Self::run("serve", database).await
+    }
+
+    /// `mcptap serve` on this database, telling of all that it does.
+    pub(crate) async fn debugging(database: &Database) -> Self {
+        let mut program = Command::new(BINARY);
+        program.env("MCPTAP_LOG", "debug");
+        Self::launch(program, "serve", database, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
     /// `mcptap serve` on this database, with OTLP over HTTP at an address that was there before.
@@ -87,12 +97,18 @@ impl TestProcess {
             .await
             .expect("the process announces its addresses");
         // Its log goes on: a full pipe would stop it.
-        tokio::spawn(async move {
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
             while let Ok(Some(line)) = lines.next_line().await {
-                eprintln!("{line}");
+                if !line.contains("DEBUG") {
+                    eprintln!("{line}");
+                }
+                log.push_str(&line);
+                log.push('\n');
             }
+            log
         });
-        Self { client, child }
+        Self { client, child, log }
     }
 
     /// The memory that it has at the moment, in bytes.
@@ -131,6 +147,15 @@ impl TestProcess {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Ends it in peace; its log since it was ready.
+    pub(crate) async fn stopped(self) -> String {
+        self.terminate().await;
+        tokio::time::timeout(PATIENCE, self.log)
+            .await
+            .expect("the process ends")
+            .unwrap()
     }
 
     /// Waits for its end.

@@ -1,0 +1,263 @@
+//! Values under names, as attributes are: whole values under a secret's name, and secrets in every other text.
+
+use std::borrow::Cow;
+
+use super::joined::{self, is_joined};
+use super::named::is_cut;
+use super::rules::Found;
+use super::{REDACTED, Redactor};
+use crate::{mask_authorization, semconv};
+
+/// Where credentials stand of which the first characters are kept, for people to recognise them.
+const MASKED: &[&str] = &[semconv::AUTHORIZATION, "http.request.header.authorization"];
+
+/// The shortest number that is a secret under a secret's name, in characters: shorter ones are counts.
+const SHORTEST_NUMBER: usize = 4;
+
+/// How a type of values is read and changed where it stands.
+pub trait Shape {
+    /// A value that may hold others.
+    type Node;
+    /// A value under a name.
+    type Field;
+
+    /// A value's content, to be changed in place.
+    fn content(node: &mut Self::Node) -> Content<'_, Self>;
+
+    /// The value becomes this text, whatever it was.
+    fn set_text(node: &mut Self::Node, text: String);
+
+    /// The name, and the value if there is one.
+    fn parts(field: &mut Self::Field) -> (&mut String, Option<&mut Self::Node>);
+}
+
+/// The content of a value.
+#[derive(Debug)]
+pub enum Content<'n, S: Shape + ?Sized> {
+    /// Nothing that could be a secret.
+    Nothing,
+    /// A text.
+    Text(&'n mut String),
+    /// Bytes, which may be a text.
+    Bytes(&'n mut Vec<u8>),
+    /// A number, as it is written.
+    Number(String),
+    /// A list.
+    List(&'n mut [S::Node]),
+    /// An object.
+    Fields(&'n mut [S::Field]),
+}
+
+/// The simplest value, for types that cannot be changed where they stand.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tree {
+    /// Nothing that could be a secret.
+    Nothing,
+    /// A text.
+    Text(String),
+    /// Bytes, which may be a text.
+    Bytes(Vec<u8>),
+    /// A number, as it is written.
+    Number(String),
+    /// A list.
+    List(Vec<Self>),
+    /// An object.
+    Fields(Vec<(String, Self)>),
+}
+
+impl Shape for Tree {
+    type Node = Self;
+    type Field = (String, Self);
+
+    fn content(node: &mut Self) -> Content<'_, Self> {
+        match node {
+            Self::Nothing => Content::Nothing,
+            Self::Text(text) => Content::Text(text),
+            Self::Bytes(bytes) => Content::Bytes(bytes),
+            Self::Number(number) => Content::Number(number.clone()),
+            Self::List(items) => Content::List(items),
+            Self::Fields(fields) => Content::Fields(fields),
+        }
+    }
+
+    fn set_text(node: &mut Self, text: String) {
+        *node = Self::Text(text);
+    }
+
+    fn parts(field: &mut (String, Self)) -> (&mut String, Option<&mut Self>) {
+        (&mut field.0, Some(&mut field.1))
+    }
+}
+
+/// Redacts names and values; whether anything was changed.
+pub(super) fn fields<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
+    let mut changed = cut_pairs::<S>(redactor, fields);
+    for field in fields {
+        let (name, value) = S::parts(field);
+        if let Some(value) = value {
+            changed |= under::<S>(redactor, name, value);
+        }
+        changed |= redactor.redact_in_place(name);
+    }
+    changed
+}
+
+/// Redacts a value that stands under a name.
+fn under<S: Shape>(redactor: &Redactor, name: &str, value: &mut S::Node) -> bool {
+    if MASKED.contains(&name) {
+        return each_text::<S>(redactor, value, &mut |text, _| {
+            let masked = mask_authorization(text);
+            (masked != text).then_some(masked)
+        });
+    }
+    let secret = redactor.is_secret_name(name);
+    if is_joined(name) {
+        return each_text::<S>(redactor, value, &mut |id, _| {
+            joined::stand_in(redactor, id, secret.is_some())
+        });
+    }
+    match secret {
+        Some(Found::Key(_)) => cut_whole::<S>(value),
+        Some(_) => cut::<S>(redactor, value),
+        None => node::<S>(redactor, value),
+    }
+}
+
+/// Redacts a value that stands under no name.
+pub(super) fn node<S: Shape>(redactor: &Redactor, value: &mut S::Node) -> bool {
+    match S::content(value) {
+        Content::Nothing => false,
+        Content::Text(text) => redactor.redact_in_place(text) | encoded_word(redactor, text),
+        Content::Bytes(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            match redactor.redact(&text) {
+                Cow::Owned(clean) => {
+                    *bytes = clean.into_bytes();
+                    true
+                }
+                Cow::Borrowed(_) => false,
+            }
+        }
+        Content::Number(number) => {
+            let changed = redactor.redact(&number) != number;
+            if changed {
+                S::set_text(value, REDACTED.to_owned());
+            }
+            changed
+        }
+        Content::List(items) => list::<S>(redactor, items),
+        Content::Fields(inner) => fields::<S>(redactor, inner),
+    }
+}
+
+/// The arguments of a command among them: a flag, then its value.
+fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
+    let mut changed = false;
+    let mut flag = false;
+    for item in items {
+        let value_of_flag = std::mem::take(&mut flag);
+        match S::content(item) {
+            Content::Text(text) if value_of_flag => {
+                changed = true;
+                *text = REDACTED.to_owned();
+            }
+            Content::Text(text) => {
+                flag = text.starts_with('-') && redactor.is_secret_name(text).is_some();
+            }
+            _ => {}
+        }
+        changed |= node::<S>(redactor, item);
+    }
+    changed
+}
+
+/// Cuts the values of pairs such as `{"name": "API_KEY", "value": "…"}`, also where they are taken apart into
+/// `argument.name` and `argument.value`.
+fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
+    let mut secret = Vec::new();
+    for field in &mut *fields {
+        let (name, value) = S::parts(field);
+        let Some(before) = name.strip_suffix("name").or_else(|| name.strip_suffix("key")) else {
+            continue;
+        };
+        if (before.is_empty() || before.ends_with(['.', '_']))
+            && let Some(Content::Text(named)) = value.map(S::content)
+            && redactor.is_secret_name(named).is_some()
+        {
+            secret.push(format!("{before}value"));
+        }
+    }
+    let mut changed = false;
+    for field in fields.iter_mut().filter(|_| !secret.is_empty()) {
+        let (name, value) = S::parts(field);
+        if let Some(value) = value.filter(|_| secret.contains(name)) {
+            changed |= cut::<S>(redactor, value);
+        }
+    }
+    changed
+}
+
+/// A header's value as `=?base64?…?=` (MCP 2026-07-28) is decoded where it is read.
+fn encoded_word(redactor: &Redactor, text: &mut String) -> bool {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let encoded = text
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="));
+    let decoded = encoded
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(mut decoded) = decoded else { return false };
+    let changed = redactor.redact_in_place(&mut decoded);
+    if changed {
+        *text = decoded;
+    }
+    changed
+}
+
+/// Cuts a value, whatever it is.
+fn cut_whole<S: Shape>(value: &mut S::Node) -> bool {
+    let done = match S::content(value) {
+        Content::Nothing => true,
+        Content::Text(text) => is_cut(text.as_bytes()),
+        _ => false,
+    };
+    if !done {
+        S::set_text(value, REDACTED.to_owned());
+    }
+    !done
+}
+
+/// Cuts a text, a number that is no count, or each of them in a list.
+fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node) -> bool {
+    each_text::<S>(redactor, value, &mut |text, is_number| {
+        let stays = is_cut(text.as_bytes()) || (is_number && text.len() < SHORTEST_NUMBER);
+        (!stays).then(|| REDACTED.to_owned())
+    })
+}
+
+/// Puts something in the place of a text, of a number, or of each of them in a list. Objects are redacted as they are
+/// elsewhere.
+fn each_text<S: Shape>(
+    redactor: &Redactor,
+    value: &mut S::Node,
+    replace: &mut impl FnMut(&str, bool) -> Option<String>,
+) -> bool {
+    let replaced = match S::content(value) {
+        Content::Nothing => None,
+        Content::Text(text) => replace(text, false),
+        Content::Bytes(bytes) => replace(&String::from_utf8_lossy(bytes), false),
+        Content::Number(number) => replace(&number, true),
+        Content::List(items) => {
+            return items.iter_mut().fold(false, |changed, item| {
+                each_text::<S>(redactor, item, replace) | changed
+            });
+        }
+        Content::Fields(inner) => return fields::<S>(redactor, inner),
+    };
+    let changed = replaced.is_some();
+    if let Some(text) = replaced {
+        S::set_text(value, text);
+    }
+    changed
+}
