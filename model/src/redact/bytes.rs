@@ -40,8 +40,27 @@ pub(super) fn after_escape(bytes: &[u8], at: usize) -> bool {
     };
     let letter = matches!(before(bytes, at, 1), b'n' | b't' | b'r' | b'b' | b'f');
     (letter && before(bytes, at, 2) == b'\\')
+        || (before(bytes, at, 1) == b'm' && after_colour(bytes, at))
         || (before(bytes, at, 3) == b'%' && hex(2, 2))
         || (before(bytes, at, 6) == b'\\' && before(bytes, at, 5) == b'u' && hex(4, 4))
+}
+
+/// Whether a terminal's colour ends before `at`, as itself or escaped: `\x1b[31m`, `\u001b[1;31m`.
+fn after_colour(bytes: &[u8], at: usize) -> bool {
+    let bracket = run_back(bytes, at.saturating_sub(1), 12, |byte| {
+        byte.is_ascii_digit() || byte == b';'
+    });
+    let before = bytes.get(..bracket).unwrap_or_default();
+    let escapes = [
+        &b"\x1b["[..],
+        b"u001b[",
+        b"u001B[",
+        b"x1b[",
+        b"x1B[",
+        b"033[",
+        b"\\e[",
+    ];
+    escapes.iter().any(|escape| before.ends_with(escape))
 }
 
 /// Whether a word may begin at `at`.

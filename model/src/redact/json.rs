@@ -1,11 +1,31 @@
-//! JSON in, JSON out: each string and number for itself, everything else byte for byte as it was.
+//! JSON in, JSON out: each string is read as what it says, each value by the name that it stands under. What is not
+//! changed stays byte for byte as it was. Text that only holds JSON, or the beginning of some, is read in the same way.
 
 use serde::de::IgnoredAny;
 
 use super::REDACTED;
 use super::bytes::{byte, is_space, run};
-use super::named::is_cut;
-use super::rules::{Compiled, Cut, Found};
+use super::named::{is_cut, is_secret_number, is_secret_value};
+use super::names::Kind;
+use super::rules::{Compiled, Cut, DEEPEST, Found, Named};
+use super::view::unescaped;
+
+/// Names of members that hold the value of a pair, or of what an object wraps.
+const VALUES: &[&str] = &[
+    "value",
+    "val",
+    "stringvalue",
+    "string_value",
+    "secretvalue",
+    "secret_value",
+    "plaintext",
+    "raw",
+    "_value",
+    "$value",
+    "#text",
+];
+/// Names of members that hold the name of a pair.
+const NAMES: &[&str] = &["name", "key", "header", "field", "param", "parameter", "id"];
 
 /// Whether a text is JSON.
 pub(super) fn is_valid(text: &str) -> bool {
@@ -17,115 +37,354 @@ pub(super) fn is_valid(text: &str) -> bool {
     ) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Redacts valid JSON; `None` when nothing is to be cut. What is `crossing` the border of a value takes the whole value.
+/// An object or list that is open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    is_list: bool,
+    /// The rule that makes its texts secrets; for an object those of its `value`.
+    secret: Option<Named>,
+    /// The rule of the name that a pair has, if that came first.
+    named: Option<Named>,
+    /// The `value` of a pair whose name is still to come.
+    value: Option<(usize, usize)>,
+    /// How many items a list has so far.
+    items: usize,
+    /// The rule of the item before, if that is the name of a secret.
+    before: Option<Named>,
+    /// The second item of a list whose first is the name of a secret.
+    second: Option<(usize, usize, Named)>,
+    /// Whether the item before is a flag, whose value follows.
+    flag: bool,
+}
+
+/// What is known of a value before it is read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Key {
+    secret: Option<Named>,
+    is_value: bool,
+    is_name: bool,
+}
+
+/// A change of the text.
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+/// Redacts JSON; `None` when nothing is to be cut. What is `crossing` the border of a value takes the whole value.
+/// `depth` is how many strings of JSON there are around it.
 pub(super) fn redact(
     rules: &Compiled,
     text: &str,
     crossing: &[Cut],
+    depth: usize,
     told: &mut dyn FnMut(Found),
 ) -> Option<String> {
-    let bytes = text.as_bytes();
+    let mut walk = Walk {
+        rules,
+        text,
+        crossing,
+        depth,
+        told,
+        edits: Vec::new(),
+        open: Vec::new(),
+        key: Key::default(),
+    };
+    walk.all();
+    let mut edits = walk.edits;
+    if edits.is_empty() {
+        return None;
+    }
+    edits.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
     let mut redacted = String::with_capacity(text.len());
-    let mut changed = false;
-    // For each open list, the rule that makes its strings secrets; for an object none.
-    let mut open: Vec<Option<Found>> = Vec::new();
-    // The rule of the key just read.
-    let mut key: Option<Found> = None;
-    let (mut at, mut kept) = (0, 0);
-    while at < bytes.len() {
-        let start = at;
-        let secret = key.or_else(|| open.last().copied().flatten());
-        let replaced = match byte(bytes, at) {
-            b'"' => {
-                at = string_end(bytes, at);
-                let content = text.get(start + 1..at - 1).unwrap_or_default();
-                let is_key = byte(bytes, run(bytes, at, usize::MAX, is_space)) == b':';
-                let replaced = match secret.filter(|_| !is_key) {
-                    Some(found) if !is_cut(content.as_bytes()) => {
-                        told(found);
-                        Some(REDACTED.to_owned())
-                    }
-                    Some(_) => None,
-                    None => rules.redact_part(content, told),
-                };
-                key = if is_key { rules.secret_name(content) } else { None };
-                replaced.map(|content| {
-                    let quoted = format!("\"{content}\"");
-                    if is_valid(&quoted) {
-                        quoted
-                    } else {
-                        format!("\"{REDACTED}\"")
-                    }
-                })
-            }
-            b'{' | b'[' if matches!(secret, Some(Found::Key(_))) => {
-                at = structure_end(bytes, at);
-                key = None;
-                secret.map(|found| {
-                    told(found);
-                    format!("\"{REDACTED}\"")
-                })
-            }
-            b'{' | b'[' => {
-                open.push(key.take().filter(|_| byte(bytes, at) == b'['));
-                at += 1;
-                None
-            }
-            b'}' | b']' => {
-                open.pop();
-                at += 1;
-                None
-            }
-            b'-' | b'0'..=b'9' | b't' | b'f' => {
-                at = run(bytes, at, usize::MAX, |byte| {
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
-                });
-                key = None;
-                match secret {
-                    Some(found @ Found::Key(_)) => {
-                        told(found);
-                        Some(format!("\"{REDACTED}\""))
-                    }
-                    _ => {
-                        let scalar = text.get(start..at).unwrap_or_default();
-                        rules.redact_part(scalar, told).map(|_| format!("\"{REDACTED}\""))
-                    }
-                }
-            }
-            b'n' => {
-                at += 4;
-                key = None;
-                None
-            }
-            _ => {
-                at += 1;
-                None
-            }
-        };
-        let is_value = at > start + 1 || byte(bytes, start).is_ascii_digit();
-        let first = crossing.partition_point(|cut| cut.end <= start);
-        let last = crossing.partition_point(|cut| cut.start < at);
-        let over = crossing.get(first..last).filter(|_| is_value).unwrap_or_default();
-        let crossed = [over.first(), over.last()].into_iter().flatten();
-        let replaced = match crossed
-            .into_iter()
-            .find(|cut| cut.start <= start || cut.end >= at)
-        {
-            Some(cut) => {
-                told(cut.found);
-                Some(format!("\"{REDACTED}\""))
-            }
-            None => replaced,
-        };
-        if let Some(replaced) = replaced {
-            changed = true;
-            redacted.push_str(text.get(kept..start).unwrap_or_default());
-            redacted.push_str(&replaced);
-            kept = at;
+    let mut kept = 0;
+    for edit in edits.iter() {
+        // One inside another: the whole is gone already.
+        if edit.start < kept {
+            continue;
         }
+        redacted.push_str(text.get(kept..edit.start).unwrap_or_default());
+        redacted.push_str(&edit.text);
+        kept = edit.end;
     }
     redacted.push_str(text.get(kept..).unwrap_or_default());
-    changed.then_some(redacted)
+    Some(redacted)
+}
+
+struct Walk<'w> {
+    rules: &'w Compiled,
+    text: &'w str,
+    crossing: &'w [Cut],
+    depth: usize,
+    told: &'w mut dyn FnMut(Found),
+    edits: Vec<Edit>,
+    open: Vec<Frame>,
+    key: Key,
+}
+
+impl Walk<'_> {
+    fn all(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let start = at;
+            at = match byte(bytes, at) {
+                b'"' => self.string(start),
+                b'{' | b'[' => self.structure(start),
+                b'}' | b']' => {
+                    self.close();
+                    start + 1
+                }
+                b',' => {
+                    self.key = Key::default();
+                    start + 1
+                }
+                b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => self.scalar(start),
+                _ => start + 1,
+            };
+        }
+    }
+
+    fn string(&mut self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let end = string_end(bytes, start);
+        let content = self.text.get(start + 1..end - 1).unwrap_or_default();
+        let content = if end > start + 1 && byte(bytes, end - 1) == b'"' {
+            content
+        } else {
+            // It was cut off.
+            self.text.get(start + 1..end).unwrap_or_default()
+        };
+        // What has ends of lines in it is no string, but what stands between two.
+        if content.bytes().any(|byte| byte < b' ') {
+            return start + 1;
+        }
+        let is_escaped = content.contains('\\');
+        let read = if is_escaped {
+            std::borrow::Cow::Owned(unescaped(content))
+        } else {
+            std::borrow::Cow::Borrowed(content)
+        };
+        if byte(bytes, run(bytes, end, usize::MAX, is_space)) == b':' {
+            self.key = Key {
+                secret: self.rules.secret_name(&read),
+                is_value: VALUES.iter().any(|name| read.eq_ignore_ascii_case(name)),
+                is_name: NAMES.iter().any(|name| read.eq_ignore_ascii_case(name)),
+            };
+            self.inner(start, end, &read);
+            return end;
+        }
+        let key = std::mem::take(&mut self.key);
+        match self.secret(key, start, end, &read) {
+            Some(named) => {
+                if !is_cut(read.as_bytes()) {
+                    self.cut(start, end, named.found);
+                }
+            }
+            None => self.inner(start, end, &read),
+        }
+        end
+    }
+
+    /// The rule that makes a string a secret.
+    fn secret(&mut self, key: Key, start: usize, end: usize, read: &str) -> Option<Named> {
+        let covered = |named: Named| is_secret_value(named.kind, read).then_some(named);
+        if let Some(named) = key.secret {
+            return covered(named);
+        }
+        let rules = self.rules;
+        let depth = self.open.len();
+        let in_list = depth
+            .checked_sub(2)
+            .and_then(|outer| self.open.get(outer))
+            .is_some_and(|outer| outer.is_list);
+        let frame = self.open.last_mut()?;
+        if frame.is_list {
+            frame.items += 1;
+            let flagged = std::mem::take(&mut frame.flag);
+            let before = frame.before.take();
+            if let Some(named) = frame.secret {
+                return covered(named);
+            }
+            let named = rules.secret_name(read);
+            if let Some(named) = named {
+                frame.flag = read.starts_with('-');
+                frame.before = Some(named);
+                return None;
+            }
+            let before = before?;
+            if flagged {
+                return Some(before);
+            }
+            if frame.items == 2 {
+                frame.second = Some((start, end, before));
+            }
+            // Pairs in a list, and headers one after the other: what else stands behind a name must look like a secret.
+            let looks = super::looks::is_drawn_item(read.as_bytes())
+                || read.starts_with("Bearer ")
+                || read.starts_with("Basic ");
+            return (looks && !in_list && before.kind != Kind::Token)
+                .then_some(before)
+                .and_then(covered);
+        }
+        if let Some(named) = frame.secret.filter(|_| key.is_value) {
+            return covered(named);
+        }
+        if key.is_name
+            && let Some(named) = rules.secret_name(read)
+        {
+            frame.named = Some(named);
+            if let Some((from, to)) = frame.value.take() {
+                self.cut(from, to, named.found);
+            }
+            return None;
+        }
+        if key.is_value {
+            match frame.named {
+                Some(named) => return covered(named),
+                None => frame.value = Some((start, end)),
+            }
+        }
+        None
+    }
+
+    /// Redacts what a string says.
+    fn inner(&mut self, start: usize, end: usize, read: &str) {
+        let mut found = Vec::new();
+        let changed = if self.depth < DEEPEST {
+            self.rules
+                .redact_at(read, self.depth + 1, &mut |rule| found.push(rule))
+        } else {
+            self.rules.redact_part(read, &mut |rule| found.push(rule))
+        };
+        if let Some(rule) = self.crosses(start, end) {
+            (self.told)(rule);
+            self.edit(start, end, format!("\"{REDACTED}\""));
+        } else if let Some(changed) = changed {
+            found.into_iter().for_each(&mut *self.told);
+            let quoted = serde_json::Value::String(changed).to_string();
+            self.edit(start, end, quoted);
+        }
+    }
+
+    fn structure(&mut self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let is_list = byte(bytes, start) == b'[';
+        let key = std::mem::take(&mut self.key);
+        if let Some(named) = key.secret.filter(|named| named.kind == Kind::Key) {
+            let end = structure_end(bytes, start);
+            self.cut(start, end, named.found);
+            return end;
+        }
+        let outer = self.open.last().copied().unwrap_or_default();
+        let of_pair = outer
+            .named
+            .or(outer.secret)
+            .filter(|_| key.is_value && !outer.is_list);
+        if let Some(outer) = self.open.last_mut() {
+            outer.items += 1;
+            outer.before = None;
+        }
+        self.open.push(Frame {
+            is_list,
+            secret: key
+                .secret
+                .or(of_pair)
+                .filter(|named| named.kind != Kind::Cookie || is_list),
+            ..Frame::default()
+        });
+        start + 1
+    }
+
+    fn close(&mut self) {
+        let Some(frame) = self.open.pop() else { return };
+        let in_list = self.open.last().is_some_and(|outer| outer.is_list);
+        if let Some((start, end, named)) = frame.second
+            && frame.items == 2
+            && in_list
+        {
+            self.cut(start, end, named.found);
+        }
+        self.key = Key::default();
+    }
+
+    fn scalar(&mut self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let end = run(bytes, start, usize::MAX, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+        });
+        let key = std::mem::take(&mut self.key);
+        let number = self.text.get(start..end).unwrap_or_default();
+        if let Some(frame) = self.open.last_mut() {
+            frame.items += 1;
+        }
+        let frame = self.open.last().copied().unwrap_or_default();
+        let secret = key
+            .secret
+            .or(frame.secret.filter(|_| frame.is_list || key.is_value))
+            .or(frame.named.filter(|_| key.is_value));
+        let is_number = byte(bytes, start) == b'-' || byte(bytes, start).is_ascii_digit();
+        let is_value = is_number || matches!(number, "true" | "false");
+        match secret {
+            Some(named)
+                if is_value
+                    && (named.kind == Kind::Key || (is_number && is_secret_number(named.kind, number))) =>
+            {
+                self.cut(start, end, named.found);
+            }
+            _ if key.is_value
+                && is_number
+                && number.len() >= 4
+                && frame.value.is_none()
+                && !frame.is_list =>
+            {
+                if let Some(frame) = self.open.last_mut() {
+                    frame.value = Some((start, end));
+                }
+            }
+            _ if is_value && (!self.open.is_empty() || end - start == self.text.len()) => {
+                let mut found = Vec::new();
+                let changed = self
+                    .rules
+                    .redact_part(number, &mut |rule| found.push(rule))
+                    .is_some();
+                if let Some(rule) = self
+                    .crosses(start, end)
+                    .or(found.first().copied().filter(|_| changed))
+                {
+                    self.cut(start, end, rule);
+                }
+            }
+            _ => {}
+        }
+        end
+    }
+
+    /// The rule that found something beyond the borders of a value.
+    fn crosses(&self, start: usize, end: usize) -> Option<Found> {
+        let first = self.crossing.partition_point(|cut| cut.end <= start);
+        let last = self.crossing.partition_point(|cut| cut.start < end);
+        let over = self.crossing.get(first..last).unwrap_or_default();
+        let crossed = [over.first(), over.last()].into_iter().flatten();
+        crossed
+            .into_iter()
+            .find(|cut| cut.start <= start || cut.end >= end)
+            .map(|cut| cut.found)
+    }
+
+    fn cut(&mut self, start: usize, end: usize, rule: Found) {
+        let cut = format!("\"{REDACTED}\"");
+        if self.text.get(start..end) != Some(&cut) {
+            (self.told)(rule);
+            self.edit(start, end, cut);
+        }
+    }
+
+    fn edit(&mut self, start: usize, end: usize, text: String) {
+        // A text that was cut off stays open.
+        self.edits.push(Edit { start, end, text });
+    }
 }
 
 /// Where the string that begins at `at` ends.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::Redactor;
 use super::bytes::looks;
-use super::named::Kind;
+use super::names::Kind;
 use super::rules::{self, Trigger};
 
 /// How often a byte may be looked at, over all passes.

@@ -13,19 +13,26 @@ mod json;
 #[cfg(test)]
 mod linear;
 mod literals;
+mod looks;
 mod named;
+mod names;
+mod patterns;
 mod rules;
 mod shapes;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod view;
+#[cfg(test)]
+mod yardstick;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use names::Kind;
+use rules::Compiled;
 pub use rules::{BadRule, Rules};
-use rules::{Compiled, Found};
 pub use tree::{Content, Shape, Tree};
 
 /// What stands in a secret's place.
@@ -126,11 +133,11 @@ impl Redactor {
         Redaction { text, cuts }
     }
 
-    /// Whether a value under this name is a secret, and if so, whether its numbers are too.
-    fn is_secret_name(&self, name: &str) -> Option<Found> {
+    /// The kind of a name of secrets; `None` if it is none.
+    fn is_secret_name(&self, name: &str) -> Option<Kind> {
         match &self.compiled {
-            Some(compiled) => compiled.secret_name(name),
-            None => Some(Found::BuiltIn(rules::NAMED)),
+            Some(compiled) => compiled.secret_name(name).map(|named| named.kind),
+            None => Some(Kind::Key),
         }
     }
 }

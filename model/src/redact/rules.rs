@@ -5,19 +5,29 @@ use regex::Regex;
 
 use super::automaton::Automaton;
 use super::literals::{Literals, SHORTEST};
-use super::named::{self, Kind};
+use super::named;
+use super::names::{self, Kind};
+use super::patterns::{self, AROUND, CONTEXTS, PATTERNS};
 use super::shapes::{self, Plain, SHAPES};
+use super::view::View;
 use super::{REDACTED, json};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
 /// The rule of credentials behind their scheme.
 const CREDENTIAL: &str = "credential";
+/// The rule of private keys.
+const PRIVATE_KEY: &str = "private key";
+/// The rule of numbers of payment cards.
+const CARD: &str = "payment card";
 /// The rule of passwords in URLs.
 const URL_PASSWORD: &str = "password in a URL";
 
 /// How often a text is gone through at most.
 const MOST_PASSES: usize = 4;
+
+/// How many strings of JSON inside strings of JSON are read.
+pub(super) const DEEPEST: usize = 6;
 
 /// What the operator adds to the built-in rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,17 +101,32 @@ pub(super) enum Found {
     Value(usize),
 }
 
+/// A name under which secrets stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub(super) found: Found,
+    pub(super) kind: Kind,
+}
+
 /// What may begin where the automaton stops.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Trigger {
     Name(Kind, Found),
     Shape(usize, &'static str),
+    Pattern(usize),
+    Context(usize),
+    Around(usize),
+    CurlUser,
     Scheme,
     Url,
     PrivateKey,
     WebToken,
     Telegram,
     Signature,
+    /// An escape of JSON that hides what everybody else writes plainly.
+    Escape,
+    /// The same in addresses and in HTML.
+    Encoding,
 }
 
 /// A place to cut.
@@ -116,10 +141,12 @@ pub(super) struct Cut {
 impl Cut {
     /// Whether the operator's own rule found something that may reach over the borders of a JSON value.
     fn is_crossing(&self, text: &str) -> bool {
-        matches!(self.found, Found::Pattern(_) | Found::Value(_))
-            && text
-                .get(self.start..self.end)
-                .is_some_and(|cut| cut.contains(['"', '{', '}', '[', ']', ',', ':']))
+        matches!(
+            self.found,
+            Found::Pattern(_) | Found::Value(_) | Found::BuiltIn(PRIVATE_KEY)
+        ) && text
+            .get(self.start..self.end)
+            .is_some_and(|cut| cut.contains(['"', '{', '}', '[', ']', ',', ':']))
     }
 }
 
@@ -142,7 +169,7 @@ impl Compiled {
             if !key.chars().any(char::is_alphanumeric) {
                 return Err(BadRule::Key { key: key.to_owned() });
             }
-            for spelling in named::spellings(&key.replace(['_', '-'], "?")) {
+            for spelling in names::spellings(&key.replace(['_', '-'], "?")) {
                 texts.push(spelling);
                 triggers.push(Trigger::Name(Kind::Key, Found::Key(index)));
             }
@@ -193,15 +220,20 @@ impl Compiled {
 
     /// Whether what a rule finds was drawn by lot, so that nobody can guess it.
     pub(super) fn is_drawn(&self, found: Found) -> bool {
-        matches!(found, Found::BuiltIn(rule) if ![NAMED, CREDENTIAL, URL_PASSWORD].contains(&rule))
+        matches!(found, Found::BuiltIn(rule) if ![NAMED, CREDENTIAL, URL_PASSWORD, CARD].contains(&rule))
     }
 
     /// The text without its secrets; `None` when there are none. Each cut is told.
     pub(super) fn redact(&self, text: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
-        let mut redacted = self.redact_once(text, told)?;
+        self.redact_at(text, 0, told)
+    }
+
+    /// The same of a text that stands in so many strings of JSON.
+    pub(super) fn redact_at(&self, text: &str, depth: usize, told: &mut dyn FnMut(Found)) -> Option<String> {
+        let mut redacted = self.redact_once(text, Some(depth), told)?;
         // What is cut out may leave the beginning of another secret to itself.
         for _ in 1..MOST_PASSES {
-            match self.redact_once(&redacted, told) {
+            match self.redact_once(&redacted, None, told) {
                 Some(further) => redacted = further,
                 None => break,
             }
@@ -209,25 +241,82 @@ impl Compiled {
         Some(redacted)
     }
 
-    fn redact_once(&self, text: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
-        let (cuts, structured) = self.find(text);
-        if cuts.is_empty() && !structured {
+    /// One pass. With a depth the strings of JSON are read as what they say, too.
+    fn redact_once(&self, text: &str, depth: Option<usize>, told: &mut dyn FnMut(Found)) -> Option<String> {
+        let mut sight = self.find(text);
+        let looks_closer = depth.is_some() && (sight.structured || sight.hidden);
+        if sight.cuts.is_empty() && !looks_closer {
+            return None;
+        }
+        let depth = depth.unwrap_or(DEEPEST);
+        let is_json = looks_closer && json::is_valid(text);
+        let mut walked = None;
+        if looks_closer && depth < DEEPEST && (is_json || sight.structured) {
+            let crossing: Vec<Cut> = sight
+                .cuts
+                .iter()
+                .copied()
+                .filter(|cut| cut.is_crossing(text))
+                .collect();
+            walked = json::redact(self, text, &crossing, depth, told);
+            if let Some(walked) = &walked {
+                sight = self.find(walked);
+            }
+        }
+        let current = walked.as_deref().unwrap_or(text);
+        let mut found = Vec::new();
+        let mut redacted = apply(current, &sight.cuts, &mut found);
+        // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
+        if !sight.cuts.is_empty() && !json::is_valid(&redacted) && json::is_valid(current) {
+            let crossing: Vec<Cut> = sight
+                .cuts
+                .into_iter()
+                .filter(|cut| cut.is_crossing(current))
+                .collect();
+            let valid = json::redact(self, current, &crossing, DEEPEST, told);
+            return valid.or(walked).filter(|redacted| redacted != text);
+        }
+        found.into_iter().for_each(&mut *told);
+        if looks_closer
+            && sight.hidden
+            && !is_json
+            && let Some(seen) = self.redact_hidden(&redacted, told)
+        {
+            redacted = seen;
+        }
+        Some(redacted).filter(|redacted| redacted != text)
+    }
+
+    /// Cuts what shows only once escapes are undone, where it stands.
+    fn redact_hidden(&self, text: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
+        let view = View::of(text)?;
+        let cuts: Vec<Cut> = self
+            .find(&view.text)
+            .cuts
+            .into_iter()
+            .map(|cut| Cut {
+                start: view.start(cut.start),
+                end: view.end(cut.end),
+                quote: (0, 0),
+                ..cut
+            })
+            .filter(|cut| {
+                text.get(cut.start..cut.end)
+                    .is_some_and(|cut| !cut.contains(REDACTED))
+            })
+            .collect();
+        if cuts.is_empty() {
             return None;
         }
         let mut found = Vec::new();
         let redacted = apply(text, &cuts, &mut found);
-        // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
-        if (structured || !json::is_valid(&redacted)) && json::is_valid(text) {
-            let crossing: Vec<Cut> = cuts.into_iter().filter(|cut| cut.is_crossing(text)).collect();
-            return json::redact(self, text, &crossing, told).filter(|redacted| redacted != text);
-        }
         found.into_iter().for_each(told);
-        Some(redacted).filter(|redacted| redacted != text)
+        Some(redacted)
     }
 
     /// Redacts a part of a text for itself.
     pub(super) fn redact_part(&self, part: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
-        let (cuts, _) = self.find(part);
+        let cuts = self.find(part).cuts;
         let mut found = Vec::new();
         let redacted = apply(part, &cuts, &mut found);
         found.into_iter().for_each(told);
@@ -235,35 +324,49 @@ impl Compiled {
     }
 
     /// The rule by which a value under this name is a secret.
-    pub(super) fn secret_name(&self, name: &str) -> Option<Found> {
+    pub(super) fn secret_name(&self, name: &str) -> Option<Named> {
         let bytes = name.as_bytes();
-        let mut best = None;
+        let flag = name.starts_with('-');
+        let mut best: Option<Named> = None;
         self.automaton.find(bytes, |index, start, end| {
             let Some(Trigger::Name(kind, found)) = self.triggers.get(index) else {
                 return;
             };
-            let dashed = *kind == Kind::Token && bytes.get(..start).is_some_and(|name| name.ends_with(b"-"));
-            if end == bytes.len()
-                && *kind != Kind::Pwd
-                && (dashed || named::is_name(bytes, start, end, *kind))
-                && !matches!(best, Some(Found::Key(_)))
-            {
-                best = Some(*found);
+            if end != bytes.len() || best.is_some_and(|best| best.kind == Kind::Key) || *kind == Kind::Code {
+                return;
+            }
+            let kind = match names::kind_of(bytes, start, end, *kind) {
+                // A flag of a command is nobody's word.
+                Some(Kind::Token) if flag => Kind::Secret,
+                None if flag && bytes.get(..start).is_some_and(|name| name.ends_with(b"-")) => Kind::Secret,
+                Some(kind) => kind,
+                None => return,
+            };
+            // The longest name comes last of those that are as sure.
+            if best.is_none_or(|best| best.kind != Kind::Secret || kind == Kind::Key) {
+                best = Some(Named { found: *found, kind });
             }
         });
         best
     }
 
-    /// All places to cut, in order, without overlaps; and whether whole structures of JSON are to be cut.
-    fn find(&self, text: &str) -> (Vec<Cut>, bool) {
+    /// All places to cut, in order, without overlaps; and whether more is to be looked at.
+    fn find(&self, text: &str) -> Sight {
         let mut pass = Pass {
             bytes: text.as_bytes(),
             cuts: Vec::new(),
             covered: 0,
+            read: [0; 7],
             latest: 0,
             barren: 0,
+            fruitless: 0,
             plain: Plain::default(),
-            structured: false,
+            named: false,
+            quoted: false,
+            escaped: false,
+            encoded: false,
+            begun: false,
+            grants: None,
         };
         self.automaton.find(text.as_bytes(), |index, start, end| {
             if let Some(trigger) = self.triggers.get(index) {
@@ -282,6 +385,8 @@ impl Compiled {
         shapes::discord(text, |start, end| pass.cuts.push(discord(start, end)));
         let mailgun = add(Found::BuiltIn("Mailgun key"));
         shapes::mailgun(text, |start, end| pass.cuts.push(mailgun(start, end)));
+        let card = add(Found::BuiltIn(CARD));
+        patterns::cards(text.as_bytes(), |start, end| pass.cuts.push(card(start, end)));
         for (index, pattern) in self.patterns.iter().enumerate() {
             let cut = add(Found::Pattern(index));
             let matches = pattern.find_iter(text).filter(|found| !found.is_empty());
@@ -294,25 +399,38 @@ impl Compiled {
             });
         }
         let cuts = merged(pass.cuts);
-        let structured = pass.structured || cuts.iter().any(|cut| cut.is_crossing(text));
-        (cuts, structured)
+        let has = |byte: u8| text.as_bytes().contains(&byte);
+        let in_strings = pass.named && has(b'\\') && has(b'"');
+        Sight {
+            structured: pass.quoted
+                || in_strings
+                || (pass.escaped && has(b'"'))
+                || (pass.encoded && pass.begun && has(b'"'))
+                || cuts.iter().any(|cut| cut.is_crossing(text)),
+            hidden: pass.escaped || (pass.encoded && pass.begun),
+            cuts,
+        }
     }
+}
+
+/// What one look over a text finds.
+struct Sight {
+    cuts: Vec<Cut>,
+    /// Whether there are names of secrets whose values only its structure tells.
+    structured: bool,
+    /// Whether escapes may hide something.
+    hidden: bool,
 }
 
 /// What the automaton looks for when the operator adds nothing.
 pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
     let named = Found::BuiltIn(NAMED);
-    let names = named::NAMES
-        .iter()
-        .flat_map(|name| named::spellings(name))
-        .map(|name| (name, Trigger::Name(Kind::Secret, named)));
+    let names = names::all().map(|(name, kind)| (name, Trigger::Name(kind, named)));
     let shapes = SHAPES.iter().enumerate().flat_map(|(index, shape)| {
         let prefixes = shape.prefixes.iter();
         prefixes.map(move |prefix| ((*prefix).to_owned(), Trigger::Shape(index, prefix)))
     });
     let others = [
-        ("token", Trigger::Name(Kind::Token, named)),
-        ("pwd", Trigger::Name(Kind::Pwd, named)),
         ("bearer", Trigger::Scheme),
         ("basic", Trigger::Scheme),
         ("://", Trigger::Url),
@@ -321,9 +439,40 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         (":AA", Trigger::Telegram),
         ("sig=", Trigger::Signature),
         ("signature=", Trigger::Signature),
+        (" -u ", Trigger::CurlUser),
+        (" --user ", Trigger::CurlUser),
+        (" --user=", Trigger::CurlUser),
+        ("\\u00", Trigger::Escape),
+        ("\\/", Trigger::Escape),
+        ("%22", Trigger::Encoding),
+        ("%25", Trigger::Encoding),
+        ("&lt;", Trigger::Encoding),
+        ("%3d", Trigger::Encoding),
+        ("%3a", Trigger::Encoding),
+        ("%2f", Trigger::Encoding),
+        ("%40", Trigger::Encoding),
+        ("%20", Trigger::Encoding),
+        ("&quot;", Trigger::Encoding),
+        ("&#", Trigger::Encoding),
     ];
+    let patterns = PATTERNS
+        .iter()
+        .enumerate()
+        .map(|(index, pattern)| (pattern.prefix.to_owned(), Trigger::Pattern(index)));
+    let contexts = CONTEXTS.iter().enumerate().flat_map(|(index, (names, _))| {
+        names
+            .iter()
+            .map(move |name| ((*name).to_owned(), Trigger::Context(index)))
+    });
+    let around = AROUND
+        .iter()
+        .enumerate()
+        .map(|(index, (_, part))| ((*part).to_owned(), Trigger::Around(index)));
     names
         .chain(shapes)
+        .chain(around)
+        .chain(patterns)
+        .chain(contexts)
         .chain(others.map(|(text, trigger)| (text.to_owned(), trigger)))
         .unzip()
 }
@@ -354,14 +503,28 @@ struct Pass<'t> {
     cuts: Vec<Cut>,
     /// Up to here values were read already: what begins before is part of one.
     covered: usize,
+    /// Up to here values that are no secrets were read already, by the kind of their names.
+    read: [usize; 7],
     /// Where the last token began: a longer prefix may know it better.
     latest: usize,
+    /// Up to here nothing behind a scheme or a signature's name looks drawn by lot.
+    fruitless: usize,
     /// Up to here a web token was sought in vain.
     barren: usize,
     /// Where tokens were sought in vain.
     plain: Plain,
-    /// Whether an object or list stands under one of the operator's keys.
-    structured: bool,
+    /// Whether there is a name of a secret.
+    named: bool,
+    /// Whether such a name ends a string.
+    quoted: bool,
+    /// Whether there are escapes that hide what everybody else writes plainly.
+    escaped: bool,
+    /// The same of encodings of addresses and of HTML.
+    encoded: bool,
+    /// Whether anything was found that a secret could stand behind.
+    begun: bool,
+    /// Whether the text is about a grant of OAuth, once that was asked.
+    grants: Option<bool>,
 }
 
 impl Pass<'_> {
@@ -369,6 +532,14 @@ impl Pass<'_> {
     fn look(&mut self, trigger: Trigger, start: usize, end: usize) {
         let bytes = self.bytes;
         match trigger {
+            Trigger::Escape => self.escaped = true,
+            Trigger::Encoding => self.encoded = true,
+            // These are words of any text.
+            Trigger::Context(_) | Trigger::Pattern(_) | Trigger::Around(_) | Trigger::Shape(..) => {}
+            _ => self.begun = true,
+        }
+        match trigger {
+            Trigger::Escape | Trigger::Encoding => {}
             Trigger::Name(kind, found) => self.name(kind, found, start, end),
             Trigger::Url => {
                 if let Some(password) = named::url_password(bytes, end) {
@@ -379,7 +550,7 @@ impl Pass<'_> {
                 if bytes.get(start..end) == Some(b"-----BEGIN ")
                     && let Some(key) = shapes::private_key(bytes, start, end)
                 {
-                    self.cut("private key", key);
+                    self.cut(PRIVATE_KEY, key);
                 }
             }
             Trigger::Telegram => {
@@ -418,44 +589,103 @@ impl Pass<'_> {
                     self.covered = self.covered.max(token.1);
                 }
             }
-            Trigger::Scheme => {
-                if let Some(value) = named::credential(bytes, start, end) {
+            Trigger::Pattern(index) => {
+                let Some(pattern) = PATTERNS.get(index) else {
+                    return;
+                };
+                if bytes.get(start..end) == Some(pattern.prefix.as_bytes())
+                    && let Some(token) = pattern.token(bytes, start, end)
+                {
+                    self.cut(pattern.rule, token);
+                    self.latest = start;
+                    self.covered = self.covered.max(token.1);
+                }
+            }
+            Trigger::Context(index) => {
+                if let Some(token) = patterns::in_context(bytes, index, start, end) {
+                    self.cut("token of a service by its name", token);
+                }
+            }
+            Trigger::Around(index) => {
+                if let (Some(token), Some((rule, _))) =
+                    (patterns::around(bytes, index, start, end), AROUND.get(index))
+                {
+                    self.cut(rule, token);
+                    self.covered = self.covered.max(token.1);
+                }
+            }
+            Trigger::CurlUser => {
+                if let Some(password) = named::curl_user(bytes, start, end) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::Scheme if start >= self.fruitless => match named::credential(bytes, start, end) {
+                Ok(value) => {
                     self.cut(CREDENTIAL, value);
                     self.covered = self.covered.max(value.1);
                 }
-            }
-            Trigger::Signature => {
-                if let Some(value) = named::signature(bytes, start, end) {
+                Err(sought) => self.fruitless = sought,
+            },
+            Trigger::Signature if start >= self.fruitless => match named::signature(bytes, start, end) {
+                Ok(value) => {
                     self.cut("signature of a URL", value);
                     self.covered = self.covered.max(value.1);
                 }
-            }
+                Err(sought) => self.fruitless = sought,
+            },
+            Trigger::Scheme | Trigger::Signature => {}
         }
     }
 
     fn name(&mut self, kind: Kind, found: Found, start: usize, end: usize) {
         let bytes = self.bytes;
-        let Some((at, quote)) = named::value_start(bytes, start, end, kind) else {
+        if let Some(kind) = names::kind_of(bytes, start, end, kind)
+            && kind != Kind::Code
+        {
+            self.named = true;
+            self.quoted |= matches!(bytes.get(end), Some(b'"'));
+        }
+        let Some((begin, kind)) = named::value_start(bytes, start, end, kind) else {
             return;
         };
-        if at < self.covered {
+        let read = self.read.get(kind as usize).copied().unwrap_or_default();
+        if begin.at < self.covered.max(read) {
             return;
         }
-        match named::value(bytes, start, end, at, quote, kind) {
-            Some(value) => {
-                self.covered = self.covered.max(value.end);
-                if value.secret {
-                    let (start, end, quote) = (value.start, value.end, value.quote);
-                    self.cuts.push(Cut {
-                        start,
-                        end,
-                        found,
-                        quote,
-                    });
-                }
-            }
-            None => self.structured |= kind == Kind::Key && matches!(bytes.get(at), Some(b'{' | b'[')),
+        let Some(value) = named::value(bytes, start, end, begin, kind) else {
+            return;
+        };
+        let mut secret = value.secret;
+        if kind == Kind::Code && !secret {
+            let text = bytes.get(value.start..value.end).unwrap_or_default();
+            secret = super::looks::is_drawn(text) && self.grants();
         }
+        let text = bytes.get(value.start..value.end).unwrap_or_default();
+        if secret || named::is_cut(text) {
+            self.covered = self.covered.max(value.end);
+        } else if let Some(read) = self.read.get_mut(kind as usize) {
+            // No secret itself, it may hold one: under names of another kind.
+            *read = value.end.max(*read);
+        }
+        if secret {
+            let (start, end, quote) = (value.start, value.end, value.quote);
+            self.cuts.push(Cut {
+                start,
+                end,
+                found,
+                quote,
+            });
+        }
+    }
+
+    /// Whether the text is about a grant of OAuth: then a code is one of it.
+    fn grants(&mut self) -> bool {
+        let bytes = self.bytes;
+        *self.grants.get_or_insert_with(|| {
+            #[cfg(test)]
+            super::bytes::looks::add(bytes.len());
+            bytes.windows(10).any(|window| window == b"grant_type")
+        })
     }
 
     fn cut(&mut self, rule: &'static str, (start, end): (usize, usize)) {

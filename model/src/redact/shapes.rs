@@ -1,6 +1,7 @@
 //! Tokens of well-known services, recognised by how they begin and what they are made of.
 
 use super::bytes::{before, begins_word, byte, is_space, run, run_back};
+use super::patterns::begins_loosely;
 
 /// What a token is made of.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +155,7 @@ pub(super) const SHAPES: &[Shape] = &[
         40,
     ),
     shape("Linear key", &["lin_api_", "lin_oauth_"], Class::Word, 30),
-    shape("Notion token", &["ntn_", "secret_"], Class::Word, 40),
+    mixed("Notion token", &["ntn_", "secret_"], Class::Word, 40),
     shape(
         "Shopify token",
         &["shpat_", "shpca_", "shppa_", "shpss_", "shptka_"],
@@ -164,17 +165,17 @@ pub(super) const SHAPES: &[Shape] = &[
     shape("Square token", &["EAAA"], Class::Dashed, 56),
     shape("Square token", &["sq0atp-", "sq0csp-"], Class::Dashed, 22),
     exact("Mailgun key", &["key-"], Class::Hex, 32),
-    shape("Vault token", &["hvs.", "hvb.", "hvr."], Class::Dashed, 20),
+    mixed("Vault token", &["hvs.", "hvb.", "hvr."], Class::Dashed, 20),
     shape("Databricks token", &["dapi"], Class::Hex, 32),
     shape("Docker token", &["dckr_pat_", "dckr_oat_"], Class::Dashed, 20),
-    shape("Grafana token", &["glsa_", "glc_"], Class::Base64, 32),
+    mixed("Grafana token", &["glsa_", "glc_"], Class::Base64, 32),
     shape("Groq key", &["gsk_"], Class::Word, 40),
-    shape("xAI key", &["xai-"], Class::Dashed, 40),
+    mixed("xAI key", &["xai-"], Class::Dashed, 40),
     shape("Perplexity key", &["pplx-"], Class::Dashed, 40),
     shape("NVIDIA key", &["nvapi-"], Class::Dashed, 40),
     shape("Replicate token", &["r8_"], Class::Word, 36),
     shape("LangSmith key", &["lsv2_pt_", "lsv2_sk_"], Class::Word, 32),
-    shape("Supabase token", &["sbp_", "sb_secret_"], Class::Dashed, 20),
+    mixed("Supabase token", &["sbp_", "sb_secret_"], Class::Dashed, 20),
     shape("Atlassian token", &["ATATT3", "ATCTT3"], Class::Base64, 60),
     shape("Figma token", &["figd_"], Class::Dashed, 32),
     shape("Postman key", &["PMAK-"], Class::Dashed, 40),
@@ -229,7 +230,14 @@ impl Shape {
         from: usize,
         plain: &mut Plain,
     ) -> Option<(usize, usize)> {
-        if !self.keeps_prefix && !begins_word(bytes, start) {
+        let begins = begins_word(bytes, start)
+            || match self.class {
+                // Capitals and digits alone do not go on a word of small letters.
+                Class::Upper => !before(bytes, start, 1).is_ascii_uppercase() && begins_loosely(bytes, start),
+                _ if self.mixed => before(bytes, start, 1) == b'_',
+                _ => self.least >= 20 && begins_loosely(bytes, start),
+            };
+        if !self.keeps_prefix && !begins {
             return None;
         }
         let class = self.class;
@@ -242,6 +250,14 @@ impl Shape {
         }
         // The full stop of a sentence. The one that ends a prefix (`SG.`) is part of that.
         end = end.min(run_back(bytes, end, 3, |byte| byte == b'.')).max(from);
+        if self.mixed
+            && !bytes
+                .get(from..end.min(from + LOOK))?
+                .iter()
+                .any(u8::is_ascii_alphabetic)
+        {
+            return None;
+        }
         (end - from >= self.least).then_some((if self.keeps_prefix { from } else { start }, end))
     }
 }
@@ -250,7 +266,7 @@ impl Shape {
 pub(super) fn web_token(bytes: &[u8], start: usize) -> (Option<(usize, usize)>, usize) {
     let dashed = |byte| Class::Dashed.has(byte);
     let header = run(bytes, start, ANY, dashed);
-    if header - start < 11 || byte(bytes, header) != b'.' || !begins_word(bytes, start) {
+    if header - start < 11 || byte(bytes, header) != b'.' || !begins_loosely(bytes, start) {
         return (None, header);
     }
     let payload = run(bytes, header + 1, ANY, dashed);
@@ -308,7 +324,13 @@ pub(super) fn private_key(bytes: &[u8], start: usize, from: usize) -> Option<(us
     loop {
         end = run(bytes, end, ANY, is);
         if byte(bytes, end) != b'-' {
-            break;
+            match next_line(bytes, end) {
+                Some(line) => {
+                    end = line;
+                    continue;
+                }
+                None => break,
+            }
         }
         let dashes = run(bytes, end, ANY, |byte| byte == b'-');
         if dashes - end >= 5 {
@@ -327,6 +349,20 @@ pub(super) fn private_key(bytes: &[u8], start: usize, from: usize) -> Option<(us
     // A backslash belongs to the quote behind it; white space to what follows.
     let end = run_back(bytes, end, ANY, |byte| byte == b'\\' || is_space(byte));
     Some((start, end.max(label + 5)))
+}
+
+/// Where the next line of a key begins that is written as a list of texts: `"MIIE…",` and a line further `"…"`.
+fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
+    let is_mark = |byte: u8| is_space(byte) || b"\"'`,+\\[]();".contains(&byte);
+    let escaped = |at: usize| byte(bytes, at) == b'n' && before(bytes, at, 1) == b'\\';
+    let mut next = run(bytes, at, 64, is_mark);
+    while escaped(next) {
+        next = run(bytes, next + 1, 64, is_mark);
+    }
+    let line = run(bytes, next, 20, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+    });
+    (next > at && (line - next == 20 || bytes.get(next..next + 9) == Some(b"-----END "))).then_some(next)
 }
 
 /// A Telegram bot's token around the `:AA` at `at`.

@@ -167,7 +167,10 @@ fn tokens_of_services_are_cut_wherever_they_stand() {
         for (before, after) in surroundings {
             let text = format!("{before}{token}{after}");
             let redaction = redactor.explain(&text);
-            assert_eq!(redaction.text, format!("{before}{REDACTED}{after}"), "{rule}");
+            let right = format!("{before}{REDACTED}{after}");
+            // Where escapes hid something, a string is written anew.
+            let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| text.into());
+            assert_eq!(read(&redaction.text), read(&right), "{rule}");
             assert_eq!(redaction.cuts.keys().collect::<Vec<_>>(), [rule], "{token}");
         }
     }
@@ -306,7 +309,7 @@ fn names_and_their_values() {
         ),
         ("DB_PASSWORD=hunter2 ok", "DB_PASSWORD=[redacted] ok"),
         ("PGPASSWORD=hunter2 psql", "PGPASSWORD=[redacted] psql"),
-        (r#"{"token": "abc"}"#, r#"{"token": "[redacted]"}"#),
+        (r#"{"token": "abc1def2ghi3"}"#, r#"{"token": "[redacted]"}"#),
         (r#"{"GITHUB_TOKEN": "abc"}"#, r#"{"GITHUB_TOKEN": "[redacted]"}"#),
         ("export MY_APP2_TOKEN='abc'", "export MY_APP2_TOKEN='[redacted]'"),
         (
@@ -500,9 +503,15 @@ fn objects_are_cut_by_name() {
         "password": REDACTED, "secret": 2, "credentials": [{"n": 1, "name": "x"}],
         "http.request.header.authorization": ["Bearer abc…", "Bearer a…", "Basic"], (REDACTED): "x"});
     check_fields(&Redactor::default(), &given, &right);
-    let mut bytes = [("blob".to_owned(), Tree::Bytes([b"\xff ", key.as_bytes()].concat()))];
+    let mut bytes = [(
+        "blob".to_owned(),
+        Tree::Bytes([b"\xff ", key.as_bytes()].concat()),
+    )];
     assert!(Redactor::default().redact_fields::<Tree>(&mut bytes));
-    assert_eq!(bytes[0].1, Tree::Bytes(format!("\u{fffd} {REDACTED}").into_bytes()));
+    assert_eq!(
+        bytes[0].1,
+        Tree::Bytes(format!("\u{fffd} {REDACTED}").into_bytes())
+    );
 }
 
 /// What stands for an id in that attribute.
@@ -525,9 +534,20 @@ fn ids_that_are_secrets_become_ids_that_tell_nothing() {
     assert_eq!(one, of(&token("AAA")), "the same session");
     assert_ne!(one, of(&token("BBB")), "two sessions");
     assert_eq!(of(&one), one, "nothing is left to be redacted");
-    assert_eq!(of("0b4e3b1c-55d0-4d5f-8a11-9f1e2d3c4b5a"), "0b4e3b1c-55d0-4d5f-8a11-9f1e2d3c4b5a");
-    for name in ["http.request.header.mcp-session-id", "rpc.jsonrpc.request_id", "service.instance.id"] {
-        assert_eq!(stand_in(&redactor, name, &token("AAA")), one, "one id, wherever it stands");
+    assert_eq!(
+        of("0b4e3b1c-55d0-4d5f-8a11-9f1e2d3c4b5a"),
+        "0b4e3b1c-55d0-4d5f-8a11-9f1e2d3c4b5a"
+    );
+    for name in [
+        "http.request.header.mcp-session-id",
+        "rpc.jsonrpc.request_id",
+        "service.instance.id",
+    ] {
+        assert_eq!(
+            stand_in(&redactor, name, &token("AAA")),
+            one,
+            "one id, wherever it stands"
+        );
     }
     // A password can be guessed, so its hash must not be one that others can make.
     let guessable = of("password=hunter2");
@@ -536,7 +556,15 @@ fn ids_that_are_secrets_become_ids_that_tell_nothing() {
     assert_ne!(guessable, of("password=hunter3"));
     use sha2::Digest as _;
     let hash = sha2::Sha256::digest(b"password=hunter2");
-    assert!(!guessable.ends_with(&hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()));
+    assert!(
+        !guessable.ends_with(
+            &hash
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        )
+    );
     // The operator's own word on a name.
     let named = with_keys(&["mcp.session.id"]);
     let kept = stand_in(&named, "mcp.session.id", "s-1");
@@ -625,7 +653,7 @@ fn patterns_of_the_operator_keep_json_what_it_is() {
     let greedy = with_patterns(&["a.*b"]).unwrap();
     assert_eq!(
         greedy.redact(r#"{"x":"ab","y":"cb","z":"a\u0062"}"#),
-        r#"{"x":"[redacted]","[redacted]":"[redacted]","z":"a\u0062"}"#
+        r#"{"x":"[redacted]","[redacted]":"[redacted]","z":"[redacted]"}"#
     );
     let whole = with_patterns(&[r#"": *[0-9]{4}\b"#]).unwrap();
     assert_eq!(
@@ -921,4 +949,241 @@ proptest! {
     fn any_text_is_survived(text in any::<String>()) {
         everything().redact(&text);
     }
+}
+
+/// What must be gone from each text, and the text.
+fn hidden() -> Vec<(&'static str, String)> {
+    let of = |secret: &'static str, text: &str| (secret, text.to_owned());
+    let mut texts = vec![
+        // Escapes as .NET, Gson, Go and PHP write them.
+        of(
+            "longsecret1",
+            r#"{"text":"{\u0022password\u0022: \u0022longsecret1\u0022}"}"#,
+        ),
+        of(
+            "IJKL5mnop",
+            r#"{"text":"AccountKey=abcd1234EFGH\u002BIJKL5mnop=="}"#,
+        ),
+        of("efgh5678", r#"{"text":"Bearer abcd1234\u002Befgh5678"}"#),
+        of("longsecret1", r#"{"text":"password\u003Dlongsecret1"}"#),
+        of(
+            "longsecret1",
+            r#"{"text":"{\u0027password\u0027: \u0027longsecret1\u0027}"}"#,
+        ),
+        of("longsecret1", r#"{"url":"postgres:\/\/u:longsecret1@h\/db"}"#),
+        of("longsecret1", r#"{"p\u0061ssword":"longsecret1"}"#),
+        of(
+            "longsecret1",
+            r#"{"a":"{\"b\":\"{\\\"password\\\":\\\"longsecret1\\\"}\"}"}"#,
+        ),
+        of(
+            "longsecret1",
+            r#"{"a":"{\"b\":\"{\\u0022password\\u0022:\\u0022longsecret1\\u0022}\"}"}"#,
+        ),
+        of(
+            "longsecret1",
+            r#"{"text":"{\u0022password\u0022: \u0022longsecret1\u0022}, cut"#,
+        ),
+        of(
+            "longsecret1",
+            r"sent {\u0022password\u0022: \u0022longsecret1\u0022}",
+        ),
+        // Addresses and HTML.
+        of("longsecret1", "state=%7B%22password%22%3A%22longsecret1%22%7D"),
+        of("longsecret1", "x=%2522password%2522%253A%2522longsecret1%2522"),
+        of("longsecret1", "to=postgres%3A%2F%2Fu%3Alongsecret1%40h"),
+        of("longsecret1", "q=--password%20longsecret1"),
+        of("longsecret1", "<p>password&#61;longsecret1</p>"),
+        of("longsecret1", "&lt;password&gt;longsecret1&lt;/password&gt;"),
+        of("longsecret1", "{&quot;password&quot;:&quot;longsecret1&quot;}"),
+        // Structures.
+        of("longsecret1", r#"[["Accept","x"],["X-Api-Key","longsecret1"]]"#),
+        of(
+            "longsecret1",
+            r#"{"headers":["authorization","Bearer longsecret1"]}"#,
+        ),
+        of(
+            "longsecret1",
+            r#"{"rawHeaders":["Host","x","X-Api-Key","longsecret1","Accept","y"]}"#,
+        ),
+        of("longsecret1", r#"{"value":"longsecret1","name":"X-Api-Key"}"#),
+        of(
+            "longsecret1",
+            r#"{"name":"API_KEY","description":"d","value":"longsecret1"}"#,
+        ),
+        of(
+            "longsecret1",
+            r#"{"key":"password","value":{"stringValue":"longsecret1"}}"#,
+        ),
+        of("longsecret1", r#"{"password":{"value":"longsecret1"}}"#),
+        of("12345678", r#"{"password":12345678}"#),
+        of("12345678", r#"{"passwords":["a1",12345678]}"#),
+        of("longsecret1", r#"{"passwords":["longsecret1","longsecret2"]}"#),
+        of("longsecret1", r#"("password", "longsecret1")"#),
+        of("longsecret1", r"[('password', 'longsecret1')]"),
+        of("longsecret1", r#"Header { password: Some("longsecret1") }"#),
+        of(
+            "longsecret1",
+            "db:\n  password: |\n    longsecret1\n    more\n  host: x",
+        ),
+        of(
+            "longsecret1",
+            r#"{"text":"db:\n  password: >-\n    longsecret1\n  host: x"}"#,
+        ),
+        of("longsecret1", "env:\n- name: PASSWORD\n  value: longsecret1\n"),
+        of(
+            "longsecret1",
+            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nlongsecret1\r\n--b--",
+        ),
+        of(
+            "longsecret1",
+            r#"{"body":"--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nlongsecret1\r\n--b--"}"#,
+        ),
+        of(
+            "longsecret1",
+            r#"<input type="password" name="password" value="longsecret1">"#,
+        ),
+        of("longsecret1", r#"<entry key="password">longsecret1</entry>"#),
+        of(
+            "longsecret1",
+            r#"Authorization: Digest username="me", realm="x", response="longsecret1""#,
+        ),
+        of("longsecret1", "machine x.test login me password longsecret1"),
+        of("longsecret1", "curl -u me:longsecret1 https://x.test"),
+        of("longsecret1a2b3c4d5", "https://longsecret1a2b3c4d5@x.test/y"),
+        // Names.
+        of("longsecret1", "pwd=longsecret1"),
+        of("longsecret1", r#"{"pass":"longsecret1","DB_PASS":"longsecret1"}"#),
+        of(
+            "longsecret1",
+            r#"{"my_token":"longsecret1","myToken":"longsecret1"}"#,
+        ),
+        of("longsecret1", "X-Vault-Token: longsecret1"),
+        of("longsecret1", "//registry.npmjs.org/:_auth=longsecret1"),
+        of("dXNlcjpwYXNz", r#"{"auths":{"ghcr.io":{"auth":"dXNlcjpwYXNz"}}}"#),
+        of("longsecret1", "GET /cb?code=longsecret1&state=x"),
+        of(
+            "longsecret1",
+            "grant_type=authorization_code&code=longsecret1&code_verifier=other",
+        ),
+        of(
+            "longsecret1",
+            r#"{"grant_type":"authorization_code","code":"longsecret1"}"#,
+        ),
+        of("longsecret1", "code_verifier=longsecret1"),
+        of(
+            "longsecret1",
+            r#"{"client_assertion":"longsecret1","SAMLResponse":"longsecret1"}"#,
+        ),
+        of("longsecret1", "API key: longsecret1"),
+        of("longsecret1", "JSESSIONID=longsecret1; Path=/"),
+        // Cards.
+        of("4111111111111111", "card 4111111111111111 charged"),
+        of("4111", "card 4111 1111 1111 1111, thanks"),
+        of("378282246310005", r#"{"number":378282246310005}"#),
+    ];
+    // Borders.
+    let token = ["gh", "p_", &drawn(36)].concat();
+    for before in [
+        "tool_",
+        "x",
+        "\u{1b}[31m",
+        "\\u001b[1;31m",
+        "\\x1b[31m",
+        "\\033[0m",
+        "{\"text\":\"\\u001b[31m",
+    ] {
+        texts.push(("aZ3xQ9kT7wB1mC5vR8nD2pF6sG4hJ0yL", format!("{before}{token} ok")));
+    }
+    texts.push((
+        "aZ3xQ9kT7wB1mC5vR8nD2pF6sG4hJ0yL",
+        format!("the key mcptap_{} works", drawn(43)),
+    ));
+    texts.push((
+        "hunter2secret",
+        "\u{1b}[1mpassword: hunter2secret\u{1b}[0m".to_owned(),
+    ));
+    // A key written as a list of lines.
+    let line = drawn(64);
+    let lines = [
+        "-----BEGIN PRIVATE KEY-----",
+        &line,
+        &line,
+        "-----END PRIVATE KEY-----",
+    ];
+    texts.push((
+        "aZ3xQ9kT7wB1mC5vR8nD2pF6sG4hJ0yL",
+        serde_json::json!({ "key": lines }).to_string(),
+    ));
+    texts.push((
+        "aZ3xQ9kT7wB1mC5vR8nD2pF6sG4hJ0yL",
+        lines.map(|line| format!("'{line}\\n' +\n")).concat(),
+    ));
+    texts
+}
+
+#[test]
+fn secrets_are_found_in_any_dress() {
+    let mut left = Vec::new();
+    for (secret, text) in hidden() {
+        let redacted = redact(&text);
+        if redacted.contains(secret) {
+            left.push(format!("{text}\n  became {redacted}"));
+        } else if serde_json::from_str::<Value>(&text).is_ok() {
+            assert!(
+                serde_json::from_str::<Value>(&redacted).is_ok(),
+                "{text} became {redacted}"
+            );
+        }
+        assert_eq!(redact(&redacted), redacted, "redacting twice cuts no more");
+    }
+    assert!(left.is_empty(), "{} left:\n{}", left.len(), left.join("\n"));
+}
+
+#[test]
+fn what_only_speaks_of_secrets_stays() {
+    let mut cut = Vec::new();
+    for text in [
+        r#"{"token":"hello","logprob":-0.1,"bytes":[104,101]}"#,
+        r#"{"tokens":[{"token":" world","top_logprobs":[{"token":"!"}]}],"token":1234}"#,
+        r#"{"eos_token":"</s>","pad_token":"<pad>","bos_token":"<|begin_of_text|>","unk_token":"[UNK]"}"#,
+        r#"WWW-Authenticate: Bearer resource_metadata="https://x.test/.well-known/oauth-protected-resource/mcp", scope="a b""#,
+        r#"{"www-authenticate":"Bearer realm=\"x\", error=\"invalid_token\", error_description=\"The token expired\""}"#,
+        r#"fetch(url, {"credentials":"include","mode":"cors"})"#,
+        "The token: a unit of text.",
+        "password: required field",
+        "The secret: work hard.",
+        "cookie: a small cake",
+        "Authorization: required",
+        "const password = document.getElementById('password');",
+        "if password == expected:",
+        "self.api_key = api_key",
+        "client = Client(api_key=os.environ[\"API_KEY\"], token=self.token)",
+        "password = getpass.getpass()",
+        "export TOKEN=$GITHUB_TOKEN and password=${PASSWORD}, secret: <your secret>",
+        "token: ${{ secrets.GITHUB_TOKEN }}",
+        r#"{"dependencies":{"cookie":"^0.7.2","tough-cookie":"4.1.0","@types/cookie":"~0.6.0"}}"#,
+        r#"{"password":{"type":"string","description":"The password of the user"},"secret":"string"}"#,
+        r#"{"required":["username","password","email2"]}"#,
+        r#"{"label":{"password":"Enter your password","secret":"This is a secret to be kept"}}"#,
+        "a basic internationalization_of_documents",
+        "pk-1234567890123456",
+        "secret_internationalization_of_documents_and_more_words_without_end",
+        "signature=function_name_of_the_caller",
+        "this.someVeryLongIdentifierName.ofSomething",
+        r#"{"auth":"none","pass":true,"pin":3,"code":"ENOENT","status":"pass"}"#,
+        "exit code: 12345678, code=ERR_INVALID_ARG_TYPE8",
+        "1790000000000000000 1790000000000000 4012345678901234567",
+        "4bf92f35-4111-1111-1111-111111111111 and 4111111111111112",
+        "GET /search?q=a%20b%3Dc%22d&page=2 &amp; &quot;x&quot;",
+        r#"{"path":"C:\\new\\token\\secret","re":"\\u0022","url":"https:\/\/x.test\/a"}"#,
+        r#"print("password", "is asked for")"#,
+        "linear: 3, discord: yes, sentry = on, okta: none",
+    ] {
+        let redacted = redact(text);
+        if redacted != text {
+            cut.push(format!("{text}\n  became {redacted}"));
+        }
+    }
+    assert!(cut.is_empty(), "{} cut:\n{}", cut.len(), cut.join("\n"));
 }

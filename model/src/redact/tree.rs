@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 
 use super::joined::{self, is_joined};
-use super::named::is_cut;
-use super::rules::Found;
+use super::looks::is_drawn_item;
+use super::named::{is_cut, is_secret_number, is_secret_value};
+use super::names::Kind;
 use super::{REDACTED, Redactor};
 use crate::{mask_authorization, semconv};
 
 /// Where credentials stand of which the first characters are kept, for people to recognise them.
 const MASKED: &[&str] = &[semconv::AUTHORIZATION, "http.request.header.authorization"];
-
-/// The shortest number that is a secret under a secret's name, in characters: shorter ones are counts.
-const SHORTEST_NUMBER: usize = 4;
 
 /// How a type of values is read and changed where it stands.
 pub trait Shape {
@@ -113,12 +111,12 @@ fn under<S: Shape>(redactor: &Redactor, name: &str, value: &mut S::Node) -> bool
     let secret = redactor.is_secret_name(name);
     if is_joined(name) {
         return each_text::<S>(redactor, value, &mut |id, _| {
-            joined::stand_in(redactor, id, secret.is_some())
+            joined::stand_in(redactor, id, secret == Some(Kind::Key))
         });
     }
     match secret {
-        Some(Found::Key(_)) => cut_whole::<S>(value),
-        Some(_) => cut::<S>(redactor, value),
+        Some(Kind::Key) => cut_whole::<S>(value),
+        Some(kind) => cut::<S>(redactor, value, kind) | node::<S>(redactor, value),
         None => node::<S>(redactor, value),
     }
 }
@@ -150,21 +148,32 @@ pub(super) fn node<S: Shape>(redactor: &Redactor, value: &mut S::Node) -> bool {
     }
 }
 
-/// The arguments of a command among them: a flag, then its value.
+/// The arguments of a command among them: a flag, then its value. And headers one after the other.
 fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
     let mut changed = false;
-    let mut flag = false;
+    let mut before: Option<(Kind, bool)> = None;
     for item in items {
-        let value_of_flag = std::mem::take(&mut flag);
-        match S::content(item) {
-            Content::Text(text) if value_of_flag => {
+        let named = before.take();
+        if let Content::Text(text) = S::content(item) {
+            let cut = named.is_some_and(|(kind, flag)| {
+                flag || (kind != Kind::Token && is_drawn_item(text.as_bytes()) && is_secret_value(kind, text))
+                    || text.starts_with("Bearer ")
+                    || text.starts_with("Basic ")
+            });
+            if cut && text != REDACTED {
                 changed = true;
                 *text = REDACTED.to_owned();
+            } else {
+                before = redactor
+                    .is_secret_name(text)
+                    .map(|kind| (kind, text.starts_with('-')));
             }
-            Content::Text(text) => {
-                flag = text.starts_with('-') && redactor.is_secret_name(text).is_some();
-            }
-            _ => {}
+        } else if let Content::List(pair) = S::content(item)
+            && let [first, second] = pair
+            && let Content::Text(name) = S::content(first)
+            && let Some(kind) = redactor.is_secret_name(name)
+        {
+            changed |= cut::<S>(redactor, second, kind);
         }
         changed |= node::<S>(redactor, item);
     }
@@ -182,16 +191,17 @@ fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
         };
         if (before.is_empty() || before.ends_with(['.', '_']))
             && let Some(Content::Text(named)) = value.map(S::content)
-            && redactor.is_secret_name(named).is_some()
+            && let Some(kind) = redactor.is_secret_name(named)
         {
-            secret.push(format!("{before}value"));
+            secret.push((format!("{before}value"), kind));
         }
     }
     let mut changed = false;
     for field in fields.iter_mut().filter(|_| !secret.is_empty()) {
         let (name, value) = S::parts(field);
-        if let Some(value) = value.filter(|_| secret.contains(name)) {
-            changed |= cut::<S>(redactor, value);
+        let kind = secret.iter().find(|(of, _)| of == name).map(|(_, kind)| *kind);
+        if let (Some(value), Some(kind)) = (value, kind) {
+            changed |= cut::<S>(redactor, value, kind);
         }
     }
     changed
@@ -228,11 +238,27 @@ fn cut_whole<S: Shape>(value: &mut S::Node) -> bool {
     !done
 }
 
-/// Cuts a text, a number that is no count, or each of them in a list.
-fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node) -> bool {
+/// Cuts what is a secret under a name of this kind: a text, a number that is no count, each of them in a list, and what
+/// an object has as its value.
+fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node, kind: Kind) -> bool {
+    if let Content::Fields(inner) = S::content(value) {
+        let mut changed = false;
+        for field in inner {
+            if let (name, Some(value)) = S::parts(field)
+                && name.eq_ignore_ascii_case("value")
+            {
+                changed |= cut::<S>(redactor, value, kind);
+            }
+        }
+        return changed;
+    }
     each_text::<S>(redactor, value, &mut |text, is_number| {
-        let stays = is_cut(text.as_bytes()) || (is_number && text.len() < SHORTEST_NUMBER);
-        (!stays).then(|| REDACTED.to_owned())
+        let is_secret = if is_number {
+            is_secret_number(kind, text)
+        } else {
+            is_secret_value(kind, text)
+        };
+        is_secret.then(|| REDACTED.to_owned())
     })
 }
 

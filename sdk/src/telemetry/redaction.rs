@@ -269,7 +269,7 @@ fn any(became: Tree, given: &AnyValue) -> AnyValue {
 #[cfg(test)]
 mod tests {
     use opentelemetry::logs::Severity;
-    use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
+    use opentelemetry::trace::{Span, TraceContextExt, TraceFlags, Tracer, TracerProvider};
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 
     use super::*;
@@ -291,7 +291,7 @@ mod tests {
             .with_simple_exporter(memory.clone())
             .build();
         let state = TraceState::from_key_value([("vendor", SECRET)]).unwrap();
-        let remote = SpanContext::new(1_u128.into(), 2_u64.into(), Default::default(), true, state);
+        let remote = SpanContext::new(1_u128.into(), 2_u64.into(), TraceFlags::SAMPLED, true, state);
         let parent = opentelemetry::Context::new().with_remote_span_context(remote.clone());
         let mut span = provider
             .tracer_with_scope(scope())

@@ -1,0 +1,211 @@
+//! Whether a text looks like a secret, or plainly is none.
+
+use super::bytes::is_space;
+
+/// Words that stand under names of secrets and are none.
+const WORDS: &[&str] = &[
+    "string",
+    "password",
+    "text",
+    "required",
+    "optional",
+    "include",
+    "omit",
+    "same-origin",
+    "hidden",
+    "true",
+    "false",
+    "null",
+    "none",
+    "nil",
+    "undefined",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "secret",
+    "redacted",
+    "masked",
+    "basic",
+    "bearer",
+    "digest",
+    "oauth",
+    "oauth2",
+    "any",
+    "object",
+    "boolean",
+    "number",
+    "unknown",
+    "void",
+    "never",
+    "str",
+    "bytes",
+    "default",
+    "enabled",
+    "disabled",
+    "missing",
+    "invalid",
+    "empty",
+    "not",
+    "auto",
+    "header",
+    "cookie",
+    "query",
+    "body",
+    "prompt",
+    "env",
+    "file",
+    "ask",
+    "latest",
+    "workspace",
+];
+
+/// Words that only sentences have.
+const SENTENCE: &[&str] = &[
+    "the", "a", "an", "your", "of", "is", "are", "to", "for", "in", "with", "must", "be", "and", "or", "not",
+    "no", "this", "that", "from", "by", "on", "if", "it", "as", "will", "can", "should", "has", "when",
+    "use", "used", "my",
+];
+
+/// How much of a text is looked at.
+const LOOK: usize = 200;
+
+/// Whether a value looks drawn by lot or made up by somebody, rather than written: digits among letters, or capitals
+/// among small ones, and nothing that sentences, paths and versions are made of.
+pub(super) fn is_drawn(text: &[u8]) -> bool {
+    let text = text.get(..LOOK).unwrap_or(text);
+    #[cfg(test)]
+    super::bytes::looks::add(text.len());
+    if text.len() < 6 || text.iter().any(|byte| is_space(*byte) || !byte.is_ascii()) {
+        return false;
+    }
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let is_path = text.starts_with(b"/")
+        || text.starts_with(b"./")
+        || text.starts_with(b"http")
+        || text.ends_with(b"(");
+    let is_version = matches!(text, [first, ..] if first.is_ascii_digit() || b"^~v<>=".contains(first))
+        && text.iter().filter(|byte| **byte == b'.').count() >= 1
+        && digits + text.iter().filter(|byte| **byte == b'.').count() + 4 > text.len();
+    if is_path || is_version {
+        return false;
+    }
+    let humps = text
+        .windows(2)
+        .filter(|pair| matches!(pair, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase()))
+        .count();
+    (digits > 0 && letters > 0)
+        || (digits >= 6 && letters == 0 && digits == text.len())
+        || (humps >= 2 && text.len() >= 16)
+}
+
+/// Whether what follows a name in a list is its value, and not another name.
+pub(super) fn is_drawn_item(text: &[u8]) -> bool {
+    text.len() >= 8 && text.iter().any(u8::is_ascii_digit) && is_drawn(text)
+}
+
+/// Whether a value under the name of a secret plainly is none: a word of a schema, a sentence about it, a version, a
+/// place where the secret is to be put.
+pub(super) fn is_harmless(text: &[u8]) -> bool {
+    #[cfg(test)]
+    super::bytes::looks::add(text.len().min(LOOK));
+    let Ok(text) = std::str::from_utf8(text.get(..LOOK).unwrap_or(text)) else {
+        return false;
+    };
+    let text = text.trim();
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+        || is_placeholder(text)
+        || is_version(text)
+        || is_sentence(text)
+}
+
+/// `<password>`, `${PASSWORD}`, `$PASSWORD`, `{{ password }}`, `%s`, `***`, `…`, `your-api-key`.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let variable = |text: &str| {
+        text.strip_prefix('$').is_some_and(|name| {
+            name.starts_with(['{', '('])
+                || (name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'))
+        })
+    };
+    let lower = text.get(..5).map(str::to_ascii_lowercase).unwrap_or_default();
+    (text.starts_with('<') && text.ends_with('>'))
+        || text.starts_with("{{")
+        || text.starts_with("${{")
+        || (text.starts_with("%(") || text == "%s" || text == "%q" || text == "%v")
+        || variable(text)
+        || (text.len() > 2
+            && text
+                .chars()
+                .all(|character| matches!(character, '*' | '.' | '…' | 'x' | 'X' | '•' | '-' | '_')))
+        || matches!(lower.as_str(), "your-" | "your_" | "your " | "<your")
+        || text.starts_with("...")
+}
+
+/// `^1.2.3`, `>=2`, `1.x`.
+fn is_version(text: &str) -> bool {
+    let rest = text.trim_start_matches(['^', '~', '>', '=', '<', 'v', ' ']);
+    let number = rest.split(['.', '-', ' ', '+']).next().unwrap_or_default();
+    let ranged = rest.len() < text.len() || rest.matches('.').count() >= 2;
+    ranged
+        && !number.is_empty()
+        && number.len() <= 4
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && rest.contains('.')
+        || text == "*"
+        || text.starts_with("npm:")
+        || text.starts_with("workspace:")
+}
+
+/// Three words or more, with one that no list of words drawn by lot has.
+fn is_sentence(text: &str) -> bool {
+    let words = text.split_whitespace();
+    words.clone().nth(2).is_some()
+        && words
+            .clone()
+            .any(|word| SENTENCE.iter().any(|known| word.eq_ignore_ascii_case(known)))
+        && words
+            .clone()
+            .all(|word| word.bytes().filter(u8::is_ascii_digit).count() < 3)
+}
+
+/// Whether code refers to a value here, and does not hold it: `document.getElementById(`, `self.api_key`,
+/// `os.environ[`. `next` is the byte behind the text.
+pub(super) fn is_reference(text: &[u8], next: u8) -> bool {
+    let first = text.first().copied().unwrap_or_default();
+    let is_path = (first.is_ascii_alphabetic() || matches!(first, b'_' | b'$' | b'&' | b'@' | b'!'))
+        && text.iter().skip(1).all(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'_' | b'.' | b'-' | b'>' | b':' | b'?' | b'(' | b')' | b'[' | b']' | b'`' | b'!'
+                )
+        });
+    let calls = text.contains(&b'(') || next == b'(' || next == b'[';
+    let dotted = text.contains(&b'.') || text.windows(2).any(|pair| pair == b"->" || pair == b"::");
+    is_path && (calls || (dotted && !text.iter().any(u8::is_ascii_digit)) || names_a_secret(text))
+}
+
+/// Whether an identifier speaks of a secret itself: `api_key`, `args.password`, `expected_token`.
+fn names_a_secret(text: &[u8]) -> bool {
+    const PARTS: &[&[u8]] = &[
+        b"password",
+        b"passwd",
+        b"secret",
+        b"token",
+        b"api_key",
+        b"apikey",
+        b"credential",
+        b"_key",
+        b"expected",
+        b"value",
+    ];
+    let lower = text.to_ascii_lowercase();
+    !text.iter().any(u8::is_ascii_digit)
+        && PARTS
+            .iter()
+            .any(|part| lower.windows(part.len()).any(|window| window == *part))
+}

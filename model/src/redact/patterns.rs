@@ -1,0 +1,493 @@
+//! The shapes of tokens, one line each, by the facts that their makers published: how they begin, what they are made of
+//! and how long they are. Those without a beginning of their own are known by the service's name before them.
+//!
+//! A pattern is made of texts and of `{c n}` or `{c n-m}`: so many bytes of a class. The classes are those of [`is_in`].
+
+use super::bytes::{before, begins_word, byte, run, run_back};
+
+/// How a pattern is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Border {
+    /// Wherever it stands: it is so long and so particular that nothing else is written so.
+    None,
+    /// Where a word begins.
+    Word,
+    /// Where a word begins, and only if there is a digit in it.
+    Drawn,
+}
+
+/// A shape of tokens that begin in a particular way.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) rule: &'static str,
+    /// How it begins, exactly.
+    pub(super) prefix: &'static str,
+    rest: &'static str,
+    border: Border,
+}
+
+const fn of(rule: &'static str, prefix: &'static str, rest: &'static str, border: Border) -> Pattern {
+    Pattern {
+        rule,
+        prefix,
+        rest,
+        border,
+    }
+}
+
+pub(super) const PATTERNS: &[Pattern] = &[
+    of("mcptap key", "mcptap_", "{d32-64}", Border::None),
+    of(
+        "1Password key",
+        "A3-",
+        "{A6}-{A6-11}-{A5-6}-{A5}-{A5}",
+        Border::Word,
+    ),
+    of(
+        "1Password key",
+        "A3-",
+        "{A6}-{A6}-{A5}-{A5}-{A5}-{A5}",
+        Border::Word,
+    ),
+    of("1Password token", "ops_eyJ", "{b100-}", Border::None),
+    of("Adobe secret", "p8e-", "{a32}", Border::Word),
+    of("Airtable token", "pat", "{a14}.{h64}", Border::Word),
+    of("Alibaba key id", "LTAI", "{a16-24}", Border::Drawn),
+    of("Artifactory key", "AKC", "{a10-72}", Border::Drawn),
+    of("Artifactory token", "cmVmd", "{a59}", Border::Word),
+    of(
+        "Authress key",
+        "sc_",
+        "{a5-30}.{a4-6}.acc{_1}{d10-32}.{b30-120}",
+        Border::Word,
+    ),
+    of(
+        "Authress key",
+        "ext_",
+        "{a5-30}.{a4-6}.acc{_1}{d10-32}.{b30-120}",
+        Border::Word,
+    ),
+    of(
+        "Authress key",
+        "scauth_",
+        "{a5-30}.{a4-6}.acc{_1}{d10-32}.{b30-120}",
+        Border::Word,
+    ),
+    of(
+        "Authress key",
+        "authress_",
+        "{a5-30}.{a4-6}.acc{_1}{d10-32}.{b30-120}",
+        Border::Word,
+    ),
+    of("AWS access key id", "A3T", "{A17}", Border::Drawn),
+    of("AWS Bedrock key", "ABSK", "{b100-}", Border::Word),
+    of("AWS Bedrock key", "bedrock-api-key-", "{b20-}", Border::None),
+    of("Brave key", "BSA", "{d27-29}", Border::Drawn),
+    of("ClickHouse key", "4b1d", "{a38}", Border::Word),
+    of("Clojars token", "CLOJARS_", "{a60}", Border::None),
+    of("Cloudflare key", "v1.0-", "{h24}-{h146}", Border::None),
+    of("Contentful token", "CFPAT-", "{d43}", Border::None),
+    of("Databricks token", "dapi", "{h32}", Border::Word),
+    of("Defined Networking token", "dnkey-", "{d26}-{d52}", Border::None),
+    of("Doppler token", "dp.pt.", "{a40-44}", Border::None),
+    of("Doppler token", "dp.st.", "{t40-60}", Border::None),
+    of("Doppler token", "dp.sa.", "{a40-44}", Border::None),
+    of("Dropbox token", "sl.", "{d120-}", Border::Word),
+    of("Duffel token", "duffel_test_", "{d40-44}", Border::None),
+    of("Duffel token", "duffel_live_", "{d40-44}", Border::None),
+    of("Dynatrace token", "dt0c01.", "{a24}.{a64}", Border::None),
+    of("EasyPost key", "EZAK", "{a54}", Border::Word),
+    of("EasyPost key", "EZTK", "{a54}", Border::Word),
+    of("Facebook token", "EAAM", "{a100-}", Border::Word),
+    of("Facebook token", "EAAC", "{a100-}", Border::Word),
+    of("Firecrawl key", "fc-", "{h32}", Border::Word),
+    of("Flutterwave key", "FLWSECK_TEST-", "{a12-34}", Border::None),
+    of("Flutterwave key", "FLWPUBK_TEST-", "{a32}-X", Border::None),
+    of("Fly.io token", "fo1_", "{d43}", Border::Word),
+    of("Fly.io token", "fm1a_", "{b100-}", Border::Word),
+    of("Fly.io token", "fm1r_", "{b100-}", Border::Word),
+    of("Fly.io token", "fm2_", "{b100-}", Border::Word),
+    of("Frame.io token", "fio-u-", "{d64}", Border::None),
+    of("GitLab token", "glffct-", "{d20}", Border::None),
+    of("GitLab token", "GR1348941", "{d20}", Border::None),
+    of("GitLab session", "_gitlab_session=", "{a32}", Border::None),
+    of("GoCardless token", "live_", "{d40}", Border::Drawn),
+    of("Grafana key", "eyJrIjoi", "{b70-}", Border::Word),
+    of("Harness key", "pat.", "{d22}.{a24}.{a20}", Border::Word),
+    of("Harness key", "sat.", "{d22}.{a24}.{a20}", Border::Word),
+    of("Heroku key", "HRKU-", "{d36-60}", Border::None),
+    of("Infracost token", "ico-", "{a32}", Border::Word),
+    of("Intra 42 secret", "s-s4t2ud-", "{H64}", Border::None),
+    of("Intra 42 secret", "s-s4t2af-", "{H64}", Border::None),
+    of("JSON web token", "ZXlK", "{b60-}", Border::Drawn),
+    of("Lob key", "test_pub_", "{h31}", Border::Word),
+    of("Lob key", "live_pub_", "{h31}", Border::Word),
+    of("Lob key", "live_", "{h35}", Border::Word),
+    of("Lob key", "test_", "{h35}", Border::Word),
+    of("Mailgun key", "pubkey-", "{h32}", Border::None),
+    of("Mapbox token", "pk.", "{d60-}.{d22}", Border::Word),
+    of("Mapbox token", "sk.", "{d60-}.{d22}", Border::Word),
+    of("New Relic key", "NRJS-", "{h19}", Border::None),
+    of("New Relic key", "NRII-", "{d32}", Border::None),
+    of("New Relic key", "NRAK-", "{a27}", Border::None),
+    of("Octopus key", "API-", "{A26}", Border::Drawn),
+    of("OpenShift token", "sha256~", "{d43}", Border::None),
+    of("Pinecone key", "pcsk_", "{w40-}", Border::None),
+    of(
+        "Plaid token",
+        "access-sandbox-",
+        "{h8}-{h4}-{h4}-{h4}-{h12}",
+        Border::None,
+    ),
+    of(
+        "Plaid token",
+        "access-development-",
+        "{h8}-{h4}-{h4}-{h4}-{h12}",
+        Border::None,
+    ),
+    of(
+        "Plaid token",
+        "access-production-",
+        "{h8}-{h4}-{h4}-{h4}-{h12}",
+        Border::None,
+    ),
+    of("PlanetScale token", "pscale_tkn_", "{t32-64}", Border::None),
+    of("PlanetScale token", "pscale_oauth_", "{t32-64}", Border::None),
+    of("PlanetScale password", "pscale_pw_", "{t32-64}", Border::None),
+    of("Prefect token", "pnu_", "{a36}", Border::Word),
+    of("Pulumi token", "pul-", "{h40}", Border::Word),
+    of("ReadMe token", "rdme_", "{a70}", Border::None),
+    of("RubyGems token", "rubygems_", "{h48}", Border::None),
+    of("Scalingo token", "tk-us-", "{d48}", Border::None),
+    of("Sendinblue token", "xkeysib-", "{h64}-{a16}", Border::None),
+    of("Sendinblue token", "xsmtpsib-", "{h64}-{a16}", Border::None),
+    of("SettleMint token", "sm_aat_", "{a16}", Border::Word),
+    of("SettleMint token", "sm_pat_", "{a16}", Border::Word),
+    of("SettleMint token", "sm_sat_", "{a16}", Border::Word),
+    of("Shippo token", "shippo_live_", "{H40}", Border::None),
+    of("Shippo token", "shippo_test_", "{H40}", Border::None),
+    of("Sonar token", "squ_", "{h40}", Border::Word),
+    of("Sonar token", "sqp_", "{h40}", Border::Word),
+    of("Sonar token", "sqa_", "{h40}", Border::Word),
+    of("Sourcegraph token", "sgp_", "{H40}", Border::Word),
+    of("Sourcegraph token", "sgp_", "{a5-16}_{H40}", Border::Word),
+    of("Stripe key", "sk_prod_", "{a10-99}", Border::Drawn),
+    of("Stripe key", "rk_prod_", "{a10-99}", Border::Drawn),
+    of("Tavily key", "tvly-", "{d20-}", Border::None),
+    of("Twilio account", "AC", "{h32}", Border::Word),
+    of("Typeform token", "tfp_", "{t40-60}", Border::None),
+    of("Vault token", "s.", "{a24}", Border::Drawn),
+    of("Vercel token", "vcp_", "{a24-}", Border::Word),
+    of("Yandex token", "t1.", "{d20-}.{d86}", Border::Word),
+    of("Yandex key", "AQVN", "{d35-38}", Border::Drawn),
+    of("Yandex key", "YC", "{d38}", Border::Drawn),
+    of("Square secret", "sq0idp-", "{d22}", Border::None),
+    of(
+        "Teams webhook",
+        "/IncomingWebhook/",
+        "{a32}/{h8}-{h4}-{h4}-{h4}-{h12}",
+        Border::None,
+    ),
+    of(
+        "Twitter bearer token",
+        "AAAAAAAAAAAAAAAAAAAAAA",
+        "{p80-100}",
+        Border::Word,
+    ),
+];
+
+/// Services whose tokens are known by their name alone: the names, and the shapes.
+pub(super) const CONTEXTS: &[(&[&str], &[&str])] = &[
+    (&["adafruit"], &["{d32}"]),
+    (&["airtable"], &["{a17}"]),
+    (&["algolia"], &["{a32}"]),
+    (&["alibaba"], &["{a30}"]),
+    (&["asana"], &["{a32}"]),
+    (&["atlassian", "confluence", "jira"], &["{a24}"]),
+    (&["beamer"], &["b_{d44}"]),
+    (&["bitbucket"], &["{d64}", "{a32}"]),
+    (&["bittrex", "codecov", "droneci", "flickr"], &["{a32}"]),
+    (&["meraki"], &["{h40}"]),
+    (&["cloudflare"], &["{d40}", "{h37}"]),
+    (&["cohere", "co_api_key"], &["{a40}"]),
+    (&["coinbase"], &["{d64}"]),
+    (&["confluent"], &["{a64}", "{a16}"]),
+    (&["contentful"], &["{d43}"]),
+    (&["datadog"], &["{a40}", "{h32}"]),
+    (&["discord"], &["{h64}", "{d32}"]),
+    (&["dropbox"], &["{a15}", "{d64}"]),
+    (&["etsy"], &["{a24}"]),
+    (&["facebook", "finicity"], &["{h32}", "{a20}"]),
+    (&["fastly", "nytimes"], &["{d32}"]),
+    (&["finnhub"], &["{a20}"]),
+    (&["freshbooks"], &["{a64}"]),
+    (&["gitter"], &["{d40}"]),
+    (
+        &["heroku", "hubspot", "snyk", "squarespace"],
+        &["{H8}-{H4}-{H4}-{H4}-{H12}"],
+    ),
+    (&["intercom"], &["{d60}"]),
+    (&["jfrog", "artifactory", "bintray", "xray"], &["{a73}", "{a64}"]),
+    (&["kraken"], &["{b80-90}"]),
+    (&["kucoin"], &["{h24}", "{h8}-{h4}-{h4}-{h4}-{h12}"]),
+    (&["launchdarkly", "sendbird"], &["{d40}"]),
+    (&["linear"], &["{h32}"]),
+    (&["linkedin", "linked_in", "linked-in"], &["{a16}"]),
+    (&["looker"], &["{a24}"]),
+    (&["mattermost"], &["{a26}"]),
+    (&["messagebird", "message-bird", "message_bird"], &["{a25}"]),
+    (&["netlify"], &["{d40-46}"]),
+    (&["new-relic", "newrelic", "new_relic"], &["{a64}"]),
+    (&["okta"], &["00{d40}"]),
+    (&["plaid"], &["{a30}"]),
+    (&["privateai", "private_ai", "private-ai"], &["{a32}"]),
+    (&["rapidapi"], &["{d50}"]),
+    (&["sentry"], &["{h64}"]),
+    (&["sonar"], &["{d40}"]),
+    (&["sourcegraph"], &["{H40}"]),
+    (&["sumo"], &["{a64}"]),
+    (&["travis"], &["{a22}"]),
+    (&["twitch"], &["{a30}"]),
+    (&["twitter"], &["{a25}", "{a45}", "{a50}", "{D15-25}-{a20-40}"]),
+    (&["zendesk"], &["{a40}"]),
+    (&["mailchimp"], &["{h32}-us{D1-2}"]),
+    (&["contribsys__com"], &["{h8}:{h8}"]),
+    (&["softlayer", "sl_api"], &["{a64}"]),
+    (&["cloudant"], &["{h64}", "{a24}"]),
+    (&["ibm", "iam"], &["{d44}"]),
+    (&["cos_hmac", "cos-hmac"], &["{h48}"]),
+];
+
+/// How far a value may stand behind a service's name.
+const NEAR: usize = 20;
+/// How much before a token is looked at.
+const BLOB: usize = 24;
+
+/// Whether a byte is in a class: `a` letters and digits, `A` capitals and digits, `h` hexadecimal digits, `H` also in
+/// capitals, `D` digits, `w` those of words, `d` also `-` and `=`, `t` also `.`, `b` base64, `p` letters,
+/// digits and `%`, `_` a joint.
+fn is_in(class: u8, byte: u8) -> bool {
+    match class {
+        b'a' => byte.is_ascii_alphanumeric(),
+        b'A' => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+        b'h' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        b'H' => byte.is_ascii_hexdigit(),
+        b'D' => byte.is_ascii_digit(),
+        b'w' => byte.is_ascii_alphanumeric() || byte == b'_',
+        b'd' => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'='),
+        b't' => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'=' | b'.'),
+        b'b' => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'=' | b'+' | b'/'),
+        b'p' => byte.is_ascii_alphanumeric() || byte == b'%',
+        b'_' => matches!(byte, b'_' | b'-'),
+        _ => false,
+    }
+}
+
+/// Where what a pattern describes ends that begins at `at`. Behind it there is no more of its kind.
+fn matched(bytes: &[u8], at: usize, pattern: &str) -> Option<usize> {
+    let mut at = at;
+    let mut rest = pattern;
+    let mut class = 0;
+    while let Some((literal, behind)) = rest.split_once('{') {
+        at = literal_at(bytes, at, literal)?;
+        let (part, behind) = behind.split_once('}')?;
+        rest = behind;
+        class = *part.as_bytes().first()?;
+        let (least, most) = bounds(part.get(1..)?)?;
+        let end = run(bytes, at, most, |byte| is_in(class, byte));
+        if end - at < least {
+            return None;
+        }
+        at = end;
+    }
+    let end = literal_at(bytes, at, rest)?;
+    let next = byte(bytes, end);
+    let goes_on = next.is_ascii_alphanumeric() || (rest.is_empty() && is_in(class, next) && next != b'=');
+    (!goes_on).then_some(end)
+}
+
+fn literal_at(bytes: &[u8], at: usize, literal: &str) -> Option<usize> {
+    let end = at + literal.len();
+    (bytes.get(at..end)? == literal.as_bytes()).then_some(end)
+}
+
+/// `32`, `20-40`, `20-`.
+fn bounds(text: &str) -> Option<(usize, usize)> {
+    match text.split_once('-') {
+        None => {
+            let exact = text.parse().ok()?;
+            Some((exact, exact))
+        }
+        Some((least, "")) => Some((least.parse().ok()?, usize::MAX)),
+        Some((least, most)) => Some((least.parse().ok()?, most.parse().ok()?)),
+    }
+}
+
+/// Whether a token may begin at `start` although a word goes on there: `tool_ghp_…`. In the middle of a long run of
+/// letters anything may stand by chance.
+pub(super) fn begins_loosely(bytes: &[u8], start: usize) -> bool {
+    begins_word(bytes, start)
+        || start
+            - run_back(bytes, start, BLOB, |byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'/')
+            })
+            < BLOB
+}
+
+/// Whether a run of base64 goes on at `start`, in which anything may stand by chance.
+fn in_blob(bytes: &[u8], start: usize) -> bool {
+    /// Longer than paths are.
+    const LONG: usize = 64;
+    let is = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    matches!(before(bytes, start, 1), b'+' | b'/') && start - run_back(bytes, start, LONG, is) == LONG
+}
+
+fn has_digit(bytes: &[u8]) -> bool {
+    bytes.iter().any(u8::is_ascii_digit)
+}
+
+impl Pattern {
+    /// The token whose prefix is from `start` to `from`.
+    pub(super) fn token(&self, bytes: &[u8], start: usize, from: usize) -> Option<(usize, usize)> {
+        let begins = match self.border {
+            Border::None => begins_loosely(bytes, start),
+            Border::Word | Border::Drawn => begins_word(bytes, start),
+        };
+        if !begins || in_blob(bytes, start) {
+            return None;
+        }
+        let end = matched(bytes, from, self.rest)?;
+        let token = bytes.get(from..end)?;
+        (self.border != Border::Drawn || has_digit(token.get(..200).unwrap_or(token))).then_some((start, end))
+    }
+}
+
+/// The token of a service whose name is from `start` to `end`.
+pub(super) fn in_context(bytes: &[u8], index: usize, start: usize, end: usize) -> Option<(usize, usize)> {
+    let (_, patterns) = CONTEXTS.get(index)?;
+    // `TWITTER_API_KEY`, and not `at twitter.com, …`.
+    let at = run(bytes, end, NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'\t')
+    });
+    let at = run(bytes, at, 4, |byte| matches!(byte, b'\'' | b'"' | b'\\' | b' '));
+    let sign = run(bytes, at, 3, |byte| {
+        matches!(byte, b'=' | b':' | b'>' | b'|' | b'?' | b',')
+    });
+    if sign == at || before(bytes, start, 1) == b'/' {
+        return None;
+    }
+    let from = run(bytes, sign, 6, |byte| {
+        matches!(byte, b'\'' | b'"' | b'\\' | b' ' | b'=' | b'`')
+    });
+    let found = patterns
+        .iter()
+        .find_map(|pattern| Some((from, matched(bytes, from, pattern)?)))?;
+    let token = bytes.get(found.0..found.1)?;
+    (has_digit(token) && token.iter().any(u8::is_ascii_alphabetic)).then_some(found)
+}
+
+/// Tokens that are known by a part in their middle or at their end: the rules, and how the parts read.
+pub(super) const AROUND: &[(&str, &str)] = &[
+    ("Terraform token", ".atlasv1."),
+    ("MaxMind key", "_mmk"),
+    ("Azure AD secret", "Q~"),
+];
+
+/// The token around the part from `start` to `end`.
+pub(super) fn around(bytes: &[u8], index: usize, start: usize, end: usize) -> Option<(usize, usize)> {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'~' | b'.');
+    let of = |from: usize, pattern: &str| {
+        let to = matched(bytes, from, pattern)?;
+        (!before(bytes, from, 1).is_ascii_alphanumeric() && to >= end).then_some((from, to))
+    };
+    match index {
+        0 => of(start.checked_sub(14)?, "{a14}.atlasv1.{d60-70}"),
+        1 => of(start.checked_sub(36)?, "{a6}_{a29}_mmk"),
+        _ => {
+            let from = start.checked_sub(4)?;
+            let digit = byte(bytes, start.checked_sub(1)?).is_ascii_digit();
+            let begins =
+                !before(bytes, from, 1).is_ascii_alphanumeric() && run(bytes, from, 3, word) == from + 3;
+            let to = run(bytes, end, 35, |byte| word(byte) || byte == b'-');
+            (digit && begins && (31..=34).contains(&(to - end))).then_some((from, to))
+        }
+    }
+}
+
+/// Numbers of payment cards in a text, also in groups.
+pub(super) fn cards(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
+    /// The fewest digits of a card.
+    const LEAST: usize = 13;
+    /// The most bytes of one in groups.
+    const MOST: usize = 24;
+    let mut at = LEAST - 1;
+    // A number so long has a digit, or what joins its groups, at every so many bytes.
+    while at < bytes.len() {
+        if !is_grouped(byte(bytes, at)) {
+            at += LEAST - 1;
+            continue;
+        }
+        let start = run_back(bytes, at, MOST, is_grouped);
+        let start = run(bytes, start, MOST, |byte| !byte.is_ascii_digit());
+        let end = run(bytes, at, MOST, is_grouped);
+        let end = run_back(bytes, end, MOST, |byte| !byte.is_ascii_digit()).max(start);
+        let number = bytes.get(start..end).unwrap_or_default();
+        let (previous, next) = (before(bytes, start, 1), byte(bytes, end));
+        let is_part = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'%' | b'+')
+        };
+        let goes_on = next.is_ascii_alphanumeric()
+            || matches!(next, b'_' | b'-' | b'/')
+            || (next == b'.' && byte(bytes, end + 1).is_ascii_digit());
+        let begins = !is_part(previous) || super::bytes::after_escape(bytes, start);
+        if number.len() >= LEAST && begins && !goes_on && in_groups(number) {
+            let digits: Vec<u8> = number.iter().copied().filter(u8::is_ascii_digit).collect();
+            if is_card(&digits) {
+                found(start, end);
+            }
+        }
+        at = end.max(at) + LEAST - 1;
+    }
+}
+
+fn is_grouped(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b' ' | b'-')
+}
+
+/// Whether a number is written in one, or in groups as on cards: by fours, or 4, 6 and 5.
+fn in_groups(number: &[u8]) -> bool {
+    let groups: Vec<usize> = number
+        .split(|byte| !byte.is_ascii_digit())
+        .map(<[u8]>::len)
+        .collect();
+    matches!(
+        groups.as_slice(),
+        [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3]
+    )
+}
+
+/// A payment card's number: by its length, the first digits and the check digit (ISO/IEC
+/// 7812-1).
+pub(super) fn is_card(digits: &[u8]) -> bool {
+    let issued = match digits {
+        [b'4', ..] => matches!(digits.len(), 13 | 16 | 19),
+        [b'5', b'1'..=b'5', ..] | [b'2', b'2'..=b'7', ..] => digits.len() == 16,
+        [b'3', b'4' | b'7', ..] => digits.len() == 15,
+        [b'3', b'0' | b'6' | b'8', ..] => digits.len() == 14,
+        [b'6', b'0' | b'4' | b'5', ..] | [b'3', b'5', ..] => digits.len() == 16,
+        _ => false,
+    };
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| {
+            let digit = u32::from(digit - b'0');
+            match digit * (1 + (at as u32 % 2)) {
+                doubled @ 10.. => doubled - 9,
+                doubled => doubled,
+            }
+        })
+        .sum();
+    issued && sum.is_multiple_of(10)
+}

@@ -1,0 +1,192 @@
+//! A text with its escapes undone, and where each part of it stands in the text: `\u0022`, `\/`, `%22`, `&quot;`.
+
+use super::bytes::{byte, run};
+
+/// A text as it reads once its escapes are undone.
+#[derive(Debug)]
+pub(super) struct View {
+    /// As it reads.
+    pub(super) text: String,
+    /// What was undone, in order: where it begins in the view, where in the text, and where it ends in each.
+    undone: Vec<Undone>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Undone {
+    view: (usize, usize),
+    text: (usize, usize),
+}
+
+/// The entities that hold what a value's borders are made of.
+const ENTITIES: &[(&[u8], char)] = &[
+    (b"&quot;", '"'),
+    (b"&amp;", '&'),
+    (b"&lt;", '<'),
+    (b"&gt;", '>'),
+    (b"&apos;", '\''),
+    (b"&equals;", '='),
+    (b"&colon;", ':'),
+];
+
+impl View {
+    /// The view of a text; `None` if there is nothing to undo.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let mut view = Self {
+            text: String::new(),
+            undone: Vec::new(),
+        };
+        let (mut at, mut kept) = (0, 0);
+        while at < bytes.len() {
+            let plain = run(bytes, at, usize::MAX, |byte| !matches!(byte, b'\\' | b'%' | b'&'));
+            let Some((character, end)) = undo(bytes, plain) else {
+                at = plain + 1;
+                continue;
+            };
+            view.text.push_str(text.get(kept..plain).unwrap_or_default());
+            let from = view.text.len();
+            view.text.push(character);
+            view.undone.push(Undone {
+                view: (from, view.text.len()),
+                text: (plain, end),
+            });
+            (at, kept) = (end, end);
+        }
+        view.text.push_str(text.get(kept..).unwrap_or_default());
+        (!view.undone.is_empty()).then_some(view)
+    }
+
+    /// Where in the text that stands which begins at `at` of the view.
+    pub(super) fn start(&self, at: usize) -> usize {
+        let next = self.undone.partition_point(|undone| undone.view.1 <= at);
+        match self.undone.get(next) {
+            Some(undone) if undone.view.0 <= at => undone.text.0,
+            _ => self.shifted(next, at),
+        }
+    }
+
+    /// Where in the text that ends which ends at `at` of the view.
+    pub(super) fn end(&self, at: usize) -> usize {
+        let next = self.undone.partition_point(|undone| undone.view.1 < at);
+        match self.undone.get(next) {
+            Some(undone) if undone.view.0 < at => undone.text.1,
+            _ => self.shifted(next, at),
+        }
+    }
+
+    /// Behind so many undone escapes.
+    fn shifted(&self, undone: usize, at: usize) -> usize {
+        let last = undone.checked_sub(1).and_then(|last| self.undone.get(last));
+        last.map_or(at, |last| last.text.1 + at - last.view.1)
+    }
+}
+
+/// The character that the escape at `at` stands for, and where the escape ends.
+fn undo(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+    match byte(bytes, at) {
+        b'%' => {
+            // Encoded more than once: `%2522`.
+            let mut from = at + 1;
+            while bytes.get(from..from + 2) == Some(b"25") && hex(bytes, from + 2, 2).is_some() {
+                from += 2;
+            }
+            let code = hex(bytes, from, 2)
+                .filter(|code| (0x20..0x7f).contains(code) || matches!(code, 9 | 10 | 13))?;
+            Some((char::from_u32(code)?, from + 2))
+        }
+        b'&' => {
+            let rest = bytes.get(at..)?;
+            if let Some((entity, character)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
+                return Some((*character, at + entity.len()));
+            }
+            let number = at + 2;
+            if byte(bytes, at + 1) != b'#' {
+                return None;
+            }
+            let (from, radix) = if matches!(byte(bytes, number), b'x' | b'X') {
+                (number + 1, 16)
+            } else {
+                (number, 10)
+            };
+            let end = run(bytes, from, 7, |byte| byte.is_ascii_hexdigit());
+            let digits = std::str::from_utf8(bytes.get(from..end)?).ok()?;
+            let code = u32::from_str_radix(digits, radix).ok()?;
+            (byte(bytes, end) == b';').then_some((char::from_u32(code)?, end + 1))
+        }
+        b'\\' => {
+            // In JSON inside JSON there are more of them.
+            let mark = run(bytes, at, usize::MAX, |byte| byte == b'\\');
+            match byte(bytes, mark) {
+                b'u' => {
+                    let code = hex(bytes, mark + 1, 4)?;
+                    // Halves of a pair stay: no secret is made of them.
+                    Some((char::from_u32(code)?, mark + 5))
+                }
+                b'/' => Some(('/', mark + 1)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8], at: usize, digits: usize) -> Option<u32> {
+    let digits = bytes.get(at..at + digits)?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The content of a JSON string without its escapes. What is no escape stays as it is.
+pub(super) fn unescaped(content: &str) -> String {
+    let bytes = content.as_bytes();
+    let mut text = String::with_capacity(content.len());
+    let (mut at, mut kept) = (0, 0);
+    while at < bytes.len() {
+        let plain = run(bytes, at, usize::MAX, |byte| byte != b'\\');
+        let (character, end) = match byte(bytes, plain + 1) {
+            b'"' => ('"', plain + 2),
+            b'\\' => ('\\', plain + 2),
+            b'/' => ('/', plain + 2),
+            b'b' => ('\u{8}', plain + 2),
+            b'f' => ('\u{c}', plain + 2),
+            b'n' => ('\n', plain + 2),
+            b'r' => ('\r', plain + 2),
+            b't' => ('\t', plain + 2),
+            b'u' => match unit(bytes, plain) {
+                Some(unit) => unit,
+                None => {
+                    at = plain + 2;
+                    continue;
+                }
+            },
+            _ => {
+                at = plain + 2;
+                continue;
+            }
+        };
+        text.push_str(content.get(kept..plain).unwrap_or_default());
+        text.push(character);
+        (at, kept) = (end, end);
+    }
+    text.push_str(content.get(kept..).unwrap_or_default());
+    text
+}
+
+/// The character of the `\u` escape at `at`, which may be a pair.
+fn unit(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+    let first = hex(bytes, at + 2, 4)?;
+    if let Some(character) = char::from_u32(first) {
+        return Some((character, at + 6));
+    }
+    let second = hex(bytes, at + 8, 4).filter(|_| bytes.get(at + 6..at + 8) == Some(b"\\u"));
+    let pair = second.and_then(|second| {
+        let units = [u16::try_from(first).ok()?, u16::try_from(second).ok()?];
+        char::decode_utf16(units).next()?.ok()
+    });
+    Some(match pair {
+        Some(character) => (character, at + 12),
+        None => (char::REPLACEMENT_CHARACTER, at + 6),
+    })
+}
