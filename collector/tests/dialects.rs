@@ -90,8 +90,11 @@ impl Given {
                 schema_url: String::new(),
             }],
         };
-        let read =
-            Reader::default().traces(&mut request, &Arrival::replayed(UnixNanos(0)), &Access::everything());
+        let read = Reader::default().traces(
+            &mut request,
+            &Arrival::replayed(UnixNanos(0)),
+            &Access::everything(),
+        );
         read.batch
             .observations
             .iter()

@@ -9,13 +9,13 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value,
+};
 use serde_json::json;
 
 use crate::secrets::EVERYTHING;
-use crate::support::{
-    Client, TestProcess, line, logs_request, on_each_database, span, traces_request,
-};
+use crate::support::{Client, TestProcess, line, logs_request, on_each_database, span, traces_request};
 
 /// Part of every token. Its length lets it be found in base64, wherever it begins.
 const PLANTED: &str = "Pl4ntedT0ken";
@@ -33,7 +33,11 @@ struct Place(Vec<FieldDescriptor>);
 
 impl Place {
     fn name(&self) -> String {
-        self.0.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")
+        self.0
+            .iter()
+            .map(FieldDescriptor::name)
+            .collect::<Vec<_>>()
+            .join(".")
     }
 
     fn is_bytes(&self) -> bool {
@@ -61,7 +65,11 @@ impl Place {
             };
             if let Value::List(items) = &mut value {
                 // Attributes are added, so that those that make the span a call stay.
-                let last = if field.name() == "attributes" { None } else { items.pop() };
+                let last = if field.name() == "attributes" {
+                    None
+                } else {
+                    items.pop()
+                };
                 items.push(inner(last));
             } else {
                 value = inner(Some(value));
@@ -98,9 +106,9 @@ fn places(descriptor: &MessageDescriptor, way: &[FieldDescriptor], found: &mut V
 /// The names of attributes that the collector reads, from its own source.
 fn names() -> BTreeSet<&'static str> {
     let source = include_str!("../../collector/src/normalise/keys.rs");
-    let names = source.lines().filter_map(|line| {
-        line.trim().split_once(" = \"")?.1.strip_suffix("\",")
-    });
+    let names = source
+        .lines()
+        .filter_map(|line| line.trim().split_once(" = \"")?.1.strip_suffix("\","));
     names.collect()
 }
 
@@ -114,7 +122,10 @@ fn otlp_json(message: &DynamicMessage) -> serde_json::Value {
             }
             Value::Bytes(bytes) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
             Value::Message(message) => otlp_json(message),
-            Value::List(items) => items.iter().map(|item| self::otlp_json_item(field, item)).collect(),
+            Value::List(items) => items
+                .iter()
+                .map(|item| self::otlp_json_item(field, item))
+                .collect(),
             Value::U64(number) => json!(number.to_string()),
             Value::I64(number) => json!(number.to_string()),
             Value::U32(number) => json!(number),
@@ -164,11 +175,16 @@ fn planted(
     for value in attribute(".attributes.value.string_value") {
         let key = keys
             .iter()
-            .find(|key| key.0.len() + 1 == value.0.len() && key.0[..key.0.len() - 1] == value.0[..key.0.len() - 1])
+            .find(|key| {
+                key.0.len() + 1 == value.0.len() && key.0[..key.0.len() - 1] == value.0[..key.0.len() - 1]
+            })
             .unwrap();
         let (_, way) = key.0.split_last().unwrap();
         for name in names() {
-            for text in [token(exports.len()), format!("a {{\"b\":\"{}\"}}", token(exports.len()))] {
+            for text in [
+                token(exports.len()),
+                format!("a {{\"b\":\"{}\"}}", token(exports.len())),
+            ] {
                 let mut message = whole();
                 key.plant(&mut message, name);
                 // The value goes into the attribute that was just added.
@@ -188,7 +204,9 @@ fn add_value(message: &mut DynamicMessage, way: &[FieldDescriptor], rest: &[Fiel
         Value::List(items) => items.last_mut(),
         other => Some(other),
     };
-    let Some(Value::Message(inner)) = inner else { panic!("{field:?}") };
+    let Some(Value::Message(inner)) = inner else {
+        panic!("{field:?}")
+    };
     if below.is_empty() {
         Place(rest.to_vec()).plant(inner, text);
     } else {
@@ -229,7 +247,11 @@ async fn send(server: &Client, signal: &str, message: &DynamicMessage) -> Vec<u8
         ("application/json", otlp_json(message).to_string().into_bytes()),
     ];
     for (content_type, body) in bodies {
-        let request = server.web().post(&url).header("content-type", content_type).body(body);
+        let request = server
+            .web()
+            .post(&url)
+            .header("content-type", content_type)
+            .body(body);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200, "{content_type}");
         told.extend(answer.bytes().await.unwrap());
@@ -251,10 +273,12 @@ async fn send(server: &Client, signal: &str, message: &DynamicMessage) -> Vec<u8
 fn together(exports: &[(String, DynamicMessage)]) -> DynamicMessage {
     let mut whole = exports[0].1.clone();
     let field = whole.descriptor().fields().next().unwrap();
-    let groups = exports.iter().flat_map(|(_, message)| match message.get_field(&field).into_owned() {
-        Value::List(groups) => groups,
-        other => panic!("{other:?}"),
-    });
+    let groups = exports
+        .iter()
+        .flat_map(|(_, message)| match message.get_field(&field).into_owned() {
+            Value::List(groups) => groups,
+            other => panic!("{other:?}"),
+        });
     let groups = Value::List(groups.collect());
     whole.set_field(&field, groups);
     whole
@@ -265,16 +289,29 @@ async fn a_token_in_any_field_is_nowhere() {
     let pool = DescriptorPool::decode(opentelemetry_proto::DESCRIPTORS).unwrap();
     on_each_database(async |database| {
         let server = TestProcess::debugging(&database).await;
-        let call = || span("tools/call kept").event("exception", &[("exception.type", "Kept")]).link(&span("x"));
-        let traces = planted(&pool, "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest", || {
-            traces_request([call()]).encode_to_vec()
-        });
+        let call = || {
+            span("tools/call kept")
+                .event("exception", &[("exception.type", "Kept")])
+                .link(&span("x"))
+        };
+        let traces = planted(
+            &pool,
+            "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest",
+            || traces_request([call()]).encode_to_vec(),
+        );
         let of = call();
         server.export([of.clone()]).await;
-        let logs = planted(&pool, "opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest", || {
-            logs_request([line(&of, "kept")]).encode_to_vec()
-        });
-        assert!(traces.len() > 400 && logs.len() > 200, "{} {}", traces.len(), logs.len());
+        let logs = planted(
+            &pool,
+            "opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest",
+            || logs_request([line(&of, "kept")]).encode_to_vec(),
+        );
+        assert!(
+            traces.len() > 400 && logs.len() > 200,
+            "{} {}",
+            traces.len(),
+            logs.len()
+        );
         let mut leaks = Vec::new();
         for (signal, exports) in [("traces", &traces), ("logs", &logs)] {
             for part in exports.chunks(200) {
@@ -301,8 +338,16 @@ async fn a_token_in_any_field_is_nowhere() {
         leaks.dedup();
         // Which places they came from is told by their numbers.
         let named = |leak: &String| {
-            let number = leak.split(PLANTED).nth(1).and_then(|rest| rest.get(..24)?.parse::<usize>().ok());
-            let places = number.map(|number| (traces.get(number).map(|place| &place.0), logs.get(number).map(|place| &place.0)));
+            let number = leak
+                .split(PLANTED)
+                .nth(1)
+                .and_then(|rest| rest.get(..24)?.parse::<usize>().ok());
+            let places = number.map(|number| {
+                (
+                    traces.get(number).map(|place| &place.0),
+                    logs.get(number).map(|place| &place.0),
+                )
+            });
             format!("{leak} {places:?}")
         };
         let leaks: Vec<String> = leaks.iter().map(named).collect();

@@ -7,7 +7,8 @@ use super::REDACTED;
 use super::bytes::{byte, is_space, run};
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
-use super::rules::{Compiled, Cut, DEEPEST, Found, Named};
+use super::pass::Cut;
+use super::rules::{Compiled, DEEPEST, Found, Named};
 use super::view::unescaped;
 
 /// Names of members that hold the value of a pair, or of what an object wraps.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Redactor;
 use super::bytes::looks;
 use super::names::Kind;
-use super::rules::{self, Trigger};
+use super::triggers::{self, Trigger};
 
 /// How often a byte may be looked at, over all passes.
 const MOST: usize = 160;
@@ -64,7 +64,7 @@ fn check(text: &str) {
 
 /// The beginnings of secrets, each way of looking once: all spellings of names are looked at alike.
 fn beginnings() -> Vec<String> {
-    let (literals, triggers) = rules::built_in();
+    let (literals, triggers) = triggers::built_in();
     let mut seen = HashSet::new();
     let each = literals.into_iter().zip(triggers);
     each.filter(|(literal, trigger)| match trigger {
@@ -92,7 +92,7 @@ fn beginnings_of_secrets_repeated() {
 
 #[test]
 fn beginnings_of_secrets_mixed() {
-    let (literals, _) = rules::built_in();
+    let (literals, _) = triggers::built_in();
     // A fixed generator: the same texts each time.
     let mut state = 7_usize;
     let mut next = |below: usize| {

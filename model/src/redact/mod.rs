@@ -1,14 +1,20 @@
 //! Secrets, cut out of texts by the shapes they have, the names they stand under, and what the operator adds.
 //!
-//! A [`Redactor`] looks for everything in one pass: an automaton finds where a secret could begin ([`shapes`] of tokens,
-//! [`named`] values, the operator's keys), and only there it is looked more closely. The operator's own secrets have an
-//! automaton of their own ([`literals`]), and each of the operator's patterns is a regular expression. What they find is
-//! merged and cut at once. A text that was JSON is JSON afterwards ([`json`]). Time grows with the length of a text
-//! and no faster, except for patterns that the operator wrote otherwise; nothing is kept between texts.
+//! A [`Redactor`] looks for everything in one [`pass`]: an automaton finds where a secret could begin ([`triggers`]:
+//! [`shapes`] and [`patterns`] of tokens, [`names`] of values, the operator's keys), and only there it is looked more
+//! closely. The operator's own secrets have an automaton of their own ([`literals`]), and each of the operator's patterns
+//! is a regular expression. What they find is merged and cut at once. Where a name of secrets stands in a string or
+//! escapes may hide something, [`json`] is read as what it says, inside other JSON too, and other text through a
+//! [`view`] without escapes. A text that was JSON is JSON afterwards. Time grows with the length of a text and no faster,
+//! except for patterns that the operator wrote otherwise; nothing is kept between texts. Attributes are [`tree`]s.
 
 mod automaton;
 mod bytes;
+mod credentials;
+#[cfg(test)]
+mod disguises;
 mod joined;
+mod joints;
 mod json;
 #[cfg(test)]
 mod linear;
@@ -16,12 +22,17 @@ mod literals;
 mod looks;
 mod named;
 mod names;
+mod pass;
 mod patterns;
+mod quotes;
 mod rules;
 mod shapes;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod triggers;
+#[cfg(test)]
+mod untouched;
 mod view;
 #[cfg(test)]
 mod yardstick;

@@ -119,7 +119,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     of("Infracost token", "ico-", "{a32}", Border::Word),
     of("Intra 42 secret", "s-s4t2ud-", "{H64}", Border::None),
     of("Intra 42 secret", "s-s4t2af-", "{H64}", Border::None),
-    of("JSON web token", "ZXlK", "{b60-}", Border::Drawn),
+    of("JSON web token", "ZXlK", "{b60-}", Border::Word),
     of("Lob key", "test_pub_", "{h31}", Border::Word),
     of("Lob key", "live_pub_", "{h31}", Border::Word),
     of("Lob key", "live_", "{h35}", Border::Word),

@@ -165,7 +165,9 @@ impl Redaction {
         let mut attributes: Vec<KeyValue> = scope.attributes().cloned().collect();
         self.attributes(&mut attributes);
         let same = matches!(name, Cow::Borrowed(_))
-            && [&version, &schema].into_iter().all(|text| !matches!(text, Some(Cow::Owned(_))))
+            && [&version, &schema]
+                .into_iter()
+                .all(|text| !matches!(text, Some(Cow::Owned(_))))
             && scope.attributes().eq(&attributes);
         if same {
             return;
@@ -197,15 +199,24 @@ fn tree_of(value: &Value) -> Tree {
         Value::String(text) => Tree::Text(text.as_str().to_owned()),
         Value::I64(number) => Tree::Number(number.to_string()),
         Value::F64(number) => Tree::Number(number.to_string()),
-        Value::Array(Array::String(texts)) => {
-            Tree::List(texts.iter().map(|text| Tree::Text(text.as_str().to_owned())).collect())
-        }
-        Value::Array(Array::I64(numbers)) => {
-            Tree::List(numbers.iter().map(|number| Tree::Number(number.to_string())).collect())
-        }
-        Value::Array(Array::F64(numbers)) => {
-            Tree::List(numbers.iter().map(|number| Tree::Number(number.to_string())).collect())
-        }
+        Value::Array(Array::String(texts)) => Tree::List(
+            texts
+                .iter()
+                .map(|text| Tree::Text(text.as_str().to_owned()))
+                .collect(),
+        ),
+        Value::Array(Array::I64(numbers)) => Tree::List(
+            numbers
+                .iter()
+                .map(|number| Tree::Number(number.to_string()))
+                .collect(),
+        ),
+        Value::Array(Array::F64(numbers)) => Tree::List(
+            numbers
+                .iter()
+                .map(|number| Tree::Number(number.to_string()))
+                .collect(),
+        ),
         _ => Tree::Nothing,
     }
 }
@@ -253,7 +264,11 @@ fn any(became: Tree, given: &AnyValue) -> AnyValue {
         (Tree::Text(text), _) => AnyValue::String(text.into()),
         (Tree::Bytes(bytes), _) => AnyValue::Bytes(Box::new(bytes)),
         (Tree::List(items), AnyValue::ListAny(given)) => AnyValue::ListAny(Box::new(
-            items.into_iter().zip(given.iter()).map(|(item, given)| any(item, given)).collect(),
+            items
+                .into_iter()
+                .zip(given.iter())
+                .map(|(item, given)| any(item, given))
+                .collect(),
         )),
         (Tree::Fields(fields), AnyValue::Map(given)) => AnyValue::Map(Box::new(
             fields
@@ -351,7 +366,10 @@ mod tests {
         record.add_attribute("password", "hunter2");
         record.add_attribute("order", 7);
         record.add_attribute(format!("name {SECRET}"), true);
-        let map = [(Key::from(SECRET), AnyValue::from(SECRET)), ("n".into(), 9.into())];
+        let map = [
+            (Key::from(SECRET), AnyValue::from(SECRET)),
+            ("n".into(), 9.into()),
+        ];
         record.add_attribute("map", AnyValue::Map(Box::new(map.into_iter().collect())));
         let mut both = (record, scope());
         redaction.log(&mut both);
@@ -369,7 +387,9 @@ mod tests {
                 .any(|(key, given)| key.as_str() == name && *given == value)
         };
         assert!(has("order", AnyValue::Int(7)) && has("name [redacted]", AnyValue::Boolean(true)));
-        assert!(matches!(record.body(), Some(AnyValue::ListAny(items)) if items.get(2) == Some(&AnyValue::Int(8))));
+        assert!(
+            matches!(record.body(), Some(AnyValue::ListAny(items)) if items.get(2) == Some(&AnyValue::Int(8)))
+        );
         assert_eq!(scope.attributes().count(), 2);
     }
 }

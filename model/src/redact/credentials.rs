@@ -1,0 +1,118 @@
+//! Credentials that stand under no name: behind their scheme, in URLs, behind a flag of `curl`.
+
+use super::bytes::{after_escape, before, byte, is_mixed, is_space, run, run_back};
+use super::looks::{is_drawn, is_placeholder};
+use super::named::{NEAR, is_basic, is_cut};
+
+/// Parameters of a challenge, which says how to ask and holds no secret.
+const CHALLENGE: &[&[u8]] = &[
+    b"realm",
+    b"resource_metadata",
+    b"error",
+    b"error_description",
+    b"error_uri",
+    b"scope",
+    b"authorization_uri",
+    b"charset",
+    b"nonce",
+    b"resource",
+    b"format",
+    b"title",
+];
+/// The value of a `Bearer` or `Basic` that ends at `end`: only what looks like one, for both are also words. Otherwise
+/// up to where there is none.
+pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Result<(usize, usize), usize> {
+    let previous = before(bytes, start, 1);
+    if (previous.is_ascii_alphanumeric() || previous == b'_') && !after_escape(bytes, start) {
+        return Err(end);
+    }
+    let from = if bytes.get(end..end + 3) == Some(b"%20") {
+        end + 3
+    } else {
+        run(bytes, end, usize::MAX, |byte| is_space(byte) || byte == b'+')
+    };
+    if from == end {
+        return Err(end);
+    }
+    let to = run(bytes, from, usize::MAX, |byte| {
+        byte.is_ascii_alphanumeric() || b"._~+/=%-".contains(&byte)
+    });
+    let text = bytes.get(from..to).unwrap_or_default();
+    // A challenge: `Bearer resource_metadata="…"`.
+    let name = run(bytes, from, NEAR, |byte| {
+        byte.is_ascii_lowercase() || byte == b'_'
+    });
+    if byte(bytes, name) == b'=' && CHALLENGE.contains(&bytes.get(from..name).unwrap_or_default()) {
+        return Err(name);
+    }
+    if !(is_mixed(text) || text.ends_with(b"=")) {
+        return Err(to);
+    }
+    let is_basic = || is_basic(text) || text.ends_with(b"=") || text.iter().any(u8::is_ascii_digit);
+    let looks = byte(bytes, start).to_ascii_lowercase() != b'b'
+        || byte(bytes, start + 1).to_ascii_lowercase() != b'a'
+        || is_basic();
+    if text.len() >= 8 && looks && !is_cut(text) {
+        Ok((from, to))
+    } else {
+        Err(from)
+    }
+}
+
+/// The password of a URL whose `://` ends at `from`.
+pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    let is = |byte: u8| !(is_space(byte) || b"/?#\"'\\<>`\0".contains(&byte));
+    let colon = run(bytes, from, usize::MAX, |byte| {
+        is(byte) && !matches!(byte, b':' | b'@')
+    });
+    let user = bytes.get(from..colon)?;
+    if byte(bytes, colon) == b'@' && user.len() >= 16 && is_drawn(user) {
+        // A token in the place of a user.
+        return Some((from, colon));
+    }
+    if byte(bytes, colon) != b':' {
+        return None;
+    }
+    let end = run(bytes, colon, usize::MAX, is);
+    // The last one: passwords are not always encoded as they should be.
+    let at = run_back(bytes, end, end - colon, |byte| byte != b'@').checked_sub(1)?;
+    let password = bytes.get(colon + 1..at).filter(|password| !password.is_empty())?;
+    (!is_cut(password)).then_some((colon + 1, at))
+}
+
+/// The password that `curl` is given behind `-u` or `--user`, which ends at `end`.
+pub(super) fn curl_user(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let before = bytes.get(start.saturating_sub(NEAR)..start)?;
+    #[cfg(test)]
+    super::bytes::looks::add(before.len());
+    if !before.windows(4).any(|window| window == b"curl") {
+        return None;
+    }
+    let from = run(bytes, end, 4, |byte| {
+        matches!(byte, b' ' | b'=' | b'"' | b'\'' | b'\\')
+    });
+    let to = run(bytes, from, NEAR, |byte| {
+        !(is_space(byte) || b"\"'\\".contains(&byte))
+    });
+    let colon = run(bytes, from, to - from, |byte| byte != b':');
+    let password = bytes.get(colon + 1..to)?;
+    let stays = is_cut(password) || std::str::from_utf8(password).is_ok_and(is_placeholder);
+    (!stays && password.len() >= 3 && !password.starts_with(b"//")).then_some((colon + 1, to))
+}
+
+/// The signature of a signed URL whose name ends at `end`; otherwise up to where there is none.
+pub(super) fn signature(bytes: &[u8], start: usize, end: usize) -> Result<(usize, usize), usize> {
+    let previous = before(bytes, start, 1);
+    if (previous.is_ascii_alphanumeric() || previous == b'_') && !after_escape(bytes, start) {
+        return Err(end);
+    }
+    let to = run(bytes, end, usize::MAX, |byte| {
+        byte.is_ascii_alphanumeric() || b"%+/=_-".contains(&byte)
+    });
+    let text = bytes.get(end..to).unwrap_or_default();
+    if text.len() >= 16 && is_mixed(text) {
+        Ok((end, to))
+    } else {
+        Err(to)
+    }
+}

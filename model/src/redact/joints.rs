@@ -1,0 +1,286 @@
+//! Where a value begins that belongs to a name: what stands between the two, in all that writes names and values.
+
+use super::bytes::{before, byte, is_space, run, run_back};
+use super::named::NEAR;
+use super::quotes::quote;
+
+/// How a value is joined to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joint {
+    /// `name=value`, `name:value`, a flag, an element of XML: nothing stands between, or it can be nothing else.
+    Tight,
+    /// `name: value` or `name = value`, which code and sentences write too.
+    Spaced,
+    /// A comparison, `name == value`.
+    Compared,
+    /// A value of several lines, or one that stands elsewhere: it is the value in any case.
+    Known,
+}
+
+/// Where a value begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin {
+    pub(super) at: usize,
+    pub(super) joint: Joint,
+    /// The quote that ended the name.
+    pub(super) quote: (usize, usize),
+    /// Where it ends, if that is known.
+    pub(super) end: Option<usize>,
+}
+
+/// What stands between a name and its value.
+pub(super) fn separator(bytes: &[u8], start: usize, end: usize, flag: bool) -> Option<Begin> {
+    let spaces = |at| run(bytes, at, usize::MAX, is_space);
+    let begin = |at, joint, quote| {
+        Some(Begin {
+            at,
+            joint,
+            quote,
+            end: None,
+        })
+    };
+    let quoted = quote(bytes, end).map_or(end, |(_, content)| content);
+    let quoted = if quoted == end && bytes.get(end..end + 3) == Some(b"%22") {
+        end + 3
+    } else {
+        quoted
+    };
+    let after = spaces(quoted);
+    let assigned = match (byte(bytes, after), byte(bytes, after + 1)) {
+        (b'=', b'=') | (b'!', b'=') => {
+            let at = spaces(run(bytes, after, 3, |byte| matches!(byte, b'=' | b'!')));
+            return begin(at, Joint::Compared, (end, quoted));
+        }
+        // A path of code: `Credentials::new`.
+        (b':', b':') => return None,
+        (b':', b'=') | (b'=', b'>') => Some(after + 2),
+        (b':' | b'=', _) => Some(after + 1),
+        (b'%', b'3') if matches!(byte(bytes, after + 2), b'A' | b'a' | b'D' | b'd') => Some(after + 3),
+        _ => None,
+    };
+    if let Some(at) = assigned {
+        if let Some(block) = block(bytes, start, at) {
+            return Some(block);
+        }
+        let value = spaces(at);
+        let lines = bytes.get(at..value).unwrap_or_default().contains(&b'\n');
+        let value = wrapped(bytes, value);
+        // A sentence ends here, and what follows is none of it.
+        if lines && quote(bytes, value).is_none() && !matches!(byte(bytes, value), b'[' | b'%') {
+            return None;
+        }
+        let joint = if value > at && quoted == end {
+            Joint::Spaced
+        } else {
+            Joint::Tight
+        };
+        let value = if bytes.get(value..value + 3) == Some(b"%22") {
+            value + 3
+        } else {
+            value
+        };
+        return begin(value, joint, (end, quoted));
+    }
+    if byte(bytes, end) == b'>' {
+        return begin(end + 1, Joint::Tight, (0, 0));
+    }
+    if quoted > end && byte(bytes, after) == b',' {
+        let next = spaces(after + 1);
+        // {"name": "API_KEY", "value": "…"}
+        let pair = quote(bytes, next)
+            .and_then(|(_, content)| bytes.get(content..)?.strip_prefix(b"value"))
+            .map(|rest| bytes.len() - rest.len())
+            .and_then(|at| quote(bytes, at))
+            .map(|(_, content)| spaces(content))
+            .filter(|at| byte(bytes, *at) == b':')
+            .map(|at| spaces(at + 1));
+        if let Some(at) = pair {
+            return begin(at, Joint::Tight, (0, 0));
+        }
+        // ["--api-key", "…"], and ("password", "…") of a debugger, which is no call.
+        if (flag || is_tuple(bytes, start)) && quote(bytes, next).is_some() {
+            return begin(next, Joint::Tight, (0, 0));
+        }
+    }
+    if quoted > end || is_form(bytes, start) {
+        if let Some(at) = elsewhere(bytes, start, quoted) {
+            return Some(at);
+        }
+    }
+    if let Some(at) = next_line(bytes, start, quoted) {
+        return begin(at, Joint::Tight, (0, 0));
+    }
+    if after > end && is_netrc(bytes, start) {
+        return begin(after, Joint::Tight, (0, 0));
+    }
+    if flag && quoted == end && after > end && byte(bytes, after) != b'-' {
+        return begin(after, Joint::Tight, (0, 0));
+    }
+    None
+}
+
+/// Where the quotes begin of a value that code wraps: `Some("…")`, `b'…'`.
+fn wrapped(bytes: &[u8], at: usize) -> usize {
+    const WRAPS: &[&[u8]] = &[
+        b"Some(",
+        b"Ok(",
+        b"Secret(",
+        b"SecretString(",
+        b"SecretStr(",
+        b"Password(",
+        b"b",
+        b"u",
+        b"r",
+        b"f",
+    ];
+    let rest = bytes.get(at..).unwrap_or_default();
+    let wrap = WRAPS
+        .iter()
+        .find(|wrap| rest.starts_with(wrap) && quote(bytes, at + wrap.len()).is_some());
+    wrap.map_or(at, |wrap| at + wrap.len())
+}
+
+/// Whether the quoted name at `start` is the first of a tuple: `("password", …`.
+fn is_tuple(bytes: &[u8], start: usize) -> bool {
+    let word = run_back(bytes, start, NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+    });
+    let mark = run_back(bytes, word, 4, |byte| matches!(byte, b'"' | b'\'' | b'\\' | b'b'));
+    let caller = before(bytes, mark, 2);
+    before(bytes, mark, 1) == b'(' && mark < word && !(caller.is_ascii_alphanumeric() || caller == b'_')
+}
+
+/// Whether the name at `start` is the value of `name=` or `key=`, as in forms and configuration files of XML.
+fn is_form(bytes: &[u8], start: usize) -> bool {
+    let word = run_back(bytes, start, NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'[' | b'.')
+    });
+    let mark = run_back(bytes, word, 4, |byte| matches!(byte, b'"' | b'\'' | b'\\'));
+    let before = bytes.get(..mark).unwrap_or_default();
+    mark < word
+        && [&b"name="[..], b"key=", b"id="]
+            .iter()
+            .any(|name| before.ends_with(name))
+}
+
+/// The value of a part of a form, or of an element with `name` and `value`, whose name ends before `at`.
+fn elsewhere(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
+    if !is_form(bytes, start) {
+        return None;
+    }
+    let known = |at, end| {
+        Some(Begin {
+            at,
+            joint: Joint::Known,
+            quote: (0, 0),
+            end,
+        })
+    };
+    let near = bytes.get(at..(at + NEAR).min(bytes.len())).unwrap_or_default();
+    let find = |text: &[u8]| {
+        near.windows(text.len())
+            .position(|window| window == text)
+            .map(|found| at + found)
+    };
+    #[cfg(test)]
+    super::bytes::looks::add(near.len());
+    // <input name="password" value="…">, <entry key="password">…</entry>
+    let close = find(b">");
+    if let Some(value) = find(b"value=").filter(|value| close.is_none_or(|close| *value < close)) {
+        return quote(bytes, value + 6).and_then(|_| known(value + 6, None));
+    }
+    if let Some(close) = close.filter(|close| {
+        near.get(..close - at)
+            .is_some_and(|between| !between.contains(&b'<'))
+    }) {
+        let end = run(bytes, close + 1, usize::MAX, |byte| {
+            !matches!(byte, b'<' | b'"' | b'\\')
+        });
+        return (end > close + 1 && byte(bytes, end) == b'<')
+            .then(|| known(close + 1, Some(end)))
+            .flatten();
+    }
+    // A part of a form: its head ends with an empty line.
+    let empty = [&b"\r\n\r\n"[..], b"\n\n", b"\\r\\n\\r\\n", b"\\n\\n"];
+    let (begins, length) = empty.iter().find_map(|line| Some((find(line)?, line.len())))?;
+    let from = begins + length;
+    let end = run(bytes, from, usize::MAX, |byte| {
+        !matches!(byte, b'\r' | b'\n' | b'\\' | b'"')
+    });
+    (end > from).then(|| known(from, Some(end))).flatten()
+}
+
+/// Whether the name at `start` stands in a line of `.netrc`: `machine … login … password …`.
+fn is_netrc(bytes: &[u8], start: usize) -> bool {
+    if before(bytes, start, 1) != b' ' {
+        return false;
+    }
+    let line = bytes.get(start.saturating_sub(NEAR)..start).unwrap_or_default();
+    #[cfg(test)]
+    super::bytes::looks::add(line.len());
+    let has = |text: &[u8]| line.windows(text.len()).any(|window| window == text);
+    has(b"login ") && has(b"machine ")
+}
+
+/// `- name: PASSWORD` and `value: …` in the next line, as YAML has environments.
+fn next_line(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let line = run(bytes, end, NEAR, |byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    if byte(bytes, line) != b'\n' {
+        return None;
+    }
+    let word = run_back(bytes, start, NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'"' | b'\'')
+    });
+    if !bytes
+        .get(..word)
+        .unwrap_or_default()
+        .trim_ascii_end()
+        .ends_with(b"name:")
+    {
+        return None;
+    }
+    let next = run(bytes, line, NEAR, is_space);
+    let rest = bytes.get(next..)?.strip_prefix(b"value:")?;
+    Some(run(bytes, bytes.len() - rest.len(), NEAR, |byte| byte == b' '))
+}
+
+/// The lines of a block of YAML whose `|` or `>` stands behind `at`.
+fn block(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
+    let mark = run(bytes, at, NEAR, |byte| byte == b' ');
+    if mark == at || !matches!(byte(bytes, mark), b'|' | b'>') {
+        return None;
+    }
+    let line = run(bytes, mark + 1, NEAR, |byte| {
+        matches!(byte, b'-' | b'+' | b' ' | b'\r') || byte.is_ascii_digit()
+    });
+    if byte(bytes, line) != b'\n' {
+        return None;
+    }
+    let begin = run_back(bytes, start, NEAR, |byte| byte != b'\n');
+    let indent = |at: usize| run(bytes, at, NEAR, |byte| matches!(byte, b' ' | b'-')) - at;
+    let outer = indent(begin);
+    let (mut end, mut next) = (line, line + 1);
+    while next < bytes.len() {
+        let content = next + run(bytes, next, NEAR, |byte| byte == b' ') - next;
+        let stop = run(bytes, content, usize::MAX, |byte| byte != b'\n');
+        let is_empty = bytes
+            .get(content..stop)
+            .unwrap_or_default()
+            .trim_ascii()
+            .is_empty();
+        if !is_empty && content - next <= outer {
+            break;
+        }
+        if !is_empty {
+            end = stop;
+        }
+        next = stop + 1;
+    }
+    let from = run(bytes, line + 1, usize::MAX, is_space);
+    (end > from).then_some(Begin {
+        at: from,
+        joint: Joint::Known,
+        quote: (0, 0),
+        end: Some(end),
+    })
+}

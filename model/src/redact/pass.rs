@@ -1,0 +1,269 @@
+//! One pass over one text: what begins where the automaton stops, and the cuts that come of it.
+
+use super::named;
+use super::names::{self, Kind};
+use super::patterns::{self, AROUND, PATTERNS};
+use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
+use super::shapes::{self, Plain, SHAPES};
+use super::triggers::Trigger;
+use super::{REDACTED, credentials};
+
+/// A place to cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) found: Found,
+    pub(super) quote: (usize, usize),
+}
+
+impl Cut {
+    /// Whether the operator's own rule found something that may reach over the borders of a JSON value.
+    pub(super) fn is_crossing(&self, text: &str) -> bool {
+        matches!(
+            self.found,
+            Found::Pattern(_) | Found::Value(_) | Found::BuiltIn(PRIVATE_KEY)
+        ) && text
+            .get(self.start..self.end)
+            .is_some_and(|cut| cut.contains(['"', '{', '}', '[', ']', ',', ':']))
+    }
+}
+
+/// One pass over one text.
+pub(super) struct Pass<'t> {
+    pub(super) bytes: &'t [u8],
+    pub(super) cuts: Vec<Cut>,
+    /// Up to here values were read already: what begins before is part of one.
+    pub(super) covered: usize,
+    /// Up to here values that are no secrets were read already, by the kind of their names.
+    pub(super) read: [usize; 7],
+    /// Where the last token began: a longer prefix may know it better.
+    pub(super) latest: usize,
+    /// Up to here nothing behind a scheme or a signature's name looks drawn by lot.
+    pub(super) fruitless: usize,
+    /// Up to here a web token was sought in vain.
+    pub(super) barren: usize,
+    /// Where tokens were sought in vain.
+    pub(super) plain: Plain,
+    /// Whether there is a name of a secret.
+    pub(super) named: bool,
+    /// Whether such a name ends a string.
+    pub(super) quoted: bool,
+    /// Whether there are escapes that hide what everybody else writes plainly.
+    pub(super) escaped: bool,
+    /// The same of encodings of addresses and of HTML.
+    pub(super) encoded: bool,
+    /// Whether anything was found that a secret could stand behind.
+    pub(super) begun: bool,
+    /// Whether the text is about a grant of OAuth, once that was asked.
+    pub(super) grants: Option<bool>,
+}
+
+impl Pass<'_> {
+    /// Looks whether there is a secret where the automaton found the beginning of one.
+    pub(super) fn look(&mut self, trigger: Trigger, start: usize, end: usize) {
+        let bytes = self.bytes;
+        match trigger {
+            Trigger::Escape => self.escaped = true,
+            Trigger::Encoding => self.encoded = true,
+            // These are words of any text.
+            Trigger::Context(_) | Trigger::Pattern(_) | Trigger::Around(_) | Trigger::Shape(..) => {}
+            _ => self.begun = true,
+        }
+        match trigger {
+            Trigger::Escape | Trigger::Encoding => {}
+            Trigger::Name(kind, found) => self.name(kind, found, start, end),
+            Trigger::Url => {
+                if let Some(password) = credentials::url_password(bytes, end) {
+                    self.cut(URL_PASSWORD, password);
+                }
+            }
+            Trigger::PrivateKey => {
+                if bytes.get(start..end) == Some(b"-----BEGIN ")
+                    && let Some(key) = shapes::private_key(bytes, start, end)
+                {
+                    self.cut(PRIVATE_KEY, key);
+                }
+            }
+            Trigger::Telegram => {
+                if bytes.get(start..end) == Some(b":AA")
+                    && let Some(token) = shapes::telegram(bytes, start)
+                {
+                    self.cut("Telegram token", token);
+                }
+            }
+            _ if start < self.covered && start != self.latest => {}
+            Trigger::Shape(index, prefix) => {
+                let Some(shape) = SHAPES.get(index) else { return };
+                if bytes.get(start..end) != Some(prefix.as_bytes()) {
+                    return;
+                }
+                let Some(token) = shape.token(bytes, start, end, &mut self.plain) else {
+                    return;
+                };
+                self.cut(shape.rule, token);
+                self.latest = start;
+                self.covered = self.covered.max(token.1);
+                if shape.rule == "AWS access key id" {
+                    for key in shapes::aws_secrets(bytes, token.0, token.1) {
+                        self.cut("AWS secret key", key);
+                    }
+                }
+            }
+            Trigger::WebToken => {
+                if bytes.get(start..end) != Some(b"eyJ") || start < self.barren {
+                    return;
+                }
+                let (token, sought) = shapes::web_token(bytes, start);
+                self.barren = sought;
+                if let Some(token) = token {
+                    self.cut("JSON web token", token);
+                    self.covered = self.covered.max(token.1);
+                }
+            }
+            Trigger::Pattern(index) => {
+                let Some(pattern) = PATTERNS.get(index) else {
+                    return;
+                };
+                if bytes.get(start..end) == Some(pattern.prefix.as_bytes())
+                    && let Some(token) = pattern.token(bytes, start, end)
+                {
+                    self.cut(pattern.rule, token);
+                    self.latest = start;
+                    self.covered = self.covered.max(token.1);
+                }
+            }
+            Trigger::Context(index) => {
+                if let Some(token) = patterns::in_context(bytes, index, start, end) {
+                    self.cut("token of a service by its name", token);
+                }
+            }
+            Trigger::Around(index) => {
+                if let (Some(token), Some((rule, _))) =
+                    (patterns::around(bytes, index, start, end), AROUND.get(index))
+                {
+                    self.cut(rule, token);
+                    self.covered = self.covered.max(token.1);
+                }
+            }
+            Trigger::CurlUser => {
+                if let Some(password) = credentials::curl_user(bytes, start, end) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::Scheme if start >= self.fruitless => match credentials::credential(bytes, start, end) {
+                Ok(value) => {
+                    self.cut(CREDENTIAL, value);
+                    self.covered = self.covered.max(value.1);
+                }
+                Err(sought) => self.fruitless = sought,
+            },
+            Trigger::Signature if start >= self.fruitless => {
+                match credentials::signature(bytes, start, end) {
+                    Ok(value) => {
+                        self.cut("signature of a URL", value);
+                        self.covered = self.covered.max(value.1);
+                    }
+                    Err(sought) => self.fruitless = sought,
+                }
+            }
+            Trigger::Scheme | Trigger::Signature => {}
+        }
+    }
+
+    fn name(&mut self, kind: Kind, found: Found, start: usize, end: usize) {
+        let bytes = self.bytes;
+        if let Some(kind) = names::kind_of(bytes, start, end, kind)
+            && kind != Kind::Code
+        {
+            self.named = true;
+            self.quoted |= matches!(bytes.get(end), Some(b'"'));
+        }
+        let Some((begin, kind)) = named::value_start(bytes, start, end, kind) else {
+            return;
+        };
+        let read = self.read.get(kind as usize).copied().unwrap_or_default();
+        if begin.at < self.covered.max(read) {
+            return;
+        }
+        let Some(value) = named::value(bytes, start, end, begin, kind) else {
+            return;
+        };
+        let mut secret = value.secret;
+        if kind == Kind::Code && !secret {
+            let text = bytes.get(value.start..value.end).unwrap_or_default();
+            secret = super::looks::is_drawn(text) && self.grants();
+        }
+        let text = bytes.get(value.start..value.end).unwrap_or_default();
+        if secret || named::is_cut(text) {
+            self.covered = self.covered.max(value.end);
+        } else if let Some(read) = self.read.get_mut(kind as usize) {
+            // No secret itself, it may hold one: under names of another kind.
+            *read = value.end.max(*read);
+        }
+        if secret {
+            let (start, end, quote) = (value.start, value.end, value.quote);
+            self.cuts.push(Cut {
+                start,
+                end,
+                found,
+                quote,
+            });
+        }
+    }
+
+    /// Whether the text is about a grant of OAuth: then a code is one of it.
+    fn grants(&mut self) -> bool {
+        let bytes = self.bytes;
+        *self.grants.get_or_insert_with(|| {
+            #[cfg(test)]
+            super::bytes::looks::add(bytes.len());
+            bytes.windows(10).any(|window| window == b"grant_type")
+        })
+    }
+
+    fn cut(&mut self, rule: &'static str, (start, end): (usize, usize)) {
+        self.cuts.push(Cut {
+            start,
+            end,
+            found: Found::BuiltIn(rule),
+            quote: (0, 0),
+        });
+    }
+}
+
+/// In order, overlapping ones as one. The one that begins first, of those the longest, of those the last gives its
+/// name.
+pub(super) fn merged(mut cuts: Vec<Cut>) -> Vec<Cut> {
+    cuts.sort_by_key(|cut| (cut.start, std::cmp::Reverse(cut.end)));
+    cuts.dedup_by(|next, last| {
+        let overlaps = next.start < last.end;
+        if overlaps {
+            if (next.start, next.end) == (last.start, last.end) {
+                last.found = next.found;
+            }
+            last.end = last.end.max(next.end);
+        }
+        overlaps
+    });
+    cuts
+}
+
+/// The text with the cuts made.
+pub(super) fn apply(text: &str, cuts: &[Cut], found: &mut Vec<Found>) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut kept = 0;
+    for cut in cuts {
+        let quote = text.get(cut.quote.0..cut.quote.1).unwrap_or_default();
+        redacted.push_str(text.get(kept..cut.start).unwrap_or_default());
+        redacted.push_str(quote);
+        redacted.push_str(REDACTED);
+        redacted.push_str(quote);
+        if text.get(cut.start..cut.end) != Some(REDACTED) {
+            found.push(cut.found);
+        }
+        kept = cut.end;
+    }
+    redacted.push_str(text.get(kept..).unwrap_or_default());
+    redacted
+}

@@ -1,0 +1,82 @@
+//! What the automaton looks for, and what may begin there.
+
+use super::names::{self, Kind};
+use super::patterns::{AROUND, CONTEXTS, PATTERNS};
+use super::rules::{Found, NAMED};
+use super::shapes::SHAPES;
+
+/// What may begin where the automaton stops.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trigger {
+    Name(Kind, Found),
+    Shape(usize, &'static str),
+    Pattern(usize),
+    Context(usize),
+    Around(usize),
+    CurlUser,
+    Scheme,
+    Url,
+    PrivateKey,
+    WebToken,
+    Telegram,
+    Signature,
+    /// An escape of JSON that hides what everybody else writes plainly.
+    Escape,
+    /// The same in addresses and in HTML.
+    Encoding,
+}
+
+/// What the automaton looks for when the operator adds nothing.
+pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
+    let named = Found::BuiltIn(NAMED);
+    let names = names::all().map(|(name, kind)| (name, Trigger::Name(kind, named)));
+    let shapes = SHAPES.iter().enumerate().flat_map(|(index, shape)| {
+        let prefixes = shape.prefixes.iter();
+        prefixes.map(move |prefix| ((*prefix).to_owned(), Trigger::Shape(index, prefix)))
+    });
+    let others = [
+        ("bearer", Trigger::Scheme),
+        ("basic", Trigger::Scheme),
+        ("://", Trigger::Url),
+        ("-----BEGIN ", Trigger::PrivateKey),
+        ("eyJ", Trigger::WebToken),
+        (":AA", Trigger::Telegram),
+        ("sig=", Trigger::Signature),
+        ("signature=", Trigger::Signature),
+        (" -u ", Trigger::CurlUser),
+        (" --user ", Trigger::CurlUser),
+        (" --user=", Trigger::CurlUser),
+        ("\\u00", Trigger::Escape),
+        ("\\/", Trigger::Escape),
+        ("%22", Trigger::Encoding),
+        ("%25", Trigger::Encoding),
+        ("&lt;", Trigger::Encoding),
+        ("%3d", Trigger::Encoding),
+        ("%3a", Trigger::Encoding),
+        ("%2f", Trigger::Encoding),
+        ("%40", Trigger::Encoding),
+        ("%20", Trigger::Encoding),
+        ("&quot;", Trigger::Encoding),
+        ("&#", Trigger::Encoding),
+    ];
+    let patterns = PATTERNS
+        .iter()
+        .enumerate()
+        .map(|(index, pattern)| (pattern.prefix.to_owned(), Trigger::Pattern(index)));
+    let contexts = CONTEXTS.iter().enumerate().flat_map(|(index, (names, _))| {
+        names
+            .iter()
+            .map(move |name| ((*name).to_owned(), Trigger::Context(index)))
+    });
+    let around = AROUND
+        .iter()
+        .enumerate()
+        .map(|(index, (_, part))| ((*part).to_owned(), Trigger::Around(index)));
+    names
+        .chain(shapes)
+        .chain(around)
+        .chain(patterns)
+        .chain(contexts)
+        .chain(others.map(|(text, trigger)| (text.to_owned(), trigger)))
+        .unzip()
+}

@@ -1,0 +1,99 @@
+//! Texts that hold no secret, however much they speak of some.
+
+use std::path::Path;
+
+use super::Redactor;
+
+fn redact(text: &str) -> String {
+    Redactor::default().redact(text).into_owned()
+}
+
+#[test]
+fn what_only_speaks_of_secrets_stays() {
+    let mut cut = Vec::new();
+    for text in [
+        r#"{"token":"hello","logprob":-0.1,"bytes":[104,101]}"#,
+        r#"{"tokens":[{"token":" world","top_logprobs":[{"token":"!"}]}],"token":1234}"#,
+        r#"{"eos_token":"</s>","pad_token":"<pad>","bos_token":"<|begin_of_text|>","unk_token":"[UNK]"}"#,
+        r#"WWW-Authenticate: Bearer resource_metadata="https://x.test/.well-known/oauth-protected-resource/mcp", scope="a b""#,
+        r#"{"www-authenticate":"Bearer realm=\"x\", error=\"invalid_token\", error_description=\"The token expired\""}"#,
+        r#"fetch(url, {"credentials":"include","mode":"cors"})"#,
+        "The token: a unit of text.",
+        "password: required field",
+        "The secret: work hard.",
+        "cookie: a small cake",
+        "Authorization: required",
+        "const password = document.getElementById('password');",
+        "if password == expected:",
+        "self.api_key = api_key",
+        "client = Client(api_key=os.environ[\"API_KEY\"], token=self.token)",
+        "password = getpass.getpass()",
+        "export TOKEN=$GITHUB_TOKEN and password=${PASSWORD}, secret: <your secret>",
+        "token: ${{ secrets.GITHUB_TOKEN }}",
+        r#"{"dependencies":{"cookie":"^0.7.2","tough-cookie":"4.1.0","@types/cookie":"~0.6.0"}}"#,
+        r#"{"password":{"type":"string","description":"The password of the user"},"secret":"string"}"#,
+        r#"{"required":["username","password","email2"]}"#,
+        r#"{"label":{"password":"Enter your password","secret":"This is a secret to be kept"}}"#,
+        "a basic internationalization_of_documents",
+        "pk-1234567890123456",
+        "secret_internationalization_of_documents_and_more_words_without_end",
+        "signature=function_name_of_the_caller",
+        "this.someVeryLongIdentifierName.ofSomething",
+        r#"{"auth":"none","pass":true,"pin":3,"code":"ENOENT","status":"pass"}"#,
+        "exit code: 12345678, code=ERR_INVALID_ARG_TYPE8",
+        "1790000000000000000 1790000000000000 4012345678901234567",
+        "4bf92f35-4111-1111-1111-111111111111 and 4111111111111112",
+        "GET /search?q=a%20b%3Dc%22d&page=2 &amp; &quot;x&quot;",
+        r#"{"path":"C:\\new\\token\\secret","re":"\\u0022","url":"https:\/\/x.test\/a"}"#,
+        r#"print("password", "is asked for")"#,
+        "linear: 3, discord: yes, sentry = on, okta: none",
+    ] {
+        let redacted = redact(text);
+        if redacted != text {
+            cut.push(format!("{text}\n  became {redacted}"));
+        }
+    }
+    assert!(cut.is_empty(), "{} cut:\n{}", cut.len(), cut.join("\n"));
+}
+
+/// The files below a folder.
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn what_real_instrumentations_sent_is_not_touched() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/captures");
+    let mut found = Vec::new();
+    files(&folder, &mut found);
+    let (mut texts, mut touched) = (0, Vec::new());
+    for file in found {
+        let content = std::fs::read(&file).unwrap();
+        // Between the texts of an export stands what is none.
+        let content = String::from_utf8_lossy(&content);
+        let no_text = |character: char| {
+            (character.is_control() && !character.is_whitespace()) || character == char::REPLACEMENT_CHARACTER
+        };
+        for text in content.split(no_text).filter(|text| text.len() > 3) {
+            texts += 1;
+            let redacted = redact(text);
+            if redacted != text {
+                touched.push(format!("{}: {text} became {redacted}", file.display()));
+            }
+        }
+    }
+    assert!(texts > 10_000, "only {texts} texts");
+    assert!(
+        touched.is_empty(),
+        "{} of {texts} texts:\n{}",
+        touched.len(),
+        touched.join("\n")
+    );
+}
