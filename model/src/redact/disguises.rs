@@ -135,6 +135,9 @@ fn hidden() -> Vec<(&'static str, String)> {
         ),
         of("longsecret1", "API key: longsecret1"),
         of("longsecret1", "JSESSIONID=longsecret1; Path=/"),
+        of("swordfish", "curl -H 'X-Api-Key: swordfish' https://x.test"),
+        of("swordfish", "https://x.test/a?token=swordfish&n=1"),
+        of("swordfish", "password: swordfish\nhost: x"),
         // Cards.
         of("4111111111111111", "card 4111111111111111 charged"),
         of("4111", "card 4111 1111 1111 1111, thanks"),
@@ -161,6 +164,17 @@ fn hidden() -> Vec<(&'static str, String)> {
         "hunter2secret",
         "\u{1b}[1mpassword: hunter2secret\u{1b}[0m".to_owned(),
     ));
+    let encrypted = [
+        "ey",
+        "JhbGciOiJkaXIifQ..",
+        &drawn(16),
+        ".",
+        &drawn(30),
+        ".",
+        &drawn(22),
+    ]
+    .concat();
+    texts.push(("aZ3xQ9kT7wB1mC5v", format!("sent {encrypted} there")));
     // A key written as a list of lines.
     let line = drawn(64);
     let lines = [

@@ -124,6 +124,10 @@ fn covers(kind: Kind, text: &[u8], bare: bool, joint: Joint, line: bool, next: u
             (is_drawn(text) && text.iter().any(u8::is_ascii_digit)) || (line && !is_harmless(text))
         }
         Kind::Secret => !is_harmless(text),
+        Kind::Token if joint == Joint::Tight && bare => {
+            let in_address = matches!(previous, b'?' | b'&');
+            is_token(text) || ((in_address || text.len() >= 12) && !is_harmless(text))
+        }
         Kind::Token => is_token(text),
         Kind::Weak if joint == Joint::Compared => false,
         Kind::Weak if is_number(text) => text.len() >= 3 && joint != Joint::Spaced,
@@ -189,7 +193,7 @@ fn is_authorization(text: &[u8]) -> bool {
 fn ends_line(bytes: &[u8], at: usize) -> bool {
     let end = run(bytes, at, usize::MAX, |byte| matches!(byte, b' ' | b'\t'));
     end >= bytes.len()
-        || matches!(byte(bytes, end), b'\n' | b'\r' | b'"' | b'#')
+        || matches!(byte(bytes, end), b'\n' | b'\r' | b'"' | b'\'' | b'#')
         || (byte(bytes, end) == b'\\' && matches!(byte(bytes, end + 1), b'n' | b'r' | b'\\' | b'"'))
 }
 

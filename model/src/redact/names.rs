@@ -266,7 +266,7 @@ pub(super) fn is_flag(bytes: &[u8], start: usize) -> bool {
     }
 }
 
-/// Whether a line begins at `start`, but for indentation and what YAML and a shell put before a name.
+/// Whether a line, or a text in quotes, begins at `start`, but for indentation and what YAML and a shell put before a name.
 pub(super) fn begins_line(bytes: &[u8], start: usize) -> bool {
     let word = run_back(bytes, start, LONGEST_WORD, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
@@ -274,6 +274,8 @@ pub(super) fn begins_line(bytes: &[u8], start: usize) -> bool {
     let indent = run_back(bytes, word, LONGEST_WORD, |byte| matches!(byte, b' ' | b'\t'));
     indent == 0
         || matches!(byte(bytes, indent - 1), b'\n' | b'\r')
+        // A header that a command is given: `-H 'X-Api-Key: …'`.
+        || (indent == word && matches!(byte(bytes, word - 1), b'"' | b'\''))
         || (is_space(byte(bytes, indent)) && before(bytes, indent, 1) == b'-')
         || after_escape(bytes, indent)
         || after_escape(bytes, word)

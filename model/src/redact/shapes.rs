@@ -270,6 +270,15 @@ pub(super) fn web_token(bytes: &[u8], start: usize) -> (Option<(usize, usize)>, 
         return (None, header);
     }
     let payload = run(bytes, header + 1, ANY, dashed);
+    // Encrypted with a key that both have: the second part is empty.
+    if payload == header + 1 && byte(bytes, payload) == b'.' {
+        let end = run(bytes, payload, ANY, |byte| Class::Dotted.has(byte));
+        let is_one = end - payload >= 30
+            && bytes
+                .get(payload..end)
+                .is_some_and(|rest| rest.iter().filter(|byte| **byte == b'.').count() == 3);
+        return (is_one.then_some((start, end)), end);
+    }
     let nested = bytes.get(header + 1..header + 4) == Some(b"eyJ");
     if payload - header < 9 || (byte(bytes, payload) != b'.' && !nested) {
         return (None, payload);
