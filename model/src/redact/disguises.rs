@@ -138,6 +138,8 @@ fn hidden() -> Vec<(&'static str, String)> {
         of("swordfish", "curl -H 'X-Api-Key: swordfish' https://x.test"),
         of("swordfish", "https://x.test/a?token=swordfish&n=1"),
         of("swordfish", "password: swordfish\nhost: x"),
+        of("1234", r#"{"pin":1234,"n":1}"#),
+        of("123", "cvv=123&n=1"),
         // Cards.
         of("4111111111111111", "card 4111111111111111 charged"),
         of("4111", "card 4111 1111 1111 1111, thanks"),

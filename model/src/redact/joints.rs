@@ -140,6 +140,51 @@ fn wrapped(bytes: &[u8], at: usize) -> usize {
     wrap.map_or(at, |wrap| at + wrap.len())
 }
 
+/// Whether only the structure around the name from `start` to `end` tells its value: it is not the text behind it.
+pub(super) fn is_structural(bytes: &[u8], start: usize, end: usize) -> bool {
+    let spaces = |at| run(bytes, at, NEAR, is_space);
+    let Some((slashes, quoted)) = quote(bytes, end) else {
+        // A block of YAML, or its environment, where ends of lines are escaped.
+        let next = run(bytes, end, 4, |byte| byte == b' ');
+        let block = run(bytes, next + 1, 4, |byte| byte == b' ');
+        return (byte(bytes, next) == b':' && matches!(byte(bytes, block), b'|' | b'>'))
+            || (byte(bytes, next) == b'\\' && matches!(byte(bytes, next + 1), b'n' | b'r'));
+    };
+    let next = spaces(quoted);
+    match byte(bytes, next) {
+        b':' => {
+            let value = spaces(next + 1);
+            match byte(bytes, value) {
+                // A schema has a type here, a wrapper a value.
+                b'{' => {
+                    let near = bytes
+                        .get(value..(value + NEAR).min(bytes.len()))
+                        .unwrap_or_default();
+                    #[cfg(test)]
+                    super::bytes::looks::add(near.len());
+                    near.windows(4)
+                        .any(|window| matches!(window, b"alue" | b"text" | b"raw\"" | b"raw\\"))
+                }
+                b'[' => true,
+                _ => false,
+            }
+        }
+        // An item of a list, or the name of a pair.
+        b',' => true,
+        b'}' => {
+            let word = run_back(bytes, start, NEAR, |byte| byte != b'"' && byte != b'\n');
+            let before = bytes
+                .get(..word.saturating_sub(1 + slashes))
+                .unwrap_or_default()
+                .trim_ascii_end();
+            before.ends_with(b":")
+        }
+        // A part of a form.
+        b'\\' | b'>' => true,
+        other => slashes > 0 && other.is_ascii_alphabetic(),
+    }
+}
+
 /// Whether the quoted name at `start` is the first of a tuple: `("password", …`.
 fn is_tuple(bytes: &[u8], start: usize) -> bool {
     let word = run_back(bytes, start, NEAR, |byte| {

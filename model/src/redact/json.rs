@@ -250,8 +250,18 @@ impl Walk<'_> {
         None
     }
 
+    /// Whether nothing but this walk reads the values.
+    fn is_sole(&self) -> bool {
+        self.depth >= DEEPEST || !self.crossing.is_empty()
+    }
+
     /// Redacts what a string says.
     fn inner(&mut self, start: usize, end: usize, read: &str) {
+        // What has no escapes is read by the pass over the whole text.
+        let is_plain = end - start == read.len() + 2;
+        if is_plain && !self.is_sole() {
+            return;
+        }
         let mut found = Vec::new();
         let changed = if self.depth < DEEPEST {
             self.rules
@@ -344,7 +354,7 @@ impl Walk<'_> {
                     frame.value = Some((start, end));
                 }
             }
-            _ if is_value && (!self.open.is_empty() || end - start == self.text.len()) => {
+            _ if self.is_sole() && is_value && (!self.open.is_empty() || end - start == self.text.len()) => {
                 let mut found = Vec::new();
                 let changed = self
                     .rules

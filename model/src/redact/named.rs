@@ -129,8 +129,8 @@ fn covers(kind: Kind, text: &[u8], bare: bool, joint: Joint, line: bool, next: u
             is_token(text) || ((in_address || text.len() >= 12) && !is_harmless(text))
         }
         Kind::Token => is_token(text),
-        Kind::Weak if joint == Joint::Compared => false,
-        Kind::Weak if is_number(text) => text.len() >= 3 && joint != Joint::Spaced,
+        Kind::Weak | Kind::Pin if joint == Joint::Compared => false,
+        Kind::Pin => is_drawn(text) || (is_pin(text) && joint != Joint::Spaced),
         Kind::Weak => is_drawn(text) || is_basic(text) || (matches!(previous, b';') && bare),
         Kind::Code => {
             matches!(previous, b'?' | b'&')
@@ -156,6 +156,11 @@ pub(super) fn is_secret_number(kind: Kind, number: &str) -> bool {
         Kind::Secret => number.len() >= SHORTEST_NUMBER && number.bytes().all(|byte| byte.is_ascii_digit()),
         _ => false,
     }
+}
+
+/// Whether it is a number as short as people remember.
+fn is_pin(text: &[u8]) -> bool {
+    (3..=8).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether what stands under `token` is one, rather than a word that a model of language reads.
@@ -201,7 +206,8 @@ fn ends_line(bytes: &[u8], at: usize) -> bool {
 fn is_plain(text: &[u8], kind: Kind, in_json: bool) -> bool {
     let is_count = || {
         let length = if in_json { SHORTEST_NUMBER } else { 1 };
-        is_number(text) && (text.len() < length || text.contains(&b'.') || kind == Kind::Token)
+        is_number(text)
+            && (text.len() < length || text.contains(&b'.') || matches!(kind, Kind::Token | Kind::Weak))
     };
     matches!(text, b"null" | b"true" | b"false") || (kind != Kind::Key && in_json && is_count())
 }

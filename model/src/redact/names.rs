@@ -3,13 +3,14 @@
 use super::bytes::{after_escape, before, byte, is_space, run, run_back};
 
 /// Names under which secrets stand, as whole names and as the last part of others: `X-Api-Key`, `dbPassword`. A `?` may
-/// be `_`, `-` or nothing.
+/// be `_`, `-` or nothing. Where a word before makes `token` and `secret` somebody's, they are names of their own: here are
+/// those that are written as one word.
 const SECRETS: &[&str] = &[
     "api?key",
     "api?keys",
     "access?key",
     "secret?key",
-    "secret?access?key",
+    "secretaccesskey",
     "private?key",
     "account?key",
     "subscription?key",
@@ -20,29 +21,29 @@ const SECRETS: &[&str] = &[
     "client?key?data",
     "license?key",
     "auth?key",
-    "access?token",
-    "refresh?token",
-    "id?token",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
     "id?token?hint",
-    "auth?token",
-    "oauth?token",
-    "session?token",
-    "bearer?token",
-    "api?token",
-    "security?token",
-    "csrf?token",
-    "xsrf?token",
-    "bot?token",
-    "user?token",
-    "personal?token",
-    "private?token",
-    "deploy?token",
-    "github?token",
-    "gitlab?token",
-    "slack?token",
-    "npm?token",
-    "vault?token",
-    "client?secret",
+    "authtoken",
+    "oauthtoken",
+    "sessiontoken",
+    "bearertoken",
+    "apitoken",
+    "securitytoken",
+    "csrftoken",
+    "xsrftoken",
+    "bottoken",
+    "usertoken",
+    "personaltoken",
+    "privatetoken",
+    "deploytoken",
+    "githubtoken",
+    "gitlabtoken",
+    "slacktoken",
+    "npmtoken",
+    "vaulttoken",
+    "clientsecret",
     "client?assertion",
     "code?verifier",
     "device?code",
@@ -76,13 +77,10 @@ const WEAK: &[&str] = &[
     "assertion",
     "sessionid",
     "session?key",
-    "otp",
-    "totp",
-    "pin",
-    "cvv",
-    "cvc",
-    "cvv2",
 ];
+
+/// Names of short numbers that are secrets.
+const PINS: &[&str] = &["pin", "otp", "totp", "cvv", "cvc", "cvv2"];
 
 /// Codes of OAuth, in addresses and forms alone.
 const CODES: &[&str] = &["code", "ticket", "assertion"];
@@ -151,6 +149,8 @@ pub(super) enum Kind {
     Secret,
     /// Its value is a secret if it looks like one.
     Weak,
+    /// A short number, or what looks like a secret.
+    Pin,
     /// A code in an address or a form.
     Code,
     /// `token`: alone it names what models of language read, behind a word a secret.
@@ -174,6 +174,7 @@ pub(super) fn all() -> impl Iterator<Item = (String, Kind)> {
     let of = |names: &'static [&'static str], kind| names.iter().map(move |name| (*name, kind));
     of(SECRETS, Kind::Secret)
         .chain(of(WEAK, Kind::Weak))
+        .chain(of(PINS, Kind::Pin))
         .chain(of(CODES, Kind::Code))
         .chain(others)
         .flat_map(|(name, kind)| spellings(name).into_iter().map(move |name| (name, kind)))
@@ -223,7 +224,7 @@ pub(super) fn kind_of(bytes: &[u8], start: usize, end: usize, kind: Kind) -> Opt
             (begins && is_of_something(bytes, start)).then_some(Kind::Secret)
         }
         // Only as a whole name: `auth`, and `_auth` of npm.
-        Kind::Weak | Kind::Code => {
+        Kind::Weak | Kind::Pin | Kind::Code => {
             let glued = previous.is_ascii_digit() || byte(bytes, end).is_ascii_alphanumeric();
             (begins && !glued).then_some(kind)
         }

@@ -6,7 +6,7 @@ use super::patterns::{self, AROUND, PATTERNS};
 use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, credentials};
+use super::{REDACTED, credentials, joints};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Pass<'t> {
     /// Up to here values were read already: what begins before is part of one.
     pub(super) covered: usize,
     /// Up to here values that are no secrets were read already, by the kind of their names.
-    pub(super) read: [usize; 7],
+    pub(super) read: [usize; 8],
     /// Where the last token began: a longer prefix may know it better.
     pub(super) latest: usize,
     /// Up to here nothing behind a scheme or a signature's name looks drawn by lot.
@@ -45,10 +45,8 @@ pub(super) struct Pass<'t> {
     pub(super) barren: usize,
     /// Where tokens were sought in vain.
     pub(super) plain: Plain,
-    /// Whether there is a name of a secret.
-    pub(super) named: bool,
-    /// Whether such a name ends a string.
-    pub(super) quoted: bool,
+    /// Whether there is a name of a secret whose value only the structure around it tells.
+    pub(super) structured: bool,
     /// Whether there are escapes that hide what everybody else writes plainly.
     pub(super) escaped: bool,
     /// The same of encodings of addresses and of HTML.
@@ -67,11 +65,15 @@ impl Pass<'_> {
             Trigger::Escape => self.escaped = true,
             Trigger::Encoding => self.encoded = true,
             // These are words of any text.
-            Trigger::Context(_) | Trigger::Pattern(_) | Trigger::Around(_) | Trigger::Shape(..) => {}
+            Trigger::Url
+            | Trigger::Context(_)
+            | Trigger::Pattern(_)
+            | Trigger::Around(_)
+            | Trigger::Shape(..) => {}
             _ => self.begun = true,
         }
         match trigger {
-            Trigger::Escape | Trigger::Encoding => {}
+            Trigger::Escape | Trigger::Encoding | Trigger::Hidden => {}
             Trigger::Name(kind, found) => self.name(kind, found, start, end),
             Trigger::Url => {
                 if let Some(password) = credentials::url_password(bytes, end) {
@@ -176,8 +178,8 @@ impl Pass<'_> {
         if let Some(kind) = names::kind_of(bytes, start, end, kind)
             && kind != Kind::Code
         {
-            self.named = true;
-            self.quoted |= matches!(bytes.get(end), Some(b'"'));
+            // Under the operator's names whole objects are secrets.
+            self.structured |= kind == Kind::Key || joints::is_structural(bytes, start, end);
         }
         let Some((begin, kind)) = named::value_start(bytes, start, end, kind) else {
             return;

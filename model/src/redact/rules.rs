@@ -207,70 +207,42 @@ impl Compiled {
         if sight.cuts.is_empty() && !looks_closer {
             return None;
         }
-        let depth = depth.unwrap_or(DEEPEST);
-        let is_json = looks_closer && json::is_valid(text);
         let mut walked = None;
-        if looks_closer && depth < DEEPEST && (is_json || sight.structured) {
-            let crossing: Vec<Cut> = sight
-                .cuts
-                .iter()
-                .copied()
-                .filter(|cut| cut.is_crossing(text))
-                .collect();
-            walked = json::redact(self, text, &crossing, depth, told);
+        if let Some(depth) = depth.filter(|depth| sight.structured && *depth < DEEPEST) {
+            walked = json::redact(self, text, &crossing(text, &sight.cuts), depth, told);
             if let Some(walked) = &walked {
                 sight = self.find(walked);
             }
         }
         let current = walked.as_deref().unwrap_or(text);
+        if looks_closer && sight.hidden {
+            sight.cuts.extend(self.hidden(current));
+            sight.cuts = merged(sight.cuts);
+        }
         let mut found = Vec::new();
-        let mut redacted = apply(current, &sight.cuts, &mut found);
+        let redacted = apply(current, &sight.cuts, &mut found);
         // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
         if !sight.cuts.is_empty() && !json::is_valid(&redacted) && json::is_valid(current) {
-            let crossing: Vec<Cut> = sight
-                .cuts
-                .into_iter()
-                .filter(|cut| cut.is_crossing(current))
-                .collect();
-            let valid = json::redact(self, current, &crossing, DEEPEST, told);
+            let valid = json::redact(self, current, &crossing(current, &sight.cuts), DEEPEST, told);
             return valid.or(walked).filter(|redacted| redacted != text);
         }
-        found.into_iter().for_each(&mut *told);
-        if looks_closer
-            && sight.hidden
-            && !is_json
-            && let Some(seen) = self.redact_hidden(&redacted, told)
-        {
-            redacted = seen;
-        }
+        found.into_iter().for_each(told);
         Some(redacted).filter(|redacted| redacted != text)
     }
 
-    /// Cuts what shows only once escapes are undone, where it stands.
-    fn redact_hidden(&self, text: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
-        let view = View::of(text)?;
-        let cuts: Vec<Cut> = self
-            .find(&view.text)
-            .cuts
-            .into_iter()
-            .map(|cut| Cut {
-                start: view.start(cut.start),
-                end: view.end(cut.end),
-                quote: (0, 0),
-                ..cut
-            })
-            .filter(|cut| {
-                text.get(cut.start..cut.end)
-                    .is_some_and(|cut| !cut.contains(REDACTED))
-            })
-            .collect();
-        if cuts.is_empty() {
-            return None;
-        }
-        let mut found = Vec::new();
-        let redacted = apply(text, &cuts, &mut found);
-        found.into_iter().for_each(told);
-        Some(redacted)
+    /// What shows only once escapes are undone, by where it stands with them.
+    fn hidden(&self, text: &str) -> Vec<Cut> {
+        let Some(view) = View::of(text) else {
+            return Vec::new();
+        };
+        let cuts = self.find(&view.text).cuts.into_iter();
+        let cuts = cuts.map(|cut| Cut {
+            start: view.start(cut.start),
+            end: view.end(cut.end),
+            quote: (0, 0),
+            ..cut
+        });
+        cuts.collect()
     }
 
     /// Redacts a part of a text for itself.
@@ -315,13 +287,12 @@ impl Compiled {
             bytes: text.as_bytes(),
             cuts: Vec::new(),
             covered: 0,
-            read: [0; 7],
+            read: [0; 8],
             latest: 0,
             barren: 0,
             fruitless: 0,
             plain: Plain::default(),
-            named: false,
-            quoted: false,
+            structured: false,
             escaped: false,
             encoded: false,
             begun: false,
@@ -358,18 +329,17 @@ impl Compiled {
             });
         }
         let cuts = merged(pass.cuts);
-        let has = |byte: u8| text.as_bytes().contains(&byte);
-        let in_strings = pass.named && has(b'\\') && has(b'"');
         Sight {
-            structured: pass.quoted
-                || in_strings
-                || (pass.escaped && has(b'"'))
-                || (pass.encoded && pass.begun && has(b'"'))
-                || cuts.iter().any(|cut| cut.is_crossing(text)),
+            structured: pass.structured || cuts.iter().any(|cut| cut.is_crossing(text)),
             hidden: pass.escaped || (pass.encoded && pass.begun),
             cuts,
         }
     }
+}
+
+/// The cuts that may reach over the borders of a JSON value.
+fn crossing(text: &str, cuts: &[Cut]) -> Vec<Cut> {
+    cuts.iter().copied().filter(|cut| cut.is_crossing(text)).collect()
 }
 
 /// What one look over a text finds.

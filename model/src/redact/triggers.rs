@@ -22,8 +22,10 @@ pub(super) enum Trigger {
     Signature,
     /// An escape of JSON that hides what everybody else writes plainly.
     Escape,
-    /// The same in addresses and in HTML.
+    /// The same in addresses and in HTML, where there is something to hide.
     Encoding,
+    /// A URL, encoded.
+    Hidden,
 }
 
 /// What the automaton looks for when the operator adds nothing.
@@ -50,6 +52,7 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("\\/", Trigger::Escape),
         ("%22", Trigger::Encoding),
         ("%25", Trigger::Encoding),
+        ("%3a%2f%2f", Trigger::Hidden),
         ("&lt;", Trigger::Encoding),
         ("%3d", Trigger::Encoding),
         ("%3a", Trigger::Encoding),

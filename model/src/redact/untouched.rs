@@ -39,6 +39,7 @@ fn what_only_speaks_of_secrets_stays() {
         "secret_internationalization_of_documents_and_more_words_without_end",
         "signature=function_name_of_the_caller",
         "this.someVeryLongIdentifierName.ofSomething",
+        r#"{"pass":1234,"fail":12,"auth":20260728}"#,
         r#"{"auth":"none","pass":true,"pin":3,"code":"ENOENT","status":"pass"}"#,
         "exit code: 12345678, code=ERR_INVALID_ARG_TYPE8",
         "1790000000000000000 1790000000000000 4012345678901234567",
