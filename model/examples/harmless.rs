@@ -44,17 +44,18 @@ fn main() {
         files.sort();
         let (mut texts, mut touched) = (0_usize, 0_usize);
         for file in files {
-            let Ok(content) = std::fs::read_to_string(&file) else {
+            let Ok(content) = std::fs::read(&file) else {
                 continue;
             };
-            let is_prose = file.extension().is_some_and(|extension| extension == "md");
-            let parts: Vec<&str> = if is_prose {
-                content
+            let content = String::from_utf8_lossy(&content);
+            let parts: Vec<&str> = match file.extension().and_then(|extension| extension.to_str()) {
+                Some("md") => content
                     .split("\n\n")
                     .filter(|part| !part.trim().is_empty())
-                    .collect()
-            } else {
-                vec![&content]
+                    .collect(),
+                // Between the texts of an export stands what is none.
+                Some("pb") => content.split(is_no_text).filter(|part| part.len() > 3).collect(),
+                _ => vec![&content],
             };
             for part in parts {
                 texts += 1;
@@ -81,6 +82,10 @@ fn main() {
     }
     let share = 100.0 * f64::from(u32::try_from(all_touched).unwrap_or(u32::MAX)) / all.max(1) as f64;
     println!("{all_touched} of {all} texts are touched: {share:.3} %");
+}
+
+fn is_no_text(character: char) -> bool {
+    (character.is_control() && !character.is_whitespace()) || character == char::REPLACEMENT_CHARACTER
 }
 
 /// The first line that was changed, before and after.
