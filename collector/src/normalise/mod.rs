@@ -56,6 +56,9 @@ pub struct Normalised {
     pub uncorrelated: u64,
 }
 
+/// Tells whether nobody waits for the result any more. Asked for every record.
+type Stop<'a> = &'a dyn Fn() -> bool;
+
 impl Reader {
     /// Reads a trace export, out of which secrets are cut first. What its sender may not send is dropped before the
     /// work that it would make.
@@ -65,17 +68,32 @@ impl Reader {
         arrival: &Arrival,
         sender: &Access,
     ) -> Normalised {
+        self.traces_unless(request, arrival, sender, &|| false)
+            .unwrap_or_default()
+    }
+
+    /// The same; nothing where it was stopped half-way.
+    pub(crate) fn traces_unless(
+        &self,
+        request: &mut ExportTraceServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+        stop: Stop<'_>,
+    ) -> Option<Normalised> {
         border::traces(&self.redactor, request);
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
                 let origin = Origins::new(resource_spans.resource.as_ref(), scope_spans.scope.as_ref());
                 for span in &scope_spans.spans {
+                    if stop() {
+                        return None;
+                    }
                     self.span(span, &origin, arrival, sender, &mut normalised);
                 }
             }
         }
-        normalised
+        Some(normalised)
     }
 
     /// Reads a log export, as [`traces`](Self::traces) reads spans.
@@ -85,6 +103,18 @@ impl Reader {
         arrival: &Arrival,
         sender: &Access,
     ) -> Normalised {
+        self.logs_unless(request, arrival, sender, &|| false)
+            .unwrap_or_default()
+    }
+
+    /// The same; nothing where it was stopped half-way.
+    pub(crate) fn logs_unless(
+        &self,
+        request: &mut ExportLogsServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+        stop: Stop<'_>,
+    ) -> Option<Normalised> {
         border::logs(&self.redactor, request);
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
@@ -97,12 +127,15 @@ impl Reader {
                     .map(move |record| (of_scope.scope.as_ref(), record))
             });
             for (scope, record) in records {
+                if stop() {
+                    return None;
+                }
                 if record.event_name == semconv::HEARTBEAT {
                     normalised.heartbeats.push(origin.origin().process().to_owned());
                     continue;
                 }
                 if record.event_name == semconv::CALL_RUNNING {
-                    let origin = Origins::new(resource_logs.resource.as_ref(), scope, &self.redactor);
+                    let origin = Origins::new(resource_logs.resource.as_ref(), scope);
                     self.span(&log::announced(record), &origin, arrival, sender, &mut normalised);
                     continue;
                 }
@@ -119,7 +152,7 @@ impl Reader {
                 }
             }
         }
-        normalised
+        Some(normalised)
     }
 }
 
@@ -154,4 +187,87 @@ fn shown(names: &[String]) -> String {
 /// As much of a name as stands in an answer.
 fn beginning(name: &str) -> String {
     name.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use mcptap_model::UnixNanos;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+    use super::*;
+
+    const RECORDS: usize = 20;
+
+    fn traces() -> ExportTraceServiceRequest {
+        let method = KeyValue {
+            key: "mcp.method.name".to_owned(),
+            value: Some(AnyValue {
+                value: Some(any_value::Value::StringValue("ping".to_owned())),
+            }),
+            ..KeyValue::default()
+        };
+        let span = |number: usize| Span {
+            trace_id: vec![7; 16],
+            span_id: vec![number as u8 + 1; 8],
+            kind: 2,
+            start_time_unix_nano: 1_000,
+            end_time_unix_nano: 2_000,
+            attributes: vec![method.clone()],
+            ..Span::default()
+        };
+        let scope_spans = vec![ScopeSpans {
+            spans: (0..RECORDS).map(span).collect(),
+            ..ScopeSpans::default()
+        }];
+        ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                scope_spans,
+                ..ResourceSpans::default()
+            }],
+        }
+    }
+
+    fn logs() -> ExportLogsServiceRequest {
+        let record = LogRecord {
+            trace_id: vec![7; 16],
+            time_unix_nano: 1_000,
+            ..LogRecord::default()
+        };
+        let scope_logs = vec![ScopeLogs {
+            log_records: vec![record; RECORDS],
+            ..ScopeLogs::default()
+        }];
+        ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                scope_logs,
+                ..ResourceLogs::default()
+            }],
+        }
+    }
+
+    #[test]
+    fn reading_ends_when_nobody_waits_for_it() {
+        let (reader, arrival) = (Reader::default(), Arrival::replayed(UnixNanos(0)));
+        let everybody = Access::everything();
+        let (traces, logs) = (traces(), logs());
+        // While records are read, and while they are redacted.
+        for last in [1, RECORDS / 2, RECORDS + RECORDS / 2] {
+            let asked = Cell::new(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() == last
+            };
+            let read = reader.traces_unless(&traces, &arrival, &everybody, &stop);
+            assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
+            asked.set(0);
+            let read = reader.logs_unless(&logs, &arrival, &everybody, &stop);
+            assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
+        }
+        let whole = reader.traces(&traces, &arrival, &everybody);
+        assert_eq!(whole.batch.observations.len(), RECORDS);
+    }
 }
