@@ -228,6 +228,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.records_rejected,
             ),
             (
+                "rows_damaged",
+                "Stored rows that cannot be read and are left out, each counted once",
+                stored.rows_damaged,
+            ),
+            (
                 "task_panics",
                 "Times that a background task broke and was started anew",
                 stored.task_panics,

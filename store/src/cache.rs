@@ -10,8 +10,8 @@ use crate::{MemoryBudget, Reservation};
 const MOST: usize = 32 << 20;
 /// Which part of the budget they take at most.
 const PART: usize = 16;
-/// How many caches share that: ids, names, clients, sessions and origins.
-const CACHES: usize = 5;
+/// How many caches share that: ids, names, clients, sessions, origins and resources.
+const CACHES: usize = 6;
 
 /// What all caches of a store share: a sixteenth of the budget, at most 32 MiB.
 pub(crate) fn share(memory: &MemoryBudget) -> MemoryBudget {

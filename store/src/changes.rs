@@ -6,11 +6,12 @@ use mcptap_model::CallFilter;
 use sea_orm::sea_query::{Expr, Func, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, Statement,
 };
 
 use crate::dictionary::Dictionary;
 use crate::entity::{call, unindexed};
+use crate::neighbourhood::CALL_BYTES;
 use crate::readers::Reading;
 use crate::recent::Stretch;
 use crate::scan::{Scan, head};
@@ -134,6 +135,20 @@ impl Store {
     }
 }
 
+/// How many bytes the long texts of the calls have that changed after a point.
+pub(crate) async fn bytes(tx: &DatabaseTransaction, after: Seq) -> Result<i64, Error> {
+    let mut bytes = 0;
+    for column in ["id", "updated_seq"] {
+        let text =
+            format!("SELECT CAST(COALESCE(SUM({CALL_BYTES}), 0) AS BIGINT) FROM calls WHERE {column} > $1");
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, [after.0.into()]);
+        if let Some(row) = tx.query_one_raw(statement).await? {
+            bytes += row.try_get_by_index::<i64>(0)?;
+        }
+    }
+    Ok(bytes)
+}
+
 /// Everything after a point, of whatever age, for all who follow.
 pub(crate) async fn between(
     tx: &DatabaseTransaction,
@@ -142,30 +157,22 @@ pub(crate) async fn between(
 ) -> Result<Stretch, Error> {
     let upto = head(tx).await?;
     let range = |column: call::Column| Condition::all().add(column.gt(after.0)).add(column.lte(upto.0));
-    let mut numbered: Vec<(i64, ChangeKind)> = Vec::new();
+    let mut numbered: Vec<(i64, ChangeKind, i64)> = Vec::new();
     let added = call::Entity::find()
         .filter(range(call::Column::Id))
         .all(tx)
         .await?;
-    numbered.extend(added.iter().map(|row| (row.id, ChangeKind::Added)));
+    numbered.extend(added.iter().map(|row| (row.id, ChangeKind::Added, row.id)));
     let updated = call::Entity::find()
         .filter(range(call::Column::UpdatedSeq))
         .all(tx)
         .await?;
     let seq = |row: &call::Model| row.updated_seq.unwrap_or(row.id);
-    numbered.extend(updated.iter().map(|row| (seq(row), ChangeKind::Updated)));
+    numbered.extend(updated.iter().map(|row| (seq(row), ChangeKind::Updated, row.id)));
     let stored = dictionary
         .stored(tx, added.into_iter().chain(updated).collect())
         .await?;
-    let mut changes: Vec<Change> = numbered
-        .into_iter()
-        .zip(stored)
-        .map(|((seq, kind), stored)| Change {
-            seq: Seq(seq),
-            kind,
-            stored,
-        })
-        .collect();
+    let mut changes = in_order(numbered, stored);
     changes.sort_unstable_by_key(|change| change.seq);
     // Log lines have no change of their own; calls that got some are noted for the index.
     let relined = unindexed::Entity::find()

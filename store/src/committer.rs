@@ -153,9 +153,11 @@ impl Committer {
         let changes = prepared.as_ref().map_or(1, Prepared::changes).max(1);
         let mut advanced = tx.advance(changes, 0).await?;
         let before = advanced.before;
+        // What is stale gives its memory back before the group is prepared again.
+        let prepared = prepared.filter(|prepared| self.is_current(prepared, before));
         let mut prepared = match prepared {
-            Some(prepared) if self.is_current(&prepared, before) => prepared,
-            _ => {
+            Some(prepared) => prepared,
+            None => {
                 // From here to the end of the transaction nobody else commits.
                 let prepared = self.prepare(batches).await?;
                 advanced = tx.advance(prepared.changes().max(1), 0).await?;

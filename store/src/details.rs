@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use mcptap_model::{Origin, Payload};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SimpleExpr};
@@ -13,6 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::body::{flag, unpacked_size};
 use crate::entity::{call, detail};
+use crate::metrics::Counters;
 use crate::operation::Operation;
 use crate::readers::Reading;
 use crate::recent::size;
@@ -135,17 +137,20 @@ impl Store {
         }
         if parts.rest {
             let dictionary = &self.inner.dictionary;
-            let origins = dictionary.origins(&*tx, origin_of.values().copied()).await?;
+            let ids = || origin_of.values().copied();
+            let origins = dictionary.origins(&*tx, ids(), &mut |_| Ok(())).await?;
+            let resources = dictionary.resources(&*tx, ids()).await?;
             // In the order of the rows: the first ones are served first.
             for row in &kept {
-                let origin = origin_of.get(row).and_then(|origin| origins.get(origin));
-                let (Some(entry), Some(origin)) = (found.get_mut(row), origin) else {
+                let id = origin_of.get(row);
+                let origin = id.and_then(|id| Some((origins.get(id)?, resources.get(id)?)));
+                let (Some(entry), Some((origin, resource))) = (found.get_mut(row), origin) else {
                     continue;
                 };
                 let Ok(details) = entry else { continue };
                 // Each call gets a copy of what many may share.
-                match fits(copied(origin)) {
-                    Ok(()) => add_origin(&mut details.attributes, origin),
+                match fits(copied(origin, resource)) {
+                    Ok(()) => add_origin(&mut details.attributes, origin, resource),
                     Err(refused) => *entry = Err(refused),
                 }
             }
@@ -159,12 +164,14 @@ impl Store {
             return Ok(Vec::new());
         }
         let operation = Operation::reading(self.inner.options.read_timeout);
+        let counters = Arc::clone(&self.inner.counters);
         let unpacking = self.inner.cpu.run(move |cancelled| {
             let each = models.into_iter().map(|model| {
                 if cancelled.get() {
                     return Err(Error::TimedOut);
                 }
-                Ok((model.call, dictionary::details(model)?))
+                let call = model.call;
+                Ok((call, read(dictionary::details(model), &counters)?))
             });
             each.collect::<Result<Vec<_>, Error>>()
         });
@@ -177,6 +184,15 @@ impl Store {
     }
 }
 
+/// What cannot be read is left out: nothing of it is shown, and everything else is.
+fn read(details: Result<Details, Error>, counters: &Counters) -> Result<Details, Error> {
+    if let Err(error @ Error::Damaged { .. }) = &details {
+        counters.damaged(error);
+        return Ok(Details::default());
+    }
+    details
+}
+
 /// How many bytes the parts have as they are stored.
 pub(crate) async fn sizes(
     tx: &DatabaseTransaction,
@@ -185,7 +201,7 @@ pub(crate) async fn sizes(
 ) -> Result<HashMap<i64, usize>, Error> {
     let mut total = Expr::val(0).cast_as(Alias::new("bigint"));
     for (column, _) in parts.columns().into_iter().filter(|(_, wanted)| *wanted) {
-        let length = Func::cust("LENGTH").arg(Expr::col(column));
+        let length = Func::cust("OCTET_LENGTH").arg(Expr::col(column));
         total = total.add(Func::coalesce([SimpleExpr::from(length), Expr::val(0)]));
     }
     let select = Query::select()
@@ -250,18 +266,18 @@ fn unpacked(row: &detail::Model) -> usize {
 }
 
 /// About how many bytes [`add_origin`] adds.
-fn copied(origin: &Origin) -> usize {
-    let resource = origin.resource.iter();
+fn copied(origin: &Origin, resource: &Map<String, Value>) -> usize {
+    let resource = resource.iter();
     let resource: usize = resource.map(|(name, value)| name.len() + size(value)).sum();
     origin.scope.len() + origin.scope_version.as_ref().map_or(0, String::len) + resource
 }
 
-fn add_origin(attributes: &mut Map<String, Value>, origin: &Origin) {
+fn add_origin(attributes: &mut Map<String, Value>, origin: &Origin, resource: &Map<String, Value>) {
     if !origin.scope.is_empty() {
         attributes.insert("otel.scope.name".to_owned(), origin.scope.clone().into());
     }
     if let Some(version) = &origin.scope_version {
         attributes.insert("otel.scope.version".to_owned(), version.clone().into());
     }
-    attributes.insert("resource".to_owned(), Value::Object(origin.resource.clone()));
+    attributes.insert("resource".to_owned(), Value::Object(resource.clone()));
 }

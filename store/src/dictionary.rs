@@ -8,19 +8,27 @@ use mcptap_model::{
     Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, Sources, SpanKind, Transport,
     UnixNanos, Vantage,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
 use crate::body::{Bodies, Body, flag, unpack};
 use crate::cache::Cache;
 use crate::entity::{call, client, detail, log_line, name, origin, session};
 use crate::fold::Heavy;
+use crate::metrics::Counters;
 use crate::recent::size;
 use crate::row::{span_of, trace_of};
 use crate::{Details, Error, MemoryBudget, Stored};
 
-/// How many ids one statement asks for.
+/// How many ids one statement asks for. Each of them has texts of a few KiB at most.
 const AT_ONCE: usize = 500;
+
+/// About how many bytes an entry of a map takes beside its value.
+const ENTRY: usize = 64;
+
+/// How many bytes of resources one statement reads, give or take those of one.
+const RESOURCES: usize = 1 << 20;
 
 /// What has been read of the shared tables; bounded in bytes.
 #[derive(Debug)]
@@ -29,7 +37,12 @@ pub(crate) struct Dictionary {
     clients: Shelf<client::Model>,
     sessions: Shelf<session::Model>,
     origins: Shelf<Origin>,
+    resources: Shelf<Resource>,
+    counters: Arc<Counters>,
 }
+
+/// All attributes of a resource. They are large, and only details show them.
+pub(crate) type Resource = Map<String, Value>;
 
 #[derive(Debug)]
 struct Shelf<T: ?Sized>(Mutex<Cache<i64, Arc<T>>>);
@@ -74,9 +87,17 @@ impl Kept for session::Model {
 impl Kept for Origin {
     fn weight(&self) -> usize {
         let texts = length(&[&self.service, &self.instance, &self.scope_version]) + self.scope.capacity();
-        let resource = self.resource.iter();
-        let resource: usize = resource.map(|(name, value)| 2 * name.len() + size(value)).sum();
-        size_of::<Self>() + texts + resource
+        size_of::<Self>() + texts
+    }
+}
+
+impl Kept for Resource {
+    fn weight(&self) -> usize {
+        let fields = self.iter();
+        size_of::<Self>()
+            + fields
+                .map(|(name, value)| 2 * name.len() + size(value))
+                .sum::<usize>()
     }
 }
 
@@ -117,15 +138,18 @@ pub(crate) struct Glossary {
     origins: HashMap<i64, Arc<Origin>>,
 }
 
+/// Reads what is not known of `$ids`, some at a time, and tells `$hold` how many bytes these have.
 macro_rules! read {
-    ($shelf:expr, $db:expr, $ids:expr, $entity:ident, $value:expr) => {{
+    ($shelf:expr, $db:expr, $ids:expr, $hold:expr, $entity:ident, $value:expr) => {{
         let (mut found, missing) = $shelf.get($ids);
+        $hold(found.len() * ENTRY)?;
         for some in missing.chunks(AT_ONCE) {
             let rows = $entity::Entity::find()
                 .filter($entity::Column::Id.is_in(some.iter().copied()))
                 .all($db)
                 .await?;
             let values: Vec<_> = rows.into_iter().map(|row| (row.id, $value(row))).collect();
+            $hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
             $shelf.put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
             found.extend(values);
         }
@@ -133,14 +157,21 @@ macro_rules! read {
     }};
 }
 
+/// Reserves nothing: for pages, which have few rows.
+fn freely(_: usize) -> Result<(), Error> {
+    Ok(())
+}
+
 impl Dictionary {
     /// Nothing yet; takes its part of what the caches share.
-    pub(crate) fn new(caches: &MemoryBudget) -> Self {
+    pub(crate) fn new(caches: &MemoryBudget, counters: &Arc<Counters>) -> Self {
         Self {
+            counters: Arc::clone(counters),
             names: Shelf::new(caches),
             clients: Shelf::new(caches),
             sessions: Shelf::new(caches),
             origins: Shelf::new(caches),
+            resources: Shelf::new(caches),
         }
     }
 
@@ -150,26 +181,109 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<str>>, Error> {
-        Ok(read!(self.names, db, ids, name, |row: name::Model| {
+        self.names_within(db, ids, &mut freely).await
+    }
+
+    async fn names_within(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: impl Iterator<Item = i64>,
+        hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
+    ) -> Result<HashMap<i64, Arc<str>>, Error> {
+        Ok(read!(self.names, db, ids, hold, name, |row: name::Model| {
             Arc::<str>::from(row.text)
         }))
     }
 
-    /// The origins of these ids.
+    /// The origins of these ids, without their resources: no rule and no list looks at those. `hold` is told how many
+    /// bytes they have, and refuses more of them.
     pub(crate) async fn origins(
         &self,
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
+        hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<HashMap<i64, Arc<Origin>>, Error> {
-        Ok(read!(self.origins, db, ids, origin, |row: origin::Model| {
-            Arc::new(Origin {
-                service: row.service,
-                instance: row.instance,
-                scope: row.scope,
-                scope_version: row.scope_version,
-                resource: serde_json::from_slice(&row.resource).unwrap_or_default(),
-            })
-        }))
+        let (mut found, missing) = self.origins.get(ids);
+        hold(found.len() * ENTRY)?;
+        for some in missing.chunks(AT_ONCE) {
+            let rows: Vec<OriginTexts> = origin::Entity::find()
+                .select_only()
+                .columns([
+                    origin::Column::Id,
+                    origin::Column::Service,
+                    origin::Column::Instance,
+                    origin::Column::Scope,
+                    origin::Column::ScopeVersion,
+                ])
+                .filter(origin::Column::Id.is_in(some.iter().copied()))
+                .into_tuple()
+                .all(db)
+                .await?;
+            let values = rows
+                .into_iter()
+                .map(|(id, service, instance, scope, scope_version)| {
+                    let origin = Origin {
+                        service,
+                        instance,
+                        scope,
+                        scope_version,
+                        resource: Resource::new(),
+                    };
+                    (id, Arc::new(origin))
+                });
+            let values: Vec<(i64, Arc<Origin>)> = values.collect();
+            hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
+            self.origins
+                .put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
+            found.extend(values);
+        }
+        Ok(found)
+    }
+
+    /// The resources of the origins of these ids.
+    pub(crate) async fn resources(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Arc<Resource>>, Error> {
+        let (mut found, missing) = self.resources.get(ids);
+        for some in missing.chunks(AT_ONCE) {
+            let bytes = Func::cust("OCTET_LENGTH").arg(Expr::col(origin::Column::Resource));
+            let sizes: Vec<(i64, i64)> = origin::Entity::find()
+                .select_only()
+                .column(origin::Column::Id)
+                .expr(Expr::from(bytes).cast_as(Alias::new("bigint")))
+                .filter(origin::Column::Id.is_in(some.iter().copied()))
+                .into_tuple()
+                .all(db)
+                .await?;
+            let mut rest = sizes.as_slice();
+            while !rest.is_empty() {
+                let mut bytes = 0;
+                let fitting = rest.iter().take_while(|(_, size)| {
+                    let more = bytes < RESOURCES;
+                    bytes += usize::try_from(*size).unwrap_or_default();
+                    more
+                });
+                let (some, others) = rest.split_at(fitting.count());
+                rest = others;
+                let rows: Vec<(i64, Vec<u8>)> = origin::Entity::find()
+                    .select_only()
+                    .columns([origin::Column::Id, origin::Column::Resource])
+                    .filter(origin::Column::Id.is_in(some.iter().map(|(id, _)| *id)))
+                    .into_tuple()
+                    .all(db)
+                    .await?;
+                let parsed = rows
+                    .into_iter()
+                    .map(|(id, data)| (id, Arc::new(serde_json::from_slice(&data).unwrap_or_default())));
+                let values: Vec<(i64, Arc<Resource>)> = parsed.collect();
+                self.resources
+                    .put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
+                found.extend(values);
+            }
+        }
+        Ok(found)
     }
 
     /// The sessions of these ids.
@@ -178,7 +292,16 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<session::Model>>, Error> {
-        Ok(read!(self.sessions, db, ids, session, Arc::new))
+        self.sessions_within(db, ids, &mut freely).await
+    }
+
+    async fn sessions_within(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: impl Iterator<Item = i64>,
+        hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
+    ) -> Result<HashMap<i64, Arc<session::Model>>, Error> {
+        Ok(read!(self.sessions, db, ids, hold, session, Arc::new))
     }
 
     /// The clients of these ids.
@@ -187,55 +310,88 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<client::Model>>, Error> {
-        Ok(read!(self.clients, db, ids, client, Arc::new))
+        self.clients_within(db, ids, &mut freely).await
     }
 
-    /// What these rows refer to.
+    async fn clients_within(
+        &self,
+        db: &impl ConnectionTrait,
+        ids: impl Iterator<Item = i64>,
+        hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
+    ) -> Result<HashMap<i64, Arc<client::Model>>, Error> {
+        Ok(read!(self.clients, db, ids, hold, client, Arc::new))
+    }
+
+    /// What these rows refer to. `hold` is told how many bytes that has, and refuses more of it.
     pub(crate) async fn glossary(
         &self,
         db: &impl ConnectionTrait,
         calls: &[call::Model],
+        hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<Glossary, Error> {
-        let names = calls.iter().flat_map(|call| {
-            [
-                Some(call.server),
-                Some(call.method),
-                call.tool,
-                call.prompt,
-                call.error_type,
-            ]
-            .into_iter()
-            .flatten()
-        });
+        let names = calls.iter().flat_map(names_of);
         Ok(Glossary {
-            names: self.names(db, names).await?,
-            clients: self.clients(db, calls.iter().map(|call| call.client)).await?,
-            sessions: self
-                .sessions(db, calls.iter().filter_map(|call| call.session))
+            names: self.names_within(db, names, hold).await?,
+            clients: self
+                .clients_within(db, calls.iter().map(|call| call.client), hold)
                 .await?,
-            origins: self.origins(db, calls.iter().map(|call| call.origin)).await?,
+            sessions: self
+                .sessions_within(db, calls.iter().filter_map(|call| call.session), hold)
+                .await?,
+            origins: self
+                .origins(db, calls.iter().map(|call| call.origin), hold)
+                .await?,
         })
     }
 
-    /// Rows as calls, in the same order.
+    /// Rows as calls, in the same order, without those that cannot be read.
     pub(crate) async fn stored(
         &self,
         db: &impl ConnectionTrait,
         rows: Vec<call::Model>,
     ) -> Result<Vec<Stored>, Error> {
-        let glossary = self.glossary(db, &rows).await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Stored {
-                    row: row.id,
-                    call: Arc::new(glossary.call(row)?),
-                })
-            })
-            .collect()
+        let glossary = self.glossary(db, &rows, &mut freely).await?;
+        let calls = rows.into_iter().map(|row| (row.id, glossary.call(row)));
+        let read = calls.filter_map(|(row, call)| match call {
+            Ok(call) => Some(Stored {
+                row,
+                call: Arc::new(call),
+            }),
+            Err(error) => {
+                self.counters.damaged(&error);
+                None
+            }
+        });
+        Ok(read.collect())
     }
 }
 
+/// Texts of an origin: its id, service, instance, scope and version of the scope.
+type OriginTexts = (i64, Option<String>, Option<String>, String, Option<String>);
+
+fn names_of(call: &call::Model) -> impl Iterator<Item = i64> + use<> {
+    let others = [call.tool, call.prompt, call.error_type];
+    [call.server, call.method]
+        .into_iter()
+        .chain(others.into_iter().flatten())
+}
+
 impl Glossary {
+    /// The origins, with their ids.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = (i64, &Arc<Origin>)> {
+        self.origins.iter().map(|(id, origin)| (*id, origin))
+    }
+
+    /// How many bytes of shared texts a call has a copy of.
+    pub(crate) fn copied(&self, row: &call::Model) -> usize {
+        let names = names_of(row).filter_map(|id| self.names.get(&id));
+        let client = self.clients.get(&row.client);
+        let session = row.session.and_then(|id| self.sessions.get(&id));
+        names.map(|text| text.len()).sum::<usize>()
+            + client.map_or(0, |client| client.weight())
+            + session.map_or(0, |session| session.weight())
+    }
+
     /// A row as a call, without details.
     pub(crate) fn call(&self, row: call::Model) -> Result<Call, Error> {
         let damaged = |what| Error::Damaged {

@@ -209,7 +209,7 @@ pub(crate) fn time_ranges(batch: &Incoming) -> Vec<TimeRange> {
 /// Folds a batch into its neighbourhood, whose calls are given with their details.
 #[cfg(test)]
 pub(crate) fn fold(near: Neighbourhood, batch: mcptap_model::Batch) -> Changes {
-    Folding::new(near, Incoming::new(batch)).finish(HashMap::new())
+    Folding::new(near, Incoming::new(batch)).finish(HashMap::new(), &HashSet::new())
 }
 
 /// A batch and its neighbourhood, clustered: it is known what is one request, and so of which stored calls the details
@@ -274,8 +274,9 @@ impl Folding {
     }
 
     /// Merges each cluster into one call, lends from HTTP spans, attaches log lines, and says what to change. Takes the
-    /// details of the calls that are [wanted](Self::wanted).
-    pub(crate) fn finish(self, details: HashMap<i64, Heavy>) -> Changes {
+    /// details of the calls that are [wanted](Self::wanted). Calls (their rows) whose details are there but cannot be read
+    /// stay as they are.
+    pub(crate) fn finish(self, details: HashMap<i64, Heavy>, unread: &HashSet<i64>) -> Changes {
         let Self {
             mut clusters,
             effort,
@@ -298,7 +299,7 @@ impl Folding {
             &mut changes,
         );
         derive::derive(&mut merged, &self.whole);
-        merge::collect(merged, &https, &self.aliases, &mut changes);
+        merge::collect(merged, &https, &self.aliases, unread, &mut changes);
         changes.compared = effort.compared();
         changes.cut = effort.cut();
         changes

@@ -44,6 +44,8 @@ enum Shared {
         wire: Option<String>,
     },
     Origin(Arc<Origin>, Vec<u8>),
+    /// What is stored already, by its id.
+    Stored(i64),
 }
 
 #[derive(Debug)]
@@ -125,6 +127,18 @@ impl Interner {
             session: session.cloned(),
             wire: call.session_id.clone(),
         }))
+    }
+
+    /// One that knows the ids of these origins, which were read without their resources.
+    pub(crate) fn knowing(origins: impl IntoIterator<Item = (i64, Arc<Origin>)>) -> Self {
+        let mut interner = Self::default();
+        for (id, origin) in origins {
+            let local = Local(interner.entries.len());
+            interner.entries.push(([0; 16], Shared::Stored(id)));
+            let address = Arc::as_ptr(&origin) as usize;
+            interner.origins.insert(address, (local, origin));
+        }
+        interner
     }
 
     /// The resource and scope of a span.
@@ -216,6 +230,10 @@ impl Remembered {
         let mut ids = Ids(vec![0; interner.entries.len()]);
         let mut missing = Vec::new();
         for (index, (hash, shared)) in interner.entries.into_iter().enumerate() {
+            if let Shared::Stored(id) = shared {
+                set(&mut ids, index, id);
+                continue;
+            }
             match self.ids.get(&hash) {
                 Some(id) => set(&mut ids, index, id),
                 None => missing.push(Missing { index, hash, shared }),

@@ -1,10 +1,16 @@
 //! What the store counts, for `/metrics`.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::Error;
 use crate::bounds::Cuts;
 use crate::writer::RETRY;
+
+/// How many damaged rows are told apart.
+const DAMAGED: usize = 10_000;
 
 /// Totals since the store was opened, and gauges of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,6 +35,8 @@ pub struct Metrics {
     pub commit_retries: u64,
     /// Records left out because the database can never store them.
     pub records_rejected: u64,
+    /// Stored rows that cannot be read and were left out, each counted once, up to 10,000.
+    pub rows_damaged: u64,
     /// Writes refused because the queue was full.
     pub overloads: u64,
     /// Names longer than 1 KiB that were cut.
@@ -86,6 +94,7 @@ pub(crate) struct Counters {
     commit_failures: AtomicU64,
     commit_retries: AtomicU64,
     records_rejected: AtomicU64,
+    damaged: Mutex<HashSet<(&'static str, i64)>>,
     overloads: AtomicU64,
     join_rows_read: AtomicU64,
     join_compared: AtomicU64,
@@ -143,6 +152,21 @@ impl Counters {
         self.join_limited.fetch_add(limited, Relaxed);
     }
 
+    /// A row cannot be read and is left out. Says so once for each.
+    pub(crate) fn damaged(&self, error: &Error) {
+        let Error::Damaged { table, row, .. } = error else {
+            return;
+        };
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() < DAMAGED && damaged.insert((table, *row)) {
+            tracing::error!(%error, "a stored row cannot be read; it is left out");
+        }
+    }
+
+    fn rows_damaged(&self) -> u64 {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
     pub(crate) fn pruned(&self, calls: u64) {
         self.calls_pruned.fetch_add(calls, Relaxed);
     }
@@ -188,6 +212,7 @@ impl Counters {
             commit_failures: self.commit_failures.load(Relaxed),
             commit_retries: self.commit_retries.load(Relaxed),
             records_rejected: self.records_rejected.load(Relaxed),
+            rows_damaged: self.rows_damaged(),
             overloads: self.overloads.load(Relaxed),
             join_rows_read: self.join_rows_read.load(Relaxed),
             join_compared: self.join_compared.load(Relaxed),

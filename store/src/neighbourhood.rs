@@ -1,8 +1,10 @@
 //! What is stored or waits near a batch, read before it is folded.
 
+mod found;
 mod large;
 mod memory;
 mod statement;
+mod weights;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,9 +16,12 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
+use found::Found;
 use large::Filled;
 pub(crate) use memory::Held;
-use memory::{ROW, of_call, of_texts, of_waiting};
+use memory::{ROW, of_texts};
+pub(crate) use weights::CALL_BYTES;
+use weights::Weight;
 
 use crate::details::sizes;
 use crate::dictionary::{Dictionary, Glossary};
@@ -24,14 +29,15 @@ use crate::entity::{alias, call, detail, name, waiting};
 use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
 use crate::incoming::Incoming;
 use crate::intern::{NameKind, name_hash};
+use crate::metrics::Counters;
 use crate::row::{kind, span_of, trace_lo, trace_of};
 use crate::{DetailParts, Error, clock};
 
 /// How many keys one statement takes at most.
 const KEYS: usize = 4096;
 
-/// How many traces are read as a whole by one statement at most: what it brings is not reserved before.
-const TRACES: usize = 256;
+/// How many traces are read as a whole by one statement at most, and how many bytes they take, give or take those of one.
+const TRACES: (usize, usize) = (256, 4 << 20);
 
 /// How many calls one time range brings at most.
 const PER_RANGE: usize = 1000;
@@ -93,7 +99,7 @@ pub(crate) async fn load(
 
     let mut found = Found::default();
     let since = clock::ago(join_window).0;
-    let large = if calls || aliases || waiting {
+    let mut large = if calls || aliases || waiting {
         large::large(snapshot, traces).await?
     } else {
         HashSet::new()
@@ -103,61 +109,87 @@ pub(crate) async fn load(
         .copied()
         .filter(|trace| !large.contains(trace))
         .collect();
-    for traces in small.chunks(TRACES) {
-        if calls {
-            let among = among(snapshot, call::Column::TraceLo, traces);
+    let filled = Filled {
+        calls,
+        aliases,
+        waiting,
+    };
+    let weights = weights::of_traces(snapshot, &small, filled, since).await?;
+    let (heavy, mut light): (Vec<_>, Vec<_>) = weights
+        .into_iter()
+        .partition(|(_, weight)| weight.bytes() > weights::WHOLE);
+    large.extend(heavy.into_iter().map(|(trace, _)| trace));
+    light.sort_unstable_by_key(|(trace, _)| *trace);
+    let mut rest = light.as_slice();
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let some = rest.iter().take(TRACES.0).take_while(|(_, weight)| {
+            let more = bytes < TRACES.1;
+            if more {
+                bytes += weight.bytes();
+            }
+            more
+        });
+        let (some, others) = rest.split_at(some.count());
+        rest = others;
+        if !held.take(bytes)? {
+            // Too much for one record: only what it touches is read.
+            large.extend(some.iter().map(|(trace, _)| *trace));
+            continue;
+        }
+        let with = |count: fn(&Weight) -> usize| -> Vec<i64> {
+            let some = some.iter().filter(|(_, weight)| count(weight) > 0);
+            some.map(|(trace, _)| *trace).collect()
+        };
+        let traces = with(|weight| weight.calls);
+        if !traces.is_empty() {
+            let among = among(snapshot, call::Column::TraceLo, &traces);
             found.add(call::Entity::find().filter(among).all(snapshot).await?);
         }
-        if aliases {
-            let among = among(snapshot, alias::Column::TraceLo, traces);
+        let traces = with(|weight| weight.aliases);
+        if !traces.is_empty() {
+            let among = among(snapshot, alias::Column::TraceLo, &traces);
             found
                 .aliases
                 .extend(alias::Entity::find().filter(among).all(snapshot).await?);
         }
-        if waiting {
-            let among = among(snapshot, waiting::Column::TraceLo, traces);
+        let traces = with(|weight| weight.waiting);
+        if !traces.is_empty() {
+            let among = among(snapshot, waiting::Column::TraceLo, &traces);
             let rows = waiting::Entity::find()
                 .filter(among)
                 .filter(waiting::Column::ArrivedAt.gte(since))
                 .filter(waiting::Column::Kind.ne(kind::JOINED));
             found.waiting.extend(rows.all(snapshot).await?);
         }
-        found.hold(held)?;
     }
     found.rows_read = (found.calls.len() + found.aliases.len() + found.waiting.len()) as u64;
     let partial: HashSet<TraceId> = fold::traces(batch)
         .filter(|trace| large.contains(&trace_lo(*trace)))
         .collect();
-    let filled = Filled { aliases, waiting };
     for trace in &partial {
-        large::Reading::new(snapshot, since, filled, &mut found)
+        large::Reading::new(snapshot, since, filled, &mut found, held)
             .read(batch, *trace, dictionary)
             .await?;
-        found.hold(held)?;
     }
     if calls {
         for ranges in ranges.chunks(RANGES) {
-            let rows = in_ranges(snapshot, ranges).await?;
-            found.read(rows.len(), usize::MAX);
-            found.add(rows);
-            found.hold(held)?;
+            let named = in_ranges(snapshot, ranges).await?;
+            found.read(named.len(), usize::MAX);
+            found.read_calls(snapshot, &named, held).await?;
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
-            let rows = call::Entity::find()
-                .filter(among(snapshot, call::Column::Id, rows))
-                .all(snapshot)
-                .await?;
-            found.read(rows.len(), usize::MAX);
-            found.add(rows);
-            found.hold(held)?;
+            let named = weights::of_calls(snapshot, rows).await?;
+            found.read(named.len(), usize::MAX);
+            found.read_calls(snapshot, &named, held).await?;
         }
     }
-    let mut rows = found.rows.clone();
+    let mut rows: HashSet<i64> = found.rows().collect();
     rows.extend(found.referred_to());
     let (read, cut) = (found.rows_read, found.cut);
     Ok(Near {
-        undecoded: found.with_words(snapshot, dictionary, partial).await?,
+        undecoded: Undecoded::new(found, snapshot, dictionary, partial, held).await?,
         head,
         rows,
         read,
@@ -165,21 +197,44 @@ pub(crate) async fn load(
     })
 }
 
+/// The details of calls.
+#[derive(Default)]
+pub(crate) struct FoundDetails {
+    /// As they are stored.
+    pub(crate) rows: Vec<detail::Model>,
+    /// Calls (their rows) whose details are too large for one record.
+    pub(crate) unread: HashSet<i64>,
+}
+
 /// The details of the calls in these rows, as they are stored. What they take is reserved before they are read, and for
-/// what is unpacked of them before it is.
+/// what is unpacked of them before it is. For one record alone, only those that fit are read.
 pub(crate) async fn read_details(
     snapshot: &DatabaseTransaction,
     rows: &[i64],
     held: &mut Held,
-) -> Result<Vec<detail::Model>, Error> {
-    let mut found = Vec::with_capacity(rows.len());
+) -> Result<FoundDetails, Error> {
+    let mut found = FoundDetails::default();
     for rows in rows.chunks(KEYS) {
         let sizes = sizes(snapshot, rows, DetailParts::ALL).await?;
-        held.grow(sizes.values().sum::<usize>() + sizes.len() * ROW)?;
-        let among = among(snapshot, detail::Column::Call, rows);
-        let rows = detail::Entity::find().filter(among).all(snapshot).await?;
-        held.grow(rows.iter().map(of_texts).sum())?;
-        found.extend(rows);
+        let mut fitting = Vec::with_capacity(sizes.len());
+        for row in rows {
+            match sizes.get(row) {
+                Some(bytes) if !held.take(bytes + ROW)? => drop(found.unread.insert(*row)),
+                Some(_) => fitting.push(*row),
+                None => {}
+            }
+        }
+        if fitting.is_empty() {
+            continue;
+        }
+        let among = among(snapshot, detail::Column::Call, &fitting);
+        for row in detail::Entity::find().filter(among).all(snapshot).await? {
+            if held.take(of_texts(&row))? {
+                found.rows.push(row);
+            } else {
+                found.unread.insert(row.call);
+            }
+        }
     }
     Ok(found)
 }
@@ -199,7 +254,8 @@ fn among<C: ColumnTrait>(db: &impl ConnectionTrait, column: C, keys: &[i64]) -> 
     column.is_in(filled.copied())
 }
 
-async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Result<Vec<call::Model>, Error> {
+/// The calls of servers at some times: their rows, and the bytes of their long texts.
+async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Result<Vec<(i64, usize)>, Error> {
     let hashes = ranges
         .iter()
         .map(|range| name_hash(NameKind::Server, &range.server));
@@ -217,84 +273,11 @@ async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Resu
     }
     // Each range has a limit of its own: a busy server takes nothing from the others.
     let text = format!(
-        "SELECT * FROM calls WHERE server = ? AND started_at BETWEEN ? AND ? \
+        "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE server = ? AND started_at BETWEEN ? AND ? \
          ORDER BY started_at DESC LIMIT {PER_RANGE}"
     );
     let statement = statement::each(snapshot.get_database_backend(), &text, &keys);
-    Ok(call::Entity::find().from_raw_sql(statement).all(snapshot).await?)
-}
-
-#[derive(Default)]
-struct Found {
-    rows: HashSet<i64>,
-    calls: Vec<call::Model>,
-    aliases: Vec<alias::Model>,
-    /// The spans of aliases that were read of large traces.
-    spans: HashSet<(i64, i64)>,
-    waiting: Vec<waiting::Model>,
-    /// What waits, of large traces, by row.
-    waits: HashSet<i64>,
-    rows_read: u64,
-    cut: u64,
-    /// How many calls, aliases and waiting rows are reserved.
-    held: (usize, usize, usize),
-}
-
-impl Found {
-    fn add(&mut self, calls: Vec<call::Model>) {
-        for call in calls {
-            if self.rows.insert(call.id) {
-                self.calls.push(call);
-            }
-        }
-    }
-
-    /// Counts rows that were read of at most `limit`.
-    fn read(&mut self, rows: usize, limit: usize) {
-        self.rows_read += rows as u64;
-        self.stopped(rows >= limit);
-    }
-
-    /// Counts that there is more than was read.
-    fn stopped(&mut self, stopped: bool) {
-        self.cut += u64::from(stopped);
-    }
-
-    /// Calls that aliases and links name, of other traces.
-    fn referred_to(&self) -> Vec<i64> {
-        let named = self.aliases.iter().filter_map(|alias| alias.call);
-        let named: HashSet<i64> = named
-            .chain(self.waiting.iter().filter_map(|waiting| waiting.call))
-            .collect();
-        named.difference(&self.rows).copied().collect()
-    }
-
-    /// Reserves what was read since this was asked last.
-    fn hold(&mut self, held: &mut Held) -> Result<(), Error> {
-        let (calls, aliases, waiting) = self.held;
-        let calls: usize = self.calls.iter().skip(calls).map(of_call).sum();
-        let waiting: usize = self.waiting.iter().skip(waiting).map(of_waiting).sum();
-        let aliases = (self.aliases.len() - aliases) * ROW;
-        self.held = (self.calls.len(), self.aliases.len(), self.waiting.len());
-        held.grow(calls + waiting + aliases)
-    }
-
-    /// With what the rows refer to.
-    async fn with_words(
-        self,
-        db: &DatabaseTransaction,
-        dictionary: &Dictionary,
-        partial: HashSet<TraceId>,
-    ) -> Result<Undecoded, Error> {
-        Ok(Undecoded {
-            glossary: dictionary.glossary(db, &self.calls).await?,
-            origins: dictionary
-                .origins(db, self.waiting.iter().filter_map(|waiting| waiting.origin))
-                .await?,
-            found: self,
-            partial,
-        })
-    }
+    weights::named(snapshot, statement).await
 }
 
 /// Rows of a neighbourhood and what they refer to.
@@ -306,8 +289,37 @@ pub(crate) struct Undecoded {
 }
 
 impl Undecoded {
-    /// Makes calls, lines and spans of the rows. Work for a thread of a CPU pool.
-    pub(crate) fn decode(self) -> Result<Neighbourhood, Error> {
+    /// With what the rows refer to. Reserves that, and what calls will have copies of.
+    async fn new(
+        found: Found,
+        db: &DatabaseTransaction,
+        dictionary: &Dictionary,
+        partial: HashSet<TraceId>,
+        held: &mut Held,
+    ) -> Result<Self, Error> {
+        let mut hold = |bytes| held.grow(bytes);
+        let glossary = dictionary.glossary(db, &found.calls, &mut hold).await?;
+        let origins = found.waiting.iter().filter_map(|waiting| waiting.origin);
+        let origins = dictionary.origins(db, origins, &mut hold).await?;
+        let copied = found.calls.iter().map(|call| glossary.copied(call));
+        held.grow(copied.sum::<usize>() * memory::COPIES)?;
+        Ok(Self {
+            found,
+            glossary,
+            origins,
+            partial,
+        })
+    }
+
+    /// The origins of what was read, with their ids.
+    pub(crate) fn origins(&self) -> Vec<(i64, Arc<Origin>)> {
+        let waiting = self.origins.iter().map(|(id, origin)| (*id, origin));
+        let all = self.glossary.origins().chain(waiting);
+        all.map(|(id, origin)| (id, Arc::clone(origin))).collect()
+    }
+
+    /// Makes calls, lines and spans of the rows; leaves out those that cannot be read. Work for a thread of a CPU pool.
+    pub(crate) fn decode(self, counters: &Counters) -> Neighbourhood {
         let Self {
             found,
             glossary,
@@ -315,7 +327,6 @@ impl Undecoded {
             partial,
         } = self;
         let Found {
-            rows,
             calls,
             aliases,
             waiting,
@@ -325,10 +336,16 @@ impl Undecoded {
             partial,
             ..Neighbourhood::default()
         };
+        let mut rows: HashSet<i64> = HashSet::with_capacity(calls.len());
         for row in calls {
             let id = row.id;
-            let call = glossary.call(row)?;
-            near.known.push(Known { row: id, call });
+            match glossary.call(row) {
+                Ok(call) => {
+                    near.known.push(Known { row: id, call });
+                    rows.insert(id);
+                }
+                Err(error) => counters.damaged(&error),
+            }
         }
         for alias in aliases {
             let span = trace_of(alias.trace_hi, alias.trace_lo).zip(span_of(alias.span_id));
@@ -386,6 +403,6 @@ impl Undecoded {
                 ),
             }
         }
-        Ok(near)
+        near
     }
 }

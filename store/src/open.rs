@@ -97,7 +97,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let counters = Arc::new(Counters::default());
     let memory = MemoryBudget::new(options.memory_budget);
     let caches = cache::share(&memory);
-    let dictionary = Arc::new(Dictionary::new(&caches));
+    let dictionary = Arc::new(Dictionary::new(&caches, &counters));
     let preparation = Preparation {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
@@ -167,6 +167,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         cpu: cpu.clone(),
         memory: memory.clone(),
         options: options.clone(),
+        counters: Arc::clone(&counters),
     };
     supervisor.keep("live searches", stop.clone(), move || searcher.clone().run());
     let waiters = Arc::new(Waiters::default());

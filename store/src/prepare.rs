@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Call, SpanRef};
+use mcptap_model::{Call, LogLine, Origin, SpanRef};
 
 use crate::database::Database;
 use crate::dictionary::{Dictionary, heavy};
@@ -114,24 +115,38 @@ impl Preparation {
         )
         .await?;
         reads.rows = near.rows;
+        let origins = near.undecoded.origins();
         let undecoded = near.undecoded;
+        let counters = Arc::clone(&self.counters);
         let folding = self
-            .compute(move || Ok(Folding::new(undecoded.decode()?, batch)))
+            .compute(move || Ok(Folding::new(undecoded.decode(&counters), batch)))
             .await?;
-        let details = neighbourhood::read_details(&snapshot, &folding.wanted(), &mut held).await?;
+        let found = neighbourhood::read_details(&snapshot, &folding.wanted(), &mut held).await?;
         snapshot.commit().await?;
-        let detailed = details.len();
+        let (detailed, too_large) = (found.rows.len(), found.unread.len() as u64);
+        let counters = Arc::clone(&self.counters);
         let (mut prepared, compared, cut) = self
             .compute(move || {
-                let details = details.into_iter().map(|row| Ok((row.call, heavy(row)?)));
-                let changes = folding.finish(details.collect::<Result<_, Error>>()?);
+                let mut unread = found.unread;
+                let mut details = HashMap::with_capacity(found.rows.len());
+                for row in found.rows {
+                    let call = row.call;
+                    match heavy(row) {
+                        Ok(heavy) => drop(details.insert(call, heavy)),
+                        Err(error) => {
+                            counters.damaged(&error);
+                            unread.insert(call);
+                        }
+                    }
+                }
+                let changes = folding.finish(details, &unread);
                 let (compared, cut) = (changes.compared, changes.cut);
-                Ok((rows(near.head, reads, changes), compared, cut))
+                Ok((rows(near.head, reads, origins, changes), compared, cut))
             })
             .await?;
         prepared.held = Some(held);
         self.counters
-            .joined(near.read, detailed, compared, near.cut + cut);
+            .joined(near.read, detailed, compared, near.cut + too_large + cut);
         Ok(prepared)
     }
 
@@ -144,10 +159,10 @@ impl Preparation {
     }
 }
 
-fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
+fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold::Changes) -> Prepared {
     let now = clock::now().0;
     let writes = Arc::new(Writes::of(&reads, &changes));
-    let mut interner = Interner::default();
+    let mut interner = Interner::knowing(origins);
     let mut added = Vec::with_capacity(changes.added.len());
     let mut added_details = Vec::with_capacity(changes.added.len());
     let mut listed = Vec::with_capacity(changes.added.len() + changes.completed.len());

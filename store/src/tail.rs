@@ -38,6 +38,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How many numbers are read. Where more were missed, followers are better served one by one.
 const MOST: i64 = 5_000;
 
+/// How many bytes of long texts are read: memory keeps no more for followers.
+const BYTES: i64 = 16 << 20;
+
 /// The channel of notifications.
 const CHANNEL: &str = "mcptap";
 
@@ -93,6 +96,12 @@ impl Tail {
                 self.recent.skip_to(head);
             } else {
                 let tx = self.database.feed_snapshot().await?;
+                if changes::bytes(&tx, known).await? > BYTES {
+                    let head = scan::head(&*tx).await?;
+                    tx.commit().await?;
+                    self.recent.skip_to(head);
+                    continue;
+                }
                 let stretch = changes::between(&tx, &self.dictionary, known).await?;
                 tx.commit().await?;
                 self.recent.add(stretch);

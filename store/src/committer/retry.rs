@@ -6,7 +6,7 @@ use super::{Committer, batches};
 use crate::incoming::Incoming;
 use crate::prepare::Prepared;
 use crate::writer::{Rejected, Request, Written};
-use crate::{Error, ErrorKind, WriteError};
+use crate::{CpuError, Error, ErrorKind, WriteError};
 
 /// How often a group is tried again after a transient failure, and until when: its senders wait meanwhile, and so do all
 /// others.
@@ -51,7 +51,7 @@ impl Committer {
             }
             match outcome {
                 Ok(written) => self.answer(requests, &written, started),
-                Err(error) if is_smaller_by_halves(&error) && requests.len() > 1 => {
+                Err(error) if is_of_some_records(&error) && requests.len() > 1 => {
                     tracing::warn!(%error, exports = requests.len(), "a write failed; it is tried in halves");
                     let second = requests.split_off(requests.len() / 2);
                     parts.push((second, None));
@@ -132,50 +132,65 @@ impl Committer {
         }
         let mut written = Written::default();
         let mut parts = vec![((*batch).clone(), error)];
+        // What had no room in memory comes once more when all others are stored.
+        let mut waiting: Vec<Incoming> = Vec::new();
+        let mut failed = None;
         let mut transactions = 0;
         let started = Instant::now();
         while let Some((part, error)) = parts.pop() {
-            if part.len() <= 1 || transactions >= TRANSACTIONS || started.elapsed() >= HALVING {
-                if matches!(error, Error::Memory(_)) {
-                    return Err(error);
+            let over = transactions >= TRANSACTIONS || started.elapsed() >= HALVING;
+            if part.len() > 1 && !over {
+                let (first, second) = halves(part);
+                for half in [second, first] {
+                    transactions += 1;
+                    match self.persist(&[&half], None).await {
+                        Ok(stored) => add(&mut written, &stored),
+                        Err(error) if is_of_some_records(&error) => parts.push((half, error)),
+                        Err(error) => return Err(error),
+                    }
                 }
-                self.counters.rejected(part.len());
-                tracing::warn!(%error, records = part.len(), "the database can never store this; it is left out");
-                reject(&mut written, part.len(), &error);
                 continue;
             }
-            let (first, second) = halves(part);
-            for half in [second, first] {
-                transactions += 1;
-                match self.persist(&[&half], None).await {
-                    Ok(stored) => {
-                        written.added += stored.added;
-                        written.completed += stored.completed;
-                        written.head = written.head.max(stored.head);
-                    }
-                    Err(error) if is_of_some_records(&error) => parts.push((half, error)),
-                    Err(error) => return Err(error),
-                }
+            if !matches!(error, Error::Memory(_)) {
+                self.counters.rejected(part.len());
+                tracing::warn!(%error, records = part.len(), "this can never be stored; it is left out");
+                reject(&mut written, part.len(), &error);
+            } else if over {
+                failed = Some(error);
+            } else {
+                waiting.push(part);
             }
+        }
+        for part in waiting {
+            match self.persist(&[&part], None).await {
+                Ok(stored) => add(&mut written, &stored),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            // It comes again; what is stored of it changes nothing then.
+            return Err(error);
         }
         written.head = written.head.max(*self.head.borrow());
         Ok(written)
     }
 }
 
-/// Whether it may be one record's fault, so that others can be stored without it.
+fn add(written: &mut Written, stored: &Written) {
+    written.added += stored.added;
+    written.completed += stored.completed;
+    written.head = written.head.max(stored.head);
+}
+
+/// Whether it may be one record's fault, so that others can be stored without it: the database cannot take it, or mcptap
+/// fails on it.
 fn may_be_one_record(error: &Error) -> bool {
-    matches!(error, Error::Data(_) | Error::Work(_) | Error::Damaged { .. })
+    error.kind() == ErrorKind::Data || matches!(error, Error::Work(CpuError::Panicked))
 }
 
-/// Whether a group may be stored in halves: others are stored without what is at fault, and less is read for fewer.
-fn is_smaller_by_halves(error: &Error) -> bool {
-    may_be_one_record(error) || matches!(error, Error::Memory(_))
-}
-
-/// Whether some records of a request can be stored without the others.
+/// Whether some records can be stored without the others: what is at fault is left out, and less is read for fewer.
 fn is_of_some_records(error: &Error) -> bool {
-    error.kind() == ErrorKind::Data || matches!(error, Error::Memory(_))
+    may_be_one_record(error) || matches!(error, Error::Memory(_))
 }
 
 /// Half to one and a half times the mean.
@@ -200,7 +215,10 @@ fn halves(mut batch: Incoming) -> (Incoming, Incoming) {
 }
 
 fn reject(written: &mut Written, records: usize, error: &Error) {
-    let mut reason = error.to_string();
+    let mut reason = match error {
+        Error::Work(_) => "mcptap failed on it".to_owned(),
+        error => error.to_string(),
+    };
     let end = (0..=REASON.min(reason.len()))
         .rev()
         .find(|end| reason.is_char_boundary(*end));
@@ -270,6 +288,19 @@ mod tests {
                 assert!(half.compressed && Arc::ptr_eq(&half.data, &body(whole, &batch).data));
             }
         }
+    }
+
+    #[test]
+    fn what_mcptap_fails_on_is_found_like_what_the_database_refuses() {
+        let panicked = Error::Work(CpuError::Panicked);
+        assert!(is_of_some_records(&panicked));
+        // That no thread is free is nobody's fault.
+        assert!(!is_of_some_records(&Error::Work(CpuError::Full)));
+        let mut written = Written::default();
+        reject(&mut written, 1, &panicked);
+        reject(&mut written, 2, &panicked);
+        let reason = "mcptap failed on it".to_owned();
+        assert_eq!(written.rejected, [Rejected { records: 3, reason }]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Many views of one request, made one call.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use mcptap_model::{Call, Evidence, Origin, Part, SessionKey, Source, Sources, SpanKind, SpanRef, Vantage};
@@ -361,11 +361,16 @@ pub(super) fn collect(
     merged: Vec<Merged>,
     https: &Https<'_>,
     aliases: &HashMap<SpanRef, Option<i64>>,
+    unread: &HashSet<i64>,
     changes: &mut Changes,
 ) {
     let mut added = 0;
     for merged in merged {
         let target = merged.target(&mut added);
+        if merged.rows().any(|row| unread.contains(&row)) {
+            // To write it anew would lose what cannot be read.
+            continue;
+        }
         let Merged {
             node,
             rows,

@@ -8,11 +8,13 @@ use chain::Chain;
 use mcptap_model::{SessionSource, SpanRef, TraceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Statement};
 
+use super::memory::{Held, ROW};
 use super::statement::{each, keyed};
+use super::weights::{CALL_BYTES, WAITING_BYTES, named};
 use super::{Found, KEYS};
 use crate::Error;
 use crate::dictionary::Dictionary;
-use crate::entity::{alias, call, waiting};
+use crate::entity::{alias, call};
 use crate::fold::{Reach, reach};
 use crate::hash::text_hash;
 use crate::incoming::Incoming;
@@ -61,6 +63,7 @@ pub(super) async fn large(snapshot: &DatabaseTransaction, traces: &[i64]) -> Res
 /// Which tables have rows at all.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filled {
+    pub(super) calls: bool,
     pub(super) aliases: bool,
     pub(super) waiting: bool,
 }
@@ -74,6 +77,7 @@ pub(super) struct Reading<'a> {
     /// Whether there are aliases, and whether anything waits, in any trace.
     filled: Filled,
     found: &'a mut Found,
+    held: &'a mut Held,
 }
 
 impl<'a> Reading<'a> {
@@ -82,6 +86,7 @@ impl<'a> Reading<'a> {
         since: i64,
         filled: Filled,
         found: &'a mut Found,
+        held: &'a mut Held,
     ) -> Self {
         Self {
             filled,
@@ -89,6 +94,7 @@ impl<'a> Reading<'a> {
             db: snapshot.get_database_backend(),
             since,
             found,
+            held,
         }
     }
 
@@ -148,15 +154,16 @@ impl<'a> Reading<'a> {
         // Each stretch has a limit of its own. That one was looked through for nothing but what began later, as it is when
         // old calls come late, is not counted: what lasts beyond the limit is related by ids.
         let most = reach.windows.iter().map(|(from, to)| {
-            let lasts = |row: &&call::Model| {
-                row.started_at <= *to && row.started_at / 2 + row.duration / 2 >= from / 2 - 1
+            let lasts = |call: &&call::Model| {
+                call.started_at <= *to && call.started_at / 2 + call.duration / 2 >= from / 2 - 1
             };
-            rows.iter().filter(lasts).count()
+            let calls = rows.iter().filter_map(|row| self.found.call(*row));
+            calls.filter(lasts).count()
         });
-        self.found.stopped(most.max().unwrap_or_default() >= limit);
-        self.found.read(rows.len(), usize::MAX);
-        let read = Read::of(trace, &rows);
-        self.found.add(rows);
+        let most = most.max().unwrap_or_default();
+        self.found.stopped(most >= limit);
+        let mut read = self.of(&rows);
+        read.parents.retain(|span| span.trace_id == trace);
         self.aliases_of(&read).await?;
         chain.wanted.extend(read.parents);
 
@@ -165,15 +172,11 @@ impl<'a> Reading<'a> {
         }
         let keys: Vec<[i64; 2]> = reach.windows.iter().map(|(from, _)| [lo, *from]).collect();
         let text = format!(
-            "SELECT * FROM waiting WHERE trace_lo = ? AND ended_at >= ? ORDER BY ended_at LIMIT {limit}"
+            "SELECT id, {WAITING_BYTES} AS bytes, arrived_at FROM waiting WHERE trace_lo = ? AND ended_at >= ? \
+             ORDER BY ended_at LIMIT {limit}"
         );
-        let statement = each(self.db, &text, &keys);
-        let rows = waiting::Entity::find()
-            .from_raw_sql(statement)
-            .all(self.snapshot)
-            .await?;
-        self.found.read(rows.len(), limit);
-        self.take(rows, chain);
+        let rows = self.waiting_rows(each(self.db, &text, &keys), limit).await?;
+        self.take(&rows, chain).await?;
         Ok(())
     }
 
@@ -185,16 +188,17 @@ impl<'a> Reading<'a> {
         limit: usize,
         alike: Option<&(Option<String>, String)>,
         dictionary: &Dictionary,
-    ) -> Result<Vec<call::Model>, Error> {
+    ) -> Result<Vec<i64>, Error> {
         let near = |columns: &str| {
             format!(
                 "(SELECT {columns} FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
                  ORDER BY started_at / 2 + duration / 2 LIMIT {limit}) AS near WHERE near.started_at <= ?"
             )
         };
-        let all = format!("SELECT near.* FROM {}", near("*"));
+        let columns = format!("id, {CALL_BYTES} AS bytes, started_at, origin, vantage");
+        let all = format!("SELECT near.id, near.bytes FROM {}", near(&columns));
         let Some((service, scope)) = alike else {
-            return self.calls_of(each(self.db, &all, keys)).await;
+            return self.calls_of(each(self.db, &all, keys), usize::MAX).await;
         };
         let text = format!(
             "SELECT near.origin, near.vantage, COUNT(*) FROM {} GROUP BY near.origin, near.vantage",
@@ -210,7 +214,11 @@ impl<'a> Reading<'a> {
         self.found
             .stopped(usize::try_from(most).is_ok_and(|most| most >= limit));
         let origins = dictionary
-            .origins(self.snapshot, groups.iter().map(|(origin, _)| *origin))
+            .origins(
+                self.snapshot,
+                groups.iter().map(|(origin, _)| *origin),
+                &mut |bytes| self.held.grow(bytes),
+            )
             .await?;
         groups.retain(|(origin, vantage)| {
             *vantage == mcptap_model::Vantage::Client.code()
@@ -222,7 +230,7 @@ impl<'a> Reading<'a> {
             return Ok(Vec::new());
         }
         if groups.len() > GROUPS {
-            return self.calls_of(each(self.db, &all, keys)).await;
+            return self.calls_of(each(self.db, &all, keys), usize::MAX).await;
         }
         let text = format!("{all} AND near.origin = ? AND near.vantage = ?");
         let of_groups = keys.iter().flat_map(|[trace, from, to]| {
@@ -231,19 +239,28 @@ impl<'a> Reading<'a> {
                 .map(|(origin, vantage)| [*trace, *from, *to, *origin, i64::from(*vantage)])
         });
         let keys: Vec<[i64; 5]> = of_groups.collect();
-        self.calls_of(each(self.db, &text, &keys)).await
+        self.calls_of(each(self.db, &text, &keys), usize::MAX).await
     }
 
-    async fn calls_of(&mut self, statement: Statement) -> Result<Vec<call::Model>, Error> {
-        Ok(call::Entity::find()
-            .from_raw_sql(statement)
-            .all(self.snapshot)
-            .await?)
+    /// Reads the calls that a statement names, at most `limit`, and gives the rows of those that are here.
+    async fn calls_of(&mut self, statement: Statement, limit: usize) -> Result<Vec<i64>, Error> {
+        let named = named(self.snapshot, statement).await?;
+        self.found.read(named.len(), limit);
+        self.found.read_calls(self.snapshot, &named, self.held).await?;
+        let rows = named.into_iter().map(|(row, _)| row);
+        Ok(rows.filter(|row| self.found.call(*row).is_some()).collect())
+    }
+
+    /// What is known of the calls in these rows.
+    fn of(&self, rows: &[i64]) -> Read {
+        let mut read = Read::default();
+        read.add(rows.iter().filter_map(|row| self.found.call(*row)));
+        read
     }
 
     /// Calls with these spans as their first.
     async fn calls_with(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
-        let text = "WITH k (trace, span) AS ({keys}) SELECT c.* FROM k CROSS JOIN calls AS c \
+        let text = "WITH k (trace, span) AS ({keys}) SELECT c.id, {bytes} FROM k CROSS JOIN calls AS c \
                     WHERE c.trace_lo = k.trace AND c.span_id = k.span";
         self.calls(text, &pairs(spans), usize::MAX).await
     }
@@ -251,7 +268,7 @@ impl<'a> Reading<'a> {
     /// Calls right below these spans.
     async fn calls_below(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
         let text = format!(
-            "WITH k (trace, span) AS ({{keys}}) SELECT c.* FROM k CROSS JOIN calls AS c \
+            "WITH k (trace, span) AS ({{keys}}) SELECT c.id, {{bytes}} FROM k CROSS JOIN calls AS c \
              WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {}",
             limit(spans.len())
         );
@@ -264,15 +281,11 @@ impl<'a> Reading<'a> {
         keys: &[[i64; N]],
         limit: usize,
     ) -> Result<Read, Error> {
+        let text = text.replace("{bytes}", CALL_BYTES);
         let mut read = Read::default();
         for keys in keys.chunks(KEYS) {
-            let rows = call::Entity::find()
-                .from_raw_sql(keyed(self.db, text, keys))
-                .all(self.snapshot)
-                .await?;
-            self.found.read(rows.len(), limit);
-            read.add(&rows);
-            self.found.add(rows);
+            let rows = self.calls_of(keyed(self.db, &text, keys), limit).await?;
+            read.extend(self.of(&rows));
         }
         Ok(read)
     }
@@ -300,6 +313,7 @@ impl<'a> Reading<'a> {
                 .all(self.snapshot)
                 .await?;
             self.found.read(rows.len(), usize::MAX);
+            self.held.grow(rows.len() * ROW)?;
             for row in rows {
                 if self.found.spans.insert((row.trace_lo, row.span_id)) {
                     self.found.aliases.push(row);
@@ -334,30 +348,20 @@ impl<'a> Reading<'a> {
         let keys: Vec<[i64; 2]> = wanted.map(|id| [*id, lo]).collect();
         if !keys.is_empty() {
             let text = format!(
-                "SELECT * FROM calls WHERE session = ? AND trace_lo = ? ORDER BY started_at LIMIT {OF_SESSION}"
+                "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE session = ? AND trace_lo = ? \
+                 ORDER BY started_at LIMIT {OF_SESSION}"
             );
-            let statement = each(self.db, &text, &keys);
-            let rows = call::Entity::find()
-                .from_raw_sql(statement)
-                .all(self.snapshot)
-                .await?;
-            self.found.read(rows.len(), usize::MAX);
-            self.found.add(rows);
+            self.calls_of(each(self.db, &text, &keys), usize::MAX).await?;
         }
         if reach.sessionless.iter().any(|server| !ids.contains_key(server)) {
             let text = format!(
-                "SELECT last.* FROM (SELECT * FROM calls WHERE trace_lo = ? \
+                "SELECT last.id, last.bytes FROM (SELECT id, {CALL_BYTES} AS bytes, session FROM calls WHERE trace_lo = ? \
                  ORDER BY started_at / 2 + duration / 2 DESC LIMIT {ROWS}) AS last \
                  WHERE last.session IS NULL OR last.session IN (SELECT id FROM sessions WHERE source = {}) \
                  LIMIT {OF_SESSION}",
                 SessionSource::Client.code()
             );
-            let rows = call::Entity::find()
-                .from_raw_sql(each(self.db, &text, &[[lo]]))
-                .all(self.snapshot)
-                .await?;
-            self.found.read(rows.len(), usize::MAX);
-            self.found.add(rows);
+            self.calls_of(each(self.db, &text, &[[lo]]), usize::MAX).await?;
         }
         Ok(())
     }
@@ -371,15 +375,8 @@ struct Read {
 }
 
 impl Read {
-    fn of(trace: TraceId, rows: &[call::Model]) -> Self {
-        let mut read = Self::default();
-        read.add(rows);
-        read.parents.retain(|span| span.trace_id == trace);
-        read
-    }
-
-    fn add(&mut self, rows: &[call::Model]) {
-        for row in rows {
+    fn add<'c>(&mut self, calls: impl Iterator<Item = &'c call::Model>) {
+        for row in calls {
             self.rows.insert(row.id);
             let trace = crate::row::trace_of(row.trace_hi, row.trace_lo);
             let parent = row.parent_span_id.and_then(crate::row::span_of);

@@ -1,26 +1,33 @@
 //! What a group holds of the database while it is prepared and written, in the process's budget of bytes.
 
+use mcptap_model::Call;
+
 use crate::body::{flag, unpacked_size};
-use crate::entity::{call, detail, waiting};
+use crate::entity::{call, detail};
+use crate::row::CallRow;
 use crate::{BudgetExhausted, Error, MemoryBudget, Reservation};
 
-/// How many bytes one group reads at most. A single record may read more, as it cannot be made smaller.
+/// How many bytes one group reads at most, and which part of the budget. A group that reads more is stored in parts; a
+/// single record does without some of what is more.
 const GROUP: usize = 64 << 20;
+const PART: usize = 4;
 
-/// About how many bytes a stored call takes, as it was and as it becomes, its long texts aside.
-const CALL: usize = 2048;
+/// About how many bytes a stored call takes, its texts aside: as a row, as it was, as it becomes, as it is listed.
+pub(super) const CALL: usize = size_of::<call::Model>() + 3 * size_of::<Call>() + size_of::<CallRow>() + 512;
 
 /// About how many bytes a row of a small table takes.
 pub(super) const ROW: usize = 256;
 
-/// How often a text is there at the same time: as it is stored, as it was, as it becomes.
-const COPIES: usize = 3;
+/// How often a text is there at the same time: as it was, as it becomes, as it is listed and written.
+pub(super) const COPIES: usize = 4;
 
 /// Bytes that are reserved for one group.
 #[derive(Debug)]
 pub(crate) struct Held {
     reservation: Reservation,
     most: usize,
+    /// Of one record, which cannot be made smaller.
+    single: bool,
 }
 
 impl Held {
@@ -28,7 +35,8 @@ impl Held {
     pub(crate) fn new(memory: &MemoryBudget, records: usize) -> Result<Self, Error> {
         Ok(Self {
             reservation: memory.try_reserve(0)?,
-            most: if records > 1 { GROUP } else { usize::MAX },
+            most: GROUP.min(memory.limit() / PART),
+            single: records <= 1,
         })
     }
 
@@ -36,11 +44,12 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] when they do not fit, or are too many for one group.
+    /// [`Error::Memory`] when they do not fit, or are too many for one group. A single record always has room for them,
+    /// but for what others take.
     pub(crate) fn grow(&mut self, more: usize) -> Result<(), Error> {
         let used = self.reservation.bytes();
         let wanted = used.saturating_add(more);
-        if wanted > self.most {
+        if wanted > self.most && !self.single {
             return Err(Error::Memory(BudgetExhausted {
                 wanted,
                 used,
@@ -49,18 +58,19 @@ impl Held {
         }
         Ok(self.reservation.grow(more)?)
     }
-}
 
-/// About how many bytes a row takes once it is read.
-pub(super) fn of_call(row: &call::Model) -> usize {
-    let texts = [&row.resource_uri, &row.error_message, &row.request_id];
-    let long: usize = texts.into_iter().flatten().map(String::len).sum();
-    CALL + long * COPIES
-}
-
-/// About how many bytes a row takes once it is read.
-pub(super) fn of_waiting(row: &waiting::Model) -> usize {
-    ROW + row.data.len() * COPIES
+    /// Takes so many bytes for what a single record can do without; `false` when it has to.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`grow`](Self::grow).
+    pub(crate) fn take(&mut self, more: usize) -> Result<bool, Error> {
+        if self.single && self.reservation.bytes().saturating_add(more) > self.most {
+            return Ok(false);
+        }
+        self.grow(more)?;
+        Ok(true)
+    }
 }
 
 /// How many bytes the texts of a row take that are unpacked to be folded. Its bodies are not.
@@ -81,18 +91,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_bounded_and_a_record_has_all_there_is() {
-        let memory = MemoryBudget::new(GROUP * 2);
-        let mut group = Held::new(&memory, 2).unwrap();
-        group.grow(GROUP).unwrap();
-        let refused = group.grow(1).unwrap_err();
+    fn a_group_is_bounded_and_a_record_does_without_some() {
+        let memory = MemoryBudget::new(GROUP * 8);
+        let mut held = Held::new(&memory, 2).unwrap();
+        assert!(held.take(GROUP).unwrap());
+        let refused = held.take(1).unwrap_err();
         assert!(matches!(refused, Error::Memory(refused) if refused.limit == GROUP));
         assert_eq!(memory.used(), GROUP);
-        drop(group);
-        let mut record = Held::new(&memory, 1).unwrap();
-        record.grow(GROUP * 2).unwrap();
-        assert!(record.grow(1).is_err());
-        drop(record);
+        drop(held);
+        let mut held = Held::new(&memory, 1).unwrap();
+        assert!(held.take(GROUP).unwrap());
+        assert!(!held.take(1).unwrap());
+        held.grow(1).unwrap();
+        assert_eq!(memory.used(), GROUP + 1);
+        let others = memory.try_reserve(memory.limit() - GROUP - 1).unwrap();
+        assert!(held.grow(1).is_err());
+        drop((held, others));
         assert_eq!(memory.used(), 0);
+        // On a small budget the bounds are a part of it.
+        let small = MemoryBudget::new(80);
+        assert!(Held::new(&small, 1).unwrap().take(20).unwrap());
+        assert!(!Held::new(&small, 1).unwrap().take(21).unwrap());
+        assert!(Held::new(&small, 2).unwrap().take(21).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies are compressed once, before the queue. From then on they are carried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mcptap_model::{Batch, Observation, Origin, Payload, SpanKind, Vantage};
 
@@ -81,7 +81,10 @@ fn prepared(known: Option<(&Call, &detail::Model)>, batch: Incoming) -> (Prepare
         details.insert(row, heavy(known.unwrap().1.clone()).unwrap());
     }
     let read = !details.is_empty();
-    (rows(0, reads, folding.finish(details)), read)
+    (
+        rows(0, reads, Vec::new(), folding.finish(details, &HashSet::new())),
+        read,
+    )
 }
 
 #[test]

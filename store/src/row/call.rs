@@ -147,10 +147,11 @@ pub(crate) fn as_listed(call: &Call) -> Call {
     }
 }
 
+/// An origin as lists give it, without its resource.
 fn as_stored(origin: &Arc<Origin>) -> Arc<Origin> {
     let texts = [&origin.service, &origin.instance, &origin.scope_version];
     let mut texts = texts.into_iter().flatten().chain([&origin.scope]);
-    if !texts.any(|text| text.contains('\0')) {
+    if origin.resource.is_empty() && !texts.any(|text| text.contains('\0')) {
         return Arc::clone(origin);
     }
     let text = |text: &Option<String>| text.clone().map(without_nul);
@@ -159,7 +160,7 @@ fn as_stored(origin: &Arc<Origin>) -> Arc<Origin> {
         instance: text(&origin.instance),
         scope: without_nul(origin.scope.clone()),
         scope_version: text(&origin.scope_version),
-        resource: origin.resource.clone(),
+        resource: Map::new(),
     })
 }
 

@@ -223,6 +223,7 @@ impl Indexer {
                 // Not less may be indexed when others take much: the index would fall behind, and searches read more.
                 memory: None,
                 operation: Operation::new(Asker::Server, LONGEST),
+                counters: &self.counters,
             };
             let calls = stored(&next, tx, &self.dictionary);
             let calls = self.database.step("indexer", calls).await?;

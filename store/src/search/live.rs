@@ -11,6 +11,7 @@ use mcptap_model::search::{Finder, Query, Searches};
 
 use super::Texts;
 use crate::database::Database;
+use crate::metrics::Counters;
 use crate::operation::{Asker, Operation};
 use crate::recent::{Recent, Unsearched};
 use crate::{CpuPool, Error, MemoryBudget, Options};
@@ -118,6 +119,7 @@ pub(crate) struct LiveSearcher {
     pub(crate) cpu: CpuPool,
     pub(crate) memory: MemoryBudget,
     pub(crate) options: Options,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl LiveSearcher {
@@ -147,6 +149,7 @@ impl LiveSearcher {
             cpu: &self.cpu,
             memory: Some(&self.memory),
             operation: Operation::new(Asker::Feed, self.options.read_timeout),
+            counters: &self.counters,
         };
         let calls: Vec<_> = unsearched.iter().map(|call| call.stored.clone()).collect();
         let mut found = Vec::with_capacity(calls.len());

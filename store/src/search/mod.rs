@@ -29,6 +29,7 @@ impl Store {
             cpu: &self.inner.cpu,
             memory: Some(&self.inner.memory),
             operation: Operation::reading(self.inner.options.read_timeout),
+            counters: &self.inner.counters,
         }
     }
 }

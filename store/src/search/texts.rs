@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 
 use crate::body::{flag, unpack, unpacked_size};
 use crate::entity::{detail, log_line};
+use crate::metrics::Counters;
 use crate::operation::Operation;
 use crate::{CpuError, CpuPool, Error, MemoryBudget, Stored};
 
@@ -35,6 +36,8 @@ pub(crate) struct Texts<'a> {
     /// What texts take while they are read. Without one they take what one batch may.
     pub(crate) memory: Option<&'a MemoryBudget>,
     pub(crate) operation: Operation,
+    /// Where bodies are counted that cannot be read. They are as if they were empty.
+    pub(crate) counters: &'a Arc<Counters>,
 }
 
 /// A call and what reads its texts.
@@ -165,18 +168,13 @@ impl Texts<'_> {
         let mut readers = self.run(rows).await?;
         drop(held);
         for at in paged {
-            let (Some(stored), Some(size)) = (calls.get(at), sizes.get(at)) else {
-                continue;
-            };
+            let Some(stored) = calls.get(at) else { continue };
             let mut after = None;
-            let each = (size.lines / size.line_count.max(1)).max(1);
-            let page = u64::try_from(BATCH / each).unwrap_or(1).clamp(1, LINES);
             while readers.get(at).is_some_and(|reader| !reader.is_done()) {
-                let lines = self.page_of_lines(stored.row, after, page).await?;
-                let full = lines.len() as u64 == page;
-                after = lines.last().map(|line| (line.time, line.fingerprint));
-                let held = lines.iter().map(|line| line.body.len()).sum();
-                let _held = self.memory.map(|memory| memory.try_reserve(held)).transpose()?;
+                let (fitting, bytes, more) = self.next_lines(stored.row, after).await?;
+                let _held = self.memory.map(|memory| memory.try_reserve(bytes)).transpose()?;
+                let lines = self.page_of_lines(stored.row, after, fitting).await?;
+                after = lines.last().map(|line| (line.time, line.fingerprint)).or(after);
                 // The reader goes on with the next lines; a fresh one stands in its place meanwhile.
                 let Some(slot) = readers.get_mut(at) else { break };
                 let row = Row {
@@ -190,7 +188,7 @@ impl Texts<'_> {
                 if let (Some(slot), Some(reader)) = (readers.get_mut(at), read.into_iter().next()) {
                     *slot = reader;
                 }
-                if !full {
+                if !more {
                     break;
                 }
             }
@@ -201,10 +199,11 @@ impl Texts<'_> {
     /// Reads on a thread that is there for it.
     async fn run<R: TextReader + Send + 'static>(&self, rows: Vec<Row<R>>) -> Result<Vec<R>, Error> {
         let (operation, memory) = (self.operation.clone(), self.memory.cloned());
+        let counters = Arc::clone(self.counters);
         let reading = self.cpu.run(move |cancelled| {
             let stop = || cancelled.get() || operation.is_over();
             rows.into_iter()
-                .map(|row| row.read(memory.as_ref(), &stop))
+                .map(|row| row.read(memory.as_ref(), &counters, &stop))
                 .collect::<Result<Vec<R>, Error>>()
         });
         match timeout_at(self.operation.deadline().into(), reading).await {
@@ -288,27 +287,68 @@ impl Texts<'_> {
         Ok(of_calls.into_model().all(self.tx).await?)
     }
 
+    /// How many of a call's next lines are read together, how many bytes they have, and whether there are more. Lengths
+    /// come first: a line may have a thousand times the bytes of the next.
+    async fn next_lines(&self, call: i64, after: Option<(i64, i64)>) -> Result<(u64, usize, bool), Error> {
+        let length = Func::cust("LENGTH").arg(Expr::col(log_line::Column::Body));
+        let lengths = log_line::Entity::find()
+            .select_only()
+            .expr(Expr::from(length).cast_as(Alias::new("bigint")));
+        let lengths: Vec<i64> = page(lengths, call, after, LINES)
+            .into_tuple()
+            .all(self.tx)
+            .await?;
+        let lengths = lengths
+            .into_iter()
+            .map(|bytes| usize::try_from(bytes).unwrap_or_default());
+        let (fitting, bytes, more) = fitting(lengths);
+        Ok((fitting, bytes, more || fitting == LINES))
+    }
+
     async fn page_of_lines(
         &self,
         call: i64,
         after: Option<(i64, i64)>,
         limit: u64,
     ) -> Result<Vec<LineRow>, Error> {
-        let beyond = after.map(|(time, fingerprint)| {
-            Condition::all().add(log_line::Column::Time.gte(time)).add(
-                log_line::Column::Time
-                    .gt(time)
-                    .or(log_line::Column::Fingerprint.gt(fingerprint)),
-            )
-        });
-        let page = line_bodies()
-            .filter(log_line::Column::Call.eq(call))
-            .filter(Condition::all().add_option(beyond))
-            .order_by_asc(log_line::Column::Time)
-            .order_by_asc(log_line::Column::Fingerprint)
-            .limit(limit);
+        let page = page(line_bodies(), call, after, limit);
         Ok(page.into_model().all(self.tx).await?)
     }
+}
+
+/// How many of these lengths are one batch, the first in any case, what they sum up to, and whether some are left.
+fn fitting(lengths: impl Iterator<Item = usize>) -> (u64, usize, bool) {
+    let (mut count, mut bytes) = (0, 0);
+    for length in lengths {
+        if count > 0 && bytes + length > BATCH {
+            return (count, bytes, true);
+        }
+        count += 1;
+        bytes += length;
+    }
+    (count, bytes, false)
+}
+
+/// The lines of a call beyond one, in order.
+fn page(
+    select: sea_orm::Select<log_line::Entity>,
+    call: i64,
+    after: Option<(i64, i64)>,
+    limit: u64,
+) -> sea_orm::Select<log_line::Entity> {
+    let beyond = after.map(|(time, fingerprint)| {
+        Condition::all().add(log_line::Column::Time.gte(time)).add(
+            log_line::Column::Time
+                .gt(time)
+                .or(log_line::Column::Fingerprint.gt(fingerprint)),
+        )
+    });
+    select
+        .filter(log_line::Column::Call.eq(call))
+        .filter(Condition::all().add_option(beyond))
+        .order_by_asc(log_line::Column::Time)
+        .order_by_asc(log_line::Column::Fingerprint)
+        .limit(limit)
 }
 
 fn line_bodies() -> sea_orm::Select<log_line::Entity> {
@@ -321,7 +361,12 @@ fn line_bodies() -> sea_orm::Select<log_line::Entity> {
 }
 
 impl<R: TextReader> Row<R> {
-    fn read(mut self, memory: Option<&MemoryBudget>, stop: Stop<'_>) -> Result<R, Error> {
+    fn read(
+        mut self,
+        memory: Option<&MemoryBudget>,
+        counters: &Counters,
+        stop: Stop<'_>,
+    ) -> Result<R, Error> {
         let out_of_time = |Stopped| Error::TimedOut;
         if stop() {
             return Err(Error::TimedOut);
@@ -340,11 +385,14 @@ impl<R: TextReader> Row<R> {
             let _held = memory
                 .map(|memory| memory.try_reserve(unpacked_size(&body, packed)))
                 .transpose()?;
-            let text = unpack(body, packed).ok_or(Error::Damaged {
-                table: "details",
-                row: self.row,
-                what: "a body cannot be read",
-            })?;
+            let Some(text) = unpack(body, packed) else {
+                counters.damaged(&Error::Damaged {
+                    table: "details",
+                    row: self.row,
+                    what: "a body cannot be read",
+                });
+                continue;
+            };
             reader.body(&text, stop).map_err(out_of_time)?;
         }
         for line in self.lines {
@@ -356,5 +404,21 @@ impl<R: TextReader> Row<R> {
                 .map_err(out_of_time)?;
         }
         Ok(self.reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_bounded_whatever_the_lines() {
+        let large = std::iter::repeat_n(BATCH, 3);
+        let small = std::iter::repeat_n(10, 100_000);
+        assert_eq!(fitting(large.clone().chain(small.clone())), (1, BATCH, true));
+        assert_eq!(fitting(small.clone().take(5).chain(large)), (5, 50, true));
+        assert_eq!(fitting(small.take(5)), (5, 50, false));
+        assert_eq!(fitting(std::iter::once(2 * BATCH)), (1, 2 * BATCH, false));
+        assert_eq!(fitting(std::iter::empty()), (0, 0, false));
     }
 }

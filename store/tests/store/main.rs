@@ -10,6 +10,8 @@ mod calls;
 #[cfg(test)]
 mod concurrent;
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod erase;
 #[cfg(test)]
 mod facets;

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use mcptap_model::{HttpSpan, SpanRef};
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, Statement};
 
 use super::{Reading, limit, pairs};
 use crate::Error;
-use crate::entity::waiting;
 use crate::fold::HOPS;
 use crate::neighbourhood::KEYS;
 use crate::neighbourhood::statement::keyed;
+use crate::neighbourhood::weights::WAITING_BYTES;
 use crate::row::{http_fingerprint, kind, trace_lo};
 
 impl Reading<'_> {
@@ -38,7 +38,7 @@ impl Reading<'_> {
                 .map(|span| [trace_lo(span.trace_id), http_fingerprint(*span)])
                 .collect();
             let rows = self.waiting_by("fingerprint", &keys, Some(kind::HTTP)).await?;
-            for http in self.take(rows, chain) {
+            for http in self.take(&rows, chain).await? {
                 next.0.extend(http.parent_span_id.map(|span_id| SpanRef {
                     trace_id: http.trace_id,
                     span_id,
@@ -47,7 +47,7 @@ impl Reading<'_> {
             let rows = self
                 .waiting_by("span_id", &pairs(&below), Some(kind::HTTP))
                 .await?;
-            for http in self.take(rows, chain) {
+            for http in self.take(&rows, chain).await? {
                 let span = SpanRef {
                     trace_id: http.trace_id,
                     span_id: http.span_id,
@@ -61,28 +61,42 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Rows that wait, by a column of theirs.
+    /// Rows that wait, by a column of theirs, with their bytes.
     async fn waiting_by(
         &mut self,
         column: &str,
         keys: &[[i64; 2]],
         of: Option<i16>,
-    ) -> Result<Vec<waiting::Model>, Error> {
+    ) -> Result<Vec<(i64, usize)>, Error> {
         let kind = of.map_or(String::new(), |kind| format!(" AND w.kind = {kind}"));
         let limit = limit(keys.len());
         let text = format!(
-            "WITH k (trace, sought) AS ({{keys}}) SELECT w.* FROM k CROSS JOIN waiting AS w \
+            "WITH k (trace, sought) AS ({{keys}}) SELECT w.id, {WAITING_BYTES}, w.arrived_at \
+             FROM k CROSS JOIN waiting AS w \
              WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {limit}"
         );
         let mut rows = Vec::new();
         for keys in keys.chunks(KEYS) {
-            let statement = keyed(self.db, &text, keys);
-            let read = waiting::Entity::find()
-                .from_raw_sql(statement)
-                .all(self.snapshot)
-                .await?;
-            self.found.read(read.len(), limit);
-            rows.extend(read);
+            rows.extend(self.waiting_rows(keyed(self.db, &text, keys), limit).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Rows that wait, with their bytes, as a statement gives them with the time when they came. What is past its time is
+    /// left out.
+    pub(super) async fn waiting_rows(
+        &mut self,
+        statement: Statement,
+        limit: usize,
+    ) -> Result<Vec<(i64, usize)>, Error> {
+        let found = self.snapshot.query_all_raw(statement).await?;
+        self.found.read(found.len(), limit);
+        let mut rows = Vec::with_capacity(found.len());
+        for row in found {
+            if row.try_get_by_index::<i64>(2)? >= self.since {
+                let bytes = usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or_default();
+                rows.push((row.try_get_by_index(0)?, bytes));
+            }
         }
         Ok(rows)
     }
@@ -93,17 +107,19 @@ impl Reading<'_> {
             return Ok(());
         }
         let rows = self.waiting_by("span_id", &pairs(spans), None).await?;
-        self.take(rows, &mut Chain::default());
+        self.take(&rows, &mut Chain::default()).await?;
         Ok(())
     }
 
-    /// Keeps rows that wait, and gives the HTTP spans among those that are new.
-    pub(super) fn take(&mut self, rows: Vec<waiting::Model>, chain: &mut Chain) -> Vec<HttpSpan> {
+    /// Reads rows that wait, and gives the HTTP spans among those that are new.
+    pub(super) async fn take(
+        &mut self,
+        rows: &[(i64, usize)],
+        chain: &mut Chain,
+    ) -> Result<Vec<HttpSpan>, Error> {
+        let new = self.found.read_waiting(self.snapshot, rows, self.held).await?;
         let mut https = Vec::new();
-        for row in rows {
-            if row.arrived_at < self.since || !self.found.waits.insert(row.id) {
-                continue;
-            }
+        for row in self.found.waiting.iter().skip(new) {
             if row.kind == kind::HTTP
                 && let Ok(http) = serde_json::from_slice::<HttpSpan>(&row.data)
             {
@@ -117,9 +133,8 @@ impl Reading<'_> {
                 }));
                 https.push(http);
             }
-            self.found.waiting.push(row);
         }
-        https
+        Ok(https)
     }
 }
 
