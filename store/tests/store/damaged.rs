@@ -7,6 +7,7 @@ use mcptap_model::{Batch, Call, CallFilter, Origin, Payload};
 use mcptap_store::{Options, PageRequest, Seq, Store, Writer};
 use sea_orm::ConnectionTrait;
 
+use crate::filters::indexed;
 use crate::support::{Place, batch, line, on_both, plain};
 
 on_both!(
@@ -92,17 +93,6 @@ async fn a_call_with_damaged_details_is_not_completed(place: &Place) {
     assert!(details[&id].response.is_none());
 }
 
-async fn indexed(writer: &Writer, store: &Store) {
-    drop(writer);
-    for _ in 0..200 {
-        if store.metrics().index_lag == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the index stays {} changes behind", store.metrics().index_lag);
-}
-
 async fn a_damaged_body_ends_neither_index_nor_search(place: &Place) {
     let (writer, store) = place
         .open_with(Options {
@@ -134,7 +124,7 @@ async fn a_damaged_body_ends_neither_index_nor_search(place: &Place) {
         let found = store.count(&search(word), 10).await.unwrap();
         assert_eq!(found.value, 1, "{word}");
     }
-    indexed(&writer, &store).await;
+    indexed(&store).await;
     for word in ["elsewhere", "afterwards"] {
         let found = store.count(&search(word), 10).await.unwrap();
         assert_eq!(found.value, 1, "{word}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mcptap_model::{Batch, Call, CallFilter, Payload};
 use mcptap_store::{Options, Store, Writer};
 
-use crate::support::{Place, batch, line, on_both, plain};
+use crate::support::{Place, Random, batch, line, on_both, plain};
 
 on_both!(
     a_group_that_reads_too_much_is_stored_in_parts,
@@ -130,37 +130,45 @@ async fn of_what_never_fits_a_record_does_without_some(place: &Place) {
 
 /// A view of a stored call whose details are larger than one record may read changes nothing, and others are stored.
 async fn details_that_never_fit_stay_as_they_are(place: &Place) {
-    let (writer, store) = open(place).await;
-    let mut random = 1_u64;
+    let (writer, store) = place
+        .open_with(Options {
+            retention: None,
+            memory_budget: BUDGET,
+            body_cap: 2 << 20,
+            ..Options::default()
+        })
+        .await;
+    let mut random = Random(7);
     let mut noise = || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        char::from(b'!' + (random >> 33) as u8 % 94)
+        Payload::whole(
+            (0..1_350_000)
+                .map(|_| char::from(b'!' + random.below(94) as u8))
+                .collect(),
+        )
     };
-    let body: String = (0..2_500_000).map(|_| noise()).collect();
     let large = Call {
-        request: Some(Payload::whole(body.clone())),
+        request: Some(noise()),
+        response: Some(noise()),
         ..plain(1)
     };
-    writer.write(batch([large])).await.unwrap();
-    let answered = Call {
-        response: Some(Payload::whole("late".to_owned())),
+    writer.write(batch([large.clone()])).await.unwrap();
+    let late = Call {
+        request_id: Some("late".to_owned()),
         ..plain(1)
     };
-    let written = writer.write(batch([answered, plain(2)])).await.unwrap();
+    let written = writer.write(batch([late, plain(2)])).await.unwrap();
     assert!(written.rejected.is_empty());
     assert_eq!(store.count(&CallFilter::default(), 100).await.unwrap().value, 2);
     let metrics = store.metrics();
     assert_eq!((metrics.overloads, metrics.records_rejected), (0, 0));
     assert!(metrics.join_limited > 0);
-    let row = store
-        .call(plain(1).trace_id, plain(1).span_id)
-        .await
-        .unwrap()
-        .unwrap()
-        .row;
+    let stored = store.call(plain(1).trace_id, plain(1).span_id).await.unwrap();
+    let row = stored.unwrap().row;
+    // In a store with room for it, as here there is none.
+    let (_, store) = place.open().await;
     let details = store.details(&[row]).await.unwrap();
     assert_eq!(
-        details[&row].request.as_ref().map(|body| body.text.len()),
-        Some(body.len())
+        (&details[&row].request, &details[&row].response),
+        (&large.request, &large.response)
     );
 }

@@ -291,6 +291,10 @@ pub(crate) fn listed(mut call: Call) -> Call {
     call.response = None;
     call.stack_trace = None;
     call.attributes = serde_json::Map::new();
+    call.origin = Arc::new(Origin {
+        resource: serde_json::Map::new(),
+        ..Origin::clone(&call.origin)
+    });
     call
 }
 
