@@ -1,25 +1,25 @@
 //! Rows as domain values, on the way out: what calls share is read once and remembered (it never changes, and an id is
 //! never given out twice).
 
+mod details;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mcptap_model::{
-    Call, Evidence, LogLine, Origin, Payload, SessionKey, SessionSource, Sources, SpanKind, Transport,
-    UnixNanos, Vantage,
+    Call, Evidence, Origin, SessionKey, SessionSource, Sources, SpanKind, Transport, UnixNanos, Vantage,
 };
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
-use crate::body::{Bodies, Body, flag, unpack};
+pub(crate) use self::details::{details, heavy, log_line};
 use crate::cache::Cache;
-use crate::entity::{call, client, detail, log_line, name, origin, session};
-use crate::fold::Heavy;
+use crate::entity::{call, client, name, origin, session};
 use crate::metrics::Counters;
 use crate::recent::size;
 use crate::row::{span_of, trace_of};
-use crate::{Details, Error, MemoryBudget, Stored};
+use crate::{Error, MemoryBudget, Stored};
 
 /// How many ids one statement asks for. Each of them has texts of a few KiB at most.
 const AT_ONCE: usize = 500;
@@ -456,129 +456,5 @@ pub(crate) fn session_key(session: &session::Model) -> Option<SessionKey> {
     Some(SessionKey {
         source: SessionSource::from_code(session.source?)?,
         key: session.key.clone()?,
-    })
-}
-
-/// A row of `details` as folding takes it: what is not looked at stays compressed.
-pub(crate) fn heavy(row: detail::Model) -> Result<Heavy, Error> {
-    let damaged = |what| Error::Damaged {
-        table: "details",
-        row: row.call,
-        what,
-    };
-    let body = |data: Option<Vec<u8>>, bytes: Option<i64>, [compressed, truncated, redacted]: [i16; 3]| {
-        data.map(|data| Body {
-            bytes: bytes
-                .and_then(|bytes| u64::try_from(bytes).ok())
-                .unwrap_or(data.len() as u64),
-            data: data.into(),
-            compressed: row.flags & compressed != 0,
-            truncated: row.flags & truncated != 0,
-            redacted: row.flags & redacted != 0,
-        })
-    };
-    let text = |data: Option<Vec<u8>>, packed: i16| {
-        data.map(|data| unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a text cannot be read")))
-            .transpose()
-    };
-    Ok(Heavy {
-        bodies: Bodies {
-            request: body(
-                row.request,
-                row.request_bytes,
-                [
-                    flag::REQUEST_COMPRESSED,
-                    flag::REQUEST_TRUNCATED,
-                    flag::REQUEST_REDACTED,
-                ],
-            ),
-            response: body(
-                row.response,
-                row.response_bytes,
-                [
-                    flag::RESPONSE_COMPRESSED,
-                    flag::RESPONSE_TRUNCATED,
-                    flag::RESPONSE_REDACTED,
-                ],
-            ),
-        },
-        stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
-        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
-    })
-}
-
-/// A row of `details` as it was given: without what [`crate::Store::details`] adds of the origin.
-pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
-    let damaged = |what| Error::Damaged {
-        table: "details",
-        row: row.call,
-        what,
-    };
-    let body = |data: Option<Vec<u8>>, bytes: Option<i64>, [packed, truncated, redacted]: [i16; 3]| {
-        let Some(data) = data else {
-            return Ok::<_, Error>(None);
-        };
-        let text = unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a body cannot be read"))?;
-        let bytes = bytes
-            .and_then(|bytes| u64::try_from(bytes).ok())
-            .unwrap_or(text.len() as u64);
-        Ok(Some(Payload {
-            text,
-            bytes,
-            truncated: row.flags & truncated != 0,
-            redacted: row.flags & redacted != 0,
-        }))
-    };
-    let text = |data: Option<Vec<u8>>, packed: i16| {
-        data.map(|data| unpack(data, row.flags & packed != 0).ok_or_else(|| damaged("a text cannot be read")))
-            .transpose()
-    };
-    Ok(Details {
-        request: body(
-            row.request,
-            row.request_bytes,
-            [
-                flag::REQUEST_COMPRESSED,
-                flag::REQUEST_TRUNCATED,
-                flag::REQUEST_REDACTED,
-            ],
-        )?,
-        response: body(
-            row.response,
-            row.response_bytes,
-            [
-                flag::RESPONSE_COMPRESSED,
-                flag::RESPONSE_TRUNCATED,
-                flag::RESPONSE_REDACTED,
-            ],
-        )?,
-        stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
-        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
-    })
-}
-
-fn object(text: Option<&str>) -> Map<String, Value> {
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
-}
-
-/// A row of `log_lines` as a log line.
-pub(crate) fn log_line(row: log_line::Model) -> Result<LogLine, Error> {
-    let damaged = |what| Error::Damaged {
-        table: "log_lines",
-        row: row.call,
-        what,
-    };
-    Ok(LogLine {
-        trace_id: trace_of(row.trace_hi, row.trace_lo).ok_or_else(|| damaged("trace id is zero"))?,
-        span_id: row.span_id.and_then(span_of),
-        service: None,
-        time: UnixNanos(row.time),
-        severity: row.severity,
-        body: String::from_utf8(row.body).map_err(|_| damaged("the body is no text"))?,
-        attributes: row
-            .attributes
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or_default(),
     })
 }

@@ -97,7 +97,7 @@ impl Tail {
             } else {
                 let tx = self.database.feed_snapshot().await?;
                 if changes::bytes(&tx, known).await? > BYTES {
-                    let head = scan::head(&*tx).await?;
+                    let head = scan::head(&tx).await?;
                     tx.commit().await?;
                     self.recent.skip_to(head);
                     continue;

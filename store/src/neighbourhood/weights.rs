@@ -45,10 +45,12 @@ pub(super) async fn of_traces(
     filled: Filled,
     since: i64,
 ) -> Result<HashMap<i64, Weight>, Error> {
+    // On SQLite a CROSS JOIN keeps its order: from the keys to the rows.
     let counts = |table: &str, bytes: &str, filter: &str| {
         format!(
-            "WITH k (trace) AS ({{keys}}) SELECT trace_lo, COUNT(*), CAST(SUM({bytes}) AS BIGINT) FROM {table} \
-             WHERE trace_lo IN (SELECT trace FROM k){filter} GROUP BY trace_lo"
+            "WITH k (trace) AS ({{keys}}) SELECT k.trace, COUNT(*), CAST(SUM({bytes}) AS BIGINT) \
+             FROM (SELECT DISTINCT trace FROM k) AS k CROSS JOIN {table} AS t \
+             WHERE t.trace_lo = k.trace{filter} GROUP BY k.trace"
         )
     };
     let filter = format!(" AND arrived_at >= {since} AND kind <> {}", kind::JOINED);
@@ -84,7 +86,7 @@ pub(super) async fn of_traces(
 pub(super) async fn of_calls(db: &DatabaseTransaction, rows: &[i64]) -> Result<Vec<(i64, usize)>, Error> {
     let keys: Vec<[i64; 1]> = rows.iter().map(|row| [*row]).collect();
     let text = format!(
-        "WITH k (call) AS ({{keys}}) SELECT id, {CALL_BYTES} FROM calls WHERE id IN (SELECT call FROM k)"
+        "WITH k (call) AS ({{keys}}) SELECT c.id, {CALL_BYTES} FROM k CROSS JOIN calls AS c WHERE c.id = k.call"
     );
     named(db, keyed(db.get_database_backend(), &text, &keys)).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, Origin, Payload};
-use mcptap_store::{Options, PageRequest, Seq, Store, Writer};
+use mcptap_store::{Options, PageRequest, Seq, Store};
 use sea_orm::ConnectionTrait;
 
 use crate::filters::indexed;
