@@ -16,7 +16,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
-use found::Found;
+use found::{Because, Found};
 use large::Filled;
 pub(crate) use memory::Held;
 use memory::{ROW, of_texts};
@@ -132,7 +132,7 @@ pub(crate) async fn load(
         });
         let (some, others) = rest.split_at(some.count());
         rest = others;
-        if !held.take(bytes)? {
+        if !held.take_near(bytes)? {
             // Too much for one record: only what it touches is read.
             large.extend(some.iter().map(|(trace, _)| *trace));
             continue;
@@ -176,13 +176,13 @@ pub(crate) async fn load(
         for ranges in ranges.chunks(RANGES) {
             let named = in_ranges(snapshot, ranges).await?;
             found.read(named.len(), usize::MAX);
-            found.read_calls(snapshot, &named, held).await?;
+            found.read_calls(snapshot, &named, Because::Near, held).await?;
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
             let named = weights::of_calls(snapshot, rows).await?;
             found.read(named.len(), usize::MAX);
-            found.read_calls(snapshot, &named, held).await?;
+            found.read_calls(snapshot, &named, Because::Named, held).await?;
         }
     }
     let mut rows: HashSet<i64> = found.rows().collect();

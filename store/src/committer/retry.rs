@@ -164,6 +164,11 @@ impl Committer {
         for part in waiting {
             match self.persist(&[&part], None).await {
                 Ok(stored) => add(&mut written, &stored),
+                Err(error) if may_be_one_record(&error) => {
+                    self.counters.rejected(part.len());
+                    tracing::warn!(%error, "this can never be stored; it is left out");
+                    reject(&mut written, part.len(), &error);
+                }
                 Err(error) => failed = Some(error),
             }
         }

@@ -9,6 +9,15 @@ use super::{KEYS, among};
 use crate::Error;
 use crate::entity::{alias, call, waiting};
 
+/// Why calls are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// An id names them.
+    Named,
+    /// They are near, in time or in the tree of spans.
+    Near,
+}
+
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) calls: Vec<call::Model>,
@@ -62,10 +71,17 @@ impl Found {
         &mut self,
         db: &DatabaseTransaction,
         named: &[(i64, usize)],
+        because: Because,
         held: &mut Held,
     ) -> Result<(), Error> {
         let new = named.iter().filter(|(row, _)| !self.places.contains_key(row));
-        let (rows, cut) = fitting(new, held, |bytes| CALL + bytes * COPIES)?;
+        let (rows, cut) = fitting(new, |bytes| {
+            let bytes = CALL + bytes * COPIES;
+            match because {
+                Because::Named => held.take(bytes),
+                Because::Near => held.take_near(bytes),
+            }
+        })?;
         self.stopped(cut);
         for rows in rows.chunks(KEYS) {
             let among = among(db, call::Column::Id, rows);
@@ -83,7 +99,7 @@ impl Found {
         held: &mut Held,
     ) -> Result<usize, Error> {
         let new = named.iter().filter(|(row, _)| !self.waits.contains(row));
-        let (rows, cut) = fitting(new, held, |bytes| ROW + bytes * COPIES)?;
+        let (rows, cut) = fitting(new, |bytes| held.take_near(ROW + bytes * COPIES))?;
         self.stopped(cut);
         self.waits.extend(rows.iter().copied());
         let before = self.waiting.len();
@@ -108,15 +124,14 @@ impl Found {
 /// Of these rows each once, as far as they fit: for one record alone, not all may. Reserves them.
 fn fitting<'a>(
     named: impl Iterator<Item = &'a (i64, usize)>,
-    held: &mut Held,
-    weight: impl Fn(usize) -> usize,
+    mut take: impl FnMut(usize) -> Result<bool, Error>,
 ) -> Result<(Vec<i64>, bool), Error> {
     let (mut rows, mut seen) = (Vec::new(), HashSet::new());
     for (row, bytes) in named {
         if !seen.insert(*row) {
             continue;
         }
-        if !held.take(weight(*bytes))? {
+        if !take(*bytes)? {
             return Ok((rows, true));
         }
         rows.push(*row);

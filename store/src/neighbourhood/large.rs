@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Stat
 use super::memory::{Held, ROW};
 use super::statement::{each, keyed};
 use super::weights::{CALL_BYTES, WAITING_BYTES, named};
-use super::{Found, KEYS};
+use super::{Because, Found, KEYS};
 use crate::Error;
 use crate::dictionary::Dictionary;
 use crate::entity::{alias, call};
@@ -198,7 +198,9 @@ impl<'a> Reading<'a> {
         let columns = format!("id, {CALL_BYTES} AS bytes, started_at, origin, vantage");
         let all = format!("SELECT near.id, near.bytes FROM {}", near(&columns));
         let Some((service, scope)) = alike else {
-            return self.calls_of(each(self.db, &all, keys), usize::MAX).await;
+            return self
+                .calls_of(each(self.db, &all, keys), usize::MAX, Because::Near)
+                .await;
         };
         let text = format!(
             "SELECT near.origin, near.vantage, COUNT(*) FROM {} GROUP BY near.origin, near.vantage",
@@ -230,7 +232,9 @@ impl<'a> Reading<'a> {
             return Ok(Vec::new());
         }
         if groups.len() > GROUPS {
-            return self.calls_of(each(self.db, &all, keys), usize::MAX).await;
+            return self
+                .calls_of(each(self.db, &all, keys), usize::MAX, Because::Near)
+                .await;
         }
         let text = format!("{all} AND near.origin = ? AND near.vantage = ?");
         let of_groups = keys.iter().flat_map(|[trace, from, to]| {
@@ -239,14 +243,22 @@ impl<'a> Reading<'a> {
                 .map(|(origin, vantage)| [*trace, *from, *to, *origin, i64::from(*vantage)])
         });
         let keys: Vec<[i64; 5]> = of_groups.collect();
-        self.calls_of(each(self.db, &text, &keys), usize::MAX).await
+        self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
+            .await
     }
 
     /// Reads the calls that a statement names, at most `limit`, and gives the rows of those that are here.
-    async fn calls_of(&mut self, statement: Statement, limit: usize) -> Result<Vec<i64>, Error> {
+    async fn calls_of(
+        &mut self,
+        statement: Statement,
+        limit: usize,
+        because: Because,
+    ) -> Result<Vec<i64>, Error> {
         let named = named(self.snapshot, statement).await?;
         self.found.read(named.len(), limit);
-        self.found.read_calls(self.snapshot, &named, self.held).await?;
+        self.found
+            .read_calls(self.snapshot, &named, because, self.held)
+            .await?;
         let rows = named.into_iter().map(|(row, _)| row);
         Ok(rows.filter(|row| self.found.call(*row).is_some()).collect())
     }
@@ -262,7 +274,7 @@ impl<'a> Reading<'a> {
     async fn calls_with(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
         let text = "WITH k (trace, span) AS ({keys}) SELECT c.id, {bytes} FROM k CROSS JOIN calls AS c \
                     WHERE c.trace_lo = k.trace AND c.span_id = k.span";
-        self.calls(text, &pairs(spans), usize::MAX).await
+        self.calls(text, &pairs(spans), usize::MAX, Because::Named).await
     }
 
     /// Calls right below these spans.
@@ -272,7 +284,8 @@ impl<'a> Reading<'a> {
              WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {}",
             limit(spans.len())
         );
-        self.calls(&text, &pairs(spans), limit(spans.len())).await
+        self.calls(&text, &pairs(spans), limit(spans.len()), Because::Near)
+            .await
     }
 
     async fn calls<const N: usize>(
@@ -280,11 +293,12 @@ impl<'a> Reading<'a> {
         text: &str,
         keys: &[[i64; N]],
         limit: usize,
+        because: Because,
     ) -> Result<Read, Error> {
         let text = text.replace("{bytes}", CALL_BYTES);
         let mut read = Read::default();
         for keys in keys.chunks(KEYS) {
-            let rows = self.calls_of(keyed(self.db, &text, keys), limit).await?;
+            let rows = self.calls_of(keyed(self.db, &text, keys), limit, because).await?;
             read.extend(self.of(&rows));
         }
         Ok(read)
@@ -351,7 +365,8 @@ impl<'a> Reading<'a> {
                 "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE session = ? AND trace_lo = ? \
                  ORDER BY started_at LIMIT {OF_SESSION}"
             );
-            self.calls_of(each(self.db, &text, &keys), usize::MAX).await?;
+            self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
+                .await?;
         }
         if reach.sessionless.iter().any(|server| !ids.contains_key(server)) {
             let text = format!(
@@ -361,7 +376,8 @@ impl<'a> Reading<'a> {
                  LIMIT {OF_SESSION}",
                 SessionSource::Client.code()
             );
-            self.calls_of(each(self.db, &text, &[[lo]]), usize::MAX).await?;
+            self.calls_of(each(self.db, &text, &[[lo]]), usize::MAX, Because::Near)
+                .await?;
         }
         Ok(())
     }

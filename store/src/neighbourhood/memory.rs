@@ -65,7 +65,17 @@ impl Held {
     ///
     /// As those of [`grow`](Self::grow).
     pub(crate) fn take(&mut self, more: usize) -> Result<bool, Error> {
-        if self.single && self.reservation.bytes().saturating_add(more) > self.most {
+        self.take_of(self.most, more)
+    }
+
+    /// The same for what is merely near a record. It leaves half to what the record names: without that it would be stored
+    /// twice.
+    pub(crate) fn take_near(&mut self, more: usize) -> Result<bool, Error> {
+        self.take_of(self.most / 2, more)
+    }
+
+    fn take_of(&mut self, most: usize, more: usize) -> Result<bool, Error> {
+        if self.single && self.reservation.bytes().saturating_add(more) > most {
             return Ok(false);
         }
         self.grow(more)?;
@@ -100,7 +110,9 @@ mod tests {
         assert_eq!(memory.used(), GROUP);
         drop(held);
         let mut held = Held::new(&memory, 1).unwrap();
-        assert!(held.take(GROUP).unwrap());
+        assert!(held.take_near(GROUP / 2).unwrap());
+        assert!(!held.take_near(1).unwrap());
+        assert!(held.take(GROUP / 2).unwrap());
         assert!(!held.take(1).unwrap());
         held.grow(1).unwrap();
         assert_eq!(memory.used(), GROUP + 1);

@@ -17,11 +17,11 @@ on_both!(
 
 const BUDGET: usize = 8 << 20;
 /// A line is cut beyond 64 KiB. Four times its size is reserved while it is read.
-const LINE: usize = 60_000;
+const LINE: usize = 28_000;
 /// How many lines wait in each trace.
 const LINES: i64 = 8;
 /// All that waits is more than twice the budget.
-const TRACES: u64 = 14;
+const TRACES: u64 = 28;
 
 async fn open(place: &Place) -> (Writer, Store) {
     place
