@@ -39,7 +39,11 @@ impl Shape for Otlp {
 }
 
 /// Redacts a trace export.
-pub(crate) fn traces(redactor: &Redactor, request: &mut ExportTraceServiceRequest) {
+pub(crate) fn traces(
+    redactor: &Redactor,
+    request: &mut ExportTraceServiceRequest,
+    stop: &dyn Fn() -> bool,
+) -> bool {
     for group in &mut request.resource_spans {
         resource(redactor, group.resource.as_mut());
         redactor.redact_in_place(&mut group.schema_url);
@@ -47,14 +51,22 @@ pub(crate) fn traces(redactor: &Redactor, request: &mut ExportTraceServiceReques
             scope(redactor, of_scope.scope.as_mut());
             redactor.redact_in_place(&mut of_scope.schema_url);
             for each in &mut of_scope.spans {
+                if stop() {
+                    return false;
+                }
                 span(redactor, each);
             }
         }
     }
+    true
 }
 
-/// Redacts a log export.
-pub(crate) fn logs(redactor: &Redactor, request: &mut ExportLogsServiceRequest) {
+/// Redacts a log export. Whether it came to the end: it stops where nobody waits for it.
+pub(crate) fn logs(
+    redactor: &Redactor,
+    request: &mut ExportLogsServiceRequest,
+    stop: &dyn Fn() -> bool,
+) -> bool {
     for group in &mut request.resource_logs {
         resource(redactor, group.resource.as_mut());
         redactor.redact_in_place(&mut group.schema_url);
@@ -62,10 +74,14 @@ pub(crate) fn logs(redactor: &Redactor, request: &mut ExportLogsServiceRequest) 
             scope(redactor, of_scope.scope.as_mut());
             redactor.redact_in_place(&mut of_scope.schema_url);
             for record in &mut of_scope.log_records {
+                if stop() {
+                    return false;
+                }
                 log_record(redactor, record);
             }
         }
     }
+    true
 }
 
 fn resource(redactor: &Redactor, resource: Option<&mut Resource>) {

@@ -212,7 +212,11 @@ impl CallFilterInput {
             max_duration_ms: self.max_duration_ms,
             min_running_ms: self.min_running_ms,
             late: self.late,
-            kinds: tree.values("kinds", self.kinds)?.into_iter().map(Into::into).collect(),
+            kinds: tree
+                .values("kinds", self.kinds)?
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             search: self.search.as_deref().map(query).transpose()?,
             not: self
                 .not

@@ -21,10 +21,10 @@ pub mod redact;
 pub mod search;
 pub mod semconv;
 mod sources;
+pub mod surrogates;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-pub mod surrogates;
 mod texts;
 mod time;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Call, LogLine, Origin, SpanRef};
+use mcptap_model::{Call, Origin, SpanRef};
 
 use crate::database::Database;
 use crate::dictionary::{Dictionary, heavy};

@@ -40,6 +40,9 @@ impl Reading {
             to: _,
             min_duration_ms,
             max_duration_ms,
+            min_running_ms,
+            late,
+            kinds,
             search,
             not,
             or,
@@ -61,6 +64,9 @@ impl Reading {
             && clients.is_empty()
             && min_duration_ms.is_none()
             && max_duration_ms.is_none()
+            && min_running_ms.is_none()
+            && late.is_none()
+            && kinds.is_empty()
             && not.is_none()
             && or.is_empty();
         // A trace has few calls: whatever else is asked of them.

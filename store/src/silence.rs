@@ -90,7 +90,7 @@ impl Silence {
                 }
                 Ok::<_, Error>(())
             };
-            match self.database.in_time(done).await {
+            match self.database.step("lost calls", done).await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     failing = true;

@@ -210,7 +210,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 /// A wrong value of every setting, and what is told.
-const WRONG: [(&str, &str, &str); 33] = [
+const WRONG: [(&str, &str, &str); 34] = [
     ("listen", "nowhere", "listen is \"nowhere\""),
     ("otlp_grpc", "192.0.2.1:4317", "cannot listen at"),
     ("otlp_http", "127.0.0.1:6278", "same address"),

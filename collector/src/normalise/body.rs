@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use mcptap_model::Payload;
-use mcptap_model::surrogates::replace_halves;
 use mcptap_model::redact::REDACTED;
+use mcptap_model::surrogates::replace_halves;
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;

@@ -80,7 +80,9 @@ impl Reader {
         sender: &Access,
         stop: Stop<'_>,
     ) -> Option<Normalised> {
-        border::traces(&self.redactor, request);
+        if !border::traces(&self.redactor, request, stop) {
+            return None;
+        }
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
@@ -115,7 +117,9 @@ impl Reader {
         sender: &Access,
         stop: Stop<'_>,
     ) -> Option<Normalised> {
-        border::logs(&self.redactor, request);
+        if !border::logs(&self.redactor, request, stop) {
+            return None;
+        }
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
             let origin = Origins::new(resource_logs.resource.as_ref(), None);
@@ -253,21 +257,21 @@ mod tests {
     fn reading_ends_when_nobody_waits_for_it() {
         let (reader, arrival) = (Reader::default(), Arrival::replayed(UnixNanos(0)));
         let everybody = Access::everything();
-        let (traces, logs) = (traces(), logs());
-        // While records are read, and while they are redacted.
+        let (mut traces, mut logs) = (traces(), logs());
+        // While records are redacted, and while they are read.
         for last in [1, RECORDS / 2, RECORDS + RECORDS / 2] {
             let asked = Cell::new(0);
             let stop = || {
                 asked.set(asked.get() + 1);
                 asked.get() == last
             };
-            let read = reader.traces_unless(&traces, &arrival, &everybody, &stop);
+            let read = reader.traces_unless(&mut traces, &arrival, &everybody, &stop);
             assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
             asked.set(0);
-            let read = reader.logs_unless(&logs, &arrival, &everybody, &stop);
+            let read = reader.logs_unless(&mut logs, &arrival, &everybody, &stop);
             assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
         }
-        let whole = reader.traces(&traces, &arrival, &everybody);
+        let whole = reader.traces(&mut traces, &arrival, &everybody);
         assert_eq!(whole.batch.observations.len(), RECORDS);
     }
 }

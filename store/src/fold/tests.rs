@@ -1,5 +1,6 @@
 //! The laws of folding: what is one request is one call, in whatever order and however often its spans arrive.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mcptap_model::{
@@ -39,7 +40,10 @@ impl Memory {
         let folding = Folding::new(self.near(), Incoming::new(batch));
         let wanted = folding.wanted();
         let details = self.calls.iter().filter(|(row, _)| wanted.contains(row));
-        let changes = folding.finish(details.map(|(row, whole)| (*row, heavy(whole))).collect());
+        let changes = folding.finish(
+            details.map(|(row, whole)| (*row, heavy(whole))).collect(),
+            &HashSet::new(),
+        );
         let shown = changes.added.len() + changes.completed.len();
         self.apply(changes);
         shown

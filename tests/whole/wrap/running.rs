@@ -3,7 +3,7 @@
 use mcptap::Settings;
 use serde_json::{Value, json};
 
-use super::{Wrapping, call_tool, python};
+use super::{Wrapping, python, request};
 use crate::support::{Database, TestServer, eventually};
 
 /// Reads, and never answers `tools/call`.
@@ -27,9 +27,8 @@ async fn a_call_that_hangs_is_seen_and_is_lost_with_its_wrapper() {
     let mcptap = TestServer::with(Database::sqlite(), settings).await;
     let wrapping = Wrapping::to(&mcptap);
     let mut wrapped = wrapping.run(&python(HANGS));
-    wrapped
-        .send(call_tool(1, "stuck", &json!({"city": "Graz"})))
-        .await;
+    let arguments = json!({"name": "stuck", "arguments": {"city": "Graz"}});
+    wrapped.send(request(1.into(), "tools/call", arguments)).await;
     let seen = async |outcome: &str, filter: Value| {
         eventually("the call", async || {
             let answer = mcptap.graphql(QUERY, json!({"filter": filter})).await;
@@ -49,7 +48,7 @@ async fn a_call_that_hangs_is_seen_and_is_lost_with_its_wrapper() {
     );
     assert_eq!(stats, json!({"errorCount": 0, "p50Ms": null}));
 
-    wrapped.kill().await;
+    wrapped.signal("KILL").await;
     let (lost, stats) = seen("LOST", json!({"outcomes": ["LOST"]})).await;
     assert_eq!(lost["id"], running["id"]);
     assert_eq!(stats, json!({"errorCount": 0, "p50Ms": null}));
