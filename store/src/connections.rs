@@ -9,10 +9,12 @@ pub(crate) struct Connections {
     pub(crate) near: u32,
     /// For the feed: one listens.
     pub(crate) feed: u32,
-    /// For erasures, retention and the API keys.
+    /// For erasures, retention and the indexer.
     pub(crate) maintenance: u32,
     /// For the checks.
     pub(crate) probe: u32,
+    /// For an erasure, of which one runs at a time: its lock, and the vacuum at its end. They are in no pool.
+    pub(crate) erasure: u32,
     /// For questions.
     pub(crate) read: u32,
 }
@@ -23,14 +25,24 @@ impl Connections {
         write: 1,
         near: 2,
         feed: 2,
-        maintenance: 1,
+        // An erasure may read for minutes.
+        maintenance: 2,
         probe: 1,
+        erasure: 2,
         read: 2,
     };
 
     /// How many they are together.
     pub(crate) fn sum(self) -> u32 {
-        [self.write, self.near, self.feed, self.maintenance, self.probe]
+        let others = [
+            self.write,
+            self.near,
+            self.feed,
+            self.maintenance,
+            self.probe,
+            self.erasure,
+        ];
+        others
             .iter()
             .fold(self.read, |sum, more| sum.saturating_add(*more))
     }
@@ -75,6 +87,7 @@ mod tests {
             feed: 3,
             maintenance: 3,
             probe: 1,
+            erasure: 2,
             read: 34,
         };
         assert_eq!(wanted.within(wanted.sum()), wanted);

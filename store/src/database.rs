@@ -43,9 +43,9 @@ pub(crate) struct Database {
     /// What a write must look at first does not queue behind readers.
     near: DatabaseConnection,
     read: DatabaseConnection,
-    /// What all followers of the feed wait for does not queue behind readers either.
+    /// What all followers of the feed and everybody at a door wait for does not queue behind readers either.
     feed: DatabaseConnection,
-    /// Deletions, sweeps and reads of the API keys. No query limit applies, and they do not queue behind readers.
+    /// Deletions, sweeps and the index of words. No query limit applies, and they do not queue behind readers.
     maintenance: DatabaseConnection,
     /// What asks whether all is well queues behind nobody.
     probe: DatabaseConnection,

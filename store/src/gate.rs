@@ -238,7 +238,8 @@ impl Gate {
     }
 
     async fn read(&self, ticket: Ticket) -> Result<(), Error> {
-        let reading = keys::rows(self.shared.database.maintenance());
+        // Nobody keeps this connection for long; an erasure may have those of maintenance for minutes.
+        let reading = keys::rows(self.shared.database.feed());
         // Also of a file: whoever waits at a door is told soon.
         let reading = async {
             let rows = tokio::time::timeout(READ_TIMEOUT, reading).await;

@@ -182,12 +182,12 @@ async fn pgbouncer_may_stand_in_between() {
     let Some(program) = pgbouncer() else {
         return;
     };
-    // PgBouncer's own default, and few.
+    // PgBouncer's own default, and the least that will do.
     for (mode, connections) in [
         ("session", 20),
         ("transaction", 20),
-        ("session", 10),
-        ("transaction", 10),
+        ("session", 12),
+        ("transaction", 12),
     ] {
         let Some(database) = Database::of_server() else {
             return;
@@ -213,7 +213,7 @@ async fn pgbouncer_may_stand_in_between() {
         assert_eq!(server.span_ids().await.len(), 80, "{mode}");
         assert_eq!(server.get("/readyz").await.0, 200, "{mode}");
         // Commands beside it, where there are connections for them.
-        if connections > 10 {
+        if connections > 12 {
             mcptap_store::open_to_read(&url).await.unwrap().close().await;
         }
         let database = server.stop().await;
@@ -239,7 +239,7 @@ async fn a_pooler_that_cannot_do_is_told_at_the_start() {
     };
     for (mode, connections, advice) in [
         ("statement", 20, "pool_mode"),
-        ("session", 5, "default_pool_size"),
+        ("session", 11, "default_pool_size"),
         ("session", 1, "default_pool_size"),
     ] {
         let Some(database) = Database::of_server() else {

@@ -38,6 +38,9 @@ const TASK: &str = "erasure";
 /// The advisory locks of PostgreSQL that running erasures hold: this number, and that of the entry.
 const RUNNING: i32 = 0x6d63_7065;
 
+/// How long the connection of an erasure's lock may take to come.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// How long an erasure waits for whoever looks whether one is at work, and how often it tries.
 const LOOKED_AT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(10);
@@ -62,16 +65,18 @@ impl Begun {
 
     async fn begin(database: &Database, by: Actor, subject: &str) -> Result<Self, Error> {
         // The lock is held before anybody can read the entry.
-        let file = match database.erasing() {
-            Some(path) => Some(share(File::create(path).map_err(sqlx::Error::Io)?).await?),
-            None => None,
+        let mut lock = match database.erasing() {
+            Some(path) => Lock::File {
+                _held: share(File::create(path).map_err(sqlx::Error::Io)?).await?,
+            },
+            // Where connections are few, a pooler may let this one wait: nobody waits for this erasure then.
+            None => Lock::Connection(connect(database).await?),
         };
         let tx = database.change().await?;
         let id = note(&tx, by, ERASURE, format!("{subject}{BEGUN}")).await?;
-        let lock = match file {
-            Some(file) => Lock::File { _held: file },
-            None => Lock::Connection(lock(database, id).await?),
-        };
+        if let Lock::Connection(connection) = &mut lock {
+            hold(connection, id).await?;
+        }
         tx.commit().await?;
         Ok(Self(lock))
     }
@@ -109,17 +114,28 @@ fn alone(file: File) -> Result<Option<File>, Error> {
 }
 
 /// A connection of its own, in a transaction that ends with it: so a pooler lends it for as long.
-async fn lock(database: &Database, id: i64) -> Result<PgConnection, Error> {
+async fn connect(database: &Database) -> Result<PgConnection, Error> {
     let pool = database.maintenance().get_postgres_connection_pool();
-    let mut connection = pool.connect_options().connect().await?;
+    let connecting = async {
+        let mut connection = pool.connect_options().connect().await?;
+        sqlx::raw_sql("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+            .execute(&mut connection)
+            .await?;
+        Ok(connection)
+    };
+    timeout(CONNECTING, connecting)
+        .await
+        .unwrap_or(Err(Error::TimedOut))
+}
+
+/// Holds the lock of an entry until the connection ends.
+async fn hold(connection: &mut PgConnection, id: i64) -> Result<(), Error> {
     let entry = entry_lock(id);
-    let statements = format!(
-        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({RUNNING}, {entry})"
-    );
-    sqlx::raw_sql(AssertSqlSafe(statements))
-        .execute(&mut connection)
+    let statement = format!("SELECT pg_advisory_xact_lock({RUNNING}, {entry})");
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
         .await?;
-    Ok(connection)
+    Ok(())
 }
 
 fn entry_lock(id: i64) -> i32 {

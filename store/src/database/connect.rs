@@ -21,7 +21,7 @@ use crate::{Error, Options, patience, pooler};
 /// of those that a question that was given up has left behind.
 const SPARE: u32 = 2;
 
-/// How many connections maintenance has: one for an erasure, one for retention, one for the API keys.
+/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer.
 const MAINTENANCE: u32 = 3;
 
 /// How long the checks wait for a connection or a lock.
@@ -217,6 +217,7 @@ impl Database {
             feed: 2,
             maintenance: MAINTENANCE,
             probe: 1,
+            erasure: 2,
             read: options.readers.max(1).saturating_add(SPARE),
         };
         // Commands take one or two of them.

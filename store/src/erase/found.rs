@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use mcptap_model::{CallFilter, UnixNanos};
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{CALLS, Progress, TASK};
 use crate::entity::{call, waiting};
@@ -125,6 +123,9 @@ impl Store {
         if rows.is_empty() {
             return Ok(None);
         }
+        // Acquired before the lock, so that no writer waits for a connection of maintenance. Its snapshot begins with its
+        // first statement.
+        let reading = database.maintenance_snapshot().await?;
         let mut tx = Transaction::begin(database).await?;
         let started = Instant::now();
         let advanced = tx.advance(1, 0).await?;
@@ -135,13 +136,14 @@ impl Store {
             .filter(call::Column::Id.is_in(rows.iter().copied()))
             .filter(call::Column::Id.lte(last.0))
             .into_tuple()
-            .all(database.maintenance())
+            .all(&reading)
             .await?;
         let calls: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
         let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session, _)| *session).collect();
         let traces: HashSet<i64> = rows.iter().map(|(.., trace)| *trace).collect();
         let traces: Vec<i64> = traces.into_iter().collect();
-        let linked = linked(database.maintenance(), &calls).await?;
+        let linked = linked(&reading, &calls).await?;
+        reading.commit().await?;
         tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
             .await?;
         // What waits there for calls that stay is theirs.
@@ -169,7 +171,7 @@ impl Store {
 }
 
 /// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
-async fn linked(db: &DatabaseConnection, calls: &[i64]) -> Result<Vec<i64>, Error> {
+async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<Vec<i64>, Error> {
     Ok(waiting::Entity::find()
         .select_only()
         .distinct()

@@ -86,6 +86,9 @@ pub(crate) async fn step(
     if any.is_none() {
         return Ok(None);
     }
+    // Acquired before the lock, so that no writer waits for a connection of maintenance. Its snapshot begins with its first
+    // statement.
+    let reading = database.maintenance_snapshot().await?;
     let mut tx = Transaction::begin(database).await?;
     let started = Instant::now();
     let advanced = tx.advance(1, 0).await?;
@@ -93,8 +96,9 @@ pub(crate) async fn step(
     let rows: Vec<(i64, Option<i64>)> = first
         .columns([call::Column::Id, call::Column::Session])
         .into_tuple()
-        .all(db)
+        .all(&reading)
         .await?;
+    reading.commit().await?;
     let calls: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
     let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session)| *session).collect();
     let log_lines = remove(&mut tx, &calls, sessions).await?;

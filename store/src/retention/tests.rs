@@ -2,9 +2,11 @@ use mcptap_model::UnixNanos;
 use sea_orm::EntityTrait;
 
 use super::*;
-use crate::entity::waiting;
+use crate::entity::{call, waiting};
+use crate::gate::Gate;
 use crate::row::kind;
 use crate::transaction::Transaction;
+use crate::transaction::tests::with_calls;
 
 #[tokio::test]
 async fn what_waited_too_long_is_dropped_and_counted() {
@@ -158,4 +160,48 @@ async fn an_erasure_that_this_process_began_is_not_told_to_be_interrupted() {
     );
     retention.round().await.unwrap();
     assert_eq!(subjects(&database).await, ["all calls: begun"]);
+}
+
+#[tokio::test]
+async fn a_step_waits_for_its_connection_before_it_has_the_lock() {
+    let (writer, store) = with_calls(1, 1).await;
+    let database = store.inner.database.clone();
+    // All connections of maintenance but one have other work.
+    let one = database.maintenance_snapshot().await.unwrap();
+    let other = database.maintenance_snapshot().await.unwrap();
+    let writing = Transaction::begin(&database).await.unwrap();
+    let stepping = tokio::spawn({
+        let database = database.clone();
+        async move { step(&database, call::Entity::find, 1).await }
+    });
+    // By now it waits for the writer, and the last connection is its own, or is taken from it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let last = tokio::time::timeout(Duration::from_millis(300), database.maintenance_snapshot()).await;
+    writing.rollback().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let next = tokio::time::timeout(Duration::from_secs(5), Transaction::begin(&database)).await;
+    next.expect("the step has the lock and waits")
+        .unwrap()
+        .rollback()
+        .await
+        .unwrap();
+    drop((one, other, last));
+    let step = stepping.await.unwrap().unwrap();
+    assert_eq!(step.map(|step| step.deleted.calls), Some(1));
+    drop(writer);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_keys_are_read_while_erasures_have_all_connections_of_maintenance() {
+    let (writer, store) = with_calls(1, 1).await;
+    let database = store.inner.database.clone();
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        busy.push(database.maintenance_snapshot().await.unwrap());
+    }
+    let gate = Gate::open(database.clone()).await.unwrap();
+    assert!(!gate.keys_exist());
+    drop((busy, writer));
+    store.close().await;
 }

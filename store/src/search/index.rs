@@ -5,6 +5,9 @@
 //! the meantime has a later change, so it counts as unknown until its turn comes. Log lines have no change of their own:
 //! whoever adds some to a call, or takes some away, notes that in `unindexed`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,6 +39,9 @@ const CHUNK: (usize, i64) = (64, 1 << 20);
 
 /// How many bytes of keys one step writes, give or take those of a few calls.
 const BYTES: usize = 8 << 20;
+
+/// How many bytes the bodies have that one step reads, give or take those of a few calls: it keeps a connection meanwhile.
+const BODIES: i64 = 32 << 20;
 
 /// A call with more bytes of keys than this is not in the index, but read by every search: PostgreSQL could not hold it.
 const MOST: usize = 512 << 10;
@@ -165,7 +171,7 @@ impl Indexer {
     async fn step(&self) -> Result<bool, Error> {
         let calls = if self.is_busy() { CALLS.0 } else { CALLS.1 };
         let next = async {
-            let tx = self.database.feed_snapshot().await?;
+            let tx = self.database.maintenance_snapshot().await?;
             let step = Step::next(&tx, calls).await?;
             Ok((tx, step))
         };
@@ -189,9 +195,9 @@ impl Indexer {
     async fn read(&self, step: &mut Step, tx: &DatabaseTransaction) -> Result<(), Error> {
         let sizes = sizes(tx, step.calls.iter().map(|(_, call)| *call));
         let sizes = self.database.step("indexer", sizes).await?;
-        let (mut done, mut bytes) = (0, 0);
-        while bytes < BYTES {
-            let mut read = 0;
+        let (mut done, mut bytes, mut bodies) = (0, 0, 0_i64);
+        while bytes < BYTES && bodies < BODIES {
+            let mut read = 0_i64;
             let next = step
                 .calls
                 .iter()
@@ -199,7 +205,8 @@ impl Indexer {
                 .take(CHUNK.0)
                 .take_while(|(_, call)| {
                     let more = read < CHUNK.1;
-                    read += sizes.get(call).copied().unwrap_or_default();
+                    let size = sizes.get(call).copied().unwrap_or_default();
+                    read = read.saturating_add(size);
                     more
                 });
             let next: Vec<i64> = next.map(|(_, call)| *call).collect();
@@ -207,6 +214,7 @@ impl Indexer {
                 break;
             }
             done += next.len();
+            bodies = bodies.saturating_add(read);
             let texts = Texts {
                 tx,
                 cpu: &self.cpu,
