@@ -58,12 +58,21 @@ impl File {
         }
     }
 
-    /// The page as it is for an address `depth` folders below the root. All answers share these bytes.
-    fn plain(&self, depth: usize) -> Option<Bytes> {
+    /// The page as it is for an address `depth` folders below the root. Made on a thread that may be busy with it: a script
+    /// has megabytes.
+    async fn plain(&'static self, depth: usize) -> Option<Bytes> {
+        match self.plain.get(depth)?.get() {
+            Some(made) => made.clone(),
+            None => tokio::task::spawn_blocking(move || self.make(depth)).await.ok()?,
+        }
+    }
+
+    /// All answers share these bytes.
+    fn make(&self, depth: usize) -> Option<Bytes> {
         let form = self.plain.get(depth)?;
         form.get_or_init(|| match depth {
             0 => unpacked(self.page),
-            _ => Some(climb(&self.plain(0)?, depth).into()),
+            _ => Some(climb(&self.make(0)?, depth).into()),
         })
         .clone()
     }
@@ -110,7 +119,7 @@ pub(crate) fn router() -> Router {
         let view = async move |headers: HeaderMap| {
             // a program that asks for what only a person can look at is told that there is nothing
             if *path == "/" || listed(&headers, ACCEPT.as_str(), "text/html") {
-                find("index.html", *depth, &headers)
+                find("index.html", *depth, &headers).await
             } else {
                 (StatusCode::NOT_FOUND, [(VARY, "accept")]).into_response()
             }
@@ -126,7 +135,7 @@ pub(crate) fn router() -> Router {
 async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     match BY_PATH.get(path) {
-        Some(file) => serve(file, 0, &headers),
+        Some(file) => serve(file, 0, &headers).await,
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -135,7 +144,7 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
 /// program, WebSocket or event stream gets the API.
 pub(crate) async fn graphiql_for_browsers(request: Request, next: Next) -> Response {
     if is_browser(request.method(), request.headers()) {
-        find("graphiql.html", 0, request.headers())
+        find("graphiql.html", 0, request.headers()).await
     } else {
         let mut response = next.run(request).await;
         response
@@ -151,9 +160,9 @@ fn is_browser(method: &Method, headers: &HeaderMap) -> bool {
         && listed(headers, ACCEPT.as_str(), "text/html")
 }
 
-fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
+async fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
     match BY_PATH.get(path) {
-        Some(file) => serve(file, depth, headers),
+        Some(file) => serve(file, depth, headers).await,
         None => {
             let about = [
                 (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -168,7 +177,7 @@ fn find(path: &str, depth: usize, headers: &HeaderMap) -> Response {
 
 /// `depth`: how many folders the address lies below the root. A page names its files relative to itself, so that
 /// it also works below some path of a reverse proxy; deeper addresses have further to go.
-fn serve(file: &File, depth: usize, headers: &HeaderMap) -> Response {
+async fn serve(file: &'static File, depth: usize, headers: &HeaderMap) -> Response {
     let page = file.page;
     let mut response = Response::new(Body::empty());
     let about = response.headers_mut();
@@ -205,7 +214,7 @@ fn serve(file: &File, depth: usize, headers: &HeaderMap) -> Response {
     } else if page.compressed && depth == 0 && listed(headers, ACCEPT_ENCODING.as_str(), "gzip") {
         say(CONTENT_ENCODING, "gzip");
         *response.body_mut() = Body::from(page.bytes);
-    } else if let Some(plain) = file.plain(depth) {
+    } else if let Some(plain) = file.plain(depth).await {
         if depth > 0 {
             // the tag is that of the page as the root has it
             about.remove(ETAG);
@@ -261,6 +270,10 @@ mod tests {
         bytes: HELLO,
     };
 
+    fn file_of(page: &'static Page) -> &'static File {
+        Box::leak(Box::new(File::of(page)))
+    }
+
     fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
         given
             .iter()
@@ -277,8 +290,8 @@ mod tests {
 
     #[tokio::test]
     async fn compressed_for_those_who_accept_it_and_plain_for_the_others() {
-        let asset = File::of(&ASSET);
-        let response = serve(&asset, 0, &headers(&[("accept-encoding", "br, gzip;q=0.8")]));
+        let asset = file_of(&ASSET);
+        let response = serve(asset, 0, &headers(&[("accept-encoding", "br, gzip;q=0.8")])).await;
         assert_eq!(response.headers()["content-encoding"], "gzip");
         assert_eq!(
             response.headers()["content-type"],
@@ -292,7 +305,7 @@ mod tests {
         assert_eq!(body(response).await, HELLO);
 
         for refused in [&[][..], &[("accept-encoding", "gzip;q=0, br")]] {
-            let response = serve(&asset, 0, &headers(refused));
+            let response = serve(asset, 0, &headers(refused)).await;
             assert!(!response.headers().contains_key("content-encoding"));
             assert_eq!(body(response).await, b"hello\n");
         }
@@ -308,8 +321,8 @@ mod tests {
     #[tokio::test]
     async fn many_answers_hold_the_bytes_of_one() {
         let plain = &headers(&[]);
-        let asset = File::of(&ASSET);
-        let (one, other) = (serve(&asset, 0, plain), serve(&asset, 0, plain));
+        let asset = file_of(&ASSET);
+        let (one, other) = (serve(asset, 0, plain).await, serve(asset, 0, plain).await);
         assert_eq!(frame(one).await.as_ptr(), frame(other).await.as_ptr());
         static PAGE: Page = Page {
             path: "index.html",
@@ -317,11 +330,30 @@ mod tests {
             bytes: br#"<script src="./assets/a.js"></script>"#,
             ..ASSET
         };
-        let page = File::of(&PAGE);
-        let (one, other) = (serve(&page, 1, plain), serve(&page, 1, plain));
+        let page = file_of(&PAGE);
+        let (one, other) = (serve(page, 1, plain).await, serve(page, 1, plain).await);
         let (one, other) = (frame(one).await, frame(other).await);
         assert_eq!(one.as_ref(), br#"<script src="../assets/a.js"></script>"#);
         assert_eq!(one.as_ptr(), other.as_ptr());
+    }
+
+    #[test]
+    fn a_page_is_unpacked_beside_the_workers() {
+        use std::future::Future as _;
+        use std::task::{Context, Waker};
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let asset = file_of(&ASSET);
+        let headers = headers(&[]);
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let _entered = runtime.enter();
+            let mut answer = std::pin::pin!(serve(asset, 0, &headers));
+            assert!(answer.as_mut().poll(&mut context).is_pending());
+            runtime.block_on(answer);
+            // Once it is made, nobody waits.
+            let mut answer = std::pin::pin!(serve(asset, 0, &headers));
+            assert!(answer.as_mut().poll(&mut context).is_ready());
+        }
     }
 
     #[test]
@@ -332,10 +364,11 @@ mod tests {
     #[tokio::test]
     async fn what_the_browser_has_is_not_sent_again() {
         let response = serve(
-            &File::of(&ASSET),
+            file_of(&ASSET),
             0,
             &headers(&[("if-none-match", "W/\"9\", W/\"0011\"")]),
-        );
+        )
+        .await;
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()["etag"], "W/\"0011\"");
         assert!(body(response).await.is_empty());
@@ -361,7 +394,8 @@ mod tests {
     #[tokio::test]
     async fn every_file_that_a_page_names_is_in_the_binary() {
         for page in PAGES.iter().filter(|page| page.path.ends_with(".html")) {
-            let html = String::from_utf8(body(serve(&File::of(page), 0, &HeaderMap::new())).await).unwrap();
+            let html =
+                String::from_utf8(body(serve(file_of(page), 0, &HeaderMap::new()).await).await).unwrap();
             let named: Vec<&str> = html
                 .split("\"./")
                 .skip(1)
@@ -437,12 +471,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_binary_without_pages_says_so() {
-        let response = find("no such page", 0, &HeaderMap::new());
+        let response = find("no such page", 0, &HeaderMap::new()).await;
         assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
         assert!(body(response).await.starts_with(b"<!doctype html>"));
         assert_eq!(
             PAGES.is_empty(),
-            find("index.html", 0, &HeaderMap::new()).status() == StatusCode::NOT_IMPLEMENTED
+            find("index.html", 0, &HeaderMap::new()).await.status() == StatusCode::NOT_IMPLEMENTED
         );
     }
 }

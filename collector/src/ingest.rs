@@ -147,7 +147,7 @@ impl Collector {
         } = self
             .writer
             .cpu()
-            .run(move |_| collector.read(export, &sender))
+            .run(move |cancelled| collector.read(export, &sender, &|| cancelled.get()))
             .await??;
         if let Some((packed, held)) = packed {
             let written = self.writer.send(packed, held).await?;
@@ -175,8 +175,10 @@ impl Collector {
         Counters::add(&self.counters.refused_exports, 1);
     }
 
-    /// Everything that is to be done before an export is queued. Memory is reserved before it is taken.
-    fn read(&self, export: Export, sender: &Access) -> Result<Ready, Refusal> {
+    /// Everything that is to be done before an export is queued. Memory is reserved before it is taken. It ends early where
+    /// nobody waits any more: nothing was promised to that sender.
+    fn read(&self, export: Export, sender: &Access, stop: &dyn Fn() -> bool) -> Result<Ready, Refusal> {
+        let unwanted = || Refusal::Unavailable("nobody waits for the answer".to_owned());
         let Export {
             signal,
             encoding,
@@ -185,13 +187,17 @@ impl Collector {
         } = export;
         let body = coding.undo(body, &mut held)?;
         held.resize(body.capacity())?;
+        if stop() {
+            return Err(unwanted());
+        }
         let decoded = encoding.decode(signal == Signal::Logs, &body, &mut held)?;
         drop(body);
         let arrival = Arrival::now(self.retention);
-        let mut normalised = match &decoded {
-            Decoded::Traces(request) => self.reader.traces(request, &arrival, sender),
-            Decoded::Logs(request) => self.reader.logs(request, &arrival, sender),
+        let normalised = match &decoded {
+            Decoded::Traces(request) => self.reader.traces_unless(request, &arrival, sender, stop),
+            Decoded::Logs(request) => self.reader.logs_unless(request, &arrival, sender, stop),
         };
+        let mut normalised = normalised.ok_or_else(unwanted)?;
         keep_own(sender, &mut normalised);
         self.count(&decoded, &normalised);
         drop(decoded);

@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
 use crate::entity::{call, log_line};
 use crate::readers::Reading;
-use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
+use crate::{CpuError, Error, LogPosition, Page, PageRequest, Store, dictionary};
 
 /// How many bytes the lines of one page have at most, unless its first line alone has more.
 const PAGE_BYTES: i64 = 4 << 20;
@@ -88,14 +88,27 @@ impl Store {
         let tx = self.snapshot(Reading::Light).await?;
         let found = tx.query_all(&select).await?;
         tx.commit().await?;
-        for row in found {
-            let row = log_line::Model::from_query_result(&row, "")?;
-            let position = LogPosition {
-                time: UnixNanos(row.time),
-                ordinal: row.fingerprint,
-            };
-            if let Some(page) = pages.get_mut(&row.call) {
-                page.items.push((position, dictionary::log_line(row)?));
+        // Lines of several calls may have 32 MiB together.
+        let decoding = self.inner.cpu.run(move |cancelled| {
+            let rows = found.into_iter().take_while(|_| !cancelled.get());
+            rows.map(|row| {
+                let row = log_line::Model::from_query_result(&row, "")?;
+                let position = LogPosition {
+                    time: UnixNanos(row.time),
+                    ordinal: row.fingerprint,
+                };
+                Ok((row.call, (position, dictionary::log_line(row)?)))
+            })
+            .collect::<Result<Vec<_>, Error>>()
+        });
+        let lines = match decoding.await {
+            Ok(lines) => lines?,
+            Err(CpuError::Full) => return Err(Error::Busy),
+            Err(error) => return Err(Error::Work(error)),
+        };
+        for (call, line) in lines {
+            if let Some(page) = pages.get_mut(&call) {
+                page.items.push(line);
             }
         }
         for part in pages.values_mut() {

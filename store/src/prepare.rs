@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::{Call, LogLine, SpanRef};
+use mcptap_model::{Call, SpanRef};
 
 use crate::database::Database;
 use crate::dictionary::{Dictionary, heavy};
@@ -16,7 +16,7 @@ use crate::incoming::Incoming;
 use crate::intern::Interner;
 use crate::metrics::Counters;
 use crate::neighbourhood::Held;
-use crate::row::{CallRow, DetailRow, Waiting, as_listed};
+use crate::row::{CallRow, DetailRow, LogRow, Waiting, as_listed, log_fingerprint};
 use crate::{CpuPool, Error, MemoryBudget, clock, neighbourhood};
 
 /// Everything that one transaction writes.
@@ -49,11 +49,11 @@ pub(crate) struct Prepared {
     /// Spans that are part of a call, or of nothing.
     pub(crate) aliases: Vec<(SpanRef, Option<Target>)>,
     /// Log lines of calls.
-    pub(crate) logs: Vec<(Target, LogLine)>,
+    pub(crate) logs: Vec<(Target, LogRow)>,
     /// Log lines that no longer wait.
     pub(crate) arrived: Vec<i64>,
-    /// Log lines that left the call in that row.
-    pub(crate) left: Vec<(i64, LogLine)>,
+    /// Log lines that left the call in that row, by fingerprint.
+    pub(crate) left: Vec<(i64, i64)>,
     /// Log lines that wait for a better place than this.
     pub(crate) placed: Vec<(i64, Target)>,
     /// What waits for its call.
@@ -190,6 +190,7 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
     );
     let joined = changes.joined_links.into_iter();
     waiting.extend(joined.map(|(target, call)| Waiting::joined(target, call, now)));
+    let (logs, left) = (changes.logs.into_iter(), changes.left.iter());
     Prepared {
         head,
         reads,
@@ -204,9 +205,9 @@ fn rows(head: i64, reads: Reads, changes: fold::Changes) -> Prepared {
         bare,
         removed: changes.removed,
         aliases: changes.aliases,
-        logs: changes.logs,
+        logs: logs.map(|(target, line)| (target, LogRow::new(line))).collect(),
         arrived: changes.arrived,
-        left: changes.left,
+        left: left.map(|(row, line)| (*row, log_fingerprint(line))).collect(),
         placed: changes.placed,
         waiting,
         held: None,

@@ -54,6 +54,9 @@ pub struct Normalised {
     pub uncorrelated: u64,
 }
 
+/// Tells whether nobody waits for the result any more. Asked for every record.
+type Stop<'a> = &'a dyn Fn() -> bool;
+
 impl Reader {
     /// Reads a trace export. What its sender may not send is dropped before the work that it would make.
     pub fn traces(
@@ -62,6 +65,18 @@ impl Reader {
         arrival: &Arrival,
         sender: &Access,
     ) -> Normalised {
+        self.traces_unless(request, arrival, sender, &|| false)
+            .unwrap_or_default()
+    }
+
+    /// The same; nothing where it was stopped half-way.
+    pub(crate) fn traces_unless(
+        &self,
+        request: &ExportTraceServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+        stop: Stop<'_>,
+    ) -> Option<Normalised> {
         let mut normalised = Normalised::default();
         for resource_spans in &request.resource_spans {
             for scope_spans in &resource_spans.scope_spans {
@@ -71,16 +86,25 @@ impl Reader {
                     &self.redactor,
                 );
                 for span in &scope_spans.spans {
+                    if stop() {
+                        return None;
+                    }
                     self.span(span, &origin, arrival, sender, &mut normalised);
                 }
             }
         }
-        redact::batch(&self.redactor, &mut normalised.batch);
-        normalised
+        redact::batch(&self.redactor, &mut normalised.batch, stop).then_some(normalised)
     }
 
-    /// Reads a log export. What its sender may not send is dropped before the work that it would make.
-    pub fn logs(&self, request: &ExportLogsServiceRequest, arrival: &Arrival, sender: &Access) -> Normalised {
+    /// Reads a log export. What its sender may not send is dropped before the work that it would make. Nothing where it was
+    /// stopped half-way.
+    pub(crate) fn logs_unless(
+        &self,
+        request: &ExportLogsServiceRequest,
+        arrival: &Arrival,
+        sender: &Access,
+        stop: Stop<'_>,
+    ) -> Option<Normalised> {
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
             let origin = Origins::new(resource_logs.resource.as_ref(), None, &self.redactor);
@@ -90,6 +114,9 @@ impl Reader {
                 .iter()
                 .flat_map(|scope| &scope.log_records);
             for record in records {
+                if stop() {
+                    return None;
+                }
                 if !may_send(sender, service) {
                     not_allowed(&mut normalised, sender, "service", service);
                     continue;
@@ -103,8 +130,7 @@ impl Reader {
                 }
             }
         }
-        redact::batch(&self.redactor, &mut normalised.batch);
-        normalised
+        redact::batch(&self.redactor, &mut normalised.batch, stop).then_some(normalised)
     }
 }
 
@@ -139,4 +165,87 @@ fn shown(names: &[String]) -> String {
 /// As much of a name as stands in an answer.
 fn beginning(name: &str) -> String {
     name.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use mcptap_model::UnixNanos;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+    use super::*;
+
+    const RECORDS: usize = 20;
+
+    fn traces() -> ExportTraceServiceRequest {
+        let method = KeyValue {
+            key: "mcp.method.name".to_owned(),
+            value: Some(AnyValue {
+                value: Some(any_value::Value::StringValue("ping".to_owned())),
+            }),
+            ..KeyValue::default()
+        };
+        let span = |number: usize| Span {
+            trace_id: vec![7; 16],
+            span_id: vec![number as u8 + 1; 8],
+            kind: 2,
+            start_time_unix_nano: 1_000,
+            end_time_unix_nano: 2_000,
+            attributes: vec![method.clone()],
+            ..Span::default()
+        };
+        let scope_spans = vec![ScopeSpans {
+            spans: (0..RECORDS).map(span).collect(),
+            ..ScopeSpans::default()
+        }];
+        ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                scope_spans,
+                ..ResourceSpans::default()
+            }],
+        }
+    }
+
+    fn logs() -> ExportLogsServiceRequest {
+        let record = LogRecord {
+            trace_id: vec![7; 16],
+            time_unix_nano: 1_000,
+            ..LogRecord::default()
+        };
+        let scope_logs = vec![ScopeLogs {
+            log_records: vec![record; RECORDS],
+            ..ScopeLogs::default()
+        }];
+        ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                scope_logs,
+                ..ResourceLogs::default()
+            }],
+        }
+    }
+
+    #[test]
+    fn reading_ends_when_nobody_waits_for_it() {
+        let (reader, arrival) = (Reader::default(), Arrival::replayed(UnixNanos(0)));
+        let everybody = Access::everything();
+        let (traces, logs) = (traces(), logs());
+        // While records are read, and while they are redacted.
+        for last in [1, RECORDS / 2, RECORDS + RECORDS / 2] {
+            let asked = Cell::new(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() == last
+            };
+            let read = reader.traces_unless(&traces, &arrival, &everybody, &stop);
+            assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
+            asked.set(0);
+            let read = reader.logs_unless(&logs, &arrival, &everybody, &stop);
+            assert!(read.is_none() && asked.get() == last, "{last}: {}", asked.get());
+        }
+        let whole = reader.traces(&traces, &arrival, &everybody);
+        assert_eq!(whole.batch.observations.len(), RECORDS);
+    }
 }

@@ -3,18 +3,27 @@
 use mcptap_model::redact::{REDACTED, Redactor};
 use mcptap_model::{Batch, Call, Payload};
 
-/// Redacts a batch.
-pub(super) fn batch(redactor: &Redactor, batch: &mut Batch) {
+use super::Stop;
+
+/// Redacts a batch; false where it was stopped half-way.
+pub(super) fn batch(redactor: &Redactor, batch: &mut Batch, stop: Stop<'_>) -> bool {
     for observation in &mut batch.observations {
+        if stop() {
+            return false;
+        }
         call(redactor, &mut observation.call);
     }
     for http in &mut batch.https {
         text(redactor, &mut http.user_agent);
     }
     for line in &mut batch.logs {
+        if stop() {
+            return false;
+        }
         redactor.redact_in_place(&mut line.body);
         redactor.redact_object(&mut line.attributes);
     }
+    true
 }
 
 fn call(redactor: &Redactor, call: &mut Call) {

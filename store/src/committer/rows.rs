@@ -6,7 +6,7 @@ use super::Committer;
 use crate::fold::Target;
 use crate::prepare::Prepared;
 use crate::recent::Stretch;
-use crate::row::{AliasRow, LogRow, log_fingerprint};
+use crate::row::AliasRow;
 use crate::search::{UnindexedRow, unindex};
 use crate::transaction::{Advanced, Transaction};
 use crate::{Change, ChangeKind, Error, Seq, Stored, clock};
@@ -44,7 +44,7 @@ impl Committer {
         let left: Vec<(i64, Option<i64>)> = prepared
             .left
             .iter()
-            .map(|(row, line)| (*row, Some(log_fingerprint(line))))
+            .map(|(row, fingerprint)| (*row, Some(*fingerprint)))
             .collect();
         tx.with_pairs(
             "WITH moved (source, line) AS ({pairs}) DELETE FROM log_lines \
@@ -102,7 +102,7 @@ impl Committer {
             prepared
                 .logs
                 .into_iter()
-                .map(|(target, line)| LogRow::new(row_of(target), line)),
+                .map(|(target, line)| line.of(row_of(target))),
         )
         .await?;
         let arrived_at = clock::now().0;

@@ -1,43 +1,64 @@
 //! A line of console output as a row.
 
-use mcptap_model::LogLine;
+use mcptap_model::{LogLine, SpanId, TraceId};
 
 use super::{json, span_number, trace_halves};
 use crate::hash::Identity;
 use crate::insert::{Kind, Record, Sink, Table};
 
-/// A row of `log_lines`.
+/// A line as it is stored, whichever call gets it. Made where a core may be busy with it.
+#[derive(Debug)]
 pub(crate) struct LogRow {
-    call: i64,
+    time: i64,
     fingerprint: i64,
-    line: LogLine,
+    trace_id: TraceId,
+    span_id: Option<SpanId>,
+    severity: String,
+    body: Vec<u8>,
+    attributes: Option<Vec<u8>>,
 }
 
+/// A row of `log_lines`.
+pub(crate) struct LogOfCall(i64, LogRow);
+
 impl LogRow {
-    /// A line of the call in row `call`.
-    pub(crate) fn new(call: i64, line: LogLine) -> Self {
+    /// What is stored of a line.
+    pub(crate) fn new(line: LogLine) -> Self {
+        let attributes = json(&line.attributes);
         Self {
-            call,
-            fingerprint: log_fingerprint(&line),
-            line,
+            time: line.time.0,
+            fingerprint: fingerprint(&line, attributes.as_deref()),
+            trace_id: line.trace_id,
+            span_id: line.span_id,
+            severity: line.severity,
+            body: line.body.into_bytes(),
+            attributes,
         }
+    }
+
+    /// As a line of the call in row `call`.
+    pub(crate) fn of(self, call: i64) -> LogOfCall {
+        LogOfCall(call, self)
     }
 }
 
 /// By which the same line is recognised when it comes again.
 pub(crate) fn log_fingerprint(line: &LogLine) -> i64 {
-    let attributes = json(&line.attributes);
+    fingerprint(line, json(&line.attributes).as_deref())
+}
+
+fn fingerprint(line: &LogLine, attributes: Option<&[u8]>) -> i64 {
     Identity::default()
         .start(b'l')
         .number(line.time.0)
         .number(line.span_id.map_or(0, span_number))
         .text(Some(&line.severity))
         .text(Some(&line.body))
-        .bytes(attributes.as_deref())
+        .bytes(attributes)
         .hash8()
 }
 
-impl Record for LogRow {
+impl Record for LogOfCall {
     const TABLE: Table = Table {
         name: "log_lines",
         columns: &[
@@ -55,15 +76,16 @@ impl Record for LogRow {
     };
 
     fn bind(self, sink: &mut impl Sink) {
-        let (trace_hi, trace_lo) = trace_halves(self.line.trace_id);
-        sink.integer(Some(self.call));
-        sink.integer(Some(self.line.time.0));
-        sink.integer(Some(self.fingerprint));
+        let Self(call, row) = self;
+        let (trace_hi, trace_lo) = trace_halves(row.trace_id);
+        sink.integer(Some(call));
+        sink.integer(Some(row.time));
+        sink.integer(Some(row.fingerprint));
         sink.integer(Some(trace_hi));
         sink.integer(Some(trace_lo));
-        sink.integer(self.line.span_id.map(span_number));
-        sink.text(Some(self.line.severity));
-        sink.bytes(Some(self.line.body.into_bytes()));
-        sink.bytes(json(&self.line.attributes));
+        sink.integer(row.span_id.map(span_number));
+        sink.text(Some(row.severity));
+        sink.bytes(Some(row.body));
+        sink.bytes(row.attributes);
     }
 }
