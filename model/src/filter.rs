@@ -1,7 +1,7 @@
-//! Which calls are meant. The one definition of every filter's meaning; the store's SQL must agree with it.
+//! Which calls are meant, as a reader says it. [`Matcher`] defines what it means.
 
-use crate::search::{Found, Query};
-use crate::{Call, NodeId, Outcome, TraceId, UnixNanos, cut_name};
+use crate::search::Query;
+use crate::{Matcher, NodeId, Outcome, TraceId, UnixNanos, cut_name};
 
 /// Which calls are meant. All that is given must hold; inside a list, any one; an empty list is no constraint.
 /// Two-valued logic: a call whose field is unknown is in no list, so `not` keeps it. Names mean the calls that have them
@@ -42,14 +42,6 @@ pub struct CallFilter {
     pub not: Option<Box<CallFilter>>,
     /// Of which at least one must hold; empty is no constraint.
     pub or: Vec<CallFilter>,
-}
-
-fn among<T: PartialEq>(list: &[T], value: Option<&T>) -> bool {
-    list.is_empty() || value.is_some_and(|value| list.contains(value))
-}
-
-fn named(list: &[String], value: Option<&str>) -> bool {
-    list.is_empty() || value.is_some_and(|value| list.iter().any(|name| name == value))
 }
 
 impl CallFilter {
@@ -125,59 +117,8 @@ impl CallFilter {
         queries
     }
 
-    /// Whether the call is meant. `text` tells which searches occur in the call's texts; without it none does.
-    pub fn matches(&self, call: &Call, text: Option<&Found>) -> bool {
-        self.matches_with(call, text, &Call::is_in_session)
-    }
-
-    /// The same, where `in_session` tells whether a call belongs to the session of an id: which calls a visit has
-    /// depends on other calls.
-    pub fn matches_with(
-        &self,
-        call: &Call,
-        text: Option<&Found>,
-        in_session: &dyn Fn(&Call, &str) -> bool,
-    ) -> bool {
-        named(&self.servers, Some(call.server_name()))
-            && named(&self.tools, call.tool.as_deref())
-            && named(&self.methods, Some(&call.method))
-            && among(&self.http_statuses, call.http_status.as_ref())
-            && among(&self.outcomes, Some(&call.outcome()))
-            && self
-                .session_id
-                .as_ref()
-                .is_none_or(|wanted| in_session(call, wanted))
-            && self.trace_id.is_none_or(|trace| trace == call.trace_id)
-            && named(&self.client_ips, call.client_ip.as_deref())
-            && named(&self.countries, call.country.as_deref())
-            && named(&self.clients, call.client_name.as_deref())
-            && self.from.is_none_or(|from| call.started_at >= from)
-            && self.to.is_none_or(|to| call.started_at < to)
-            && self.min_duration_ms.is_none_or(|min| call.duration_ms() >= min)
-            && self.max_duration_ms.is_none_or(|max| call.duration_ms() <= max)
-            && self
-                .search
-                .as_ref()
-                .is_none_or(|query| text.is_some_and(|text| text.occurs(query)))
-            && self
-                .not
-                .as_ref()
-                .is_none_or(|not| !not.matches_with(call, text, in_session))
-            && (self.or.is_empty()
-                || self
-                    .or
-                    .iter()
-                    .any(|either| either.matches_with(call, text, in_session)))
-    }
-}
-
-impl Call {
-    /// Whether an id names the call's session: its wire id, or the id of the session that it was given.
-    pub fn is_in_session(&self, id: &str) -> bool {
-        self.session_id.as_deref() == Some(id)
-            || self.session.as_ref().is_some_and(|session| {
-                let server = self.server_name().to_owned();
-                crate::NodeId::Session(session.source, server, session.key.clone()).to_string() == id
-            })
+    /// Prepares it to be compared with many calls.
+    pub fn compile(&self) -> Matcher {
+        Matcher::new(self)
     }
 }

@@ -3,7 +3,7 @@
 //! A server's span arrives as OTLP. The collector reads it into an [`Observation`]: a [`Call`] as that one span
 //! tells it, with the facts needed to recognise other spans of the same request. HTTP spans become [`HttpSpan`]s,
 //! log records [`LogLine`]s. A [`Batch`] of these goes to the store, which folds them into one [`Call`] per
-//! request. Readers ask for calls with a [`CallFilter`]. [`semconv`] holds the attribute names that the SDK writes
+//! request. Readers ask for calls with a [`CallFilter`], which a [`Matcher`] compares with calls. [`semconv`] holds the attribute names that the SDK writes
 //! and the collector reads. Nothing here does I/O, reads a clock or knows a database.
 
 mod access;
@@ -12,6 +12,7 @@ mod call;
 mod filter;
 mod id;
 mod masked;
+mod matcher;
 mod name;
 mod new_key;
 mod origin;
@@ -31,6 +32,7 @@ pub use call::{Call, Count, LogLine, Payload, PayloadPair, SessionKey, SessionSo
 pub use filter::CallFilter;
 pub use id::{InvalidId, NodeId, SpanId, TraceId};
 pub use masked::mask_authorization;
+pub use matcher::{Matcher, SessionId};
 pub use name::{MAX_NAME, cut_name, kept_name};
 pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};

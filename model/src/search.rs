@@ -7,6 +7,7 @@
 mod finder;
 mod json;
 mod keys;
+mod phrases;
 #[cfg(test)]
 mod reference;
 
@@ -23,7 +24,7 @@ pub struct Query {
 }
 
 /// Consecutive words; the last may be a prefix only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Term {
     words: Vec<String>,
     prefix: bool,
@@ -125,6 +126,11 @@ impl Query {
     /// Whether only the target is looked through.
     pub fn is_in_target_alone(&self) -> bool {
         self.target_alone
+    }
+
+    /// How many words it has.
+    pub fn words(&self) -> usize {
+        self.terms.iter().map(|term| term.words.len()).sum()
     }
 
     /// The query as it was written.

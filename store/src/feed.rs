@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::CallFilter;
+use mcptap_model::{CallFilter, Matcher};
 
 use crate::open::Inner;
-use crate::recent::Visibility;
+use crate::recent::{Reader, Visibility};
 use crate::sessions::{VisitName, visits_of};
-use crate::wake::Waiter;
+use crate::wake::{Waiter, check};
 use crate::{Asker, Error, FeedChanges, Operation, Store, scan};
 
 /// How often a read is tried. A database that does not answer for half a minute is no reason to end a feed.
@@ -31,6 +31,7 @@ pub struct Seq(pub i64);
 pub struct Follower {
     store: Store,
     filter: CallFilter,
+    matcher: Arc<Matcher>,
     position: Seq,
     /// What was committed when it began: history ends there.
     goal: Seq,
@@ -55,17 +56,20 @@ impl Store {
         }
         let visits = visits_of(&filter);
         let visibility = self.visibility(&filter, &visits);
+        let matcher = Arc::new(filter.compile());
         let known = match visibility {
-            Some(_) => filter.clone(),
-            None => widened(&filter),
+            Some(_) => Arc::clone(&matcher),
+            None => Arc::new(widened(&filter).compile()),
+        };
+        let (watched, seen) = match visibility {
+            Some(visibility) => (visits.clone(), visibility),
+            None => (Vec::new(), Visibility::Rows),
         };
         Ok(Follower {
-            waiter: self
-                .inner
-                .waiters
-                .make(known, visibility.unwrap_or(Visibility::Rows), position),
+            waiter: self.inner.waiters.make(known, watched, seen, position),
             store: self.clone(),
             filter,
+            matcher,
             position,
             goal: head,
             live: false,
@@ -112,14 +116,16 @@ impl Follower {
                     ..part
                 }));
             }
-            if done && !self.wait().await {
+            if !done {
+                tokio::task::yield_now().await;
+            } else if !self.wait().await {
                 return Ok(None);
             }
         }
     }
 
     async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
-        if let Some(read) = self.read_window(limit) {
+        if let Some(read) = self.read_window(limit).await {
             return Ok(read);
         }
         let inner = &self.store.inner;
@@ -127,7 +133,7 @@ impl Follower {
         loop {
             let turn = inner.catching_up.acquire().await;
             // Another follower of the same visit may have learnt meanwhile how long it lasts.
-            if let Some(read) = self.read_window(limit) {
+            if let Some(read) = self.read_window(limit).await {
                 return Ok(read);
             }
             inner.counters.caught_up();
@@ -148,19 +154,26 @@ impl Follower {
     }
 
     /// `None` where memory does not tell.
-    fn read_window(&self, limit: usize) -> Option<FeedChanges> {
+    async fn read_window(&self, limit: usize) -> Option<FeedChanges> {
         let inner = &self.store.inner;
-        let limit = limit.clamp(1, crate::changes::MOST);
-        let oldest = inner.options.oldest_kept();
-        let range = (self.position, self.goal);
-        let window = inner.recent.look();
-        window.read(&self.filter, range, limit, oldest, self.visibility?)
+        let reader = Reader {
+            matcher: &self.matcher,
+            after: self.position,
+            oldest: inner.options.oldest_kept(),
+            visibility: self.visibility?,
+        };
+        let excerpt = inner.recent.excerpt(self.position, &self.visits)?;
+        // What another process committed before the follower began may not be there yet.
+        if excerpt.known(reader.visibility) < self.goal {
+            return None;
+        }
+        excerpt.read(reader, limit.clamp(1, crate::changes::MOST)).await
     }
 
     async fn read_database(&self, limit: usize) -> Result<FeedChanges, Error> {
         if self.visibility.is_some() {
             self.store.learn_visits(&self.visits).await?;
-            if let Some(read) = self.read_window(limit) {
+            if let Some(read) = self.read_window(limit).await {
                 return Ok(read);
             }
         }
@@ -171,7 +184,7 @@ impl Follower {
     async fn wait(&mut self) -> bool {
         self.waiter.park(self.position);
         // From here on it is woken. What came before must be looked for.
-        self.look_ahead();
+        self.look_ahead().await;
         tokio::select! {
             biased;
             () = self.waiter.woken() => {}
@@ -182,7 +195,7 @@ impl Follower {
                     let all_searched = self.store.inner.recent.all_searched();
                     self.store.inner.stop.run_until_cancelled(all_searched).await;
                 }
-                self.look_ahead();
+                self.look_ahead().await;
             }
         }
         let (more, position) = self.waiter.unpark();
@@ -190,11 +203,10 @@ impl Follower {
         more
     }
 
-    fn look_ahead(&self) {
+    async fn look_ahead(&self) {
         let inner = &self.store.inner;
-        let position = self.waiter.position();
-        self.waiter
-            .check(&inner.recent.look(), position, inner.options.oldest_kept());
+        let oldest = inner.options.oldest_kept();
+        check(std::slice::from_ref(&self.waiter), &inner.recent, oldest).await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! the database would give ([`Store::changes`](crate::Store::changes)). It is bounded in changes and in bytes; whoever
 //! is behind it reads the database. So nothing is ever kept for a slow reader, and dropping all of it loses nothing.
 
+mod excerpt;
 mod visits;
 mod weight;
 mod window;
@@ -13,9 +14,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use mcptap_model::search::Found;
 use tokio::sync::Notify;
 
+pub(crate) use self::excerpt::{Comparing, Excerpt, Reader};
 pub(crate) use self::visits::{Extent, Lasting};
 pub(crate) use self::weight::size;
-pub(crate) use self::window::Window;
+use self::window::Window;
 use crate::{Change, MemoryBudget, Seq, Stored};
 
 /// How many bytes they have at most, about: so many, and no more than this part of the budget.
@@ -54,7 +56,7 @@ pub(crate) enum Visibility {
 /// What lies after a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ahead {
-    /// Nothing of the filter up to here, which is the head.
+    /// Nothing of the filter up to here.
     Nothing(Seq),
     /// The first change of the filter has this number.
     First(Seq),
@@ -62,7 +64,7 @@ pub(crate) enum Ahead {
     Unknown,
 }
 
-/// The window. Readers and the one who adds share a lock, each for microseconds.
+/// The window. Readers and the one who adds share a lock, each for microseconds: readers copy what they compare.
 #[derive(Debug)]
 pub(crate) struct Recent {
     window: RwLock<Window>,
@@ -210,8 +212,18 @@ impl Recent {
         self.look().size()
     }
 
-    /// For several looks at the same moment. Whoever adds waits meanwhile.
-    pub(crate) fn look(&self) -> RwLockReadGuard<'_, Window> {
+    /// A copy of what comes first after a position, with what is known of these visits; `None` when the position is behind
+    /// the window.
+    pub(crate) fn excerpt(&self, after: Seq, visits: &[String]) -> Option<Excerpt> {
+        self.look().excerpt(after, visits)
+    }
+
+    /// Those of the watched visits whose extent must be read.
+    pub(crate) fn unknown_visits(&self, ids: &[String]) -> Vec<String> {
+        self.look().unknown_visits(ids)
+    }
+
+    fn look(&self) -> RwLockReadGuard<'_, Window> {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

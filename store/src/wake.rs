@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mcptap_model::{CallFilter, UnixNanos};
+use mcptap_model::{Matcher, UnixNanos};
 use tokio::sync::Notify;
 
-use crate::recent::{Ahead, Recent, Visibility, Window};
+use crate::recent::{Ahead, Comparing, Reader, Recent, Visibility};
 use crate::{Options, Seq};
 
 /// Between two rounds there is at least this long: what is committed meanwhile is one message instead of several.
@@ -17,14 +17,16 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// And this many times as long as the round took, so that no number of followers takes all of a processor.
 const REST: u32 = 3;
 
-/// How many filters are compared before whoever adds changes may have the window.
+/// How many filters are compared with one copy of changes.
 const AT_ONCE: usize = 32;
 
 /// A follower as it waits: what for, and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     number: u64,
-    filter: CallFilter,
+    matcher: Arc<Matcher>,
+    /// The visits that it names, which are watched.
+    visits: Vec<String>,
     visibility: Visibility,
     state: Mutex<State>,
     wake: Notify,
@@ -56,9 +58,9 @@ impl Waiter {
 
     /// Moves a parked follower past what it does not wait for, and wakes it if there is something for it after
     /// `position`.
-    pub(crate) fn check(&self, window: &Window, position: Seq, oldest: UnixNanos) {
-        let (passed, wake) = match window.ahead(&self.filter, position, oldest, self.visibility) {
-            Ahead::Nothing(head) => (head, false),
+    fn tell(&self, position: Seq, ahead: Ahead) {
+        let (passed, wake) = match ahead {
+            Ahead::Nothing(upto) => (upto, false),
             Ahead::First(seq) => (Seq(seq.0 - 1), true),
             Ahead::Unknown => (position, true),
         };
@@ -110,10 +112,17 @@ pub(crate) struct Waiters {
 
 impl Waiters {
     /// One more, for a follower that is awake.
-    pub(crate) fn make(&self, filter: CallFilter, visibility: Visibility, position: Seq) -> Arc<Waiter> {
+    pub(crate) fn make(
+        &self,
+        matcher: Arc<Matcher>,
+        visits: Vec<String>,
+        visibility: Visibility,
+        position: Seq,
+    ) -> Arc<Waiter> {
         let waiter = Arc::new(Waiter {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            filter,
+            matcher,
+            visits,
             visibility,
             state: Mutex::new(State {
                 position,
@@ -154,7 +163,7 @@ pub(crate) async fn run(recent: Arc<Recent>, waiters: Arc<Waiters>, options: Opt
         let mut took = Duration::ZERO;
         for some in waiters.all().chunks(AT_ONCE) {
             let started = Instant::now();
-            check(some, &recent.look(), oldest);
+            check(some, &recent, oldest).await;
             took += started.elapsed();
             tokio::task::yield_now().await;
         }
@@ -162,10 +171,47 @@ pub(crate) async fn run(recent: Arc<Recent>, waiters: Arc<Waiters>, options: Opt
     }
 }
 
-fn check(waiters: &[Arc<Waiter>], window: &Window, oldest: UnixNanos) {
-    for waiter in waiters {
-        if let Some(position) = waiter.parked() {
-            waiter.check(window, position, oldest);
+/// Compares what came after the positions of those who are parked with their filters.
+pub(crate) async fn check(waiters: &[Arc<Waiter>], recent: &Recent, oldest: UnixNanos) {
+    let mut comparing = Comparing::default();
+    let parked = waiters
+        .iter()
+        .filter_map(|waiter| Some((waiter.parked()?, waiter)));
+    let mut parked: Vec<(Seq, &Arc<Waiter>)> = parked.collect();
+    // Each copy begins where the last one of them stands.
+    while let Some(first) = parked.iter().map(|(position, _)| *position).min() {
+        let visits = parked
+            .iter()
+            .flat_map(|(_, waiter)| waiter.visits.iter().cloned());
+        let excerpt = recent.excerpt(first, &visits.collect::<Vec<_>>());
+        let mut further = Vec::new();
+        for (position, waiter) in parked {
+            let Some(excerpt) = &excerpt else {
+                if position == first {
+                    waiter.tell(position, Ahead::Unknown);
+                } else {
+                    further.push((position, waiter));
+                }
+                continue;
+            };
+            if !excerpt.reaches(position, waiter.visibility) {
+                further.push((position, waiter));
+                continue;
+            }
+            let reader = Reader {
+                matcher: &waiter.matcher,
+                after: position,
+                oldest,
+                visibility: waiter.visibility,
+            };
+            let ahead = excerpt.ahead(reader, &mut comparing).await;
+            waiter.tell(position, ahead);
+            if let Ahead::Nothing(upto) = ahead
+                && !excerpt.is_all(waiter.visibility)
+            {
+                further.push((upto, waiter));
+            }
         }
+        parked = further;
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Query, STOP_EVERY, Stop, Stopped, TextReader, raw_words};
-use crate::CallFilter;
+use super::phrases::{Builder, Phrases, State};
+use super::{Query, STOP_EVERY, Stop, Stopped, Term, TextReader, raw_words};
+use crate::{CallFilter, Matcher};
 
 /// Queries that are looked for together. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -15,24 +16,11 @@ struct Compiled {
     /// The numbers of the queries by their texts: of the one that looks through all texts, and of the one that looks
     /// through the target alone.
     queries: HashMap<String, [Option<usize>; 2]>,
-    count: usize,
-    terms: Vec<Pattern>,
-    /// Terms by the first character of their first word, where that is ASCII.
-    ascii: HashMap<u8, Vec<usize>>,
-    /// The other terms.
-    other: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct Pattern {
-    query: usize,
-    target_alone: bool,
-    words: Vec<String>,
-    /// Whether the last word is a prefix only.
-    prefix: bool,
-    /// After that many words have matched and the next one does not: how many of the last are a beginning too
-    /// (Knuth, Morris and Pratt).
-    fallback: Vec<usize>,
+    /// The terms of each query.
+    terms: Vec<Vec<usize>>,
+    /// Of each term, whether it looks through the target alone. The same term of many queries is one.
+    target_alone: Vec<bool>,
+    phrases: Phrases,
 }
 
 /// Looks for queries in the texts of one call.
@@ -55,34 +43,30 @@ impl Searches {
     /// These queries. The same one twice is one.
     pub fn new(queries: impl IntoIterator<Item = Query>) -> Self {
         let mut compiled = Compiled::default();
+        let mut terms: HashMap<(Term, bool), usize> = HashMap::new();
         for query in queries {
-            let number = compiled.count;
+            let number = compiled.terms.len();
             let [anywhere, in_target] = compiled.queries.entry(query.text).or_default();
             let known = if query.target_alone { in_target } else { anywhere };
             if known.is_some() {
                 continue;
             }
             *known = Some(number);
-            compiled.count += 1;
-            for term in query.terms {
-                let Some(first) = term.words.first().and_then(|word| word.bytes().next()) else {
-                    continue;
-                };
-                let index = compiled.terms.len();
-                if first.is_ascii() {
-                    compiled.ascii.entry(first).or_default().push(index);
-                } else {
-                    compiled.other.push(index);
-                }
-                compiled.terms.push(Pattern {
-                    query: number,
-                    target_alone: query.target_alone,
-                    fallback: fallback(&term.words),
-                    prefix: term.prefix,
-                    words: term.words,
-                });
-            }
+            let of_query = query.terms.into_iter().map(|term| {
+                let next = terms.len();
+                *terms.entry((term, query.target_alone)).or_insert(next)
+            });
+            compiled.terms.push(of_query.collect());
         }
+        compiled.target_alone = vec![false; terms.len()];
+        let mut phrases = Builder::default();
+        for ((term, target_alone), number) in terms {
+            if let Some(entry) = compiled.target_alone.get_mut(number) {
+                *entry = target_alone;
+            }
+            phrases.add(&term.words, term.prefix, number);
+        }
+        compiled.phrases = phrases.build();
         Self(Arc::new(compiled))
     }
 
@@ -93,19 +77,24 @@ impl Searches {
 
     /// About how many bytes they take.
     pub fn bytes(&self) -> usize {
-        let words = |term: &Pattern| {
-            let texts: usize = term.words.iter().map(String::capacity).sum();
-            texts + term.words.len() * (size_of::<String>() + size_of::<usize>())
-        };
-        let terms: usize = self.0.terms.iter().map(words).sum();
-        let texts: usize = self.0.queries.keys().map(String::capacity).sum();
-        let entries = self.0.queries.len() * 2 * size_of::<(String, [Option<usize>; 2])>();
-        // Each term stands in one of the lists by first character too.
+        let Compiled {
+            queries,
+            terms,
+            target_alone,
+            phrases,
+        } = &*self.0;
+        let numbers: usize = terms
+            .iter()
+            .map(|terms| terms.capacity() * size_of::<usize>())
+            .sum();
+        let texts: usize = queries.keys().map(String::capacity).sum();
         size_of::<Compiled>()
-            + self.0.terms.len() * (size_of::<Pattern>() + 2 * size_of::<usize>())
-            + terms
+            + queries.len() * 2 * size_of::<(String, [Option<usize>; 2])>()
+            + terms.len() * size_of::<Vec<usize>>()
+            + numbers
             + texts
-            + entries
+            + target_alone.len()
+            + phrases.bytes()
     }
 
     /// Whether these are clones of one another, which share what they take.
@@ -115,119 +104,34 @@ impl Searches {
 
     /// Whether any of them looks through more than the target.
     pub fn need_bodies(&self) -> bool {
-        self.0.terms.iter().any(|term| !term.target_alone)
-    }
-}
-
-/// For each beginning of the words, how many of its last words are a beginning too.
-fn fallback(words: &[String]) -> Vec<usize> {
-    let mut table = vec![0; words.len()];
-    let mut matched = 0;
-    // The last word is never fallen back from: with it the whole has matched. So it may be a prefix.
-    for at in 2..words.len() {
-        let last = words.get(at - 1);
-        while matched > 0 && words.get(matched) != last {
-            matched = table.get(matched).copied().unwrap_or(0);
-        }
-        if words.get(matched) == last {
-            matched += 1;
-        }
-        if let Some(entry) = table.get_mut(at) {
-            *entry = matched;
-        }
-    }
-    table
-}
-
-impl Pattern {
-    /// How many of its words have matched after one more word, when `matched` had before it. All of them: it is found.
-    fn step(&self, mut matched: usize, word: &str) -> usize {
-        loop {
-            let is_last = matched + 1 == self.words.len();
-            let wanted = self.words.get(matched).map_or("", String::as_str);
-            if is_word(word, wanted, self.prefix && is_last) {
-                return matched + 1;
-            }
-            if matched == 0 {
-                return 0;
-            }
-            matched = self.fallback.get(matched).copied().unwrap_or(0);
-        }
-    }
-}
-
-/// Whether a word of a text is the wanted one, which is in lower case, or begins with it.
-fn is_word(word: &str, wanted: &str, prefix: bool) -> bool {
-    if word.is_ascii() {
-        let (word, wanted) = (word.as_bytes(), wanted.as_bytes());
-        let word = if prefix {
-            word.get(..wanted.len()).unwrap_or(word)
-        } else {
-            word
-        };
-        return word.eq_ignore_ascii_case(wanted);
-    }
-    if word.contains('Σ') {
-        // The only letter whose lower case depends on what stands around it.
-        let word = word.to_lowercase();
-        return if prefix {
-            word.starts_with(wanted)
-        } else {
-            word == wanted
-        };
-    }
-    let mut found = word.chars().flat_map(char::to_lowercase);
-    for wanted in wanted.chars() {
-        if found.next() != Some(wanted) {
-            return false;
-        }
-    }
-    prefix || found.next().is_none()
-}
-
-impl Compiled {
-    /// The terms of which a word may be the first.
-    fn beginning_with(&self, word: &str) -> &[usize] {
-        let first = word.chars().next().and_then(|first| first.to_lowercase().next());
-        match first
-            .and_then(|first| u8::try_from(first).ok())
-            .filter(u8::is_ascii)
-        {
-            Some(first) => self.ascii.get(&first).map_or(&[], Vec::as_slice),
-            None => &self.other,
-        }
+        self.0.target_alone.iter().any(|target_alone| !target_alone)
     }
 }
 
 impl Finder {
     /// For one call.
     pub fn new(searches: &Searches) -> Self {
-        let terms = &searches.0.terms;
+        let target_alone = &searches.0.target_alone;
         Self {
-            found: vec![false; terms.len()],
-            missing: terms.iter().filter(|term| !term.target_alone).count(),
+            found: vec![false; target_alone.len()],
+            missing: target_alone.iter().filter(|target_alone| !**target_alone).count(),
             searches: searches.clone(),
         }
     }
 
     /// What occurs in the texts that were read.
     pub fn found(self) -> Found {
-        let mut occurs = vec![true; self.searches.0.count];
-        for (term, found) in self.searches.0.terms.iter().zip(&self.found) {
-            if let Some(occurs) = occurs.get_mut(term.query) {
-                *occurs &= *found;
-            }
-        }
+        let found = |term: &usize| self.found.get(*term).copied().unwrap_or_default();
+        let terms = self.searches.0.terms.iter();
         Found {
+            occurs: terms.map(|terms| terms.iter().all(found)).collect(),
             searches: self.searches,
-            occurs,
         }
     }
 
     fn read(&mut self, text: &str, is_target: bool, stop: Stop<'_>) -> Result<(), Stopped> {
         let compiled = Arc::clone(&self.searches.0);
-        // Terms of which some words have matched, and how many.
-        let mut begun: Vec<(usize, usize)> = Vec::new();
+        let (mut state, mut lower) = (State::default(), String::new());
         let mut unasked = 0;
         for word in raw_words(text) {
             unasked += word.len() + 1;
@@ -237,48 +141,49 @@ impl Finder {
                     return Err(Stopped);
                 }
             }
-            let steps = begun.len();
-            begun.retain_mut(|(term, matched)| {
-                let Some(pattern) = compiled.terms.get(*term) else {
-                    return false;
-                };
-                *matched = pattern.step(*matched, word);
-                if *matched == pattern.words.len() {
-                    self.find(*term, pattern);
-                    return false;
-                }
-                *matched > 0
-            });
-            let beginning = compiled.beginning_with(word);
-            for term in beginning {
-                let Some(pattern) = compiled.terms.get(*term) else {
-                    continue;
-                };
-                let open =
-                    !self.found.get(*term).copied().unwrap_or(true) && (is_target || !pattern.target_alone);
-                if !open || begun.iter().any(|(begun, _)| begun == term) {
-                    continue;
-                }
-                match pattern.step(0, word) {
-                    0 => {}
-                    matched if matched == pattern.words.len() => self.find(*term, pattern),
-                    matched => begun.push((*term, matched)),
-                }
-            }
-            // Many terms make each word dear.
-            unasked += 4 * (steps + beginning.len());
+            let looked_up = compiled
+                .phrases
+                .step(&mut state, lowered(word, &mut lower), |terms| {
+                    let mut known = false;
+                    for term in terms {
+                        let target_alone = compiled.target_alone.get(*term).copied().unwrap_or_default();
+                        if !target_alone {
+                            known |= self.find(*term);
+                        } else if is_target && let Some(found) = self.found.get_mut(*term) {
+                            *found = true;
+                        }
+                    }
+                    // Those that end in the same words were found with it. In the target more terms count.
+                    known && !is_target
+                });
+            unasked += 4 * looked_up;
         }
         Ok(())
     }
 
-    fn find(&mut self, term: usize, pattern: &Pattern) {
-        if let Some(found) = self.found.get_mut(term)
-            && !std::mem::replace(found, true)
-            && !pattern.target_alone
-        {
+    /// Gives whether it was found before.
+    fn find(&mut self, term: usize) -> bool {
+        let Some(found) = self.found.get_mut(term) else {
+            return false;
+        };
+        let known = std::mem::replace(found, true);
+        if !known {
             self.missing -= 1;
         }
+        known
     }
+}
+
+/// The word in lower case.
+fn lowered<'a>(word: &str, into: &'a mut String) -> &'a str {
+    if word.is_ascii() {
+        into.clear();
+        into.push_str(word);
+        into.make_ascii_lowercase();
+    } else {
+        *into = word.to_lowercase();
+    }
+    into
 }
 
 impl TextReader for Finder {
@@ -315,11 +220,8 @@ impl Found {
     }
 
     /// Whether all queries in a filter were looked for.
-    pub fn knows(&self, filter: &CallFilter) -> bool {
-        filter
-            .queries()
-            .into_iter()
-            .all(|query| self.number(query).is_some())
+    pub fn knows(&self, filter: &Matcher) -> bool {
+        filter.all_queries(&|query| self.number(query).is_some())
     }
 
     fn number(&self, query: &Query) -> Option<usize> {

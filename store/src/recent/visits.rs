@@ -6,8 +6,9 @@
 //! a neighbour's own visit goes is not known here, so the extent is read again then, as after a call has left.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use mcptap_model::{Call, UnixNanos};
+use mcptap_model::{Call, SessionId, UnixNanos};
 
 use crate::Seq;
 use crate::sessions::VisitName;
@@ -36,6 +37,28 @@ pub(crate) struct Lasting {
     pub(crate) after: Option<i64>,
 }
 
+/// From when to when some visits lasted at one moment, and the client of each.
+#[derive(Debug, Default)]
+pub(super) struct Extents(HashMap<String, (Arc<SessionId>, Extent)>);
+
+impl Extents {
+    /// Whether a call is in a session; `None` where only the database tells. No call that began before `oldest` is served,
+    /// and once this is true of a visit's first call, it may be named otherwise.
+    pub(super) fn has(&self, id: &SessionId, call: &Call, oldest: UnixNanos) -> Option<bool> {
+        let Some((client, extent)) = self.0.get(id.as_str()) else {
+            return Some(id.has(call));
+        };
+        match *extent {
+            Extent::Unknown if client.has(call) => None,
+            Extent::Lasting(Lasting { first, .. }) if first < oldest.0 && client.has(call) => None,
+            Extent::Lasting(Lasting { first, last, .. }) => {
+                Some((first..=last).contains(&call.started_at.0) && client.has(call))
+            }
+            Extent::Unknown | Extent::Nowhere => Some(id.has(call)),
+        }
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Visits {
@@ -48,6 +71,8 @@ pub(super) struct Visits {
 struct Watched {
     followers: usize,
     name: VisitName,
+    /// The client, whatever visit a call is in.
+    client: Arc<SessionId>,
     extent: Extent,
     /// What was read of an earlier state is not true any more, nor does it tell of anything up to here.
     changed: Seq,
@@ -108,6 +133,7 @@ impl Visits {
                 id.clone(),
                 Watched {
                     followers: 1,
+                    client: Arc::new(SessionId::new(&name.session_of_client)),
                     name,
                     extent: Extent::Unknown,
                     changed: head,
@@ -183,21 +209,13 @@ impl Visits {
         self.watched.values_mut().for_each(|watched| watched.forget(upto));
     }
 
-    /// Whether a call is in the session of an id; `None` where only the database tells. No call that began before
-    /// `oldest` is served, and once this is true of a visit's first call, it may be named otherwise.
-    pub(super) fn has(&self, id: &str, call: &Call, oldest: UnixNanos) -> Option<bool> {
-        let Some(watched) = self.watched.get(id) else {
-            return Some(call.is_in_session(id));
-        };
-        let of_client = call.is_in_session(&watched.name.session_of_client);
-        match watched.extent {
-            Extent::Unknown if of_client => None,
-            Extent::Lasting(Lasting { first, .. }) if of_client && first < oldest.0 => None,
-            Extent::Lasting(Lasting { first, last, .. }) => {
-                Some(of_client && (first..=last).contains(&call.started_at.0))
-            }
-            Extent::Unknown | Extent::Nowhere => Some(call.is_in_session(id)),
-        }
+    /// From when to when these last, as far as they are watched.
+    pub(super) fn extents(&self, ids: &[String]) -> Extents {
+        let watched = ids.iter().filter_map(|id| {
+            let watched = self.watched.get(id)?;
+            Some((id.clone(), (Arc::clone(&watched.client), watched.extent)))
+        });
+        Extents(watched.collect())
     }
 
     fn of(&mut self, server: &str, client: &str, mut then: impl FnMut(&mut Watched)) {

@@ -1,31 +1,31 @@
 //! The newest changes between two points of the feed, with what was found in their calls and the visits that followers
 //! watch.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
+use mcptap_model::Call;
 use mcptap_model::search::{Found, Searches};
-use mcptap_model::{Call, CallFilter, UnixNanos};
 
+use super::excerpt::{Excerpt, Listed};
 use super::visits::{Extent, Visits};
 use super::weight::weight;
-use super::{Ahead, Stretch, Unsearched, Visibility};
+use super::{Stretch, Unsearched};
 use crate::visits::{client_of, is_in_place};
-use crate::{Change, ChangeKind, FeedChanges, Reservation, Seq};
+use crate::{Change, ChangeKind, Reservation, Seq};
 
 /// How many changes are kept at most.
 const CHANGES: usize = 16_384;
 
-/// How many changes one read looks at.
-const STRETCH: usize = 1_000;
+/// How many changes are copied together.
+const EXCERPT: usize = 1_000;
 
 /// What stands beside what was found in a call, in bytes.
 const ENTRY: usize = 64;
 
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(super) struct Window {
     /// Everything after this is here.
     start: Seq,
     /// And up to this.
@@ -311,7 +311,7 @@ impl Window {
     }
 
     /// Those of the watched visits whose extent must be read.
-    pub(crate) fn unknown_visits(&self, ids: &[String]) -> Vec<String> {
+    pub(super) fn unknown_visits(&self, ids: &[String]) -> Vec<String> {
         self.visits.unknown(ids)
     }
 
@@ -385,118 +385,25 @@ impl Window {
 
 /// Reading.
 impl Window {
-    /// What a reader at `after` has not seen. A call that is ahead as a whole is not also ahead as completed.
-    fn after(&self, after: Seq) -> impl Iterator<Item = &Change> {
-        self.changes
-            .range((Excluded(after.0), Unbounded))
-            .map(|(_, change)| change)
-            .filter(move |change| change.kind == ChangeKind::Added || change.stored.row <= after.0)
-    }
-
-    /// Whether a change is meant; `None` when that is not known here.
-    fn means(
-        &self,
-        filter: &CallFilter,
-        change: &Change,
-        oldest: UnixNanos,
-        visibility: Visibility,
-    ) -> Option<bool> {
-        let call = &change.stored.call;
-        if call.started_at.min(call.received_at) < oldest {
-            return Some(false);
-        }
-        let found = match visibility {
-            Visibility::Rows => None,
-            Visibility::Texts => {
-                let found = self.found.get(&change.stored.row)?;
-                Some(found.knows(filter).then_some(&**found)?)
-            }
-        };
-        let unknown = Cell::new(false);
-        let in_session = |call: &Call, id: &str| {
-            self.visits.has(id, call, oldest).unwrap_or_else(|| {
-                unknown.set(true);
-                false
-            })
-        };
-        let meant = filter.matches_with(call, found, &in_session);
-        (!unknown.get()).then_some(meant)
-    }
-
-    /// Up to where it is known what is meant.
-    fn end(&self, visibility: Visibility) -> Seq {
-        match visibility {
-            Visibility::Rows => self.head,
-            Visibility::Texts => self.searched(),
-        }
-    }
-
-    /// At most `limit` changes of the filter after a position; `None` when that is behind the window, or this does not
-    /// tell what is meant. `goal` must be within what it tells. No call that began or
-    /// arrived before `oldest` is served.
-    pub(crate) fn read(
-        &self,
-        filter: &CallFilter,
-        (after, goal): (Seq, Seq),
-        limit: usize,
-        oldest: UnixNanos,
-        visibility: Visibility,
-    ) -> Option<FeedChanges> {
-        let end = self.end(visibility);
-        // What another process committed before the follower began may not be here yet.
-        if after < self.start || end < goal {
+    /// A copy of what comes first after a position, with what is known of these visits; `None` when the position is behind
+    /// the window.
+    pub(super) fn excerpt(&self, after: Seq, visits: &[String]) -> Option<Excerpt> {
+        if after < self.start {
             return None;
         }
-        let mut items: Vec<Change> = Vec::new();
-        for (looked, change) in self.after(after).enumerate() {
-            if change.seq > end {
-                break;
-            }
-            if looked == STRETCH {
-                return Some(FeedChanges {
-                    items,
-                    upto: Seq(change.seq.0 - 1),
-                    caught_up: false,
-                });
-            }
-            if !self.means(filter, change, oldest, visibility)? {
-                continue;
-            }
-            if items.len() == limit {
-                return Some(FeedChanges {
-                    upto: items.last().map_or(after, |last| last.seq),
-                    items,
-                    caught_up: false,
-                });
-            }
-            items.push(change.clone());
-        }
-        Some(FeedChanges {
-            items,
-            upto: end.max(after),
-            caught_up: true,
+        let mut ahead = self.changes.range((Excluded(after.0), Unbounded));
+        let listed = ahead.by_ref().take(EXCERPT).map(|(_, change)| Listed {
+            change: change.clone(),
+            found: self.found.get(&change.stored.row).cloned(),
+        });
+        let changes = listed.collect();
+        let next = ahead.next().map(|(seq, _)| Seq(seq - 1));
+        Some(Excerpt {
+            changes,
+            upto: next.unwrap_or(self.head),
+            head: self.head,
+            searched: self.searched(),
+            visits: self.visits.extents(visits),
         })
-    }
-
-    /// The first change of the filter after a position.
-    pub(crate) fn ahead(
-        &self,
-        filter: &CallFilter,
-        after: Seq,
-        oldest: UnixNanos,
-        visibility: Visibility,
-    ) -> Ahead {
-        if after < self.start {
-            return Ahead::Unknown;
-        }
-        let end = self.end(visibility);
-        for change in self.after(after).take_while(|change| change.seq <= end) {
-            match self.means(filter, change, oldest, visibility) {
-                Some(false) => {}
-                Some(true) => return Ahead::First(change.seq),
-                None => return Ahead::Unknown,
-            }
-        }
-        Ahead::Nothing(end.max(after))
     }
 }

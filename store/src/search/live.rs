@@ -2,6 +2,7 @@
 //! many they are, and what was found stands beside the call in the window of the newest changes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,10 @@ use crate::{CpuPool, Error, MemoryBudget, Options};
 /// How many different searches are looked for in new calls. Beyond them a follower reads the database.
 const MOST: usize = 1_000;
 
+/// How many words these have together, and those of one follower.
+const WORDS: usize = 8_192;
+const WORDS_OF_ONE: usize = 256;
+
 /// How many calls are read together.
 const CALLS: usize = 500;
 
@@ -28,6 +33,8 @@ pub(crate) struct LiveSearches(Mutex<Registry>);
 struct Registry {
     /// Each query, and how many followers have it.
     queries: HashMap<(String, bool), (Query, usize)>,
+    /// How many words these have.
+    words: usize,
     /// All of them; made when it is needed.
     compiled: Option<Searches>,
 }
@@ -37,15 +44,15 @@ impl LiveSearches {
     pub(crate) fn register(&self, filter: &CallFilter, recent: &Recent) -> bool {
         let mut registry = self.registry();
         let queries = filter.queries();
-        if registry.queries.len() + queries.len() > MOST {
+        let words: usize = queries.iter().map(|query| query.words()).sum();
+        if registry.queries.len() + queries.len() > MOST
+            || words > WORDS_OF_ONE
+            || registry.words + words > WORDS
+        {
             return false;
         }
         for query in queries {
-            let (_, followers) = registry
-                .queries
-                .entry(name(query))
-                .or_insert_with(|| (query.clone(), 0));
-            *followers += 1;
+            registry.add(query);
         }
         registry.compiled = None;
         recent.begin_searching();
@@ -61,6 +68,7 @@ impl LiveSearches {
                 *followers -= 1;
                 if *followers == 0 {
                     registry.queries.remove(&name);
+                    registry.words -= query.words();
                     registry.compiled = None;
                 }
             }
@@ -82,6 +90,18 @@ impl LiveSearches {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    fn add(&mut self, query: &Query) {
+        match self.queries.entry(name(query)) {
+            Entry::Occupied(mut known) => known.get_mut().1 += 1,
+            Entry::Vacant(place) => {
+                place.insert((query.clone(), 1));
+                self.words += query.words();
+            }
+        }
     }
 }
 
@@ -144,5 +164,39 @@ impl LiveSearcher {
         self.recent
             .searched(unsearched.iter().zip(found.into_iter().map(Some)));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcptap_model::CallFilter;
+
+    use super::*;
+    use crate::Seq;
+
+    fn filter(words: usize, of: usize) -> CallFilter {
+        let words: Vec<String> = (0..words).map(|word| format!("w{of}x{word}")).collect();
+        CallFilter {
+            search: Some(Query::parse(&words.join(" "))),
+            ..CallFilter::default()
+        }
+    }
+
+    #[test]
+    fn the_words_of_all_live_searches_are_bounded() {
+        let recent = Recent::new(Seq(0), &MemoryBudget::new(1 << 30));
+        let searches = LiveSearches::default();
+        assert!(!searches.register(&filter(WORDS_OF_ONE + 1, 0), &recent));
+        let full = WORDS / WORDS_OF_ONE;
+        for of in 0..full {
+            assert!(searches.register(&filter(WORDS_OF_ONE, of), &recent), "{of}");
+        }
+        assert!(!searches.register(&filter(1, full), &recent));
+        // One less makes room, once nobody has it.
+        searches.unregister(&filter(WORDS_OF_ONE, 0), &recent);
+        assert!(searches.register(&filter(1, full), &recent));
+        assert!(searches.register(&filter(1, full), &recent));
+        searches.unregister(&filter(1, full), &recent);
+        assert_eq!(searches.registry().words, WORDS - WORDS_OF_ONE + 1);
     }
 }

@@ -41,13 +41,13 @@ impl Texts<'_> {
         calls: Vec<Stored>,
         mut visit: impl FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Error> {
-        let searches = Searches::of(filter);
+        let (searches, matcher) = (Searches::of(filter), filter.compile());
         self.read(
             &calls,
             searches.need_bodies(),
             || Finder::new(&searches),
             |stored, finder| {
-                if filter.matches(&stored.call, Some(&finder.found())) {
+                if matcher.matches(&stored.call, Some(&finder.found())) {
                     visit(stored.clone())
                 } else {
                     ControlFlow::Continue(())

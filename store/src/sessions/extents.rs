@@ -23,7 +23,7 @@ const NEIGHBOURS: &str = "WITH visit (i, session, first, last, oldest) AS ({rows
 impl Store {
     /// Reads how long the watched visits of these ids last, where memory does not know it (any more).
     pub(crate) async fn learn_visits(&self, ids: &[String]) -> Result<(), Error> {
-        let ids = self.inner.recent.look().unknown_visits(ids);
+        let ids = self.inner.recent.unknown_visits(ids);
         if ids.is_empty() {
             return Ok(());
         }

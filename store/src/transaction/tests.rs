@@ -81,7 +81,7 @@ fn origin(service: &str) -> Arc<Origin> {
     })
 }
 
-fn call(of: u64, span: u64, parent: Option<u64>, kind: SpanKind, at: i64) -> Observation {
+pub(crate) fn call(of: u64, span: u64, parent: Option<u64>, kind: SpanKind, at: i64) -> Observation {
     let server = kind == SpanKind::Server;
     let call = Call {
         parent_span_id: parent.map(id),
@@ -100,6 +100,22 @@ fn call(of: u64, span: u64, parent: Option<u64>, kind: SpanKind, at: i64) -> Obs
         call,
         links: Vec::new(),
     }
+}
+
+/// A store in a file, with so many calls whose requests are said to have had so many bytes.
+pub(crate) async fn with_calls(calls: u64, bytes: u64) -> (Writer, Store) {
+    let (writer, store) = sqlite().await;
+    let mut batch = Batch::default();
+    for of in 1..=calls {
+        let mut told = begin(of).observations;
+        for told in &mut told {
+            let request = Payload::whole("{\"word\":1}".to_owned());
+            told.call.request = Some(Payload { bytes, ..request });
+        }
+        batch.observations.append(&mut told);
+    }
+    writer.write(batch).await.unwrap();
+    (writer, store)
 }
 
 /// A call, and another one beside it.

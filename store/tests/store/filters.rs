@@ -205,7 +205,7 @@ async fn check(
 ) -> Result<(), TestCaseError> {
     let mut expected: Vec<_> = calls
         .iter()
-        .filter(|call| filter.matches(call, Some(&texts(filter, call, lines))))
+        .filter(|call| filter.compile().matches(call, Some(&texts(filter, call, lines))))
         .map(|call| call.span_id)
         .collect();
     expected.sort();
@@ -251,7 +251,11 @@ async fn check(
     let total: u64 = facets.methods.iter().map(|facet| facet.count).sum();
     let expected = calls
         .iter()
-        .filter(|call| unlisted.matches(call, Some(&texts(&unlisted, call, lines))))
+        .filter(|call| {
+            unlisted
+                .compile()
+                .matches(call, Some(&texts(&unlisted, call, lines)))
+        })
         .count();
     prop_assert_eq!(total as usize, expected);
     Ok(())

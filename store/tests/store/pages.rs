@@ -56,7 +56,7 @@ fn sessions_of(calls: &[Call], filter: &CallFilter) -> Vec<Told> {
             source != SessionSource::Client || next.started_at.0 - one.started_at.0 <= 30 * MINUTE
         };
         for visit in calls.chunk_by(goes_on) {
-            if visit.iter().any(|call| filter.matches(call, None)) {
+            if visit.iter().any(|call| filter.compile().matches(call, None)) {
                 told.push((
                     source,
                     server.clone(),
@@ -112,7 +112,7 @@ async fn all_sessions(store: &Store, filter: &CallFilter, size: usize) -> Vec<To
 fn tools_of(calls: &[Call], filter: &CallFilter) -> Vec<Tool> {
     let tools: BTreeSet<Tool> = calls
         .iter()
-        .filter(|call| filter.matches(call, None))
+        .filter(|call| filter.compile().matches(call, None))
         .filter_map(|call| {
             Some(Tool {
                 name: call.tool.clone()?,
