@@ -57,7 +57,8 @@ impl<T: Clone + Ord> OneOf<T> {
             self.0.binary_search_by(|one| {
                 #[cfg(test)]
                 tests::count();
-                one.borrow().cmp(value)
+                let one: &V = one.borrow();
+                one.cmp(value)
             })
         };
         self.0.is_empty() || value.is_some_and(|value| is_in(value).is_ok())
@@ -161,7 +162,7 @@ impl Matcher {
 impl SessionId {
     /// Reads what a filter says.
     pub fn new(text: &str) -> Self {
-        let named = match text.parse() {
+        let named = match text.parse::<NodeId>() {
             // Written another way it is not the id.
             Ok(id @ NodeId::Session(..)) if id.to_string() != text => None,
             Ok(NodeId::Session(source, server, key)) => Some((source, server, key)),
@@ -195,6 +196,9 @@ impl SessionId {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
 
@@ -247,8 +251,9 @@ mod tests {
         let named = Some((SessionSource::Wire, "demo".to_owned(), "3:x".to_owned()));
         assert_eq!(SessionId::new(&id).named, named);
         // "v" and the parts, with one length written otherwise.
-        use base64::Engine;
-        let other = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("v04:wire4:demo3:3:x");
+        let wire = SessionSource::Wire.as_str();
+        let other = URL_SAFE_NO_PAD.encode(format!("v0{}:{wire}4:demo3:3:x", wire.len()));
+        assert!(other.parse::<NodeId>().is_ok());
         for text in [
             other.as_str(),
             "abc",

@@ -205,8 +205,10 @@ impl Indexer {
                 .take(CHUNK.0)
                 .take_while(|(_, call)| {
                     let more = read < CHUNK.1;
-                    let size = sizes.get(call).copied().unwrap_or_default();
-                    read = read.saturating_add(size);
+                    if more {
+                        let size = sizes.get(call).copied().unwrap_or_default();
+                        read = read.saturating_add(size);
+                    }
                     more
                 });
             let next: Vec<i64> = next.map(|(_, call)| *call).collect();

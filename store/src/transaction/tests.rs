@@ -102,7 +102,7 @@ pub(crate) fn call(of: u64, span: u64, parent: Option<u64>, kind: SpanKind, at: 
     }
 }
 
-/// A store in a file, with so many calls whose requests are said to have had so many bytes.
+/// A store with so many calls, whose requests are said to have had so many bytes.
 pub(crate) async fn with_calls(calls: u64, bytes: u64) -> (Writer, Store) {
     let (writer, store) = sqlite().await;
     let mut batch = Batch::default();
