@@ -328,7 +328,7 @@ mod tests {
             failed: true,
             ..Evidence::default()
         };
-        let judged = |evidence: Evidence| evidence.outcome(true, false, Some(200));
+        let judged = |evidence: Evidence| evidence.outcome(true, false, Some(200), true);
         assert_eq!(judged(announced), Outcome::Running);
         assert_eq!(judged(announced.union(silent)), Outcome::Lost);
         for (first, second) in [(silent, ended), (ended, silent)] {
