@@ -24,12 +24,21 @@ export type CallFilter = {
   from?: string | null | undefined;
   /** HTTP statuses, such as 401. A call of which nobody saw a status (stdio) is in no such list. */
   httpStatuses?: Array<number> | null | undefined;
+  /** Requests, streams, or both. Lists and the live feed show both without it, statistics requests alone. */
+  kinds?: Array<CallKind> | null | undefined;
+  /** Only calls whose answer came late (`Call.late`), or only others. */
+  late?: boolean | null | undefined;
   /** Only calls that took this many milliseconds or fewer. */
   maxDurationMs?: number | null | undefined;
   /** MCP methods, such as `tools/call` or `initialize`. */
   methods?: Array<string> | null | undefined;
   /** Only calls that took this many milliseconds or more. */
   minDurationMs?: number | null | undefined;
+  /**
+   * Only calls that run now and have for this many milliseconds or more. In a subscription this is judged when a call
+   * changes: one that goes on running without news is not delivered when it gets that old.
+   */
+  minRunningMs?: number | null | undefined;
   /** What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all. */
   not?: CallFilter | null | undefined;
   /** At least one of these must hold, besides all the rest. */
@@ -54,6 +63,16 @@ export type CallFilter = {
   traceId?: string | null | undefined;
 };
 
+/** Whether something is answered, or stays open. */
+export type CallKind =
+  /** A request that has one answer. */
+  | 'REQUEST'
+  /**
+   * A stream for the server's messages, open for as long as the client listens: the GET of Streamable HTTP and HTTP+SSE,
+   * and `subscriptions/listen`. Statistics count streams only where the filter names `kinds`.
+   */
+  | 'STREAM';
+
 /** How a count relates to the truth. */
 export type CountRelation =
   /** There are this many or more: counting stopped there. */
@@ -75,17 +94,25 @@ export type CreateApiKeyInput = {
 
 /**
  * How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
- * INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors.
+ * INPUT_REQUIRED, TRANSPORT_ERROR, OK. TOOL_ERROR, PROTOCOL_ERROR and TRANSPORT_ERROR count as errors. RUNNING and LOST
+ * have no end: they are no errors, and have no part in percentiles.
  */
 export type Outcome =
   /** The client gave up before there was an answer, or told the server to stop. */
   | 'CANCELLED'
   /** The answer asks the client for more (`resultType: "input_required"`); the client is expected to try again. */
   | 'INPUT_REQUIRED'
+  /**
+   * It had begun, and its process or connection was gone before it told of an end. Should the end come after all, it
+   * takes the place of this, and `late` is true.
+   */
+  | 'LOST'
   /** Answered. The handle of a task is an answer too: how the task ended is the outcome of its `tasks/get`. */
   | 'OK'
   /** The answer was a JSON-RPC error, whatever the HTTP status; `rpcErrorCode` has the code, where it is known. */
   | 'PROTOCOL_ERROR'
+  /** It has begun and has not ended. Senders announce what runs for longer than a second. */
+  | 'RUNNING'
   /** The tool itself said that it failed (`isError`), or raised an exception. */
   | 'TOOL_ERROR'
   /** Refused or broken without an MCP answer: HTTP 401, 403, 404 or 5xx, a timeout, a closed connection. */
@@ -198,7 +225,7 @@ export type RevokeKeyMutation = { revokeApiKey:
     | { __typename: 'NotFound', message: string }
    };
 
-export type CallRowFragment = { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } };
+export type CallRowFragment = { id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } };
 
 export type CallPageQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -207,7 +234,7 @@ export type CallPageQueryVariables = Exact<{
 }>;
 
 
-export type CallPageQuery = { calls: { liveCursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type CallPageQuery = { calls: { liveCursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type CallCountQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -231,8 +258,8 @@ export type CallFeedSubscriptionVariables = Exact<{
 
 
 export type CallFeedSubscription = { calls:
-    | { __typename: 'CallsAdded', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
-    | { __typename: 'CallsUpdated', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CallsAdded', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
+    | { __typename: 'CallsUpdated', cursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }> }
     | { __typename: 'CaughtUp', cursor: string }
    };
 
@@ -243,7 +270,7 @@ export type CallDetailQueryVariables = Exact<{
 }>;
 
 
-export type CallDetailQuery = { call: { receivedAt: string, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+export type CallDetailQuery = { call: { receivedAt: string, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
 export type LogPageFragment = { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } };
 
@@ -321,7 +348,7 @@ export type SessionDetailQueryVariables = Exact<{
 }>;
 
 
-export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
 export type SavedViewFragment = { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null };
 
@@ -401,6 +428,8 @@ export const CallRowFragmentDoc = new TypedDocumentString(`
   id
   startedAt
   durationMs
+  kind
+  late
   outcome
   httpStatus
   rpcErrorCode
@@ -583,6 +612,8 @@ export const CallPageDocument = new TypedDocumentString(`
   id
   startedAt
   durationMs
+  kind
+  late
   outcome
   httpStatus
   rpcErrorCode
@@ -655,6 +686,8 @@ export const CallFeedDocument = new TypedDocumentString(`
   id
   startedAt
   durationMs
+  kind
+  late
   outcome
   httpStatus
   rpcErrorCode
@@ -710,6 +743,8 @@ export const CallDetailDocument = new TypedDocumentString(`
   id
   startedAt
   durationMs
+  kind
+  late
   outcome
   httpStatus
   rpcErrorCode
@@ -914,6 +949,8 @@ export const SessionDetailDocument = new TypedDocumentString(`
   id
   startedAt
   durationMs
+  kind
+  late
   outcome
   httpStatus
   rpcErrorCode
