@@ -104,6 +104,10 @@ impl Address {
         };
         match scheme(url) {
             Some("sqlite") => {
+                // Its path would be told, and it has a password.
+                if Parts::of(url).is_none() {
+                    return Err(refuse(FILE));
+                }
                 let connect = SqliteConnectOptions::from_str(url).map_err(|_| refuse(FILE))?;
                 if url.contains(":memory:") || parameter(url, "mode") == Some("memory") {
                     return Ok(Self::Memory);
@@ -417,6 +421,7 @@ mod tests {
             ("postgres://u@db/x?pgbouncer=maybe", "pgbouncer=true"),
             ("postgres://u@db/x?port=x", "percent-encoded"),
             ("sqlite://x.db?mode=nope", "rwc"),
+            ("sqlite://u:hunter2secret@host/db", "sqlite://mcptap.db"),
             ("sqlite://x.db?mode=rwc&nope=1", "immutable"),
             ("sqlite://x.db?mode=memory&nope=1", "immutable"),
         ] {

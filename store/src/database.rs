@@ -223,7 +223,8 @@ impl Database {
             Backend::Sqlite => Ok(connection.begin().await?),
             Backend::Postgres => {
                 let connection = connection.clone();
-                whole(self.step_limit, async move {
+                let pool = connection.get_postgres_connection_pool().clone();
+                whole(&pool, self.step_limit, async move {
                     let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
                     connection.begin_with_config(Some(isolation), Some(access)).await
                 })
@@ -239,7 +240,8 @@ impl Database {
             Backend::Sqlite => Ok(self.write.begin().await?),
             Backend::Postgres => {
                 let connection = self.write.clone();
-                whole(self.step_limit, async move { connection.begin().await }).await
+                let pool = connection.get_postgres_connection_pool().clone();
+                whole(&pool, self.step_limit, async move { connection.begin().await }).await
             }
         }
     }
@@ -249,19 +251,16 @@ impl Database {
         Arc::clone(&self.faults)
     }
 
-    /// Closes all connections.
+    /// Closes all connections, those of all pools at the same time: one that does not answer keeps none of the others.
     pub(crate) async fn close(&self) {
-        for connection in [
-            &self.probe,
-            &self.maintenance,
-            &self.read,
-            &self.feed,
-            &self.near,
-            &self.write,
-        ] {
+        let close = async |connection: &DatabaseConnection| {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(%error, "closing a connection failed");
             }
-        }
+        };
+        let readers = async { tokio::join!(close(&self.maintenance), close(&self.read), close(&self.feed)) };
+        // In SQLite the last one to close, which may write, tidies up the log.
+        tokio::join!(close(&self.probe), readers, close(&self.near));
+        close(&self.write).await;
     }
 }

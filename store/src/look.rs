@@ -2,7 +2,7 @@
 //! its start can be told before. Nothing is changed, and no server is connected to.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 
@@ -24,40 +24,13 @@ const FILES: [&str; 7] = [
     "ssl-key",
 ];
 
-/// A server cannot be started on this database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unusable {
-    /// The file is not there, and the URL does not ask for it to be made.
-    #[error("{} is not there; add ?mode=rwc to have it made, or give the path of the file that is", .0.display())]
-    NoFile(PathBuf),
-    /// The folder is not there.
-    #[error("the folder {} is not there; make it, or give another path", .0.display())]
-    NoFolder(PathBuf),
-    /// The path is not that of a file.
-    #[error("{} is no file; give the path of a file, which may be made with ?mode=rwc", .0.display())]
-    NoRegularFile(PathBuf),
-    /// The URL lets nothing be stored.
-    #[error("mode=ro and immutable=true let nothing be stored; use mode=rw or mode=rwc")]
-    ReadOnly,
-    /// The file or its folder cannot be written to.
-    #[error("{} cannot be written by this user; change its owner or mode, or give another path", .0.display())]
-    NotWritable(PathBuf),
-    /// A file that the URL names cannot be read.
-    #[error("{parameter} names a file that cannot be read: {reason}")]
-    Certificate {
-        /// The parameter.
-        parameter: &'static str,
-        /// Why not.
-        reason: std::io::Error,
-    },
-    /// It is another program's, a newer version's, or damaged.
-    #[error(transparent)]
-    Database(#[from] Error),
-}
-
 /// Looks at the database named by a URL, as a server would use it. One of PostgreSQL is not connected to.
-pub async fn examine(url: &str) -> Result<(), Unusable> {
+///
+/// # Errors
+///
+/// [`Error::NotOpened`] where the file, its folder, or a file that the URL names is missing or may not be used; otherwise the
+/// database is another program's, a newer version's, or damaged.
+pub async fn examine(url: &str) -> Result<(), Error> {
     match Address::parse(url)? {
         Address::Memory => Ok(()),
         Address::File(connect) => file(url, &connect).await,
@@ -74,53 +47,85 @@ pub async fn exists(url: &str) -> Result<bool, Error> {
     Ok(true)
 }
 
-async fn file(url: &str, connect: &SqliteConnectOptions) -> Result<(), Unusable> {
-    let mode = parameter(url, "mode");
-    if mode == Some("ro") || parameter(url, "immutable") == Some("true") {
-        return Err(Unusable::ReadOnly);
-    }
-    let path = connect.get_filename();
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        return Err(Unusable::NoFolder(folder.to_owned()));
-    }
-    let there = match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(Unusable::NoRegularFile(path.to_owned())),
-        Ok(_) => true,
-        Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(_) => return Err(Unusable::NotWritable(path.to_owned())),
-    };
-    if !there && mode != Some("rwc") {
-        return Err(Unusable::NoFile(path.to_owned()));
-    }
-    // The log of the database is a file beside it.
-    writable(folder, Access::WRITE_OK | Access::EXEC_OK)?;
-    if !there {
+async fn file(url: &str, connect: &SqliteConnectOptions) -> Result<(), Error> {
+    if !place_of_file(url, connect)? {
         return Ok(());
     }
-    writable(path, Access::READ_OK | Access::WRITE_OK)?;
     match look_into_file(connect, Upkeep::Leave.patience()).await {
         Ok((_, looked)) => {
             if let Some(connection) = looked {
-                connection.close().await.map_err(Error::from)?;
+                connection.close().await?;
             }
             Ok(())
         }
         // Another process is at work on it.
         Err(error) if error.kind().is_transient() => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
-fn writable(path: &Path, how: Access) -> Result<(), Unusable> {
-    access(path, how).map_err(|_| Unusable::NotWritable(path.to_owned()))
+/// Whether the file is there. Fails where it could not be written to, or not be made.
+pub(crate) fn place_of_file(url: &str, connect: &SqliteConnectOptions) -> Result<bool, Error> {
+    let mode = parameter(url, "mode");
+    if mode == Some("ro") || parameter(url, "immutable") == Some("true") {
+        return Err(refusal(
+            "mode=ro and immutable=true let nothing be stored",
+            "use mode=rw or mode=rwc",
+        ));
+    }
+    let path = connect.get_filename();
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(refusal(
+            format!("the folder {} is not there", folder.display()),
+            "make it, or give another path",
+        ));
+    }
+    let there = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(refusal(
+                format!("{shown} is no file"),
+                "give the path of a file, which may be made with ?mode=rwc",
+            ));
+        }
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(_) => return Err(not_writable(path)),
+    };
+    if !there && mode != Some("rwc") {
+        return Err(refusal(
+            format!("{shown} is not there"),
+            "add ?mode=rwc to have it made, or give the path of the file that is",
+        ));
+    }
+    // The log of the database is a file beside it.
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|_| not_writable(folder))?;
+    if there {
+        access(path, Access::READ_OK | Access::WRITE_OK).map_err(|_| not_writable(path))?;
+    }
+    Ok(there)
+}
+
+fn not_writable(path: &Path) -> Error {
+    refusal(
+        format!("{} cannot be written by this user", path.display()),
+        "change its owner or mode, or give another path",
+    )
+}
+
+fn refusal(reason: impl Into<String>, advice: &str) -> Error {
+    Error::NotOpened {
+        reason: reason.into(),
+        advice: advice.to_owned(),
+    }
 }
 
 /// The files that the URL names are there.
-fn certificates(url: &str) -> Result<(), Unusable> {
+fn certificates(url: &str) -> Result<(), Error> {
     for name in FILES {
         let Some(value) = parameter(url, name) else {
             continue;
@@ -131,9 +136,11 @@ fn certificates(url: &str) -> Result<(), Unusable> {
         if path.contains('%') || path.starts_with("-----BEGIN") {
             continue;
         }
-        std::fs::File::open(&path).map_err(|reason| Unusable::Certificate {
-            parameter: name,
-            reason,
+        std::fs::File::open(&path).map_err(|error| {
+            refusal(
+                format!("{name} names a file that cannot be read: {error}"),
+                "give the path of one that this user may read",
+            )
         })?;
     }
     Ok(())

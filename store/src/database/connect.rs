@@ -15,7 +15,7 @@ use crate::address::Address;
 use crate::connections::Connections;
 use crate::pooler::Work;
 use crate::schema::{self, Found, Upkeep};
-use crate::{Error, Options, patience, pooler};
+use crate::{Error, Options, look, patience, pooler};
 
 /// How many more connections read than there are places for questions: for small reads that take no place, and in the stead
 /// of those that a question that was given up has left behind.
@@ -66,7 +66,7 @@ impl Database {
             Address::File(connect) => {
                 // Without a file there are no tables, which is told of otherwise.
                 if matches!(upkeep, Upkeep::Migrate | Upkeep::Make) {
-                    reach::file(connect.get_filename(), url.contains("mode=rwc"))?;
+                    look::place_of_file(url, &connect)?;
                 }
                 let (found, looked) = schema::look_into_file(&connect, wait).await?;
                 if let Some(looked) = looked {

@@ -1,6 +1,5 @@
-//! What is wrong with a database that cannot be opened: one cause, and one piece of advice.
+//! What is wrong with a server that cannot be used: one cause, and one piece of advice.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -16,39 +15,6 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a server may take to answer at least.
 const LEAST: Duration = Duration::from_secs(1);
-
-/// Looks whether a file can be opened, or made where it `is_made`.
-pub(super) fn file(path: &Path, is_made: bool) -> Result<(), Error> {
-    let shown = path.display();
-    let refuse = |reason: String, advice: &str| {
-        Err(Error::NotOpened {
-            reason,
-            advice: advice.to_owned(),
-        })
-    };
-    if path.is_dir() {
-        return refuse(format!("{shown} is a folder"), "name a file in it");
-    }
-    if path.exists() {
-        return Ok(());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder
-        && !folder.is_dir()
-    {
-        return refuse(
-            format!("there is no folder {}", folder.display()),
-            "make it, or name a file elsewhere",
-        );
-    }
-    if is_made {
-        return Ok(());
-    }
-    refuse(
-        format!("there is no file {shown}"),
-        "add ?mode=rwc to the URL and it is made, or name the file that is there",
-    )
-}
 
 /// Connects to a server once. One that is not there, or not ready, is tried again for as long as `wait`, and that is logged.
 pub(crate) async fn server(connect: &PgConnectOptions, wait: Duration) -> Result<(), Error> {

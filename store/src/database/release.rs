@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::{self, Connection};
+use sea_orm::sqlx::{self, Connection, PgPool};
 use tokio::time::timeout;
 
 use crate::{Error, ErrorKind};
@@ -20,8 +20,9 @@ const AGAIN: Duration = Duration::from_millis(25);
 /// Begins a transaction of PostgreSQL to the end, also when nobody waits for it any more, but for no longer than `limit`. If
 /// it were left half-way, sqlx would give the connection to the next one inside a transaction that nobody ends
 /// (transact-rs/sqlx#4393). A server that has not answered by then does not answer the question whether the connection is
-/// idle either, and the connection is closed.
+/// idle either, and the connection is closed. A pool that is closed gives it to nobody, and does not wait for it.
 pub(super) async fn whole<T, E>(
+    pool: &PgPool,
     limit: Duration,
     beginning: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, Error>
@@ -30,8 +31,11 @@ where
     E: Send + 'static,
     Error: From<E>,
 {
+    let mut closed = pool.close_event();
+    let beginning = async move { closed.do_until(beginning).await };
     match tokio::spawn(timeout(limit, beginning)).await {
-        Ok(Ok(begun)) => Ok(begun?),
+        Ok(Ok(Ok(begun))) => Ok(begun?),
+        Ok(Ok(Err(_))) => Err(Error::Stopping),
         Ok(Err(_)) => Err(Error::TimedOut),
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

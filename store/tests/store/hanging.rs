@@ -138,7 +138,7 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         generation.send_replace(Some(next));
     };
     writer.write(batch((1..50).map(full))).await.unwrap();
-    for round in 0..1 {
+    for round in 0..2 {
         // The feed: what another process commits is seen.
         drop_all();
         let written = there.write(batch([full(100 + round)])).await.unwrap();
@@ -211,6 +211,27 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         );
     }
     until(&store, <[_]>::is_empty).await;
+    assert_eq!(store.close().await.cut, [""; 0]);
+    place.vanish().await;
+}
+
+/// A transaction that was begun on a connection that is silent is not waited for, however long it may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_does_not_wait_for_a_connection_that_was_dropped() {
+    let Some((place, url, generation)) = freezable().await else {
+        return;
+    };
+    let options = Options {
+        retention: None,
+        step_timeout: ENOUGH,
+        ..Options::default()
+    };
+    let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
+    writer.write(batch((1..50).map(full))).await.unwrap();
+    assert!(store.prune(Duration::ZERO).await.is_ok());
+    generation.send_replace(Some(1));
+    let pruning = tokio::time::timeout(Duration::from_secs(1), store.prune(Duration::ZERO)).await;
+    assert!(pruning.is_err(), "it waits on a connection that was dropped");
     assert_eq!(store.close().await.cut, [""; 0]);
     place.vanish().await;
 }

@@ -290,15 +290,15 @@ async fn a_file_that_cannot_be_opened_is_told_with_what_helps() {
     for (url, words) in [
         (
             format!("sqlite://{path}/none/test.db?mode=rwc"),
-            ["there is no folder", "make it"],
+            ["none is not there", "make it"],
         ),
         (
             format!("sqlite://{path}/test.db"),
-            ["there is no file", "?mode=rwc"],
+            ["test.db is not there", "?mode=rwc"],
         ),
         (
             format!("sqlite://{path}?mode=rwc"),
-            ["is a folder", "name a file"],
+            ["is no file", "give the path of a file"],
         ),
     ] {
         let told = refusal(&url).await;
