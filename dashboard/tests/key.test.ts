@@ -138,7 +138,7 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
     expect(await page.getByRole("main").innerText(), path).not.toMatch(/weather|forecast/);
   }
   await page.goto(`${mcptap.url}/servers/weather`);
-  await page.getByText("No calls match").waitFor();
+  await page.getByText("No call of a server with this name is stored.").waitFor();
   expect(pages.complaints).toEqual([]);
 });
 

@@ -25,6 +25,7 @@ mod filters;
 mod follow;
 #[cfg(test)]
 mod gone;
+#[cfg(test)]
 mod hanging;
 #[cfg(test)]
 mod joins;
