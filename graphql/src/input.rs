@@ -61,7 +61,7 @@ pub(crate) struct CallFilterInput {
     /// Only calls that took this many milliseconds or fewer.
     pub(crate) max_duration_ms: Option<f64>,
     /// Only calls that run now and have for this many milliseconds or more. In a subscription this is judged when a call
-    /// changes: one that goes on running without news is not delivered when it gets that old.
+    /// changes, so one that goes on running without news is not delivered when it gets that old.
     pub(crate) min_running_ms: Option<f64>,
     /// Only calls whose answer came late (`Call.late`), or only others.
     pub(crate) late: Option<bool>,

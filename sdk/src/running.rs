@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::semconv;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::KeyValue;
 
 use crate::recorder::{Event, Recorder};
 
@@ -142,7 +142,6 @@ impl Running {
     }
 
     fn run(&self) {
-        let _quiet = Context::enter_telemetry_suppressed_scope();
         loop {
             let due = self.wait();
             for begun in &due.announced {

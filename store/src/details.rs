@@ -184,11 +184,10 @@ impl Store {
     }
 }
 
-/// What cannot be read is left out: nothing of it is shown, and everything else is.
+/// Counts what cannot be read. Whoever asks for it is told: nothing in its place would mean that it was not captured.
 fn read(details: Result<Details, Error>, counters: &Counters) -> Result<Details, Error> {
     if let Err(error @ Error::Damaged { .. }) = &details {
         counters.damaged(error);
-        return Ok(Details::default());
     }
     details
 }

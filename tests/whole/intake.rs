@@ -191,7 +191,8 @@ async fn post_logs(client: &Client, body: &[u8]) {
 /// Both halves: what waits is stored in small parts, and then one export touches all of it.
 #[tokio::test]
 async fn what_waits_takes_no_more_memory_than_there_is_for_it() {
-    let process = TestProcess::serve_with_budget(&Database::sqlite(), "512MiB").await;
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_budget(&database, "512MiB").await;
     let large = "x".repeat(1_000_000);
     for trace in 0..8 {
         for part in 0..5 {

@@ -37,6 +37,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     database_url = "postgres://me:[redacted]@db.example/calls"
     retention = "7d"
     join_window = "6m"
+    lost_after = "60s"
     ingest_queue_spans = 65536
     body_cap = 3000
     memory_budget = "300MiB"
