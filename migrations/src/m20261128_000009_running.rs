@@ -25,7 +25,7 @@ impl MigrationTrait for Migration {
             .table(Processes::Table)
             .if_not_exists()
             .col(number(Processes::Id).primary_key())
-            .col(&mut number(Processes::HeardAt))
+            .col(number(Processes::HeardAt))
             .to_owned();
         manager.create_table(processes).await?;
         // 6 is RUNNING. There are never many.

@@ -4,11 +4,7 @@
 //! `cargo run -p mcptap-model --example harmless` · `… --example harmless -- --show DIRECTORY…`
 //!
 //! Nobody read them all: what is touched may be a secret that somebody published as an example. `--show` prints each.
-#![expect(
-    clippy::print_stdout,
-    clippy::indexing_slicing,
-    reason = "a program to be read by people"
-)]
+#![expect(clippy::print_stdout, reason = "a program to be read by people")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

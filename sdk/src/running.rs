@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::semconv;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
 use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
 
 use crate::recorder::{Event, Recorder};
 

@@ -113,13 +113,13 @@ async fn a_name_of_any_length_finds_its_call() {
                     let by = filter(field, asked);
                     assert_eq!(
                         found(&server, &by).await,
-                        [id.clone()],
+                        std::slice::from_ref(&id),
                         "{field} of {bytes} bytes"
                     );
                     let nested = json!({ "or": [{ "not": { "not": by } }] });
                     assert_eq!(
                         found(&server, &nested).await,
-                        [id.clone()],
+                        std::slice::from_ref(&id),
                         "{field} of {bytes} bytes"
                     );
                 }

@@ -49,8 +49,8 @@ pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Result<(usiz
         return Err(to);
     }
     let is_basic = || is_basic(text) || text.ends_with(b"=") || text.iter().any(u8::is_ascii_digit);
-    let looks = byte(bytes, start).to_ascii_lowercase() != b'b'
-        || byte(bytes, start + 1).to_ascii_lowercase() != b'a'
+    let looks = !byte(bytes, start).eq_ignore_ascii_case(&b'b')
+        || !byte(bytes, start + 1).eq_ignore_ascii_case(&b'a')
         || is_basic();
     if text.len() >= 8 && looks && !is_cut(text) {
         Ok((from, to))

@@ -102,10 +102,10 @@ pub(super) fn separator(bytes: &[u8], start: usize, end: usize, flag: bool) -> O
             return begin(next, Joint::Tight, (0, 0));
         }
     }
-    if quoted > end || is_form(bytes, start) {
-        if let Some(at) = elsewhere(bytes, start, quoted) {
-            return Some(at);
-        }
+    if (quoted > end || is_form(bytes, start))
+        && let Some(at) = elsewhere(bytes, start, quoted)
+    {
+        return Some(at);
     }
     if let Some(at) = next_line(bytes, start, quoted) {
         return begin(at, Joint::Tight, (0, 0));

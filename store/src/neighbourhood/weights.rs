@@ -38,6 +38,9 @@ impl Weight {
     }
 }
 
+/// The part of a weight that a table is summed into.
+type Part = fn(&mut Weight) -> &mut usize;
+
 /// What these traces have; those that have nothing are left out.
 pub(super) async fn of_traces(
     db: &DatabaseTransaction,
@@ -54,7 +57,7 @@ pub(super) async fn of_traces(
         )
     };
     let filter = format!(" AND arrived_at >= {since} AND kind <> {}", kind::JOINED);
-    let tables: [(bool, String, fn(&mut Weight) -> &mut usize); 3] = [
+    let tables: [(bool, String, Part); 3] = [
         (filled.calls, counts("calls", CALL_BYTES, ""), |weight| {
             &mut weight.calls
         }),

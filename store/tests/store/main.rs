@@ -43,6 +43,7 @@ mod pages;
 mod queue;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod search;
