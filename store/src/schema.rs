@@ -23,7 +23,8 @@ use tracing::subscriber::NoSubscriber;
 use crate::Error;
 use crate::database;
 use crate::entity::{
-    alias, api_key, audit, call, client, detail, log_line, name, origin, session, unindexed, view, waiting,
+    alias, api_key, audit, call, client, detail, log_line, name, origin, process, session, unindexed, view,
+    waiting,
 };
 
 /// "mcpt": by this number in its header a file of SQLite is known as mcptap's (`PRAGMA application_id`).
@@ -36,7 +37,7 @@ const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
 const HISTORY: &str = "seaql_migrations";
 
 /// All tables that statements name. On PostgreSQL another program may have tables beside them, but none of these names.
-pub(crate) const TABLES: [&str; 15] = [
+pub(crate) const TABLES: [&str; 16] = [
     "aliases",
     "api_keys",
     "audit",
@@ -46,6 +47,7 @@ pub(crate) const TABLES: [&str; 15] = [
     "log_lines",
     "names",
     "origins",
+    "processes",
     "search",
     "sequence",
     "sessions",
@@ -301,6 +303,7 @@ pub(crate) async fn complete(db: &impl ConnectionTrait) -> Result<(), Error> {
         ("clients", client::Entity::find().limit(0).build(backend)),
         ("sessions", session::Entity::find().limit(0).build(backend)),
         ("origins", origin::Entity::find().limit(0).build(backend)),
+        ("processes", process::Entity::find().limit(0).build(backend)),
         ("aliases", alias::Entity::find().limit(0).build(backend)),
         ("waiting", waiting::Entity::find().limit(0).build(backend)),
         ("unindexed", unindexed::Entity::find().limit(0).build(backend)),

@@ -36,7 +36,7 @@ export type CallFilter = {
   minDurationMs?: number | null | undefined;
   /**
    * Only calls that run now and have for this many milliseconds or more. In a subscription this is judged when a call
-   * changes: one that goes on running without news is not delivered when it gets that old.
+   * changes, so one that goes on running without news is not delivered when it gets that old.
    */
   minRunningMs?: number | null | undefined;
   /** What must not hold. `not` and `or` may be nested 8 deep, with 100 filters in all. */

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use mcptap_model::{
-    Call, HttpSpan, Part, SessionKey, SessionSource, Source, SpanKind, SpanRef, Transport, Vantage,
+    Call, HttpSpan, Part, SessionKey, SessionSource, Source, Sources, SpanKind, SpanRef, Transport, Vantage,
 };
 
 use super::cluster::Node;
@@ -36,6 +36,7 @@ pub(super) fn lend(
         apply(call, http, Source::LinkedHttp);
         if call.server.is_none() {
             call.server.clone_from(&http.origin.service);
+            call.evidence.sources.set(Part::Server, Source::LinkedHttp);
         }
     }
 }
@@ -128,19 +129,16 @@ fn within(http: &HttpSpan, call: &Call) -> bool {
         && http.ended_at.0 <= call.ended_at().0.saturating_add(SLACK_NANOS)
 }
 
-/// Fills in what the HTTP span knows and the call does not.
+/// Fills in what the HTTP span knows and the call does not, or only from a worse one.
 fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
     let sources = &mut call.evidence.sources;
-    let better = http.client_ip.is_some() && call.client_ip.as_deref().is_none_or(is_loopback);
-    if better && http.kind == SpanKind::Server {
-        call.client_ip = http.client_ip.clone();
+    let worse = |part: Part, sources: &Sources| sources.of(part) > source;
+    let better = call.client_ip.as_deref().is_none_or(is_loopback) || worse(Part::ClientIp, sources);
+    if better && http.client_ip.is_some() && http.kind == SpanKind::Server {
+        call.client_ip.clone_from(&http.client_ip);
         sources.set(Part::ClientIp, source);
-        if http.country.is_some() {
-            call.country.clone_from(&http.country);
-            sources.set(Part::Country, source);
-        }
     }
-    if call.http_status.is_none() && http.http_status.is_some() {
+    if http.http_status.is_some() && (call.http_status.is_none() || worse(Part::HttpStatus, sources)) {
         call.http_status = http.http_status;
         sources.set(Part::HttpStatus, source);
     }
@@ -155,7 +153,7 @@ fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
         ),
     ];
     for (part, to, from) in lent {
-        if to.is_none() && from.is_some() {
+        if from.is_some() && (to.is_none() || worse(part, sources)) {
             to.clone_from(from);
             sources.set(part, source);
         }
@@ -164,7 +162,7 @@ fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
         .protocol_version
         .as_deref()
         .is_some_and(|version| version <= "2024-11-05");
-    if call.transport.is_none() {
+    if call.transport.is_none() || worse(Part::Transport, sources) {
         call.transport = Some(if old {
             Transport::Sse
         } else {
@@ -172,8 +170,8 @@ fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
         });
         sources.set(Part::Transport, source);
     }
-    if call.session_id.is_none()
-        && let Some(id) = &http.session_id
+    if let Some(id) = &http.session_id
+        && (call.session_id.is_none() || worse(Part::Session, sources))
     {
         sources.set(Part::Session, source);
         call.session_id = Some(id.clone());

@@ -311,7 +311,15 @@ fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
         (Part::Country, call.country.is_some()),
         (Part::Authorization, call.authorization.is_some()),
         (Part::UserAgent, call.user_agent.is_some()),
-        (Part::Session, call.session.is_some() || call.session_id.is_some()),
+        // What is derived no span told.
+        (
+            Part::Session,
+            call.session_id.is_some()
+                || call
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| !session.source.is_derived()),
+        ),
         // Bodies that were not read are as they are stored.
         (Part::Request, !detailed || bodies.request.is_some()),
         (Part::Response, !detailed || bodies.response.is_some()),
