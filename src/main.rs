@@ -272,13 +272,13 @@ async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
-    announce(&server, &config.database_url);
+    announce(&server);
     until_stopped(server).await
 }
 
 async fn show(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
-    announce(&server, &config.database_url);
+    announce(&server);
     eprintln!(
         "\n  A sample MCP server is running and being called. Look at\n\n    http://{0}/           the calls, live\n    \
          http://{0}/graphql    GraphiQL, with examples to run\n\n  The calls are kept in {1}, and those of other servers that \
@@ -301,9 +301,8 @@ async fn show(config: &Config) -> anyhow::Result<()> {
     shown
 }
 
-fn announce(server: &Server, database: &str) {
+fn announce(server: &Server) {
     tracing::info!("traffic log on http://{}", server.listen);
-    tracing::info!("calls are kept in {}", mcptap_store::shown_url(database));
     tracing::info!("receiving OTLP/gRPC on http://{}", server.otlp_grpc);
     tracing::info!("receiving OTLP/HTTP on http://{}", server.otlp_http);
 }
