@@ -199,7 +199,8 @@ async fn pruning_deletes_for_good_and_gives_space_back(place: &Place) {
     store.close().await;
     if let Some(file) = place.file() {
         let bytes = std::fs::read(&file).unwrap();
-        assert!(bytes.len() < 400_000, "{}", bytes.len());
+        // An empty database has some hundred pages of 4 KiB.
+        assert!(bytes.len() < 500_000, "{}", bytes.len());
         let contains = |needle: &str| {
             bytes
                 .windows(needle.len())
