@@ -307,7 +307,10 @@ async fn where_the_feed_goes_on_is_looked_for_when_asked_alone() {
     let oldest = "{ calls(last: 10) { pageInfo { startCursor } } }";
     let oldest = server.graphql(oldest, Value::Null).await["calls"]["pageInfo"]["startCursor"].take();
     let file = server.database().file().unwrap();
-    let damaged = rusqlite::Connection::open(file).unwrap().execute(
+    let beside = rusqlite::Connection::open(file).unwrap();
+    // The server writes, too.
+    beside.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    let damaged = beside.execute(
         "UPDATE calls SET received_at = 'damaged' WHERE id = \
             (SELECT MIN(id) FROM calls WHERE id > (SELECT value / 2 FROM sequence))",
         [],
