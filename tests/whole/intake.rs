@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mcptap::Settings;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
 
 use crate::support::{Client, Database, TestProcess, TestServer, span, traces_request};
@@ -137,4 +140,68 @@ async fn millions_of_empty_messages_take_no_memory() {
     let more = process.peak_memory() - before;
     assert!(more < 200 << 20, "{} MiB more", more >> 20);
     process.export([span("tools/call after")]).await;
+}
+
+/// A logs request of lines that name no span, one in each of these traces.
+fn lines(traces: std::ops::Range<u8>, body: &str, first: u64, count: u64) -> Vec<u8> {
+    let line = |trace: u8, at: u64| LogRecord {
+        time_unix_nano: NOON + at,
+        trace_id: [[1; 15].as_slice(), &[trace + 1]].concat(),
+        body: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(format!("{at} {body}"))),
+        }),
+        ..LogRecord::default()
+    };
+    let records = traces.flat_map(|trace| (first..first + count).map(move |at| line(trace, at)));
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: records.collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    };
+    request.encode_to_vec()
+}
+
+/// 2026-11-22T12:00:00Z.
+const NOON: u64 = 1_795_348_800_000_000_000;
+
+async fn post_logs(client: &Client, body: &[u8]) {
+    for _ in 0..600 {
+        let request = client.web().post(format!("{}/v1/logs", client.otlp_http_url()));
+        let request = request.header("content-type", "application/x-protobuf");
+        let request = request.header("content-encoding", "gzip").body(gzip(body));
+        let status = request
+            .timeout(Duration::from_secs(600))
+            .send()
+            .await
+            .unwrap()
+            .status();
+        if status == 200 {
+            return;
+        }
+        assert_eq!(status, 429);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    panic!("an export of log lines is never taken");
+}
+
+/// Both halves: what waits is stored in small parts, and then one export touches all of it.
+#[tokio::test]
+async fn what_waits_takes_no_more_memory_than_there_is_for_it() {
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_budget(&database, "512MiB").await;
+    let large = "x".repeat(1_000_000);
+    for trace in 0..8 {
+        for part in 0..5 {
+            post_logs(&process, &lines(trace..trace + 1, &large, part * 10, 10)).await;
+        }
+    }
+    let before = process.peak_memory();
+    post_logs(&process, &lines(0..8, "small", 1_000, 1)).await;
+    let more = process.peak_memory() - before;
+    // 400 MB wait, and each of them was there three times.
+    assert!(more < 200 << 20, "{} MiB more", more >> 20);
 }

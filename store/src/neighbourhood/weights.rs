@@ -48,12 +48,14 @@ pub(super) async fn of_traces(
     filled: Filled,
     since: i64,
 ) -> Result<HashMap<i64, Weight>, Error> {
-    // On SQLite a CROSS JOIN keeps its order: from the keys to the rows.
+    // On SQLite a CROSS JOIN keeps its order: from the keys to the rows. There the lengths are taken before they are
+    // grouped, too: grouping sorts, and what is sorted would be the texts themselves.
     let counts = |table: &str, bytes: &str, filter: &str| {
         format!(
-            "WITH k (trace) AS ({{keys}}) SELECT k.trace, COUNT(*), CAST(SUM({bytes}) AS BIGINT) \
-             FROM (SELECT DISTINCT trace FROM k) AS k CROSS JOIN {table} AS t \
-             WHERE t.trace_lo = k.trace{filter} GROUP BY k.trace"
+            "WITH k (trace) AS ({{keys}}), sized (trace, bytes) AS MATERIALIZED (\
+             SELECT k.trace, {bytes} FROM (SELECT DISTINCT trace FROM k) AS k CROSS JOIN {table} AS t \
+             WHERE t.trace_lo = k.trace{filter}) \
+             SELECT trace, COUNT(*), CAST(SUM(bytes) AS BIGINT) FROM sized GROUP BY trace"
         )
     };
     let filter = format!(" AND arrived_at >= {since} AND kind <> {}", kind::JOINED);
