@@ -118,6 +118,11 @@ pub struct Evidence {
     pub late: bool,
     /// It is a stream that stays open for as long as the client listens, not a request that is answered.
     pub stream: bool,
+    /// A view had 127.0.0.1 for the client's address. An HTTP span's address takes its place, and may turn out to be
+    /// another request's.
+    pub loopback_v4: bool,
+    /// The same with `::1`.
+    pub loopback_v6: bool,
 }
 
 impl Evidence {
@@ -139,6 +144,8 @@ impl Evidence {
             lost: self.lost || other.lost,
             late: self.late || other.late,
             stream: self.stream || other.stream,
+            loopback_v4: self.loopback_v4 || other.loopback_v4,
+            loopback_v6: self.loopback_v6 || other.loopback_v6,
         }
     }
 
@@ -158,6 +165,8 @@ impl Evidence {
             | i16::from(self.lost) << 11
             | i16::from(self.late) << 12
             | i16::from(self.stream) << 13
+            | i16::from(self.loopback_v4) << 14
+            | i16::from(self.loopback_v6) << 15
     }
 
     /// From stored bits.
@@ -179,6 +188,8 @@ impl Evidence {
             lost: bit(11),
             late: bit(12),
             stream: bit(13),
+            loopback_v4: bit(14),
+            loopback_v6: bit(15),
         }
     }
 
@@ -344,7 +355,7 @@ mod tests {
         for outcome in Outcome::ALL {
             assert_eq!(Outcome::from_code(outcome.code()), Some(outcome));
         }
-        for bits in 0..1 << 14 {
+        for bits in i16::MIN..=i16::MAX {
             assert_eq!(Evidence::from_bits(bits).bits(), bits);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mcptap_model::{Call, Source, Sources, SpanId, SpanKind, SpanRef, TraceId, Vantage};
 
+use super::join::{LOOPBACK_V4, LOOPBACK_V6};
 use super::{Heavy, Known, Whole};
 use crate::body::Bodies;
 use crate::incoming::Seen;
@@ -59,6 +60,13 @@ impl Node {
             links,
         } = seen;
         call.evidence.sources = Sources::all(source(&call));
+        // A client does not see its own address.
+        let address = call
+            .client_ip
+            .as_deref()
+            .filter(|_| call.vantage != Vantage::Client);
+        call.evidence.loopback_v4 |= address == Some(LOOPBACK_V4);
+        call.evidence.loopback_v6 |= address == Some(LOOPBACK_V6);
         let spans = BTreeSet::from([SpanRef {
             trace_id: call.trace_id,
             span_id: call.span_id,

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use mcptap_model::{
-    Call, HttpSpan, Part, SessionKey, SessionSource, Source, Sources, SpanKind, SpanRef, Transport, Vantage,
+    Call, Evidence, HttpSpan, Part, SessionKey, SessionSource, Source, Sources, SpanKind, SpanRef, Transport,
+    Vantage,
 };
 
 use super::cluster::Node;
@@ -105,8 +106,21 @@ fn forget(call: &mut Call, source: Source) {
     let lent = |part| sources.of(part) >= source.max(Source::Http);
     call.http_status.take_if(|_| lent(Part::HttpStatus));
     call.transport.take_if(|_| lent(Part::Transport));
+    if lent(Part::ClientIp) {
+        let Evidence {
+            loopback_v4,
+            loopback_v6,
+            ..
+        } = call.evidence;
+        let own = match (loopback_v4, loopback_v6) {
+            (true, _) => Some(LOOPBACK_V4),
+            (false, true) => Some(LOOPBACK_V6),
+            (false, false) => None,
+        };
+        call.client_ip = own.map(str::to_owned);
+        call.evidence.sources.set(Part::ClientIp, Source::Server);
+    }
     for (part, text) in [
-        (Part::ClientIp, &mut call.client_ip),
         (Part::Country, &mut call.country),
         (Part::Authorization, &mut call.authorization),
         (Part::UserAgent, &mut call.user_agent),
@@ -133,10 +147,18 @@ fn within(http: &HttpSpan, call: &Call) -> bool {
 fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
     let sources = &mut call.evidence.sources;
     let worse = |part: Part, sources: &Sources| sources.of(part) > source;
-    let better = call.client_ip.as_deref().is_none_or(is_loopback) || worse(Part::ClientIp, sources);
-    if better && http.client_ip.is_some() && http.kind == SpanKind::Server {
-        call.client_ip.clone_from(&http.client_ip);
-        sources.set(Part::ClientIp, source);
+    if let Some(address) = &http.client_ip
+        && http.kind == SpanKind::Server
+    {
+        // The machine's own address says less than any other.
+        let better = call
+            .client_ip
+            .as_deref()
+            .is_none_or(|own| is_loopback(own) && !is_loopback(address));
+        if better || worse(Part::ClientIp, sources) {
+            call.client_ip = Some(address.clone());
+            sources.set(Part::ClientIp, source);
+        }
     }
     if http.http_status.is_some() && (call.http_status.is_none() || worse(Part::HttpStatus, sources)) {
         call.http_status = http.http_status;
@@ -181,6 +203,10 @@ fn apply(call: &mut Call, http: &HttpSpan, source: Source) {
         });
     }
 }
+
+/// The addresses by which a machine reaches itself.
+pub(super) const LOOPBACK_V4: &str = "127.0.0.1";
+pub(super) const LOOPBACK_V6: &str = "::1";
 
 /// Whether an address is one of the machine itself.
 pub(super) fn is_loopback(address: &str) -> bool {

@@ -145,16 +145,22 @@ impl Views<'_> {
         }
     }
 
-    /// An address of the machine itself says less than any other.
+    /// An address of the machine itself says less than any other; of several such, those of views come first, whichever
+    /// view's.
     fn take_address(&mut self, to: &mut Option<String>, from: Option<String>) {
-        let local = |address: &Option<String>| address.as_deref().is_some_and(is_loopback);
-        match (local(to), local(&from)) {
-            (false, true) if to.is_some() => {}
-            (true, false) if from.is_some() => {
-                *to = from;
-                self.ours.set(Part::ClientIp, self.theirs.of(Part::ClientIp));
-            }
-            _ => self.take(Part::ClientIp, to, from),
+        let (ours, theirs) = (self.ours.of(Part::ClientIp), self.theirs.of(Part::ClientIp));
+        let rank = |address: &Option<String>, source: Source| {
+            let local = address.as_deref().is_some_and(is_loopback);
+            let source = if local && source < Source::Http {
+                Source::Server
+            } else {
+                source
+            };
+            (address.is_none(), local, source, address.clone())
+        };
+        if rank(&from, theirs) < rank(to, ours) {
+            *to = from;
+            self.ours.set(Part::ClientIp, theirs);
         }
     }
 
@@ -288,6 +294,8 @@ fn answer_only(evidence: Evidence, open: bool) -> Evidence {
     Evidence {
         tool_error: evidence.tool_error,
         input_required: evidence.input_required,
+        loopback_v4: evidence.loopback_v4,
+        loopback_v6: evidence.loopback_v6,
         open,
         ..Evidence::default()
     }
@@ -296,6 +304,7 @@ fn answer_only(evidence: Evidence, open: bool) -> Evidence {
 /// What is unknown has no source: calls that say the same are the same.
 fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
     let Whole { call, bodies } = whole;
+    let lent_address = call.evidence.sources.of(Part::ClientIp) >= Source::Http;
     let known = [
         (Part::Server, call.server.is_some()),
         (Part::Tool, call.tool.is_some()),
@@ -307,7 +316,13 @@ fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
         (Part::Transport, call.transport.is_some()),
         (Part::ClientName, call.client_name.is_some()),
         (Part::ClientVersion, call.client_version.is_some()),
-        (Part::ClientIp, call.client_ip.is_some()),
+        // No view's word for the machine's own address is better than another's.
+        (
+            Part::ClientIp,
+            call.client_ip
+                .as_deref()
+                .is_some_and(|address| lent_address || !is_loopback(address)),
+        ),
         (Part::Country, call.country.is_some()),
         (Part::Authorization, call.authorization.is_some()),
         (Part::UserAgent, call.user_agent.is_some()),
