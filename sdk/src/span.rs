@@ -1,6 +1,8 @@
 //! What a request's span says, by the OpenTelemetry conventions for MCP: pure functions from messages to
 //! attributes. However a message was seen, on a pipe, in an HTTP body or by a handler, it is read here.
 
+use std::sync::Arc;
+
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
@@ -93,8 +95,10 @@ pub(crate) fn body(part: Part, mut body: Excerpt, redact: impl FnOnce(&mut Strin
     };
     let is_cut = body.is_cut();
     redact(&mut body.text);
+    // Shared, since the announcement of a request that runs on has the text as well.
+    let text: Arc<str> = body.text.into();
     [
-        KeyValue::new(text_key, body.text),
+        KeyValue::new(text_key, text),
         KeyValue::new(size_key, i64::try_from(body.size).unwrap_or(i64::MAX)),
         KeyValue::new(truncated_key, is_cut),
     ]
@@ -356,6 +360,20 @@ mod tests {
         };
         assert_eq!(truncated("secret-secret", 13), "false");
         assert_eq!(truncated("secret-secre", 13), "true");
+    }
+
+    #[test]
+    fn a_body_that_is_copied_is_held_once() {
+        let excerpt = Excerpt {
+            text: "{}".to_owned(),
+            size: 2,
+        };
+        let [attribute, ..] = body(Part::Request, excerpt, |_| {});
+        let at = |attribute: &KeyValue| match &attribute.value {
+            opentelemetry::Value::String(text) => text.as_str().as_ptr(),
+            _ => panic!("no text"),
+        };
+        assert_eq!(at(&attribute), at(&attribute.clone()));
     }
 
     #[test]
