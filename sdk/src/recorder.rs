@@ -11,11 +11,11 @@ use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity}
 use opentelemetry::trace::{
     Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer, TracerProvider,
 };
-use opentelemetry::{Context, InstrumentationScope, KeyValue, Value, global};
+use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, Value, global};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use crate::running::Begun;
+use crate::running::{Begun, Started};
 
 /// The requests being handled by servers that use the global provider: a server that exits meanwhile ends
 /// their spans.
@@ -45,7 +45,7 @@ pub(crate) struct Start {
     pub(crate) at: SystemTime,
 }
 
-/// A log record that is told apart by its name.
+/// A log record that has a name.
 pub(crate) struct Event<'a> {
     pub(crate) name: &'static str,
     /// The span that it is about.
@@ -61,52 +61,46 @@ pub(crate) enum Recorder {
     /// up.
     Global,
     /// Given ones.
-    Given {
-        tracer: SdkTracer,
-        logger: Option<SdkLogger>,
-        /// Tells it from others.
-        identity: Arc<()>,
-    },
+    Given(Arc<Given>),
+}
+
+/// The tracer and the logger of given providers.
+pub(crate) struct Given {
+    tracer: SdkTracer,
+    logger: Option<SdkLogger>,
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Global => "Global",
-            Self::Given { .. } => "Given",
+            Self::Given(_) => "Given",
         })
     }
 }
 
 impl Recorder {
     pub(crate) fn given(spans: &SdkTracerProvider, logs: Option<&SdkLoggerProvider>) -> Self {
-        Self::Given {
+        Self::Given(Arc::new(Given {
             tracer: spans.tracer_with_scope(scope()),
             logger: logs.map(|logs| logs.logger_with_scope(scope())),
-            identity: Arc::default(),
-        }
+        }))
     }
 
     /// Starts a span.
     pub(crate) fn start(&self, start: Start) -> Recording {
-        let told = (start.name.clone(), start.kind.clone(), start.at);
-        let parent = start.parent.span().span_context().span_id();
-        let attributes = start.attributes.clone();
+        let started = self.takes_events().then(|| Started::of(&start));
         let context = match self {
             Self::Global => begin(&global::tracer_with_scope(scope()), start),
-            Self::Given { tracer, .. } => begin(tracer, start),
+            Self::Given(given) => begin(&given.tracer, start),
         };
         let open = matches!(self, Self::Global).then(|| OPEN.add(context.clone()));
         let span = context.span();
-        let running = (span.is_recording() && self.has_logger()).then(|| {
-            Begun::new(
-                self.clone(),
-                span.span_context().clone(),
-                parent,
-                told,
-                attributes,
-            )
-        });
+        // Nobody sends a span that is not sampled, also if its sampler has it recorded.
+        let is_sent = span.is_recording() && span.span_context().is_sampled();
+        let running = started
+            .filter(|_| is_sent)
+            .map(|started| Begun::new(self.clone(), span.span_context().clone(), started));
         Recording {
             context,
             open,
@@ -115,56 +109,39 @@ impl Recorder {
     }
 
     /// Whether events go anywhere.
-    fn has_logger(&self) -> bool {
-        match self {
-            Self::Global => GLOBAL_LOGGER
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some(),
-            Self::Given { logger, .. } => logger.is_some(),
-        }
+    fn takes_events(&self) -> bool {
+        self.with_logger(|logger| logger.event_enabled(Severity::Debug, "", Some(semconv::CALL_RUNNING)))
+            .unwrap_or_default()
     }
 
-    /// Whether both give to the same.
+    /// Whether both write to the same providers.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Global, Self::Global) => true,
-            (Self::Given { identity: one, .. }, Self::Given { identity: two, .. }) => Arc::ptr_eq(one, two),
+            (Self::Given(one), Self::Given(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
 
-    /// Tells an event.
+    /// Writes an event.
     pub(crate) fn event(&self, event: Event<'_>) {
-        match self {
-            Self::Global => {
-                let logger = GLOBAL_LOGGER.read().unwrap_or_else(PoisonError::into_inner);
-                if let Some(logger) = logger.as_ref() {
-                    tell(logger, event);
-                }
-            }
-            Self::Given { logger, .. } => {
-                if let Some(logger) = logger {
-                    tell(logger, event);
-                }
-            }
-        }
+        self.with_logger(|logger| write_event(logger, event));
     }
 
     /// Writes a line into the console output of a call.
     pub(crate) fn log(&self, call: &SpanContext, line: Line) {
+        self.with_logger(|logger| write(logger, call, line));
+    }
+
+    /// Gives the logger to `act`, if there is one.
+    fn with_logger<T>(&self, act: impl FnOnce(&SdkLogger) -> T) -> Option<T> {
         match self {
+            // Behind the global one is our own queue, which never waits: the lock is held for a moment only.
             Self::Global => {
                 let logger = GLOBAL_LOGGER.read().unwrap_or_else(PoisonError::into_inner);
-                if let Some(logger) = logger.as_ref() {
-                    write(logger, call, line);
-                }
+                logger.as_ref().map(act)
             }
-            Self::Given { logger, .. } => {
-                if let Some(logger) = logger {
-                    write(logger, call, line);
-                }
-            }
+            Self::Given(given) => given.logger.as_ref().map(act),
         }
     }
 }
@@ -189,7 +166,7 @@ fn write(logger: &SdkLogger, call: &SpanContext, line: Line) {
     logger.emit(record);
 }
 
-fn tell(logger: &SdkLogger, event: Event<'_>) {
+fn write_event(logger: &SdkLogger, event: Event<'_>) {
     let mut record = logger.create_log_record();
     record.set_event_name(event.name);
     record.set_timestamp(SystemTime::now());
@@ -211,6 +188,11 @@ fn any_value(value: Value) -> AnyValue {
         Value::I64(value) => value.into(),
         Value::F64(value) => value.into(),
         Value::String(value) => value.into(),
+        // As lists, so that secrets are cut out of them as out of those of a span.
+        Value::Array(Array::Bool(values)) => values.into_iter().collect(),
+        Value::Array(Array::I64(values)) => values.into_iter().collect(),
+        Value::Array(Array::F64(values)) => values.into_iter().collect(),
+        Value::Array(Array::String(values)) => values.into_iter().collect(),
         other => other.to_string().into(),
     }
 }
@@ -272,9 +254,13 @@ impl Recording {
         self.context.span().set_status(status);
     }
 
-    /// Ends the span.
-    pub(crate) fn end(mut self, at: SystemTime) {
+    /// The request is over: it is not announced any more, and what is set from now on goes to the span alone.
+    pub(crate) fn conclude(&mut self) {
         self.running = None;
+    }
+
+    /// Ends the span.
+    pub(crate) fn end(self, at: SystemTime) {
         self.context.span().end_with_timestamp(at);
         if let Some(open) = self.open {
             OPEN.remove(open);
@@ -313,5 +299,80 @@ impl Open {
             span.set_attribute(KeyValue::new(semconv::OUTCOME, semconv::CANCELLED));
             span.end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{TraceId, TraceState};
+    use opentelemetry_sdk::logs::InMemoryLogExporter;
+    use opentelemetry_sdk::trace::{
+        InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, ShouldSample,
+    };
+
+    use super::*;
+
+    /// Records every span for the process itself and has none sent.
+    #[derive(Clone, Debug)]
+    struct RecordsOnly;
+
+    impl ShouldSample for RecordsOnly {
+        fn should_sample(
+            &self,
+            _: Option<&Context>,
+            _: TraceId,
+            _: &str,
+            _: &SpanKind,
+            _: &[KeyValue],
+            _: &[Link],
+        ) -> SamplingResult {
+            SamplingResult {
+                decision: SamplingDecision::RecordOnly,
+                attributes: Vec::new(),
+                trace_state: TraceState::default(),
+            }
+        }
+    }
+
+    fn is_announced(sampler: impl ShouldSample + 'static, logs: &SdkLoggerProvider) -> bool {
+        let spans = SdkTracerProvider::builder()
+            .with_simple_exporter(InMemorySpanExporter::default())
+            .with_sampler(sampler)
+            .build();
+        let mut recording = Recorder::given(&spans, Some(logs)).start(Start {
+            name: "ping".to_owned(),
+            kind: SpanKind::Server,
+            attributes: Vec::new(),
+            links: Vec::new(),
+            parent: Context::new(),
+            at: SystemTime::now(),
+        });
+        let is_announced = recording.running.is_some();
+        recording.conclude();
+        assert!(recording.running.is_none());
+        is_announced
+    }
+
+    #[test]
+    fn only_spans_that_are_sent_are_announced_and_only_where_log_records_are_sent() {
+        let logs = SdkLoggerProvider::builder()
+            .with_simple_exporter(InMemoryLogExporter::default())
+            .build();
+        assert!(is_announced(Sampler::AlwaysOn, &logs));
+        assert!(!is_announced(Sampler::AlwaysOff, &logs));
+        assert!(!is_announced(RecordsOnly, &logs));
+        assert!(!is_announced(
+            Sampler::AlwaysOn,
+            &SdkLoggerProvider::builder().build()
+        ));
+    }
+
+    #[test]
+    fn a_list_stays_one_in_a_log_record() {
+        let list = Value::Array(Array::String(vec!["a".into(), "b".into()]));
+        let AnyValue::ListAny(items) = any_value(list) else {
+            panic!("no list");
+        };
+        assert_eq!(*items, [AnyValue::from("a"), AnyValue::from("b")]);
     }
 }

@@ -16,18 +16,44 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt};
 
-use crate::recorder::{Event, Recorder};
+use crate::recorder::{Event, Recorder, Start};
 
 /// How long a request runs before it is announced.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
 /// How often the process says that it lives while announced requests run.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How many requests may begin within [`ANNOUNCED_AFTER`] and be announced; 24 bytes each.
+/// How much later than due a request may be announced. The thread wakes once in that time at most, however many requests
+/// begin.
+const ROUND: Duration = Duration::from_millis(100);
+/// How many requests may begin within [`ANNOUNCED_AFTER`] and be announced. One that ended holds about 200 bytes until then:
+/// its entry, and the allocation of a [`Begun`] without the texts.
 const MOST: usize = 100_000;
 
 static RUNNING: LazyLock<Running> = LazyLock::new(Running::default);
+
+/// How a request began, for its announcement.
+#[derive(Debug)]
+pub(crate) struct Started {
+    parent: SpanId,
+    name: String,
+    kind: SpanKind,
+    at: SystemTime,
+    attributes: Vec<KeyValue>,
+}
+
+impl Started {
+    pub(crate) fn of(start: &Start) -> Self {
+        Self {
+            parent: start.parent.span().span_context().span_id(),
+            name: start.name.clone(),
+            kind: start.kind.clone(),
+            at: start.at,
+            attributes: start.attributes.clone(),
+        }
+    }
+}
 
 /// A request that has begun. While it is held, the request runs.
 #[derive(Debug)]
@@ -43,13 +69,14 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(
-        recorder: Recorder,
-        span: SpanContext,
-        parent: SpanId,
-        (name, kind, at): (String, SpanKind, SystemTime),
-        attributes: Vec<KeyValue>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(recorder: Recorder, span: SpanContext, started: Started) -> Arc<Self> {
+        let Started {
+            parent,
+            name,
+            kind,
+            at,
+            attributes,
+        } = started;
         let begun = Arc::new(Self {
             recorder,
             span,
@@ -125,40 +152,19 @@ struct State {
 impl Running {
     fn add(&'static self, begun: &Arc<Begun>) {
         let mut state = self.state();
-        if state.begun.len() >= MOST {
-            return;
-        }
-        let sleeps = state.begun.is_empty() && state.announced.is_empty();
-        state.begun.push_back((Instant::now(), Arc::downgrade(begun)));
+        let is_next = state.add(Arc::downgrade(begun), Instant::now());
         if !state.has_thread {
             let started = thread::Builder::new()
                 .name("mcptap-running".to_owned())
-                .spawn(|| self.run());
+                .spawn(move || Thread(self).run());
             // Without it nothing is announced, and all else goes on; the next request tries again.
             state.has_thread = started.is_ok();
-        } else if sleeps {
+        } else if is_next {
             self.changed.notify_one();
         }
     }
 
-    fn run(&self) {
-        loop {
-            let due = self.wait();
-            for begun in &due.announced {
-                begun.announce();
-            }
-            for recorder in due.alive {
-                recorder.event(Event {
-                    name: semconv::HEARTBEAT,
-                    span: None,
-                    body: String::new(),
-                    attributes: Vec::new(),
-                });
-            }
-        }
-    }
-
-    /// Waits until something is to be said.
+    /// Waits until something is due.
     fn wait(&self) -> Due {
         let mut state = self.state();
         loop {
@@ -183,47 +189,95 @@ impl Running {
     }
 }
 
-/// What is to be said now.
+/// The thread. Should a log processor of the server's own panic in it, the next request starts another.
+struct Thread(&'static Running);
+
+impl Thread {
+    fn run(&self) {
+        loop {
+            let due = self.0.wait();
+            // A request that ended meanwhile is not announced: its span may be on its way already.
+            for begun in due.announced.iter().filter_map(Weak::upgrade) {
+                begun.announce();
+            }
+            beat(&due.alive);
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.0.state().has_thread = false;
+    }
+}
+
+/// Says through each recorder of these requests that the process lives.
+fn beat(announced: &[Weak<Begun>]) {
+    let mut recorders: Vec<Recorder> = Vec::new();
+    for begun in announced.iter().filter_map(Weak::upgrade) {
+        if !recorders.iter().any(|known| known.is_same(&begun.recorder)) {
+            recorders.push(begun.recorder.clone());
+        }
+    }
+    for recorder in recorders {
+        recorder.event(Event {
+            name: semconv::HEARTBEAT,
+            span: None,
+            body: String::new(),
+            attributes: Vec::new(),
+        });
+    }
+}
+
+/// Requests that something is due for. None is kept alive: its end may be the end of its provider, which takes time.
 #[derive(Debug, Default)]
 struct Due {
-    announced: Vec<Arc<Begun>>,
-    /// Through whom the process says that it lives.
-    alive: Vec<Recorder>,
+    /// To be announced.
+    announced: Vec<Weak<Begun>>,
+    /// Announced, and a heartbeat is due.
+    alive: Vec<Weak<Begun>>,
 }
 
 impl State {
+    /// Adds a request. Returns whether the thread may sleep past the time at which it is due; where an older one is listed,
+    /// it does not.
+    fn add(&mut self, begun: Weak<Begun>, now: Instant) -> bool {
+        if self.begun.len() >= MOST {
+            return false;
+        }
+        self.begun.push_back((now, begun));
+        self.begun.len() == 1
+    }
+
     fn due(&mut self, now: Instant) -> Due {
         let mut due = Due::default();
         while let Some((at, _)) = self.begun.front()
             && *at + ANNOUNCED_AFTER <= now
         {
-            let begun = self.begun.pop_front().and_then(|(_, begun)| begun.upgrade());
-            if let Some(begun) = begun {
-                self.announced.push(Arc::downgrade(&begun));
-                due.announced.push(begun);
-            }
+            let begun = self.begun.pop_front().map(|(_, begun)| begun);
+            due.announced
+                .extend(begun.filter(|begun| begun.strong_count() > 0));
         }
-        // One burst must not keep its room for ever.
-        self.begun.shrink_to(1024);
+        if self.begun.is_empty() {
+            // One burst must not keep its room for ever.
+            self.begun.shrink_to(1024);
+        }
+        self.announced.extend(due.announced.iter().cloned());
         if !due.announced.is_empty() {
             // An announcement is a sign of life.
             self.beaten.get_or_insert(now);
         }
         if self.beaten.is_some_and(|beaten| beaten + HEARTBEAT <= now) {
             self.announced.retain(|begun| begun.strong_count() > 0);
-            for begun in self.announced.iter().filter_map(Weak::upgrade) {
-                if !due.alive.iter().any(|known| known.is_same(&begun.recorder)) {
-                    due.alive.push(begun.recorder.clone());
-                }
-            }
+            due.alive.clone_from(&self.announced);
             self.beaten = (!self.announced.is_empty()).then_some(now);
         }
         due
     }
 
-    /// When there may be something to say next.
+    /// When to look again.
     fn next(&self) -> Option<Instant> {
-        let begun = self.begun.front().map(|(at, _)| *at + ANNOUNCED_AFTER);
+        let begun = self.begun.front().map(|(at, _)| *at + ANNOUNCED_AFTER + ROUND);
         let beat = self.beaten.map(|beaten| beaten + HEARTBEAT);
         [begun, beat].into_iter().flatten().min()
     }
@@ -252,10 +306,10 @@ mod tests {
         let after = |seconds: u64| start + Duration::from_secs(seconds);
         let (long, short) = (begun(&Recorder::Global), begun(&Recorder::Global));
         for begun in [&long, &short] {
-            state.begun.push_back((start, Arc::downgrade(begun)));
+            state.add(Arc::downgrade(begun), start);
         }
         assert!(state.due(start).announced.is_empty());
-        assert_eq!(state.next(), Some(after(1)));
+        assert_eq!(state.next(), Some(after(1) + ROUND));
         drop(short);
         assert_eq!(state.due(after(1)).announced.len(), 1);
         let later = state.due(after(2));
@@ -265,5 +319,38 @@ mod tests {
         drop(long);
         assert!(state.due(after(21)).alive.is_empty());
         assert_eq!(state.next(), None);
+    }
+
+    #[test]
+    fn the_thread_is_woken_for_a_request_that_begins_while_others_run() {
+        let mut state = State::default();
+        let start = Instant::now();
+        let begun = [(); 3].map(|()| begun(&Recorder::Global));
+        let [first, second, third] = begun.each_ref().map(Arc::downgrade);
+        assert!(state.add(first, start));
+        assert_eq!(state.due(start + ANNOUNCED_AFTER).announced.len(), 1);
+        // Its heartbeat is due in ten seconds.
+        let later = start + 2 * ANNOUNCED_AFTER;
+        assert!(state.add(second, later) && !state.add(third, later));
+        assert_eq!(state.next(), Some(later + ANNOUNCED_AFTER + ROUND));
+        assert_eq!(state.due(later + ANNOUNCED_AFTER).announced.len(), 2);
+    }
+
+    #[test]
+    fn the_thread_wakes_seldom_however_many_requests_begin() {
+        let mut state = State::default();
+        let start = Instant::now();
+        let begun = begun(&Recorder::Global);
+        for number in 0..1000 {
+            state.add(Arc::downgrade(&begun), start + Duration::from_millis(number));
+        }
+        let mut wakes = 0;
+        while let Some(at) = state.next()
+            && !state.begun.is_empty()
+        {
+            state.due(at);
+            wakes += 1;
+        }
+        assert!(wakes <= 10, "{wakes}");
     }
 }

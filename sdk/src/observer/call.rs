@@ -263,12 +263,13 @@ impl Call {
 
     /// Ends it with its answer.
     pub(crate) fn answered(mut self, answer: &Message) {
-        let Some(span) = self.recording.as_ref() else {
+        let Some(recording) = self.recording.as_mut() else {
             return;
         };
-        if span.is_recording() {
+        recording.conclude();
+        if recording.is_recording() {
             if self.bodies {
-                span.set(span::body(Part::Response, answer.body(), |text| {
+                recording.set(span::body(Part::Response, answer.body(), |text| {
                     self.observer.redact(text);
                 }));
             }
@@ -316,9 +317,10 @@ impl Call {
     }
 
     fn end(&mut self, mut ending: Ending) {
-        let Some(recording) = self.recording.take() else {
+        let Some(mut recording) = self.recording.take() else {
             return;
         };
+        recording.conclude();
         if let Some(panic) = self.panic.take() {
             ending
                 .attributes
