@@ -10,7 +10,7 @@ use super::window;
 
 /// How many bytes become one before that is too many: what compresses better is made to.
 const RATIO: usize = 200;
-/// How many bytes any message may become.
+/// How many bytes any message may become, and one slice of it at most: they are held together.
 const FREE: usize = 16 << 20;
 /// How many bytes no message becomes.
 const LARGEST: usize = 256 << 20;
@@ -206,7 +206,7 @@ impl Stage {
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
         self.taken = self.taken.saturating_add(bytes.len());
         let allowed = self.taken.saturating_mul(RATIO).clamp(FREE, LARGEST);
-        self.engine.sink().room = allowed.saturating_sub(self.given);
+        self.engine.sink().room = allowed.saturating_sub(self.given).min(FREE);
         while !bytes.is_empty() && !self.is_over {
             match self.engine.writer().write(bytes) {
                 Ok(0) => self.is_over = true,

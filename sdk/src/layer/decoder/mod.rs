@@ -18,7 +18,7 @@ use crate::observer::{Observer, Reserved};
 
 /// How many codings may be stacked.
 const MOST_STAGES: usize = 4;
-/// How many bytes are decoded in one go.
+/// How many bytes are decoded in one go, by each stage.
 const SLICE: usize = 4 * 1024;
 
 /// Why a body cannot be read.
@@ -113,13 +113,10 @@ impl Decoder {
         if self.codings.is_empty() || self.passes {
             return visit(bytes);
         }
-        for slice in bytes.chunks(SLICE) {
-            if self.fault.is_some() {
-                return;
-            }
-            if let Err(fault) = self.decode(slice, &mut visit) {
-                self.fail(fault);
-            }
+        if self.fault.is_none()
+            && let Err(fault) = self.decode(0, bytes, &mut visit)
+        {
+            self.fail(fault);
         }
     }
 
@@ -141,22 +138,23 @@ impl Decoder {
         self.stages.iter_mut().for_each(Stage::restart);
     }
 
-    fn decode(&mut self, slice: &[u8], visit: &mut impl FnMut(&[u8])) -> Result<(), Unreadable> {
-        let mut bytes = slice.to_vec();
-        for at in 0..self.codings.len() {
-            if bytes.is_empty() {
-                return Ok(());
+    /// Undoes the codings from this one on. Each stage gets small slices, so that little is held of what it gives.
+    fn decode(&mut self, at: usize, bytes: &[u8], visit: &mut impl FnMut(&[u8])) -> Result<(), Unreadable> {
+        if at == self.codings.len() {
+            if !bytes.is_empty() {
+                visit(bytes);
             }
+            return Ok(());
+        }
+        for slice in bytes.chunks(SLICE) {
             if self.stages.len() == at {
-                self.open(at, &bytes)?;
+                self.open(at, slice)?;
             }
             let Some(stage) = self.stages.get_mut(at) else {
                 return Ok(());
             };
-            bytes = stage.push(&bytes)?;
-        }
-        if !bytes.is_empty() {
-            visit(&bytes);
+            let decoded = stage.push(slice)?;
+            self.decode(at + 1, &decoded, visit)?;
         }
         Ok(())
     }
