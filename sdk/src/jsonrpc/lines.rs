@@ -46,6 +46,11 @@ impl Lines {
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut visit: impl FnMut(Scan)) {
         while !bytes.is_empty() {
             if let Place::Body(left) = self.place {
+                // Other texts have such headers too, and no message after them.
+                if self.scanner.is_fresh() && !matches!(bytes.first(), Some(b'{' | b'[' | b'\xef')) {
+                    self.place = Place::Line;
+                    continue;
+                }
                 let (body, rest) = bytes.split_at(left.min(bytes.len()));
                 self.scanner.feed(body);
                 bytes = rest;
@@ -150,6 +155,19 @@ mod tests {
             assert!(reader.is_framed() && reader.finish().is_none());
             let read: Vec<_> = found.iter().map(|scan| (scan.is_jsonrpc(), scan.size)).collect();
             assert_eq!(read, [(true, first), (true, second), (true, first)], "{piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_framed_and_no_message_loses_none() {
+        let text = "Content-Length: 5000\r\n\r\nHello\n{\"method\":\"ping\",\"id\":1}\n";
+        for piece in [1, 2, 7, 1000] {
+            let found = lines(text, piece);
+            assert_eq!(
+                found.iter().filter(|scan| scan.is_jsonrpc()).count(),
+                1,
+                "{piece}"
+            );
         }
     }
 

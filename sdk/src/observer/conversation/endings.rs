@@ -1,5 +1,7 @@
 //! How open requests end, or go on elsewhere.
 
+use std::sync::Arc;
+
 use opentelemetry::trace::SpanContext;
 
 use super::super::open::{Key, Open, Scope};
@@ -32,20 +34,21 @@ impl Conversation {
     /// The HTTP answer to open requests is over without their answers: they may come on other streams of the session, or
     /// on one that begins after one of these events.
     pub(crate) fn left(&mut self, keys: &[Key], events: impl IntoIterator<Item = u64>) {
-        let open: Vec<Key> = keys
+        // Shared by the events: there may be thousands of each.
+        let open: Arc<[Key]> = keys
             .iter()
             .copied()
             .filter(|key| self.open.get(*key).is_some())
             .collect();
-        for key in &open {
+        for key in open.iter() {
             if let Some(left) = self.open.get_mut(*key) {
                 left.is_awaited = false;
             }
         }
         if let Some(reason) = &self.closed {
             let reason = reason.clone();
-            for key in open {
-                self.end(key, Ended::Broken, Ending::broken(&reason));
+            for key in open.iter() {
+                self.end(*key, Ended::Broken, Ending::broken(&reason));
             }
         } else if !open.is_empty() {
             if self.resumable.len() >= MOST_EVENTS {
@@ -54,13 +57,15 @@ impl Conversation {
             }
             let room = MOST_EVENTS.saturating_sub(self.resumable.len());
             let events = events.into_iter().take(room);
-            self.resumable.extend(events.map(|event| (event, open.clone())));
+            self.resumable
+                .extend(events.map(|event| (event, Arc::clone(&open))));
         }
     }
 
     /// The open requests that a stream goes on with which begins after this event.
     pub(crate) fn resumed(&self, event: u64) -> Vec<Key> {
-        self.resumable.get(&event).cloned().unwrap_or_default()
+        let keys = self.resumable.get(&event);
+        keys.map(|keys| keys.to_vec()).unwrap_or_default()
     }
 
     /// Takes an answer to all requests of one HTTP request: one whose id is `null`, or of a refusal.

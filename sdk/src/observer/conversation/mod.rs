@@ -4,6 +4,7 @@ mod endings;
 mod messages;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
@@ -65,7 +66,7 @@ pub(crate) struct Conversation {
     /// At most as many as there are open requests.
     cancellations: Vec<Cancellation>,
     /// Which requests a stream goes on with that begins after an event with this id, by the id's hash.
-    resumable: BTreeMap<u64, Vec<Key>>,
+    resumable: BTreeMap<u64, Arc<[Key]>>,
     client: Option<(String, Option<String>)>,
     /// The version agreed on, where there was a handshake.
     version: Option<String>,
