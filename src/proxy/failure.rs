@@ -79,11 +79,11 @@ impl Failure {
 
     /// The answer, in words.
     pub(super) fn answer(&self) -> Response<Streamed> {
-        let text = Full::from(format!("mcptap proxy: {self}\n"));
+        let reason = format!("mcptap proxy: {self}");
+        let text = Full::from(format!("{reason}\n"));
         let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
         *answer.status_mut() = self.status();
-        let told = format!("mcptap proxy: {self}");
-        answer.extensions_mut().insert(mcptap_sdk::NotForwarded(told));
+        answer.extensions_mut().insert(mcptap_sdk::NotForwarded(reason));
         if matches!(self, Self::Abandoned { .. }) {
             answer.extensions_mut().insert(mcptap_sdk::Abandoned);
         }
