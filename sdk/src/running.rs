@@ -285,6 +285,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::logs::AnyValue;
+    use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
     use super::*;
 
     fn begun(recorder: &Recorder) -> Arc<Begun> {
@@ -352,5 +356,29 @@ mod tests {
             wakes += 1;
         }
         assert!(wakes <= 10, "{wakes}");
+    }
+
+    #[test]
+    fn each_provider_gets_one_heartbeat_and_each_request_an_announcement() {
+        let memory = InMemoryLogExporter::default();
+        let logs = SdkLoggerProvider::builder()
+            .with_simple_exporter(memory.clone())
+            .build();
+        let recorder = Recorder::given(&SdkTracerProvider::builder().build(), Some(&logs));
+        let requests = [begun(&recorder), begun(&recorder)];
+        beat(&requests.each_ref().map(Arc::downgrade));
+        for request in &requests {
+            request.add(&[KeyValue::new("tool", "t")]);
+            request.announce();
+        }
+        let emitted = memory.get_emitted_logs().unwrap();
+        let names: Vec<_> = emitted.iter().map(|log| log.record.event_name()).collect();
+        let [heartbeat, announcement] = [semconv::HEARTBEAT, semconv::CALL_RUNNING].map(Some);
+        assert_eq!(names, [heartbeat, announcement, announcement]);
+        let has = |name: &str, value: AnyValue| {
+            let mut attributes = emitted[1].record.attributes_iter();
+            attributes.any(|(key, given)| key.as_str() == name && *given == value)
+        };
+        assert!(has("tool", "t".into()) && has(semconv::SPAN_KIND, 2_i64.into()));
     }
 }
