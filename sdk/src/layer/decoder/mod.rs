@@ -89,7 +89,7 @@ impl Decoder {
         let names = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
         for name in names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity")) {
             match Coding::of(name) {
-                Some(coding) => decoder.codings.insert(0, coding),
+                Some(coding) => decoder.codings.push(coding),
                 None => {
                     decoder.passes = true;
                     decoder.fault = Some(Unreadable::Unknown(name.chars().take(40).collect()));
@@ -97,6 +97,7 @@ impl Decoder {
                 }
             }
         }
+        decoder.codings.reverse();
         if decoder.codings.len() > MOST_STAGES {
             decoder.fault = Some(Unreadable::Stacked);
         }
