@@ -2,7 +2,7 @@
 //! there are such.
 //!
 //! A span is sent when it ends, so a request that hangs, or whose process is killed, would never be seen. An announcement
-//! is a log record (an event named `mcptap.call.running`) with the ids of the span and with what it says by then: every
+//! is a log record (an event named `mcptap.call.running`) with the ids of the span and the attributes that it has by then: every
 //! backend takes that for a line of the span's own log, and mcptap shows the request as running until the span comes. A
 //! heartbeat (`mcptap.heartbeat`) follows every ten seconds; when it stays away, mcptap takes what was announced for lost.
 //!
@@ -64,7 +64,7 @@ pub(crate) struct Begun {
     name: String,
     kind: SpanKind,
     at: SystemTime,
-    /// What its span says so far.
+    /// The attributes of its span so far.
     attributes: Mutex<Vec<KeyValue>>,
 }
 
@@ -90,7 +90,7 @@ impl Begun {
         begun
     }
 
-    /// Adds what the span says from now on.
+    /// Adds attributes that its span got.
     pub(crate) fn add(&self, attributes: &[KeyValue]) {
         let mut known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend_from_slice(attributes);

@@ -14,7 +14,7 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// Its id, by which a client can ask for what comes after it: its first KiB.
     pub(crate) id: Option<Vec<u8>>,
-    /// Its data. An event that has none, which browsers do not see, is told of for its id.
+    /// Its data. An event without data, which browsers do not see, is given for its id.
     pub(crate) data: Scan,
 }
 

@@ -1,9 +1,9 @@
-//! Which values are read out of a message, where they stand, and how much is kept of each.
+//! The values that are read out of a message: their paths, and how much is kept of each.
 
 /// The values that are read out of a message, besides its bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
-    /// The version of JSON-RPC, which tells its errors from those of other interfaces.
+    /// The version of JSON-RPC, which distinguishes its errors from those of other interfaces.
     JsonRpc,
     Id,
     Method,
@@ -67,7 +67,7 @@ pub(super) enum Cap {
     Bytes(usize),
 }
 
-/// Where each value stands.
+/// The path of each value.
 const PLACES: &[(&[&str], Field, Cap)] = &[
     (&["jsonrpc"], Field::JsonRpc, Cap::Bytes(SMALL)),
     (&["id"], Field::Id, Cap::Bytes(SMALL)),

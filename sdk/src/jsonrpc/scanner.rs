@@ -55,7 +55,7 @@ enum At {
 #[derive(Debug)]
 struct Taken {
     field: Field,
-    /// The depth at which it stands.
+    /// Its depth in the message.
     depth: usize,
     kind: Kind,
     bytes: Taking,

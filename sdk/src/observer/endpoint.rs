@@ -1,4 +1,4 @@
-//! Where messages are to be posted on HTTP+SSE (protocol 2024-11-05): the stream says so, in any form of address.
+//! The address that messages are posted to on HTTP+SSE (protocol 2024-11-05): the stream announces it, in any form.
 
 /// Characters of a path or a query that stand for themselves. Others are written as clients write them.
 fn is_plain(byte: u8) -> bool {

@@ -173,7 +173,7 @@ fn is_zlib(first: &[u8]) -> bool {
         [method, flags, ..] => {
             method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
         }
-        // Of zlib's usual windows; the next byte would tell.
+        // Its first byte for the usual window; the second has not come yet.
         [method] => *method == 0x78,
         [] => true,
     }

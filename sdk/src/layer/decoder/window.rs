@@ -19,7 +19,7 @@ pub(super) fn brotli(first: &[u8]) -> usize {
     1 << bits
 }
 
-/// The window of a zstd frame, in bytes: the largest where the beginning is not enough to tell.
+/// The window of a zstd frame, in bytes: the largest where the beginning does not contain it.
 #[cfg(feature = "zstd")]
 pub(super) fn zstd(first: &[u8]) -> usize {
     let largest = 1 << LARGEST_ZSTD_WINDOW;

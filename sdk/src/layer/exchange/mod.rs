@@ -35,8 +35,8 @@ use crate::span::Ending;
 #[derive(Clone, Copy, Debug)]
 pub struct Abandoned;
 
-/// In the extensions of an answer: it is not the server's. Who stands in front of the server gave it, for this reason, and
-/// the server was not reached or did not answer. The record says so.
+/// In the extensions of an answer that is not the server's: a proxy in front of the server gave it, for this reason. The server
+/// was not reached or did not answer. The record says so.
 #[derive(Clone, Debug)]
 pub struct NotForwarded(pub String);
 

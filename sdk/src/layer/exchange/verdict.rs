@@ -116,7 +116,7 @@ impl State {
     }
 }
 
-/// What is to be said of a request at the end of its exchange.
+/// How a request is judged at the end of its exchange.
 enum Verdict {
     /// It ended already.
     Ended,
