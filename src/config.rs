@@ -9,7 +9,7 @@ use mcptap_model::redact::{Redactor, Rules};
 use mcptap_store::has_keys;
 use tokio::sync::Semaphore;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::age::{age, age_or_off};
 use crate::given::taken;
@@ -198,7 +198,7 @@ impl Settings {
                 defaults.join_window,
             ),
             lost_after: problems.or(
-                age("lost_after", &text(given.lost_after), "60s"),
+                age("lost_after", &text(given.lost_after), "60s").and_then(heard_meanwhile),
                 defaults.lost_after,
             ),
             ingest_queue_spans: taken(given.ingest_queue_spans, "ingest_queue_spans", problems)
@@ -271,6 +271,17 @@ fn redactor(keys: &[String], patterns: &[String], variables: &[String], problems
         Redactor::new(&rules).context("redact_keys, redact_patterns and redact_env together"),
         Redactor::default(),
     )
+}
+
+/// A process that has running calls is heard every ten seconds: one that is given less than twice that is lost while it
+/// lives.
+fn heard_meanwhile(lost_after: Duration) -> anyhow::Result<Duration> {
+    const LEAST: Duration = Duration::from_secs(25);
+    ensure!(
+        lost_after >= LEAST,
+        "lost_after is {lost_after:?}, and heartbeats come every 10 s; give 25s or more"
+    );
+    Ok(lost_after)
 }
 
 #[cfg(test)]

@@ -91,10 +91,8 @@ pub const RESULT_TYPE: &str = "mcptap.result.type";
 /// Ours: `cancelled` when the request was given up before its answer, `redirected` when it was sent elsewhere.
 pub const OUTCOME: &str = "mcptap.outcome";
 /// Ours: the event name of a log record that announces a request which still runs. It bears the ids and the attributes of
-/// the request's span, which follows when it has ended; its body is the span's name.
+/// the request's span, which follows when it has ended; its time is when that began, its body the span's name.
 pub const CALL_RUNNING: &str = "mcptap.call.running";
-/// Ours: when the span of [`CALL_RUNNING`] began, in nanoseconds since 1970.
-pub const SPAN_START: &str = "mcptap.span.start";
 /// Ours: OTLP's number of the kind of the span of [`CALL_RUNNING`].
 pub const SPAN_KIND: &str = "mcptap.span.kind";
 /// Ours: the parent of the span of [`CALL_RUNNING`], as hex.

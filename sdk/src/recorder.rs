@@ -50,6 +50,7 @@ pub(crate) struct Event<'a> {
     pub(crate) name: &'static str,
     /// The span that it is about.
     pub(crate) span: Option<&'a SpanContext>,
+    pub(crate) at: SystemTime,
     pub(crate) body: String,
     pub(crate) attributes: Vec<KeyValue>,
 }
@@ -169,7 +170,7 @@ fn write(logger: &SdkLogger, call: &SpanContext, line: Line) {
 fn write_event(logger: &SdkLogger, event: Event<'_>) {
     let mut record = logger.create_log_record();
     record.set_event_name(event.name);
-    record.set_timestamp(SystemTime::now());
+    record.set_timestamp(event.at);
     record.set_severity_number(Severity::Debug);
     if !event.body.is_empty() {
         record.set_body(AnyValue::from(event.body));

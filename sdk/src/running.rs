@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
@@ -98,22 +98,16 @@ impl Begun {
 
     fn announce(&self) {
         let known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut attributes = known.clone();
         drop(known);
-        attributes.extend([
-            KeyValue::new(
-                semconv::SPAN_START,
-                i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            ),
-            KeyValue::new(semconv::SPAN_KIND, kind(&self.kind)),
-        ]);
+        attributes.push(KeyValue::new(semconv::SPAN_KIND, kind(&self.kind)));
         if self.parent != SpanId::INVALID {
             attributes.push(KeyValue::new(semconv::SPAN_PARENT, self.parent.to_string()));
         }
         self.recorder.event(Event {
             name: semconv::CALL_RUNNING,
             span: Some(&self.span),
+            at: self.at,
             body: self.name.clone(),
             attributes,
         });
@@ -223,6 +217,7 @@ fn beat(announced: &[Weak<Begun>]) {
         recorder.event(Event {
             name: semconv::HEARTBEAT,
             span: None,
+            at: SystemTime::now(),
             body: String::new(),
             attributes: Vec::new(),
         });

@@ -188,12 +188,11 @@ fn mark(attributes: &mut Attributes<'_>, key: Key) -> bool {
     attributes.truth(key) == Some(true)
 }
 
-/// Whether the span was made of an announcement: only there its start stands among the attributes.
+/// Whether the span was made of an announcement: only there its kind is an attribute.
 fn is_announcement(attributes: &mut Attributes<'_>) -> bool {
-    for key in [Key::OurSpanKind, Key::OurSpanParent, Key::OurSpanStart] {
-        attributes.take(key);
-    }
-    attributes.get(Key::OurSpanStart).is_some()
+    attributes.take(Key::OurSpanKind);
+    attributes.take(Key::OurSpanParent);
+    attributes.get(Key::OurSpanKind).is_some()
 }
 
 /// The text of a failed tool's content.

@@ -52,7 +52,6 @@ keys! {
     OurResponseTruncated = "mcptap.response.truncated",
     OurResultType = "mcptap.result.type",
     OurOutcome = "mcptap.outcome",
-    OurSpanStart = "mcptap.span.start",
     OurSpanKind = "mcptap.span.kind",
     OurSpanParent = "mcptap.span.parent",
     OurLate = "mcptap.late",

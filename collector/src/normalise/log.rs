@@ -71,10 +71,6 @@ pub(super) fn announced(record: &LogRecord) -> Span {
             .find(|attribute| attribute.key == key.name())?;
         attribute.value.as_ref()
     };
-    let began = value(Key::OurSpanStart).and_then(value::integer);
-    let began = began
-        .and_then(|nanos| u64::try_from(nanos).ok())
-        .unwrap_or_default();
     let parent = value(Key::OurSpanParent).and_then(value::text);
     let parent = parent.and_then(|hex| hex.parse::<SpanId>().ok());
     let kind = value(Key::OurSpanKind).and_then(value::integer);
@@ -88,8 +84,8 @@ pub(super) fn announced(record: &LogRecord) -> Span {
             .and_then(value::body_text)
             .unwrap_or_default(),
         kind: kind.and_then(|kind| i32::try_from(kind).ok()).unwrap_or_default(),
-        start_time_unix_nano: began,
-        end_time_unix_nano: began,
+        start_time_unix_nano: record.time_unix_nano,
+        end_time_unix_nano: record.time_unix_nano,
         attributes: record.attributes.clone(),
         ..Span::default()
     }
