@@ -273,13 +273,13 @@ fn redactor(keys: &[String], patterns: &[String], variables: &[String], problems
     )
 }
 
-/// A process that has running calls is heard every ten seconds: one that is given less than twice that is lost while it
-/// lives.
+/// A process that has running calls is heard every ten seconds, and that is written down a few seconds later: given less
+/// than three times that, it would be lost while it lives.
 fn heard_meanwhile(lost_after: Duration) -> anyhow::Result<Duration> {
-    const LEAST: Duration = Duration::from_secs(25);
+    const LEAST: Duration = Duration::from_secs(30);
     ensure!(
         lost_after >= LEAST,
-        "lost_after is {lost_after:?}, and heartbeats come every 10 s; give 25s or more"
+        "lost_after is {lost_after:?}, and heartbeats come every 10 s; give 30s or more"
     );
     Ok(lost_after)
 }

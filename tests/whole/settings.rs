@@ -223,7 +223,7 @@ const WRONG: [(&str, &str, &str); 34] = [
     ),
     ("retention", "soon", "90d, or off"),
     ("join_window", "off", "such as 15m"),
-    ("lost_after", "20s", "25s or more"),
+    ("lost_after", "20s", "30s or more"),
     ("ingest_queue_spans", "-1", "whole number"),
     ("body_cap", "0", "MCPTAP_CAPTURE=metadata"),
     ("memory_budget", "much", "512MiB"),

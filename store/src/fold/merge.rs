@@ -49,6 +49,10 @@ pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
+        if node.row.is_none() && node.call.evidence.open && node.call.evidence.lost {
+            // Nobody but this store calls a call lost, and this one was deleted meanwhile.
+            return None;
+        }
         return Some(Merged {
             node,
             rows: Vec::new(),

@@ -21,7 +21,7 @@ const QUERY: &str = "query($filter: CallFilter) { calls(filter: $filter, first: 
 #[tokio::test]
 async fn a_call_that_hangs_is_seen_and_is_lost_with_its_wrapper() {
     let settings = Settings {
-        lost_after: Some("25s".to_owned()),
+        lost_after: Some("30s".to_owned()),
         ..Settings::default()
     };
     let mcptap = TestServer::with(Database::sqlite(), settings).await;
@@ -49,7 +49,7 @@ async fn a_call_that_hangs_is_seen_and_is_lost_with_its_wrapper() {
     assert_eq!(stats, json!({"errorCount": 0, "p50Ms": null}));
 
     // Longer than it may be silent, and it is heard.
-    seen("RUNNING", json!({"minRunningMs": 30_000})).await;
+    seen("RUNNING", json!({"minRunningMs": 36_000})).await;
     wrapped.signal("KILL").await;
     let (lost, stats) = seen("LOST", json!({"outcomes": ["LOST"]})).await;
     assert_eq!(lost["id"], running["id"]);
