@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mcptap_model::{Batch, Evidence, Observation, Outcome};
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use mcptap_model::{Batch, Evidence, Observation, Outcome, UnixNanos};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio::time::Instant;
 
@@ -23,19 +23,22 @@ use crate::options::Options;
 use crate::writer::WeakWriter;
 use crate::{Error, clock};
 
-/// How often heartbeats are written down, and silence is looked for: at most.
+/// The task that readiness tells of.
+const TASK: &str = "lost calls";
+
+/// The longest time between two writes of heartbeats, and between two searches for lost calls.
 const LOOK: Duration = Duration::from_secs(5);
-/// How many calls are found lost at once.
+/// How many running calls are read at once.
 const AT_ONCE: u64 = 500;
-/// Of how many processes heartbeats are noted between two writes, 16 bytes each; those of others come again.
+/// The most processes whose heartbeats wait to be written, 16 bytes each. Those of others are sent again.
 const MOST_PROCESSES: usize = 100_000;
-/// How long it is remembered when a process was heard.
+/// How long the last heartbeat of a process is stored at least.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Running calls, said as the index of them says it.
+/// The condition of the index of running calls, word for word.
 const RUNNING: &str = "outcome = 6";
 
-/// Which processes were heard since it was last written down.
+/// The latest heartbeat of each process that is not written yet: the process, and the nanoseconds since 1970.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
     heard: Mutex<HashMap<i64, i64>>,
@@ -51,15 +54,23 @@ impl Heartbeats {
         }
     }
 
-    fn take(&self) -> HashMap<i64, i64> {
-        std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What is to be written, in the order of its processes. It stays here until it is [written](Self::written): a write
+    /// that fails or is cancelled loses nothing.
+    fn noted(&self) -> Vec<(i64, i64)> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted: Vec<(i64, i64)> = heard.iter().map(|(process, at)| (*process, *at)).collect();
+        drop(heard);
+        noted.sort_unstable();
+        noted
     }
 
-    /// Gives back what could not be written, unless there is newer.
-    fn give_back(&self, heard: &HashMap<i64, i64>) {
-        let mut now = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        for (process, at) in heard {
-            now.entry(*process).or_insert(*at);
+    /// Forgets what was written, unless there is newer.
+    fn written(&self, written: &[(i64, i64)]) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        for (process, at) in written {
+            if heard.get(process) == Some(at) {
+                heard.remove(process);
+            }
         }
     }
 }
@@ -74,123 +85,146 @@ pub(crate) struct Silence {
     pub(crate) options: Options,
 }
 
+/// The next running calls.
+struct Running {
+    /// Those of silent processes, as lost.
+    lost: Batch,
+    /// The start and the row of the last one, where the next ones follow.
+    reached: (i64, i64),
+}
+
 impl Silence {
-    /// Goes on until it is cancelled, or nothing is written any more.
+    /// Goes on until it is cancelled.
     pub(crate) async fn run(self) {
-        let begun = Instant::now();
         let lost_after = self.options.lost_after;
+        let pause = LOOK.min(lost_after / 4);
+        // Since when every heartbeat could have been received and written by every process on the database.
+        let mut listening = Instant::now();
         let mut failing = false;
         loop {
-            tokio::time::sleep(LOOK.min(lost_after / 4)).await;
-            let done = async {
-                self.write_down().await?;
-                // Who could not reach us before this process began must have had the time for it.
-                if begun.elapsed() >= lost_after {
-                    self.find_lost().await?;
-                }
-                Ok::<_, Error>(())
-            };
-            match self.database.step("lost calls", done).await {
+            let before = clock::now();
+            tokio::time::sleep(pause).await;
+            if clock::ago(pause + lost_after / 2) > before {
+                // The machine was suspended, or its clock was set forward: no process could send anything meanwhile.
+                listening = Instant::now();
+            }
+            match self.look(listening.elapsed() >= lost_after).await {
                 Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(%error, "it cannot be told which running calls are lost; tried again");
+                Err(error) => {
+                    // Another process may have the same trouble, and write what it received only after this one looks.
+                    listening = Instant::now();
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "running calls of silent processes cannot be found; it is tried again");
+                    }
                 }
-                Err(_) => {}
             }
         }
     }
 
-    /// Writes down which processes were heard.
-    async fn write_down(&self) -> Result<(), Error> {
-        let heard = self.heartbeats.take();
-        if heard.is_empty() {
-            return Ok(());
+    async fn look(&self, long_enough: bool) -> Result<(), Error> {
+        self.database.step(TASK, self.write_heartbeats()).await?;
+        if long_enough {
+            self.find_lost().await?;
         }
-        let written = self.upsert(&heard).await;
-        if written.is_err() {
-            self.heartbeats.give_back(&heard);
-        }
-        written
+        Ok(())
     }
 
-    async fn upsert(&self, heard: &HashMap<i64, i64>) -> Result<(), Error> {
+    async fn write_heartbeats(&self) -> Result<(), Error> {
+        let noted = self.heartbeats.noted();
+        if noted.is_empty() {
+            return Ok(());
+        }
         let tx = self.database.change().await?;
-        let rows: Vec<process::ActiveModel> = heard
-            .iter()
-            .map(|(process, at)| process::ActiveModel {
-                id: ActiveValue::Set(*process),
-                heard_at: ActiveValue::Set(*at),
-            })
-            .collect();
-        for rows in rows.chunks(1_000) {
+        // All processes lock the rows in the same order, so that no two of them wait for each other.
+        for some in noted.chunks(1_000) {
+            let rows: Vec<process::ActiveModel> = some
+                .iter()
+                .map(|(process, at)| process::ActiveModel {
+                    id: ActiveValue::Set(*process),
+                    heard_at: ActiveValue::Set(*at),
+                })
+                .collect();
+            // Another process may have heard it later.
+            let stored = Expr::col((process::Entity, process::Column::HeardAt));
+            let ours = Expr::col((Alias::new("excluded"), process::Column::HeardAt));
             let mut newer = OnConflict::column(process::Column::Id);
             newer.update_column(process::Column::HeardAt);
-            process::Entity::insert_many(rows.to_vec())
+            newer.action_and_where(stored.lt(ours));
+            process::Entity::insert_many(rows)
                 .on_conflict(newer)
                 .exec_without_returning(&tx)
                 .await?;
         }
+        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
+        let remembered = REMEMBERED.max(self.options.lost_after);
         process::Entity::delete_many()
-            .filter(process::Column::HeardAt.lt(clock::ago(REMEMBERED).0))
+            .filter(process::Column::HeardAt.lt(clock::ago(remembered).0))
             .exec(&tx)
             .await?;
         tx.commit().await?;
+        self.heartbeats.written(&noted);
         Ok(())
     }
 
-    /// Gives the writer what runs at processes that are silent.
+    /// Gives the writer the running calls of silent processes.
     async fn find_lost(&self) -> Result<(), Error> {
         let limit = clock::ago(self.options.lost_after);
         let mut after = (i64::MIN, 0);
-        loop {
-            let tx = self.database.maintenance_snapshot().await?;
-            let rows = call::Entity::find()
-                .filter(Expr::cust(RUNNING))
-                .filter(call::Column::ReceivedAt.lt(limit.0))
-                .filter(
-                    call::Column::StartedAt.gt(after.0).or(call::Column::StartedAt
-                        .eq(after.0)
-                        .and(call::Column::Id.gt(after.1))),
-                )
-                .order_by_asc(call::Column::StartedAt)
-                .order_by_asc(call::Column::Id)
-                .limit(AT_ONCE)
-                .all(&tx)
-                .await?;
-            let Some(last) = rows.last() else {
-                tx.commit().await?;
-                return Ok(());
-            };
-            after = (last.started_at, last.id);
-            let running = self.dictionary.stored(&tx, rows).await?;
-            let processes = running
-                .iter()
-                .map(|stored| text_hash(stored.call.origin.process()));
-            let heard: HashMap<i64, i64> = process::Entity::find()
-                .filter(process::Column::Id.is_in(processes))
-                .all(&tx)
-                .await?
-                .into_iter()
-                .map(|process| (process.id, process.heard_at))
-                .collect();
-            tx.commit().await?;
-            let silent = |process: &str| heard.get(&text_hash(process)).is_none_or(|at| *at < limit.0);
-            let mut lost = Batch::default();
-            for stored in running {
-                if stored.call.outcome() == Outcome::Running && silent(stored.call.origin.process()) {
-                    lost.observations.push(as_lost((*stored.call).clone()));
-                }
-            }
-            // Without a writer nothing is written any more.
+        while let Some(running) = self.database.step(TASK, self.running(limit, after)).await? {
+            after = running.reached;
+            // Without another writer nothing is written any more.
             let Some(writer) = self.writer.upgrade() else {
                 return Ok(());
             };
-            if let Err(error) = writer.write(lost).await {
-                tracing::debug!(%error, "calls that are lost are told so later");
+            if let Err(error) = writer.write(running.lost).await {
+                tracing::debug!(%error, "lost calls are written later");
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// The next calls that run and were received before the limit; `None` where there are no more.
+    async fn running(&self, limit: UnixNanos, after: (i64, i64)) -> Result<Option<Running>, Error> {
+        let tx = self.database.maintenance_snapshot().await?;
+        let rows = call::Entity::find()
+            .filter(Expr::cust(RUNNING))
+            .filter(call::Column::ReceivedAt.lt(limit.0))
+            .filter(
+                call::Column::StartedAt.gt(after.0).or(call::Column::StartedAt
+                    .eq(after.0)
+                    .and(call::Column::Id.gt(after.1))),
+            )
+            .order_by_asc(call::Column::StartedAt)
+            .order_by_asc(call::Column::Id)
+            .limit(AT_ONCE)
+            .all(&tx)
+            .await?;
+        let Some(last) = rows.last() else {
+            tx.commit().await?;
+            return Ok(None);
+        };
+        let reached = (last.started_at, last.id);
+        let running = self.dictionary.stored(&tx, rows).await?;
+        let processes = running
+            .iter()
+            .map(|stored| text_hash(stored.call.origin.process()));
+        let heard: HashMap<i64, i64> = process::Entity::find()
+            .filter(process::Column::Id.is_in(processes))
+            .all(&tx)
+            .await?
+            .into_iter()
+            .map(|process| (process.id, process.heard_at))
+            .collect();
+        tx.commit().await?;
+        let silent = |process: &str| heard.get(&text_hash(process)).is_none_or(|at| *at < limit.0);
+        let mut lost = Batch::default();
+        for stored in running {
+            if stored.call.outcome() == Outcome::Running && silent(stored.call.origin.process()) {
+                lost.observations.push(as_lost((*stored.call).clone()));
+            }
+        }
+        Ok(Some(Running { lost, reached }))
     }
 }
 
@@ -211,18 +245,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heartbeats_are_bounded_and_survive_a_failed_write() {
+    fn heartbeats_are_bounded_and_kept_until_they_are_written() {
         let heartbeats = Heartbeats::default();
         for process in 0..MOST_PROCESSES + 10 {
             heartbeats.note(&process.to_string());
         }
-        let taken = heartbeats.take();
-        assert_eq!(taken.len(), MOST_PROCESSES);
+        let noted = heartbeats.noted();
+        assert_eq!(noted.len(), MOST_PROCESSES);
+        assert!(noted.is_sorted());
+        // That write failed, or was cancelled.
+        assert_eq!(heartbeats.noted(), noted);
         heartbeats.note("0");
-        let newer = heartbeats.heard.lock().unwrap().clone();
-        heartbeats.give_back(&taken);
-        let back = heartbeats.take();
-        assert_eq!(back.len(), MOST_PROCESSES);
-        assert_eq!(back.get(&text_hash("0")), newer.get(&text_hash("0")));
+        heartbeats.written(&noted);
+        let newer: Vec<i64> = heartbeats.noted().iter().map(|(process, _)| *process).collect();
+        assert_eq!(newer, [text_hash("0")]);
     }
 }
