@@ -16,7 +16,7 @@ use crate::proxy::ProxySettings;
 use crate::settings::Settings;
 use crate::values;
 
-/// What was found out about settings.
+/// The result of the examination.
 #[derive(Debug)]
 pub struct Examined {
     config: Config,
@@ -76,7 +76,7 @@ impl Examined {
         }
     }
 
-    /// What holds, and what has no effect. Fails where the server cannot start so.
+    /// The settings, and warnings of those without effect. Fails where the server cannot start so.
     pub fn usable(self) -> anyhow::Result<(Config, Vec<String>)> {
         if self.wrong.is_empty() {
             return Ok((self.config, self.ignored.texts()));
@@ -84,7 +84,7 @@ impl Examined {
         self.good().map(|config| (config, Vec::new()))
     }
 
-    /// What holds, if nothing at all is wrong.
+    /// The settings, if nothing at all is wrong.
     pub fn good(self) -> anyhow::Result<Config> {
         let mut all = self.wrong;
         all.extend(self.ignored);
@@ -118,8 +118,8 @@ fn blank_entries(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-/// What the proxy and the wrapper would trip over, in the file and in the environment. Their flags are not known here, so
-/// nothing has to be given.
+/// Errors in the settings of the proxy and the wrapper, in the file and in the environment. Their flags are not known here,
+/// so nothing has to be given.
 fn of_proxy_and_wrapper(table: ProxySettings) -> Problems {
     let mut problems = Problems::default();
     let proxy = proxy_settings().and_then(|given| given.over(table).check());

@@ -107,7 +107,7 @@ impl Config {
         )
     }
 
-    /// Tells what each value would break.
+    /// Adds a problem for each value that is out of its bounds.
     fn complain(&self, problems: &mut Problems) {
         problems.or(values::database_url(&self.database_url), ());
         problems.or(values::log(&self.log).map(drop), ());
@@ -178,10 +178,10 @@ impl Settings {
         problems.end(config)
     }
 
-    /// Checks every value. In place of a wrong one stands the default.
+    /// Checks every value. The default replaces a wrong one.
     pub(crate) fn settle(self, problems: &mut Problems) -> Config {
         let given = self.over(Self::defaults());
-        // Defaults stand below, so none is missing.
+        // Defaults are the lowest layer, so none is missing.
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
         let text = |value: Option<String>| value.unwrap_or_default();
         let defaults = mcptap_store::Options::default();

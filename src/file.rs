@@ -67,7 +67,7 @@ impl SettingsFile {
         };
         file.settings = Value::Table(good).try_into().unwrap_or_default();
         match wrong.as_slice() {
-            // A single one is shown where it stands.
+            // A single one is shown with its line.
             [] | [_] => {
                 let standing = standing(&first, text).unwrap_or_default();
                 let error = anyhow::anyhow!("{standing}{}", reason(&first));
@@ -84,7 +84,7 @@ impl SettingsFile {
     }
 }
 
-/// Why something cannot be read. The library's own words show the line as well, and with it whatever password stands there.
+/// Why something cannot be read. The library's own words quote the line as well, and with it any password in it.
 fn reason(error: &toml::de::Error) -> String {
     let mut reason = error.message().trim_end().replace('\n', ", ");
     // A value of another type is quoted.
@@ -92,7 +92,7 @@ fn reason(error: &toml::de::Error) -> String {
     reason
 }
 
-/// Where an error stands, and the setting where the line names one.
+/// The line and column of an error, and the setting where the line names one.
 fn standing(error: &toml::de::Error, text: &str) -> Option<String> {
     let before = text.get(..error.span()?.start)?;
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);

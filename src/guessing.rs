@@ -58,7 +58,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     media.is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// What a refusal depends on.
+/// The properties of a request that its refusal depends on.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     version: Version,

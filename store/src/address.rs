@@ -90,7 +90,7 @@ pub(crate) enum Address {
     Server {
         /// How to connect.
         connect: Box<PgConnectOptions>,
-        /// Whether the URL says that PgBouncer in transaction mode stands in between (`pgbouncer=true`).
+        /// Whether the URL says that PgBouncer in transaction mode is in between (`pgbouncer=true`).
         pooled: bool,
     },
 }
@@ -104,7 +104,7 @@ impl Address {
         };
         match scheme(url) {
             Some("sqlite") => {
-                // Its path would be told, and it has a password.
+                // Errors would quote its path, which has a password in it.
                 if Parts::of(url).is_none() {
                     return Err(refuse(FILE));
                 }

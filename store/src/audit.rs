@@ -77,7 +77,7 @@ fn entry(row: audit::Model) -> AuditEntry {
 
 const COMMAND_LINE: &str = ", on the command line";
 
-/// Adds an entry; in the transaction of what it tells of, so that neither is without the other. Gives its number.
+/// Adds an entry, in the transaction of the act that it records, so that neither is without the other. Gives its number.
 pub(crate) async fn note(
     tx: &impl ConnectionTrait,
     by: Actor,

@@ -15,7 +15,7 @@ pub(crate) struct Connections {
     pub(crate) probe: u32,
     /// For an erasure, of which one runs at a time: its lock, and the vacuum at its end. They are in no pool.
     pub(crate) erasure: u32,
-    /// For questions.
+    /// For queries.
     pub(crate) read: u32,
 }
 

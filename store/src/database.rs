@@ -1,4 +1,4 @@
-//! The connections: one that writes, one that looks around before a write, and some that read.
+//! The connections to the database: a pool for each kind of work, so that no kind waits for another.
 
 mod connect;
 mod file;
@@ -40,19 +40,19 @@ pub(crate) struct Database {
     backend: Backend,
     /// SQLite has one writer at a time, so this has one connection there.
     write: DatabaseConnection,
-    /// What a write must look at first does not queue behind readers.
+    /// For the reads that prepare a write, which do not queue behind queries.
     near: DatabaseConnection,
     read: DatabaseConnection,
-    /// What all followers of the feed and everybody at a door wait for does not queue behind readers either.
+    /// For the feed and the API keys: all followers and all requests wait for these, which do not queue behind queries either.
     feed: DatabaseConnection,
     /// Deletions, sweeps and the index of words. No query limit applies, and they do not queue behind readers.
     maintenance: DatabaseConnection,
-    /// What asks whether all is well queues behind nobody.
+    /// For the readiness checks alone, which queue behind nothing.
     probe: DatabaseConnection,
     /// The file, where the database is one.
     file: Option<OpenFile>,
     health: Arc<Health>,
-    /// How many places for questions there are.
+    /// How many queries read at the same time.
     readers: u32,
     /// How long a step of work in the background may take on PostgreSQL.
     step_limit: Duration,
@@ -60,7 +60,7 @@ pub(crate) struct Database {
     notifies: bool,
     /// Where `sqlite::memory:` really lives.
     scratch: Option<Arc<Scratch>>,
-    /// What is to go wrong.
+    /// The faults that tests inject.
     #[cfg(test)]
     faults: Arc<crate::transaction::faults::Faults>,
 }
@@ -71,7 +71,8 @@ impl Database {
         self.backend
     }
 
-    /// How many questions are answered at the same time. Fewer than were asked for where connections are few.
+    /// How many queries read at the same time. Fewer than [`Options::readers`](crate::Options::readers) where connections are
+    /// few.
     pub(crate) fn readers(&self) -> u32 {
         self.readers
     }
@@ -115,9 +116,9 @@ impl Database {
     }
 
     /// One step of work in the background, or of an erasure. On PostgreSQL it fails with [`Error::TimedOut`] when it takes
-    /// longer than [`Options::step_timeout`](crate::Options::step_timeout): where packets are dropped nobody answers, and the system would
-    /// wait for a quarter of an hour. The connections that the step had are closed, and readiness says no until a step of
-    /// this task gets its answer. A file is waited for.
+    /// longer than [`Options::step_timeout`](crate::Options::step_timeout): where packets are dropped nobody answers, and the
+    /// system would wait for a quarter of an hour. The connections that the step had are closed, and readiness says no until
+    /// a step of this task gets its answer. A file is waited for.
     pub(crate) async fn step<T>(
         &self,
         task: &'static str,
@@ -146,7 +147,7 @@ impl Database {
         }
     }
 
-    /// What is known of the state of writes and tasks.
+    /// The state of writes and tasks, as far as it is known.
     pub(crate) fn health(&self) -> &Arc<Health> {
         &self.health
     }

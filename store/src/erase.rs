@@ -2,8 +2,8 @@
 //!
 //! Calls go in small steps, as retention deletes them, so that writes come in between. With them go their bodies, log lines
 //! and aliases, whatever waits in the same traces, HTTP spans of traces that they link to, and what only they had: sessions,
-//! clients, origins, names. On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the write-ahead log, which still holds them
-//! as they were, is emptied. PostgreSQL is told to vacuum.
+//! clients, origins, names. On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the
+//! write-ahead log, which still holds them as they were, is emptied. PostgreSQL gets a VACUUM.
 //!
 //! An erasure reads on connections of its own, without the limit of queries, and its end is logged and audited whatever it
 //! is. What it deleted until it failed leaves the files all the same.
@@ -30,7 +30,7 @@ use crate::sweep::Wal;
 use crate::transaction::Transaction;
 use crate::{Error, Seq, Store, clock};
 
-/// The task that readiness tells of.
+/// The task, as readiness names it.
 const TASK: &str = "erasure";
 
 /// How many calls one step erases.
@@ -96,7 +96,7 @@ impl Store {
         let _turn = inner.cleanup.erasing().await;
         let begun = Begun::tell(&inner.database, by, &format!("calls with {subject}")).await?;
         let progress = Progress::default();
-        // Also a panic is an end that is told.
+        // A panic is an end too, and the audit records it.
         let erasing = Operation::maintenance().run(self.erase_all(filter, &progress));
         let erasing = AssertUnwindSafe(erasing).catch_unwind().await;
         let erased = progress.read();

@@ -39,17 +39,16 @@ pub enum Error {
     /// Rows that were to be changed are not there. The transaction was rolled back.
     #[error("rows of {0} that were to be changed are not there")]
     Stale(&'static str),
-    /// The answer took longer than a question may ([`Options::read_timeout`](crate::Options::read_timeout)).
+    /// The answer took longer than a query may ([`Options::read_timeout`](crate::Options::read_timeout)).
     #[error("the database took longer than a question may")]
     TimedOut,
-    /// All places for questions of this kind were taken until the time for the question was over. Trying again later may
-    /// help.
+    /// As many queries of this kind as may were running until the time for this one was over. Trying again later may help.
     #[error("no reader was free before the time for the question was over")]
     Busy,
-    /// The question, or the write, needs more memory than the process may take now. Trying again later may help.
+    /// The query, or the write, needs more memory than the process may take now. Trying again later may help.
     #[error("more memory is needed than there is: {0}")]
     Memory(#[from] BudgetExhausted),
-    /// Work for the question failed inside mcptap.
+    /// Work for the query failed inside mcptap.
     #[error(transparent)]
     Work(CpuError),
     /// The URL names no database that mcptap can use.

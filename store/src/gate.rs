@@ -240,7 +240,7 @@ impl Gate {
     async fn read(&self, ticket: Ticket) -> Result<(), Error> {
         // Nobody keeps this connection for long; an erasure may have those of maintenance for minutes.
         let reading = keys::rows(self.shared.database.feed());
-        // Also of a file: whoever waits at a door is told soon.
+        // SQLite has this limit too: requests wait for the answer.
         let reading = async {
             let rows = tokio::time::timeout(READ_TIMEOUT, reading).await;
             rows.unwrap_or(Err(Error::TimedOut))

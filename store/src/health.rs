@@ -28,11 +28,11 @@ const QUIET: Duration = Duration::from_secs(10);
 /// room where a group does not.
 const SETTLED: Duration = Duration::from_secs(15);
 
-/// For how long it is told that a task in the background got no answer, unless it gets one before: not every task asks again
+/// How long readiness reports a background task that got no answer, unless it gets one before: not every task asks again
 /// soon.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
-/// What was noticed of the store's state.
+/// The store's state, as far as it was noticed.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     state: Mutex<State>,
@@ -50,9 +50,9 @@ struct State {
     failure: Option<Failure>,
     /// Tasks whose last step got no answer in time, and when that was.
     unanswered: BTreeMap<&'static str, Instant>,
-    /// What is damaged in the file.
+    /// The damage in the file.
     damage: Option<String>,
-    /// Tasks that broke and do not stand yet.
+    /// Tasks that panicked and have not run for long enough since.
     fallen: Vec<&'static str>,
     panics: u64,
     /// Since when each check fails.
@@ -193,7 +193,7 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known without asking the database.
+    /// The findings that need no question to the database.
     fn known(&self) -> Vec<Finding> {
         let state = self.state();
         let mut findings: Vec<Finding> = state

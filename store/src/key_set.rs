@@ -61,7 +61,7 @@ impl KeySet {
     fn of(read_by: Ticket, rows: Vec<KeyRow>, before: &Self) -> Self {
         let mut set = Self {
             read_by,
-            // Whatever happens to the rows, a door that was shut does not open by itself.
+            // Whatever happens to the rows: where a key was needed once, it stays needed.
             exists: before.exists || !rows.is_empty(),
             ..Self::default()
         };

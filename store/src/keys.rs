@@ -30,7 +30,7 @@ pub(crate) enum KeyRow {
     Readable(ApiKey, [u8; 32]),
     /// One that is not accepted, and keeps the gate shut.
     Damaged(DamagedKey),
-    /// The same, and nobody has to be told: it was revoked.
+    /// The same, and revoked: there is nothing to report.
     DamagedAndRevoked,
 }
 

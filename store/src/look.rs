@@ -1,5 +1,5 @@
-//! A look at where the database is to be, as far as that is possible without opening it: what a server would trip over at
-//! its start can be told before. Nothing is changed, and no server is connected to.
+//! A check of the place where the database is to be, without opening it for use: most errors of a server's start are found
+//! here. Nothing is changed, and no server is connected to.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -28,8 +28,8 @@ use crate::{
     CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, retention, scan,
 };
 
-/// How many batches of texts may wait to be searched. Questions wait for a place before they read any, so this is more
-/// than there ever are.
+/// How many batches of texts may wait to be searched. Queries wait for a permit before they read any, so there are never so
+/// many.
 const WAITING_TEXTS: usize = 1_024;
 
 /// How long closing waits for what is to be written.
@@ -107,7 +107,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         memory: memory.clone(),
     };
     let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
-    // One place: a group is prepared while the one before it is committed.
+    // One slot: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let supervisor = Supervisor::new(Arc::clone(database.health()), background);
@@ -249,7 +249,7 @@ pub(crate) struct Inner {
     head: watch::Receiver<Seq>,
     /// The newest changes.
     pub(crate) recent: Arc<Recent>,
-    /// Places for questions.
+    /// The permits of queries.
     pub(crate) readers: Readers,
     /// Where texts are searched.
     pub(crate) cpu: CpuPool,

@@ -25,10 +25,10 @@ pub struct Options {
     pub ingest_threads: usize,
     /// Whether to bring the tables up to date when opening. Default true.
     pub migrate: bool,
-    /// How many questions read at the same time: half of them along an index, half of them over many rows. Default two a
+    /// How many queries read at the same time: half of them along an index, half of them over many rows. Default two a
     /// core, at least 4.
     pub readers: u32,
-    /// How long one question may read. Default 30 seconds.
+    /// How long one query may read. Default 30 seconds.
     pub read_timeout: Duration,
     /// How long one step of work in the background may take on PostgreSQL, before it counts as one that nobody answers and
     /// its connection is given up. Default 65 seconds: the server ends a statement after 60.

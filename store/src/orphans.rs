@@ -15,7 +15,7 @@ use crate::pace::Pace;
 use crate::scan::head;
 use crate::transaction::Transaction;
 
-/// The task that readiness tells of.
+/// The task, as readiness names it.
 const TASK: &str = "cleanup";
 
 /// How many rows of shared things one step looks at, and how many numbers of calls.

@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(120);
 /// The same of one that may hold the lock for which all processes wait. A group is not written for longer.
 const IDLE_WRITER: Duration = Duration::from_secs(30);
 
-/// What the transactions on a pool's connections do.
+/// The kind of work of a pool's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// They read.
@@ -35,7 +35,7 @@ pub(crate) enum Work {
     Writes,
 }
 
-/// How long finding out what stands in between may take.
+/// The time limit of [`detect`].
 const DETECT: Duration = Duration::from_secs(30);
 
 /// How long to wait for one more connection than there are, before it is taken that there is none.
@@ -47,7 +47,7 @@ const SPARE: u32 = 3;
 /// How often two connections are compared. A pooler gives the connection that came back last to the next one who asks.
 const ROUNDS: usize = 3;
 
-/// What stands between mcptap and the server.
+/// Which kind of pooler, if any, is between mcptap and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pooling {
     /// Nothing, or a pooler that lends a connection for a whole session.
@@ -79,7 +79,7 @@ impl Pooling {
     }
 }
 
-/// Finds out what stands in between, by two connections.
+/// Finds out which kind of pooler is in between, by two connections.
 pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Pooling, Error> {
     let connect = Pooling::Session.fit(connect.clone());
     let pool = PgPoolOptions::new()
@@ -178,14 +178,14 @@ pub(crate) async fn share(
         tracing::warn!(
             found,
             wanted = all.saturating_add(SPARE),
-            "the pooler in front of PostgreSQL gives fewer connections than mcptap wants: fewer questions are answered at a \
-             time; a larger default_pool_size of PgBouncer helps"
+            "the pooler in front of PostgreSQL gives fewer connections than mcptap wants: fewer queries run at the \
+             same time; a larger default_pool_size of PgBouncer helps"
         );
     }
     Ok(wanted.within(share))
 }
 
-/// Whether a pooler of sessions stands in between. PgBouncer refuses a parameter of the session when connecting, or
+/// Whether a pooler of sessions is in between. PgBouncer refuses a parameter of the session when connecting, or
 /// ignores it where it is told to.
 async fn stands_between(connect: &PgConnectOptions) -> bool {
     let connecting = async {

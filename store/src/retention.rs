@@ -24,7 +24,7 @@ use crate::{Error, Options, Store, clock, sweep};
 pub(crate) use calls::{Step, forget, remove, step};
 use waiting::expire;
 
-/// The task that readiness tells of.
+/// The task, as readiness names it.
 const TASK: &str = "retention";
 
 /// How often the background looks for what is past its time.

@@ -1,4 +1,4 @@
-//! What stands in a database before it is used: nothing, mcptap's tables of some version, or another program's.
+//! The contents of a database before it is used: nothing, mcptap's tables of some version, or another program's.
 //!
 //! It is looked at before anything is written, so that a database of another program stays as it is, byte for byte; and
 //! again under the lock under which the tables are made, so that of two processes that start at once one makes them and
@@ -141,7 +141,7 @@ pub(crate) async fn look_into_file(
     Ok((found, Some(connection)))
 }
 
-/// What the first bytes of a file tell.
+/// The header of a file.
 struct Header {
     /// It has our `application_id`.
     ours: bool,
@@ -149,7 +149,7 @@ struct Header {
     theirs: bool,
     /// It is in WAL mode.
     wal: bool,
-    /// Something stands in the log beside it.
+    /// The log beside it is not empty.
     log: bool,
 }
 
@@ -171,11 +171,11 @@ impl Header {
         }
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
+        let id = bytes.get(68..72);
+        let ours = id == Some(&APPLICATION_ID.to_be_bytes());
         Ok(Some(Self {
-            ours: bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()),
-            theirs: ![&[0; 4], &APPLICATION_ID.to_be_bytes()]
-                .iter()
-                .any(|id| bytes.get(68..72) == Some(id.as_slice())),
+            ours,
+            theirs: !ours && id != Some(&[0; 4]),
             wal: bytes.get(18..20) == Some(&[2, 2]),
             log: std::fs::metadata(log).is_ok_and(|log| log.len() > 0),
         }))

@@ -1,4 +1,4 @@
-//! Shares of places: nobody who asks has all of them.
+//! Shares of a limited number of permits: no caller has all of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 
-/// Up to how many askers are remembered before those that hold nothing are forgotten.
+/// How many callers are remembered before those that hold nothing are forgotten.
 const ASKERS: usize = 256;
 
-/// How many places each asker may have, however many there are. A permit of the asker's own semaphore is acquired before
-/// the place itself: whoever waits for that holds up nobody else.
+/// How many permits each caller may have, however many there are. A permit of the caller's own semaphore is acquired before
+/// the shared one: a caller that waits for its own holds up no other.
 #[derive(Debug)]
 pub struct Shares<K> {
     size: usize,
@@ -25,7 +25,7 @@ struct Askers<K> {
 }
 
 impl<K: Clone + Eq + Hash> Shares<K> {
-    /// Shares of so many places, at least 1.
+    /// Shares of so many permits, at least 1.
     pub fn new(size: usize) -> Self {
         Self {
             size: size.clamp(1, Semaphore::MAX_PERMITS),
@@ -36,12 +36,12 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         }
     }
 
-    /// How many places an asker may have.
+    /// How many permits a caller may have.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// The permits of an asker. They are remembered for as long as somebody holds one, or waits for one.
+    /// The permits of a caller. They are remembered for as long as one is held, or waited for.
     pub fn of(&self, asker: &K) -> Arc<Semaphore> {
         let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = askers.known.get(asker).and_then(Weak::upgrade) {

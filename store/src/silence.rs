@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::writer::WeakWriter;
 use crate::{Error, clock};
 
-/// The task that readiness tells of.
+/// The task, as readiness names it.
 const TASK: &str = "lost calls";
 
 /// The longest time between two writes of heartbeats, and between two searches for lost calls.

@@ -1,4 +1,4 @@
-//! Background tasks that go on: after a panic a task is started anew, and readiness says so until it stands.
+//! Background tasks that go on: after a panic a task is started anew, and readiness says so until it has run for a while.
 
 use std::any::Any;
 use std::future::Future;

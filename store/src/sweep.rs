@@ -152,7 +152,7 @@ pub(crate) async fn vacuum(database: &Database, stop: &CancellationToken) {
     if database.backend() != Backend::Postgres {
         return;
     }
-    // What autovacuum does later is not waited for.
+    // A server that stops does not wait: autovacuum does it later.
     if let Some(Err(error)) = stop.run_until_cancelled(vacuum_tables(database)).await {
         tracing::warn!(%error, "VACUUM failed; autovacuum clears dead rows away later");
     }

@@ -1,4 +1,4 @@
-//! What other processes commit: noticed, read once for all followers, and announced.
+//! Commits of other processes: they are noticed, read once for all followers, and announced.
 //!
 //! On PostgreSQL every commit sends a notification without content. On SQLite, and where notifications do not work or
 //! their connection is lost, the head is looked at four times a second. Either way the changes are read from the
@@ -147,7 +147,7 @@ async fn listen(pool: &PgPool, heard: &Notify) {
     let mut failing = false;
     loop {
         let listening = async {
-            // In a pool of its own: a listener that is dropped says so to the server first, and keeps its place in the pool
+            // In a pool of its own: a listener that is dropped says so to the server first, and keeps its connection
             // until there is an answer.
             let own = PgPoolOptions::new()
                 .max_connections(1)

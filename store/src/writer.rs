@@ -62,7 +62,7 @@ pub(crate) struct WeakWriter {
     shared: Arc<Shared>,
 }
 
-/// What all clones of a writer share.
+/// The state that all clones of a writer share.
 #[derive(Debug)]
 struct Shared {
     room: Arc<Semaphore>,
@@ -338,7 +338,7 @@ impl Grouping {
 
     /// Works until every [`Writer`] is gone, or the store closes, and what they sent is handed on.
     pub(crate) async fn run(mut self) {
-        // A place first, requests then: what comes while the committer is busy shares the next transaction.
+        // A free slot first, requests then: those that come while the committer is busy share the next transaction.
         while let Ok(place) = self.groups.clone().reserve_owned().await {
             let Some(requests) = self.take().await else {
                 return;

@@ -1,5 +1,5 @@
-//! How the audit tells of erasures: that they began, and how they ended. Of one whose process ended first, another process
-//! tells; of one that is still at work, nobody else does.
+//! How the audit records erasures: that they began, and how they ended. Where the process of an erasure ended first, another
+//! process records the end; as long as the erasure is at work, no other process does.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::Error;
 use crate::database::{Database, RELEASE};
 use crate::entity::audit;
 
-/// The mutation that erasures are told under.
+/// The mutation under which the audit records erasures.
 pub(crate) const ERASURE: &str = "deleteCalls";
 
-/// How the entry ends that tells of an erasure's begin.
+/// The end of the entry that records the begin of an erasure.
 const BEGUN: &str = ": begun";
 
 /// How many entries are looked through for erasures without an end.
 const LOOKED_THROUGH: u64 = 1_000;
 
-/// An erasure that began and of whose end nothing is told: its process ended first.
+/// An erasure whose begin is recorded and whose end is not: its process ended first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interrupted {
-    /// The entry that tells of its begin.
+    /// The entry that records its begin.
     pub(super) id: i64,
     pub(super) key: Option<i64>,
-    /// What was being erased.
+    /// The calls that it erases, as the entry names them.
     pub(super) subject: String,
 }
 
-/// The task that readiness tells of.
+/// The task, as readiness names it.
 const TASK: &str = "erasure";
 
 /// The advisory locks of PostgreSQL that running erasures hold: this number, and that of the entry.
@@ -58,7 +58,7 @@ enum Lock {
 }
 
 impl Begun {
-    /// Tells of an erasure's begin.
+    /// Records the begin of an erasure.
     pub(crate) async fn tell(database: &Database, by: Actor, subject: &str) -> Result<Self, Error> {
         database.step(TASK, Self::begin(database, by, subject)).await
     }
@@ -81,7 +81,7 @@ impl Begun {
         Ok(Self(lock))
     }
 
-    /// To be called when its end is told.
+    /// To be called when its end is recorded.
     pub(crate) async fn end(self) {
         if let Lock::Connection(connection) = self.0
             && !matches!(timeout(RELEASE, connection.close()).await, Ok(Ok(())))
@@ -142,7 +142,7 @@ fn entry_lock(id: i64) -> i32 {
     i32::try_from(id % i64::from(i32::MAX)).unwrap_or_default()
 }
 
-/// The erasures that began and of whose end nothing is told.
+/// The erasures whose begin is recorded and whose end is not.
 pub(crate) async fn interrupted(db: &impl ConnectionTrait) -> Result<Vec<Interrupted>, Error> {
     let mut entries = audit::Entity::find()
         .filter(audit::Column::What.eq(ERASURE))
@@ -202,7 +202,7 @@ async fn without_process(database: &Database) -> Result<Vec<Interrupted>, Error>
     Ok(ended)
 }
 
-/// Tells of the end of erasures that were [abandoned], after the files were cleaned up.
+/// Records the end of erasures that were [abandoned], after the files were cleaned up.
 pub(crate) async fn end_abandoned(database: &Database, known: &[Interrupted]) -> Result<(), Error> {
     if known.is_empty() {
         return Ok(());
@@ -226,7 +226,7 @@ async fn tell_of_abandoned(database: &Database, known: &[Interrupted]) -> Result
             ended.push(erasure.clone());
         }
     }
-    // Another process may have told of some until their locks were free.
+    // Another process may have recorded the end of some until their locks were free.
     let still = interrupted(&tx).await?;
     ended.retain(|erasure| still.contains(erasure));
     for Interrupted { key, subject, .. } in ended {

@@ -24,7 +24,7 @@ const HALVING: Duration = Duration::from_secs(120);
 /// When a write that did not fit into memory may come again.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// The most bytes of a reason that are told.
+/// The most bytes of a reason in an answer.
 const REASON: usize = 200;
 
 impl Committer {
@@ -65,7 +65,7 @@ impl Committer {
         }
     }
 
-    /// Tells senders that nothing, or not all, of theirs was stored.
+    /// Answers senders of whose records none, or not all, were stored.
     fn fail(&self, requests: Vec<Request>, error: &Error) {
         if matches!(error, Error::Memory(_)) {
             tracing::warn!(%error, "a write does not fit into memory; its senders are told to wait");
@@ -132,7 +132,7 @@ impl Committer {
         }
         let mut written = Written::default();
         let mut parts = vec![((*batch).clone(), error)];
-        // What had no room in memory comes once more when all others are stored.
+        // Records for which there was no memory are tried once more when all others are stored.
         let mut waiting: Vec<Incoming> = Vec::new();
         let mut failed = None;
         let mut transactions = 0;

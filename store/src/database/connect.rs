@@ -17,11 +17,12 @@ use crate::pooler::Work;
 use crate::schema::{self, Found, Upkeep};
 use crate::{Error, Options, look, patience, pooler};
 
-/// How many more connections read than there are places for questions: for small reads that take no place, and in the stead
-/// of those that a question that was given up has left behind.
+/// How many more connections read than queries may run at the same time: for small reads that do not count as queries, and
+/// in place of connections that a query has left behind when it was given up.
 const SPARE: u32 = 2;
 
-/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer.
+/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer. The search for lost calls
+/// takes one of them for a moment.
 const MAINTENANCE: u32 = 3;
 
 /// How long the checks wait for a connection or a lock.
@@ -64,7 +65,7 @@ impl Database {
                 Ok(database)
             }
             Address::File(connect) => {
-                // Without a file there are no tables, which is told of otherwise.
+                // Other commands fail with another error: without a file there are no tables.
                 if matches!(upkeep, Upkeep::Migrate | Upkeep::Make) {
                     look::place_of_file(url, &connect)?;
                 }
@@ -152,7 +153,7 @@ impl Database {
             .acquire_timeout(wait * 3)
             .after_release(|connection, _| Box::pin(is_idle(connection)));
         let write = match upkeep {
-            // Who only reads does not wait for the lock of writers.
+            // A command that only reads does not wait for the lock of writers.
             Upkeep::Leave => write.connect_lazy_with(writer),
             Upkeep::Migrate | Upkeep::Make | Upkeep::Change => {
                 until_free(wait, || {

@@ -18,7 +18,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The file that is open, by which it is told from another one at its path.
+/// The identity of the file that is open: another file at its path has another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OpenFile {
     pub(super) path: PathBuf,

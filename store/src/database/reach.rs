@@ -1,4 +1,4 @@
-//! What is wrong with a server that cannot be used: one cause, and one piece of advice.
+//! Why a server cannot be used: one cause, and one piece of advice.
 
 use std::time::{Duration, Instant};
 

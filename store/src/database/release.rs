@@ -50,7 +50,7 @@ where
 /// for as long as the connection lives.
 pub(crate) async fn is_idle<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
     // The ROLLBACK of a dropped transaction is queued; the connection answers this after it. A server that does not answer
-    // would keep the connection's place for ever.
+    // would keep the connection for ever.
     match timeout(RELEASE, connection.ping()).await {
         Ok(answered) => answered?,
         Err(_) => return Ok(false),

@@ -1,4 +1,4 @@
-//! What is told of a fault: which check failed, why, and what helps.
+//! How a fault is reported: which check failed, why, and what helps.
 
 use mcptap_model::UnixNanos;
 
@@ -12,7 +12,7 @@ pub struct Unready {
     pub check: &'static str,
     /// Since when it is so, as far as it was noticed.
     pub since: UnixNanos,
-    /// What is wrong, in words that tell nothing of what is stored.
+    /// What is wrong, in words that quote nothing that is stored.
     pub reason: String,
     /// What an operator can do.
     pub advice: &'static str,
@@ -26,7 +26,7 @@ pub(super) struct Finding {
 }
 
 impl Failure {
-    /// The failure as it is told.
+    /// The finding that reports this failure.
     pub(super) fn finding(&self) -> Finding {
         let told = finding("write", self.kind);
         match (&self.code, self.kind) {
@@ -40,7 +40,7 @@ impl Failure {
     }
 }
 
-/// A kind of failure as it is told.
+/// The finding that reports a kind of failure.
 pub(super) fn finding(check: &'static str, kind: ErrorKind) -> Finding {
     let (reason, advice) = match kind {
         ErrorKind::Full => ("the disk is full", "free some space; writing goes on by itself"),
@@ -77,7 +77,7 @@ pub(super) fn finding(check: &'static str, kind: ErrorKind) -> Finding {
     }
 }
 
-/// What is wrong when the database cannot be asked.
+/// The finding where the checks get no answer from the database.
 pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
     match error {
         Error::Replaced => Finding {
