@@ -15,6 +15,9 @@ use crate::sweep::{self, Wal};
 use crate::transaction::Transaction;
 use crate::{Error, orphans};
 
+/// The task, as readiness names it.
+pub(crate) const TASK: &str = "cleanup";
+
 /// Which of a process's tasks cleans up, and whether one must soon.
 #[derive(Debug, Default)]
 pub(crate) struct Cleanup {
@@ -66,7 +69,7 @@ async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Err
             .await?;
             tx.commit().await
         };
-        database.step("cleanup", note).await?;
+        database.step(TASK, note).await?;
     }
     Ok(wal)
 }
@@ -77,7 +80,7 @@ pub(crate) async fn counted(database: &Database) -> Result<(i64, i64), Error> {
     let text = "SELECT deleted, cleaned FROM sequence WHERE id = 1";
     let statement = Statement::from_string(db.get_database_backend(), text);
     let reading = async { Ok(db.query_one_raw(statement).await?) };
-    let row = database.step("cleanup", reading).await?.ok_or(Error::Damaged {
+    let row = database.step(TASK, reading).await?.ok_or(Error::Damaged {
         table: "sequence",
         row: 1,
         what: "is missing",

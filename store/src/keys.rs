@@ -11,6 +11,7 @@ use sea_orm::{
 use crate::audit::{Actor, note};
 use crate::database::Database;
 use crate::entity::api_key;
+use crate::schema::Upkeep;
 use crate::secret::{Secret, hash};
 use crate::{Error, Gate, Store, clock};
 
@@ -35,9 +36,9 @@ pub(crate) enum KeyRow {
 }
 
 /// Whether keys exist in a database that is not open, and perhaps not made yet. Changes nothing. A row that cannot be
-/// understood is a key here.
+/// understood is a key here. A server that is not there is waited for as at a start, which asks this first.
 pub async fn has_keys(url: &str) -> Result<bool, Error> {
-    let Some(database) = Database::look(url).await? else {
+    let Some(database) = Database::look(url, Upkeep::Migrate.patience()).await? else {
         return Ok(false);
     };
     let any = any_row(&database).await;

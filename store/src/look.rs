@@ -40,7 +40,7 @@ pub async fn examine(url: &str) -> Result<(), Error> {
 
 /// Whether mcptap's tables are there. Fails where the database belongs to another program or cannot be read.
 pub async fn exists(url: &str) -> Result<bool, Error> {
-    let Some(connection) = Database::look(url).await? else {
+    let Some(connection) = Database::look(url, Upkeep::Leave.patience()).await? else {
         return Ok(false);
     };
     connection.close().await?;

@@ -10,13 +10,11 @@ use std::time::Instant;
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 
 use crate::Error;
+use crate::cleanup::TASK;
 use crate::database::Database;
 use crate::pace::Pace;
 use crate::scan::head;
 use crate::transaction::Transaction;
-
-/// The task, as readiness names it.
-const TASK: &str = "cleanup";
 
 /// How many rows of shared things one step looks at, and how many numbers of calls.
 const SHARED: std::ops::RangeInclusive<u64> = 64..=4096;

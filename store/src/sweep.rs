@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::cleanup::TASK;
 use crate::database::{Backend, Database, RELEASE};
 use crate::pace::Pace;
 
@@ -162,7 +163,7 @@ async fn vacuum_tables(database: &Database) -> Result<(), Error> {
     // On a connection of its own: behind a pooler of transactions those of the pools are always inside one.
     let pool = database.maintenance().get_postgres_connection_pool();
     let connecting = async { Ok(pool.connect_options().connect().await?) };
-    let mut connection = database.step("cleanup", connecting).await?;
+    let mut connection = database.step(TASK, connecting).await?;
     for statement in VACUUM {
         // The server goes on with what it began, also when nobody waits any more.
         let vacuum = sqlx::raw_sql(statement).execute(&mut connection);

@@ -92,15 +92,14 @@ impl Database {
         }
     }
 
-    /// A connection to a database that is there already, to look at it only; `None` when there is none yet.
-    pub(crate) async fn look(url: &str) -> Result<Option<DatabaseConnection>, Error> {
+    /// A connection to a database that is there already, to look at it only; `None` when there is none yet. A server that is
+    /// not there is tried again for as long as `wait`, a file that is locked likewise.
+    pub(crate) async fn look(url: &str, wait: Duration) -> Result<Option<DatabaseConnection>, Error> {
         match Address::parse(url)? {
             Address::Memory => Ok(None),
-            Address::File(connect) => Ok(schema::look_into_file(&connect, Upkeep::Leave.patience())
-                .await?
-                .1),
+            Address::File(connect) => Ok(schema::look_into_file(&connect, wait).await?.1),
             Address::Server { connect, pooled } => {
-                reach::server(&connect, Upkeep::Leave.patience()).await?;
+                reach::server(&connect, wait).await?;
                 let pooling = pooler::detect(&connect, pooled).await?;
                 let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
                     .connect_with(pooling.fit(*connect))

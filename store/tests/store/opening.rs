@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mcptap_model::CallFilter;
 use mcptap_store::{
-    Error, Options, examine, exists, migrate, open, open_to_change, open_to_create, open_to_read,
+    Error, Options, examine, exists, has_keys, migrate, open, open_to_change, open_to_create, open_to_read,
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use tokio::task::JoinSet;
@@ -357,8 +357,11 @@ async fn a_server_that_comes_later_is_waited_for() {
         .local_addr()
         .unwrap();
     let url = format!("{before}@{address}/{after}");
+    let asked = url.clone();
+    let asking = tokio::spawn(async move { has_keys(&asked).await });
     let opening = tokio::spawn(async move { open(&url, Options::default()).await.map(|(_, store)| store) });
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    // Longer than a command waits.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let server = server.to_owned();
     tokio::spawn(async move {
@@ -367,6 +370,7 @@ async fn a_server_that_comes_later_is_waited_for() {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
         }
     });
+    assert!(!asking.await.unwrap().unwrap());
     opening.await.unwrap().unwrap().close().await;
     place.vanish().await;
 }
