@@ -26,6 +26,7 @@ use crate::operation::Operation;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, forget, step};
 use crate::scan::head;
+use crate::silence::forget_heartbeats;
 use crate::sweep::Wal;
 use crate::transaction::Transaction;
 use crate::{Error, Seq, Store, clock};
@@ -171,7 +172,7 @@ impl Store {
         }
     }
 
-    /// Erases all calls up to a change, what had arrived by then and belongs to no call, and whatever no call has.
+    /// Erases all calls up to a change, what had arrived by then and belongs to no call, heartbeats, and whatever no call has.
     async fn erase_everything(&self, last: Seq, begun: UnixNanos, progress: &Progress) -> Result<(), Error> {
         let database = &self.inner.database;
         let mut pace = Pace::new(&self.inner.stop, CALLS);
@@ -190,6 +191,12 @@ impl Store {
                     self.inner.recent.skip_to(head);
                     pace.rest(took).await?;
                 }
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        }
+        loop {
+            match database.step(TASK, forget_heartbeats(database, begun)).await {
+                Ok(()) => break,
                 Err(error) => self.try_again(error, &mut failed, &pace).await?,
             }
         }

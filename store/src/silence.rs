@@ -123,6 +123,10 @@ impl Silence {
 
     async fn look(&self, long_enough: bool) -> Result<(), Error> {
         self.database.step(TASK, self.write_heartbeats()).await?;
+        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
+        let remembered = REMEMBERED.max(self.options.lost_after);
+        let forgetting = forget_heartbeats(&self.database, clock::ago(remembered));
+        self.database.step(TASK, forgetting).await?;
         if long_enough {
             self.find_lost().await?;
         }
@@ -155,12 +159,6 @@ impl Silence {
                 .exec_without_returning(&tx)
                 .await?;
         }
-        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
-        let remembered = REMEMBERED.max(self.options.lost_after);
-        process::Entity::delete_many()
-            .filter(process::Column::HeardAt.lt(clock::ago(remembered).0))
-            .exec(&tx)
-            .await?;
         tx.commit().await?;
         self.heartbeats.written(&noted);
         Ok(())
@@ -226,6 +224,23 @@ impl Silence {
         }
         Ok(Some(Running { lost, reached }))
     }
+}
+
+/// Deletes the heartbeats from before a moment. Takes no lock where there are none.
+pub(crate) async fn forget_heartbeats(database: &Database, before: UnixNanos) -> Result<(), Error> {
+    let any = process::Entity::find()
+        .filter(process::Column::HeardAt.lt(before.0))
+        .one(database.maintenance())
+        .await?;
+    if any.is_none() {
+        return Ok(());
+    }
+    let tx = database.change().await?;
+    process::Entity::delete_many()
+        .filter(process::Column::HeardAt.lt(before.0))
+        .exec(&tx)
+        .await?;
+    Ok(tx.commit().await?)
 }
 
 /// The same call once more, by a span that knows nothing but that its process is silent.

@@ -181,7 +181,7 @@ async fn vacuum_tables(database: &Database) -> Result<(), Error> {
 const VACUUM_LIMIT: Duration = Duration::from_secs(300);
 
 /// The tables from which rows are deleted.
-const VACUUM: [&str; 11] = [
+const VACUUM: [&str; 12] = [
     "VACUUM calls",
     "VACUUM details",
     "VACUUM log_lines",
@@ -191,6 +191,7 @@ const VACUUM: [&str; 11] = [
     "VACUUM clients",
     "VACUUM origins",
     "VACUUM names",
+    "VACUUM processes",
     "VACUUM search",
     "VACUUM unindexed",
 ];

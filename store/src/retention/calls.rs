@@ -15,13 +15,14 @@ use crate::entity::{alias, call};
 use crate::metrics::Counters;
 use crate::pace::Pace;
 use crate::search::unindex;
+use crate::silence::forget_heartbeats;
 use crate::transaction::Transaction;
 use crate::{Error, Seq};
 
 /// How many calls one step deletes.
 const CALLS: std::ops::RangeInclusive<u64> = 16..=500;
 
-/// Deletes all calls that began or arrived before `cutoff`.
+/// Deletes all calls that began or arrived before `cutoff`, and what else is as old.
 pub(crate) async fn forget(
     database: &Database,
     cutoff: UnixNanos,
@@ -44,6 +45,7 @@ pub(crate) async fn forget(
         }
     }
     aliases_of_nothing(database, cutoff, &mut pace).await?;
+    database.step(TASK, forget_heartbeats(database, cutoff)).await?;
     Ok(pruned)
 }
 

@@ -270,8 +270,23 @@ fn in_files(place: &Place, text: &str) -> Vec<String> {
     found
 }
 
+/// Waits until the process that was heard is in the database.
+async fn heartbeats_are_written(place: &Place) {
+    let db = place.connect().await;
+    let written = async {
+        while number(&db, "SELECT COUNT(*) FROM processes").await == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let written = tokio::time::timeout(Duration::from_secs(60), written).await;
+    written.expect("heartbeats are written");
+    db.close().await.unwrap();
+}
+
 async fn planted_everywhere(place: &Place, writer: &Writer, store: &Store) {
+    writer.heard(MARKER);
     plant(writer, store).await;
+    heartbeats_are_written(place).await;
     let found = found(place).await;
     for table in [
         "names",
