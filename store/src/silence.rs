@@ -20,8 +20,9 @@ use crate::dictionary::Dictionary;
 use crate::entity::{call, process};
 use crate::hash::text_hash;
 use crate::options::Options;
+use crate::scan::{Direction, beyond};
 use crate::writer::WeakWriter;
-use crate::{Error, clock};
+use crate::{CallPosition, Error, clock};
 
 /// The task, as readiness names it.
 const TASK: &str = "lost calls";
@@ -89,8 +90,8 @@ pub(crate) struct Silence {
 struct Running {
     /// Those of silent processes, as lost.
     lost: Batch,
-    /// The start and the row of the last one, where the next ones follow.
-    reached: (i64, i64),
+    /// The last one, where the next ones follow.
+    reached: CallPosition,
 }
 
 impl Silence {
@@ -167,7 +168,10 @@ impl Silence {
     /// Gives the writer the running calls of silent processes.
     async fn find_lost(&self) -> Result<(), Error> {
         let limit = clock::ago(self.options.lost_after);
-        let mut after = (i64::MIN, 0);
+        let mut after = CallPosition {
+            started_at: UnixNanos(i64::MIN),
+            row: 0,
+        };
         while let Some(running) = self.database.step(TASK, self.running(limit, after)).await? {
             after = running.reached;
             // Without another writer nothing is written any more.
@@ -183,16 +187,12 @@ impl Silence {
     }
 
     /// The next calls that run and were received before the limit; `None` where there are no more.
-    async fn running(&self, limit: UnixNanos, after: (i64, i64)) -> Result<Option<Running>, Error> {
+    async fn running(&self, limit: UnixNanos, after: CallPosition) -> Result<Option<Running>, Error> {
         let tx = self.database.maintenance_snapshot().await?;
         let rows = call::Entity::find()
             .filter(Expr::cust(RUNNING))
             .filter(call::Column::ReceivedAt.lt(limit.0))
-            .filter(
-                call::Column::StartedAt.gt(after.0).or(call::Column::StartedAt
-                    .eq(after.0)
-                    .and(call::Column::Id.gt(after.1))),
-            )
+            .filter(beyond(Direction::Newer, after))
             .order_by_asc(call::Column::StartedAt)
             .order_by_asc(call::Column::Id)
             .limit(AT_ONCE)
@@ -202,7 +202,10 @@ impl Silence {
             tx.commit().await?;
             return Ok(None);
         };
-        let reached = (last.started_at, last.id);
+        let reached = CallPosition {
+            started_at: UnixNanos(last.started_at),
+            row: last.id,
+        };
         let running = self.dictionary.stored(&tx, rows).await?;
         let processes = running
             .iter()
