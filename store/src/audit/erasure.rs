@@ -183,7 +183,7 @@ pub(crate) async fn abandoned(database: &Database) -> Result<Vec<Interrupted>, E
 }
 
 async fn without_process(database: &Database) -> Result<Vec<Interrupted>, Error> {
-    let mut open = interrupted(database.maintenance()).await?;
+    let open = interrupted(database.maintenance()).await?;
     if open.is_empty() {
         return Ok(open);
     }
@@ -193,7 +193,7 @@ async fn without_process(database: &Database) -> Result<Vec<Interrupted>, Error>
     }
     let tx = database.change().await?;
     let mut ended = Vec::new();
-    for erasure in open.drain(..) {
+    for erasure in open {
         if try_lock(&tx, erasure.id).await? {
             ended.push(erasure);
         }
