@@ -43,7 +43,8 @@ pub(crate) struct Database {
     /// For the reads that prepare a write, which do not queue behind queries.
     near: DatabaseConnection,
     read: DatabaseConnection,
-    /// For the feed and the API keys: all followers and all requests wait for these, which do not queue behind queries either.
+    /// For the feed, the API keys and the search for lost calls: short reads, for which all followers and all requests wait,
+    /// and which do not queue behind queries either.
     feed: DatabaseConnection,
     /// Deletions, sweeps and the index of words. No query limit applies, and they do not queue behind readers.
     maintenance: DatabaseConnection,

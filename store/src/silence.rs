@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use mcptap_model::{Batch, Evidence, Observation, Outcome, UnixNanos};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use tokio::time::Instant;
 
 use crate::database::Database;
@@ -29,8 +31,9 @@ const TASK: &str = "lost calls";
 
 /// The longest time between two writes of heartbeats, and between two searches for lost calls.
 const LOOK: Duration = Duration::from_secs(5);
-/// How many running calls are read at once.
+/// How many running calls are read at once, and how long that may take on PostgreSQL.
 const AT_ONCE: u64 = 500;
+const READ: Duration = Duration::from_secs(20);
 /// The most processes whose heartbeats wait to be written, 16 bytes each. Those of others are sent again.
 const MOST_PROCESSES: usize = 100_000;
 /// How long the last heartbeat of a process is stored at least.
@@ -48,8 +51,8 @@ pub(crate) struct Heartbeats {
 impl Heartbeats {
     /// Notes that the process was heard now.
     pub(crate) fn note(&self, process: &str) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let key = text_hash(process);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.len() < MOST_PROCESSES || heard.contains_key(&key) {
             heard.insert(key, clock::now().0);
         }
@@ -124,10 +127,6 @@ impl Silence {
 
     async fn look(&self, long_enough: bool) -> Result<(), Error> {
         self.database.step(TASK, self.write_heartbeats()).await?;
-        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
-        let remembered = REMEMBERED.max(self.options.lost_after);
-        let forgetting = forget_heartbeats(&self.database, clock::ago(remembered));
-        self.database.step(TASK, forgetting).await?;
         if long_enough {
             self.find_lost().await?;
         }
@@ -160,6 +159,9 @@ impl Silence {
                 .exec_without_returning(&tx)
                 .await?;
         }
+        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
+        let remembered = REMEMBERED.max(self.options.lost_after);
+        delete_before(&tx, clock::ago(remembered)).await?;
         tx.commit().await?;
         self.heartbeats.written(&noted);
         Ok(())
@@ -172,7 +174,11 @@ impl Silence {
             started_at: UnixNanos(i64::MIN),
             row: 0,
         };
-        while let Some(running) = self.database.step(TASK, self.running(limit, after)).await? {
+        loop {
+            let reading = self.running(limit, after);
+            let Some(running) = self.database.step_within(TASK, READ, reading).await? else {
+                return Ok(());
+            };
             after = running.reached;
             // Without another writer nothing is written any more.
             let Some(writer) = self.writer.upgrade() else {
@@ -183,12 +189,12 @@ impl Silence {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     /// The next calls that run and were received before the limit; `None` where there are no more.
     async fn running(&self, limit: UnixNanos, after: CallPosition) -> Result<Option<Running>, Error> {
-        let tx = self.database.maintenance_snapshot().await?;
+        // Nobody keeps this connection for long; erasures may have those of maintenance for minutes.
+        let tx = self.database.feed_snapshot().await?;
         let rows = call::Entity::find()
             .filter(Expr::cust(RUNNING))
             .filter(call::Column::ReceivedAt.lt(limit.0))
@@ -239,11 +245,16 @@ pub(crate) async fn forget_heartbeats(database: &Database, before: UnixNanos) ->
         return Ok(());
     }
     let tx = database.change().await?;
+    delete_before(&tx, before).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn delete_before(tx: &DatabaseTransaction, before: UnixNanos) -> Result<(), Error> {
     process::Entity::delete_many()
         .filter(process::Column::HeardAt.lt(before.0))
-        .exec(&tx)
+        .exec(tx)
         .await?;
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 /// The same call once more, by a span that knows nothing but that its process is silent.

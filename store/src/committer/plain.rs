@@ -7,6 +7,7 @@ use mcptap_model::{
     SpanId, SpanKind, TraceId, Transport, Vantage,
 };
 use serde_json::Map;
+use tokio::time::timeout;
 
 use super::Committer;
 use crate::incoming::Incoming;
@@ -19,7 +20,10 @@ impl Committer {
     /// is then [`Error::Refused`].
     pub(crate) async fn try_plain_records(&mut self) -> Result<(), Error> {
         self.remembered.forget();
-        let tried = self.write_and_undo().await;
+        // Senders wait for it: it takes no longer than any other write.
+        let limit = self.preparation.database.write_limit();
+        let tried = timeout(limit, self.write_and_undo()).await;
+        let tried = tried.unwrap_or(Err(Error::TimedOut));
         // The ids that it was given are undone too.
         self.remembered.forget();
         tried.map_err(|error| match error {

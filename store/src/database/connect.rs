@@ -21,8 +21,7 @@ use crate::{Error, Options, look, patience, pooler};
 /// in place of connections that a query has left behind when it was given up.
 const SPARE: u32 = 2;
 
-/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer. The search for lost calls
-/// takes one of them for a moment.
+/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer.
 const MAINTENANCE: u32 = 3;
 
 /// How long the checks wait for a connection or a lock.
