@@ -54,7 +54,7 @@ pub struct Settings {
     #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
     pub memory_budget: Option<Given<Size>>,
     /// How many queries may read the database at the same time. Half of them are for pages and lookups, half for scans
-    /// (statistics, facets, searches); one caller has at most half of the scans [default: two a core, at least 4, at most 64]
+    /// (statistics, facets, searches); one caller has at most half of each [default: two a core, at least 4, at most 64]
     #[arg(long, env = "MCPTAP_READERS", value_name = "COUNT")]
     pub readers: Option<Given<u32>>,
     /// A MaxMind country or city database (.mmdb), used before the table inside the binary

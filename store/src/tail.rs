@@ -100,11 +100,11 @@ impl Tail {
                     let head = scan::head(&tx).await?;
                     tx.commit().await?;
                     self.recent.skip_to(head);
-                    continue;
+                } else {
+                    let stretch = changes::between(&tx, &self.dictionary, known).await?;
+                    tx.commit().await?;
+                    self.recent.add(stretch);
                 }
-                let stretch = changes::between(&tx, &self.dictionary, known).await?;
-                tx.commit().await?;
-                self.recent.add(stretch);
             }
             let head = self.recent.head();
             self.announce
@@ -167,5 +167,46 @@ async fn listen(pool: &PgPool, heard: &Notify) {
             tracing::warn!(error = %failed, "commits of other processes are not notified; they are looked for four times a second");
         }
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcptap_model::{Batch, SpanKind};
+
+    use super::*;
+    use crate::transaction::tests::call;
+    use crate::{Options, open};
+
+    #[tokio::test]
+    async fn a_commit_of_more_bytes_than_are_read_is_announced() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+        let options = Options {
+            retention: None,
+            ..Options::default()
+        };
+        let (_writer, here) = open(&url, options.clone()).await.unwrap();
+        let (elsewhere, there) = open(&url, options).await.unwrap();
+        let text = "x".repeat(64 << 10);
+        let observations = (1..=300).map(|of| {
+            let mut observation = call(of, of * 10 + 2, None, SpanKind::Server, 10);
+            observation.call.error_message = Some(text.clone());
+            observation
+        });
+        let batch = Batch {
+            observations: observations.collect(),
+            ..Batch::default()
+        };
+        let written = elsewhere.write(batch).await.unwrap();
+        let announced = async {
+            while here.head() < written.head {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let announced = timeout(Duration::from_secs(60), announced).await;
+        announced.expect("the head of another process");
+        drop(elsewhere);
+        there.close().await;
     }
 }
