@@ -31,8 +31,9 @@ const TASK: &str = "lost calls";
 
 /// The longest time between two writes of heartbeats, and between two searches for lost calls.
 const LOOK: Duration = Duration::from_secs(5);
-/// How many running calls are read at once, and how long that may take on PostgreSQL.
-const AT_ONCE: u64 = 500;
+/// How many running calls are read at once, and how long that may take on PostgreSQL. No memory is reserved for them, and each
+/// may have long texts.
+const AT_ONCE: u64 = 100;
 const READ: Duration = Duration::from_secs(20);
 /// The most processes whose heartbeats wait to be written, 16 bytes each. Those of others are sent again.
 const MOST_PROCESSES: usize = 100_000;
@@ -139,26 +140,7 @@ impl Silence {
             return Ok(());
         }
         let tx = self.database.change().await?;
-        // All processes lock the rows in the same order, so that no two of them wait for each other.
-        for some in noted.chunks(1_000) {
-            let rows: Vec<process::ActiveModel> = some
-                .iter()
-                .map(|(process, at)| process::ActiveModel {
-                    id: ActiveValue::Set(*process),
-                    heard_at: ActiveValue::Set(*at),
-                })
-                .collect();
-            // Another process may have heard it later.
-            let stored = Expr::col((process::Entity, process::Column::HeardAt));
-            let ours = Expr::col((Alias::new("excluded"), process::Column::HeardAt));
-            let mut newer = OnConflict::column(process::Column::Id);
-            newer.update_column(process::Column::HeardAt);
-            newer.action_and_where(stored.lt(ours));
-            process::Entity::insert_many(rows)
-                .on_conflict(newer)
-                .exec_without_returning(&tx)
-                .await?;
-        }
+        upsert(&tx, &noted).await?;
         // A process without a row counts as silent, so a row stays for as long as its process may be silent.
         let remembered = REMEMBERED.max(self.options.lost_after);
         delete_before(&tx, clock::ago(remembered)).await?;
@@ -235,6 +217,30 @@ impl Silence {
     }
 }
 
+/// Stores when processes were heard, unless another process heard them later. Sorted by process: all who write lock the rows
+/// in the same order, so that no two of them wait for each other.
+async fn upsert(tx: &DatabaseTransaction, heard: &[(i64, i64)]) -> Result<(), Error> {
+    for some in heard.chunks(1_000) {
+        let rows: Vec<process::ActiveModel> = some
+            .iter()
+            .map(|(process, at)| process::ActiveModel {
+                id: ActiveValue::Set(*process),
+                heard_at: ActiveValue::Set(*at),
+            })
+            .collect();
+        let stored = Expr::col((process::Entity, process::Column::HeardAt));
+        let ours = Expr::col((Alias::new("excluded"), process::Column::HeardAt));
+        let mut newer = OnConflict::column(process::Column::Id);
+        newer.update_column(process::Column::HeardAt);
+        newer.action_and_where(stored.lt(ours));
+        process::Entity::insert_many(rows)
+            .on_conflict(newer)
+            .exec_without_returning(tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Deletes the heartbeats from before a moment. Takes no lock where there are none.
 pub(crate) async fn forget_heartbeats(database: &Database, before: UnixNanos) -> Result<(), Error> {
     let any = process::Entity::find()
@@ -288,5 +294,27 @@ mod tests {
         heartbeats.written(&noted);
         let newer: Vec<i64> = heartbeats.noted().iter().map(|(process, _)| *process).collect();
         assert_eq!(newer, [text_hash("0")]);
+    }
+
+    async fn the_later_stays(url: &str) {
+        let database = Database::connect(url, &Options::default()).await.unwrap();
+        for heard in [&[(1, 20), (2, 10)][..], &[(1, 15), (2, 30), (3, 5)]] {
+            let tx = database.change().await.unwrap();
+            upsert(&tx, heard).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let stored = process::Entity::find().order_by_asc(process::Column::Id);
+        let stored = stored.all(database.near()).await.unwrap();
+        let stored: Vec<(i64, i64)> = stored.iter().map(|row| (row.id, row.heard_at)).collect();
+        assert_eq!(stored, [(1, 20), (2, 30), (3, 5)]);
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn of_two_processes_the_later_heartbeat_stays() {
+        the_later_stays("sqlite::memory:").await;
+        if let Some(url) = crate::transaction::tests::of_server("heartbeats").await {
+            the_later_stays(&url).await;
+        }
     }
 }
