@@ -1,6 +1,6 @@
 //! The calls of a tool of a server: which tools there are is found by jumping from one to the next. Calls of a tool are
 //! read server by server, so the index by tool and time is not needed any more, and writing costs what it did. Errors have
-//! an index of their own: a tool without any is told by one seek, however many calls it has.
+//! an index of their own: one seek finds that a tool has none, however many calls it has.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::ConnectionTrait;

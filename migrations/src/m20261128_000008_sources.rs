@@ -1,4 +1,4 @@
-//! Whence a call knows its parts, so that what a better source says replaces what a worse one lent.
+//! The source of each part of a call, so that the value of a better source replaces that of a worse one.
 
 use sea_orm_migration::prelude::*;
 

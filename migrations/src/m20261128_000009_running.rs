@@ -1,4 +1,4 @@
-//! Calls that run: which they are, and when their processes were last heard of.
+//! Running calls: an index of them, and a table of when their processes were last heard of.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::ConnectionTrait;

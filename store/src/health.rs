@@ -193,7 +193,7 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The findings that need no question to the database.
+    /// The findings that need no query.
     fn known(&self) -> Vec<Finding> {
         let state = self.state();
         let mut findings: Vec<Finding> = state
