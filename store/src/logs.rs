@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use mcptap_model::{LogLine, UnixNanos};
 use sea_orm::sea_query::{
-    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, Order, Query, SimpleExpr, WindowStatement,
+    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, JoinType, Order, Query, SimpleExpr,
+    WindowStatement,
 };
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
@@ -44,12 +45,15 @@ impl Store {
             SimpleExpr::from(Func::coalesce([length.into(), Expr::val(0)]))
         };
         let bytes = || length(log_line::Column::Body).add(length(log_line::Column::Attributes));
-        // The bytes of a line and of all before it.
-        let running = Func::sum(bytes());
-        let numbered = Query::select()
-            .column(Asterisk)
-            .expr_window_as(Func::cust("ROW_NUMBER"), in_order(), Alias::new("number"))
-            .expr_window_as(running, in_order(), Alias::new("running"))
+        let (size, number, running) = (Alias::new("size"), Alias::new("number"), Alias::new("running"));
+        // Lengths come first: the windows of SQLite would copy the texts themselves, those of all lines of a call.
+        let sized = Query::select()
+            .columns([
+                log_line::Column::Call,
+                log_line::Column::Time,
+                log_line::Column::Fingerprint,
+            ])
+            .expr_as(bytes(), size.clone())
             .from(log_line::Entity)
             .cond_where(log_line::Column::Call.in_subquery(kept))
             .cond_where(
@@ -58,19 +62,38 @@ impl Store {
                     .add_option(page.before.map(|before| beyond(before, false))),
             )
             .take();
+        let numbered = Query::select()
+            .column(Asterisk)
+            .expr_window_as(Func::cust("ROW_NUMBER"), in_order(), number.clone())
+            // The bytes of a line and of all before it.
+            .expr_window_as(Func::sum(Expr::col(size.clone())), in_order(), running.clone())
+            .from_subquery(sized, Alias::new("sized"))
+            .take();
+        let table = Alias::new("numbered");
+        let same =
+            |column: log_line::Column| Expr::col((table.clone(), column)).equals((log_line::Entity, column));
         // One more than wanted tells whether there are more.
         let select = Query::select()
-            .column(Asterisk)
-            .from_subquery(numbered, Alias::new("numbered"))
-            .and_where(Expr::col(Alias::new("number")).lte(bounds.size as i64 + 1))
+            .column((log_line::Entity, Asterisk))
+            .from_subquery(numbered, table.clone())
+            .join(
+                JoinType::InnerJoin,
+                log_line::Entity,
+                same(log_line::Column::Call)
+                    .and(same(log_line::Column::Time))
+                    .and(same(log_line::Column::Fingerprint)),
+            )
+            // PostgreSQL may join by another way than the key: then it reads no lines of other calls.
+            .and_where(log_line::Column::Call.is_in(rows.iter().copied()))
+            .and_where(Expr::col(number.clone()).lte(bounds.size as i64 + 1))
             .and_where(
                 // The first line comes whatever its size, and the second tells that there are more.
-                Expr::col(Alias::new("running"))
-                    .sub(bytes())
+                Expr::col(running)
+                    .sub(Expr::col(size))
                     .lte(PAGE_BYTES)
-                    .or(Expr::col(Alias::new("number")).lte(2)),
+                    .or(Expr::col(number.clone()).lte(2)),
             )
-            .order_by(Alias::new("number"), Order::Asc)
+            .order_by(number, Order::Asc)
             .take();
         let mut pages: HashMap<i64, Page<(LogPosition, LogLine)>> = rows
             .iter()
