@@ -78,6 +78,10 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     fn insert(&mut self, key: K, value: V, bytes: usize) {
+        if bytes > self.half {
+            // It never fits, so nothing else has to give way to it.
+            return;
+        }
         if !self.make_room(bytes) {
             self.turn();
             if !self.make_room(bytes) {
@@ -151,6 +155,16 @@ mod tests {
         assert_eq!(memory.used(), once);
         drop(cache);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_never_fits_leaves_the_others_where_they_are() {
+        let caches = share(&MemoryBudget::new(16 << 20));
+        let mut cache = Cache::new(&caches);
+        fill(&mut cache, 0..10);
+        cache.put(10, String::new(), caches.limit());
+        assert_eq!(cache.get(&10), None);
+        assert!((0..10).all(|key| cache.get(&key).is_some()));
     }
 
     #[test]
