@@ -51,7 +51,7 @@ pub struct CallFilter {
 }
 
 impl CallFilter {
-    /// Whether the filter looks into bodies and log lines anywhere, so that [`CallFilter::matches`] needs them.
+    /// Whether the filter looks into bodies and log lines anywhere, so that [`Matcher::matches`] needs them.
     pub fn needs_text(&self) -> bool {
         self.search.is_some()
             || self.not.as_ref().is_some_and(|not| not.needs_text())

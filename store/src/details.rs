@@ -17,7 +17,7 @@ use crate::entity::{call, detail};
 use crate::metrics::Counters;
 use crate::operation::Operation;
 use crate::readers::Reading;
-use crate::recent::size;
+use crate::recent::size_of_fields;
 use crate::{CpuError, Error, Store, dictionary};
 
 /// How many bytes, as they are stored, are read together, give or take those of one call.
@@ -138,7 +138,7 @@ impl Store {
         if parts.rest {
             let dictionary = &self.inner.dictionary;
             let ids = || origin_of.values().copied();
-            let origins = dictionary.origins(&*tx, ids(), &mut |_| Ok(())).await?;
+            let origins = dictionary.origins(&*tx, ids(), &mut dictionary::freely).await?;
             let resources = dictionary.resources(&*tx, ids()).await?;
             // In the order of the rows: the first ones are served first.
             for row in &kept {
@@ -266,9 +266,7 @@ fn unpacked(row: &detail::Model) -> usize {
 
 /// About how many bytes [`add_origin`] adds.
 fn copied(origin: &Origin, resource: &Map<String, Value>) -> usize {
-    let resource = resource.iter();
-    let resource: usize = resource.map(|(name, value)| name.len() + size(value)).sum();
-    origin.scope.len() + origin.scope_version.as_ref().map_or(0, String::len) + resource
+    origin.scope.len() + origin.scope_version.as_ref().map_or(0, String::len) + size_of_fields(resource)
 }
 
 fn add_origin(attributes: &mut Map<String, Value>, origin: &Origin, resource: &Map<String, Value>) {

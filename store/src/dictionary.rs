@@ -17,7 +17,7 @@ pub(crate) use self::details::{details, heavy, log_line};
 use crate::cache::Cache;
 use crate::entity::{call, client, name, origin, session};
 use crate::metrics::Counters;
-use crate::recent::size;
+use crate::recent::size_of_fields;
 use crate::row::{span_of, trace_of};
 use crate::{Error, MemoryBudget, Stored};
 
@@ -93,11 +93,7 @@ impl Kept for Origin {
 
 impl Kept for Resource {
     fn weight(&self) -> usize {
-        let fields = self.iter();
-        size_of::<Self>()
-            + fields
-                .map(|(name, value)| 2 * name.len() + size(value))
-                .sum::<usize>()
+        size_of::<Self>() + size_of_fields(self)
     }
 }
 
@@ -158,7 +154,7 @@ macro_rules! read {
 }
 
 /// Reserves nothing: for pages, which have few rows.
-fn freely(_: usize) -> Result<(), Error> {
+pub(crate) fn freely(_: usize) -> Result<(), Error> {
     Ok(())
 }
 

@@ -1,9 +1,11 @@
-//! A [`CallFilter`] as a condition in SQL. It means exactly what [`CallFilter::matches`] means, except for what the index
+//! A [`CallFilter`] as a condition in SQL. It means exactly what [`Matcher::matches`] means, except for what the index
 //! of words cannot tell of a `search`: there the condition lets through too much, never too little, and
 //! [`search`](crate::search) decides.
+//!
+//! [`Matcher::matches`]: mcptap_model::Matcher::matches
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mcptap_model::{CallFilter, CallKind, Evidence, NodeId, Outcome, UnixNanos};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
@@ -98,8 +100,10 @@ impl Terms {
         self.names.get(&(kind as i16, text.to_owned())).copied()
     }
 
+    /// The ids of these names, each once.
     fn ids(&self, kind: NameKind, texts: &[String]) -> Vec<i64> {
-        texts.iter().filter_map(|text| self.name(kind, text)).collect()
+        let ids: BTreeSet<i64> = texts.iter().filter_map(|text| self.name(kind, text)).collect();
+        ids.into_iter().collect()
     }
 }
 

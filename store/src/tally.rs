@@ -95,8 +95,8 @@ impl Scan<'_> {
             }
             return Ok(());
         }
-        // Of the rows that are being searched.
-        // The closures that share it are part of a future that moves between threads.
+        // Of the rows that are being searched. A mutex, because the closures that share it are part of a future that moves
+        // between threads.
         let chunk: Mutex<HashMap<i64, Tally>> = Mutex::default();
         let chunk = || chunk.lock().unwrap_or_else(PoisonError::into_inner);
         let look = |rows: &[call::Model]| {

@@ -12,7 +12,7 @@ use crate::entity::{name, session};
 use crate::hash::{secret_hash, text_hash};
 use crate::intern::{NameKind, name_hash};
 use crate::visits::{self, Moment, rows_with};
-use crate::{Error, Store, clock};
+use crate::{Error, Store};
 
 /// How many keys one statement looks up.
 pub(super) const AT_ONCE: usize = 500;
@@ -56,8 +56,7 @@ const ENDS: &str = "WITH wanted (session, oldest) AS ({rows}) SELECT session, \
 impl Store {
     /// No call that began or arrived before this is served.
     pub(crate) fn oldest(&self) -> i64 {
-        let retention = self.inner.options.retention;
-        retention.map_or(i64::MIN, |retention| clock::ago(retention).0)
+        self.inner.options.oldest_kept().0
     }
 
     /// The rows of `sessions` of natural keys.

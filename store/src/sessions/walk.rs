@@ -7,10 +7,10 @@ use mcptap_model::{CallFilter, SessionSource};
 use sea_orm::sea_query::{ExprTrait, Order, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction};
 
-use super::SessionName;
 use super::listing::Position;
 use super::places::Place;
 use crate::entity::call;
+use crate::hash::secret_hash;
 use crate::probe::{Index, Stretch, is_probed};
 use crate::scan::Scan;
 use crate::visits::{Moment, PAUSE};
@@ -54,7 +54,7 @@ impl Store {
         };
         let mut walk = Walk::new(page.after.map(|Reverse((last, _))| last.0));
         let mut step = (bounds.size as u64 * 4).clamp(*STEP.start(), *STEP.end());
-        let mut seen: HashSet<SessionName> = HashSet::new();
+        let mut seen: HashSet<u64> = HashSet::new();
         let mut places: Vec<Place> = Vec::new();
         while walk.passed < WALK {
             let moments = walk.step(&all, step).await?;
@@ -62,16 +62,15 @@ impl Store {
             walk.whole_rows(&some);
             some.retain(|place| {
                 page.after.as_ref().is_none_or(|after| place.order() > *after)
-                    && seen.insert(place.name.clone())
+                    && seen.insert(secret_hash(&place.name))
             });
             if let Some(scan) = &meant {
-                let Some(some) = having(scan, some).await? else {
-                    return Ok(None);
-                };
-                places.extend(some);
-            } else {
-                places.extend(some);
+                match having(scan, some).await? {
+                    Some(having) => some = having,
+                    None => return Ok(None),
+                }
             }
+            places.extend(some);
             // Of those that end at the last time that was read there may be more.
             let settled = places.iter().filter(|place| walk.is_past(place.last)).count();
             if walk.ended || settled > bounds.size {
