@@ -27,6 +27,9 @@ pub(crate) const PARTS: usize = 16;
 /// Into how many parts a filter by tools is split at most: an index has the order of pages for each server apart.
 const TOOLS: usize = 64;
 
+/// How many servers of tools are looked at to find these parts.
+const PAIRS: usize = 1_024;
+
 /// The condition of the indexes of errors, which serve statements that say it in these words.
 pub(crate) const IS_ERROR: &str = "outcome IN (1, 2, 3)";
 
@@ -279,8 +282,12 @@ pub(crate) async fn parts(
         (call::Column::Session, sessions),
         (call::Column::Server, terms.ids(NameKind::Server, &filter.servers)),
     ];
-    if filter.session_id.is_none() && filter.trace_id.is_none() && !filter.tools.is_empty() {
-        let mut pairs = tools::of_servers(tx, &terms.ids(NameKind::Tool, &filter.tools)).await?;
+    if filter.session_id.is_none()
+        && filter.trace_id.is_none()
+        && !filter.tools.is_empty()
+        && let Some(mut pairs) =
+            tools::of_servers(tx, &terms.ids(NameKind::Tool, &filter.tools), PAIRS).await?
+    {
         let servers = terms.ids(NameKind::Server, &filter.servers);
         pairs.retain(|(_, server)| filter.servers.is_empty() || servers.contains(server));
         if (1..=TOOLS).contains(&pairs.len()) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 use mcptap_model::{CallFilter, UnixNanos};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement, UnionType};
@@ -35,7 +36,9 @@ pub(crate) struct Scan<'a> {
     pub(crate) filter: Cow<'a, CallFilter>,
     condition: Condition,
     exact: bool,
-    parts: Vec<Expr>,
+    terms: Terms,
+    /// Looked up when it is first needed: counting and probing need none.
+    parts: OnceLock<Vec<Expr>>,
 }
 
 impl<'a> Scan<'a> {
@@ -74,7 +77,8 @@ impl<'a> Scan<'a> {
                 .add(condition(&filter, &terms, lookup))
                 .add(store.kept()),
             exact: lookup.is_exact(&filter),
-            parts: parts(&filter, &terms, tx).await?,
+            parts: OnceLock::new(),
+            terms,
             filter,
         })
     }
@@ -136,11 +140,12 @@ impl<'a> Scan<'a> {
         mut look: impl FnMut(&[call::Model]),
         mut visit: impl FnMut(Stored) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        let parts = self.parts().await?;
         loop {
             let between = Condition::all()
                 .add_option(from.map(|from| beyond(direction, from)))
                 .add_option(until.map(|until| beyond(direction.reverse(), until)));
-            let select = match self.of_parts(direction, &between, chunk) {
+            let select = match self.of_parts(parts, direction, &between, chunk) {
                 Some(ids) => call::Entity::find().filter(call::Column::Id.in_subquery(ids)),
                 None => call::Entity::find().filter(self.condition()).filter(between),
             };
@@ -167,10 +172,24 @@ impl<'a> Scan<'a> {
         }
     }
 
+    async fn parts(&self) -> Result<&[Expr], Error> {
+        if let Some(parts) = self.parts.get() {
+            return Ok(parts);
+        }
+        let found = parts(&self.filter, &self.terms, self.tx).await?;
+        Ok(self.parts.get_or_init(|| found))
+    }
+
     /// The first `chunk` rows of each part: among them are the first of the whole. An index gives each part in order;
     /// it could not give the whole.
-    fn of_parts(&self, direction: Direction, between: &Condition, chunk: u64) -> Option<SelectStatement> {
-        let mut ids = self.parts.iter().map(|part| {
+    fn of_parts(
+        &self,
+        parts: &[Expr],
+        direction: Direction,
+        between: &Condition,
+        chunk: u64,
+    ) -> Option<SelectStatement> {
+        let mut ids = parts.iter().map(|part| {
             let some = call::Entity::find()
                 .select_only()
                 .column(call::Column::Id)

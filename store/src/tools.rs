@@ -24,6 +24,9 @@ const PAIRS: usize = 500;
 const NAMES: usize = 200;
 const MOST_NAMES: usize = 12_800;
 
+/// How many servers these tools may have together.
+const MOST_PAIRS: usize = 4 * MOST_NAMES;
+
 /// How many tools are probed at a time, or as many as a page has.
 const AT_A_TIME: usize = 50;
 
@@ -47,16 +50,25 @@ pub struct Tool {
     pub server: String,
 }
 
-/// Each tool with each server that has calls of it.
-pub(crate) async fn of_servers(tx: &DatabaseTransaction, tools: &[i64]) -> Result<Vec<(i64, i64)>, Error> {
+/// Each tool with each server that has calls of it; `None` where that is more than `most` pairs.
+pub(crate) async fn of_servers(
+    tx: &DatabaseTransaction,
+    tools: &[i64],
+    most: usize,
+) -> Result<Option<Vec<(i64, i64)>>, Error> {
+    // With a limit the databases stop there, however many servers there are.
+    let statement = format!("{SERVERS_OF_TOOLS} LIMIT {}", most + 1);
     let mut pairs = Vec::new();
     for some in tools.chunks(AT_ONCE) {
         let tools = some.iter().map(|tool| [*tool]).collect();
-        for row in rows_with(tx, SERVERS_OF_TOOLS, tools).await? {
+        for row in rows_with(tx, &statement, tools).await? {
             pairs.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
         }
+        if pairs.len() > most {
+            return Ok(None);
+        }
     }
-    Ok(pairs)
+    Ok(Some(pairs))
 }
 
 impl Store {
@@ -96,6 +108,7 @@ impl Store {
         let first = scan.filter.from.map_or(i64::MIN, |from| from.0);
         let first = std::cmp::max(first, self.oldest());
         let last = scan.filter.to.map_or(i64::MAX, |to| to.0.saturating_sub(1));
+        let mut held = self.inner.memory.hold_nothing();
         let mut items: Vec<Tool> = Vec::new();
         let mut named = NAMES;
         let mut passed: Option<String> = None;
@@ -104,34 +117,41 @@ impl Store {
                 .tool_names(tx, &scan.filter.tools, page, passed.as_deref(), named)
                 .await?;
             let ids: Vec<i64> = names.iter().map(|(id, _)| *id).collect();
-            let pairs = of_servers(tx, &ids).await?;
+            let Some(pairs) = of_servers(tx, &ids, MOST_PAIRS).await? else {
+                return Ok(None);
+            };
             let servers = pairs.iter().map(|(_, server)| *server);
             let servers = self.inner.dictionary.names(tx, servers).await?;
+            let texts = names.iter().map(|(_, text)| text.len()).sum::<usize>()
+                + servers.values().map(|text| text.len()).sum::<usize>();
+            held.resize(texts + pairs.len() * size_of::<(&str, &str, Stretch<2>)>())?;
             let tools: HashMap<i64, &str> = names.iter().map(|(id, text)| (*id, text.as_str())).collect();
-            let asked = |tool: &Tool| {
-                (scan.filter.servers.is_empty() || scan.filter.servers.contains(&tool.server))
-                    && page.after.as_ref().is_none_or(|after| tool > after)
-                    && page.before.as_ref().is_none_or(|before| tool < before)
+            let asked = |tool: (&str, &str)| {
+                let is_after = |after: &Tool| tool > (after.name.as_str(), after.server.as_str());
+                let is_before = |before: &Tool| tool < (before.name.as_str(), before.server.as_str());
+                (scan.filter.servers.is_empty() || scan.filter.servers.iter().any(|server| server == tool.1))
+                    && page.after.as_ref().is_none_or(is_after)
+                    && page.before.as_ref().is_none_or(is_before)
             };
             let tools = pairs.into_iter().filter_map(|(tool, server)| {
                 let keys = [tool, server];
-                let tool = Tool {
-                    name: (*tools.get(&tool)?).to_owned(),
-                    server: servers.get(&server)?.to_string(),
-                };
-                asked(&tool).then_some((tool, Stretch { keys, first, last }))
+                let tool: (&str, &str) = (*tools.get(&tool)?, &**servers.get(&server)?);
+                asked(tool).then_some((tool, Stretch { keys, first, last }))
             });
-            let mut tools: Vec<(Tool, Stretch<2>)> = tools.collect();
-            tools.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            let mut tools: Vec<((&str, &str), Stretch<2>)> = tools.collect();
+            tools.sort_unstable_by_key(|(tool, _)| *tool);
             if bounds.backward {
                 tools.reverse();
             }
-            let (tools, stretches): (Vec<Tool>, Vec<Stretch<2>>) = tools.into_iter().unzip();
+            let (tools, stretches): (Vec<(&str, &str)>, Vec<Stretch<2>>) = tools.into_iter().unzip();
             let mut tools = tools.into_iter();
             for some in stretches.chunks(wanted.max(AT_A_TIME)) {
-                for (any, tool) in scan.any_in(index, some).await?.into_iter().zip(&mut tools) {
+                for (any, (name, server)) in scan.any_in(index, some).await?.into_iter().zip(&mut tools) {
                     match any {
-                        Some(true) => items.push(tool),
+                        Some(true) => items.push(Tool {
+                            name: name.to_owned(),
+                            server: server.to_owned(),
+                        }),
                         Some(false) => {}
                         None => return Ok(None),
                     }
@@ -144,7 +164,7 @@ impl Store {
             if names.len() < named {
                 return Ok(Some(items));
             }
-            passed = names.into_iter().next_back().map(|(_, name)| name);
+            passed = names.last().map(|(_, name)| name.clone());
             // Each statement sorts all names: where many have no call that is meant, few statements must do.
             named = (named * 4).min(MOST_NAMES);
         }
