@@ -115,19 +115,19 @@ impl Matcher {
         1 + texts + search + self.http_statuses.cost() + self.outcomes.cost() + below
     }
 
-    /// Whether all searches in it, however deep, are such.
+    /// Whether `are` holds for all searches in it, however deep.
     pub fn all_queries(&self, are: &impl Fn(&Query) -> bool) -> bool {
         self.search.as_ref().is_none_or(are)
             && self.not.as_ref().is_none_or(|not| not.all_queries(are))
             && self.or.iter().all(|either| either.all_queries(are))
     }
 
-    /// Whether the call is meant. `text` tells which searches occur in the call's texts; without it none does.
+    /// Whether the call is meant. `text` says which searches occur in the call's texts; without it none does.
     pub fn matches(&self, call: &Call, text: Option<&Found>) -> bool {
         self.matches_with(call, text, &|call, id| id.has(call))
     }
 
-    /// The same, where `in_session` tells whether a call belongs to a session: which calls a visit has depends on other
+    /// The same, where `in_session` decides whether a call belongs to a session: which calls a visit has depends on other
     /// calls.
     pub fn matches_with(
         &self,

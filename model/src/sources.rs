@@ -1,9 +1,9 @@
-//! Whence a call knows what it knows: spans say different things of one request, and the best of them counts, whichever
-//! comes first.
+//! The sources of the parts of a call: spans say different things of one request, and for each part the best of them
+//! counts, whichever comes first.
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a call that several spans may tell.
+/// A part of a call that several spans may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Part {
@@ -43,7 +43,7 @@ pub enum Part {
     Response,
 }
 
-/// Who tells, the best first.
+/// The span that a part comes from, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Source {

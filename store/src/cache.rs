@@ -146,7 +146,7 @@ mod tests {
             caches.used()
         );
         assert_eq!(memory.used(), caches.used());
-        // What is larger than a generation is not kept, and what is put twice is counted once.
+        // Values larger than a generation are not kept, and a key that is put twice is counted once.
         cache.put(1, String::new(), 1 << 20);
         assert_eq!(cache.get(&1), None);
         fill(&mut cache, 7..8);

@@ -184,7 +184,7 @@ impl Store {
     }
 }
 
-/// Counts what cannot be read. Whoever asks for it is told: nothing in its place would mean that it was not captured.
+/// Counts damaged details. The error is passed on: an empty value would mean that nothing was captured.
 fn read(details: Result<Details, Error>, counters: &Counters) -> Result<Details, Error> {
     if let Err(error @ Error::Damaged { .. }) = &details {
         counters.damaged(error);

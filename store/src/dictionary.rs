@@ -119,7 +119,7 @@ impl<T: Kept + ?Sized> Shelf<T> {
     fn put(&self, values: impl Iterator<Item = (i64, Arc<T>)>) {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, value) in values {
-            // Beside it stand the counters of its references.
+            // The reference counters of the `Arc` come on top.
             let bytes = value.weight() + 16;
             shelf.put(id, value, bytes);
         }
@@ -134,7 +134,7 @@ pub(crate) struct Glossary {
     origins: HashMap<i64, Arc<Origin>>,
 }
 
-/// Reads what is not known of `$ids`, some at a time, and tells `$hold` how many bytes these have.
+/// Reads what is not known of `$ids`, some at a time, and reserves their bytes with `$hold`.
 macro_rules! read {
     ($shelf:expr, $db:expr, $ids:expr, $hold:expr, $entity:ident, $value:expr) => {{
         let (mut found, missing) = $shelf.get($ids);
@@ -191,8 +191,8 @@ impl Dictionary {
         }))
     }
 
-    /// The origins of these ids, without their resources: no rule and no list looks at those. `hold` is told how many
-    /// bytes they have, and refuses more of them.
+    /// The origins of these ids, without their resources: no rule and no list looks at those. `hold` reserves their bytes,
+    /// or fails.
     pub(crate) async fn origins(
         &self,
         db: &impl ConnectionTrait,
@@ -318,7 +318,7 @@ impl Dictionary {
         Ok(read!(self.clients, db, ids, hold, client, Arc::new))
     }
 
-    /// What these rows refer to. `hold` is told how many bytes that has, and refuses more of it.
+    /// What these rows refer to. `hold` reserves the bytes of that, or fails.
     pub(crate) async fn glossary(
         &self,
         db: &impl ConnectionTrait,

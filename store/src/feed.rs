@@ -37,7 +37,7 @@ pub struct Follower {
     goal: Seq,
     /// Whether it has been said that history is done.
     live: bool,
-    /// What must be visible in memory to tell which calls are meant; `None`: only the database tells.
+    /// The part of a call that memory must know to decide whether it is meant; `None`: only the database can.
     visibility: Option<Visibility>,
     /// The visits that the filter names, which are watched.
     visits: Vec<String>,
@@ -78,8 +78,8 @@ impl Store {
         })
     }
 
-    /// What must be visible in memory to tell which calls a follower's filter means. From now on its searches are looked
-    /// for in new calls, and its visits are watched.
+    /// The part of a call that memory must know to decide whether a follower's filter means it. From now on its searches
+    /// are looked for in new calls, and its visits are watched.
     fn visibility(&self, filter: &CallFilter, visits: &[String]) -> Option<Visibility> {
         let Inner { recent, searches, .. } = &*self.inner;
         if !recent.watch(visits) {
@@ -153,7 +153,7 @@ impl Follower {
         }
     }
 
-    /// `None` where memory does not tell.
+    /// `None` where memory cannot decide.
     async fn read_window(&self, limit: usize) -> Option<FeedChanges> {
         let inner = &self.store.inner;
         let reader = Reader {
@@ -183,7 +183,7 @@ impl Follower {
     /// Until there is something to read; false when there will never be.
     async fn wait(&mut self) -> bool {
         self.waiter.park(self.position);
-        // From here on it is woken. What came before must be looked for.
+        // From here on it is woken for new changes. It looks for earlier ones itself.
         self.look_ahead().await;
         tokio::select! {
             biased;

@@ -183,8 +183,8 @@ impl Ids {
     }
 }
 
-/// The ids that this process has seen, by hash, valid for one epoch of the database. What is forgotten is found again at
-/// the price of a statement.
+/// The ids that this process has seen, by hash, valid for one epoch of the database. Forgotten ones are found again at the
+/// price of a statement.
 #[derive(Debug)]
 pub(crate) struct Remembered {
     ids: Cache<[u8; 16], i64>,

@@ -206,8 +206,8 @@ pub(crate) struct FoundDetails {
     pub(crate) unread: HashSet<i64>,
 }
 
-/// The details of the calls in these rows, as they are stored. What they take is reserved before they are read, and for
-/// what is unpacked of them before it is. For one record alone, only those that fit are read.
+/// The details of the calls in these rows, as they are stored. Their bytes are reserved before they are read, and those of
+/// unpacked texts before these are unpacked. For one record alone, only those that fit are read.
 pub(crate) async fn read_details(
     snapshot: &DatabaseTransaction,
     rows: &[i64],

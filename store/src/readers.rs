@@ -1,5 +1,5 @@
-//! Places for those who read: light questions, which an index answers, and scans, which may take seconds. Each kind has
-//! places of its own, and no asker has all places of a kind where there are several.
+//! Permits for reads: light ones, which an index answers, and scans, which may take seconds. Each kind has permits of its
+//! own, and no asker holds all permits of a kind where there are several.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::filter::PARTS;
 use crate::operation::{Asker, Operation};
 use crate::shares::Shares;
 
-/// How a question reads.
+/// How a query reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Along an index, or a few rows by key.
@@ -75,21 +75,21 @@ impl Reading {
     }
 }
 
-/// The places of a store's readers.
+/// The permits of a store's readers.
 #[derive(Debug)]
 pub(crate) struct Readers {
     light: Places,
     scans: Places,
 }
 
-/// The places of one kind.
+/// The permits of one kind.
 #[derive(Debug)]
 struct Places {
     all: Arc<Semaphore>,
     shares: Shares<Asker>,
 }
 
-/// A place; given back when it is dropped.
+/// A permit; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReaderPlace {
     _place: OwnedSemaphorePermit,
@@ -107,14 +107,14 @@ impl Readers {
         }
     }
 
-    /// Waits for a place, as long as the question has time.
+    /// Waits for a permit, until the query's deadline.
     pub(crate) async fn place(&self, reading: Reading, operation: &Operation) -> Result<ReaderPlace, Error> {
         let places = match reading {
             Reading::Light => &self.light,
             Reading::Scan => &self.scans,
         };
         let waiting = async {
-            // First the share: who waits for it holds up nobody else.
+            // First the share: waiting for it holds up no other asker.
             let share = places.shares.of(operation.asker()).acquire_owned().await?;
             Ok::<_, tokio::sync::AcquireError>(ReaderPlace {
                 _place: Arc::clone(&places.all).acquire_owned().await?,
@@ -164,7 +164,7 @@ mod tests {
                 soon(readers.place(reading, &other)).await.unwrap().unwrap(),
                 soon(readers.place(reading, &other)).await.unwrap().unwrap(),
             ];
-            // All four places of the kind are taken.
+            // All four permits of the kind are taken.
             assert!(soon(readers.place(reading, &third)).await.is_err());
             drop(others);
             assert!(soon(readers.place(reading, &third)).await.is_ok());

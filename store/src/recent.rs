@@ -44,10 +44,10 @@ pub(crate) struct Stretch {
     pub(crate) whole: bool,
 }
 
-/// What must be visible in memory to tell which calls a filter means.
+/// The part of a call that memory must know to decide whether a filter means it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visibility {
-    /// The calls as they stand in the window.
+    /// The calls as they are in the window.
     Rows,
     /// What was found in their texts, too.
     Texts,
@@ -60,7 +60,7 @@ pub(crate) enum Ahead {
     Nothing(Seq),
     /// The first change of the filter has this number.
     First(Seq),
-    /// The position is behind the window, or memory does not tell what is meant.
+    /// The position is behind the window, or memory does not know what is meant.
     Unknown,
 }
 
@@ -165,7 +165,7 @@ impl Recent {
         self.window.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what was committed. What does not follow on what is here is left to be read from the database.
+    /// Adds what was committed. A stretch that does not follow on what is here is read from the database.
     pub(crate) fn add(&self, stretch: Stretch) {
         let mut window = self.write();
         if stretch.upto <= window.head() {
@@ -188,8 +188,8 @@ impl Recent {
         self.moved.notify_one();
     }
 
-    /// Forgets everything and stands at `head`: calls were deleted up to there, or so much happened that it is not worth
-    /// reading. What was committed before and is added only after this is ignored.
+    /// Forgets everything and goes on from `head`: calls were deleted up to there, or so much happened that it is not worth
+    /// reading. Ignores commits up to there that are added only after this.
     pub(crate) fn skip_to(&self, head: Seq) {
         let mut window = self.write();
         if head <= window.head() {

@@ -59,7 +59,7 @@ struct Durations {
 }
 
 impl Durations {
-    /// `held` grows with what it takes. What single durations took goes on to count for their sizes, which are fewer.
+    /// `held` grows with its memory. The reservation of single durations is kept for their sizes, which are fewer.
     fn add(&mut self, nanos: i64, held: &mut Reservation) -> Result<(), BudgetExhausted> {
         self.count += 1;
         if self.by_size.is_empty() {

@@ -142,7 +142,7 @@ impl Scan<'_> {
     }
 }
 
-/// How many calls have each value. What it takes is taken from the process's memory budget.
+/// How many calls have each value. Its memory is reserved from the process's budget.
 #[derive(Debug)]
 pub(crate) struct Counter<V> {
     counts: HashMap<V, u64>,
@@ -224,7 +224,7 @@ mod tests {
         assert!(memory.used() >= 2_000 * size_of::<(i64, u64)>());
         let all_fit = (2_000..100_000_i64).try_for_each(|value| counter.add(value, 1));
         assert!(all_fit.is_err());
-        // What is known already needs no more room.
+        // A known value needs no more room.
         counter.add(0, 1).unwrap();
         let top = counter.most_frequent(4);
         assert_eq!(top, [(7, 7), (1_999, 7), (0, 3), (1, 2)]);

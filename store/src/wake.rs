@@ -178,7 +178,7 @@ pub(crate) async fn check(waiters: &[Arc<Waiter>], recent: &Recent, oldest: Unix
         .iter()
         .filter_map(|waiter| Some((waiter.parked()?, waiter)));
     let mut parked: Vec<(Seq, &Arc<Waiter>)> = parked.collect();
-    // Each copy begins where the last one of them stands.
+    // Each copy begins at the lowest position among them.
     while let Some(first) = parked.iter().map(|(position, _)| *position).min() {
         let visits = parked
             .iter()

@@ -1,5 +1,5 @@
-//! Tests: how much a question reads does not grow with what is stored beside its answer. Work is counted, not time: on
-//! SQLite the instructions that ran for the question, on PostgreSQL the rows and index entries that were read for it.
+//! Tests: how much a query reads does not grow with what is stored beside its answer. Work is counted, not time: on SQLite
+//! the instructions that ran for the query, on PostgreSQL the rows and index entries that were read for it.
 
 use std::future::Future;
 use std::sync::atomic::Ordering::Relaxed;
@@ -145,12 +145,12 @@ async fn rows_read(db: &DatabaseConnection) -> u64 {
     u64::try_from(row.try_get_by_index::<i64>(0).unwrap()).unwrap()
 }
 
-/// What a question costs in a database.
+/// How much work a query is in a database.
 async fn work<F: Future + Send>(url: &str, ask: &(impl Fn(Store) -> F + Sync)) -> u64 {
     let postgres = url.starts_with("postgres");
     let mut before = 0;
     let mut after = 0;
-    // On PostgreSQL what opening reads is counted by opening for nothing. Connections tell their counts as they end.
+    // On PostgreSQL the reads of opening are counted by opening for nothing. Connections report their counts as they end.
     let rounds: &[bool] = if postgres { &[false, true] } else { &[true] };
     for &asks in rounds {
         let (writer, store) = open(url, options()).await.unwrap();
@@ -173,7 +173,7 @@ async fn work<F: Future + Send>(url: &str, ask: &(impl Fn(Store) -> F + Sync)) -
     after - before
 }
 
-/// What each question costs in a small database and in one ten times as large.
+/// How much work each query is in a small database and in one ten times as large.
 async fn grown<F: Future + Send>(
     urls: &[String; 2],
     what: &str,

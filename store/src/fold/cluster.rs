@@ -125,7 +125,7 @@ impl Node {
     }
 }
 
-/// Who tells what a span says.
+/// The source of what a span says.
 fn source(call: &Call) -> Source {
     match (call.vantage, call.kind) {
         (Vantage::Server, SpanKind::Server) => Source::Server,

@@ -52,7 +52,7 @@ fn answered<'h>(client: &Node, https: &Https<'h>) -> Option<&'h HttpSpan> {
         .filter(|(.., http)| !http.origin.same_service(&client.call.origin));
     // The outermost answers; of several the last, as after a refusal that asked for credentials.
     below
-        .min_by_key(|(place, depth, http)| (*depth, Reverse(http.started_at), *place))
+        .min_by_key(|(_, depth, http)| (*depth, Reverse(http.started_at), http.span_id))
         .map(|(.., http)| http)
 }
 

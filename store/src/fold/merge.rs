@@ -168,7 +168,7 @@ impl Views<'_> {
         }
     }
 
-    /// What has an id on the wire comes before what has none.
+    /// A session with an id on the wire comes before one without.
     fn take_session(&mut self, primary: &mut Session<'_>, other: Session<'_>) {
         let source = self.theirs.of(Part::Session);
         let rank = |session: &Session<'_>, source: Source| {
@@ -305,7 +305,7 @@ fn answer_only(evidence: Evidence, open: bool) -> Evidence {
     }
 }
 
-/// What is unknown has no source: calls that say the same are the same.
+/// Unknown parts have no source, so that calls that say the same are equal.
 fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
     let Whole { call, bodies } = whole;
     let lent_address = call.evidence.sources.of(Part::ClientIp) >= Source::Http;
@@ -330,7 +330,7 @@ fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
         (Part::Country, call.country.is_some()),
         (Part::Authorization, call.authorization.is_some()),
         (Part::UserAgent, call.user_agent.is_some()),
-        // What is derived no span told.
+        // A derived session comes from no span.
         (
             Part::Session,
             call.session_id.is_some()

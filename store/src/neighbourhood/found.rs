@@ -21,7 +21,7 @@ pub(super) enum Because {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) calls: Vec<call::Model>,
-    /// Where the call in a row stands in that list.
+    /// The index of a row's call in that list.
     places: HashMap<i64, usize>,
     pub(super) aliases: Vec<alias::Model>,
     /// The spans of aliases that were read of large traces.

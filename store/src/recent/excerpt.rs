@@ -28,7 +28,7 @@ impl Comparing {
     }
 }
 
-/// Whoever reads: what for, from where, and what must be visible.
+/// A read: its filter, its position, and the part of a call that memory must know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     pub(crate) matcher: &'a Matcher,
@@ -60,7 +60,7 @@ pub(crate) struct Excerpt {
 }
 
 impl Excerpt {
-    /// Up to where the window tells what is meant.
+    /// Up to where the window knows which calls are meant.
     pub(crate) fn known(&self, visibility: Visibility) -> Seq {
         match visibility {
             Visibility::Rows => self.head,
@@ -68,12 +68,12 @@ impl Excerpt {
         }
     }
 
-    /// Up to where this tells what is meant.
+    /// Up to where this copy knows which calls are meant.
     fn end(&self, visibility: Visibility) -> Seq {
         self.upto.min(self.known(visibility))
     }
 
-    /// Whether the window tells no more after a position than this.
+    /// Whether the window knows nothing beyond this copy.
     pub(crate) fn is_all(&self, visibility: Visibility) -> bool {
         self.end(visibility) == self.known(visibility)
     }
@@ -227,7 +227,7 @@ mod tests {
         let excerpt = recent.excerpt(Seq(0), &[]).unwrap();
         let mut head = 3_000;
         let (yielded, read) = polls(excerpt.read(reader(&dear), 10), |_| {
-            // Who adds changes waits for no comparison.
+            // Adding changes waits for no comparison.
             recent.add(stretch(head, head + 1));
             head += 1;
         });

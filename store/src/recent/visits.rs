@@ -74,7 +74,7 @@ struct Watched {
     /// The client, whatever visit a call is in.
     client: Arc<SessionId>,
     extent: Extent,
-    /// What was read of an earlier state is not true any more, nor does it tell of anything up to here.
+    /// The last change that the extent takes into account: what was read of an earlier state is outdated.
     changed: Seq,
 }
 

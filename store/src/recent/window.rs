@@ -21,7 +21,7 @@ const CHANGES: usize = 16_384;
 /// How many changes are copied together.
 const EXCERPT: usize = 1_000;
 
-/// What stands beside what was found in a call, in bytes.
+/// Bytes of an entry of `found`, its value aside.
 const ENTRY: usize = 64;
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Window {
         dropped
     }
 
-    /// Forgets everything and stands at `head`.
+    /// Forgets everything and goes on from `head`.
     pub(super) fn skip_to(&mut self, head: Seq) -> Dropped {
         let mut dropped = Dropped::default();
         self.clear(&mut dropped);

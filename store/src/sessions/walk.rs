@@ -121,8 +121,8 @@ struct Walk {
     passed: u64,
     /// Whether there are no more.
     ended: bool,
-    /// The start of the earliest call that was read of each row of `sessions`; `None` of those that no further call can
-    /// tell anything of.
+    /// The start of the earliest call that was read of each row of `sessions`; `None` of those whose further calls add
+    /// nothing.
     seen: HashMap<i64, Option<i64>>,
 }
 

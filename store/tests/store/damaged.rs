@@ -82,7 +82,7 @@ async fn a_call_with_damaged_details_is_not_completed(place: &Place) {
     assert!(written.rejected.is_empty());
     assert!(row(&store, &plain(2)).await.is_some());
     assert_eq!(store.metrics().rows_damaged, 1);
-    // Whoever asks for them is told, and they are still there.
+    // A read of them fails, and they are still there.
     assert!(store.details(&[id]).await.is_err());
     damage(place, "UPDATE details SET flags = 0").await;
     let details = store.details(&[id]).await.unwrap();

@@ -116,7 +116,7 @@ async fn of_what_never_fits_a_record_does_without_some(place: &Place) {
     while let Some(sent) = senders.join_next().await {
         assert!(sent.unwrap().unwrap().rejected.is_empty());
     }
-    // The same once more: what it names is known, whatever else is near.
+    // The same once more: the call that it names is known, whatever else is near.
     writer.write(batch([plain(1)])).await.unwrap();
     assert_eq!(store.count(&CallFilter::default(), 100).await.unwrap().value, 20);
     let metrics = store.metrics();

@@ -1,4 +1,4 @@
-//! Following one visit of a client: which calls are in it is told in memory, and is what the database says.
+//! Following one visit of a client: memory decides which calls are in it, and agrees with the database.
 
 use std::time::Duration;
 
@@ -234,7 +234,7 @@ async fn whatever_a_client_does(place: &Place) {
         tokio::time::timeout(PATIENCE, noticed).await.unwrap();
         for (filter, position, follower) in &mut followers {
             let expected = store.changes(filter, *position, 100).await.unwrap();
-            // Until it is asked again, it stands where its last answer ended.
+            // Until the next read, its position is the end of its last answer.
             if !expected.items.is_empty() {
                 *position = expected.upto;
                 waits += 1;

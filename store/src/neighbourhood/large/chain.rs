@@ -82,8 +82,8 @@ impl Reading<'_> {
         Ok(rows)
     }
 
-    /// Rows that wait, with their bytes, as a statement gives them with the time when they came. What is past its time is
-    /// left out.
+    /// Rows that wait, with their bytes, as a statement gives them with the time when they came, without those past their
+    /// time.
     pub(super) async fn waiting_rows(
         &mut self,
         statement: Statement,
