@@ -93,27 +93,26 @@ impl<'a> Https<'a> {
         places.iter().filter_map(|index| self.spans.get(*index))
     }
 
-    /// With what a service received requests in a trace, each with its place: what started at or before `from` and ended
-    /// at or after `to`.
+    /// With what a service received requests in a trace: what started at or before `from` and ended at or after `to`.
     pub(super) fn received<'s>(
         &'s self,
         trace: TraceId,
         service: Option<&'s str>,
         from: i64,
         to: i64,
-    ) -> impl Iterator<Item = (usize, &'a HttpSpan)> + 's {
+    ) -> impl Iterator<Item = &'a HttpSpan> + 's {
         let intervals = self.received.get(&(trace, service)).into_iter();
         intervals
             .flat_map(move |intervals| intervals.around(from, to))
-            .filter_map(move |index| Some((index, self.spans.get(index)?)))
+            .filter_map(move |index| self.spans.get(index))
     }
 
-    /// With what servers received a request below this span, each with its place and how many HTTP spans are between.
-    pub(super) fn answers(&self, above: SpanRef) -> impl Iterator<Item = (usize, usize, &'a HttpSpan)> + '_ {
+    /// With what servers received a request below this span, each with how many HTTP spans are between.
+    pub(super) fn answers(&self, above: SpanRef) -> impl Iterator<Item = (usize, &'a HttpSpan)> + '_ {
         let answers = self.answers.get(&above).map(Vec::as_slice).unwrap_or_default();
         answers
             .iter()
-            .filter_map(|(at, depth)| Some((*at, *depth, self.spans.get(*at)?)))
+            .filter_map(|(at, depth)| Some((*depth, self.spans.get(*at)?)))
     }
 
     /// A span's parent and, over HTTP spans, the parents above.

@@ -52,7 +52,7 @@ fn answered<'h>(client: &Node, https: &Https<'h>) -> Option<&'h HttpSpan> {
         .filter(|(.., http)| !http.origin.same_service(&client.call.origin));
     // The outermost answers; of several the last, as after a refusal that asked for credentials.
     below
-        .min_by_key(|(_, depth, http)| (*depth, Reverse(http.started_at), http.span_id))
+        .min_by_key(|(depth, http)| (*depth, Reverse(http.started_at), http.span_id))
         .map(|(.., http)| http)
 }
 
@@ -89,9 +89,8 @@ fn around<'h, 'l>(
         let around = https.received(call.trace_id, call.origin.service.as_deref(), from, to);
         effort
             .bounded(around)
-            .filter(|(_, http)| http.origin.same_service(&call.origin))
-            .min_by_key(|(_, http)| (http.ended_at.since(http.started_at), http.span_id))
-            .map(|(_, http)| http)
+            .filter(|http| http.origin.same_service(&call.origin))
+            .min_by_key(|http| (http.ended_at.since(http.started_at), http.span_id))
     };
     let found = |source| move |http| (http, source);
     parent()
