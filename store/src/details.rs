@@ -23,6 +23,10 @@ use crate::{CpuError, Error, Store, dictionary};
 /// How many bytes, as they are stored, are read together, give or take those of one call.
 const BATCH: usize = 1 << 20;
 
+/// Of how many calls the resources are in memory together, beside the copies that are delivered. A resource may have 256
+/// KiB as text.
+const ORIGINS: usize = 32;
+
 /// The heavy part of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
@@ -137,21 +141,28 @@ impl Store {
         }
         if parts.rest {
             let dictionary = &self.inner.dictionary;
-            let ids = || origin_of.values().copied();
-            let origins = dictionary.origins(&*tx, ids(), &mut dictionary::freely).await?;
-            let resources = dictionary.resources(&*tx, ids()).await?;
             // In the order of the rows: the first ones are served first.
-            for row in &kept {
-                let id = origin_of.get(row);
-                let origin = id.and_then(|id| Some((origins.get(id)?, resources.get(id)?)));
-                let (Some(entry), Some((origin, resource))) = (found.get_mut(row), origin) else {
-                    continue;
-                };
-                let Ok(details) = entry else { continue };
-                // Each call gets a copy of what many may share.
-                match fits(copied(origin, resource)) {
-                    Ok(()) => add_origin(&mut details.attributes, origin, resource),
-                    Err(refused) => *entry = Err(refused),
+            for some in kept.chunks(ORIGINS) {
+                let ids: Vec<i64> = some
+                    .iter()
+                    .filter_map(|row| origin_of.get(row).copied())
+                    .collect();
+                let origins = dictionary
+                    .origins(&*tx, ids.iter().copied(), &mut dictionary::freely)
+                    .await?;
+                let resources = dictionary.resources(&*tx, ids.into_iter()).await?;
+                for row in some {
+                    let id = origin_of.get(row);
+                    let origin = id.and_then(|id| Some((origins.get(id)?, resources.get(id)?)));
+                    let (Some(entry), Some((origin, resource))) = (found.get_mut(row), origin) else {
+                        continue;
+                    };
+                    let Ok(details) = entry else { continue };
+                    // Each call gets a copy of what many may share.
+                    match fits(copied(origin, resource)) {
+                        Ok(()) => add_origin(&mut details.attributes, origin, resource),
+                        Err(refused) => *entry = Err(refused),
+                    }
                 }
             }
         }

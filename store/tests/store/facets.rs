@@ -257,6 +257,12 @@ async fn values_are_counted_within_the_memory_budget(place: &Place) {
     for from in (1..12_000).step_by(2_000) {
         writer.write(batch(calls(from))).await.unwrap();
     }
+    let rare = [(20_000, "a first"), (20_001, "zz last")].map(|(number, tool)| Call {
+        method: "prompts/get".into(),
+        tool: Some(tool.into()),
+        ..plain(number)
+    });
+    writer.write(batch(rare)).await.unwrap();
     let (_writer, small) = place
         .open_with(Options {
             retention: None,
@@ -299,6 +305,20 @@ async fn values_are_counted_within_the_memory_budget(place: &Place) {
         small.tools(&all, page()).await.unwrap(),
         store.tools(&by_texts, page()).await.unwrap()
     );
+    // Names are read in parts: both ends are found, whatever is between.
+    let rare = CallFilter {
+        methods: vec!["prompts/get".into()],
+        ..CallFilter::default()
+    };
+    let backward = PageRequest {
+        last: Some(3),
+        ..PageRequest::default()
+    };
+    for page in [page(), backward] {
+        let found = store.tools(&rare, page).await.unwrap().items;
+        let names: Vec<&str> = found.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["a first", "zz last"]);
+    }
     // What is left over is there for others.
     assert_eq!(
         small
