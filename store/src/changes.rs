@@ -98,6 +98,12 @@ impl Store {
             rows.push((row.updated_seq.unwrap_or(row.id), ChangeKind::Updated, row));
         }
         rows.sort_unstable_by_key(|(seq, _, _)| *seq);
+        let mut upto = Seq(end);
+        if scan.exact() && rows.len() > limit {
+            // By the rows, not by the calls: one that cannot be read is passed too, and nothing behind it is.
+            rows.truncate(limit);
+            upto = rows.last().map_or(after, |(last, ..)| Seq(*last));
+        }
         let numbered: Vec<(i64, ChangeKind, i64)> = rows
             .iter()
             .map(|(seq, kind, row)| (*seq, *kind, row.id))
@@ -121,12 +127,10 @@ impl Store {
         tx.commit().await?;
 
         let mut items = in_order(numbered, found);
-        let upto = if items.len() > limit {
+        if items.len() > limit {
             items.truncate(limit);
-            items.last().map_or(after, |last| last.seq)
-        } else {
-            Seq(end)
-        };
+            upto = items.last().map_or(after, |last| last.seq);
+        }
         Ok(FeedChanges {
             items,
             upto,

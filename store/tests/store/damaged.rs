@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, Origin, Payload};
-use mcptap_store::{Options, PageRequest, Seq, Store};
+use mcptap_store::{Change, ChangeKind, Options, PageRequest, Seq, Store};
 use sea_orm::ConnectionTrait;
 
+use crate::feed::read_all;
 use crate::filters::indexed;
 use crate::support::{Place, batch, line, on_both, plain};
 
@@ -60,6 +61,13 @@ async fn a_damaged_call_refuses_nothing(place: &Place) {
     assert!(page.items.iter().all(|stored| stored.row != damaged));
     let changes = store.changes(&CallFilter::default(), Seq(0), 100).await.unwrap();
     assert!(changes.caught_up && changes.items.len() >= 2);
+    // One by one, none is missed behind the one that cannot be read.
+    let (each, _) = read_all(&store, &CallFilter::default(), Seq(0), 1).await;
+    let added = |changes: &[Change]| -> Vec<i64> {
+        let added = changes.iter().filter(|change| change.kind == ChangeKind::Added);
+        added.map(|change| change.stored.row).collect()
+    };
+    assert_eq!(added(&each), added(&changes.items));
     assert_eq!(store.metrics().rows_damaged, 1);
 }
 
