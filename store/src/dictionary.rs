@@ -270,9 +270,17 @@ impl Dictionary {
                     .into_tuple()
                     .all(db)
                     .await?;
-                let parsed = rows
-                    .into_iter()
-                    .map(|(id, data)| (id, Arc::new(serde_json::from_slice(&data).unwrap_or_default())));
+                let parsed = rows.into_iter().map(|(id, data)| {
+                    let resource = serde_json::from_slice(&data).unwrap_or_else(|_| {
+                        self.counters.damaged(&Error::Damaged {
+                            table: "origins",
+                            row: id,
+                            what: "the resource cannot be read",
+                        });
+                        Resource::new()
+                    });
+                    (id, Arc::new(resource))
+                });
                 let values: Vec<(i64, Arc<Resource>)> = parsed.collect();
                 self.resources
                     .put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
