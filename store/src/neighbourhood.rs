@@ -359,7 +359,7 @@ impl Undecoded {
         for row in waiting {
             match row.kind {
                 kind::HTTP => {
-                    if let Ok(mut span) = serde_json::from_slice::<HttpSpan>(&row.data) {
+                    if let Some(mut span) = data_of::<HttpSpan>(&row, counters) {
                         span.origin = row
                             .origin
                             .and_then(|id| origins.get(&id))
@@ -369,7 +369,7 @@ impl Undecoded {
                     }
                 }
                 kind::LOG => {
-                    if let Ok(line) = serde_json::from_slice::<LogLine>(&row.data) {
+                    if let Some(line) = data_of::<LogLine>(&row, counters) {
                         near.logs.push(WaitingLine {
                             key: row.id,
                             line,
@@ -378,14 +378,14 @@ impl Undecoded {
                     }
                 }
                 kind::LINK => {
-                    if let Ok(target) = serde_json::from_slice::<SpanRef>(&row.data)
+                    if let Some(target) = data_of::<SpanRef>(&row, counters)
                         && let Some(call) = row.call.filter(|call| rows.contains(call))
                     {
                         near.links.push((target, call));
                     }
                 }
                 kind::VIEW => {
-                    if let Ok(above) = serde_json::from_slice::<SpanRef>(&row.data)
+                    if let Some(above) = data_of::<SpanRef>(&row, counters)
                         && let Some(call) = row.call.filter(|call| rows.contains(call))
                         && let Some(origin) = row.origin.and_then(|id| origins.get(&id))
                     {
@@ -405,4 +405,17 @@ impl Undecoded {
         }
         near
     }
+}
+
+/// The data of a row that waits; `None`, and counted, where it cannot be read.
+fn data_of<T: serde::de::DeserializeOwned>(row: &waiting::Model, counters: &Counters) -> Option<T> {
+    let data: Option<T> = serde_json::from_slice(&row.data).ok();
+    if data.is_none() {
+        counters.damaged(&Error::Damaged {
+            table: "waiting",
+            row: row.id,
+            what: "its data cannot be read",
+        });
+    }
+    data
 }
