@@ -11,13 +11,9 @@
 mod automaton;
 mod bytes;
 mod credentials;
-#[cfg(test)]
-mod disguises;
 mod joined;
 mod joints;
 mod json;
-#[cfg(test)]
-mod linear;
 mod literals;
 mod looks;
 mod named;
@@ -31,11 +27,7 @@ mod shapes;
 mod tests;
 mod tree;
 mod triggers;
-#[cfg(test)]
-mod untouched;
 mod view;
-#[cfg(test)]
-mod yardstick;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! The public rule sets of gitleaks and detect-secrets, rule by rule: an example of each is cut, or it is said why it is
 //! left out. Examples are drawn here, so that no scanner takes this file for a leak.
 
-use super::Redactor;
+use crate::redact::Redactor;
 
-/// What is done about a rule.
+/// How a rule of others is covered.
 enum Rule {
     /// An example of it is cut: texts, and `{c n}` for so many drawn characters of a class.
     Cut(&'static str),

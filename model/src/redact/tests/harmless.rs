@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use super::Redactor;
-
-fn redact(text: &str) -> String {
-    Redactor::default().redact(text).into_owned()
-}
+use super::redact;
 
 #[test]
 fn what_only_speaks_of_secrets_stays() {

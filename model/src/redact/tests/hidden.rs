@@ -2,14 +2,9 @@
 
 use serde_json::Value;
 
-use super::Redactor;
-use super::tests::drawn;
+use super::{drawn, redact};
 
-fn redact(text: &str) -> String {
-    Redactor::default().redact(text).into_owned()
-}
-
-/// What must be gone from each text, and the text.
+/// Texts, each after the secret that must be gone from it.
 fn hidden() -> Vec<(&'static str, String)> {
     let of = |secret: &'static str, text: &str| (secret, text.to_owned());
     let mut texts = vec![
@@ -197,7 +192,7 @@ fn hidden() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn secrets_are_found_in_any_dress() {
+fn secrets_are_found_in_any_form() {
     let mut left = Vec::new();
     for (secret, text) in hidden() {
         let redacted = redact(&text);

@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::Redactor;
-use super::bytes::looks;
-use super::names::Kind;
-use super::triggers::{self, Trigger};
+use super::redact;
+use crate::redact::Redactor;
+use crate::redact::bytes::looks;
+use crate::redact::names::Kind;
+use crate::redact::triggers::{self, Trigger};
 
 /// How often a byte may be looked at, over all passes.
 const MOST: usize = 160;
 
-/// What may stand between two beginnings of secrets.
+/// Texts between two beginnings of secrets.
 const BETWEEN: &[&str] = &[
     "",
     " ",
@@ -131,5 +132,40 @@ fn a_mebibyte_of_each_that_was_slow() {
         "bearer-bearer-",
     ] {
         check(&part.repeat((1 << 20) / part.len()));
+    }
+}
+
+#[test]
+fn hostile_texts_take_no_longer_than_others() {
+    // Each would take minutes if anything were read once for every beginning in it.
+    for part in [
+        "sk-",
+        "sk-1",
+        "eyJ-",
+        "eyJ-.",
+        "secret=",
+        "secret=\"",
+        "\\\"secret\\\":\\\"",
+        "bearer+",
+        "sig=",
+        "://a:",
+        "-----BEGIN PRIVATE KEY-----",
+        "AKIAIOSFODNN7EXAMPLE ",
+        "--token ",
+        "a.bcdefg",
+        "password='",
+        "cookie: a=1; ",
+        "key-",
+        "\\",
+        "secret=[\"a\",",
+        "Bearer 1",
+        "password",
+        "xoxb-",
+        "://:@",
+    ] {
+        let text = part.repeat((1 << 17) / part.len());
+        let redacted = redact(&text);
+        assert_eq!(redact(&redacted), redacted, "{part}");
+        redact(&format!("{text}…"));
     }
 }
