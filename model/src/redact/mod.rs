@@ -10,6 +10,8 @@
 
 mod automaton;
 mod bytes;
+mod cards;
+mod contexts;
 mod credentials;
 mod joined;
 mod joints;

@@ -6,7 +6,7 @@ use super::patterns::{self, AROUND, PATTERNS};
 use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, credentials, joints};
+use super::{REDACTED, contexts, credentials, joints};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ impl Pass<'_> {
                 }
             }
             Trigger::Context(index) => {
-                if let Some(token) = patterns::in_context(bytes, index, start, end) {
+                if let Some(token) = contexts::token(bytes, index, start, end) {
                     self.cut("token of a service by its name", token);
                 }
             }

@@ -1,5 +1,5 @@
 //! The shapes of tokens, one line each, by the facts that their makers published: how they begin, what they are made of
-//! and how long they are. Those without a beginning of their own are known by the service's name before them.
+//! and how long they are. ([`contexts`](super::contexts) has those without a beginning of their own.)
 //!
 //! A pattern is made of texts and of `{c n}` or `{c n-m}`: so many bytes of a class. The classes are those of [`is_in`].
 
@@ -87,7 +87,6 @@ pub(super) const PATTERNS: &[Pattern] = &[
     of("Clojars token", "CLOJARS_", "{a60}", Border::None),
     of("Cloudflare key", "v1.0-", "{h24}-{h146}", Border::None),
     of("Contentful token", "CFPAT-", "{d43}", Border::None),
-    of("Databricks token", "dapi", "{h32}", Border::Word),
     of("Defined Networking token", "dnkey-", "{d26}-{d52}", Border::None),
     of("Doppler token", "dp.pt.", "{a40-44}", Border::None),
     of("Doppler token", "dp.st.", "{t40-60}", Border::None),
@@ -196,70 +195,6 @@ pub(super) const PATTERNS: &[Pattern] = &[
     ),
 ];
 
-/// Services whose tokens are known by their name alone: the names, and the shapes.
-pub(super) const CONTEXTS: &[(&[&str], &[&str])] = &[
-    (&["adafruit"], &["{d32}"]),
-    (&["airtable"], &["{a17}"]),
-    (&["algolia"], &["{a32}"]),
-    (&["alibaba"], &["{a30}"]),
-    (&["asana"], &["{a32}"]),
-    (&["atlassian", "confluence", "jira"], &["{a24}"]),
-    (&["beamer"], &["b_{d44}"]),
-    (&["bitbucket"], &["{d64}", "{a32}"]),
-    (&["bittrex", "codecov", "droneci", "flickr"], &["{a32}"]),
-    (&["meraki"], &["{h40}"]),
-    (&["cloudflare"], &["{d40}", "{h37}"]),
-    (&["cohere", "co_api_key"], &["{a40}"]),
-    (&["coinbase"], &["{d64}"]),
-    (&["confluent"], &["{a64}", "{a16}"]),
-    (&["contentful"], &["{d43}"]),
-    (&["datadog"], &["{a40}", "{h32}"]),
-    (&["discord"], &["{h64}", "{d32}"]),
-    (&["dropbox"], &["{a15}", "{d64}"]),
-    (&["etsy"], &["{a24}"]),
-    (&["facebook", "finicity"], &["{h32}", "{a20}"]),
-    (&["fastly", "nytimes"], &["{d32}"]),
-    (&["finnhub"], &["{a20}"]),
-    (&["freshbooks"], &["{a64}"]),
-    (&["gitter"], &["{d40}"]),
-    (
-        &["heroku", "hubspot", "snyk", "squarespace"],
-        &["{H8}-{H4}-{H4}-{H4}-{H12}"],
-    ),
-    (&["intercom"], &["{d60}"]),
-    (&["jfrog", "artifactory", "bintray", "xray"], &["{a73}", "{a64}"]),
-    (&["kraken"], &["{b80-90}"]),
-    (&["kucoin"], &["{h24}", "{h8}-{h4}-{h4}-{h4}-{h12}"]),
-    (&["launchdarkly", "sendbird"], &["{d40}"]),
-    (&["linear"], &["{h32}"]),
-    (&["linkedin", "linked_in", "linked-in"], &["{a16}"]),
-    (&["looker"], &["{a24}"]),
-    (&["mattermost"], &["{a26}"]),
-    (&["messagebird", "message-bird", "message_bird"], &["{a25}"]),
-    (&["netlify"], &["{d40-46}"]),
-    (&["new-relic", "newrelic", "new_relic"], &["{a64}"]),
-    (&["okta"], &["00{d40}"]),
-    (&["plaid"], &["{a30}"]),
-    (&["privateai", "private_ai", "private-ai"], &["{a32}"]),
-    (&["rapidapi"], &["{d50}"]),
-    (&["sentry"], &["{h64}"]),
-    (&["sonar"], &["{d40}"]),
-    (&["sourcegraph"], &["{H40}"]),
-    (&["sumo"], &["{a64}"]),
-    (&["travis"], &["{a22}"]),
-    (&["twitch"], &["{a30}"]),
-    (&["twitter"], &["{a25}", "{a45}", "{a50}", "{D15-25}-{a20-40}"]),
-    (&["zendesk"], &["{a40}"]),
-    (&["mailchimp"], &["{h32}-us{D1-2}"]),
-    (&["contribsys__com"], &["{h8}:{h8}"]),
-    (&["softlayer", "sl_api"], &["{a64}"]),
-    (&["cloudant"], &["{h64}", "{a24}"]),
-    (&["ibm", "iam"], &["{d44}"]),
-    (&["cos_hmac", "cos-hmac"], &["{h48}"]),
-];
-
-/// How far a value may stand behind a service's name.
-const NEAR: usize = 20;
 /// How much before a token is looked at.
 const BLOB: usize = 24;
 
@@ -284,7 +219,7 @@ fn is_in(class: u8, byte: u8) -> bool {
 }
 
 /// Where what a pattern describes ends that begins at `at`. Behind it there is no more of its kind.
-fn matched(bytes: &[u8], at: usize, pattern: &str) -> Option<usize> {
+pub(super) fn matched(bytes: &[u8], at: usize, pattern: &str) -> Option<usize> {
     let mut at = at;
     let mut rest = pattern;
     let mut class = 0;
@@ -342,7 +277,7 @@ fn in_blob(bytes: &[u8], start: usize) -> bool {
     matches!(before(bytes, start, 1), b'+' | b'/') && start - run_back(bytes, start, LONG, is) == LONG
 }
 
-fn has_digit(bytes: &[u8]) -> bool {
+pub(super) fn has_digit(bytes: &[u8]) -> bool {
     bytes.iter().any(u8::is_ascii_digit)
 }
 
@@ -360,30 +295,6 @@ impl Pattern {
         let token = bytes.get(from..end)?;
         (self.border != Border::Drawn || has_digit(token.get(..200).unwrap_or(token))).then_some((start, end))
     }
-}
-
-/// The token of a service whose name is from `start` to `end`.
-pub(super) fn in_context(bytes: &[u8], index: usize, start: usize, end: usize) -> Option<(usize, usize)> {
-    let (_, patterns) = CONTEXTS.get(index)?;
-    // `TWITTER_API_KEY`, and not `at twitter.com, …`.
-    let at = run(bytes, end, NEAR, |byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'\t')
-    });
-    let at = run(bytes, at, 4, |byte| matches!(byte, b'\'' | b'"' | b'\\' | b' '));
-    let sign = run(bytes, at, 3, |byte| {
-        matches!(byte, b'=' | b':' | b'>' | b'|' | b'?' | b',')
-    });
-    if sign == at || before(bytes, start, 1) == b'/' {
-        return None;
-    }
-    let from = run(bytes, sign, 6, |byte| {
-        matches!(byte, b'\'' | b'"' | b'\\' | b' ' | b'=' | b'`')
-    });
-    let found = patterns
-        .iter()
-        .find_map(|pattern| Some((from, matched(bytes, from, pattern)?)))?;
-    let token = bytes.get(found.0..found.1)?;
-    (has_digit(token) && token.iter().any(u8::is_ascii_alphabetic)).then_some(found)
 }
 
 /// Tokens that are known by a part in their middle or at their end: the rules, and how the parts read.
@@ -412,82 +323,4 @@ pub(super) fn around(bytes: &[u8], index: usize, start: usize, end: usize) -> Op
             (digit && begins && (31..=34).contains(&(to - end))).then_some((from, to))
         }
     }
-}
-
-/// Numbers of payment cards in a text, also in groups.
-pub(super) fn cards(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
-    /// The fewest digits of a card.
-    const LEAST: usize = 13;
-    /// The most bytes of one in groups.
-    const MOST: usize = 24;
-    let mut at = LEAST - 1;
-    // A number so long has a digit, or what joins its groups, at every so many bytes.
-    while at < bytes.len() {
-        if !is_grouped(byte(bytes, at)) {
-            at += LEAST - 1;
-            continue;
-        }
-        let start = run_back(bytes, at, MOST, is_grouped);
-        let start = run(bytes, start, MOST, |byte| !byte.is_ascii_digit());
-        let end = run(bytes, at, MOST, is_grouped);
-        let end = run_back(bytes, end, MOST, |byte| !byte.is_ascii_digit()).max(start);
-        let number = bytes.get(start..end).unwrap_or_default();
-        let (previous, next) = (before(bytes, start, 1), byte(bytes, end));
-        let is_part = |byte: u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'%' | b'+')
-        };
-        let goes_on = next.is_ascii_alphanumeric()
-            || matches!(next, b'_' | b'-' | b'/')
-            || (next == b'.' && byte(bytes, end + 1).is_ascii_digit());
-        let begins = !is_part(previous) || super::bytes::after_escape(bytes, start);
-        if number.len() >= LEAST && begins && !goes_on && in_groups(number) {
-            let digits: Vec<u8> = number.iter().copied().filter(u8::is_ascii_digit).collect();
-            if is_card(&digits) {
-                found(start, end);
-            }
-        }
-        at = end.max(at) + LEAST - 1;
-    }
-}
-
-fn is_grouped(byte: u8) -> bool {
-    byte.is_ascii_digit() || matches!(byte, b' ' | b'-')
-}
-
-/// Whether a number is written in one, or in groups as on cards: by fours, or 4, 6 and 5.
-fn in_groups(number: &[u8]) -> bool {
-    let groups: Vec<usize> = number
-        .split(|byte| !byte.is_ascii_digit())
-        .map(<[u8]>::len)
-        .collect();
-    matches!(
-        groups.as_slice(),
-        [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3]
-    )
-}
-
-/// A payment card's number: by its length, the first digits and the check digit (ISO/IEC
-/// 7812-1).
-pub(super) fn is_card(digits: &[u8]) -> bool {
-    let issued = match digits {
-        [b'4', ..] => matches!(digits.len(), 13 | 16 | 19),
-        [b'5', b'1'..=b'5', ..] | [b'2', b'2'..=b'7', ..] => digits.len() == 16,
-        [b'3', b'4' | b'7', ..] => digits.len() == 15,
-        [b'3', b'0' | b'6' | b'8', ..] => digits.len() == 14,
-        [b'6', b'0' | b'4' | b'5', ..] | [b'3', b'5', ..] => digits.len() == 16,
-        _ => false,
-    };
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| {
-            let digit = u32::from(digit - b'0');
-            match digit * (1 + (at as u32 % 2)) {
-                doubled @ 10.. => doubled - 9,
-                doubled => doubled,
-            }
-        })
-        .sum();
-    issued && sum.is_multiple_of(10)
 }

@@ -7,11 +7,10 @@ use super::automaton::Automaton;
 use super::literals::{Literals, SHORTEST};
 use super::names::{self, Kind};
 use super::pass::{Cut, Pass, apply, merged};
-use super::patterns;
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
 use super::view::View;
-use super::{REDACTED, json};
+use super::{REDACTED, cards, json};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
@@ -316,7 +315,7 @@ impl Compiled {
         let mailgun = add(Found::BuiltIn("Mailgun key"));
         shapes::mailgun(text, |start, end| pass.cuts.push(mailgun(start, end)));
         let card = add(Found::BuiltIn(CARD));
-        patterns::cards(text.as_bytes(), |start, end| pass.cuts.push(card(start, end)));
+        cards::find(text.as_bytes(), |start, end| pass.cuts.push(card(start, end)));
         for (index, pattern) in self.patterns.iter().enumerate() {
             let cut = add(Found::Pattern(index));
             let matches = pattern.find_iter(text).filter(|found| !found.is_empty());

@@ -1,7 +1,8 @@
 //! What the automaton looks for, and what may begin there.
 
+use super::contexts::CONTEXTS;
 use super::names::{self, Kind};
-use super::patterns::{AROUND, CONTEXTS, PATTERNS};
+use super::patterns::{AROUND, PATTERNS};
 use super::rules::{Found, NAMED};
 use super::shapes::SHAPES;
 
