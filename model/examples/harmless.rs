@@ -13,7 +13,7 @@ use mcptap_model::redact::{REDACTED, Redactor};
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// The most files of each kind.
+/// The most files below one folder.
 const MOST: usize = 20_000;
 
 fn main() {

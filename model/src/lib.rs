@@ -3,8 +3,9 @@
 //! A server's span arrives as OTLP. The collector reads it into an [`Observation`]: a [`Call`] as that one span
 //! tells it, with the facts needed to recognise other spans of the same request. HTTP spans become [`HttpSpan`]s,
 //! log records [`LogLine`]s. A [`Batch`] of these goes to the store, which folds them into one [`Call`] per
-//! request. Readers ask for calls with a [`CallFilter`], which a [`Matcher`] compares with calls. [`semconv`] holds the attribute names that the SDK writes
-//! and the collector reads. Nothing here does I/O, reads a clock or knows a database.
+//! request. Readers ask for calls with a [`CallFilter`], which a [`Matcher`] compares with calls. [`semconv`] holds the
+//! attribute names that the SDK writes and the collector reads. Nothing here does I/O or knows a database, and only
+//! [`UnixNanos::now`] reads a clock.
 
 mod access;
 mod batch;

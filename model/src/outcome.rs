@@ -83,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// What spans said about the end of a request, and what must not be forgotten of how it came to be known. Kept beside
+/// The words of spans about the end of a request, and how it came to be known. Kept beside
 /// the call, so that the outcome can be judged again when another span adds to it. Merging is a union, but for
 /// [`Evidence::open`], which holds while all say so: the order in which spans arrive does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ pub struct Evidence {
     pub lists_first: bool,
     /// That list of its own has come, and is no request.
     pub listed: bool,
-    /// Whence its parts are known; merging decides them one by one.
+    /// The source of each part of it; merging decides part by part.
     pub sources: Sources,
     /// No span told of its end: it was announced while it ran.
     pub open: bool,

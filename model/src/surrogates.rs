@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// What stands in place of a half, as in UTF-8 decoders: as long as the escape that it replaces.
+/// Replaces a half, as in UTF-8 decoders. It is as long as the escape that it replaces.
 const REPLACEMENT: &str = "\\ufffd";
 /// The length of one escape.
 const ESCAPE: usize = REPLACEMENT.len();

@@ -1,4 +1,4 @@
-//! Ids by which records are joined: what stands in the place of one that is a secret is another for another secret.
+//! Ids by which records are joined: one that is a secret has a stand-in, and another secret has another.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
@@ -18,7 +18,7 @@ const ENDINGS: &[[&str; 2]] = &[
     ["host", "id"],
 ];
 
-/// How what stands in the place of an id goes on, up to its hash.
+/// How a stand-in begins, up to its hash.
 const MARK: &str = "[redacted]#";
 /// How many hexadecimal digits of a hash follow.
 const DIGITS: usize = 16;
@@ -32,9 +32,9 @@ pub(super) fn is_joined(name: &str) -> bool {
     })
 }
 
-/// What stands in the place of an id that holds a secret, or is one because of its name; `None` where it may stay.
+/// The stand-in for an id that holds a secret, or is one because of its name; `None` where it may stay.
 ///
-/// The same id has the same place holder. Of a token that a service drew that is a part of its SHA-256, which nobody
+/// The same id has the same stand-in. Of a token that a service drew that is a part of its SHA-256, which nobody
 /// can guess and which all processes make alike. What people choose could be guessed, so its hash has a key that
 /// nobody knows and that lasts as long as the process.
 pub(super) fn stand_in(redactor: &Redactor, id: &str, named: bool) -> Option<String> {

@@ -1,32 +1,19 @@
 //! JSON in, JSON out: each string is read as what it says, each value by the name that it stands under. What is not
 //! changed stays byte for byte as it was. Text that only holds JSON, or the beginning of some, is read in the same way.
 
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 
 use super::REDACTED;
 use super::bytes::{byte, is_space, run};
+use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
+use super::pairs::{self, has_scheme};
 use super::pass::Cut;
 use super::rules::{Compiled, DEEPEST, Found, Named};
 use super::view::unescaped;
-
-/// Names of members that hold the value of a pair, or of what an object wraps.
-const VALUES: &[&str] = &[
-    "value",
-    "val",
-    "stringvalue",
-    "string_value",
-    "secretvalue",
-    "secret_value",
-    "plaintext",
-    "raw",
-    "_value",
-    "$value",
-    "#text",
-];
-/// Names of members that hold the name of a pair.
-const NAMES: &[&str] = &["name", "key", "header", "field", "param", "parameter", "id"];
 
 /// Whether a text is JSON.
 pub(super) fn is_valid(text: &str) -> bool {
@@ -58,7 +45,7 @@ struct Frame {
     flag: bool,
 }
 
-/// What is known of a value before it is read.
+/// Facts about a value, known before it is read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Key {
     secret: Option<Named>,
@@ -73,21 +60,21 @@ struct Edit {
     text: String,
 }
 
-/// Redacts JSON; `None` when nothing is to be cut. What is `crossing` the border of a value takes the whole value.
-/// `depth` is how many strings of JSON there are around it.
+/// Redacts JSON; `None` when nothing is to be cut. A cut in `crossing`, over the border of a value, takes the whole value.
+/// `depth` is how many strings of JSON there are around it. Each rule that cuts something is given to `report`.
 pub(super) fn redact(
     rules: &Compiled,
     text: &str,
     crossing: &[Cut],
     depth: usize,
-    told: &mut dyn FnMut(Found),
+    report: &mut dyn FnMut(Found),
 ) -> Option<String> {
     let mut walk = Walk {
         rules,
         text,
         crossing,
         depth,
-        told,
+        report,
         edits: Vec::new(),
         open: Vec::new(),
         key: Key::default(),
@@ -100,7 +87,7 @@ pub(super) fn redact(
     edits.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
     let mut redacted = String::with_capacity(text.len());
     let mut kept = 0;
-    for edit in edits.iter() {
+    for edit in &edits {
         // One inside another: the whole is gone already.
         if edit.start < kept {
             continue;
@@ -118,7 +105,7 @@ struct Walk<'w> {
     text: &'w str,
     crossing: &'w [Cut],
     depth: usize,
-    told: &'w mut dyn FnMut(Found),
+    report: &'w mut dyn FnMut(Found),
     edits: Vec<Edit>,
     open: Vec<Frame>,
     key: Key,
@@ -157,21 +144,21 @@ impl Walk<'_> {
             // It was cut off.
             self.text.get(start + 1..end).unwrap_or_default()
         };
-        // What has ends of lines in it is no string, but what stands between two.
+        // Ends of lines are in no string: this is the text between two of them.
         if content.bytes().any(|byte| byte < b' ') {
             return start + 1;
         }
         let is_escaped = content.contains('\\');
         let read = if is_escaped {
-            std::borrow::Cow::Owned(unescaped(content))
+            Cow::Owned(unescaped(content))
         } else {
-            std::borrow::Cow::Borrowed(content)
+            Cow::Borrowed(content)
         };
         if byte(bytes, run(bytes, end, usize::MAX, is_space)) == b':' {
             self.key = Key {
                 secret: self.rules.secret_name(&read),
-                is_value: VALUES.iter().any(|name| read.eq_ignore_ascii_case(name)),
-                is_name: NAMES.iter().any(|name| read.eq_ignore_ascii_case(name)),
+                is_value: pairs::is_value(&read),
+                is_name: pairs::is_name(&read),
             };
             self.inner(start, end, &read);
             return end;
@@ -222,9 +209,7 @@ impl Walk<'_> {
                 frame.second = Some((start, end, before));
             }
             // Pairs in a list, and headers one after the other: what else stands behind a name must look like a secret.
-            let looks = super::looks::is_drawn_item(read.as_bytes())
-                || read.starts_with("Bearer ")
-                || read.starts_with("Basic ");
+            let looks = is_drawn_item(read.as_bytes()) || has_scheme(read);
             return (looks && !in_list && before.kind != Kind::Token)
                 .then_some(before)
                 .and_then(covered);
@@ -257,7 +242,7 @@ impl Walk<'_> {
 
     /// Redacts what a string says.
     fn inner(&mut self, start: usize, end: usize, read: &str) {
-        // What has no escapes is read by the pass over the whole text.
+        // The pass over the whole text reads strings without escapes.
         let is_plain = end - start == read.len() + 2;
         if is_plain && !self.is_sole() {
             return;
@@ -270,10 +255,10 @@ impl Walk<'_> {
             self.rules.redact_part(read, &mut |rule| found.push(rule))
         };
         if let Some(rule) = self.crosses(start, end) {
-            (self.told)(rule);
+            (self.report)(rule);
             self.edit(start, end, format!("\"{REDACTED}\""));
         } else if let Some(changed) = changed {
-            found.into_iter().for_each(&mut *self.told);
+            found.into_iter().for_each(&mut *self.report);
             let quoted = serde_json::Value::String(changed).to_string();
             self.edit(start, end, quoted);
         }
@@ -387,13 +372,12 @@ impl Walk<'_> {
     fn cut(&mut self, start: usize, end: usize, rule: Found) {
         let cut = format!("\"{REDACTED}\"");
         if self.text.get(start..end) != Some(&cut) {
-            (self.told)(rule);
+            (self.report)(rule);
             self.edit(start, end, cut);
         }
     }
 
     fn edit(&mut self, start: usize, end: usize, text: String) {
-        // A text that was cut off stays open.
         self.edits.push(Edit { start, end, text });
     }
 }

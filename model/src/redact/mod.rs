@@ -20,6 +20,7 @@ mod literals;
 mod looks;
 mod named;
 mod names;
+mod pairs;
 mod pass;
 mod patterns;
 mod quotes;
@@ -40,7 +41,7 @@ use rules::Compiled;
 pub use rules::{BadRule, Rules};
 pub use tree::{Content, Shape, Tree};
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 pub const REDACTED: &str = "[redacted]";
 
 /// Cuts secrets out. Cheap to clone. The default has the built-in rules alone.
@@ -143,7 +144,7 @@ impl Redactor {
     }
 
     /// The kind of a name of secrets; `None` if it is none.
-    fn is_secret_name(&self, name: &str) -> Option<Kind> {
+    fn secret_kind(&self, name: &str) -> Option<Kind> {
         match &self.compiled {
             Some(compiled) => compiled.secret_name(name).map(|named| named.kind),
             None => Some(Kind::Key),

@@ -71,8 +71,8 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
     let text = bytes.get(from..to).unwrap_or_default();
     let quoted_name = begin.quote.0 < begin.quote.1;
     let bare = from == at && begin.end.is_none();
-    // What JSON writes bare is no secret if it is a word of JSON or a count, except under the operator's keys; what is
-    // cut already is not cut again.
+    // A word of JSON or a count, written bare in JSON, is no secret, except under the operator's keys. A cut is not cut
+    // again.
     let plain = bare && is_plain(text, kind, quoted_name);
     Some(Value {
         start: from,
@@ -116,7 +116,7 @@ fn covers(kind: Kind, text: &[u8], bare: bool, joint: Joint, line: bool, next: u
         Kind::Cookie => text.contains(&b'=') && !(written && text.starts_with(b"=")),
         Kind::Authorization => {
             is_authorization(text)
-                || (is_drawn(text))
+                || is_drawn(text)
                 || (!bare && text.len() >= 12 && !text.contains(&b' ') && !is_harmless(text))
         }
         Kind::Secret if joint == Joint::Compared => !bare && !is_harmless(text),

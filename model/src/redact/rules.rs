@@ -162,7 +162,7 @@ impl Compiled {
         })
     }
 
-    /// What a rule is called.
+    /// The name of a rule.
     pub(super) fn name(&self, found: Found) -> String {
         let of = |names: &[String], index: usize| names.get(index).cloned().unwrap_or_default();
         match found {
@@ -181,17 +181,22 @@ impl Compiled {
         matches!(found, Found::BuiltIn(rule) if ![NAMED, CREDENTIAL, URL_PASSWORD, CARD].contains(&rule))
     }
 
-    /// The text without its secrets; `None` when there are none. Each cut is told.
-    pub(super) fn redact(&self, text: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
-        self.redact_at(text, 0, told)
+    /// The text without its secrets; `None` when there are none. The rule of each cut is given to `report`.
+    pub(super) fn redact(&self, text: &str, report: &mut dyn FnMut(Found)) -> Option<String> {
+        self.redact_at(text, 0, report)
     }
 
     /// The same of a text that stands in so many strings of JSON.
-    pub(super) fn redact_at(&self, text: &str, depth: usize, told: &mut dyn FnMut(Found)) -> Option<String> {
-        let mut redacted = self.redact_once(text, Some(depth), told)?;
-        // What is cut out may leave the beginning of another secret to itself.
+    pub(super) fn redact_at(
+        &self,
+        text: &str,
+        depth: usize,
+        report: &mut dyn FnMut(Found),
+    ) -> Option<String> {
+        let mut redacted = self.redact_once(text, Some(depth), report)?;
+        // Without what was cut, the rest of a text may read as another secret.
         for _ in 1..MOST_PASSES {
-            match self.redact_once(&redacted, None, told) {
+            match self.redact_once(&redacted, None, report) {
                 Some(further) => redacted = further,
                 None => break,
             }
@@ -200,7 +205,7 @@ impl Compiled {
     }
 
     /// One pass. With a depth the strings of JSON are read as what they say, too.
-    fn redact_once(&self, text: &str, depth: Option<usize>, told: &mut dyn FnMut(Found)) -> Option<String> {
+    fn redact_once(&self, text: &str, depth: Option<usize>, report: &mut dyn FnMut(Found)) -> Option<String> {
         let mut sight = self.find(text);
         let looks_closer = depth.is_some() && (sight.structured || sight.hidden);
         if sight.cuts.is_empty() && !looks_closer {
@@ -208,7 +213,7 @@ impl Compiled {
         }
         let mut walked = None;
         if let Some(depth) = depth.filter(|depth| sight.structured && *depth < DEEPEST) {
-            walked = json::redact(self, text, &crossing(text, &sight.cuts), depth, told);
+            walked = json::redact(self, text, &crossing(text, &sight.cuts), depth, report);
             if let Some(walked) = &walked {
                 sight = self.find(walked);
             }
@@ -222,14 +227,14 @@ impl Compiled {
         let redacted = apply(current, &sight.cuts, &mut found);
         // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
         if !sight.cuts.is_empty() && !json::is_valid(&redacted) && json::is_valid(current) {
-            let valid = json::redact(self, current, &crossing(current, &sight.cuts), DEEPEST, told);
+            let valid = json::redact(self, current, &crossing(current, &sight.cuts), DEEPEST, report);
             return valid.or(walked).filter(|redacted| redacted != text);
         }
-        found.into_iter().for_each(told);
+        found.into_iter().for_each(report);
         Some(redacted).filter(|redacted| redacted != text)
     }
 
-    /// What shows only once escapes are undone, by where it stands with them.
+    /// Secrets that show only once escapes are undone, by their places in the text with the escapes.
     fn hidden(&self, text: &str) -> Vec<Cut> {
         let Some(view) = View::of(text) else {
             return Vec::new();
@@ -245,11 +250,11 @@ impl Compiled {
     }
 
     /// Redacts a part of a text for itself.
-    pub(super) fn redact_part(&self, part: &str, told: &mut dyn FnMut(Found)) -> Option<String> {
+    pub(super) fn redact_part(&self, part: &str, report: &mut dyn FnMut(Found)) -> Option<String> {
         let cuts = self.find(part).cuts;
         let mut found = Vec::new();
         let redacted = apply(part, &cuts, &mut found);
-        found.into_iter().for_each(told);
+        found.into_iter().for_each(report);
         (redacted != part).then_some(redacted)
     }
 
@@ -341,7 +346,7 @@ fn crossing(text: &str, cuts: &[Cut]) -> Vec<Cut> {
     cuts.iter().copied().filter(|cut| cut.is_crossing(text)).collect()
 }
 
-/// What one look over a text finds.
+/// The findings of one look over a text.
 struct Sight {
     cuts: Vec<Cut>,
     /// Whether there are names of secrets whose values only its structure tells.

@@ -6,6 +6,7 @@ use super::joined::{self, is_joined};
 use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
+use super::pairs::{self, has_scheme};
 use super::{REDACTED, Redactor};
 use crate::{mask_authorization, semconv};
 
@@ -108,7 +109,7 @@ fn under<S: Shape>(redactor: &Redactor, name: &str, value: &mut S::Node) -> bool
             (masked != text).then_some(masked)
         });
     }
-    let secret = redactor.is_secret_name(name);
+    let secret = redactor.secret_kind(name);
     if is_joined(name) {
         return each_text::<S>(redactor, value, &mut |id, _| {
             joined::stand_in(redactor, id, secret == Some(Kind::Key))
@@ -157,21 +158,20 @@ fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
         if let Content::Text(text) = S::content(item) {
             let cut = named.is_some_and(|(kind, flag)| {
                 flag || (kind != Kind::Token && is_drawn_item(text.as_bytes()) && is_secret_value(kind, text))
-                    || text.starts_with("Bearer ")
-                    || text.starts_with("Basic ")
+                    || has_scheme(text)
             });
             if cut && text != REDACTED {
                 changed = true;
                 *text = REDACTED.to_owned();
             } else {
                 before = redactor
-                    .is_secret_name(text)
+                    .secret_kind(text)
                     .map(|kind| (kind, text.starts_with('-')));
             }
         } else if let Content::List(pair) = S::content(item)
             && let [first, second] = pair
             && let Content::Text(name) = S::content(first)
-            && let Some(kind) = redactor.is_secret_name(name)
+            && let Some(kind) = redactor.secret_kind(name)
         {
             changed |= cut::<S>(redactor, second, kind);
         }
@@ -191,7 +191,7 @@ fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
         };
         if (before.is_empty() || before.ends_with(['.', '_']))
             && let Some(Content::Text(named)) = value.map(S::content)
-            && let Some(kind) = redactor.is_secret_name(named)
+            && let Some(kind) = redactor.secret_kind(named)
         {
             secret.push((format!("{before}value"), kind));
         }
@@ -245,7 +245,7 @@ fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node, kind: Kind) -> bool {
         let mut changed = false;
         for field in inner {
             if let (name, Some(value)) = S::parts(field)
-                && name.eq_ignore_ascii_case("value")
+                && pairs::is_value(name)
             {
                 changed |= cut::<S>(redactor, value, kind);
             }

@@ -7,7 +7,7 @@ use super::bytes::{byte, run};
 pub(super) struct View {
     /// As it reads.
     pub(super) text: String,
-    /// What was undone, in order: where it begins in the view, where in the text, and where it ends in each.
+    /// The escapes that were undone, in order, by where each is in the view and in the text.
     undone: Vec<Undone>,
 }
 

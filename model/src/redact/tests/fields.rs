@@ -39,11 +39,13 @@ fn objects_are_cut_by_name() {
         "http.request.header.x-auth-token": "t", "process.command_args": ["node", "--token", "t", "--port", "1"], "n": 1,
         "variable": {"name": "API_KEY", "value": "v"}, "argument.name": "API_KEY", "argument.value": "v",
         "password": 12_345_678, "secret": 2, "credentials": [{"n": 1, "name": "x"}],
+        "dbPassword": {"plaintext": "hunter2x", "hint": "x"},
         "http.request.header.authorization": ["Bearer abc-def-ghi", "Bearer a…", "Basic"], (key.clone()): "x"});
     let right = serde_json::json!({"env": {"API_KEY": REDACTED, "userPassword": REDACTED}, "http.request.header.cookie": [REDACTED],
         "http.request.header.x-auth-token": REDACTED, "process.command_args": ["node", "--token", REDACTED, "--port", "1"],
         "n": 1, "variable": {"name": "API_KEY", "value": REDACTED}, "argument.name": "API_KEY", "argument.value": REDACTED,
         "password": REDACTED, "secret": 2, "credentials": [{"n": 1, "name": "x"}],
+        "dbPassword": {"plaintext": REDACTED, "hint": "x"},
         "http.request.header.authorization": ["Bearer abc…", "Bearer a…", "Basic"], (REDACTED): "x"});
     check_fields(&Redactor::default(), &given, &right);
     let mut bytes = [(
