@@ -38,7 +38,7 @@ impl Shape for Otlp {
     }
 }
 
-/// Redacts a trace export.
+/// Redacts a trace export. Whether it came to the end: it stops where nobody waits for it.
 pub(crate) fn traces(
     redactor: &Redactor,
     request: &mut ExportTraceServiceRequest,
@@ -61,7 +61,7 @@ pub(crate) fn traces(
     true
 }
 
-/// Redacts a log export. Whether it came to the end: it stops where nobody waits for it.
+/// Redacts a log export, as [`traces`] does a trace export.
 pub(crate) fn logs(
     redactor: &Redactor,
     request: &mut ExportLogsServiceRequest,

@@ -83,7 +83,7 @@ pub(crate) struct Export {
     pub(crate) received: Received,
 }
 
-/// An export, read: what is to be stored of it, with the memory it takes, and what its sender is told.
+/// An export, read: the records to be stored, with the memory they take, and those that the answer rejects.
 struct Ready {
     packed: Option<(Packed, Reservation)>,
     rejections: Rejections,
@@ -202,7 +202,7 @@ impl Collector {
         self.count(&decoded, &normalised);
         normalised
             .heartbeats
-            .iter()
+            .keys()
             .for_each(|process| self.writer.heard(process));
         drop(decoded);
         let rejections = normalised.rejections;
@@ -236,7 +236,7 @@ impl Collector {
             Decoded::Logs(_) => {
                 let received = normalised.batch.logs.len() as u64
                     + normalised.batch.observations.len() as u64
-                    + normalised.heartbeats.len() as u64
+                    + normalised.heartbeats.values().sum::<u64>()
                     + normalised.uncorrelated
                     + rejected;
                 Counters::add(&counters.log_records, received);

@@ -3,8 +3,9 @@
 //! Both transports ([`grpc_routes`], [`http_router`]) read a body within the memory budget (`receive`) and hand it to the
 //! [`Collector`]. On threads of its own it is decompressed within bounds (`inflate`), counted before anything is built of
 //! it (`census`, by `wire` and `json`), decoded (`codec`), and secrets are cut out of it (`border`). Then the [`Reader`] turns
-//! spans and records of any instrumentation into the model's words; the store's `Writer` folds them into calls and returns after the commit; then the
-//! export is answered. Who may send is told by a store's gate (`guard`), if the collector has one. What a sender is told when something goes wrong stands in one table ([`Refusal`]).
+//! spans and records of any instrumentation into the model's words; the store's `Writer` folds them into calls and returns
+//! after the commit; then the export is answered. A store's gate (`guard`), if the collector has one, decides who may send.
+//! One table ([`Refusal`]) has the answer to each failure.
 //!
 //! The crate is also a plugin: any tonic or axum server can mount the routes and so become a collector.
 

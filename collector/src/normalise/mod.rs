@@ -17,6 +17,8 @@ mod peer;
 mod session;
 mod span;
 
+use std::collections::BTreeMap;
+
 use mcptap_model::redact::Redactor;
 use mcptap_model::{Access, Batch, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -42,7 +44,7 @@ pub struct Reader {
 /// What an export comes to.
 #[derive(Debug, Default)]
 pub struct Normalised {
-    /// What is to be stored.
+    /// The records to be stored.
     pub batch: Batch,
     /// Spans or records that can never be stored.
     pub rejections: Rejections,
@@ -50,13 +52,25 @@ pub struct Normalised {
     pub skipped: u64,
     /// Spans that have nothing to do with MCP.
     pub foreign: u64,
-    /// Processes that say that they live: see [`Origin::process`](mcptap_model::Origin::process).
-    pub heartbeats: Vec<String>,
+    /// Processes that say that they live ([`Origin::process`](mcptap_model::Origin::process)), and how often each does.
+    pub heartbeats: BTreeMap<String, u64>,
     /// Log records without a trace id, which can belong to no call.
     pub uncorrelated: u64,
 }
 
-/// Tells whether nobody waits for the result any more. Asked for every record.
+impl Normalised {
+    /// Counts a heartbeat. A process is kept once, however many of its heartbeats there are.
+    fn hear(&mut self, process: &str) {
+        match self.heartbeats.get_mut(process) {
+            Some(count) => *count += 1,
+            None => {
+                self.heartbeats.insert(process.to_owned(), 1);
+            }
+        }
+    }
+}
+
+/// Returns whether nobody waits for the result any more. Called for every record.
 type Stop<'a> = &'a dyn Fn() -> bool;
 
 impl Reader {
@@ -122,36 +136,32 @@ impl Reader {
         }
         let mut normalised = Normalised::default();
         for resource_logs in &request.resource_logs {
-            let origin = Origins::new(resource_logs.resource.as_ref(), None);
-            let service = origin.service();
-            let records = resource_logs.scope_logs.iter().flat_map(|of_scope| {
-                of_scope
-                    .log_records
-                    .iter()
-                    .map(move |record| (of_scope.scope.as_ref(), record))
-            });
-            for (scope, record) in records {
-                if stop() {
-                    return None;
-                }
-                if record.event_name == semconv::HEARTBEAT {
-                    normalised.heartbeats.push(origin.origin().process().to_owned());
-                    continue;
-                }
-                if record.event_name == semconv::CALL_RUNNING {
-                    let origin = Origins::new(resource_logs.resource.as_ref(), scope);
-                    self.span(&log::announced(record), &origin, arrival, sender, &mut normalised);
-                    continue;
-                }
-                if !may_send(sender, service) {
-                    not_allowed(&mut normalised, sender, "service", service);
-                    continue;
-                }
-                match log::line(record, service, arrival) {
-                    Ok(Some(line)) => normalised.batch.logs.push(line),
-                    Ok(None) => normalised.uncorrelated += 1,
-                    Err((reason, why)) => {
-                        normalised.rejections.add(reason, || format!("log record: {why}"));
+            for scope_logs in &resource_logs.scope_logs {
+                // One for all records of the scope, which share what it holds.
+                let origin = Origins::new(resource_logs.resource.as_ref(), scope_logs.scope.as_ref());
+                let service = origin.service();
+                for record in &scope_logs.log_records {
+                    if stop() {
+                        return None;
+                    }
+                    if record.event_name == semconv::HEARTBEAT {
+                        normalised.hear(origin.origin().process());
+                        continue;
+                    }
+                    if record.event_name == semconv::CALL_RUNNING {
+                        self.span(&log::announced(record), &origin, arrival, sender, &mut normalised);
+                        continue;
+                    }
+                    if !may_send(sender, service) {
+                        not_allowed(&mut normalised, sender, "service", service);
+                        continue;
+                    }
+                    match log::line(record, service, arrival) {
+                        Ok(Some(line)) => normalised.batch.logs.push(line),
+                        Ok(None) => normalised.uncorrelated += 1,
+                        Err((reason, why)) => {
+                            normalised.rejections.add(reason, || format!("log record: {why}"));
+                        }
                     }
                 }
             }
@@ -196,6 +206,7 @@ fn beginning(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Arc;
 
     use mcptap_model::UnixNanos;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -206,14 +217,23 @@ mod tests {
 
     const RECORDS: usize = 20;
 
-    fn traces() -> ExportTraceServiceRequest {
-        let method = KeyValue {
-            key: "mcp.method.name".to_owned(),
-            value: Some(AnyValue {
-                value: Some(any_value::Value::StringValue("ping".to_owned())),
-            }),
+    fn attribute(key: &str, value: any_value::Value) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue { value: Some(value) }),
             ..KeyValue::default()
-        };
+        }
+    }
+
+    fn method() -> KeyValue {
+        attribute(
+            "mcp.method.name",
+            any_value::Value::StringValue("ping".to_owned()),
+        )
+    }
+
+    fn traces() -> ExportTraceServiceRequest {
+        let method = method();
         let span = |number: usize| Span {
             trace_id: vec![7; 16],
             span_id: vec![number as u8 + 1; 8],
@@ -273,5 +293,37 @@ mod tests {
         }
         let whole = reader.traces(&mut traces, &arrival, &everybody);
         assert_eq!(whole.batch.observations.len(), RECORDS);
+    }
+
+    #[test]
+    fn records_of_a_scope_share_its_origin_and_a_process_is_heard_once() {
+        let mut request = logs();
+        let records = &mut request.resource_logs[0].scope_logs[0].log_records;
+        for (number, record) in records.iter_mut().enumerate() {
+            record.span_id = vec![number as u8 + 1; 8];
+            record.event_name = semconv::CALL_RUNNING.to_owned();
+            record.attributes = vec![
+                method(),
+                attribute(semconv::SPAN_START, any_value::Value::IntValue(1_000)),
+                attribute(semconv::SPAN_KIND, any_value::Value::IntValue(2)),
+            ];
+        }
+        for _ in 0..2 {
+            records.push(LogRecord {
+                event_name: semconv::HEARTBEAT.to_owned(),
+                ..LogRecord::default()
+            });
+        }
+        let arrival = Arrival::replayed(UnixNanos(0));
+        let read = Reader::default().logs(&mut request, &arrival, &Access::everything());
+        let origins: Vec<_> = read
+            .batch
+            .observations
+            .iter()
+            .map(|observation| &observation.call.origin)
+            .collect();
+        assert_eq!(origins.len(), RECORDS);
+        assert!(origins.iter().all(|origin| Arc::ptr_eq(origin, origins[0])));
+        assert_eq!(read.heartbeats, BTreeMap::from([(String::new(), 2)]));
     }
 }
