@@ -1,0 +1,33 @@
+//! Pairs of a name and a value: `{"name": "API_KEY", "value": "…"}`, and headers one after the other in a list.
+
+/// Names of members that hold the value of a pair, or of what an object wraps.
+const VALUES: &[&str] = &[
+    "value",
+    "val",
+    "stringvalue",
+    "string_value",
+    "secretvalue",
+    "secret_value",
+    "plaintext",
+    "raw",
+    "_value",
+    "$value",
+    "#text",
+];
+/// Names of members that hold the name of a pair.
+const NAMES: &[&str] = &["name", "key", "header", "field", "param", "parameter", "id"];
+
+/// Whether the member of this name holds the value of a pair, or of what an object wraps.
+pub(super) fn is_value(name: &str) -> bool {
+    VALUES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether the member of this name holds the name of a pair.
+pub(super) fn is_name(name: &str) -> bool {
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a text is a credential behind its scheme, as `Authorization` has it.
+pub(super) fn has_scheme(text: &str) -> bool {
+    text.starts_with("Bearer ") || text.starts_with("Basic ")
+}
