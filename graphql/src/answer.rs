@@ -29,7 +29,7 @@ pub(crate) struct Answer {
     resources: Option<Resources>,
 }
 
-/// What the resolvers of an answer hold.
+/// The memory that the resolvers of an answer hold.
 struct Held {
     allowance: Arc<Allowance>,
     /// Whether the next answer is made with the same allowance, when this one is gone.
@@ -162,6 +162,8 @@ impl Answer {
 impl Written {
     /// The same with something before and after it.
     pub(crate) fn between(mut self, before: &str, after: &str) -> Self {
+        // Else a text that fills its buffer would get one of twice the size, which the budget does not know.
+        self.text.reserve_exact(before.len() + after.len());
         self.text.splice(0..0, before.bytes());
         self.text.extend_from_slice(after.as_bytes());
         self
@@ -195,9 +197,10 @@ impl AsRef<[u8]> for Written {
     }
 }
 
+/// An answer that has errors and no data, not even null.
 #[derive(Serialize)]
-struct Errors<'a> {
-    errors: &'a [ServerError],
+pub(crate) struct Errors<'a> {
+    pub(crate) errors: &'a [ServerError],
 }
 
 fn write(response: &Response, memory: Option<&MemoryBudget>) -> Result<Written, ServerError> {

@@ -15,7 +15,7 @@ pub(crate) const DEFAULT_SIZE: usize = 50;
 pub(crate) const MAX_SIZE: usize = 500;
 /// A lookup of one object.
 pub(crate) const LOOKUP: usize = 50;
-/// A question over many rows: a page, a menu, a count.
+/// A query over many rows: a page, a menu, a count.
 pub(crate) const SCAN: usize = 500;
 /// Something that is read from outside the row: a body, a stack trace.
 pub(crate) const BODY: usize = 25;
@@ -34,7 +34,7 @@ pub(crate) fn list(first: Option<i32>, last: Option<i32>, item: usize) -> usize 
     size.clamp(1, MAX_SIZE).saturating_mul(item)
 }
 
-/// A list that takes a question over many rows to find.
+/// A list that takes a query over many rows to find.
 pub(crate) fn scan(first: Option<i32>, last: Option<i32>, item: usize) -> usize {
     list(first, last, item).saturating_add(SCAN)
 }
@@ -62,8 +62,8 @@ const VALUE: usize = 64;
 /// Room for what is delivered is taken in steps of so many bytes: most answers are smaller than one, and take none.
 const STEP: usize = 64 * 1024;
 
-/// What one answer (of an operation, or one event of a subscription) has weighed so far, and the bytes that it holds of
-/// the process's budget.
+/// The bytes of one answer so far (of an operation, or one event of a subscription), and those that it holds of the
+/// process's budget.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     weighed: Mutex<Weighed>,
@@ -135,7 +135,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// A field failed. Tells whether too many did: then the answer fails as a whole, with this error.
+    /// A field failed. Returns whether too many did: then the answer fails as a whole, with this error.
     pub(crate) fn fail(&self, error: &ServerError) -> bool {
         let mut weighed = self.weighed();
         weighed.failures += 1;
@@ -198,7 +198,7 @@ impl Weighed {
     }
 }
 
-/// What is said when the process holds as many bytes as it may.
+/// The refusal where the process holds as many bytes as it may.
 pub(crate) fn exhausted(exhausted: BudgetExhausted) -> Error {
     Code::ResourceExhausted.error(exhausted.to_string())
 }

@@ -22,7 +22,7 @@ use crate::cost::{Allowance, exhausted};
 use crate::error::{Code, complete};
 use crate::limits::{Introspection, Limits, bound, over};
 use crate::loaders::Loaders;
-use crate::places::{Full, Places, Taken};
+use crate::permits::{Full, Permit, Permits};
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
@@ -35,13 +35,13 @@ pub(crate) struct Engine {
     scales: Scales,
     fields: Arc<Fields>,
     limits: Arc<Limits>,
-    /// A place for each query that may run.
-    operations: Arc<Places>,
-    /// A place for each subscription that may be open.
-    subscriptions: Arc<Places>,
-    /// Who asks.
+    /// A permit for each query that may run.
+    operations: Arc<Permits>,
+    /// A permit for each subscription that may be open.
+    subscriptions: Arc<Permits>,
+    /// The caller, from the moment when it is known.
     caller: Option<Caller>,
-    /// Whose shares are taken where nobody gave a key.
+    /// The address whose shares are taken where nobody gave a key.
     peer: Option<IpAddr>,
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct Ready {
     held: Reservation,
 }
 
-/// What a request holds while it is answered, for each byte that came: parsed it is larger, and a subscription's filter is
-/// kept by those who compare calls with it.
+/// How many bytes a request holds while it is answered, for each byte that came: parsed it is larger, and a subscription's
+/// filter is kept by those who compare calls with it.
 const HELD: usize = 8;
 
 impl Ready {
@@ -64,7 +64,7 @@ impl Ready {
     }
 }
 
-/// What remains to be done with its answers.
+/// The work that remains to be done on its answers.
 #[derive(Clone)]
 struct Finish {
     shape: Shape,
@@ -88,8 +88,8 @@ impl Engine {
             fields: Arc::new(Fields::of(&schema.sdl())),
             schema,
             scales: Scales::new(limits.introspection != Introspection::Off),
-            operations: Arc::new(Places::new(limits.max_operations)),
-            subscriptions: Arc::new(Places::new(limits.max_subscriptions)),
+            operations: Arc::new(Permits::new(limits.max_operations)),
+            subscriptions: Arc::new(Permits::new(limits.max_subscriptions)),
             limits: Arc::new(limits),
             caller: None,
             peer: None,
@@ -135,17 +135,15 @@ impl Engine {
             let engine = self.clone();
             return once(async move { engine.run(ready).await }).boxed();
         }
-        let taken = match self.subscriptions.try_take(&self.asker()) {
-            Ok(taken) => taken,
+        let permit = match self.subscriptions.try_take(&self.asker()) {
+            Ok(permit) => permit,
             Err(full) => {
                 let (max, message) = match full {
                     Full::Share(max) => (max, "too many subscriptions of yours are open; end one first"),
                     Full::All(max) => (max, "too many subscriptions are open; try again later"),
                 };
-                let limit = ("max_subscriptions", max);
-                let found = max.saturating_add(1);
-                let refusal = over(Code::TooManySubscriptions, limit, found, message);
-                return once(ready_now(self::refusal(refusal))).boxed();
+                let refusal = no_permit(Code::TooManySubscriptions, ("max_subscriptions", max), message);
+                return once(ready_now(refusal)).boxed();
             }
         };
         let Ready {
@@ -156,7 +154,7 @@ impl Engine {
         } = ready;
         // As long as it likes; each of its reads has the time of one.
         let operation = Operation::new(self.asker(), Duration::MAX);
-        let (request, parts) = match self.equipped(request, &operation, taken) {
+        let (request, parts) = match self.equipped(request, &operation, permit) {
             Ok(equipped) => equipped,
             Err(refusal) => return once(ready_now(self::refusal(refusal))).boxed(),
         };
@@ -168,7 +166,7 @@ impl Engine {
                 return Poll::Ready(None);
             }
             let answer = polled.enter(|| answers.poll_next_unpin(context));
-            // What fails as a whole never ends by itself.
+            // An answer that fails as a whole never ends by itself.
             match answer.is_pending().then(|| allowance.verdict()).flatten() {
                 Some(verdict) => {
                     failed = true;
@@ -206,17 +204,17 @@ impl Engine {
         &self,
         request: Request,
         operation: &Operation,
-        place: Taken,
+        permit: Permit,
     ) -> Result<(Request, Equipment), ServerError> {
         let store = self.store()?;
         let resources = Resources::of(store);
         let allowance = Arc::new(Allowance::new(&resources.memory));
-        let place = Arc::new(place);
+        let permit = Arc::new(permit);
         let loaders = Loaders::new(
             store.clone(),
             Arc::clone(&allowance),
             operation.clone(),
-            place.clone(),
+            Arc::clone(&permit),
         );
         let request = request.data(loaders).data(Arc::clone(&allowance));
         Ok((
@@ -224,12 +222,12 @@ impl Engine {
             Equipment {
                 allowance,
                 resources,
-                _place: place,
+                _permit: permit,
             },
         ))
     }
 
-    /// Whose shares are taken: of the places here, and of the readers.
+    /// The owner of the shares that are taken: of the permits here, and of the readers.
     fn asker(&self) -> Asker {
         let key = self.caller.as_ref().and_then(|caller| caller.access().key());
         key.map_or(Asker::Peer(self.peer), |key| Asker::Key(key.id))
@@ -245,27 +243,25 @@ impl Engine {
         let asker = self.asker();
         let operation = Operation::new(asker.clone(), self.limits.timeout);
         let deadline = operation.deadline();
-        let place = match self.operations.take(&asker, deadline).await {
-            Ok(place) => place,
+        let permit = match self.operations.take(&asker, deadline).await {
+            Ok(permit) => permit,
             Err(full) => {
                 let (max, message) = match full {
                     Full::Share(max) => (max, "too many queries of yours are running; send fewer at once"),
                     Full::All(max) => (max, "too many queries are running; try again later"),
                 };
-                let limit = ("max_operations", max);
-                let found = max.saturating_add(1);
-                return refusal(over(Code::TooManyOperations, limit, found, message));
+                return no_permit(Code::TooManyOperations, ("max_operations", max), message);
             }
         };
-        // What the loaders have begun keeps the place until it has ended.
-        let (request, parts) = match self.equipped(request, &operation, place) {
+        // Loads that have begun keep the permit until they have ended.
+        let (request, parts) = match self.equipped(request, &operation, permit) {
             Ok(equipped) => equipped,
             Err(refused) => return refusal(refused),
         };
         let mut execution = pin!(operation.run(self.schema.execute(request)));
         let execution = std::future::poll_fn(|context| {
             let answer = execution.as_mut().poll(context);
-            // What fails as a whole never ends by itself.
+            // An answer that fails as a whole never ends by itself.
             match answer.is_pending().then(|| parts.allowance.verdict()).flatten() {
                 Some(verdict) => Poll::Ready(Response::from_errors(vec![verdict])),
                 None => answer,
@@ -342,11 +338,16 @@ struct Equipment {
     allowance: Arc<Allowance>,
     resources: Resources,
     /// Kept while it is executed.
-    _place: Arc<Taken>,
+    _permit: Arc<Permit>,
 }
 
 fn refusal(refusal: ServerError) -> Answer {
     Response::from_errors(vec![refusal]).into()
+}
+
+/// The refusal where all permits are taken, of which the setting allows so many.
+fn no_permit(code: Code, limit: (&str, usize), message: &str) -> Answer {
+    refusal(over(code, limit, limit.1.saturating_add(1), message))
 }
 
 impl Finish {

@@ -1,10 +1,10 @@
-//! Questions in, answers out: the GraphQL API over the store.
+//! Queries in, answers out: the GraphQL API over the store.
 //!
 //! A request comes in through `router`: over HTTP, answered once or with `events`, or on a WebSocket (`socket`). `access` says
 //! who asks and what that caller may see. `ask` reads it, `document` refuses what would be too much work before the GraphQL
 //! library sees it, `weight` says what it costs, and `engine` lets in what is within `limits`, has it executed, and gives
 //! the answer its `shape`; `meter` counts its bytes while it is built. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
-//! store one question, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
+//! store once, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
 //! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
 //! is printed by [`sdl`] and committed as `schema.graphql`.
@@ -27,7 +27,7 @@ mod media;
 mod meter;
 mod mutation;
 mod origin;
-mod places;
+mod permits;
 mod query;
 mod resume;
 mod router;
@@ -53,7 +53,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over a store.
 pub fn schema(store: Store) -> Schema {
-    builder().data(store).finish()
+    builder().extension(meter::Meter).data(store).finish()
 }
 
 /// The schema as text: what `schema.graphql` must be. Needs no database.
@@ -76,6 +76,5 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         )
         // Objects of unions, none of which is asked for by this interface alone.
         .register_output_type::<types::Refusal>()
-        .extension(meter::Meter)
         .limit_directives(10)
 }

@@ -16,7 +16,7 @@ use mcptap_store::{
 
 use crate::cost::Allowance;
 use crate::error::from_store;
-use crate::places::Taken;
+use crate::permits::Permit;
 use crate::scalars::json_bytes;
 
 /// How many objects are loaded at once: a page as clients usually ask for them.
@@ -33,17 +33,17 @@ pub(crate) struct Loaders {
 
 impl Loaders {
     /// For one operation: what is loaded counts as the operation's, ends when nobody waits for it any more, and keeps
-    /// `place` until it has really ended.
+    /// `permit` until it has really ended.
     pub(crate) fn new(
         store: Store,
         allowance: Arc<Allowance>,
         operation: Operation,
-        place: Arc<Taken>,
+        permit: Arc<Permit>,
     ) -> DataLoader<Self> {
         let spawn = move |loading: BoxFuture<'static, ()>| {
-            let (operation, place) = (operation.clone(), Arc::clone(&place));
+            let (operation, permit) = (operation.clone(), Arc::clone(&permit));
             tokio::spawn(async move {
-                let _held = place;
+                let _held = permit;
                 operation.join(loading).await
             });
         };
@@ -111,7 +111,7 @@ impl Loader<LogsOf> for Loaders {
     type Value = Result<Arc<Page<(LogPosition, LogLine)>>, Error>;
     type Error = Error;
 
-    /// One question for several calls that are asked for the same page.
+    /// One query for several calls that are asked for the same page.
     async fn load(&self, keys: &[LogsOf]) -> Result<HashMap<LogsOf, Self::Value>, Error> {
         let mut pages: HashMap<(usize, Option<LogPosition>), Vec<i64>> = HashMap::new();
         for key in keys {

@@ -18,7 +18,7 @@ use crate::types::{
     Viewer, reach, wanted, wanted_buckets,
 };
 
-/// Every question that can be asked once.
+/// Every query that is answered once.
 #[derive(Debug, Default)]
 pub struct Query;
 

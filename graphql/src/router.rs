@@ -19,11 +19,10 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use futures_util::stream::{iter, once};
 use mcptap_store::{Attempts, Gate, Reservation};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Caller, Door, Entry};
-use crate::answer::Answer;
+use crate::answer::{Answer, Errors};
 use crate::ask::{Ask, Body};
 use crate::cost::exhausted;
 use crate::engine::{Engine, Safety, refused};
@@ -301,11 +300,6 @@ fn about(media: Media) -> [(HeaderName, HeaderValue); 2] {
         // What is true now may not be true a moment later.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]
-}
-
-#[derive(Serialize)]
-struct Errors<'a> {
-    errors: &'a [ServerError],
 }
 
 /// An answer that has a refusal and nothing else, as JSON.

@@ -1,7 +1,7 @@
-//! What a document costs, asked of the engine without executing anything.
+//! The cost of a document, computed by the engine without executing anything.
 //!
-//! The engine weighs a document while it validates it, and tells only extensions. An extension on the schema that answers
-//! would be asked about every field of every answer, so this is a second schema, without data, that only validates.
+//! The engine computes it while it validates a document, and gives it to extensions alone. A request must be refused before
+//! it takes a permit or its resolvers have anything, so this is a second schema, without data, that only validates.
 
 use std::sync::Arc;
 

@@ -248,7 +248,7 @@ impl Reader {
         );
         let peer = peer::peer(&mut attributes, &dialect, kind, self);
         let http_status = http::status(&mut attributes);
-        // Who is not the server and saw a refusal cannot tell whether a handler was reached.
+        // A view from outside the server that saw a refusal cannot know whether a handler was reached.
         failure.evidence.transport |= failure.evidence.failed
             && vantage != Vantage::Server
             && http_status.is_some_and(|status| status >= 400);
