@@ -5,10 +5,11 @@
 //! used because it neither pings nor says goodbye, answers misuse with other close codes than the protocol's, and
 //! sets no bound on operations.
 
+mod message;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
-use std::fmt::Display;
 use std::future::{pending, ready};
 use std::time::Duration;
 
@@ -20,8 +21,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use mcptap_store::Reservation;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +33,7 @@ use crate::error::Code;
 use crate::limits::over;
 use crate::resume::Place;
 use crate::router::refuse;
+use message::{End, FromClient, ToClient, going_away, invalid, unwritten};
 
 /// The only protocol spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -91,67 +91,6 @@ impl Anonymous {
     fn end(&self) {
         self.0.cancel();
     }
-}
-
-/// What a client says.
-#[derive(Deserialize)]
-struct FromClient {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    payload: Option<Box<RawValue>>,
-}
-
-impl FromClient {
-    /// The id that some messages must have.
-    fn id(&mut self) -> Result<String, End> {
-        let id = self.id.take().filter(|id| !id.is_empty());
-        id.ok_or_else(|| invalid(format!("{:?} needs an id that is not empty", self.kind)))
-    }
-
-    /// Some messages may carry an object.
-    fn object(self) -> Result<Option<Box<RawValue>>, End> {
-        match &self.payload {
-            Some(payload) if !payload.get().starts_with('{') => {
-                Err(invalid(format!("the payload of {:?} is an object", self.kind)))
-            }
-            _ => Ok(self.payload),
-        }
-    }
-}
-
-fn invalid(why: impl Display) -> End {
-    End::Close(4400, format!("Invalid message: {why}"))
-}
-
-/// What is said to it.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ToClient<'a> {
-    ConnectionAck,
-    Error {
-        id: &'a str,
-        payload: &'a [ServerError],
-    },
-    Complete {
-        id: &'a str,
-    },
-    Pong {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<Box<RawValue>>,
-    },
-}
-
-/// Why a connection ends.
-enum End {
-    /// We say so, with one of the protocol's codes.
-    Close(u16, String),
-    /// The client said goodbye.
-    Left,
-    /// The client is gone.
-    Gone,
 }
 
 /// An operation's next answer, or its end.
@@ -448,21 +387,6 @@ fn is_too_large(error: &axum::Error) -> bool {
     matches!(cause, Some(tungstenite::Error::Capacity(_)))
 }
 
-fn unwritten(error: impl Display) -> End {
-    End::Close(1011, format!("an answer could not be written: {error}"))
-}
-
 async fn ended(caller: Caller) -> Refused {
     caller.ended().await
-}
-
-impl From<Refused> for End {
-    fn from(refused: Refused) -> Self {
-        Self::Close(refused.close_code(), refused.message())
-    }
-}
-
-/// Clients take this code for a reason to connect again.
-fn going_away() -> End {
-    End::Close(1001, "the server is going away".into())
 }
