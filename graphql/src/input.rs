@@ -1,4 +1,4 @@
-//! What clients may ask by: the filter, and the ids they hold.
+//! Input of clients: the filter, and the ids they hold.
 
 use async_graphql::{Error, ID, InputObject, InputType};
 use mcptap_model::{CallFilter, MAX_NAME, NodeId, TraceId, search};
@@ -139,7 +139,7 @@ pub(crate) fn filter(input: Option<CallFilterInput>) -> Result<CallFilter, Error
     Ok(filter)
 }
 
-/// What the filters inside one another have together.
+/// The sums over all filters inside one another.
 #[derive(Default)]
 struct Tree {
     filters: usize,
@@ -337,12 +337,7 @@ mod tests {
             .unwrap();
         let fields: Vec<&str> = input
             .lines()
-            .filter_map(|line| line.strip_prefix("  ")?.split_once(": ["))
-            .chain(
-                input
-                    .lines()
-                    .filter_map(|line| line.strip_prefix("  ")?.split_once(": ")),
-            )
+            .filter_map(|line| line.strip_prefix("  ")?.split_once(": "))
             .map(|(name, _)| name)
             .filter(|name| name.chars().all(char::is_alphabetic))
             .collect();

@@ -1,5 +1,5 @@
-//! Names of any length, and what stands for them where they are too long to be kept: whoever asks by the name that was sent
-//! gets what is got by the name that is answered.
+//! Names of any length: a filter by the name that was sent, and one by the name that is answered, which is cut where it is too
+//! long, find the same calls.
 
 use mcptap_model::{NewKey, Scope};
 use mcptap_store::Actor;
@@ -130,13 +130,15 @@ async fn a_name_of_any_length_finds_its_call() {
         server.export([span(&format!("tools/call {long}y"))]).await;
         let found = server.calls(filter("tools", &long), "spanId").await;
         assert_eq!(found.len(), 1);
-        // What is meant by a name is deleted by it.
+        // A name deletes the calls that it finds, and no others.
         let delete =
             "mutation ($f: CallFilter!) { deleteCalls(filter: $f) { ... on CallsDeleted { count } } }";
         let told = server
             .graphql(delete, json!({ "f": filter("tools", &long) }))
             .await;
         assert_eq!(told["deleteCalls"]["count"], 1, "{told}");
+        let other = server.calls(filter("tools", &format!("{long}y")), "spanId").await;
+        assert_eq!(other.len(), 1);
     })
     .await;
 }

@@ -122,10 +122,7 @@ fn otlp_json(message: &DynamicMessage) -> serde_json::Value {
             }
             Value::Bytes(bytes) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
             Value::Message(message) => otlp_json(message),
-            Value::List(items) => items
-                .iter()
-                .map(|item| self::otlp_json_item(field, item))
-                .collect(),
+            Value::List(items) => items.iter().map(|item| otlp_json_item(field, item)).collect(),
             Value::U64(number) => json!(number.to_string()),
             Value::I64(number) => json!(number.to_string()),
             Value::U32(number) => json!(number),
@@ -215,7 +212,7 @@ fn add_value(message: &mut DynamicMessage, way: &[FieldDescriptor], rest: &[Fiel
     message.set_field(field, value);
 }
 
-/// What surrounds a token found, as it is or in base64.
+/// The surroundings of each token found, as it is or in base64.
 fn found(place: &str, bytes: &[u8]) -> Vec<String> {
     let inner = |shift: usize| {
         let text = format!("{}{PLANTED}", &"xx"[..shift]);
@@ -238,7 +235,7 @@ fn found(place: &str, bytes: &[u8]) -> Vec<String> {
     forms.iter().flat_map(at).collect()
 }
 
-/// Sends one export by each transport; what the sender is told.
+/// Sends one export by each transport; returns the answers.
 async fn send(server: &Client, signal: &str, message: &DynamicMessage) -> Vec<u8> {
     let url = format!("{}/v1/{signal}", server.otlp_http_url());
     let mut told = Vec::new();
@@ -336,7 +333,7 @@ async fn a_token_in_any_field_is_nowhere() {
         leaks.extend(found("left", &database.bytes()));
         leaks.sort();
         leaks.dedup();
-        // Which places they came from is told by their numbers.
+        // A token's number is that of the field into which it was planted.
         let named = |leak: &String| {
             let number = leak
                 .split(PLANTED)
