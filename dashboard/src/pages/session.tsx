@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
 import { SessionDetailDocument } from "../gql/graphql";
-import { AskError, ask } from "../state/api";
+import { ask, isBadInput } from "../state/api";
 import { useAsk } from "../state/asking";
 import { noFilter, pick } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
@@ -51,7 +51,7 @@ export default function SessionPage({ id }: { id: string }) {
   const at = bars.findIndex(({ call }) => call.id === shown);
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
-  const unknown = problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+  const unknown = isBadInput(problem);
   if (problem !== undefined && !unknown && !data) return <Problem problem={problem} again={again} />;
   return (
     <div className="page">

@@ -22,6 +22,11 @@ export class AskError extends Error {
   }
 }
 
+/** Whether what was asked for cannot be, such as an id that is none. */
+export function isBadInput(problem: unknown): boolean {
+  return problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+}
+
 /** Asks once, by POST. Throws an AskError with the server's own words when there is no data. */
 export async function ask<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,

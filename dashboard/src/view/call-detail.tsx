@@ -1,7 +1,7 @@
 import { lazy, Suspense, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallDetailDocument } from "../gql/graphql";
-import { AskError } from "../state/api";
+import { isBadInput } from "../state/api";
 import { useAsk } from "../state/asking";
 import { readJson } from "../state/json";
 import { asCurl, asJsonRpc } from "../state/snippet";
@@ -24,7 +24,7 @@ export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
   const variables = useMemo(() => ({ id }), [id]);
   const { data, problem, loading, again } = useAsk(CallDetailDocument, variables);
   const call = data?.call;
-  const unknown = problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+  const unknown = isBadInput(problem);
   if (problem !== undefined && !unknown && !loading && !call)
     return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call

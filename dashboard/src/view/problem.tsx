@@ -1,5 +1,5 @@
 import { Button } from "react-aria-components";
-import { AskError, explain } from "../state/api";
+import { AskError, explain, isBadInput } from "../state/api";
 import { endpoint } from "../state/endpoint";
 import { Icon } from "./icon";
 
@@ -28,9 +28,8 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
 }
 
 function advice(problem: unknown): string {
-  const code = problem instanceof AskError ? problem.code : undefined;
-  if (code === "BAD_USER_INPUT")
-    return "The address of this page, or a filter, asks for what there cannot be.";
-  if (code === "TIMED_OUT") return "Ask for less, such as a shorter time, or try again later.";
+  if (isBadInput(problem)) return "The address of this page, or a filter, asks for what there cannot be.";
+  if (problem instanceof AskError && problem.code === "TIMED_OUT")
+    return "Ask for less, such as a shorter time, or try again later.";
   return "Try again. If it stays, the words below belong into a report.";
 }
