@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::REDACTED;
 use super::bytes::{byte, is_space, run};
+use super::edits::{self, Edit};
 use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
@@ -53,13 +54,6 @@ struct Key {
     is_name: bool,
 }
 
-/// A change of the text.
-struct Edit {
-    start: usize,
-    end: usize,
-    text: String,
-}
-
 /// Redacts JSON; `None` when nothing is to be cut. A cut in `crossing`, over the border of a value, takes the whole value.
 /// `depth` is how many strings of JSON there are around it. Each rule that cuts something is given to `report`.
 pub(super) fn redact(
@@ -80,24 +74,7 @@ pub(super) fn redact(
         key: Key::default(),
     };
     walk.all();
-    let mut edits = walk.edits;
-    if edits.is_empty() {
-        return None;
-    }
-    edits.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
-    let mut redacted = String::with_capacity(text.len());
-    let mut kept = 0;
-    for edit in &edits {
-        // One inside another: the whole is gone already.
-        if edit.start < kept {
-            continue;
-        }
-        redacted.push_str(text.get(kept..edit.start).unwrap_or_default());
-        redacted.push_str(&edit.text);
-        kept = edit.end;
-    }
-    redacted.push_str(text.get(kept..).unwrap_or_default());
-    Some(redacted)
+    edits::apply(text, walk.edits)
 }
 
 struct Walk<'w> {

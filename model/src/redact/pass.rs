@@ -6,7 +6,7 @@ use super::patterns::{self, AROUND, PATTERNS};
 use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, contexts, credentials, joints};
+use super::{REDACTED, contexts, credentials, joints, private_keys};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl Pass<'_> {
             }
             Trigger::PrivateKey => {
                 if bytes.get(start..end) == Some(b"-----BEGIN ")
-                    && let Some(key) = shapes::private_key(bytes, start, end)
+                    && let Some(key) = private_keys::find(bytes, start, end)
                 {
                     self.cut(PRIVATE_KEY, key);
                 }
