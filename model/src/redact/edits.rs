@@ -1,12 +1,13 @@
 //! Changes of a text.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 /// A part of a text, and what replaces it.
 pub(super) struct Edit {
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) text: String,
+    pub(super) text: Cow<'static, str>,
 }
 
 /// The text with the changes made; `None` when there are none.

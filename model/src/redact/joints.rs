@@ -28,8 +28,16 @@ pub(super) struct Begin {
     pub(super) end: Option<usize>,
 }
 
-/// What stands between a name and its value.
-pub(super) fn separator(bytes: &[u8], start: usize, end: usize, flag: bool) -> Option<Begin> {
+/// Skips what joins a value to the name from `start` to `end`. Up to `covered` values were read already; `element` is the
+/// last text of an element that was read. Neither is read again for every name in it.
+pub(super) fn separator(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    flag: bool,
+    covered: usize,
+    element: &mut (usize, usize),
+) -> Option<Begin> {
     let spaces = |at| run(bytes, at, usize::MAX, is_space);
     let begin = |at, joint, quote| {
         Some(Begin {
@@ -59,7 +67,7 @@ pub(super) fn separator(bytes: &[u8], start: usize, end: usize, flag: bool) -> O
         _ => None,
     };
     if let Some(at) = assigned {
-        if let Some(block) = block(bytes, start, at) {
+        if let Some(block) = block(bytes, start, at, covered) {
             return Some(block);
         }
         let value = spaces(at);
@@ -103,7 +111,7 @@ pub(super) fn separator(bytes: &[u8], start: usize, end: usize, flag: bool) -> O
         }
     }
     if (quoted > end || is_form(bytes, start))
-        && let Some(at) = elsewhere(bytes, start, quoted)
+        && let Some(at) = elsewhere(bytes, start, quoted, element)
     {
         return Some(at);
     }
@@ -209,7 +217,7 @@ fn is_form(bytes: &[u8], start: usize) -> bool {
 }
 
 /// The value of a part of a form, or of an element with `name` and `value`, whose name ends before `at`.
-fn elsewhere(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
+fn elsewhere(bytes: &[u8], start: usize, at: usize, element: &mut (usize, usize)) -> Option<Begin> {
     if !is_form(bytes, start) {
         return None;
     }
@@ -238,9 +246,13 @@ fn elsewhere(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
         near.get(..close - at)
             .is_some_and(|between| !between.contains(&b'<'))
     }) {
-        let end = run(bytes, close + 1, usize::MAX, |byte| {
-            !matches!(byte, b'<' | b'"' | b'\\')
-        });
+        if !(element.0..element.1).contains(&(close + 1)) {
+            let end = run(bytes, close + 1, usize::MAX, |byte| {
+                !matches!(byte, b'<' | b'"' | b'\\')
+            });
+            *element = (close + 1, end);
+        }
+        let end = element.1;
         return (end > close + 1 && byte(bytes, end) == b'<')
             .then(|| known(close + 1, Some(end)))
             .flatten();
@@ -289,8 +301,8 @@ fn next_line(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     Some(run(bytes, bytes.len() - rest.len(), NEAR, |byte| byte == b' '))
 }
 
-/// The lines of a block of YAML whose `|` or `>` stands behind `at`.
-fn block(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
+/// The lines of a block of YAML whose `|` or `>` stands behind `at`, unless they were read with the block around it.
+fn block(bytes: &[u8], start: usize, at: usize, covered: usize) -> Option<Begin> {
     let mark = run(bytes, at, NEAR, |byte| byte == b' ');
     if mark == at || !matches!(byte(bytes, mark), b'|' | b'>') {
         return None;
@@ -298,7 +310,8 @@ fn block(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
     let line = run(bytes, mark + 1, NEAR, |byte| {
         matches!(byte, b'-' | b'+' | b' ' | b'\r') || byte.is_ascii_digit()
     });
-    if byte(bytes, line) != b'\n' {
+    let from = run(bytes, line + 1, usize::MAX, is_space);
+    if byte(bytes, line) != b'\n' || from < covered {
         return None;
     }
     let begin = run_back(bytes, start, NEAR, |byte| byte != b'\n');
@@ -321,7 +334,6 @@ fn block(bytes: &[u8], start: usize, at: usize) -> Option<Begin> {
         }
         next = stop + 1;
     }
-    let from = run(bytes, line + 1, usize::MAX, is_space);
     (end > from).then_some(Begin {
         at: from,
         joint: Joint::Known,

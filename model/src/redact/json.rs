@@ -2,10 +2,10 @@
 //! changed stays byte for byte as it was. Text that only holds JSON, or the beginning of some, is read in the same way.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use serde::de::IgnoredAny;
 
-use super::REDACTED;
 use super::bytes::{byte, is_space, run};
 use super::edits::{self, Edit};
 use super::looks::is_drawn_item;
@@ -15,6 +15,11 @@ use super::pairs::{self, has_scheme};
 use super::pass::Cut;
 use super::rules::{Compiled, DEEPEST, Found, Named};
 use super::view::unescaped;
+
+/// What stands in the place of a value.
+const CUT: &str = "\"[redacted]\"";
+/// How many objects and lists that are open are remembered: the innermost ones. Readers of JSON refuse deeper ones.
+const MOST_OPEN: usize = 1_000;
 
 /// Whether a text is JSON.
 pub(super) fn is_valid(text: &str) -> bool {
@@ -70,7 +75,8 @@ pub(super) fn redact(
         depth,
         report,
         edits: Vec::new(),
-        open: Vec::new(),
+        open: VecDeque::new(),
+        barren: 0,
         key: Key::default(),
     };
     walk.all();
@@ -84,7 +90,9 @@ struct Walk<'w> {
     depth: usize,
     report: &'w mut dyn FnMut(Found),
     edits: Vec<Edit>,
-    open: Vec<Frame>,
+    open: VecDeque<Frame>,
+    /// Up to here no string begins.
+    barren: usize,
     key: Key,
 }
 
@@ -112,6 +120,9 @@ impl Walk<'_> {
     }
 
     fn string(&mut self, start: usize) -> usize {
+        if start < self.barren {
+            return start + 1;
+        }
         let bytes = self.text.as_bytes();
         let end = string_end(bytes, start);
         let content = self.text.get(start + 1..end - 1).unwrap_or_default();
@@ -121,8 +132,10 @@ impl Walk<'_> {
             // It was cut off.
             self.text.get(start + 1..end).unwrap_or_default()
         };
-        // Ends of lines are in no string: this is the text between two of them.
-        if content.bytes().any(|byte| byte < b' ') {
+        // Ends of lines are in no string: this is the text between two of them. The quotes in it are escaped, so from each
+        // of them the same would be read again.
+        if let Some(last) = content.bytes().rposition(|byte| byte < b' ') {
+            self.barren = start + 1 + last;
             return start + 1;
         }
         let is_escaped = content.contains('\\');
@@ -164,7 +177,7 @@ impl Walk<'_> {
             .checked_sub(2)
             .and_then(|outer| self.open.get(outer))
             .is_some_and(|outer| outer.is_list);
-        let frame = self.open.last_mut()?;
+        let frame = self.open.back_mut()?;
         if frame.is_list {
             frame.items += 1;
             let flagged = std::mem::take(&mut frame.flag);
@@ -233,11 +246,11 @@ impl Walk<'_> {
         };
         if let Some(rule) = self.crosses(start, end) {
             (self.report)(rule);
-            self.edit(start, end, format!("\"{REDACTED}\""));
+            self.edit(start, end, Cow::Borrowed(CUT));
         } else if let Some(changed) = changed {
             found.into_iter().for_each(&mut *self.report);
             let quoted = serde_json::Value::String(changed).to_string();
-            self.edit(start, end, quoted);
+            self.edit(start, end, Cow::Owned(quoted));
         }
     }
 
@@ -250,16 +263,19 @@ impl Walk<'_> {
             self.cut(start, end, named.found);
             return end;
         }
-        let outer = self.open.last().copied().unwrap_or_default();
+        let outer = self.open.back().copied().unwrap_or_default();
         let of_pair = outer
             .named
             .or(outer.secret)
             .filter(|_| key.is_value && !outer.is_list);
-        if let Some(outer) = self.open.last_mut() {
+        if let Some(outer) = self.open.back_mut() {
             outer.items += 1;
             outer.before = None;
         }
-        self.open.push(Frame {
+        if self.open.len() == MOST_OPEN {
+            self.open.pop_front();
+        }
+        self.open.push_back(Frame {
             is_list,
             secret: key
                 .secret
@@ -271,8 +287,8 @@ impl Walk<'_> {
     }
 
     fn close(&mut self) {
-        let Some(frame) = self.open.pop() else { return };
-        let in_list = self.open.last().is_some_and(|outer| outer.is_list);
+        let Some(frame) = self.open.pop_back() else { return };
+        let in_list = self.open.back().is_some_and(|outer| outer.is_list);
         if let Some((start, end, named)) = frame.second
             && frame.items == 2
             && in_list
@@ -289,10 +305,10 @@ impl Walk<'_> {
         });
         let key = std::mem::take(&mut self.key);
         let number = self.text.get(start..end).unwrap_or_default();
-        if let Some(frame) = self.open.last_mut() {
+        if let Some(frame) = self.open.back_mut() {
             frame.items += 1;
         }
-        let frame = self.open.last().copied().unwrap_or_default();
+        let frame = self.open.back().copied().unwrap_or_default();
         let secret = key
             .secret
             .or(frame.secret.filter(|_| frame.is_list || key.is_value))
@@ -312,7 +328,7 @@ impl Walk<'_> {
                 && frame.value.is_none()
                 && !frame.is_list =>
             {
-                if let Some(frame) = self.open.last_mut() {
+                if let Some(frame) = self.open.back_mut() {
                     frame.value = Some((start, end));
                 }
             }
@@ -347,14 +363,13 @@ impl Walk<'_> {
     }
 
     fn cut(&mut self, start: usize, end: usize, rule: Found) {
-        let cut = format!("\"{REDACTED}\"");
-        if self.text.get(start..end) != Some(&cut) {
+        if self.text.get(start..end) != Some(CUT) {
             (self.report)(rule);
-            self.edit(start, end, cut);
+            self.edit(start, end, Cow::Borrowed(CUT));
         }
     }
 
-    fn edit(&mut self, start: usize, end: usize, text: String) {
+    fn edit(&mut self, start: usize, end: usize, text: Cow<'static, str>) {
         self.edits.push(Edit { start, end, text });
     }
 }

@@ -43,8 +43,16 @@ pub(super) struct Value {
     pub(super) quote: (usize, usize),
 }
 
-/// Where the value of the name from `start` to `end` begins.
-pub(super) fn value_start(bytes: &[u8], start: usize, end: usize, kind: Kind) -> Option<(Begin, Kind)> {
+/// Where the value of the name from `start` to `end` begins. Up to `covered` the values of a kind were read already;
+/// `element` is for [`separator`].
+pub(super) fn value_start(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    kind: Kind,
+    covered: impl Fn(Kind) -> usize,
+    element: &mut (usize, usize),
+) -> Option<(Begin, Kind)> {
     let flag = kind != Kind::Code && is_flag(bytes, start);
     let kind = match kind_of(bytes, start, end, kind) {
         Some(kind) if flag && kind == Kind::Token => Kind::Secret,
@@ -52,7 +60,7 @@ pub(super) fn value_start(bytes: &[u8], start: usize, end: usize, kind: Kind) ->
         None if flag => kind,
         None => return None,
     };
-    let begin = separator(bytes, start, end, flag)?;
+    let begin = separator(bytes, start, end, flag, covered(kind), element)?;
     Some((begin, kind))
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Pass<'t> {
     pub(super) fruitless: usize,
     /// Up to here a web token was sought in vain.
     pub(super) barren: usize,
+    /// The last text of an element that was read.
+    pub(super) element: (usize, usize),
     /// Where tokens were sought in vain.
     pub(super) plain: Plain,
     /// Whether there is a name of a secret whose value only the structure around it tells.
@@ -181,11 +183,13 @@ impl Pass<'_> {
             // Under the operator's names whole objects are secrets.
             self.structured |= kind == Kind::Key || joints::is_structural(bytes, start, end);
         }
-        let Some((begin, kind)) = named::value_start(bytes, start, end, kind) else {
-            return;
+        let covered = |kind: Kind| {
+            let read = self.read.get(kind as usize).copied().unwrap_or_default();
+            self.covered.max(read)
         };
-        let read = self.read.get(kind as usize).copied().unwrap_or_default();
-        if begin.at < self.covered.max(read) {
+        let begin = named::value_start(bytes, start, end, kind, covered, &mut self.element);
+        let Some((begin, kind)) = begin else { return };
+        if begin.at < covered(kind) {
             return;
         }
         let Some(value) = named::value(bytes, start, end, begin, kind) else {

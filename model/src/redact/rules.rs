@@ -294,6 +294,7 @@ impl Compiled {
             read: [0; 8],
             latest: 0,
             barren: 0,
+            element: (0, 0),
             fruitless: 0,
             plain: Plain::default(),
             structured: false,

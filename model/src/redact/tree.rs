@@ -1,6 +1,7 @@
 //! Values under names, as attributes are: whole values under a secret's name, and secrets in every other text.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::joined::{self, is_joined};
 use super::looks::is_drawn_item;
@@ -183,7 +184,7 @@ fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
 /// Cuts the values of pairs such as `{"name": "API_KEY", "value": "…"}`, also where they are taken apart into
 /// `argument.name` and `argument.value`.
 fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
-    let mut secret = Vec::new();
+    let mut secret = HashMap::new();
     for field in &mut *fields {
         let (name, value) = S::parts(field);
         let Some(before) = name.strip_suffix("name").or_else(|| name.strip_suffix("key")) else {
@@ -193,14 +194,13 @@ fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
             && let Some(Content::Text(named)) = value.map(S::content)
             && let Some(kind) = redactor.secret_kind(named)
         {
-            secret.push((format!("{before}value"), kind));
+            secret.entry(format!("{before}value")).or_insert(kind);
         }
     }
     let mut changed = false;
     for field in fields.iter_mut().filter(|_| !secret.is_empty()) {
         let (name, value) = S::parts(field);
-        let kind = secret.iter().find(|(of, _)| of == name).map(|(_, kind)| *kind);
-        if let (Some(value), Some(kind)) = (value, kind) {
+        if let (Some(value), Some(kind)) = (value, secret.get(name.as_str()).copied()) {
             changed |= cut::<S>(redactor, value, kind);
         }
     }

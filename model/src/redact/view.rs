@@ -40,7 +40,8 @@ impl View {
         while at < bytes.len() {
             let plain = run(bytes, at, usize::MAX, |byte| !matches!(byte, b'\\' | b'%' | b'&'));
             let Some((character, end)) = undo(bytes, plain) else {
-                at = plain + 1;
+                // Backslashes are undone together, or none of them.
+                at = run(bytes, plain, usize::MAX, |byte| byte == b'\\').max(plain + 1);
                 continue;
             };
             view.text.push_str(text.get(kept..plain).unwrap_or_default());

@@ -136,6 +136,19 @@ fn a_mebibyte_of_each_that_was_slow() {
 }
 
 #[test]
+fn nothing_is_read_again_for_every_name_or_quote_in_it() {
+    // Quotes that are escaped, and no string for the end of the line behind them.
+    check(&format!("\"password\",{}\n", "\\\"".repeat(1 << 18)));
+    // Backslashes that escape nothing.
+    check(&format!("\\/{}", "\\".repeat(1 << 19)));
+    // Blocks of YAML inside one another.
+    let lines = (0..1000).map(|depth| format!("{}password: |\n", " ".repeat(depth)));
+    check(&lines.collect::<String>());
+    // Names in one element that never ends.
+    check(&"name='password' x>".repeat(1 << 14));
+}
+
+#[test]
 fn hostile_texts_take_no_longer_than_others() {
     // Each would take minutes if anything were read once for every beginning in it.
     for part in [
