@@ -304,7 +304,6 @@ mod tests {
             record.event_name = semconv::CALL_RUNNING.to_owned();
             record.attributes = vec![
                 method(),
-                attribute(semconv::SPAN_START, any_value::Value::IntValue(1_000)),
                 attribute(semconv::SPAN_KIND, any_value::Value::IntValue(2)),
             ];
         }
