@@ -194,9 +194,11 @@ impl Compiled {
         report: &mut dyn FnMut(Found),
     ) -> Option<String> {
         let mut redacted = self.redact_once(text, Some(depth), report)?;
-        // Without what was cut, the rest of a text may read as another secret.
+        // Without what was cut, the rest of a text may read as another secret. Only the outermost text is read again as what
+        // it says: that reads all in it again.
+        let again = (depth == 0).then_some(depth);
         for _ in 1..MOST_PASSES {
-            match self.redact_once(&redacted, None, report) {
+            match self.redact_once(&redacted, again, report) {
                 Some(further) => redacted = further,
                 None => break,
             }
