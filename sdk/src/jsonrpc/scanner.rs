@@ -259,6 +259,10 @@ impl Scanner {
         self.expects_key = object && self.is_object();
         if self.is_near() {
             self.path.truncate(self.depth - self.base - 1);
+            if !object {
+                // Its items have no names, and keys of objects in it are one level further down.
+                self.path.push(String::new());
+            }
         }
     }
 

@@ -174,6 +174,15 @@ fn a_batch_is_its_messages() {
 }
 
 #[test]
+fn objects_in_a_list_are_not_one_object() {
+    let text = br#"{"id":1,"result":[{"task":null},{"taskId":"t"},{"task":{"taskId":"t"}}]}"#;
+    for piece in [1, 1000] {
+        let found = scan(text, piece, 100);
+        assert_eq!(found.messages[0].json(Field::GivenTask), None);
+    }
+}
+
+#[test]
 fn a_body_is_cut_and_measured() {
     let text = format!(
         r#"{{"id":1,"method":"m","params":{{"name":"n","a":"{}"}}}}"#,
