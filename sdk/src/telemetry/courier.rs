@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::delivery::Delivery;
 use super::notice::Notice;
 use super::outbox::{Job, Outbox};
+use super::parcel::Parcel;
 use super::signal::Signal;
+use super::tolerance::Tolerance;
 use super::transport::Transport;
 use super::verdict::Verdict;
 
@@ -40,6 +43,9 @@ pub(super) struct Courier {
     is_away: bool,
     /// What refusals have been warned about.
     refusals: BTreeSet<String>,
+    tolerance: Tolerance,
+    /// Parcels that are delivered in part: one of this process and one of a dead one at most.
+    begun: Vec<Delivery>,
 }
 
 impl Courier {
@@ -57,6 +63,8 @@ impl Courier {
             away: Notice::default(),
             is_away: false,
             refusals: BTreeSet::new(),
+            tolerance: Tolerance::default(),
+            begun: Vec::new(),
         }
     }
 
@@ -78,32 +86,86 @@ impl Courier {
             if deadline.is_some() && job.is_adopted() {
                 return;
             }
-            match self.attempt(&job).await {
-                Verdict::Taken { refused, why } => {
-                    self.outbox.settle(&job, refused);
-                    if refused > 0 {
-                        self.warn_of_refusal(&why, refused);
+            let mut delivery = self.resume(job);
+            if let Some(piece) = delivery.next().cloned() {
+                match self.attempt(&piece).await {
+                    Verdict::Later {
+                        why,
+                        after,
+                        unread,
+                        answered,
+                    } => {
+                        // What is read without compression need not wait.
+                        if !(unread && delivery.decompress(&self.tolerance)) {
+                            self.begun.push(delivery);
+                            self.outbox.hold(self.signal);
+                            self.warn_of_absence(&why);
+                            let wait = after.unwrap_or(pause);
+                            pause = (pause * 2).min(LONGEST_PAUSE);
+                            if !self.wait(wait, after.is_some(), answered).await {
+                                return;
+                            }
+                            continue;
+                        }
                     }
-                    if std::mem::take(&mut self.is_away) {
-                        tracing::info!(collector = %self.transport.url(), "the collector takes telemetry again");
-                    }
-                    pause = FIRST_PAUSE;
-                }
-                Verdict::Refused { why } => {
-                    self.outbox.settle(&job, job.parcel.records);
-                    self.warn_of_refusal(&why, job.parcel.records);
-                    pause = FIRST_PAUSE;
-                }
-                Verdict::Later { why, after, answered } => {
-                    self.outbox.hold(self.signal);
-                    self.warn_of_absence(&why);
-                    let wait = after.unwrap_or(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    if !self.wait(wait, after.is_some(), answered).await {
-                        return;
+                    verdict => {
+                        self.heed(verdict, &mut delivery);
+                        pause = FIRST_PAUSE;
                     }
                 }
             }
+            if delivery.next().is_none() {
+                self.outbox.settle(&delivery.job, delivery.refused());
+            } else {
+                self.begun.push(delivery);
+            }
+        }
+    }
+
+    /// The delivery of the parcel: the one that was begun, or a new one.
+    fn resume(&mut self, job: Job) -> Delivery {
+        let is_adopted = job.is_adopted();
+        if let Some(at) = self.begun.iter().position(|begun| begun.job.is_same(&job)) {
+            return self.begun.swap_remove(at);
+        }
+        // Another one in its place: that parcel went to make room.
+        self.begun.retain(|begun| begun.job.is_adopted() != is_adopted);
+        Delivery::new(job, &self.tolerance)
+    }
+
+    /// What an answer that is final means for what was sent.
+    fn heed(&mut self, verdict: Verdict, delivery: &mut Delivery) {
+        match verdict {
+            Verdict::Taken { refused, why } => {
+                if delivery.take(refused, &mut self.tolerance) {
+                    tracing::warn!(
+                        collector = %self.transport.url(),
+                        "the collector does not read compressed telemetry; it is sent without compression"
+                    );
+                }
+                if refused > 0 {
+                    self.warn_of_refusal(&why, refused);
+                } else if !why.is_empty() && self.is_new(&why) {
+                    tracing::warn!(collector = %self.transport.url(), why, "the collector took telemetry with a warning");
+                }
+                if std::mem::take(&mut self.is_away) {
+                    tracing::info!(collector = %self.transport.url(), "the collector takes telemetry again");
+                }
+            }
+            Verdict::TooLarge { why } => {
+                if delivery.cut(&mut self.tolerance) {
+                    tracing::debug!(collector = %self.transport.url(), why, "a request was too large; it is cut");
+                } else {
+                    self.warn_of_refusal(&why, 1);
+                }
+            }
+            Verdict::Refused { why, unread } => {
+                if !(unread && delivery.decompress(&self.tolerance)) {
+                    let records = delivery.refuse();
+                    self.warn_of_refusal(&why, records);
+                }
+            }
+            Verdict::Later { .. } => {}
         }
     }
 
@@ -146,12 +208,12 @@ impl Courier {
     }
 
     /// One attempt. What takes long does not stay in memory only meanwhile.
-    async fn attempt(&mut self, job: &Job) -> Verdict {
+    async fn attempt(&mut self, piece: &Parcel) -> Verdict {
         let mut spill_at = self
             .outbox
             .in_memory_since(self.signal)
             .map(|since| Instant::from_std(since) + IN_MEMORY);
-        let mut sending = pin!(self.transport.send(&job.parcel));
+        let mut sending = pin!(self.transport.send(piece));
         let mut patient_until = None;
         loop {
             let deadline = *self.deadline.borrow();
@@ -193,10 +255,15 @@ impl Courier {
         }
     }
 
+    /// Whether nothing of this kind was warned about before.
+    fn is_new(&mut self, why: &str) -> bool {
+        let kind = why.split([':', '(']).next().unwrap_or_default().trim().to_owned();
+        self.refusals.len() < KINDS && self.refusals.insert(kind)
+    }
+
     /// Once for each kind of refusal.
     fn warn_of_refusal(&mut self, why: &str, records: u64) {
-        let kind = why.split(':').next().unwrap_or_default().to_owned();
-        if self.refusals.len() < KINDS && self.refusals.insert(kind) {
+        if self.is_new(why) {
             tracing::warn!(
                 collector = %self.transport.url(),
                 why,

@@ -60,6 +60,9 @@ impl Encoder {
             if let Some(endpoint) = &target.endpoint {
                 builder = builder.with_endpoint(endpoint);
             }
+            if let Some(compression) = target.compression {
+                builder = builder.with_compression(compression);
+            }
             let mut exporter = builder.build()?;
             exporter.set_resource(resource);
             Ok::<_, Error>(exporter)
@@ -71,6 +74,9 @@ impl Encoder {
                 .with_http_client(caught.clone());
             if let Some(endpoint) = &target.endpoint {
                 builder = builder.with_endpoint(endpoint);
+            }
+            if let Some(compression) = target.compression {
+                builder = builder.with_compression(compression);
             }
             let mut exporter = builder.build()?;
             exporter.set_resource(resource);
@@ -157,6 +163,7 @@ mod tests {
                 endpoint: Some("http://127.0.0.1:1/v1/traces".to_owned()),
                 is_grpc: false,
                 timeout: Duration::ZERO,
+                compression: None,
                 certificate: None,
             })
         });

@@ -62,7 +62,7 @@ pub struct Guard {
 /// The variables of the OpenTelemetry specification are obeyed: `OTEL_SDK_DISABLED`,
 /// `OTEL_TRACES_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none`, `OTEL_EXPORTER_OTLP_*` (endpoint, protocol, headers,
 /// timeout, compression, certificate), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`. Without them everything is sampled, and
-/// sent as `http/protobuf` to `127.0.0.1:4318`. Works inside a tokio runtime of any kind and without one.
+/// sent as `http/protobuf` in gzip to `127.0.0.1:4318`. Works inside a tokio runtime of any kind and without one.
 ///
 /// What may be recorded is said by `MCPTAP_CAPTURE` and its kin: see [`Capture::from_env`].
 ///

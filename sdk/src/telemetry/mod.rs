@@ -4,11 +4,13 @@
 //! ([`processor`]). The [`worker`] thread takes what has queued, cuts secrets out ([`redaction`]), has it encoded by
 //! the official exporters ([`encoder`]) in requests of bounded size ([`parcel`]), and puts these into the
 //! [`outbox`]. The [`courier`] thread delivers them in order, the oldest first, by HTTP or gRPC ([`transport`]), and
-//! tries again for as long as the answer says that it is worth it ([`verdict`]). While it is, what waits is on disk
+//! tries again for as long as the answer says that it is worth it ([`verdict`]), in smaller ones where they are too
+//! large ([`pieces`], [`tolerance`]). While it is, what waits is on disk
 //! ([`spool`], made of [`shelf`] directories), and a later process delivers what a dead one left. The [`ledger`]
 //! counts what became of every record.
 
 mod courier;
+mod delivery;
 mod encoder;
 mod error;
 mod guard;
@@ -18,6 +20,7 @@ mod line;
 mod notice;
 mod outbox;
 mod parcel;
+mod pieces;
 mod processor;
 mod queue;
 mod redaction;
@@ -27,6 +30,7 @@ mod settings;
 mod shelf;
 mod signal;
 mod spool;
+mod tolerance;
 mod transport;
 mod verdict;
 mod worker;

@@ -245,6 +245,11 @@ impl Job {
     pub(super) fn is_adopted(&self) -> bool {
         self.adopted.is_some()
     }
+
+    /// Whether it is the same parcel, wherever it is kept by now.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.number == other.number && self.adopted == other.adopted
+    }
 }
 
 // === impl State ===

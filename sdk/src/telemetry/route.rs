@@ -133,6 +133,7 @@ mod tests {
             endpoint: None,
             is_grpc: false,
             timeout: Duration::ZERO,
+            compression: None,
             certificate: certificate.map(Into::into),
         };
         let address = Address {

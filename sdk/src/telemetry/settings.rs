@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use opentelemetry_otlp::Compression;
 
 use super::error::Error;
 use super::queue::Limits;
@@ -32,6 +33,8 @@ pub(super) struct Target {
     pub(super) is_grpc: bool,
     /// How long the collector may take to answer.
     pub(super) timeout: Duration,
+    /// None leaves it to the official exporter to read the variables.
+    pub(super) compression: Option<Compression>,
     /// Certificates to trust besides those of the system, in PEM.
     pub(super) certificate: Option<PathBuf>,
 }
@@ -155,6 +158,8 @@ impl Target {
             timeout: either("TIMEOUT")
                 .and_then(|value| value.parse().ok())
                 .map_or(TIMEOUT, Duration::from_millis),
+            // Bodies are texts, which become a fraction, and doors have limits.
+            compression: either("COMPRESSION").is_none().then_some(Compression::Gzip),
             certificate: either("CERTIFICATE").map(PathBuf::from),
         })
     }

@@ -64,6 +64,7 @@ impl Transport {
         let Some(request) = self.request(parcel) else {
             return Verdict::Refused {
                 why: "the request could not be made up".to_owned(),
+                unread: false,
             };
         };
         match tokio::time::timeout(self.route.timeout, self.ask(parcel, request)).await {

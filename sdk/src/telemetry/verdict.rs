@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use serde_json::Value;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -22,7 +23,13 @@ pub(super) enum Verdict {
     /// The collector has it, but for some records that it will never take.
     Taken { refused: u64, why: String },
     /// The collector will never take it.
-    Refused { why: String },
+    Refused {
+        why: String,
+        /// Whether that may be because the collector does not read the compression.
+        unread: bool,
+    },
+    /// The collector takes nothing of that size.
+    TooLarge { why: String },
     /// Worth another attempt.
     Later {
         why: String,
@@ -30,6 +37,8 @@ pub(super) enum Verdict {
         after: Option<Duration>,
         /// Whether anybody answered at all.
         answered: bool,
+        /// As of [`Refused`](Self::Refused): some fail on what they do not read.
+        unread: bool,
     },
 }
 
@@ -40,16 +49,26 @@ impl Verdict {
             why,
             after: None,
             answered: false,
+            unread: false,
         }
     }
 
     /// What an answer of OTLP over HTTP means.
     pub(super) fn of_http(signal: Signal, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         if status.is_success() {
-            return Self::taken(signal, body);
+            return Self::taken(signal, headers, body);
         }
-        let why = format!("HTTP {}{}", status.as_u16(), words(headers, body));
+        let said = words(headers, body);
+        let why = format!("HTTP {}{said}{}", status.as_u16(), advice(status, headers));
+        let unread = matches!(
+            status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::INTERNAL_SERVER_ERROR
+        );
         let is_temporary = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => return Self::TooLarge { why },
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
             StatusCode::NOT_IMPLEMENTED => false,
             other => other.is_server_error(),
@@ -59,9 +78,10 @@ impl Verdict {
                 why,
                 after: retry_after(headers),
                 answered: true,
+                unread,
             }
         } else {
-            Self::Refused { why }
+            Self::Refused { why, unread }
         }
     }
 
@@ -71,22 +91,30 @@ impl Verdict {
             .get_details_retry_info()
             .and_then(|info| info.retry_delay)
             .map(|delay| delay.min(LONGEST_WISH));
-        let why = format!("gRPC {:?}: {}", status.code(), cut(status.message()));
-        let is_temporary = match status.code() {
-            Code::Ok => return Self::taken(signal, message),
-            // Without a delay it means that the request is too large.
-            Code::ResourceExhausted => after.is_some(),
-            // OTLP counts OUT_OF_RANGE as temporary, but it is also how a receiver says that a request is larger
-            // than it takes, and then no attempt would be the last.
-            Code::OutOfRange
-            | Code::InvalidArgument
+        let code = status.code();
+        let said = cut(status.message());
+        let why = format!("gRPC {code:?}: {said}{}", grpc_advice(code));
+        let unread = matches!(
+            code,
+            Code::Unimplemented | Code::InvalidArgument | Code::Internal | Code::Unknown
+        );
+        let is_temporary = match code {
+            Code::Ok => return Self::taken(signal, &HeaderMap::new(), message),
+            // With a delay it means what OTLP says of them. Without one it is how receivers say that a request is
+            // larger than they take, and then no attempt with the same would be the last.
+            Code::ResourceExhausted | Code::OutOfRange if after.is_none() => {
+                return Self::TooLarge { why };
+            }
+            Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
             | Code::PermissionDenied
             | Code::FailedPrecondition
             | Code::Unimplemented
             | Code::Unauthenticated => false,
-            Code::Cancelled
+            Code::ResourceExhausted
+            | Code::OutOfRange
+            | Code::Cancelled
             | Code::Unknown
             | Code::DeadlineExceeded
             | Code::Aborted
@@ -99,14 +127,23 @@ impl Verdict {
                 why,
                 after,
                 answered: true,
+                unread,
             }
         } else {
-            Self::Refused { why }
+            Self::Refused { why, unread }
         }
     }
 
-    fn taken(signal: Signal, body: &[u8]) -> Self {
-        // What cannot be read, a JSON answer for example, says nothing about refusals.
+    /// How many records were refused, and why, is in the answer's body: protobuf, or JSON from some.
+    fn taken(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Self {
+        if media_type(headers).starts_with("application/json") {
+            let Partial { rejected, why } = Partial::of_json(signal, body);
+            return Self::Taken {
+                refused: rejected,
+                why,
+            };
+        }
+        // What cannot be read says nothing about refusals.
         let partial = match signal {
             Signal::Traces => ExportTraceServiceResponse::decode(body)
                 .ok()
@@ -125,6 +162,86 @@ impl Verdict {
     }
 }
 
+/// What a JSON answer says of records that were not taken.
+struct Partial {
+    rejected: u64,
+    why: String,
+}
+
+impl Partial {
+    fn of_json(signal: Signal, body: &[u8]) -> Self {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Keys in either style, and numbers as text: ProtoJSON allows all of it.
+        let member = |value: &Value, camel: &str, snake: &str| {
+            value
+                .get(camel)
+                .or_else(|| value.get(snake))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let partial = member(&answer, "partialSuccess", "partial_success");
+        let rejected = match signal {
+            Signal::Traces => member(&partial, "rejectedSpans", "rejected_spans"),
+            Signal::Logs => member(&partial, "rejectedLogRecords", "rejected_log_records"),
+        };
+        let rejected = rejected
+            .as_u64()
+            .or_else(|| rejected.as_str().and_then(|digits| digits.parse().ok()));
+        let why = member(&partial, "errorMessage", "error_message");
+        Self {
+            rejected: rejected.unwrap_or(0),
+            why: cut(why.as_str().unwrap_or_default()).to_owned(),
+        }
+    }
+}
+
+/// The user's way out of a refusal.
+fn advice(status: StatusCode, headers: &HeaderMap) -> String {
+    let advice = match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "it does not read this as OTLP",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example"
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
+            "nothing takes OTLP at this address; OTEL_EXPORTER_OTLP_ENDPOINT is a collector's base URL, such as \
+             http://127.0.0.1:4318"
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "it does not take OTLP in protobuf over HTTP",
+        StatusCode::PAYLOAD_TOO_LARGE => "one record alone is larger than it takes",
+        other if other.is_redirection() => {
+            let place = headers
+                .get(header::LOCATION)
+                .and_then(|value| value.to_str().ok());
+            return format!(
+                " ({:?} is where it sends us; redirects are not followed, so set the endpoint to it)",
+                cut(place.unwrap_or("nowhere"))
+            );
+        }
+        _ => return String::new(),
+    };
+    format!(" ({advice})")
+}
+
+fn grpc_advice(code: Code) -> &'static str {
+    match code {
+        Code::Unauthenticated | Code::PermissionDenied => {
+            " (it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example)"
+        }
+        Code::Unimplemented | Code::NotFound => {
+            " (nothing takes OTLP over gRPC at this address; a collector's port for it is mostly 4317)"
+        }
+        Code::ResourceExhausted | Code::OutOfRange => " (one record alone is larger than it takes)",
+        _ => "",
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_ascii_lowercase()
+}
+
 /// Seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
@@ -140,10 +257,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What the collector says about a failure.
 fn words(headers: &HeaderMap, body: &[u8]) -> String {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = media_type(headers);
     let said = if kind.starts_with("application/x-protobuf") {
         tonic_types::Status::decode(body).map_or_else(|_| String::new(), |status| status.message)
     } else if kind.starts_with("application/json") || kind.starts_with("text/plain") {
@@ -194,7 +308,6 @@ mod tests {
             (401, false),
             (404, false),
             (408, true),
-            (413, false),
             (429, true),
             (500, true),
             (501, false),
@@ -207,11 +320,43 @@ mod tests {
             (Code::Internal, true),
             (Code::InvalidArgument, false),
             (Code::Unauthenticated, false),
-            (Code::ResourceExhausted, false),
         ] {
             let verdict = Verdict::of_grpc(Signal::Traces, &tonic::Status::new(code, ""), &[]);
             assert_eq!(is_later(&verdict), later, "{code:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_from_what_is_wrong() {
+        assert!(matches!(http(413, None), Verdict::TooLarge { .. }));
+        for code in [Code::ResourceExhausted, Code::OutOfRange] {
+            let verdict = Verdict::of_grpc(Signal::Traces, &tonic::Status::new(code, ""), &[]);
+            assert!(matches!(verdict, Verdict::TooLarge { .. }), "{code:?}");
+            let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
+            let status = tonic::Status::with_error_details(code, "busy", details);
+            assert!(
+                is_later(&Verdict::of_grpc(Signal::Traces, &status, &[])),
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let why = |status, headers: &HeaderMap| {
+            let status = StatusCode::from_u16(status).unwrap();
+            match Verdict::of_http(Signal::Traces, status, headers, &[]) {
+                Verdict::Refused { why, .. } => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        let none = HeaderMap::new();
+        assert!(why(400, &none).contains("does not read this as OTLP"));
+        assert!(why(401, &none).contains("OTEL_EXPORTER_OTLP_HEADERS"));
+        assert!(why(404, &none).contains("http://127.0.0.1:4318"));
+        let place = HeaderValue::from_static("https://collector.example/v1/traces");
+        let moved = HeaderMap::from_iter([(header::LOCATION, place)]);
+        assert!(why(308, &moved).contains("https://collector.example/v1/traces"));
     }
 
     #[test]
@@ -249,6 +394,15 @@ mod tests {
         );
         let why = "no name".to_owned();
         assert_eq!(verdict, Verdict::Taken { refused: 2, why });
+        for body in [
+            r#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no name"}}"#,
+            r#"{"partial_success":{"rejected_spans":2,"error_message":"no name"}}"#,
+        ] {
+            let json = HeaderValue::from_static("Application/JSON; charset=utf-8");
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+            let told = Verdict::of_http(Signal::Traces, StatusCode::OK, &headers, body.as_bytes());
+            assert_eq!(told, verdict);
+        }
         let unreadable = Verdict::of_http(Signal::Traces, StatusCode::OK, &HeaderMap::new(), b"{}\xff");
         let why = String::new();
         assert_eq!(unreadable, Verdict::Taken { refused: 0, why });

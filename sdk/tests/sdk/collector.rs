@@ -2,6 +2,7 @@
 //! or without TLS.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use flate2::read::GzDecoder;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
@@ -37,6 +39,27 @@ pub(crate) struct Received {
     headers: Arc<Mutex<HeaderMap>>,
     /// Statuses to answer the next exports of spans with; 206 takes all spans but one.
     answers: Arc<Mutex<VecDeque<u16>>>,
+    door: Arc<Mutex<Door>>,
+}
+
+/// What does not come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    /// The largest request, in bytes: over HTTP as they come, over gRPC decompressed, as servers count them.
+    pub(crate) largest: usize,
+    pub(crate) reads_gzip: bool,
+    /// How many requests were turned away.
+    pub(crate) turned_away: usize,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            largest: usize::MAX,
+            reads_gzip: true,
+            turned_away: 0,
+        }
+    }
 }
 
 /// A collector that runs. Dropping it kills it, in the middle of whatever it does.
@@ -47,6 +70,34 @@ pub(crate) struct Collector {
 impl Received {
     pub(crate) fn answer(&self, statuses: &[u16]) {
         self.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// What comes in from now on.
+    pub(crate) fn door(&self, largest: usize, reads_gzip: bool) {
+        *self.door.lock().unwrap() = Door {
+            largest,
+            reads_gzip,
+            turned_away: 0,
+        };
+    }
+
+    /// How many requests the door turned away.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.door.lock().unwrap().turned_away
+    }
+
+    /// Whether a request comes in.
+    fn passes(&self, bytes: usize, is_gzip: bool) -> Result<(), StatusCode> {
+        let mut door = self.door.lock().unwrap();
+        let passed = if is_gzip && !door.reads_gzip {
+            Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        } else if bytes > door.largest {
+            Err(StatusCode::PAYLOAD_TOO_LARGE)
+        } else {
+            Ok(())
+        };
+        door.turned_away += usize::from(passed.is_err());
+        passed
     }
 
     /// The names of the spans, in the order they came.
@@ -137,6 +188,9 @@ impl TraceService for Received {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
         let headers = request.metadata().clone().into_headers();
+        if self.passes(request.get_ref().encoded_len(), false).is_err() {
+            return Err(tonic::Status::out_of_range("message length too large"));
+        }
         match self.take_spans(headers, request.into_inner()) {
             Ok(refused) => Ok(tonic::Response::new(partial(refused))),
             Err(400) => Err(tonic::Status::invalid_argument("wrong")),
@@ -161,6 +215,8 @@ async fn traces(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Vec<u8>, StatusCode> {
+    received.passes(body.len(), is_gzip(&headers))?;
+    let body = decoded(&headers, body);
     let request = ExportTraceServiceRequest::decode(body).map_err(|_| StatusCode::BAD_REQUEST)?;
     received
         .take_spans(headers, request)
@@ -168,7 +224,32 @@ async fn traces(
         .map_err(|status| StatusCode::from_u16(status).unwrap())
 }
 
-async fn logs(State(received): State<Received>, body: Bytes) -> StatusCode {
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get("content-encoding")
+        .is_some_and(|coding| coding == "gzip")
+}
+
+/// The body without its coding.
+fn decoded(headers: &HeaderMap, body: Bytes) -> Bytes {
+    let mut plain = Vec::new();
+    match headers
+        .get("content-encoding")
+        .map(|coding| coding.to_str().unwrap())
+    {
+        None => return body,
+        Some("gzip") => GzDecoder::new(body.as_ref()).read_to_end(&mut plain).unwrap(),
+        Some("zstd") => zstd::stream::read::Decoder::new(body.as_ref())
+            .unwrap()
+            .read_to_end(&mut plain)
+            .unwrap(),
+        Some(other) => panic!("{other}?"),
+    };
+    plain.into()
+}
+
+async fn logs(State(received): State<Received>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let body = decoded(&headers, body);
     match ExportLogsServiceRequest::decode(body) {
         Ok(request) => {
             received.take_logs(request);
@@ -196,10 +277,18 @@ impl Collector {
             .enable_all()
             .build()
             .unwrap();
-        let trace_service =
-            TraceServiceServer::new(received.clone()).accept_compressed(CompressionEncoding::Gzip);
+        let trace_service = TraceServiceServer::new(received.clone()).max_decoding_message_size(usize::MAX);
+        let log_service = LogsServiceServer::new(received.clone());
+        let (trace_service, log_service) = if received.door.lock().unwrap().reads_gzip {
+            (
+                trace_service.accept_compressed(CompressionEncoding::Gzip),
+                log_service.accept_compressed(CompressionEncoding::Gzip),
+            )
+        } else {
+            (trace_service, log_service)
+        };
         let router = tonic::service::Routes::new(trace_service)
-            .add_service(LogsServiceServer::new(received.clone()))
+            .add_service(log_service)
             .into_axum_router()
             .merge(
                 axum::Router::new()

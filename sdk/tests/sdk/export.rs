@@ -3,6 +3,7 @@
 //! The variables are read from the environment, so each test runs the server below as a process of its own.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use crate::support::{Client, LEGACY, Shop};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -112,8 +114,16 @@ async fn over_http(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> StatusCode {
+    let mut plain = Vec::new();
+    let body = match headers.get("content-encoding") {
+        Some(coding) if coding == "gzip" => {
+            GzDecoder::new(body.as_ref()).read_to_end(&mut plain).unwrap();
+            plain.into()
+        }
+        _ => body,
+    };
     *collector.headers.lock().unwrap() = headers;
-    // A compressed body is not read here: that it came is enough.
+    // Of a body in another coding it is enough that it came.
     let request = ExportTraceServiceRequest::decode(body).unwrap_or_default();
     if collector.take(request) {
         StatusCode::OK
@@ -225,18 +235,25 @@ async fn a_server_that_exits_loses_nothing_over_grpc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compression_is_the_environments_choice() {
-    let collector = Collector::default();
-    let url = listen(&collector).await;
-    run_server(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
-    ])
-    .await;
-    assert_eq!(
-        collector.headers.lock().unwrap().get("content-encoding").unwrap(),
-        "gzip"
-    );
+async fn compression_is_gzip_unless_the_environment_says_otherwise() {
+    for (variables, coding) in [
+        (vec![], Some("gzip")),
+        (vec![("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")], Some("gzip")),
+        (
+            vec![("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd")],
+            Some("zstd"),
+        ),
+        (vec![("OTEL_EXPORTER_OTLP_COMPRESSION", "none")], None),
+    ] {
+        let collector = Collector::default();
+        let url = listen(&collector).await;
+        run_server(&[variables.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]].concat()).await;
+        let headers = collector.headers.lock().unwrap();
+        let told = headers
+            .get("content-encoding")
+            .map(|coding| coding.to_str().unwrap());
+        assert_eq!(told, coding, "{variables:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

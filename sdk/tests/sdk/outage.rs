@@ -43,6 +43,10 @@ fn recording_process() {
                 settle(&telemetry);
             }
             "megabytes" => (0..what.parse().unwrap()).for_each(|at: u32| record(&at.to_string(), 1 << 20)),
+            // Spans whose bodies do not become smaller, of so many kB each.
+            "noise" => what.split(' ').enumerate().for_each(|(at, kilobytes)| {
+                noise(&at.to_string(), kilobytes.parse().unwrap());
+            }),
             "log" => {
                 let context = Context::current_with_span(global::tracer("test").start("logging"));
                 let _current = context.attach();
@@ -71,6 +75,19 @@ fn record(name: &str, body: usize) {
     let mut span = global::tracer("test").start(name.to_owned());
     span.set_attribute(KeyValue::new("body", "x".repeat(body)));
     span.set_attribute(KeyValue::new("note", format!("Authorization: Bearer {SECRET}")));
+    span.end();
+}
+
+fn noise(name: &str, kilobytes: u64) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut text = String::new();
+    while text.len() as u64 <= kilobytes * 1000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // Hyphens keep it from looking like a secret.
+        text.push_str(&format!("{:x}-", state >> 40));
+    }
+    let mut span = global::tracer("test").start(name.to_owned());
+    span.set_attribute(KeyValue::new("body", text));
     span.end();
 }
 
@@ -319,7 +336,11 @@ fn a_disk_that_cannot_be_written_is_done_without() {
 #[test]
 fn neither_credentials_nor_secrets_are_on_disk() {
     let (address, received, spool) = (free_address(), Received::default(), spool());
-    let variables = [("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=tenant-credential")];
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=tenant-credential"),
+        // What is on disk is looked through as it is.
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+    ];
     let endpoint = format!("http://somebody:url-credential@{address}");
     let mut recorder = Recorder::start(&endpoint, spool.path(), &variables);
     recorder.record(0..2);
@@ -385,7 +406,11 @@ fn a_collector_that_never_answers_costs_neither_time_nor_memory() {
     let endpoint = url(deaf.local_addr().unwrap());
     for size in ["off", "20000000"] {
         let spool = spool();
-        let mut recorder = Recorder::start(&endpoint, spool.path(), &[("MCPTAP_SPOOL_BYTES", size)]);
+        let variables = [
+            ("MCPTAP_SPOOL_BYTES", size),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ];
+        let mut recorder = Recorder::start(&endpoint, spool.path(), &variables);
         let counts = recorder.order("megabytes 200");
         assert_eq!(counts.iter().sum::<u64>(), 200);
         let status = fs::read_to_string(format!("/proc/{}/status", recorder.child.id()));
@@ -432,15 +457,93 @@ fn what_is_refused_is_dropped_and_counted() {
         let _collector = Collector::start(address, &received);
         let variables = [("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
         let mut recorder = Recorder::start(&url(address), spool.path(), &variables);
-        received.answer(&[400, 503, 206, 200]);
+        received.answer(&[200, 400, 503, 206, 200]);
         recorder.record(0..1);
-        received.wait_for_answers(3);
+        received.wait_for_answers(4);
         recorder.record(1..2);
-        received.wait_for_answers(1);
+        received.wait_for_answers(3);
         recorder.record(2..3);
-        received.wait_for(1, 0);
-        assert_eq!(recorder.end(), (true, [1, 0, 0, 0, 2]), "{protocol}");
-        assert_eq!(received.names(), ["2"]);
+        received.wait_for_answers(1);
+        recorder.record(3..4);
+        received.wait_for(2, 0);
+        assert_eq!(recorder.end(), (true, [2, 0, 0, 0, 2]), "{protocol}");
+        assert_eq!(received.names(), ["0", "3"]);
+    }
+}
+
+/// Sizes of spans in kB: one of them is larger than the door of [`a_small_door_takes_all_but_what_is_too_large_alone`].
+const NOISE: &str = "noise 300 300 2 300 1300 300 2 2 300";
+
+#[test]
+fn a_small_door_takes_all_but_what_is_too_large_alone() {
+    for (protocol, compression) in [
+        ("http/protobuf", "gzip"),
+        ("http/protobuf", "zstd"),
+        ("http/protobuf", "none"),
+        ("grpc", "gzip"),
+        ("grpc", "none"),
+    ] {
+        let (address, received, spool) = (free_address(), Received::default(), spool());
+        // As a reverse proxy counts, and as a server of gRPC does.
+        let largest = if compression != "none" && protocol != "grpc" {
+            500_000
+        } else {
+            1_000_000
+        };
+        received.door(largest, true);
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
+            ("OTEL_BSP_SCHEDULE_DELAY", "200"),
+        ];
+        let mut expected = names(0..9);
+        expected.remove(4);
+        // Also from the disk, as a later process finds it.
+        let mut away = Recorder::start(&url(address), spool.path(), &variables);
+        away.order(NOISE);
+        assert_eq!(away.order("settle")[2], 9);
+        away.kill();
+        let collector = Collector::start(address, &received);
+        let mut recorder = Recorder::start(&url(address), spool.path(), &variables);
+        received.wait_for(8, 0);
+        assert_eq!(received.names(), expected, "{protocol} {compression}");
+
+        // The size that passed is kept to: only the one that is too large alone is tried for nothing.
+        received.forget();
+        received.door(largest, true);
+        for round in 1..4 {
+            recorder.order(NOISE);
+            recorder.order("settle");
+            received.wait_for(8 * round, 0);
+        }
+        assert!(
+            received.turned_away() <= 4,
+            "{protocol} {compression}: {}",
+            received.turned_away()
+        );
+        let (is_ok, counts) = recorder.end();
+        assert_eq!(
+            (is_ok, counts),
+            (true, [32, 0, 0, 0, 4]),
+            "{protocol} {compression}"
+        );
+        drop(collector);
+    }
+}
+
+#[test]
+fn a_collector_that_does_not_read_gzip_gets_it_without() {
+    for protocol in ["http/protobuf", "grpc"] {
+        let (address, received, spool) = (free_address(), Received::default(), spool());
+        received.door(usize::MAX, false);
+        let _collector = Collector::start(address, &received);
+        let variables = [("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
+        let mut recorder = Recorder::start(&url(address), spool.path(), &variables);
+        recorder.record(0..5);
+        assert_eq!(recorder.end(), (true, [5, 0, 0, 0, 0]), "{protocol}");
+        assert_eq!(received.names(), names(0..5));
+        // Once is enough to know. (Over gRPC it is the library that turns it away.)
+        assert_eq!(received.turned_away(), usize::from(protocol != "grpc"));
     }
 }
 
