@@ -127,12 +127,13 @@ impl Value for u32 {
     }
 }
 
-/// An address to listen at. `localhost` is the one of IPv4, as in the defaults.
+/// An address to listen at. `localhost`, in any case, is the one of IPv4, as in the defaults.
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
         let numeric = text
-            .strip_prefix("localhost:")
-            .map(|port| format!("127.0.0.1:{port}"));
+            .split_once(':')
+            .filter(|(host, _)| host.eq_ignore_ascii_case("localhost"))
+            .map(|(_, port)| format!("127.0.0.1:{port}"));
         numeric
             .as_deref()
             .unwrap_or(text)
@@ -150,6 +151,7 @@ mod tests {
     fn addresses_may_be_called_localhost() {
         let read = <SocketAddr as Value>::read;
         assert_eq!(read("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(read("LocalHost:0").unwrap(), "127.0.0.1:0".parse().unwrap());
         assert_eq!(read("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
         for wrong in ["localhost", "example.org:80", "127.0.0.1", "127.0.0.1:65536", ""] {
             assert!(read(wrong).unwrap_err().contains("127.0.0.1:6278"), "{wrong}");

@@ -9,6 +9,7 @@ mod age;
 mod api;
 mod check;
 mod config;
+mod cors;
 mod deadline;
 mod environment;
 mod file;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
+use mcptap_graphql::Origins;
 use mcptap_store::{Attempts, Store, Writer, shown_url};
 use tokio::net::TcpListener;
 use tokio::time::timeout_at;
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
-use crate::{deadline, guessing, host, metrics, pages, signposts};
+use crate::{cors, deadline, guessing, host, metrics, pages, signposts};
 
 /// How long open requests may take to be answered when the server stops, at all ports together. Closing the store may
 /// take ten seconds more.
@@ -119,9 +120,15 @@ impl Server {
                 host::guard,
             ));
         server.api.serve(api_port, listen, Plain, api);
-        let otlp = mcptap_collector::http_router(&collector)
-            .fallback(signposts::at_otlp_http)
+        let exact = mcptap_collector::http_router(&collector);
+        let otlp = exact
+            .clone()
+            .fallback(move |request| signposts::at_otlp_http(exact.clone(), request))
             .layer(slow_down.clone())
+            .layer(from_fn_with_state(
+                Origins::new(&config.allowed_origins),
+                cors::guard_otlp,
+            ))
             .layer(from_fn_with_state(
                 Hosts::new(config.otlp_http, &config.allowed_hosts),
                 host::guard_browsers,

@@ -67,7 +67,7 @@ pub struct Settings {
     /// Believe the first hop of X-Forwarded-For; only behind a proxy that sets it [default: false]
     #[arg(long, env = "MCPTAP_TRUST_FORWARDED_FOR", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub trust_forwarded_for: Option<Given<bool>>,
-    /// Web origins besides our own whose pages may use the API, such as https://ui.example.org
+    /// Web origins besides our own whose pages may use the API and send OTLP over HTTP, such as https://ui.example.org
     #[arg(
         long,
         env = "MCPTAP_ALLOWED_ORIGINS",

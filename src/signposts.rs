@@ -1,10 +1,13 @@
 //! Answers for those who knock at the wrong port or path: exporters show them to nobody but a log, so the text says what
-//! to change.
+//! to change. A path of OTLP that is only written otherwise is served.
 
+use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower_service::Service;
 
 /// The paths of OTLP.
 const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1/metrics"];
@@ -24,8 +27,15 @@ pub(crate) async fn at_the_api(request: Request) -> Response {
     }
 }
 
-/// Any path of OTLP/HTTP that there is not.
-pub(crate) async fn at_otlp_http(request: Request) -> Response {
+/// Any path of OTLP/HTTP that there is not: one that means another is served by the router of those that there are.
+pub(crate) async fn at_otlp_http(mut otlp: Router, mut request: Request) -> Response {
+    if let Some(uri) = meant(request.uri()) {
+        *request.uri_mut() = uri;
+        return match otlp.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+    }
     if is_grpc(&request) {
         return wrong_for_grpc(
             "this port speaks OTLP over HTTP; OTLP/gRPC is received at otlp_grpc, 4317 by default",
@@ -47,6 +57,22 @@ pub(crate) async fn grpc_only(request: Request, next: Next) -> Response {
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
 }
 
+/// The path of OTLP that is meant by one with slashes too many, or by one that was set whole where the address alone belongs,
+/// to which exporters add the signal's path.
+fn meant(uri: &Uri) -> Option<Uri> {
+    let mut segments = uri.path().split('/').filter(|segment| !segment.is_empty());
+    let mut last = None;
+    while let Some(version) = segments.next() {
+        let signal = segments.next()?;
+        let is = |path: &&&str| path.strip_prefix("/v1/") == Some(signal);
+        last = Some(SIGNALS.iter().find(is).filter(|_| version == "v1")?);
+    }
+    let path = last.filter(|path| **path != uri.path())?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static(path));
+    Uri::from_parts(parts).ok()
+}
+
 fn is_grpc(request: &Request) -> bool {
     let media = request.headers().get(header::CONTENT_TYPE);
     media.is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
@@ -58,4 +84,39 @@ fn wrong_for_grpc(message: &str) -> Response {
 
 fn nothing(message: &str) -> Response {
     (StatusCode::NOT_FOUND, format!("{message}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_written_otherwise_are_understood() {
+        for (path, expected) in [
+            ("/v1/traces/", Some("/v1/traces")),
+            ("//v1/traces", Some("/v1/traces")),
+            ("//v1//logs//?x=1", Some("/v1/logs")),
+            ("/v1/traces/v1/traces", Some("/v1/traces")),
+            ("/v1/traces/v1/logs/", Some("/v1/logs")),
+            ("/v1/traces/v1/traces/v1/metrics", Some("/v1/metrics")),
+            (
+                "http://tap.example:4318//v1/logs",
+                Some("http://tap.example:4318/v1/logs"),
+            ),
+            // The router has it, whatever the method.
+            ("/v1/traces", None),
+            ("/", None),
+            ("//", None),
+            ("/v1", None),
+            ("/v1/trace", None),
+            ("/traces", None),
+            ("/v2/traces", None),
+            ("/v1/traces/x", None),
+            ("/v1/traces/v1", None),
+            ("/api/v1/traces", None),
+        ] {
+            let meant = meant(&path.parse().unwrap());
+            assert_eq!(meant.map(|uri| uri.to_string()).as_deref(), expected, "{path}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use mcptap_store::Reservation;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
+use crate::inflate::CODINGS;
 use crate::json::Document;
 use crate::status::Refusal;
 use crate::{json, wire};
@@ -161,6 +162,11 @@ impl Encoding {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(refusal, Refusal::ContentEncoding(_)) {
+            response
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
         }
         if matches!(refusal, Refusal::Unauthenticated(_) | Refusal::Forbidden) {
             response

@@ -6,23 +6,25 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
 use http_body_util::{BodyExt, Full};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 
 use crate::codec::{Accepted, Encoding, Signal, encode_accepted};
-use crate::inflate::Coding;
+use crate::inflate::{CODINGS, Codings};
 use crate::ingest::{Collector, Export};
 use crate::receive::receive;
 use crate::status::Refusal;
 
 /// Bytes before a message: a flag and a length.
 const FRAME: usize = 5;
+/// The header that says how messages are compressed.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The three OTLP/gRPC services, to be served alone or merged into another tonic server. They accept gzip and zstd,
-/// and messages up to 16 MiB after decompression.
+/// The three OTLP/gRPC services, to be served alone or merged into another tonic server. They accept gzip, deflate
+/// and zstd, and messages up to 16 MiB after decompression.
 pub fn grpc_routes(collector: &Collector) -> Routes {
     Router::new()
         .route(
@@ -87,33 +89,32 @@ async fn store(
 ) -> Result<Accepted, Status> {
     let refuse = |refusal: Refusal| refusal.grpc_status();
     let sender = collector.sender(headers).await.map_err(refuse)?;
-    let coding = coding(headers)?;
+    let codings = codings(headers)?;
     let mut received = receive(headers, body, collector.memory()).await.map_err(refuse)?;
-    let coding = unframe(&mut received.body, coding)?;
+    let codings = unframe(&mut received.body, codings)?;
     let export = Export {
         signal,
         encoding: Encoding::Protobuf,
-        coding,
+        codings,
         received,
     };
     collector.export(export, sender).await.map_err(refuse)
 }
 
 /// How the message is compressed, if its frame says that it is.
-fn coding(headers: &HeaderMap) -> Result<Coding, Status> {
-    let given = headers.get("grpc-encoding");
-    Coding::of(given).map_err(|refusal| {
+fn codings(headers: &HeaderMap) -> Result<Codings, Status> {
+    Codings::of(headers, &ENCODING).map_err(|refusal| {
         let mut status = Status::unimplemented(refusal.to_string());
         status.metadata_mut().insert(
             "grpc-accept-encoding",
-            tonic::metadata::MetadataValue::from_static("gzip,zstd"),
+            tonic::metadata::MetadataValue::from_static(CODINGS),
         );
         status
     })
 }
 
 /// Takes the frame off the one message of a request: whether it is compressed, and its length.
-fn unframe(body: &mut Vec<u8>, coding: Coding) -> Result<Coding, Status> {
+fn unframe(body: &mut Vec<u8>, codings: Codings) -> Result<Codings, Status> {
     let Some((frame, message)) = body.split_first_chunk::<FRAME>() else {
         return Err(Status::invalid_argument("the request has no message"));
     };
@@ -124,18 +125,18 @@ fn unframe(body: &mut Vec<u8>, coding: Coding) -> Result<Coding, Status> {
             "the request is not one message of the length that its frame tells",
         ));
     }
-    let coding = match (flag, coding) {
-        (0, _) => Coding::Identity,
-        (1, Coding::Identity) => {
+    let codings = match flag {
+        0 => Codings::default(),
+        1 if codings.is_empty() => {
             return Err(Status::internal(
                 "the message is compressed, but no grpc-encoding says how",
             ));
         }
-        (1, coding) => coding,
+        1 => codings,
         _ => return Err(Status::internal("the frame of the message is damaged")),
     };
     body.drain(..FRAME);
-    Ok(coding)
+    Ok(codings)
 }
 
 fn accepted_response(signal: Signal, accepted: &Accepted) -> Response<Body> {

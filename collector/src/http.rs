@@ -1,4 +1,4 @@
-//! OTLP/HTTP: `/v1/traces`, `/v1/logs`, `/v1/metrics` in protobuf and JSON, plain, gzip or zstd.
+//! OTLP/HTTP: `/v1/traces`, `/v1/logs`, `/v1/metrics` in protobuf and JSON, plain or packed in gzip, deflate or zstd.
 
 use axum::Router;
 use axum::body::Body;
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::post;
 
 use crate::codec::{Accepted, Encoding, Signal};
-use crate::inflate::Coding;
+use crate::inflate::Codings;
 use crate::ingest::{Collector, Export};
 use crate::receive::receive;
 use crate::status::Refusal;
@@ -55,12 +55,12 @@ async fn store(
 ) -> Result<Accepted, Refusal> {
     let sender = collector.sender(headers).await?;
     let encoding = Encoding::of(headers.get(header::CONTENT_TYPE))?;
-    let coding = Coding::of(headers.get(header::CONTENT_ENCODING))?;
+    let codings = Codings::of(headers, &header::CONTENT_ENCODING)?;
     let received = receive(headers, body, collector.memory()).await?;
     let export = Export {
         signal,
         encoding,
-        coding,
+        codings,
         received,
     };
     collector.export(export, sender).await

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use crate::arrival::Arrival;
 use crate::codec::{Accepted, Decoded, Encoding, Signal};
 use crate::guard::keep_own;
-use crate::inflate::Coding;
+use crate::inflate::Codings;
 use crate::normalise::{Normalised, Reader};
 use crate::receive::Received;
 use crate::rejections::{Reason, Rejections};
@@ -79,7 +79,7 @@ impl Counters {
 pub(crate) struct Export {
     pub(crate) signal: Signal,
     pub(crate) encoding: Encoding,
-    pub(crate) coding: Coding,
+    pub(crate) codings: Codings,
     pub(crate) received: Received,
 }
 
@@ -182,10 +182,10 @@ impl Collector {
         let Export {
             signal,
             encoding,
-            coding,
+            codings,
             received: Received { body, mut held },
         } = export;
-        let body = coding.undo(body, &mut held)?;
+        let body = codings.undo(body, &mut held)?;
         held.resize(body.capacity())?;
         if stop() {
             return Err(unwanted());

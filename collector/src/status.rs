@@ -24,8 +24,8 @@ pub enum Refusal {
     /// Neither protobuf nor JSON.
     #[error("content-type {0:?} is not supported; send application/x-protobuf or application/json")]
     MediaType(String),
-    /// Neither gzip nor zstd nor plain.
-    #[error("content-encoding {0:?} is not supported; send gzip, zstd or identity")]
+    /// Codings that are not undone, or too many.
+    #[error("content-encoding {0:?} is not supported; send gzip, deflate, zstd or identity")]
     ContentEncoding(String),
     /// Keys exist, and the sender has none that holds.
     #[error("{0}")]

@@ -44,6 +44,8 @@ struct Parameters {
 impl Body {
     /// Reads a body. What is no JSON is told from what is no request.
     pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ServerError> {
+        // A byte order mark, which some editors and shells write, may be ignored (RFC 8259, 8.1).
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             let many: Vec<&RawValue> = parse(bytes)?;

@@ -43,10 +43,15 @@ use mcptap_store::Store;
 
 pub use limits::{Introspection, Limits};
 pub use mutation::Mutation;
+pub use origin::{Origins, Verdict};
 pub use query::Query;
 pub use router::{Options, router};
 pub use socket::Anonymous;
 pub use subscription::Subscription;
+
+/// Tells readers of the schema what it is for.
+const DESCRIPTION: &str = "The traffic log of MCP servers: every MCP request as its server handled it, with sessions, tools, \
+                           health and statistics, searched and filtered, and live as it happens.";
 
 /// The schema, ready to answer.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;

@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Pages from elsewhere that may.
-pub(crate) type Allowed = Arc<[String]>;
+/// The pages from elsewhere that may talk to this server, by their origins. Clones are cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(Arc<[String]>);
 
-/// What a request's `Origin` means for it.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+/// The meaning of a request's `Origin` for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     /// No browser, or a page of this very server.
     Own,
     /// A page from elsewhere that may.
@@ -25,9 +26,9 @@ enum Verdict {
 }
 
 /// Refuses pages from elsewhere, and tells the browsers of those that may.
-pub(crate) async fn guard(State(allowed): State<Allowed>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    match (judge(request.headers(), request.uri(), &allowed), origin) {
+    match (origins.judge(request.headers(), request.uri()), origin) {
         (Verdict::Allowed, Some(origin)) => {
             let preflight = request.method() == Method::OPTIONS;
             let mut response = if preflight {
@@ -60,28 +61,34 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
-fn judge(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Verdict {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return Verdict::Own;
-    };
-    let origin = origin.to_str().unwrap_or_default();
-    if allowed
-        .iter()
-        .any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
-    {
-        return Verdict::Allowed;
+impl Origins {
+    /// These, such as `https://ui.example.org`; a slash behind them means nothing.
+    pub fn new(allowed: &[String]) -> Self {
+        let origins = allowed.iter().map(|origin| origin.trim().trim_end_matches('/'));
+        Self(origins.map(str::to_owned).collect())
     }
-    // HTTP/2 says the host in the request's own target.
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or(uri.authority().map(Authority::as_str));
-    match (
-        origin.parse::<Uri>().ok(),
-        host.and_then(|host| host.parse::<Authority>().ok()),
-    ) {
-        (Some(origin), Some(host)) if same_host(&origin, &host) => Verdict::Own,
-        _ => Verdict::Foreign,
+
+    /// Judges a request by its `Origin` and `Host`.
+    pub fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return Verdict::Own;
+        };
+        let origin = origin.to_str().unwrap_or_default();
+        if self.0.iter().any(|listed| listed.eq_ignore_ascii_case(origin)) {
+            return Verdict::Allowed;
+        }
+        // HTTP/2 says the host in the request's own target.
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .or(uri.authority().map(Authority::as_str));
+        match (
+            origin.parse::<Uri>().ok(),
+            host.and_then(|host| host.parse::<Authority>().ok()),
+        ) {
+            (Some(origin), Some(host)) if same_host(&origin, &host) => Verdict::Own,
+            _ => Verdict::Foreign,
+        }
     }
 }
 
@@ -105,11 +112,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
-        judge(
-            &headers,
-            &Uri::from_static("/graphql"),
-            &["https://ui.example.org/".to_owned()],
-        )
+        Origins::new(&["https://ui.example.org/".to_owned()]).judge(&headers, &Uri::from_static("/graphql"))
     }
 
     #[test]

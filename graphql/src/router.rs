@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use async_graphql::ServerError;
 use axum::Router;
@@ -29,7 +28,8 @@ use crate::engine::{Engine, Safety, refused};
 use crate::error::Code;
 use crate::limits::Limits;
 use crate::media::{Accepted, Media, unreadable};
-use crate::{Schema, events, origin, socket};
+use crate::origin::{self, Origins};
+use crate::{Schema, events, socket};
 
 /// The methods that are served.
 const ALLOW: &str = "GET, HEAD, POST";
@@ -85,7 +85,7 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
 
 /// `/graphql`: POST for requests, GET for queries and for WebSockets that speak `graphql-transport-ws`.
 pub fn router(schema: Schema, options: Options) -> Router {
-    let allowed: origin::Allowed = Arc::from(options.allowed_origins);
+    let origins = Origins::new(&options.allowed_origins);
     let door = Door {
         gate: options.gate,
         local: options.local,
@@ -98,7 +98,7 @@ pub fn router(schema: Schema, options: Options) -> Router {
     Router::new()
         .route("/graphql", get(open).post(post).fallback(other_method))
         .layer(from_fn_with_state(door, access::admit))
-        .layer(from_fn_with_state(allowed, origin::guard))
+        .layer(from_fn_with_state(origins, origin::guard))
         .with_state(server)
 }
 

@@ -225,7 +225,7 @@ async fn the_wrong_port_or_path_is_told_the_right_one() {
         let answer = post.body("{}").send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
-    for path in ["/", "/v1", "/v1/traces/", "//v1/traces", "/v1/traces/v1/traces"] {
+    for path in ["/", "/v1", "/traces", "/api/v1/traces", "/v1/traces/v2/traces"] {
         let (status, text) = post(format!("{}{path}", server.otlp_http_url())).await;
         assert!(
             status == 404 && text.contains("/v1/traces"),

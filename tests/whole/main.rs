@@ -31,6 +31,7 @@ mod proxy;
 mod query;
 mod sdk;
 mod secrets;
+mod senders;
 mod settings;
 mod shutdown;
 mod streams;

@@ -98,19 +98,24 @@ pub(super) fn mark(attributes: &mut Map<String, Value>, arrival: &Arrival, time:
     }
 }
 
-/// A span event other than an exception. A time that cannot be is the span's.
+/// A span event other than an exception. One without any time is of the moment it came, and one with a time that cannot be
+/// of its span's start.
 pub(super) fn event(
     times: &Times,
     service: Option<&str>,
     event: &Event,
     arrival: &Arrival,
 ) -> Option<LogLine> {
-    let time = arrival.check(event.time_unix_nano, event.time_unix_nano);
+    let time = match event.time_unix_nano {
+        0 => arrival.at,
+        time if arrival.check(time, time).is_ok() => UnixNanos::from_otlp(time),
+        _ => times.started_at,
+    };
     (event.name != "exception").then(|| LogLine {
         trace_id: times.trace_id,
         span_id: Some(times.span_id),
         service: service.map(str::to_owned),
-        time: time.map_or(times.started_at, |()| UnixNanos::from_otlp(event.time_unix_nano)),
+        time,
         severity: "INFO".to_owned(),
         body: event.name.clone(),
         attributes: value::object(&event.attributes),

@@ -135,6 +135,8 @@ async fn what_is_no_request_is_refused_with_a_reason() {
     let null =
         r#"{"query":"{ __typename }","operationName":null,"variables":null,"extensions":null,"more":1}"#;
     assert_eq!(post(&world, &[JSON], null).await.0, StatusCode::OK);
+    let marked = "\u{feff}{\"query\":\"{ __typename }\"}";
+    assert_eq!(post(&world, &[JSON], marked).await.0, StatusCode::OK);
     let large = vec![b' '; 400 * 1024 + 1];
     assert_eq!(
         post(&world, &[JSON], large).await.0,
@@ -435,6 +437,13 @@ async fn introspection_as_tools_send_it_passes() {
     );
     let data = world.data(&query, json!({})).await;
     assert_eq!(data["__schema"]["subscriptionType"]["name"], "Subscription");
+    let description = data["__schema"]["description"].as_str().unwrap();
+    assert!(
+        description.contains("traffic log of MCP servers"),
+        "{description}"
+    );
+    let renamed = world.data("{ __schema { d: description } }", json!({})).await;
+    assert_eq!(renamed["__schema"]["d"], description);
 }
 
 #[tokio::test]
