@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Evidence, NodeId, Origin, Outcome, SpanId, SpanKind, TraceId, UnixNanos};
+use crate::{Evidence, NodeId, Origin, Outcome, Part, Source, SpanId, SpanKind, TraceId, UnixNanos};
 
 /// The name given to a server of which no span said a name.
 const UNNAMED_SERVER: &str = "unknown";
@@ -121,6 +121,18 @@ impl Call {
     /// The last moment that is known of it: its end, or its start while no end is known.
     pub fn ended_at(&self) -> UnixNanos {
         self.started_at.plus(self.duration_nanos)
+    }
+
+    /// Whether the end is that of one of its own spans. While it is open it has none, and a server that fell silent may
+    /// have that of its client's view.
+    pub fn has_own_end(&self) -> bool {
+        let source = self.evidence.sources.of(Part::End);
+        !self.evidence.open
+            && match self.vantage {
+                Vantage::Client => true,
+                Vantage::Gateway => source < Source::Client,
+                Vantage::Server => source < Source::Gateway,
+            }
     }
 
     /// How long it took, in nanoseconds; `None` while it runs, and where it was lost.

@@ -41,6 +41,8 @@ pub enum Part {
     Request,
     /// The response body.
     Response,
+    /// When it ended.
+    End,
 }
 
 /// The span that a part comes from, the best first.
@@ -86,7 +88,7 @@ impl Sources {
     /// All parts from one source.
     pub fn all(source: Source) -> Self {
         let mut sources = Self::default();
-        for part in 0..=Part::Response as u32 {
+        for part in 0..=Part::End as u32 {
             sources.0 |= u64::from(source as u8) << (part * Self::BITS);
         }
         sources
@@ -127,7 +129,7 @@ mod tests {
         for source in Source::ALL {
             let mut sources = Sources::all(source);
             assert_eq!(sources.of(Part::Server), source);
-            assert_eq!(sources.of(Part::Response), source);
+            assert_eq!(sources.of(Part::End), source);
             sources.set(Part::ClientIp, Source::Gateway);
             assert_eq!(sources.of(Part::ClientIp), Source::Gateway);
             assert_eq!(sources.of(Part::ClientVersion), source);

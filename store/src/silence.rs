@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mcptap_model::{Batch, Evidence, Observation, Outcome, UnixNanos};
+use mcptap_model::{Batch, Call, Evidence, Observation, Outcome, UnixNanos};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
+use serde_json::Map;
 use tokio::time::Instant;
 
 use crate::database::Database;
@@ -210,7 +211,7 @@ impl Silence {
         let mut lost = Batch::default();
         for stored in running {
             if stored.call.outcome() == Outcome::Running && silent(stored.call.origin.process()) {
-                lost.observations.push(as_lost((*stored.call).clone()));
+                lost.observations.push(as_lost(&stored.call));
             }
         }
         Ok(Some(Running { lost, reached }))
@@ -263,11 +264,50 @@ async fn delete_before(tx: &DatabaseTransaction, before: UnixNanos) -> Result<()
     Ok(())
 }
 
-/// The same call once more, by a span that knows nothing but that its process is silent.
-fn as_lost(mut call: mcptap_model::Call) -> Observation {
-    call.evidence = Evidence {
-        lost: true,
-        ..call.evidence
+/// The same call once more, by a span that knows nothing but that its process is silent: what others said of the call is
+/// theirs to say.
+pub(crate) fn as_lost(call: &Call) -> Observation {
+    let call = Call {
+        trace_id: call.trace_id,
+        span_id: call.span_id,
+        primary_span_id: call.primary_span_id,
+        parent_span_id: None,
+        kind: call.kind,
+        vantage: call.vantage,
+        origin: Arc::clone(&call.origin),
+        method: call.method.clone(),
+        started_at: call.started_at,
+        received_at: call.received_at,
+        evidence: Evidence {
+            open: true,
+            lost: true,
+            stream: call.evidence.stream,
+            ..Evidence::default()
+        },
+        duration_nanos: 0,
+        attributes: Map::new(),
+        server: None,
+        tool: None,
+        prompt: None,
+        resource_uri: None,
+        http_status: None,
+        rpc_error_code: None,
+        error_type: None,
+        error_message: None,
+        stack_trace: None,
+        session_id: None,
+        session: None,
+        request_id: None,
+        protocol_version: None,
+        transport: None,
+        client_name: None,
+        client_version: None,
+        client_ip: None,
+        country: None,
+        authorization: None,
+        user_agent: None,
+        request: None,
+        response: None,
     };
     Observation {
         call,

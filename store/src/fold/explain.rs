@@ -30,6 +30,11 @@ pub(super) fn fill(call: &mut Call, message: Option<String>, stack: Option<Strin
     }
 }
 
+/// Whether a line is of an exception, which may explain a failure.
+pub(super) fn may_explain(line: &LogLine) -> bool {
+    line.attributes.contains_key(EXCEPTION_STACKTRACE)
+}
+
 /// An exception logged inside a failed call explains the failure, where no span does.
 pub(super) fn explain(call: &mut Call, line: &LogLine) {
     let said = |name: &str| {

@@ -88,7 +88,7 @@ fn by_time(merged: &[Merged], members: &[usize], effort: &Effort) -> Vec<usize> 
             return false;
         };
         let call = &node.call;
-        if call.vantage != Vantage::Server {
+        if call.vantage != Vantage::Server || !call.has_own_end() {
             return false;
         }
         let from = call.started_at.0.saturating_sub(SLACK_NANOS);
@@ -109,7 +109,8 @@ fn onward<'a>(merged: &'a [Merged], members: &[usize]) -> Onward<'a> {
     type Service<'a> = (Option<&'a str>, Option<&'a str>);
     let mut services: HashMap<Service<'_>, (&Origin, Vec<Interval>)> = HashMap::new();
     for &index in members {
-        let Some(Merged { node, .. }) = merged.get(index) else {
+        let ended = merged.get(index).filter(|merged| merged.node.call.has_own_end());
+        let Some(Merged { node, .. }) = ended else {
             continue;
         };
         let call = &node.call;

@@ -86,8 +86,9 @@ pub(super) fn pair_lists(clusters: &mut Clusters, effort: &Effort) {
         } else if of_server.len() == members.len()
             && any(is_own_list)
             && let Some((first, list)) = of_server
-                .first()
-                .and_then(|first| Some((*first, nodes.get(*first)?)))
+                .iter()
+                .filter_map(|index| Some((*index, nodes.get(*index)?)))
+                .find(|(_, node)| node.call.has_own_end())
         {
             lists.insert((list.call.ended_at().0, Reverse(first)), of_server);
         }
@@ -203,7 +204,12 @@ fn lists_instead(node: &Node) -> bool {
 /// A span right below a request's, begun while that lasted: some libraries hang all that follows below one that ended
 /// long ago.
 fn is_step_of(node: &Node, other: &Node) -> bool {
-    let began_inside = node.call.started_at.0 <= other.call.ended_at().0.saturating_add(SLACK_NANOS);
+    let end = if other.call.has_own_end() {
+        other.call.ended_at()
+    } else {
+        other.call.started_at
+    };
+    let began_inside = node.call.started_at.0 <= end.0.saturating_add(SLACK_NANOS);
     let handled_by =
         other.call.vantage == Vantage::Client || other.call.origin.same_service(&node.call.origin);
     node.is_child_of(other) && handled_by && began_inside
@@ -220,7 +226,7 @@ fn is_listing_beside(node: &Node, other: &Node) -> bool {
 
 /// A gateway's list that ends early in its HTTP request: the request was about something that has no span.
 fn lists_early(node: &Node, https: &Https<'_>) -> bool {
-    if !lists_instead(node) {
+    if !lists_instead(node) || !node.call.has_own_end() {
         return false;
     }
     let around = node.parent().and_then(|parent| https.get(parent));

@@ -57,7 +57,7 @@ fn answered<'h>(client: &Node, https: &Https<'h>) -> Option<&'h HttpSpan> {
 }
 
 /// The HTTP span a call was received on (or, for a client's view, sent on). It must last around the call: some
-/// libraries hang every call of a session below the POST that opened it.
+/// libraries hang every call of a session below the POST that opened it. Around one that is open nobody knows what lasts.
 fn around<'h, 'l>(
     call: &Call,
     https: &Https<'h>,
@@ -68,6 +68,9 @@ fn around<'h, 'l>(
         trace_id: call.trace_id,
         span_id,
     };
+    if !call.has_own_end() {
+        return None;
+    }
     if call.vantage == Vantage::Client {
         let below = https.below(span(call.primary_span_id));
         let sent = below.filter(|http| http.kind == SpanKind::Client && within(http, call));

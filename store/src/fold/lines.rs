@@ -14,8 +14,9 @@ use super::{Changes, Target, WaitingLine, explain};
 /// How long before its span begins a call may have been written about, in nanoseconds.
 pub(super) const LEAD_NANOS: i64 = 3_000_000;
 
-/// Finds the call of each log line, those that waited and those that came now. What was placed without its own span
-/// waits on: that span may come, and be another call's.
+/// Finds the call of each log line, those that waited and those that came now. A line that was placed without its own span
+/// waits on: that span may come, and be another call's. So does an exception inside a call that is open: it explains the
+/// end, should that be a failure.
 pub(super) fn attach(
     merged: &mut [Merged],
     waiting: Vec<WaitingLine>,
@@ -41,18 +42,21 @@ pub(super) fn attach(
     let mut target = |found: Option<(usize, Surely)>, line: &LogLine| {
         let (index, surely) = found?;
         let target = targets.get(index).copied().flatten()?;
+        let mut settled = surely == Surely::Span;
         if let Some(call) = merged.get_mut(index).filter(|_| surely > Surely::Time) {
-            explain::explain(&mut call.node.call, line);
+            let call = &mut call.node.call;
+            explain::explain(call, line);
+            settled &= call.has_own_end() || !explain::may_explain(line);
         }
-        Some((target, surely))
+        Some((target, settled))
     };
     for (waiting, found) in waiting.into_iter().zip(of_waiting) {
-        let Some((target, surely)) = target(found, &waiting.line) else {
+        let Some((target, settled)) = target(found, &waiting.line) else {
             continue;
         };
         let WaitingLine { key, line, placed } = waiting;
         let row = placed.and_then(|row| holders.get(&row).copied().flatten());
-        if surely == Surely::Span {
+        if settled {
             changes.arrived.push(key);
         } else if row.map(Target::Known) != Some(target) {
             changes.placed.push((key, target));
@@ -65,7 +69,7 @@ pub(super) fn attach(
     for (line, found) in new.into_iter().zip(of_new) {
         match target(found, &line) {
             None => changes.waiting_logs.push((line, None)),
-            Some((target, Surely::Span)) => changes.logs.push((target, line)),
+            Some((target, true)) => changes.logs.push((target, line)),
             Some((target, _)) => {
                 changes.logs.push((target, line.clone()));
                 changes.waiting_logs.push((line, Some(target)));

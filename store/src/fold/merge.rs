@@ -25,16 +25,27 @@ pub(super) struct Merged {
     above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
-/// How well a span tells of the request: server before gateway before client, then what has an end, then SERVER spans,
-/// then the outermost.
-fn rank(call: &Call) -> (Vantage, bool, bool, i64, Reverse<i64>) {
+/// How well a span tells of the request: server before gateway before client, then what has an end, best its own, then
+/// SERVER spans, then the outermost.
+fn rank(call: &Call) -> (Vantage, bool, bool, bool, i64, Reverse<i64>) {
     (
-        call.vantage,
+        seen_from(call),
         !call.evidence.open,
+        call.has_own_end(),
         call.kind == SpanKind::Server,
         call.duration_nanos,
         Reverse(call.started_at.0),
     )
+}
+
+/// Where a call was seen from: a server that was found to hand its requests on is a server, and a stored gateway's other
+/// views say no less than its first.
+fn seen_from(call: &Call) -> Vantage {
+    let is_servers = call.evidence.sources.of(Part::End) < Source::Gateway;
+    match call.vantage {
+        Vantage::Gateway if is_servers => Vantage::Server,
+        vantage => vantage,
+    }
 }
 
 /// Merges each cluster.
@@ -46,11 +57,16 @@ pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
         .collect()
 }
 
+/// Whether it is no span, but the word that a process is silent. Only this store says so, of calls that it has.
+fn is_silence(node: &Node) -> bool {
+    node.row.is_none() && node.call.evidence.open && node.call.evidence.lost
+}
+
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
-        if node.row.is_none() && node.call.evidence.open && node.call.evidence.lost {
-            // Nobody but this store calls a call lost, and this one was deleted meanwhile.
+        if is_silence(&node) {
+            // That call was deleted meanwhile.
             return None;
         }
         return Some(Merged {
@@ -67,7 +83,10 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         views.push((inner.pop()?, false));
     }
     // A stored call among equals stays as it is, so it sorts before what is new.
-    views.sort_by_key(|(node, _)| (Reverse(rank(&node.call)), node.row.is_none(), node.row));
+    views.sort_by_key(|(node, _)| {
+        let rank = Reverse(rank(&node.call));
+        (is_silence(node), rank, node.row.is_none(), node.row)
+    });
     let mut views = views.into_iter().map(|(node, _)| node);
     let mut primary = views.next()?;
     let views: Vec<Node> = views.collect();
@@ -117,6 +136,9 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         primary.call.trace_id = before.call.trace_id;
         primary.call.span_id = before.call.span_id;
         primary.call.received_at = before.call.received_at;
+        if before.call.vantage == Vantage::Gateway && primary.call.vantage == Vantage::Server {
+            primary.call.vantage = Vantage::Gateway;
+        }
     }
     primary.row = row;
     primary.before = before;
@@ -208,7 +230,7 @@ fn fill(primary: &mut Call, mut other: Call) {
         }
     }
     let mut sources = primary.evidence.sources;
-    let same_vantage = primary.vantage == other.vantage;
+    let same_vantage = seen_from(primary) == seen_from(&other);
     let logged = (primary.evidence.explained, primary.evidence.worded);
     primary.evidence = primary.evidence.union(if same_vantage {
         other.evidence
@@ -219,6 +241,7 @@ fn fill(primary: &mut Call, mut other: Call) {
     if !same_vantage && primary.evidence.open && has_answer(other.evidence) {
         primary.evidence.open = false;
         primary.duration_nanos = other.ended_at().since(primary.started_at);
+        sources.set(Part::End, other.evidence.sources.of(Part::End));
     }
     let told_of_failure =
         other.evidence.failed || other.evidence.tool_error || other.rpc_error_code.is_some();

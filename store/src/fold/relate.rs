@@ -122,7 +122,9 @@ fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &
     // By service and side, then by scope.
     type Scopes<'a> = HashMap<&'a str, Vec<usize>>;
     let mut scopes: HashMap<(Option<&str>, bool), Scopes<'_>> = HashMap::new();
-    for &index in members {
+    // Of a request that is open nobody knows how long it lasts: it is compared when its end comes.
+    let ended = |index: &&usize| nodes.get(**index).is_some_and(|node| node.call.has_own_end());
+    for &index in members.iter().filter(ended) {
         if let Some(Node { call, .. }) = nodes.get(index) {
             let service = (call.origin.service.as_deref(), side(call));
             let of_service = scopes.entry(service).or_default();
@@ -144,7 +146,7 @@ fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &
     if indexed.is_empty() {
         return;
     }
-    for &index in members {
+    for &index in members.iter().filter(ended) {
         let Some(Node { call, .. }) = nodes.get(index) else {
             continue;
         };
@@ -217,7 +219,11 @@ fn join_clients(
         if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
             && let Some(link) = link(c, s, https)
         {
-            let (shortest, longest) = (c.call.duration_nanos, s.call.duration_nanos.saturating_neg());
+            let lasts = |call: &Call| {
+                let known = call.has_own_end();
+                if known { call.duration_nanos } else { i64::MAX }
+            };
+            let (shortest, longest) = (lasts(&c.call), lasts(&s.call).saturating_neg());
             pairs.push((link, shortest, longest, client, server));
         }
     };
@@ -234,13 +240,12 @@ fn join_clients(
                 .for_each(|client| consider(*client, server));
         }
     }
-    let alike = Alike::new(
-        servers
-            .iter()
-            .filter_map(|index| Some((*index, &nodes.get(*index)?.call))),
-    );
+    let called = servers
+        .iter()
+        .filter_map(|index| Some((*index, &nodes.get(*index)?.call)));
+    let alike = Alike::new(called.filter(|(_, call)| call.has_own_end()));
     for &client in members.iter().filter(|index| alone.contains(*index)) {
-        let Some(Node { call, .. }) = nodes.get(client) else {
+        let Some(Node { call, .. }) = nodes.get(client).filter(|node| node.call.has_own_end()) else {
             continue;
         };
         let (from, to) = (
@@ -274,11 +279,15 @@ fn link(client: &Node, server: &Node, https: &Https<'_>) -> Option<Link> {
     if !same_request(c, s) {
         return None;
     }
+    if descends(server, client, https) {
+        return Some(Link::Parent);
+    }
+    if !c.has_own_end() || !s.has_own_end() {
+        return None;
+    }
     let outgoing =
         client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
-    if descends(server, client, https) {
-        Some(Link::Parent)
-    } else if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
+    if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
         // The server's answer to another: its own client's view is part of it already, or both were stored apart.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, HttpSpan, LogLine, Observation, Origin, Outcome, Payload, SessionKey, SessionSource, SpanId,
-    SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
+    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Outcome, Payload, SessionKey,
+    SessionSource, SpanId, SpanKind, SpanRef, TraceId, Transport, UnixNanos, Vantage, testing,
 };
 use proptest::prelude::*;
 use serde_json::Map;
+
+use crate::silence::as_lost;
 
 use super::{
     Changes, Folding, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Whole, time_ranges,
@@ -803,6 +805,53 @@ fn send(memory: &mut Memory, whole: &Batch, keys: &[u32], cuts: &[bool]) {
     memory.write(export);
 }
 
+/// The same span, as it is announced while its request runs: nothing of its end is known.
+fn announced(one: &Observation) -> Observation {
+    let mut one = one.clone();
+    one.call.duration_nanos = 0;
+    one.call.evidence = Evidence {
+        open: true,
+        ..Evidence::default()
+    };
+    one.call.http_status = None;
+    one.call.rpc_error_code = None;
+    one.call.error_type = None;
+    one.call.error_message = None;
+    one.call.response = None;
+    one
+}
+
+/// Calls all that run lost.
+fn fall_silent(memory: &mut Memory) {
+    let open = memory.calls.iter().map(|(_, whole)| &whole.call);
+    let open = open.filter(|call| call.evidence.open);
+    let silent: Vec<_> = open.map(as_lost).collect();
+    memory.write(batch(silent, vec![], vec![]));
+}
+
+/// Two calls of one tool at the same time, each told by two libraries of the server, and two quick ones of a traced client
+/// that last within one of them.
+fn parallel_calls() -> Batch {
+    let library = |number, parent, from, to| {
+        let mut one = span(number, parent, "server", SpanKind::Internal, from, to);
+        one.call.origin = origin("server", "fastmcp");
+        one
+    };
+    batch(
+        vec![
+            span(1, None, "server", SpanKind::Server, 0, 100),
+            library(2, None, 1, 99),
+            span(3, None, "server", SpanKind::Server, 50, 150),
+            library(4, None, 51, 149),
+            span(5, None, "client", SpanKind::Client, 60, 80),
+            span(6, Some(5), "other", SpanKind::Server, 61, 79),
+            span(7, None, "client", SpanKind::Client, 49, 152),
+        ],
+        vec![http(8, None, "server", SpanKind::Server, 48, 151)],
+        vec![],
+    )
+}
+
 /// What a view says of the parts that several may say: of each one of three values, or nothing.
 fn says(call: &mut Call, values: &[u8]) {
     let mut values = values.iter().map(|value| value % 4);
@@ -861,6 +910,19 @@ fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
     batch(vec![client, server, inside], https, vec![])
 }
 
+fn scenarios() -> [Batch; 8] {
+    [
+        through_a_gateway(),
+        lists_before_calls(),
+        lists_below_a_wrapper(),
+        lists_of_a_traced_client(),
+        two_views_of_a_client(),
+        lines_of_parallel_calls(),
+        answered_without_a_span(),
+        parallel_calls(),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -884,22 +946,58 @@ proptest! {
     }
 
     #[test]
+    fn announcements_change_nothing_in_the_end(
+        scenario in 0..9usize,
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 13), 5),
+        keys in prop::collection::vec(any::<u32>(), 32),
+        cuts in prop::collection::vec(any::<bool>(), 32),
+        silent in prop::collection::vec(any::<bool>(), 32),
+    ) {
+        let whole = match scenario {
+            8 => views_that_disagree(&values),
+            _ => scenarios()[scenario].clone(),
+        };
+        let mut at_once = Memory::default();
+        at_once.write(whole.clone());
+        let mut all = whole.clone();
+        all.observations.extend(whole.observations.iter().map(announced));
+        let mut apart = Memory::default();
+        let mut pieces: Vec<_> = pieces(&all).into_iter().zip(&keys).collect();
+        pieces.sort_by_key(|(_, key)| **key);
+        let mut export = Batch::default();
+        for ((piece, _), (cut, silent)) in pieces.into_iter().zip(cuts.iter().zip(&silent)) {
+            export.observations.extend(piece.observations);
+            export.https.extend(piece.https);
+            export.logs.extend(piece.logs);
+            if *cut {
+                apart.write(std::mem::take(&mut export));
+                if *silent {
+                    fall_silent(&mut apart);
+                }
+            }
+        }
+        apart.write(export);
+        let without_silence = |memory: &Memory| {
+            let mut everything = memory.everything();
+            for (whole, _) in &mut everything {
+                whole.call.evidence.lost = false;
+            }
+            everything
+        };
+        prop_assert_eq!(without_silence(&apart), without_silence(&at_once));
+        for one in &whole.observations {
+            prop_assert_eq!(apart.write(batch(vec![announced(one)], vec![], vec![])), 0);
+        }
+    }
+
+    #[test]
     fn order_and_batching_do_not_matter(
-        scenario in 0..7usize,
+        scenario in 0..8usize,
         keys in prop::collection::vec(any::<u32>(), 16),
         cuts in prop::collection::vec(any::<bool>(), 16),
         again in prop::collection::vec(any::<u32>(), 16),
     ) {
-        let scenarios = [
-            through_a_gateway(),
-            lists_before_calls(),
-            lists_below_a_wrapper(),
-            lists_of_a_traced_client(),
-            two_views_of_a_client(),
-            lines_of_parallel_calls(),
-            answered_without_a_span(),
-        ];
-        let whole = scenarios[scenario].clone();
+        let whole = scenarios()[scenario].clone();
         let mut at_once = Memory::default();
         at_once.write(whole.clone());
         let mut apart = Memory::default();
