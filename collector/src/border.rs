@@ -1,9 +1,8 @@
-//! Secrets are cut out of an export itself, before anything reads it: every text, every name, and bytes that are text.
-//! So no field that is read of it, now or later, can bring one in.
+//! Secrets are cut out of an export itself, before anything of it is kept: every text, every name, and bytes that are
+//! text. So no field that is read of it, now or later, can bring one in. A record that its sender may not send is dropped
+//! before that work.
 
 use mcptap_model::redact::{Content, Redactor, Shape};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -38,53 +37,9 @@ impl Shape for Otlp {
     }
 }
 
-/// Redacts a trace export. Whether it came to the end: it stops where nobody waits for it.
-pub(crate) fn traces(
-    redactor: &Redactor,
-    request: &mut ExportTraceServiceRequest,
-    stop: &dyn Fn() -> bool,
-) -> bool {
-    for group in &mut request.resource_spans {
-        resource(redactor, group.resource.as_mut());
-        redactor.redact_in_place(&mut group.schema_url);
-        for of_scope in &mut group.scope_spans {
-            scope(redactor, of_scope.scope.as_mut());
-            redactor.redact_in_place(&mut of_scope.schema_url);
-            for each in &mut of_scope.spans {
-                if stop() {
-                    return false;
-                }
-                span(redactor, each);
-            }
-        }
-    }
-    true
-}
-
-/// Redacts a log export, as [`traces`] does a trace export.
-pub(crate) fn logs(
-    redactor: &Redactor,
-    request: &mut ExportLogsServiceRequest,
-    stop: &dyn Fn() -> bool,
-) -> bool {
-    for group in &mut request.resource_logs {
-        resource(redactor, group.resource.as_mut());
-        redactor.redact_in_place(&mut group.schema_url);
-        for of_scope in &mut group.scope_logs {
-            scope(redactor, of_scope.scope.as_mut());
-            redactor.redact_in_place(&mut of_scope.schema_url);
-            for record in &mut of_scope.log_records {
-                if stop() {
-                    return false;
-                }
-                log_record(redactor, record);
-            }
-        }
-    }
-    true
-}
-
-fn resource(redactor: &Redactor, resource: Option<&mut Resource>) {
+/// Redacts what all records of a resource share.
+pub(crate) fn resource(redactor: &Redactor, resource: Option<&mut Resource>, schema_url: &mut String) {
+    redactor.redact_in_place(schema_url);
     let Some(resource) = resource else { return };
     redactor.redact_fields::<Otlp>(&mut resource.attributes);
     for entity in &mut resource.entity_refs {
@@ -95,14 +50,17 @@ fn resource(redactor: &Redactor, resource: Option<&mut Resource>) {
     }
 }
 
-fn scope(redactor: &Redactor, scope: Option<&mut InstrumentationScope>) {
+/// Redacts what all records of a scope share.
+pub(crate) fn scope(redactor: &Redactor, scope: Option<&mut InstrumentationScope>, schema_url: &mut String) {
+    redactor.redact_in_place(schema_url);
     let Some(scope) = scope else { return };
     redactor.redact_in_place(&mut scope.name);
     redactor.redact_in_place(&mut scope.version);
     redactor.redact_fields::<Otlp>(&mut scope.attributes);
 }
 
-fn span(redactor: &Redactor, span: &mut Span) {
+/// Redacts a span.
+pub(crate) fn span(redactor: &Redactor, span: &mut Span) {
     redactor.redact_in_place(&mut span.trace_state);
     redactor.redact_in_place(&mut span.name);
     redactor.redact_fields::<Otlp>(&mut span.attributes);
@@ -119,7 +77,8 @@ fn span(redactor: &Redactor, span: &mut Span) {
     }
 }
 
-fn log_record(redactor: &Redactor, record: &mut LogRecord) {
+/// Redacts a log record.
+pub(crate) fn log_record(redactor: &Redactor, record: &mut LogRecord) {
     redactor.redact_in_place(&mut record.severity_text);
     redactor.redact_in_place(&mut record.event_name);
     redactor.redact_fields::<Otlp>(&mut record.attributes);

@@ -23,6 +23,7 @@ use mcptap_model::redact::Redactor;
 use mcptap_model::{Access, Batch, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::arrival::Arrival;
 use crate::border;
@@ -94,18 +95,17 @@ impl Reader {
         sender: &Access,
         stop: Stop<'_>,
     ) -> Option<Normalised> {
-        if !border::traces(&self.redactor, request, stop) {
-            return None;
-        }
         let mut normalised = Normalised::default();
-        for resource_spans in &request.resource_spans {
-            for scope_spans in &resource_spans.scope_spans {
-                let origin = Origins::new(resource_spans.resource.as_ref(), scope_spans.scope.as_ref());
-                for span in &scope_spans.spans {
+        for group in &mut request.resource_spans {
+            border::resource(&self.redactor, group.resource.as_mut(), &mut group.schema_url);
+            for of_scope in &mut group.scope_spans {
+                border::scope(&self.redactor, of_scope.scope.as_mut(), &mut of_scope.schema_url);
+                let origin = Origins::new(group.resource.as_ref(), of_scope.scope.as_ref());
+                for span in &mut of_scope.spans {
                     if stop() {
                         return None;
                     }
-                    self.span(span, &origin, arrival, sender, &mut normalised);
+                    self.take(span, &origin, arrival, sender, &mut normalised);
                 }
             }
         }
@@ -131,16 +131,15 @@ impl Reader {
         sender: &Access,
         stop: Stop<'_>,
     ) -> Option<Normalised> {
-        if !border::logs(&self.redactor, request, stop) {
-            return None;
-        }
         let mut normalised = Normalised::default();
-        for resource_logs in &request.resource_logs {
-            for scope_logs in &resource_logs.scope_logs {
+        for group in &mut request.resource_logs {
+            border::resource(&self.redactor, group.resource.as_mut(), &mut group.schema_url);
+            for of_scope in &mut group.scope_logs {
+                border::scope(&self.redactor, of_scope.scope.as_mut(), &mut of_scope.schema_url);
                 // One for all records of the scope, which share what it holds.
-                let origin = Origins::new(resource_logs.resource.as_ref(), scope_logs.scope.as_ref());
+                let origin = Origins::new(group.resource.as_ref(), of_scope.scope.as_ref());
                 let service = origin.service();
-                for record in &scope_logs.log_records {
+                for record in &mut of_scope.log_records {
                     if stop() {
                         return None;
                     }
@@ -149,13 +148,20 @@ impl Reader {
                         continue;
                     }
                     if record.event_name == semconv::CALL_RUNNING {
-                        self.span(&log::announced(record), &origin, arrival, sender, &mut normalised);
+                        self.take(
+                            &mut log::announced(record),
+                            &origin,
+                            arrival,
+                            sender,
+                            &mut normalised,
+                        );
                         continue;
                     }
                     if !may_send(sender, service) {
                         not_allowed(&mut normalised, sender, "service", service);
                         continue;
                     }
+                    border::log_record(&self.redactor, record);
                     match log::line(record, service, arrival) {
                         Ok(Some(line)) => normalised.batch.logs.push(line),
                         Ok(None) => normalised.uncorrelated += 1,
@@ -167,6 +173,21 @@ impl Reader {
             }
         }
         Some(normalised)
+    }
+
+    /// Reads a span that its sender may send, out of which secrets are cut first.
+    fn take(
+        &self,
+        span: &mut Span,
+        origin: &Origins<'_>,
+        arrival: &Arrival,
+        sender: &Access,
+        into: &mut Normalised,
+    ) {
+        if self.is_allowed(span, origin, sender, into) {
+            border::span(&self.redactor, span);
+            self.span(span, origin, arrival, into);
+        }
     }
 }
 
@@ -211,7 +232,7 @@ mod tests {
     use mcptap_model::UnixNanos;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
     use super::*;
 
@@ -278,8 +299,7 @@ mod tests {
         let (reader, arrival) = (Reader::default(), Arrival::replayed(UnixNanos(0)));
         let everybody = Access::everything();
         let (mut traces, mut logs) = (traces(), logs());
-        // While records are redacted, and while they are read.
-        for last in [1, RECORDS / 2, RECORDS + RECORDS / 2] {
+        for last in [1, RECORDS / 2, RECORDS] {
             let asked = Cell::new(0);
             let stop = || {
                 asked.set(asked.get() + 1);

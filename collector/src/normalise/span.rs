@@ -87,14 +87,7 @@ impl Times {
 
 impl Reader {
     /// Reads one span into what it is.
-    pub(super) fn span(
-        &self,
-        span: &Span,
-        origin: &Origins<'_>,
-        arrival: &Arrival,
-        sender: &Access,
-        into: &mut Normalised,
-    ) {
+    pub(super) fn span(&self, span: &Span, origin: &Origins<'_>, arrival: &Arrival, into: &mut Normalised) {
         let kind = SpanKind::from_otlp(span.kind);
         let mut attributes = Attributes::new(&span.attributes);
         let times = match Times::of(span, arrival) {
@@ -106,9 +99,6 @@ impl Reader {
                     .add(reason, || format!("span {:?}: {why}", name()));
             }
         };
-        if !Self::is_allowed(span, kind, &mut attributes, origin, sender, into) {
-            return;
-        }
         if log::is_disguised(&attributes) {
             match log::disguised(&mut attributes, &times, origin.service(), span) {
                 Some(line) => into.batch.logs.push(line),
@@ -162,12 +152,11 @@ impl Reader {
         }
     }
 
-    /// Whether the sender may send it, as far as its names tell: then nothing more is read of it. A span that is none of
-    /// MCP and none of HTTP would not be stored, whoever sent it.
-    fn is_allowed(
+    /// Whether the sender may send it, as far as its names tell: else nothing more is read of it, and no secret is cut out
+    /// of anything but the name. A span that is none of MCP and none of HTTP would not be stored, whoever sent it.
+    pub(super) fn is_allowed(
+        &self,
         span: &Span,
-        kind: SpanKind,
-        attributes: &mut Attributes<'_>,
         origin: &Origins<'_>,
         sender: &Access,
         into: &mut Normalised,
@@ -175,10 +164,13 @@ impl Reader {
         if sender.servers().is_empty() {
             return true;
         }
+        let kind = SpanKind::from_otlp(span.kind);
+        let attributes = &mut Attributes::new(&span.attributes);
         let of_service = http::is_http(kind, attributes) || log::is_disguised(attributes);
         let own = server_name(attributes, span).filter(|_| !of_service);
+        let own = own.map(|(_, name)| self.redactor.redact(&name).into_owned());
         let (what, name) = match &own {
-            Some((_, name)) => ("server", Some(name.as_str())),
+            Some(name) => ("server", Some(name.as_str())),
             None => ("service", origin.service()),
         };
         if may_send(sender, name) {
