@@ -4,10 +4,10 @@ use async_graphql::{Context, Error, ID, InputObject, Object, SimpleObject, Union
 use mcptap_model::{CallFilter, NewKey};
 use mcptap_store::{Reach, ViewContent, now};
 
-use crate::access::{Caller, asked, caller};
+use crate::access::{Caller, caller};
 use crate::cost;
 use crate::error::from_store;
-use crate::input::{CallFilterInput, filter, filter_of_json};
+use crate::input::{CallFilterInput, filter as read_filter, filter_of_json};
 use crate::loaders::store;
 use crate::scalars::{DateTime, Json, int};
 use crate::types::{ApiKey, Forbidden, InvalidInput, NotFound, Scope, View, reach};
@@ -231,7 +231,8 @@ impl Mutation {
         #[graphql(desc = "Which calls. What comes in while they are being deleted stays.")]
         filter: CallFilterInput,
         #[graphql(
-            desc = "Must be true where the filter is empty, that is, means every call.",
+            desc = "Must be true where the filter means every call: where it is empty, or says nothing that a call could \
+                    fail, as a search without a word.",
             default = false
         )]
         everything: bool,
@@ -240,11 +241,13 @@ impl Mutation {
             Ok(caller) => caller,
             Err(forbidden) => return Ok(forbidden.into()),
         };
-        let filter = deletable(ctx, filter)?;
-        if filter == CallFilter::default() && !everything {
-            let message = "an empty filter means every call: say everything: true if that is meant";
+        let given = read_filter(Some(filter))?;
+        if given.means_every_call() && !everything {
+            let message = "this filter means every call: say everything: true if that is meant";
             return Ok(invalid("filter", message).into());
         }
+        // An administrator who does not read calls may still delete them.
+        let filter = caller.access().narrow(given);
         let subject = constraints(&filter);
         let erased = store(ctx)?
             .erase(filter, caller.actor(), subject)
@@ -365,15 +368,6 @@ fn keeper<'a>(ctx: &Context<'a>) -> Result<Result<&'a Caller, Forbidden>, Error>
         Some(_) => Ok(Ok(caller)),
         None => administrator(ctx),
     }
-}
-
-/// The filter of a deletion. An administrator who does not read calls may still delete them.
-fn deletable(ctx: &Context<'_>, input: CallFilterInput) -> Result<CallFilter, Error> {
-    let caller = caller(ctx)?;
-    if caller.may(mcptap_model::Scope::Read) {
-        return asked(ctx, Some(input));
-    }
-    Ok(caller.access().narrow(filter(Some(input))?))
 }
 
 /// What the audit says of a filter: what it asks by, never for what. Words that were erased must not live on there.

@@ -206,6 +206,11 @@ pub enum CallKind {
     Stream,
 }
 
+impl CallKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Request, Self::Stream];
+}
+
 /// Who saw the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -118,6 +118,60 @@ impl CallFilter {
         or.iter_mut().for_each(Self::keep_names);
     }
 
+    /// Whether it says nothing that a call could fail: no constraint at all, a search without a word, an alternative that is
+    /// none, all outcomes there are. Whoever deletes by it deletes every call.
+    pub fn means_every_call(&self) -> bool {
+        let Self {
+            servers,
+            tools,
+            methods,
+            http_statuses,
+            outcomes,
+            session_id,
+            trace_id,
+            client_ips,
+            countries,
+            clients,
+            from,
+            to,
+            min_duration_ms,
+            max_duration_ms,
+            min_running_ms,
+            late,
+            kinds,
+            search,
+            not,
+            or,
+        } = self;
+        let names = [servers, tools, methods, client_ips, countries, clients];
+        names.iter().all(|names| names.is_empty())
+            && http_statuses.is_empty()
+            && (outcomes.is_empty() || Outcome::ALL.iter().all(|outcome| outcomes.contains(outcome)))
+            && session_id.is_none()
+            && trace_id.is_none()
+            && from.is_none()
+            && to.is_none()
+            && min_duration_ms.is_none()
+            && max_duration_ms.is_none()
+            && min_running_ms.is_none()
+            && late.is_none()
+            && (kinds.is_empty() || CallKind::ALL.iter().all(|kind| kinds.contains(kind)))
+            && search.as_ref().is_none_or(|search| search.terms() == 0)
+            && not.as_ref().is_none_or(|not| not.means_no_call())
+            && (or.is_empty() || or.iter().any(Self::means_every_call))
+    }
+
+    /// Whether it says what no call can be.
+    fn means_no_call(&self) -> bool {
+        let is_empty_time = self.from.is_some() && self.to.is_some() && self.from >= self.to;
+        let (least, most) = (self.min_duration_ms, self.max_duration_ms);
+        let is_empty_duration = least.zip(most).is_some_and(|(least, most)| least > most);
+        is_empty_time
+            || is_empty_duration
+            || self.not.as_ref().is_some_and(|not| not.means_every_call())
+            || (!self.or.is_empty() && self.or.iter().all(Self::means_no_call))
+    }
+
     /// The same among requests alone, unless it names kinds itself: statistics are of requests.
     #[must_use]
     pub fn requests_unless_said(mut self) -> Self {
@@ -138,5 +192,78 @@ impl CallFilter {
     /// Prepares it to be compared with many calls.
     pub fn compile(&self) -> Matcher {
         Matcher::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(text: &str) -> CallFilter {
+        CallFilter {
+            search: Some(Query::parse(text)),
+            ..CallFilter::default()
+        }
+    }
+
+    fn tool() -> CallFilter {
+        CallFilter {
+            tools: vec!["t".to_owned()],
+            ..CallFilter::default()
+        }
+    }
+
+    fn not(filter: CallFilter) -> CallFilter {
+        CallFilter {
+            not: Some(Box::new(filter)),
+            ..CallFilter::default()
+        }
+    }
+
+    fn or(filters: impl Into<Vec<CallFilter>>) -> CallFilter {
+        CallFilter {
+            or: filters.into(),
+            ..CallFilter::default()
+        }
+    }
+
+    #[test]
+    fn filters_that_nothing_fails_are_known() {
+        let all = [
+            CallFilter::default(),
+            search(""),
+            search("--- (( *"),
+            or([]),
+            or([CallFilter::default()]),
+            or([tool(), CallFilter::default()]),
+            or([tool(), or([search("\"")])]),
+            not(not(CallFilter::default())),
+            not(or([not(search(""))])),
+            CallFilter {
+                outcomes: Outcome::ALL.to_vec(),
+                kinds: CallKind::ALL.to_vec(),
+                ..CallFilter::default()
+            },
+        ];
+        for filter in all {
+            assert!(filter.means_every_call(), "{filter:?}");
+        }
+        for filter in [
+            tool(),
+            search("a"),
+            or([tool()]),
+            not(tool()),
+            not(CallFilter::default()),
+            CallFilter {
+                outcomes: vec![Outcome::Ok],
+                ..CallFilter::default()
+            },
+            CallFilter {
+                tools: vec!["t".to_owned()],
+                ..search("")
+            },
+        ] {
+            assert!(!filter.means_every_call(), "{filter:?}");
+        }
     }
 }

@@ -728,9 +728,14 @@ async fn administrators_make_keys_and_all_they_do_is_told() {
         let (id, reader) = (made["apiKey"]["id"].clone(), server.with_key(made["secret"].as_str().unwrap()));
         let refused = make(&reader, json!({"name": "x", "scopes": ["ADMIN"]})).await;
         assert_eq!(refused["__typename"], "Forbidden");
-        let delete = "mutation { deleteCalls(filter: {}) { __typename } }";
-        assert_eq!(reader.graphql(delete, json!({})).await["deleteCalls"]["__typename"], "Forbidden");
-        assert_eq!(boss.graphql(delete, json!({})).await["deleteCalls"]["__typename"], "InvalidInput");
+        let delete = "mutation($filter: CallFilter!) { deleteCalls(filter: $filter) { __typename ... on InvalidInput { message } } }";
+        for filter in [json!({}), json!({"search": "-- ("}), json!({"or": [{"tools": ["x"]}, {}]})] {
+            let filter = json!({"filter": filter});
+            assert_eq!(reader.graphql(delete, filter.clone()).await["deleteCalls"]["__typename"], "Forbidden");
+            let refused = boss.graphql(delete, filter).await["deleteCalls"].take();
+            assert_eq!(refused["__typename"], "InvalidInput");
+            assert!(refused["message"].as_str().unwrap().contains("everything: true"), "{refused}");
+        }
 
         // Views: one's own, and everybody's.
         let save = "mutation ($input: ViewInput!, $shared: Boolean!) { saveView(input: $input, shared: $shared) {
