@@ -70,6 +70,12 @@ pub enum Error {
         /// How many are needed.
         needed: u32,
     },
+    /// The database of PostgreSQL cannot hold every text.
+    #[error(
+        "the database of PostgreSQL is encoded as {0}, which lacks letters that calls have: give mcptap one made with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding(String),
     /// The pooler in front of PostgreSQL lends a connection for a statement.
     #[error(
         "the pooler in front of PostgreSQL refuses transactions: set PgBouncer's pool_mode to session or transaction, or \

@@ -26,6 +26,10 @@ const IDLE: Duration = Duration::from_secs(120);
 /// The same of one that may hold the lock for which all processes wait. A group is not written for longer.
 const IDLE_WRITER: Duration = Duration::from_secs(30);
 
+/// The isolation of transactions that choose none. What waits for a lock reads what its holder wrote, and goes on; a role or
+/// a database may be set to fail it instead.
+const ISOLATION: &str = "READ COMMITTED";
+
 /// The kind of work of a pool's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -256,7 +260,8 @@ pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooli
     match pooling {
         Pooling::Session => {
             let settings = format!(
-                "SET statement_timeout = {limit}; SET lock_timeout = {lock}; \
+                "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {ISOLATION}; \
+                 SET statement_timeout = {limit}; SET lock_timeout = {lock}; \
                  SET idle_in_transaction_session_timeout = {idle}"
             );
             options
@@ -278,7 +283,7 @@ pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooli
                 "BEGIN; DEALLOCATE ALL; COMMIT; "
             };
             let begin = format!(
-                "{tidy}BEGIN; SET LOCAL client_min_messages = error; SET LOCAL statement_timeout = {limit}; \
+                "{tidy}BEGIN ISOLATION LEVEL {ISOLATION}; SET LOCAL client_min_messages = error; SET LOCAL statement_timeout = {limit}; \
                  SET LOCAL lock_timeout = {lock}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
             );
             let again = begin.clone();
@@ -314,6 +319,8 @@ mod tests {
 
     use super::*;
 
+    const STEP: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn statements_end_in_time() {
         let Ok(url) = std::env::var("TEST_DATABASE_URL") else {
@@ -325,6 +332,9 @@ mod tests {
         };
         let connect = PgConnectOptions::from_str(&url).unwrap();
         assert_eq!(detect(&connect, false).await.unwrap(), Pooling::Session);
+        let strict = connect
+            .clone()
+            .options([("default_transaction_isolation", "serializable")]);
         // As behind a pooler, too: every connection in a transaction of its own.
         for pooling in [Pooling::Session, Pooling::Transaction { prepares: false }] {
             let pool = pool(1, Duration::from_millis(50), Work::Reads, pooling);
@@ -336,6 +346,10 @@ mod tests {
                 let one = sqlx::query("SELECT 1").fetch_one(&pool).await.unwrap();
                 assert_eq!(one.try_get::<i32, _>(0).unwrap(), 1);
             }
+            let pool = super::pool(1, STEP, Work::Writes, pooling);
+            let pool = pool.connect_with(pooling.fit(strict.clone())).await.unwrap();
+            let shown = sqlx::query("SHOW transaction_isolation").fetch_one(&pool).await;
+            assert_eq!(shown.unwrap().try_get::<String, _>(0).unwrap(), "read committed");
         }
     }
 }

@@ -195,6 +195,12 @@ pub(crate) async fn inspect(db: &impl ConnectionTrait) -> Result<Found, Error> {
              ORDER BY 1"
         }
     };
+    if backend == DbBackend::Postgres {
+        let encoding = texts(db, "SELECT current_setting('server_encoding') AS name").await?;
+        if let Some(other) = encoding.into_iter().find(|encoding| encoding != "UTF8") {
+            return Err(Error::Encoding(other));
+        }
+    }
     let tables = texts(db, tables).await?;
     let has_history = tables.iter().any(|table| table == HISTORY);
     let done = match has_history {

@@ -374,3 +374,20 @@ async fn a_server_that_comes_later_is_waited_for() {
     opening.await.unwrap().unwrap().close().await;
     place.vanish().await;
 }
+
+#[tokio::test]
+async fn a_database_that_lacks_letters_is_refused() {
+    let latin = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let Some(place) = Place::postgres_as(latin).await else {
+        return;
+    };
+    let refused = mcptap_store::open(&place.url, Options::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, Error::Encoding(found) if found == "LATIN1"),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("ENCODING 'UTF8'"), "{refused}");
+    place.vanish().await;
+}

@@ -36,6 +36,11 @@ impl Place {
 
     /// `None` where there is no server to test with.
     pub(crate) async fn postgres() -> Option<Self> {
+        Self::postgres_as("").await
+    }
+
+    /// The same, made with these options.
+    pub(crate) async fn postgres_as(options: &str) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
             assert!(
@@ -55,7 +60,7 @@ impl Place {
             .await
             .unwrap();
         admin
-            .execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .execute_unprepared(&format!("CREATE DATABASE {name} {options}"))
             .await
             .unwrap();
         admin.close().await.unwrap();
