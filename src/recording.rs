@@ -11,9 +11,9 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Starts it, as `OTEL_…` and `MCPTAP_…` say. The server's name is the one given, else what the server calls
-    /// itself, and `fallback` until it has said so. Where something is wrong with the settings, it says so in the log
-    /// and there is none: the server runs all the same.
+    /// Starts it, as `OTEL_…` and `MCPTAP_…` say. The server's name is the one given, else that of `OTEL_SERVICE_NAME` or
+    /// `OTEL_RESOURCE_ATTRIBUTES`, else what the server calls itself, and `fallback` until it has said so. Where something is
+    /// wrong with the settings, it says so in the log and there is none: the server runs all the same.
     pub fn start(name: Option<&str>, fallback: &str) -> Option<Self> {
         match Self::try_start(name, fallback) {
             Ok(recording) => Some(recording),
@@ -29,7 +29,7 @@ impl Recording {
             .service_name_is_default(name.is_none())
             .start()?;
         let mut watch = Watch::with(&telemetry);
-        if name.is_none() {
+        if !telemetry.service_name_was_given() {
             watch = watch.server_names_itself();
         }
         Ok(Self { telemetry, watch })

@@ -30,6 +30,7 @@ use super::expect::{self, Held};
 use super::failure::Failure;
 use super::forwarded::Arrival;
 use super::half_close::{Exchange, Heard, OpenRequest};
+use super::outward::Outward;
 use super::settings::ProxyConfig;
 use super::upstream::Upstream;
 use super::{hop, upgrade};
@@ -144,6 +145,7 @@ impl Shared {
         if let Some(protocol) = protocol.clone() {
             upgrade::pass_on(&mut parts.headers, protocol);
         }
+        let outward = Outward::new(&self.upstream, &parts.headers, self.preserve_host);
         let waits = expect::is_asked(&parts.headers);
         let mut request = Request::from_parts(parts, Heard::new(body, open.as_ref()));
         let mut exchange = Exchange::new(open, capture_connection(&mut request));
@@ -177,6 +179,9 @@ impl Shared {
         let (mut parts, body) = answer.into_parts();
         let agreed = upgrade::asked_for(&parts.headers);
         parts.headers = hop::end_to_end(parts.headers);
+        if let Some(outward) = outward {
+            outward.readdress(&mut parts.headers);
+        }
         parts.version = Version::HTTP_11;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(_), Some(agreed)) = (protocol, agreed) else {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
 use ipnet::IpNet;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -54,6 +55,17 @@ impl Arrival {
         }
         element + "proto=http"
     }
+}
+
+/// The origin that the client used, as upstream is told: whether by TLS, and the host. The first proxy of several had
+/// the client before it.
+pub(super) fn client_origin(headers: &HeaderMap) -> Option<(bool, Authority)> {
+    let first = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim)
+    };
+    let is_https = first(PROTO)?.eq_ignore_ascii_case("https");
+    Some((is_https, first(HOST)?.parse().ok()?))
 }
 
 /// Puts our word behind those that stand there, in their place.

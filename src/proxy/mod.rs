@@ -1,5 +1,6 @@
 //! A transparent reverse proxy in front of an MCP server of any language. What comes in goes out unaltered and as it
-//! comes, in both directions; only what belongs to one connection alone is each side's own. Nothing here reads MCP: the
+//! comes, in both directions; only what belongs to one connection alone is each side's own, and the origin in heads is
+//! the one that each side knows. Nothing here reads MCP: the
 //! SDK's layer around the forwarding service does, while bodies pass.
 //!
 //! The listener hands requests to a service (`wire.rs` is our part of it); `forward.rs` is that service; the files beside
@@ -13,6 +14,7 @@ mod forward;
 mod forwarded;
 mod half_close;
 mod hop;
+mod outward;
 mod settings;
 mod upgrade;
 mod upstream;

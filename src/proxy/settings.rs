@@ -42,7 +42,7 @@ pub struct ProxySettings {
         value_name = "NAME"
     )]
     pub allowed_hosts: Option<Vec<String>>,
-    /// The server's name in the traffic log [default: what the server calls itself]
+    /// The server's name in the traffic log [default: OTEL_SERVICE_NAME, else what the server calls itself]
     #[arg(long, env = "MCPTAP_PROXY_NAME", value_name = "NAME")]
     pub name: Option<String>,
     /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,192.168.1.7 [default: none]

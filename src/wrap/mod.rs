@@ -35,7 +35,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Runs an MCP server and records its traffic, or lets a client do so.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Wrap {
-    /// The server's name in the records [default: what the server calls itself]
+    /// The server's name in the records [default: OTEL_SERVICE_NAME, else what the server calls itself]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The server's command and its arguments, after --

@@ -20,7 +20,7 @@ export const kinds: readonly Kind[] = [
     steps: [
       {
         words:
-          "Every server that emits OpenTelemetry spans: say where mcptap listens, then start it as always.",
+          "Every server that emits OpenTelemetry spans: say where mcptap listens, then start it as always. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves.",
         code: variables,
       },
       {

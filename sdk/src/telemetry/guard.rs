@@ -14,7 +14,7 @@ use super::error::Error;
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
-use super::resource::resource;
+use super::resource::Environment;
 use super::settings::{Settings, SpoolSettings, variable};
 use super::signal::Signal;
 use crate::capture::{self, Capture};
@@ -50,6 +50,7 @@ pub struct Guard {
     loggers: SdkLoggerProvider,
     /// None when both signals are switched off.
     line: Option<Line>,
+    has_given_name: bool,
     capture: Arc<Capture>,
     is_global: bool,
     is_done: AtomicBool,
@@ -179,7 +180,9 @@ impl Telemetry {
             SpoolChoice::Memory => settings.spool = None,
         }
         settings.api_key = self.api_key;
-        let resource = resource(self.service_name, self.is_default_name, self.attributes);
+        let environment = Environment::read();
+        let has_given_name = !self.is_default_name || environment.names_service();
+        let resource = environment.resource(self.service_name, self.is_default_name, self.attributes);
         let has = |signal| settings.targets.of(signal).is_some();
         let (has_traces, has_logs) = (has(Signal::Traces), has(Signal::Logs));
         let line = if has_traces || has_logs {
@@ -205,6 +208,7 @@ impl Telemetry {
             tracers: tracers.build(),
             loggers: loggers.build(),
             line,
+            has_given_name,
             capture: Arc::new(capture),
             is_global: self.is_global,
             is_done: AtomicBool::new(false),
@@ -235,6 +239,12 @@ impl Guard {
     /// What may be recorded.
     pub(crate) fn capture(&self) -> &Arc<Capture> {
         &self.capture
+    }
+
+    /// Whether somebody gave the service its name: `OTEL_SERVICE_NAME`, `service.name` in
+    /// `OTEL_RESOURCE_ATTRIBUTES`, or an argument that is no default.
+    pub fn service_name_was_given(&self) -> bool {
+        self.has_given_name
     }
 
     /// What became of everything that was recorded so far; all zero when telemetry is switched off.

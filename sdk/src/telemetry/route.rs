@@ -73,13 +73,15 @@ fn basic(userinfo: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn percent_decoded(text: &str) -> Vec<u8> {
+/// Text without its percent-encoding; a `%` without two digits behind it is one.
+pub(super) fn percent_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escaped)) = rest.split_once('%') {
         decoded.extend_from_slice(plain.as_bytes());
         let byte = escaped
             .get(..2)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         rest = if let Some(byte) = byte {
             decoded.push(byte);

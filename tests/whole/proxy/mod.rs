@@ -3,6 +3,7 @@
 mod disconnects;
 mod failures;
 mod heads;
+mod origins;
 mod peer;
 mod process;
 mod random;

