@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::database::Database;
 use crate::sweep::{self, Wal};
 use crate::transaction::Transaction;
-use crate::{Error, orphans};
+use crate::{Error, orphans, slack};
 
 /// The task, as readiness names it.
 pub(crate) const TASK: &str = "cleanup";
@@ -55,7 +55,7 @@ async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Err
     let words = sweep::words(database, stop).await;
     let pages = sweep::space(database, 0, stop).await;
     // The file shrinks when the log is written back.
-    let wal = sweep::empty_wal(database, stop).await;
+    let wal = slack::overwrite(database, stop).await;
     sweep::vacuum(database, stop).await;
     orphans.and(words).and(pages)?;
     let wal = wal?;

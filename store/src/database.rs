@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::health::Health;
-use file::{ERASING, OpenFile, Scratch, beside};
+pub(crate) use file::beside;
+use file::{ERASING, OpenFile, Scratch};
 use release::whole;
 pub(crate) use release::{RELEASE, is_idle, until_free};
 
@@ -188,9 +189,13 @@ impl Database {
 
     /// The file beside a database of SQLite on which running erasures hold locks.
     pub(crate) fn erasing(&self) -> Option<PathBuf> {
+        Some(beside(&self.path()?, ERASING))
+    }
+
+    /// The file, where the database is one.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         let scratch = self.scratch.as_ref().map(|scratch| &scratch.0);
-        let path = self.file.as_ref().map(|file| &file.path).or(scratch)?;
-        Some(beside(path, ERASING))
+        self.file.as_ref().map(|file| &file.path).or(scratch).cloned()
     }
 
     /// Where commits of other processes are notified.

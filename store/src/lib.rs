@@ -77,6 +77,7 @@ mod servers;
 mod sessions;
 mod shares;
 mod silence;
+mod slack;
 mod snapshot;
 mod stats;
 mod supervise;

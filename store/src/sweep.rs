@@ -113,29 +113,33 @@ pub(crate) async fn space(database: &Database, keep: i64, stop: &CancellationTok
     }
 }
 
-/// Writes SQLite's log back and empties it: it holds pages as they were before. It waits for readers, in short
-/// attempts, so that writers do not wait with it.
-pub(crate) async fn empty_wal(database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
-    if database.backend() != Backend::Sqlite {
-        return Ok(Wal::Empty);
-    }
+/// A connection of its own to empty SQLite's log by.
+pub(crate) async fn beside_writers(database: &Database) -> Result<SqliteConnection, Error> {
     let pool = database.near().get_sqlite_connection_pool();
     let options = SqliteConnectOptions::clone(&pool.connect_options()).busy_timeout(ATTEMPT);
-    let mut connection = options.connect().await?;
-    let emptied = attempt(&mut connection, stop).await;
-    connection.close().await?;
-    emptied
+    Ok(options.connect().await?)
 }
 
-async fn attempt(connection: &mut SqliteConnection, stop: &CancellationToken) -> Result<Wal, Error> {
+/// Whether the log could be written back and emptied in a moment.
+pub(crate) async fn is_emptied(connection: &mut SqliteConnection) -> Result<bool, Error> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(&mut *connection)
+        .await;
+    // Busy is a row here and an error there.
+    Ok(match row {
+        Ok(row) => row.try_get::<i64, _>(0)? == 0,
+        Err(_) => false,
+    })
+}
+
+/// Writes SQLite's log back and empties it: it holds pages as they were before. It waits for readers, in short attempts,
+/// so that writers do not wait with it.
+pub(crate) async fn empty_wal(
+    connection: &mut SqliteConnection,
+    stop: &CancellationToken,
+) -> Result<Wal, Error> {
     for _ in 0..ATTEMPTS {
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&mut *connection)
-            .await;
-        // Busy is a row here and an error there.
-        if let Ok(row) = row
-            && row.try_get::<i64, _>(0)? == 0
-        {
+        if is_emptied(connection).await? {
             return Ok(Wal::Empty);
         }
         let pause = stop.run_until_cancelled(tokio::time::sleep(ATTEMPT * 2));

@@ -12,7 +12,7 @@ use crate::Error;
 pub(super) const ERASING: &str = "-erasing";
 
 /// The path with something after it.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
