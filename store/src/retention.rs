@@ -30,8 +30,11 @@ const TASK: &str = "retention";
 /// How often the background looks for what is past its time.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// How often it cleans up after what it deleted, which reads all calls and rewrites the index of words.
+/// How long it is at most until it cleans up after what it deleted, which reads all calls and rewrites the index of words.
 const CLEANUP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The share of the time that calls are kept for which words of theirs may stay in the files after it.
+const CLEANUP_SHARE: u32 = 8;
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +83,12 @@ pub(crate) async fn run(
         }
         done = retention.round().await;
     }
+}
+
+/// How long it is until it cleans up again.
+fn cleanup_period(kept: Option<Duration>) -> Duration {
+    let share = kept.unwrap_or(Duration::MAX) / CLEANUP_SHARE;
+    share.clamp(PERIOD, CLEANUP_PERIOD)
 }
 
 struct Retention {
@@ -145,7 +154,7 @@ impl Retention {
         audit::end_abandoned(database, &abandoned).await?;
         // PostgreSQL may commit the last step of a process that was killed after it let go of its lock.
         let next = if abandoned.is_empty() {
-            CLEANUP_PERIOD
+            cleanup_period(self.options.retention)
         } else {
             PERIOD
         };

@@ -215,3 +215,16 @@ async fn the_keys_are_read_while_erasures_have_all_connections_of_maintenance() 
     drop((busy, writer));
     store.close().await;
 }
+
+#[test]
+fn what_is_kept_for_a_short_time_leaves_the_files_soon() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (kept, period) in [
+        (None, day),
+        (Some(30 * day), day),
+        (Some(day), day / 8),
+        (Some(Duration::from_secs(6)), PERIOD),
+    ] {
+        assert_eq!(cleanup_period(kept), period, "{kept:?}");
+    }
+}
