@@ -21,6 +21,8 @@ function compressed(outDir: string): Plugin {
   };
 }
 
+const mcptap = process.env.MCPTAP_URL ?? "http://127.0.0.1:6278";
+
 export default defineConfig({
   // relative addresses, so that the pages also work below a path of a reverse proxy
   base: "./",
@@ -45,6 +47,6 @@ export default defineConfig({
   optimizeDeps: { exclude: ["graphiql/setup-workers/vite", "@graphiql/react/setup-workers/vite"] },
   // `npm run dev` talks to a mcptap on this machine, or to the one that MCPTAP_URL names
   server: {
-    proxy: { "/graphql": { target: process.env.MCPTAP_URL ?? "http://127.0.0.1:6278", ws: true } },
+    proxy: { "/graphql": { target: mcptap, ws: true }, "/metrics": mcptap },
   },
 });

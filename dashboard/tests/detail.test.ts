@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectAddress, givenPages, rows } from "./pages";
+import { axeSays, expectAddress, givenPages, rows } from "./pages";
 
 const pages = givenPages();
 const dialog = () => pages.page.getByRole("dialog", { name: "Call" });
@@ -187,5 +187,56 @@ test("j and k walk from call to call, in the list, in the drawer and on the page
   await page.getByRole("link", { name: /Newer/ }).waitFor();
   await page.keyboard.press("k");
   await page.getByRole("region", { name: "Fields" }).getByText("tool_6", { exact: true }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("console output of a pipe is one row a line, read by keyboard too", async () => {
+  const { page, mcptap } = pages;
+  const attributes = { stream: "stderr" };
+  await mcptap.report({
+    tool: "boom",
+    logs: [
+      ...Array.from({ length: 60 }, (_, index) => ({ severity: "INFO", body: `frame ${index}`, attributes })),
+      { severity: "WARN", body: "careful", attributes: { logger: "shop" } },
+    ],
+  });
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  const output = dialog().getByRole("region", { name: "Console output" });
+  await output.getByText("frame 59").waitFor();
+  const lines = output.getByRole("listitem");
+  expect(await lines.first().textContent()).toMatch(/\d\d:\d\d:\d\d\.\d{3}stderrframe 0$/);
+  expect(await lines.last().textContent()).toMatch(/WARNcareful \{"logger":"shop"\}$/);
+  expect(await axeSays(page, false)).toEqual([]);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a call over a pipe is not offered as a command of HTTP", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "piped", transport: "pipe", request: '{"method":"tools/call"}' });
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  const request = dialog().getByRole("region", { name: "Request" });
+  await request.getByRole("button", { name: "Copy as JSON-RPC" }).waitFor();
+  expect(await request.getByRole("button", { name: "Copy as curl" }).count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a body that could not be loaded is loaded when it is tried again", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast", response: '{"celsius":12}' });
+  let failed = 0;
+  await page.route("**/graphql", async (route) => {
+    if (failed === 0 && route.request().postData()?.includes("query CallBody")) {
+      failed++;
+      await route.fulfill({ json: { errors: [{ message: "broken" }] } });
+    } else await route.continue();
+  });
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  const response = dialog().getByRole("region", { name: "Response" });
+  await response.getByText("Not loaded.").waitFor();
+  await response.getByRole("button", { name: "Try again" }).click();
+  await response.getByText("12", { exact: true }).waitFor();
   expect(pages.complaints).toEqual([]);
 });

@@ -50,8 +50,7 @@ test("filters combine, their counts are of the rest, and the address reproduces 
   // the tools follow the server, and each has its count
   await page.getByRole("button", { name: /^Tool/ }).click();
   const options = page.getByRole("listbox", { name: "Tool" }).getByRole("option");
-  await options.first().waitFor();
-  expect(await options.allTextContents()).toEqual(["refund2"]);
+  await expect.poll(() => options.allTextContents()).toEqual(["refund2"]);
   await options.first().click();
   await page.keyboard.press("Escape");
   await shows(page, 2);
@@ -201,6 +200,7 @@ test("a view is saved under a name, opened again and removed", async () => {
   await page.getByRole("button", { name: "Views" }).click();
   await page.getByLabel("Save this view as").fill("Refused orders");
   await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved as Refused orders").waitFor();
   await page.goto(mcptap.url);
   await shows(page, 5);
   await page.getByRole("button", { name: "Views" }).click();
@@ -215,5 +215,84 @@ test("a view is saved under a name, opened again and removed", async () => {
   await page.getByRole("button", { name: "Remove Refused orders" }).click();
   await page.getByRole("link", { name: "Refused orders" }).waitFor({ state: "detached" });
   expect(await page.getByRole("link", { name: "Refused orders" }).count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a duration that is none is told so, and the menu stays until it is put right", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await page.getByRole("button", { name: "Duration" }).click();
+  const menu = page.getByRole("dialog", { name: "Duration" });
+  const least = menu.getByLabel("At least (ms)");
+  const most = menu.getByLabel("At most (ms)");
+  const apply = menu.getByRole("button", { name: "Apply" });
+  for (const [typed, words] of [
+    ["abc", "Write a number, such as 250 or 1.5."],
+    ["-5", "No call took less than 0 ms."],
+    ["1,5", "Write 1.5, with a point."],
+  ] as const) {
+    await least.fill(typed);
+    await apply.click();
+    await menu.getByText(words).waitFor();
+    expect(await least.getAttribute("aria-invalid")).toBe("true");
+  }
+  await least.fill("500");
+  await most.fill("100");
+  await apply.click();
+  await menu.getByText("less than the least").waitFor();
+  await most.fill("1000");
+  await apply.click();
+  await expectAddress(page, /\?min=500&max=1000$/);
+  await shows(page, 1);
+  // an address may hold it all the same
+  await page.goto(`${mcptap.url}/?min=500&max=100`);
+  await page.getByText("the least is above the most").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a time that ends before it begins is told so, and the menu stays", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  const from = new Date(Date.now() - 60_000).toISOString();
+  const to = new Date(Date.now() - 120_000).toISOString();
+  await page.goto(`${mcptap.url}/?from=${from}&to=${to}`);
+  await page.getByText("the time ends before it begins").waitFor();
+  await page.getByRole("button", { name: /^Time/ }).click();
+  const menu = page.getByRole("dialog", { name: "Time" });
+  await menu.getByRole("button", { name: "Apply" }).click();
+  await menu.getByRole("alert").getByText("ends before it begins").waitFor();
+  expect(new URL(page.url()).searchParams.get("to")).toBe(to);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a search without a word says that it looks for nothing", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  for (const text of ["---", "((", "*", '"']) {
+    await page.goto(`${mcptap.url}/?q=${encodeURIComponent(text)}`);
+    await page.getByText("There is no word to look for").waitFor();
+  }
+  await page.getByRole("searchbox", { name: "Search" }).fill("utrecht");
+  await shows(page, 1);
+  expect(await page.getByText("There is no word to look for").count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a menu says that nothing matches what was typed, and not that there is nothing", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  for (const name of ["Server", "Method", "Outcome"]) {
+    await page.getByRole("button", { name: new RegExp(`^${name}`) }).click();
+    await page.getByRole("option").first().waitFor();
+    await page.getByRole("searchbox", { name: `Find in ${name}` }).fill("qqqq");
+    await page.getByText("Nothing matches qqqq.").waitFor();
+    expect(await page.getByText("No calls have one.").count()).toBe(0);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+  }
+  await page.goto(`${mcptap.url}/overview?server=nope`);
+  await page.getByText("No calls match what is chosen.").waitFor();
   expect(pages.complaints).toEqual([]);
 });

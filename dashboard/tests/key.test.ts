@@ -38,7 +38,8 @@ test("where the API wants a key the page asks for one, sends it, and keeps it fo
     .getByRole("alert")
     .getByText("did not accept that key: this API key is not known here")
     .waitFor();
-  await enter(right);
+  // as the documentation shows it
+  await enter(`Authorization: Bearer ${right}`);
   await rows(page).first().waitFor();
 
   await page.reload();

@@ -225,7 +225,7 @@ test("when the API is away the page says what to do, and goes on when it is back
   await page.goto(`${mcptap.url}/?tool=before`);
   await page.getByRole("row", { name: /before/ }).waitFor();
   await mcptap.terminate();
-  await page.getByRole("button", { name: "Ask again" }).click();
+  await page.getByRole("button", { name: "Refresh" }).click();
   const alert = page.getByRole("alert");
   await alert.getByText("mcptap does not answer").waitFor();
   await alert.getByText("mcptap serve").waitFor();

@@ -22,7 +22,7 @@ test("the switch brings new calls on top, with all filters kept, and stops them"
   await live().click();
   await says("Paused");
   await mcptap.report({ tool: "forecast" });
-  await page.getByRole("button", { name: "Ask again" }).click();
+  await page.getByRole("button", { name: "Refresh" }).click();
   await page.getByText("3 in all").waitFor();
   expect(pages.complaints).toEqual([]);
 });
@@ -125,5 +125,26 @@ test("a burst of thousands of calls arrives whole, and the page answers meanwhil
   expect(await rows(page).count()).toBeLessThan(80);
   await page.getByRole("button", { name: /^Server/ }).click();
   await page.getByRole("option", { name: /weather/ }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("nothing moves while nothing happens, and nothing at all for those who want it so", async () => {
+  const { page, mcptap } = pages;
+  const moving = () => page.evaluate(() => document.getAnimations().length);
+  await mcptap.report({ tool: "forecast" });
+  await page.goto(`${mcptap.url}/?live=1`);
+  await says("Live");
+  await rows(page).first().waitFor();
+  await expect.poll(moving).toBe(0);
+  // grey rows shimmer, and the switch slides
+  await page.route("**/graphql", (route) =>
+    route.request().postData()?.includes("query CallPage") ? undefined : route.continue(),
+  );
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.goto(`${mcptap.url}/`);
+  await page.locator(".ghosts span").first().waitFor();
+  expect(await moving()).toBe(0);
+  await page.emulateMedia({ reducedMotion: "no-preference" });
+  expect(await moving()).toBeGreaterThan(0);
   expect(pages.complaints).toEqual([]);
 });

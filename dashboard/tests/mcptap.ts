@@ -25,7 +25,10 @@ export interface Reported {
   /** How long ago it ended, in milliseconds. */
   agoMs?: number;
   durationMs?: number;
-  logs?: { severity: string; body: string }[];
+  logs?: { severity: string; body: string; attributes?: Record<string, string> }[];
+  transport?: "pipe" | "tcp";
+  /** The span of a call that was announced before. */
+  span?: { traceId: string; spanId: string };
 }
 
 /** A mcptap of its own for a test: free ports, an empty database, gone with the test. */
@@ -141,6 +144,22 @@ export class Mcptap {
     await this.reportAll([call]);
   }
 
+  /** Tells that a call runs, as the SDK does after a second. Report it with the span that this gives when it ends. */
+  async announce(call: Reported): Promise<{ traceId: string; spanId: string }> {
+    const { traceId, spanId, name, startTimeUnixNano, attributes } = toSpan(call);
+    const kind = { key: "mcptap.span.kind", value: { intValue: "2" } };
+    const record = {
+      ...{ traceId, spanId, eventName: "mcptap.call.running", timeUnixNano: startTimeUnixNano },
+      body: { stringValue: name },
+      attributes: [...attributes, kind],
+    };
+    const resource = { attributes: attributeList({ "service.name": call.server ?? "weather" }) };
+    await this.post("logs", {
+      resourceLogs: [{ resource, scopeLogs: [{ scope: { name: "test" }, logRecords: [record] }] }],
+    });
+    return { traceId, spanId };
+  }
+
   /** Exports many calls in one request. */
   async reportAll(calls: readonly Reported[]): Promise<void> {
     const spans = calls.map((call) => ({ call, span: toSpan(call) }));
@@ -158,10 +177,11 @@ export class Mcptap {
             resource: { attributes: attributeList({ "service.name": call.server ?? "weather" }) },
             scopeLogs: [
               {
-                logRecords: (call.logs ?? []).map(({ severity, body }, index) => ({
+                logRecords: (call.logs ?? []).map(({ severity, body, attributes }, index) => ({
                   timeUnixNano: String(BigInt(span.startTimeUnixNano) + BigInt(index + 1) * 1_000_000n),
                   severityText: severity,
                   body: { stringValue: body },
+                  attributes: attributeList(attributes ?? {}),
                   traceId: span.traceId,
                   spanId: span.spanId,
                 })),
@@ -208,11 +228,11 @@ function toSpan(call: Reported) {
     "mcptap.response.body": call.response,
     "mcptap.response.size": call.responseSize,
     "error.type": error ? "tool_error" : undefined,
+    "network.transport": call.transport,
   };
   const exception = { "exception.type": "Error", "exception.message": error, "exception.stacktrace": stack };
   return {
-    traceId: randomBytes(16).toString("hex"),
-    spanId: randomBytes(8).toString("hex"),
+    ...(call.span ?? { traceId: randomBytes(16).toString("hex"), spanId: randomBytes(8).toString("hex") }),
     name: `${method} ${tool ?? ""}`,
     kind: 2,
     startTimeUnixNano: String(end - BigInt(Math.round(durationMs * 1e6))),

@@ -197,7 +197,7 @@ test("an empty store shows what to do, and turns green with the first call", asy
   await page.goto(mcptap.url);
   await page.getByText("No calls yet").waitFor();
   await page.getByText("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318").waitFor();
-  await page.getByRole("button", { name: "Rust (rmcp)" }).click();
+  await page.getByRole("button", { name: "Rust", exact: true }).click();
   await page.getByText("mcptap_sdk::init").waitFor();
   await page.getByText("This turns green").waitFor();
   await mcptap.report({ tool: "forecast" });
@@ -235,5 +235,23 @@ test("the page Set-up turns green when a call arrives, however many are stored",
   expect(await page.locator(".snippet.done").count()).toBeGreaterThan(0);
   await page.getByRole("link", { name: "tools/call forecast" }).click();
   await expectAddress(page, /\/calls\//);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the page Set-up says what arrived, where no call does", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByText("Nothing shows up?").click();
+  const said = (words: string) =>
+    page.locator(".counters > div").filter({ hasText: words }).locator("dd").textContent();
+  await page.getByText("Exports refused", { exact: true }).waitFor();
+  expect(await said("Exports refused")).toBe("0");
+  // a body that is no OTLP, and one that carries no call
+  // biome-ignore lint/complexity/useLiteralKeys: the ports are nobody else's business
+  const traces = `http://127.0.0.1:${mcptap["ports"].http}/v1/traces`;
+  await fetch(traces, { method: "POST", headers: { "content-type": "text/plain" }, body: "x" });
+  await expect.poll(() => said("Exports refused"), { timeout: 10_000 }).toBe("1");
+  await mcptap.report({ tool: "forecast" });
+  await expect.poll(() => said("of these, MCP requests"), { timeout: 10_000 }).toBe("1");
   expect(pages.complaints).toEqual([]);
 });

@@ -6,6 +6,7 @@ import {
   defined,
   errorOutcomes,
   type Filter,
+  isEmpty,
   type ListName,
   pick,
   pickAll,
@@ -116,7 +117,7 @@ export default function OverviewPage() {
       <div className="cards">
         <Ranking
           title="Outcomes"
-          none="No calls in this time."
+          none={isEmpty(filter) ? "No calls are stored." : "No calls match what is chosen."}
           ranks={valueRanks(filter, "outcome", facets.data?.facets.outcomes, (value) => ({
             words: outcomeOf(value),
             tone: outcomeTone(value as Outcome),
@@ -148,12 +149,12 @@ export default function OverviewPage() {
         <Ranking
           title="Servers"
           none="No server was called."
-          ranks={valueRanks(filter, "server", facets.data?.facets.servers, (value) => ({ words: value }))}
+          ranks={valueRanks(filter, "server", facets.data?.facets.servers, name)}
         />
         <Ranking
           title="Clients"
           none="No client gave its name."
-          ranks={valueRanks(filter, "client", facets.data?.facets.clients, (value) => ({ words: value }))}
+          ranks={valueRanks(filter, "client", facets.data?.facets.clients, name)}
         />
         <Ranking
           title="Countries"
@@ -169,13 +170,15 @@ export default function OverviewPage() {
 
 type Facet = { value: string; count: number };
 
-const code = (value: string) => ({ words: <span className="code">{value}</span> });
+const code = (value: string) => ({ words: <span className="code">{value}</span>, title: value });
+
+const name = (value: string) => ({ words: value, title: value });
 
 function valueRanks(
   filter: Filter,
   name: ListName,
   facets: readonly Facet[] | undefined,
-  show: (value: string) => Pick<Rank, "words" | "tone">,
+  show: (value: string) => Pick<Rank, "words" | "tone" | "title">,
 ): Rank[] | undefined {
   const most = facets?.[0]?.count ?? 1;
   return facets?.slice(0, longest).map((facet) => ({
@@ -194,10 +197,11 @@ interface ToolTotals {
   stats: Totals;
 }
 
-function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" | "href"> {
+function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" | "title" | "href"> {
   const ofServer = pickAll(filter, "server", [tool.server.name]);
   return {
     key: tool.id,
+    title: `${tool.name}, ${tool.server.name}`,
     words: (
       <>
         <span className="code">{tool.name}</span> <span className="quiet">{tool.server.name}</span>

@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import { Link } from "wouter";
 import { type CallFilter, ToolsDocument } from "../gql/graphql";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
 import { count, duration, many, percent } from "../state/words";
@@ -20,6 +20,9 @@ const headings = [
   { number: "p95" },
   { number: "p99" },
 ];
+
+/** How often the tools are asked for again, in milliseconds. */
+const refresh = 15_000;
 
 /** One server: its logs, and its tools. */
 export default function ServerPage({ name }: { name: string }) {
@@ -53,10 +56,12 @@ function health(calls: number, failed: number): { words: string; tone: string } 
 
 function Tools({ server }: { server: string }) {
   const filter: CallFilter = useMemo(() => ({ servers: [server] }), [server]);
-  const { data, problem, again } = useAsk(
+  const tools = useAsk(
     ToolsDocument,
     useMemo(() => ({ filter, first: 500 }), [filter]),
   );
+  useAskAgain(tools, refresh);
+  const { data, problem, again } = tools;
   const ofServer = pick(noFilter, "server", server, "include");
   return (
     <div className="page">
@@ -79,7 +84,7 @@ function Tools({ server }: { server: string }) {
             const ofTool = pickAll(ofServer, "tool", [name]);
             return (
               <tr key={id}>
-                <td>
+                <td className="names wide" title={name}>
                   <Link href={listAddress(ofTool)} className="code">
                     {name}
                   </Link>

@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import { Link } from "wouter";
 import { FacetsDocument, ServersDocument } from "../gql/graphql";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress } from "../state/place";
 import { count, percent } from "../state/words";
@@ -13,13 +13,17 @@ import { useTitle } from "../view/title";
 
 const headings = ["Server", { number: "Calls" }, { number: "Errors" }, "First call", "Last call"];
 
+/** How often the servers are asked for again, in milliseconds. */
+const refresh = 15_000;
+
 /** All servers, and how they do. */
 export default function ServersPage() {
   useTitle("Servers");
-  const { data, problem, again } = useAsk(
+  const servers = useAsk(
     ServersDocument,
     useMemo(() => ({ first: 500 }), []),
   );
+  const { data, problem, again } = servers;
   const calls = useAsk(
     FacetsDocument,
     useMemo(() => ({ filter: {}, servers: true }), []),
@@ -28,6 +32,9 @@ export default function ServersPage() {
     FacetsDocument,
     useMemo(() => ({ filter: { outcomes: [...errorOutcomes] }, servers: true }), []),
   );
+  useAskAgain(servers, refresh);
+  useAskAgain(calls, refresh);
+  useAskAgain(failed, refresh);
   const countOf = (asked: typeof calls, name: string) =>
     asked.data && (asked.data.facets.servers?.find(({ value }) => value === name)?.count ?? 0);
   return (
@@ -53,7 +60,7 @@ export default function ServersPage() {
             const ofServer = pick(noFilter, "server", server.name, "include");
             return (
               <tr key={server.id}>
-                <td>
+                <td className="names wide" title={server.name}>
                   <Link href={`/servers/${encodeURIComponent(server.name)}`}>
                     <strong>{server.name}</strong>
                   </Link>
@@ -68,10 +75,10 @@ export default function ServersPage() {
                     </Link>
                   )}
                 </td>
-                <td>
+                <td data-before="first call">
                   <Moment time={server.firstSeenAt} />
                 </td>
-                <td>
+                <td data-before="last call">
                   <Moment time={server.lastSeenAt} />
                 </td>
               </tr>

@@ -1,12 +1,15 @@
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
 import { SessionDetailDocument } from "../gql/graphql";
 import { ask, isBadInput } from "../state/api";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import { noFilter, pick } from "../state/filter";
+import { useKeys } from "../state/keys";
+import { useNow } from "../state/now";
 import { listAddress, usePlace } from "../state/place";
 import type { Call } from "../state/row";
+import { useEndings } from "../state/running";
 import { type Bar, timeline } from "../state/timeline";
 import { count, duration, sourceWords, tail } from "../state/words";
 import type { OnPick } from "../view/call-row";
@@ -21,6 +24,8 @@ import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
 const pageSize = 200;
+/** How often the session is asked for again, in milliseconds. */
+const refresh = 15_000;
 
 /** One session as a timeline: what ran when, what beside what, and where it paused. */
 export default function SessionPage({ id }: { id: string }) {
@@ -28,7 +33,8 @@ export default function SessionPage({ id }: { id: string }) {
   const { parameters, change } = usePlace();
   const [, navigate] = useLocation();
   const variables = useMemo(() => ({ id, first: pageSize }), [id]);
-  const { data, problem, loading, again } = useAsk(SessionDetailDocument, variables);
+  const asked = useAsk(SessionDetailDocument, variables);
+  const { data, problem, loading, again } = asked;
   const session = data?.session;
   const [later, setLater] = useState<readonly Call[]>([]);
   const [next, setNext] = useState<string | null>();
@@ -36,7 +42,12 @@ export default function SessionPage({ id }: { id: string }) {
     setLater([]);
     setNext(session?.calls.pageInfo.hasNextPage ? session.calls.pageInfo.endCursor : null);
   }, [session]);
-  const bars = useMemo(() => timeline([...(session?.calls.nodes ?? []), ...later]), [session, later]);
+  const loaded = useMemo(() => [...(session?.calls.nodes ?? []), ...later], [session, later]);
+  const calls = useEndings(loaded);
+  const now = useNow(calls.some(({ outcome }) => outcome === "RUNNING"));
+  const bars = useMemo(() => timeline(calls, now), [calls, now]);
+  // pages that were loaded after the first would go with its answer
+  useAskAgain(asked, later.length === 0 ? refresh : undefined);
   const more = async () => {
     try {
       const { session: asked } = await ask(SessionDetailDocument, { ...variables, after: next ?? null });
@@ -49,6 +60,13 @@ export default function SessionPage({ id }: { id: string }) {
 
   const shown = parameters.get("call") ?? undefined;
   const at = bars.findIndex(({ call }) => call.id === shown);
+  const list = useRef<HTMLOListElement>(null);
+  const step = (by: 1 | -1) => {
+    const moments = [...(list.current?.querySelectorAll<HTMLElement>(".moment") ?? [])];
+    const from = moments.indexOf(document.activeElement as HTMLElement);
+    moments[from < 0 ? 0 : from + by]?.focus();
+  };
+  useKeys(shown ? {} : { j: () => step(1), k: () => step(-1), r: again });
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
   const unknown = isBadInput(problem);
@@ -95,7 +113,7 @@ export default function SessionPage({ id }: { id: string }) {
             <Fact label="Errors">{count(session.errorCount)}</Fact>
           </dl>
           <div className="card flat">
-            <ol className="timeline" aria-label="Calls in order">
+            <ol className="timeline" aria-label="Calls in order" ref={list}>
               {bars.map((bar) => (
                 <Line key={bar.call.id} bar={bar} onOpen={() => change("call", bar.call.id)} />
               ))}

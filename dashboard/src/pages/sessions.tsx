@@ -73,10 +73,10 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
         </Link>
       </td>
       <td>{sourceWords[session.source]}</td>
-      <td>
+      <td className="names" title={session.server.name}>
         <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>{session.server.name}</Link>
       </td>
-      <td>
+      <td className="names" title={session.clientName ?? undefined}>
         {session.clientName ?? <span className="quiet">not known</span>}{" "}
         <span className="quiet">{session.clientVersion}</span>
       </td>
@@ -89,7 +89,7 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
       <td className="number" data-label="long">
         {lasted === 0 ? "–" : duration(lasted)}
       </td>
-      <td>
+      <td data-before="last call">
         <Moment time={session.lastCallAt} />
       </td>
     </tr>

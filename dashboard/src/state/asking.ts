@@ -12,6 +12,19 @@ export interface Asked<T> {
   again: () => void;
 }
 
+/** Asks again every so many milliseconds while somebody looks, and never while an answer is on its way. */
+export function useAskAgain(
+  asked: Pick<Asked<unknown>, "loading" | "again">,
+  every: number | undefined,
+): void {
+  const { loading, again } = asked;
+  useEffect(() => {
+    if (every === undefined || loading) return;
+    const timer = setInterval(() => document.visibilityState === "visible" && again(), every);
+    return () => clearInterval(timer);
+  }, [every, loading, again]);
+}
+
 /** Asks whenever the question or the round changes. `undefined` variables ask nothing. */
 export function useAsk<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,

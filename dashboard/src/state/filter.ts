@@ -209,3 +209,30 @@ export function defined(filter: { [Key in keyof Filter]: Filter[Key] | undefined
 export function isEmpty(filter: Filter): boolean {
   return [...writeFilter(filter).keys()].length === 0;
 }
+
+/** Whether a search has a word to look for: a word is a run of letters and digits. */
+export function hasWord(search: string): boolean {
+  return /[\p{Alphabetic}\p{N}]/u.test(search);
+}
+
+/** What of a filter cannot mean what it seems to, in words for a person. Undefined where all of it can. */
+export function nonsense(filter: Filter): string | undefined {
+  const { search, min, max, from, to } = filter;
+  if (search && !hasWord(search))
+    return `There is no word to look for in ${search}: words are letters and digits. The search is left out.`;
+  if (min !== undefined && max !== undefined && min > max)
+    return "No call took at least and at most so long: the least is above the most.";
+  if (from && to && Date.parse(from) >= Date.parse(to))
+    return "No call began then: the time ends before it begins.";
+  return undefined;
+}
+
+/** Reads a number of milliseconds as a person types it. Nothing typed is no bound. */
+export function readMilliseconds(text: string): { value: number | undefined } | { problem: string } {
+  const typed = text.trim();
+  if (typed === "") return { value: undefined };
+  if (/^\d+,\d+$/.test(typed)) return { problem: `Write ${typed.replace(",", ".")}, with a point.` };
+  if (/^-/.test(typed)) return { problem: "No call took less than 0 ms." };
+  const value = /^\d*\.?\d+(e\d+)?$/i.test(typed) ? Number(typed) : Number.NaN;
+  return Number.isFinite(value) ? { value } : { problem: "Write a number, such as 250 or 1.5." };
+}

@@ -34,6 +34,12 @@ export function refuseKey(asked: string | null, why = ""): void {
   if (!now.refused && now.key === asked) keyStore.set({ ...now, refused: true, why });
 }
 
+/** A key as it was pasted: documentation shows it inside a header, and quotes come along from a shell. */
+export function readKey(pasted: string): string {
+  const bare = (text: string) => text.trim().replace(/^["']+|["',;]+$/g, "");
+  return bare(bare(pasted).replace(/^(?:(?:authorization|x-api-key)\s*[:=]\s*)?(?:bearer(?:\s+|$))?/i, ""));
+}
+
 /** Takes another key, and everything is asked again. */
 export function signIn(key: string): void {
   try {

@@ -1,7 +1,8 @@
 import { type CallFilter, CallPageDocument } from "../gql/graphql";
 import { ask } from "./api";
 import { type FeedListener, follow } from "./feed";
-import { merge, newestFirst, type Row, toRow } from "./row";
+import { type Call, merge, newestFirst, type Row, toRow } from "./row";
+import { callsAgain, mostAtOnce, takeTurns } from "./running";
 import { createStore } from "./store";
 
 /** The truth about the feed, as the dot tells it. */
@@ -33,6 +34,8 @@ interface Page {
 export interface Source {
   page(filter: CallFilter, first: number, after: string | undefined, signal: AbortSignal): Promise<Page>;
   follow(filter: CallFilter, cursor: string, on: FeedListener, signal: AbortSignal): Promise<void>;
+  /** The calls of a few ids as they are now. */
+  again(ids: readonly string[], signal: AbortSignal): Promise<Call[]>;
   /** Runs something before the next picture is drawn. */
   frame(run: () => void): void;
   wait(ms: number, signal: AbortSignal): Promise<void>;
@@ -72,6 +75,8 @@ export class CallList {
   private held: Row[] = [];
   private heldCount = 0;
   private addedCount = 0;
+  private turn = 0;
+  private refreshing: AbortSignal | undefined;
 
   constructor(private readonly source: Source = api) {}
 
@@ -142,6 +147,35 @@ export class CallList {
     this.held = [];
     this.heldCount = 0;
     if (rows.length > 0) this.put(rows);
+  }
+
+  /**
+   * Asks again for rows that had not ended. The feed may be off, and it tells nothing of a call whose end takes it out of
+   * the filter.
+   */
+  async refreshRunning(): Promise<void> {
+    const { signal } = this.asking;
+    const running = this.state.get().rows.filter(({ call }) => call.outcome === "RUNNING");
+    if (this.refreshing === signal || running.length === 0) return;
+    this.refreshing = signal;
+    const ids = takeTurns(
+      running.map(({ call }) => call.id),
+      this.turn,
+    );
+    this.turn += mostAtOnce;
+    try {
+      const calls = new Map((await this.source.again(ids, signal)).map((call) => [call.id, call]));
+      if (signal.aborted) return;
+      const rows = this.state.get().rows.map((row) => {
+        const call = row.call.outcome === "RUNNING" ? calls.get(row.call.id) : undefined;
+        return call ? { ...row, call } : row;
+      });
+      this.change({ rows });
+    } catch {
+      // asked again with the next round
+    } finally {
+      if (this.refreshing === signal) this.refreshing = undefined;
+    }
   }
 
   stop(): void {
@@ -259,6 +293,7 @@ const api: Source = {
     };
   },
   follow,
+  again: callsAgain,
   frame: (run) => void requestAnimationFrame(run),
   wait: (ms, signal) =>
     new Promise((resolve) => {

@@ -19,7 +19,11 @@ function follow(changed: () => void): () => void {
   };
 }
 
-/** The time to the second. One clock for everything that says "3 min ago". */
-export function useNow(): number {
-  return useSyncExternalStore(follow, () => now);
+/** The time to the second. One clock for everything that says "3 min ago". Not `on`: it stands still. */
+export function useNow(on = true): number {
+  return useSyncExternalStore(on ? follow : nobody, () => now);
+}
+
+function nobody(): () => void {
+  return () => {};
 }

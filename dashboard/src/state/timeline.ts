@@ -22,14 +22,17 @@ function moment(time: string): number {
   return Date.parse(`${time.slice(0, 19)}Z`) + Number(`0.${fraction}`) * 1000;
 }
 
-/** Calls in the order in which they happened, on one axis from which long pauses are cut. */
-export function timeline(calls: readonly Call[]): Bar[] {
+/**
+ * Calls in the order in which they happened, on one axis from which long pauses are cut. Those that run last until `now`,
+ * in milliseconds since 1970.
+ */
+export function timeline(calls: readonly Call[], now = 0): Bar[] {
   const spans = calls
-    .map((call) => ({
-      call,
-      from: moment(call.startedAt),
-      to: moment(call.startedAt) + (call.durationMs ?? 0),
-    }))
+    .map((call) => {
+      const from = moment(call.startedAt);
+      const lasted = call.durationMs ?? (call.outcome === "RUNNING" ? Math.max(0, now - from) : 0);
+      return { call, from, to: from + lasted };
+    })
     .sort((a, b) => a.from - b.from);
   const first = spans[0];
   if (!first) return [];

@@ -12,6 +12,10 @@ export const outcomeWords: Record<Outcome, string> = {
   LOST: "Lost",
 };
 
+/** What it means that a call is lost. */
+export const lostWords =
+  "It was running, and then nothing was heard of its process any more: no heartbeat for a minute, unless mcptap was started with another --lost-after.";
+
 export const sourceWords: Record<SessionSource, string> = {
   WIRE: "Session id of the protocol",
   CONVERSATION: "Conversation",
@@ -54,9 +58,12 @@ export function duration(ms: number): string {
   if (ms === 0) return "0 ms";
   if (ms < 1) return `${(ms * 1000).toFixed(0)} µs`;
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
-  return `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  // rounded before it is cut into units: there is no "1 min 60 s"
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 export function size(bytes: number): string {

@@ -55,12 +55,14 @@ export default function Calendar({
   // the last minute of the day, as a person would say it
   const [end, setEnd] = useState(to ? toTime(to) : new Time(23, 59));
 
+  const [wrong, setWrong] = useState(false);
   const apply = () => {
     const first = toZoned(toCalendarDateTime(days.start, start), zone);
     const last = toZoned(toCalendarDateTime(days.end, end), zone);
     // `to` is exclusive, and 23:59 means the whole of that minute
     const until = end.second === 0 && end.minute === 59 && end.hour === 23 ? last.add({ minutes: 1 }) : last;
-    onChange({ from: first.toAbsoluteString(), to: until.toAbsoluteString() });
+    setWrong(first.compare(until) >= 0);
+    if (first.compare(until) < 0) onChange({ from: first.toAbsoluteString(), to: until.toAbsoluteString() });
   };
   return (
     // Monday first and a 24-hour clock, whatever the browser's language: the page is in English
@@ -99,6 +101,11 @@ export default function Calendar({
             Apply
           </Button>
         </div>
+        {wrong && (
+          <p role="alert" className="field-error">
+            The time ends before it begins: choose a later time or day to end at.
+          </p>
+        )}
         <p className="hint">Times are in {zone}.</p>
       </div>
     </I18nProvider>

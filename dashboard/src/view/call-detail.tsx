@@ -2,8 +2,9 @@ import { lazy, Suspense, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallDetailDocument } from "../gql/graphql";
 import { isBadInput } from "../state/api";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import { readJson } from "../state/json";
+import { useKeys } from "../state/keys";
 import { asCurl, asJsonRpc } from "../state/snippet";
 import { useViewer, withoutPayloads } from "../state/viewer";
 import { CallFields, type Detail } from "./call-fields";
@@ -16,19 +17,35 @@ import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
 import { valueHelp } from "./value-menu";
 
+/** How often a call that has not ended is asked for, in milliseconds. The end of one that was lost hardly ever comes. */
+const pauses: Partial<Record<Detail["outcome"], number>> = { RUNNING: 2_000, LOST: 15_000 };
+
 const PayloadView = lazy(() => import("./payload").then((module) => ({ default: module.PayloadView })));
 const JsonTree = lazy(() => import("./json-tree").then((module) => ({ default: module.JsonTree })));
 
 /** All of one call: what is known of it on the left, what was said on the right. */
 export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
   const variables = useMemo(() => ({ id }), [id]);
-  const { data, problem, loading, again } = useAsk(CallDetailDocument, variables);
+  const asked = useAsk(CallDetailDocument, variables);
+  const { data, problem, loading, again } = asked;
   const call = data?.call;
+  useAskAgain(asked, call?.id === id ? pauses[call.outcome] : undefined);
+  useKeys({ r: again });
   const unknown = isBadInput(problem);
   if (problem !== undefined && !unknown && !loading && !call)
     return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call
-  if (call && call.id === id) return <Parts key={id} call={call} onPick={onPick} />;
+  if (call && call.id === id)
+    return (
+      <>
+        {problem !== undefined && !loading && (
+          <p role="status" className="sight cut">
+            <strong>Not up to date.</strong> The call is shown as it was when mcptap last answered.
+          </p>
+        )}
+        <Parts key={id} call={call} onPick={onPick} />
+      </>
+    );
   if ((data || unknown) && !loading && !call) {
     return (
       <div className="problem">
@@ -46,10 +63,10 @@ export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
 }
 
 function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
-  const copies = [
-    { words: "Copy as curl", text: (body: string | undefined) => asCurl(call, body) },
-    { words: "Copy as JSON-RPC", text: (body: string | undefined) => asJsonRpc(call, body) },
-  ];
+  const json = { words: "Copy as JSON-RPC", text: (body: string | undefined) => asJsonRpc(call, body) };
+  const curl = { words: "Copy as curl", text: (body: string | undefined) => asCurl(call, body) };
+  // a pipe has no address that curl could ask
+  const copies = call.transport === "STDIO" ? [json] : [curl, json];
   return (
     <div className="detail">
       <span id={valueHelp} hidden>
@@ -61,10 +78,10 @@ function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
       <div className="right">
         {(call.errorMessage || call.errorType || call.stackTrace) && <Failure call={call} />}
         <Suspense fallback={<Skeleton lines={8} />}>
-          <PayloadView id={call.id} side="request" payload={call.request} copies={copies} />
-          <PayloadView id={call.id} side="response" payload={call.response} />
+          <PayloadView id={call.id} side="request" call={call} copies={copies} />
+          <PayloadView id={call.id} side="response" call={call} />
         </Suspense>
-        <Console id={call.id} first={call.logs} />
+        <Console id={call.id} first={call.logs} ended={call.outcome !== "RUNNING"} />
         <Attributes attributes={call.attributes} />
       </div>
     </div>

@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import type { CallDetailQuery } from "../gql/graphql";
 import { type ListName, noFilter } from "../state/filter";
 import { listAddress } from "../state/place";
-import { short, sourceWords, transportWords, vantageWords } from "../state/words";
+import { lostWords, short, sourceWords, transportWords, vantageWords } from "../state/words";
 import type { OnPick } from "./call-row";
 import { StatusChip } from "./chip";
 import { Copy } from "./copy";
@@ -56,6 +56,11 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
           ? value("outcome", call.outcome, <StatusChip call={call} />)
           : value("status", String(call.httpStatus), <StatusChip call={call} />)}
       </Field>
+      {call.outcome === "LOST" && (
+        <Field label="Why lost">
+          <span className="hint">{lostWords}</span>
+        </Field>
+      )}
       <Field label="Method">
         {value("method", call.method, <span className="code">{call.method}</span>)}
       </Field>

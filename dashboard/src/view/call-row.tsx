@@ -48,6 +48,8 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
           className="row-link"
           aria-label={`${statusText(call)}: open the call`}
           title={call.errorMessage ?? undefined}
+          // the row opens it beside the list
+          onClick={(event) => event.preventDefault()}
         >
           <StatusChip call={call} />
         </Link>
@@ -104,9 +106,9 @@ export const CallRow = memo(function CallRow(props: Props) {
   const { call, columns, index, href, top, height, selected, onOpen, onPick } = props;
   const [hovered, setHovered] = useState(false);
   const open = (event: MouseEvent) => {
-    // new tabs are the link's own business, and marking text is no click
+    // new tabs are the link's own business, and marking text is no click; a keyboard's click has no count
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-    if (getSelection()?.toString()) return;
+    if (event.detail > 0 && getSelection()?.toString()) return;
     event.preventDefault();
     onOpen(call.id);
   };

@@ -6,14 +6,14 @@ import { CallRow, type OnPick } from "./call-row";
 import { narrow, useMedia } from "./media";
 
 const widths: Record<Column, string> = {
-  status: "minmax(11.7rem, 0.6fr)",
+  status: "minmax(12.6rem, 0.6fr)",
   method: "minmax(9rem, 0.8fr)",
   target: "minmax(11rem, 2.2fr)",
   server: "minmax(7rem, 1fr)",
   ip: "minmax(9.5rem, 0.9fr)",
   client: "minmax(7rem, 1fr)",
   session: "9rem",
-  duration: "5.5rem",
+  duration: "7.3rem",
   time: "minmax(7.5rem, 0.5fr)",
 };
 
@@ -27,6 +27,8 @@ interface Props {
   scroller: RefObject<HTMLDivElement | null>;
   addressOf: (id: string) => string;
   onOpen: (id: string) => void;
+  /** A row has got the focus. */
+  onMark: (id: string) => void;
   onPick: OnPick;
   onAway: (away: boolean) => void;
   children: ReactNode;
@@ -34,8 +36,20 @@ interface Props {
 
 /** The list of calls: only the rows in sight are in the page, however many there are. */
 export function CallTable(props: Props) {
-  const { rows, columns, busy, ghosts, selected, scroller, addressOf, onOpen, onPick, onAway, children } =
-    props;
+  const {
+    rows,
+    columns,
+    busy,
+    ghosts,
+    selected,
+    scroller,
+    addressOf,
+    onOpen,
+    onMark,
+    onPick,
+    onAway,
+    children,
+  } = props;
   const small = useMedia(narrow);
   const height = small ? 68 : 38;
   const head = useRef<HTMLDivElement>(null);
@@ -73,6 +87,10 @@ export function CallTable(props: Props) {
         aria-rowcount={rows.length + 1}
         aria-busy={busy}
         className="calls"
+        onFocus={(event) => {
+          const id = event.target.closest<HTMLElement>("[data-call]")?.dataset.call;
+          if (id) onMark(id);
+        }}
         style={{ ["--columns" as string]: columns.map((column) => widths[column]).join(" ") }}
       >
         <div role="rowgroup" className="head" ref={head}>

@@ -83,6 +83,11 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     if (shown) change("call", next.call.id, true);
     else requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, next.call.id)));
   };
+  const close = () => {
+    change("call", undefined);
+    // the keyboard goes on from the call that was shown last, wherever the drawer was opened
+    if (shown) requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, shown)));
+  };
   const toTop = () => {
     scroller.current?.scrollTo({ top: 0 });
     list.setAway(false);
@@ -97,7 +102,6 @@ export function Calls({ title, server }: { title: string; server?: string }) {
           r: again,
           t: toTop,
           Escape: () => setMarked(undefined),
-          Enter: () => marked && open(marked),
         },
   );
 
@@ -116,7 +120,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
         <span className="space" />
         <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
-        <Button className="filter" onPress={again} aria-label="Ask again">
+        <Button className="filter" onPress={again} aria-label="Refresh">
           <Icon name="again" />
         </Button>
         <LiveSwitch on={live} state={state.live} onChange={setLive} />
@@ -148,6 +152,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               scroller={scroller}
               addressOf={addressOf}
               onOpen={open}
+              onMark={setMarked}
               onPick={pickValue}
               onAway={setAway}
             >
@@ -187,7 +192,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       )}
       <Drawer
         id={shown}
-        onClose={() => change("call", undefined)}
+        onClose={close}
         onMove={move}
         canMove={{ newer: at > 0, older: hasMore || at + 1 < rows.length }}
         onPick={pickInDrawer}

@@ -1,5 +1,5 @@
 import type { Outcome } from "../gql/graphql";
-import { outcomeTone, outcomeWords, statusTone } from "../state/words";
+import { lostWords, outcomeTone, outcomeWords, statusTone } from "../state/words";
 
 interface Ended {
   httpStatus?: number | null | undefined;
@@ -20,7 +20,7 @@ export function statusText({ httpStatus, outcome }: Ended): string {
 export function StatusChip({ call }: { call: Ended }) {
   const { httpStatus, outcome } = call;
   const words = (
-    <span className={`chip ${outcomeTone(outcome)}`}>
+    <span className={`chip ${outcomeTone(outcome)}`} title={outcome === "LOST" ? lostWords : undefined}>
       <span className="mark" aria-hidden="true" />
       {outcomeWords[outcome]}
     </span>

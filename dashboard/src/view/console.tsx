@@ -14,15 +14,39 @@ function tone(severity: string): string {
   return /warn|notice/i.test(severity) ? "warn" : "plain";
 }
 
+/**
+ * What a line carries beside its text, as JSON. Of a line that a pipe gave nobody knows the severity: the pipe's name,
+ * `stdout` or `stderr`, says more than the level that it is filed under.
+ */
+function streamOf(line: LogPageFragment["nodes"][number]): { stream?: string; rest?: string } {
+  const { stream, ...rest } = (line.attributes ?? {}) as Record<string, unknown>;
+  const pipe = stream === "stdout" || stream === "stderr" ? stream : undefined;
+  const others = pipe ? rest : (line.attributes as Record<string, unknown> | null);
+  return {
+    ...(pipe && line.severity === "INFO" ? { stream: pipe } : {}),
+    ...(Object.keys(others ?? {}).length > 0 ? { rest: JSON.stringify(others) } : {}),
+  };
+}
+
 /** The console output of a call, oldest first. */
-export function Console({ id, first }: { id: string; first: LogPageFragment }) {
+export function Console({ id, first, ended }: { id: string; first: LogPageFragment; ended: boolean }) {
   const { zone } = useStore(settings);
   const hidden = withoutPayloads(useViewer());
-  const [page, setPage] = useState(first);
+  const [later, setLater] = useState<LogPageFragment & { after: string }>();
+  const after = first.pageInfo.endCursor ?? null;
+  // the first page grows while the call runs, and what was loaded after it belongs to the page as it was
+  const page =
+    later && later.after === after
+      ? { nodes: [...first.nodes, ...later.nodes], pageInfo: later.pageInfo }
+      : first;
   const more = async () => {
     try {
-      const { call } = await ask(CallLogsDocument, { id, after: page.pageInfo.endCursor ?? null });
-      if (call) setPage({ nodes: [...page.nodes, ...call.logs.nodes], pageInfo: call.logs.pageInfo });
+      const from = page.pageInfo.endCursor ?? after;
+      const { call } = await ask(CallLogsDocument, { id, after: from });
+      if (!call || after === null) return;
+      const nodes = [...page.nodes.slice(first.nodes.length), ...call.logs.nodes];
+      const endCursor = call.logs.pageInfo.endCursor ?? from;
+      setLater({ after, nodes, pageInfo: { ...call.logs.pageInfo, endCursor } });
     } catch {
       notice("The log lines could not be loaded");
     }
@@ -40,21 +64,21 @@ export function Console({ id, first }: { id: string; first: LogPageFragment }) {
       {hidden ? (
         <Hidden what="Console output is" />
       ) : page.nodes.length === 0 ? (
-        <p className="hint">This call wrote nothing.</p>
+        <p className="hint">This call {ended ? "wrote nothing" : "has written nothing so far"}.</p>
       ) : (
-        <ol className="console">
+        <ol className="console" tabIndex={0} aria-label="Lines">
           {page.nodes.map((line, index) => {
-            const more = Object.keys(line.attributes ?? {}).length > 0;
+            const { stream, rest } = streamOf(line);
             return (
               // biome-ignore lint/suspicious/noArrayIndexKey: lines are only ever added at the end
               <li key={index} className={tone(line.severity)}>
                 <time dateTime={line.time} title={line.time}>
                   {absolute(line.time, zone).slice(11, 23)}
                 </time>
-                <span className="severity">{line.severity}</span>
+                <span className="severity">{stream ?? line.severity}</span>
                 <span className="body">
                   {line.body}
-                  {more && <span className="quiet"> {JSON.stringify(line.attributes)}</span>}
+                  {rest && <span className="quiet"> {rest}</span>}
                 </span>
               </li>
             );

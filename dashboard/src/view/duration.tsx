@@ -1,5 +1,5 @@
 import { useNow } from "../state/now";
-import { duration } from "../state/words";
+import { duration, lostWords } from "../state/words";
 
 interface Lasting {
   startedAt: string;
@@ -10,7 +10,8 @@ interface Lasting {
 /** How long a call took; of one that runs, for how long it has; of one that was lost nobody knows. */
 export function Duration({ call }: { call: Lasting }) {
   if (call.durationMs !== null) return duration(call.durationMs);
-  return call.outcome === "RUNNING" ? <Age since={call.startedAt} /> : "–";
+  if (call.outcome === "RUNNING") return <Age since={call.startedAt} />;
+  return call.outcome === "LOST" ? <span title={lostWords}>–</span> : "–";
 }
 
 function Age({ since }: { since: string }) {

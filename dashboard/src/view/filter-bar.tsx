@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { Button, Input, SearchField } from "react-aria-components";
 import {
   defined,
@@ -8,6 +8,7 @@ import {
   listLabels,
   lists,
   noFilter,
+  nonsense,
   pick,
 } from "../state/filter";
 import { useKeys } from "../state/keys";
@@ -50,8 +51,14 @@ export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
         </div>
       </div>
       <Chosen filter={filter} onChange={change} />
+      <Doubt words={nonsense(filter)} />
     </search>
   );
+}
+
+/** Says what of the filter finds nothing by itself, so that nobody takes it for a finding. */
+function Doubt({ words }: { words: string | undefined }) {
+  return <div role="status">{words && <p className="sight cut filter-doubt">{words}</p>}</div>;
 }
 
 function Search({
@@ -84,6 +91,14 @@ function Search({
     return () => clearTimeout(timer);
   }, [text]);
   useKeys({ "/": () => input.current?.focus() });
+  const leave = (event: KeyboardEvent) => {
+    if (event.key === "Enter") {
+      const search = text.trim() || undefined;
+      const { filter: now, onChange: tell } = latest.current;
+      if (search !== now.search) tell(defined({ ...now, search }), now.search !== undefined);
+      input.current?.blur();
+    } else if (event.key === "Escape" && text === "") input.current?.blur();
+  };
 
   return (
     <SearchField aria-label="Search" className="search" value={text} onChange={setText}>
@@ -94,6 +109,7 @@ function Search({
           namesAlone ? "Search tools, prompts, resources" : "Search requests, responses, errors, logs"
         }
         maxLength={1000}
+        onKeyDown={leave}
       />
       {text !== "" && (
         <Button className="plain icon-only" aria-label="Clear the search">

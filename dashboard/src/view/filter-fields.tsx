@@ -1,6 +1,15 @@
 import { type FormEvent, type ReactNode, useState } from "react";
-import { Button, Dialog, DialogTrigger, Input, Label, Popover, TextField } from "react-aria-components";
-import { defined, type Filter } from "../state/filter";
+import {
+  Button,
+  Dialog,
+  DialogTrigger,
+  FieldError,
+  Input,
+  Label,
+  Popover,
+  TextField,
+} from "react-aria-components";
+import { defined, type Filter, readMilliseconds } from "../state/filter";
 import { Icon } from "./icon";
 
 interface Props {
@@ -52,16 +61,30 @@ export function DurationFilter(props: Props) {
 function DurationForm({ filter, onChange }: Props) {
   const [min, setMin] = useState(filter.min === undefined ? "" : String(filter.min));
   const [max, setMax] = useState(filter.max === undefined ? "" : String(filter.max));
-  const number = (text: string) => {
-    const value = Number(text);
-    return text.trim() === "" || !Number.isFinite(value) || value < 0 ? undefined : value;
-  };
+  // said when it is applied, and from then on while it is put right
+  const [tried, setTried] = useState(false);
+  const [least, most] = [readMilliseconds(min), readMilliseconds(max)];
+  const crossed =
+    "value" in least &&
+    "value" in most &&
+    least.value !== undefined &&
+    most.value !== undefined &&
+    least.value > most.value;
+  const wrongMin = "problem" in least ? least.problem : undefined;
+  const wrongMax =
+    "problem" in most
+      ? most.problem
+      : crossed
+        ? "This is less than the least: no call fits both."
+        : undefined;
   const apply = (event: FormEvent) => {
     event.preventDefault();
-    onChange(defined({ ...filter, min: number(min), max: number(max) }));
+    setTried(true);
+    if ("value" in least && "value" in most && !crossed)
+      onChange(defined({ ...filter, min: least.value, max: most.value }));
   };
   return (
-    <form onSubmit={apply}>
+    <form onSubmit={apply} noValidate>
       <div className="presets">
         {longer.map((ms) => (
           <Button
@@ -73,18 +96,38 @@ function DurationForm({ filter, onChange }: Props) {
           </Button>
         ))}
       </div>
-      <TextField value={min} onChange={setMin} className="field">
-        <Label>At least (ms)</Label>
-        <Input inputMode="decimal" />
-      </TextField>
-      <TextField value={max} onChange={setMax} className="field">
-        <Label>At most (ms)</Label>
-        <Input inputMode="decimal" />
-      </TextField>
+      <Milliseconds label="At least (ms)" text={min} onChange={setMin} wrong={tried ? wrongMin : undefined} />
+      <Milliseconds label="At most (ms)" text={max} onChange={setMax} wrong={tried ? wrongMax : undefined} />
       <Button type="submit" className="primary">
         Apply
       </Button>
     </form>
+  );
+}
+
+function Milliseconds({
+  label,
+  text,
+  onChange,
+  wrong,
+}: {
+  label: string;
+  text: string;
+  onChange: (text: string) => void;
+  wrong: string | undefined;
+}) {
+  return (
+    <TextField
+      value={text}
+      onChange={onChange}
+      className="field"
+      isInvalid={wrong !== undefined}
+      validationBehavior="aria"
+    >
+      <Label>{label}</Label>
+      <Input inputMode="decimal" />
+      <FieldError className="field-error">{wrong}</FieldError>
+    </TextField>
   );
 }
 

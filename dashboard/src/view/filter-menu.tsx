@@ -100,6 +100,7 @@ function Values({
     [filter, name, facet],
   );
   const { data, loading, problem } = useAsk(FacetsDocument, others);
+  const [typed, setTyped] = useState("");
   const { contains } = useTextFilter({ sensitivity: "base" });
   const label = listLabels[name];
   const selected = filter.include[name] ?? [];
@@ -111,9 +112,21 @@ function Values({
     return [...found, ...more.map((value) => ({ value, count: 0 }))];
   }, [data, facet, name, selected]);
 
+  const none = () => {
+    if (loading) return "Loading…";
+    if (problem !== undefined && !data) return "";
+    return offered.length > 0 ? `Nothing matches ${typed}.` : "No calls have one.";
+  };
+
   return (
     <Autocomplete filter={contains}>
-      <SearchField aria-label={`Find in ${label}`} className="search" autoFocus>
+      <SearchField
+        aria-label={`Find in ${label}`}
+        className="search"
+        autoFocus
+        value={typed}
+        onChange={setTyped}
+      >
         <Icon name="search" />
         <Input placeholder={`Find in ${label}`} />
       </SearchField>
@@ -136,7 +149,7 @@ function Values({
           )
         }
         items={offered}
-        renderEmptyState={() => <p className="hint">{loading ? "Loading…" : "No calls have one."}</p>}
+        renderEmptyState={() => <p className="hint">{none()}</p>}
       >
         {(item: Facet) => (
           <ListBoxItem id={item.value} textValue={valueWords(name, item.value)} className="option">

@@ -1,10 +1,11 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
-import { CallBodyDocument, type PayloadSizeFragment } from "../gql/graphql";
+import { CallBodyDocument } from "../gql/graphql";
 import { ask } from "../state/api";
 import { readJson, writeJson } from "../state/json";
 import { useViewer, withoutPayloads } from "../state/viewer";
 import { size } from "../state/words";
+import type { Detail } from "./call-fields";
 import { Copy } from "./copy";
 import { Hidden } from "./hidden";
 import { Icon } from "./icon";
@@ -29,7 +30,7 @@ export async function loadBody(id: string, side: Side): Promise<string | undefin
 interface Props {
   id: string;
   side: Side;
-  payload: PayloadSizeFragment | null | undefined;
+  call: Detail;
   /** What else can be copied of it. */
   copies?: { words: string; text: (body: string | undefined) => string }[];
 }
@@ -38,15 +39,19 @@ interface Props {
 const nothing: readonly string[] = ["", "{}", "[]", "null", '""'];
 
 /** What was sent or answered. Not captured, empty, cut off, redacted and kept from this key are different sights. */
-export function PayloadView({ id, side, payload, copies = [] }: Props) {
+export function PayloadView({ id, side, call, copies = [] }: Props) {
+  const payload = call[side];
   const title = side === "request" ? "Request" : "Response";
   const hidden = withoutPayloads(useViewer());
   const [text, setText] = useState<string>();
   const [problem, setProblem] = useState<unknown>();
   const [wanted, setWanted] = useState(false);
+  const [attempt, setAttempt] = useState(0);
   const [raw, setRaw] = useState(false);
   const load = payload != null && payload.bytes > 0 && (wanted || payload.bytes <= atOnce);
 
+  // a call that ran has another body when it ends; an attempt asks for the same one more
+  const bytes = payload?.bytes;
   useEffect(() => {
     if (!load) return;
     let gone = false;
@@ -58,7 +63,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
     return () => {
       gone = true;
     };
-  }, [id, side, load]);
+  }, [id, side, load, bytes, attempt]);
 
   const empty = payload?.bytes === 0 || (text !== undefined && nothing.includes(text.trim()));
   const value = useMemo(() => (text === undefined ? undefined : readJson(text)), [text]);
@@ -105,10 +110,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
       {hidden ? (
         <Hidden what={`The ${side} is`} />
       ) : payload == null ? (
-        <p className="sight missing">
-          <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
-          <em>Set-up</em> says how to have them.
-        </p>
+        <Missing side={side} outcome={call.outcome} />
       ) : empty ? (
         <p className="sight empty">
           <strong>Empty.</strong> The {side} was captured, and there is nothing in it
@@ -129,7 +131,7 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
           {problem !== undefined ? (
             <p className="sight cut">
               <strong>Not loaded.</strong> The {side} could not be read.{" "}
-              <Button className="small" onPress={() => setWanted(true)}>
+              <Button className="small" onPress={() => setAttempt(attempt + 1)}>
                 Try again
               </Button>
             </p>
@@ -150,5 +152,28 @@ export function PayloadView({ id, side, payload, copies = [] }: Props) {
         </>
       )}
     </section>
+  );
+}
+
+/** Why there is no body: none has been sent yet, none was seen, or nobody captured it. */
+function Missing({ side, outcome }: { side: Side; outcome: Detail["outcome"] }) {
+  if (side === "response" && outcome === "RUNNING")
+    return (
+      <p className="sight empty">
+        <strong>No answer yet.</strong> The call is still running. The answer appears here when it comes.
+      </p>
+    );
+  if (side === "response" && outcome === "LOST")
+    return (
+      <p className="sight missing">
+        <strong>No answer was seen.</strong> The process that ran the call fell silent before it ended: it was
+        stopped, or what it tells does not arrive any more. An answer that still comes appears here.
+      </p>
+    );
+  return (
+    <p className="sight missing">
+      <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
+      <em>Set-up</em> says how to have them.
+    </p>
   );
 }

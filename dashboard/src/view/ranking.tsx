@@ -5,6 +5,8 @@ import { Skeleton } from "./skeleton";
 export interface Rank {
   key: string;
   words: ReactNode;
+  /** The words in full: long ones are cut. */
+  title?: string;
   /** The length of the bar, from 0 to 1. */
   share: number;
   value: string;
@@ -31,9 +33,9 @@ export function Ranking({
         <p className="hint">{none}</p>
       ) : (
         <ol className="ranking">
-          {ranks.map(({ key, words, share, value, href, tone = "plain" }) => (
+          {ranks.map(({ key, words, title: whole, share, value, href, tone = "plain" }) => (
             <li key={key}>
-              <Link href={href}>
+              <Link href={href} title={whole}>
                 <span
                   className={`rank-bar ${tone}`}
                   style={{ width: `${Math.max(1, share * 100)}%` }}

@@ -6,21 +6,38 @@ export interface Kind {
   inLog: string;
 }
 
-const host = typeof location === "undefined" ? "127.0.0.1" : location.hostname || "127.0.0.1";
+const here = typeof location === "undefined" ? "127.0.0.1" : location.hostname || "127.0.0.1";
+const isLocal = /^(localhost|127\..*|\[?::1\]?)$/.test(here);
+/** Where a server on the same machine as this browser finds mcptap. */
+const host = isLocal ? "127.0.0.1" : here;
 
-const variables = `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${host}:4318
+const endpointOf = (name: string) => `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${name}:4318`;
+
+const variables = `${endpointOf(host)}
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
 export OTEL_SERVICE_NAME=my-server
 export OTEL_TRACES_SAMPLER=always_on`;
 
-/** The kinds of the README, most complete records first. */
+/** For what sends to this machine unless it is told otherwise. From afar the page knows the name that it was opened by. */
+const elsewhere = {
+  words: "It sends to the machine that it runs on. Where mcptap runs on another one, say which.",
+  code: endpointOf(isLocal ? "HOST_OF_MCPTAP" : here),
+};
+const overStdio = { words: "Over stdio, in place of the server's command.", code: "mcptap wrap -- COMMAND" };
+const overHttp = {
+  words: "Over HTTP, in front of the server. Clients then use http://127.0.0.1:6280/mcp.",
+  code: "mcptap proxy --upstream http://127.0.0.1:8000/mcp",
+};
+const all = "everything: requests, responses, errors, sessions and clients";
+
+/** The kinds of docs/instrumenting.md. */
 export const kinds: readonly Kind[] = [
   {
     name: "Any server",
     steps: [
       {
         words:
-          "Every server that emits OpenTelemetry spans: say where mcptap listens, then start it as always. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves.",
+          "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as always. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
         code: variables,
       },
       {
@@ -31,103 +48,147 @@ export const kinds: readonly Kind[] = [
     inLog: "what the server's instrumentation records; a field that nobody observed stays empty.",
   },
   {
-    name: "Rust (rmcp)",
-    steps: [
-      { words: "Add the SDK.", code: "cargo add mcptap-sdk" },
-      {
-        words: "Wrap the handler.",
-        code: `let _telemetry = mcptap_sdk::init("my-server")?; // keep it until the end of main
-instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
-      },
-      {
-        words:
-          "Over HTTP, give rmcp's StreamableHttpService a factory that returns instrument(MyServer::new()). Where mcptap does not run on this machine, say where it listens.",
-        code: variables,
-      },
-    ],
-    inLog: "everything: requests, responses, errors, console output, sessions and clients.",
-  },
-  {
     name: "Any, over stdio",
     steps: [
-      {
-        words: "In place of the server's command, without touching the server.",
-        code: "mcptap wrap -- COMMAND",
-      },
+      { ...overStdio, words: "In place of the server's command, without touching the server." },
       {
         words:
           "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
         code: "mcptap wrap --install ~/.cursor/mcp.json --server NAME",
       },
-      { words: "Where mcptap does not run on this machine, say where it listens.", code: variables },
+      elsewhere,
     ],
-    inLog: "everything: requests, responses, errors, console output, sessions and clients.",
+    inLog: `${all}, and console output.`,
   },
   {
     name: "Any, over HTTP",
     steps: [
       {
+        ...overHttp,
         words: "In front of the server, without touching it. Clients then use http://127.0.0.1:6280/mcp.",
-        code: "mcptap proxy --upstream http://127.0.0.1:8000/mcp",
       },
-      { words: "Where mcptap does not run on this machine, say where it listens.", code: variables },
+      elsewhere,
     ],
-    inLog:
-      "everything but console output: requests, responses, what was refused, HTTP status, sessions, clients and their addresses.",
+    inLog: `${all} with their addresses, HTTP status and what was refused; no console output.`,
+  },
+  {
+    name: "Rust",
+    steps: [
+      {
+        words: "Add the SDK: it is the folder sdk of mcptap's source.",
+        code: "cargo add --path ../mcptap/sdk",
+      },
+      {
+        words: "With rmcp, over any transport, wrap the handler.",
+        code: `let _telemetry = mcptap_sdk::init("my-server")?;          // keep it until the end of main
+instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
+      },
+      {
+        words:
+          "Over HTTP, with rmcp or without, put the layer outermost for HTTP status and what is refused.",
+        code: ".layer(mcptap_sdk::layer())",
+      },
+      {
+        words: "For console output, let tracing tell it.",
+        code: "tracing_subscriber::registry().with(mcptap_sdk::log_layer())",
+      },
+      elsewhere,
+    ],
+    inLog: `${all}; HTTP status and what was refused with layer, console output with log_layer.`,
   },
   {
     name: "Python",
     steps: [
       {
-        words: "The official SDK 2.x and FastMCP 3 record spans themselves; the launcher sends them.",
-        code: "pip install opentelemetry-distro opentelemetry-exporter-otlp",
+        words: "The official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
+        code: "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http",
       },
       {
         words: "Start the server under it.",
-        code: `${variables}\nopentelemetry-instrument python server.py`,
+        code: `${variables}
+export OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED=true   # Python's logging becomes console output
+opentelemetry-instrument python server.py`,
       },
       {
         words:
-          "The official SDK 1.x needs an instrumentation such as Logfire, OpenLIT, Traceloop or AWS Distro, with the same variables.",
+          "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, in place of the server's command:",
+        code: "mcptap wrap -- COMMAND",
       },
+      overHttp,
     ],
     inLog:
-      "method, tool, duration and errors; arguments and results only where the instrumentation sends them.",
+      "method, target, outcome and console output; bodies from the official SDK, none from FastMCP; HTTP status with an ASGI instrumentation.",
   },
   {
     name: "TypeScript",
     steps: [
+      { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
+      overHttp,
       {
         words:
-          "Add an instrumentation that exports by OTLP, such as Sentry's or Shinzo's, and start the server with these.",
-        code: `${variables}\nnode server.js`,
+          "Libraries that export by OTLP, such as Sentry beside an exporter or Shinzo, tell a part of it: docs/instrumenting.md says which.",
       },
     ],
-    inLog: "method, tool, duration and errors; bodies where the instrumentation is told to record them.",
+    inLog: `${all}; console output over stdio, HTTP status over HTTP.`,
   },
   {
-    name: "C#, Quarkus, Go",
+    name: "C#",
     steps: [
       {
-        words: "Turn on the framework's own OpenTelemetry support; it reads these variables.",
-        code: variables,
+        words:
+          "The official SDK has an activity source: add it to the tracer provider, with AddOtlpExporter() and, over HTTP, AddAspNetCoreInstrumentation().",
+        code: 'AddSource("Experimental.ModelContextProtocol")',
       },
+      { words: "The exporter reads these variables.", code: variables },
+    ],
+    inLog: "method, target, outcome, a tool's error and a session of its own; HTTP status from ASP.NET Core.",
+  },
+  {
+    name: "Java",
+    steps: [
       {
-        words: "Quarkus reads its own property instead.",
+        words: "Quarkus MCP server 2: add quarkus-opentelemetry, and set its property.",
         code: `quarkus.otel.exporter.otlp.endpoint=http://${host}:4317`,
       },
+      {
+        ...overStdio,
+        words: `The official SDK and Spring AI record nothing of an MCP server but HTTP requests. ${overStdio.words}`,
+      },
+      overHttp,
     ],
-    inLog: "method, tool, duration, errors and mostly the session.",
+    inLog: "of Quarkus: method, target, outcome, session and HTTP status; no bodies. Otherwise everything.",
+  },
+  {
+    name: "Go",
+    steps: [
+      { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
+      overHttp,
+      {
+        words: "mcp-go has a module otel that takes a tracer of yours, whose exporter reads these.",
+        code: variables,
+      },
+    ],
+    inLog: "everything; of mcp-go's own telemetry method, target, outcome and session, no bodies.",
   },
   {
     name: "Gateways",
     steps: [
       {
-        words:
-          "agentgateway, ToolHive, Envoy AI Gateway, ContextForge and Docker's gateway trace every server behind them: turn on tracing, with OTLP over gRPC to this address.",
-        code: `http://${host}:4317`,
+        words: "ContextForge, Envoy AI Gateway and Docker MCP Gateway read these variables.",
+        code: variables,
+      },
+      { words: "ContextForge needs one more.", code: "OTEL_ENABLE_OBSERVABILITY=true" },
+      { words: "So does Envoy AI Gateway.", code: "AI_GATEWAY_TRACING_SEMCONV=gen_ai" },
+      {
+        words: "agentgateway, in its configuration.",
+        code: `frontendPolicies: { tracing: { otlpEndpoint: "http://${host}:4317", randomSampling: true } }`,
+      },
+      {
+        words: "ToolHive, beside its other arguments.",
+        code: `thv run --otel-endpoint ${host}:4318 --otel-insecure --otel-sampling-rate 1.0`,
       },
     ],
-    inLog: "the gateway's own handling, as calls observed by a gateway.",
+    inLog:
+      "the gateway's own handling, as calls observed by a gateway, mostly without bodies. To have these, put mcptap proxy in front of it.",
   },
 ];

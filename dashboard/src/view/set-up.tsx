@@ -6,6 +6,7 @@ import type { Call } from "../state/row";
 import { may, useViewer } from "../state/viewer";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
+import { SetUpHelp } from "./set-up-help";
 import { kinds } from "./set-up-kinds";
 import { Snippet } from "./snippet";
 
@@ -96,6 +97,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
             4318 is the port for OTLP over HTTP and 4317 the one for gRPC, unless mcptap was started with
             others.
           </p>
+          <SetUpHelp />
         </>
       )}
     </section>

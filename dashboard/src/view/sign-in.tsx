@@ -1,6 +1,6 @@
 import { type FormEvent, useState } from "react";
 import { Button, Input, Label, TextField } from "react-aria-components";
-import { keyStore, signIn } from "../state/key";
+import { keyStore, readKey, signIn } from "../state/key";
 import { useStore } from "../state/store";
 
 /** Asks for a key, because the API does. */
@@ -9,7 +9,8 @@ export function SignIn() {
   const [typed, setTyped] = useState("");
   const enter = (event: FormEvent) => {
     event.preventDefault();
-    if (typed.trim()) signIn(typed.trim());
+    const key = readKey(typed);
+    if (key) signIn(key);
   };
   return (
     <div className="page narrow-page">
@@ -34,7 +35,7 @@ export function SignIn() {
           <Input spellCheck={false} />
         </TextField>
         <p className="hint">The key is kept for this tab alone, and forgotten when it is closed.</p>
-        <Button type="submit" className="primary" isDisabled={!typed.trim()}>
+        <Button type="submit" className="primary" isDisabled={!readKey(typed)}>
           Sign in
         </Button>
       </form>

@@ -2,9 +2,11 @@ import { expect, test } from "vitest";
 import {
   type Filter,
   noFilter,
+  nonsense,
   pick,
   picked,
   readFilter,
+  readMilliseconds,
   toCallFilter,
   writeFilter,
 } from "../../src/state/filter";
@@ -66,4 +68,25 @@ test("a value is wanted, unwanted or neither, never both", () => {
   expect(picked(filter, "tool", "x")).toBe("exclude");
   expect(filter.include).toEqual({});
   expect(pick(filter, "tool", "x", undefined)).toEqual(noFilter);
+});
+
+test("what finds nothing by itself is said, and numbers are read as they are typed", () => {
+  const base = { include: {}, exclude: {} };
+  expect(nonsense({ ...base, search: "-- ((" })).toContain("no word");
+  for (const search of ["a", "-7-", "日本", "çà"]) expect(nonsense({ ...base, search })).toBeUndefined();
+  expect(nonsense({ ...base, min: 2, max: 1 })).toContain("above");
+  expect(nonsense({ ...base, min: 1, max: 1 })).toBeUndefined();
+  expect(nonsense({ ...base, from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z" })).toContain(
+    "ends before",
+  );
+  for (const [text, value] of [
+    ["", undefined],
+    [" 250 ", 250],
+    ["1.5", 1.5],
+    [".5", 0.5],
+    ["1e3", 1000],
+  ] as const)
+    expect(readMilliseconds(text)).toEqual({ value });
+  for (const text of ["abc", "-5", "1,5", "Infinity", "NaN", "0x10", "1e999"])
+    expect(readMilliseconds(text)).toHaveProperty("problem");
 });

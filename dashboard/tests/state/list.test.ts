@@ -50,6 +50,12 @@ class Fake implements Source {
   wait() {
     return Promise.resolve();
   }
+  ended = new Map<string, Row["call"]>();
+  askedAgain: string[][] = [];
+  async again(ids: readonly string[]) {
+    this.askedAgain.push([...ids]);
+    return ids.flatMap((id) => this.ended.get(id) ?? []);
+  }
   draw() {
     for (const run of this.frames.splice(0)) run();
   }
@@ -197,4 +203,32 @@ test("an answer to an older question is thrown away", async () => {
   const second = list.start({ tools: ["x"] }, 3);
   await Promise.all([first, second]);
   expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+});
+
+const running = (number: number): Row => {
+  const one = row(number);
+  return { ...one, call: { ...one.call, outcome: "RUNNING", durationMs: null } };
+};
+
+test("rows that run are asked for again, also while the list is paused, until they have ended", async () => {
+  const fake = new Fake([row(3), running(2), row(1)]);
+  const list = new CallList(fake);
+  await list.start({}, 3);
+  await list.refreshRunning();
+  expect(fake.askedAgain).toEqual([["c000002"]]);
+  expect(list.state.get().rows[1]?.call.outcome).toBe("RUNNING");
+  fake.ended.set("c000002", row(2).call);
+  await list.refreshRunning();
+  expect(list.state.get().rows.map(({ call }) => call.outcome)).toEqual(["OK", "OK", "OK"]);
+  await list.refreshRunning();
+  expect(fake.askedAgain.length).toBe(2);
+});
+
+test("of a crowd that runs a few are asked for at once, and each has its turn", async () => {
+  const fake = new Fake(Array.from({ length: 25 }, (_, index) => running(25 - index)));
+  const list = new CallList(fake);
+  await list.start({}, 25);
+  for (let round = 0; round < 3; round++) await list.refreshRunning();
+  expect(fake.askedAgain.every((ids) => ids.length === 10)).toBe(true);
+  expect(new Set(fake.askedAgain.flat()).size).toBe(25);
 });

@@ -30,3 +30,12 @@ test("no calls, and calls that took no time, are no trouble", () => {
     expect(Number.isFinite(bar.left) && Number.isFinite(bar.width)).toBe(true);
   }
 });
+
+test("what runs lasts until now", () => {
+  const start = Date.UTC(2026, 0, 1);
+  const running = { ...call("b", 1000, 0), durationMs: null, outcome: "RUNNING" } as Call;
+  const [ended, open] = timeline([call("a", 0, 100), running], start + 60_000);
+  expect(open?.width).toBeGreaterThan(0.9);
+  expect((open?.left ?? 0) + (open?.width ?? 0)).toBeCloseTo(1);
+  expect(ended?.width).toBeLessThan(0.01);
+});

@@ -1,0 +1,92 @@
+import { useEffect, useState } from "react";
+import { metricsAddress, readCounters } from "../state/counters";
+import { count } from "../state/words";
+
+/** How often the counters are read while somebody looks, in milliseconds. */
+const pause = 3_000;
+
+/** What arrived since mcptap was started: the words, and the counters of `/metrics` that say so. */
+const counters = [
+  ["Spans received", "mcptap_spans_total"],
+  ["of these, MCP requests", "mcptap_mcp_spans_total"],
+  ["of these, nothing to do with MCP", "mcptap_foreign_spans_total"],
+  ["Exports refused", "mcptap_refused_exports_total"],
+  ["Spans and log records that can never be stored", "mcptap_rejections_total"],
+] as const;
+
+/** Where to look when calls do not appear. */
+export function SetUpHelp() {
+  const [open, setOpen] = useState(false);
+  return (
+    <details className="set-up-help" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Nothing shows up?</summary>
+      {open && <Counters />}
+      <ul>
+        <li>
+          <strong>No number moves:</strong> nothing reaches mcptap. OTLP over HTTP goes to port 4318 with{" "}
+          <code>OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf</code>, gRPC to 4317 with <code>grpc</code>. The
+          endpoint has no path: exporters add <code>/v1/traces</code>. In a container <code>127.0.0.1</code>{" "}
+          is the container itself. <code>OTEL_SDK_DISABLED</code>, <code>OTEL_TRACES_EXPORTER=none</code> or a
+          sampler may hold all of it back.
+        </li>
+        <li>
+          <strong>Exports are refused:</strong> where API keys exist, the header <code>x-api-key</code> is
+          missing, wrong or of a key without the scope Ingest (401, 403); or the port is the one of the other
+          protocol (400, 415). The sender logs the answer: look at its own log, on stderr.
+        </li>
+        <li>
+          <strong>Spans arrive, and none is an MCP request:</strong> they are of HTTP or of other libraries.
+          The server's SDK records no MCP spans: use <code>mcptap wrap</code> or <code>mcptap proxy</code>.
+        </li>
+        <li>
+          <strong>Some can never be stored:</strong> <code>mcptap_rejections_total</code> says why, such as a
+          time older than what is kept, or a key that is bound to other servers.
+        </li>
+      </ul>
+    </details>
+  );
+}
+
+function Counters() {
+  const [known, setKnown] = useState<ReadonlyMap<string, number>>();
+  const [problem, setProblem] = useState(false);
+  useEffect(() => {
+    const asking = new AbortController();
+    const read = () =>
+      readCounters(asking.signal).then(
+        (found) => {
+          setKnown(found);
+          setProblem(false);
+        },
+        () => !asking.signal.aborted && setProblem(true),
+      );
+    void read();
+    const timer = setInterval(() => document.visibilityState === "visible" && void read(), pause);
+    return () => {
+      clearInterval(timer);
+      asking.abort();
+    };
+  }, []);
+  return (
+    <>
+      <p className="hint">
+        What arrived since mcptap was started, as <code>{metricsAddress.href}</code> counts it:
+      </p>
+      {problem && (
+        <p className="hint" role="status">
+          The counters could not be read: mcptap does not answer, or this key may not read them.
+        </p>
+      )}
+      {known && (
+        <dl className="counters" aria-label="What arrived">
+          {counters.map(([words, name]) => (
+            <div key={name}>
+              <dt>{words}</dt>
+              <dd>{count(known.get(name) ?? 0)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,114 @@
+import { expect, test } from "vitest";
+import { givenPages, openContext, overflow, rows } from "./pages";
+
+const pages = givenPages();
+
+const tool = "mcp__github__create_or_update_file_contents_in_a_repository_of_the_organisation_v2";
+const server =
+  "a-server-whose-name-is-the-host-and-the-path-and-the-version-of-what-runs-there.example.internal";
+const client = "a-client-that-gives-its-whole-user-agent-as-its-name-with-no-space-in-it/1.2.3-beta.4";
+
+async function report(): Promise<void> {
+  await pages.mcptap.reportAll([
+    {
+      tool,
+      server,
+      client,
+      session: "s-1",
+      status: 200,
+      country: "NL",
+      ip: "2a02:898:0:20:1111:2222:3333:4444",
+    },
+    { tool: `${tool}_too`, server, client, session: "s-1", status: 502, error: "no such file" },
+    { tool: "gone", server: "weather", status: 502, agoMs: 1000 },
+    { tool: "short", server: "weather", client: "cursor", session: "s-2" },
+  ]);
+}
+
+/** What is wider than the card that it stands in. */
+const leaving = () =>
+  pages.page.evaluate(() =>
+    [...document.querySelectorAll(".card, .table-box, .facts, .page-head, .detail section")]
+      .filter((card) => card.scrollWidth > card.clientWidth)
+      .map(
+        (card) =>
+          `${card.getAttribute("aria-label") ?? card.className}: ${card.scrollWidth} > ${card.clientWidth}`,
+      ),
+  );
+
+for (const width of [320, 390, 1280, 1440]) {
+  test(`names of any length stay inside their cards at ${width} pixels`, async () => {
+    const { mcptap } = pages;
+    await report();
+    await openContext(pages, { width });
+    const { page } = pages;
+    const { sessions } = await mcptap.ask("{ sessions { nodes { id callCount } } }");
+    const { id } = (sessions as { nodes: { id: string; callCount: number }[] }).nodes.find(
+      ({ callCount }) => callCount === 2,
+    ) ?? { id: "" };
+    const addresses = [
+      ["/overview", page.getByRole("region", { name: "Most failing tools" }).getByText(tool)],
+      ["/servers", page.getByRole("link", { name: server })],
+      [`/servers/${server}?tab=tools`, page.getByRole("link", { name: tool, exact: true })],
+      ["/sessions", page.getByRole("link", { name: server })],
+      [`/sessions/${encodeURIComponent(id)}`, page.getByRole("listitem").getByText("no such file")],
+      [`/?server=${server}&tool=${tool}`, rows(page).first()],
+      [`/servers/${server}`, rows(page).nth(1)],
+    ] as const;
+    for (const [address, content] of addresses) {
+      await page.goto(mcptap.url + address);
+      await content.first().waitFor();
+      expect(await leaving(), address).toEqual([]);
+      expect(await overflow(page), address).toBe(0);
+    }
+    await rows(page).first().click();
+    await page.getByRole("dialog", { name: "Call" }).getByRole("region", { name: "Fields" }).waitFor();
+    expect(await leaving()).toEqual([]);
+    expect(pages.complaints).toEqual([]);
+  });
+}
+
+test("a count of the overview stands in its own card, and a bar is as long as its share", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await mcptap.announce({ server: "weather", tool: "slow" });
+  await page.goto(`${mcptap.url}/overview`);
+  const clients = page.getByRole("region", { name: "Clients" });
+  await clients.getByText("2", { exact: true }).waitFor();
+  const card = await clients.boundingBox();
+  const value = await clients.getByText("2", { exact: true }).boundingBox();
+  expect(value && card && value.x + value.width < card.x + card.width).toBe(true);
+  expect(await clients.getByRole("link").first().getAttribute("title")).toBe(client);
+  const bars = page.getByRole("region", { name: "Outcomes" });
+  const widthOf = async (words: string) =>
+    (await bars.getByRole("link", { name: words }).locator(".rank-bar").boundingBox())?.width;
+  expect(await widthOf("Running")).toBe(await widthOf("Transport error"));
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the longest status is read whole in the list", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  for (const width of [1280, 1440]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(mcptap.url);
+    const cell = page.getByRole("row", { name: /gone/ }).locator(".cell.status .text");
+    await cell.getByText("Transport error").waitFor();
+    expect(await cell.evaluate((text) => text.scrollWidth - text.clientWidth)).toBe(0);
+  }
+  expect(pages.complaints).toEqual([]);
+});
+
+test("on a phone each time among the servers says which it is", async () => {
+  const { mcptap } = pages;
+  await report();
+  await openContext(pages, { width: 390 });
+  const { page } = pages;
+  await page.goto(`${mcptap.url}/servers`);
+  const row = page.getByRole("row", { name: /weather/ });
+  await row.waitFor();
+  const said = await row
+    .getByRole("cell")
+    .evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell, "::before").content));
+  expect(said.slice(-2)).toEqual(['"first call "', '"last call "']);
+});

@@ -1,0 +1,115 @@
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { givenPages, rows } from "./pages";
+
+const pages = givenPages();
+const dialog = () => pages.page.getByRole("dialog", { name: "Call" });
+const slow = { tool: "slow", session: "s-1", durationMs: 5000, request: '{"method":"tools/call"}' };
+
+/** The status in the list of a call's fields. */
+const status = (page: Page) =>
+  page
+    .getByRole("region", { name: "Fields" })
+    .locator("dl > div")
+    .filter({ has: page.getByText("Status", { exact: true }) })
+    .locator("dd");
+
+test("a call that runs shows its end, its answer and its output wherever it is open", async () => {
+  const { page, mcptap, context } = pages;
+  const span = await mcptap.announce(slow);
+  await page.goto(mcptap.url);
+  await rows(page).getByText("Running").waitFor();
+  await rows(page).first().click();
+  await dialog().getByText("No answer yet.").waitFor();
+  await dialog().getByText("has written nothing so far").waitFor();
+  const id = new URL(page.url()).searchParams.get("call") ?? "";
+
+  const alone = await context.newPage();
+  await alone.goto(`${mcptap.url}/calls/${encodeURIComponent(id)}`);
+  await status(alone).getByText("Running").waitFor();
+  const { call } = await mcptap.ask("query ($id: ID!) { call(id: $id) { session { id } } }", { id });
+  const session = await context.newPage();
+  const { id: sessionId } = (call as { session: { id: string } }).session;
+  await session.goto(`${mcptap.url}/sessions/${encodeURIComponent(sessionId)}`);
+  await session.getByRole("listitem").getByText("Running").waitFor();
+
+  const logs = [{ severity: "INFO", body: "done at last" }];
+  await mcptap.report({ ...slow, span, response: '{"content":["it was slow"]}', logs });
+  for (const opened of [page, alone]) {
+    await opened.bringToFront();
+    await status(opened).getByText("OK").waitFor();
+    await opened.getByRole("region", { name: "Response" }).getByText("it was slow").waitFor();
+    await opened.getByRole("region", { name: "Console output" }).getByText("done at last").waitFor();
+  }
+  await session.bringToFront();
+  await session.getByRole("listitem").getByText("OK").waitFor();
+  // the list behind the drawer, although Live is off
+  await page.bringToFront();
+  await page.keyboard.press("Escape");
+  await rows(page).getByText("OK").waitFor();
+  expect(await rows(page).getByText("Running").count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("r asks again for the call that is open, in the drawer and on its page", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  let asked = 0;
+  await page.route("**/graphql", async (route) => {
+    if (route.request().postData()?.includes("query CallDetail")) asked++;
+    await route.continue();
+  });
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  await status(page).getByText("OK").waitFor();
+  await page.keyboard.press("r");
+  await expect.poll(() => asked).toBe(2);
+  await dialog().getByRole("link", { name: "Open as page" }).click();
+  await page.waitForURL(/\/calls\//);
+  await status(page).getByText("OK").waitFor();
+  const before = asked;
+  await page.keyboard.press("r");
+  await expect.poll(() => asked).toBeGreaterThan(before);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a call that was lost says what that is, and that no answer was seen", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.announce(slow);
+  await page.route("**/graphql", async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, body: (await answer.text()).replaceAll('"RUNNING"', '"LOST"') });
+  });
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  await dialog().getByText("No answer was seen.").waitFor();
+  await dialog().getByText("nothing was heard of its process any more").waitFor();
+  expect(await dialog().getByRole("region", { name: "Response" }).textContent()).not.toContain(
+    "Not captured",
+  );
+  expect(pages.complaints).toEqual([]);
+});
+
+test("how long a call has run is never cut, and its bar is as long", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.announce({ ...slow, agoMs: 3 * 60_000 });
+  await mcptap.report({ tool: "quick", session: "s-1", agoMs: 3 * 60_000 + 6000 });
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.goto(mcptap.url);
+  const cell = rows(page).filter({ hasText: "slow" }).locator(".cell.duration .text");
+  await cell.getByText(/^3 min \d+ s…$/).waitFor();
+  expect(await cell.evaluate((text) => text.scrollWidth - text.clientWidth)).toBe(0);
+  const { sessions } = await mcptap.ask("{ sessions { nodes { id } } }");
+  const [session] = (sessions as { nodes: { id: string }[] }).nodes;
+  await page.goto(`${mcptap.url}/sessions/${encodeURIComponent(session?.id ?? "")}`);
+  const line = page.getByRole("listitem").filter({ hasText: "slow" });
+  await line.waitFor();
+  const share = await line
+    .locator(".track")
+    .evaluate((track) => (track.firstElementChild?.clientWidth ?? 0) / track.clientWidth);
+  expect(share).toBeGreaterThan(0.5);
+  const lines = await line.locator(".number").evaluate((cell) => cell.getClientRects().length);
+  const height = await line.locator(".number").evaluate((cell) => cell.clientHeight);
+  expect([lines, height < 30]).toEqual([1, true]);
+  expect(pages.complaints).toEqual([]);
+});
