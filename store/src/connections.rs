@@ -7,13 +7,14 @@ pub(crate) struct Connections {
     pub(crate) write: u32,
     /// To look around before a write: for the next group, for one that is tried again, and for whoever holds the lock.
     pub(crate) near: u32,
-    /// For the feed: one listens.
+    /// For the feed: where there are two, one listens.
     pub(crate) feed: u32,
     /// For erasures, retention and the indexer.
     pub(crate) maintenance: u32,
     /// For the checks.
     pub(crate) probe: u32,
-    /// For an erasure, of which one runs at a time: its lock, and the vacuum at its end. They are in no pool.
+    /// For an erasure, of which one runs at a time: its lock, and, where there are two, the vacuum at its end. They are in no
+    /// pool.
     pub(crate) erasure: u32,
     /// For queries.
     pub(crate) read: u32,
@@ -24,11 +25,11 @@ impl Connections {
     pub(crate) const MINIMUM: Self = Self {
         write: 1,
         near: 2,
-        feed: 2,
+        feed: 1,
         // An erasure may read for minutes.
         maintenance: 2,
         probe: 1,
-        erasure: 2,
+        erasure: 1,
         read: 2,
     };
 
@@ -52,13 +53,14 @@ impl Connections {
         let mut share = Self::MINIMUM;
         loop {
             let before = share;
-            for pool in 0..5 {
+            for pool in 0..6 {
                 let mut more = share;
                 let (number, wanted) = match pool {
-                    0 => (&mut more.near, self.near),
-                    1 => (&mut more.maintenance, self.maintenance),
-                    2 => (&mut more.read, self.read),
-                    3 => (&mut more.feed, self.feed),
+                    0 => (&mut more.feed, self.feed),
+                    1 => (&mut more.erasure, self.erasure),
+                    2 => (&mut more.near, self.near),
+                    3 => (&mut more.maintenance, self.maintenance),
+                    4 => (&mut more.read, self.read),
                     _ => (&mut more.write, self.write),
                 };
                 if *number < wanted {

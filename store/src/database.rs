@@ -60,6 +60,8 @@ pub(crate) struct Database {
     step_limit: Duration,
     /// Whether this database takes notifications.
     notifies: bool,
+    /// Whether it takes them, and there is a connection to listen by.
+    listens: bool,
     /// Where `sqlite::memory:` really lives.
     scratch: Option<Arc<Scratch>>,
     /// The faults that tests inject.
@@ -198,9 +200,14 @@ impl Database {
         self.file.as_ref().map(|file| &file.path).or(scratch).cloned()
     }
 
+    /// Whether commits are notified to other processes.
+    pub(crate) fn notifies(&self) -> bool {
+        self.notifies
+    }
+
     /// Where commits of other processes are notified.
     pub(crate) fn notifications(&self) -> Option<&PgPool> {
-        self.notifies.then(|| self.feed.get_postgres_connection_pool())
+        self.listens.then(|| self.feed.get_postgres_connection_pool())
     }
 
     /// A snapshot for readers: all its statements see the same moment.

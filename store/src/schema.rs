@@ -118,9 +118,10 @@ pub(crate) async fn look_into_file(
         return Ok((Found::Nothing, None));
     };
     if header.theirs {
-        return Err(Error::Foreign(
-            "it has the application_id of that program".to_owned(),
-        ));
+        return Err(Error::Foreign(format!(
+            "{} has the application_id of that program",
+            connect.get_filename().display()
+        )));
     }
     let connect = connect
         .clone()
@@ -165,7 +166,7 @@ impl Header {
         match file.read(&mut bytes).map_err(sqlx::Error::Io)? {
             0 => return Ok(None),
             count if count < bytes.len() || !bytes.starts_with(b"SQLite format 3\0") => {
-                return Err(Error::Foreign("it is a file, and not one of SQLite".to_owned()));
+                return Err(Error::Foreign(format!("{} is no file of SQLite", path.display())));
             }
             _ => {}
         }

@@ -152,6 +152,9 @@ pub(crate) async fn empty_wal(
     Ok(Wal::Kept)
 }
 
+/// How long the connection of a vacuum may take to come.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// Tells PostgreSQL to clear dead rows away now. SQLite has none.
 pub(crate) async fn vacuum(database: &Database, stop: &CancellationToken) {
     if database.backend() != Backend::Postgres {
@@ -166,8 +169,9 @@ pub(crate) async fn vacuum(database: &Database, stop: &CancellationToken) {
 async fn vacuum_tables(database: &Database) -> Result<(), Error> {
     // On a connection of its own: behind a pooler of transactions those of the pools are always inside one.
     let pool = database.maintenance().get_postgres_connection_pool();
-    let connecting = async { Ok(pool.connect_options().connect().await?) };
-    let mut connection = database.step(TASK, connecting).await?;
+    // Where connections are few, a pooler may let this one wait.
+    let connecting = timeout(CONNECTING, pool.connect_options().connect());
+    let mut connection = connecting.await.map_err(|_| Error::TimedOut)??;
     for statement in VACUUM {
         // The server goes on with what it began, also when nobody waits any more.
         let vacuum = sqlx::raw_sql(statement).execute(&mut connection);

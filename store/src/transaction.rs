@@ -108,7 +108,7 @@ impl Transaction {
         };
         let mut begun = Self {
             open,
-            advance: if database.notifications().is_some() {
+            advance: if database.notifies() {
                 ADVANCE_AND_NOTIFY
             } else {
                 ADVANCE

@@ -186,8 +186,8 @@ async fn pgbouncer_may_stand_in_between() {
     for (mode, connections) in [
         ("session", 20),
         ("transaction", 20),
-        ("session", 12),
-        ("transaction", 12),
+        ("session", 10),
+        ("transaction", 10),
     ] {
         let Some(database) = Database::of_server() else {
             return;
@@ -213,7 +213,7 @@ async fn pgbouncer_may_stand_in_between() {
         assert_eq!(server.span_ids().await.len(), 80, "{mode}");
         assert_eq!(server.get("/readyz").await.0, 200, "{mode}");
         // Commands beside it, where there are connections for them.
-        if connections > 12 {
+        if connections > 10 {
             mcptap_store::open_to_read(&url).await.unwrap().close().await;
         }
         let database = server.stop().await;
@@ -239,7 +239,7 @@ async fn a_pooler_that_cannot_do_is_told_at_the_start() {
     };
     for (mode, connections, advice) in [
         ("statement", 20, "pool_mode"),
-        ("session", 11, "default_pool_size"),
+        ("session", 9, "default_pool_size"),
         ("session", 1, "default_pool_size"),
     ] {
         let Some(database) = Database::of_server() else {

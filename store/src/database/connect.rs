@@ -195,6 +195,7 @@ impl Database {
             readers: options.readers,
             step_limit: options.step_timeout,
             notifies: false,
+            listens: false,
             scratch,
             #[cfg(test)]
             faults: Arc::default(),
@@ -256,6 +257,7 @@ impl Database {
             readers: connections.read.saturating_sub(SPARE).max(1),
             step_limit: options.step_timeout,
             notifies,
+            listens: notifies && connections.feed > 1,
             scratch: None,
             #[cfg(test)]
             faults: Arc::default(),
