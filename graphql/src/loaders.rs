@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use mcptap_model::{CallFilter, LogLine, UnixNanos};
 use mcptap_store::{
     CallStats, DetailParts, Details, LogPosition, Operation, Page, PageRequest, Server, Session, SessionName,
-    Store, Tool,
+    Store, Tool, Unread,
 };
 
 use crate::cost::Allowance;
@@ -73,7 +73,7 @@ pub(crate) struct DetailsOf {
 }
 
 impl Loader<DetailsOf> for Loaders {
-    /// Calls that the answer has no room for are refused one by one.
+    /// Calls that the answer has no room for, or whose details cannot be read, are refused one by one.
     type Value = Result<Arc<Details>, Error>;
     type Error = Error;
 
@@ -89,11 +89,13 @@ impl Loader<DetailsOf> for Loaders {
             let fits = |bytes| self.allowance.read(bytes);
             let details = self.store.details_that_fit(&rows, parts, fits);
             let details = details.await.map_err(from_store)?;
-            found.extend(
-                details
-                    .into_iter()
-                    .map(|(row, details)| (DetailsOf { row, parts }, details.map(Arc::new))),
-            );
+            found.extend(details.into_iter().map(|(row, details)| {
+                let details = details.map(Arc::new).map_err(|unread| match unread {
+                    Unread::Refused(refusal) => refusal,
+                    Unread::Damaged(error) => from_store(error),
+                });
+                (DetailsOf { row, parts }, details)
+            }));
         }
         Ok(found)
     }

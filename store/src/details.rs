@@ -41,6 +41,15 @@ pub struct Details {
     pub attributes: Map<String, Value>,
 }
 
+/// Why the details of a call are not given.
+#[derive(Debug)]
+pub enum Unread<E> {
+    /// There is no room for them, says whoever asked.
+    Refused(E),
+    /// What is stored cannot be read: an [`Error::Damaged`].
+    Damaged(Error),
+}
+
 /// Which parts of [`Details`] are wanted; the others stay empty and are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DetailParts {
@@ -76,21 +85,24 @@ impl Store {
         let found = self
             .details_that_fit(rows, DetailParts::ALL, |_| Ok::<_, Infallible>(()))
             .await?;
-        let fitting = found
-            .into_iter()
-            .filter_map(|(row, details)| Some((row, details.ok()?)));
-        Ok(fitting.collect())
+        let read = found.into_iter().map(|(row, details)| match details {
+            Ok(details) => Ok((row, details)),
+            Err(Unread::Damaged(error)) => Err(error),
+            Err(Unread::Refused(never)) => match never {},
+        });
+        read.collect()
     }
 
     /// Parts of the details of the calls in these rows, in the order of the rows. `fits` is told how many bytes those of
     /// the next call take in memory, before they are unpacked; what does not fit is left where it is, and the refusal
-    /// given in its place. Rows that do not exist are left out.
+    /// given in its place. So it is with details that cannot be read: those of other calls are not affected. Rows that do
+    /// not exist are left out.
     pub async fn details_that_fit<E: Send>(
         &self,
         rows: &[i64],
         parts: DetailParts,
         mut fits: impl FnMut(usize) -> Result<(), E> + Send,
-    ) -> Result<HashMap<i64, Result<Details, E>>, Error> {
+    ) -> Result<HashMap<i64, Result<Details, Unread<E>>>, Error> {
         let tx = self.snapshot(Reading::Light).await?;
         let calls: Vec<(i64, i64)> = call::Entity::find()
             .select_only()
@@ -108,7 +120,7 @@ impl Store {
             .collect();
         kept.dedup();
         let sizes = sizes(&tx, &kept, parts).await?;
-        let mut found: HashMap<i64, Result<Details, E>> = HashMap::with_capacity(kept.len());
+        let mut found: HashMap<i64, Result<Details, Unread<E>>> = HashMap::with_capacity(kept.len());
         let mut rest = kept.as_slice();
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -132,11 +144,11 @@ impl Store {
                 };
                 match fits(unpacked(&model)) {
                     Ok(()) => models.push(model),
-                    Err(refused) => drop(found.insert(*row, Err(refused))),
+                    Err(refused) => drop(found.insert(*row, Err(Unread::Refused(refused)))),
                 }
             }
             for (row, details) in self.unpack(models).await? {
-                found.insert(row, Ok(details));
+                found.insert(row, details.map_err(Unread::Damaged));
             }
         }
         if parts.rest {
@@ -161,7 +173,7 @@ impl Store {
                     // Each call gets a copy of what many may share.
                     match fits(copied(origin, resource)) {
                         Ok(()) => add_origin(&mut details.attributes, origin, resource),
-                        Err(refused) => *entry = Err(refused),
+                        Err(refused) => *entry = Err(Unread::Refused(refused)),
                     }
                 }
             }
@@ -170,7 +182,7 @@ impl Store {
         Ok(found)
     }
 
-    async fn unpack(&self, models: Vec<detail::Model>) -> Result<Vec<(i64, Details)>, Error> {
+    async fn unpack(&self, models: Vec<detail::Model>) -> Result<Vec<(i64, Result<Details, Error>)>, Error> {
         if models.is_empty() {
             return Ok(Vec::new());
         }
@@ -182,7 +194,7 @@ impl Store {
                     return Err(Error::TimedOut);
                 }
                 let call = model.call;
-                Ok((call, read(dictionary::details(model), &counters)?))
+                Ok((call, read(dictionary::details(model), &counters)))
             });
             each.collect::<Result<Vec<_>, Error>>()
         });

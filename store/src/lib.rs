@@ -103,7 +103,7 @@ pub use calls::{CallPage, FeedStart};
 pub use changes::{Change, ChangeKind, FeedChanges};
 pub use clock::now;
 pub use cpu::{Cancelled, CpuError, CpuPool};
-pub use details::{DetailParts, Details};
+pub use details::{DetailParts, Details, Unread};
 pub use error::{Cause, Error, ErrorKind, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Follower, Seq};

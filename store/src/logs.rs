@@ -1,6 +1,7 @@
 //! `impl Store`: the console output of calls.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mcptap_model::{LogLine, UnixNanos};
 use sea_orm::sea_query::{
@@ -10,6 +11,7 @@ use sea_orm::sea_query::{
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 
 use crate::entity::{call, log_line};
+use crate::metrics::Counters;
 use crate::readers::Reading;
 use crate::{CpuError, Error, LogPosition, Page, PageRequest, Store, dictionary};
 
@@ -95,67 +97,87 @@ impl Store {
             )
             .order_by(number, Order::Asc)
             .take();
-        let mut pages: HashMap<i64, Page<(LogPosition, LogLine)>> = rows
-            .iter()
-            .map(|row| {
-                (
-                    *row,
-                    Page {
-                        items: Vec::new(),
-                        has_next: false,
-                        has_previous: false,
-                    },
-                )
-            })
-            .collect();
         let tx = self.snapshot(Reading::Light).await?;
         let found = tx.query_all(&select).await?;
         tx.commit().await?;
         // Lines of several calls may have 32 MiB together.
+        let counters = Arc::clone(&self.inner.counters);
         let decoding = self.inner.cpu.run(move |cancelled| {
             let rows = found.into_iter().take_while(|_| !cancelled.get());
-            rows.map(|row| {
-                let row = log_line::Model::from_query_result(&row, "")?;
-                let position = LogPosition {
-                    time: UnixNanos(row.time),
-                    ordinal: row.fingerprint,
-                };
-                Ok((row.call, (position, dictionary::log_line(row)?)))
-            })
-            .collect::<Result<Vec<_>, Error>>()
+            rows.map(|row| Ok(Read::of(log_line::Model::from_query_result(&row, "")?, &counters)))
+                .collect::<Result<Vec<_>, Error>>()
         });
         let lines = match decoding.await {
             Ok(lines) => lines?,
             Err(CpuError::Full) => return Err(Error::Busy),
             Err(error) => return Err(Error::Work(error)),
         };
-        for (call, line) in lines {
-            if let Some(page) = pages.get_mut(&call) {
-                page.items.push(line);
+        let mut lines_of: HashMap<i64, Vec<Read>> = rows.iter().map(|row| (*row, Vec::new())).collect();
+        for line in lines {
+            if let Some(of_call) = lines_of.get_mut(&line.call) {
+                of_call.push(line);
             }
         }
-        for part in pages.values_mut() {
-            let mut bytes = 0;
-            let fitting = part.items.iter().take(bounds.size).take_while(|(_, line)| {
-                let first = bytes == 0;
-                bytes += line.body.len();
-                first || bytes <= PAGE_BYTES as usize
-            });
-            let fitting = fitting.count();
-            let cut = part.items.len() > fitting;
-            part.items.truncate(fitting);
+        let pages = lines_of.into_iter().map(|(row, mut lines)| {
+            let fitting = fitting(&lines, bounds.size);
+            let cut = lines.len() > fitting;
+            lines.truncate(fitting);
+            if bounds.backward {
+                lines.reverse();
+            }
             // A position given was that of a line, which stands on the other side.
-            (part.has_next, part.has_previous) = if bounds.backward {
+            let (has_next, has_previous) = if bounds.backward {
                 (page.before.is_some(), cut)
             } else {
                 (cut, page.after.is_some())
             };
-            if bounds.backward {
-                part.items.reverse();
-            }
-        }
-        Ok(pages)
+            let items = lines.into_iter();
+            let items = items.filter_map(|read| Some((read.position, read.line?)));
+            let page = Page {
+                items: items.collect(),
+                has_next,
+                has_previous,
+            };
+            (row, page)
+        });
+        Ok(pages.collect())
     }
+}
+
+/// A line as it was read.
+struct Read {
+    call: i64,
+    position: LogPosition,
+    /// As the statement counts them: body and attributes, as they are stored.
+    bytes: i64,
+    /// Nothing where it cannot be read; it has its place among the others all the same.
+    line: Option<LogLine>,
+}
+
+impl Read {
+    fn of(row: log_line::Model, counters: &Counters) -> Self {
+        let bytes = row.body.len() + row.attributes.as_ref().map_or(0, Vec::len);
+        Self {
+            call: row.call,
+            position: LogPosition {
+                time: UnixNanos(row.time),
+                ordinal: row.fingerprint,
+            },
+            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            line: dictionary::log_line(row, &mut |error| counters.damaged(error)),
+        }
+    }
+}
+
+/// How many of the lines that were read for a page make it up. Those beyond it only tell that there are more, so this is
+/// where the statement stopped, by the same numbers.
+fn fitting(lines: &[Read], size: usize) -> usize {
+    let mut bytes = 0_i64;
+    let fitting = lines.iter().take(size).enumerate().take_while(|(number, line)| {
+        bytes = bytes.saturating_add(line.bytes);
+        *number == 0 || bytes <= PAGE_BYTES
+    });
+    fitting.count()
 }
 
 fn beyond(position: LogPosition, later: bool) -> Condition {

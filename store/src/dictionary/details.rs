@@ -53,7 +53,8 @@ pub(crate) fn heavy(row: detail::Model) -> Result<Heavy, Error> {
             ),
         },
         stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
-        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
+        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref())
+            .ok_or_else(|| damaged("the attributes cannot be read"))?,
     })
 }
 
@@ -103,32 +104,47 @@ pub(crate) fn details(row: detail::Model) -> Result<Details, Error> {
             ],
         )?,
         stack_trace: text(row.stack_trace, flag::STACK_TRACE_COMPRESSED)?,
-        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref()),
+        attributes: object(text(row.attributes, flag::ATTRIBUTES_COMPRESSED)?.as_deref())
+            .ok_or_else(|| damaged("the attributes cannot be read"))?,
     })
 }
 
-fn object(text: Option<&str>) -> Map<String, Value> {
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+/// The object of a text; an empty one where there is no text, and `None` where it is no object.
+fn object(text: Option<&str>) -> Option<Map<String, Value>> {
+    text.map_or_else(|| Some(Map::new()), |text| serde_json::from_str(text).ok())
 }
 
-/// A row of `log_lines` as a log line.
-pub(crate) fn log_line(row: log_line::Model) -> Result<LogLine, Error> {
-    let damaged = |what| Error::Damaged {
-        table: "log_lines",
-        row: row.call,
-        what,
+/// A row of `log_lines` as a log line, with as much of it as can be read: a line that lost a part is better than none.
+/// `damaged` is told of the rest. `None` where it cannot be a line.
+pub(crate) fn log_line(row: log_line::Model, damaged: &mut impl FnMut(&Error)) -> Option<LogLine> {
+    let mut tell = |what| {
+        damaged(&Error::Damaged {
+            table: "log_lines",
+            row: row.call,
+            what,
+        });
     };
-    Ok(LogLine {
-        trace_id: trace_of(row.trace_hi, row.trace_lo).ok_or_else(|| damaged("trace id is zero"))?,
+    let Some(trace_id) = trace_of(row.trace_hi, row.trace_lo) else {
+        tell("trace id is zero");
+        return None;
+    };
+    let body = String::from_utf8(row.body).unwrap_or_else(|error| {
+        tell("the body is no text");
+        String::from_utf8_lossy(error.as_bytes()).into_owned()
+    });
+    let attributes = row
+        .attributes
+        .map_or_else(|| Some(Map::new()), |text| serde_json::from_slice(&text).ok());
+    Some(LogLine {
+        trace_id,
         span_id: row.span_id.and_then(span_of),
         service: None,
         time: UnixNanos(row.time),
         severity: row.severity,
-        body: String::from_utf8(row.body).map_err(|_| damaged("the body is no text"))?,
-        attributes: row
-            .attributes
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or_default(),
+        body,
+        attributes: attributes.unwrap_or_else(|| {
+            tell("the attributes cannot be read");
+            Map::new()
+        }),
     })
 }

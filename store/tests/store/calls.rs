@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use mcptap_model::{Batch, Call, CallFilter, LogLine, Outcome, SpanId, UnixNanos};
 use mcptap_store::{CallPosition, FeedStart, LogPosition, Options, PageRequest, Seq, Store};
+use serde_json::Map;
 
 use crate::support::{NOON, Place, batch, full, line, listed, on_both, plain, span, trace};
 
@@ -11,6 +12,7 @@ on_both!(
     every_field_comes_back,
     bodies_are_cut_at_the_cap,
     log_lines_come_in_pages,
+    pages_of_lines_with_large_attributes_lead_to_the_last_line,
     pages_tile_in_both_directions,
     pages_do_not_move_while_rows_are_added,
     equal_times_are_ordered_by_row,
@@ -161,6 +163,44 @@ async fn log_lines_come_in_pages(place: &Place) {
         read[5..]
     );
     assert!(last[&one].has_previous && !last[&one].has_next);
+}
+
+/// A page ends where its lines have so many bytes, whatever has them, and then says that there are more.
+async fn pages_of_lines_with_large_attributes_lead_to_the_last_line(place: &Place) {
+    let (writer, store) = place.open().await;
+    let call = plain(1);
+    let attributes = Map::from_iter([("exception.stacktrace".to_owned(), "x".repeat(16 << 10).into())]);
+    let lines = (0..300).map(|number| LogLine {
+        attributes: attributes.clone(),
+        ..line(&call, number, "short")
+    });
+    let sent = Batch {
+        logs: lines.collect(),
+        ..batch([call.clone()])
+    };
+    writer.write(sent).await.unwrap();
+    let row = store.call(trace(1), span(1)).await.unwrap().unwrap().row;
+    for forward in [true, false] {
+        let (mut read, mut pages, mut from) = (0, 0, None);
+        loop {
+            let page = PageRequest {
+                first: forward.then_some(500),
+                last: (!forward).then_some(500),
+                after: from.filter(|_| forward),
+                before: from.filter(|_| !forward),
+            };
+            let mut found = store.logs(&[row], page).await.unwrap();
+            let page = found.remove(&row).unwrap();
+            (read, pages) = (read + page.items.len(), pages + 1);
+            let ends = [page.items.first(), page.items.last()].map(|end| end.map(|(position, _)| *position));
+            from = ends[usize::from(forward)];
+            let more = if forward { page.has_next } else { page.has_previous };
+            if !more {
+                break;
+            }
+        }
+        assert_eq!((read, pages), (300, 2), "forward: {forward}");
+    }
 }
 
 /// All pages of `size`, from one end to the other.

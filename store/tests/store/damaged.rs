@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, Origin, Payload};
-use mcptap_store::{Change, ChangeKind, Options, PageRequest, Seq, Store};
+use mcptap_store::{Change, ChangeKind, DetailParts, Options, PageRequest, Seq, Store, Unread};
 use sea_orm::ConnectionTrait;
 
 use crate::feed::read_all;
@@ -15,6 +15,8 @@ on_both!(
     a_damaged_call_refuses_nothing,
     a_call_with_damaged_details_is_not_completed,
     a_damaged_body_ends_neither_index_nor_search,
+    damaged_details_are_those_of_one_call,
+    a_damaged_line_is_shown_as_far_as_it_can_be_read,
     resources_are_kept_when_calls_are_completed,
 );
 
@@ -138,6 +140,89 @@ async fn a_damaged_body_ends_neither_index_nor_search(place: &Place) {
         assert_eq!(found.value, 1, "{word}");
     }
     assert_eq!(store.metrics().rows_damaged, 1);
+}
+
+async fn damaged_details_are_those_of_one_call(place: &Place) {
+    let (writer, store) = place.open().await;
+    let with = |number: u64| Call {
+        request: Some(Payload::whole(format!("request {number}"))),
+        attributes: serde_json::Map::from_iter([("n".to_owned(), number.into())]),
+        ..plain(number)
+    };
+    writer.write(batch((1..=3).map(with))).await.unwrap();
+    let mut rows = Vec::new();
+    for number in 1..=3 {
+        rows.push(row(&store, &plain(number)).await.unwrap());
+    }
+    // A text that is no compressed one, and attributes that are no object.
+    let one = format!("UPDATE details SET flags = 32767 WHERE call = {}", rows[0]);
+    let other = if place.file().is_some() {
+        format!("UPDATE details SET attributes = x'5b' WHERE call = {}", rows[1])
+    } else {
+        format!("UPDATE details SET attributes = '\\x5b' WHERE call = {}", rows[1])
+    };
+    damage(place, &one).await;
+    damage(place, &other).await;
+    let found = store
+        .details_that_fit(&rows, DetailParts::ALL, |_| Ok::<_, ()>(()))
+        .await
+        .unwrap();
+    for (number, row) in rows.iter().enumerate() {
+        match &found[row] {
+            Ok(details) => assert_eq!((number, details.attributes["n"].as_u64()), (2, Some(3))),
+            Err(unread) => {
+                assert!(number < 2 && matches!(unread, Unread::Damaged(_)), "{unread:?}");
+            }
+        }
+    }
+    assert_eq!(store.metrics().rows_damaged, 2);
+    assert!(store.details(&rows).await.is_err());
+}
+
+async fn a_damaged_line_is_shown_as_far_as_it_can_be_read(place: &Place) {
+    let (writer, store) = place.open().await;
+    let sent = Batch {
+        logs: vec![
+            line(&plain(1), 1, "one"),
+            line(&plain(2), 2, "two"),
+            line(&plain(3), 3, "three"),
+        ],
+        ..batch([plain(1), plain(2), plain(3)])
+    };
+    writer.write(sent).await.unwrap();
+    let mut rows = Vec::new();
+    for number in 1..=3 {
+        rows.push(row(&store, &plain(number)).await.unwrap());
+    }
+    let bytes = |hex: &str| {
+        if place.file().is_some() {
+            format!("x'{hex}'")
+        } else {
+            format!("'\\x{hex}'")
+        }
+    };
+    let no_text = format!(
+        "UPDATE log_lines SET body = {} WHERE call = {}",
+        bytes("ff6f"),
+        rows[0]
+    );
+    let no_object = format!(
+        "UPDATE log_lines SET attributes = {} WHERE call = {}",
+        bytes("5b"),
+        rows[1]
+    );
+    damage(place, &no_text).await;
+    damage(place, &no_object).await;
+    let logs = store.logs(&rows, PageRequest::default()).await.unwrap();
+    let lines: Vec<(&str, bool)> = rows
+        .iter()
+        .map(|row| {
+            let line = &logs[row].items[0].1;
+            (line.body.as_str(), line.attributes.is_empty())
+        })
+        .collect();
+    assert_eq!(lines, [("\u{fffd}o", false), ("two", true), ("three", false)]);
+    assert_eq!(store.metrics().rows_damaged, 2);
 }
 
 /// Folding reads origins without their resources. A call that is completed keeps its own.
