@@ -149,9 +149,8 @@ impl Committer {
             });
         }
         let mut tx = Transaction::begin(&self.preparation.database).await?;
-        // Never zero: whoever prepared beside this must notice it.
-        let changes = prepared.as_ref().map_or(1, Prepared::changes).max(1);
-        let mut advanced = tx.advance(changes, 0).await?;
+        let numbers = prepared.as_ref().map_or(1, Prepared::numbers);
+        let mut advanced = tx.advance(numbers, 0).await?;
         let before = advanced.before;
         // What is stale gives its memory back before the group is prepared again.
         let prepared = prepared.filter(|prepared| self.is_current(prepared, before));
@@ -160,7 +159,7 @@ impl Committer {
             None => {
                 // From here to the end of the transaction nobody else commits.
                 let prepared = self.prepare(batches).await?;
-                advanced = tx.advance(prepared.changes().max(1), 0).await?;
+                advanced = tx.advance(prepared.numbers(), 0).await?;
                 prepared
             }
         };

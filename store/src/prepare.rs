@@ -69,6 +69,13 @@ impl Prepared {
         i64::try_from(self.added.len() + self.completed.len()).unwrap_or(i64::MAX)
     }
 
+    /// How many numbers of the sequence it takes. Never none: whoever prepares beside it must notice it. The first one
+    /// stays without a change where calls are removed: no row tells other processes of that, so they must see a gap.
+    pub(crate) fn numbers(&self) -> i64 {
+        let gap = i64::from(!self.removed.is_empty());
+        self.changes().saturating_add(gap).max(1)
+    }
+
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty()

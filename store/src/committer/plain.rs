@@ -37,7 +37,7 @@ impl Committer {
         // Its trace is new: nothing that is stored lies near, so what is prepared stays true.
         let prepared = self.preparation.prepare(Incoming::new(batch)).await?;
         let mut tx = Transaction::begin(&self.preparation.database).await?;
-        let advanced = tx.advance(prepared.changes().max(1), 0).await?;
+        let advanced = tx.advance(prepared.numbers(), 0).await?;
         self.remembered.at_epoch(advanced.epoch);
         self.write(&mut tx, prepared, advanced).await?;
         tx.check_constraints().await?;
