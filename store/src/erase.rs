@@ -157,14 +157,21 @@ impl Store {
     async fn erase_all(&self, filter: &CallFilter, progress: &Progress) -> Result<(), Error> {
         let inner = &self.inner;
         let begun = clock::now();
+        let pace = Pace::new(&inner.stop, CALLS);
+        let mut failed = 0;
         // Calls that come in later are not meant: so there is an end.
-        let last = inner
-            .database
-            .step(TASK, head(inner.database.maintenance()))
-            .await?;
+        let last = loop {
+            let head = head(inner.database.maintenance());
+            match inner.database.step(TASK, head).await {
+                Ok(last) => break last,
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        };
         // What is past its time is not served any more, but may still be stored.
         let oldest = inner.options.oldest_kept();
-        forget(&inner.database, oldest, &inner.counters, &inner.stop).await?;
+        while let Err(error) = forget(&inner.database, oldest, &inner.counters, &inner.stop).await {
+            self.try_again(error, &mut failed, &pace).await?;
+        }
         if *filter == CallFilter::default() {
             self.erase_everything(last, begun, progress).await
         } else {

@@ -78,7 +78,7 @@ async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
     let mut after = 0;
     loop {
         let started = Instant::now();
-        let rows = query(database, SESSIONS, &[after, pace.size() as i64]).await?;
+        let rows = ask(database, SESSIONS, &[after, pace.size() as i64]).await?;
         let mut orphans = Vec::new();
         for row in &rows {
             after = row.try_get_by_index(0)?;
@@ -138,24 +138,27 @@ impl References {
         let mut after = 0;
         while after < references.seen {
             let started = Instant::now();
-            let next = query(database, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
+            let next = ask(database, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
             let next: Option<i64> = match next.first() {
                 Some(row) => row.try_get_by_index(0)?,
                 None => None,
             };
             let Some(next) = next else { break };
             let upto = next.saturating_add(pace.size() as i64).min(references.seen);
-            references.add(&query(database, ADDED, &[after, upto]).await?)?;
+            references.add(&ask(database, ADDED, &[after, upto]).await?)?;
             after = upto;
             pace.breathe(started.elapsed()).await?;
         }
-        for row in query(database, "SELECT DISTINCT server FROM sessions", &[]).await? {
+        for row in ask(database, "SELECT DISTINCT server FROM sessions", &[]).await? {
             references.names.insert(row.try_get_by_index(0)?);
         }
-        while let Some((next, last)) = references.next_waiting(database).await? {
+        let reading = database.maintenance();
+        while let Some((next, last)) = database.step(TASK, references.next_waiting(reading)).await? {
             let started = Instant::now();
             let upto = next.saturating_add(pace.size() as i64).min(last);
-            references.look_at_waiting(database, upto).await?;
+            database
+                .step(TASK, references.look_at_waiting(reading, upto))
+                .await?;
             pace.breathe(started.elapsed()).await?;
         }
         references.catch_up(database, pace).await?;
@@ -163,8 +166,8 @@ impl References {
     }
 
     /// The first and the last row that waits and has not been looked at.
-    async fn next_waiting(&self, database: &Database) -> Result<Option<(i64, i64)>, Error> {
-        let rows = query(database, NEXT_WAITING, &[self.seen_waiting]).await?;
+    async fn next_waiting(&self, db: &impl ConnectionTrait) -> Result<Option<(i64, i64)>, Error> {
+        let rows = query(db, NEXT_WAITING, &[self.seen_waiting]).await?;
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -173,8 +176,8 @@ impl References {
     }
 
     /// Looks at what waits, up to a row.
-    async fn look_at_waiting(&mut self, database: &Database, upto: i64) -> Result<(), Error> {
-        for row in query(database, WAITING, &[self.seen_waiting, upto]).await? {
+    async fn look_at_waiting(&mut self, db: &impl ConnectionTrait, upto: i64) -> Result<(), Error> {
+        for row in query(db, WAITING, &[self.seen_waiting, upto]).await? {
             self.origins.insert(row.try_get_by_index(0)?);
         }
         self.seen_waiting = upto;
@@ -193,9 +196,9 @@ impl References {
     }
 
     /// Looks at what was committed up to a change.
-    async fn look(&mut self, database: &Database, upto: i64) -> Result<(), Error> {
+    async fn look(&mut self, db: &impl ConnectionTrait, upto: i64) -> Result<(), Error> {
         for changes in [ADDED, COMPLETED] {
-            self.add(&query(database, changes, &[self.seen, upto]).await?)?;
+            self.add(&query(db, changes, &[self.seen, upto]).await?)?;
         }
         self.seen = upto;
         Ok(())
@@ -205,14 +208,15 @@ impl References {
     async fn catch_up(&mut self, database: &Database, pace: &mut Pace) -> Result<(), Error> {
         for _ in 0..TRIES {
             let started = Instant::now();
-            let head = database.step(TASK, head(database.maintenance())).await?.0;
-            let waiting = self.next_waiting(database).await?;
+            let reading = database.maintenance();
+            let head = database.step(TASK, head(reading)).await?.0;
+            let waiting = database.step(TASK, self.next_waiting(reading)).await?;
             if head - self.seen < FEW && waiting.is_none_or(|(next, last)| last - next < FEW) {
                 break;
             }
-            self.look(database, head).await?;
+            database.step(TASK, self.look(reading, head)).await?;
             if let Some((_, last)) = waiting {
-                self.look_at_waiting(database, last).await?;
+                database.step(TASK, self.look_at_waiting(reading, last)).await?;
             }
             pace.breathe(started.elapsed()).await?;
         }
@@ -234,15 +238,19 @@ impl References {
         table: Table,
         mut rows: Vec<i64>,
     ) -> Result<(), Error> {
+        // Acquired before the lock: an erasure and the indexer may have those of maintenance for minutes, and no writer
+        // waits for them. Its snapshot begins with its first statement.
+        let reading = database.maintenance_snapshot().await?;
         let mut tx = Transaction::begin(database).await?;
         let advanced = tx.advance(0, 1).await?;
         // Nobody writes now: what came in the meantime is little, and all of it.
-        self.look(database, advanced.after).await?;
+        self.look(&reading, advanced.after).await?;
         if table == Table::Origins
-            && let Some((_, last)) = self.next_waiting(database).await?
+            && let Some((_, last)) = self.next_waiting(&reading).await?
         {
-            self.look_at_waiting(database, last).await?;
+            self.look_at_waiting(&reading, last).await?;
         }
+        reading.commit().await?;
         rows.retain(|id| !self.has(table, *id));
         tx.with_keys(table.delete(), &rows).await?;
         tx.commit().await
@@ -257,7 +265,7 @@ impl References {
         let mut after = 0;
         loop {
             let started = Instant::now();
-            let rows = query(database, table.select(), &[after, pace.size() as i64]).await?;
+            let rows = ask(database, table.select(), &[after, pace.size() as i64]).await?;
             let mut orphans: Vec<i64> = Vec::new();
             for row in &rows {
                 after = row.try_get_by_index(0)?;
@@ -280,10 +288,66 @@ impl References {
     }
 }
 
-async fn query(database: &Database, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
-    let db = database.maintenance();
+/// A statement as a step of its own.
+async fn ask(database: &Database, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
+    database
+        .step(TASK, query(database.maintenance(), text, numbers))
+        .await
+}
+
+async fn query(db: &impl ConnectionTrait, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
     let values = numbers.iter().map(|number| (*number).into());
     let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
-    let reading = async { Ok(db.query_all_raw(statement).await?) };
-    database.step(TASK, reading).await
+    Ok(db.query_all_raw(statement).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Options;
+
+    async fn waits_for_its_connection_before_it_has_the_lock(url: &str) {
+        let database = Database::connect(url, &Options::default()).await.unwrap();
+        // An erasure and the indexer have all connections of maintenance.
+        let mut busy = Vec::new();
+        while let Ok(Ok(reading)) =
+            tokio::time::timeout(Duration::from_millis(500), database.maintenance_snapshot()).await
+        {
+            // A snapshot has its connection from its first statement on.
+            query(&reading, "SELECT id FROM names WHERE id > $1", &[0])
+                .await
+                .unwrap();
+            busy.push(reading);
+        }
+        let deleting = tokio::spawn({
+            let database = database.clone();
+            async move {
+                References::default()
+                    .delete_unless_used(&database, Table::Names, vec![1])
+                    .await
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // It is not the writers who wait for them.
+        let writing = async {
+            let mut tx = Transaction::begin(&database).await?;
+            tx.advance(1, 0).await?;
+            tx.commit().await
+        };
+        let written = tokio::time::timeout(Duration::from_secs(5), writing).await;
+        written.expect("nobody has the lock").unwrap();
+        drop(busy);
+        deleting.await.unwrap().unwrap();
+        database.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_writer_waits_while_a_deletion_has_no_connection() {
+        waits_for_its_connection_before_it_has_the_lock("sqlite::memory:").await;
+        if let Some(url) = crate::transaction::tests::of_server("orphans").await {
+            waits_for_its_connection_before_it_has_the_lock(&url).await;
+        }
+    }
 }

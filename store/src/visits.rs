@@ -68,7 +68,7 @@ pub(crate) async fn lasting(
     let mut moments: Vec<Moment> = moments.collect();
     moments.sort_unstable();
     moments.dedup();
-    // Moments of one visit that are close together are asked for once.
+    // Moments that are close together are mostly of one visit: the first of them is asked for, ...
     let mut asked: Vec<Moment> = Vec::new();
     let mut answer_of: Vec<(Moment, usize)> = Vec::with_capacity(moments.len());
     let mut last: Option<Moment> = None;
@@ -81,8 +81,34 @@ pub(crate) async fn lasting(
         answer_of.push((moment, asked.len().saturating_sub(1)));
         last = Some(moment);
     }
-    let mut ends: HashMap<usize, (i64, i64)> = HashMap::with_capacity(asked.len());
-    for (chunk, some) in asked.chunks(AT_ONCE).enumerate() {
+    let ends = ends_at(tx, oldest, &asked).await?;
+    let mut found = HashMap::with_capacity(answer_of.len());
+    let mut others = Vec::new();
+    for (moment, index) in answer_of {
+        let is_asked = asked.get(index) == Some(&moment);
+        match ends.get(&index) {
+            Some(visit) if is_asked || (visit.0..=visit.1).contains(&moment.at) => {
+                found.insert(moment, *visit);
+            }
+            _ if is_asked => {}
+            _ => others.push(moment),
+        }
+    }
+    // ... and each that does not lie in the visit found for it. No call began then: it is a name's.
+    let ends = ends_at(tx, oldest, &others).await?;
+    let with_ends = others.into_iter().enumerate();
+    found.extend(with_ends.filter_map(|(index, moment)| Some((moment, *ends.get(&index)?))));
+    Ok(found)
+}
+
+/// The first and the last start of the visit at each of these moments, by the moment's place among them.
+async fn ends_at(
+    tx: &DatabaseTransaction,
+    oldest: i64,
+    moments: &[Moment],
+) -> Result<HashMap<usize, (i64, i64)>, Error> {
+    let mut ends: HashMap<usize, (i64, i64)> = HashMap::with_capacity(moments.len());
+    for (chunk, some) in moments.chunks(AT_ONCE).enumerate() {
         let rows = some.iter().enumerate().map(|(index, moment)| {
             [
                 (chunk * AT_ONCE + index) as i64,
@@ -100,10 +126,7 @@ pub(crate) async fn lasting(
             }
         }
     }
-    Ok(answer_of
-        .into_iter()
-        .filter_map(|(moment, index)| Some((moment, *ends.get(&index)?)))
-        .collect())
+    Ok(ends)
 }
 
 /// A moment at which no call began stands for the nearest call after it, else before it, within a pause. Calls past their

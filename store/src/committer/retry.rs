@@ -24,6 +24,9 @@ const HALVING: Duration = Duration::from_secs(120);
 /// When a write that did not fit into memory may come again.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// For how long it holds that ordinary records can be written.
+const TRIED: Duration = Duration::from_secs(1);
+
 /// The most bytes of a reason in an answer.
 const REASON: usize = 200;
 
@@ -33,21 +36,15 @@ impl Committer {
         let started = Instant::now();
         // Parts of the group that are still to be stored, the first at the end.
         let mut parts = vec![(requests, Some(prepared))];
-        let mut blames_records = false;
+        let mut tried = None;
         while let Some((mut requests, prepared)) = parts.pop() {
             let mut outcome = self.persist(&batches(&requests), prepared).await;
             if let Err(error) = &outcome
-                && error.kind() == ErrorKind::Data
-                && !blames_records
+                && let Err(fault) = self.blames_a_record(error, &mut tried).await
             {
-                match self.try_plain_records().await {
-                    Ok(()) => blames_records = true,
-                    Err(fault) => {
-                        // It is the same for all that wait here.
-                        requests.extend(parts.drain(..).rev().flat_map(|(requests, _)| requests));
-                        outcome = Err(fault);
-                    }
-                }
+                // It is the same for all that wait here.
+                requests.extend(parts.drain(..).rev().flat_map(|(requests, _)| requests));
+                outcome = Err(fault);
             }
             match outcome {
                 Ok(written) => self.answer(requests, &written, started),
@@ -57,7 +54,10 @@ impl Committer {
                     parts.push((second, None));
                     parts.push((requests, None));
                 }
-                Err(error) => match self.without_rejected(&batches(&requests), error).await {
+                Err(error) => match self
+                    .without_rejected(&batches(&requests), error, &mut tried)
+                    .await
+                {
                     Ok(written) => self.answer(requests, &written, started),
                     Err(error) => self.fail(requests, &error),
                 },
@@ -122,8 +122,24 @@ impl Committer {
         }
     }
 
+    /// Fails with what makes every write fail, where an error about values has that for a cause. `tried` is when ordinary
+    /// records could be written last: whatever makes them fail may come at any time, also between two halves.
+    async fn blames_a_record(&mut self, error: &Error, tried: &mut Option<Instant>) -> Result<(), Error> {
+        if error.kind() != ErrorKind::Data || tried.is_some_and(|at| at.elapsed() < TRIED) {
+            return Ok(());
+        }
+        self.try_plain_records().await?;
+        *tried = Some(Instant::now());
+        Ok(())
+    }
+
     /// Stores of one request's batch all but the records that can never be stored, found by halving.
-    async fn without_rejected(&mut self, batches: &[&Incoming], error: Error) -> Result<Written, Error> {
+    async fn without_rejected(
+        &mut self,
+        batches: &[&Incoming],
+        error: Error,
+        tried: &mut Option<Instant>,
+    ) -> Result<Written, Error> {
         let [batch] = batches else {
             return Err(error);
         };
@@ -145,7 +161,10 @@ impl Committer {
                     transactions += 1;
                     match self.persist(&[&half], None).await {
                         Ok(stored) => add(&mut written, &stored),
-                        Err(error) if is_of_some_records(&error) => parts.push((half, error)),
+                        Err(error) if is_of_some_records(&error) => {
+                            self.blames_a_record(&error, tried).await?;
+                            parts.push((half, error));
+                        }
                         Err(error) => return Err(error),
                     }
                 }
@@ -165,6 +184,7 @@ impl Committer {
             match self.persist(&[&part], None).await {
                 Ok(stored) => add(&mut written, &stored),
                 Err(error) if may_be_one_record(&error) => {
+                    self.blames_a_record(&error, tried).await?;
                     self.counters.rejected(part.len());
                     tracing::warn!(%error, "this can never be stored; it is left out");
                     reject(&mut written, part.len(), &error);

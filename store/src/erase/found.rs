@@ -36,8 +36,13 @@ impl Store {
         let mut pace = Pace::new(&self.inner.stop, CALLS);
         let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
         // Beyond what is newest now there is nothing that is meant.
-        let end = self.inner.database.step(TASK, self.newest()).await?;
         let (mut from, mut failed) = (None, 0);
+        let end = loop {
+            match self.inner.database.step(TASK, self.newest()).await {
+                Ok(end) => break end,
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        };
         loop {
             let started = Instant::now();
             let database = &self.inner.database;

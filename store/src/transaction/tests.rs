@@ -259,6 +259,32 @@ async fn deletions(writer: &Writer, store: &Store) {
     }
 }
 
+/// What is past its time goes first, and may meet a conflict like any other step.
+async fn an_erasure_tries_its_first_step_again(url: &str) {
+    let options = Options {
+        retention: Some(Duration::from_secs(3600)),
+        ..options()
+    };
+    let (writer, store) = open(url, options).await.unwrap();
+    // Of days ago; retention comes by in a minute.
+    writer.write(begin(1)).await.unwrap();
+    store.inner.database.faults().plan(0, Fault::Busy);
+    let erased = store
+        .erase(CallFilter::default(), Actor::Anybody, "all".to_owned())
+        .await;
+    assert!(!store.inner.database.faults().cancel());
+    assert!(erased.is_ok(), "{erased:?}");
+    close(store, writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_at_its_beginning_does_not_end_an_erasure() {
+    an_erasure_tries_its_first_step_again("sqlite::memory:").await;
+    if let Some(url) = of_server("first_step").await {
+        an_erasure_tries_its_first_step_again(&url).await;
+    }
+}
+
 fn view() -> ViewContent {
     ViewContent {
         name: "mine".to_owned(),

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use mcptap_model::{Batch, Call, CallFilter, Payload};
-use mcptap_store::{Options, Store, Writer};
+use mcptap_store::{Error, Options, Store, WriteError, Writer};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::support::{Place, Random, batch, line, on_both, plain};
 
 on_both!(
     a_group_that_reads_too_much_is_stored_in_parts,
     an_export_that_reads_too_much_is_stored_in_parts,
+    a_fault_of_the_schema_is_no_records_fault_while_an_export_is_halved,
     of_what_never_fits_a_record_does_without_some,
     details_that_never_fit_stay_as_they_are,
 );
@@ -97,6 +99,36 @@ async fn an_export_that_reads_too_much_is_stored_in_parts(place: &Place) {
     lines_wait(&writer).await;
     let written = writer.write(batch((1..=TRACES).map(plain))).await.unwrap();
     assert_eq!((written.added, written.rejected.len()), (TRACES as usize, 0));
+    all_is_stored(&store, TRACES).await;
+}
+
+async fn a_fault_of_the_schema_is_no_records_fault_while_an_export_is_halved(place: &Place) {
+    let (writer, store) = open(place).await;
+    lines_wait(&writer).await;
+    let db = place.connect().await;
+    let (make, mend) = if db.get_database_backend() == DbBackend::Sqlite {
+        (
+            "CREATE TRIGGER refuses BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "DROP TRIGGER refuses",
+        )
+    } else {
+        (
+            "ALTER TABLE calls ADD CONSTRAINT refuses CHECK (false) NOT VALID",
+            "ALTER TABLE calls DROP CONSTRAINT refuses",
+        )
+    };
+    db.execute_unprepared(make).await.unwrap();
+    // It does not fit into memory, so nothing is known of the fault before it is in parts.
+    let sent = writer.write(batch((1..=TRACES).map(plain))).await;
+    assert!(
+        matches!(sent, Err(WriteError::Database(Error::Refused(_)))),
+        "{sent:?}"
+    );
+    assert_eq!(store.metrics().records_rejected, 0);
+    db.execute_unprepared(mend).await.unwrap();
+    db.close().await.unwrap();
+    let written = writer.write(batch((1..=TRACES).map(plain))).await.unwrap();
+    assert!(written.rejected.is_empty());
     all_is_stored(&store, TRACES).await;
 }
 

@@ -1,9 +1,10 @@
 //! Following one visit of a client: memory decides which calls are in it, and agrees with the database.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mcptap_model::{Call, CallFilter, NodeId, SessionSource, UnixNanos};
-use mcptap_store::{Actor, Change, Follower, PageRequest, Seq, Store, Stored};
+use mcptap_store::{Actor, Change, Follower, PageRequest, Seq, SessionName, Store, Stored};
 
 use crate::feed::read_all;
 use crate::follow::history;
@@ -12,6 +13,7 @@ use crate::support::{NOON, Place, Random, batch, full, on_both, plain, span, tra
 on_both!(
     many_who_watch_visits_are_served_from_memory,
     calls_that_join_or_leave_a_visit_are_noticed,
+    names_close_together_may_mean_different_visits,
     whatever_a_client_does,
 );
 
@@ -135,6 +137,33 @@ async fn calls_that_join_or_leave_a_visit_are_noticed(place: &Place) {
     // The name finds what is near its time now.
     writer.write(batch([called(8, "ada", 20)])).await.unwrap();
     assert_eq!(spans(&next(&mut follower).await), [span(8)]);
+}
+
+/// A name keeps the time of a call that may be gone: what is asked for together is what each name means alone.
+async fn names_close_together_may_mean_different_visits(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer
+        .write(batch([called(1, "ada", 0), called(2, "ada", 50)]))
+        .await
+        .unwrap();
+    let stored = store.call(trace(1), span(1)).await.unwrap().unwrap();
+    let client = stored.call.session.clone().unwrap().key;
+    let names: Vec<SessionName> = (-40..100)
+        .step_by(5)
+        .map(|minute| SessionName {
+            source: SessionSource::Client,
+            server: stored.call.server_name().to_owned(),
+            key: format!("{client}@{}", NOON + minute * MINUTE),
+        })
+        .collect();
+    let together = store.sessions_of(&names).await.unwrap();
+    let mut visits = BTreeSet::new();
+    for name in &names {
+        let alone = store.sessions_of(std::slice::from_ref(name)).await.unwrap();
+        assert_eq!(together.get(name), alone.get(name), "{name:?}");
+        visits.extend(alone.get(name).map(|session| session.key.clone()));
+    }
+    assert_eq!((visits.len(), together.len() < names.len()), (2, true));
 }
 
 async fn page(store: &Store, filter: &CallFilter) -> Vec<Stored> {
