@@ -75,7 +75,8 @@ async fn answer(collector: &Collector, signal: Signal, request: Request) -> Resp
     match store(collector, signal, &head.headers, body).await {
         Ok(accepted) => accepted_response(signal, &accepted),
         Err(status) => {
-            collector.refused();
+            let comes_again = matches!(status.code(), Code::ResourceExhausted | Code::Unavailable);
+            collector.refused(comes_again);
             status.into_http()
         }
     }

@@ -41,7 +41,7 @@ async fn answer(collector: &Collector, signal: Signal, request: Request) -> Resp
     match store(collector, signal, &head.headers, body).await {
         Ok(accepted) => answer_in.accepted(signal, &accepted),
         Err(refusal) => {
-            collector.refused();
+            collector.refused(refusal.retry_after_seconds().is_some());
             answer_in.refused(&refusal)
         }
     }

@@ -89,6 +89,24 @@ struct Ready {
     rejections: Rejections,
 }
 
+/// An export of somebody who may send, until it is read. Where its sender leaves first, nobody knows what was in it.
+struct Unread<'a>(Option<&'a Writer>);
+
+impl Unread<'_> {
+    /// It was read, or its refusal is [told](Collector::refused).
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0 {
+            writer.missed();
+        }
+    }
+}
+
 impl Collector {
     /// A collector that reads spans with `reader` and stores through `writer`, whatever their age.
     pub fn new(writer: Writer, reader: Reader) -> Self {
@@ -141,14 +159,15 @@ impl Collector {
         }
         let signal = export.signal;
         let collector = self.clone();
+        let unread = Unread(Some(&self.writer));
+        let reading = self.writer.cpu();
+        let read = reading.run(move |cancelled| collector.read(export, &sender, &|| cancelled.get()));
+        let read = read.await;
+        unread.answered();
         let Ready {
             packed,
             mut rejections,
-        } = self
-            .writer
-            .cpu()
-            .run(move |cancelled| collector.read(export, &sender, &|| cancelled.get()))
-            .await??;
+        } = read??;
         if let Some((packed, held)) = packed {
             let written = self.writer.send(packed, held).await?;
             let mut refused = Rejections::default();
@@ -170,9 +189,12 @@ impl Collector {
         })
     }
 
-    /// Counts a refusal that a transport made by itself.
-    pub(crate) fn refused(&self) {
+    /// Counts a refusal. One that tells the sender to come again may keep heartbeats away for a while.
+    pub(crate) fn refused(&self, comes_again: bool) {
         Counters::add(&self.counters.refused_exports, 1);
+        if comes_again {
+            self.writer.missed();
+        }
     }
 
     /// Everything that is to be done before an export is queued. Memory is reserved before it is taken. It ends early where

@@ -1,4 +1,4 @@
-//! Running calls: an index of them, and a table of when their processes were last heard of.
+//! Running calls: indexes of them, and a table of when their processes were last heard of.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::ConnectionTrait;
@@ -28,20 +28,24 @@ impl MigrationTrait for Migration {
             .col(number(Processes::HeardAt))
             .to_owned();
         manager.create_table(processes).await?;
-        // 6 is RUNNING. There are never many.
         let db = manager.get_connection();
-        db.execute_unprepared(
+        for index in [
+            "CREATE INDEX IF NOT EXISTS processes_heard ON processes (heard_at)",
+            // 6 is RUNNING, which are never many.
             "CREATE INDEX IF NOT EXISTS calls_running ON calls (started_at, id) WHERE outcome = 6",
-        )
-        .await?;
+            // 7 is LOST.
+            "CREATE INDEX IF NOT EXISTS calls_open ON calls (outcome, origin, received_at, id) WHERE outcome >= 6",
+        ] {
+            db.execute_unprepared(index).await?;
+        }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .get_connection()
-            .execute_unprepared("DROP INDEX calls_running")
-            .await?;
+        let db = manager.get_connection();
+        for index in ["DROP INDEX calls_open", "DROP INDEX calls_running"] {
+            db.execute_unprepared(index).await?;
+        }
         let processes = Table::drop().table(Processes::Table).to_owned();
         manager.drop_table(processes).await
     }

@@ -4,82 +4,51 @@
 //! Heartbeats are noted in memory and written every few seconds, so that every process on the database knows of all. A
 //! call that was announced, has not ended, and of whose process nothing was heard for [`Options::lost_after`] is given to
 //! the writer once more, as lost: like any span it is folded, announced and idempotent, and the call's end, should it come
-//! after all, takes its place.
+//! after all, takes its place. Where its process is heard again first, it [runs again](revival).
+//!
+//! Time in which exports were refused, or the database did not take what was received, is [no silence](listening).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod heartbeats;
+mod listening;
+mod origins;
+mod revival;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mcptap_model::{Batch, Call, Evidence, Observation, Outcome, UnixNanos};
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
-use sea_orm::{
-    ActiveValue, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Map;
-use tokio::time::Instant;
 
 use crate::database::Database;
 use crate::dictionary::Dictionary;
-use crate::entity::{call, process};
-use crate::hash::text_hash;
+use crate::entity::call;
 use crate::options::Options;
-use crate::scan::{Direction, beyond};
 use crate::writer::WeakWriter;
-use crate::{CallPosition, Error, clock};
+use crate::{Error, clock};
+pub(crate) use heartbeats::{Heartbeats, forget_heartbeats};
+use heartbeats::{MOST_ROWS, of_processes, sweep, write};
+use listening::Listening;
+use origins::{OPEN, Origin, PAGE, Processes, Walk};
+use revival::revive;
 
 /// The task, as readiness names it.
 const TASK: &str = "lost calls";
 
 /// The longest time between two writes of heartbeats, and between two searches for lost calls.
 const LOOK: Duration = Duration::from_secs(5);
-/// How many running calls are read at once, and how long that may take on PostgreSQL. No memory is reserved for them, and each
-/// may have long texts.
+/// How many running calls are read as a whole at once, and how long a read may take on PostgreSQL. No memory is reserved for
+/// them, and each may have long texts.
 const AT_ONCE: u64 = 100;
 const READ: Duration = Duration::from_secs(20);
-/// The most processes whose heartbeats wait to be written, 16 bytes each. Those of others are sent again.
-const MOST_PROCESSES: usize = 100_000;
-/// How long the last heartbeat of a process is stored at least.
+/// How many origins of running calls are looked at together, and how many of lost ones: those of a month may be many.
+const RUNNING: usize = 200_000;
+const LOST: usize = 10_000;
+/// How long the last heartbeat of a process is stored at least, and how often older ones are deleted.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The condition of the index of running calls, word for word.
-const RUNNING: &str = "outcome = 6";
-
-/// The latest heartbeat of each process that is not written yet: the process, and the nanoseconds since 1970.
-#[derive(Debug, Default)]
-pub(crate) struct Heartbeats {
-    heard: Mutex<HashMap<i64, i64>>,
-}
-
-impl Heartbeats {
-    /// Notes that the process was heard now.
-    pub(crate) fn note(&self, process: &str) {
-        let key = text_hash(process);
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.len() < MOST_PROCESSES || heard.contains_key(&key) {
-            heard.insert(key, clock::now().0);
-        }
-    }
-
-    /// What is to be written, in the order of its processes. It stays here until it is [written](Self::written): a write
-    /// that fails or is cancelled loses nothing.
-    fn noted(&self) -> Vec<(i64, i64)> {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut noted: Vec<(i64, i64)> = heard.iter().map(|(process, at)| (*process, *at)).collect();
-        drop(heard);
-        noted.sort_unstable();
-        noted
-    }
-
-    /// Forgets what was written, unless there is newer.
-    fn written(&self, written: &[(i64, i64)]) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        for (process, at) in written {
-            if heard.get(process) == Some(at) {
-                heard.remove(process);
-            }
-        }
-    }
-}
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// The task that looks for silence.
 #[derive(Clone, Debug)]
@@ -91,34 +60,44 @@ pub(crate) struct Silence {
     pub(crate) options: Options,
 }
 
-/// The next running calls.
-struct Running {
-    /// Those of silent processes, as lost.
-    lost: Batch,
-    /// The last one, where the next ones follow.
-    reached: CallPosition,
+/// How far it got.
+struct Progress {
+    running: Walk,
+    lost: Walk,
+    processes: Processes,
+    swept: Instant,
 }
+
+/// Where a call stands in the index of calls without an end.
+type Place = (i64, i64, i64);
 
 impl Silence {
     /// Goes on until it is cancelled.
     pub(crate) async fn run(self) {
         let lost_after = self.options.lost_after;
         let pause = LOOK.min(lost_after / 4);
-        // Since when every heartbeat could have been received and written by every process on the database.
-        let mut listening = Instant::now();
+        let mut listening = Listening::default();
+        let mut progress = Progress {
+            running: Walk::new(Outcome::Running, RUNNING),
+            lost: Walk::new(Outcome::Lost, LOST),
+            processes: Processes::default(),
+            swept: Instant::now(),
+        };
         let mut failing = false;
         loop {
-            let before = clock::now();
+            let (before, started) = (clock::now(), Instant::now());
             tokio::time::sleep(pause).await;
             if clock::ago(pause + lost_after / 2) > before {
                 // The machine was suspended, or its clock was set forward: no process could send anything meanwhile.
-                listening = Instant::now();
+                listening.begin_anew();
+            } else if !self.heartbeats.take_unread() {
+                listening.add(before, started.elapsed());
             }
-            match self.look(listening.elapsed() >= lost_after).await {
+            match self.look(&mut progress, listening.since(lost_after)).await {
                 Ok(()) => failing = false,
                 Err(error) => {
                     // Another process may have the same trouble, and write what it received only after this one looks.
-                    listening = Instant::now();
+                    listening.begin_anew();
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(%error, "running calls of silent processes cannot be found; it is tried again");
                     }
@@ -127,141 +106,130 @@ impl Silence {
         }
     }
 
-    async fn look(&self, long_enough: bool) -> Result<(), Error> {
-        self.database.step(TASK, self.write_heartbeats()).await?;
-        if long_enough {
-            self.find_lost().await?;
-        }
-        Ok(())
-    }
-
-    async fn write_heartbeats(&self) -> Result<(), Error> {
+    /// Writes what was heard, brings back calls, and where it was listened for long enough finds those of processes that were
+    /// not heard `since`.
+    async fn look(&self, progress: &mut Progress, since: Option<UnixNanos>) -> Result<(), Error> {
+        let Progress {
+            running,
+            lost,
+            processes,
+            swept,
+        } = progress;
+        let (database, dictionary) = (&self.database, &self.dictionary);
+        let walk = running.next(database.feed(), dictionary, processes);
+        let running = database.step_within(TASK, READ, walk).await?;
         let noted = self.heartbeats.noted();
-        if noted.is_empty() {
-            return Ok(());
+        let mut silenced = Vec::new();
+        if !noted.is_empty() {
+            let walk = lost.next(database.feed(), dictionary, processes);
+            silenced = database.step_within(TASK, READ, walk).await?.origins;
         }
-        let tx = self.database.change().await?;
-        upsert(&tx, &noted).await?;
-        // A process without a row counts as silent, so a row stays for as long as its process may be silent.
-        let remembered = REMEMBERED.max(self.options.lost_after);
-        delete_before(&tx, clock::ago(remembered)).await?;
-        tx.commit().await?;
-        self.heartbeats.written(&noted);
+        let origins = running.origins.iter().chain(&silenced);
+        let known: HashSet<i64> = origins.map(|origin| origin.process).collect();
+        let mut heard = noted.clone();
+        heard.retain(|(process, _)| known.contains(process));
+        if !heard.is_empty() {
+            database.step(TASK, write(database, &heard)).await?;
+        }
+        self.heartbeats.done(&noted, known, running.all);
+        let heard: HashSet<i64> = heard.into_iter().map(|(process, _)| process).collect();
+        silenced.retain(|origin| origin.is_instance && heard.contains(&origin.process));
+        let back: Vec<i64> = silenced.iter().map(|origin| origin.id).collect();
+        revive(database, &back).await?;
+        if swept.elapsed() >= SWEEP {
+            *swept = Instant::now();
+            // A process without a row counts as silent, so a row stays for as long as its process may be silent.
+            let oldest = clock::ago(REMEMBERED.max(self.options.lost_after));
+            database.step(TASK, sweep(database, oldest, MOST_ROWS)).await?;
+        }
+        match since {
+            Some(since) => self.find_lost(&running.origins, since).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the writer the running calls of processes that were not heard since then.
+    async fn find_lost(&self, running: &[Origin], since: UnixNanos) -> Result<(), Error> {
+        let database = &self.database;
+        for some in running.chunks(PAGE) {
+            let processes = some.iter().map(|origin| origin.process);
+            let heard = of_processes(database.feed(), processes);
+            let heard = database.step_within(TASK, READ, heard).await?;
+            let is_silent = |origin: &&Origin| heard.get(&origin.process).is_none_or(|at| *at < since);
+            let silent: Vec<i64> = some.iter().filter(is_silent).map(|origin| origin.id).collect();
+            if !silent.is_empty() && !self.lose(&silent, since).await? {
+                return Ok(());
+            }
+        }
         Ok(())
     }
 
-    /// Gives the writer the running calls of silent processes.
-    async fn find_lost(&self) -> Result<(), Error> {
-        let limit = clock::ago(self.options.lost_after);
-        let mut after = CallPosition {
-            started_at: UnixNanos(i64::MIN),
-            row: 0,
-        };
+    /// Gives the writer the running calls of these origins that were received before then. Returns whether it takes more.
+    async fn lose(&self, origins: &[i64], since: UnixNanos) -> Result<bool, Error> {
+        let mut after: Place = (-1, 0, 0);
         loop {
-            let reading = self.running(limit, after);
-            let Some(running) = self.database.step_within(TASK, READ, reading).await? else {
-                return Ok(());
+            let next = self.next_running(origins, since, after);
+            let Some((reached, lost)) = self.database.step_within(TASK, READ, next).await? else {
+                return Ok(true);
             };
-            after = running.reached;
+            after = reached;
             // Without another writer nothing is written any more.
             let Some(writer) = self.writer.upgrade() else {
-                return Ok(());
+                return Ok(false);
             };
-            if let Err(error) = writer.write(running.lost).await {
+            if let Err(error) = writer.write(lost).await {
                 tracing::debug!(%error, "lost calls are written later");
-                return Ok(());
+                return Ok(false);
             }
         }
     }
 
-    /// The next calls that run and were received before the limit; `None` where there are no more.
-    async fn running(&self, limit: UnixNanos, after: CallPosition) -> Result<Option<Running>, Error> {
+    /// The next calls of these origins that run and were received before then, as lost ones, and the place of the last of
+    /// them; `None` where there are no more.
+    async fn next_running(
+        &self,
+        origins: &[i64],
+        since: UnixNanos,
+        after: Place,
+    ) -> Result<Option<(Place, Batch)>, Error> {
         // Nobody keeps this connection for long; erasures may have those of maintenance for minutes.
         let tx = self.database.feed_snapshot().await?;
-        let rows = call::Entity::find()
-            .filter(Expr::cust(RUNNING))
-            .filter(call::Column::ReceivedAt.lt(limit.0))
-            .filter(beyond(Direction::Newer, after))
-            .order_by_asc(call::Column::StartedAt)
+        let (origin, received_at, id) = after;
+        let places: Vec<Place> = call::Entity::find()
+            .select_only()
+            .columns([call::Column::Origin, call::Column::ReceivedAt, call::Column::Id])
+            .filter(Expr::cust(OPEN))
+            .filter(call::Column::Outcome.eq(Outcome::Running.code()))
+            .filter(call::Column::Origin.is_in(origins.iter().copied()))
+            .filter(call::Column::ReceivedAt.lt(since.0))
+            .filter(Expr::cust(format!(
+                "(origin, received_at, id) > ({origin}, {received_at}, {id})"
+            )))
+            .order_by_asc(call::Column::Origin)
+            .order_by_asc(call::Column::ReceivedAt)
             .order_by_asc(call::Column::Id)
             .limit(AT_ONCE)
+            .into_tuple()
             .all(&tx)
             .await?;
-        let Some(last) = rows.last() else {
+        let Some(reached) = places.last().copied() else {
             tx.commit().await?;
             return Ok(None);
         };
-        let reached = CallPosition {
-            started_at: UnixNanos(last.started_at),
-            row: last.id,
-        };
-        let running = self.dictionary.stored(&tx, rows).await?;
-        let processes = running
-            .iter()
-            .map(|stored| text_hash(stored.call.origin.process()));
-        let heard: HashMap<i64, i64> = process::Entity::find()
-            .filter(process::Column::Id.is_in(processes))
+        let rows = call::Entity::find()
+            .filter(call::Column::Id.is_in(places.iter().map(|(_, _, id)| *id)))
             .all(&tx)
-            .await?
-            .into_iter()
-            .map(|process| (process.id, process.heard_at))
-            .collect();
+            .await?;
+        let running = self.dictionary.stored(&tx, rows).await?;
         tx.commit().await?;
-        let silent = |process: &str| heard.get(&text_hash(process)).is_none_or(|at| *at < limit.0);
         let mut lost = Batch::default();
         for stored in running {
-            if stored.call.outcome() == Outcome::Running && silent(stored.call.origin.process()) {
+            if stored.call.outcome() == Outcome::Running {
                 lost.observations.push(as_lost(&stored.call));
             }
         }
-        Ok(Some(Running { lost, reached }))
+        Ok(Some((reached, lost)))
     }
-}
-
-/// Stores when processes were heard, unless another process heard them later. Sorted by process: all who write lock the rows
-/// in the same order, so that no two of them wait for each other.
-async fn upsert(tx: &DatabaseTransaction, heard: &[(i64, i64)]) -> Result<(), Error> {
-    for some in heard.chunks(1_000) {
-        let rows: Vec<process::ActiveModel> = some
-            .iter()
-            .map(|(process, at)| process::ActiveModel {
-                id: ActiveValue::Set(*process),
-                heard_at: ActiveValue::Set(*at),
-            })
-            .collect();
-        let stored = Expr::col((process::Entity, process::Column::HeardAt));
-        let ours = Expr::col((Alias::new("excluded"), process::Column::HeardAt));
-        let mut newer = OnConflict::column(process::Column::Id);
-        newer.update_column(process::Column::HeardAt);
-        newer.action_and_where(stored.lt(ours));
-        process::Entity::insert_many(rows)
-            .on_conflict(newer)
-            .exec_without_returning(tx)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Deletes the heartbeats from before a moment. Takes no lock where there are none.
-pub(crate) async fn forget_heartbeats(database: &Database, before: UnixNanos) -> Result<(), Error> {
-    let any = process::Entity::find()
-        .filter(process::Column::HeardAt.lt(before.0))
-        .one(database.maintenance())
-        .await?;
-    if any.is_none() {
-        return Ok(());
-    }
-    let tx = database.change().await?;
-    delete_before(&tx, before).await?;
-    Ok(tx.commit().await?)
-}
-
-async fn delete_before(tx: &DatabaseTransaction, before: UnixNanos) -> Result<(), Error> {
-    process::Entity::delete_many()
-        .filter(process::Column::HeardAt.lt(before.0))
-        .exec(tx)
-        .await?;
-    Ok(())
 }
 
 /// The same call once more, by a span that knows nothing but that its process is silent: what others said of the call is
@@ -312,49 +280,5 @@ pub(crate) fn as_lost(call: &Call) -> Observation {
     Observation {
         call,
         links: Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heartbeats_are_bounded_and_kept_until_they_are_written() {
-        let heartbeats = Heartbeats::default();
-        for process in 0..MOST_PROCESSES + 10 {
-            heartbeats.note(&process.to_string());
-        }
-        let noted = heartbeats.noted();
-        assert_eq!(noted.len(), MOST_PROCESSES);
-        assert!(noted.is_sorted());
-        // That write failed, or was cancelled.
-        assert_eq!(heartbeats.noted(), noted);
-        heartbeats.note("0");
-        heartbeats.written(&noted);
-        let newer: Vec<i64> = heartbeats.noted().iter().map(|(process, _)| *process).collect();
-        assert_eq!(newer, [text_hash("0")]);
-    }
-
-    async fn the_later_stays(url: &str) {
-        let database = Database::connect(url, &Options::default()).await.unwrap();
-        for heard in [&[(1, 20), (2, 10)][..], &[(1, 15), (2, 30), (3, 5)]] {
-            let tx = database.change().await.unwrap();
-            upsert(&tx, heard).await.unwrap();
-            tx.commit().await.unwrap();
-        }
-        let stored = process::Entity::find().order_by_asc(process::Column::Id);
-        let stored = stored.all(database.near()).await.unwrap();
-        let stored: Vec<(i64, i64)> = stored.iter().map(|row| (row.id, row.heard_at)).collect();
-        assert_eq!(stored, [(1, 20), (2, 30), (3, 5)]);
-        database.close().await;
-    }
-
-    #[tokio::test]
-    async fn of_two_processes_the_later_heartbeat_stays() {
-        the_later_stays("sqlite::memory:").await;
-        if let Some(url) = crate::transaction::tests::of_server("heartbeats").await {
-            the_later_stays(&url).await;
-        }
     }
 }

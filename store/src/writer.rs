@@ -298,6 +298,12 @@ impl Writer {
         self.shared.heartbeats.note(process);
     }
 
+    /// Notes that something was refused before it was read, for lack of room or of time, and may come again: there may have
+    /// been heartbeats in it, so this is no time of silence.
+    pub fn missed(&self) {
+        self.shared.heartbeats.note_unread();
+    }
+
     pub(crate) fn heartbeats(&self) -> Arc<Heartbeats> {
         Arc::clone(&self.shared.heartbeats)
     }

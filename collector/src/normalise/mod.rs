@@ -143,10 +143,6 @@ impl Reader {
                     if stop() {
                         return None;
                     }
-                    if record.event_name == semconv::HEARTBEAT {
-                        normalised.hear(origin.origin().process());
-                        continue;
-                    }
                     if record.event_name == semconv::CALL_RUNNING {
                         self.take(
                             &mut log::announced(record),
@@ -159,6 +155,11 @@ impl Reader {
                     }
                     if !may_send(sender, service) {
                         not_allowed(&mut normalised, sender, "service", service);
+                        continue;
+                    }
+                    if record.event_name == semconv::HEARTBEAT {
+                        // Whoever may not send for a service keeps no calls of it running either.
+                        normalised.hear(origin.origin().process());
                         continue;
                     }
                     border::log_record(&self.redactor, record);
@@ -229,9 +230,10 @@ mod tests {
     use std::cell::Cell;
     use std::sync::Arc;
 
-    use mcptap_model::UnixNanos;
+    use mcptap_model::{ApiKey, Scope, UnixNanos};
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
     use super::*;
@@ -313,6 +315,41 @@ mod tests {
         }
         let whole = reader.traces(&mut traces, &arrival, &everybody);
         assert_eq!(whole.batch.observations.len(), RECORDS);
+    }
+
+    #[test]
+    fn heartbeats_of_others_are_rejected() {
+        let mut request = logs();
+        let beating = &mut request.resource_logs[0];
+        beating.scope_logs[0].log_records.truncate(1);
+        beating.scope_logs[0].log_records[0].event_name = semconv::HEARTBEAT.to_owned();
+        let named = |name: &str| ResourceLogs {
+            resource: Some(Resource {
+                attributes: vec![attribute(
+                    semconv::SERVICE_NAME,
+                    any_value::Value::StringValue(name.to_owned()),
+                )],
+                ..Resource::default()
+            }),
+            ..request.resource_logs[0].clone()
+        };
+        let mut request = ExportLogsServiceRequest {
+            resource_logs: vec![named("shop"), named("bank"), request.resource_logs[0].clone()],
+        };
+        let arrival = Arrival::replayed(UnixNanos(0));
+        let sender = Access::of(Arc::new(ApiKey {
+            id: 1,
+            name: "of a shop".to_owned(),
+            scopes: vec![Scope::Ingest],
+            servers: vec!["shop".to_owned()],
+            created_at: UnixNanos(0),
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        }));
+        let read = Reader::default().logs(&mut request, &arrival, &sender);
+        assert_eq!(read.heartbeats, BTreeMap::from([("shop".to_owned(), 1)]));
+        assert_eq!(read.rejections.of(Reason::NotAllowed), 2);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::{Call, CallFilter, CallKind, Evidence, Origin, Outcome, Vantage};
-use mcptap_store::{ChangeKind, Options, PageRequest, Seq, Store};
+use mcptap_store::{ChangeKind, Options, PageRequest, Seq, Store, Writer};
+use sea_orm::{ConnectionTrait, Statement};
 
 use crate::feed::read_all;
 use crate::support::{Place, SECOND, batch, on_both, plain, span};
@@ -13,6 +14,10 @@ on_both!(
     what_was_announced_runs_until_its_end_comes,
     an_end_that_came_first_stays,
     silence_is_loss_and_heartbeats_are_life,
+    whoever_is_heard_again_runs_again,
+    time_in_which_exports_are_refused_is_no_silence,
+    only_processes_with_running_calls_are_stored,
+    all_calls_of_silent_processes_are_found,
     a_client_that_was_answered_ends_what_its_server_did_not,
     statistics_are_of_requests_that_ended,
 );
@@ -147,6 +152,177 @@ async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
     let [call] = all(&store, late(true)).await.try_into().unwrap();
     assert_eq!((call.span_id, call.is_late()), (span(1), true));
     assert_eq!(all(&store, late(false)).await.len(), 2);
+}
+
+/// With calls lost after two seconds.
+async fn impatient(place: &Place) -> (Writer, Store) {
+    place
+        .open_with(Options {
+            retention: None,
+            lost_after: Duration::from_secs(2),
+            ..Options::default()
+        })
+        .await
+}
+
+/// Until the calls, by their times, are as wanted; `meanwhile` is done again and again.
+async fn until(store: &Store, wanted: &[Outcome], meanwhile: impl Fn()) {
+    let waiting = async {
+        while outcomes(store).await != wanted {
+            meanwhile();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .is_err()
+    {
+        panic!("{:?} are not {wanted:?}", outcomes(store).await);
+    }
+}
+
+async fn whoever_is_heard_again_runs_again(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    let (other_writer, other) = impatient(place).await;
+    // The last one has no instance of its own: who is heard may be another that was started in its place.
+    let calls = [
+        at("away", announced(1)),
+        at("away", announced(2)),
+        at("dead", announced(3)),
+        announced(4),
+    ];
+    writer.write(batch(calls)).await.unwrap();
+    until(&store, &[Outcome::Lost; 4], || {}).await;
+    let mut follower = store.follow(CallFilter::default(), None).await.unwrap();
+    while !follower.next(10).await.unwrap().unwrap().caught_up {}
+    writer.write(batch([at("away", plain(2))])).await.unwrap();
+    let wanted = [Outcome::Running, Outcome::Ok, Outcome::Lost, Outcome::Lost];
+    // It is heard elsewhere.
+    let heard = || {
+        other_writer.heard("away");
+        other_writer.heard("shop");
+    };
+    until(&store, &wanted, heard).await;
+    until(&other, &wanted, heard).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let part = tokio::time::timeout(Duration::from_secs(60), follower.next(10)).await;
+        let part = part.expect("both changes are told").unwrap().unwrap();
+        seen.extend(
+            part.items
+                .iter()
+                .map(|change| (change.kind, change.stored.call.outcome())),
+        );
+    }
+    assert!(
+        seen.iter().all(|(kind, _)| *kind == ChangeKind::Updated),
+        "{seen:?}"
+    );
+    assert!(
+        seen.contains(&(ChangeKind::Updated, Outcome::Running)),
+        "{seen:?}"
+    );
+    // Told again, it runs on; and it ends as if it had never been away.
+    writer.write(batch([at("away", announced(1))])).await.unwrap();
+    assert_eq!(outcomes(&store).await, wanted);
+    writer.write(batch([at("away", plain(1))])).await.unwrap();
+    let late = CallFilter {
+        late: Some(true),
+        ..CallFilter::default()
+    };
+    let late = all(&store, late).await;
+    assert_eq!(
+        late.iter().map(|call| call.span_id).collect::<Vec<_>>(),
+        [span(2)]
+    );
+    assert_eq!(outcomes(&store).await[0], Outcome::Ok);
+}
+
+async fn time_in_which_exports_are_refused_is_no_silence(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    writer.write(batch([at("refused", announced(1))])).await.unwrap();
+    for _ in 0..120 {
+        writer.missed();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(outcomes(&store).await, [Outcome::Running]);
+    until(&store, &[Outcome::Lost], || {}).await;
+}
+
+async fn only_processes_with_running_calls_are_stored(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    let calls = [at("alive", announced(1)), at("ended", plain(2))];
+    writer.write(batch(calls)).await.unwrap();
+    let db = place.connect().await;
+    let rows = async || {
+        let count = Statement::from_string(db.get_database_backend(), "SELECT COUNT(*) FROM processes");
+        let row = db.query_one_raw(count).await.unwrap().unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    let written = async {
+        for round in 0.. {
+            writer.heard("alive");
+            writer.heard("ended");
+            for number in 0..1_000 {
+                writer.heard(&format!("{round} {number}"));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if rows().await > 0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), written)
+        .await
+        .unwrap();
+    assert_eq!(rows().await, 1);
+    assert_eq!(outcomes(&store).await, [Outcome::Running, Outcome::Ok]);
+    db.close().await.unwrap();
+}
+
+/// However many there are, of however many processes.
+async fn all_calls_of_silent_processes_are_found(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    let process = |number: u64| match number {
+        0..300 => "many".to_owned(),
+        300..310 => "alive".to_owned(),
+        number => format!("process {number}"),
+    };
+    // Of more processes than one statement finds.
+    let calls = (1..=1_100).map(|number| at(&process(number), announced(number)));
+    writer.write(batch(calls)).await.unwrap();
+    let of_outcome = |outcome| CallFilter {
+        outcomes: vec![outcome],
+        ..CallFilter::default()
+    };
+    let lost = async {
+        loop {
+            writer.heard("alive");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let lost = store.count(&of_outcome(Outcome::Lost), 2_000).await.unwrap();
+            if lost.value >= 1_090 {
+                return lost.value;
+            }
+        }
+    };
+    let lost = tokio::time::timeout(Duration::from_secs(60), lost).await;
+    assert_eq!(lost.expect("all are found"), 1_090);
+    // They come back together as well.
+    let back = async {
+        loop {
+            for number in 1..=1_100 {
+                writer.heard(&process(number));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let running = store.count(&of_outcome(Outcome::Running), 2_000).await.unwrap();
+            if running.value == 1_100 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back)
+        .await
+        .expect("all run again");
 }
 
 async fn a_client_that_was_answered_ends_what_its_server_did_not(place: &Place) {
