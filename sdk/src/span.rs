@@ -14,6 +14,9 @@ use crate::jsonrpc::{Excerpt, Field, Message};
 /// `error.type`), as the conventions say since August 2026.
 const CALLER_FAULTS: [i64; 5] = [-32700, -32600, -32601, -32602, -32002];
 
+/// The longest name of a client or a server that is kept, in bytes; and its version.
+pub(crate) const LONGEST_NAME: usize = 1024;
+
 /// What a request is about.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -267,9 +270,20 @@ fn result_type(answer: &Message) -> Option<String> {
     }
 }
 
-/// A client's name and version, from its `clientInfo`.
+/// Cuts a text to at most so many bytes, between two characters.
+pub(crate) fn cut(text: &mut String, most: usize) {
+    text.truncate(text.floor_char_boundary(most));
+    text.shrink_to_fit();
+}
+
+/// A client's name and version, from its `clientInfo`: at most [`LONGEST_NAME`] of each, since they are remembered for as
+/// long as its session.
 pub(crate) fn implementation(info: &Value) -> Option<(String, Option<String>)> {
-    let said = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
+    let said = |key: &str| {
+        let mut text = info.get(key)?.as_str()?.to_owned();
+        cut(&mut text, LONGEST_NAME);
+        Some(text)
+    };
     Some((said("name")?, said("version")))
 }
 

@@ -1,6 +1,7 @@
 //! Ids of JSON-RPC, compared by value.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The longest integer that is written out, in digits; what is longer keeps its exponent.
 const LONGEST_INTEGER: i64 = 64;
@@ -17,6 +18,13 @@ impl Id {
     /// The id that a number names. Numbers of any size are compared by their digits, so that none is rounded.
     pub(crate) fn number(token: &str) -> Self {
         Self::Number(canonical(token).unwrap_or_else(|| token.to_owned()))
+    }
+
+    /// What it is remembered by where it is only compared: an id may be 4 KiB long.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(self, &mut hasher);
+        hasher.finish()
     }
 
     /// The same for ids that some peer takes for the same: a text counts as the number that it spells.

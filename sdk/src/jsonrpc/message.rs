@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::id::canonical;
 use super::{Excerpt, Field, Id, Scanner};
 
+/// The longest value that is kept of a message for whose bodies there is no room, in bytes.
+const SHORT: usize = 256;
+
 /// Of which kind a value is, as far as that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -56,6 +59,28 @@ impl Message {
         (scan.complete && scan.size == size)
             .then(|| scan.messages.pop())
             .flatten()
+    }
+
+    /// How many bytes are kept of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.fields.iter().map(|(.., value)| value.text.len()).sum()
+    }
+
+    /// The same with nothing of its long values but their sizes.
+    pub(crate) fn without_long_values(&self) -> Self {
+        let short = |(field, kind, value): &(Field, Kind, Excerpt)| {
+            let is_short = value.text.len() <= SHORT;
+            let text = if is_short {
+                value.text.clone()
+            } else {
+                String::new()
+            };
+            let size = value.size;
+            (*field, *kind, Excerpt { text, size })
+        };
+        Self {
+            fields: self.fields.iter().map(short).collect(),
+        }
     }
 
     /// A value as it was sent.

@@ -57,7 +57,7 @@ pub(crate) enum Field {
 }
 
 /// How many bytes of a small value are kept: names, ids, codes.
-const SMALL: usize = 4 * 1024;
+pub(super) const SMALL: usize = 4 * 1024;
 /// How many bytes of a value that is an object or a text of its own are kept.
 const MEDIUM: usize = 64 * 1024;
 /// How much is kept of a value: so many bytes, or as much as of a body.

@@ -2,7 +2,7 @@
 
 use super::excerpt::Taking;
 use super::message::{Kind, Message};
-use super::places::{Cap, DEEPEST, Field, place};
+use super::places::{Cap, DEEPEST, Field, SMALL, place};
 
 /// The longest key that can matter, in bytes.
 const LONGEST_KEY: usize = 64;
@@ -10,6 +10,11 @@ const LONGEST_KEY: usize = 64;
 const DEEPEST_NESTING: usize = 100_000;
 /// How many messages a batch may hold; what is beyond is passed over.
 const LARGEST_BATCH: usize = 10_000;
+/// How many bodies' worth of bytes are kept of a batch as a whole: a batch has a few large messages or many small ones.
+/// What is beyond is known by its size. With as much again for the other values, messages are passed over.
+const BATCH_BODIES: usize = 8;
+/// How many bytes are kept of a batch in any case, also where bodies are kept short or not at all.
+const SMALL_BATCH: usize = 1 << 20;
 /// How many bytes of a text that is no JSON-RPC are kept, to show them.
 const HEAD: usize = 2 * 1024;
 /// A byte order mark, which some writers put before a text.
@@ -82,6 +87,8 @@ pub(crate) struct Scanner {
     /// The values being taken, outermost first.
     taking: Vec<Taken>,
     message: Option<Message>,
+    /// How many bytes are kept of the messages of a batch that have ended.
+    kept: usize,
     begun: bool,
     /// How much of a byte order mark was read.
     bom: usize,
@@ -104,6 +111,7 @@ impl Scanner {
             key: None,
             taking: Vec::new(),
             message: None,
+            kept: 0,
             begun: false,
             bom: 0,
             malformed: false,
@@ -277,9 +285,16 @@ impl Scanner {
         if depth == self.base
             && let Some(message) = self.message.take()
             && self.scan.messages.len() < LARGEST_BATCH
+            && self.kept < self.most().saturating_mul(2)
         {
+            self.kept = self.kept.saturating_add(message.bytes());
             self.scan.messages.push(message);
         }
+    }
+
+    /// How many bytes of long values are kept of a batch. A text that is no batch has but a few of them.
+    fn most(&self) -> usize {
+        self.cap.saturating_mul(BATCH_BODIES).max(SMALL_BATCH)
     }
 
     fn push_key(&mut self, bytes: &[u8]) {
@@ -312,8 +327,10 @@ impl Scanner {
             return;
         }
         if let Some((field, cap)) = place(&self.path) {
+            let room = self.most().saturating_sub(self.kept);
             let cap = match cap {
-                Cap::Body => self.cap,
+                Cap::Body => self.cap.min(room),
+                Cap::Bytes(bytes) if bytes > SMALL => bytes.min(room),
                 Cap::Bytes(bytes) => bytes,
             };
             self.taking.push(Taken {

@@ -297,3 +297,58 @@ proptest! {
         }
     }
 }
+
+/// How many bytes are kept of a text, and how many messages of it.
+fn kept(text: &str, cap: usize) -> (usize, usize) {
+    let mut scanner = Scanner::new(cap);
+    for bytes in text.as_bytes().chunks(1000) {
+        scanner.feed(bytes);
+    }
+    let scan = scanner.finish();
+    let bytes = scan.messages.iter().map(Message::bytes).sum();
+    (bytes, scan.messages.len())
+}
+
+#[test]
+fn of_a_batch_no_more_is_kept_than_of_a_few_large_messages() {
+    const CAP: usize = 256 * 1024;
+    let body = "x".repeat(CAP / 2);
+    let batch = |count: usize, method: &str| {
+        let message =
+            |id| format!(r#"{{"id":{id},"method":"{method}","params":{{"_meta":"{body}","a":"{body}"}}}}"#);
+        let messages: Vec<_> = (0..count).map(message).collect();
+        format!("[{}]", messages.join(","))
+    };
+    // What follows when the room is taken is known by its names and its sizes.
+    let text = batch(40, "tools/call");
+    let (bytes, messages) = kept(&text, CAP);
+    assert_eq!(messages, 40);
+    assert!((8 * CAP..10 * CAP).contains(&bytes), "{bytes}");
+    let mut scanner = Scanner::new(CAP);
+    scanner.feed(text.as_bytes());
+    let scan = scanner.finish();
+    let [first, .., last] = &scan.messages[..] else {
+        unreachable!()
+    };
+    assert_eq!(
+        first.body().text.len(),
+        CAP + r#"{"method":"tools/call","params":"#.len()
+    );
+    assert_eq!(last.id(), Some(Id::number("39")));
+    assert_eq!(last.method().as_deref(), Some("tools/call"));
+    assert_eq!(last.body().size, first.body().size);
+    assert!(last.body().is_cut());
+    // One message alone is kept as it always was.
+    assert!(kept(&batch(1, "tools/call"), CAP).0 > CAP);
+}
+
+#[test]
+fn a_batch_of_long_names_is_passed_over_from_some_number_on() {
+    let name = "n".repeat(4000);
+    let message =
+        |id| format!(r#"{{"id":{id},"method":"{name}","params":{{"name":"{name}","uri":"{name}"}}}}"#);
+    let messages: Vec<_> = (0..2000).map(message).collect();
+    let (bytes, messages) = kept(&format!("[{}]", messages.join(",")), 0);
+    assert!(bytes < 2 * SMALL_BATCH + 16 * 1024, "{bytes}");
+    assert!((100..300).contains(&messages), "{messages}");
+}

@@ -1,4 +1,5 @@
-//! Bodies that are read while they pass: the request's and the answer's. Frames go through untouched.
+//! Bodies that are read while they pass: the request's and the answer's. Frames go through untouched. One that takes long to
+//! read, since it is large or becomes so when it is decoded, is read in turns with the other tasks of the server.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,6 +15,41 @@ const UNREAD: usize = 64 * 1024;
 /// How long is waited for that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A frame on its way, and what of it is to be read before it is passed on.
+#[derive(Debug)]
+struct Held {
+    frame: Frame<Bytes>,
+    unread: Bytes,
+}
+
+impl Held {
+    fn new(frame: Frame<Bytes>) -> Self {
+        let unread = frame.data_ref().cloned().unwrap_or_default();
+        Self { frame, unread }
+    }
+
+    /// Reads on. Returns whether it may be passed on; it is asked again otherwise.
+    fn read(&mut self, context: &mut Context<'_>, read: impl FnOnce(&mut Bytes) -> bool) -> bool {
+        let is_read = !self.frame.is_data() || read(&mut self.unread);
+        if !is_read {
+            context.waker().wake_by_ref();
+        }
+        is_read
+    }
+}
+
+/// How much is still to come, with the frame that is held.
+fn hint(rest: &SizeHint, held: Option<&Held>) -> SizeHint {
+    let data = held.and_then(|held| held.frame.data_ref());
+    let held = data.map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+    let mut hint = SizeHint::new();
+    if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {
+        hint.set_upper(upper);
+    }
+    hint.set_lower(rest.lower().saturating_add(held));
+    hint
+}
+
 /// A request's body, on its way to the server.
 #[derive(Debug)]
 pub struct Question<B>
@@ -23,6 +59,7 @@ where
     /// There until the body was dropped.
     inner: Option<Pin<Box<B>>>,
     exchange: Option<Exchange>,
+    held: Option<Held>,
     ended: bool,
 }
 
@@ -31,6 +68,7 @@ impl<B: Body<Data = Bytes> + Send + 'static> Question<B> {
         let mut body = Self {
             inner: Some(Box::pin(inner)),
             exchange,
+            held: None,
             ended: false,
         };
         body.look_for_the_end();
@@ -61,30 +99,38 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Question<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(inner) = &mut self.inner else {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
-        let frame = std::task::ready!(inner.as_mut().poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let (Some(exchange), Some(bytes)) = (&self.exchange, frame.data_ref()) {
-                    exchange.request(bytes);
+        let mut held = match this.held.take() {
+            Some(held) => held,
+            None => match std::task::ready!(inner.as_mut().poll_frame(context)) {
+                Some(Ok(frame)) => Held::new(frame),
+                end => {
+                    this.end();
+                    return Poll::Ready(end);
                 }
-                self.look_for_the_end();
-            }
-            Some(Err(_)) | None => self.end(),
+            },
+        };
+        if let Some(exchange) = &this.exchange
+            && !held.read(context, |bytes| exchange.request(bytes))
+        {
+            this.held = Some(held);
+            return Poll::Pending;
         }
-        Poll::Ready(frame)
+        this.look_for_the_end();
+        Poll::Ready(Some(Ok(held.frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+        self.held.is_none() && self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(SizeHint::default, |inner| inner.size_hint())
+        let inner = self.inner.as_ref();
+        let rest = inner.map_or_else(SizeHint::default, |inner| inner.size_hint());
+        hint(&rest, self.held.as_ref())
     }
 }
 
@@ -101,16 +147,27 @@ impl<B: Body<Data = Bytes> + Send + 'static> Drop for Question<B> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return exchange.request_ended();
         };
+        let held = self.held.take();
         runtime.spawn(async move {
+            let read_all = async |mut bytes: Bytes| {
+                while !exchange.request(&mut bytes) {
+                    tokio::task::yield_now().await;
+                }
+            };
             let reading = async {
+                if let Some(held) = held {
+                    read_all(held.unread).await;
+                }
                 let mut read = 0;
-                while read < UNREAD
-                    && let Some(Ok(frame)) =
-                        std::future::poll_fn(|context| inner.as_mut().poll_frame(context)).await
-                {
-                    if let Some(bytes) = frame.data_ref() {
-                        exchange.request(bytes);
+                while read < UNREAD {
+                    let frame = std::future::poll_fn(|context| {
+                        let frame = std::task::ready!(inner.as_mut().poll_frame(context));
+                        Poll::Ready(frame.and_then(Result::ok))
+                    });
+                    let Some(frame) = frame.await else { break };
+                    if let Ok(bytes) = frame.into_data() {
                         read += bytes.len();
+                        read_all(bytes).await;
                     }
                 }
             };
@@ -126,6 +183,7 @@ impl<B: Body<Data = Bytes> + Send + 'static> Drop for Question<B> {
 pub struct Answer<B> {
     inner: Pin<Box<B>>,
     exchange: Option<Exchange>,
+    held: Option<Held>,
 }
 
 impl<B: Body<Data = Bytes>> Answer<B> {
@@ -133,6 +191,7 @@ impl<B: Body<Data = Bytes>> Answer<B> {
         let mut body = Self {
             inner: Box::pin(inner),
             exchange,
+            held: None,
         };
         if body.inner.is_end_stream() {
             body.end(Left::Complete);
@@ -158,28 +217,39 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = std::task::ready!(self.inner.as_mut().poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let (Some(exchange), Some(bytes)) = (&self.exchange, frame.data_ref()) {
-                    exchange.answer(bytes);
+        let this = &mut *self;
+        let mut held = match this.held.take() {
+            Some(held) => held,
+            None => match std::task::ready!(this.inner.as_mut().poll_frame(context)) {
+                Some(Ok(frame)) => Held::new(frame),
+                end => {
+                    this.end(if end.is_some() {
+                        Left::Broken
+                    } else {
+                        Left::Complete
+                    });
+                    return Poll::Ready(end);
                 }
-                if self.inner.is_end_stream() {
-                    self.end(Left::Complete);
-                }
-            }
-            Some(Err(_)) => self.end(Left::Broken),
-            None => self.end(Left::Complete),
+            },
+        };
+        if let Some(exchange) = &this.exchange
+            && !held.read(context, |bytes| exchange.answer(bytes))
+        {
+            this.held = Some(held);
+            return Poll::Pending;
         }
-        Poll::Ready(frame)
+        if this.inner.is_end_stream() {
+            this.end(Left::Complete);
+        }
+        Poll::Ready(Some(Ok(held.frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        hint(&self.inner.size_hint(), self.held.as_ref())
     }
 }
 

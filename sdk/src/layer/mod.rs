@@ -136,10 +136,10 @@ where
             parts.extensions.insert(Observed::new(exchange));
         }
         let body = Question::new(body, exchange.clone());
+        // Dropped before there is an answer, when the client goes away: the exchange hears of it.
+        let waiting = exchange::Waiting::new(exchange.clone());
         let answering = self.inner.call(Request::from_parts(parts, body));
         Box::pin(async move {
-            // Dropped before there is an answer, when the client goes away: the exchange hears of it.
-            let waiting = exchange::Waiting::new(exchange.clone());
             match answering.await {
                 Ok(response) => {
                     let (parts, body) = response.into_parts();

@@ -47,7 +47,7 @@ pub(crate) struct Call {
     recording: Option<Recording>,
     /// Whether its bodies may be recorded.
     bodies: bool,
-    /// Bytes of its request that are held in the span.
+    /// Bytes that it holds: of its request, in the span, and of an answer that waits.
     held: usize,
     /// The span id of the first round of its operation.
     operation: Option<String>,
@@ -60,6 +60,8 @@ pub(crate) struct Call {
     pub(crate) knows_version: bool,
     /// Its answer, where that came before the head of the HTTP answer was seen, and waits for it.
     pub(crate) early: Option<Message>,
+    /// When it was over, where that became known later.
+    pub(crate) over: Option<SystemTime>,
     /// Whether the head of the HTTP answer is to come still, on another stream than the answer.
     pub(crate) awaits_head: bool,
     /// Whether it stays open by its nature, so that its end is no failure.
@@ -123,6 +125,7 @@ impl Call {
                 .and_then(token),
             knows_version,
             early: None,
+            over: None,
             awaits_head,
             long_lived,
         };
@@ -173,6 +176,7 @@ impl Call {
             progress_token: None,
             knows_version: true,
             early: None,
+            over: None,
             awaits_head: false,
             long_lived: lasting.long_lived,
         }
@@ -213,6 +217,18 @@ impl Call {
         self.set(span::body(Part::Request, body, |text| {
             self.observer.redact(text);
         }));
+    }
+
+    /// Keeps its answer, which came before the head of the HTTP answer. Where there is no room for long values, they
+    /// are left out.
+    pub(crate) fn hold_answer(&mut self, answer: &Message) {
+        let bytes = answer.bytes();
+        self.early = Some(if self.observer.take_bytes(bytes) {
+            self.held += bytes;
+            answer.clone()
+        } else {
+            answer.without_long_values()
+        });
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
@@ -338,7 +354,7 @@ impl Call {
             recording.set([KeyValue::new(semconv::PROGRESS_COUNT, self.progress)]);
         }
         recording.set_status(ending.status);
-        recording.end(SystemTime::now());
+        recording.end(self.over.unwrap_or_else(SystemTime::now));
         self.observer.give_bytes(std::mem::take(&mut self.held));
     }
 }

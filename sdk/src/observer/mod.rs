@@ -6,6 +6,7 @@
 //! through several rounds. A [`Conversation`] is what one client and one server know of each other: its open
 //! requests, its client's name. A [`Call`] is one open request.
 
+mod budget;
 mod call;
 mod carrier;
 mod conversation;
@@ -16,9 +17,10 @@ mod rounds;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use budget::{Budget, Reserved};
 pub(crate) use call::{Call, Ended, Lasting};
 pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
-pub(crate) use conversation::{Conversation, Side, Unanswered};
+pub(crate) use conversation::{ACCEPTED, Conversation, GONE, Side, Unanswered, Way};
 pub(crate) use endpoint::{address_session, resolve, target};
 pub(crate) use open::{Key, Scope};
 use rounds::Rounds;
@@ -33,6 +35,10 @@ const OPEN_BYTES: usize = 64 << 20;
 /// How many bytes the decoders of compressed bodies hold, over all of them. Beyond it bodies pass unread.
 const DECODER_BYTES: usize = 256 << 20;
 
+/// How many bytes all conversations remember besides their open requests: who the clients are, what was answered, after
+/// which events streams may go on. Beyond it less is remembered of what was answered.
+const REMEMBERED_BYTES: usize = 64 << 20;
+
 /// What one process records.
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
@@ -42,7 +48,7 @@ pub(crate) struct Observer {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     rounds: Mutex<Rounds>,
     /// The server's own name, where it is learned from what the server says.
@@ -51,20 +57,23 @@ struct Shared {
     /// Bytes of bodies of open requests.
     open_bytes: AtomicUsize,
     /// Bytes that decoders hold.
-    decoder_bytes: AtomicUsize,
+    decoders: Arc<Budget>,
+    /// Bytes that conversations remember.
+    remembered: Arc<Budget>,
     strays: AtomicU64,
 }
 
-/// Bytes that a decoder holds. They are free again when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.shared.decoder_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            rounds: Mutex::default(),
+            server: Mutex::default(),
+            learns_name: false,
+            open_bytes: AtomicUsize::default(),
+            decoders: Budget::new(DECODER_BYTES),
+            remembered: Budget::new(REMEMBERED_BYTES),
+            strays: AtomicU64::default(),
+        }
     }
 }
 
@@ -166,13 +175,23 @@ impl Observer {
 
     /// Reserves the memory of a decoder, if there is room for it.
     pub(crate) fn reserve_decoder(&self, bytes: usize) -> Option<Reserved> {
-        let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= DECODER_BYTES);
-        self.shared
-            .decoder_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .ok()?;
-        let shared = Arc::clone(&self.shared);
-        Some(Reserved { shared, bytes })
+        let mut reserved = Reserved::none(&self.shared.decoders);
+        reserved.grow(bytes).then_some(reserved)
+    }
+
+    /// The bytes that all conversations remember.
+    pub(crate) fn remembered(&self) -> &Arc<Budget> {
+        &self.shared.remembered
+    }
+
+    /// The same, whose conversations may remember so many bytes.
+    #[cfg(test)]
+    fn remembering(mut self, bytes: usize) -> Self {
+        self.shared = Arc::new(Shared {
+            remembered: Budget::new(bytes),
+            ..Shared::default()
+        });
+        self
     }
 
     /// Counts an answer to nothing that was asked.

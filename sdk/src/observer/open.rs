@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Call;
-use super::conversation::Side;
+use super::conversation::{Elsewhere, Side};
 use crate::jsonrpc::Id;
 
 /// An open request: a number of its own. Its id is none, since a pooled session may use one for several at once.
@@ -44,6 +44,8 @@ pub(super) struct Open {
     pub(super) call: Call,
     /// Whether the body of an HTTP answer is still to come, in which its own answer will be.
     pub(super) is_awaited: bool,
+    /// Where its answer may come, when the HTTP answer to it is over without it.
+    pub(super) elsewhere: Option<Elsewhere>,
     /// Whether an answer came that may be its own or that of another with the same id.
     pub(super) is_ambiguous: bool,
 }
@@ -81,6 +83,7 @@ impl OpenRequests {
             id,
             call,
             is_awaited: true,
+            elsewhere: None,
             is_ambiguous: false,
         };
         self.open.insert(key, open);

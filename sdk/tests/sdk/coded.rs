@@ -5,22 +5,27 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::Path;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use http_body_util::BodyExt;
 use mcptap_model::semconv;
+use mcptap_sdk::Watch;
 use opentelemetry::trace::Status;
+use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
+use tower_service::Service;
 
 use crate::layer::{POST, call, exactly, serve, status};
 use crate::support::{Spans, json_said, said};
@@ -393,5 +398,84 @@ async fn messages_of_the_older_transport_belong_to_the_stream_that_named_their_a
             late.status,
             Status::error("the stream that answers come on ended")
         );
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_compressed_answer_costs_nothing_of_it_and_is_noted() {
+    let spans = Spans::new();
+    let logs = InMemoryLogExporter::default();
+    let logger = SdkLoggerProvider::builder()
+        .with_simple_exporter(logs.clone())
+        .build();
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"ok": true}}).to_string();
+    let body = [gzip(answer.as_bytes()), b"\0\0no gzip follows here".to_vec()].concat();
+    let posted = async move |_: Bytes| ([("content-encoding", "gzip")], body);
+    let layer = Watch::through(&spans.provider, Some(&logger)).layer();
+    let mut router = Router::new().route("/mcp", post(posted)).layer(layer);
+    let request = Request::post("/mcp").body(Body::from(call(1, "t"))).unwrap();
+    let response = router.call(request).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    let span = spans.named("tools/call t").await;
+    assert_eq!(json_said(&span, semconv::RESPONSE_BODY), json!({"ok": true}));
+    assert_eq!(said(&span, semconv::ERROR_TYPE), None);
+    let [note] = &logs.get_emitted_logs().unwrap()[..] else {
+        panic!("one note")
+    };
+    let note = format!("{:?}", note.record.body());
+    assert!(note.contains("gzip data is damaged"), "{note}");
+}
+
+#[tokio::test]
+async fn a_body_that_takes_long_to_read_lets_others_have_their_turn() {
+    const LARGE: usize = 12 << 20;
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": " ".repeat(LARGE)}}).to_string();
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "t", "text": " ".repeat(LARGE)}});
+    let (answer, asked) = (answer.as_bytes(), request.to_string().into_bytes());
+    let cases: [(&str, Vec<u8>, Vec<u8>); 3] = [
+        ("identity", answer.to_vec(), asked.clone()),
+        ("gzip", gzip(answer), gzip(&asked)),
+        ("gzip, gzip", gzip(&gzip(answer)), gzip(&gzip(&asked))),
+    ];
+    for (coding, answer, asked) in cases {
+        let spans = Spans::new();
+        let given = answer.clone();
+        let posted = async move |bytes: Bytes| {
+            assert!(!bytes.is_empty());
+            ([("content-encoding", coding)], given)
+        };
+        let layer = Watch::through(&spans.provider, None).layer();
+        let router = Router::new()
+            .route("/mcp", post(posted))
+            .layer(DefaultBodyLimit::disable());
+        let mut router = router.layer(layer);
+        let request = Request::post("/mcp").header("content-encoding", coding);
+        let request = request.body(Body::from(asked)).unwrap();
+        // Nobody but the reading makes any of it wait: each time is a turn of others.
+        let mut answering = Box::pin(router.call(request));
+        let mut turns = 0;
+        let response = loop {
+            match futures_util::poll!(&mut answering) {
+                Poll::Ready(response) => break response.unwrap(),
+                Poll::Pending => turns += 1,
+            }
+        };
+        assert!(turns >= 10, "{coding}: {turns}");
+        let mut body = response.into_body();
+        let mut turns = 0;
+        let frame = loop {
+            match futures_util::poll!(body.frame()) {
+                Poll::Ready(frame) => break frame.unwrap().unwrap(),
+                Poll::Pending => turns += 1,
+            }
+            assert_eq!(body.size_hint().exact(), Some(answer.len() as u64));
+            assert!(!body.is_end_stream());
+        };
+        assert!(turns >= 10, "{coding}: {turns}");
+        assert!(frame.into_data().unwrap() == answer);
+        let span = spans.named("tools/call t").await;
+        assert_eq!(said(&span, semconv::RESPONSE_TRUNCATED).as_deref(), Some("true"));
+        assert_eq!(said(&span, semconv::REQUEST_TRUNCATED).as_deref(), Some("true"));
+        assert_eq!(said(&span, semconv::ERROR_TYPE), None);
     }
 }

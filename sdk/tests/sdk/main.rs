@@ -9,6 +9,7 @@
 
 mod coded;
 mod collector;
+mod elsewhere;
 mod export;
 mod http;
 mod layer;

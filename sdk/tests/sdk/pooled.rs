@@ -23,10 +23,10 @@ use crate::layer::{POST, call, exactly, send, serve};
 use crate::support::{Spans, json_said, said};
 
 /// What a test lets the server say, by the name of a stream.
-type Streams = Arc<Mutex<HashMap<String, mpsc::UnboundedSender<String>>>>;
+pub(crate) type Streams = Arc<Mutex<HashMap<String, mpsc::UnboundedSender<String>>>>;
 
 /// A server that answers each request on a stream of its own, and says what the test wants.
-fn scripted(streams: &Streams) -> Router {
+pub(crate) fn scripted(streams: &Streams) -> Router {
     let open = |streams: &Streams, name: &str| -> Response {
         let (sender, receiver) = mpsc::unbounded_channel::<String>();
         streams.lock().unwrap().insert(name.to_owned(), sender);
@@ -81,12 +81,12 @@ async fn open(address: SocketAddr, streams: &Streams, head: &str, body: &str, na
     connection
 }
 
-fn say(streams: &Streams, name: &str, event: &str) {
+pub(crate) fn say(streams: &Streams, name: &str, event: &str) {
     let streams = streams.lock().unwrap();
     streams[name].send(event.to_owned()).unwrap();
 }
 
-fn answer(of: &str) -> String {
+pub(crate) fn answer(of: &str) -> String {
     let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"of": of}});
     format!("data: {answer}\n\n")
 }

@@ -162,6 +162,20 @@ fn is_zlib(first: &[u8]) -> bool {
     }
 }
 
+/// What bytes became.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) bytes: Vec<u8>,
+    /// Why not all of them did.
+    pub(super) fault: Option<Unreadable>,
+}
+
+impl Decoded {
+    fn all(bytes: Vec<u8>) -> Self {
+        Self { bytes, fault: None }
+    }
+}
+
 /// A coding being undone.
 pub(super) struct Stage {
     coding: Coding,
@@ -185,8 +199,8 @@ impl Stage {
         })
     }
 
-    /// Decodes the next bytes, all of them.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    /// Decodes the next bytes: all of them, or up to a fault.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Decoded {
         self.taken = self.taken.saturating_add(bytes.len());
         let allowed = self.taken.saturating_mul(RATIO).clamp(FREE, LARGEST);
         self.engine.sink().room = allowed.saturating_sub(self.given).min(FREE);
@@ -195,22 +209,25 @@ impl Stage {
                 Ok(0) => self.is_over = true,
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(self.fault()),
+                Err(_) => return self.give_up(),
             }
         }
         // The decoders keep some of it back otherwise, and an event would be read when the next comes.
         if self.engine.writer().flush().is_err() {
-            return Err(self.fault());
+            return self.give_up();
         }
-        Ok(self.give())
+        Decoded::all(self.give())
     }
 
     /// The end of the data: what is still to come of it.
-    pub(super) fn finish(&mut self) -> Result<Vec<u8>, Unreadable> {
+    pub(super) fn finish(&mut self) -> Decoded {
         match self.engine.finish() {
-            Ok(()) => Ok(self.give()),
-            Err(_) if self.engine.sink().is_full => Err(Unreadable::TooLarge),
-            Err(_) => Err(Unreadable::Short(self.coding.name())),
+            Ok(()) => Decoded::all(self.give()),
+            Err(_) if self.engine.sink().is_full => self.give_up(),
+            Err(_) => Decoded {
+                bytes: self.give(),
+                fault: Some(Unreadable::Short(self.coding.name())),
+            },
         }
     }
 
@@ -226,11 +243,16 @@ impl Stage {
         held
     }
 
-    fn fault(&mut self) -> Unreadable {
-        if self.engine.sink().is_full {
+    /// It goes no further. What was decoded before counts: often it is all, and something else follows.
+    fn give_up(&mut self) -> Decoded {
+        let fault = if self.engine.sink().is_full {
             Unreadable::TooLarge
         } else {
             Unreadable::Damaged(self.coding.name())
+        };
+        Decoded {
+            bytes: self.give(),
+            fault: Some(fault),
         }
     }
 }

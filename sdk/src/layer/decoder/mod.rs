@@ -2,7 +2,7 @@
 //!
 //! Everything that comes is decoded at once, so that an event is read when it passes and not when its stream ends. A
 //! decoder holds no more than its window, which is reserved before it is made; it stops where a few bytes would become
-//! very many.
+//! very many. It goes on in small steps, since a server's own threads wait for it.
 
 mod coding;
 mod window;
@@ -12,14 +12,16 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use coding::{Coding, Stage};
+use coding::{Coding, Decoded, Stage};
 
 use crate::observer::{Observer, Reserved};
 
 /// How many codings may be stacked.
 const MOST_STAGES: usize = 4;
-/// How many bytes are decoded in one go, by each stage.
-const SLICE: usize = 4 * 1024;
+/// How many bytes are decoded in one step.
+const SLICE: usize = 1024;
+/// How many bytes are passed on in one step that have no coding.
+const PLAIN_SLICE: usize = 16 * 1024;
 
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +49,40 @@ pub(super) enum Unreadable {
     NotJson,
 }
 
+/// Bytes between two stages.
+#[derive(Debug, Default)]
+struct Between {
+    bytes: Vec<u8>,
+    /// How many of them were taken.
+    taken: usize,
+    /// The memory that they take.
+    _reserved: Option<Reserved>,
+}
+
+impl Between {
+    fn is_empty(&self) -> bool {
+        self.taken == self.bytes.len()
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let rest = self.bytes.get(self.taken..).unwrap_or_default();
+        let slice = rest.get(..SLICE).unwrap_or(rest).to_vec();
+        self.taken += slice.len();
+        if self.is_empty() {
+            *self = Self::default();
+        }
+        slice
+    }
+}
+
 /// Undoes the content codings of one body.
 pub(super) struct Decoder {
     observer: Observer,
     /// What is to be undone, outermost first.
     codings: Vec<Coding>,
     stages: Vec<Stage>,
+    /// What each stage gave that the next has not taken yet.
+    between: Vec<Between>,
     /// What the stages hold.
     reserved: Vec<Reserved>,
     fault: Option<Unreadable>,
@@ -77,6 +107,7 @@ impl Decoder {
             observer: observer.clone(),
             codings: Vec::new(),
             stages: Vec::new(),
+            between: Vec::new(),
             reserved: Vec::new(),
             fault: None,
             passes: false,
@@ -109,29 +140,87 @@ impl Decoder {
         self.fault.as_ref()
     }
 
-    /// Takes the next bytes; `visit` is given what they become, in pieces.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut visit: impl FnMut(&[u8])) {
+    /// Why not all was read of what was decoded; not that a coding is unknown which is none.
+    pub(super) fn damage(&self) -> Option<&Unreadable> {
+        self.fault.as_ref().filter(|_| !self.passes)
+    }
+
+    /// Whether nothing is left to do but to take more bytes.
+    pub(super) fn is_idle(&self) -> bool {
+        self.between.iter().all(Between::is_empty)
+    }
+
+    /// Goes one step on with the next bytes, and takes away those that it used; `visit` is given what they become. Returns
+    /// how much work it was, in bytes. All is done when no bytes are left and it [is idle](Self::is_idle).
+    pub(super) fn step(&mut self, bytes: &mut &[u8], mut visit: impl FnMut(&[u8])) -> usize {
         if self.codings.is_empty() || self.passes {
-            return visit(bytes);
+            let slice = split(bytes, PLAIN_SLICE);
+            visit(slice);
+            return slice.len();
         }
-        if self.fault.is_none()
-            && let Err(fault) = self.decode(0, bytes, &mut visit)
+        // The last stage that has something to do, so that little lies between them.
+        let waiting = self.between.iter().rposition(|between| !between.is_empty());
+        if let Some(before) = waiting
+            && let Some(between) = self.between.get_mut(before)
         {
-            self.fail(fault);
+            let slice = between.take();
+            return self.push(before + 1, &slice, &mut visit);
+        }
+        if self.fault.is_some() {
+            self.close();
+            *bytes = &[];
+            return 0;
+        }
+        let slice = split(bytes, SLICE);
+        self.push(0, slice, &mut visit)
+    }
+
+    /// Gives bytes to a stage, and what they become to the next.
+    fn push(&mut self, at: usize, slice: &[u8], visit: &mut impl FnMut(&[u8])) -> usize {
+        if slice.is_empty() {
+            return 0;
+        }
+        let decoded = match self.stage(at, slice) {
+            Ok(stage) => stage.push(slice),
+            Err(fault) => return self.fail(at, fault),
+        };
+        let work = slice.len() + decoded.bytes.len();
+        let is_last = at + 1 == self.codings.len();
+        if is_last && !decoded.bytes.is_empty() {
+            visit(&decoded.bytes);
+        } else if !is_last {
+            match self.observer.reserve_decoder(decoded.bytes.len()) {
+                Some(reserved) => self.put(at, decoded.bytes, reserved),
+                None => return self.fail(at, Unreadable::NoRoom),
+            }
+        }
+        if let Some(fault) = decoded.fault {
+            self.fail(at, fault);
+        }
+        work
+    }
+
+    fn put(&mut self, at: usize, bytes: Vec<u8>, reserved: Reserved) {
+        self.between.resize_with(self.codings.len(), Between::default);
+        if let Some(between) = self.between.get_mut(at) {
+            *between = Between {
+                bytes,
+                taken: 0,
+                _reserved: Some(reserved),
+            };
         }
     }
 
     /// The end of the body.
     pub(super) fn finish(&mut self, mut visit: impl FnMut(&[u8])) {
+        while !self.is_idle() {
+            self.step(&mut [].as_slice(), &mut visit);
+        }
         // An answer without a body has no coding either, whatever its head says.
-        if self.fault.is_some() || self.stages.is_empty() {
-            return;
+        if self.fault.is_none() && !self.stages.is_empty() {
+            self.end(&mut visit);
         }
-        let ended = self.end(&mut visit);
-        match ended {
-            Err(fault) => self.fail(fault),
-            Ok(()) => self.close(),
-        }
+        self.close();
     }
 
     /// A message has ended: the bounds are those of the next.
@@ -139,60 +228,70 @@ impl Decoder {
         self.stages.iter_mut().for_each(Stage::restart);
     }
 
-    /// Undoes the codings from this one on. Each stage gets small slices, so that little is held of what it gives.
-    fn decode(&mut self, at: usize, bytes: &[u8], visit: &mut impl FnMut(&[u8])) -> Result<(), Unreadable> {
-        if at == self.codings.len() {
-            if !bytes.is_empty() {
-                visit(bytes);
-            }
-            return Ok(());
-        }
-        for slice in bytes.chunks(SLICE) {
-            if self.stages.len() == at {
-                self.open(at, slice)?;
-            }
-            let Some(stage) = self.stages.get_mut(at) else {
-                return Ok(());
-            };
-            let decoded = stage.push(slice)?;
-            self.decode(at + 1, &decoded, visit)?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, visit: &mut impl FnMut(&[u8])) -> Result<(), Unreadable> {
+    fn end(&mut self, visit: &mut impl FnMut(&[u8])) {
         let mut bytes = Vec::new();
-        for stage in &mut self.stages {
-            let mut decoded = stage.push(&bytes)?;
-            decoded.extend(stage.finish()?);
-            bytes = decoded;
+        for at in 0..self.codings.len() {
+            if at == self.stages.len() && bytes.is_empty() {
+                return;
+            }
+            let stage = match self.stage(at, &bytes) {
+                Ok(stage) => stage,
+                Err(fault) => {
+                    self.fail(at, fault);
+                    return;
+                }
+            };
+            let Decoded {
+                bytes: mut all,
+                fault,
+            } = stage.push(&bytes);
+            let rest = fault.is_none().then(|| stage.finish());
+            if let Some(rest) = &rest {
+                all.extend_from_slice(&rest.bytes);
+            }
+            if let Some(fault) = fault.or(rest.and_then(|rest| rest.fault)) {
+                self.fault.get_or_insert(fault);
+            }
+            bytes = all;
         }
         if !bytes.is_empty() {
             visit(&bytes);
         }
-        Ok(())
     }
 
-    /// Makes the decoder of a coding, as large as its first bytes say that it has to be.
-    fn open(&mut self, at: usize, first: &[u8]) -> Result<(), Unreadable> {
-        let Some(coding) = self.codings.get(at) else {
-            return Ok(());
-        };
-        let reserved = self.observer.reserve_decoder(coding.memory(first));
-        self.reserved.push(reserved.ok_or(Unreadable::NoRoom)?);
-        self.stages.push(Stage::new(*coding, first)?);
-        Ok(())
+    /// The decoder of a coding. It is made as large as its first bytes say that it has to be.
+    fn stage(&mut self, at: usize, first: &[u8]) -> Result<&mut Stage, Unreadable> {
+        if self.stages.len() == at
+            && let Some(coding) = self.codings.get(at)
+        {
+            let reserved = self.observer.reserve_decoder(coding.memory(first));
+            self.reserved.push(reserved.ok_or(Unreadable::NoRoom)?);
+            self.stages.push(Stage::new(*coding, first)?);
+        }
+        self.stages.get_mut(at).ok_or(Unreadable::Stacked)
     }
 
-    fn fail(&mut self, fault: Unreadable) {
-        self.fault = Some(fault);
-        self.close();
+    /// A stage goes no further, so what it and those before have not taken is not needed.
+    fn fail(&mut self, at: usize, fault: Unreadable) -> usize {
+        self.fault.get_or_insert(fault);
+        for between in self.between.iter_mut().take(at) {
+            *between = Between::default();
+        }
+        0
     }
 
     fn close(&mut self) {
         self.stages.clear();
+        self.between.clear();
         self.reserved.clear();
     }
+}
+
+/// Takes at most so many bytes away from the beginning.
+fn split<'a>(bytes: &mut &'a [u8], most: usize) -> &'a [u8] {
+    let (slice, rest) = bytes.split_at(most.min(bytes.len()));
+    *bytes = rest;
+    slice
 }
 
 #[cfg(test)]

@@ -23,12 +23,22 @@ fn decoder_of(observer: &Observer, codings: &[&str]) -> Decoder {
     Decoder::new(observer, &headers)
 }
 
+/// Gives all of the bytes to a decoder, and returns in how many steps.
+fn feed(decoder: &mut Decoder, mut bytes: &[u8], mut visit: impl FnMut(&[u8])) -> usize {
+    let mut steps = 0;
+    while !(bytes.is_empty() && decoder.is_idle()) {
+        decoder.step(&mut bytes, &mut visit);
+        steps += 1;
+    }
+    steps
+}
+
 /// What becomes of bytes, fed in pieces, and why not all of it.
 fn decoded(codings: &[&str], bytes: &[u8], piece: usize) -> (Vec<u8>, Option<Unreadable>) {
     let mut decoder = decoder(codings);
     let mut all = Vec::new();
     for bytes in bytes.chunks(piece) {
-        decoder.feed(bytes, |bytes| all.extend_from_slice(bytes));
+        feed(&mut decoder, bytes, |bytes| all.extend_from_slice(bytes));
     }
     decoder.finish(|bytes| all.extend_from_slice(bytes));
     (all, decoder.fault().cloned())
@@ -122,7 +132,7 @@ fn what_is_flushed_is_read_at_once() {
         let check = |encoded: Vec<u8>, decoder: &mut Decoder| {
             assert!(!encoded.is_empty());
             let mut read = Vec::new();
-            decoder.feed(&encoded, |bytes| read.extend_from_slice(bytes));
+            feed(decoder, &encoded, |bytes| read.extend_from_slice(bytes));
             assert!(read == event, "{round} {decoder:?}");
         };
         let [of_gzip, of_zlib, of_raw] = &mut decoders;
@@ -180,6 +190,82 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
+fn what_was_decoded_before_a_fault_is_kept() {
+    let text = text();
+    let half = |packed: Vec<u8>| packed[..packed.len() / 2].to_vec();
+    let garbage = b"\x00\xffand something that is no such data".to_vec();
+    let follows = |packed: Vec<u8>| [packed, garbage.clone()].concat();
+    let cases: Vec<Case> = vec![
+        (&["gzip"], follows(gzip(&text))),
+        (&["gzip"], [gzip(&text), vec![0; 3]].concat()),
+        (&["zstd"], follows(zstd(&text))),
+        (&["gzip, gzip"], gzip(&follows(gzip(&text)))),
+        (&["gzip, gzip"], follows(gzip(&gzip(&text)))),
+        (&["deflate, zstd"], follows(zstd(&zlib(&text)))),
+    ];
+    #[cfg(feature = "brotli")]
+    let cases = {
+        let more: Vec<Case> = vec![
+            (&["br"], follows(brotli(&text))),
+            (&["gzip, br"], follows(brotli(&gzip(&text)))),
+        ];
+        [cases, more].concat()
+    };
+    for (codings, bytes) in cases {
+        for piece in [1, 7, 1000, usize::MAX] {
+            let (all, fault) = decoded(codings, &bytes, piece);
+            assert!(
+                all == text,
+                "{codings:?} {piece}: {} of {}",
+                all.len(),
+                text.len()
+            );
+            // Brotli's library takes no notice of what follows.
+            assert!(
+                fault.is_some() || codings[0].contains("br"),
+                "{codings:?} {piece}"
+            );
+        }
+    }
+    let (all, fault) = decoded(&["gzip"], &half(gzip(&text)), 1000);
+    assert!(all.len() > text.len() / 3 && text.starts_with(&all));
+    assert_eq!(fault, Some(Unreadable::Short("gzip")));
+}
+
+#[test]
+fn no_step_is_long() {
+    let text = vec![b'x'; 8 << 20];
+    let cases: Vec<Case> = vec![
+        (&[], text.clone()),
+        (&["gzip"], gzip(&text)),
+        (&["gzip, gzip"], gzip(&gzip(&text))),
+        (&["deflate, gzip, zstd"], zstd(&gzip(&zlib(&text)))),
+    ];
+    for (codings, bytes) in cases {
+        let mut decoder = decoder(codings);
+        let mut longest = 0;
+        let mut all = 0;
+        let mut rest = bytes.as_slice();
+        while !(rest.is_empty() && decoder.is_idle()) {
+            let before = all;
+            decoder.step(&mut rest, |bytes| all += bytes.len());
+            longest = longest.max(all - before);
+        }
+        assert_eq!(all, text.len(), "{codings:?}");
+        // Deflate makes 1032 bytes of one at most.
+        let bound = if codings.is_empty() {
+            PLAIN_SLICE
+        } else {
+            SLICE * 1040
+        };
+        assert!(longest <= bound, "{codings:?} {longest}");
+        assert_eq!(decoder.fault(), None);
+        decoder.finish(|_| {});
+        assert_eq!(decoder.fault(), None);
+    }
+}
+
+#[test]
 fn a_few_bytes_do_not_become_very_many() {
     let zeros = vec![b'0'; 64 << 20];
     let cases: Vec<Case> = vec![
@@ -218,7 +304,8 @@ fn events_that_compress_well_may_be_many() {
     for _ in 0..24 {
         encoder.write_all(&event).unwrap();
         encoder.flush().unwrap();
-        decoder.feed(&std::mem::take(encoder.get_mut()), |bytes| read += bytes.len());
+        let encoded = std::mem::take(encoder.get_mut());
+        feed(&mut decoder, &encoded, |bytes| read += bytes.len());
         decoder.next_message();
     }
     assert_eq!((read, decoder.fault()), (24 << 20, None));
@@ -231,7 +318,7 @@ fn decoders_have_a_bound_of_memory_together() {
     let mut open = Vec::new();
     loop {
         let mut decoder = decoder_of(&observer, &["gzip"]);
-        decoder.feed(&packed[..4], |_| {});
+        feed(&mut decoder, &packed[..4], |_| {});
         if decoder.fault().is_some() {
             assert_eq!(decoder.fault(), Some(&Unreadable::NoRoom));
             break;
@@ -242,7 +329,7 @@ fn decoders_have_a_bound_of_memory_together() {
     // The end of one makes room for another.
     drop(open.pop());
     let mut decoder = decoder_of(&observer, &["gzip"]);
-    decoder.feed(&packed, |_| {});
+    feed(&mut decoder, &packed, |_| {});
     assert_eq!(decoder.fault(), None);
 }
 

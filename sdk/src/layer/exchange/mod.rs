@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{Method, StatusCode, request, response};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
@@ -21,12 +22,13 @@ use head::{Head, is_events};
 pub(crate) use observed::Observed;
 pub(super) use observed::Waiting;
 use reading::{Reading, status_attribute};
+use refusal::Asked;
 
 use super::decoder::{Decoder, Unreadable};
 use super::sessions::{Sessions, Shared as SharedConversation};
-use crate::jsonrpc::{Excerpt, Message, Scan, Scanner};
+use crate::jsonrpc::{Excerpt, Message, Scanner};
 use crate::observer::{
-    Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Scope, Side, text,
+    Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Scope, Side, Way, text,
 };
 use crate::span::Ending;
 
@@ -77,11 +79,15 @@ struct State {
     /// Why the request's body could not be read.
     request_fault: Option<Unreadable>,
     /// What the request's body was: none until it has ended.
-    asked: Option<Scan>,
+    asked: Option<Asked>,
     /// The requests that were begun by this one, in the order in which they began.
     keys: Vec<Key>,
-    /// The requests that the stream goes on with which this one opened.
-    resumed: Vec<Key>,
+    /// The event after which the stream goes on that this one opens.
+    follows: Option<u64>,
+    /// Whether this is an open stream on which anything may come.
+    listens: bool,
+    /// The requests of the server on this stream, in the order in which they began; some have ended.
+    asked_back: Vec<Key>,
     status: Option<StatusCode>,
     reading: Reading,
     /// The last events of the answer that have ids, hashed: a client may ask for what comes after one of them.
@@ -119,8 +125,11 @@ impl Exchange {
         let known = announced.or_else(|| carrier.session.as_deref().and_then(|id| sessions.find(id)));
         let is_shared = known.is_some() || carrier.session.is_some();
         let conversation = known.unwrap_or_else(|| sessions.fresh());
-        let resumed = head.last_event.as_deref().map(event_hash);
-        let resumed = resumed.map(|event| lock(&conversation).resumed(event));
+        let last_event = head.last_event.as_deref();
+        let follows = last_event.filter(|_| parts.method == Method::GET).map(event_hash);
+        if let Some(event) = follows {
+            lock(&conversation).follow(event);
+        }
         let scanner = is_post.then(|| Scanner::new(observer.cap()));
         Self(Arc::new(Mutex::new(State {
             request_decoder: Decoder::new(&observer, &parts.headers),
@@ -136,7 +145,9 @@ impl Exchange {
             request_fault: None,
             asked: None,
             keys: Vec::new(),
-            resumed: resumed.unwrap_or_default(),
+            follows,
+            listens: false,
+            asked_back: Vec::new(),
             status: None,
             events: VecDeque::new(),
             stream: None,
@@ -160,13 +171,11 @@ impl Exchange {
         }
     }
 
-    /// A piece of the request's body.
-    pub(super) fn request(&self, bytes: &[u8]) {
-        self.with(|state| {
-            if let Some(scanner) = &mut state.request {
-                state.request_decoder.feed(bytes, |bytes| scanner.feed(bytes));
-            }
-        });
+    /// Reads on in a piece of the request's body. Returns whether all of it was read; others have their turn otherwise.
+    pub(super) fn request(&self, bytes: &mut Bytes) -> bool {
+        let mut is_read = true;
+        self.with(|state| is_read = state.read_request(bytes));
+        is_read
     }
 
     /// The end of the request's body.
@@ -179,9 +188,11 @@ impl Exchange {
         self.with(|state| state.answer_begins(parts));
     }
 
-    /// A piece of the answer's body.
-    pub(super) fn answer(&self, bytes: &[u8]) {
-        self.with(|state| state.answer(bytes));
+    /// Reads on in a piece of the answer's body, in the same way.
+    pub(super) fn answer(&self, bytes: &mut Bytes) -> bool {
+        let mut is_read = true;
+        self.with(|state| is_read = state.read_answer(bytes));
+        is_read
     }
 
     /// The end of the answer.
@@ -218,6 +229,8 @@ impl State {
         for key in keys {
             conversation.end(key, Ended::Broken, ending());
         }
+        drop(conversation);
+        self.leave_streams();
     }
 
     fn request_ended(&mut self) {
@@ -239,7 +252,7 @@ impl State {
                 self.keys.extend(begun);
             }
         }
-        self.asked = Some(scan);
+        self.asked = Some(Asked::from(scan));
         self.tell_status();
         self.settle();
     }
@@ -274,8 +287,50 @@ impl State {
             let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, lasting);
             call.set([status_attribute(parts.status)]);
             self.stream = Some(call);
+            self.listens = true;
+            lock(&self.conversation).listens();
+        }
+        if parts.status.is_success() {
+            self.adopt_session();
         }
         self.tell_status();
+    }
+
+    /// A session that began before anybody watched is known from its first request that succeeds.
+    fn adopt_session(&mut self) {
+        let is_over =
+            self.head.method == Method::DELETE || lock(&self.conversation).is_stateless(&self.carrier);
+        if let Some(id) = self.head.session.clone().filter(|_| !is_over)
+            && self.sessions.find(&id).is_none()
+        {
+            lock(&self.conversation).set_session(id.clone());
+            self.sessions.keep(&id, &self.conversation);
+        }
+    }
+
+    /// The server's own requests on this stream, where they can be answered in others.
+    fn take_asked_back(&mut self) -> Vec<Key> {
+        let keys = std::mem::take(&mut self.asked_back);
+        if self.is_shared { keys } else { Vec::new() }
+    }
+
+    /// The stream is over that this exchange may be: what goes on with it may go on in another, for some time.
+    fn leave_streams(&mut self) {
+        let (follows, listens) = (self.follows.take(), std::mem::take(&mut self.listens));
+        if follows.is_none() && !listens {
+            return;
+        }
+        let mut keys = self.take_asked_back();
+        let mut conversation = lock(&self.conversation);
+        if let Some(event) = follows {
+            keys.extend(conversation.unfollow(event).iter());
+        }
+        if listens {
+            conversation.stops_listening();
+        }
+        conversation.left(&keys, Way::Resumed, self.events.iter().copied());
+        drop(conversation);
+        self.sessions.watch(&self.conversation);
     }
 
     /// The server gave its session an id.
@@ -291,7 +346,7 @@ impl State {
             }
             conversation.set_session(id.clone());
         }
-        self.sessions.keep(id, &self.conversation);
+        self.sessions.keep(&id, &self.conversation);
         self.is_shared = true;
     }
 
@@ -302,13 +357,22 @@ impl State {
         if let Some(call) = self.stream.take() {
             call.closed();
         }
-        if !self.resumed.is_empty() {
-            lock(&self.conversation).left(&self.resumed, self.events.iter().copied());
+        self.leave_streams();
+        // It may have been open for longer than sessions are remembered that nobody uses.
+        if let Some(id) = &self.head.session {
+            self.sessions.used(id);
         }
         if let Some((address, session)) = self.owned.take() {
             let reason = "the stream that answers come on ended";
             self.sessions.withdraw(&address, session.as_deref(), reason);
         }
         self.settle();
+    }
+}
+
+impl Drop for State {
+    /// However the exchange ended, it holds no stream open.
+    fn drop(&mut self) {
+        self.leave_streams();
     }
 }

@@ -1,15 +1,27 @@
 //! The body of an answer, read as it passes.
 
+use std::time::SystemTime;
+
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
+use opentelemetry::logs::Severity;
 
 use super::head::is_events;
 use super::{State, event_hash, lock};
 use crate::jsonrpc::{Event, EventStream, Excerpt, Message, Scanner};
 use crate::layer::decoder::{Decoder, Unreadable};
 use crate::observer::{Observer, Scope, Side, address_session, resolve};
+use crate::recorder::Line;
 
+/// How much is read before other tasks of the server have their turn, in bytes before and after decoding: less than a
+/// millisecond's work.
+const TURN: usize = 128 * 1024;
+/// What an event counts for besides its bytes: a message in it may begin or end a record.
+const EVENT: usize = 1024;
+/// How many requests of a batch are told that their common answer was damaged.
+const MOST_NOTED: usize = 16;
 /// How many events of one stream are remembered, to know it again when it is taken up elsewhere.
 const MOST_EVENTS: usize = 64;
 
@@ -61,38 +73,56 @@ impl Reading {
 }
 
 impl State {
-    /// A piece of the answer's body.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
-        let Reading {
-            form,
-            decoder,
-            is_garbled,
-        } = &mut self.reading;
-        let mut events = Vec::new();
-        decoder.feed(bytes, |bytes| match form {
-            Form::Json(scanner) => scanner.feed(bytes),
-            Form::Events(stream) => stream.feed(bytes, |event| events.push(event)),
-            Form::Nothing => {}
-        });
-        if !events.is_empty() {
-            decoder.next_message();
+    /// Reads on in a piece of the request's body, for one turn. Returns whether all of it was read.
+    pub(super) fn read_request(&mut self, bytes: &mut Bytes) -> bool {
+        let Some(scanner) = &mut self.request else {
+            return true;
+        };
+        let decoder = &mut self.request_decoder;
+        let (mut rest, mut work) = (bytes.as_ref(), 0);
+        while work < TURN && !(rest.is_empty() && decoder.is_idle()) {
+            work += decoder.step(&mut rest, |bytes| scanner.feed(bytes)).max(1);
         }
-        let garbled =
-            |event: &Event| event.name == "message" && !event.data.complete && !event.data.is_blank();
-        *is_garbled |= events.iter().any(garbled);
-        for event in events {
-            if let Some(id) = &event.id {
-                if self.events.len() >= MOST_EVENTS {
-                    self.events.pop_front();
-                }
-                self.events.push_back(event_hash(id));
+        let left = rest.len();
+        bytes.advance(bytes.len() - left);
+        left == 0 && decoder.is_idle()
+    }
+
+    /// Reads on in a piece of the answer's body, for one turn. Returns whether all of it was read.
+    pub(super) fn read_answer(&mut self, bytes: &mut Bytes) -> bool {
+        let (mut rest, mut work) = (bytes.as_ref(), 0);
+        while work < TURN && !(rest.is_empty() && self.reading.decoder.is_idle()) {
+            let mut events = Vec::new();
+            let Reading { form, decoder, .. } = &mut self.reading;
+            let done = decoder.step(&mut rest, |bytes| match form {
+                Form::Json(scanner) => scanner.feed(bytes),
+                Form::Events(stream) => stream.feed(bytes, |event| events.push(event)),
+                Form::Nothing => {}
+            });
+            if !events.is_empty() {
+                decoder.next_message();
             }
-            if event.name == "endpoint" && self.stream.is_some() {
-                self.opened(&event.data.head);
+            work += done.max(1) + EVENT * events.len();
+            events.into_iter().for_each(|event| self.take_event(event));
+        }
+        let left = rest.len();
+        bytes.advance(bytes.len() - left);
+        left == 0 && self.reading.decoder.is_idle()
+    }
+
+    fn take_event(&mut self, event: Event) {
+        self.reading.is_garbled |= event.name == "message" && !event.data.complete && !event.data.is_blank();
+        if let Some(id) = &event.id {
+            if self.events.len() >= MOST_EVENTS {
+                self.events.pop_front();
             }
-            for message in &event.data.messages {
-                self.said(message);
-            }
+            self.events.push_back(event_hash(id));
+        }
+        if event.name == "endpoint" && self.stream.is_some() {
+            self.opened(&event.data.head);
+        }
+        for message in &event.data.messages {
+            self.said(message);
         }
     }
 
@@ -103,6 +133,7 @@ impl State {
         self.reading.decoder.finish(|bytes| scanner.feed(bytes));
         let scan = scanner.finish();
         if scan.is_jsonrpc() && (self.asked.is_some() || !self.keys.is_empty()) {
+            self.note_damage();
             for message in &scan.messages {
                 self.said(message);
             }
@@ -117,6 +148,22 @@ impl State {
         } else {
             refusal
         };
+    }
+
+    /// The answer is whole, and what came after it in the same body could not be decoded.
+    fn note_damage(&self) {
+        let Some(damage) = self.reading.decoder.damage() else {
+            return;
+        };
+        let line = Line {
+            severity: Severity::Warn,
+            body: format!("the answer was read, and more of its body was not: {damage}"),
+            attributes: Vec::new(),
+            at: SystemTime::now(),
+        };
+        let conversation = lock(&self.conversation);
+        let calls = self.keys.iter().filter_map(|key| conversation.call(*key));
+        calls.take(MOST_NOTED).for_each(|call| call.log(line.clone()));
     }
 
     /// The server said something.
@@ -143,12 +190,21 @@ impl State {
                 return;
             }
         }
+        let followed = self.follows.map(|event| conversation.followed(event));
         let scope = if self.head.method == http::Method::POST {
             Scope::Answer(&self.keys)
         } else {
-            Scope::Session(&self.resumed)
+            Scope::Session(followed.as_deref().unwrap_or_default())
         };
-        conversation.take(Side::Server, message, &self.carrier, scope);
+        let begun = conversation.take(Side::Server, message, &self.carrier, scope);
+        if let Some(begun) = begun {
+            // A stream may be open for days.
+            if self.asked_back.len() == self.asked_back.capacity() {
+                self.asked_back.retain(|key| conversation.call(*key).is_some());
+                self.asked_back.reserve(self.asked_back.len() + 1);
+            }
+            self.asked_back.push(begun);
+        }
     }
 
     /// HTTP+SSE: the stream says where its messages are to be posted, and so what belongs to it.
@@ -157,12 +213,15 @@ impl State {
             return;
         }
         let address = resolve(&self.head.target, endpoint);
+        self.leave_streams();
         // Streams that announce the same address are one conversation, since nothing on the wire tells them apart.
         self.conversation = self.sessions.announce(&address, &self.conversation);
         let session = address_session(&address);
+        self.listens = true;
+        lock(&self.conversation).listens();
         if let Some(id) = &session {
             lock(&self.conversation).set_session(id.clone());
-            self.sessions.keep(id.clone(), &self.conversation);
+            self.sessions.keep(id, &self.conversation);
         }
         self.owned = Some((address, session));
         let transport = self.carrier.make_sse();

@@ -10,6 +10,29 @@ use crate::jsonrpc::{Excerpt, Message, Scan};
 use crate::observer::{Call, Lasting};
 use crate::span::{Ending, Part, unreadable};
 
+/// A request's body after its messages were taken.
+#[derive(Debug)]
+pub(super) struct Asked {
+    is_jsonrpc: bool,
+    is_blank: bool,
+    is_complete: bool,
+    head: Excerpt,
+}
+
+impl From<Scan> for Asked {
+    fn from(scan: Scan) -> Self {
+        Self {
+            is_jsonrpc: scan.is_jsonrpc(),
+            is_blank: scan.is_blank(),
+            is_complete: scan.complete,
+            head: Excerpt {
+                text: scan.head,
+                size: scan.size,
+            },
+        }
+    }
+}
+
 impl State {
     /// A request that was refused, or could not be read.
     pub(super) fn record_unread(&mut self, status: StatusCode) {
@@ -41,11 +64,8 @@ impl State {
         );
         call.set([status_attribute(status)]);
         call.set(fault.map(|fault| unreadable(Part::Request, fault.to_string())));
-        if let Some(asked) = asked.filter(|asked| !asked.is_blank()) {
-            call.hold_request(Excerpt {
-                text: asked.head,
-                size: asked.size,
-            });
+        if let Some(asked) = asked.filter(|asked| !asked.is_blank) {
+            call.hold_request(asked.head);
         }
         let answer = self.unasked.take().or_else(|| {
             Message::from_text(&self.refusal.text, self.refusal.size)
@@ -68,11 +88,11 @@ impl State {
     }
 
     /// Whether what was refused was a request of MCP.
-    fn is_refused_request(&self, asked: Option<&Scan>) -> bool {
+    fn is_refused_request(&self, asked: Option<&Asked>) -> bool {
         // A well-formed text that is no JSON-RPC was meant for something else.
-        let malformed = asked.is_some_and(|asked| !asked.complete && !asked.is_blank());
-        let notified = asked.is_some_and(Scan::is_jsonrpc);
-        let other = asked.is_some_and(|asked| asked.complete && !asked.is_jsonrpc());
+        let malformed = asked.is_some_and(|asked| !asked.is_complete && !asked.is_blank);
+        let notified = asked.is_some_and(|asked| asked.is_jsonrpc);
+        let other = asked.is_some_and(|asked| asked.is_complete && !asked.is_jsonrpc);
         let meant = self.head.is_mcp() || (malformed && self.head.sends_json && !self.head.is_wellknown);
         meant && !notified && (!other || self.head.mcp_method.is_some() || self.head.session.is_some())
     }

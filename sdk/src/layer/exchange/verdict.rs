@@ -6,17 +6,11 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{Left, SharedConversation, State, lock};
-use crate::observer::{Conversation, Ended, Key, Unanswered};
+use crate::observer::{ACCEPTED, Conversation, Ended, GONE, Key, Unanswered, Way};
 use crate::span::{Ending, Part, unreadable};
 
 /// How long a client that went away may take to say that it cancelled.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// The client hung up.
-const GONE: Unanswered = Unanswered("the client went away before the answer");
-
-/// Its answer was to come on a stream, and no stream is known to be it.
-const ACCEPTED: &str = "it was accepted, and the stream on which its answer comes is not known";
 
 impl State {
     /// When question and answer are both over, what is open of this request will not be answered, unless elsewhere.
@@ -26,13 +20,16 @@ impl State {
         };
         let status = self.status.unwrap_or(StatusCode::OK);
         let keys = std::mem::take(&mut self.keys);
+        let mut elsewhere = self.take_asked_back();
         if keys.is_empty() {
             self.record_unread(status);
-            return;
+            if elsewhere.is_empty() {
+                return;
+            }
         }
         let mut conversation = lock(&self.conversation);
         let mut left_open = Vec::new();
-        let mut elsewhere = Vec::new();
+        let mut accepted = Vec::new();
         for key in keys {
             conversation.carried(key);
             match self.verdict(&conversation, key, status, left) {
@@ -63,7 +60,8 @@ impl State {
                     let why = "the client closed the stream".to_owned();
                     conversation.end(key, Ended::Cancelled, Ending::cancelled(Some(why)));
                 }
-                Verdict::Elsewhere => elsewhere.push(key),
+                Verdict::Elsewhere(Way::Accepted) => accepted.push(key),
+                Verdict::Elsewhere(Way::Resumed) => elsewhere.push(key),
                 Verdict::LeftOpen => left_open.push(key),
                 Verdict::Unanswered(why) => {
                     if let Some(call) = conversation.call(key)
@@ -75,9 +73,11 @@ impl State {
                 }
             }
         }
-        conversation.left(&elsewhere, self.events.iter().copied());
-        conversation.left(&left_open, []);
+        conversation.left(&accepted, Way::Accepted, []);
+        conversation.left(&elsewhere, Way::Resumed, self.events.iter().copied());
+        conversation.abandoned(&left_open);
         drop(conversation);
+        self.sessions.watch(&self.conversation);
         if !left_open.is_empty() {
             give_up_later(Arc::clone(&self.conversation), left_open);
         }
@@ -98,17 +98,22 @@ impl State {
         }
         let is_stateless = conversation.is_stateless(&self.carrier);
         // HTTP+SSE answers on the stream; a stream with ids may be taken up again.
-        let elsewhere =
-            self.is_shared && (status == StatusCode::ACCEPTED || (!self.events.is_empty() && !is_stateless));
-        match left {
-            Left::Gone if is_stateless => Verdict::Cancelled,
-            _ if elsewhere => Verdict::Elsewhere,
+        let elsewhere = match status {
+            StatusCode::ACCEPTED => Some(Way::Accepted),
+            _ if self.events.is_empty() || is_stateless => None,
+            _ => Some(Way::Resumed),
+        };
+        match (left, elsewhere.filter(|_| self.is_shared)) {
+            (Left::Gone, _) if is_stateless => Verdict::Cancelled,
+            (_, Some(way)) => Verdict::Elsewhere(way),
             // A client that cancels may hang up before it says so.
-            Left::Gone if self.is_shared => Verdict::LeftOpen,
-            Left::Gone => Verdict::Unanswered(GONE),
-            Left::Broken => Verdict::Unanswered(Unanswered("the answer broke off")),
-            Left::Complete if status == StatusCode::ACCEPTED => Verdict::Unreadable(ACCEPTED.to_owned()),
-            Left::Complete => match self.reading.unreadable() {
+            (Left::Gone, None) if self.is_shared => Verdict::LeftOpen,
+            (Left::Gone, None) => Verdict::Unanswered(GONE),
+            (Left::Broken, None) => Verdict::Unanswered(Unanswered("the answer broke off")),
+            (Left::Complete, None) if status == StatusCode::ACCEPTED => {
+                Verdict::Unreadable(ACCEPTED.to_owned())
+            }
+            (Left::Complete, None) => match self.reading.unreadable() {
                 Some(why) => Verdict::Unreadable(why.to_string()),
                 None => Verdict::Unanswered(Unanswered("the answer ended without a result")),
             },
@@ -127,8 +132,8 @@ enum Verdict {
     Refused,
     Redirected,
     Cancelled,
-    /// Its answer will come on another stream.
-    Elsewhere,
+    /// Its answer may come on another stream.
+    Elsewhere(Way),
     /// Its client has gone, and may say yet that it cancelled.
     LeftOpen,
     Unanswered(Unanswered),

@@ -1,19 +1,18 @@
 //! How open requests end, or go on elsewhere.
 
-use std::sync::Arc;
-
 use opentelemetry::trace::SpanContext;
 
 use super::super::open::{Key, Open, Scope};
-use super::{Cancellation, Conversation, Past, Side};
+use super::elsewhere::Past;
+use super::{Cancellation, Conversation, Side};
 use crate::jsonrpc::{Id, Message};
 use crate::observer::Ended;
 use crate::span::Ending;
 
 /// How many requests that ended are remembered, to know a second answer from a stray one.
 const REMEMBERED: usize = 512;
-/// How many events are remembered after which streams may go on.
-const MOST_EVENTS: usize = 4096;
+/// What one of them takes in a list that grows by doubling, in bytes.
+const PAST_BYTES: usize = 2 * size_of::<Past>();
 
 /// Why a request has no answer, where nobody refused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,41 +30,15 @@ impl Conversation {
         }
     }
 
-    /// The HTTP answer to open requests is over without their answers: they may come on other streams of the session, or
-    /// on one that begins after one of these events.
-    pub(crate) fn left(&mut self, keys: &[Key], events: impl IntoIterator<Item = u64>) {
-        // Shared by the events: there may be thousands of each.
-        let open: Arc<[Key]> = keys
-            .iter()
-            .copied()
-            .filter(|key| self.open.get(*key).is_some())
-            .collect();
-        for key in open.iter() {
-            if let Some(left) = self.open.get_mut(*key) {
-                left.is_awaited = false;
-            }
-        }
-        if let Some(reason) = &self.closed {
-            let reason = reason.clone();
-            for key in open.iter() {
+    /// The HTTP answer to open requests is over without their answers, and its client may say yet that it cancelled.
+    pub(crate) fn abandoned(&mut self, keys: &[Key]) {
+        for key in keys {
+            if let Some(reason) = self.closed.clone() {
                 self.end(*key, Ended::Broken, Ending::broken(&reason));
+            } else if let Some(open) = self.open.get_mut(*key) {
+                open.is_awaited = false;
             }
-        } else if !open.is_empty() {
-            if self.resumable.len() >= MOST_EVENTS {
-                self.resumable
-                    .retain(|_, keys| keys.iter().any(|key| self.open.get(*key).is_some()));
-            }
-            let room = MOST_EVENTS.saturating_sub(self.resumable.len());
-            let events = events.into_iter().take(room);
-            self.resumable
-                .extend(events.map(|event| (event, Arc::clone(&open))));
         }
-    }
-
-    /// The open requests that a stream goes on with which begins after this event.
-    pub(crate) fn resumed(&self, event: u64) -> Vec<Key> {
-        let keys = self.resumable.get(&event);
-        keys.map(|keys| keys.to_vec()).unwrap_or_default()
     }
 
     /// Takes an answer to all requests of one HTTP request: one whose id is `null`, or of a refusal.
@@ -104,21 +77,17 @@ impl Conversation {
             self.cancellations
                 .retain(|cancelled| cancelled.side != open.side || cancelled.id != open.id);
         }
-        self.remember(key, open.side, open.id.clone(), how, open.call.span_context());
+        self.stop_waiting(key, open.elsewhere);
+        self.remember(key, open.side, &open.id, how, &open.call.span_context());
         Some(open)
     }
 
-    pub(super) fn remember(&mut self, key: Key, side: Side, id: Id, how: Ended, span: SpanContext) {
-        if self.past.len() >= REMEMBERED {
-            self.past.pop_front();
+    pub(super) fn remember(&mut self, key: Key, side: Side, id: &Id, how: Ended, span: &SpanContext) {
+        // One that is forgotten leaves its room to the next.
+        let has_room = self.past.len() < REMEMBERED && self.remembered.grow(PAST_BYTES);
+        if has_room || self.past.pop_front().is_some() {
+            self.past.push_back(Past::new(key, side, id, how, span));
         }
-        self.past.push_back(Past {
-            key,
-            side,
-            id,
-            how,
-            span,
-        });
     }
 
     /// How many answers came to nothing that was asked.

@@ -47,7 +47,7 @@ impl Conversation {
             open.is_ambiguous = false;
         }
         if open.call.awaits_head {
-            open.call.early = Some(message.clone());
+            open.call.hold_answer(message);
             return;
         }
         self.learn(message);
@@ -68,13 +68,14 @@ impl Conversation {
 
     /// Takes an answer to nothing that is open.
     fn answer_late(&self, side: Side, id: &Id, scope: Scope<'_>) {
+        let id = id.hash();
         let past = self.past.iter().rev().find(|past| {
             let is_near = match scope {
                 Scope::Answer(own) => past.how == Ended::Notified || own.contains(&past.key),
                 Scope::Session(own) if self.reuses_ids => own.contains(&past.key),
                 Scope::Only | Scope::Session(_) => true,
             };
-            is_near && past.side == side && past.id == *id
+            is_near && past.side == side && past.id == id
         });
         let Some(past) = past else {
             return self.observer.stray();
@@ -91,7 +92,7 @@ impl Conversation {
             attributes: Vec::new(),
             at: SystemTime::now(),
         };
-        self.observer.recorder.log(&past.span, line);
+        self.observer.recorder.log(&past.span(), line);
     }
 
     pub(super) fn notification(&mut self, from: Side, method: &str, message: &Message, scope: Scope<'_>) {

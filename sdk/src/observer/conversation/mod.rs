@@ -1,22 +1,26 @@
 //! What one client and one server say to each other: requests and answers are paired, whatever order they come in.
 
+mod elsewhere;
 mod endings;
 mod messages;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use serde_json::Value;
+use tokio::time::Instant;
 
+pub(crate) use elsewhere::{ACCEPTED, Elsewhere, GONE, Way};
+use elsewhere::{Following, Moment, Past};
 pub(crate) use endings::Unanswered;
 
 use super::open::{Found, Key, OpenRequests, Scope};
-use super::{Call, Carrier, Ended, Observer};
+use super::{Call, Carrier, Ended, Observer, Reserved};
 use crate::jsonrpc::{Field, Id, Message};
-use crate::span::{Ending, implementation};
+use crate::span::{Ending, LONGEST_NAME, cut, implementation};
 
 /// How many requests of one conversation may be open; what is beyond is not recorded.
 const MOST_OPEN: usize = 10_000;
@@ -39,16 +43,6 @@ impl Side {
     }
 }
 
-/// A request that ended, for the answers that still come.
-#[derive(Debug)]
-struct Past {
-    key: Key,
-    side: Side,
-    id: Id,
-    how: Ended,
-    span: SpanContext,
-}
-
 /// A cancellation that may be meant for any of several requests: it counts for the one that is given up.
 #[derive(Debug)]
 struct Cancellation {
@@ -67,6 +61,22 @@ pub(crate) struct Conversation {
     cancellations: Vec<Cancellation>,
     /// Which requests a stream goes on with that begins after an event with this id, by the id's hash.
     resumable: BTreeMap<u64, Arc<[Key]>>,
+    /// How many there may be before those are looked for that are not needed.
+    resumable_checked: usize,
+    /// The open streams that go on after an event, by its hash.
+    following: HashMap<u64, Following>,
+    /// The requests that wait for an answer elsewhere, and since when it could have come nowhere.
+    waiting: BTreeSet<(Instant, Key)>,
+    /// Whether somebody asks for what has waited for too long.
+    is_watched: bool,
+    /// How many streams are open on which anything may come.
+    listening: usize,
+    /// When the last of them ended.
+    listened: Option<Moment>,
+    /// What is remembered besides open requests.
+    remembered: Reserved,
+    /// How much of that are names, in bytes.
+    names: usize,
     client: Option<(String, Option<String>)>,
     /// The version agreed on, where there was a handshake.
     version: Option<String>,
@@ -80,8 +90,18 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(observer: Observer) -> Self {
+        let mut remembered = Reserved::none(observer.remembered());
+        remembered.force(size_of::<Self>());
         Self {
             observer,
+            remembered,
+            names: 0,
+            resumable_checked: 0,
+            following: HashMap::new(),
+            waiting: BTreeSet::new(),
+            is_watched: false,
+            listening: 0,
+            listened: None,
             open: OpenRequests::default(),
             past: VecDeque::new(),
             cancellations: Vec::new(),
@@ -94,9 +114,33 @@ impl Conversation {
         }
     }
 
-    /// The session id that the server gave.
+    /// The session id that the server gave. One that is longer than any name is known from each request alone.
     pub(crate) fn set_session(&mut self, id: String) {
-        self.session = Some(id);
+        self.session = Some(id).filter(|id| id.len() <= LONGEST_NAME);
+        self.count_names();
+    }
+
+    fn set_client(&mut self, client: Option<(String, Option<String>)>) {
+        self.client = client;
+        self.count_names();
+    }
+
+    fn set_version(&mut self, mut version: String) {
+        cut(&mut version, LONGEST_NAME);
+        self.version = Some(version);
+        self.count_names();
+    }
+
+    /// Sets what names take against the bytes that conversations may remember. They are kept in any case: there is one of
+    /// each, and the number of sessions is bounded.
+    fn count_names(&mut self) {
+        let length = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        let client = self.client.as_ref();
+        let client = client.map_or(0, |(name, version)| name.len() + length(version));
+        let names = client + length(&self.version) + length(&self.session);
+        self.remembered.shrink(self.names);
+        self.remembered.force(names);
+        self.names = names;
     }
 
     /// Whether the version in force has no sessions, so that a closed stream is a cancellation.
@@ -125,7 +169,7 @@ impl Conversation {
         // Some clients number notifications too. They are no requests, whatever the server makes of them.
         if method.starts_with("notifications/") {
             if let Some(id) = id {
-                self.remember(Key::NONE, from, id, Ended::Notified, SpanContext::NONE);
+                self.remember(Key::NONE, from, &id, Ended::Notified, &SpanContext::NONE);
             }
             self.notification(from, &method, message, scope);
             return None;
@@ -145,7 +189,7 @@ impl Conversation {
         if method == "initialize"
             && let Some(info) = message.json(Field::ClientInfo)
         {
-            self.client = implementation(&info);
+            self.set_client(implementation(&info));
         }
         // On a pipe nothing but the id tells two requests apart.
         if matches!(scope, Scope::Only)
@@ -156,7 +200,8 @@ impl Conversation {
             self.end(earlier, Ended::Broken, Ending::broken(reason));
         }
         if from == Side::Client && !self.reuses_ids {
-            let is_past = |past: &Past| past.side == from && past.id == id;
+            let hash = id.hash();
+            let is_past = |past: &Past| past.side == from && past.id == hash;
             self.reuses_ids = self.open.has(from, &id) || self.past.iter().any(is_past);
         }
         if self.open.len() >= MOST_OPEN {
@@ -232,7 +277,7 @@ impl Conversation {
         if own.is_some()
             && let Some(version) = answer.text(Field::ProtocolVersion)
         {
-            self.version = Some(version);
+            self.set_version(version);
         }
     }
 

@@ -9,6 +9,11 @@ use crate::capture::Capture;
 use crate::recorder::Recorder;
 
 fn conversation() -> (Conversation, InMemorySpanExporter, SdkTracerProvider) {
+    let (observer, memory, provider) = observer();
+    (Conversation::new(observer), memory, provider)
+}
+
+fn observer() -> (Observer, InMemorySpanExporter, SdkTracerProvider) {
     let memory = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(memory.clone())
@@ -18,7 +23,7 @@ fn conversation() -> (Conversation, InMemorySpanExporter, SdkTracerProvider) {
         Arc::new(Capture::default()),
         false,
     );
-    (Conversation::new(observer), memory, provider)
+    (observer, memory, provider)
 }
 
 fn message(value: Value) -> Message {
@@ -89,11 +94,109 @@ fn what_is_answered_leaves_nothing_behind() {
         conversation.take(Side::Client, &message(cancelled), &carrier, Scope::Session(&[]));
         let answer = message(json!({"id": 1, "result": round}));
         conversation.take(Side::Server, &answer, &carrier, Scope::Answer(&[key]));
-        conversation.left(&[other], [round]);
+        conversation.left(&[other], Way::Resumed, [round]);
         conversation.give_up(other, Unanswered("the test wants it"));
     }
     assert_eq!(conversation.open.len(), 0);
     assert!(conversation.cancellations.is_empty());
     assert!(conversation.past.len() <= 512);
     assert!(conversation.resumable.len() <= 4096);
+}
+
+#[test]
+fn long_names_and_ids_are_not_remembered_as_they_are() {
+    let (observer, _, _provider) = observer();
+    let mut conversation = Conversation::new(observer.clone());
+    let carrier = Carrier::default();
+    let long = "\u{e9}".repeat(30_000);
+    let info = json!({"name": long, "version": "9".repeat(5000)});
+    let params = json!({"protocolVersion": "x", "clientInfo": info});
+    let initialize = message(json!({"id": 0, "method": "initialize", "params": params}));
+    conversation.take(Side::Client, &initialize, &carrier, Scope::Session(&[]));
+    let answer =
+        json!({"id": 0, "result": {"protocolVersion": "v".repeat(4000), "serverInfo": {"name": "s"}}});
+    conversation.take(Side::Server, &message(answer), &carrier, Scope::Session(&[]));
+    conversation.set_session("s".repeat(100_000));
+    let (name, version) = conversation.client.clone().unwrap();
+    assert_eq!(name, "\u{e9}".repeat(512));
+    assert_eq!(version.unwrap().len(), 1024);
+    assert_eq!(conversation.version.as_ref().unwrap().len(), 1024);
+    assert_eq!(conversation.session, None);
+    assert_eq!(conversation.names, 3 * 1024);
+    for number in 0..600 {
+        let id = json!(format!("{number}{}", "i".repeat(4000)));
+        begin(&mut conversation, id.clone(), "t");
+        let answer = message(json!({"id": id, "result": 1}));
+        conversation.take(Side::Server, &answer, &carrier, Scope::Session(&[]));
+    }
+    assert_eq!(conversation.past.len(), 512);
+    assert!(observer.remembered().held() < 128 * 1024);
+    drop(conversation);
+    assert_eq!(observer.remembered().held(), 0);
+}
+
+#[test]
+fn all_conversations_together_remember_what_there_is_room_for() {
+    const ROOM: usize = 64 * 1024;
+    let (observer, _, _provider) = observer();
+    let observer = observer.remembering(ROOM);
+    let carrier = Carrier::default();
+    let mut all: Vec<Conversation> = (0..8).map(|_| Conversation::new(observer.clone())).collect();
+    for round in 0..200 {
+        for conversation in &mut all {
+            let key = begin(conversation, json!(round), "t");
+            let other = begin(conversation, json!(format!("left-{round}")), "u");
+            conversation.left(&[other], Way::Resumed, 64 * round..64 * round + 64);
+            let answer = message(json!({"id": round, "result": 1}));
+            conversation.take(Side::Server, &answer, &carrier, Scope::Answer(&[key]));
+        }
+        assert!(observer.remembered().held() <= ROOM);
+    }
+    assert!(observer.remembered().held() > ROOM / 2);
+    // What nobody needs any more makes room: the requests end, and what is new is remembered.
+    for conversation in &mut all {
+        conversation.close_session("the test is over");
+        conversation.expire();
+        assert!(conversation.resumable.is_empty());
+    }
+    assert!(observer.remembered().held() < ROOM);
+}
+
+#[test]
+fn an_answer_that_waits_is_counted_and_without_room_its_body_is_left_out() {
+    let (observer, memory, _provider) = observer();
+    let mut conversation = Conversation::new(observer.clone());
+    let mut carrier = Carrier::default();
+    carrier.make_sse();
+    let ask = |conversation: &mut Conversation, id: u32| {
+        let request = message(json!({"id": id, "method": "tools/call", "params": {"name": "t"}}));
+        let key = conversation.take(Side::Client, &request, &carrier, Scope::Session(&[]));
+        let result = json!({"isError": true, "content": "x".repeat(100_000)});
+        let answer = message(json!({"id": id, "result": result}));
+        conversation.take(Side::Server, &answer, &carrier, Scope::Session(&[]));
+        key.unwrap()
+    };
+    let key = ask(&mut conversation, 1);
+    assert!(!observer.take_bytes(crate::observer::OPEN_BYTES - 100_000));
+    conversation.carried(key);
+    assert!(observer.take_bytes(crate::observer::OPEN_BYTES));
+    let key = ask(&mut conversation, 2);
+    conversation.carried(key);
+    observer.give_bytes(crate::observer::OPEN_BYTES);
+    let [whole, short] = &memory.get_finished_spans().unwrap()[..] else {
+        panic!("two requests were answered")
+    };
+    let said = |span: &opentelemetry_sdk::trace::SpanData, key: &str| {
+        let found = span.attributes.iter().find(|known| known.key.as_str() == key);
+        found.map(|known| known.value.to_string())
+    };
+    assert!(said(whole, semconv::RESPONSE_BODY).unwrap().len() > 100_000);
+    assert_eq!(
+        said(short, semconv::RESPONSE_SIZE),
+        said(whole, semconv::RESPONSE_SIZE)
+    );
+    for span in [whole, short] {
+        assert_eq!(said(span, "error.type").as_deref(), Some("tool_error"));
+    }
+    assert!(said(short, semconv::RESPONSE_BODY).is_none_or(|body| body.is_empty()));
 }
