@@ -279,6 +279,15 @@ test("a search without a word says that it looks for nothing", async () => {
   expect(pages.complaints).toEqual([]);
 });
 
+test("what of an address is not read is told beside the filters", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(`${mcptap.url}/?server=orders&status=abc&range=2w`);
+  await page.getByText("means nothing and is left out: status=abc, range=2w").waitFor();
+  await shows(page, 3);
+  expect(pages.complaints).toEqual([]);
+});
+
 test("a menu says that nothing matches what was typed, and not that there is nothing", async () => {
   const { page, mcptap } = pages;
   await report();

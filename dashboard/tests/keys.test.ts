@@ -202,7 +202,7 @@ test("keys and the audit come a page at a time", async () => {
   await page.goto(`${mcptap.url}/keys`);
   const loaded = (name: string) => page.getByRole("table", { name }).locator("tbody tr");
   const keys = () => loaded("Keys").count();
-  const audit = () => loaded("What administrators did").count();
+  const audit = () => loaded("Audit log").count();
   await keyRow(/key 98/).waitFor();
   await page.getByRole("row", { name: /"key 103"/ }).waitFor();
   expect([await keys(), await audit()]).toEqual([100, 50]);

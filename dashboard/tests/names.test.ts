@@ -20,7 +20,10 @@ async function report(): Promise<void> {
       ip: "2a02:898:0:20:1111:2222:3333:4444",
     },
     { tool: `${tool}_too`, server, client, session: "s-1", status: 502, error: "no such file" },
-    { tool: "gone", server: "weather", status: 502, agoMs: 1000 },
+    {
+      ...{ tool: "gone", server: "weather", status: 502, agoMs: 1000, durationMs: 72_000 },
+      ...{ country: "NL", ip: "2a02:898:0:20:1111:2222:3333:4444" },
+    },
     { tool: "short", server: "weather", client: "cursor", session: "s-2" },
   ]);
 }
@@ -55,12 +58,40 @@ for (const width of [320, 390, 1280, 1440]) {
       [`/?server=${server}&tool=${tool}`, rows(page).first()],
       [`/servers/${server}`, rows(page).nth(1)],
     ] as const;
+    /** Cells of the list that lie over one another, or beyond their row. */
+    const overlapping = () =>
+      rows(page).evaluateAll((all) =>
+        all.flatMap((row) => {
+          const around = row.getBoundingClientRect();
+          const cells = [...row.querySelectorAll("[role=cell]")]
+            .map((cell) => ({ name: cell.className, box: cell.getBoundingClientRect() }))
+            .filter(({ box }) => box.width > 0);
+          return cells.flatMap(({ name, box }, index) => [
+            ...(box.top < around.top || box.bottom > around.bottom || box.right > around.right
+              ? [`${name} leaves its row`]
+              : []),
+            ...cells
+              .slice(index + 1)
+              .filter(
+                (other) =>
+                  other.box.left < box.right - 1 &&
+                  other.box.right > box.left + 1 &&
+                  other.box.top < box.bottom - 1 &&
+                  other.box.bottom > box.top + 1,
+              )
+              .map((other) => `${name} lies over ${other.name}`),
+          ]);
+        }),
+      );
     for (const [address, content] of addresses) {
       await page.goto(mcptap.url + address);
       await content.first().waitFor();
       expect(await leaving(), address).toEqual([]);
       expect(await overflow(page), address).toBe(0);
     }
+    await page.goto(mcptap.url);
+    await rows(page).nth(3).waitFor();
+    expect(await overlapping()).toEqual([]);
     await rows(page).first().click();
     await page.getByRole("dialog", { name: "Call" }).getByRole("region", { name: "Fields" }).waitFor();
     expect(await leaving()).toEqual([]);

@@ -255,3 +255,35 @@ test("the page Set-up says what arrived, where no call does", async () => {
   await expect.poll(() => said("of these, MCP requests"), { timeout: 10_000 }).toBe("1");
   expect(pages.complaints).toEqual([]);
 });
+
+test("what fails most is what is known to fail often, and no slowness is made up", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll([
+    { tool: "once", error: "no" },
+    ...Array.from({ length: 100 }, (_, index) => ({ tool: "often", ...(index % 2 ? { error: "no" } : {}) })),
+  ]);
+  await mcptap.announce({ tool: "open" });
+  await page.goto(`${mcptap.url}/overview`);
+  const failing = page.getByRole("region", { name: "Most failing tools" }).getByRole("listitem");
+  await failing.nth(1).waitFor();
+  expect(await failing.allTextContents()).toEqual([
+    expect.stringContaining("often"),
+    expect.stringContaining("once"),
+  ]);
+  const slowest = page.getByRole("region", { name: "Slowest tools (p95)" }).getByRole("listitem");
+  await slowest.nth(1).waitFor();
+  expect(await slowest.filter({ hasText: "open" }).count()).toBe(0);
+  await page.getByRole("region", { name: "Top tools" }).getByText("open").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("of more tools than are compared the page says so", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(Array.from({ length: 501 }, (_, index) => ({ tool: `tool_${index}`, error: "no" })));
+  await page.goto(`${mcptap.url}/overview`);
+  for (const title of ["Slowest tools (p95)", "Most failing tools"])
+    await page.getByRole("region", { name: title }).getByText("Of the first 500 tools by name").waitFor();
+  await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
+  await page.getByText("The first 500 tools by name; there are more").waitFor();
+  expect(pages.complaints).toEqual([]);
+});

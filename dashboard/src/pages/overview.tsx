@@ -27,6 +27,8 @@ import { useTitle } from "../view/title";
 
 const refresh = 15_000;
 const longest = 8;
+/** How many tools are compared with one another, by name: as many as the API gives at once. */
+const mostTools = 500;
 
 /** Counts up now and then, so that figures follow the calls while somebody looks. */
 function useRound(): number {
@@ -68,12 +70,15 @@ export default function OverviewPage() {
   );
   const tools = useAsk(
     ToolsDocument,
-    useMemo(() => ({ filter: asked.filter, first: 200 }), [asked]),
+    useMemo(() => ({ filter: asked.filter, first: mostTools }), [asked]),
     round,
   );
   const brush = (from: string, to = filter.to) =>
     navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
   const problem = stats.data ? undefined : stats.problem;
+  const notAll = tools.data?.tools.pageInfo.hasNextPage
+    ? `Of the first ${mostTools} tools by name. A filter leaves fewer.`
+    : undefined;
 
   return (
     <div className="page">
@@ -140,11 +145,13 @@ export default function OverviewPage() {
           title="Slowest tools (p95)"
           none="No tool was called."
           ranks={slowest(filter, tools.data?.tools.nodes)}
+          note={notAll}
         />
         <Ranking
           title="Most failing tools"
           none="No tool has failed."
           ranks={failing(filter, tools.data?.tools.nodes)}
+          note={notAll}
         />
         <Ranking
           title="Servers"
@@ -212,8 +219,11 @@ function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" 
 }
 
 function slowest(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
-  const sorted =
-    tools && [...tools].sort((a, b) => (b.stats.p95Ms ?? 0) - (a.stats.p95Ms ?? 0)).slice(0, longest);
+  // of a tool whose calls all run nobody knows how slow it is
+  const sorted = tools
+    ?.filter(({ stats }) => stats.p95Ms != null)
+    .sort((a, b) => (b.stats.p95Ms ?? 0) - (a.stats.p95Ms ?? 0))
+    .slice(0, longest);
   const most = sorted?.[0]?.stats.p95Ms || 1;
   return sorted?.map((tool) => ({
     ...toolRank(filter, tool),
@@ -223,9 +233,19 @@ function slowest(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank
   }));
 }
 
+/** How often calls fail at least, with 95% confidence (Wilson): one failure of one call says little. */
+function leastRate({ callCount, errorCount }: Totals): number {
+  if (callCount === 0) return 0;
+  const [z, share] = [1.96, errorCount / callCount];
+  const spread = z * Math.sqrt((share * (1 - share)) / callCount + (z * z) / (4 * callCount * callCount));
+  return (share + (z * z) / (2 * callCount) - spread) / (1 + (z * z) / callCount);
+}
+
 function failing(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
   const rate = ({ stats }: ToolTotals) => stats.errorCount / Math.max(1, stats.callCount);
-  const failed = tools?.filter(({ stats }) => stats.errorCount > 0).sort((a, b) => rate(b) - rate(a));
+  const failed = tools
+    ?.filter(({ stats }) => stats.errorCount > 0)
+    .sort((a, b) => leastRate(b.stats) - leastRate(a.stats));
   return failed?.slice(0, longest).map((tool) => {
     const { href, ...rest } = toolRank(pickAll(filter, "outcome", errorOutcomes), tool);
     return {

@@ -67,7 +67,12 @@ function Tools({ server }: { server: string }) {
     <div className="page">
       <div className="page-head">
         <h1>{server}</h1>
-        <span className="quiet">{data && `${many(data.tools.nodes.length, "tool")} with calls`}</span>
+        <span className="quiet">
+          {data &&
+            (data.tools.pageInfo.hasNextPage
+              ? `The first ${count(data.tools.nodes.length)} tools by name; there are more`
+              : `${many(data.tools.nodes.length, "tool")} with calls`)}
+        </span>
       </div>
       {problem !== undefined && !data && <Problem problem={problem} again={again} />}
       {!data && problem === undefined && <Skeleton lines={6} />}

@@ -41,6 +41,9 @@ export default function ServersPage() {
     <div className="page">
       <div className="page-head">
         <h1>Servers</h1>
+        {data?.servers.pageInfo.hasNextPage && (
+          <span className="quiet">The first {count(data.servers.nodes.length)} by name; there are more</span>
+        )}
       </div>
       {problem !== undefined && !data && <Problem problem={problem} again={again} />}
       {!data && problem === undefined && <Skeleton lines={6} />}

@@ -102,7 +102,7 @@ export default function SessionPage({ id }: { id: string }) {
             <Fact label="Client">
               {session.clientName ?? <span className="quiet">not known</span>} {session.clientVersion}
             </Fact>
-            <Fact label="Known by">{sourceWords[session.source]}</Fact>
+            <Fact label="Grouped by">{sourceWords[session.source]}</Fact>
             <Fact label="Started">
               <Moment time={session.startedAt} full />
             </Fact>

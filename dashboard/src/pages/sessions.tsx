@@ -17,7 +17,7 @@ const pageSize = 50;
 
 const headings = [
   "Session",
-  "Known by",
+  "Grouped by",
   "Server",
   "Client",
   { number: "Calls" },

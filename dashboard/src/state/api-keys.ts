@@ -23,7 +23,7 @@ export const scopes: readonly { scope: Scope; name: string; means: string }[] = 
   {
     scope: "ADMIN",
     name: "Admin",
-    means: "Make and revoke keys, delete calls, read what administrators did. Does not include Read.",
+    means: "Make and revoke keys, delete calls, read the audit log. Does not include Read.",
   },
 ];
 

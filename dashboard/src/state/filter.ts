@@ -98,6 +98,9 @@ export function readFilter(parameters: URLSearchParams): Filter {
   });
 }
 
+/** The parts of a filter that are one value, by their names in the address. */
+const singles = ["session", "trace", "min", "max", "q", "range", "from", "to"] as const;
+
 /** Writes the filter into parameters that may hold other things too. */
 export function writeFilter(filter: Filter, into = new URLSearchParams()): URLSearchParams {
   for (const name of lists) {
@@ -107,7 +110,7 @@ export function writeFilter(filter: Filter, into = new URLSearchParams()): URLSe
     for (const value of filter.exclude[name] ?? []) into.append(`-${name}`, value);
   }
   const rest = { ...filter, q: filter.search };
-  for (const name of ["session", "trace", "min", "max", "q", "range", "from", "to"] as const) {
+  for (const name of singles) {
     into.delete(name);
     const value = rest[name];
     if (value !== undefined && value !== "") into.set(name, String(value));
@@ -215,16 +218,32 @@ export function hasWord(search: string): boolean {
   return /[\p{Alphabetic}\p{N}]/u.test(search);
 }
 
-/** What of a filter cannot mean what it seems to, in words for a person. Undefined where all of it can. */
-export function nonsense(filter: Filter): string | undefined {
+/** What of a filter cannot mean what it seems to, in words for a person. */
+export function nonsense(filter: Filter): string[] {
   const { search, min, max, from, to } = filter;
+  const found: string[] = [];
   if (search && !hasWord(search))
-    return `There is no word to look for in ${search}: words are letters and digits. The search is left out.`;
+    found.push(
+      `There is no word to look for in ${search}: words are letters and digits. The search is left out.`,
+    );
   if (min !== undefined && max !== undefined && min > max)
-    return "No call took at least and at most so long: the least is above the most.";
+    found.push("No call took at least and at most so long: the least is above the most.");
   if (from && to && Date.parse(from) >= Date.parse(to))
-    return "No call began then: the time ends before it begins.";
-  return undefined;
+    found.push("No call began then: the time ends before it begins.");
+  return found;
+}
+
+/** The parts of an address that are of the filter and mean nothing, such as `status=abc`. They are left out. */
+export function ignored(parameters: URLSearchParams): string[] {
+  const read = writeFilter(readFilter(parameters));
+  const ofLists = lists
+    .flatMap((name) => [name, `-${name}`])
+    .flatMap((name) => parameters.getAll(name).map((value) => [name, value] as const))
+    .filter(([name, value]) => value !== "" && !read.getAll(name).includes(value));
+  const single = singles
+    .map((name) => [name, parameters.get(name)?.trim() ?? ""] as const)
+    .filter(([name, value]) => value !== "" && !read.has(name));
+  return [...ofLists, ...single].map(([name, value]) => `${name}=${value}`);
 }
 
 /** Reads a number of milliseconds as a person types it. Nothing typed is no bound. */

@@ -24,13 +24,13 @@ export function Audit({ round }: { round: number }) {
   const entries = usePages(AuditDocument, firstPage, entriesOf, round);
   const { items, problem } = entries;
   return (
-    <section aria-label="What administrators did" className="audit">
-      <h2>What administrators did</h2>
+    <section aria-label="Audit log" className="audit">
+      <h2>Audit log</h2>
       {problem !== undefined && !items && <Problem problem={problem} again={entries.again} />}
       {!items && problem === undefined && <Skeleton lines={4} />}
       {items?.length === 0 && <p className="hint">Nothing yet.</p>}
       {items && items.length > 0 && (
-        <PlainTable label="What administrators did" headings={["When", "What", "To what", "By"]}>
+        <PlainTable label="Audit log" headings={["When", "What", "To what", "By"]}>
           {items.map(({ cursor, node }) => (
             <tr key={cursor}>
               <td>

@@ -67,6 +67,7 @@ function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
   const curl = { words: "Copy as curl", text: (body: string | undefined) => asCurl(call, body) };
   // a pipe has no address that curl could ask
   const copies = call.transport === "STDIO" ? [json] : [curl, json];
+  const captured = call.request !== null;
   return (
     <div className="detail">
       <span id={valueHelp} hidden>
@@ -78,7 +79,7 @@ function Parts({ call, onPick }: { call: Detail; onPick: OnPick }) {
       <div className="right">
         {(call.errorMessage || call.errorType || call.stackTrace) && <Failure call={call} />}
         <Suspense fallback={<Skeleton lines={8} />}>
-          <PayloadView id={call.id} side="request" call={call} copies={copies} />
+          <PayloadView id={call.id} side="request" call={call} copies={captured ? copies : []} />
           <PayloadView id={call.id} side="response" call={call} />
         </Suspense>
         <Console id={call.id} first={call.logs} ended={call.outcome !== "RUNNING"} />

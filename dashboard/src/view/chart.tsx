@@ -21,7 +21,6 @@ interface Props {
   onBrush: (from: string, to: string | undefined) => void;
 }
 
-const left = 46;
 const bottom = 20;
 const top = 6;
 
@@ -57,6 +56,8 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
     ...series.map((bucket) => (kind === "calls" ? bucket.callCount : (bucket.p99Ms ?? 0))),
   );
   const max = ceiling(most, kind);
+  // durations have the longer labels, such as "16 min 40 s"
+  const left = kind === "calls" ? 46 : 74;
   const plot = height - bottom - top;
   const wide = (width - left) / series.length;
   const x = (index: number) => left + index * wide;

@@ -21,18 +21,14 @@ export function Figures({ filter, stats }: { filter: Filter; stats: Totals | und
       stats && `${count(stats.errorCount)} (${percent(stats.errorCount, stats.callCount)})`,
       listAddress(pickAll(filter, "outcome", errorOutcomes)),
     ],
+    ["Median (p50)", stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)), slower(stats?.p50Ms)],
     [
-      "Half took up to (p50)",
-      stats && (stats.p50Ms == null ? "–" : duration(stats.p50Ms)),
-      slower(stats?.p50Ms),
-    ],
-    [
-      "95% took up to (p95)",
+      "95th percentile (p95)",
       stats && (stats.p95Ms == null ? "–" : duration(stats.p95Ms)),
       slower(stats?.p95Ms),
     ],
     [
-      "99% took up to (p99)",
+      "99th percentile (p99)",
       stats && (stats.p99Ms == null ? "–" : duration(stats.p99Ms)),
       slower(stats?.p99Ms),
     ],

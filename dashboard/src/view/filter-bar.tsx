@@ -3,6 +3,7 @@ import { Button, Input, SearchField } from "react-aria-components";
 import {
   defined,
   type Filter,
+  ignored,
   isEmpty,
   type ListName,
   listLabels,
@@ -12,7 +13,7 @@ import {
   pick,
 } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { useFilter } from "../state/place";
+import { useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
@@ -51,14 +52,26 @@ export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
         </div>
       </div>
       <Chosen filter={filter} onChange={change} />
-      <Doubt words={nonsense(filter)} />
+      <Doubts filter={filter} />
     </search>
   );
 }
 
-/** Says what of the filter finds nothing by itself, so that nobody takes it for a finding. */
-function Doubt({ words }: { words: string | undefined }) {
-  return <div role="status">{words && <p className="sight cut filter-doubt">{words}</p>}</div>;
+/** Says what of the filter finds nothing by itself, or is not read at all, so that nobody takes it for a finding. */
+function Doubts({ filter }: { filter: Filter }) {
+  const { parameters } = usePlace();
+  const left = ignored(parameters);
+  const unread =
+    left.length > 0 ? [`Of the address this means nothing and is left out: ${left.join(", ")}`] : [];
+  return (
+    <div role="status">
+      {[...nonsense(filter), ...unread].map((words) => (
+        <p key={words} className="sight cut filter-doubt break">
+          {words}
+        </p>
+      ))}
+    </div>
+  );
 }
 
 function Search({

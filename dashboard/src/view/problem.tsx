@@ -31,5 +31,5 @@ function advice(problem: unknown): string {
   if (isBadInput(problem)) return "The address of this page, or a filter, asks for what there cannot be.";
   if (problem instanceof AskError && problem.code === "TIMED_OUT")
     return "Ask for less, such as a shorter time, or try again later.";
-  return "Try again. If it stays, the words below belong into a report.";
+  return "Try again. If it stays, include the message below in a bug report.";
 }

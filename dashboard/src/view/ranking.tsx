@@ -19,10 +19,13 @@ export function Ranking({
   title,
   ranks,
   none,
+  note,
 }: {
   title: string;
   ranks: readonly Rank[] | undefined;
   none: string;
+  /** What the list leaves out. */
+  note?: string | undefined;
 }) {
   return (
     <section className="card" aria-label={title}>
@@ -48,6 +51,7 @@ export function Ranking({
           ))}
         </ol>
       )}
+      {note && <p className="hint">{note}</p>}
     </section>
   );
 }
