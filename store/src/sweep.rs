@@ -8,7 +8,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::cleanup::TASK;
 use crate::database::{Backend, Database, RELEASE};
 use crate::pace::Pace;
 
@@ -170,7 +169,8 @@ async fn vacuum_tables(database: &Database) -> Result<(), Error> {
     // On a connection of its own: behind a pooler of transactions those of the pools are always inside one.
     let pool = database.maintenance().get_postgres_connection_pool();
     // Where connections are few, a pooler may let this one wait.
-    let connecting = timeout(CONNECTING, pool.connect_options().connect());
+    let connect = pool.connect_options();
+    let connecting = timeout(CONNECTING, connect.connect());
     let mut connection = connecting.await.map_err(|_| Error::TimedOut)??;
     for statement in VACUUM {
         // The server goes on with what it began, also when nobody waits any more.
