@@ -2,7 +2,7 @@
 //! instrumentation set (CORS, in the Fetch standard). Programs that are no browsers say nothing of an origin.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mcptap_graphql::{Origins, Verdict};
@@ -19,8 +19,7 @@ pub(crate) async fn guard_otlp(State(origins): State<Origins>, request: Request,
             let preflight = request.method() == Method::OPTIONS
                 && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
             let mut response = if preflight {
-                let headers = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-                may_post(headers)
+                may_post(asked)
             } else {
                 next.run(request).await
             };
@@ -36,8 +35,11 @@ pub(crate) async fn guard_otlp(State(origins): State<Origins>, request: Request,
     }
 }
 
-/// The answer to a preflight: the headers that it asks for may be sent. None of them lets anybody in but by a key.
-fn may_post(headers: Option<HeaderValue>) -> Response {
+/// The answer to a preflight: the headers that it asks for may be sent. None of them lets anybody in but by a key. Some
+/// browsers also ask whether pages of the Internet may reach a private address at all.
+fn may_post(asked: &HeaderMap) -> Response {
+    let private = HeaderName::from_static("access-control-allow-private-network");
+    let headers = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = StatusCode::NO_CONTENT.into_response();
     let answer = response.headers_mut();
     answer.insert(
@@ -45,6 +47,9 @@ fn may_post(headers: Option<HeaderValue>) -> Response {
         HeaderValue::from_static("POST"),
     );
     answer.extend(headers.map(|headers| (header::ACCESS_CONTROL_ALLOW_HEADERS, headers)));
+    if asked.contains_key("access-control-request-private-network") {
+        answer.insert(private, HeaderValue::from_static("true"));
+    }
     answer.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
     response
 }

@@ -174,6 +174,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 read(&received.metric_exports),
             ),
             (
+                "unreadable_values",
+                "Values that could not be read, such as attributes; their records are stored without them",
+                read(&received.unreadable_values),
+            ),
+            (
                 "refused_exports",
                 "Exports refused",
                 read(&received.refused_exports),

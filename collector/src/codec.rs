@@ -4,14 +4,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use prost::Message;
 use serde_json::json;
 
-use mcptap_store::Reservation;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-
 use crate::inflate::CODINGS;
-use crate::json::Document;
 use crate::status::Refusal;
-use crate::{json, wire};
 
 /// An encoding of OTLP/HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,18 +15,6 @@ pub(crate) enum Encoding {
     /// `application/json`
     Json,
 }
-
-/// An export, decoded.
-#[derive(Debug)]
-pub(crate) enum Decoded {
-    /// Spans.
-    Traces(ExportTraceServiceRequest),
-    /// Log records.
-    Logs(ExportLogsServiceRequest),
-}
-
-/// The most bytes that the tree of a JSON request may take besides its texts: 96 MiB.
-const MOST_TREE: usize = 96 << 20;
 
 /// The answer to an export that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,48 +59,6 @@ impl Encoding {
     /// The encoding to answer in: that of the request, or protobuf, OTLP's default, when it is neither.
     pub(crate) fn of_answer(request: Option<&HeaderValue>) -> Self {
         Self::of(request).unwrap_or(Self::Protobuf)
-    }
-
-    /// Decodes an export. It is counted first, and what it will take is added to `held`.
-    pub(crate) fn decode(self, logs: bool, body: &[u8], held: &mut Reservation) -> Result<Decoded, Refusal> {
-        match self {
-            Self::Protobuf => {
-                let message = if logs {
-                    wire::Message::Logs
-                } else {
-                    wire::Message::Traces
-                };
-                held.grow(wire::count(message, body)?.bytes(body.len())?)?;
-                let malformed = |error| Refusal::Malformed(format!("the body is no OTLP request: {error}"));
-                Ok(if logs {
-                    Decoded::Logs(Message::decode(body).map_err(malformed)?)
-                } else {
-                    Decoded::Traces(Message::decode(body).map_err(malformed)?)
-                })
-            }
-            Self::Json => {
-                let tree = json::tree_bytes(body);
-                if tree > MOST_TREE {
-                    return Err(Refusal::TooMany(
-                        "the request has too many JSON values; send smaller batches".to_owned(),
-                    ));
-                }
-                let before = held.bytes();
-                held.grow(tree)?;
-                let malformed = |error: json::InvalidJson| Refusal::Malformed(error.to_string());
-                let document = Document::parse(body).map_err(malformed)?;
-                let bytes = document.census().bytes(body.len())?;
-                held.grow(bytes)?;
-                let decoded = if logs {
-                    Decoded::Logs(document.logs().map_err(malformed)?)
-                } else {
-                    Decoded::Traces(document.traces().map_err(malformed)?)
-                };
-                drop(document);
-                held.shrink_to(before + bytes);
-                Ok(decoded)
-            }
-        }
     }
 
     /// Answers 200 with the signal's export response.

@@ -9,7 +9,8 @@ use mcptap_store::{Gate, MemoryBudget, Packed, Reservation, Writer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::arrival::Arrival;
-use crate::codec::{Accepted, Decoded, Encoding, Signal};
+use crate::codec::{Accepted, Encoding, Signal};
+use crate::decode::{Decoded, decode};
 use crate::guard::keep_own;
 use crate::inflate::Codings;
 use crate::normalise::{Normalised, Reader};
@@ -50,6 +51,8 @@ pub struct Counters {
     pub rejected_log_records: AtomicU64,
     /// Metric exports answered without storing anything.
     pub metric_exports: AtomicU64,
+    /// Values that could not be read, such as attributes. Their records are stored without them.
+    pub unreadable_values: AtomicU64,
     /// Exports refused, for whatever reason.
     pub refused_exports: AtomicU64,
     /// Spans and log records rejected, by reason.
@@ -212,7 +215,7 @@ impl Collector {
         if stop() {
             return Err(unwanted());
         }
-        let mut decoded = encoding.decode(signal == Signal::Logs, &body, &mut held)?;
+        let (mut decoded, mut losses) = decode(encoding, signal == Signal::Logs, &body, &mut held)?;
         drop(body);
         let arrival = Arrival::now(self.retention);
         let normalised = match &mut decoded {
@@ -220,6 +223,12 @@ impl Collector {
             Decoded::Logs(request) => self.reader.logs_unless(request, &arrival, sender, stop),
         };
         let mut normalised = normalised.ok_or_else(unwanted)?;
+        Counters::add(&self.counters.unreadable_values, losses.values.count);
+        // It names attributes as they came.
+        if let Some(text) = &mut losses.values.example {
+            self.reader.redactor.redact_in_place(text);
+        }
+        normalised.rejections.lose(losses);
         keep_own(sender, &mut normalised);
         self.count(&decoded, &normalised);
         normalised
@@ -248,7 +257,8 @@ impl Collector {
         counters.reject(&normalised.rejections);
         match decoded {
             Decoded::Traces(request) => {
-                Counters::add(&counters.spans, spans(request));
+                let unreadable = normalised.rejections.of(Reason::Unreadable);
+                Counters::add(&counters.spans, spans(request) + unreadable);
                 Counters::add(&counters.mcp_spans, normalised.batch.observations.len() as u64);
                 Counters::add(&counters.http_spans, normalised.batch.https.len() as u64);
                 Counters::add(&counters.skipped_spans, normalised.skipped);

@@ -2,7 +2,7 @@
 //!
 //! Both transports ([`grpc_routes`], [`http_router`]) read a body within the memory budget (`receive`) and hand it to the
 //! [`Collector`]. On threads of its own it is decompressed within bounds (`inflate`), counted before anything is built of
-//! it (`census`, by `wire` and `json`), decoded (`codec`), and secrets are cut out of it (`border`). Then the [`Reader`] turns
+//! it (`census`, by `wire` and `json`), decoded without what cannot be read (`decode`, `losses`), and secrets are cut out of it (`border`). Then the [`Reader`] turns
 //! spans and records of any instrumentation into the model's words; the store's `Writer` folds them into calls and returns
 //! after the commit; then the export is answered. A store's gate (`guard`), if the collector has one, decides who may send.
 //! One table ([`Refusal`]) has the answer to each failure.
@@ -14,12 +14,14 @@ mod border;
 mod census;
 mod codec;
 mod country;
+mod decode;
 mod grpc;
 mod guard;
 mod http;
 mod inflate;
 mod ingest;
 mod json;
+mod losses;
 mod normalise;
 mod receive;
 mod rejections;

@@ -2,12 +2,16 @@
 
 use std::fmt;
 
+use crate::losses::{Losses, Lost};
+
 /// How many examples a sender is told; the others are numbers.
 const EXAMPLES: usize = 3;
 
 /// Why a record can never be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// It cannot be read.
+    Unreadable,
     /// Its trace id or span id is none.
     Ids,
     /// It has no start.
@@ -26,7 +30,8 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Unreadable,
         Self::Ids,
         Self::NoStart,
         Self::Unit,
@@ -39,6 +44,7 @@ impl Reason {
     /// The value of the metrics' label.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Unreadable => "unreadable",
             Self::Ids => "invalid_id",
             Self::NoStart => "no_start_time",
             Self::Unit => "time_not_in_nanoseconds",
@@ -50,11 +56,12 @@ impl Reason {
     }
 }
 
-/// The records of an export that were rejected.
+/// The records of an export that were rejected, and the values that were left out of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejections {
     counts: [u64; Reason::ALL.len()],
     examples: Vec<(Reason, String)>,
+    values: Lost,
 }
 
 impl Rejections {
@@ -79,8 +86,16 @@ impl Rejections {
         }
     }
 
+    /// Counts what could not be read.
+    pub(crate) fn lose(&mut self, Losses { values, records }: Losses) {
+        self.values.merge(values);
+        let count = usize::try_from(records.count).unwrap_or(usize::MAX);
+        self.add_many(Reason::Unreadable, count, || records.example.unwrap_or_default());
+    }
+
     /// Adds what another has.
     pub(crate) fn merge(&mut self, other: Self) {
+        self.values.merge(other.values);
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
         }
@@ -121,6 +136,12 @@ impl fmt::Display for Rejections {
         if self.total() > told {
             write!(formatter, "; and {} for other reasons", self.total() - told)?;
         }
+        if let Some(example) = &self.values.example {
+            write!(formatter, "{separator}left out: {example}")?;
+            if self.values.count > 1 {
+                write!(formatter, " (and {} more values)", self.values.count - 1)?;
+            }
+        }
         Ok(())
     }
 }
@@ -144,9 +165,9 @@ mod tests {
         for reason in Reason::ALL {
             rejections.add(reason, || format!("x{}", reason.as_str()));
         }
-        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1008, 1001));
+        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1009, 1001));
         assert!(
-            rejections.to_string().ends_with("and 4 for other reasons"),
+            rejections.to_string().ends_with("and 5 for other reasons"),
             "{rejections}"
         );
         let told = rejections.to_string();
@@ -155,7 +176,37 @@ mod tests {
         more.merge(Rejections::default());
         assert_eq!(more.to_string(), told);
         more.merge(rejections);
-        assert_eq!((more.total(), more.examples.len()), (2016, 3));
+        assert_eq!((more.total(), more.examples.len()), (2018, 3));
+    }
+
+    #[test]
+    fn values_left_out_are_told_beside_them() {
+        let lost = |count, example: &str| Lost {
+            count,
+            example: Some(example.to_owned()),
+        };
+        let mut rejections = Rejections::default();
+        rejections.lose(Losses {
+            values: lost(1, "attribute \"a\" is not a number"),
+            ..Losses::default()
+        });
+        assert_eq!(
+            (rejections.total(), rejections.to_string().as_str()),
+            (0, "left out: attribute \"a\" is not a number")
+        );
+        let mut all = Rejections::default();
+        all.add(Reason::Ids, || "span b: no id".to_owned());
+        all.lose(Losses {
+            values: lost(2, "attribute \"c\" is not a number"),
+            records: lost(3, "a span is damaged"),
+        });
+        all.merge(rejections);
+        assert_eq!((all.total(), all.of(Reason::Unreadable)), (4, 3));
+        assert_eq!(
+            all.to_string(),
+            "span b: no id; a span is damaged (and 2 more: unreadable); left out: attribute \"c\" is not a number (and 2 \
+             more values)"
+        );
     }
 
     #[test]

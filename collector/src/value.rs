@@ -38,7 +38,7 @@ pub(crate) fn json(value: &AnyValue) -> Value {
         Some(Any::BoolValue(truth)) => Value::Bool(*truth),
         Some(Any::IntValue(number)) => Value::Number((*number).into()),
         Some(Any::DoubleValue(number)) => {
-            Number::from_f64(*number).map_or_else(|| Value::String(number.to_string()), Value::Number)
+            Number::from_f64(*number).map_or_else(|| Value::String(double(*number)), Value::Number)
         }
         Some(Any::ArrayValue(array)) => Value::Array(array.values.iter().map(json).collect()),
         Some(Any::KvlistValue(list)) => Value::Object(object(&list.values)),
@@ -62,13 +62,22 @@ pub(crate) fn text(value: &AnyValue) -> Option<String> {
         Some(Any::StringValue(text)) => Some(text.clone()),
         Some(Any::BoolValue(truth)) => Some(truth.to_string()),
         Some(Any::IntValue(number)) => Some(number.to_string()),
-        Some(Any::DoubleValue(number)) => Some(number.to_string()),
+        Some(Any::DoubleValue(number)) => Some(double(*number)),
         Some(Any::ArrayValue(array)) => match array.values.as_slice() {
             [only] => text(only),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// A double as ProtoJSON names it: also `NaN`, `Infinity` and `-Infinity`.
+fn double(number: f64) -> String {
+    if number.is_infinite() {
+        let sign = if number < 0.0 { "-" } else { "" };
+        return format!("{sign}Infinity");
+    }
+    number.to_string()
 }
 
 /// Anything as text: a string itself, structures as JSON.

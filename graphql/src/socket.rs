@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, ready};
+use std::io;
 use std::time::Duration;
 
 use async_graphql::ServerError;
@@ -209,8 +210,8 @@ impl Connection {
                         Some(Ok(Message::Binary(_))) => return Err(End::Close(4400, "messages are text".into())),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_))) => return Err(End::Left),
-                        Some(Err(error)) if is_too_large(&error) => return Err(self.too_large()),
-                        Some(Err(_)) | None => return Err(End::Gone),
+                        Some(Err(error)) => return Err(self.too_large(&error).unwrap_or(End::Gone)),
+                        None => return Err(End::Gone),
                     }
                 }
                 Some(answer) = self.answers.next(), if !self.answers.is_empty() => self.pass_on(answer).await?,
@@ -218,9 +219,20 @@ impl Connection {
         }
     }
 
-    fn too_large(&self) -> End {
-        let max = self.engine.limits().max_request();
-        End::Close(TOO_LARGE, format!("a message may have {max} bytes"))
+    /// Why no more is read, if that is because there is too much: a message of too many bytes, or more than the listener
+    /// takes from somebody who has not said who it is.
+    fn too_large(&self, error: &axum::Error) -> Option<End> {
+        let why = match error.source()?.downcast_ref()? {
+            tungstenite::Error::Capacity(_) => {
+                let max = self.engine.limits().max_request();
+                format!("a message may have {max} bytes")
+            }
+            tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                "too much was sent before connection_init".to_owned()
+            }
+            _ => return None,
+        };
+        Some(End::Close(TOO_LARGE, why))
     }
 
     async fn hear(&mut self, text: &str) -> Result<(), End> {
@@ -380,11 +392,6 @@ impl Connection {
             },
         }
     }
-}
-
-fn is_too_large(error: &axum::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(tungstenite::Error::Capacity(_)))
 }
 
 async fn ended(caller: Caller) -> Refused {

@@ -75,7 +75,8 @@ impl AsyncRead for PortStream {
         if !came.is_empty() {
             let first = !std::mem::replace(&mut self.begun, true);
             if !self.place.activity.read(came, first) {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                // The protocol above may still say why it hangs up.
+                return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
             }
         }
         Poll::Ready(Ok(()))

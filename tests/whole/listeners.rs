@@ -80,12 +80,44 @@ async fn a_thousand_silent_connections_leave_all_ports_open() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
+/// Asks for a WebSocket.
+const UPGRADE: &[u8] =
+    b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
+
+/// A text of so many bytes as a client sends it, masked with zeros.
+fn text_frame(length: u32) -> Vec<u8> {
+    let head = [&[0x81, 0xff, 0, 0, 0, 0][..], &length.to_be_bytes(), &[0; 4]].concat();
+    [head, vec![b' '; length as usize]].concat()
+}
+
+#[tokio::test]
+async fn a_websocket_that_sends_too_much_is_told_so() {
+    let server = TestServer::start().await;
+    let [api, ..] = ports(&server);
+    // Said at once by the length of a message, or after what somebody may say who has not said who it is.
+    for (length, why) in [
+        (17 << 10, "too much was sent before connection_init"),
+        (1 << 20, "a message may have"),
+    ] {
+        let mut socket = open(api, UPGRADE).await;
+        // The server does not read all of it.
+        let _ = socket.write_all(&text_frame(length)).await;
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&answer).contains(why) {
+            let read = socket.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        let at = answer.iter().position(|byte| *byte == 0x88).unwrap();
+        assert_eq!(answer[at + 2..at + 4], 1009_u16.to_be_bytes());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_that_says_not_who_it_is_keeps_no_place() {
-    const UPGRADE: &[u8] =
-        b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
-        sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
     // A ping of the WebSocket, which is answered to anybody.
     const PING: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
     let database = Database::sqlite();

@@ -4,12 +4,14 @@ use std::io::Write;
 
 use mcptap::Settings;
 use mcptap_model::UnixNanos;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use prost::Message;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Database, TestServer, line, span, traces_request};
+use crate::support::{Client, Database, TestServer, line, sorted, span, traces_request};
 
 const JSON: &str = "application/json";
 const PAGE: &str = "http://app.example:3000";
@@ -88,6 +90,109 @@ async fn deflate_is_undone_over_both_transports() {
     assert_eq!(server.metric("spans_total").await, 2);
 }
 
+/// So many maps in each other.
+fn nested(levels: usize) -> Any {
+    (0..levels).fold(Any::StringValue("x".into()), |value, _| {
+        let value = Some(AnyValue { value: Some(value) });
+        Any::KvlistValue(KeyValueList {
+            values: vec![KeyValue {
+                key: "k".into(),
+                value,
+                ..KeyValue::default()
+            }],
+        })
+    })
+}
+
+#[tokio::test]
+async fn a_bad_value_costs_itself_alone_and_is_told() {
+    let server = TestServer::start().await;
+    let deep = span("tools/call deep").with(|span| {
+        span.attributes.push(KeyValue {
+            key: "gen_ai.tool.call.result".into(),
+            value: Some(AnyValue {
+                value: Some(nested(40)),
+            }),
+            ..KeyValue::default()
+        });
+    });
+    let request = traces_request([deep.clone(), span("tools/call beside")]);
+    let over_grpc = server.grpc().await.export(request.clone()).await.unwrap();
+    let over_http = server.try_send(&request).await.unwrap();
+    for answer in [over_grpc.into_inner(), over_http] {
+        let partial = answer.partial_success.unwrap();
+        assert_eq!(partial.rejected_spans, 0);
+        assert!(
+            partial.error_message.contains("gen_ai.tool.call.result")
+                && partial.error_message.contains("deep"),
+            "{partial:?}"
+        );
+    }
+    let tools = server.calls(Value::Null, "tool").await;
+    let tools = sorted(tools.iter().map(|call| call["tool"].as_str().unwrap()));
+    assert_eq!(tools, ["beside", "deep"]);
+
+    let spans: Vec<Value> = [
+        ("half", r#"{"stringValue":"cut \ud83d"}"#),
+        ("word", r#"{"intValue":"many"}"#),
+        ("flat", r#"{"stringValue":"whole"}"#),
+    ]
+    .iter()
+    .enumerate()
+    .map(|(number, (tool, value))| {
+        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        json!({
+            "traceId": format!("{:032x}", number + 1), "spanId": format!("{:016X}", number + 1),
+            "name": format!("tools/call {tool}"), "kind": "SPAN_KIND_SERVER", "startTimeUnixNano": 1.7953488e18,
+            "attributes": [text("mcp.method.name", "tools/call"), text("gen_ai.tool.name", tool),
+                           {"key": "value", "value": format!("<{value}>")}],
+        })
+    })
+    .collect();
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    // As the library for JSON would not write it.
+    let body = body.replace("\"<", "").replace(">\"", "").replace("\\\"", "\"");
+    let body = format!("\u{feff}{}", body.replace(r"\\ud83d", r"\ud83d"));
+    let request = server.web().post(format!("{}/v1/traces", server.otlp_http_url()));
+    let answer = request
+        .header("content-type", JSON)
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let partial: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(
+        partial["partialSuccess"],
+        json!({"rejectedSpans": "0",
+            "errorMessage": "left out: span \"tools/call word\": attribute \"value\" is not a whole number of 64 bits"})
+    );
+    let calls = server
+        .calls(json!({"tools": ["half", "word", "flat"]}), "tool attributes")
+        .await;
+    let values = calls
+        .iter()
+        .map(|call| format!("{} {}", call["tool"], call["attributes"]["value"]));
+    assert_eq!(
+        sorted(values),
+        ["\"flat\" \"whole\"", "\"half\" \"cut \u{fffd}\"", "\"word\" null"]
+    );
+    // A secret in a name is not told back either.
+    let token = format!("ghp_{}", "A1b2C3d4E5f6".repeat(3));
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"attributes": [{"key": token, "value": 7}]}]}]}]});
+    let request = server.web().post(format!("{}/v1/traces", server.otlp_http_url()));
+    let answer = request
+        .header("content-type", JSON)
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    let told = answer.text().await.unwrap();
+    assert!(told.contains("left out") && !told.contains(&token), "{told}");
+    assert_eq!(server.metric("unreadable_values_total").await, 4);
+    assert_eq!(server.metric("rejected_spans_total").await, 1);
+}
+
 async fn of_page(server: &Client, method: Method, origin: &str, headers: &[(&str, &str)]) -> Response {
     let request = server
         .web()
@@ -114,12 +219,17 @@ async fn pages_of_listed_origins_may_send_and_no_others() {
     let asks = [
         ("access-control-request-method", "POST"),
         ("access-control-request-headers", names),
+        ("access-control-request-private-network", "true"),
     ];
     let preflight = of_page(&listed, Method::OPTIONS, PAGE, &asks).await;
     assert_eq!(preflight.status(), 204);
     assert_eq!(preflight.headers()["access-control-allow-origin"], PAGE);
     assert_eq!(preflight.headers()["access-control-allow-headers"], names);
     assert_eq!(preflight.headers()["access-control-allow-methods"], "POST");
+    assert_eq!(
+        preflight.headers()["access-control-allow-private-network"],
+        "true"
+    );
     assert_eq!(preflight.headers()["access-control-allow-credentials"], "true");
     let sends = [("content-type", JSON)];
     let sent = of_page(&listed, Method::POST, PAGE, &sends).await;

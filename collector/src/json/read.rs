@@ -1,7 +1,5 @@
 //! OTLP's messages, read from JSON objects.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
@@ -14,13 +12,33 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 
 use super::node::Node;
 use super::object::Object;
+use super::scalar;
+use crate::wire::DEEPEST_VALUE;
+
+/// Why a value cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unread {
+    /// It stands too deep in others, all of which are left out with it.
+    Deep,
+    /// It is not what its name says.
+    Wrong(&'static str),
+}
+
+impl Unread {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deep => "nested too deep",
+            Self::Wrong(why) => why,
+        }
+    }
+}
 
 pub(super) fn resource_spans(json: Object<'_>) -> ResourceSpans {
     ResourceSpans {
         resource: json.object("resource", "resource").map(resource),
-        scope_spans: json.list("scopeSpans", "scope_spans", |json| ScopeSpans {
+        scope_spans: json.records("scopeSpans", "scope_spans", |json| ScopeSpans {
             scope: json.object("scope", "scope").map(scope),
-            spans: json.list("spans", "spans", span),
+            spans: json.records("spans", "spans", span),
             schema_url: json.text("schemaUrl", "schema_url"),
         }),
         schema_url: json.text("schemaUrl", "schema_url"),
@@ -30,9 +48,9 @@ pub(super) fn resource_spans(json: Object<'_>) -> ResourceSpans {
 pub(super) fn resource_logs(json: Object<'_>) -> ResourceLogs {
     ResourceLogs {
         resource: json.object("resource", "resource").map(resource),
-        scope_logs: json.list("scopeLogs", "scope_logs", |json| ScopeLogs {
+        scope_logs: json.records("scopeLogs", "scope_logs", |json| ScopeLogs {
             scope: json.object("scope", "scope").map(scope),
-            log_records: json.list("logRecords", "log_records", log_record),
+            log_records: json.records("logRecords", "log_records", log_record),
             schema_url: json.text("schemaUrl", "schema_url"),
         }),
         schema_url: json.text("schemaUrl", "schema_url"),
@@ -57,7 +75,8 @@ fn scope(json: Object<'_>) -> InstrumentationScope {
 
 fn span(json: Object<'_>) -> Span {
     let kind = |name: &str| SpanKind::from_str_name(name).map(|kind| kind as i32);
-    Span {
+    let lost = json.lost();
+    let span = Span {
         trace_id: json.id("traceId", "trace_id"),
         span_id: json.id("spanId", "span_id"),
         trace_state: json.text("traceState", "trace_state"),
@@ -91,7 +110,14 @@ fn span(json: Object<'_>) -> Span {
                 StatusCode::from_str_name(name).map(|code| code as i32)
             }),
         }),
-    }
+    };
+    json.locate(lost, || format!("span {:?}", beginning(&span.name)));
+    span
+}
+
+/// As much of a name as stands in an answer.
+fn beginning(name: &str) -> String {
+    name.chars().take(80).collect()
 }
 
 fn log_record(json: Object<'_>) -> LogRecord {
@@ -101,7 +127,11 @@ fn log_record(json: Object<'_>) -> LogRecord {
         observed_time_unix_nano: json.u64("observedTimeUnixNano", "observed_time_unix_nano"),
         severity_number: json.enumeration("severityNumber", "severity_number", severity),
         severity_text: json.text("severityText", "severity_text"),
-        body: json.object("body", "body").map(any_value),
+        body: json.get("body", "body").and_then(|body| {
+            let read = value(json, body, 1);
+            read.inspect_err(|why| json.lose(|| format!("log record: body is {}", why.as_str())))
+                .ok()
+        }),
         attributes: attributes(json),
         dropped_attributes_count: json.u32("droppedAttributesCount", "dropped_attributes_count"),
         flags: json.u32("flags", "flags"),
@@ -112,45 +142,113 @@ fn log_record(json: Object<'_>) -> LogRecord {
 }
 
 fn attributes(json: Object<'_>) -> Vec<KeyValue> {
-    json.list("attributes", "attributes", key_value)
+    json.list("attributes", "attributes", |json| {
+        key_value(json, 0).unwrap_or_else(|key| {
+            json.lose(|| format!("attribute {:?} is {}", beginning(&key), Unread::Deep.as_str()));
+            KeyValue {
+                key,
+                ..KeyValue::default()
+            }
+        })
+    })
 }
 
-fn key_value(json: Object<'_>) -> KeyValue {
-    KeyValue {
-        key: json.text("key", "key"),
-        value: json.object("value", "value").map(any_value),
+/// An attribute or an entry of a map, so deep in values; its key alone where its value stands too deep. A value that is
+/// wrong in itself is left out here.
+fn key_value(json: Object<'_>, depth: usize) -> Result<KeyValue, String> {
+    let key = json.text("key", "key");
+    let value = match json
+        .get("value", "value")
+        .map(|node| value(json, node, depth + 1))
+    {
+        Some(Err(Unread::Deep)) => return Err(key),
+        Some(Err(Unread::Wrong(why))) => {
+            json.lose(|| format!("attribute {:?} is {why}", beginning(&key)));
+            None
+        }
+        Some(Ok(value)) => Some(value),
+        None => None,
+    };
+    Ok(KeyValue {
+        key,
+        value,
         ..KeyValue::default()
-    }
+    })
 }
 
-/// The kinds of any-value, by key. One with none of them is the empty value.
-fn any_value(json: Object<'_>) -> AnyValue {
-    let value = json.0.iter().find_map(|(key, value)| match key.as_ref() {
-        "stringValue" | "string_value" => value.as_str().map(|text| Any::StringValue(text.to_owned())),
-        "boolValue" | "bool_value" => value.as_bool().map(Any::BoolValue),
-        "intValue" | "int_value" => match value {
-            Node::Text(text) => text.parse().ok().map(Any::IntValue),
-            other => other.as_i64().map(Any::IntValue),
+/// A value of any kind, which is told by the name of its member. One with none of them is the empty value.
+fn value<'a>(within: Object<'a>, node: &'a Node<'a>, depth: usize) -> Result<AnyValue, Unread> {
+    if depth > DEEPEST_VALUE || *node == Node::Deep {
+        return Err(Unread::Deep);
+    }
+    let json = within
+        .inner(node)
+        .ok_or(Unread::Wrong("not an object with its kind"))?;
+    for (name, node) in json.members() {
+        let value = match name {
+            "stringValue" | "string_value" => {
+                let text = node.as_str().ok_or(Unread::Wrong("not a text"))?;
+                Any::StringValue(text.to_owned())
+            }
+            "boolValue" | "bool_value" => {
+                Any::BoolValue(scalar::truth(node).ok_or(Unread::Wrong("not true or false"))?)
+            }
+            "intValue" | "int_value" => {
+                let number = scalar::signed(node);
+                Any::IntValue(number.ok_or(Unread::Wrong("not a whole number of 64 bits"))?)
+            }
+            "doubleValue" | "double_value" => {
+                Any::DoubleValue(scalar::double(node).ok_or(Unread::Wrong("not a number"))?)
+            }
+            "bytesValue" | "bytes_value" => {
+                Any::BytesValue(scalar::bytes(node).ok_or(Unread::Wrong("not in base64"))?)
+            }
+            "arrayValue" | "array_value" => Any::ArrayValue(ArrayValue {
+                values: array(values_of(json, node)?, depth + 1)?,
+            }),
+            "kvlistValue" | "kvlist_value" => Any::KvlistValue(KeyValueList {
+                values: map(values_of(json, node)?, depth + 1)?,
+            }),
+            _ => continue,
+        };
+        return Ok(AnyValue { value: Some(value) });
+    }
+    Ok(AnyValue::default())
+}
+
+/// The object in which the values of an array or of a map stand.
+fn values_of<'a>(json: Object<'a>, node: &'a Node<'a>) -> Result<Object<'a>, Unread> {
+    if *node == Node::Deep {
+        return Err(Unread::Deep);
+    }
+    json.inner(node).ok_or(Unread::Wrong("not an object with values"))
+}
+
+/// The values of an array. One that cannot be read is empty there, so that the others keep their places.
+fn array(json: Object<'_>, depth: usize) -> Result<Vec<AnyValue>, Unread> {
+    let items = json.items("values").iter().map(|node| match node {
+        Node::Null => Ok(AnyValue::default()),
+        node => match value(json, node, depth + 1) {
+            Err(Unread::Wrong(why)) => {
+                json.lose(|| format!("a value in an array is {why}"));
+                Ok(AnyValue::default())
+            }
+            read => read,
         },
-        "doubleValue" | "double_value" => match value {
-            Node::Text(text) => text.parse().ok().map(Any::DoubleValue),
-            other => other.as_f64().map(Any::DoubleValue),
-        },
-        "bytesValue" | "bytes_value" => value
-            .as_str()
-            .and_then(|text| STANDARD.decode(text).ok())
-            .map(Any::BytesValue),
-        "arrayValue" | "array_value" => value.as_object().map(|array| {
-            Any::ArrayValue(ArrayValue {
-                values: Object(array).list("values", "values", any_value),
-            })
-        }),
-        "kvlistValue" | "kvlist_value" => value.as_object().map(|list| {
-            Any::KvlistValue(KeyValueList {
-                values: Object(list).list("values", "values", key_value),
-            })
-        }),
-        _ => None,
     });
-    AnyValue { value }
+    items.collect()
+}
+
+/// The entries of a map.
+fn map(json: Object<'_>, depth: usize) -> Result<Vec<KeyValue>, Unread> {
+    let entries = json.items("values").iter().filter(|node| **node != Node::Null);
+    let entries = entries.filter_map(|node| match (node, json.inner(node)) {
+        (Node::Deep, _) => Some(Err(Unread::Deep)),
+        (_, Some(entry)) => Some(key_value(entry, depth + 1).map_err(|_| Unread::Deep)),
+        (_, None) => {
+            json.lose(|| "an entry of a map is not an object".to_owned());
+            None
+        }
+    });
+    entries.collect()
 }

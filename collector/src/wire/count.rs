@@ -1,83 +1,27 @@
-//! Protobuf, counted before it is decoded: which messages there are, without building one.
+//! Which messages there are, counted without building one.
 
-use crate::census::{Census, Part};
+use super::{DEEPEST, Kind, Malformed, Message, content, field, varint};
+use crate::census::Census;
 use crate::status::Refusal;
-
-/// How deep messages may stand in each other; prost refuses what is deeper, too.
-const DEEPEST: usize = 100;
-
-/// The messages of OTLP that contain others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    /// `ExportTraceServiceRequest`
-    Traces,
-    /// `ExportLogsServiceRequest`
-    Logs,
-    ResourceSpans,
-    ResourceLogs,
-    Resource,
-    EntityRef,
-    ScopeSpans,
-    ScopeLogs,
-    Scope,
-    Span,
-    Event,
-    Link,
-    LogRecord,
-    KeyValue,
-    AnyValue,
-    ArrayValue,
-    KeyValueList,
-}
-
-/// What a field of a message holds, and what it counts as. Fields that are not here hold no messages.
-fn field(of: Message, number: u64) -> Option<(Option<Message>, Option<Part>)> {
-    use Message as M;
-    let (message, part) = match (of, number) {
-        (M::Traces, 1) => (M::ResourceSpans, Some(Part::Group)),
-        (M::Logs, 1) => (M::ResourceLogs, Some(Part::Group)),
-        (M::ResourceSpans | M::ResourceLogs, 1) => (M::Resource, None),
-        (M::ResourceSpans, 2) => (M::ScopeSpans, Some(Part::Scope)),
-        (M::ResourceLogs, 2) => (M::ScopeLogs, Some(Part::Scope)),
-        (M::ScopeSpans | M::ScopeLogs, 1) => (M::Scope, None),
-        (M::ScopeSpans, 2) => (M::Span, Some(Part::Span)),
-        (M::ScopeLogs, 2) => (M::LogRecord, Some(Part::Record)),
-        (M::Resource, 1)
-        | (M::Scope | M::Event, 3)
-        | (M::Span, 9)
-        | (M::Link, 4)
-        | (M::LogRecord, 6)
-        | (M::KeyValueList, 1) => (M::KeyValue, Some(Part::Attribute)),
-        (M::Resource, 3) => (M::EntityRef, Some(Part::Entity)),
-        (M::EntityRef, 3 | 4) => return Some((None, Some(Part::Entity))),
-        (M::Span, 11) => (M::Event, Some(Part::Event)),
-        (M::Span, 13) => (M::Link, Some(Part::Link)),
-        (M::LogRecord, 5) | (M::KeyValue, 2) => (M::AnyValue, None),
-        (M::AnyValue, 5) => (M::ArrayValue, None),
-        (M::AnyValue, 6) => (M::KeyValueList, None),
-        (M::ArrayValue, 1) => (M::AnyValue, Some(Part::Value)),
-        _ => return None,
-    };
-    Some((Some(message), part))
-}
 
 /// Counts what a message would become.
 pub(crate) fn count(message: Message, bytes: &[u8]) -> Result<Census, Refusal> {
     let mut census = Census::default();
-    walk(message, bytes, 0, &mut census)?;
+    walk(message, bytes, 0, &mut census)
+        .map_err(|why| Refusal::Malformed(format!("the body is no OTLP request: {why}")))?;
     Ok(census)
 }
 
-fn walk(message: Message, bytes: &[u8], depth: usize, census: &mut Census) -> Result<(), Refusal> {
+fn walk(message: Message, bytes: &[u8], depth: usize, census: &mut Census) -> Result<(), Malformed> {
     if depth > DEEPEST {
-        return Err(malformed("its messages stand too deep in each other"));
+        return Err("its messages stand too deep in each other");
     }
     let (mut resource, mut scopes) = (0_usize, 0_usize);
     let mut rest = bytes;
     while !rest.is_empty() {
         let key = varint(&mut rest)?;
         let content = content(&mut rest, key & 7)?;
-        let Some((inner, part)) = field(message, key >> 3) else {
+        let Some((kind, part)) = field(message, key >> 3) else {
             continue;
         };
         let before = census.built();
@@ -85,7 +29,7 @@ fn walk(message: Message, bytes: &[u8], depth: usize, census: &mut Census) -> Re
             census.note(part);
         }
         // A field of another wire type is refused by prost.
-        if let (Some(inner), Some(content)) = (inner, content) {
+        if let (Kind::Message(inner), Some(content)) = (kind, content) {
             walk(inner, content, depth + 1, census)?;
             match inner {
                 Message::Resource => {
@@ -98,48 +42,6 @@ fn walk(message: Message, bytes: &[u8], depth: usize, census: &mut Census) -> Re
     }
     census.copies(resource, scopes);
     Ok(())
-}
-
-/// What a field holds, if that is a sequence of bytes.
-fn content<'a>(rest: &mut &'a [u8], wire_type: u64) -> Result<Option<&'a [u8]>, Refusal> {
-    match wire_type {
-        0 => varint(rest).map(|_| None),
-        1 => take(rest, 8).map(|_| None),
-        2 => {
-            let length = usize::try_from(varint(rest)?).unwrap_or(usize::MAX);
-            take(rest, length).map(Some)
-        }
-        5 => take(rest, 4).map(|_| None),
-        // Groups are not in OTLP.
-        _ => Err(malformed("it has a field of an unknown wire type")),
-    }
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], Refusal> {
-    let (taken, behind) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| malformed("it ends in the middle of a field"))?;
-    *rest = behind;
-    Ok(taken)
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, Refusal> {
-    let mut value = 0;
-    for shift in (0..70).step_by(7) {
-        let (byte, behind) = rest
-            .split_first()
-            .ok_or_else(|| malformed("it ends in the middle of a number"))?;
-        *rest = behind;
-        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or_default();
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(malformed("it has a number of more than ten bytes"))
-}
-
-fn malformed(why: &str) -> Refusal {
-    Refusal::Malformed(format!("the body is no OTLP request: {why}"))
 }
 
 #[cfg(test)]
@@ -155,6 +57,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::census::Part;
 
     fn attributes(count: usize) -> Vec<KeyValue> {
         vec![KeyValue::default(); count]
