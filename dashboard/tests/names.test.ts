@@ -143,3 +143,27 @@ test("on a phone each time among the servers says which it is", async () => {
     .evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell, "::before").content));
   expect(said.slice(-2)).toEqual(['"first call "', '"last call "']);
 });
+
+test("what cannot be seen in a name is drawn wherever the name stands", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "pay\u202Elap", server: "sh\u200Bop", client: "cur\u2066sor", session: "s-1" });
+  const tool = "pay⟨U+202E⟩lap";
+  const server = "sh⟨U+200B⟩op";
+  await page.goto(mcptap.url);
+  await rows(page).first().getByText(tool).waitFor();
+  await rows(page).first().getByText(server).waitFor();
+  await rows(page).first().click();
+  await page.getByRole("dialog", { name: "Call" }).getByRole("button", { name: "cur⟨U+2066⟩sor" }).waitFor();
+  await page.goto(`${mcptap.url}/overview`);
+  await page.getByRole("region", { name: "Top tools" }).getByText(tool).waitFor();
+  await page.getByRole("button", { name: /^Server/ }).click();
+  await page.getByRole("option", { name: server }).click();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: `Remove Server ${server}` }).waitFor();
+  await page.goto(`${mcptap.url}/sessions`);
+  await page.getByRole("link", { name: server }).click();
+  await page.getByRole("heading", { name: server }).waitFor();
+  await page.getByRole("link", { name: "Tools" }).click();
+  await page.getByRole("link", { name: tool }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});

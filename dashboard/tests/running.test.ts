@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { givenPages, rows } from "./pages";
+import { givenPages, rows, withoutLostConnections } from "./pages";
 
 const pages = givenPages();
 const dialog = () => pages.page.getByRole("dialog", { name: "Call" });
@@ -112,4 +112,17 @@ test("how long a call has run is never cut, and its bar is as long", async () =>
   const height = await line.locator(".number").evaluate((cell) => cell.clientHeight);
   expect([lines, height < 30]).toEqual([1, true]);
   expect(pages.complaints).toEqual([]);
+});
+
+test("while nobody answers nothing counts on, and it does when mcptap is back", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.announce(slow);
+  await page.goto(mcptap.url);
+  const cell = rows(page).first().locator(".cell.duration");
+  await cell.getByText(/ s…$/).waitFor();
+  await mcptap.terminate();
+  await cell.getByText("–", { exact: true }).waitFor();
+  await mcptap.launch();
+  await cell.getByText(/ s…$/).waitFor();
+  expect(withoutLostConnections(pages.complaints)).toEqual([]);
 });

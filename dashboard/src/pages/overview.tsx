@@ -15,7 +15,16 @@ import {
 import { listAddress, useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute, count, duration, outcomeOf, outcomeTone, percent, statusTone } from "../state/words";
+import {
+  absolute,
+  count,
+  duration,
+  outcomeOf,
+  outcomeTone,
+  percent,
+  statusTone,
+  visible,
+} from "../state/words";
 import { type Bucket, Chart } from "../view/chart";
 import { Country } from "../view/country";
 import { Figures, type Totals } from "../view/figures";
@@ -177,9 +186,9 @@ export default function OverviewPage() {
 
 type Facet = { value: string; count: number };
 
-const code = (value: string) => ({ words: <span className="code">{value}</span>, title: value });
+const code = (value: string) => ({ words: <span className="code">{visible(value)}</span>, title: value });
 
-const name = (value: string) => ({ words: value, title: value });
+const name = (value: string) => ({ words: visible(value), title: value });
 
 function valueRanks(
   filter: Filter,
@@ -211,7 +220,8 @@ function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" 
     title: `${tool.name}, ${tool.server.name}`,
     words: (
       <>
-        <span className="code">{tool.name}</span> <span className="quiet">{tool.server.name}</span>
+        <span className="code">{visible(tool.name)}</span>{" "}
+        <span className="quiet">{visible(tool.server.name)}</span>
       </>
     ),
     href: listAddress(pickAll(ofServer, "tool", [tool.name])),

@@ -4,7 +4,7 @@ import { type CallFilter, ToolsDocument } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress, usePlace } from "../state/place";
-import { count, duration, many, percent } from "../state/words";
+import { count, duration, many, percent, visible } from "../state/words";
 import { Calls } from "../view/calls";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -42,7 +42,7 @@ export default function ServerPage({ name }: { name: string }) {
           </Link>
         ))}
       </nav>
-      {tab === "logs" ? <Calls title={name} server={name} /> : <Tools server={name} />}
+      {tab === "logs" ? <Calls title={visible(name)} server={name} /> : <Tools server={name} />}
     </div>
   );
 }
@@ -66,7 +66,7 @@ function Tools({ server }: { server: string }) {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>{server}</h1>
+        <h1>{visible(server)}</h1>
         <span className="quiet">
           {data &&
             (data.tools.pageInfo.hasNextPage
@@ -91,7 +91,7 @@ function Tools({ server }: { server: string }) {
               <tr key={id}>
                 <td className="names wide" title={name}>
                   <Link href={listAddress(ofTool)} className="code">
-                    {name}
+                    {visible(name)}
                   </Link>
                 </td>
                 <td>

@@ -4,7 +4,7 @@ import { FacetsDocument, ServersDocument } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { listAddress } from "../state/place";
-import { count, percent } from "../state/words";
+import { count, percent, visible } from "../state/words";
 import { Moment } from "../view/moment";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -65,7 +65,7 @@ export default function ServersPage() {
               <tr key={server.id}>
                 <td className="names wide" title={server.name}>
                   <Link href={`/servers/${encodeURIComponent(server.name)}`}>
-                    <strong>{server.name}</strong>
+                    <strong>{visible(server.name)}</strong>
                   </Link>
                 </td>
                 <td className="number" data-label="calls">

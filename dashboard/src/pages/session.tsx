@@ -11,7 +11,7 @@ import { listAddress, usePlace } from "../state/place";
 import type { Call } from "../state/row";
 import { useEndings } from "../state/running";
 import { type Bar, timeline } from "../state/timeline";
-import { count, duration, sourceWords, tail } from "../state/words";
+import { count, duration, sourceWords, tail, visible } from "../state/words";
 import type { OnPick } from "../view/call-row";
 import { StatusChip } from "../view/chip";
 import { Copy } from "../view/copy";
@@ -97,10 +97,13 @@ export default function SessionPage({ id }: { id: string }) {
         <>
           <dl className="facts">
             <Fact label="Server">
-              <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>{session.server.name}</Link>
+              <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>
+                {visible(session.server.name)}
+              </Link>
             </Fact>
             <Fact label="Client">
-              {session.clientName ?? <span className="quiet">not known</span>} {session.clientVersion}
+              {session.clientName ? visible(session.clientName) : <span className="quiet">not known</span>}{" "}
+              {session.clientVersion}
             </Fact>
             <Fact label="Grouped by">{sourceWords[session.source]}</Fact>
             <Fact label="Started">
@@ -167,7 +170,8 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
             <StatusChip call={call} />
           </span>
           <span className="moment-words">
-            <span className="code">{call.method}</span> <strong className="code">{call.target}</strong>
+            <span className="code">{visible(call.method)}</span>{" "}
+            <strong className="code">{visible(call.target ?? "")}</strong>
             {beside > 0 && (
               <span className="chip plain">
                 beside {beside} other{beside > 1 ? "s" : ""}

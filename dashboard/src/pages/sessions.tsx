@@ -4,7 +4,7 @@ import { type SessionRowFragment, SessionsDocument, type SessionsQuery } from ".
 import { toCallFilter } from "../state/filter";
 import { usePages } from "../state/paging";
 import { useFilter } from "../state/place";
-import { count, duration, sourceWords, tail } from "../state/words";
+import { count, duration, sourceWords, tail, visible } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
@@ -74,10 +74,12 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
       </td>
       <td>{sourceWords[session.source]}</td>
       <td className="names" title={session.server.name}>
-        <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>{session.server.name}</Link>
+        <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>
+          {visible(session.server.name)}
+        </Link>
       </td>
       <td className="names" title={session.clientName ?? undefined}>
-        {session.clientName ?? <span className="quiet">not known</span>}{" "}
+        {session.clientName ? visible(session.clientName) : <span className="quiet">not known</span>}{" "}
         <span className="quiet">{session.clientVersion}</span>
       </td>
       <td className="number" data-label="calls">

@@ -1,6 +1,7 @@
 import type { TypedDocumentString } from "../gql/graphql";
 import { endpoint } from "./endpoint";
 import { currentKey, refuseKey } from "./key";
+import { createStore } from "./store";
 
 /** What a GraphQL answer looks like over HTTP and over the socket. */
 export interface Answer<T> {
@@ -20,6 +21,13 @@ export class AskError extends Error {
     super(message);
     this.name = "AskError";
   }
+}
+
+/** Whether the last question went unanswered: then nothing on the screen is known to be so still. */
+export const awayStore = createStore(false);
+
+function setAway(away: boolean): void {
+  if (awayStore.get() !== away) awayStore.set(away);
 }
 
 /** Whether what was asked for cannot be, such as an id that is none. */
@@ -45,6 +53,7 @@ export async function ask<Result, Variables>(
     ...(signal ? { signal } : {}),
   }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
+    setAway(true);
     throw new AskError(explain(error), "away");
   });
   const text = await response.text();
@@ -53,7 +62,9 @@ export async function ask<Result, Variables>(
     refuseKey(key, said(text));
     throw new AskError(said(text) || "mcptap asks for a key", "refused");
   }
-  if ([502, 503, 504].includes(response.status)) {
+  const away = [502, 503, 504].includes(response.status);
+  setAway(away);
+  if (away) {
     throw new AskError(said(text) || `HTTP ${response.status}`, "away");
   }
   let answer: Answer<Result>;

@@ -84,6 +84,17 @@ export function percent(part: number, whole: number): string {
   return share > 0 && share < 1 ? "<1%" : `${Math.round(share)}%`;
 }
 
+/** Control characters, marks of direction, and what has no width: in a name nobody sees them. */
+const unseen = /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/gu;
+
+/** A name with what cannot be seen drawn as marks, so that two names that differ look different. */
+export function visible(name: string): string {
+  return name.replace(
+    unseen,
+    (character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
+  );
+}
+
 /** How long ago a moment was. */
 export function ago(time: string, now: number): string {
   const seconds = Math.round((now - Date.parse(time)) / 1000);

@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import type { CallDetailQuery } from "../gql/graphql";
 import { type ListName, noFilter } from "../state/filter";
 import { listAddress } from "../state/place";
-import { lostWords, short, sourceWords, transportWords, vantageWords } from "../state/words";
+import { lostWords, short, sourceWords, transportWords, vantageWords, visible } from "../state/words";
 import type { OnPick } from "./call-row";
 import { StatusChip } from "./chip";
 import { Copy } from "./copy";
@@ -44,7 +44,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
   const value = (name: ListName, text: string | null | undefined, shown?: ReactNode) =>
     text ? (
       <ValueMenu name={name} value={text} onPick={onPick}>
-        {shown ?? text}
+        {shown ?? visible(text)}
       </ValueMenu>
     ) : (
       nobody
@@ -62,10 +62,12 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         </Field>
       )}
       <Field label="Method">
-        {value("method", call.method, <span className="code">{call.method}</span>)}
+        {value("method", call.method, <span className="code">{visible(call.method)}</span>)}
       </Field>
       {call.tool && (
-        <Field label="Tool">{value("tool", call.tool, <span className="code">{call.tool}</span>)}</Field>
+        <Field label="Tool">
+          {value("tool", call.tool, <span className="code">{visible(call.tool)}</span>)}
+        </Field>
       )}
       {call.prompt && <Field label="Prompt">{<span className="code">{call.prompt}</span>}</Field>}
       {call.resourceUri && (
@@ -112,7 +114,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         {value(
           "client",
           call.clientName,
-          `${call.clientName}${call.clientVersion ? ` ${call.clientVersion}` : ""}`,
+          `${visible(call.clientName ?? "")}${call.clientVersion ? ` ${call.clientVersion}` : ""}`,
         )}
       </Field>
       {call.userAgent && <Field label="User agent">{call.userAgent}</Field>}

@@ -3,7 +3,7 @@ import { Link } from "wouter";
 import type { ListName, Picked } from "../state/filter";
 import type { Call } from "../state/row";
 import { type Column, columnNames } from "../state/settings";
-import { short } from "../state/words";
+import { short, visible } from "../state/words";
 import { StatusChip, statusText } from "./chip";
 import { Country } from "./country";
 import { Duration } from "./duration";
@@ -55,12 +55,12 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
         </Link>
       );
     case "method":
-      return <span className="code">{call.method}</span>;
+      return <span className="code">{visible(call.method)}</span>;
     case "target":
       return (
         <>
           <span className="code strong" title={call.target ?? undefined}>
-            {call.target}
+            {visible(call.target ?? "")}
           </span>
           {call.errorMessage && (
             <span className="why" title={call.errorMessage}>
@@ -71,7 +71,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
         </>
       );
     case "server":
-      return <span title={call.server.name}>{call.server.name}</span>;
+      return <span title={call.server.name}>{visible(call.server.name)}</span>;
     case "ip":
       return (
         <>
@@ -79,7 +79,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
         </>
       );
     case "client":
-      return call.clientName;
+      return visible(call.clientName ?? "");
     case "session":
       return call.sessionId ? <span className="code">{short(call.sessionId)}</span> : null;
     case "duration":

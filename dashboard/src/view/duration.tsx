@@ -1,4 +1,6 @@
+import { awayStore } from "../state/api";
 import { useNow } from "../state/now";
+import { useStore } from "../state/store";
 import { duration, lostWords } from "../state/words";
 
 interface Lasting {
@@ -15,6 +17,9 @@ export function Duration({ call }: { call: Lasting }) {
 }
 
 function Age({ since }: { since: string }) {
-  const age = Math.max(0, useNow() - Date.parse(since));
+  const away = useStore(awayStore);
+  const age = Math.max(0, useNow(!away) - Date.parse(since));
+  // nobody asks whether it still runs, so nothing counts on
+  if (away) return <span title="mcptap does not answer, so whether it still runs is not known">–</span>;
   return <span title="It has not ended yet">{duration(Math.floor(age / 1000) * 1000)}…</span>;
 }

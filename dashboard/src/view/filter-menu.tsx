@@ -14,7 +14,7 @@ import {
 import { FacetsDocument, type FacetsQueryVariables } from "../gql/graphql";
 import { useAsk } from "../state/asking";
 import { type Filter, type ListName, listLabels, outcomeNames, pickAll, toCallFilter } from "../state/filter";
-import { count, countryName, outcomeOf } from "../state/words";
+import { count, countryName, outcomeOf, visible } from "../state/words";
 import { Country } from "./country";
 import { Icon } from "./icon";
 
@@ -53,7 +53,7 @@ const always: Partial<Record<Menu, readonly string[]>> = {
 export function valueWords(name: ListName, value: string): string {
   if (name === "outcome") return outcomeOf(value);
   if (name === "country") return `${value} ${countryName(value)}`;
-  return value;
+  return visible(value);
 }
 
 /** A button with the name of the filter, and behind it the values with their counts. */

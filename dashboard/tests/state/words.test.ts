@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { defaultColumns, readSettings } from "../../src/state/settings";
-import { absolute, ago, duration, percent, short, size, until } from "../../src/state/words";
+import { absolute, ago, duration, percent, short, size, until, visible } from "../../src/state/words";
 
 test("durations are in the unit that reads best", () => {
   expect([0, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000].map(duration)).toEqual([
@@ -54,4 +54,9 @@ test("what is to come is told as such", () => {
     "in 30 days",
     "2 min ago",
   ]);
+});
+
+test("what cannot be seen in a name is drawn, and all else is left as it is", () => {
+  expect(visible("pay\u202Elap\u0007\u200b")).toBe("pay⟨U+202E⟩lap⟨U+0007⟩⟨U+200B⟩");
+  for (const name of ["get_weather", "天気 予報", "Zürich é", "🌦️", "a b"]) expect(visible(name)).toBe(name);
 });
