@@ -55,10 +55,32 @@ def events(response):
             data = []
 
 
+def page(url, first):
+    with ask(url, "application/graphql-response+json", PAGE, {"first": first}) as response:
+        try:
+            answer = json.load(response)
+        except ValueError:
+            raise Refused("%s answers HTTP %d, and no GraphQL; give the URL of the API, such as "
+                          "http://127.0.0.1:6278/graphql" % (url, response.status)) from None
+    return data_of(answer)["calls"]
+
+
+def first_page(url, first):
+    """The newest calls, as soon as the server is there."""
+    said = False
+    while True:
+        try:
+            return page(url, first)
+        except (OSError, http.client.HTTPException) as error:
+            if not said:
+                print("%s: %s; waiting for it" % (url, error), file=sys.stderr)
+            said = True
+            time.sleep(1)
+
+
 def tail(url, first):
     """Every call after the newest `first`, and before it those. Never ends by itself."""
-    with ask(url, "application/graphql-response+json", PAGE, {"first": first}) as response:
-        calls = data_of(json.load(response))["calls"]
+    calls = first_page(url, first)
     # a page has the newest first
     yield from reversed(calls["nodes"])
     # all that there is to remember: with it, nothing is missed and nothing comes twice
@@ -78,5 +100,12 @@ def tail(url, first):
 
 if __name__ == "__main__":
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:6278/graphql"
-    for call in tail(address, 10):
-        print(call["startedAt"], call["outcome"], call["method"], call["target"] or "", flush=True)
+    if not address.startswith(("http://", "https://")):
+        sys.exit("tail.py: %r is no URL; give one such as http://127.0.0.1:6278/graphql" % address)
+    try:
+        for call in tail(address, 10):
+            print(call["startedAt"], call["outcome"], call["method"], call["target"] or "", flush=True)
+    except Refused as error:
+        sys.exit("tail.py: %s" % error)
+    except KeyboardInterrupt:
+        pass

@@ -64,9 +64,11 @@ async function* events(response: Response): AsyncGenerator<string> {
 
 /** Every call after the newest `first`, and before it those. Never ends by itself. */
 export async function tail(url: string, first: number, show: (call: Call) => void): Promise<never> {
-  const answer: Answer<{ calls: { nodes: Call[]; liveCursor: string } }> = await (
-    await ask(url, "application/graphql-response+json", page, { first })
-  ).json();
+  const response = await ask(url, "application/graphql-response+json", page, { first });
+  if (!response.headers.get("content-type")?.includes("json")) {
+    throw new Refused(`HTTP ${response.status}, and no GraphQL; give the URL of the API, http://127.0.0.1:6278/graphql`);
+  }
+  const answer: Answer<{ calls: { nodes: Call[]; liveCursor: string } }> = await response.json();
   const { nodes, liveCursor } = dataOf(answer).calls;
   // a page has the newest first
   for (const call of nodes.reverse()) show(call);
@@ -86,6 +88,13 @@ export async function tail(url: string, first: number, show: (call: Call) => voi
   }
 }
 
-await tail(process.argv[2] ?? "http://127.0.0.1:6278/graphql", 10, (call) => {
-  console.log(call.startedAt, call.outcome, call.method, call.target ?? "");
-});
+const address = process.argv[2] ?? "http://127.0.0.1:6278/graphql";
+try {
+  await tail(address, 10, (call) => {
+    console.log(call.startedAt, call.outcome, call.method, call.target ?? "");
+  });
+} catch (error) {
+  const { message, cause } = error as Error;
+  console.error(`tail.ts: ${address}: ${message}${cause instanceof Error ? `: ${cause.message}` : ""}`);
+  process.exitCode = 1;
+}

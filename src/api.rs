@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::age::age;
 use crate::given::{Given, Value, taken};
+use crate::memory::Size;
 use crate::problems::Problems;
 use crate::values;
 
@@ -57,13 +58,13 @@ pub struct ApiSettings {
         value_name = "COUNT"
     )]
     pub max_root_fields: Option<Given<usize>>,
-    /// How many bytes the variables of a request may have [default: 262144]
+    /// How many bytes the variables of a request may have, such as 262144 or 256KiB [default: 256KiB]
     #[arg(
         long = "graphql-max-variables",
         env = "MCPTAP_GRAPHQL_MAX_VARIABLES",
         value_name = "BYTES"
     )]
-    pub max_variables: Option<Given<usize>>,
+    pub max_variables: Option<Given<Size>>,
     /// How many requests may come as one JSON array; 1 takes no arrays [default: 1]
     #[arg(
         long = "graphql-max-batch",
@@ -182,10 +183,17 @@ impl ApiSettings {
     pub fn resolve(self) -> anyhow::Result<Limits> {
         let given = self.over(Self::defaults());
         let mut problems = Problems::default();
+        let max_variables = taken(given.max_variables, "graphql.max_variables", &mut problems);
+        let max_variables = max_variables.map_or(0, Size::bytes);
+        let most = u32::MAX as usize;
+        problems.or(
+            values::count("graphql.max_variables", max_variables, 0, most, ""),
+            (),
+        );
         let mut count = |name: &str, value: Option<Given<usize>>, least: usize| {
             let name = format!("graphql.{name}");
             let count = taken(value, &name, &mut problems).unwrap_or(least);
-            problems.or(values::count(&name, count, least, u32::MAX as usize, ""), ());
+            problems.or(values::count(&name, count, least, most, ""), ());
             count
         };
         let limits = Limits {
@@ -194,7 +202,7 @@ impl ApiSettings {
             max_aliases: count("max_aliases", given.max_aliases, 0),
             max_tokens: count("max_tokens", given.max_tokens, 1),
             max_root_fields: count("max_root_fields", given.max_root_fields, 1),
-            max_variables: count("max_variables", given.max_variables, 0),
+            max_variables,
             max_batch: count("max_batch", given.max_batch, 1),
             max_socket_operations: count("max_socket_operations", given.max_socket_operations, 1),
             max_operations: count("max_operations", given.max_operations, 1),

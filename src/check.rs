@@ -37,7 +37,8 @@ impl Examined {
         let mut ignored = Problems::default();
         blank_entries(&settings, &mut ignored);
         let secrets = unset_secrets(settings.redact_env.as_deref().unwrap_or_default());
-        for problem in secrets.into_iter().chain(unknown_variables(known)) {
+        let unknown = unknown_variables(known).into_iter();
+        for problem in secrets.into_iter().chain(unknown.map(|name| name.to_string())) {
             ignored.add(anyhow::Error::msg(problem));
         }
         let url = settings.database_url.clone();

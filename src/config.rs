@@ -203,7 +203,8 @@ impl Settings {
             ),
             ingest_queue_spans: taken(given.ingest_queue_spans, "ingest_queue_spans", problems)
                 .unwrap_or(defaults.queue_records),
-            body_cap: taken(given.body_cap, "body_cap", problems).unwrap_or(defaults.body_cap),
+            body_cap: taken(given.body_cap, "body_cap", problems)
+                .map_or(defaults.body_cap, memory::Size::bytes),
             memory_budget: taken(given.memory_budget, "memory_budget", problems)
                 .unwrap_or_else(memory::default_budget)
                 .bytes(),

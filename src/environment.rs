@@ -1,10 +1,12 @@
 //! Variables of the environment: those that look like settings and are none, and secrets that are not there.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use clap::{Args, Command, FromArgMatches};
 
 use crate::config::given;
+use crate::nearest::nearest;
 use crate::proxy::ProxySettings;
 
 /// Variables that no flag has: those of the SDK, which wrapper and proxy record with, and those that the dashboard's
@@ -20,6 +22,17 @@ const WITHOUT_FLAG: [&str; 8] = [
     "MCPTAP_REQUIRE_POSTGRES",
 ];
 
+const PREFIX: &str = "MCPTAP_";
+
+/// How the names of variables begin that say what is recorded, how much is cut out of it, and where it is kept.
+const RECORDING: [&str; 5] = [
+    "MCPTAP_CAPTURE",
+    "MCPTAP_REDACT",
+    "MCPTAP_BODY_CAP",
+    "MCPTAP_SPOOL",
+    "MCPTAP_CONFIG",
+];
+
 /// Variables to cut out that are not there: a misspelt name protects nothing.
 pub(crate) fn unset_secrets(names: &[String]) -> Vec<String> {
     given(names)
@@ -29,44 +42,51 @@ pub(crate) fn unset_secrets(names: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// A variable that looks like a setting and is none.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unknown {
+    name: String,
+    meant: Option<String>,
+}
+
+impl Unknown {
+    /// Whether it was to say what is recorded, or where it is kept.
+    pub(crate) fn is_about_recording(&self) -> bool {
+        let is_one = |name: &str| RECORDING.iter().any(|beginning| name.starts_with(beginning));
+        is_one(&self.name) || self.meant.as_deref().is_some_and(is_one)
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment sets {}, which is no setting", self.name)?;
+        match &self.meant {
+            Some(meant) => write!(f, "; is {meant} meant?"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Variables that look like settings and are none. `known`: what the command line reads from the environment.
-pub(crate) fn unknown_variables(known: &BTreeSet<String>) -> Vec<String> {
+pub(crate) fn unknown_variables(known: &BTreeSet<String>) -> Vec<Unknown> {
     let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     unknown(given, known)
 }
 
-fn unknown(given: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<String> {
+fn unknown(given: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<Unknown> {
     let all: Vec<&str> = known.iter().map(String::as_str).chain(WITHOUT_FLAG).collect();
-    let mut unknown: Vec<String> = given
-        .filter(|name| name.starts_with("MCPTAP_") && !all.contains(&name.as_str()))
+    // All begin alike, which says nothing of what is near.
+    let own = all.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let given = given.filter(|name| !all.contains(&name.as_str()));
+    let mut unknown: Vec<Unknown> = given
+        .filter_map(|name| {
+            let meant = nearest(name.strip_prefix(PREFIX)?, own.clone());
+            let meant = meant.map(|meant| format!("{PREFIX}{meant}"));
+            Some(Unknown { name, meant })
+        })
         .collect();
     unknown.sort();
-    let told = unknown.into_iter().map(|name| match nearest(&name, &all) {
-        Some(nearest) => {
-            format!("the environment sets {name}, which is no setting; is {nearest} meant?")
-        }
-        None => format!("the environment sets {name}, which is no setting"),
-    });
-    told.collect()
-}
-
-/// The one name that is near enough to be meant: a slip of the finger or two, or the only one that begins so.
-fn nearest<'n>(name: &str, all: &[&'n str]) -> Option<&'n str> {
-    // All begin alike.
-    fn own(name: &str) -> &str {
-        name.strip_prefix("MCPTAP_").unwrap_or(name)
-    }
-    let slips = (own(name).len() / 4).clamp(1, 3);
-    let near = all
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(own(name), own(known)), *known))
-        .filter(|(slipped, _)| *slipped <= slips)
-        .min_by_key(|(slipped, _)| *slipped);
-    if let Some((_, known)) = near {
-        return Some(known);
-    }
-    let mut longer = all.iter().filter(|known| known.starts_with(&format!("{name}_")));
-    longer.next().filter(|_| longer.next().is_none()).copied()
+    unknown
 }
 
 /// The variables that the flags of a command and of its subcommands are read from.
@@ -111,12 +131,26 @@ mod tests {
             ("MCPTAP_PROXY", None),
             ("MCPTAP_NOPE", None),
         ] {
-            let told = unknown([given.to_owned()].into_iter(), &known).concat();
+            let told = unknown([given.to_owned()].into_iter(), &known);
+            let told: String = told.iter().map(ToString::to_string).collect();
             assert!(told.contains(given), "{told}");
             match meant {
                 Some(meant) => assert!(told.contains(&format!("is {meant} meant")), "{told}"),
                 None => assert!(!told.contains("meant"), "{told}"),
             }
+        }
+        for (given, recording) in [
+            ("MCPTAP_CAPTUR", true),
+            ("MCPTAP_REDACT_KEY", true),
+            ("MCPTAP_REDACT_FIELDS", true),
+            ("MCPTAP_SPOOLDIR", true),
+            ("MCPTAP_RETENTOIN", false),
+            ("MCPTAP_NOPE", false),
+            ("MCPTAP_KEY", false),
+        ] {
+            let told = unknown([given.to_owned()].into_iter(), &known);
+            assert_eq!(told.len(), 1, "{given}");
+            assert_eq!(told[0].is_about_recording(), recording, "{given}");
         }
         let good = [
             "MCPTAP_LISTEN",

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::de::{Error, Visitor};
@@ -134,11 +134,44 @@ impl Value for SocketAddr {
             .split_once(':')
             .filter(|(host, _)| host.eq_ignore_ascii_case("localhost"))
             .map(|(_, port)| format!("127.0.0.1:{port}"));
-        numeric
-            .as_deref()
-            .unwrap_or(text)
-            .parse()
-            .map_err(|_| "give an address such as 127.0.0.1:6278, [::1]:6278 or localhost:6278".to_owned())
+        let address = numeric.as_deref().unwrap_or(text);
+        address.parse().map_err(|_| {
+            let example = "give an address such as 127.0.0.1:6278, [::1]:6278 or localhost:6278";
+            match why_no_address(address) {
+                Some(why) => format!("{why}; {example}"),
+                None => example.to_owned(),
+            }
+        })
+    }
+}
+
+/// The part of an address that is wrong, if it is known which.
+fn why_no_address(text: &str) -> Option<&'static str> {
+    if text.contains("://") {
+        return Some("it is a URL, and an address has no scheme and no path");
+    }
+    if text.parse::<IpAddr>().is_ok() || text.eq_ignore_ascii_case("localhost") {
+        return Some("the port is missing");
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("the address before the port is missing");
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    if host.is_empty() {
+        return Some("the address before the port is missing");
+    }
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
+        Err(_) => Some("names are not looked up"),
+        Ok(address) if address.is_ipv6() && !host.starts_with('[') => {
+            Some("an address of IPv6 stands in brackets")
+        }
+        Ok(_) if port.is_empty() => Some("the port is missing"),
+        Ok(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some("ports go up to 65535"),
+        Ok(_) => Some("the port is no number"),
     }
 }
 
@@ -153,8 +186,28 @@ mod tests {
         assert_eq!(read("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
         assert_eq!(read("LocalHost:0").unwrap(), "127.0.0.1:0".parse().unwrap());
         assert_eq!(read("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
-        for wrong in ["localhost", "example.org:80", "127.0.0.1", "127.0.0.1:65536", ""] {
-            assert!(read(wrong).unwrap_err().contains("127.0.0.1:6278"), "{wrong}");
+        for (wrong, why) in [
+            ("localhost", "the port is missing; "),
+            ("127.0.0.1", "the port is missing; "),
+            ("127.0.0.1:", "the port is missing; "),
+            ("::1", "the port is missing; "),
+            ("example.org:80", "names are not looked up; "),
+            ("127.0.0.1:65536", "ports go up to 65535; "),
+            ("localhost:99999", "ports go up to 65535; "),
+            ("127.0.0.1:http", "the port is no number; "),
+            ("http://127.0.0.1:1", "it is a URL"),
+            ("6278", "the address before the port is missing; "),
+            (":6278", "the address before the port is missing; "),
+            ("fe80::1:99999", "in brackets; "),
+            ("", "give"),
+            ("nowhere", "give"),
+        ] {
+            let told = read(wrong).unwrap_err();
+            assert!(told.starts_with(why) || told.contains(why), "{wrong}: {told}");
+            assert!(
+                told.contains("give an address such as 127.0.0.1:6278"),
+                "{wrong}: {told}"
+            );
         }
     }
 
@@ -177,7 +230,7 @@ mod tests {
         assert_eq!(taken(settings.body_cap, "body_cap", &mut problems), None);
         assert_eq!(
             problems.end(()).unwrap_err().to_string(),
-            "body_cap is \"-1\"; give a whole number"
+            "body_cap is \"-1\"; give a number of bytes, or one with a unit such as 512MiB or 2GiB"
         );
     }
 }

@@ -51,27 +51,10 @@ impl Keys {
         }
     }
 
-    /// Does it, and gives what is to be printed. Only a new key has a database made for it.
+    /// Does it, and gives what is to be printed. Only a new key has a database made for it, and not before it is known to be
+    /// right.
     pub(crate) async fn run(self, url: &str) -> anyhow::Result<String> {
-        let made = matches!(self, Self::Create { .. }) && !mcptap_store::exists(url).await?;
-        let store = match self {
-            Self::Create { .. } => mcptap_store::open_to_create(url).await?,
-            Self::List(_) => mcptap_store::open_to_read(url).await?,
-            Self::Revoke { .. } => mcptap_store::open_to_change(url).await?,
-        };
-        if made {
-            eprintln!(
-                "there was no database at {}, so it was made; if a server runs already, it uses another one, and this key \
-                 is not for it: give the server's --database-url",
-                mcptap_store::shown_url(url)
-            );
-        }
-        let told = self.run_on(&store, url).await;
-        store.close().await;
-        told
-    }
-
-    async fn run_on(self, store: &Store, url: &str) -> anyhow::Result<String> {
+        let opening = || format!("opening the database {}", mcptap_store::shown_url(url));
         match self {
             Self::Create {
                 name,
@@ -80,31 +63,53 @@ impl Keys {
                 expires,
                 ..
             } => {
-                let expires_at = match expires {
-                    Some(age) => expiry(&age)?,
-                    None => None,
-                };
                 let new = NewKey {
                     name,
                     scopes: scope,
                     servers: server,
-                    expires_at,
+                    expires_at: expires.map(|age| expiry(&age)).transpose()?.flatten(),
                 };
-                create(store, new, url).await
+                let new = new.checked(now())?;
+                let made = !mcptap_store::exists(url).await.with_context(opening)?;
+                let store = mcptap_store::open_to_create(url).await.with_context(opening)?;
+                if made {
+                    eprintln!(
+                        "there was no database at {}, so it was made; if a server runs already, it uses another one, and \
+                         this key is not for it: give the server's --database-url",
+                        mcptap_store::shown_url(url)
+                    );
+                }
+                let told = create(&store, new, url).await;
+                store.close().await;
+                told
             }
             Self::List(_) => {
-                let keys = store.keys().await.context("reading the keys")?;
-                let damaged = store.damaged_keys().await.context("reading the keys")?;
-                Ok(table(&keys, &damaged, now()))
+                let store = mcptap_store::open_to_read(url).await.with_context(opening)?;
+                let told = list(&store).await;
+                store.close().await;
+                told
             }
             Self::Revoke { id, .. } => {
-                let revoked = store.revoke_key(id, Actor::CommandLine).await;
-                match revoked.context("revoking the key")? {
-                    Some(key) => Ok(format!("key {} {:?} is revoked\n", key.id, key.name)),
-                    None => bail!("there is no key {id}; mcptap keys list shows them"),
-                }
+                let store = mcptap_store::open_to_change(url).await.with_context(opening)?;
+                let told = revoke(&store, id).await;
+                store.close().await;
+                told
             }
         }
+    }
+}
+
+async fn list(store: &Store) -> anyhow::Result<String> {
+    let keys = store.keys().await.context("reading the keys")?;
+    let damaged = store.damaged_keys().await.context("reading the keys")?;
+    Ok(table(&keys, &damaged, now()))
+}
+
+async fn revoke(store: &Store, id: i64) -> anyhow::Result<String> {
+    let revoked = store.revoke_key(id, Actor::CommandLine).await;
+    match revoked.context("revoking the key")? {
+        Some(key) => Ok(format!("key {} {:?} is revoked\n", key.id, key.name)),
+        None => bail!("there is no key {id}; mcptap keys list shows them"),
     }
 }
 
@@ -116,7 +121,6 @@ fn expiry(age: &str) -> anyhow::Result<Option<UnixNanos>> {
 /// The secret goes to standard output alone, so that it can be piped on.
 async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String> {
     let first = !store.gate().keys_exist();
-    let new = new.checked(now())?;
     let (key, secret) = store
         .create_key(new, Actor::CommandLine)
         .await

@@ -7,6 +7,7 @@
 
 mod age;
 mod api;
+mod captured;
 mod check;
 mod config;
 mod cors;
@@ -19,6 +20,7 @@ mod host;
 mod listen;
 mod memory;
 mod metrics;
+mod nearest;
 mod pages;
 mod problems;
 pub mod proxy;
@@ -30,6 +32,7 @@ mod values;
 
 pub use age::{age, age_or_off};
 pub use api::{ApiSettings, Shown};
+pub use captured::Captured;
 pub use check::Examined;
 pub use config::Config;
 pub use environment::variables_of;

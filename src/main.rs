@@ -1,9 +1,12 @@
 //! The `mcptap` command.
 
 mod demo;
+mod hints;
 mod keys;
 mod wrap;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
-use mcptap::{Config, Examined, Server, Settings, SettingsFile};
+use mcptap::{Captured, Config, Examined, Server, Settings, SettingsFile};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -102,7 +105,8 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let cli: Cli = hints::parse(&given).unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -124,19 +128,25 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             show(&examined(flags, file).await?).await?;
         }
         Command::Wrap(wrap) => {
-            if let Some(told) = wrap.configure() {
-                print(&told?);
+            let file = file.whole()?;
+            if wrap.configures() {
+                Captured::of_file(&file)?;
+                print(&wrap.configure(cli.config.as_deref())?);
                 return Ok(ExitCode::SUCCESS);
             }
+            let captured = Captured::examine(&file, &variables())?;
             log_to_stderr("warn")?;
+            captured.warn();
             // Threads that block carry bytes with the least delay; nothing else runs here.
-            return wrap::run(&wrap);
+            return wrap::run(&wrap, &captured);
         }
         Command::Proxy { settings, log } => {
             let file = file.whole()?;
+            let captured = Captured::examine(&file, &variables())?;
             let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
             log_to_stderr(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
-            forward(&config).await?;
+            captured.warn();
+            forward(&config, &captured).await?;
         }
         Command::Schema => {
             print(&mcptap_graphql::sdl());
@@ -171,12 +181,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // A secret is easily overlooked in a log.
             log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
             let config = settings.resolve()?;
-            print(
-                &command
-                    .run(&config.database_url)
-                    .await
-                    .with_context(|| opening(&config))?,
-            );
+            print(&command.run(&config.database_url).await?);
         }
         Command::Redact { test, settings } => {
             let redaction = settings
@@ -223,7 +228,12 @@ fn opening(config: &Config) -> String {
 }
 
 async fn examine(flags: Settings, file: SettingsFile) -> Examined {
-    Examined::new(flags, file, &mcptap::variables_of(&Cli::command())).await
+    Examined::new(flags, file, &variables()).await
+}
+
+/// What the command line reads from the environment.
+fn variables() -> BTreeSet<String> {
+    mcptap::variables_of(&Cli::command())
 }
 
 /// The settings of a server, with the log started. What has no effect stops nothing, but somebody meant it.
@@ -254,10 +264,10 @@ fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn forward(config: &ProxyConfig) -> anyhow::Result<()> {
+async fn forward(config: &ProxyConfig, captured: &Captured) -> anyhow::Result<()> {
     // Before anyone can learn the address: from here on a signal stops it in order.
     let stopped = signal()?;
-    let proxy = Proxy::start(config).await?;
+    let proxy = Proxy::start(config, captured).await?;
     let path = config.upstream.path();
     tracing::info!("proxy on http://{}", proxy.listen);
     tracing::info!(

@@ -25,6 +25,8 @@ use axum::{
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 
+use crate::signposts;
+
 /// One file of the built dashboard, as the build script wrote it down.
 #[derive(Debug)]
 struct Page {
@@ -136,8 +138,20 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     match BY_PATH.get(path) {
         Some(file) => serve(file, 0, &headers).await,
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => signposts::nowhere(uri.path()),
     }
+}
+
+/// Whether something of the API's port is at this path.
+pub(crate) fn is_path(path: &str) -> bool {
+    const OTHERS: [&str; 4] = ["/graphql", "/metrics", "/healthz", "/readyz"];
+    let is = |view: &str| match view.split_once('{') {
+        Some((beginning, _)) => path
+            .strip_prefix(beginning)
+            .is_some_and(|id| !id.is_empty() && !id.contains('/')),
+        None => view == path,
+    };
+    OTHERS.contains(&path) || VIEWS.iter().any(|(view, _)| is(view))
 }
 
 /// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every

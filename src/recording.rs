@@ -1,7 +1,9 @@
 //! Recording for the commands that watch servers: set up from the environment, taken down without loss, and never in
 //! the server's way.
 
-use mcptap_sdk::{Guard, Telemetry, Watch};
+use mcptap_sdk::{Capture, Guard, Telemetry, Watch};
+
+use crate::Captured;
 
 /// Telemetry of a server that is being watched.
 #[derive(Debug)]
@@ -11,11 +13,11 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Starts it, as `OTEL_…` and `MCPTAP_…` say. The server's name is the one given, else that of `OTEL_SERVICE_NAME` or
-    /// `OTEL_RESOURCE_ATTRIBUTES`, else what the server calls itself, and `fallback` until it has said so. Where something is
-    /// wrong with the settings, it says so in the log and there is none: the server runs all the same.
-    pub fn start(name: Option<&str>, fallback: &str) -> Option<Self> {
-        match Self::try_start(name, fallback) {
+    /// Starts it, as `OTEL_…` and `MCPTAP_…` say, and `captured` where they do not. The server's name is the one given, else
+    /// that of `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES`, else what the server calls itself, and `fallback` until it
+    /// has said so. Where a variable has a wrong value, it says so in the log and there is none: the server runs all the same.
+    pub fn start(name: Option<&str>, fallback: &str, captured: &Captured) -> Option<Self> {
+        match Self::try_start(name, fallback, captured) {
             Ok(recording) => Some(recording),
             Err(error) => {
                 tracing::warn!("nothing is recorded: {error:#}");
@@ -24,8 +26,10 @@ impl Recording {
         }
     }
 
-    fn try_start(name: Option<&str>, fallback: &str) -> anyhow::Result<Self> {
+    fn try_start(name: Option<&str>, fallback: &str, captured: &Captured) -> anyhow::Result<Self> {
+        let capture = Capture::from_env_over(captured.defaults())?;
         let telemetry = Telemetry::from_env(name.unwrap_or(fallback))
+            .capture(capture)
             .service_name_is_default(name.is_none())
             .start()?;
         let mut watch = Watch::with(&telemetry);

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
+use crate::problems::Problems;
 use crate::{cors, deadline, guessing, host, metrics, pages, signposts};
 
 /// How long open requests may take to be answered when the server stops, at all ports together. Closing the store may
@@ -60,11 +61,7 @@ impl Server {
             Some(path) => Countries::from_file(path)?,
             None => Countries::default(),
         };
-        let (listen, otlp_grpc, otlp_http) = tokio::try_join!(
-            bind("listen", config.listen),
-            bind("otlp_grpc", config.otlp_grpc),
-            bind("otlp_http", config.otlp_http),
-        )?;
+        let (listen, otlp_grpc, otlp_http) = bind_all(config).await?;
         let shown = shown_url(&config.database_url);
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
@@ -124,6 +121,7 @@ impl Server {
         let otlp = exact
             .clone()
             .fallback(move |request| signposts::at_otlp_http(exact.clone(), request))
+            .layer(from_fn(signposts::posts_only))
             .layer(slow_down.clone())
             .layer(from_fn_with_state(
                 Origins::new(&config.allowed_origins),
@@ -182,6 +180,27 @@ impl Server {
         tokio::join!(receiving, answering);
         store.close().await;
         Ok(())
+    }
+}
+
+/// Listens at all addresses, or tells all that cannot be listened at.
+async fn bind_all(config: &Config) -> anyhow::Result<(TcpListener, TcpListener, TcpListener)> {
+    let bound = tokio::join!(
+        bind("listen", config.listen),
+        bind("otlp_grpc", config.otlp_grpc),
+        bind("otlp_http", config.otlp_http),
+    );
+    match bound {
+        (Ok(listen), Ok(grpc), Ok(http)) => Ok((listen, grpc, http)),
+        (listen, grpc, http) => {
+            let mut problems = Problems::default();
+            for error in [listen, grpc, http].into_iter().filter_map(Result::err) {
+                problems.add(error);
+            }
+            problems
+                .end(())
+                .and(Err(anyhow::anyhow!("no address to listen at")))
+        }
     }
 }
 

@@ -46,9 +46,9 @@ pub struct Settings {
     /// How many spans and log lines may wait to be stored before senders are told to wait [default: 65536]
     #[arg(long, env = "MCPTAP_INGEST_QUEUE_SPANS", value_name = "COUNT")]
     pub ingest_queue_spans: Option<Given<usize>>,
-    /// How many bytes of a request or response body are kept [default: 1048576]
+    /// How many bytes of a request or response body are kept, such as 1048576 or 1MiB [default: 1MiB]
     #[arg(long, env = "MCPTAP_BODY_CAP", value_name = "BYTES")]
-    pub body_cap: Option<Given<usize>>,
+    pub body_cap: Option<Given<Size>>,
     /// How much memory senders and readers may take together, such as 512MiB or a number of bytes. When it is full, exports
     /// get 429 (gRPC RESOURCE_EXHAUSTED) and queries 503 [default: a quarter of the memory this process may use, at least 128MiB, at most 2GiB]
     #[arg(long, env = "MCPTAP_MEMORY_BUDGET", value_name = "BYTES")]
@@ -134,9 +134,9 @@ impl Settings {
             trust_forwarded_for: self.trust_forwarded_for.or(lower.trust_forwarded_for),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
-            redact_keys: self.redact_keys.or(lower.redact_keys),
-            redact_patterns: self.redact_patterns.or(lower.redact_patterns),
-            redact_env: self.redact_env.or(lower.redact_env),
+            redact_keys: unless_blank(self.redact_keys, lower.redact_keys),
+            redact_patterns: unless_blank(self.redact_patterns, lower.redact_patterns),
+            redact_env: unless_blank(self.redact_env, lower.redact_env),
             log: self.log.or(lower.log),
             graphql: self.graphql.over(lower.graphql),
             proxy: self.proxy.or(lower.proxy),
@@ -156,7 +156,7 @@ impl Settings {
             join_window: Some("15m".to_owned()),
             lost_after: Some("60s".to_owned()),
             ingest_queue_spans: Some(Given::Value(65_536)),
-            body_cap: Some(Given::Value(1 << 20)),
+            body_cap: Some((1 << 20).into()),
             memory_budget: Some(Given::Value(memory::default_budget())),
             readers: Some(Given::Value(mcptap_store::Options::default().readers)),
             geoip_file: None,
@@ -181,6 +181,16 @@ impl Settings {
             .or_else(|| Some(Given::Value(default_places(3, 1))));
         self.database_url = self.database_url.map(|url| shown_url(&url));
         toml::to_string(&self).context("printing the settings")
+    }
+}
+
+/// The upper list. A variable that is set to nothing is a list with one blank entry: it counts as unset, so that it never
+/// switches off what the file has cut out.
+fn unless_blank(upper: Option<Vec<String>>, lower: Option<Vec<String>>) -> Option<Vec<String>> {
+    match &upper {
+        Some(list) if lower.is_some() && list.iter().all(|entry| entry.trim().is_empty()) => lower,
+        Some(_) => upper,
+        None => lower,
     }
 }
 

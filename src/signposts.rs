@@ -9,6 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_service::Service;
 
+use crate::pages;
+
 /// The paths of OTLP.
 const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1/metrics"];
 
@@ -23,8 +25,19 @@ pub(crate) async fn at_the_api(request: Request) -> Response {
              http://127.0.0.1:4318 by default",
         )
     } else {
-        StatusCode::NOT_FOUND.into_response()
+        nowhere(path)
     }
+}
+
+/// There is nothing of ours at this path of the API's port. A path that only ends in a slash too many is told the right one.
+pub(crate) fn nowhere(path: &str) -> Response {
+    let without = path.trim_end_matches('/');
+    if without.len() < path.len() && pages::is_path(without) {
+        return nothing(&format!("nothing is here; {without} has no slash at its end"));
+    }
+    nothing(
+        "nothing is here: the dashboard is at /, the API at /graphql, metrics at /metrics, health at /healthz and /readyz",
+    )
 }
 
 /// Any path of OTLP/HTTP that there is not: one that means another is served by the router of those that there are.
@@ -45,6 +58,23 @@ pub(crate) async fn at_otlp_http(mut otlp: Router, mut request: Request) -> Resp
         "OTLP is received at /v1/traces and /v1/logs: set OTEL_EXPORTER_OTLP_ENDPOINT to the address alone, such as \
          http://127.0.0.1:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT to http://127.0.0.1:4318/v1/traces",
     )
+}
+
+/// Tells those who do anything but POST at OTLP/HTTP, people with a browser for example.
+pub(crate) async fn posts_only(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let message = "OTLP is received here, by POST: there is nothing to look at. The calls are at the address of listen, \
+                       http://127.0.0.1:6278/ by default\n";
+        let told = message.into_response();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let kind = told.headers().get(header::CONTENT_TYPE).cloned();
+        response
+            .headers_mut()
+            .extend(kind.map(|kind| (header::CONTENT_TYPE, kind)));
+        *response.body_mut() = told.into_body();
+    }
+    response
 }
 
 /// Tells those who speak anything but gRPC at its port.
@@ -89,6 +119,24 @@ fn nothing(message: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_path_that_there_is_not_is_told_what_there_is() {
+        for (path, told) in [
+            ("/graphql/", "; /graphql has no slash at its end"),
+            ("/calls/7//", "; /calls/7 has no slash at its end"),
+            ("/readyz/", "; /readyz has no slash at its end"),
+            ("/nowhere/", "the API at /graphql"),
+            ("//", "the API at /graphql"),
+            ("/v1/graphql", "the API at /graphql"),
+        ] {
+            let response = nowhere(path);
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+            let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(told), "{path}: {body}");
+        }
+    }
 
     #[test]
     fn paths_written_otherwise_are_understood() {

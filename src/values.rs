@@ -135,6 +135,15 @@ pub fn log(filter: &str) -> anyhow::Result<EnvFilter> {
 
 /// Reads the operator's table of countries.
 pub(crate) fn countries(path: &Path) -> anyhow::Result<()> {
+    let advice = "give the path of a MaxMind .mmdb file, or leave it out";
+    let shown = path.display();
+    // The reader of the file says first that it is none of its kind.
+    let file = std::fs::metadata(path)
+        .with_context(|| format!("geoip_file is {shown}, which cannot be opened; {advice}"))?;
+    ensure!(
+        file.is_file(),
+        "geoip_file is {shown}, which is no file; {advice}"
+    );
     Countries::from_file(path).map(drop).context("geoip_file")
 }
 
@@ -228,6 +237,21 @@ mod tests {
         ] {
             assert!(host("allowed_hosts", wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_table_of_countries_that_is_not_there_is_not_called_a_wrong_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |path: &Path| format!("{:#}", countries(path).unwrap_err());
+        let missing = told(&folder.path().join("nope.mmdb"));
+        assert!(
+            missing.contains("nope.mmdb, which cannot be opened; give") && missing.contains("No such file"),
+            "{missing}"
+        );
+        assert!(told(folder.path()).contains("which is no file; give"));
+        let text = folder.path().join("words.mmdb");
+        std::fs::write(&text, "words").unwrap();
+        assert!(told(&text).contains("is not a MaxMind country or city database"));
     }
 
     #[test]

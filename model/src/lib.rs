@@ -21,6 +21,7 @@ mod outcome;
 pub mod redact;
 pub mod search;
 pub mod semconv;
+mod size;
 mod sources;
 pub mod surrogates;
 #[cfg(feature = "testing")]
@@ -42,6 +43,7 @@ pub use name::{MAX_NAME, cut_name, kept_name};
 pub use new_key::{BadKey, NewKey};
 pub use origin::{Origin, SpanKind};
 pub use outcome::{Evidence, Outcome};
+pub use size::bytes;
 pub use sources::{Part, Source, Sources};
 pub use texts::{TextKind, TextVisitor};
 pub use time::{InvalidTime, UnixNanos};

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use mcptap_model::bytes;
 use mcptap_model::redact::{BadRule, Redactor, Rules};
 
 /// How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default.
@@ -86,6 +87,19 @@ pub struct Capture {
     pub redactor: Redactor,
 }
 
+/// Settings that hold where no variable says otherwise, those of a file for example.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureDefaults {
+    /// Bytes of each body that are kept; `None`: [`DEFAULT_BODY_CAP`].
+    pub body_cap: Option<usize>,
+    /// As `MCPTAP_REDACT_KEYS` has them.
+    pub redact_keys: Vec<String>,
+    /// As `MCPTAP_REDACT_PATTERNS` has them.
+    pub redact_patterns: Vec<String>,
+    /// As `MCPTAP_REDACT_ENV` has them.
+    pub redact_env: Vec<String>,
+}
+
 /// A setting of capture that cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -93,7 +107,7 @@ pub enum CaptureError {
     #[error("MCPTAP_CAPTURE is {0:?}; give full, metadata or off")]
     Mode(String),
     /// `MCPTAP_BODY_CAP` is no number of bytes.
-    #[error("MCPTAP_BODY_CAP is {0:?}; give a number of bytes such as 1048576")]
+    #[error("MCPTAP_BODY_CAP is {0:?}; give a number of bytes, or one with a unit such as 1MiB")]
     BodyCap(String),
     /// A list of tools holds something that is neither a name nor the beginning of one.
     #[error(
@@ -139,7 +153,7 @@ impl Capture {
     ///
     /// - `MCPTAP_CAPTURE`: `full` (the default), `metadata` or `off`
     /// - `MCPTAP_CAPTURE_TOOLS`, `MCPTAP_CAPTURE_DENY_TOOLS`: tools, separated by commas
-    /// - `MCPTAP_BODY_CAP`: bytes
+    /// - `MCPTAP_BODY_CAP`: bytes, such as `1048576` or `1MiB`
     /// - `MCPTAP_REDACT_KEYS`: names of keys whose values are cut out, separated by commas
     /// - `MCPTAP_REDACT_PATTERNS`: regular expressions of what is cut out, a line each
     /// - `MCPTAP_REDACT_ENV`: variables whose values are cut out wherever they appear, separated by commas; one that is
@@ -147,7 +161,13 @@ impl Capture {
     ///
     /// Fails on the first that cannot be kept, and says what would be right.
     pub fn from_env() -> Result<Self, CaptureError> {
-        Self::read(variable)
+        Self::from_env_over(&CaptureDefaults::default())
+    }
+
+    /// As [`from_env`](Self::from_env), with other defaults. A variable that is empty counts as not set, so that it never
+    /// switches off what a default cuts out.
+    pub fn from_env_over(defaults: &CaptureDefaults) -> Result<Self, CaptureError> {
+        Self::read(variable, defaults)
     }
 
     /// Everything that [`from_env`](Self::from_env) would fail on, a mistake of each variable.
@@ -158,12 +178,16 @@ impl Capture {
     fn mistakes_in(variable: impl Fn(&str) -> Result<Option<String>, CaptureError>) -> Vec<CaptureError> {
         let alone = |name: &&str| {
             let others = |other: &str| VARIABLES.contains(&other) && other != *name;
-            Self::read(|asked| if others(asked) { Ok(None) } else { variable(asked) }).err()
+            let only = |asked: &str| if others(asked) { Ok(None) } else { variable(asked) };
+            Self::read(only, &CaptureDefaults::default()).err()
         };
         VARIABLES.iter().filter_map(alone).collect()
     }
 
-    fn read(variable: impl Fn(&str) -> Result<Option<String>, CaptureError>) -> Result<Self, CaptureError> {
+    fn read(
+        variable: impl Fn(&str) -> Result<Option<String>, CaptureError>,
+        defaults: &CaptureDefaults,
+    ) -> Result<Self, CaptureError> {
         let list = |name: &str, separator: char| -> Result<Vec<String>, CaptureError> {
             let given = variable(name)?.unwrap_or_default();
             let entries = given
@@ -171,6 +195,14 @@ impl Capture {
                 .map(str::trim)
                 .filter(|entry| !entry.is_empty());
             Ok(entries.map(str::to_owned).collect())
+        };
+        let list_over = |name: &str, separator: char, default: &[String]| {
+            let entries = list(name, separator)?;
+            let default = default.iter().map(|entry| entry.trim().to_owned());
+            Ok::<_, CaptureError>(match entries.is_empty() {
+                true => default.filter(|entry| !entry.is_empty()).collect(),
+                false => entries,
+            })
         };
         let tools = |name: &'static str| -> Result<Vec<String>, CaptureError> {
             let entries = list(name, ',')?;
@@ -189,14 +221,14 @@ impl Capture {
         let mode = variable("MCPTAP_CAPTURE")?.unwrap_or_default();
         let body_cap = variable("MCPTAP_BODY_CAP")?.unwrap_or_default();
         let mut values = Vec::new();
-        for name in list("MCPTAP_REDACT_ENV", ',')? {
+        for name in list_over("MCPTAP_REDACT_ENV", ',', &defaults.redact_env)? {
             if let Some(value) = variable(&name)?.filter(|value| !value.is_empty()) {
                 values.push((name, value));
             }
         }
         let rules = Rules {
-            keys: list("MCPTAP_REDACT_KEYS", ',')?,
-            patterns: list("MCPTAP_REDACT_PATTERNS", '\n')?,
+            keys: list_over("MCPTAP_REDACT_KEYS", ',', &defaults.redact_keys)?,
+            patterns: list_over("MCPTAP_REDACT_PATTERNS", '\n', &defaults.redact_patterns)?,
             values,
         };
         Ok(Self {
@@ -209,10 +241,8 @@ impl Capture {
             allow: tools("MCPTAP_CAPTURE_TOOLS")?,
             deny: tools("MCPTAP_CAPTURE_DENY_TOOLS")?,
             body_cap: match body_cap.trim() {
-                "" => DEFAULT_BODY_CAP,
-                number => number
-                    .parse()
-                    .map_err(|_| CaptureError::BodyCap(body_cap.clone()))?,
+                "" => defaults.body_cap.unwrap_or(DEFAULT_BODY_CAP),
+                number => bytes(number).ok_or_else(|| CaptureError::BodyCap(body_cap.clone()))?,
             },
             redactor: Redactor::new(&rules)?,
         })
@@ -243,10 +273,15 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Capture, CaptureError> {
-        Capture::read(|name| {
+        read_over(variables, &CaptureDefaults::default())
+    }
+
+    fn read_over(variables: &[(&str, &str)], defaults: &CaptureDefaults) -> Result<Capture, CaptureError> {
+        let variable = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             Ok(found.map(|(_, value)| (*value).to_owned()))
-        })
+        };
+        Capture::read(variable, defaults)
     }
 
     #[test]
@@ -311,6 +346,40 @@ mod tests {
     }
 
     #[test]
+    fn variables_win_over_defaults_one_by_one_and_empty_ones_do_not() {
+        let defaults = CaptureDefaults {
+            body_cap: Some(7),
+            redact_keys: vec![" ssn".to_owned(), String::new()],
+            redact_patterns: vec!["ACME-[0-9]{2,6}".to_owned()],
+            redact_env: vec!["SONG".to_owned()],
+        };
+        let song = ("SONG", "sea shanty");
+        let cut = |variables: &[(&str, &str)]| {
+            let capture = read_over(&[variables, &[song]].concat(), &defaults).unwrap();
+            let text = capture.redactor.redact("ssn=1 dob=2 ACME-123 sea shanty");
+            (capture.body_cap, text.into_owned())
+        };
+        let by_default = (7, "ssn=[redacted] dob=2 [redacted] [redacted]".to_owned());
+        assert_eq!(cut(&[]), by_default);
+        let empty = [
+            ("MCPTAP_REDACT_KEYS", ""),
+            ("MCPTAP_REDACT_PATTERNS", "\n"),
+            ("MCPTAP_REDACT_ENV", ","),
+            ("MCPTAP_BODY_CAP", " "),
+        ];
+        assert_eq!(cut(&empty), by_default);
+        assert_eq!(
+            cut(&[("MCPTAP_REDACT_KEYS", "dob"), ("MCPTAP_BODY_CAP", "2KiB")]),
+            (2048, "ssn=1 dob=[redacted] [redacted] [redacted]".to_owned())
+        );
+        let wrong = CaptureDefaults {
+            redact_patterns: vec!["ab(c".to_owned()],
+            ..CaptureDefaults::default()
+        };
+        assert!(read_over(&[], &wrong).is_err());
+    }
+
+    #[test]
     fn all_mistakes_are_found() {
         let variables = [
             ("MCPTAP_CAPTURE", "ful"),
@@ -331,7 +400,7 @@ mod tests {
     fn mistakes_say_what_is_right() {
         for (variable, value, told) in [
             ("MCPTAP_CAPTURE", "bodies", "full, metadata or off"),
-            ("MCPTAP_BODY_CAP", "1M", "1048576"),
+            ("MCPTAP_BODY_CAP", "1.5M", "1MiB"),
             ("MCPTAP_CAPTURE_TOOLS", "*_order", "get_*"),
             ("MCPTAP_CAPTURE_DENY_TOOLS", "a*b", "get_*"),
             ("MCPTAP_REDACT_PATTERNS", "ab(c", "unclosed group"),

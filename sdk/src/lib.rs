@@ -44,7 +44,7 @@ mod span;
 mod telemetry;
 mod watch;
 
-pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
+pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use layer::{Abandoned, Answer, NotForwarded, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};

@@ -10,12 +10,14 @@ use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
 use crate::recorder::Recorder;
-use crate::telemetry::Guard;
+use crate::telemetry::{Guard, Naming};
 
 /// Says where records go and what may be in them; [`layer`](Watch::layer) or [`pipe`](Watch::pipe) then watch.
 #[derive(Clone, Debug)]
 pub struct Watch {
     observer: Observer,
+    /// The name of the service, where it can still be learned.
+    naming: Option<Naming>,
 }
 
 impl Watch {
@@ -23,6 +25,7 @@ impl Watch {
     pub fn global() -> Self {
         Self {
             observer: Observer::global(),
+            naming: None,
         }
     }
 
@@ -31,6 +34,7 @@ impl Watch {
         let recorder = Recorder::given(guard.tracer_provider(), Some(guard.logger_provider()));
         Self {
             observer: Observer::new(recorder, Arc::clone(guard.capture()), true),
+            naming: guard.naming(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Watch {
         let recorder = Recorder::given(tracers, loggers);
         Self {
             observer: Observer::new(recorder, capture::global().capture, false),
+            naming: None,
         }
     }
 
@@ -49,10 +54,11 @@ impl Watch {
         self
     }
 
-    /// Records carry the name that the server gives itself (`serverInfo.name`), as soon as it says one.
+    /// Records carry the name that the server gives itself (`serverInfo.name`), as soon as it says one. With a [`Guard`] whose
+    /// service was given no name it is that of the service too, so that log lines and heartbeats are of the same server.
     #[must_use]
     pub fn server_names_itself(mut self) -> Self {
-        self.observer = self.observer.learning_the_name();
+        self.observer = self.observer.learning_the_name(self.naming.clone());
         self
     }
 

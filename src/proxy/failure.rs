@@ -39,6 +39,30 @@ pub(super) enum Failure {
     Broken { upstream: Upstream, reason: String },
 }
 
+/// The likeliest way out, where upstream speaks another protocol than its URL says.
+fn other_protocol(error: &(dyn Error + 'static), upstream: &Upstream) -> &'static str {
+    if matches!(tls_error(error), Some(rustls::Error::InvalidMessage(_))) {
+        return "; the server there does not speak TLS: if it speaks plain HTTP, let upstream begin with http://";
+    }
+    let http = error.downcast_ref::<hyper::Error>();
+    if !upstream.is_https() && http.is_some_and(hyper::Error::is_parse) {
+        return "; the server there does not speak plain HTTP: if it speaks TLS, let upstream begin with https://";
+    }
+    ""
+}
+
+/// The error of TLS inside an error of input and output, which may stand in another one.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut outer = error.downcast_ref::<std::io::Error>()?;
+    loop {
+        let inner = outer.get_ref()?;
+        if let Some(tls) = inner.downcast_ref() {
+            return Some(tls);
+        }
+        outer = inner.downcast_ref()?;
+    }
+}
+
 /// The connection was not made in time. It travels inside the client's error.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection within {0:?}")]
@@ -49,6 +73,7 @@ impl Failure {
     pub(super) fn of(error: &hyper_util::client::legacy::Error, upstream: &Upstream) -> Self {
         let (upstream, mut reason) = (upstream.clone(), error.to_string());
         let mut cause = error.source();
+        let mut advice = "";
         while let Some(inner) = cause {
             if let Some(ConnectTimedOut(after)) = inner.downcast_ref() {
                 return Self::ConnectTimeout {
@@ -56,10 +81,14 @@ impl Failure {
                     after: *after,
                 };
             }
+            if advice.is_empty() {
+                advice = other_protocol(inner, &upstream);
+            }
             // The innermost one is what happened; the others say where.
             reason = inner.to_string();
             cause = inner.source();
         }
+        reason.push_str(advice);
         if error.is_connect() {
             Self::Connect { upstream, reason }
         } else {

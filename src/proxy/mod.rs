@@ -34,8 +34,8 @@ pub use upstream::Upstream;
 use tower_layer::Layer;
 use wire::HalfClosing;
 
-use crate::Recording;
 use crate::listen::{Listeners, Port, default_places, raise_limit};
+use crate::{Captured, Recording};
 
 /// How long open requests may take to finish when the proxy stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -51,8 +51,8 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens, forwards and records. Port 0 picks a free port; the address really bound is in `listen`. Upstream need not run
-    /// yet.
-    pub async fn start(config: &ProxyConfig) -> anyhow::Result<Self> {
+    /// yet. `captured`: what may be recorded where no variable says otherwise.
+    pub async fn start(config: &ProxyConfig, captured: &Captured) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listening on {}; is another mcptap running?", config.listen))?;
@@ -60,7 +60,8 @@ impl Proxy {
         let mut listeners = Listeners::default();
         let service = Forward::new(config, listeners.stopping(), listeners.tracker())?;
         let listen = listener.local_addr()?;
-        let recording = Recording::start(config.name.as_deref(), config.upstream.authority().host());
+        let host = config.upstream.authority().host();
+        let recording = Recording::start(config.name.as_deref(), host, captured);
         let recording = recording.map(|recording| {
             let layer = recording
                 .watch()

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::install::Wrapper;
 use super::jsonc::{self, Node, Value};
 
 /// Where clients keep their servers.
@@ -82,17 +83,28 @@ impl Entry<'_> {
     }
 }
 
-/// Lets `exe` wrap the server; `None` when it does already.
-pub(super) fn install(text: &str, server: &str, exe: &str) -> Result<Option<String>, Problem> {
+/// Lets mcptap wrap the server; `None` when it does already.
+pub(super) fn install(text: &str, server: &str, wrapper: &Wrapper) -> Result<Option<String>, Problem> {
     let root = jsonc::parse(text).map_err(Problem::NotJson)?;
     let entry = entry(&root, server)?;
-    let program = quoted(exe);
+    let program = quoted(&wrapper.exe);
     if entry.wrapped(server).is_some() {
-        let same = entry.command.text() == Some(exe);
+        if wrapper.settings.is_some()
+            && let Some(plain) = uninstall(text, server)?
+        {
+            return Ok(install(&plain, server, wrapper)?.filter(|edited| edited != text));
+        }
+        let same = entry.command.text() == Some(&wrapper.exe);
         return Ok((!same).then(|| replaced(text, vec![(entry.command.span.clone(), program)])));
     }
+    // Behind the name, by which a wrapping is recognised.
+    let settings = wrapper.settings.as_deref().map(quoted);
+    let settings = settings.map_or_else(String::new, |path| format!(r#""--config", {path}, "#));
     let command = text.get(entry.command.span.clone()).unwrap_or_default();
-    let wrapping = format!(r#""wrap", "--name", {}, "--", {command}"#, quoted(server));
+    let wrapping = format!(
+        r#""wrap", "--name", {}, {settings}"--", {command}"#,
+        quoted(server)
+    );
     let (at, added) = match (entry.args, entry.items.first()) {
         (_, Some(first)) => (first.span.start, format!("{wrapping}, ")),
         (Some(args), None) => (args.span.start + 1, wrapping),
@@ -197,8 +209,15 @@ mod tests {
 
     const EXE: &str = "/opt/my tools/mcptap";
 
+    fn by(exe: &str) -> Wrapper {
+        Wrapper {
+            exe: exe.to_owned(),
+            settings: None,
+        }
+    }
+
     fn wrapped(text: &str) -> String {
-        install(text, "everything", EXE).unwrap().unwrap()
+        install(text, "everything", &by(EXE)).unwrap().unwrap()
     }
 
     #[test]
@@ -232,15 +251,39 @@ mod tests {
             ] {
                 let once = wrapped(&text);
                 assert_ne!(once, text);
-                assert_eq!(install(&once, "everything", EXE).unwrap(), None);
+                assert_eq!(install(&once, "everything", &by(EXE)).unwrap(), None);
                 assert_eq!(
                     uninstall(&once, "everything").unwrap().as_deref(),
                     Some(text.as_str())
                 );
                 assert_eq!(uninstall(&text, "everything").unwrap(), None);
-                let moved = install(&once, "everything", "/usr/bin/tap2").unwrap().unwrap();
+                let moved = install(&once, "everything", &by("/usr/bin/tap2"))
+                    .unwrap()
+                    .unwrap();
                 assert_eq!(moved, once.replace(EXE, "/usr/bin/tap2"));
-                assert_eq!(install(&moved, "everything", "/usr/bin/tap2").unwrap(), None);
+                assert_eq!(install(&moved, "everything", &by("/usr/bin/tap2")).unwrap(), None);
+                let file = |path: &str| Wrapper {
+                    settings: Some(path.to_owned()),
+                    ..by(EXE)
+                };
+                let with_file = install(&once, "everything", &file("/my rules.toml"))
+                    .unwrap()
+                    .unwrap();
+                assert!(
+                    with_file.contains(r#""--config", "/my rules.toml", "--", "#),
+                    "{with_file}"
+                );
+                assert_eq!(
+                    install(&with_file, "everything", &file("/my rules.toml")).unwrap(),
+                    None
+                );
+                let other = install(&with_file, "everything", &file("/b.toml"))
+                    .unwrap()
+                    .unwrap();
+                assert_eq!(other, with_file.replace("/my rules.toml", "/b.toml"));
+                // Whoever names no file leaves the one that is there.
+                assert_eq!(install(&other, "everything", &by(EXE)).unwrap(), None);
+                assert_eq!(uninstall(&other, "everything").unwrap(), Some(text.clone()));
                 assert_eq!(uninstall(&moved, "everything").unwrap(), Some(text));
             }
         }
@@ -260,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_wrapped_is_explained() {
-        let told = |text: &str| install(text, "everything", EXE).unwrap_err().to_string();
+        let told = |text: &str| install(text, "everything", &by(EXE)).unwrap_err().to_string();
         let cases = [
             ("{\n  \"a\": tru,\n}", "line 2, column 8"),
             ("{\"mcpServers\": {\n\"a\": {}", "line 2, column 8"),

@@ -16,16 +16,47 @@ const MOST_BACKUPS: usize = 1000;
 /// Unchanged lines shown around a change.
 const AROUND: usize = 3;
 
-/// Lets `exe` wrap a server in a client's configuration. What to tell the user: the change, and what was done.
-pub(crate) fn install(config: &Path, server: &str, exe: &Path, dry_run: bool) -> anyhow::Result<String> {
-    let exe = exe.to_str().with_context(|| {
-        format!(
-            "the path of mcptap, {}, is no valid text; move it elsewhere",
-            exe.display()
-        )
-    })?;
+/// How the client is to start mcptap.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrapper {
+    /// The path of mcptap.
+    pub(super) exe: String,
+    /// The path of its settings file.
+    pub(super) settings: Option<String>,
+}
+
+impl Wrapper {
+    /// With absolute paths: clients start servers in folders of their own.
+    pub(crate) fn new(exe: &Path, settings: Option<&Path>) -> anyhow::Result<Self> {
+        let text = |of: &str, path: &Path| {
+            let text = path.to_str().map(str::to_owned);
+            text.with_context(|| {
+                format!(
+                    "the path of {of}, {}, is no valid text; move it elsewhere",
+                    path.display()
+                )
+            })
+        };
+        let settings = settings.map(|path| {
+            let path = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
+            text("the settings file", &path)
+        });
+        Ok(Self {
+            exe: text("mcptap", exe)?,
+            settings: settings.transpose()?,
+        })
+    }
+}
+
+/// Lets mcptap wrap a server in a client's configuration. What to tell the user: the change, and what was done.
+pub(crate) fn install(
+    config: &Path,
+    server: &str,
+    wrapper: &Wrapper,
+    dry_run: bool,
+) -> anyhow::Result<String> {
     change(config, dry_run, |text| {
-        let edited = edit::install(text, server, exe)?;
+        let edited = edit::install(text, server, wrapper)?;
         Ok(edited.ok_or_else(|| format!("{server} is wrapped already; nothing was changed\n")))
     })
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use mcptap::Recording;
+use mcptap::{Captured, Recording};
 use mcptap_sdk::Pipe;
 
 use console::Console;
@@ -61,20 +61,27 @@ pub(crate) struct Wrap {
 }
 
 impl Wrap {
-    /// Changes a client's configuration, if that is what is asked for. What to tell the user.
-    pub(crate) fn configure(&self) -> Option<anyhow::Result<String>> {
+    /// Whether a client's configuration is to be changed.
+    pub(crate) fn configures(&self) -> bool {
+        self.install.is_some() || self.uninstall.is_some()
+    }
+
+    /// Changes the client's configuration. What to tell the user. `settings`: the settings file that the wrapper is to read
+    /// when the client starts it.
+    pub(crate) fn configure(&self, settings: Option<&Path>) -> anyhow::Result<String> {
         let server = self.server.as_deref().unwrap_or_default();
         if let Some(config) = &self.install {
-            let exe = std::env::current_exe().context("finding the path of mcptap");
-            return Some(exe.and_then(|exe| install::install(config, server, &exe, self.dry_run)));
+            let exe = std::env::current_exe().context("finding the path of mcptap")?;
+            let wrapper = install::Wrapper::new(&exe, settings)?;
+            return install::install(config, server, &wrapper, self.dry_run);
         }
-        let config = self.uninstall.as_ref()?;
-        Some(install::uninstall(config, server, self.dry_run))
+        let config = self.uninstall.as_deref().context("no configuration was given")?;
+        install::uninstall(config, server, self.dry_run)
     }
 }
 
 /// Runs the server to its end; its exit code is returned.
-pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(wrap: &Wrap, captured: &Captured) -> anyhow::Result<ExitCode> {
     let (program, arguments) = wrap
         .command
         .split_first()
@@ -83,7 +90,7 @@ pub(crate) fn run(wrap: &Wrap) -> anyhow::Result<ExitCode> {
         .file_stem()
         .unwrap_or(program)
         .to_string_lossy();
-    let recording = Recording::start(wrap.name.as_deref(), &fallback);
+    let recording = Recording::start(wrap.name.as_deref(), &fallback, captured);
     let pipe = recording
         .as_ref()
         .map(|recording| Arc::new(recording.watch().pipe()));

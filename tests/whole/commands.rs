@@ -163,6 +163,63 @@ async fn prune_deletes_what_is_older() {
 }
 
 #[test]
+fn mistakes_in_what_a_key_shall_be_are_no_matter_of_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/keys.db?mode=rwc", directory.path().display());
+    let keys = |arguments: &[&str]| {
+        let arguments = [&["keys"], arguments, &["--database-url", &url]].concat();
+        mcptap(directory.path(), &arguments, &[])
+    };
+    let name = "x".repeat(101);
+    for (flags, told) in [
+        (
+            &["--name=a", "--scope=read", "--expires=90"][..],
+            "mcptap: --expires is \"90\"; give an age",
+        ),
+        (
+            &["--name=a", "--scope=payloads"],
+            "mcptap: scope payloads adds to scope read",
+        ),
+        (
+            &["--name", &name, "--scope=read"],
+            "mcptap: the name of a key has 1 to 100",
+        ),
+        (&["--name=a", "--scope=admin", "--server=shop"], "mcptap: "),
+    ] {
+        let output = keys(&[&["create"], flags].concat());
+        let said = refused(&output);
+        assert!(
+            said.starts_with(told) && !said.contains("database"),
+            "{flags:?}: {said}"
+        );
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            0,
+            "{flags:?}"
+        );
+    }
+    succeeded(&keys(&["create", "--name=a", "--scope=read"]));
+    let unknown = keys(&["revoke", "99"]);
+    assert_eq!(
+        refused(&unknown),
+        "mcptap: there is no key 99; mcptap keys list shows them\n"
+    );
+    std::fs::write(directory.path().join("keys.db"), "words\n".repeat(1000)).unwrap();
+    for command in [
+        &["list"][..],
+        &["revoke", "1"],
+        &["create", "--name=a", "--scope=read"],
+    ] {
+        let output = keys(command);
+        assert!(
+            refused(&output).starts_with("mcptap: opening the database"),
+            "{}",
+            refused(&output)
+        );
+    }
+}
+
+#[test]
 fn only_a_new_key_makes_a_database_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/typo.db?mode=rwc", directory.path().display());

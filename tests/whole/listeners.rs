@@ -286,6 +286,48 @@ async fn the_wrong_port_or_path_is_told_the_right_one() {
 }
 
 #[tokio::test]
+async fn whoever_looks_at_an_address_in_a_browser_is_told_what_is_there() {
+    let server = TestServer::on(Database::sqlite()).await;
+    for path in ["/v1/traces", "/v1/logs", "/v1/metrics", "//v1/traces/"] {
+        for method in [
+            reqwest::Method::GET,
+            reqwest::Method::PUT,
+            reqwest::Method::DELETE,
+        ] {
+            let url = format!("{}{path}", server.otlp_http_url());
+            let answer = server.web().request(method, url).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["allow"]),
+                (405, &"POST".parse().unwrap())
+            );
+            let text = answer.text().await.unwrap();
+            assert!(
+                text.contains("by POST") && text.contains("http://127.0.0.1:6278/"),
+                "{path}: {text}"
+            );
+        }
+    }
+    for (path, told) in [
+        ("/graphql/", "/graphql has no slash at its end"),
+        ("/calls/", "/calls has no slash at its end"),
+        ("/graphiql", "the API at /graphql"),
+        ("/v1/graphql", "the API at /graphql"),
+    ] {
+        let (status, text) = server.get(path).await;
+        assert!(status == 404 && text.contains(told), "{path}: {status} {text}");
+    }
+    let post = server
+        .web()
+        .post(server.url("/graphql/"))
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(post.status().as_u16(), 404);
+    assert!(post.text().await.unwrap().contains("no slash"));
+}
+
+#[tokio::test]
 async fn http_1_and_2_are_spoken_at_the_same_port() {
     let server = TestServer::on(Database::sqlite()).await;
     for port in ports(&server) {

@@ -58,7 +58,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     max_aliases = 30
     max_tokens = 4000
     max_root_fields = 20
-    max_variables = 262144
+    max_variables = "256KiB"
     max_batch = 1
     max_socket_operations = 100
     max_operations = 256
@@ -243,7 +243,7 @@ const WRONG: [(&str, &str, &str); 34] = [
     ("max_aliases", "4294967296", "give 0 to"),
     ("max_tokens", "many", "whole number"),
     ("max_root_fields", "0", "give 1 to"),
-    ("max_variables", "-1", "whole number"),
+    ("max_variables", "-1", "such as 512MiB"),
     ("max_batch", "0", "give 1 to"),
     ("max_socket_operations", "0", "give 1 to"),
     ("max_operations", "0", "give 1 to"),
@@ -341,7 +341,7 @@ fn the_file_the_environment_flags_and_what_others_can_reach_are_told_at_once() {
         let said = refused(&output);
         for told in [
             "retentoin",
-            "retention:",
+            "line 2: retention is a number",
             "join_window is \"often\"",
             "graphql.max_dept",
             "\"(\"",
@@ -471,6 +471,47 @@ fn serve_and_check_refuse_every_database_of_no_use_with_the_same_words() {
         assert!(!refused(&served).contains("hunter2"));
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), before);
+}
+
+#[test]
+fn every_address_that_is_taken_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let busy = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [listen, grpc, http] = busy.each_ref().map(|busy| busy.local_addr().unwrap().to_string());
+    let flags = ["--listen", &listen, "--otlp-grpc", &grpc, "--otlp-http", &http];
+    let served = mcptap(directory.path(), &[&["serve"][..], &flags].concat(), &[]);
+    let said = refused(&served);
+    for (address, setting) in [(&listen, "listen"), (&grpc, "otlp_grpc"), (&http, "otlp_http")] {
+        assert!(
+            said.contains(&format!("listening on {address} ({setting})")),
+            "{said}"
+        );
+    }
+    // A server may be running: that its ports are taken is no mistake in the settings.
+    let checked = mcptap(
+        directory.path(),
+        &[&["config", "check"][..], &flags].concat(),
+        &[],
+    );
+    assert_eq!(succeeded(&checked), "the settings are good\n");
+}
+
+#[test]
+fn an_empty_variable_switches_off_nothing_that_the_file_cuts_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "redact_keys = [\"ssn\"]\nredact_patterns = [\"ACME-[0-9]+\"]\n";
+    std::fs::write(directory.path().join("mcptap.toml"), file).unwrap();
+    std::fs::write(directory.path().join("text"), "ssn=1 ACME-7 dob=2").unwrap();
+    let redact = |environment: &[(&str, &str)]| {
+        let output = mcptap(directory.path(), &["redact", "--test", "text"], environment);
+        succeeded(&output).to_owned()
+    };
+    let empty = [("MCPTAP_REDACT_KEYS", ""), ("MCPTAP_REDACT_PATTERNS", "")];
+    assert_eq!(redact(&empty), "ssn=[redacted] [redacted] dob=2");
+    assert_eq!(
+        redact(&[("MCPTAP_REDACT_KEYS", "dob")]),
+        "ssn=1 [redacted] dob=[redacted]"
+    );
 }
 
 #[test]

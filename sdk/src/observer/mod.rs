@@ -27,6 +27,7 @@ use rounds::Rounds;
 
 use crate::capture::{self, Capture, Global};
 use crate::recorder::Recorder;
+use crate::telemetry::Naming;
 
 /// How many bytes of requests being handled are kept in memory, over all of them. Beyond it requests are recorded
 /// without their bodies.
@@ -45,6 +46,8 @@ pub(crate) struct Observer {
     pub(crate) recorder: Recorder,
     /// None: whatever holds for the global providers.
     capture: Option<Global>,
+    /// Told of the server's own name.
+    naming: Option<Naming>,
     shared: Arc<Shared>,
 }
 
@@ -83,6 +86,7 @@ impl Observer {
         Self {
             recorder: Recorder::Global,
             capture: None,
+            naming: None,
             shared: Arc::default(),
         }
     }
@@ -92,6 +96,7 @@ impl Observer {
         Self {
             recorder,
             capture: Some(Global { capture, redacts }),
+            naming: None,
             shared: Arc::default(),
         }
     }
@@ -109,8 +114,9 @@ impl Observer {
         self.capture.clone().unwrap_or_else(capture::global)
     }
 
-    /// Takes the server's name from what the server says of itself.
-    pub(crate) fn learning_the_name(mut self) -> Self {
+    /// Takes the server's name from what the server says of itself, and tells `naming` of it.
+    pub(crate) fn learning_the_name(mut self, naming: Option<Naming>) -> Self {
+        self.naming = naming;
         self.shared = Arc::new(Shared {
             learns_name: true,
             ..Shared::default()
@@ -147,6 +153,9 @@ impl Observer {
 
     fn learn_server(&self, name: String) {
         if self.shared.learns_name {
+            if let Some(naming) = &self.naming {
+                naming.learn(&name);
+            }
             *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
         }
     }

@@ -89,6 +89,16 @@ impl Encoder {
         })
     }
 
+    /// What is encoded from now on is of this resource.
+    pub(super) fn set_resource(&mut self, resource: &Resource) {
+        if let Some(spans) = &mut self.spans {
+            spans.set_resource(resource);
+        }
+        if let Some(logs) = &mut self.logs {
+            logs.set_resource(resource);
+        }
+    }
+
     /// None when the signal is switched off.
     pub(super) fn address(&self, signal: Signal) -> Option<Address> {
         // An empty request tells where requests go.

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
+use super::naming::Naming;
 use super::resource::Environment;
 use super::settings::{Settings, SpoolSettings, variable};
 use super::signal::Signal;
@@ -239,6 +240,12 @@ impl Guard {
     /// What may be recorded.
     pub(crate) fn capture(&self) -> &Arc<Capture> {
         &self.capture
+    }
+
+    /// The name of the service, to be told when it is learned; none where somebody gave it one.
+    pub(crate) fn naming(&self) -> Option<Naming> {
+        let line = self.line.as_ref().filter(|_| !self.has_given_name)?;
+        Some(line.naming().clone())
     }
 
     /// Whether somebody gave the service its name: `OTEL_SERVICE_NAME`, `service.name` in

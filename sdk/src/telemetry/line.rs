@@ -15,6 +15,7 @@ use super::courier::{Courier, Deadline};
 use super::encoder::Encoder;
 use super::error::Error;
 use super::ledger::{Ledger, Stats};
+use super::naming::Naming;
 use super::outbox::Outbox;
 use super::processor::Intake;
 use super::queue::Queue;
@@ -39,6 +40,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Line {
     queue: Arc<Queue>,
     ledger: Arc<Ledger>,
+    naming: Naming,
     deadline: watch::Sender<Deadline>,
     /// Each says when its thread has ended.
     worker: Mutex<Receiver<()>>,
@@ -78,8 +80,11 @@ impl Line {
             })
             .collect();
         let couriers = start_couriers(couriers, Arc::clone(&outbox))?;
+        let naming = Naming::default();
         let worker = Worker {
             queue: Arc::clone(&queue),
+            resource: resource.clone(),
+            naming: naming.clone(),
             redaction,
             encoder,
             batch_records: settings.batch_records,
@@ -98,6 +103,7 @@ impl Line {
         Ok(Self {
             queue,
             ledger,
+            naming,
             deadline,
             worker: Mutex::new(worker_ended),
             couriers: Mutex::new(couriers),
@@ -110,6 +116,11 @@ impl Line {
             queue: Arc::clone(&self.queue),
             ledger: Arc::clone(&self.ledger),
         }
+    }
+
+    /// The name of the service, to be told when it is learned.
+    pub(super) fn naming(&self) -> &Naming {
+        &self.naming
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -218,10 +218,11 @@ fn spool_bytes(value: Option<String>) -> Result<u64, Error> {
     if value.eq_ignore_ascii_case("off") {
         return Ok(0);
     }
-    value.parse().map_err(|_| Error::Setting {
+    let bytes = mcptap_model::bytes(&value).and_then(|bytes| u64::try_from(bytes).ok());
+    bytes.ok_or(Error::Setting {
         variable: "MCPTAP_SPOOL_BYTES",
         value,
-        expected: "it is a number of bytes such as 67108864, or off",
+        expected: "it is a number of bytes, or one with a unit such as 64MiB, or off",
     })
 }
 
@@ -246,7 +247,8 @@ mod tests {
         assert_eq!(spool_bytes(None).unwrap(), SPOOL_BYTES);
         assert_eq!(bytes("1000").unwrap(), 1000);
         assert_eq!((bytes("0").unwrap(), bytes("OFF").unwrap()), (0, 0));
-        let error = bytes("64MB").unwrap_err().to_string();
-        assert!(error.contains("64MB") && error.contains("67108864"), "{error}");
+        assert_eq!(bytes("64MB").unwrap(), SPOOL_BYTES);
+        let error = bytes("a lot").unwrap_err().to_string();
+        assert!(error.contains("a lot") && error.contains("64MiB"), "{error}");
     }
 }

@@ -69,7 +69,7 @@ impl Transport {
         };
         match tokio::time::timeout(self.route.timeout, self.ask(parcel, request)).await {
             Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) => Verdict::silence(chain(&error)),
+            Ok(Err(error)) => Verdict::silence(format!("{}{}", chain(&error), advice(&error))),
             Err(_) => Verdict::silence(format!("no answer within {:?}", self.route.timeout)),
         }
     }
@@ -143,6 +143,30 @@ fn framed(parcel: &Parcel) -> Option<Bytes> {
     message.extend_from_slice(&length.to_be_bytes());
     message.extend_from_slice(&parcel.body);
     Some(message.into())
+}
+
+/// The way out, where the collector's URL asks for TLS that the server there does not speak.
+fn advice(error: &(dyn StdError + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if matches!(tls_error(inner), Some(rustls::Error::InvalidMessage(_))) {
+            return " (the server there does not speak TLS; let the endpoint begin with http://)";
+        }
+        cause = inner.source();
+    }
+    ""
+}
+
+/// The error of TLS inside an error of input and output, which may stand in another one.
+fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    let mut outer = error.downcast_ref::<std::io::Error>()?;
+    loop {
+        let inner = outer.get_ref()?;
+        if let Some(tls) = inner.downcast_ref() {
+            return Some(tls);
+        }
+        outer = inner.downcast_ref()?;
+    }
 }
 
 /// An error with its causes: the outer ones say little.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use opentelemetry_sdk::Resource;
+
 use super::encoder::Encoder;
 use super::ledger::{Ledger, Place};
+use super::naming::Naming;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::parcel::{Parcel, cut, log_weight, span_weight};
@@ -14,6 +17,8 @@ use super::redaction::Redaction;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) queue: Arc<Queue>,
+    pub(super) resource: Resource,
+    pub(super) naming: Naming,
     pub(super) redaction: Redaction,
     pub(super) encoder: Encoder,
     /// The most records in one parcel.
@@ -24,7 +29,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Runs until the queue is closed and empty.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let overflow = Notice::default();
         while let Some(records) = self.queue.take() {
             if self.queue.has_overflowed() && overflow.is_due() {
@@ -32,6 +37,9 @@ impl Worker {
                     lost = self.ledger.stats().lost,
                     "more is recorded than can be sent; the oldest records are dropped"
                 );
+            }
+            if let Some(resource) = self.naming.renamed(&self.resource) {
+                self.encoder.set_resource(&self.redaction.resource(&resource));
             }
             self.pack(records);
         }

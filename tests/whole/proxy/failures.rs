@@ -70,6 +70,38 @@ async fn an_upstream_that_breaks_off_or_talks_nonsense_is_said() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_speaks_the_other_of_http_and_https_is_told_so() {
+    let upstream = Upstream::bind().await;
+    for (scheme, reply, told) in [
+        (
+            "https",
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            "does not speak TLS: if it speaks plain HTTP, let upstream begin with http://",
+        ),
+        // An alert of TLS, as its servers answer plain HTTP.
+        (
+            "http",
+            "\x15\x03\x01\x00\x02\x02\x46",
+            "if it speaks TLS, let upstream begin with https://",
+        ),
+    ] {
+        let proxy = ProxyProcess::start(&upstream.url().replace("http:", &format!("{scheme}:"))).await;
+        let mut client = Peer::connect(proxy.address).await;
+        client.send(GET).await;
+        let mut server = upstream.accept().await;
+        server.exactly(5).await;
+        server.send(reply).await;
+        let head = client.head().await;
+        assert!(
+            head.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
+            "{scheme}: {head}"
+        );
+        let said = client.until("\n").await;
+        assert!(said.contains(told), "{scheme}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_does_not_answer_the_door_is_given_up() {
     // A full backlog takes no more connections, and refuses none.
     let socket = TcpSocket::new_v4().unwrap();

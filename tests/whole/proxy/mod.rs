@@ -14,4 +14,4 @@ mod upgrades;
 mod versions;
 
 use peer::{Peer, Upstream, settle};
-use process::ProxyProcess;
+pub(crate) use process::ProxyProcess;

@@ -9,8 +9,8 @@ use tokio::process::{Child, Command};
 use crate::support::{BINARY, PATIENCE};
 
 /// A running `mcptap proxy`.
-pub(super) struct ProxyProcess {
-    pub(super) address: SocketAddr,
+pub(crate) struct ProxyProcess {
+    pub(crate) address: SocketAddr,
     child: Child,
 }
 
@@ -21,7 +21,7 @@ impl ProxyProcess {
     }
 
     /// With further flags and variables.
-    pub(super) async fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(BINARY)
             .args(["proxy", "--upstream", upstream, "--listen", "127.0.0.1:0"])
             .args(flags)

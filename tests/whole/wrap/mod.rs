@@ -3,6 +3,7 @@
 
 mod bytes;
 mod life;
+mod naming;
 mod outage;
 mod records;
 mod running;
@@ -19,7 +20,7 @@ use crate::support::{BINARY, Client, PATIENCE, eventually};
 
 /// Answers every request at once, with the params as the result; `log` is written to standard error; every line that
 /// is not JSON is given back as it came. At the end of its input it exits with 0.
-const ECHO: &str = r#"
+pub(crate) const ECHO: &str = r#"
 import json, sys
 for line in sys.stdin.buffer:
     try:
@@ -41,7 +42,7 @@ for line in sys.stdin.buffer:
 "#;
 
 /// A python server.
-fn python(script: &str) -> Vec<String> {
+pub(crate) fn python(script: &str) -> Vec<String> {
     ["python3", "-u", "-c", script].map(str::to_owned).to_vec()
 }
 
@@ -51,7 +52,7 @@ fn shell(script: &str) -> Vec<String> {
 }
 
 /// How to run wrappers: where they send, and where they keep what cannot be sent.
-struct Wrapping {
+pub(crate) struct Wrapping {
     endpoint: String,
     spool: TempDir,
     variables: Vec<(String, String)>,
@@ -59,12 +60,12 @@ struct Wrapping {
 
 impl Wrapping {
     /// Sends to this collector.
-    fn to(collector: &Client) -> Self {
+    pub(crate) fn to(collector: &Client) -> Self {
         Self::at(collector.otlp_http_url())
     }
 
     /// Sends to this address, whoever is there.
-    fn at(endpoint: String) -> Self {
+    pub(crate) fn at(endpoint: String) -> Self {
         Self {
             endpoint,
             spool: tempfile::tempdir().unwrap(),
@@ -77,7 +78,7 @@ impl Wrapping {
         Self::at("http://127.0.0.1:9".to_owned()).with("OTEL_SDK_DISABLED", "true")
     }
 
-    fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -87,7 +88,7 @@ impl Wrapping {
     }
 
     /// Starts a server in a wrapper.
-    fn run(&self, server: &[String]) -> Wrapped {
+    pub(crate) fn run(&self, server: &[String]) -> Wrapped {
         let mut command = Command::new(BINARY);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OTEL_")) {
             command.env_remove(name);
@@ -115,7 +116,7 @@ impl Wrapping {
 }
 
 /// A server in a wrapper, and the client's ends of its pipes.
-struct Wrapped {
+pub(crate) struct Wrapped {
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: Option<BufReader<ChildStderr>>,
@@ -123,8 +124,8 @@ struct Wrapped {
 }
 
 /// What is left of a wrapper that ended.
-struct Ended {
-    status: ExitStatus,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
     stdout: Vec<u8>,
     stderr: String,
 }
@@ -142,12 +143,12 @@ impl Wrapped {
     }
 
     /// The next line of its standard error.
-    async fn error_line(&mut self) -> String {
+    pub(crate) async fn error_line(&mut self) -> String {
         next_line(self.stderr.as_mut().unwrap()).await
     }
 
     /// Sends a request and waits for its answer.
-    async fn call(&mut self, id: Value, method: &str, params: Value) -> Value {
+    pub(crate) async fn call(&mut self, id: Value, method: &str, params: Value) -> Value {
         self.send(request(id, method, params)).await;
         serde_json::from_str(&self.line().await).unwrap()
     }
@@ -165,7 +166,7 @@ impl Wrapped {
     }
 
     /// Closes the input and waits for the end.
-    async fn end(mut self) -> Ended {
+    pub(crate) async fn end(mut self) -> Ended {
         self.hang_up();
         self.ended().await
     }
