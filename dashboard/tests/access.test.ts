@@ -148,3 +148,25 @@ test("the theme can be chosen, and stays", async () => {
   expect(await ground()).toBe(dark);
   expect(pages.complaints).toEqual([]);
 });
+
+test("axe has nothing against what tells of wrong input, and against the help of Set-up", async () => {
+  const { mcptap } = pages;
+  await mcptap.announce({ tool: "slow", session: "s-1" });
+  for (const colorScheme of ["light", "dark"] as const) {
+    await openContext(pages, { colorScheme });
+    const { page } = pages;
+    await page.goto(`${mcptap.url}/setup`);
+    await page.getByText("Nothing shows up?").click();
+    await page.getByText("Exports refused", { exact: true }).waitFor();
+    expect(await axeSays(page)).toEqual([]);
+    await page.goto(`${mcptap.url}/?q=((&min=5&max=2&status=abc`);
+    await page.getByText("means nothing and is left out").waitFor();
+    expect(await axeSays(page)).toEqual([]);
+    await page.goto(mcptap.url);
+    await page.getByRole("button", { name: "Duration" }).click();
+    await page.getByLabel("At least (ms)").fill("abc");
+    await page.getByRole("button", { name: "Apply" }).click();
+    await page.getByText("Write a number").waitFor();
+    expect(await axeSays(page, false)).toEqual([]);
+  }
+});
