@@ -20,6 +20,7 @@ use crate::support::{Spans, json_said, said};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an answer is waited for that may come elsewhere, and how much longer at most.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const ROUND: Duration = Duration::from_secs(20);
@@ -128,7 +129,7 @@ async fn a_stream_that_goes_on_with_a_call_keeps_it_for_as_long_as_it_is_open() 
     drop(stream);
     pass(PATIENCE / 2).await;
     let mut resumed = server.listen(Some("e-1")).await;
-    pass(24 * HOUR).await;
+    pass(DAY).await;
     server.say(&mut resumed, "e-1", "id: e-2\ndata:\n\n").await;
     drop(resumed);
     pass(PATIENCE - ROUND).await;
@@ -185,7 +186,7 @@ async fn what_was_accepted_is_answered_on_a_stream_however_long_it_takes() {
     for (id, tool) in [(1, "accepted-one"), (2, "accepted-two")] {
         server.ask(id, tool).await.collect().await.unwrap();
     }
-    pass(24 * HOUR).await;
+    pass(DAY).await;
     assert!(server.ended("tools/call accepted-one").is_empty());
     server.say(&mut listening, "GET", &answer("one")).await;
     let one = server.spans.named("tools/call accepted-one").await;
@@ -270,7 +271,7 @@ async fn what_the_server_asks_on_a_stream_that_ended_is_waited_for_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_known_until_it_was_idle_for_an_hour() {
+async fn a_session_is_known_until_it_was_idle_for_a_day() {
     let server = Server::new().await;
     let client = async |tool: &str| {
         let mut stream = server.ask(1, tool).await;
@@ -279,23 +280,23 @@ async fn a_session_is_known_until_it_was_idle_for_an_hour() {
         let span = server.spans.named(&format!("tools/call {tool}")).await;
         said(&span, semconv::MCP_CLIENT_NAME)
     };
-    pass(HOUR - MINUTE).await;
+    pass(DAY - MINUTE).await;
     assert_eq!(client("soon").await.as_deref(), Some("c"));
     // An open stream is use.
     let listening = server.listen(None).await;
-    pass(3 * HOUR).await;
+    pass(3 * DAY).await;
     drop(listening);
     pass(MINUTE).await;
     assert_eq!(client("late").await.as_deref(), Some("c"));
-    pass(HOUR + MINUTE).await;
+    pass(DAY + MINUTE).await;
     assert_eq!(client("too-late").await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_began_before_anybody_watched_is_known_from_then_on() {
     let server = Server::new().await;
-    // The hour makes the session unknown, as a start of the observer does.
-    pass(2 * HOUR).await;
+    // The time makes the session unknown, as a start of the observer does.
+    pass(2 * DAY).await;
     let mut stream = server.ask(1, "slow").await;
     server.say(&mut stream, "slow", "id: e-1\ndata:\n\n").await;
     drop(stream);

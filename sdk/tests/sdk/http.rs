@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::support::{Client, LEGACY, Shop, Spans, json_said, modern, said};
 use axum::extract::Request;
@@ -226,7 +225,7 @@ async fn a_client_that_hangs_up_has_cancelled() {
     let calling = tokio::spawn(async move {
         let _unanswered = client.call_tool(tool("deaf")).await;
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    spans.begun("tools/call deaf").await;
     calling.abort();
     let call = spans.named("tools/call deaf").await;
     assert_eq!(said(&call, semconv::OUTCOME).as_deref(), Some("cancelled"));

@@ -37,6 +37,7 @@ pub(crate) async fn serve(spans: &Spans, router: Router) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
+    spans.is_quiet_now();
     address
 }
 
@@ -81,7 +82,7 @@ pub(crate) async fn exactly(spans: &Spans, count: usize) -> Vec<SpanData> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    spans.quiet().await;
     let all = spans.all();
     let names: Vec<_> = all.iter().map(|span| span.name.clone()).collect();
     assert_eq!(all.len(), count, "{names:?}");

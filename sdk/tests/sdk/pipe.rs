@@ -219,7 +219,7 @@ async fn a_cancelled_call_ends_with_or_without_its_handler() {
             .send_cancellable_request(request, PeerRequestOptions::no_options())
             .await
             .unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        spans.begun(&format!("tools/call {name}")).await;
         handle.cancel(Some("changed my mind".to_owned())).await.unwrap();
     }
     let patient = spans.named("tools/call patient").await;

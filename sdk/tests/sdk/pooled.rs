@@ -173,7 +173,10 @@ async fn progress_and_cancellations_are_about_the_request_of_their_stream() {
     );
     // Its client hangs up before it says that it cancelled.
     drop(third);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let is_heard = || streams.lock().unwrap()["third"].is_closed();
+    while !is_heard() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "enough"}});
     let head = format!("{POST}\r\nmcp-session-id: pool");
     send(address, &head, &cancelled.to_string()).await;

@@ -24,7 +24,7 @@ async fn answered(head: &str, body: &str, code: u16, answer: &str) -> Vec<SpanDa
     };
     let address = serve(&spans, Router::new().fallback(any(serving))).await;
     assert_eq!(send(address, head, body).await.0, code);
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(spans.quiet().await);
     spans.all()
 }
 

@@ -1,10 +1,13 @@
 //! A small server to instrument, and the spans it leaves.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcptap_sdk::instrument_with;
 use opentelemetry::trace::TraceContextExt;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientConfig, ContentBlock, CustomRequest,
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
@@ -108,21 +111,82 @@ impl ClientHandler for Client {
 /// Where the spans of a test end up.
 pub(crate) struct Spans {
     memory: InMemorySpanExporter,
+    begun: Begun,
+    /// How many tasks run while nobody asks for anything.
+    tasks: AtomicUsize,
     pub(crate) provider: SdkTracerProvider,
+}
+
+/// The names of the spans that have begun.
+#[derive(Clone, Debug, Default)]
+struct Begun(Arc<Mutex<Vec<String>>>);
+
+impl SpanProcessor for Begun {
+    fn on_start(&self, span: &mut Span, _: &opentelemetry::Context) {
+        let name = span.exported_data().map(|span| span.name.into_owned());
+        self.0.lock().unwrap().extend(name);
+    }
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
 }
 
 impl Spans {
     pub(crate) fn new() -> Self {
         let memory = InMemorySpanExporter::default();
+        let begun = Begun::default();
         let provider = SdkTracerProvider::builder()
+            .with_span_processor(begun.clone())
             .with_simple_exporter(memory.clone())
             .build();
-        Self { memory, provider }
+        Self {
+            memory,
+            begun,
+            tasks: AtomicUsize::default(),
+            provider,
+        }
     }
 
     /// The spans so far, in the order they ended.
     pub(crate) fn all(&self) -> Vec<SpanData> {
         self.memory.get_finished_spans().unwrap()
+    }
+
+    /// Nobody asks for anything yet, and all tasks run that serve.
+    pub(crate) fn is_quiet_now(&self) {
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.tasks.store(tasks, Ordering::Relaxed);
+    }
+
+    /// Waits until no more tasks run than then, so that nothing is still to come of what was asked. Where a client or a
+    /// session stays, it is waited for a moment only, and false returned.
+    pub(crate) async fn quiet(&self) -> bool {
+        for _ in 0..100 {
+            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            if tasks <= self.tasks.load(Ordering::Relaxed) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+
+    /// Waits until a span of that name has begun.
+    pub(crate) async fn begun(&self, name: &str) {
+        for _ in 0..1000 {
+            if self.begun.0.lock().unwrap().iter().any(|begun| begun == name) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no span {name} began");
     }
 
     /// The span named `name`, waited for: a span may end a little after the client has its answer.
