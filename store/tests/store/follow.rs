@@ -2,13 +2,10 @@
 //! between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, HttpSpan, Origin, Outcome, SpanKind, UnixNanos, Vantage,
-};
+use mcptap_model::{Call, CallFilter, Evidence, Outcome, UnixNanos};
 use mcptap_store::{Actor, Change, ChangeKind, Error, Follower, Options, PageRequest, Seq, Store, Writer};
 use sea_orm::{ConnectionTrait, Database};
 
@@ -24,7 +21,6 @@ on_both!(
     more_than_is_worth_reading_comes_from_the_database,
     what_is_erased_is_gone_from_memory,
     what_another_process_deletes_is_not_served_from_memory,
-    what_another_process_joins_is_not_served_from_memory,
     a_feed_outlives_a_moment_without_a_database,
     who_leaves_while_a_question_begins_harms_nobody,
     many_who_search_are_served_from_memory,
@@ -362,68 +358,6 @@ async fn what_another_process_deletes_is_not_served_from_memory(place: &Place) {
     tokio::time::timeout(PATIENCE, noticed).await.unwrap();
     let (left, _) = history(&store, &CallFilter::default(), Seq(0), 9).await;
     assert_eq!(seqs(&left), [1, 2, 3]);
-}
-
-/// Calls that turned out to be one, in another process: no row tells of the one that is gone.
-async fn what_another_process_joins_is_not_served_from_memory(place: &Place) {
-    let (_writer, store) = place.open().await;
-    let (other_writer, _other) = place.open().await;
-    // Which of the two clients it was, only the HTTP span between them tells.
-    let client = |number| Call {
-        span_id: span(number),
-        primary_span_id: span(number),
-        kind: SpanKind::Client,
-        vantage: Vantage::Client,
-        started_at: plain(1).started_at.plus(-SECOND),
-        duration_nanos: 5 * SECOND,
-        origin: Arc::new(Origin {
-            service: Some("agent".into()),
-            ..Origin::default()
-        }),
-        ..plain(1)
-    };
-    let server = Call {
-        parent_span_id: Some(span(300)),
-        ..plain(1)
-    };
-    let apart = other_writer
-        .write(batch([client(100), client(101), server.clone()]))
-        .await
-        .unwrap();
-    assert_eq!(apart.added, 3);
-    let between = HttpSpan {
-        trace_id: server.trace_id,
-        span_id: span(300),
-        parent_span_id: Some(span(100)),
-        kind: SpanKind::Server,
-        origin: Arc::clone(&server.origin),
-        started_at: server.started_at.plus(-SECOND / 2),
-        ended_at: server.ended_at().plus(SECOND / 2),
-        http_status: Some(200),
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        session_id: None,
-        protocol_version: None,
-    };
-    let known = async |head: Seq| {
-        while store.head() < head {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, known(apart.head)).await.unwrap();
-    let joined = Batch {
-        https: vec![between],
-        ..Batch::default()
-    };
-    let joined = other_writer.write(joined).await.unwrap();
-    tokio::time::timeout(PATIENCE, known(joined.head)).await.unwrap();
-    let everything = CallFilter::default();
-    let (stored, _) = read_all(&store, &everything, Seq(0), 9).await;
-    let rows: BTreeSet<i64> = stored.iter().map(|change| change.stored.row).collect();
-    assert_eq!(rows.len(), 2, "two calls are one: {stored:?}");
-    assert_eq!(history(&store, &everything, Seq(0), 9).await.0, stored);
 }
 
 async fn a_feed_outlives_a_moment_without_a_database(place: &Place) {
