@@ -28,7 +28,7 @@ const TRIES: usize = 20;
 
 /// A session is one of calls: the index of calls by session finds these.
 const SESSIONS: &str = "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM calls WHERE calls.session = sessions.id) \
-    THEN 1 ELSE 0 END FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+    THEN 1 ELSE 0 END FROM sessions WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
 
 const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE id IN ({keys}) \
     AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.session = sessions.id)";
@@ -44,9 +44,17 @@ enum Table {
 impl Table {
     fn select(self) -> &'static str {
         match self {
-            Self::Clients => "SELECT id FROM clients WHERE id > $1 ORDER BY id LIMIT $2",
-            Self::Origins => "SELECT id FROM origins WHERE id > $1 ORDER BY id LIMIT $2",
-            Self::Names => "SELECT id FROM names WHERE id > $1 ORDER BY id LIMIT $2",
+            Self::Clients => "SELECT id FROM clients WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3",
+            Self::Origins => "SELECT id FROM origins WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3",
+            Self::Names => "SELECT id FROM names WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3",
+        }
+    }
+
+    fn newest(self) -> &'static str {
+        match self {
+            Self::Clients => "SELECT MAX(id) FROM clients",
+            Self::Origins => "SELECT MAX(id) FROM origins",
+            Self::Names => "SELECT MAX(id) FROM names",
         }
     }
 
@@ -74,11 +82,22 @@ pub(crate) async fn delete(
     Ok(())
 }
 
+/// The newest row now: senders who go on add others, which the next cleaning up looks at.
+async fn newest(database: &Database, text: &'static str) -> Result<i64, Error> {
+    let rows = ask(database, text, &[]).await?;
+    let newest: Option<i64> = match rows.first() {
+        Some(row) => row.try_get_by_index(0)?,
+        None => None,
+    };
+    Ok(newest.unwrap_or_default())
+}
+
 async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
     let mut after = 0;
+    let last = newest(database, "SELECT MAX(id) FROM sessions").await?;
     loop {
         let started = Instant::now();
-        let rows = ask(database, SESSIONS, &[after, pace.size() as i64]).await?;
+        let rows = ask(database, SESSIONS, &[after, last, pace.size() as i64]).await?;
         let mut orphans = Vec::new();
         for row in &rows {
             after = row.try_get_by_index(0)?;
@@ -153,7 +172,10 @@ impl References {
             references.names.insert(row.try_get_by_index(0)?);
         }
         let reading = database.maintenance();
-        while let Some((next, last)) = database.step(TASK, references.next_waiting(reading)).await? {
+        let newest = newest(database, "SELECT MAX(id) FROM waiting").await?;
+        while references.seen_waiting < newest
+            && let Some((next, last)) = database.step(TASK, references.next_waiting(reading)).await?
+        {
             let started = Instant::now();
             let upto = next.saturating_add(pace.size() as i64).min(last);
             database
@@ -263,9 +285,10 @@ impl References {
         pace: &mut Pace,
     ) -> Result<(), Error> {
         let mut after = 0;
+        let last = newest(database, table.newest()).await?;
         loop {
             let started = Instant::now();
-            let rows = ask(database, table.select(), &[after, pace.size() as i64]).await?;
+            let rows = ask(database, table.select(), &[after, last, pace.size() as i64]).await?;
             let mut orphans: Vec<i64> = Vec::new();
             for row in &rows {
                 after = row.try_get_by_index(0)?;

@@ -58,16 +58,19 @@ pub(crate) async fn unready(store: &Store) -> Vec<Unready> {
 
 /// Until readiness is as wanted.
 pub(crate) async fn until(store: &Store, wanted: impl Fn(&[Unready]) -> bool) -> Vec<Unready> {
-    let told = async {
+    let mut told = Vec::new();
+    let looking = async {
         loop {
-            let told = unready(store).await;
+            told = unready(store).await;
             if wanted(&told) {
-                return told;
+                return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(ENOUGH, told).await.expect("it is noticed")
+    let noticed = tokio::time::timeout(ENOUGH, looking).await;
+    assert!(noticed.is_ok(), "not within {ENOUGH:?}: {told:?}");
+    told
 }
 
 async fn what_is_ready_says_so(place: &Place) {
