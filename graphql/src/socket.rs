@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, SplitSink, SplitStream, abortable, once};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use mcptap_store::Reservation;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,9 @@ const SEND_PATIENCE: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a client may take to hang up after goodbye was said.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+/// How many connections wait to be hung up on while a message that is too large lies unread: each holds room for all of it.
+/// The others are dropped at once, and may lose the reason.
+static LINGERING: Semaphore = Semaphore::const_new(16);
 /// The code of a close frame: a message is larger than any that is read.
 const TOO_LARGE: u16 = 1009;
 /// How much of a reason fits into a close frame, in bytes.
@@ -174,7 +178,7 @@ impl Connection {
         };
         if said.is_ok() {
             while let Some(Ok(_)) = incoming.next().await {}
-            if unread {
+            if unread && let Ok(_place) = LINGERING.try_acquire() {
                 // The rest of the message is never read, so its end is not seen.
                 pending::<()>().await;
             }
