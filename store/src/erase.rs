@@ -95,7 +95,7 @@ impl Store {
     async fn erase_and_tell(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Pruned, Error> {
         let inner = &self.inner;
         let _turn = inner.cleanup.erasing().await;
-        let begun = Begun::tell(&inner.database, by, &format!("calls with {subject}")).await?;
+        let begun = self.begin(by, &format!("calls with {subject}")).await?;
         let progress = Progress::default();
         // A panic is an end too, and the audit records it.
         let erasing = Operation::maintenance().run(self.erase_all(filter, &progress));
@@ -105,7 +105,7 @@ impl Store {
             Ok(Err(Error::Stopping)) => Err((Error::Stopping, "the server stopped")),
             done => {
                 // After a failure too: what was erased must leave the files.
-                let cleaned = inner.cleanup.run(&inner.database, &inner.stop).await;
+                let cleaned = self.clean_up().await;
                 match done {
                     Ok(done) => done.and(cleaned).map_err(|error| {
                         let reason = reason(&error);
@@ -142,6 +142,36 @@ impl Store {
         }
         begun.end().await;
         outcome
+    }
+
+    /// Records the begin. Where no connection was free in time nothing was recorded, so it can be tried again.
+    async fn begin(&self, by: Actor, subject: &str) -> Result<Begun, Error> {
+        let pace = Pace::new(&self.inner.stop, CALLS);
+        let mut failed = 0;
+        loop {
+            match Begun::tell(&self.inner.database, by, subject).await {
+                Err(error) if error.is_without_connection() => {
+                    self.try_again(error, &mut failed, &pace).await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Cleans up the files. A connection that was lost, or a lock that another process held, does not make it fail.
+    async fn clean_up(&self) -> Result<Wal, Error> {
+        let inner = &self.inner;
+        match inner.cleanup.run(&inner.database, &inner.stop).await {
+            Err(error)
+                if error.is_without_connection()
+                    || error.kind().is_transient()
+                    || matches!(error, Error::TimedOut) =>
+            {
+                tracing::warn!(%error, "cleaning up after an erasure failed; it is tried again");
+                inner.cleanup.run(&inner.database, &inner.stop).await
+            }
+            cleaned => cleaned,
+        }
     }
 
     async fn tell(&self, by: Actor, subject: String) -> Result<(), Error> {
