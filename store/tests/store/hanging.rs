@@ -7,12 +7,17 @@ use mcptap_store::{Actor, Error, Options, ViewContent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::faults::{ENOUGH, until};
 use crate::support::{Place, batch, full, plain};
 
+/// How long the server keeps a connection that was forgotten: as long as there is no test with more of them than it allows.
+/// A transaction on one is ended by the server itself before that.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
 /// A way to a server. On connections that were made while `generation` had another value nothing moves: packets are dropped.
-/// A generation of `None` freezes all.
+/// A generation of `None` freezes all. The server hears of it much later.
 async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -20,10 +25,31 @@ async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std
         while let Ok((client, _)) = listener.accept().await {
             let made = *generation.borrow();
             let moves = (made, generation.clone());
-            let (from, to) = client.into_split();
+            // The client never hears of it.
+            let client = client.into_std().unwrap();
+            let kept = client.try_clone().unwrap();
+            let (from, to) = tokio::io::split(TcpStream::from_std(client).unwrap());
             let (answers, questions) = TcpStream::connect(&server).await.unwrap().into_split();
-            tokio::spawn(carry(from, questions, moves.clone()));
-            tokio::spawn(carry(answers, to, moves));
+            let mut carrying = JoinSet::new();
+            carrying.spawn(carry(from, questions, moves.clone()));
+            carrying.spawn(carry(answers, to, moves));
+            let mut generation = generation.clone();
+            tokio::spawn(async move {
+                let forgotten = async {
+                    let other = |now: &Option<u32>| now.is_some() && made.is_some() && *now != made;
+                    if generation.wait_for(other).await.is_ok() {
+                        tokio::time::sleep(FORGOTTEN).await;
+                    }
+                };
+                tokio::select! {
+                    // One of the two hung up.
+                    _ = carrying.join_next() => return,
+                    () = forgotten => {}
+                }
+                drop(carrying);
+                std::future::pending::<()>().await;
+                drop(kept);
+            });
         }
     });
     address
@@ -211,7 +237,12 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         );
     }
     until(&store, <[_]>::is_empty).await;
-    assert_eq!(store.close().await.cut, [""; 0]);
+    // One that was dropped and not used since may be found silent only now.
+    let cut = store.close().await.cut;
+    assert!(
+        cut.iter().all(|cut| *cut == "connections to the database"),
+        "{cut:?}"
+    );
     place.vanish().await;
 }
 
