@@ -76,7 +76,7 @@ export const kinds: readonly Kind[] = [
     steps: [
       {
         words: "Add the SDK: it is the folder sdk of mcptap's source.",
-        code: "cargo add --path ../mcptap/sdk",
+        code: "cargo add mcptap-sdk --path ../mcptap/sdk",
       },
       {
         words: "With rmcp, over any transport, wrap the handler.",
