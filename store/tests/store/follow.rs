@@ -21,6 +21,7 @@ on_both!(
     more_than_is_worth_reading_comes_from_the_database,
     what_is_erased_is_gone_from_memory,
     what_another_process_deletes_is_not_served_from_memory,
+    calls_that_another_process_joined_are_one_in_memory_too,
     a_feed_outlives_a_moment_without_a_database,
     who_leaves_while_a_question_begins_harms_nobody,
     many_who_search_are_served_from_memory,
@@ -358,6 +359,39 @@ async fn what_another_process_deletes_is_not_served_from_memory(place: &Place) {
     tokio::time::timeout(PATIENCE, noticed).await.unwrap();
     let (left, _) = history(&store, &CallFilter::default(), Seq(0), 9).await;
     assert_eq!(seqs(&left), [1, 2, 3]);
+}
+
+/// No row tells of the call that turned out to be part of another.
+async fn calls_that_another_process_joined_are_one_in_memory_too(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let (other_writer, _other) = place.open().await;
+    let below = |number, parent| Call {
+        span_id: span(number),
+        primary_span_id: span(number),
+        parent_span_id: Some(span(parent)),
+        ..plain(1)
+    };
+    let noticed = async |head: Seq| {
+        let noticing = async {
+            while store.head() < head {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, noticing).await.unwrap();
+    };
+    let everything = CallFilter::default();
+    // The span between these two is still to come.
+    let apart = other_writer
+        .write(batch([plain(1), below(300, 200)]))
+        .await
+        .unwrap();
+    noticed(apart.head).await;
+    assert_eq!(history(&store, &everything, Seq(0), 9).await.0.len(), 2);
+    let joined = other_writer.write(batch([below(200, 1)])).await.unwrap();
+    noticed(joined.head).await;
+    let (changes, _) = history(&store, &everything, Seq(0), 9).await;
+    let spans: Vec<_> = changes.iter().map(|change| change.stored.call.span_id).collect();
+    assert_eq!(spans, [span(1)]);
 }
 
 async fn a_feed_outlives_a_moment_without_a_database(place: &Place) {
