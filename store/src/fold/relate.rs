@@ -279,15 +279,11 @@ fn link(client: &Node, server: &Node, https: &Https<'_>) -> Option<Link> {
     if !same_request(c, s) {
         return None;
     }
-    if descends(server, client, https) {
-        return Some(Link::Parent);
-    }
-    if !c.has_own_end() || !s.has_own_end() {
-        return None;
-    }
     let outgoing =
         client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
-    if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
+    if descends(server, client, https) {
+        Some(Link::Parent)
+    } else if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
         // The server's answer to another: its own client's view is part of it already, or both were stored apart.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {

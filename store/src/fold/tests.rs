@@ -852,6 +852,28 @@ fn parallel_calls() -> Batch {
     )
 }
 
+/// Two servers that begin at the same time; an HTTP span and a client's span that last around the beginning of one and not
+/// around its end; and a gateway's list that a client asked for, since it lasts as long as its HTTP request.
+fn side_by_side() -> Batch {
+    let mut list = span(6, Some(5), "gateway", SpanKind::Server, 310, 395);
+    list.call.method = "tools/list".to_owned();
+    list.call.tool = None;
+    list.call.origin = origin("gateway", "mcp-gateway");
+    batch(
+        vec![
+            span(1, None, "one", SpanKind::Server, 50, 150),
+            span(2, None, "two", SpanKind::Server, 51, 200),
+            span(4, None, "client", SpanKind::Client, 45, 60),
+            list,
+        ],
+        vec![
+            http(3, None, "one", SpanKind::Server, 40, 100),
+            http(5, None, "gateway", SpanKind::Server, 300, 400),
+        ],
+        vec![],
+    )
+}
+
 /// What a view says of the parts that several may say: of each one of three values, or nothing.
 fn says(call: &mut Call, values: &[u8]) {
     let mut values = values.iter().map(|value| value % 4);
@@ -910,7 +932,23 @@ fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
     batch(vec![client, server, inside], https, vec![])
 }
 
-fn scenarios() -> [Batch; 8] {
+#[test]
+fn being_lost_says_nothing_else() {
+    let mut memory = Memory::default();
+    let running = announced(&span(1, Some(9), "server", SpanKind::Server, 10, 20));
+    memory.write(batch(vec![running], vec![], vec![]));
+    let (before, _) = memory.told().remove(0);
+    // As it was read before another span told of it.
+    let mut silent = as_lost(&before);
+    silent.call.started_at = UnixNanos(0);
+    memory.write(batch(vec![silent], vec![], vec![]));
+    let (mut lost, _) = memory.told().remove(0);
+    assert_eq!(lost.outcome(), Outcome::Lost);
+    lost.evidence.lost = false;
+    assert_eq!(lost, before);
+}
+
+fn scenarios() -> [Batch; 9] {
     [
         through_a_gateway(),
         lists_before_calls(),
@@ -920,6 +958,7 @@ fn scenarios() -> [Batch; 8] {
         lines_of_parallel_calls(),
         answered_without_a_span(),
         parallel_calls(),
+        side_by_side(),
     ]
 }
 
@@ -947,14 +986,14 @@ proptest! {
 
     #[test]
     fn announcements_change_nothing_in_the_end(
-        scenario in 0..9usize,
+        scenario in 0..10usize,
         values in prop::collection::vec(prop::collection::vec(any::<u8>(), 13), 5),
         keys in prop::collection::vec(any::<u32>(), 32),
         cuts in prop::collection::vec(any::<bool>(), 32),
         silent in prop::collection::vec(any::<bool>(), 32),
     ) {
         let whole = match scenario {
-            8 => views_that_disagree(&values),
+            9 => views_that_disagree(&values),
             _ => scenarios()[scenario].clone(),
         };
         let mut at_once = Memory::default();
@@ -992,7 +1031,7 @@ proptest! {
 
     #[test]
     fn order_and_batching_do_not_matter(
-        scenario in 0..8usize,
+        scenario in 0..9usize,
         keys in prop::collection::vec(any::<u32>(), 16),
         cuts in prop::collection::vec(any::<bool>(), 16),
         again in prop::collection::vec(any::<u32>(), 16),
