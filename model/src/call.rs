@@ -87,6 +87,48 @@ pub struct Call {
 }
 
 impl Call {
+    /// A server's call of which only its span is known: of no service, without a method, at the beginning of 1970, and it
+    /// took no time.
+    pub fn bare(trace_id: TraceId, span_id: SpanId) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            primary_span_id: span_id,
+            parent_span_id: None,
+            kind: SpanKind::Server,
+            origin: Arc::new(Origin::default()),
+            vantage: Vantage::Server,
+            server: None,
+            method: String::new(),
+            tool: None,
+            prompt: None,
+            resource_uri: None,
+            evidence: Evidence::default(),
+            http_status: None,
+            rpc_error_code: None,
+            error_type: None,
+            error_message: None,
+            stack_trace: None,
+            started_at: UnixNanos(0),
+            duration_nanos: 0,
+            received_at: UnixNanos(0),
+            session_id: None,
+            session: None,
+            request_id: None,
+            protocol_version: None,
+            transport: None,
+            client_name: None,
+            client_version: None,
+            client_ip: None,
+            country: None,
+            authorization: None,
+            user_agent: None,
+            request: None,
+            response: None,
+            attributes: Map::new(),
+        }
+    }
+
     /// The global id: made from the first span alone.
     pub fn id(&self) -> NodeId {
         NodeId::Call(self.trace_id, self.span_id)

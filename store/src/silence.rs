@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use mcptap_model::{Batch, Call, Evidence, Observation, Outcome, UnixNanos};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use serde_json::Map;
 
 use crate::database::Database;
 use crate::dictionary::Dictionary;
@@ -236,10 +235,7 @@ impl Silence {
 /// theirs to say.
 pub(crate) fn as_lost(call: &Call) -> Observation {
     let call = Call {
-        trace_id: call.trace_id,
-        span_id: call.span_id,
         primary_span_id: call.primary_span_id,
-        parent_span_id: None,
         kind: call.kind,
         vantage: call.vantage,
         origin: Arc::clone(&call.origin),
@@ -252,30 +248,7 @@ pub(crate) fn as_lost(call: &Call) -> Observation {
             stream: call.evidence.stream,
             ..Evidence::default()
         },
-        duration_nanos: 0,
-        attributes: Map::new(),
-        server: None,
-        tool: None,
-        prompt: None,
-        resource_uri: None,
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
-        session_id: None,
-        session: None,
-        request_id: None,
-        protocol_version: None,
-        transport: None,
-        client_name: None,
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
-        request: None,
-        response: None,
+        ..Call::bare(call.trace_id, call.span_id)
     };
     Observation {
         call,

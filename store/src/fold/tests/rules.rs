@@ -1,0 +1,340 @@
+//! Each rule by an example.
+
+use mcptap_model::{Outcome, SessionKey, SessionSource, SpanRef, Transport};
+
+use super::memory::Memory;
+use super::scenarios::*;
+use super::*;
+use crate::fold::Whole;
+use crate::silence::as_lost;
+
+#[test]
+fn each_hop_is_one_call() {
+    let mut memory = Memory::default();
+    assert_eq!(memory.write(through_a_gateway()), 2);
+    let told = memory.told();
+    let seen: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| {
+            (
+                call.server_name(),
+                call.vantage,
+                call.http_status,
+                call.transport,
+                lines.len(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (
+                "gateway",
+                Vantage::Gateway,
+                Some(200),
+                Some(Transport::StreamableHttp),
+                1
+            ),
+            (
+                "server",
+                Vantage::Server,
+                Some(200),
+                Some(Transport::StreamableHttp),
+                2
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_client_alone_is_a_call_and_the_server_takes_it_over() {
+    let mut memory = Memory::default();
+    let mut client = span(1, None, "client", SpanKind::Client, 0, 100);
+    client.call.client_name = Some("agent".to_owned());
+    client.call.evidence.failed = true;
+    memory.write(batch(vec![client], vec![], vec![]));
+    let (before, _) = memory.told().remove(0);
+    assert_eq!(
+        (before.vantage, before.outcome()),
+        (Vantage::Client, Outcome::ProtocolError)
+    );
+    assert_eq!(
+        memory.write(batch(
+            vec![span(2, Some(1), "server", SpanKind::Server, 10, 90)],
+            vec![],
+            vec![]
+        )),
+        1
+    );
+    let (row, Whole { call, .. }) = memory.calls.first().unwrap();
+    assert_eq!(
+        (*row, call.span_id, call.primary_span_id),
+        (1, id(1), id(2)),
+        "the id it always had"
+    );
+    assert_eq!(
+        (call.vantage, call.client_name.as_deref()),
+        (Vantage::Server, Some("agent"))
+    );
+    assert_eq!(
+        call.outcome(),
+        Outcome::Ok,
+        "the client's own trouble is not the server's"
+    );
+    assert_eq!(memory.calls.len(), 1);
+}
+
+#[test]
+fn parallel_calls_of_one_client_stay_apart() {
+    let mut memory = Memory::default();
+    let spans = vec![
+        span(2, Some(1), "server", SpanKind::Server, 0, 100),
+        span(3, Some(1), "server", SpanKind::Server, 10, 60),
+        span(4, Some(1), "server", SpanKind::Server, 20, 50),
+    ];
+    assert_eq!(memory.write(batch(spans, vec![], vec![])), 3);
+}
+
+#[test]
+fn nested_and_duplicate_spans_of_a_service_are_one_call() {
+    let mut memory = Memory::default();
+    let mut other = span(3, None, "server", SpanKind::Internal, 5, 95);
+    other.call.origin = origin("server", "another library");
+    other.call.evidence.tool_error = true;
+    let spans = vec![
+        span(2, Some(1), "server", SpanKind::Server, 10, 90),
+        span(1, None, "server", SpanKind::Server, 0, 100),
+        other,
+    ];
+    assert_eq!(memory.write(batch(spans, vec![], vec![])), 1);
+    let (call, _) = memory.told().remove(0);
+    assert_eq!(
+        (call.primary_span_id, call.outcome()),
+        (id(1), Outcome::ToolError)
+    );
+}
+
+#[test]
+fn an_http_span_lends_only_to_what_it_lasts_around() {
+    let mut memory = Memory::default();
+    let calls = vec![span(2, Some(1), "server", SpanKind::Server, 10, 20), {
+        let mut late = span(3, Some(1), "server", SpanKind::Server, 200, 210);
+        late.call.tool = Some("later".to_owned());
+        late
+    }];
+    memory.write(batch(
+        calls,
+        vec![http(1, None, "server", SpanKind::Server, 0, 30)],
+        vec![],
+    ));
+    let statuses: Vec<_> = memory.told().iter().map(|(call, _)| call.http_status).collect();
+    assert_eq!(statuses, [Some(200), None]);
+}
+
+#[test]
+fn a_linked_http_span_lends_from_another_trace() {
+    for http_first in [true, false] {
+        let mut memory = Memory::default();
+        let mut call = span(2, None, "server", SpanKind::Server, 10, 20);
+        let mut received = http(7, None, "server", SpanKind::Server, 0, 30);
+        received.trace_id = trace(9);
+        call.links.push(SpanRef {
+            trace_id: trace(9),
+            span_id: id(7),
+        });
+        let (call, received) = (
+            batch(vec![call], vec![], vec![]),
+            batch(vec![], vec![received], vec![]),
+        );
+        let order = if http_first {
+            [received, call]
+        } else {
+            [call, received]
+        };
+        order.into_iter().for_each(|batch| {
+            memory.write(batch);
+        });
+        assert_eq!(
+            memory.told().first().unwrap().0.http_status,
+            Some(200),
+            "HTTP first: {http_first}"
+        );
+    }
+}
+
+#[test]
+fn a_librarys_own_lists_are_no_requests() {
+    let mut memory = Memory::default();
+    memory.write(lists_before_calls());
+    let methods: Vec<_> = memory.told().into_iter().map(|(call, _)| call.method).collect();
+    assert_eq!(methods, ["tools/list", "tools/call", "tools/call"]);
+}
+
+#[test]
+fn an_exception_logged_in_a_failed_call_explains_it() {
+    let mut memory = Memory::default();
+    let mut call = span(1, None, "server", SpanKind::Server, 0, 100);
+    call.call.evidence.tool_error = true;
+    let mut thrown = line(Some(1), "server", 50, "tool failed");
+    thrown
+        .attributes
+        .insert("exception.stacktrace".to_owned(), "at line 1".into());
+    thrown
+        .attributes
+        .insert("exception.message".to_owned(), "no such order".into());
+    memory.write(batch(vec![], vec![], vec![thrown]));
+    memory.write(batch(vec![call], vec![], vec![]));
+    let (call, lines) = memory.told().remove(0);
+    assert_eq!(
+        (call.stack_trace.as_deref(), call.error_message.as_deref()),
+        (Some("at line 1"), Some("no such order"))
+    );
+    assert_eq!(lines, ["tool failed"]);
+}
+
+#[test]
+fn a_wrapped_calls_list_is_no_request() {
+    let mut memory = Memory::default();
+    memory.write(lists_below_a_wrapper());
+    let told: Vec<_> = memory
+        .told()
+        .into_iter()
+        .map(|(call, _)| (call.method, call.primary_span_id))
+        .collect();
+    assert_eq!(
+        told,
+        [("tools/list".to_owned(), id(1)), ("tools/call".to_owned(), id(3))]
+    );
+}
+
+#[test]
+fn a_traced_clients_list_is_a_request_and_the_librarys_is_not() {
+    let mut memory = Memory::default();
+    memory.write(lists_of_a_traced_client());
+    let told: Vec<_> = memory
+        .told()
+        .into_iter()
+        .map(|(call, _)| (call.method, call.request_id))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("tools/list".to_owned(), Some("1".to_owned())),
+            ("tools/call".to_owned(), Some("3".to_owned()))
+        ]
+    );
+}
+
+#[test]
+fn the_same_library_never_lists_for_two_calls() {
+    let mut memory = Memory::default();
+    let mut whole = lists_before_calls();
+    let call = whole.observations.remove(2);
+    memory.write(batch(vec![call.clone()], vec![], vec![]));
+    memory.write(batch(vec![whole.observations.remove(1)], vec![], vec![]));
+    let mut real = whole.observations.remove(0);
+    real.call.started_at = UnixNanos(59 * MS);
+    real.call.duration_nanos = MS / 2;
+    memory.write(batch(vec![real], vec![], vec![]));
+    memory.write(batch(vec![call], vec![], vec![]));
+    let methods: Vec<_> = memory.told().into_iter().map(|(call, _)| call.method).collect();
+    assert_eq!(methods, ["tools/list", "tools/call"]);
+}
+
+#[test]
+fn lines_find_their_call_among_parallel_ones() {
+    let mut memory = Memory::default();
+    memory.write(lines_of_parallel_calls());
+    let told = memory.told();
+    let lines: Vec<_> = told.iter().map(|(_, lines)| lines.join(", ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "of the long one",
+            "of a span inside the short one, of the short one",
+            "no order, received, the tool failed"
+        ]
+    );
+    let failed = &told.last().unwrap().0;
+    assert_eq!(
+        (failed.error_message.as_deref(), failed.stack_trace.as_deref()),
+        (Some("the tool failed"), Some("at 1, raised again at 2"))
+    );
+}
+
+#[test]
+fn who_answered_over_http_is_the_server() {
+    let mut memory = Memory::default();
+    memory.write(answered_without_a_span());
+    let told = memory.told();
+    let seen: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| (call.server_name(), call.vantage, call.http_status, lines.len()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("server", Vantage::Client, Some(200), 1),
+            ("client", Vantage::Client, None, 0)
+        ]
+    );
+}
+
+fn sessions(memory: &Memory) -> Vec<Option<(SessionSource, String)>> {
+    let told = memory.told().into_iter();
+    told.map(|(call, _)| call.session.map(|session| (session.source, session.key)))
+        .collect()
+}
+
+#[test]
+fn what_nobody_named_is_derived_from_the_trace_or_the_client() {
+    let mut memory = Memory::default();
+    let mut first = span(1, None, "server", SpanKind::Server, 0, 10);
+    first.call.tool = Some("first".to_owned());
+    memory.write(batch(vec![first], vec![], vec![]));
+    assert_eq!(sessions(&memory), [None], "nothing links it to others");
+
+    let mut second = span(2, None, "server", SpanKind::Server, 20, 30);
+    second.call.client_name = Some("agent".to_owned());
+    assert_eq!(
+        memory.write(batch(vec![second], vec![], vec![])),
+        2,
+        "the first is of a session now, too"
+    );
+    let in_trace = Some((SessionSource::Trace, trace(1).to_string()));
+    assert_eq!(sessions(&memory), [in_trace.clone(), in_trace.clone()]);
+
+    let mut other = span(3, None, "server", SpanKind::Server, 40, 50);
+    other.call.trace_id = trace(3);
+    other.call.client_name = Some("agent".to_owned());
+    let mut named = span(4, None, "server", SpanKind::Server, 60, 70);
+    named.call.session_id = Some("w".to_owned());
+    named.call.session = Some(SessionKey {
+        source: SessionSource::Wire,
+        key: "w".to_owned(),
+    });
+    memory.write(batch(vec![other, named], vec![], vec![]));
+    let sessions = sessions(&memory);
+    assert_eq!(sessions.get(..2).unwrap(), [in_trace.clone(), in_trace]);
+    let sources: Vec<_> = sessions.iter().flatten().map(|(source, _)| *source).collect();
+    assert_eq!(
+        sources.get(2..).unwrap(),
+        [SessionSource::Client, SessionSource::Wire]
+    );
+}
+
+#[test]
+fn being_lost_says_nothing_else() {
+    let mut memory = Memory::default();
+    let running = announced(&span(1, Some(9), "server", SpanKind::Server, 10, 20));
+    memory.write(batch(vec![running], vec![], vec![]));
+    let (before, _) = memory.told().remove(0);
+    // As it was read before another span told of it.
+    let mut silent = as_lost(&before);
+    silent.call.started_at = UnixNanos(0);
+    memory.write(batch(vec![silent], vec![], vec![]));
+    let (mut lost, _) = memory.told().remove(0);
+    assert_eq!(lost.outcome(), Outcome::Lost);
+    lost.evidence.lost = false;
+    assert_eq!(lost, before);
+}

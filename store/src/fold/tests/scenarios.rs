@@ -1,0 +1,316 @@
+//! Requests as their spans, HTTP spans and log lines tell them.
+
+use mcptap_model::{Evidence, Payload, SessionKey, SessionSource};
+
+use super::*;
+
+/// A traced client, a gateway and a server, with HTTP spans between them and a line of output.
+pub(super) fn through_a_gateway() -> Batch {
+    batch(
+        vec![
+            span(1, None, "client", SpanKind::Client, 0, 100),
+            span(3, Some(2), "gateway", SpanKind::Server, 10, 90),
+            span(4, Some(3), "gateway", SpanKind::Client, 20, 80),
+            span(6, Some(5), "server", SpanKind::Server, 30, 70),
+        ],
+        vec![
+            http(2, Some(1), "gateway", SpanKind::Server, 9, 91),
+            http(5, Some(4), "server", SpanKind::Server, 29, 71),
+        ],
+        vec![
+            line(Some(6), "server", 40, "looking"),
+            line(None, "server", 50, "found"),
+            line(Some(2), "gateway", 85, "passing on"),
+        ],
+    )
+}
+
+/// What FastMCP 4 sends on protocol 2026-07-28 for a client that lists tools and then calls one.
+pub(super) fn lists_before_calls() -> Batch {
+    let fastmcp = |number: u8, method: &str, from: i64, to: i64| {
+        let mut one = span(number, None, "server", SpanKind::Server, from, to);
+        one.call.trace_id = trace(number);
+        one.call.origin = origin("server", "fastmcp");
+        one.call.protocol_version = Some("2026-07-28".to_owned());
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "get_order".to_owned());
+        one
+    };
+    batch(
+        vec![
+            fastmcp(1, "tools/list", 0, 3),
+            fastmcp(2, "tools/list", 60, 62),
+            fastmcp(3, "tools/call", 64, 90),
+            fastmcp(4, "tools/list", 150, 152),
+            fastmcp(5, "tools/call", 153, 400),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// A call of an unknown tool of FastMCP 3 below Splunk's span, the library's own list in a trace of its own, and a list
+/// that a client asked for.
+pub(super) fn lists_below_a_wrapper() -> Batch {
+    let of = |number: u8, parent: Option<u8>, scope: &str, method: &str, from: i64, to: i64| {
+        let mut one = span(number, parent, "server", SpanKind::Server, from, to);
+        one.call.trace_id = trace(if method == "tools/list" { number } else { 1 });
+        one.call.origin = origin("server", scope);
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "no_such_tool".to_owned());
+        one.call.error_type = (method == "tools/call").then(|| "NotFoundError".to_owned());
+        one
+    };
+    batch(
+        vec![
+            of(1, None, "fastmcp", "tools/list", 50, 51),
+            of(2, None, "fastmcp", "tools/list", 100, 101),
+            of(
+                3,
+                None,
+                "opentelemetry.util.genai.handler",
+                "tools/call",
+                102,
+                110,
+            ),
+            of(4, Some(3), "fastmcp", "tools/call", 103, 109),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// A traced client that lists and calls: the library lists again, before it has read the client's context.
+pub(super) fn lists_of_a_traced_client() -> Batch {
+    let of = |number: u8, parent: Option<u8>, service: &str, method: &str, from: i64, to: i64| {
+        let kind = if service == "client" {
+            SpanKind::Client
+        } else {
+            SpanKind::Server
+        };
+        let mut one = span(number, parent, service, kind, from, to);
+        one.call.origin = origin(service, if service == "client" { "sdk" } else { "fastmcp" });
+        one.call.protocol_version = (service == "server").then(|| "2026-07-28".to_owned());
+        one.call.method = method.to_owned();
+        one.call.tool = (method == "tools/call").then(|| "get_order".to_owned());
+        one.call.request_id = (service == "client").then(|| number.to_string());
+        one
+    };
+    let mut own = of(5, None, "server", "tools/list", 14, 15);
+    own.call.trace_id = trace(5);
+    batch(
+        vec![
+            of(1, None, "client", "tools/list", 0, 9),
+            of(2, Some(1), "server", "tools/list", 2, 11),
+            of(3, None, "client", "tools/call", 12, 30),
+            own,
+            of(4, Some(3), "server", "tools/call", 16, 28),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// Two libraries of one client, one around the other, and the server; an agent's span above them.
+pub(super) fn two_views_of_a_client() -> Batch {
+    let mut outer = span(2, Some(1), "client", SpanKind::Client, 0, 100);
+    outer.call.origin = origin("client", "fastmcp");
+    outer.call.client_name = Some("agent".to_owned());
+    let mut inner = span(3, Some(2), "client", SpanKind::Client, 5, 95);
+    inner.call.request_id = Some("7".to_owned());
+    let mut later = span(5, Some(1), "client", SpanKind::Client, 200, 300);
+    later.call.origin = origin("client", "fastmcp");
+    batch(
+        vec![
+            outer,
+            inner,
+            span(4, Some(3), "server", SpanKind::Server, 10, 90),
+            later,
+            span(6, Some(5), "server", SpanKind::Server, 210, 290),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// Parallel calls in one trace below a POST that ended long ago, lines of their spans, of that POST, and of spans that
+/// nobody sends; two exceptions, of which the second was raised from the first.
+pub(super) fn lines_of_parallel_calls() -> Batch {
+    let tool = |number: u8, tool: &str, from: i64, to: i64| {
+        let mut one = span(number, Some(9), "server", SpanKind::Server, from, to);
+        one.call.tool = Some(tool.to_owned());
+        one.call.evidence.tool_error = tool == "fails";
+        one
+    };
+    let thrown = |at: i64, stack: &str, message: &str| {
+        let mut line = line(Some(3), "server", at, message);
+        let said = [("exception.stacktrace", stack), ("exception.message", message)];
+        line.attributes
+            .extend(said.map(|(name, text)| (name.to_owned(), text.into())));
+        line
+    };
+    batch(
+        vec![
+            tool(1, "long", 100, 400),
+            tool(2, "short", 150, 250),
+            tool(3, "fails", 500, 600),
+        ],
+        vec![http(9, None, "server", SpanKind::Server, 0, 20)],
+        vec![
+            line(Some(1), "server", 200, "of the long one"),
+            line(Some(2), "server", 210, "of the short one"),
+            line(Some(9), "server", 499, "received"),
+            line(Some(99), "server", 160, "of a span inside the short one"),
+            thrown(510, "at 1", "no order"),
+            thrown(520, "at 1, raised again at 2", "the tool failed"),
+        ],
+    )
+}
+
+/// Only the client's spans tell of the call; its server is known by the HTTP span that answered.
+pub(super) fn answered_without_a_span() -> Batch {
+    batch(
+        vec![
+            span(1, None, "client", SpanKind::Client, 0, 100),
+            span(4, None, "client", SpanKind::Client, 200, 300),
+        ],
+        vec![
+            http(2, Some(1), "client", SpanKind::Client, 5, 95),
+            http(3, Some(2), "server", SpanKind::Server, 10, 110),
+        ],
+        vec![line(Some(3), "server", 50, "looking")],
+    )
+}
+
+/// The same span, as it is announced while its request runs: nothing of its end is known.
+pub(super) fn announced(one: &Observation) -> Observation {
+    let mut one = one.clone();
+    one.call.duration_nanos = 0;
+    one.call.evidence = Evidence {
+        open: true,
+        ..Evidence::default()
+    };
+    one.call.http_status = None;
+    one.call.rpc_error_code = None;
+    one.call.error_type = None;
+    one.call.error_message = None;
+    one.call.response = None;
+    one
+}
+
+/// Two calls of one tool at the same time, each told by two libraries of the server, and two quick ones of a traced client
+/// that last within one of them.
+pub(super) fn parallel_calls() -> Batch {
+    let library = |number, parent, from, to| {
+        let mut one = span(number, parent, "server", SpanKind::Internal, from, to);
+        one.call.origin = origin("server", "fastmcp");
+        one
+    };
+    batch(
+        vec![
+            span(1, None, "server", SpanKind::Server, 0, 100),
+            library(2, None, 1, 99),
+            span(3, None, "server", SpanKind::Server, 50, 150),
+            library(4, None, 51, 149),
+            span(5, None, "client", SpanKind::Client, 60, 80),
+            span(6, Some(5), "other", SpanKind::Server, 61, 79),
+            span(7, None, "client", SpanKind::Client, 49, 152),
+        ],
+        vec![http(8, None, "server", SpanKind::Server, 48, 151)],
+        vec![],
+    )
+}
+
+/// Two servers that begin at the same time; an HTTP span and a client's span that last around the beginning of one and not
+/// around its end; and a gateway's list that a client asked for, since it lasts as long as its HTTP request.
+pub(super) fn side_by_side() -> Batch {
+    let mut list = span(6, Some(5), "gateway", SpanKind::Server, 310, 395);
+    list.call.method = "tools/list".to_owned();
+    list.call.tool = None;
+    list.call.origin = origin("gateway", "mcp-gateway");
+    batch(
+        vec![
+            span(1, None, "one", SpanKind::Server, 50, 150),
+            span(2, None, "two", SpanKind::Server, 51, 200),
+            span(4, None, "client", SpanKind::Client, 45, 60),
+            list,
+        ],
+        vec![
+            http(3, None, "one", SpanKind::Server, 40, 100),
+            http(5, None, "gateway", SpanKind::Server, 300, 400),
+        ],
+        vec![],
+    )
+}
+
+/// What a view says of the parts that several may say: of each one of three values, or nothing.
+pub(super) fn says(call: &mut Call, values: &[u8]) {
+    let mut values = values.iter().map(|value| value % 4);
+    let mut text = |prefix: &str| match values.next().unwrap_or_default() {
+        0 => None,
+        value => Some(format!("{prefix}{value}")),
+    };
+    call.server = text("server ");
+    call.client_name = text("client ");
+    call.client_version = text("version ");
+    call.client_ip = text("192.0.2.").map(|ip| match ip.as_str() {
+        "192.0.2.2" => "::1".to_owned(),
+        "192.0.2.3" => "127.0.0.1".to_owned(),
+        _ => ip,
+    });
+    call.country = text("C");
+    call.authorization = text("Bearer ");
+    call.user_agent = text("agent ");
+    call.protocol_version = text("2025-11-2");
+    call.resource_uri = text("uri ");
+    call.http_status = text("40").and_then(|status| status.parse().ok());
+    call.session_id = text("wire ");
+    call.session = call.session_id.clone().map(|key| SessionKey {
+        source: SessionSource::Wire,
+        key,
+    });
+    call.request = text("asked ").map(Payload::whole);
+    call.response = text("answered ").map(Payload::whole);
+}
+
+/// One request as its client, two of its server's libraries and two HTTP spans around it tell it.
+pub(super) fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
+    let mut client = span(1, None, "client", SpanKind::Client, 0, 100);
+    let mut server = span(4, Some(3), "server", SpanKind::Server, 20, 80);
+    let mut inside = span(5, Some(4), "server", SpanKind::Internal, 25, 75);
+    inside.call.origin = origin("server", "fastmcp");
+    let views = [&mut client, &mut server, &mut inside];
+    for (view, values) in views.into_iter().zip(values) {
+        says(&mut view.call, values);
+    }
+    let mut https = vec![
+        http(2, None, "server", SpanKind::Server, 18, 82),
+        http(3, Some(1), "server", SpanKind::Server, 10, 90),
+    ];
+    for (http, values) in https.iter_mut().zip(values.iter().skip(3)) {
+        let mut call = client.call.clone();
+        says(&mut call, values);
+        http.http_status = call.http_status;
+        http.client_ip = call.client_ip;
+        http.country = call.country;
+        http.authorization = call.authorization;
+        http.user_agent = call.user_agent;
+        http.session_id = call.session_id;
+        http.protocol_version = call.protocol_version;
+    }
+    batch(vec![client, server, inside], https, vec![])
+}
+
+pub(super) fn scenarios() -> [Batch; 9] {
+    [
+        through_a_gateway(),
+        lists_before_calls(),
+        lists_below_a_wrapper(),
+        lists_of_a_traced_client(),
+        two_views_of_a_client(),
+        lines_of_parallel_calls(),
+        answered_without_a_span(),
+        parallel_calls(),
+        side_by_side(),
+    ]
+}
