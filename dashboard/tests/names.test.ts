@@ -28,7 +28,7 @@ async function report(): Promise<void> {
   ]);
 }
 
-/** What is wider than the card that it stands in. */
+/** The cards that hold something wider than themselves. */
 const leaving = () =>
   pages.page.evaluate(() =>
     [...document.querySelectorAll(".card, .table-box, .facts, .page-head, .detail section")]

@@ -1,7 +1,7 @@
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useReducer } from "react";
 import { Link, useLocation } from "wouter";
 import { FacetsDocument, type Outcome, StatsDocument, ToolsDocument } from "../gql/graphql";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import {
   defined,
   errorOutcomes,
@@ -34,29 +34,17 @@ import { type Rank, Ranking } from "../view/ranking";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
+/** How often the figures are asked for again, in milliseconds. */
 const refresh = 15_000;
 const longest = 8;
 /** How many tools are compared with one another, by name: as many as the API gives at once. */
 const mostTools = 500;
 
-/** Counts up now and then, so that figures follow the calls while somebody looks. */
-function useRound(): number {
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(
-      () => document.visibilityState === "visible" && setRound((now) => now + 1),
-      refresh,
-    );
-    return () => clearInterval(timer);
-  }, []);
-  return round;
-}
-
 /** How much, how often wrong, how slow; every number leads to its calls. */
 export default function OverviewPage() {
   useTitle("Overview");
   const { filter } = useFilter();
-  const round = useRound();
+  const [round, again] = useReducer((before: number) => before + 1, 0);
   const [, navigate] = useLocation();
   // each round has its own now
   const asked = useMemo(() => ({ filter: toCallFilter(filter, new Date()), buckets: 60 }), [filter, round]);
@@ -82,6 +70,7 @@ export default function OverviewPage() {
     useMemo(() => ({ filter: asked.filter, first: mostTools }), [asked]),
     round,
   );
+  useAskAgain({ loading: stats.loading || facets.loading || tools.loading, again }, refresh);
   const brush = (from: string, to = filter.to) =>
     navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
   const problem = stats.data ? undefined : stats.problem;

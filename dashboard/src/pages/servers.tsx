@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { useMemo, useReducer } from "react";
 import { Link } from "wouter";
 import { FacetsDocument, ServersDocument } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
@@ -19,22 +19,24 @@ const refresh = 15_000;
 /** All servers, and how they do. */
 export default function ServersPage() {
   useTitle("Servers");
+  const [round, again] = useReducer((before: number) => before + 1, 0);
   const servers = useAsk(
     ServersDocument,
     useMemo(() => ({ first: 500 }), []),
+    round,
   );
-  const { data, problem, again } = servers;
+  const { data, problem } = servers;
   const calls = useAsk(
     FacetsDocument,
     useMemo(() => ({ filter: {}, servers: true }), []),
+    round,
   );
   const failed = useAsk(
     FacetsDocument,
     useMemo(() => ({ filter: { outcomes: [...errorOutcomes] }, servers: true }), []),
+    round,
   );
-  useAskAgain(servers, refresh);
-  useAskAgain(calls, refresh);
-  useAskAgain(failed, refresh);
+  useAskAgain({ loading: servers.loading || calls.loading || failed.loading, again }, refresh);
   const countOf = (asked: typeof calls, name: string) =>
     asked.data && (asked.data.facets.servers?.find(({ value }) => value === name)?.count ?? 0);
   return (

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
 import { ask } from "./api";
 import { keyStore } from "./key";
+import { repeat } from "./repeat";
 import { useStore } from "./store";
 
 export interface Asked<T> {
@@ -20,8 +21,7 @@ export function useAskAgain(
   const { loading, again } = asked;
   useEffect(() => {
     if (every === undefined || loading) return;
-    const timer = setInterval(() => document.visibilityState === "visible" && again(), every);
-    return () => clearInterval(timer);
+    return repeat(every, again);
   }, [every, loading, again]);
 }
 

@@ -218,7 +218,7 @@ export function hasWord(search: string): boolean {
   return /[\p{Alphabetic}\p{N}]/u.test(search);
 }
 
-/** What of a filter cannot mean what it seems to, in words for a person. */
+/** The parts of a filter that cannot mean what they seem to, in words for a person. */
 export function nonsense(filter: Filter): string[] {
   const { search, min, max, from, to } = filter;
   const found: string[] = [];

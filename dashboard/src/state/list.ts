@@ -76,7 +76,6 @@ export class CallList {
   private heldCount = 0;
   private addedCount = 0;
   private turn = 0;
-  private refreshing: AbortSignal | undefined;
 
   constructor(private readonly source: Source = api) {}
 
@@ -156,8 +155,7 @@ export class CallList {
   async refreshRunning(): Promise<void> {
     const { signal } = this.asking;
     const running = this.state.get().rows.filter(({ call }) => call.outcome === "RUNNING");
-    if (this.refreshing === signal || running.length === 0) return;
-    this.refreshing = signal;
+    if (running.length === 0) return;
     const ids = takeTurns(
       running.map(({ call }) => call.id),
       this.turn,
@@ -173,8 +171,6 @@ export class CallList {
       this.change({ rows });
     } catch {
       // asked again with the next round
-    } finally {
-      if (this.refreshing === signal) this.refreshing = undefined;
     }
   }
 

@@ -6,6 +6,8 @@ let timer: ReturnType<typeof setInterval> | undefined;
 
 function follow(changed: () => void): () => void {
   followers.add(changed);
+  // while nobody followed, it stood still
+  if (timer === undefined) now = Date.now();
   timer ??= setInterval(() => {
     now = Date.now();
     for (const tell of followers) tell();

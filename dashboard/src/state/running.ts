@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { type CallRowFragment, CallRowFragmentDoc, TypedDocumentString } from "../gql/graphql";
 import { ask } from "./api";
+import { repeat } from "./repeat";
 import type { Call } from "./row";
 
 /** How often calls that run are asked for again, in milliseconds. */
@@ -10,7 +11,7 @@ export const mostAtOnce = 10;
 
 type Answer = Record<string, CallRowFragment | null>;
 
-/** The calls of some ids as they are now, at most `mostAtOnce`. What is no longer stored is left out. */
+/** The calls of some ids as they are now, at most `mostAtOnce`. Those that are no longer stored are left out. */
 export async function callsAgain(ids: readonly string[], signal: AbortSignal): Promise<Call[]> {
   const few = ids.slice(0, mostAtOnce);
   const names = few.map((_, index) => `$id${index}: ID!`).join(", ");
@@ -29,33 +30,33 @@ export function takeTurns(running: readonly string[], turn: number): string[] {
 
 /** The same calls; those that run are asked for again until they have ended, while somebody looks. */
 export function useEndings(calls: readonly Call[]): readonly Call[] {
-  const [fresh, setFresh] = useState<ReadonlyMap<string, Call>>(new Map());
-  const shown = useMemo(
-    () => calls.map((call) => (call.outcome === "RUNNING" ? (fresh.get(call.id) ?? call) : call)),
-    [calls, fresh],
-  );
+  // by the call as it was given: one that is given anew is newer than what was known of it
+  const [fresh, setFresh] = useState<ReadonlyMap<Call, Call>>(new Map());
+  const shown = useMemo(() => calls.map((call) => fresh.get(call) ?? call), [calls, fresh]);
   const running = shown.filter(({ outcome }) => outcome === "RUNNING").map(({ id }) => id);
-  const latest = useRef(running);
-  latest.current = running;
+  const latest = useRef({ calls, running });
+  latest.current = { calls, running };
   const any = running.length > 0;
   useEffect(() => {
     if (!any) return;
     const asking = new AbortController();
-    let [turn, busy] = [0, false];
-    const timer = setInterval(async () => {
-      if (busy || document.visibilityState !== "visible") return;
-      busy = true;
+    let turn = 0;
+    const stop = repeat(runningPause, async () => {
       try {
-        const found = await callsAgain(takeTurns(latest.current, turn), asking.signal);
-        setFresh((before) => new Map([...before, ...found.map((call) => [call.id, call] as const)]));
+        const answer = await callsAgain(takeTurns(latest.current.running, turn), asking.signal);
+        const found = new Map(answer.map((call) => [call.id, call]));
+        const given = latest.current.calls;
+        setFresh((before) => {
+          const known = given.map((call) => [call, found.get(call.id) ?? before.get(call)] as const);
+          return new Map(known.filter((pair): pair is readonly [Call, Call] => pair[1] !== undefined));
+        });
       } catch {
         // asked again with the next round
       }
       turn += mostAtOnce;
-      busy = false;
-    }, runningPause);
+    });
     return () => {
-      clearInterval(timer);
+      stop();
       asking.abort();
     };
   }, [any]);

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { type Filter, toCallFilter } from "./filter";
 import { keyStore } from "./key";
 import { CallList } from "./list";
+import { repeat } from "./repeat";
 import { runningPause } from "./running";
 import { useStore } from "./store";
 
@@ -17,13 +18,7 @@ export function useCallList(filter: Filter, pageSize: number, live: boolean, rou
     return () => list.stop();
   }, [list, filter, pageSize, round, attempt]);
   useEffect(() => list.setLive(live), [list, live]);
-  useEffect(() => {
-    const timer = setInterval(
-      () => document.visibilityState === "visible" && void list.refreshRunning(),
-      runningPause,
-    );
-    return () => clearInterval(timer);
-  }, [list]);
+  useEffect(() => repeat(runningPause, () => list.refreshRunning()), [list]);
   // for one moment the state still answers the question before
   return { list, state: state.question === filter ? state : { ...state, loading: "first" as const } };
 }

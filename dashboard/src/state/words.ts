@@ -12,7 +12,7 @@ export const outcomeWords: Record<Outcome, string> = {
   LOST: "Lost",
 };
 
-/** What it means that a call is lost. */
+/** The meaning of a call that is lost. */
 export const lostWords =
   "It was running, and then nothing was heard of its process any more: no heartbeat for a minute, unless mcptap was started with another --lost-after.";
 

@@ -15,8 +15,8 @@ function tone(severity: string): string {
 }
 
 /**
- * What a line carries beside its text, as JSON. Of a line that a pipe gave nobody knows the severity: the pipe's name,
- * `stdout` or `stderr`, says more than the level that it is filed under.
+ * The attributes of a line as JSON, but for its stream. Of a line that a pipe gave nobody knows the severity: the pipe's
+ * name, `stdout` or `stderr`, says more than the level that it is filed under.
  */
 function streamOf(line: LogPageFragment["nodes"][number]): { stream?: string; rest?: string } {
   const { stream, ...rest } = (line.attributes ?? {}) as Record<string, unknown>;

@@ -24,7 +24,7 @@ export function Ranking({
   title: string;
   ranks: readonly Rank[] | undefined;
   none: string;
-  /** What the list leaves out. */
+  /** Says what the list leaves out. */
   note?: string | undefined;
 }) {
   return (

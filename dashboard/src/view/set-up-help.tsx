@@ -1,11 +1,12 @@
 import { useEffect, useState } from "react";
 import { metricsAddress, readCounters } from "../state/counters";
+import { repeat } from "../state/repeat";
 import { count } from "../state/words";
 
 /** How often the counters are read while somebody looks, in milliseconds. */
 const pause = 3_000;
 
-/** What arrived since mcptap was started: the words, and the counters of `/metrics` that say so. */
+/** The counters of `/metrics` that say how far spans get, each in words. */
 const counters = [
   ["Spans received", "mcptap_spans_total"],
   ["of these, MCP requests", "mcptap_mcp_spans_total"],
@@ -61,16 +62,16 @@ function Counters() {
         () => !asking.signal.aborted && setProblem(true),
       );
     void read();
-    const timer = setInterval(() => document.visibilityState === "visible" && void read(), pause);
+    const stop = repeat(pause, read);
     return () => {
-      clearInterval(timer);
+      stop();
       asking.abort();
     };
   }, []);
   return (
     <>
       <p className="hint">
-        What arrived since mcptap was started, as <code>{metricsAddress.href}</code> counts it:
+        Counters of <code>{metricsAddress.href}</code> since mcptap was started:
       </p>
       {problem && (
         <p className="hint" role="status">
@@ -78,7 +79,7 @@ function Counters() {
         </p>
       )}
       {known && (
-        <dl className="counters" aria-label="What arrived">
+        <dl className="counters" aria-label="Counters">
           {counters.map(([words, name]) => (
             <div key={name}>
               <dt>{words}</dt>
