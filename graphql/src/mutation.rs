@@ -370,7 +370,7 @@ fn keeper<'a>(ctx: &Context<'a>) -> Result<Result<&'a Caller, Forbidden>, Error>
     }
 }
 
-/// What the audit says of a filter: what it asks by, never for what. Words that were erased must not live on there.
+/// A filter in the audit: the names of its constraints, never their values. Words that were erased must not live on there.
 fn constraints(filter: &CallFilter) -> String {
     let mut parts = Vec::new();
     for (name, given) in [

@@ -47,8 +47,8 @@ const SEND_PATIENCE: Duration = Duration::from_secs(60);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a client may take to hang up after goodbye was said.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
-/// How many connections wait to be hung up on while a message that is too large lies unread: each holds room for all of it.
-/// The others are dropped at once, and may lose the reason.
+/// Permits for connections that wait to be hung up on while a message that is too large lies unread: each holds room for all
+/// of it. The others are dropped at once, and may lose the reason.
 static LINGERING: Semaphore = Semaphore::const_new(16);
 /// The code of a close frame: a message is larger than any that is read.
 const TOO_LARGE: u16 = 1009;
@@ -178,7 +178,7 @@ impl Connection {
         };
         if said.is_ok() {
             while let Some(Ok(_)) = incoming.next().await {}
-            if unread && let Ok(_place) = LINGERING.try_acquire() {
+            if unread && let Ok(_permit) = LINGERING.try_acquire() {
                 // The rest of the message is never read, so its end is not seen.
                 pending::<()>().await;
             }
