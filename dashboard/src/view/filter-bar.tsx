@@ -105,6 +105,8 @@ function Search({
   }, [text]);
   useKeys({ "/": () => input.current?.focus() });
   const leave = (event: KeyboardEvent) => {
+    // Enter and Escape of an input method are about the word that is being composed
+    if (event.nativeEvent.isComposing) return;
     if (event.key === "Enter") {
       const search = text.trim() || undefined;
       const { filter: now, onChange: tell } = latest.current;
