@@ -6,8 +6,8 @@
 //! the answer its `shape`; `meter` counts its bytes while it is built. `query` reads the arguments with `input`, `connection` and `cursor`, asks the
 //! store once, and wraps the answer in `types`, which are newtypes over the model. Whatever an object needs
 //! besides its row comes through `loaders`, once for all objects of the answer. `subscription` does the same again and
-//! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. What the schema says
-//! is printed by [`sdl`] and committed as `schema.graphql`.
+//! again, each time the store's feed moves. Errors leave through `error`, masked and with a code. The schema is
+//! printed by [`sdl`] and committed as `schema.graphql`.
 
 mod access;
 mod answer;
