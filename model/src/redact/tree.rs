@@ -239,18 +239,30 @@ fn cut_whole<S: Shape>(value: &mut S::Node) -> bool {
 }
 
 /// Cuts what is a secret under a name of this kind: a text, a number that is no count, each of them in a list, and what
-/// an object has as its value.
+/// an object has as its value. Everything else is left to [`node`], which reads the value after this.
 fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node, kind: Kind) -> bool {
-    if let Content::Fields(inner) = S::content(value) {
-        let mut changed = false;
-        for field in inner {
-            if let (name, Some(value)) = S::parts(field)
-                && pairs::is_value(name)
-            {
-                changed |= cut::<S>(redactor, value, kind);
+    let mut changed = false;
+    match S::content(value) {
+        Content::Fields(inner) => {
+            for field in inner {
+                if let (name, Some(value)) = S::parts(field)
+                    && pairs::is_value(name)
+                {
+                    changed |= cut::<S>(redactor, value, kind);
+                }
             }
+            return changed;
         }
-        return changed;
+        Content::List(items) => {
+            for item in items {
+                // An object read here and there would be read twice at each level of nesting.
+                if !matches!(S::content(item), Content::Fields(_)) {
+                    changed |= cut::<S>(redactor, item, kind);
+                }
+            }
+            return changed;
+        }
+        _ => {}
     }
     each_text::<S>(redactor, value, &mut |text, is_number| {
         let is_secret = if is_number {

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use serde_json::json;
+
+use super::fields::check_fields;
 use super::redact;
 use crate::redact::Redactor;
 use crate::redact::bytes::looks;
@@ -146,6 +149,13 @@ fn nothing_is_read_again_for_every_name_or_quote_in_it() {
     check(&lines.collect::<String>());
     // Names in one element that never ends.
     check(&"name='password' x>".repeat(1 << 14));
+}
+
+#[test]
+fn objects_in_lists_under_names_of_secrets_are_read_once() {
+    // Twice at each level would never end.
+    let nested = (0..60).fold(json!({"n": 1}), |value, _| json!({"password": [value]}));
+    check_fields(&Redactor::default(), &nested, &nested);
 }
 
 #[test]
