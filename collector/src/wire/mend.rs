@@ -26,7 +26,7 @@ enum Damage {
 /// The message without what cannot be decoded, and how much that was; nothing where the message itself is damaged.
 pub(crate) fn mend(of: Message, bytes: &[u8]) -> Option<(Vec<u8>, Losses)> {
     let mut mender = Mender {
-        mended: Vec::with_capacity(bytes.len()),
+        mended: Vec::with_capacity(bytes.len().saturating_mul(GROWTH)),
         losses: Losses::default(),
     };
     mender.message(of, bytes, 0).ok()?;
@@ -100,8 +100,10 @@ impl Mender {
                 let name = name(bytes);
                 let shown: String = String::from_utf8_lossy(name).chars().take(80).collect();
                 self.losses.values.add(|| format!("attribute {shown:?} is {why}"));
-                // Its name is kept, so that it shows that there was one.
-                self.text(KEY, name);
+                // Its name is kept, so that it shows that there was one. An empty one would grow beyond [`GROWTH`].
+                if !name.is_empty() {
+                    self.text(KEY, name);
+                }
                 self.end(place);
                 return Ok(());
             }
@@ -403,6 +405,18 @@ mod tests {
         let (read, losses) = mended(&bytes);
         assert_eq!(read.resource_spans[0].scope_spans[0].spans[0].events, []);
         assert_eq!((losses.values.count, losses.records.count), (1, 0));
+        // Each attribute is one byte of a key.
+        let attributes = [0x4a, 1, 0xff].repeat(50);
+        let request = [&[0x0a, 156, 1, 0x12, 153, 1, 0x12, 150, 1][..], &attributes].concat();
+        let (read, losses) = mended(&request);
+        let empty = vec![KeyValue::default(); 50];
+        assert_eq!(read.resource_spans[0].scope_spans[0].spans[0].attributes, empty);
+        assert_eq!((losses.values.count, losses.records.count), (50, 0));
+        // A number of more than 64 bits.
+        let number = [&[0x50][..], &[0xff; 9], &[2]].concat();
+        let (read, losses) = mended(&[&[0x0a, 15, 0x12, 13, 0x12, 11][..], &number].concat());
+        assert_eq!(read.resource_spans[0].scope_spans[0].spans, []);
+        assert_eq!((losses.values.count, losses.records.count), (0, 1));
         for garbage in [
             &b"\xff\xff\xff"[..],
             b"\x0a\x05a",

@@ -151,12 +151,16 @@ fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     for shift in (0..70).step_by(7) {
         let (byte, behind) = rest.split_first().ok_or("it ends in the middle of a number")?;
         *rest = behind;
-        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or_default();
+        // The tenth byte has one bit left; prost refuses more, too.
+        if shift == 63 && *byte > 1 {
+            break;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Ok(value);
         }
     }
-    Err("it has a number of more than ten bytes")
+    Err("it has a number of more than 64 bits")
 }
 
 #[cfg(test)]
