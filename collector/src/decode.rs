@@ -54,7 +54,7 @@ pub(crate) fn decode(
 ) -> Result<(Decoded, Losses), Refusal> {
     let (decoded, losses) = match encoding {
         Encoding::Protobuf => lenient(logs, body, held)?,
-        Encoding::Json => json(logs, &text(body, held)?, held)?,
+        Encoding::Json => json(logs, body, held)?,
     };
     // Where nothing is left, it was no export of this kind.
     if losses.records.count > 0 && decoded.is_empty() {
@@ -117,19 +117,22 @@ fn text<'a>(body: &'a [u8], held: &mut Reservation) -> Result<Cow<'a, str>, Refu
     Ok(text)
 }
 
-fn json(logs: bool, text: &str, held: &mut Reservation) -> Result<(Decoded, Losses), Refusal> {
+fn json(logs: bool, body: &[u8], held: &mut Reservation) -> Result<(Decoded, Losses), Refusal> {
+    let before = held.bytes();
+    let text = text(body, held)?;
     let tree = tree_bytes(text.as_bytes());
     if tree > MOST_TREE {
         return Err(Refusal::TooMany(
             "the request has too many JSON values; send smaller batches".to_owned(),
         ));
     }
-    let before = held.bytes();
-    held.grow(tree)?;
+    // The texts with escapes are copied into the tree.
+    let parsed = held.bytes() + tree;
+    held.resize(parsed + text.len())?;
     let malformed = |error: InvalidJson| Refusal::Malformed(error.to_string());
-    let document = Document::parse(text).map_err(malformed)?;
+    let document = Document::parse(&text).map_err(malformed)?;
     let bytes = document.census().bytes(text.len())?;
-    held.grow(bytes)?;
+    held.resize(parsed + bytes)?;
     let (decoded, losses) = if logs {
         let (request, losses) = document.logs().map_err(malformed)?;
         (Decoded::Logs(request), losses)
@@ -138,6 +141,7 @@ fn json(logs: bool, text: &str, held: &mut Reservation) -> Result<(Decoded, Loss
         (Decoded::Traces(request), losses)
     };
     drop(document);
+    drop(text);
     held.shrink_to(before + bytes);
     Ok((decoded, losses))
 }
