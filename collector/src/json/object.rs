@@ -63,7 +63,7 @@ impl<'a> Object<'a> {
         self.losses.borrow_mut().values.locate(before, place);
     }
 
-    /// A member of some kind, such as \"a text\".
+    /// A member of some kind, such as "a text".
     fn read<T>(
         self,
         (camel, snake): (&str, &str),
@@ -82,17 +82,14 @@ impl<'a> Object<'a> {
     }
 
     /// The entries of a list, whatever they are.
-    pub(super) fn items(self, name: &str) -> &'a [Node<'a>] {
-        self.read((name, name), "a list", Node::as_list)
+    pub(super) fn items(self, camel: &str, snake: &str) -> &'a [Node<'a>] {
+        self.read((camel, snake), "a list", Node::as_list)
             .unwrap_or_default()
     }
 
     /// Objects in a list, where an entry that cannot be read is a value lost.
     pub(super) fn list<T>(self, camel: &str, snake: &str, read: impl Fn(Object<'a>) -> T) -> Vec<T> {
-        let items = self
-            .read((camel, snake), "a list", Node::as_list)
-            .unwrap_or_default();
-        self.objects(items, read, || {
+        self.objects(self.items(camel, snake), read, || {
             self.lose(|| format!("an entry of {camel} is not an object"))
         })
     }

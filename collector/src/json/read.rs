@@ -226,7 +226,7 @@ fn values_of<'a>(json: Object<'a>, node: &'a Node<'a>) -> Result<Object<'a>, Unr
 
 /// The values of an array. One that cannot be read is empty there, so that the others keep their places.
 fn array(json: Object<'_>, depth: usize) -> Result<Vec<AnyValue>, Unread> {
-    let items = json.items("values").iter().map(|node| match node {
+    let items = json.items("values", "values").iter().map(|node| match node {
         Node::Null => Ok(AnyValue::default()),
         node => match value(json, node, depth + 1) {
             Err(Unread::Wrong(why)) => {
@@ -241,7 +241,10 @@ fn array(json: Object<'_>, depth: usize) -> Result<Vec<AnyValue>, Unread> {
 
 /// The entries of a map.
 fn map(json: Object<'_>, depth: usize) -> Result<Vec<KeyValue>, Unread> {
-    let entries = json.items("values").iter().filter(|node| **node != Node::Null);
+    let entries = json
+        .items("values", "values")
+        .iter()
+        .filter(|node| **node != Node::Null);
     let entries = entries.filter_map(|node| match (node, json.inner(node)) {
         (Node::Deep, _) => Some(Err(Unread::Deep)),
         (_, Some(entry)) => Some(key_value(entry, depth + 1).map_err(|_| Unread::Deep)),

@@ -158,7 +158,7 @@ impl Reader {
                         continue;
                     }
                     if record.event_name == semconv::HEARTBEAT {
-                        // Whoever may not send for a service keeps no calls of it running either.
+                        // A sender that may not send for a service keeps no calls of it running either.
                         normalised.hear(origin.origin().process());
                         continue;
                     }
