@@ -1,4 +1,4 @@
-//! An export, decoded. What it will take is counted first and reserved; what of it cannot be read is left out.
+//! An export, decoded. Its memory is counted first and reserved; parts that cannot be read are left out.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ impl Decoded {
     }
 }
 
-/// Decodes an export of logs, or else of traces, and says what of it cannot be read. What it takes is added to `held`.
+/// Decodes an export of logs, or else of traces, and says which parts cannot be read. Its memory is added to `held`.
 pub(crate) fn decode(
     encoding: Encoding,
     logs: bool,

@@ -119,7 +119,7 @@ impl CallFilter {
     }
 
     /// Whether it says nothing that a call could fail: no constraint at all, a search without a word, an alternative that is
-    /// none, all outcomes there are. Whoever deletes by it deletes every call.
+    /// none, all outcomes there are. A deletion by it deletes every call.
     pub fn means_every_call(&self) -> bool {
         let Self {
             servers,

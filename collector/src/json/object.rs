@@ -1,4 +1,4 @@
-//! A JSON object, read leniently by the names of its members. What cannot be read counts as absent, and is noted.
+//! A JSON object, read leniently by the names of its members. Members that cannot be read count as absent, and are noted.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -32,7 +32,7 @@ impl<'a> Object<'a> {
         members.filter(|(_, value)| **value != Node::Null)
     }
 
-    /// Of a name given twice the last counts. What is null is absent.
+    /// Of a name given twice the last counts. Null is absent.
     pub(super) fn get(self, camel: &str, snake: &str) -> Option<&'a Node<'a>> {
         let named = |name: &str| {
             let found = self.entries.iter().rev().find(|(key, _)| key == name);

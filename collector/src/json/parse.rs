@@ -9,7 +9,7 @@ use memchr::memchr2;
 
 use super::node::Node;
 
-/// How deep lists and objects may nest. What is in deeper ones is left out ([`Node::Deep`]). OTLP's own take nine, a
+/// How deep lists and objects may nest. Deeper ones are left out ([`Node::Deep`]). OTLP's own take nine, a
 /// level of a map four.
 const DEEPEST: usize = 160;
 const UNENDED: &str = "a string has no end";
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A number, or a name such as `true`. Whoever reads it judges whether the number is one.
+    /// A number, or a name such as `true`. Its reader judges whether it is a number.
     fn word(&mut self) -> Node<'a> {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         let rest = self.rest();
@@ -230,7 +230,7 @@ impl<'a> Parser<'a> {
             if self.peek() == Some(b'"') {
                 return Ok(());
             }
-            // Whatever is escaped; of a longer character the other bytes are none of those that are looked for.
+            // The escaped byte is skipped; the other bytes of a longer character are none of those that are looked for.
             self.at += 2;
         }
     }

@@ -98,7 +98,7 @@ fn digit(byte: u8) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// What a number says, also one in a string.
+/// The text of a number, also of one in a string.
 fn word<'a>(node: &'a Node<'_>) -> Option<&'a str> {
     match node {
         Node::Number(word) => Some(word),

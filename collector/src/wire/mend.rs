@@ -1,7 +1,7 @@
 //! Messages of which a part cannot be decoded, without that part.
 //!
 //! prost refuses a whole message for an attribute that nests too deep, a text that is not UTF-8, or a field of another
-//! type. What can be told from the rest is left out alone: a value, an event, a record.
+//! type. A part that can be told from the rest is left out alone: a value, an event, a record.
 
 use super::{DEEPEST_VALUE, Kind, Message, content, field, varint};
 use crate::losses::Losses;
@@ -49,7 +49,7 @@ impl Mender {
             if key >> 3 == 0 {
                 return Err(Damage::Broken);
             }
-            // What is not known is not read either.
+            // Fields that are not known are not read either.
             let Some((kind, _)) = field(of, key >> 3) else {
                 continue;
             };

@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// What a field of a message holds, and what it counts as. Nothing is read of fields that are not here.
+/// The type of a field of a message, and the part that it counts as. Fields that are not here are not read.
 fn field(of: Message, number: u64) -> Option<(Kind, Option<Part>)> {
     use Message as M;
     let (message, part) = match (of, number) {
@@ -123,7 +123,7 @@ fn scalar(of: Message, number: u64) -> Option<Kind> {
 /// Why bytes are no message.
 type Malformed = &'static str;
 
-/// What a field holds, if that is a sequence of bytes.
+/// The content of a field, if that is a sequence of bytes.
 fn content<'a>(rest: &mut &'a [u8], wire_type: u64) -> Result<Option<&'a [u8]>, Malformed> {
     match wire_type {
         0 => varint(rest).map(|_| None),

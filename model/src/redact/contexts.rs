@@ -67,6 +67,7 @@ pub(super) const CONTEXTS: &[(&[&str], &[&str])] = &[
 
 /// How far a value may stand behind a service's name.
 const NEAR: usize = 20;
+
 /// The token of a service whose name is from `start` to `end`.
 pub(super) fn token(bytes: &[u8], index: usize, start: usize, end: usize) -> Option<(usize, usize)> {
     let (_, patterns) = CONTEXTS.get(index)?;

@@ -16,7 +16,7 @@ use super::pass::Cut;
 use super::rules::{Compiled, DEEPEST, Found, Named};
 use super::view::unescaped;
 
-/// What stands in the place of a value.
+/// The text that replaces a value.
 const CUT: &str = "\"[redacted]\"";
 /// How many objects and lists that are open are remembered: the innermost ones. Readers of JSON refuse deeper ones.
 const MOST_OPEN: usize = 1_000;

@@ -1,4 +1,4 @@
-//! What holds of any text: properties, checked on random texts made of what the rules look for.
+//! Properties of any text, checked on random texts made of what the rules look for.
 
 use proptest::prelude::*;
 use serde_json::Value;
