@@ -48,6 +48,8 @@ pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode
 pub use layer::{Abandoned, Answer, NotForwarded, Question, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
+#[doc(hidden)]
+pub use telemetry::is_no_tls;
 pub use telemetry::{
     Error, Guard, LogLayer, Stats, Telemetry, check_env, connect, init, log_layer, log_layer_with,
 };

@@ -39,9 +39,9 @@ pub(super) enum Failure {
     Broken { upstream: Upstream, reason: String },
 }
 
-/// The likeliest way out, where upstream speaks another protocol than its URL says.
+/// Advice where upstream speaks another protocol than its URL says.
 fn other_protocol(error: &(dyn Error + 'static), upstream: &Upstream) -> &'static str {
-    if matches!(tls_error(error), Some(rustls::Error::InvalidMessage(_))) {
+    if mcptap_sdk::is_no_tls(error) {
         return "; the server there does not speak TLS: if it speaks plain HTTP, let upstream begin with http://";
     }
     let http = error.downcast_ref::<hyper::Error>();
@@ -49,18 +49,6 @@ fn other_protocol(error: &(dyn Error + 'static), upstream: &Upstream) -> &'stati
         return "; the server there does not speak plain HTTP: if it speaks TLS, let upstream begin with https://";
     }
     ""
-}
-
-/// The error of TLS inside an error of input and output, which may stand in another one.
-fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
-    let mut outer = error.downcast_ref::<std::io::Error>()?;
-    loop {
-        let inner = outer.get_ref()?;
-        if let Some(tls) = inner.downcast_ref() {
-            return Some(tls);
-        }
-        outer = inner.downcast_ref()?;
-    }
 }
 
 /// The connection was not made in time. It travels inside the client's error.

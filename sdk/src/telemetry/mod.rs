@@ -42,3 +42,4 @@ pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
 pub(crate) use naming::Naming;
 pub use settings::check_env;
+pub use transport::is_no_tls;

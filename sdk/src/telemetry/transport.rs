@@ -145,16 +145,26 @@ fn framed(parcel: &Parcel) -> Option<Bytes> {
     Some(message.into())
 }
 
-/// The way out, where the collector's URL asks for TLS that the server there does not speak.
+/// Advice where the collector's URL asks for TLS that the server there does not speak.
 fn advice(error: &(dyn StdError + 'static)) -> &'static str {
+    if is_no_tls(error) {
+        " (the server there does not speak TLS; let the endpoint begin with http://)"
+    } else {
+        ""
+    }
+}
+
+/// Whether a connection failed because the server does not speak TLS. For `mcptap proxy`.
+#[doc(hidden)]
+pub fn is_no_tls(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(inner) = cause {
         if matches!(tls_error(inner), Some(rustls::Error::InvalidMessage(_))) {
-            return " (the server there does not speak TLS; let the endpoint begin with http://)";
+            return true;
         }
         cause = inner.source();
     }
-    ""
+    false
 }
 
 /// The error of TLS inside an error of input and output, which may stand in another one.
