@@ -9,7 +9,7 @@ use opentelemetry::{Context, KeyValue};
 use serde_json::Value;
 
 use super::rounds::{Handle, Round};
-use super::{Carrier, Observer};
+use super::{Carrier, Observer, Reserved};
 use crate::context::parent;
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::recorder::{Line, Recording, Start};
@@ -48,7 +48,7 @@ pub(crate) struct Call {
     /// Whether its bodies may be recorded.
     bodies: bool,
     /// Bytes that it holds: of its request, in the span, and of an answer that waits.
-    held: usize,
+    held: Reserved,
     /// The span id of the first round of its operation.
     operation: Option<String>,
     progress: i64,
@@ -115,7 +115,7 @@ impl Call {
             method,
             recording: Some(recording),
             bodies,
-            held: 0,
+            held: Reserved::none(observer.open_bytes()),
             operation,
             progress: 0,
             panic: None,
@@ -169,7 +169,7 @@ impl Call {
             method: method.to_owned(),
             recording: Some(recording),
             bodies: observer.bodies_of(target.tool()),
-            held: 0,
+            held: Reserved::none(observer.open_bytes()),
             operation: None,
             progress: 0,
             panic: None,
@@ -209,9 +209,7 @@ impl Call {
             return;
         }
         body = body.without_ragged_end();
-        if self.observer.take_bytes(body.text.len()) {
-            self.held += body.text.len();
-        } else {
+        if !self.held.grow(body.text.len()) {
             body.text.clear();
         }
         self.set(span::body(Part::Request, body, |text| {
@@ -222,9 +220,7 @@ impl Call {
     /// Keeps its answer, which came before the head of the HTTP answer. Where there is no room for long values, they
     /// are left out.
     pub(crate) fn hold_answer(&mut self, answer: &Message) {
-        let bytes = answer.bytes();
-        self.early = Some(if self.observer.take_bytes(bytes) {
-            self.held += bytes;
+        self.early = Some(if self.held.grow(answer.bytes()) {
             answer.clone()
         } else {
             answer.without_long_values()
@@ -355,7 +351,6 @@ impl Call {
         }
         recording.set_status(ending.status);
         recording.end(self.over.unwrap_or_else(SystemTime::now));
-        self.observer.give_bytes(std::mem::take(&mut self.held));
     }
 }
 

@@ -14,7 +14,7 @@ mod endpoint;
 mod open;
 mod rounds;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use budget::{Budget, Reserved};
@@ -58,7 +58,7 @@ struct Shared {
     server: Mutex<Option<String>>,
     learns_name: bool,
     /// Bytes of bodies of open requests.
-    open_bytes: AtomicUsize,
+    open: Arc<Budget>,
     /// Bytes that decoders hold.
     decoders: Arc<Budget>,
     /// Bytes that conversations remember.
@@ -72,7 +72,7 @@ impl Default for Shared {
             rounds: Mutex::default(),
             server: Mutex::default(),
             learns_name: false,
-            open_bytes: AtomicUsize::default(),
+            open: Budget::new(OPEN_BYTES),
             decoders: Budget::new(DECODER_BYTES),
             remembered: Budget::new(REMEMBERED_BYTES),
             strays: AtomicU64::default(),
@@ -169,17 +169,9 @@ impl Observer {
             .clone()
     }
 
-    /// Whether there is room for so many bytes more; they are taken then.
-    fn take_bytes(&self, bytes: usize) -> bool {
-        let add = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= OPEN_BYTES);
-        self.shared
-            .open_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .is_ok()
-    }
-
-    fn give_bytes(&self, bytes: usize) {
-        self.shared.open_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// The bytes of bodies that all open requests hold.
+    fn open_bytes(&self) -> &Arc<Budget> {
+        &self.shared.open
     }
 
     /// Reserves the memory of a decoder, if there is room for it.

@@ -177,12 +177,13 @@ fn an_answer_that_waits_is_counted_and_without_room_its_body_is_left_out() {
         key.unwrap()
     };
     let key = ask(&mut conversation, 1);
-    assert!(!observer.take_bytes(crate::observer::OPEN_BYTES - 100_000));
+    let mut others = Reserved::none(observer.open_bytes());
+    assert!(!others.grow(crate::observer::OPEN_BYTES - 100_000));
     conversation.carried(key);
-    assert!(observer.take_bytes(crate::observer::OPEN_BYTES));
+    assert!(others.grow(crate::observer::OPEN_BYTES));
     let key = ask(&mut conversation, 2);
     conversation.carried(key);
-    observer.give_bytes(crate::observer::OPEN_BYTES);
+    drop(others);
     let [whole, short] = &memory.get_finished_spans().unwrap()[..] else {
         panic!("two requests were answered")
     };
