@@ -95,8 +95,9 @@ impl Courier {
                         unread,
                         answered,
                     } => {
-                        // What is read without compression need not wait.
+                        // The next attempt, without compression, need not wait.
                         if !(unread && delivery.decompress(&self.tolerance)) {
+                            delivery.put_off();
                             self.begun.push(delivery);
                             self.outbox.hold(self.signal);
                             self.warn_of_absence(&why);
@@ -133,7 +134,7 @@ impl Courier {
         Delivery::new(job, &self.tolerance)
     }
 
-    /// What an answer that is final means for what was sent.
+    /// Applies an answer that is final to the piece that was sent.
     fn heed(&mut self, verdict: Verdict, delivery: &mut Delivery) {
         match verdict {
             Verdict::Taken { refused, why } => {

@@ -11,7 +11,7 @@ use super::tolerance::Tolerance;
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) job: Job,
-    /// What is not done with, in order.
+    /// The pieces that are not done with, in order.
     left: VecDeque<Parcel>,
     /// Records that were refused.
     refused: u64,
@@ -34,7 +34,7 @@ impl Delivery {
         }
     }
 
-    /// What is sent next. None when everything is done with.
+    /// The piece that is sent next. None when everything is done with.
     pub(super) fn next(&self) -> Option<&Parcel> {
         self.left.front()
     }
@@ -95,6 +95,11 @@ impl Delivery {
         let records = self.left.pop_front().map_or(0, |piece| piece.records);
         self.refused = self.refused.saturating_add(records);
         records
+    }
+
+    /// The next piece is tried again later. If it has no compression by now, that was not the cause.
+    pub(super) fn put_off(&mut self) {
+        self.is_doubted = false;
     }
 
     /// The next piece was turned away, perhaps because it is compressed. True when it is not any more.

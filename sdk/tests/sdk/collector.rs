@@ -39,25 +39,25 @@ pub(crate) struct Received {
     headers: Arc<Mutex<HeaderMap>>,
     /// Statuses to answer the next exports of spans with; 206 takes all spans but one.
     answers: Arc<Mutex<VecDeque<u16>>>,
-    door: Arc<Mutex<Door>>,
+    limits: Arc<Mutex<Limits>>,
 }
 
-/// What does not come in.
+/// The requests that are taken.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Door {
+pub(crate) struct Limits {
     /// The largest request, in bytes: over HTTP as they come, over gRPC decompressed, as servers count them.
     pub(crate) largest: usize,
     pub(crate) reads_gzip: bool,
-    /// How many requests were turned away.
-    pub(crate) turned_away: usize,
+    /// How many requests were rejected.
+    pub(crate) rejected: usize,
 }
 
-impl Default for Door {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             largest: usize::MAX,
             reads_gzip: true,
-            turned_away: 0,
+            rejected: 0,
         }
     }
 }
@@ -72,31 +72,31 @@ impl Received {
         self.answers.lock().unwrap().extend(statuses);
     }
 
-    /// What comes in from now on.
-    pub(crate) fn door(&self, largest: usize, reads_gzip: bool) {
-        *self.door.lock().unwrap() = Door {
+    /// The limits from now on.
+    pub(crate) fn limits(&self, largest: usize, reads_gzip: bool) {
+        *self.limits.lock().unwrap() = Limits {
             largest,
             reads_gzip,
-            turned_away: 0,
+            rejected: 0,
         };
     }
 
-    /// How many requests the door turned away.
-    pub(crate) fn turned_away(&self) -> usize {
-        self.door.lock().unwrap().turned_away
+    /// How many requests were rejected.
+    pub(crate) fn rejected(&self) -> usize {
+        self.limits.lock().unwrap().rejected
     }
 
-    /// Whether a request comes in.
+    /// Whether a request is within the limits.
     fn passes(&self, bytes: usize, is_gzip: bool) -> Result<(), StatusCode> {
-        let mut door = self.door.lock().unwrap();
-        let passed = if is_gzip && !door.reads_gzip {
+        let mut limits = self.limits.lock().unwrap();
+        let passed = if is_gzip && !limits.reads_gzip {
             Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-        } else if bytes > door.largest {
+        } else if bytes > limits.largest {
             Err(StatusCode::PAYLOAD_TOO_LARGE)
         } else {
             Ok(())
         };
-        door.turned_away += usize::from(passed.is_err());
+        limits.rejected += usize::from(passed.is_err());
         passed
     }
 
@@ -279,7 +279,7 @@ impl Collector {
             .unwrap();
         let trace_service = TraceServiceServer::new(received.clone()).max_decoding_message_size(usize::MAX);
         let log_service = LogsServiceServer::new(received.clone());
-        let (trace_service, log_service) = if received.door.lock().unwrap().reads_gzip {
+        let (trace_service, log_service) = if received.limits.lock().unwrap().reads_gzip {
             (
                 trace_service.accept_compressed(CompressionEncoding::Gzip),
                 log_service.accept_compressed(CompressionEncoding::Gzip),

@@ -338,7 +338,7 @@ fn neither_credentials_nor_secrets_are_on_disk() {
     let (address, received, spool) = (free_address(), Received::default(), spool());
     let variables = [
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=tenant-credential"),
-        // What is on disk is looked through as it is.
+        // The files on disk are searched as they are.
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
     ];
     let endpoint = format!("http://somebody:url-credential@{address}");
@@ -471,11 +471,11 @@ fn what_is_refused_is_dropped_and_counted() {
     }
 }
 
-/// Sizes of spans in kB: one of them is larger than the door of [`a_small_door_takes_all_but_what_is_too_large_alone`].
+/// Sizes of spans in kB: one of them is larger than the limit of [`a_collector_with_a_limit_gets_all_but_what_is_too_large_alone`].
 const NOISE: &str = "noise 300 300 2 300 1300 300 2 2 300";
 
 #[test]
-fn a_small_door_takes_all_but_what_is_too_large_alone() {
+fn a_collector_with_a_limit_gets_all_but_what_is_too_large_alone() {
     for (protocol, compression) in [
         ("http/protobuf", "gzip"),
         ("http/protobuf", "zstd"),
@@ -490,7 +490,7 @@ fn a_small_door_takes_all_but_what_is_too_large_alone() {
         } else {
             1_000_000
         };
-        received.door(largest, true);
+        received.limits(largest, true);
         let variables = [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
@@ -510,16 +510,16 @@ fn a_small_door_takes_all_but_what_is_too_large_alone() {
 
         // The size that passed is kept to: only the one that is too large alone is tried for nothing.
         received.forget();
-        received.door(largest, true);
+        received.limits(largest, true);
         for round in 1..4 {
             recorder.order(NOISE);
             recorder.order("settle");
             received.wait_for(8 * round, 0);
         }
         assert!(
-            received.turned_away() <= 4,
+            received.rejected() <= 4,
             "{protocol} {compression}: {}",
-            received.turned_away()
+            received.rejected()
         );
         let (is_ok, counts) = recorder.end();
         assert_eq!(
@@ -532,18 +532,34 @@ fn a_small_door_takes_all_but_what_is_too_large_alone() {
 }
 
 #[test]
+fn a_collector_that_fails_for_a_while_gets_gzip_again() {
+    let (address, received, spool) = (free_address(), Received::default(), spool());
+    let _collector = Collector::start(address, &received);
+    let mut recorder = Recorder::start(&url(address), spool.path(), &[]);
+    // It fails without compression too, so that was not the cause.
+    received.answer(&[500, 503]);
+    recorder.record(0..1);
+    received.wait_for(1, 0);
+    assert_eq!(received.header("content-encoding"), None);
+    recorder.record(1..2);
+    received.wait_for(2, 0);
+    assert_eq!(received.header("content-encoding").as_deref(), Some("gzip"));
+    assert_eq!(recorder.end(), (true, [2, 0, 0, 0, 0]));
+}
+
+#[test]
 fn a_collector_that_does_not_read_gzip_gets_it_without() {
     for protocol in ["http/protobuf", "grpc"] {
         let (address, received, spool) = (free_address(), Received::default(), spool());
-        received.door(usize::MAX, false);
+        received.limits(usize::MAX, false);
         let _collector = Collector::start(address, &received);
         let variables = [("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
         let mut recorder = Recorder::start(&url(address), spool.path(), &variables);
         recorder.record(0..5);
         assert_eq!(recorder.end(), (true, [5, 0, 0, 0, 0]), "{protocol}");
         assert_eq!(received.names(), names(0..5));
-        // Once is enough to know. (Over gRPC it is the library that turns it away.)
-        assert_eq!(received.turned_away(), usize::from(protocol != "grpc"));
+        // Once is enough to know. (Over gRPC it is the library that rejects it.)
+        assert_eq!(received.rejected(), usize::from(protocol != "grpc"));
     }
 }
 
