@@ -12,11 +12,11 @@ use prost::Message;
 
 use super::parcel::Parcel;
 
-/// The most that a parcel holds once it is decompressed, in bytes: what the official exporter encodes at most.
+/// The most that is decompressed of a parcel, in bytes: a larger one is not read.
 const PLAIN_BYTES: u64 = 64 * 1024 * 1024;
 
-/// `ExportTraceServiceRequest` and `ExportLogsServiceRequest`, whose fields have the same numbers. What need not be
-/// understood stays encoded, and shares its bytes with the parcel.
+/// `ExportTraceServiceRequest` and `ExportLogsServiceRequest`, whose fields have the same numbers. Fields that need
+/// not be understood stay encoded, and share their bytes with the parcel.
 #[derive(Clone, PartialEq, Message)]
 struct Export {
     #[prost(message, repeated, tag = "1")]
@@ -98,7 +98,8 @@ impl Parcel {
             Some(_) => return None,
         };
         read.ok()?;
-        Some(plain.into())
+        // One that is larger was not read to its end.
+        ((plain.len() as u64) < PLAIN_BYTES).then(|| plain.into())
     }
 }
 
