@@ -142,16 +142,14 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
     }
 }
 
-/// Whether something of the API's port is at this path.
-pub(crate) fn is_path(path: &str) -> bool {
-    const OTHERS: [&str; 4] = ["/graphql", "/metrics", "/healthz", "/readyz"];
-    let is = |view: &str| match view.split_once('{') {
+/// Whether the dashboard is at this address.
+pub(crate) fn is_view(path: &str) -> bool {
+    VIEWS.iter().any(|(view, _)| match view.split_once('{') {
         Some((beginning, _)) => path
             .strip_prefix(beginning)
             .is_some_and(|id| !id.is_empty() && !id.contains('/')),
-        None => view == path,
-    };
-    OTHERS.contains(&path) || VIEWS.iter().any(|(view, _)| is(view))
+        None => *view == path,
+    })
 }
 
 /// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every

@@ -14,6 +14,9 @@ use crate::pages;
 /// The paths of OTLP.
 const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1/metrics"];
 
+/// The paths of the API's port besides the dashboard's.
+const OTHERS: [&str; 4] = ["/graphql", "/metrics", "/healthz", "/readyz"];
+
 /// Any path of the API's port that there is not.
 pub(crate) async fn at_the_api(request: Request) -> Response {
     let path = request.uri().path();
@@ -32,7 +35,8 @@ pub(crate) async fn at_the_api(request: Request) -> Response {
 /// There is nothing of ours at this path of the API's port. A path that only ends in a slash too many is told the right one.
 pub(crate) fn nowhere(path: &str) -> Response {
     let without = path.trim_end_matches('/');
-    if without.len() < path.len() && pages::is_path(without) {
+    let is_path = OTHERS.contains(&without) || pages::is_view(without);
+    if without.len() < path.len() && is_path {
         return nothing(&format!("nothing is here; {without} has no slash at its end"));
     }
     nothing(
