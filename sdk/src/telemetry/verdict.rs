@@ -143,7 +143,7 @@ impl Verdict {
                 why,
             };
         }
-        // What cannot be read says nothing about refusals.
+        // A body that cannot be read says nothing about refusals.
         let partial = match signal {
             Signal::Traces => ExportTraceServiceResponse::decode(body)
                 .ok()
@@ -162,7 +162,7 @@ impl Verdict {
     }
 }
 
-/// What a JSON answer says of records that were not taken.
+/// The `partialSuccess` of a JSON answer.
 struct Partial {
     rejected: u64,
     why: String,
@@ -195,19 +195,21 @@ impl Partial {
     }
 }
 
-/// The user's way out of a refusal.
+const NO_CREDENTIALS: &str =
+    "it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example";
+const ONE_TOO_LARGE: &str = "one record alone is larger than it takes";
+
+/// Advice to the user after a refusal.
 fn advice(status: StatusCode, headers: &HeaderMap) -> String {
     let advice = match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "it does not read this as OTLP",
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example"
-        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NO_CREDENTIALS,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
             "nothing takes OTLP at this address; OTEL_EXPORTER_OTLP_ENDPOINT is a collector's base URL, such as \
              http://127.0.0.1:4318"
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "it does not take OTLP in protobuf over HTTP",
-        StatusCode::PAYLOAD_TOO_LARGE => "one record alone is larger than it takes",
+        StatusCode::PAYLOAD_TOO_LARGE => ONE_TOO_LARGE,
         other if other.is_redirection() => {
             let place = headers
                 .get(header::LOCATION)
@@ -222,17 +224,16 @@ fn advice(status: StatusCode, headers: &HeaderMap) -> String {
     format!(" ({advice})")
 }
 
-fn grpc_advice(code: Code) -> &'static str {
-    match code {
-        Code::Unauthenticated | Code::PermissionDenied => {
-            " (it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example)"
-        }
+fn grpc_advice(code: Code) -> String {
+    let advice = match code {
+        Code::Unauthenticated | Code::PermissionDenied => NO_CREDENTIALS,
         Code::Unimplemented | Code::NotFound => {
-            " (nothing takes OTLP over gRPC at this address; a collector's port for it is mostly 4317)"
+            "nothing takes OTLP over gRPC at this address; a collector's port for it is mostly 4317"
         }
-        Code::ResourceExhausted | Code::OutOfRange => " (one record alone is larger than it takes)",
-        _ => "",
-    }
+        Code::ResourceExhausted | Code::OutOfRange => ONE_TOO_LARGE,
+        _ => return String::new(),
+    };
+    format!(" ({advice})")
 }
 
 fn media_type(headers: &HeaderMap) -> String {
