@@ -10,7 +10,7 @@ use crate::environment::{unknown_variables, unset_secrets};
 use crate::problems::Problems;
 use crate::settings::Settings;
 
-/// What holds for the commands that watch servers, where no variable says otherwise.
+/// The settings of the commands that watch servers, where no variable says otherwise.
 #[derive(Debug)]
 pub struct Captured {
     defaults: CaptureDefaults,
@@ -68,7 +68,7 @@ impl Captured {
         }
     }
 
-    /// What holds where no variable says otherwise.
+    /// The settings where no variable says otherwise.
     pub(crate) fn defaults(&self) -> &CaptureDefaults {
         &self.defaults
     }

@@ -72,14 +72,14 @@ impl SettingsFile {
                 }
                 return file;
             }
-            // Of a number that is too large the one knows, and the other does not.
+            // A number that is too large is an error of the one parser and not of the other.
             Err(error) if broken.is_empty() => vec![error],
             Err(_) => broken,
         };
         let mut lines = BTreeSet::new();
         for error in broken {
             let standing = Standing::of(&error, text);
-            // What follows from a mistake in the same line is none of its own.
+            // A mistake that follows from one in the same line is none of its own.
             if lines.insert(standing.line) {
                 let error = anyhow::Error::msg(reason(&error));
                 file.problems.add(error.context(place(&standing.to_string())));

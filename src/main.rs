@@ -231,7 +231,7 @@ async fn examine(flags: Settings, file: SettingsFile) -> Examined {
     Examined::new(flags, file, &variables()).await
 }
 
-/// What the command line reads from the environment.
+/// The variables that the command line reads from the environment.
 fn variables() -> BTreeSet<String> {
     mcptap::variables_of(&Cli::command())
 }

@@ -79,7 +79,7 @@ pub(super) fn sorted_out(table: Table) -> (Table, Vec<Mistake>) {
     (good, wrong)
 }
 
-/// What is wrong with an entry, if anything is.
+/// The mistake in an entry, if there is one.
 fn judge(name: &Name, value: &Value) -> Option<String> {
     if takes(name, value.clone()) {
         return None;

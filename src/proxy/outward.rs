@@ -1,5 +1,5 @@
-//! The way out of what was readdressed on the way in: upstream was told its own name as the host, so its answers name
-//! its origin where they should name the one that the client knows. Heads alone; bodies pass as they are.
+//! Rewrites the origin in heads of answers: upstream was told its own name as the host, so its answers name its origin
+//! where they should name the one that the client knows. Bodies pass as they are.
 
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderValue, LINK, LOCATION, SET_COOKIE};
 use http::uri::Authority;

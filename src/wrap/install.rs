@@ -48,7 +48,7 @@ impl Wrapper {
     }
 }
 
-/// Lets mcptap wrap a server in a client's configuration. What to tell the user: the change, and what was done.
+/// Lets mcptap wrap a server in a client's configuration. Returns the message to the user: the change, and what was done.
 pub(crate) fn install(
     config: &Path,
     server: &str,

@@ -66,7 +66,7 @@ impl Wrap {
         self.install.is_some() || self.uninstall.is_some()
     }
 
-    /// Changes the client's configuration. What to tell the user. `settings`: the settings file that the wrapper is to read
+    /// Changes the client's configuration. Returns the message to the user. `settings`: the settings file that the wrapper is to read
     /// when the client starts it.
     pub(crate) fn configure(&self, settings: Option<&Path>) -> anyhow::Result<String> {
         let server = self.server.as_deref().unwrap_or_default();

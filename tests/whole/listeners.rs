@@ -104,7 +104,7 @@ async fn a_websocket_that_sends_too_much_is_told_so() {
         let mut socket = open(api, UPGRADE).await;
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
-        // What comes together with the request is not counted.
+        // A frame that comes together with the request is not counted.
         while !answer.ends_with(b"\r\n\r\n") {
             let read = socket.read(&mut buffer).await.unwrap();
             assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));

@@ -20,7 +20,7 @@ impl Id {
         Self::Number(canonical(token).unwrap_or_else(|| token.to_owned()))
     }
 
-    /// What it is remembered by where it is only compared: an id may be 4 KiB long.
+    /// Its hash, for where ids are only compared: one may be 4 KiB long.
     pub(crate) fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         Hash::hash(self, &mut hasher);

@@ -11,7 +11,7 @@ const DEEPEST_NESTING: usize = 100_000;
 /// How many messages a batch may hold; what is beyond is passed over.
 const LARGEST_BATCH: usize = 10_000;
 /// How many bodies' worth of bytes are kept of a batch as a whole: a batch has a few large messages or many small ones.
-/// What is beyond is known by its size. With as much again for the other values, messages are passed over.
+/// Of bodies beyond that the size alone is kept. With as much again for the other values, messages are passed over.
 const BATCH_BODIES: usize = 8;
 /// How many bytes are kept of a batch in any case, also where bodies are kept short or not at all.
 const SMALL_BATCH: usize = 1 << 20;

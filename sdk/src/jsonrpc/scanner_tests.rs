@@ -319,7 +319,7 @@ fn of_a_batch_no_more_is_kept_than_of_a_few_large_messages() {
         let messages: Vec<_> = (0..count).map(message).collect();
         format!("[{}]", messages.join(","))
     };
-    // What follows when the room is taken is known by its names and its sizes.
+    // Of messages beyond the bound names and sizes are kept.
     let text = batch(40, "tools/call");
     let (bytes, messages) = kept(&text, CAP);
     assert_eq!(messages, 40);

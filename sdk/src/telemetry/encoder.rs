@@ -89,7 +89,7 @@ impl Encoder {
         })
     }
 
-    /// What is encoded from now on is of this resource.
+    /// Sets the resource of everything that is encoded from now on.
     pub(super) fn set_resource(&mut self, resource: &Resource) {
         if let Some(spans) = &mut self.spans {
             spans.set_resource(resource);

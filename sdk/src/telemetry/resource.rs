@@ -13,7 +13,7 @@ use super::settings::variable;
 /// The most text of the variable that is read, in bytes.
 const LARGEST: usize = 64 * 1024;
 
-/// What the environment says of who the telemetry is from.
+/// The resource attributes that the environment gives.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     /// The name that somebody gave the service.

@@ -158,7 +158,7 @@ impl Target {
             timeout: either("TIMEOUT")
                 .and_then(|value| value.parse().ok())
                 .map_or(TIMEOUT, Duration::from_millis),
-            // Bodies are texts, which become a fraction, and doors have limits.
+            // Bodies are texts, which compress well, and reverse proxies limit the size of requests.
             compression: either("COMPRESSION").is_none().then_some(Compression::Gzip),
             certificate: either("CERTIFICATE").map(PathBuf::from),
         })

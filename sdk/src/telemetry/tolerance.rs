@@ -8,7 +8,7 @@ const PROBE_AFTER: u32 = 64;
 /// A limit above this, in bytes, is none: requests of several records are smaller.
 const LARGEST: usize = 4 * REQUEST_BYTES;
 
-/// What was learned from a collector's answers. Sizes are in bytes before compression.
+/// The limits of a collector, learned from its answers. Sizes are in bytes before compression.
 #[derive(Debug, Default)]
 pub(super) struct Tolerance {
     /// The largest request that passed since one was too large.

@@ -1,4 +1,4 @@
-//! What belongs to an ordinary visit is no error, and refusals of MCP are distinguished from those that no handler saw.
+//! The requests of an ordinary visit are no errors, and refusals of MCP are distinguished from those that no handler saw.
 
 use axum::Router;
 use axum::body::Bytes;

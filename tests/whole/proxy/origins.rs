@@ -120,7 +120,7 @@ async fn a_redirect_leads_back_through_the_proxy() {
     assert_eq!(calls.iter().filter(|call| call["httpStatus"] == 200).count(), 2);
 }
 
-/// What the documentation says of OAuth.
+/// As the documentation has it.
 #[tokio::test]
 async fn the_metadata_of_oauth_names_the_proxy_where_the_server_can_know_of_it() {
     for (believes, flags, names_proxy) in [

@@ -1,4 +1,4 @@
-//! What a server calls itself is the name of everything that is recorded of it.
+//! The name that a server gives itself is that of everything that is recorded of it.
 
 use mcptap_model::{NewKey, Scope};
 use mcptap_store::Actor;

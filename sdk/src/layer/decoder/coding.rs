@@ -162,7 +162,7 @@ fn is_zlib(first: &[u8]) -> bool {
     }
 }
 
-/// What bytes became.
+/// The bytes that decoding gave.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
@@ -243,7 +243,7 @@ impl Stage {
         held
     }
 
-    /// It goes no further. What was decoded before counts: often it is all, and something else follows.
+    /// It goes no further. The bytes decoded before count: often they are all, and something else follows.
     fn give_up(&mut self) -> Decoded {
         let fault = if self.engine.sink().is_full {
             Unreadable::TooLarge

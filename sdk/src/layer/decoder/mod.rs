@@ -81,7 +81,7 @@ pub(super) struct Decoder {
     /// What is to be undone, outermost first.
     codings: Vec<Coding>,
     stages: Vec<Stage>,
-    /// What each stage gave that the next has not taken yet.
+    /// The bytes that each stage gave and the next has not taken yet.
     between: Vec<Between>,
     /// What the stages hold.
     reserved: Vec<Reserved>,

@@ -18,7 +18,7 @@ use crate::recorder::Line;
 /// How much is read before other tasks of the server have their turn, in bytes before and after decoding: less than a
 /// millisecond's work.
 const TURN: usize = 128 * 1024;
-/// What an event counts for besides its bytes: a message in it may begin or end a record.
+/// The work that an event counts for besides its bytes: a message in it may begin or end a record.
 const EVENT: usize = 1024;
 /// How many requests of a batch are told that their common answer was damaged.
 const MOST_NOTED: usize = 16;

@@ -10,8 +10,8 @@ use super::Shared;
 
 /// How many sessions are remembered; of more, the ones unused for longest are forgotten.
 pub(super) const REMEMBERED: usize = 10_000;
-/// How long a session is remembered of which no request is open. Who opened it is said once, when it begins, and clients
-/// sleep over night with their machines; what is remembered is bounded in bytes.
+/// How long a session is remembered of which no request is open. The client names itself once, when the session
+/// begins, and clients sleep over night with their machines; the memory of sessions is bounded in bytes.
 pub(super) const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many sessions are looked at, at most, for one to forget that is not in use.
 const TRIES: usize = 16;

@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const MOST_EVENTS: usize = 4096;
 /// From how many remembered events on those are looked for that no open request needs.
 const FEW_EVENTS: usize = 128;
-/// What a remembered event takes besides its requests, in bytes.
+/// The memory of a remembered event besides its requests, in bytes.
 const EVENT_BYTES: usize = 64;
 
 /// The client hung up.
@@ -100,7 +100,7 @@ impl Past {
         }
     }
 
-    /// Its span. What the client sent as `tracestate` is not kept.
+    /// Its span. The client's `tracestate` is not kept.
     pub(super) fn span(&self) -> SpanContext {
         SpanContext::new(self.trace, self.span, self.flags, false, TraceState::NONE)
     }

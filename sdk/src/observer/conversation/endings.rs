@@ -11,7 +11,7 @@ use crate::span::Ending;
 
 /// How many requests that ended are remembered, to know a second answer from a stray one.
 const REMEMBERED: usize = 512;
-/// What one of them takes in a list that grows by doubling, in bytes.
+/// The memory of one of them in a list that grows by doubling, in bytes.
 const PAST_BYTES: usize = 2 * size_of::<Past>();
 
 /// Why a request has no answer, where nobody refused it.

@@ -73,7 +73,7 @@ pub(crate) struct Conversation {
     listening: usize,
     /// When the last of them ended.
     listened: Option<Moment>,
-    /// What is remembered besides open requests.
+    /// The memory of everything that is remembered besides open requests.
     remembered: Reserved,
     /// How much of that are names, in bytes.
     names: usize,

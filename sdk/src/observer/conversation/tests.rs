@@ -153,7 +153,7 @@ fn all_conversations_together_remember_what_there_is_room_for() {
         assert!(observer.remembered().held() <= ROOM);
     }
     assert!(observer.remembered().held() > ROOM / 2);
-    // What nobody needs any more makes room: the requests end, and what is new is remembered.
+    // Events that nobody needs any more make room: the requests end, and new ones are remembered.
     for conversation in &mut all {
         conversation.close_session("the test is over");
         conversation.expire();
