@@ -54,7 +54,7 @@ impl Keys {
     /// Does it, and gives what is to be printed. Only a new key has a database made for it, and not before it is known to be
     /// right.
     pub(crate) async fn run(self, url: &str) -> anyhow::Result<String> {
-        let opening = || format!("opening the database {}", mcptap_store::shown_url(url));
+        let opening = || crate::opening(url);
         match self {
             Self::Create {
                 name,

@@ -155,7 +155,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = start_logging(flags.over(file.whole()?).resolve()?)?;
             mcptap_store::migrate(&config.database_url)
                 .await
-                .with_context(|| opening(&config))?;
+                .with_context(|| opening(&config.database_url))?;
             print("the tables are up to date\n");
         }
         Command::Prune { older_than, settings } => {
@@ -168,7 +168,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             let store = mcptap_store::open_to_change(&config.database_url)
                 .await
-                .with_context(|| opening(&config))?;
+                .with_context(|| opening(&config.database_url))?;
             let pruned = store.prune(age).await?;
             store.close().await;
             print(&format!(
@@ -219,12 +219,9 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// What failed, for an error of opening.
-fn opening(config: &Config) -> String {
-    format!(
-        "opening the database {}",
-        mcptap_store::shown_url(&config.database_url)
-    )
+/// The step that failed, for an error of opening.
+fn opening(url: &str) -> String {
+    format!("opening the database {}", mcptap_store::shown_url(url))
 }
 
 async fn examine(flags: Settings, file: SettingsFile) -> Examined {
