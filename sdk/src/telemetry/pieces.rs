@@ -66,6 +66,9 @@ impl Parcel {
     pub(super) fn pieces(&self, most: usize) -> Option<Vec<Self>> {
         let body = self.plain()?;
         let bytes = body.len();
+        if bytes <= most {
+            return None;
+        }
         let export = Export::decode(body).ok()?;
         let records = export.records().map(Bytes::len).sum::<usize>();
         // Each piece says again whose records they are.
