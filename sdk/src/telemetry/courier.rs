@@ -153,13 +153,12 @@ impl Courier {
                     tracing::info!(collector = %self.transport.url(), "the collector takes telemetry again");
                 }
             }
-            Verdict::TooLarge { why } => {
-                if delivery.cut(&mut self.tolerance) {
+            Verdict::TooLarge { why } => match delivery.cut(&mut self.tolerance) {
+                Ok(()) => {
                     tracing::debug!(collector = %self.transport.url(), why, "a request was too large; it is cut");
-                } else {
-                    self.warn_of_refusal(&why, 1);
                 }
-            }
+                Err(records) => self.warn_of_refusal(&why, records),
+            },
             Verdict::Refused { why, unread } => {
                 if !(unread && delivery.decompress(&self.tolerance)) {
                     let records = delivery.refuse();

@@ -67,10 +67,10 @@ impl Delivery {
         true
     }
 
-    /// The next piece is too large: it is cut. False when it cannot be, and is dropped.
-    pub(super) fn cut(&mut self, tolerance: &mut Tolerance) -> bool {
+    /// The next piece is too large: it is cut. If it cannot be, it is dropped, and the error is the number of its records.
+    pub(super) fn cut(&mut self, tolerance: &mut Tolerance) -> Result<(), u64> {
         let Some(piece) = self.left.pop_front() else {
-            return false;
+            return Ok(());
         };
         self.is_doubted = false;
         let bytes = piece.plain_bytes().unwrap_or(piece.body.len());
@@ -81,12 +81,12 @@ impl Delivery {
         let most = tolerance.most().filter(|most| *most < bytes).unwrap_or(bytes / 2);
         let Some(pieces) = piece.pieces(most) else {
             self.refused = self.refused.saturating_add(piece.records);
-            return false;
+            return Err(piece.records);
         };
         for piece in pieces.into_iter().rev() {
             self.left.push_front(piece);
         }
-        true
+        Ok(())
     }
 
     /// The next piece is refused for good.
