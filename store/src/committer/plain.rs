@@ -7,10 +7,10 @@ use mcptap_model::{
     SpanId, SpanKind, TraceId, Transport, Vantage,
 };
 use serde_json::Map;
-use tokio::time::timeout;
 
 use super::Committer;
 use crate::incoming::Incoming;
+use crate::supervise::contained;
 use crate::transaction::Transaction;
 use crate::{Error, clock};
 
@@ -21,9 +21,10 @@ impl Committer {
     pub(crate) async fn try_plain_records(&mut self) -> Result<(), Error> {
         self.remembered.forget();
         // Senders wait for it: it takes no longer than any other write.
-        let limit = self.preparation.database.write_limit();
-        let tried = timeout(limit, self.write_and_undo()).await;
-        let tried = tried.unwrap_or(Err(Error::TimedOut));
+        let database = self.preparation.database.clone();
+        let (health, limit) = (database.health(), database.write_limit());
+        let tried = contained(health, "committer", limit, self.write_and_undo()).await;
+        let tried = tried.and_then(|tried| tried);
         // The ids that it was given are undone too.
         self.remembered.forget();
         tried.map_err(|error| match error {
