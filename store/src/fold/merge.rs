@@ -63,12 +63,12 @@ fn is_silence(node: &Node) -> bool {
 }
 
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
+    if group.iter().all(|(node, _)| is_silence(node)) {
+        // That call was deleted meanwhile.
+        return None;
+    }
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
-        if is_silence(&node) {
-            // That call was deleted meanwhile.
-            return None;
-        }
         return Some(Merged {
             node,
             rows: Vec::new(),
