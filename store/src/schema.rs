@@ -21,7 +21,7 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use crate::Error;
-use crate::database;
+use crate::database::{self, beside};
 use crate::entity::{
     alias, api_key, audit, call, client, detail, log_line, name, origin, process, session, unindexed, view,
     waiting,
@@ -170,15 +170,13 @@ impl Header {
             }
             _ => {}
         }
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
         let id = bytes.get(68..72);
         let ours = id == Some(&APPLICATION_ID.to_be_bytes());
         Ok(Some(Self {
             ours,
             theirs: !ours && id != Some(&[0; 4]),
             wal: bytes.get(18..20) == Some(&[2, 2]),
-            log: std::fs::metadata(log).is_ok_and(|log| log.len() > 0),
+            log: std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0),
         }))
     }
 }
