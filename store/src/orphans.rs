@@ -84,12 +84,7 @@ pub(crate) async fn delete(
 
 /// The newest row now: senders who go on add others, which the next cleaning up looks at.
 async fn newest(database: &Database, text: &'static str) -> Result<i64, Error> {
-    let rows = ask(database, text, &[]).await?;
-    let newest: Option<i64> = match rows.first() {
-        Some(row) => row.try_get_by_index(0)?,
-        None => None,
-    };
-    Ok(newest.unwrap_or_default())
+    Ok(number(database, text, &[]).await?.unwrap_or_default())
 }
 
 async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
@@ -125,7 +120,7 @@ async fn sessions(database: &Database, pace: &mut Pace) -> Result<(), Error> {
     }
 }
 
-/// What calls refer to.
+/// The shared rows that calls refer to.
 #[derive(Default)]
 struct References {
     clients: HashSet<i64>,
@@ -157,11 +152,7 @@ impl References {
         let mut after = 0;
         while after < references.seen {
             let started = Instant::now();
-            let next = ask(database, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
-            let next: Option<i64> = match next.first() {
-                Some(row) => row.try_get_by_index(0)?,
-                None => None,
-            };
+            let next = number(database, "SELECT MIN(id) FROM calls WHERE id > $1", &[after]).await?;
             let Some(next) = next else { break };
             let upto = next.saturating_add(pace.size() as i64).min(references.seen);
             references.add(&ask(database, ADDED, &[after, upto]).await?)?;
@@ -311,6 +302,14 @@ impl References {
     }
 }
 
+/// The one number that a statement gives, if any.
+async fn number(database: &Database, text: &str, numbers: &[i64]) -> Result<Option<i64>, Error> {
+    match ask(database, text, numbers).await?.first() {
+        Some(row) => Ok(row.try_get_by_index(0)?),
+        None => Ok(None),
+    }
+}
+
 /// A statement as a step of its own.
 async fn ask(database: &Database, text: &str, numbers: &[i64]) -> Result<Vec<QueryResult>, Error> {
     database
@@ -338,10 +337,6 @@ mod tests {
         while let Ok(Ok(reading)) =
             tokio::time::timeout(Duration::from_millis(500), database.maintenance_snapshot()).await
         {
-            // A snapshot has its connection from its first statement on.
-            query(&reading, "SELECT id FROM names WHERE id > $1", &[0])
-                .await
-                .unwrap();
             busy.push(reading);
         }
         let deleting = tokio::spawn({
