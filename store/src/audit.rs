@@ -17,14 +17,14 @@ use crate::{Error, Page, PageRequest, Store, clock};
 pub(crate) use erasure::interrupted;
 pub(crate) use erasure::{Begun, ERASURE, abandoned, end_abandoned};
 
-/// Who did something.
+/// The author of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The holder of the key of this number.
     Key(i64),
     /// Anybody: no key existed yet.
     Anybody,
-    /// Whoever can run commands on the database.
+    /// A user who can run commands on the database.
     CommandLine,
 }
 
@@ -37,14 +37,14 @@ pub struct AuditEntry {
     pub at: UnixNanos,
     /// The key by which; `None`: no key existed yet, or it was the command line.
     pub key: Option<i64>,
-    /// What was done: the name of the mutation.
+    /// The act: the name of the mutation.
     pub what: String,
     /// To what.
     pub subject: String,
 }
 
 impl Store {
-    /// What was done, newest first; positions are the numbers of entries. Read forward only.
+    /// The acts, newest first; positions are the numbers of entries. Read forward only.
     pub async fn audit(&self, page: PageRequest<i64>) -> Result<Page<AuditEntry>, Error> {
         let mut bounds = page.bounds();
         let mut select = audit::Entity::find()

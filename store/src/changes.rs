@@ -26,7 +26,7 @@ const SEARCH_STRETCH: i64 = 1_000;
 /// How many changes one read gives at most.
 pub(crate) const MOST: usize = 500;
 
-/// What happened to a call.
+/// How a call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It was stored.
@@ -40,7 +40,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// Its place in the order of commit.
     pub seq: Seq,
-    /// What happened.
+    /// How the call changed.
     pub kind: ChangeKind,
     /// The call, without details.
     pub stored: Stored,

@@ -25,9 +25,9 @@ const NO_LIMIT: Duration = Duration::from_secs(3_155_760_000);
 
 /// Requests that share a transaction.
 pub(crate) struct Group {
-    /// Whom to answer.
+    /// The senders to answer.
     pub(crate) requests: Vec<Request>,
-    /// What to write.
+    /// The rows to write.
     pub(crate) prepared: Result<Prepared, Error>,
     /// Dropped when the group is done with, one way or the other.
     pub(crate) done: oneshot::Sender<()>,
@@ -39,7 +39,7 @@ struct Last {
     before: i64,
     /// The sequence after it.
     after: i64,
-    /// What it changed.
+    /// Its changes.
     writes: Arc<Writes>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Committer {
     head: Arc<watch::Sender<Seq>>,
     recent: Arc<Recent>,
     counters: Arc<Counters>,
-    /// What this process itself committed last.
+    /// The last group that this process itself committed.
     last: Option<Last>,
 }
 
@@ -93,7 +93,7 @@ impl Committer {
         }
     }
 
-    /// What it knew of rows may be half true.
+    /// Forgets what it remembers of rows: that may be half true.
     fn forget(&mut self) {
         self.remembered.forget();
         self.last = None;
@@ -152,7 +152,7 @@ impl Committer {
         let numbers = prepared.as_ref().map_or(1, Prepared::numbers);
         let mut advanced = tx.advance(numbers, 0).await?;
         let before = advanced.before;
-        // What is stale gives its memory back before the group is prepared again.
+        // A stale one gives its memory back before the group is prepared again.
         let prepared = prepared.filter(|prepared| self.is_current(prepared, before));
         let mut prepared = match prepared {
             Some(prepared) => prepared,

@@ -30,9 +30,9 @@ const ORIGINS: usize = 32;
 /// The heavy part of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
-    /// What the client sent.
+    /// The body that the client sent.
     pub request: Option<Payload>,
-    /// What the server answered.
+    /// The body that the server answered.
     pub response: Option<Payload>,
     /// The stack trace of the exception.
     pub stack_trace: Option<String>,
@@ -46,16 +46,16 @@ pub struct Details {
 pub enum Unread<E> {
     /// There is no room for them, says whoever asked.
     Refused(E),
-    /// What is stored cannot be read: an [`Error::Damaged`].
+    /// The stored values cannot be read: an [`Error::Damaged`].
     Damaged(Error),
 }
 
 /// Which parts of [`Details`] are wanted; the others stay empty and are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DetailParts {
-    /// What the client sent.
+    /// The body that the client sent.
     pub request: bool,
-    /// What the server answered.
+    /// The body that the server answered.
     pub response: bool,
     /// Stack trace and attributes.
     pub rest: bool,

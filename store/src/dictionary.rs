@@ -326,7 +326,7 @@ impl Dictionary {
         Ok(read!(self.clients, db, ids, hold, client, Arc::new))
     }
 
-    /// What these rows refer to. `hold` reserves the bytes of that, or fails.
+    /// The entries that these rows refer to. `hold` reserves their bytes, or fails.
     pub(crate) async fn glossary(
         &self,
         db: &impl ConnectionTrait,

@@ -42,7 +42,7 @@ const TRIES: u32 = 5;
 // Tests make every statement fail once.
 const TRY_AGAIN: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1_000 });
 
-/// What no call has any more, `$1` rows at a time. Only looked for when all calls are erased: then these tables are small.
+/// Rows that no call has any more, `$1` at a time. Only looked for when all calls are erased: then these tables are small.
 const REST_OF_ALL: [&str; 4] = [
     "DELETE FROM details WHERE call IN (SELECT call FROM details \
      WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = details.call) LIMIT $1)",
@@ -54,7 +54,7 @@ const REST_OF_ALL: [&str; 4] = [
      WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = search.rowid) LIMIT $1)",
 ];
 
-/// What arrived until `$1` and belongs to no call.
+/// Rows that arrived until `$1` and belong to no call.
 const WITHOUT_CALL: [&str; 2] = [
     "DELETE FROM waiting WHERE id IN (SELECT id FROM waiting WHERE arrived_at <= $1 \
      AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = waiting.call)) LIMIT 2000)",
@@ -62,7 +62,7 @@ const WITHOUT_CALL: [&str; 2] = [
      AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = aliases.call)) LIMIT 2000)",
 ];
 
-/// What an erasure has erased so far.
+/// How much an erasure has erased so far.
 #[derive(Debug, Default)]
 struct Progress {
     calls: AtomicU64,
@@ -162,11 +162,7 @@ impl Store {
     async fn clean_up(&self) -> Result<Wal, Error> {
         let inner = &self.inner;
         match inner.cleanup.run(&inner.database, &inner.stop).await {
-            Err(error)
-                if error.is_without_connection()
-                    || error.kind().is_transient()
-                    || matches!(error, Error::TimedOut) =>
-            {
+            Err(error) if error.kind().is_transient() || matches!(error, Error::TimedOut) => {
                 tracing::warn!(%error, "cleaning up after an erasure failed; it is tried again");
                 inner.cleanup.run(&inner.database, &inner.stop).await
             }
@@ -197,7 +193,7 @@ impl Store {
                 Err(error) => self.try_again(error, &mut failed, &pace).await?,
             }
         };
-        // What is past its time is not served any more, but may still be stored.
+        // Calls past their time are not served any more, but may still be stored.
         let oldest = inner.options.oldest_kept();
         while let Err(error) = forget(&inner.database, oldest, &inner.counters, &inner.stop).await {
             self.try_again(error, &mut failed, &pace).await?;

@@ -26,8 +26,8 @@ const IDLE: Duration = Duration::from_secs(120);
 /// The same of one that may hold the lock for which all processes wait: between two of its statements next to nothing is done.
 const IDLE_WRITER: Duration = Duration::from_secs(15);
 
-/// The isolation of transactions that choose none. What waits for a lock reads what its holder wrote, and goes on; a role or
-/// a database may be set to fail it instead.
+/// The isolation of transactions that choose none. One that waits for a lock reads what its holder wrote, and goes on; a role
+/// or a database may be set to fail it instead.
 const ISOLATION: &str = "READ COMMITTED";
 
 /// The kind of work of a pool's transactions.
@@ -283,7 +283,8 @@ pub(crate) fn pool(connections: u32, limit: Duration, work: Work, pooling: Pooli
                 "BEGIN; DEALLOCATE ALL; COMMIT; "
             };
             let begin = format!(
-                "{tidy}BEGIN ISOLATION LEVEL {ISOLATION}; SET LOCAL client_min_messages = error; SET LOCAL statement_timeout = {limit}; \
+                "{tidy}BEGIN ISOLATION LEVEL {ISOLATION}; \
+                 SET LOCAL client_min_messages = error; SET LOCAL statement_timeout = {limit}; \
                  SET LOCAL lock_timeout = {lock}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
             );
             let again = begin.clone();

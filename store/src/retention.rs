@@ -36,7 +36,7 @@ const CLEANUP_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// The share of the time that calls are kept for which words of theirs may stay in the files after it.
 const CLEANUP_SHARE: u32 = 8;
 
-/// What was deleted.
+/// How much was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Calls, with their bodies.

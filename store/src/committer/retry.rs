@@ -1,4 +1,4 @@
-//! What follows a failure: a conflict is tried again, and a record that can never be stored is found and left out.
+//! The handling of failures: a conflict is tried again, and a record that can never be stored is found and left out.
 
 use std::time::{Duration, Instant};
 

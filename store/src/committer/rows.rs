@@ -1,4 +1,4 @@
-//! What a prepared group changes, as statements. Each one that changes rows checks that they were there.
+//! The changes of a prepared group, as statements. Each one that changes rows checks that they were there.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -151,7 +151,7 @@ impl Store {
         reading.commit().await?;
         tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
             .await?;
-        // What waits there for calls that stay is theirs.
+        // Rows that wait there for calls that stay are theirs.
         tx.with_keys(
             "DELETE FROM waiting WHERE trace_lo IN ({keys}) AND call IS NULL",
             &linked,

@@ -12,9 +12,9 @@ pub struct Unready {
     pub check: &'static str,
     /// Since when it is so, as far as it was noticed.
     pub since: UnixNanos,
-    /// What is wrong, in words that quote nothing that is stored.
+    /// The reason, in words that quote nothing that is stored.
     pub reason: String,
-    /// What an operator can do.
+    /// The remedy for an operator.
     pub advice: &'static str,
 }
 

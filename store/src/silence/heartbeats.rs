@@ -70,8 +70,8 @@ impl Heartbeats {
         self.unread.swap(false, Ordering::Relaxed)
     }
 
-    /// What is noted, in the order of its processes. It stays here until it is [done with](Self::done): a write that fails
-    /// or is cancelled loses nothing.
+    /// The noted heartbeats, in the order of their processes. They stay here until they are [done with](Self::done): a write
+    /// that fails or is cancelled loses nothing.
     pub(super) fn noted(&self) -> Vec<(i64, i64)> {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<(i64, i64)> = noted.heard.iter().map(|(process, at)| (*process, *at)).collect();
@@ -80,8 +80,8 @@ impl Heartbeats {
         all
     }
 
-    /// What was noted of the known processes is written: it is forgotten unless there is newer. The same of all others, where
-    /// `known` has `all` processes that matter.
+    /// The heartbeats of the known processes are written: they are forgotten unless there are newer ones. So are those of the
+    /// others, where `known` has `all` processes that matter.
     pub(super) fn done(&self, written: &[(i64, i64)], known: HashSet<i64>, all: bool) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         for (process, at) in written {
@@ -146,7 +146,7 @@ pub(super) async fn of_processes(
         .collect())
 }
 
-/// Deletes what was heard before `oldest`, and all but the `most` that were heard last.
+/// Deletes the heartbeats from before `oldest`, and all but the `most` that were heard last.
 pub(super) async fn sweep(database: &Database, oldest: UnixNanos, most: u64) -> Result<(), Error> {
     forget_heartbeats(database, oldest).await?;
     let first_beyond: Option<i64> = process::Entity::find()

@@ -42,7 +42,7 @@ pub(super) struct Walk {
 /// Where a walk begins: no row has this number.
 const START: i64 = -1;
 
-/// What a walk found.
+/// The origins that a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) origins: Vec<Origin>,

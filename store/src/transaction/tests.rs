@@ -259,7 +259,7 @@ async fn deletions(writer: &Writer, store: &Store) {
     }
 }
 
-/// What is past its time goes first, and may meet a conflict like any other step.
+/// Calls past their time are deleted first, and that may meet a conflict like any other step.
 async fn an_erasure_tries_its_first_step_again(url: &str) {
     let options = Options {
         retention: Some(Duration::from_secs(3600)),
