@@ -34,7 +34,7 @@ pub enum FeedStart {
     /// After this change: of the newest page the head of the very snapshot that it was read from, of the oldest the
     /// beginning.
     After(Seq),
-    /// Before every call that is newer than this one. Finding it takes a question of its own.
+    /// Before every call that is newer than this one. Finding it takes a statement of its own.
     BeforeNewerThan(CallPosition),
 }
 

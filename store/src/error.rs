@@ -40,10 +40,10 @@ pub enum Error {
     #[error("rows of {0} that were to be changed are not there")]
     Stale(&'static str),
     /// The answer took longer than a query may ([`Options::read_timeout`](crate::Options::read_timeout)).
-    #[error("the database took longer than a question may")]
+    #[error("the database took longer than a query may")]
     TimedOut,
     /// As many queries of this kind as may were running until the time for this one was over. Trying again later may help.
-    #[error("no reader was free before the time for the question was over")]
+    #[error("no reader was free before the time for the query was over")]
     Busy,
     /// The query, or the write, needs more memory than the process may take now. Trying again later may help.
     #[error("more memory is needed than there is: {0}")]

@@ -126,7 +126,7 @@ pub use tools::Tool;
 pub use views::{Reach, View, ViewContent};
 pub use writer::{Packed, Rejected, Writer, Written};
 
-/// Answers questions about what is stored. Cheap to clone.
+/// Answers queries about what is stored. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<open::Inner>,

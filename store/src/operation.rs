@@ -1,4 +1,4 @@
-//! One question of a client to the store, however many reads it takes: who asks, until when, and whether anybody still
+//! One query of a client to the store, however many reads it takes: who asks, until when, and whether anybody still
 //! waits for the answer.
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-/// Whose share of the readers a question takes.
+/// Whose share of the readers a query takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Asker {
     /// The holder of an API key, by its number.
@@ -25,10 +25,10 @@ pub enum Asker {
     Maintenance,
 }
 
-/// A question on its way. Clones are the same question.
+/// A query on its way. Clones are the same query.
 ///
 /// Reads of the store take it from the task they run in ([`Operation::run`], [`Operation::join`]). A task that is spawned
-/// for the question must be given it: task-locals do not follow.
+/// for the query must be given it: task-locals do not follow.
 #[derive(Clone, Debug)]
 pub struct Operation(Arc<Inner>);
 
@@ -47,7 +47,7 @@ tokio::task_local! {
 }
 
 impl Operation {
-    /// A question that may take so long from now on.
+    /// A query that may take so long from now on.
     pub fn new(asker: Asker, limit: Duration) -> Self {
         let now = Instant::now();
         // A limit that is too long to add is none: a century.
@@ -69,12 +69,12 @@ impl Operation {
         &self.0.steps
     }
 
-    /// The question that this task runs for.
+    /// The query that this task runs for.
     pub(crate) fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 
-    /// One read for the question that this task runs for, which may take so long; without one, for a question of the
+    /// One read for the query that this task runs for, which may take so long; without one, for a query of the
     /// server's own.
     pub(crate) fn reading(limit: Duration) -> Self {
         match Self::current() {
@@ -89,7 +89,7 @@ impl Operation {
         Self::new(Asker::Maintenance, Duration::MAX)
     }
 
-    /// Runs the future that asks. When it is dropped half-way, everything that runs for the question ends.
+    /// Runs the future that asks. When it is dropped half-way, everything that runs for the query ends.
     pub fn run<'a, F: Future + Send + 'a>(&self, asking: F) -> Run<'a, F::Output> {
         Run {
             _abandon: self.abandoned_on_drop(),
@@ -97,17 +97,17 @@ impl Operation {
         }
     }
 
-    /// Does something at once for the question, such as polling what asks.
+    /// Does something at once for the query, such as polling what asks.
     pub fn enter<T>(&self, part: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), part)
     }
 
-    /// Everything that runs for the question ends when this is dropped.
+    /// Everything that runs for the query ends when this is dropped.
     pub fn abandoned_on_drop(&self) -> AbandonOnDrop {
         AbandonOnDrop(self.0.abandoned.clone())
     }
 
-    /// Runs a part of the question in another task. It ends without a result when nobody waits any more.
+    /// Runs a part of the query in another task. It ends without a result when nobody waits any more.
     pub async fn join<F: Future>(&self, part: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -116,7 +116,7 @@ impl Operation {
         }
     }
 
-    /// A part of the question that may take at most so long from now on, and no longer than the question itself.
+    /// A part of the query that may take at most so long from now on, and no longer than the query itself.
     pub(crate) fn within(&self, limit: Duration) -> Self {
         let now = Instant::now();
         let deadline = now
@@ -155,7 +155,7 @@ impl Operation {
     }
 }
 
-/// Ends what runs for a question ([`Operation::abandoned_on_drop`]).
+/// Ends what runs for a query ([`Operation::abandoned_on_drop`]).
 #[derive(Debug)]
 pub struct AbandonOnDrop(CancellationToken);
 

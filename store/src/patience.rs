@@ -1,4 +1,4 @@
-//! How long a question may keep the database busy, and its end when nobody waits for the answer any more.
+//! How long a query may keep the database busy, and its end when nobody waits for the answer any more.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::operation::Operation;
 /// How many of SQLite's instructions run between two looks at the clock: about a millisecond. Tests count them.
 pub(crate) const STEPS: i32 = if cfg!(test) { 10 } else { 50_000 };
 
-/// Readers of SQLite that give up when the time of their question is over, or nobody waits for it; without a question,
+/// Readers of SQLite that give up when the time of their query is over, or nobody waits for it; without a query,
 /// `limit` after they got the connection.
 pub(crate) fn sqlite(pool: SqlitePoolOptions, limit: Duration) -> SqlitePoolOptions {
     pool.after_connect(move |connection, _| Box::pin(bound(connection, limit)))

@@ -89,7 +89,7 @@ impl Store {
         Ok(self.sessions_of(std::slice::from_ref(&name)).await?.remove(&name))
     }
 
-    /// The sessions of these keys, in a fixed number of questions. What is not stored is left out.
+    /// The sessions of these keys, in a fixed number of statements. What is not stored is left out.
     pub async fn sessions_of(&self, names: &[SessionName]) -> Result<HashMap<SessionName, Session>, Error> {
         let tx = self.snapshot(Reading::Light).await?;
         let places = self.places(&tx, names).await?;
@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// The keys of the visits to which calls belong, given the server, the client (the key of the call's session of
-    /// source CLIENT) and the start of each, in a fixed number of questions.
+    /// source CLIENT) and the start of each, in a fixed number of statements.
     pub async fn visits(
         &self,
         calls: &[(String, String, UnixNanos)],

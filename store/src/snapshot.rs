@@ -1,4 +1,4 @@
-//! A snapshot that is read for one question: in its place among the readers, within its time, and no longer than somebody
+//! A snapshot that is read for one query: in its place among the readers, within its time, and no longer than somebody
 //! waits for it.
 
 use std::ops::Deref;
@@ -19,7 +19,7 @@ pub(crate) struct Snapshot {
     _place: ReaderPlace,
 }
 
-/// Ends what PostgreSQL does for a question that nobody waits for any more. (SQLite is interrupted by `patience`.)
+/// Ends what PostgreSQL does for a query that nobody waits for any more. (SQLite is interrupted by `patience`.)
 #[derive(Debug)]
 struct CancelOnDrop {
     /// Keeps the connection from others until PostgreSQL was told: its number means nothing once somebody else has it.
@@ -30,7 +30,7 @@ struct CancelOnDrop {
 }
 
 impl Store {
-    /// A snapshot for the question that this task runs for. Waits for a place.
+    /// A snapshot for the query that this task runs for. Waits for a place.
     pub(crate) async fn snapshot(&self, reading: Reading) -> Result<Snapshot, Error> {
         let operation = Operation::reading(self.inner.options.read_timeout);
         let place = self.inner.readers.place(reading, &operation).await?;
@@ -98,7 +98,7 @@ impl Drop for CancelOnDrop {
                 [backend.into()],
             );
             if let Err(error) = connection.execute_raw(statement).await {
-                tracing::debug!(%error, "a question that nobody waits for goes on until its time is over");
+                tracing::debug!(%error, "a query that nobody waits for goes on until its time is over");
             }
             drop(tx);
         });

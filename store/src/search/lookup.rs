@@ -17,7 +17,7 @@ use crate::entity::{call, unindexed};
 use crate::scan::indexed;
 use crate::{Error, Store};
 
-/// How many calls that the index does not know are read for a question.
+/// How many calls that the index does not know are read for a query.
 const LATE: usize = 2_000;
 
 /// How many of them are read together.

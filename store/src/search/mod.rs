@@ -22,7 +22,7 @@ use crate::operation::Operation;
 use crate::{Error, Store, Stored};
 
 impl Store {
-    /// Texts in a snapshot, for the question that this task runs for.
+    /// Texts in a snapshot, for the query that this task runs for.
     pub(crate) fn texts<'a>(&'a self, tx: &'a DatabaseTransaction) -> Texts<'a> {
         Texts {
             tx,
