@@ -8,7 +8,7 @@ use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 
 use crate::Error;
 
-/// What stands in place of a secret.
+/// The text in place of a secret.
 const MASK: &str = "[redacted]";
 
 /// Parameters of a PostgreSQL URL that the driver knows, and whose values are no secrets.
@@ -65,18 +65,18 @@ const SSL_MODES: [&str; 6] = [
     "verify-full",
 ];
 
-/// What to do about a mode that is none.
+/// The advice about a mode that is none.
 const SSL: &str = "use one of sslmode=disable, allow, prefer, require, verify-ca or verify-full, such as \
     postgres://user@host/name?sslmode=verify-full";
-/// What to do about a parameter that nobody knows.
+/// The advice about an unknown parameter.
 const PARAMETERS: &str = "a parameter after the ? is unknown; leave it out, or correct its name, as in \
     postgres://user@host/name?sslmode=verify-full&application_name=mcptap";
-/// What to do about a file's URL.
+/// The advice about a file's URL.
 const FILE: &str = "use sqlite://mcptap.db?mode=rwc; mode is ro, rw, rwc or memory, and beside it there are cache \
     (shared or private), immutable and vfs";
-/// What to do about a URL of no use.
+/// The advice about a URL of no use.
 const USE: &str = "use sqlite://mcptap.db?mode=rwc or postgres://user@host/name";
-/// What to do about a PostgreSQL URL of no use.
+/// The advice about a PostgreSQL URL of no use.
 const ENCODE: &str = "use postgres://user:password@host:5432/name?sslmode=verify-full, with every character of user, \
     password and name that is no letter or digit percent-encoded (@ is %40, / is %2F, : is %3A, # is %23, % is %25)";
 

@@ -13,7 +13,7 @@ const PART: usize = 16;
 /// How many caches share that: ids, names, clients, sessions, origins and resources.
 const CACHES: usize = 6;
 
-/// What all caches of a store share: a sixteenth of the budget, at most 32 MiB.
+/// The memory that all caches of a store share: a sixteenth of the budget, at most 32 MiB.
 pub(crate) fn share(memory: &MemoryBudget) -> MemoryBudget {
     memory.share(MOST.min(memory.limit() / PART))
 }
@@ -55,7 +55,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    /// What is known under a key.
+    /// The value of a key, if it is known.
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,

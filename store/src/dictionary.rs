@@ -30,7 +30,7 @@ const ENTRY: usize = 64;
 /// How many bytes of resources one statement reads, give or take those of one.
 const RESOURCES: usize = 1 << 20;
 
-/// What has been read of the shared tables; bounded in bytes.
+/// The rows that were read of the shared tables; bounded in bytes.
 #[derive(Debug)]
 pub(crate) struct Dictionary {
     names: Shelf<str>,
@@ -47,7 +47,7 @@ pub(crate) type Resource = Map<String, Value>;
 #[derive(Debug)]
 struct Shelf<T: ?Sized>(Mutex<Cache<i64, Arc<T>>>);
 
-/// What is kept of a shared table.
+/// A value that is kept of a shared table.
 trait Kept {
     /// About how many bytes it has.
     fn weight(&self) -> usize;
@@ -102,7 +102,7 @@ impl<T: Kept + ?Sized> Shelf<T> {
         Self(Mutex::new(Cache::new(caches)))
     }
 
-    /// What is known of these ids, and which are not known.
+    /// The values of the known ones of these ids, and the ids that are not known.
     fn get(&self, ids: impl Iterator<Item = i64>) -> (HashMap<i64, Arc<T>>, Vec<i64>) {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = HashMap::new();
@@ -126,7 +126,7 @@ impl<T: Kept + ?Sized> Shelf<T> {
     }
 }
 
-/// What a set of rows refers to.
+/// The entries that a set of rows refers to.
 pub(crate) struct Glossary {
     names: HashMap<i64, Arc<str>>,
     clients: HashMap<i64, Arc<client::Model>>,

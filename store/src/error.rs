@@ -56,7 +56,7 @@ pub enum Error {
     Url {
         /// The URL without what may be a password.
         shown: String,
-        /// What to write instead.
+        /// The remedy: the form of a URL that works.
         advice: &'static str,
     },
     /// PostgreSQL, or the pooler in front of it, gives too few connections.
@@ -87,7 +87,7 @@ pub enum Error {
     NotOpened {
         /// Why.
         reason: String,
-        /// What an operator can do.
+        /// The remedy.
         advice: String,
     },
     /// The database belongs to another program. Nothing of it was changed.
@@ -126,7 +126,7 @@ pub enum Error {
         table: &'static str,
         /// Its primary key.
         row: i64,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// The tables are not up to date, and bringing them up to date was not asked for.

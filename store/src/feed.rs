@@ -33,7 +33,7 @@ pub struct Follower {
     filter: CallFilter,
     matcher: Arc<Matcher>,
     position: Seq,
-    /// What was committed when it began: history ends there.
+    /// The head when it began: history ends there.
     goal: Seq,
     /// Whether it has been said that history is done.
     live: bool,
@@ -163,7 +163,7 @@ impl Follower {
             visibility: self.visibility?,
         };
         let excerpt = inner.recent.excerpt(self.position, &self.visits)?;
-        // What another process committed before the follower began may not be there yet.
+        // Commits of other processes from before the follower began may not be there yet.
         if excerpt.known(reader.visibility) < self.goal {
             return None;
         }
@@ -188,7 +188,7 @@ impl Follower {
         tokio::select! {
             biased;
             () = self.waiter.woken() => {}
-            // What was written last is to be heard too.
+            // The last writes are to be heard too.
             () = self.store.inner.written.cancelled() => {
                 if self.visibility == Some(Visibility::Texts) {
                     // The searcher ends with `stop`: then nothing more becomes known.

@@ -186,7 +186,7 @@ fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) 
         if texts.is_empty() {
             continue;
         }
-        // What no client has is not looked for among all calls.
+        // A value that no client has is not looked for among all calls.
         if !terms.clients.contains(&(column.as_str(), texts.clone())) {
             must(never());
             continue;
@@ -215,7 +215,7 @@ fn compile(filter: &CallFilter, terms: &Terms, lookup: &Lookup, generous: bool) 
         must(call::Column::Duration.lt(beyond));
     }
     if filter.min_duration_ms.is_some() || filter.max_duration_ms.is_some() {
-        // What has no end has no duration.
+        // A call without an end has no duration.
         must(call::Column::Outcome.lt(Outcome::Running.code()));
     }
     if let Some(min) = filter.min_running_ms {
@@ -256,7 +256,7 @@ pub(crate) fn is_of_errors(filter: &CallFilter) -> bool {
     !filter.outcomes.is_empty() && filter.outcomes.iter().all(|outcome| outcome.is_error())
 }
 
-/// What the filter asks of clients.
+/// The conditions of the filter on clients.
 fn client_lists(filter: &CallFilter) -> [(client::Column, &Vec<String>); 3] {
     [
         (client::Column::Ip, &filter.client_ips),

@@ -1,4 +1,4 @@
-//! What many calls share is stored once: names, clients, sessions, origins. While a batch is prepared each gets a
+//! Values that many calls share are stored once: names, clients, sessions, origins. While a batch is prepared each gets a
 //! [`Local`] number; the transaction turns these into ids, from memory or by one statement per table.
 
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ enum Shared {
         wire: Option<String>,
     },
     Origin(Arc<Origin>, Vec<u8>),
-    /// What is stored already, by its id.
+    /// A value that is stored already, by its id.
     Stored(i64),
 }
 
@@ -86,7 +86,7 @@ impl Interner {
         })
     }
 
-    /// Who called, and how.
+    /// The caller, and how it called.
     pub(crate) fn client(&mut self, call: &Call) -> Local {
         let texts = [
             &call.client_name,
@@ -189,7 +189,7 @@ impl Ids {
 pub(crate) struct Remembered {
     ids: Cache<[u8; 16], i64>,
     epoch: i64,
-    /// What the running transaction learned: only remembered when it commits.
+    /// The ids that the running transaction learned: only remembered when it commits.
     fresh: Vec<([u8; 16], i64)>,
 }
 

@@ -20,7 +20,7 @@ use crate::{Error, Gate, Store, clock};
 pub struct DamagedKey {
     /// Its number; 0 where even that cannot be read.
     pub id: i64,
-    /// What is wrong with it.
+    /// The damage.
     pub what: &'static str,
 }
 

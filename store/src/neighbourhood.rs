@@ -1,4 +1,4 @@
-//! What is stored or waits near a batch, read before it is folded.
+//! The rows that are stored or wait near a batch, read before it is folded.
 
 mod found;
 mod large;
@@ -47,7 +47,7 @@ const RANGES: usize = 100;
 
 /// A neighbourhood and the number up to which it is true.
 pub(crate) struct Near {
-    /// What was found.
+    /// The rows that were found.
     pub(crate) undecoded: Undecoded,
     /// The last change that the snapshot saw.
     pub(crate) head: i64,

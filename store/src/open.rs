@@ -236,7 +236,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     ))
 }
 
-/// What all clones of a [`Store`] share.
+/// The state that all clones of a [`Store`] share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) database: Database,
@@ -253,7 +253,7 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     /// Where texts are searched.
     pub(crate) cpu: CpuPool,
-    /// What followers search for.
+    /// The searches of followers.
     pub(crate) searches: Arc<LiveSearches>,
     /// Where followers wait for changes.
     pub(crate) waiters: Arc<Waiters>,
@@ -297,7 +297,7 @@ impl Store {
         &self.inner.memory
     }
 
-    /// What the store counts.
+    /// The counters of the store.
     pub fn metrics(&self) -> Metrics {
         let taken = self
             .inner
@@ -355,6 +355,6 @@ impl Store {
 /// How closing went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// What did not end in time and was cut off; empty when all ended well.
+    /// The work that did not end in time and was cut off; empty when all ended well.
     pub cut: Vec<&'static str>,
 }

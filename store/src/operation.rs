@@ -84,7 +84,7 @@ impl Operation {
         }
     }
 
-    /// What is read in order to delete: no limit ends it.
+    /// Reads in order to delete: no limit ends them.
     pub(crate) fn maintenance() -> Self {
         Self::new(Asker::Maintenance, Duration::MAX)
     }

@@ -1,4 +1,4 @@
-//! What the operator may choose.
+//! The options of the operator.
 
 use std::time::Duration;
 

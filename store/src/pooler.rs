@@ -23,7 +23,8 @@ const LOCK: Duration = Duration::from_secs(10);
 /// A transaction in which nothing happens for this long belongs to a process that is gone, or frozen.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// The same of one that may hold the lock for which all processes wait: between two of its statements next to nothing is done.
+/// The same of one that may hold the lock for which all processes wait: between two of its statements next to nothing is
+/// done, or a group is prepared again.
 const IDLE_WRITER: Duration = Duration::from_secs(15);
 
 /// The isolation of transactions that choose none. One that waits for a lock reads what its holder wrote, and goes on; a role

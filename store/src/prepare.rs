@@ -25,11 +25,11 @@ use crate::{CpuPool, Error, MemoryBudget, clock, neighbourhood};
 pub(crate) struct Prepared {
     /// The last change that the neighbourhood knew of.
     pub(crate) head: i64,
-    /// What the neighbourhood was read from.
+    /// The footprint of what the neighbourhood was read from.
     pub(crate) reads: Reads,
-    /// What is changed.
+    /// The footprint of the changes.
     pub(crate) writes: Arc<Writes>,
-    /// What is shared, to be turned into ids.
+    /// Shared values, to be turned into ids.
     pub(crate) interner: Interner,
     /// New calls.
     pub(crate) added: Vec<CallRow>,
@@ -57,7 +57,7 @@ pub(crate) struct Prepared {
     pub(crate) left: Vec<(i64, i64)>,
     /// Log lines that wait for a better place than this.
     pub(crate) placed: Vec<(i64, Target)>,
-    /// What waits for its call.
+    /// Rows that wait for their calls.
     pub(crate) waiting: Vec<Waiting>,
     /// The memory that it takes of the budget, until it is written.
     pub(crate) held: Option<Held>,

@@ -24,7 +24,7 @@ use crate::{Change, MemoryBudget, Seq, Stored};
 const BYTES: usize = 16 << 20;
 const PART: usize = 16;
 
-/// What one commit, or several together, did to the feed.
+/// The changes that one commit, or several together, made to the feed.
 #[derive(Debug, Default)]
 pub(crate) struct Stretch {
     /// The number before the first.
@@ -49,11 +49,11 @@ pub(crate) struct Stretch {
 pub(crate) enum Visibility {
     /// The calls as they are in the window.
     Rows,
-    /// What was found in their texts, too.
+    /// The calls and the matches in their texts.
     Texts,
 }
 
-/// What lies after a position.
+/// Whether changes lie after a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ahead {
     /// Nothing of the filter up to here.

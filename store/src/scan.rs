@@ -83,7 +83,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// What rows must fulfil.
+    /// The condition that rows must fulfil.
     pub(crate) fn condition(&self) -> Condition {
         self.condition.clone()
     }

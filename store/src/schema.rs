@@ -56,7 +56,7 @@ pub(crate) const TABLES: [&str; 16] = [
     "waiting",
 ];
 
-/// What a database holds.
+/// The contents of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// No tables.
@@ -68,7 +68,7 @@ pub(crate) enum Found {
     },
 }
 
-/// What may be done to the tables of a database that is opened.
+/// The changes that may be made to the tables of a database that is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upkeep {
     /// They are made, and brought up to date.
@@ -181,7 +181,7 @@ impl Header {
     }
 }
 
-/// What a database holds. Changes nothing.
+/// The contents of a database. Changes nothing.
 pub(crate) async fn inspect(db: &impl ConnectionTrait) -> Result<Found, Error> {
     let backend = db.get_database_backend();
     let tables = match backend {
@@ -253,7 +253,7 @@ async fn texts(db: &impl ConnectionTrait, statement: &str) -> Result<Vec<String>
 /// them, and after a failure everything is as it was.
 pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Result<(), Error> {
     let tx = begin(write).await?;
-    // What was seen without the lock may have changed.
+    // The contents may have changed since they were read without the lock.
     let found = inspect(&tx).await?;
     let works = upkeep.asks_for_work(found)?;
     if works {

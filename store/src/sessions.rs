@@ -18,10 +18,10 @@ use crate::readers::Reading;
 use crate::visits::{self, Moment};
 use crate::{Error, Page, PageRequest, Store};
 
-/// What belongs together in one client's visit to one server.
+/// The calls of one client's visit to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// What it was recognised by.
+    /// The kind of key by which it was recognised.
     pub source: SessionSource,
     /// The server's name.
     pub server: String,
@@ -65,7 +65,7 @@ pub struct SessionPosition {
 /// The natural key of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName {
-    /// What it is recognised by.
+    /// The kind of key by which it is recognised.
     pub source: SessionSource,
     /// The server's name.
     pub server: String,
@@ -89,7 +89,7 @@ impl Store {
         Ok(self.sessions_of(std::slice::from_ref(&name)).await?.remove(&name))
     }
 
-    /// The sessions of these keys, in a fixed number of statements. What is not stored is left out.
+    /// The sessions of these keys, in a fixed number of statements. Those that are not stored are left out.
     pub async fn sessions_of(&self, names: &[SessionName]) -> Result<HashMap<SessionName, Session>, Error> {
         let tx = self.snapshot(Reading::Light).await?;
         let places = self.places(&tx, names).await?;

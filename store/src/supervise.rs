@@ -127,7 +127,7 @@ impl Supervisor {
                 *name
             })
             .collect();
-        // What others count here cannot be aborted; it ends with the process.
+        // Work that others count here cannot be aborted; it ends with the process.
         if running.is_empty() {
             vec!["tasks"]
         } else {

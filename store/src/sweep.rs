@@ -26,7 +26,7 @@ const ATTEMPT: Duration = Duration::from_millis(100);
 /// How many attempts there are: a minute of them.
 const ATTEMPTS: u32 = 200;
 
-/// What is left in SQLite's write-ahead log.
+/// The contents of SQLite's write-ahead log after cleaning up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wal {
     /// Nothing of what was deleted; so it is for PostgreSQL, whose log is not ours.

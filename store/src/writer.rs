@@ -26,7 +26,7 @@ const WAITING_FOR_CPU: usize = 256;
 /// A record this large counts as one; a larger one as several.
 const RECORD_BYTES: usize = 4096;
 
-/// What a write did.
+/// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Calls added by the transaction that stored the batch; it may have stored other batches too.
@@ -101,7 +101,7 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub struct Packed {
     batch: Incoming,
-    /// What it counts as in the queue.
+    /// The number of records that it counts as in the queue.
     records: usize,
     bytes: usize,
 }

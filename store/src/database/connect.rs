@@ -141,7 +141,7 @@ impl Database {
             .thread_name(|_| "mcptap-write".to_owned())
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "8000")
-            // What is deleted is overwritten, not only unlinked.
+            // Deleted rows are overwritten, not only unlinked.
             .pragma("secure_delete", "on")
             .busy_timeout(wait.min(LOCKED));
         let write = SqlitePoolOptions::new()
@@ -242,7 +242,7 @@ impl Database {
         let readers =
             pooler::pool(connections.read, options.read_timeout, Work::Reads, pooling).acquire_timeout(wait);
         let read = readers.connect_lazy_with(connect);
-        // What speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
+        // A database that speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
         let notifies = pooling.has_sessions() && sqlx::query(NOTIFY).execute(&write).await.is_ok();
         Ok(Self {
             backend: Backend::Postgres,

@@ -14,7 +14,7 @@ use crate::incoming::Seen;
 pub(super) struct Node {
     /// The row, when it is stored.
     pub(super) row: Option<i64>,
-    /// What it tells.
+    /// The call that it tells of.
     pub(super) call: Call,
     /// Its bodies.
     pub(super) bodies: Bodies,
@@ -35,7 +35,7 @@ impl Node {
             call: call.clone(),
             bodies: Bodies::default(),
         }));
-        // What was derived is derived anew.
+        // Derived values are derived anew.
         call.session.take_if(|session| session.source.is_derived());
         let span = |span_id| SpanRef {
             trace_id: call.trace_id,

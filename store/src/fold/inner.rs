@@ -21,7 +21,7 @@ const EARLY_PERCENT: i64 = 40;
 const LISTS_BEFORE_CALLS: &str = "fastmcp";
 /// A scope whose spans stand around those of that library.
 const WRAPS_CALLS: &str = "opentelemetry.util.genai";
-/// What the library's spans carry since version 4.
+/// The attribute that the library's spans carry since version 4.
 const VERSION_4: &str = "fastmcp.span.seam";
 /// The scope of the gateway that lists tools, resources and templates while it handles something else.
 pub(super) const LISTS_INSTEAD: &str = "mcp-gateway";

@@ -1,4 +1,4 @@
-//! What HTTP spans add to a call.
+//! The parts of a call that come from HTTP spans.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

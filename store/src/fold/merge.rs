@@ -21,7 +21,7 @@ pub(super) struct Merged {
     rows: Vec<i64>,
     /// Whether it is no request at all.
     pub(super) void: bool,
-    /// What stands above the client's views that were folded into it: the span, and the service.
+    /// The parents of the client's views that were folded into it: the span, and the service.
     above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
@@ -315,7 +315,7 @@ fn has_answer(evidence: Evidence) -> bool {
     !(evidence.open || evidence.failed || evidence.cancelled || evidence.transport)
 }
 
-/// What a client can know of the server's end of it: only what the answer said. Its own trouble is not the server's.
+/// The evidence that a client has of the server's end: only what the answer said. Its own trouble is not the server's.
 /// That the request still runs there is the server's own to say.
 fn answer_only(evidence: Evidence, open: bool) -> Evidence {
     Evidence {

@@ -14,7 +14,7 @@ pub struct Unready {
     pub since: UnixNanos,
     /// The reason, in words that quote nothing that is stored.
     pub reason: String,
-    /// The remedy for an operator.
+    /// The remedy.
     pub advice: &'static str,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Found {
     /// The spans of aliases that were read of large traces.
     pub(super) spans: HashSet<(i64, i64)>,
     pub(super) waiting: Vec<waiting::Model>,
-    /// What waits, of large traces, by row.
+    /// The rows of large traces that wait, by number.
     waits: HashSet<i64>,
     pub(super) rows_read: u64,
     pub(super) cut: u64,

@@ -21,7 +21,7 @@ pub(crate) const CALL_BYTES: &str = "CAST(COALESCE(OCTET_LENGTH(error_message), 
 /// The bytes of a row of `waiting`.
 pub(super) const WAITING_BYTES: &str = "CAST(OCTET_LENGTH(data) AS BIGINT)";
 
-/// What one trace has.
+/// How much one trace has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weight {
     pub(super) calls: usize,
@@ -41,7 +41,7 @@ impl Weight {
 /// The part of a weight that a table is summed into.
 type Part = fn(&mut Weight) -> &mut usize;
 
-/// What these traces have; those that have nothing are left out.
+/// How much these traces have; those that have nothing are left out.
 pub(super) async fn of_traces(
     db: &DatabaseTransaction,
     traces: &[i64],

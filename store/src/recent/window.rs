@@ -48,7 +48,7 @@ pub(super) struct Window {
     visits: Visits,
 }
 
-/// What is no longer kept: freed when nobody waits for the window.
+/// Values that are no longer kept: freed when nobody waits for the window.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     changes: Vec<Change>,

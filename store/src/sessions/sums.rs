@@ -1,4 +1,4 @@
-//! What the calls of sessions come to.
+//! Sums over the calls of sessions.
 
 use mcptap_model::UnixNanos;
 use sea_orm::DatabaseTransaction;
@@ -28,7 +28,7 @@ const SUMS: &str = "WITH wanted (i, session, first, last, oldest) AS ({rows}) \
     AND started_at <= wanted.last AND received_at >= wanted.oldest GROUP BY i, client";
 
 impl Store {
-    /// What the calls of sessions come to, in one statement for a page.
+    /// Sums over the calls of sessions, in one statement for a page.
     pub(super) async fn summed(
         &self,
         tx: &DatabaseTransaction,

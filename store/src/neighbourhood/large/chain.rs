@@ -1,4 +1,4 @@
-//! What waits in a large trace: HTTP spans around what a batch touches, and lines, links and views of its spans.
+//! The rows that wait in a large trace: HTTP spans around what a batch touches, and lines, links and views of its spans.
 
 use std::collections::HashSet;
 
