@@ -246,6 +246,11 @@ impl Mutation {
             let message = "this filter means every call: say everything: true if that is meant";
             return Ok(invalid("filter", message).into());
         }
+        if given.excludes_by_search() && !caller.may(mcptap_model::Scope::Payloads) {
+            let message = "this key may not search bodies, so calls that a search in not keeps would be deleted too: use a \
+                           key with scope payloads";
+            return Ok(invalid("filter", message).into());
+        }
         // An administrator who does not read calls may still delete them.
         let filter = caller.access().narrow(given);
         let subject = constraints(&filter);

@@ -161,6 +161,11 @@ impl CallFilter {
             && (or.is_empty() || or.iter().any(Self::means_every_call))
     }
 
+    /// Whether a search is among what must not hold. Where it looks through less, more calls are meant.
+    pub fn excludes_by_search(&self) -> bool {
+        self.not.as_ref().is_some_and(|not| not.needs_text()) || self.or.iter().any(Self::excludes_by_search)
+    }
+
     /// Whether it says what no call can be.
     fn means_no_call(&self) -> bool {
         let is_empty_time = self.from.is_some() && self.to.is_some() && self.from >= self.to;
@@ -225,6 +230,13 @@ mod tests {
             or: filters.into(),
             ..CallFilter::default()
         }
+    }
+
+    #[test]
+    fn a_search_that_excludes_is_known() {
+        assert!(not(search("a")).excludes_by_search());
+        assert!(or([tool(), not(or([search("a")]))]).excludes_by_search());
+        assert!(!or([search("a"), not(tool())]).excludes_by_search());
     }
 
     #[test]

@@ -265,6 +265,9 @@ impl References {
         }
         reading.commit().await?;
         rows.retain(|id| !self.has(table, *id));
+        if rows.is_empty() {
+            return Ok(tx.rollback().await?);
+        }
         tx.with_keys(table.delete(), &rows).await?;
         tx.commit().await
     }

@@ -23,9 +23,9 @@ const LOCK: Duration = Duration::from_secs(10);
 /// A transaction in which nothing happens for this long belongs to a process that is gone, or frozen.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// The same of one that may hold the lock for which all processes wait: between two of its statements next to nothing is
-/// done, or a group is prepared again.
-const IDLE_WRITER: Duration = Duration::from_secs(15);
+/// The same of one that may hold the lock for which all processes wait: between two of its statements a group may be
+/// prepared again. A group is not written for longer.
+const IDLE_WRITER: Duration = Duration::from_secs(30);
 
 /// The isolation of transactions that choose none. One that waits for a lock reads what its holder wrote, and goes on; a role
 /// or a database may be set to fail it instead.

@@ -736,6 +736,10 @@ async fn administrators_make_keys_and_all_they_do_is_told() {
             assert_eq!(refused["__typename"], "InvalidInput");
             assert!(refused["message"].as_str().unwrap().contains("everything: true"), "{refused}");
         }
+        // Without bodies a search excludes less, and more would be deleted than is meant.
+        let keeping = json!({"filter": {"not": {"search": "keep"}}});
+        let refused = boss.graphql(delete, keeping).await["deleteCalls"].take();
+        assert!(refused["message"].as_str().is_some_and(|message| message.contains("scope payloads")), "{refused}");
 
         // Views: one's own, and everybody's.
         let save = "mutation ($input: ViewInput!, $shared: Boolean!) { saveView(input: $input, shared: $shared) {

@@ -164,11 +164,19 @@ export class CallList {
     try {
       const calls = new Map((await this.source.again(ids, signal)).map((call) => [call.id, call]));
       if (signal.aborted) return;
-      const rows = this.state.get().rows.map((row) => {
-        const call = row.call.outcome === "RUNNING" ? calls.get(row.call.id) : undefined;
-        return call ? { ...row, call } : row;
+      // One that is not there any more was deleted.
+      const asked = new Set(ids);
+      const isDone = ({ call }: Row) =>
+        call.outcome === "RUNNING" && asked.has(call.id) && calls.get(call.id)?.outcome !== "RUNNING";
+      const { rows } = this.state.get();
+      if (!rows.some(isDone)) return;
+      this.change({
+        rows: rows.flatMap((row) => {
+          if (!isDone(row)) return [row];
+          const call = calls.get(row.call.id);
+          return call ? [{ ...row, call }] : [];
+        }),
       });
-      this.change({ rows });
     } catch {
       // asked again with the next round
     }

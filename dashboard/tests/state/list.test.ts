@@ -51,10 +51,12 @@ class Fake implements Source {
     return Promise.resolve();
   }
   ended = new Map<string, Row["call"]>();
+  deleted = new Set<string>();
   askedAgain: string[][] = [];
   async again(ids: readonly string[]) {
     this.askedAgain.push([...ids]);
-    return ids.flatMap((id) => this.ended.get(id) ?? []);
+    const there = ids.filter((id) => !this.deleted.has(id));
+    return there.map((id) => this.ended.get(id) ?? running(Number(id.slice(1))).call);
   }
   draw() {
     for (const run of this.frames.splice(0)) run();
@@ -222,6 +224,18 @@ test("rows that run are asked for again, also while the list is paused, until th
   expect(list.state.get().rows.map(({ call }) => call.outcome)).toEqual(["OK", "OK", "OK"]);
   await list.refreshRunning();
   expect(fake.askedAgain.length).toBe(2);
+});
+
+test("rows are left as they are while all run, and one that was deleted leaves", async () => {
+  const fake = new Fake([row(3), running(2), running(1)]);
+  const list = new CallList(fake);
+  await list.start({}, 3);
+  const { rows } = list.state.get();
+  await list.refreshRunning();
+  expect(list.state.get().rows).toBe(rows);
+  fake.deleted.add("c000002");
+  await list.refreshRunning();
+  expect(ids(list)).toEqual(["c000003", "c000001"]);
 });
 
 test("of a crowd that runs a few are asked for at once, and each has its turn", async () => {

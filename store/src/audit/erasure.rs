@@ -123,9 +123,10 @@ async fn connect(database: &Database) -> Result<PgConnection, Error> {
             .await?;
         Ok(connection)
     };
+    // As where a pool has none: nothing was recorded, and it can be tried again.
     timeout(CONNECTING, connecting)
         .await
-        .unwrap_or(Err(Error::TimedOut))
+        .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 /// Holds the lock of an entry until the connection ends.

@@ -12,7 +12,7 @@ use super::Committer;
 use crate::incoming::Incoming;
 use crate::supervise::contained;
 use crate::transaction::Transaction;
-use crate::{Error, clock};
+use crate::{CpuError, Error, clock};
 
 impl Committer {
     /// Writes a record of every sort into every table, as any other is written, and undoes it. Whatever makes that fail
@@ -29,6 +29,8 @@ impl Committer {
         self.remembered.forget();
         tried.map_err(|error| match error {
             Error::Data(cause) => Error::Refused(cause),
+            // These records are mcptap's own: whatever makes them fail is no fault of others.
+            Error::Work(CpuError::Panicked) => Error::Lost,
             error => error,
         })
     }

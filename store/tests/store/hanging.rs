@@ -14,7 +14,7 @@ use crate::support::{Place, batch, full, plain};
 
 /// How long the server keeps a connection that was forgotten: as long as there is no test with more of them than it allows.
 /// A transaction on one is ended by the server itself before that.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+const FORGOTTEN: Duration = Duration::from_secs(40);
 
 /// A way to a server. On connections that were made while `generation` had another value nothing moves: packets are dropped.
 /// A generation of `None` freezes all. The server hears of it much later.
