@@ -6,7 +6,8 @@
 //! the writer once more, as lost: like any span it is folded, announced and idempotent, and the call's end, should it come
 //! after all, takes its place. Where its process is heard again first, it [runs again](revival).
 //!
-//! Time in which exports were refused, or the database did not take what was received, is [no silence](listening).
+//! Time in which exports were refused counts a tenth, and that in which the database did not take what was received is
+//! [no silence](listening).
 
 mod heartbeats;
 mod listening;
@@ -18,8 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcptap_model::{Batch, Call, Evidence, Observation, Outcome, UnixNanos};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::database::Database;
 use crate::dictionary::Dictionary;
@@ -30,7 +30,7 @@ use crate::{Error, clock};
 pub(crate) use heartbeats::{Heartbeats, forget_heartbeats};
 use heartbeats::{MOST_ROWS, of_processes, sweep, write};
 use listening::Listening;
-use origins::{OPEN, Origin, PAGE, Processes, Walk};
+use origins::{Origin, PAGE, Place, Processes, Walk, next_without_end};
 use revival::revive;
 
 /// The task, as readiness names it.
@@ -48,6 +48,9 @@ const LOST: usize = 10_000;
 /// How long the last heartbeat of a process is stored at least, and how often older ones are deleted.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 const SWEEP: Duration = Duration::from_secs(60);
+/// By how much less a time counts in which something was refused before it was read. It counts, because one sender that is
+/// refused for good would keep the calls of all others running; and a process that is heard again takes its calls back.
+const UNREAD: u32 = 10;
 
 /// The task that looks for silence.
 #[derive(Clone, Debug)]
@@ -66,9 +69,6 @@ struct Progress {
     processes: Processes,
     swept: Instant,
 }
-
-/// Where a call stands in the index of calls without an end.
-type Place = (i64, i64, i64);
 
 impl Silence {
     /// Goes on until it is cancelled.
@@ -89,7 +89,9 @@ impl Silence {
             if clock::ago(pause + lost_after / 2) > before {
                 // The machine was suspended, or its clock was set forward: no process could send anything meanwhile.
                 listening.begin_anew();
-            } else if !self.heartbeats.take_unread() {
+            } else if self.heartbeats.take_unread() {
+                listening.add(before, started.elapsed() / UNREAD);
+            } else {
                 listening.add(before, started.elapsed());
             }
             match self.look(&mut progress, listening.since(lost_after)).await {
@@ -165,7 +167,7 @@ impl Silence {
 
     /// Gives the writer the running calls of these origins that were received before then. Returns whether it takes more.
     async fn lose(&self, origins: &[i64], since: UnixNanos) -> Result<bool, Error> {
-        let mut after: Place = (-1, 0, 0);
+        let mut after = Place::START;
         loop {
             let next = self.next_running(origins, since, after);
             let Some((reached, lost)) = self.database.step_within(TASK, READ, next).await? else {
@@ -193,30 +195,13 @@ impl Silence {
     ) -> Result<Option<(Place, Batch)>, Error> {
         // Nobody keeps this connection for long; erasures may have those of maintenance for minutes.
         let tx = self.database.feed_snapshot().await?;
-        let (origin, received_at, id) = after;
-        let places: Vec<Place> = call::Entity::find()
-            .select_only()
-            .columns([call::Column::Origin, call::Column::ReceivedAt, call::Column::Id])
-            .filter(Expr::cust(OPEN))
-            .filter(call::Column::Outcome.eq(Outcome::Running.code()))
-            .filter(call::Column::Origin.is_in(origins.iter().copied()))
-            .filter(call::Column::ReceivedAt.lt(since.0))
-            .filter(Expr::cust(format!(
-                "(origin, received_at, id) > ({origin}, {received_at}, {id})"
-            )))
-            .order_by_asc(call::Column::Origin)
-            .order_by_asc(call::Column::ReceivedAt)
-            .order_by_asc(call::Column::Id)
-            .limit(AT_ONCE)
-            .into_tuple()
-            .all(&tx)
-            .await?;
+        let places = next_without_end(&tx, Outcome::Running, origins, since, after, AT_ONCE).await?;
         let Some(reached) = places.last().copied() else {
             tx.commit().await?;
             return Ok(None);
         };
         let rows = call::Entity::find()
-            .filter(call::Column::Id.is_in(places.iter().map(|(_, _, id)| *id)))
+            .filter(call::Column::Id.is_in(places.iter().map(|place| place.row)))
             .all(&tx)
             .await?;
         let running = self.dictionary.stored(&tx, rows).await?;

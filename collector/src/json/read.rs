@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use super::node::Node;
 use super::object::Object;
 use super::scalar;
+use crate::losses::beginning;
 use crate::wire::DEEPEST_VALUE;
 
 /// Why a value cannot be read.
@@ -113,11 +114,6 @@ fn span(json: Object<'_>) -> Span {
     };
     json.locate(lost, || format!("span {:?}", beginning(&span.name)));
     span
-}
-
-/// As much of a name as stands in an answer.
-fn beginning(name: &str) -> String {
-    name.chars().take(80).collect()
 }
 
 fn log_record(json: Object<'_>) -> LogRecord {

@@ -28,6 +28,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::arrival::Arrival;
 use crate::border;
 use crate::country::Countries;
+use crate::losses::beginning;
 use crate::rejections::{Reason, Rejections};
 use origin::Origins;
 
@@ -218,11 +219,6 @@ fn shown(names: &[String]) -> String {
         shown.push(format!("and {more} more"));
     }
     shown.join(", ")
-}
-
-/// As much of a name as stands in an answer.
-fn beginning(name: &str) -> String {
-    name.chars().take(80).collect()
 }
 
 #[cfg(test)]

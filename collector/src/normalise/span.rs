@@ -15,6 +15,7 @@ use super::keys::{Attributes, Key};
 use super::origin::Origins;
 use super::{Normalised, Reader, failure, http, log, may_send, method, not_allowed, peer, session};
 use crate::arrival::Arrival;
+use crate::losses::beginning;
 use crate::rejections::Reason;
 
 /// Attributes below these are part of a body.
@@ -93,10 +94,9 @@ impl Reader {
         let times = match Times::of(span, arrival) {
             Ok(times) => times,
             Err((reason, why)) => {
-                let name = || span.name.chars().take(80).collect::<String>();
                 return into
                     .rejections
-                    .add(reason, || format!("span {:?}: {why}", name()));
+                    .add(reason, || format!("span {:?}: {why}", beginning(&span.name)));
             }
         };
         if log::is_disguised(&attributes) {

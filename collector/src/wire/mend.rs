@@ -4,7 +4,7 @@
 //! type. A part that can be told from the rest is left out alone: a value, an event, a record.
 
 use super::{DEEPEST_VALUE, Kind, Message, content, field, varint};
-use crate::losses::Losses;
+use crate::losses::{Losses, beginning};
 
 /// How many bytes the mended message may have for each byte of the one that came. A length that had one byte has four, and
 /// a byte that is no UTF-8 becomes the three of U+FFFD.
@@ -98,7 +98,7 @@ impl Mender {
             (Damage::Deep, M::KeyValue) if in_value => return Err(damage),
             (_, M::KeyValue) => {
                 let name = name(bytes);
-                let shown: String = String::from_utf8_lossy(name).chars().take(80).collect();
+                let shown: String = beginning(&String::from_utf8_lossy(name));
                 self.losses.values.add(|| format!("attribute {shown:?} is {why}"));
                 // Its name is kept, so that it shows that there was one. An empty one would grow beyond [`GROWTH`].
                 if !name.is_empty() {

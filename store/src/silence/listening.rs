@@ -1,19 +1,19 @@
-//! For how long every heartbeat could have been received: only that is silence.
+//! For how long heartbeats could have been received: only that is silence.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use mcptap_model::UnixNanos;
 
-/// The times in which nothing was refused, and the database took what was received.
+/// The times in which exports were read, and the database took what was received.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
-    /// When each began, and how long it was; oldest first. Together they are hardly longer than what was ever asked for.
+    /// When each began, and for how long it counts; oldest first. Together they are hardly longer than what was ever asked for.
     times: VecDeque<(UnixNanos, Duration)>,
 }
 
 impl Listening {
-    /// Everything could be heard since that moment, for so long.
+    /// It was listened since that moment, and that counts for so long.
     pub(super) fn add(&mut self, since: UnixNanos, length: Duration) {
         self.times.push_back((since, length));
     }

@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 
-use mcptap_model::Outcome;
-use sea_orm::{ConnectionTrait, Statement};
+use mcptap_model::{Outcome, UnixNanos};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 
 use crate::Error;
 use crate::dictionary::{Dictionary, freely};
+use crate::entity::call;
 use crate::hash::text_hash;
 
 /// The condition of the index of calls without an end (outcome, origin, received_at, id), word for word.
-pub(super) const OPEN: &str = "outcome >= 6";
+const OPEN: &str = "outcome >= 6";
 
 /// How many origins one statement finds.
 pub(super) const PAGE: usize = 500;
@@ -27,6 +29,64 @@ pub(super) struct Origin {
     pub(super) process: i64,
     /// Whether that is an instance of its own. A service's name goes over to whoever is started in its place.
     pub(super) is_instance: bool,
+}
+
+/// Where a call stands in the index of calls without an end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    origin: i64,
+    received_at: i64,
+    pub(super) row: i64,
+}
+
+impl Place {
+    /// Before all of them.
+    pub(super) const START: Self = Self {
+        origin: START,
+        received_at: 0,
+        row: 0,
+    };
+}
+
+/// The next calls of these origins with that outcome that were received before then, in the order of the index.
+pub(super) async fn next_without_end(
+    db: &impl ConnectionTrait,
+    outcome: Outcome,
+    origins: &[i64],
+    before: UnixNanos,
+    after: Place,
+    most: u64,
+) -> Result<Vec<Place>, Error> {
+    let Place {
+        origin,
+        received_at,
+        row,
+    } = after;
+    let places: Vec<(i64, i64, i64)> = call::Entity::find()
+        .select_only()
+        .columns([call::Column::Origin, call::Column::ReceivedAt, call::Column::Id])
+        .filter(Expr::cust(OPEN))
+        .filter(call::Column::Outcome.eq(outcome.code()))
+        .filter(call::Column::Origin.is_in(origins.iter().copied()))
+        .filter(call::Column::ReceivedAt.lt(before.0))
+        .filter(Expr::cust(format!(
+            "(origin, received_at, id) > ({origin}, {received_at}, {row})"
+        )))
+        .order_by_asc(call::Column::Origin)
+        .order_by_asc(call::Column::ReceivedAt)
+        .order_by_asc(call::Column::Id)
+        .limit(most)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let places = places.into_iter();
+    Ok(places
+        .map(|(origin, received_at, row)| Place {
+            origin,
+            received_at,
+            row,
+        })
+        .collect())
 }
 
 /// Goes over the origins of one outcome again and again.

@@ -5,15 +5,12 @@
 //! cross each other, the next heartbeat decides. A call that has ended stays as it is: under the lock it is not among the lost
 //! ones any more.
 
-use mcptap_model::Outcome;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use mcptap_model::{Outcome, UnixNanos};
 
-use super::origins::{OPEN, PAGE};
+use super::origins::{PAGE, Place, next_without_end};
 use super::{READ, TASK};
 use crate::Error;
 use crate::database::Database;
-use crate::entity::call;
 use crate::transaction::Transaction;
 
 /// How many calls one transaction brings back.
@@ -27,33 +24,24 @@ const RUN_AGAIN: &str = "WITH moved (source, target) AS ({pairs}) \
 /// Brings back the lost calls of these origins, whose processes were heard.
 pub(super) async fn revive(database: &Database, origins: &[i64]) -> Result<(), Error> {
     for origins in origins.chunks(PAGE) {
-        let mut after = 0;
+        let mut after = Place::START;
         loop {
-            let lost = database
-                .step_within(TASK, READ, lost(database, origins, after))
-                .await?;
+            let next = next_without_end(
+                database.feed(),
+                Outcome::Lost,
+                origins,
+                UnixNanos(i64::MAX),
+                after,
+                AT_ONCE,
+            );
+            let lost = database.step_within(TASK, READ, next).await?;
             let Some(last) = lost.last() else { break };
             after = *last;
-            database.step(TASK, run_again(database, &lost)).await?;
+            let rows: Vec<i64> = lost.iter().map(|place| place.row).collect();
+            database.step(TASK, run_again(database, &rows)).await?;
         }
     }
     Ok(())
-}
-
-/// The next lost calls of these origins.
-async fn lost(database: &Database, origins: &[i64], after: i64) -> Result<Vec<i64>, Error> {
-    Ok(call::Entity::find()
-        .select_only()
-        .column(call::Column::Id)
-        .filter(Expr::cust(OPEN))
-        .filter(call::Column::Outcome.eq(Outcome::Lost.code()))
-        .filter(call::Column::Origin.is_in(origins.iter().copied()))
-        .filter(call::Column::Id.gt(after))
-        .order_by_asc(call::Column::Id)
-        .limit(AT_ONCE)
-        .into_tuple()
-        .all(database.feed())
-        .await?)
 }
 
 async fn run_again(database: &Database, rows: &[i64]) -> Result<(), Error> {
