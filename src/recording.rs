@@ -32,7 +32,7 @@ impl Recording {
             .capture(capture)
             .service_name_is_default(name.is_none())
             .start()?;
-        let mut watch = Watch::with(&telemetry);
+        let mut watch = Watch::outside(&telemetry);
         if !telemetry.service_name_was_given() {
             watch = watch.server_names_itself();
         }
@@ -42,6 +42,11 @@ impl Recording {
     /// What watches.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
+    }
+
+    /// Whether every request that begins a trace is sent.
+    pub fn sends_every_span(&self) -> bool {
+        self.telemetry.sends_every_span()
     }
 
     /// Delivers what is left, or keeps it for later; at most 5 seconds.

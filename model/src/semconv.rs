@@ -97,6 +97,8 @@ pub const CALL_RUNNING: &str = "mcptap.call.running";
 pub const SPAN_KIND: &str = "mcptap.span.kind";
 /// Ours: the parent of the span of [`CALL_RUNNING`], as hex.
 pub const SPAN_PARENT: &str = "mcptap.span.parent";
+/// The scope of spans of those who watch a server from outside its process, as `mcptap wrap` and `mcptap proxy` do.
+pub const WATCH_SCOPE: &str = "mcptap-watch";
 /// Ours: true where the answer came after the request had been given up.
 pub const LATE: &str = "mcptap.late";
 /// Ours: true on what stays open for as long as the client listens, and is no request that is answered.

@@ -16,6 +16,7 @@ use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::running::{Begun, Started};
+use crate::telemetry::with_ids;
 
 /// The requests being handled by servers that use the global provider: a server that exits meanwhile ends
 /// their spans.
@@ -42,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) links: Vec<Link>,
     pub(crate) parent: Context,
+    /// The ids that others were told of the span, before it began: of the trace too, where it has no parent.
+    pub(crate) told: Option<SpanContext>,
     pub(crate) at: SystemTime,
 }
 
@@ -82,19 +85,36 @@ impl fmt::Debug for Recorder {
 
 impl Recorder {
     pub(crate) fn given(spans: &SdkTracerProvider, logs: Option<&SdkLoggerProvider>) -> Self {
+        Self::of_scope(&scope(), spans, logs)
+    }
+
+    /// Records are of who watches the server from outside its process.
+    pub(crate) fn outside(spans: &SdkTracerProvider, logs: &SdkLoggerProvider) -> Self {
+        let scope = InstrumentationScope::builder(semconv::WATCH_SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        Self::of_scope(&scope, spans, Some(logs))
+    }
+
+    fn of_scope(
+        scope: &InstrumentationScope,
+        spans: &SdkTracerProvider,
+        logs: Option<&SdkLoggerProvider>,
+    ) -> Self {
         Self::Given(Arc::new(Given {
-            tracer: spans.tracer_with_scope(scope()),
-            logger: logs.map(|logs| logs.logger_with_scope(scope())),
+            tracer: spans.tracer_with_scope(scope.clone()),
+            logger: logs.map(|logs| logs.logger_with_scope(scope.clone())),
         }))
     }
 
     /// Starts a span.
     pub(crate) fn start(&self, start: Start) -> Recording {
         let started = self.takes_events().then(|| Started::of(&start));
-        let context = match self {
+        let told = start.told.clone();
+        let context = with_ids(told.as_ref(), || match self {
             Self::Global => begin(&global::tracer_with_scope(scope()), start),
             Self::Given(given) => begin(&given.tracer, start),
-        };
+        });
         let open = matches!(self, Self::Global).then(|| OPEN.add(context.clone()));
         let span = context.span();
         // Nobody sends a span that is not sampled, also if its sampler has it recorded.
@@ -346,6 +366,7 @@ mod tests {
             attributes: Vec::new(),
             links: Vec::new(),
             parent: Context::new(),
+            told: None,
             at: SystemTime::now(),
         });
         let is_announced = recording.running.is_some();

@@ -38,6 +38,16 @@ impl Watch {
         }
     }
 
+    /// As [`with`](Self::with), for who watches a server from outside its process: what the server itself tells of a request
+    /// is then taken for the same request.
+    pub fn outside(guard: &Guard) -> Self {
+        let recorder = Recorder::outside(guard.tracer_provider(), guard.logger_provider());
+        Self {
+            observer: Observer::new(recorder, Arc::clone(guard.capture()), true),
+            naming: guard.naming(),
+        }
+    }
+
     /// Records go through providers of one's own; without one for logs there is no console output.
     pub fn through(tracers: &SdkTracerProvider, loggers: Option<&SdkLoggerProvider>) -> Self {
         let recorder = Recorder::given(tracers, loggers);

@@ -66,7 +66,8 @@ impl Proxy {
             let layer = recording
                 .watch()
                 .layer()
-                .trusted_proxies(config.trusted_proxies.iter().copied());
+                .trusted_proxies(config.trusted_proxies.iter().copied())
+                .begins_traces(config.traceparent && recording.sends_every_span());
             (recording, layer)
         });
         // A client's connection has one to upstream behind it.

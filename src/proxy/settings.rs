@@ -33,6 +33,10 @@ pub struct ProxySettings {
     /// Tell the server the host that the client asked for, instead of the server's own [default: false]
     #[arg(long, env = "MCPTAP_PROXY_PRESERVE_HOST", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub preserve_host: Option<Given<bool>>,
+    /// Give requests that are part of no trace a traceparent header, so that what the server itself tells of them is one record
+    /// with the proxy's [default: true]
+    #[arg(long, env = "MCPTAP_PROXY_TRACEPARENT", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub traceparent: Option<Given<bool>>,
     /// Names by which clients may call the proxy, besides localhost and its addresses, such as mcp.example.org. Requests for
     /// other names get 421: a web page whose name points here must not pass for a client [default: none]
     #[arg(
@@ -71,6 +75,8 @@ pub struct ProxyConfig {
     pub listen: SocketAddr,
     /// Whether `Host` stays as the client sent it.
     pub preserve_host: bool,
+    /// Whether requests that are part of no trace get a `traceparent`.
+    pub traceparent: bool,
     /// Names that the proxy answers to, besides localhost and its addresses.
     pub allowed_hosts: Vec<String>,
     /// The server's name in the traffic log.
@@ -91,6 +97,7 @@ impl ProxySettings {
             listen: self.listen.or(lower.listen),
             allow_remote: self.allow_remote.or(lower.allow_remote),
             preserve_host: self.preserve_host.or(lower.preserve_host),
+            traceparent: self.traceparent.or(lower.traceparent),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             name: self.name.or(lower.name),
             trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
@@ -127,6 +134,7 @@ impl ProxySettings {
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 6280)));
         let allow_remote = taken(self.allow_remote, "allow_remote", problems).unwrap_or_default();
         let preserve_host = taken(self.preserve_host, "preserve_host", problems).unwrap_or_default();
+        let traceparent = taken(self.traceparent, "traceparent", problems).unwrap_or(true);
         problems.unless(listen.ip().is_loopback() || allow_remote, || {
             format!(
                 "listen is {listen}, which others can reach; use 127.0.0.1:{}, or say --allow-remote if you mean it",
@@ -154,6 +162,7 @@ impl ProxySettings {
             upstream: upstream?,
             listen,
             preserve_host,
+            traceparent,
             allowed_hosts,
             name: self.name,
             trusted_proxies,

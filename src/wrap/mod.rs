@@ -11,6 +11,7 @@ mod install;
 mod jsonc;
 mod pump;
 mod signals;
+mod traceparent;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -22,11 +23,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use mcptap::{Captured, Recording};
+use mcptap::{Captured, Given, Recording};
 use mcptap_sdk::Pipe;
 
 use console::Console;
 use pump::Pump;
+use traceparent::Traceparents;
 
 /// How long the server's output may be silent after its end before nobody waits for more: a child of its own may
 /// hold the pipe open.
@@ -38,6 +40,10 @@ pub(crate) struct Wrap {
     /// The server's name in the records [default: OTEL_SERVICE_NAME, else what the server calls itself]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Give requests that are part of no trace a traceparent in params._meta, so that what the server itself tells of them is
+    /// one record with the wrapper's. It changes the messages that the server gets [default: false]
+    #[arg(long, env = "MCPTAP_WRAP_TRACEPARENT", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    traceparent: Option<Given<bool>>,
     /// The server's command and its arguments, after --
     #[arg(
         last = true,
@@ -64,6 +70,20 @@ impl Wrap {
     /// Whether a client's configuration is to be changed.
     pub(crate) fn configures(&self) -> bool {
         self.install.is_some() || self.uninstall.is_some()
+    }
+
+    /// Whether requests get a `traceparent`. A wrong value is logged, and no reason to keep the server from running.
+    fn begins_traces(&self) -> bool {
+        match &self.traceparent {
+            Some(Given::Value(yes)) => *yes,
+            // A variable that is set to nothing counts as unset.
+            Some(Given::Wrong { text, .. }) if text.is_empty() => false,
+            Some(Given::Wrong { text, advice }) => {
+                tracing::warn!("traceparent is {text:?}; {advice}. Requests pass as they are");
+                false
+            }
+            None => false,
+        }
     }
 
     /// Changes the client's configuration. Returns the message to the user. `settings`: the settings file that the wrapper is to read
@@ -104,7 +124,9 @@ pub(crate) fn run(wrap: &Wrap, captured: &Captured) -> anyhow::Result<ExitCode> 
         Ok(child) => child,
         Err(error) => return Ok(not_started(Path::new(program), &error)),
     };
-    let status = carry(&mut child, pipe.as_ref())?;
+    let sends_every_span = recording.as_ref().is_some_and(Recording::sends_every_span);
+    let traceparents = (wrap.begins_traces() && sends_every_span).then(Traceparents::default);
+    let status = carry(&mut child, pipe.as_ref(), traceparents)?;
     if let Some(pipe) = pipe {
         pipe.close(&farewell(status));
     }
@@ -115,14 +137,18 @@ pub(crate) fn run(wrap: &Wrap, captured: &Captured) -> anyhow::Result<ExitCode> 
 }
 
 /// Carries bytes until the server has ended.
-fn carry(child: &mut Child, pipe: Option<&Arc<Pipe>>) -> anyhow::Result<ExitStatus> {
+fn carry(
+    child: &mut Child,
+    pipe: Option<&Arc<Pipe>>,
+    traceparents: Option<Traceparents>,
+) -> anyhow::Result<ExitStatus> {
     let stdin = child.stdin.take().context("the server has no standard input")?;
     let stdout = child.stdout.take().context("the server has no standard output")?;
     let stderr = child.stderr.take().context("the server has no standard error")?;
     let console = Arc::new(Console::new(stderr));
     let signals = signals::pass_on(child.id())?;
     // Never waited for: it may be reading from a client that has nothing more to say.
-    Pump::start("stdin", pump::Way::ToServer(stdin), pipe.cloned())?;
+    Pump::start("stdin", pump::Way::ToServer(stdin, traceparents), pipe.cloned())?;
     let outputs = [
         Pump::start(
             "stdout",

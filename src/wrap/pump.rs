@@ -15,14 +15,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::console::Console;
+use super::traceparent::Traceparents;
 
 /// How much is carried at once, in bytes: what a pipe of Linux holds.
 const CHUNK: usize = 64 * 1024;
 
 /// Which way bytes go, and the server's end of it.
 pub(super) enum Way {
-    /// From our standard input to the server's.
-    ToServer(ChildStdin),
+    /// From our standard input to the server's, with traces where that is wanted.
+    ToServer(ChildStdin, Option<Traceparents>),
     /// From the server's standard output to ours, after the lines of its console.
     FromServer(ChildStdout, Arc<Console>),
     /// From the server's standard error to ours.
@@ -87,18 +88,29 @@ impl Pump {
 fn carry(way: Way, pipe: Option<&Pipe>, progress: &Progress) {
     let mut buffer = vec![0; CHUNK];
     match way {
-        Way::ToServer(mut server) => {
-            while let Some(bytes) = next(&mut buffer, progress, |buffer| {
-                rustix::io::read(rustix::stdio::stdin(), buffer).map_err(io::Error::from)
-            }) {
+        Way::ToServer(mut server, mut traceparents) => {
+            let mut pass = |bytes: &[u8]| {
                 // Before they are passed on, since the answer may come at once.
                 if let Some(pipe) = pipe {
                     pipe.from_client(bytes);
                 }
-                if server.write_all(bytes).is_err() {
-                    // The server reads no more, and the client is to notice.
+                // The server may read no more, and the client is to notice.
+                server.write_all(bytes)
+            };
+            while let Some(bytes) = next(&mut buffer, progress, |buffer| {
+                rustix::io::read(rustix::stdio::stdin(), buffer).map_err(io::Error::from)
+            }) {
+                let passed = match &mut traceparents {
+                    Some(traceparents) => pass(&traceparents.feed(bytes)),
+                    None => pass(bytes),
+                };
+                if passed.is_err() {
                     break;
                 }
+            }
+            if let Some(traceparents) = &mut traceparents {
+                // A failure is the end as well.
+                let _ = pass(&traceparents.finish());
             }
             if let Some(pipe) = pipe {
                 pipe.end_of_client();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Method, Request, Response};
 use http_body::Body;
 use ipnet::IpNet;
 use tower_layer::Layer;
@@ -39,6 +39,9 @@ use sessions::Sessions;
 
 use crate::observer::{Carrier, Observer};
 
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Records the MCP traffic of an HTTP server. See [`layer`](crate::layer).
 #[derive(Clone)]
 pub struct TrafficLayer {
@@ -49,6 +52,7 @@ struct Shared {
     observer: Observer,
     sessions: Sessions,
     trusted_proxies: Vec<IpNet>,
+    begins_traces: bool,
 }
 
 impl fmt::Debug for TrafficLayer {
@@ -64,6 +68,7 @@ impl TrafficLayer {
                 sessions: Sessions::new(observer.clone()),
                 observer,
                 trusted_proxies: Vec::new(),
+                begins_traces: false,
             }),
         }
     }
@@ -79,6 +84,23 @@ impl TrafficLayer {
                 sessions: Sessions::new(self.shared.observer.clone()),
                 observer: self.shared.observer.clone(),
                 trusted_proxies: networks.into_iter().collect(),
+                begins_traces: self.shared.begins_traces,
+            }),
+        }
+    }
+
+    /// Gives each request of JSON-RPC that has no `traceparent` one that names the span of its record, so that what the
+    /// server itself tells of it belongs to the same trace. For a proxy, whose service sends the request on; off unless said.
+    ///
+    /// Call it before the layer is used, as [`trusted_proxies`](Self::trusted_proxies).
+    #[must_use]
+    pub fn begins_traces(self, begins_traces: bool) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                sessions: Sessions::new(self.shared.observer.clone()),
+                observer: self.shared.observer.clone(),
+                trusted_proxies: self.shared.trusted_proxies.clone(),
+                begins_traces,
             }),
         }
     }
@@ -131,7 +153,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let exchange = self.shared.exchange(&parts);
+        let exchange = self.shared.exchange(&mut parts);
         if let Some(exchange) = &exchange {
             parts.extensions.insert(Observed::new(exchange));
         }
@@ -162,12 +184,23 @@ where
 }
 
 impl Shared {
-    fn exchange(&self, parts: &http::request::Parts) -> Option<Exchange> {
+    fn exchange(&self, parts: &mut http::request::Parts) -> Option<Exchange> {
         if !self.observer.is_on() {
             return None;
         }
         let client = client_address(parts, &self.trusted_proxies);
-        let carrier = Carrier::http(parts, client);
+        let mut carrier = Carrier::http(parts, client);
+        // Other requests may be of no record at all.
+        if self.begins_traces
+            && parts.method == Method::POST
+            && exchange::sends_json(&parts.headers)
+            && !parts.headers.contains_key(TRACEPARENT)
+        {
+            let traceparent = carrier.traceparent();
+            parts
+                .headers
+                .extend(traceparent.map(|value| (TRACEPARENT, value)));
+        }
         Some(Exchange::new(
             self.observer.clone(),
             &self.sessions,

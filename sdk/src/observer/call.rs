@@ -90,7 +90,11 @@ impl Call {
         let is_version = |known: &KeyValue| known.key.as_str() == semconv::MCP_PROTOCOL_VERSION;
         let knows_version = method == "initialize" || known.iter().any(is_version);
         attributes.extend(known);
-        let (parent, mut links) = parent(meta.as_ref(), &carrier.ambient, carrier.header_parent.as_ref());
+        let (told, above) = match kind {
+            SpanKind::Server => carrier.place(),
+            _ => (None, carrier.header_parent.clone()),
+        };
+        let (parent, mut links) = parent(meta.as_ref(), &carrier.ambient, above.as_ref());
         let before = earlier_round(observer, request);
         let operation = before.as_ref().map(|before| before.operation.clone());
         links.extend(before.map(|before| Link::with_context(before.span)));
@@ -108,6 +112,7 @@ impl Call {
             attributes,
             links,
             parent,
+            told,
             at: SystemTime::now(),
         });
         let mut call = Self {
@@ -155,13 +160,15 @@ impl Call {
         if lasting.long_lived {
             attributes.push(KeyValue::new(semconv::STREAM, true));
         }
-        let (parent, links) = parent(None, &carrier.ambient, carrier.header_parent.as_ref());
+        let (told, above) = carrier.place();
+        let (parent, links) = parent(None, &carrier.ambient, above.as_ref());
         let recording = observer.recorder.start(Start {
             name: target.span_name(method),
             kind: SpanKind::Server,
             attributes,
             links,
             parent,
+            told,
             at: lasting.since,
         });
         Self {

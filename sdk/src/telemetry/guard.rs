@@ -11,6 +11,7 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 
 use super::error::Error;
+use super::ids::Ids;
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
@@ -52,6 +53,7 @@ pub struct Guard {
     /// None when both signals are switched off.
     line: Option<Line>,
     has_given_name: bool,
+    sends_every_span: bool,
     capture: Arc<Capture>,
     is_global: bool,
     is_done: AtomicBool,
@@ -191,7 +193,9 @@ impl Telemetry {
         } else {
             None
         };
-        let mut tracers = SdkTracerProvider::builder().with_resource(resource.clone());
+        let mut tracers = SdkTracerProvider::builder()
+            .with_resource(resource.clone())
+            .with_id_generator(Ids::default());
         let mut loggers = SdkLoggerProvider::builder().with_resource(resource);
         if let Some(line) = &line {
             if has_traces {
@@ -201,7 +205,11 @@ impl Telemetry {
                 loggers = loggers.with_log_processor(line.intake());
             }
         }
-        if variable("OTEL_TRACES_SAMPLER").is_none() {
+        let sampler = variable("OTEL_TRACES_SAMPLER");
+        let samples_all = sampler
+            .as_deref()
+            .is_none_or(|name| matches!(name, "always_on" | "parentbased_always_on"));
+        if sampler.is_none() {
             // The default asks the parent, so that a client which does not sample would hide its calls.
             tracers = tracers.with_sampler(Sampler::AlwaysOn);
         }
@@ -210,6 +218,7 @@ impl Telemetry {
             loggers: loggers.build(),
             line,
             has_given_name,
+            sends_every_span: has_traces && samples_all,
             capture: Arc::new(capture),
             is_global: self.is_global,
             is_done: AtomicBool::new(false),
@@ -252,6 +261,11 @@ impl Guard {
     /// `OTEL_RESOURCE_ATTRIBUTES`, or an argument that is no default.
     pub fn service_name_was_given(&self) -> bool {
         self.has_given_name
+    }
+
+    /// Whether every span is sent that has no parent: none is left out by a sampler, and spans are switched on.
+    pub fn sends_every_span(&self) -> bool {
+        self.sends_every_span
     }
 
     /// What became of everything that was recorded so far; all zero when telemetry is switched off.

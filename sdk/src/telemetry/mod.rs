@@ -14,6 +14,7 @@ mod delivery;
 mod encoder;
 mod error;
 mod guard;
+mod ids;
 mod layer;
 mod ledger;
 mod line;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use error::Error;
 pub use guard::{Guard, Telemetry, connect, init};
+pub(crate) use ids::with_ids;
 pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
 pub(crate) use naming::Naming;

@@ -10,6 +10,7 @@ mod random;
 mod records;
 mod stopping;
 mod streams;
+mod traces;
 mod upgrades;
 mod versions;
 

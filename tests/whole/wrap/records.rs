@@ -308,3 +308,65 @@ async fn a_name_that_was_given_names_the_server_and_what_it_calls_itself_only_wh
         }
     }
 }
+
+/// Answers with what it got.
+const ECHOES: &str = r#"
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": {"got": line}}), flush=True)
+"#;
+
+#[tokio::test]
+async fn requests_are_given_a_trace_only_where_that_is_asked_for() {
+    const CLIENTS: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+    let server = TestServer::start().await;
+    let mut own = call_tool(2, "sell");
+    own.insert_str(
+        own.find("\"params\":{").unwrap() + 10,
+        &format!("\"_meta\":{{\"traceparent\":\"{CLIENTS}\"}},"),
+    );
+    let mut got = Vec::new();
+    for (flag, is_recorded) in [
+        ("", true),
+        ("false", true),
+        ("perhaps", true),
+        ("true", false),
+        ("true", true),
+    ] {
+        let wrapping = Wrapping::to(&server).with("MCPTAP_WRAP_TRACEPARENT", flag);
+        let wrapping = match is_recorded {
+            true => wrapping,
+            false => wrapping.with("OTEL_TRACES_EXPORTER", "none"),
+        };
+        let mut wrapped = wrapping.run(&python(ECHOES));
+        let mut lines = Vec::new();
+        for asked in [&call_tool(1, "sell"), &own] {
+            wrapped.send(asked).await;
+            let answer: Value = serde_json::from_str(&wrapped.line().await).unwrap();
+            lines.push(answer["result"]["got"].as_str().unwrap().to_owned());
+        }
+        wrapped.end().await;
+        got.push(lines);
+    }
+    let traced = got.pop().unwrap();
+    for lines in got {
+        assert_eq!(
+            lines,
+            [call_tool(1, "sell"), own.clone()],
+            "not a byte is another"
+        );
+    }
+    assert_eq!(traced[1], own, "a trace of its own is never replaced");
+    let mut asked: Value = serde_json::from_str(&traced[0]).unwrap();
+    let meta = asked["params"].as_object_mut().unwrap().remove("_meta").unwrap();
+    assert_eq!(
+        asked,
+        serde_json::from_str::<Value>(&call_tool(1, "sell")).unwrap()
+    );
+    let told = meta["traceparent"].as_str().unwrap();
+    let trace = told.split('-').nth(1).unwrap();
+    let calls = calls_of(&server, 8, "requestId traceId").await;
+    let of_trace = calls.iter().filter(|call| call["traceId"] == trace);
+    assert_eq!(of_trace.count(), 1, "{told} {calls:?}");
+}

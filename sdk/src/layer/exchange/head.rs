@@ -1,6 +1,6 @@
 //! What is kept of a request's head, and what it tells of a request that nobody read.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 use http::{Method, StatusCode, request};
 
 use crate::observer::{SESSION_HEADER, target, text};
@@ -29,14 +29,6 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn of(parts: &request::Parts) -> Self {
-        let has = |name: http::HeaderName, what: &str| {
-            let mut values = parts
-                .headers
-                .get_all(name)
-                .iter()
-                .filter_map(|value| value.to_str().ok());
-            values.any(|value| value.to_ascii_lowercase().contains(what))
-        };
         let path = parts.uri.path_and_query();
         Self {
             method: parts.method.clone(),
@@ -48,8 +40,8 @@ impl Head {
                 .headers
                 .get(LAST_EVENT_HEADER)
                 .map(|event| event.as_bytes().to_vec()),
-            takes_events: has(ACCEPT, "text/event-stream"),
-            sends_json: has(CONTENT_TYPE, "json"),
+            takes_events: has(&parts.headers, &ACCEPT, "text/event-stream"),
+            sends_json: sends_json(&parts.headers),
             is_wellknown: parts.uri.path().starts_with("/.well-known/"),
         }
     }
@@ -79,6 +71,17 @@ impl Head {
             _ => false,
         }
     }
+}
+
+/// Whether a request's body is JSON, as its head tells.
+pub(in crate::layer) fn sends_json(headers: &HeaderMap) -> bool {
+    has(headers, &CONTENT_TYPE, "json")
+}
+
+fn has(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    let mut values = values.filter_map(|value| value.to_str().ok());
+    values.any(|value| value.to_ascii_lowercase().contains(what))
 }
 
 /// Whether a body is a stream of events. Media types are of any case and may have parameters.

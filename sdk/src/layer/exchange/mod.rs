@@ -18,6 +18,7 @@ use http::{Method, StatusCode, request, response};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
+pub(super) use head::sends_json;
 use head::{Head, is_events};
 pub(crate) use observed::Observed;
 pub(super) use observed::Waiting;
