@@ -4,28 +4,27 @@
 //! again under the lock under which the tables are made, so that of two processes that start at once one makes them and
 //! the other finds them.
 
-use std::io::Read;
-use std::path::Path;
+mod header;
+
 use std::time::Duration;
 
 use mcptap_migrations::{Migrator, MigratorTrait};
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sea_orm::sqlx::{self, ConnectOptions};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QuerySelect,
-    QueryTrait, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector, Statement, TransactionOptions,
-    TransactionTrait,
+    QueryTrait, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use crate::Error;
-use crate::database::{self, beside};
+use crate::database;
 use crate::entity::{
     alias, api_key, audit, call, client, detail, log_line, name, origin, process, session, unindexed, view,
     waiting,
 };
+
+pub(crate) use header::look_into_file;
 
 /// "mcpt": by this number in its header a file of SQLite is known as mcptap's (`PRAGMA application_id`).
 const APPLICATION_ID: u32 = 0x6d63_7074;
@@ -99,85 +98,6 @@ impl Upkeep {
             (Found::Ours { .. }, Self::Make | Self::Change | Self::Leave) => Err(Error::Outdated),
             (Found::Nothing, Self::Change | Self::Leave) => Err(Error::NoTables),
         }
-    }
-}
-
-/// A look into a file of SQLite that may be another program's, or not be there. Changes neither the file nor what lies
-/// beside it. Gives the connection it looked by, if there is something.
-pub(crate) async fn look_into_file(
-    connect: &SqliteConnectOptions,
-    wait: Duration,
-) -> Result<(Found, Option<DatabaseConnection>), Error> {
-    let path = connect.get_filename().to_owned();
-    let looked = tokio::task::spawn_blocking(move || Header::read(&path)).await;
-    let header = match looked {
-        Ok(header) => header?,
-        Err(_) => return Err(Error::Stopping),
-    };
-    let Some(header) = header else {
-        return Ok((Found::Nothing, None));
-    };
-    if header.theirs {
-        return Err(Error::Foreign(format!(
-            "{} has the application_id of that program",
-            connect.get_filename().display()
-        )));
-    }
-    let connect = connect
-        .clone()
-        .read_only(true)
-        .create_if_missing(false)
-        .foreign_keys(false)
-        .busy_timeout(wait)
-        .disable_statement_logging()
-        // A file in WAL mode that nobody has open is read without making a log and an index beside it.
-        .immutable(!header.ours && header.wal && !header.log);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(wait * 2)
-        .connect_with(connect)
-        .await?;
-    let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
-    let found = inspect(&connection).await?;
-    Ok((found, Some(connection)))
-}
-
-/// The header of a file.
-struct Header {
-    /// It has our `application_id`.
-    ours: bool,
-    /// It has that of another program.
-    theirs: bool,
-    /// It is in WAL mode.
-    wal: bool,
-    /// The log beside it is not empty.
-    log: bool,
-}
-
-impl Header {
-    /// `None` for a file that is empty or not there.
-    fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let mut bytes = [0; 100];
-        let mut file = match std::fs::File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(sqlx::Error::Io(error).into()),
-        };
-        match file.read(&mut bytes).map_err(sqlx::Error::Io)? {
-            0 => return Ok(None),
-            count if count < bytes.len() || !bytes.starts_with(b"SQLite format 3\0") => {
-                return Err(Error::Foreign(format!("{} is no file of SQLite", path.display())));
-            }
-            _ => {}
-        }
-        let id = bytes.get(68..72);
-        let ours = id == Some(&APPLICATION_ID.to_be_bytes());
-        Ok(Some(Self {
-            ours,
-            theirs: !ours && id != Some(&[0; 4]),
-            wal: bytes.get(18..20) == Some(&[2, 2]),
-            log: std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0),
-        }))
     }
 }
 
