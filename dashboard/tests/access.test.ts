@@ -49,7 +49,7 @@ test.each(["light", "dark"] as const)("no page has anything that axe objects to,
       [`/sessions/${session}`, "initialize"],
       ["/overview", "Most failing tools"],
       ["/servers", "weather"],
-      ["/servers/weather", "3 in all"],
+      ["/servers/weather", "3 calls"],
       ["/servers/weather?tab=tools", "Failing"],
       ["/setup", "Waiting for a call"],
       ["/keys", "No keys yet"],
@@ -70,7 +70,7 @@ test.each(["light", "dark"] as const)("what opens is fine with axe too, %s", asy
   await openContext(pages, { colorScheme });
   const { page, mcptap } = pages;
   await page.goto(mcptap.url);
-  await page.getByText("3 in all").waitFor();
+  await page.getByText("3 calls", { exact: true }).waitFor();
   for (const name of [
     /^Server/,
     /^Time/,

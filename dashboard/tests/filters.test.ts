@@ -1,5 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { many } from "../src/state/words";
 import { expectAddress, givenPages, rows } from "./pages";
 
 const pages = givenPages();
@@ -36,7 +37,7 @@ const choose = async (page: Page, filter: string, option: string | RegExp) => {
 
 const targets = async (page: Page) => (await rows(page).locator(".target .strong").allTextContents()).sort();
 
-const shows = (page: Page, count: number) => page.getByText(`${count} in all`).waitFor();
+const shows = (page: Page, count: number) => page.getByText(many(count, "call"), { exact: true }).waitFor();
 
 test("filters combine, their counts are of the rest, and the address reproduces the view", async () => {
   const { page, mcptap } = pages;

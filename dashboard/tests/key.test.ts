@@ -125,7 +125,7 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
   await report();
   await withKey(pages, await mcptap.createKey("orders", "read,payloads", "--server", "orders"));
   await page.goto(mcptap.url);
-  await page.getByText("1 in all").waitFor();
+  await page.getByText("1 call", { exact: true }).waitFor();
   await page.getByText("Your key sees orders alone.").waitFor();
   await page.getByText("These are all calls that your key sees.").waitFor();
   expect(await rows(page).allTextContents()).toEqual([expect.stringContaining("refund")]);

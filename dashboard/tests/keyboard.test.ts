@@ -33,7 +33,7 @@ test("Enter does what the element with the focus is for, also after a call was o
   await page.goto(`${mcptap.url}/servers/weather`);
   await rows(page).nth(1).waitFor();
   await page.keyboard.press("j");
-  await page.getByRole("link", { name: "Tools" }).focus();
+  await page.getByRole("link", { name: "Tools", exact: true }).focus();
   await page.keyboard.press("Enter");
   await expectAddress(page, /tab=tools$/);
   expect(pages.complaints).toEqual([]);
@@ -74,13 +74,13 @@ test("Enter leaves the search for what it found, and Escape leaves an empty one"
   await page.keyboard.type("radar");
   await page.keyboard.press("Enter");
   await expectAddress(page, /\?q=radar$/);
-  await page.getByText("1 in all").waitFor();
+  await page.getByText("1 call", { exact: true }).waitFor();
   await page.keyboard.press("j");
   await expect.poll(focused).toContain("radar");
   await page.keyboard.press("/");
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
-  await page.getByText("2 in all").waitFor();
+  await page.getByText("2 calls", { exact: true }).waitFor();
   expect(await focused()).toBe("BODY");
   await page.keyboard.press("g");
   await page.keyboard.press("s");

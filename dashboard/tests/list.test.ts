@@ -17,7 +17,7 @@ test("the list shows what a call was, newest first, ten at a time", async () => 
     durationMs: 1500,
   });
   await page.goto(mcptap.url);
-  await page.getByText("26 in all").waitFor();
+  await page.getByText("26 calls", { exact: true }).waitFor();
   expect(await rows(page).count()).toBe(10);
   const first = rows(page).first();
   expect(await first.textContent()).toMatch(

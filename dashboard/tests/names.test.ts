@@ -163,7 +163,7 @@ test("what cannot be seen in a name is drawn wherever the name stands", async ()
   await page.goto(`${mcptap.url}/sessions`);
   await page.getByRole("link", { name: server }).click();
   await page.getByRole("heading", { name: server }).waitFor();
-  await page.getByRole("link", { name: "Tools" }).click();
+  await page.getByRole("link", { name: "Tools", exact: true }).click();
   await page.getByRole("link", { name: tool }).waitFor();
   expect(pages.complaints).toEqual([]);
 });

@@ -44,7 +44,7 @@ test("a view is what every client of the API can ask by, and any browser opens i
   const { page, mcptap } = pages;
   await report();
   await page.goto(`${mcptap.url}/?server=weather&-tool=forecast&status=500&range=1h&live=1`);
-  await page.getByText("1 in all").waitFor();
+  await page.getByText("1 call", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Columns" }).click();
   await page.getByRole("option", { name: "IP" }).click();
   await page.keyboard.press("Escape");
@@ -72,7 +72,7 @@ test("a view is what every client of the API can ask by, and any browser opens i
   expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBeNull();
   await line("Broken weather").getByRole("link").click();
   await expectAddress(other, /\?server=weather&-tool=forecast&status=500&range=1h&columns=status%2Cmethod/);
-  await other.getByText("1 in all").waitFor();
+  await other.getByText("1 call", { exact: true }).waitFor();
   await other.getByRole("columnheader", { name: "IP" }).waitFor({ state: "detached" });
   await openMenu();
   expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBe("true");
@@ -82,7 +82,7 @@ test("a view is what every client of the API can ask by, and any browser opens i
   // with another range it is not the view that one looks at
   const shown = other.url();
   await other.goto(shown.replace("range=1h", "range=24h"));
-  await other.getByText("1 in all").waitFor();
+  await other.getByText("1 call", { exact: true }).waitFor();
   await openMenu();
   expect(await line("Broken weather").getByRole("link").getAttribute("aria-current")).toBeNull();
   await line("Broken weather").getByRole("link").click();

@@ -243,13 +243,21 @@ export type CallCountQueryVariables = Exact<{
 
 export type CallCountQuery = { calls: { totalCount: { value: number, relation: CountRelation } } };
 
-export type CallNeighboursQueryVariables = Exact<{
-  newer?: CallFilter | null | undefined;
-  older?: CallFilter | null | undefined;
+export type CallTimeQueryVariables = Exact<{
+  id: string | number;
 }>;
 
 
-export type CallNeighboursQuery = { newer: { nodes: Array<{ id: string, startedAt: string }> }, older: { nodes: Array<{ id: string, startedAt: string }> } };
+export type CallTimeQuery = { call: { startedAt: string } | null };
+
+export type CallNeighboursQueryVariables = Exact<{
+  since?: CallFilter | null | undefined;
+  before?: CallFilter | null | undefined;
+  cursor?: string | null | undefined;
+}>;
+
+
+export type CallNeighboursQuery = { since: { nodes: Array<{ id: string, startedAt: string }>, pageInfo: { hasPreviousPage: boolean, startCursor: string | null } }, before: { nodes: Array<{ id: string }> } };
 
 export type CallFeedSubscriptionVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -318,17 +326,19 @@ export type StatsQuery = { stats: { callCount: number, errorCount: number, p50Ms
 export type ToolsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
   first: number;
+  after?: string | null | undefined;
 }>;
 
 
-export type ToolsQuery = { tools: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }>, pageInfo: { hasNextPage: boolean } } };
+export type ToolsQuery = { tools: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type ServersQueryVariables = Exact<{
   first: number;
+  after?: string | null | undefined;
 }>;
 
 
-export type ServersQuery = { servers: { nodes: Array<{ id: string, name: string, firstSeenAt: string, lastSeenAt: string }>, pageInfo: { hasNextPage: boolean } } };
+export type ServersQuery = { servers: { nodes: Array<{ id: string, name: string, firstSeenAt: string, lastSeenAt: string }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type SessionRowFragment = { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } };
 
@@ -639,18 +649,28 @@ export const CallCountDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<CallCountQuery, CallCountQueryVariables>;
+export const CallTimeDocument = new TypedDocumentString(`
+    query CallTime($id: ID!) {
+  call(id: $id) {
+    startedAt
+  }
+}
+    `) as unknown as TypedDocumentString<CallTimeQuery, CallTimeQueryVariables>;
 export const CallNeighboursDocument = new TypedDocumentString(`
-    query CallNeighbours($newer: CallFilter, $older: CallFilter) {
-  newer: calls(filter: $newer, last: 2) {
+    query CallNeighbours($since: CallFilter, $before: CallFilter, $cursor: String) {
+  since: calls(filter: $since, last: 100, before: $cursor) {
     nodes {
       id
       startedAt
     }
+    pageInfo {
+      hasPreviousPage
+      startCursor
+    }
   }
-  older: calls(filter: $older, first: 1) {
+  before: calls(filter: $before, first: 1) {
     nodes {
       id
-      startedAt
     }
   }
 }
@@ -868,8 +888,8 @@ export const StatsDocument = new TypedDocumentString(`
 }
     `) as unknown as TypedDocumentString<StatsQuery, StatsQueryVariables>;
 export const ToolsDocument = new TypedDocumentString(`
-    query Tools($filter: CallFilter, $first: Int!) {
-  tools(filter: $filter, first: $first) {
+    query Tools($filter: CallFilter, $first: Int!, $after: String) {
+  tools(filter: $filter, first: $first, after: $after) {
     nodes {
       id
       name
@@ -886,13 +906,14 @@ export const ToolsDocument = new TypedDocumentString(`
     }
     pageInfo {
       hasNextPage
+      endCursor
     }
   }
 }
     `) as unknown as TypedDocumentString<ToolsQuery, ToolsQueryVariables>;
 export const ServersDocument = new TypedDocumentString(`
-    query Servers($first: Int!) {
-  servers(first: $first) {
+    query Servers($first: Int!, $after: String) {
+  servers(first: $first, after: $after) {
     nodes {
       id
       name
@@ -901,6 +922,7 @@ export const ServersDocument = new TypedDocumentString(`
     }
     pageInfo {
       hasNextPage
+      endCursor
     }
   }
 }

@@ -1,30 +1,36 @@
-import { useCallback, useMemo } from "react";
+import { useCallback, useState } from "react";
 import { Link, useLocation } from "wouter";
-import { CallDetailDocument, CallNeighboursDocument } from "../gql/graphql";
-import { useAsk } from "../state/asking";
-import { noFilter, pick } from "../state/filter";
+import { isEmpty, pick, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { listAddress } from "../state/place";
+import { useNeighbours } from "../state/neighbours";
+import { callAddress, listParameters, useFilter, usePlace } from "../state/place";
+import { callWords } from "../state/words";
 import { CallDetail } from "../view/call-detail";
+import type { Detail } from "../view/call-fields";
 import type { OnPick } from "../view/call-row";
 import { Icon } from "../view/icon";
 import { useTitle } from "../view/title";
 
-const addressOf = (id: string) => `/calls/${encodeURIComponent(id)}`;
-
-/** One call at an address of its own. */
+/** One call at an address of its own, which keeps the list that it was opened from. */
 export default function CallPage({ id }: { id: string }) {
   const [, navigate] = useLocation();
-  const { newer, older } = useNeighbours(id);
+  const { parameters } = usePlace();
+  const { filter } = useFilter();
+  const [call, setCall] = useState<Detail>();
+  const { newer, older } = useNeighbours(call && id, filter);
+  const list = listParameters(parameters);
+  const listAt = list.size > 0 ? `/?${list}` : "/";
+  const addressOf = (other: string) => callAddress(other, list);
   const onPick: OnPick = useCallback(
-    (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as))),
-    [navigate],
+    (name, value, as) =>
+      navigate(`/?${writeFilter(pick(filter, name, value, as), listParameters(parameters))}`),
+    [navigate, filter, parameters],
   );
-  useTitle("Call");
+  useTitle(call ? callWords(call) : "Call");
   useKeys({
     j: () => older && navigate(addressOf(older)),
     k: () => newer && navigate(addressOf(newer)),
-    Escape: () => navigate("/"),
+    Escape: () => navigate(listAt),
   });
   return (
     <div className="page">
@@ -43,29 +49,11 @@ export default function CallPage({ id }: { id: string }) {
             Older <kbd>j</kbd>
           </Link>
         )}
-        <Link href="/" className="button small">
-          All calls
+        <Link href={listAt} className="button small">
+          {isEmpty(filter) ? "All calls" : "Back to the list"}
         </Link>
       </div>
-      <CallDetail id={id} onPick={onPick} />
+      <CallDetail id={id} onPick={onPick} onCall={setCall} />
     </div>
   );
-}
-
-/** The calls just before and just after one, among all. */
-function useNeighbours(id: string): { newer?: string | undefined; older?: string | undefined } {
-  const detail = useAsk(
-    CallDetailDocument,
-    useMemo(() => ({ id }), [id]),
-  );
-  const at = detail.data?.call?.id === id ? detail.data.call.startedAt : undefined;
-  const { data } = useAsk(
-    CallNeighboursDocument,
-    useMemo(() => (at ? { newer: { from: at }, older: { to: at } } : undefined), [at]),
-  );
-  if (!at) return {};
-  return {
-    newer: data?.newer.nodes.find((call) => call.id !== id && call.startedAt !== at)?.id,
-    older: data?.older.nodes[0]?.id,
-  };
 }

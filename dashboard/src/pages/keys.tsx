@@ -12,6 +12,7 @@ import { KeyTable } from "../view/key-table";
 import { LoadMore } from "../view/load-more";
 import { MadeKey } from "../view/made-key";
 import { NewKey } from "../view/new-key";
+import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
@@ -29,7 +30,7 @@ export default function KeysPage() {
   );
 }
 
-const firstPage = { first: 100 };
+const firstPage = () => ({ first: 100 });
 const keysOf = ({ apiKeys }: KeysQuery) => ({ items: apiKeys.nodes, pageInfo: apiKeys.pageInfo });
 
 function Keys() {
@@ -53,6 +54,7 @@ function Keys() {
         )}
       </div>
       {problem !== undefined && !items && <Problem problem={problem} again={keys.again} />}
+      <Outdated of={keys} />
       {!items && problem === undefined && <Skeleton lines={6} />}
       {items?.length === 0 && (
         <div className="none">

@@ -29,6 +29,7 @@ import { type Bucket, Chart } from "../view/chart";
 import { Country } from "../view/country";
 import { Figures, type Totals } from "../view/figures";
 import { FilterBar } from "../view/filter-bar";
+import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { type Rank, Ranking } from "../view/ranking";
 import { Skeleton } from "../view/skeleton";
@@ -48,7 +49,7 @@ export default function OverviewPage() {
   const [, navigate] = useLocation();
   // each round has its own now
   const asked = useMemo(() => ({ filter: toCallFilter(filter, new Date()), buckets: 60 }), [filter, round]);
-  const stats = useAsk(StatsDocument, asked, round);
+  const stats = useAsk(StatsDocument, asked, round, filter);
   const facets = useAsk(
     FacetsDocument,
     useMemo(
@@ -64,11 +65,13 @@ export default function OverviewPage() {
       [asked],
     ),
     round,
+    filter,
   );
   const tools = useAsk(
     ToolsDocument,
     useMemo(() => ({ filter: asked.filter, first: mostTools }), [asked]),
     round,
+    filter,
   );
   useAskAgain({ loading: stats.loading || facets.loading || tools.loading, again }, refresh);
   const brush = (from: string, to = filter.to) =>
@@ -82,9 +85,11 @@ export default function OverviewPage() {
     <div className="page">
       <div className="page-head">
         <h1>Overview</h1>
+        <span className="hint">Refreshes every {refresh / 1000} s</span>
       </div>
       <FilterBar />
-      {problem !== undefined && <Problem problem={problem} again={stats.again} />}
+      {problem !== undefined && <Problem problem={problem} again={again} />}
+      <Outdated of={[stats, facets, tools].map((asked) => ({ ...asked, again }))} />
       <Figures filter={filter} stats={stats.data?.stats} />
       <div className="cards wide-cards">
         <section className="card" aria-label="Calls and errors">

@@ -1,11 +1,15 @@
-import { useMemo } from "react";
+import { useCallback } from "react";
 import { Link } from "wouter";
-import { type CallFilter, ToolsDocument } from "../gql/graphql";
-import { useAsk, useAskAgain } from "../state/asking";
+import { ToolsDocument, type ToolsQuery } from "../gql/graphql";
+import { useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
+import { useKeys } from "../state/keys";
+import { usePages } from "../state/paging";
 import { listAddress, usePlace } from "../state/place";
 import { count, duration, many, percent, visible } from "../state/words";
 import { Calls } from "../view/calls";
+import { LoadMore } from "../view/load-more";
+import { Outdated } from "../view/outdated";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
@@ -26,7 +30,7 @@ const refresh = 15_000;
 
 /** One server: its logs, and its tools. */
 export default function ServerPage({ name }: { name: string }) {
-  useTitle(name);
+  useTitle(visible(name));
   const { parameters, path } = usePlace();
   const tab = parameters.get("tab") === "tools" ? "tools" : "logs";
   const tabs = [
@@ -35,7 +39,7 @@ export default function ServerPage({ name }: { name: string }) {
   ] as const;
   return (
     <div className="server-page">
-      <nav className="tabs" aria-label={`Server ${name}`}>
+      <nav className="tabs" aria-label={`Server ${visible(name)}`}>
         {tabs.map(([key, words, href]) => (
           <Link key={key} href={href} className="nav-link" aria-current={tab === key ? "page" : undefined}>
             {words}
@@ -54,42 +58,44 @@ function health(calls: number, failed: number): { words: string; tone: string } 
   return rate < 0.1 ? { words: "Some errors", tone: "warn" } : { words: "Failing", tone: "bad" };
 }
 
+const pageSize = 200;
+const toolsOf = ({ tools }: ToolsQuery) => ({ items: tools.nodes, pageInfo: tools.pageInfo });
+
 function Tools({ server }: { server: string }) {
-  const filter: CallFilter = useMemo(() => ({ servers: [server] }), [server]);
-  const tools = useAsk(
-    ToolsDocument,
-    useMemo(() => ({ filter, first: 500 }), [filter]),
-  );
+  const question = useCallback(() => ({ filter: { servers: [server] }, first: pageSize }), [server]);
+  const tools = usePages(ToolsDocument, question, toolsOf);
   useAskAgain(tools, refresh);
-  const { data, problem, again } = tools;
+  const { items, problem, again } = tools;
+  useKeys({ r: again });
   const ofServer = pick(noFilter, "server", server, "include");
   return (
     <div className="page">
       <div className="page-head">
         <h1>{visible(server)}</h1>
         <span className="quiet">
-          {data &&
-            (data.tools.pageInfo.hasNextPage
-              ? `The first ${count(data.tools.nodes.length)} tools by name; there are more`
-              : `${many(data.tools.nodes.length, "tool")} with calls`)}
+          {items &&
+            (tools.more
+              ? `First ${many(items.length, "tool")} by name`
+              : `${many(items.length, "tool")} with calls`)}
         </span>
       </div>
-      {problem !== undefined && !data && <Problem problem={problem} again={again} />}
-      {!data && problem === undefined && <Skeleton lines={6} />}
-      {data?.tools.nodes.length === 0 && (
+      {problem !== undefined && !items && <Problem problem={problem} again={again} />}
+      <Outdated of={tools} />
+      {!items && problem === undefined && <Skeleton lines={6} />}
+      {items?.length === 0 && (
         <div className="none">
           <h2>No tools</h2>
-          <p>No tool of this server has been called.</p>
+          <p>No call of a tool of this server is stored.</p>
         </div>
       )}
-      {data && data.tools.nodes.length > 0 && (
+      {items && items.length > 0 && (
         <PlainTable label="Tools" headings={headings}>
-          {data.tools.nodes.map(({ id, name, stats }) => {
+          {items.map(({ id, name, stats }) => {
             const { words, tone } = health(stats.callCount, stats.errorCount);
             const ofTool = pickAll(ofServer, "tool", [name]);
             return (
               <tr key={id}>
-                <td className="names wide" title={name}>
+                <td className="names wide" title={visible(name)}>
                   <Link href={listAddress(ofTool)} className="code">
                     {visible(name)}
                   </Link>
@@ -121,6 +127,7 @@ function Tools({ server }: { server: string }) {
           })}
         </PlainTable>
       )}
+      <LoadMore list={tools} what="More tools" />
     </div>
   );
 }

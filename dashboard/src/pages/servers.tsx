@@ -1,11 +1,15 @@
 import { useMemo, useReducer } from "react";
 import { Link } from "wouter";
-import { FacetsDocument, ServersDocument } from "../gql/graphql";
+import { FacetsDocument, ServersDocument, type ServersQuery } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
+import { useKeys } from "../state/keys";
+import { usePages } from "../state/paging";
 import { listAddress } from "../state/place";
-import { count, percent, visible } from "../state/words";
+import { count, many, percent, visible } from "../state/words";
+import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
+import { Outdated } from "../view/outdated";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
@@ -16,16 +20,15 @@ const headings = ["Server", { number: "Calls" }, { number: "Errors" }, "First ca
 /** How often the servers are asked for again, in milliseconds. */
 const refresh = 15_000;
 
+const firstPage = () => ({ first: 200 });
+const serversOf = ({ servers }: ServersQuery) => ({ items: servers.nodes, pageInfo: servers.pageInfo });
+
 /** All servers, and how they do. */
 export default function ServersPage() {
   useTitle("Servers");
   const [round, again] = useReducer((before: number) => before + 1, 0);
-  const servers = useAsk(
-    ServersDocument,
-    useMemo(() => ({ first: 500 }), []),
-    round,
-  );
-  const { data, problem } = servers;
+  const servers = usePages(ServersDocument, firstPage, serversOf, round);
+  const { items, problem } = servers;
   const calls = useAsk(
     FacetsDocument,
     useMemo(() => ({ filter: {}, servers: true }), []),
@@ -37,19 +40,26 @@ export default function ServersPage() {
     round,
   );
   useAskAgain({ loading: servers.loading || calls.loading || failed.loading, again }, refresh);
-  const countOf = (asked: typeof calls, name: string) =>
-    asked.data && (asked.data.facets.servers?.find(({ value }) => value === name)?.count ?? 0);
+  useKeys({ r: again });
+  // the menu of servers has an end: of one that is not in it nothing is known
+  const countOf = ({ data }: typeof calls, name: string) =>
+    data &&
+    (data.facets.servers?.find(({ value }) => value === name)?.count ??
+      (data.facets.more.servers ? undefined : 0));
   return (
     <div className="page">
       <div className="page-head">
         <h1>Servers</h1>
-        {data?.servers.pageInfo.hasNextPage && (
-          <span className="quiet">The first {count(data.servers.nodes.length)} by name; there are more</span>
+        {items && items.length > 0 && (
+          <span className="quiet">
+            {servers.more ? `First ${many(items.length, "server")} by name` : many(items.length, "server")}
+          </span>
         )}
       </div>
-      {problem !== undefined && !data && <Problem problem={problem} again={again} />}
-      {!data && problem === undefined && <Skeleton lines={6} />}
-      {data?.servers.nodes.length === 0 && (
+      {problem !== undefined && !items && <Problem problem={problem} again={again} />}
+      <Outdated of={[servers, calls, failed].map((asked) => ({ ...asked, again }))} />
+      {!items && problem === undefined && <Skeleton lines={6} />}
+      {items?.length === 0 && (
         <div className="none">
           <h2>No servers yet</h2>
           <p>
@@ -57,9 +67,9 @@ export default function ServersPage() {
           </p>
         </div>
       )}
-      {data && data.servers.nodes.length > 0 && (
+      {items && items.length > 0 && (
         <PlainTable label="Servers" headings={headings}>
-          {data.servers.nodes.map((server) => {
+          {items.map((server) => {
             const all = countOf(calls, server.name);
             const wrong = countOf(failed, server.name);
             const ofServer = pick(noFilter, "server", server.name, "include");
@@ -91,6 +101,7 @@ export default function ServersPage() {
           })}
         </PlainTable>
       )}
+      <LoadMore list={servers} what="More servers" />
     </div>
   );
 }

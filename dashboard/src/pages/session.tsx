@@ -1,14 +1,14 @@
-import { useEffect, useMemo, useRef, useState } from "react";
-import { Button } from "react-aria-components";
+import { useCallback, useMemo, useRef } from "react";
 import { Link, useLocation } from "wouter";
-import { SessionDetailDocument } from "../gql/graphql";
-import { ask, isBadInput } from "../state/api";
-import { useAsk, useAskAgain } from "../state/asking";
-import { noFilter, pick } from "../state/filter";
+import { SessionDetailDocument, type SessionDetailQuery } from "../gql/graphql";
+import { isBadInput } from "../state/api";
+import { useAskAgain } from "../state/asking";
+import { noFilter, pick, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
+import { useNeighbours } from "../state/neighbours";
 import { useNow } from "../state/now";
-import { listAddress, usePlace } from "../state/place";
-import type { Call } from "../state/row";
+import { usePages } from "../state/paging";
+import { callAddress, listAddress, usePlace } from "../state/place";
 import { useEndings } from "../state/running";
 import { type Bar, timeline } from "../state/timeline";
 import { count, duration, sourceWords, tail, visible } from "../state/words";
@@ -17,8 +17,9 @@ import { StatusChip } from "../view/chip";
 import { Copy } from "../view/copy";
 import { Drawer } from "../view/drawer";
 import { Duration } from "../view/duration";
+import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
-import { notice } from "../view/notice";
+import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
@@ -27,39 +28,39 @@ const pageSize = 200;
 /** How often the session is asked for again, in milliseconds. */
 const refresh = 15_000;
 
+const noCalls: readonly [] = [];
+const callsOf = ({ session }: SessionDetailQuery) => ({
+  items: session?.calls.nodes ?? noCalls,
+  pageInfo: session?.calls.pageInfo ?? { hasNextPage: false, endCursor: null },
+});
+
 /** One session as a timeline: what ran when, what beside what, and where it paused. */
 export default function SessionPage({ id }: { id: string }) {
-  useTitle("Session");
   const { parameters, change } = usePlace();
   const [, navigate] = useLocation();
-  const variables = useMemo(() => ({ id, first: pageSize }), [id]);
-  const asked = useAsk(SessionDetailDocument, variables);
-  const { data, problem, loading, again } = asked;
-  const session = data?.session;
-  const [later, setLater] = useState<readonly Call[]>([]);
-  const [next, setNext] = useState<string | null>();
-  useEffect(() => {
-    setLater([]);
-    setNext(session?.calls.pageInfo.hasNextPage ? session.calls.pageInfo.endCursor : null);
-  }, [session]);
-  const loaded = useMemo(() => [...(session?.calls.nodes ?? []), ...later], [session, later]);
-  const calls = useEndings(loaded);
+  const question = useCallback(() => ({ id, first: pageSize }), [id]);
+  const asked = usePages(SessionDetailDocument, question, callsOf);
+  const { head, items = noCalls, problem, loading, again } = asked;
+  const session = head?.session;
+  useTitle(
+    session
+      ? `Session${session.clientName ? ` of ${visible(session.clientName)}` : ""} with ${visible(session.server.name)}`
+      : "Session",
+  );
+  const calls = useEndings(items);
   const now = useNow(calls.some(({ outcome }) => outcome === "RUNNING"));
   const bars = useMemo(() => timeline(calls, now), [calls, now]);
-  // pages that were loaded after the first would go with its answer
-  useAskAgain(asked, later.length === 0 ? refresh : undefined);
-  const more = async () => {
-    try {
-      const { session: asked } = await ask(SessionDetailDocument, { ...variables, after: next ?? null });
-      setLater([...later, ...(asked?.calls.nodes ?? [])]);
-      setNext(asked?.calls.pageInfo.hasNextPage ? asked.calls.pageInfo.endCursor : null);
-    } catch {
-      notice("Later calls could not be loaded");
-    }
-  };
+  useAskAgain(asked, refresh);
 
   const shown = parameters.get("call") ?? undefined;
   const at = bars.findIndex(({ call }) => call.id === shown);
+  // a call of a page that is not loaded has its neighbours all the same
+  const inSession = useMemo(() => ({ ...noFilter, session: id }), [id]);
+  const isAlone = at < 0 || (at + 1 === bars.length && asked.more !== undefined);
+  const beside = useNeighbours(session && isAlone ? shown : undefined, inSession);
+  // in a session time runs downwards: what comes next is newer
+  const before = (at > 0 ? bars[at - 1]?.call.id : undefined) ?? beside.older;
+  const after = (at >= 0 ? bars[at + 1]?.call.id : undefined) ?? beside.newer;
   const list = useRef<HTMLOListElement>(null);
   const step = (by: 1 | -1) => {
     const moments = [...(list.current?.querySelectorAll<HTMLElement>(".moment") ?? [])];
@@ -70,7 +71,7 @@ export default function SessionPage({ id }: { id: string }) {
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
   const unknown = isBadInput(problem);
-  if (problem !== undefined && !unknown && !data) return <Problem problem={problem} again={again} />;
+  if (problem !== undefined && !unknown && !head) return <Problem problem={problem} again={again} />;
   return (
     <div className="page">
       <div className="page-head">
@@ -86,13 +87,14 @@ export default function SessionPage({ id }: { id: string }) {
           </Link>
         )}
       </div>
-      {!data && loading && <Skeleton lines={12} />}
-      {(data || unknown) && !session && (
+      {!head && loading && <Skeleton lines={12} />}
+      {(head || unknown) && !session && (
         <div className="problem">
           <h2>There is no such session</h2>
           <p>None of its calls is kept any longer, or the address is wrong.</p>
         </div>
       )}
+      {!unknown && <Outdated of={asked} />}
       {session && (
         <>
           <dl className="facts">
@@ -122,22 +124,18 @@ export default function SessionPage({ id }: { id: string }) {
               ))}
             </ol>
           </div>
-          {next && (
-            <Button className="load-more" onPress={more}>
-              Load more
-            </Button>
-          )}
+          <LoadMore list={asked} what="Later calls" />
         </>
       )}
       <Drawer
         id={shown}
         onClose={() => change("call", undefined)}
-        // in a session time runs downwards: what comes next is newer
         onMove={(by) => {
-          const to = bars[at + by];
-          if (to) change("call", to.call.id, true);
+          const to = by === 1 ? after : before;
+          if (to) change("call", to, true);
         }}
-        canMove={{ newer: at > 0, older: at >= 0 && at + 1 < bars.length }}
+        addressOf={(call) => callAddress(call, writeFilter(inSession))}
+        canMove={{ newer: before !== undefined, older: after !== undefined }}
         onPick={onPick}
       />
     </div>

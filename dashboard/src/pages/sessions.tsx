@@ -1,19 +1,24 @@
-import { useMemo } from "react";
+import { useCallback } from "react";
 import { Link } from "wouter";
 import { type SessionRowFragment, SessionsDocument, type SessionsQuery } from "../gql/graphql";
+import { useAskAgain } from "../state/asking";
 import { toCallFilter } from "../state/filter";
+import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { useFilter } from "../state/place";
 import { count, duration, sourceWords, tail, visible } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
+import { Outdated } from "../view/outdated";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
 const pageSize = 50;
+/** How often the sessions are asked for again, in milliseconds. */
+const refresh = 15_000;
 
 const headings = [
   "Session",
@@ -22,7 +27,7 @@ const headings = [
   "Client",
   { number: "Calls" },
   { number: "Errors" },
-  { number: "Lasted" },
+  { number: "Duration" },
   "Last call",
 ];
 
@@ -32,8 +37,14 @@ const sessionsOf = ({ sessions }: SessionsQuery) => ({ items: sessions.nodes, pa
 export default function SessionsPage() {
   useTitle("Sessions");
   const { filter } = useFilter();
-  const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()), first: pageSize }), [filter]);
-  const list = usePages(SessionsDocument, variables, sessionsOf);
+  // each time it has its own now
+  const question = useCallback(
+    () => ({ filter: toCallFilter(filter, new Date()), first: pageSize }),
+    [filter],
+  );
+  const list = usePages(SessionsDocument, question, sessionsOf);
+  useAskAgain(list, refresh);
+  useKeys({ r: list.again });
   const { items: sessions, problem, loading, again } = list;
 
   return (
@@ -44,6 +55,7 @@ export default function SessionsPage() {
       </div>
       <FilterBar />
       {problem !== undefined && !sessions && <Problem problem={problem} again={again} />}
+      <Outdated of={list} />
       {!sessions && loading && <Skeleton lines={10} />}
       {sessions?.length === 0 && (
         <div className="none">
@@ -52,7 +64,7 @@ export default function SessionsPage() {
         </div>
       )}
       {sessions && sessions.length > 0 && (
-        <PlainTable label="Sessions" headings={headings} busy={loading}>
+        <PlainTable label="Sessions" headings={headings}>
           {sessions.map((session) => (
             <SessionLine key={session.id} session={session} />
           ))}

@@ -10,7 +10,18 @@ export interface Asked<T> {
   data: T | undefined;
   problem: unknown;
   loading: boolean;
+  /** When `data` was answered, in milliseconds since 1970. */
+  at: number | undefined;
   again: () => void;
+}
+
+interface State<Result> {
+  data?: Result;
+  at?: number;
+  /** What `data` is about. */
+  of?: unknown;
+  problem?: unknown;
+  loading: boolean;
 }
 
 /** Asks again every so many milliseconds while somebody looks, and never while an answer is on its way. */
@@ -25,13 +36,17 @@ export function useAskAgain(
   }, [every, loading, again]);
 }
 
-/** Asks whenever the question or the round changes. `undefined` variables ask nothing. */
+/**
+ * Asks whenever the question or the round changes. `undefined` variables ask nothing. `subject`: what the question is about,
+ * where its text has a time in it too. An answer about another subject does not outlive a failure.
+ */
 export function useAsk<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,
   variables: Variables | undefined,
   round = 0,
+  subject?: unknown,
 ): Asked<Result> {
-  const [state, setState] = useState<{ data?: Result; problem?: unknown; loading: boolean }>({
+  const [state, setState] = useState<State<Result>>({
     loading: true,
   });
   const [retries, setRetries] = useState(0);
@@ -39,21 +54,25 @@ export function useAsk<Result, Variables>(
   const question = variables === undefined ? undefined : JSON.stringify(variables);
   const latest = useRef(variables);
   latest.current = variables;
+  const aboutWhat = useRef(subject);
+  aboutWhat.current = subject;
 
   // the question is its text; the others ask it anew
   useEffect(() => {
     if (question === undefined || latest.current === undefined) return;
     const asking = new AbortController();
+    const about = aboutWhat.current;
     setState((before) => ({ ...before, loading: true }));
     ask(document, latest.current, asking.signal).then(
-      (data) => setState({ data, loading: false }),
+      (data) => setState({ data, at: Date.now(), of: about, loading: false }),
       (problem: unknown) => {
-        if (!asking.signal.aborted) setState((before) => ({ ...before, problem, loading: false }));
+        if (!asking.signal.aborted)
+          setState((before) => ({ ...(before.of === about ? before : {}), problem, loading: false }));
       },
     );
     return () => asking.abort();
   }, [document, question, round, retries, attempt]);
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
-  return { data: state.data, problem: state.problem, loading: state.loading, again };
+  return { data: state.data, problem: state.problem, loading: state.loading, at: state.at, again };
 }

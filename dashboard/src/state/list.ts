@@ -1,7 +1,7 @@
 import { type CallFilter, CallPageDocument } from "../gql/graphql";
 import { ask } from "./api";
 import { type FeedListener, follow } from "./feed";
-import { type Call, merge, newestFirst, type Row, toRow } from "./row";
+import { type Call, merge, newestFirst, type Row, timeKey, toRow } from "./row";
 import { callsAgain, mostAtOnce, takeTurns } from "./running";
 import { createStore } from "./store";
 
@@ -47,6 +47,18 @@ export const maxRows = 50_000;
 const maxWaiting = 2_000;
 /** Calls that wait for the next picture. A tab in the background draws none for hours. */
 const maxQueued = 2_000;
+
+/** Rows that are remembered of a list that is left. */
+const maxLeft = 5_000;
+
+/** A list that was left. */
+export interface Left {
+  question: unknown;
+  rows: readonly Row[];
+  hasMore: boolean;
+  endCursor: string | undefined;
+  liveCursor: string;
+}
 
 const nothing: ListState = {
   question: undefined,
@@ -182,6 +194,49 @@ export class CallList {
     }
   }
 
+  /** The list as it is, for whoever comes back to it. Undefined while there is nothing to come back to. */
+  leave(): Left | undefined {
+    const { rows: all, hasMore, loading, question } = this.state.get();
+    if (loading === "first" || all.length === 0 || this.liveCursor === undefined) return undefined;
+    const rows = all.slice(0, maxLeft);
+    const isWhole = rows.length === all.length;
+    return {
+      question,
+      rows,
+      hasMore: hasMore || !isWhole,
+      endCursor: isWhole ? this.endCursor : rows.at(-1)?.cursor,
+      liveCursor: this.liveCursor,
+    };
+  }
+
+  /** Goes on with the list as it was left; the feed tells what came since. `away`: the reader was further down. */
+  goOn(filter: CallFilter, pageSize: number, question: unknown, left: Left, away: boolean): void {
+    this.stop();
+    this.filter = filter;
+    this.pageSize = pageSize;
+    this.endCursor = left.endCursor;
+    this.liveCursor = left.liveCursor;
+    this.away = away;
+    const { rows, hasMore } = left;
+    this.change({ question, rows, hasMore, loading: undefined, problem: undefined });
+    if (this.wantLive) this.connect();
+  }
+
+  /** Lets go of calls that began before a moment, as those that a range up to now has left behind. `from`: RFC 3339, UTC. */
+  dropBefore(from: string): void {
+    const key = timeKey(from);
+    const isIn = (row: Row) => row.key >= key;
+    const held = this.held.filter(isIn);
+    this.heldCount -= this.held.length - held.length;
+    this.held = held;
+    const { rows, waiting } = this.state.get();
+    const last = rows.at(-1);
+    if (last && !isIn(last))
+      // what was not loaded is older still
+      this.change({ rows: rows.filter(isIn), hasMore: false, waiting: this.heldCount });
+    else if (waiting !== this.heldCount) this.change({ waiting: this.heldCount });
+  }
+
   stop(): void {
     this.asking.abort();
     this.following?.abort();
@@ -193,7 +248,7 @@ export class CallList {
     this.addedCount = 0;
     this.endCursor = undefined;
     this.liveCursor = undefined;
-    this.change({ live: this.wantLive ? "catching up" : "paused", waiting: 0 });
+    this.change({ live: this.wantLive ? "catching up" : "paused", waiting: 0, added: 0 });
   }
 
   private connect(): void {

@@ -79,6 +79,20 @@ export function useColumns() {
   return { columns: given ?? preferred, setColumns, forget };
 }
 
+/** The address of a call, which keeps the list that it is from: filters, range, Live and columns. */
+export function callAddress(id: string, list: URLSearchParams): string {
+  const text = listParameters(list).toString();
+  const path = `/calls/${encodeURIComponent(id)}`;
+  return text ? `${path}?${text}` : path;
+}
+
+/** The parameters of an address that are those of a list, and not of what is open beside it. */
+export function listParameters(parameters: URLSearchParams): URLSearchParams {
+  const list = new URLSearchParams(parameters);
+  for (const name of ["call", "tab"]) list.delete(name);
+  return list;
+}
+
 /** The address of the list with a filter. */
 export function listAddress(filter: Filter, path = "/"): string {
   const text = writeFilter(filter).toString();

@@ -1,23 +1,68 @@
-import { useEffect, useState } from "react";
-import { type Filter, toCallFilter } from "./filter";
+import { type RefObject, useEffect, useRef, useState } from "react";
+import { type Filter, toCallFilter, writeFilter } from "./filter";
 import { keyStore } from "./key";
-import { CallList } from "./list";
+import { CallList, type Left } from "./list";
 import { repeat } from "./repeat";
+import { Memory, takeReturn } from "./returning";
 import { runningPause } from "./running";
 import { useStore } from "./store";
 
-/** The list of a filter's calls, which follows the filter, the switch Live and the key. */
-export function useCallList(filter: Filter, pageSize: number, live: boolean, round: number) {
+/** How often calls that have left the range are let go, in milliseconds. */
+const windowPause = 1_000;
+
+/** Where a reader was in a list: how far down, in pixels, and at which call. */
+export interface Place {
+  top: number;
+  marked: string | undefined;
+}
+
+const memory = new Memory<{ left: Left; place: Place }>();
+
+/**
+ * The list of a filter's calls, which follows the filter, the switch Live and the key. `place` is where the reader is; going
+ * back to a list finds its rows again, and `onReturn` is told of the place.
+ */
+export function useCallList(
+  filter: Filter,
+  pageSize: number,
+  live: boolean,
+  round: number,
+  place?: RefObject<Place>,
+  onReturn?: (place: Place) => void,
+) {
   const [list] = useState(() => new CallList());
   const { attempt } = useStore(keyStore);
   const state = useStore(list.state);
+  const known = useRef({ round, attempt });
+  const tell = useRef(onReturn);
+  tell.current = onReturn;
 
   // round and attempt ask anew
   useEffect(() => {
-    void list.start(toCallFilter(filter, new Date()), pageSize, filter);
-    return () => list.stop();
-  }, [list, filter, pageSize, round, attempt]);
+    const name = `${writeFilter(filter)} ${pageSize} ${attempt}`;
+    const isAsked = known.current.round !== round || known.current.attempt !== attempt;
+    known.current = { round, attempt };
+    const before = place && takeReturn() && !isAsked ? memory.find(name) : undefined;
+    const asked = toCallFilter(filter, new Date());
+    if (before) {
+      list.goOn(asked, pageSize, filter, before.left, before.place.top > 0);
+      tell.current?.(before.place);
+    } else void list.start(asked, pageSize, filter);
+    return () => {
+      const left = list.leave();
+      if (place && left?.question === filter) memory.keep(name, { left, place: { ...place.current } });
+      list.stop();
+    };
+  }, [list, filter, pageSize, round, attempt, place]);
   useEffect(() => list.setLive(live), [list, live]);
+  // a range that ends now goes on with the time
+  useEffect(() => {
+    if (!live || filter.range === undefined) return;
+    return repeat(windowPause, () => {
+      const { from } = toCallFilter(filter, new Date());
+      if (from) list.dropBefore(from);
+    });
+  }, [list, live, filter]);
   useEffect(() => repeat(runningPause, () => list.refreshRunning()), [list]);
   // for one moment the state still answers the question before
   return { list, state: state.question === filter ? state : { ...state, loading: "first" as const } };

@@ -84,8 +84,9 @@ export function percent(part: number, whole: number): string {
   return share > 0 && share < 1 ? "<1%" : `${Math.round(share)}%`;
 }
 
-/** Control characters, marks of direction, and what has no width: in a name nobody sees them. */
-const unseen = /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/gu;
+/** Control characters, marks of direction, fillers, tags, and what has no width: in a name nobody sees them. */
+const unseen =
+  /[\p{Cc}\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e00ff}]|\u034f|\u17b4|\u17b5|\u180b|\u180c|\u180d|\u180f/gu;
 
 /** A name with what cannot be seen drawn as marks, so that two names that differ look different. */
 export function visible(name: string): string {
@@ -93,6 +94,11 @@ export function visible(name: string): string {
     unseen,
     (character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
   );
+}
+
+/** What a call was of, in a line: its method, and what it acted on. */
+export function callWords({ method, target }: { method: string; target?: string | null }): string {
+  return visible(target ? `${method} ${target}` : method);
 }
 
 /** How long ago a moment was. */

@@ -2,11 +2,12 @@ import { AuditDocument, type AuditQuery } from "../gql/graphql";
 import { usePages } from "../state/paging";
 import { LoadMore } from "./load-more";
 import { Moment } from "./moment";
+import { Outdated } from "./outdated";
 import { PlainTable } from "./plain-table";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
 
-const firstPage = { first: 50 };
+const firstPage = () => ({ first: 50 });
 const entriesOf = ({ audit }: AuditQuery) => ({ items: audit.edges, pageInfo: audit.pageInfo });
 
 /** The actions in words; those of a later version stand as they are called. */
@@ -27,6 +28,7 @@ export function Audit({ round }: { round: number }) {
     <section aria-label="Audit log" className="audit">
       <h2>Audit log</h2>
       {problem !== undefined && !items && <Problem problem={problem} again={entries.again} />}
+      <Outdated of={entries} />
       {!items && problem === undefined && <Skeleton lines={4} />}
       {items?.length === 0 && <p className="hint">Nothing yet.</p>}
       {items && items.length > 0 && (

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useMemo, useState } from "react";
+import { lazy, Suspense, useEffect, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallDetailDocument } from "../gql/graphql";
 import { isBadInput } from "../state/api";
@@ -13,6 +13,7 @@ import { Console } from "./console";
 import { Copy } from "./copy";
 import { Hidden } from "./hidden";
 import { Icon } from "./icon";
+import { Outdated } from "./outdated";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
 import { valueHelp } from "./value-menu";
@@ -24,13 +25,25 @@ const PayloadView = lazy(() => import("./payload").then((module) => ({ default: 
 const JsonTree = lazy(() => import("./json-tree").then((module) => ({ default: module.JsonTree })));
 
 /** All of one call: what is known of it on the left, what was said on the right. */
-export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
+export function CallDetail({
+  id,
+  onPick,
+  onCall,
+}: {
+  id: string;
+  onPick: OnPick;
+  /** Is told of the call when it is known, and again when it changes. */
+  onCall?: (call: Detail) => void;
+}) {
   const variables = useMemo(() => ({ id }), [id]);
   const asked = useAsk(CallDetailDocument, variables);
   const { data, problem, loading, again } = asked;
   const call = data?.call;
   useAskAgain(asked, call?.id === id ? pauses[call.outcome] : undefined);
   useKeys({ r: again });
+  useEffect(() => {
+    if (call?.id === id) onCall?.(call);
+  }, [call, id, onCall]);
   const unknown = isBadInput(problem);
   if (problem !== undefined && !unknown && !loading && !call)
     return <Problem problem={problem} again={again} />;
@@ -38,11 +51,7 @@ export function CallDetail({ id, onPick }: { id: string; onPick: OnPick }) {
   if (call && call.id === id)
     return (
       <>
-        {problem !== undefined && !loading && (
-          <p role="status" className="sight cut">
-            <strong>Not up to date.</strong> The call is shown as it was when mcptap last answered.
-          </p>
-        )}
+        <Outdated of={asked} />
         <Parts key={id} call={call} onPick={onPick} />
       </>
     );

@@ -2,8 +2,9 @@ import { type MouseEvent, memo, useState } from "react";
 import { Link } from "wouter";
 import type { ListName, Picked } from "../state/filter";
 import type { Call } from "../state/row";
-import { type Column, columnNames } from "../state/settings";
-import { short, visible } from "../state/words";
+import { type Column, columnNames, settings } from "../state/settings";
+import { useStore } from "../state/store";
+import { absolute, callWords, short, visible } from "../state/words";
 import { StatusChip, statusText } from "./chip";
 import { Country } from "./country";
 import { Duration } from "./duration";
@@ -40,13 +41,14 @@ function pickable(call: Call, column: Column): [ListName, string] | undefined {
 }
 
 function Value({ call, column, href }: { call: Call; column: Column; href: string }) {
+  const { zone } = useStore(settings);
   switch (column) {
     case "status":
       return (
         <Link
           href={href}
           className="row-link"
-          aria-label={`${statusText(call)}: open the call`}
+          aria-label={`${callWords(call)}, ${statusText(call)}, ${absolute(call.startedAt, zone, "short")}`}
           title={call.errorMessage ?? undefined}
           // the row opens it beside the list
           onClick={(event) => event.preventDefault()}
@@ -59,19 +61,19 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
     case "target":
       return (
         <>
-          <span className="code strong" title={call.target ?? undefined}>
+          <span className="code strong" title={visible(call.target ?? "")}>
             {visible(call.target ?? "")}
           </span>
           {call.errorMessage && (
             <span className="why" title={call.errorMessage}>
               {" "}
-              {call.errorMessage.slice(0, 200)}
+              {visible(call.errorMessage.slice(0, 200))}
             </span>
           )}
         </>
       );
     case "server":
-      return <span title={call.server.name}>{visible(call.server.name)}</span>;
+      return <span title={visible(call.server.name)}>{visible(call.server.name)}</span>;
     case "ip":
       return (
         <>
@@ -156,10 +158,20 @@ function Picks({
   const label = columnNames[column];
   return (
     <span className="picks">
-      <button type="button" tabIndex={-1} title={`Only ${label} ${value}`} onClick={press("include")}>
+      <button
+        type="button"
+        tabIndex={-1}
+        title={`Only ${label} ${visible(value)}`}
+        onClick={press("include")}
+      >
         <Icon name="plus" />
       </button>
-      <button type="button" tabIndex={-1} title={`Without ${label} ${value}`} onClick={press("exclude")}>
+      <button
+        type="button"
+        tabIndex={-1}
+        title={`Without ${label} ${visible(value)}`}
+        onClick={press("exclude")}
+      >
         <Icon name="minus" />
       </button>
     </span>

@@ -30,7 +30,8 @@ interface Props {
   /** A row has got the focus. */
   onMark: (id: string) => void;
   onPick: OnPick;
-  onAway: (away: boolean) => void;
+  /** How far down it is scrolled, in pixels, and whether that is away from the top. */
+  onScroll: (top: number, away: boolean) => void;
   children: ReactNode;
 }
 
@@ -47,7 +48,7 @@ export function CallTable(props: Props) {
     onOpen,
     onMark,
     onPick,
-    onAway,
+    onScroll,
     children,
   } = props;
   const small = useMedia(narrow);
@@ -79,7 +80,7 @@ export function CallTable(props: Props) {
     <div
       className="table-scroll"
       ref={scroller}
-      onScroll={(event) => onAway(event.currentTarget.scrollTop > height)}
+      onScroll={({ currentTarget: { scrollTop } }) => onScroll(scrollTop, scrollTop > height)}
     >
       <div
         role="table"

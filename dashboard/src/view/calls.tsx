@@ -1,15 +1,16 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { CallCountDocument } from "../gql/graphql";
-import { useAsk } from "../state/asking";
+import { useAsk, useAskAgain } from "../state/asking";
 import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { useColumns, useFilter, usePlace } from "../state/place";
+import { useNeighbours } from "../state/neighbours";
+import { callAddress, listParameters, useColumns, useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { useCallList } from "../state/use-list";
+import { type Place, useCallList } from "../state/use-list";
 import { useViewer } from "../state/viewer";
-import { count } from "../state/words";
+import { count, many } from "../state/words";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
 import { ColumnsMenu } from "./columns-menu";
@@ -32,12 +33,20 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const [round, setRound] = useState(0);
   const live = parameters.get("live") === "1";
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);
-  const { list, state } = useCallList(asked, pageSize, live, round);
+  const place = useRef<Place>({ top: 0, marked: undefined });
+  const [back, setBack] = useState<Place>();
+  const { list, state } = useCallList(asked, pageSize, live, round, place, setBack);
   const { rows, loading, problem, hasMore, waiting } = state;
-  const total = useTotal(asked, round);
+  const total = useTotal(asked, round, live, state.added);
 
   const scroller = useRef<HTMLDivElement>(null);
   const [marked, setMarked] = useState<string>();
+  place.current.marked = marked;
+  useLayoutEffect(() => {
+    if (!back) return;
+    setMarked(back.marked);
+    scroller.current?.scrollTo({ top: back.top });
+  }, [back]);
   const shown = parameters.get("call") ?? undefined;
   const selected = shown ?? marked;
   const setLive = (on: boolean) => change("live", on ? "1" : undefined, true);
@@ -52,7 +61,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     if (empty && !live) change("live", "1", true);
   }, [empty, live, change]);
 
-  const addressOf = useCallback((id: string) => `/calls/${encodeURIComponent(id)}`, []);
+  const query = writeFilter(asked, listParameters(parameters)).toString();
+  const addressOf = useCallback((id: string) => callAddress(id, new URLSearchParams(query)), [query]);
   const latest = useRef({ change, filter, setFilter, parameters, go });
   latest.current = { change, filter, setFilter, parameters, go };
   const open = useCallback((id: string) => {
@@ -70,18 +80,32 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     to(next);
   }, []);
 
-  const setAway = useCallback((away: boolean) => list.setAway(away), [list]);
+  const scrolled = useCallback(
+    (top: number, away: boolean) => {
+      place.current.top = top;
+      list.setAway(away);
+    },
+    [list],
+  );
 
   const at = selected ? rows.findIndex((row) => row.call.id === selected) : -1;
-  const move = (by: 1 | -1) => {
-    const next = rows[at < 0 ? 0 : at + by];
-    if (!next) {
-      if (by === 1) void list.more();
+  // a call that is not loaded, as from a link, has its neighbours in the list all the same
+  const beside = useNeighbours(at < 0 && loading !== "first" ? shown : undefined, asked);
+  const moveTo = (id: string) => {
+    setMarked(id);
+    if (shown) change("call", id, true);
+    else requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, id)));
+  };
+  const move = async (by: 1 | -1) => {
+    if (shown && at < 0) {
+      const next = by === 1 ? beside.older : beside.newer;
+      if (next) moveTo(next);
       return;
     }
-    setMarked(next.call.id);
-    if (shown) change("call", next.call.id, true);
-    else requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, next.call.id)));
+    const to = at < 0 ? 0 : at + by;
+    if (to >= rows.length) await list.more();
+    const next = list.state.get().rows[to];
+    if (next) moveTo(next.call.id);
   };
   const close = () => {
     change("call", undefined);
@@ -96,8 +120,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     shown
       ? {}
       : {
-          j: () => move(1),
-          k: () => move(-1),
+          j: () => void move(1),
+          k: () => void move(-1),
           l: () => setLive(!live),
           r: again,
           t: toTop,
@@ -110,11 +134,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       <div className="page-head">
         <h1>{title}</h1>
         <span className="quiet" role="status">
-          {total === undefined
-            ? ""
-            : total.more
-              ? `${count(total.value)}+ in all`
-              : `${count(total.value + state.added)} in all`}
+          {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
         </span>
         {bound && !server && <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>}
         <span className="space" />
@@ -154,7 +174,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               onOpen={open}
               onMark={setMarked}
               onPick={pickValue}
-              onAway={setAway}
+              onScroll={scrolled}
             >
               {hasMore && (
                 <Button
@@ -193,8 +213,13 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       <Drawer
         id={shown}
         onClose={close}
-        onMove={move}
-        canMove={{ newer: at > 0, older: hasMore || at + 1 < rows.length }}
+        onMove={(by) => void move(by)}
+        addressOf={addressOf}
+        canMove={
+          at < 0
+            ? { newer: beside.newer !== undefined, older: beside.older !== undefined }
+            : { newer: at > 0, older: hasMore || at + 1 < rows.length }
+        }
         onPick={pickInDrawer}
       />
     </div>
@@ -205,10 +230,26 @@ function focusRow(table: HTMLElement | null, id: string): void {
   table?.querySelector<HTMLElement>(`[data-call="${CSS.escape(id)}"] a`)?.focus({ preventScroll: true });
 }
 
-function useTotal(filter: Filter, round: number): { value: number; more: boolean } | undefined {
-  const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()) }), [filter]);
-  const { data, loading } = useAsk(CallCountDocument, variables, round);
-  if (!data || loading) return undefined;
+/** How often the number of a range that goes on with the time is asked for again, in milliseconds. */
+const totalPause = 5_000;
+
+/** How many calls the list has: as many as there were, and those that the feed has added since. */
+function useTotal(
+  filter: Filter,
+  round: number,
+  live: boolean,
+  added: number,
+): { value: number; more: boolean } | undefined {
+  const [turn, again] = useReducer((before: number) => before + 1, 0);
+  const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()) }), [filter, turn]);
+  const total = useAsk(CallCountDocument, variables, round, filter);
+  const { data, at, loading } = total;
+  const goesOn = live && filter.range !== undefined;
+  useAskAgain({ loading, again }, goesOn ? totalPause : undefined);
+  // those that came before the answer are in it
+  const [counted, setCounted] = useState({ filter, at, added });
+  if (counted.at !== at) setCounted({ filter, at, added });
+  if (!data || counted.filter !== filter || (loading && !goesOn)) return undefined;
   const { value, relation } = data.calls.totalCount;
-  return { value, more: relation === "AT_LEAST" };
+  return { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST" };
 }

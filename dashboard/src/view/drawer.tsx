@@ -9,6 +9,8 @@ interface Props {
   id: string | undefined;
   onClose: () => void;
   onMove: (by: 1 | -1) => void;
+  /** The address of a call as a page, with the list that it is from. */
+  addressOf: (id: string) => string;
   canMove: { newer: boolean; older: boolean };
   onPick: OnPick;
 }
@@ -31,7 +33,7 @@ export function Drawer({ id, ...rest }: Props) {
   );
 }
 
-function Inside({ id, onClose, onMove, canMove, onPick }: Props & { id: string }) {
+function Inside({ id, onClose, onMove, addressOf, canMove, onPick }: Props & { id: string }) {
   useKeys({ j: () => onMove(1), k: () => onMove(-1) });
   return (
     <>
@@ -57,7 +59,7 @@ function Inside({ id, onClose, onMove, canMove, onPick }: Props & { id: string }
           <kbd>j</kbd> next, <kbd>k</kbd> previous, <kbd>Esc</kbd> closes
         </span>
         <span className="space" />
-        <Link href={`/calls/${encodeURIComponent(id)}`} className="button small">
+        <Link href={addressOf(id)} className="button small">
           <Icon name="open" />
           Open as page
         </Link>

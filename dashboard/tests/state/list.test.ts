@@ -246,3 +246,34 @@ test("of a crowd that runs a few are asked for at once, and each has its turn", 
   expect(fake.askedAgain.every((ids) => ids.length === 10)).toBe(true);
   expect(new Set(fake.askedAgain.flat()).size).toBe(25);
 });
+
+test("calls that a range has left behind go, and nothing older is asked for", async () => {
+  const fake = new Fake(span(9, 5), span(4, 0), []);
+  const list = await started(fake);
+  list.dropBefore(new Date(Date.UTC(2026, 0, 1) + 3).toISOString());
+  expect(list.state.get().rows.length).toBe(5);
+  expect(list.state.get().hasMore).toBe(true);
+  list.dropBefore(new Date(Date.UTC(2026, 0, 1) + 7).toISOString());
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+  await list.more();
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+});
+
+test("a list that was left goes on where it was, and its feed with what came meanwhile", async () => {
+  const fake = new Fake(span(9, 5), span(4, 0), []);
+  const list = await started(fake);
+  await list.more();
+  const left = list.leave();
+  list.stop();
+  const again = new CallList(fake);
+  if (left) again.goOn({}, 5, "question", left, true);
+  again.setLive(true);
+  expect(ids(again).length).toBe(10);
+  expect(again.state.get()).toMatchObject({ question: "question", loading: undefined, hasMore: false });
+  expect(fake.feed.cursor).toBe("live-0");
+  fake.feed.on.calls([row(20)], true);
+  fake.draw();
+  // the reader is further down
+  expect(again.state.get().waiting).toBe(1);
+  expect(ids(again).length).toBe(10);
+});

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { repeat } from "../../src/state/repeat";
 
-const page = { visibilityState: "visible" };
+const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -30,4 +30,25 @@ test("nothing is repeated in the background, while the last time goes on, or aft
   stop();
   await vi.advanceTimersByTimeAsync(3_000);
   expect(ends.length).toBe(2);
+});
+
+test("whoever comes back after longer than the pause does not look at old numbers", async () => {
+  let turns = 0;
+  const stop = repeat(10_000, () => turns++);
+  const look = async (state: string) => {
+    page.visibilityState = state;
+    page.dispatchEvent(new Event("visibilitychange"));
+    await vi.advanceTimersByTimeAsync(0);
+  };
+  await look("hidden");
+  await vi.advanceTimersByTimeAsync(15_000);
+  await look("visible");
+  expect(turns).toBe(1);
+  await look("hidden");
+  await look("visible");
+  expect(turns).toBe(1);
+  stop();
+  await vi.advanceTimersByTimeAsync(15_000);
+  await look("visible");
+  expect(turns).toBe(1);
 });
