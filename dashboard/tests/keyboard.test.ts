@@ -33,6 +33,7 @@ test("Enter does what the element with the focus is for, also after a call was o
   await page.goto(`${mcptap.url}/servers/weather`);
   await rows(page).nth(1).waitFor();
   await page.keyboard.press("j");
+  await expect.poll(focused).toContain("newer");
   await page.getByRole("link", { name: "Tools", exact: true }).focus();
   await page.keyboard.press("Enter");
   await expectAddress(page, /tab=tools$/);
