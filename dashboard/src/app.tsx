@@ -17,6 +17,7 @@ import { SettingsMenu } from "./view/settings-menu";
 import { Shortcuts } from "./view/shortcuts";
 import { SignIn } from "./view/sign-in";
 import { Skeleton } from "./view/skeleton";
+import { useTitle } from "./view/title";
 
 // the list is what most visits are for; the rest comes when it is asked for
 const CallPage = lazy(() => import("./pages/call"));
@@ -151,11 +152,12 @@ export function App() {
 }
 
 function NotFound() {
+  useTitle("Page not found");
   return (
     <div className="problem">
-      <h1>There is no such page</h1>
+      <h1>Page not found</h1>
       <p>
-        <Link href="/">To the calls</Link>
+        <Link href="/">Back to calls</Link>
       </p>
     </div>
   );

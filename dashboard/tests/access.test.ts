@@ -45,7 +45,7 @@ test.each(["light", "dark"] as const)("no page has anything that axe objects to,
       ["/?outcome=TOOL_ERROR", "no radar"],
       [`/?call=${call}`, "no radar there"],
       [`/calls/${call}`, "no radar there"],
-      ["/sessions", "Session id of the protocol"],
+      ["/sessions", "Mcp-Session-Id"],
       [`/sessions/${session}`, "initialize"],
       ["/overview", "Most failing tools"],
       ["/servers", "weather"],
@@ -127,7 +127,7 @@ test("the keyboard goes everywhere, and keys can be turned off", async () => {
 
   await page.goto(mcptap.url);
   await page.getByRole("button", { name: "Settings" }).click();
-  await page.getByText("Single letters are shortcuts").click();
+  await page.getByText("Single-key shortcuts").click();
   await page.keyboard.press("Escape");
   await page.keyboard.press("?");
   expect(await page.getByRole("dialog", { name: "Keyboard" }).count()).toBe(0);
@@ -160,7 +160,7 @@ test("axe has nothing against what tells of wrong input, and against the help of
     await page.getByText("Exports refused", { exact: true }).waitFor();
     expect(await axeSays(page)).toEqual([]);
     await page.goto(`${mcptap.url}/?q=((&min=5&max=2&status=abc`);
-    await page.getByText("means nothing and is left out").waitFor();
+    await page.getByText("Ignored, because it is not a valid filter").waitFor();
     expect(await axeSays(page)).toEqual([]);
     await page.goto(mcptap.url);
     await page.getByRole("button", { name: "Duration" }).click();

@@ -245,3 +245,25 @@ test("a body that could not be loaded is loaded when it is tried again", async (
   await response.getByText("12", { exact: true }).waitFor();
   expect(pages.complaints).toEqual([]);
 });
+
+test("a request of which only the beginning was kept is not offered for copying as another", async () => {
+  const { page, mcptap } = pages;
+  const copies = page.getByRole("button", { name: /Copy as/ });
+  await mcptap.reportAll([
+    { tool: "whole", status: 200, request: '{"arguments":{"city":"Utrecht"}}' },
+    { tool: "cut", status: 200, request: `{"arguments":{"city":"${"x".repeat(3_000_000)}"}}` },
+    { tool: "unseen", status: 200 },
+  ]);
+  for (const [tool, offered] of [
+    ["whole", 2],
+    ["cut", 0],
+    ["unseen", 0],
+  ] as const) {
+    await page.goto(`${mcptap.url}/?tool=${tool}`);
+    await rows(page).first().click();
+    await dialog().getByRole("region", { name: "Request" }).waitFor();
+    if (tool === "cut") await dialog().getByText("Truncated.").waitFor();
+    expect(await copies.count(), tool).toBe(offered);
+  }
+  expect(pages.complaints).toEqual([]);
+});

@@ -108,7 +108,7 @@ test("every filter narrows the list", async () => {
   }
   await page.goto(`${mcptap.url}/?tool=nosuch`);
   await page.getByText("No calls match").waitFor();
-  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await page.getByRole("button", { name: "Clear filters" }).click();
   await shows(page, 5);
   expect(pages.complaints).toEqual([]);
 });
@@ -230,7 +230,7 @@ test("a duration that is none is told so, and the menu stays until it is put rig
   const apply = menu.getByRole("button", { name: "Apply" });
   for (const [typed, words] of [
     ["abc", "Write a number, such as 250 or 1.5."],
-    ["-5", "No call took less than 0 ms."],
+    ["-5", "A duration is not negative."],
     ["1,5", "Write 1.5, with a point."],
   ] as const) {
     await least.fill(typed);
@@ -241,14 +241,14 @@ test("a duration that is none is told so, and the menu stays until it is put rig
   await least.fill("500");
   await most.fill("100");
   await apply.click();
-  await menu.getByText("less than the least").waitFor();
+  await menu.getByText("must not be below the minimum").waitFor();
   await most.fill("1000");
   await apply.click();
   await expectAddress(page, /\?min=500&max=1000$/);
   await shows(page, 1);
   // an address may hold it all the same
   await page.goto(`${mcptap.url}/?min=500&max=100`);
-  await page.getByText("the least is above the most").waitFor();
+  await page.getByText("The minimum duration is above the maximum").waitFor();
   expect(pages.complaints).toEqual([]);
 });
 
@@ -258,11 +258,11 @@ test("a time that ends before it begins is told so, and the menu stays", async (
   const from = new Date(Date.now() - 60_000).toISOString();
   const to = new Date(Date.now() - 120_000).toISOString();
   await page.goto(`${mcptap.url}/?from=${from}&to=${to}`);
-  await page.getByText("the time ends before it begins").waitFor();
+  await page.getByText("The time range ends before it starts").waitFor();
   await page.getByRole("button", { name: /^Time/ }).click();
   const menu = page.getByRole("dialog", { name: "Time" });
   await menu.getByRole("button", { name: "Apply" }).click();
-  await menu.getByRole("alert").getByText("ends before it begins").waitFor();
+  await menu.getByRole("alert").getByText("must end after it starts").waitFor();
   expect(new URL(page.url()).searchParams.get("to")).toBe(to);
   expect(pages.complaints).toEqual([]);
 });
@@ -272,11 +272,11 @@ test("a search without a word says that it looks for nothing", async () => {
   await report();
   for (const text of ["---", "((", "*", '"']) {
     await page.goto(`${mcptap.url}/?q=${encodeURIComponent(text)}`);
-    await page.getByText("There is no word to look for").waitFor();
+    await page.getByText("Search ignored").waitFor();
   }
   await page.getByRole("searchbox", { name: "Search" }).fill("utrecht");
   await shows(page, 1);
-  expect(await page.getByText("There is no word to look for").count()).toBe(0);
+  expect(await page.getByText("Search ignored").count()).toBe(0);
   expect(pages.complaints).toEqual([]);
 });
 
@@ -284,7 +284,7 @@ test("what of an address is not read is told beside the filters", async () => {
   const { page, mcptap } = pages;
   await report();
   await page.goto(`${mcptap.url}/?server=orders&status=abc&range=2w`);
-  await page.getByText("means nothing and is left out: status=abc, range=2w").waitFor();
+  await page.getByText("Ignored, because it is not a valid filter: status=abc, range=2w").waitFor();
   await shows(page, 3);
   expect(pages.complaints).toEqual([]);
 });
@@ -298,11 +298,11 @@ test("a menu says that nothing matches what was typed, and not that there is not
     await page.getByRole("option").first().waitFor();
     await page.getByRole("searchbox", { name: `Find in ${name}` }).fill("qqqq");
     await page.getByText("Nothing matches qqqq.").waitFor();
-    expect(await page.getByText("No calls have one.").count()).toBe(0);
+    expect(await page.getByText("No values.").count()).toBe(0);
     await page.keyboard.press("Escape");
     await page.keyboard.press("Escape");
   }
   await page.goto(`${mcptap.url}/overview?server=nope`);
-  await page.getByText("No calls match what is chosen.").waitFor();
+  await page.getByText("No calls match these filters.").waitFor();
   expect(pages.complaints).toEqual([]);
 });

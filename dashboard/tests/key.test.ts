@@ -48,7 +48,7 @@ test("where the API wants a key the page asks for one, sends it, and keeps it fo
   expect(await page.evaluate(() => JSON.stringify(sessionStorage))).toContain(right);
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByRole("dialog", { name: "Settings" }).getByText("laptop").waitFor();
-  await page.getByRole("button", { name: "Forget the key" }).click();
+  await page.getByRole("button", { name: "Sign out" }).click();
   await signIn().waitFor();
   expect(await page.getByRole("alert").count()).toBe(0);
   expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain(right);
@@ -108,14 +108,14 @@ test("a key without Payloads sees the records, and why it does not see what was 
   await page.getByRole("row", { name: /forecast/ }).click();
   const dialog = page.getByRole("dialog", { name: "Call" });
   for (const part of ["Request", "Response", "Console output", "Error"]) {
-    await dialog.getByRole("region", { name: part }).getByText("Not for this key.").waitFor();
+    await dialog.getByRole("region", { name: part }).getByText("Hidden from this key.").waitFor();
   }
   const raw = dialog.getByRole("region", { name: "Raw attributes" });
   await raw.getByRole("button", { name: "Raw attributes" }).click();
-  await raw.getByText("Not for this key.").waitFor();
+  await raw.getByText("Hidden from this key.").waitFor();
   // none of the other sights, which would be untrue
   const words = await dialog.innerText();
-  expect(words).not.toMatch(/Not captured|wrote nothing|gave no message|Utrecht|no such city|Copy as curl/);
+  expect(words).not.toMatch(/Not captured|No log lines|No error message|Utrecht|no such city|Copy as curl/);
   expect(words).toMatch(/Tool error/);
   expect(pages.complaints).toEqual([]);
 });
@@ -126,8 +126,8 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
   await withKey(pages, await mcptap.createKey("orders", "read,payloads", "--server", "orders"));
   await page.goto(mcptap.url);
   await page.getByText("1 call", { exact: true }).waitFor();
-  await page.getByText("Your key sees orders alone.").waitFor();
-  await page.getByText("These are all calls that your key sees.").waitFor();
+  await page.getByText("Your key only sees orders.").waitFor();
+  await page.getByText("All calls that this key sees are shown.").waitFor();
   expect(await rows(page).allTextContents()).toEqual([expect.stringContaining("refund")]);
   await page.getByRole("button", { name: /^Server/ }).click();
   await page.getByRole("option").first().waitFor();
@@ -197,10 +197,10 @@ test.each(["light", "dark"] as const)(
       await page.getByRole("alert").waitFor();
       await fine("the sign-in");
       await enter(key);
-      await page.getByText("Your key sees weather alone.").waitFor();
+      await page.getByText("Your key only sees weather.").waitFor();
       await fine("the list");
       await page.getByRole("row", { name: /forecast/ }).click();
-      await page.getByText("Not for this key.").first().waitFor();
+      await page.getByText("Hidden from this key.").first().waitFor();
       await fine("the call", false);
       await page.goto(`${mcptap.url}/keys`);
       await page.getByRole("button", { name: "Use another key" }).click();

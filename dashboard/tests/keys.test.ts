@@ -30,7 +30,7 @@ test("the first key is an administrator's, and the tab that makes it goes on wit
   await page.getByText("Nothing yet.").waitFor();
   await page.getByRole("button", { name: "Create a key" }).click();
   const form = dialog("Create the first key");
-  await form.getByText("From the first key on nobody gets in without one.").waitFor();
+  await form.getByText("Once a key exists, nobody gets in without one.").waitFor();
   await form.getByText("their calls are refused").waitFor();
 
   // without Admin it would be a lockout: said before, and refused by the API beside the field

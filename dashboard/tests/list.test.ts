@@ -33,7 +33,7 @@ test("the list shows what a call was, newest first, ten at a time", async () => 
   await page.getByRole("button", { name: "Load more" }).click();
   await rows(page).nth(19).waitFor();
   await page.getByRole("button", { name: "Load more" }).click();
-  await page.getByText("These are all calls that are stored.").waitFor();
+  await page.getByText("All stored calls are shown.").waitFor();
   expect(await page.getByRole("table", { name: "Calls" }).getAttribute("aria-rowcount")).toBe("27");
   expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
   expect(pages.complaints).toEqual([]);

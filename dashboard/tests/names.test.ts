@@ -167,3 +167,52 @@ test("what cannot be seen in a name is drawn wherever the name stands", async ()
   await page.getByRole("link", { name: tool }).waitFor();
   expect(pages.complaints).toEqual([]);
 });
+
+test("rows and windows are named by what they are", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "get_order", status: 404, error: "gone", client: "cursor", session: "s-1" });
+  await page.goto(mcptap.url);
+  const link = rows(page).first().getByRole("link");
+  await link.waitFor();
+  expect(await link.getAttribute("aria-label")).toMatch(
+    /^tools\/call get_order, 404 Tool error, \d\d-\d\d \d\d:\d\d:\d\d$/,
+  );
+  const title = () => page.title();
+  await page.goto(`${mcptap.url}${await link.getAttribute("href")}`);
+  await expect.poll(title).toBe("tools/call get_order · mcptap");
+  await page
+    .getByRole("link", { name: /^open$/ })
+    .last()
+    .click();
+  await expect.poll(title).toBe("Session of cursor with weather · mcptap");
+  await page.goto(`${mcptap.url}/servers/weather`);
+  await expect.poll(title).toBe("weather · mcptap");
+  expect(pages.complaints).toEqual([]);
+});
+
+test("what cannot be seen is drawn in every other text that a sender gives as a name", async () => {
+  const { page, mcptap } = pages;
+  const ip = "10.0.0.1";
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByText("No calls yet").waitFor();
+  await mcptap.report({
+    ...{ tool: "a\u3164b", server: "c\u206Fd", client: "e\u{E0041}f", session: "s\u200B1", ip },
+    error: "no\u202Etxt",
+  });
+  // Set-up, when it turns green
+  await page.getByText("c⟨U+206F⟩d:").waitFor();
+  await page.getByRole("link", { name: "tools/call a⟨U+3164⟩b" }).click();
+  await expect.poll(() => page.title()).toBe("tools/call a⟨U+3164⟩b · mcptap");
+  await page.getByRole("button", { name: "e⟨U+E0041⟩f" }).waitFor();
+  await page.goto(mcptap.url);
+  await rows(page).first().getByText("no⟨U+202E⟩txt").waitFor();
+  const shown = await page
+    .locator("[title], [aria-label]")
+    .evaluateAll((all) =>
+      all.flatMap((element) => [element.getAttribute("title"), element.getAttribute("aria-label")]),
+    );
+  expect(shown.filter((text) => /[\u3164\u206f\u202e\u{e0041}]/u.test(text ?? ""))).toEqual([]);
+  await page.goto(`${mcptap.url}/?session=s%E2%80%8B1`);
+  await page.getByRole("button", { name: "Remove Session s⟨U+200B⟩1" }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});

@@ -20,8 +20,8 @@ test("a call that runs shows its end, its answer and its output wherever it is o
   await page.goto(mcptap.url);
   await rows(page).getByText("Running").waitFor();
   await rows(page).first().click();
-  await dialog().getByText("No answer yet.").waitFor();
-  await dialog().getByText("has written nothing so far").waitFor();
+  await dialog().getByText("No response yet.").waitFor();
+  await dialog().getByText("No log lines yet").waitFor();
   const id = new URL(page.url()).searchParams.get("call") ?? "";
 
   const alone = await context.newPage();
@@ -82,8 +82,8 @@ test("a call that was lost says what that is, and that no answer was seen", asyn
   });
   await page.goto(mcptap.url);
   await rows(page).first().click();
-  await dialog().getByText("No answer was seen.").waitFor();
-  await dialog().getByText("nothing was heard of its process any more").waitFor();
+  await dialog().getByText("No response recorded.").waitFor();
+  await dialog().getByText("stopped sending heartbeats while the call was running").waitFor();
   expect(await dialog().getByRole("region", { name: "Response" }).textContent()).not.toContain(
     "Not captured",
   );

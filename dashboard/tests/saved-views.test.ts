@@ -89,7 +89,7 @@ test("a view is what every client of the API can ask by, and any browser opens i
   await other.waitForURL(shown);
   // one's own columns were put aside, not lost
   await other.getByRole("button", { name: "Columns" }).click();
-  await other.getByRole("button", { name: "Back to my own columns" }).click();
+  await other.getByRole("button", { name: "Reset to my columns" }).click();
   await other.keyboard.press("Escape");
   await other.getByRole("columnheader", { name: "IP" }).waitFor();
   expect(pages.complaints).toEqual([]);
@@ -115,7 +115,7 @@ test("a view is renamed, updated with what is seen, replaced, and removed after 
   await page.goto(`${mcptap.url}/?tool=radar&range=7d`);
   await openMenu();
   await page.getByRole("button", { name: "Change the view Orders" }).click();
-  await page.getByRole("button", { name: "Update with what I see now" }).click();
+  await page.getByRole("button", { name: "Update to current filters" }).click();
   await page.getByText("Orders is updated").waitFor();
   expect((await saved()).map(({ filter, lastSeconds }) => [filter, lastSeconds])).toEqual([
     [{ tools: ["radar"] }, 604_800],

@@ -68,7 +68,7 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
     .getByText("no radar")
     .waitFor();
   await page.keyboard.press("Escape");
-  await page.getByRole("link", { name: "Its calls as a list" }).click();
+  await page.getByRole("link", { name: "Show calls in list" }).click();
   await page.getByText("3 calls", { exact: true }).waitFor();
   expect(pages.complaints).toEqual([]);
 });
@@ -145,7 +145,7 @@ test("marking a stretch of the chart opens its calls", async () => {
   await expectAddress(page, /\/\?from=[^&]+$/);
   await page.getByText("4 calls", { exact: true }).waitFor();
   await page.goBack();
-  await page.getByText("As a table").click();
+  await page.getByText("Show as table").click();
   await page
     .getByRole("region", { name: "Calls and errors" })
     .getByRole("table")
@@ -283,7 +283,10 @@ test("of more tools than are compared the page says so", async () => {
   await mcptap.reportAll(Array.from({ length: 501 }, (_, index) => ({ tool: `tool_${index}`, error: "no" })));
   await page.goto(`${mcptap.url}/overview`);
   for (const title of ["Slowest tools (p95)", "Most failing tools"])
-    await page.getByRole("region", { name: title }).getByText("Of the first 500 tools by name").waitFor();
+    await page
+      .getByRole("region", { name: title })
+      .getByText("Only the first 500 tools by name are compared")
+      .waitFor();
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
   await page.getByText("First 200 tools by name").waitFor();
   expect(pages.complaints).toEqual([]);

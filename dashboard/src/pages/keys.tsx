@@ -44,7 +44,7 @@ function Keys() {
     <>
       <div className="page-head">
         <h1>Keys</h1>
-        <span className="hint">Whoever reads, sends or administers does so with an API key.</span>
+        <span className="hint">API keys for reading, sending and administering.</span>
         <span className="space" />
         {viewer && (
           <Button className="primary" onPress={() => setMaking(true)}>
@@ -60,8 +60,8 @@ function Keys() {
         <div className="none">
           <h2>No keys yet</h2>
           <p>
-            As long as there is none, everybody who reaches this server may read and send. From the first key
-            on nobody does without one, neither people nor servers.
+            While no key exists, anyone who can reach this server can read and send. Once a key exists, every
+            reader and every sender needs one.
           </p>
         </div>
       )}

@@ -78,7 +78,7 @@ export default function OverviewPage() {
     navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
   const problem = stats.data ? undefined : stats.problem;
   const notAll = tools.data?.tools.pageInfo.hasNextPage
-    ? `Of the first ${mostTools} tools by name. A filter leaves fewer.`
+    ? `Only the first ${mostTools} tools by name are compared. Narrow the filters to compare others.`
     : undefined;
 
   return (
@@ -125,7 +125,7 @@ export default function OverviewPage() {
       <div className="cards">
         <Ranking
           title="Outcomes"
-          none={isEmpty(filter) ? "No calls are stored." : "No calls match what is chosen."}
+          none={isEmpty(filter) ? "No calls are stored." : "No calls match these filters."}
           ranks={valueRanks(filter, "outcome", facets.data?.facets.outcomes, (value) => ({
             words: outcomeOf(value),
             tone: outcomeTone(value as Outcome),
@@ -133,7 +133,7 @@ export default function OverviewPage() {
         />
         <Ranking
           title="HTTP status"
-          none="Nobody saw an HTTP status."
+          none="No HTTP status recorded."
           ranks={valueRanks(filter, "status", facets.data?.facets.httpStatuses, (value) => ({
             words: value,
             tone: statusTone(Number(value)),
@@ -141,34 +141,34 @@ export default function OverviewPage() {
         />
         <Ranking
           title="Top tools"
-          none="No tool was called."
+          none="No tool calls."
           ranks={valueRanks(filter, "tool", facets.data?.facets.tools, code)}
         />
         <Ranking
           title="Slowest tools (p95)"
-          none="No tool was called."
+          none="No tool calls."
           ranks={slowest(filter, tools.data?.tools.nodes)}
           note={notAll}
         />
         <Ranking
           title="Most failing tools"
-          none="No tool has failed."
+          none="No failed tool calls."
           ranks={failing(filter, tools.data?.tools.nodes)}
           note={notAll}
         />
         <Ranking
           title="Servers"
-          none="No server was called."
+          none="No servers."
           ranks={valueRanks(filter, "server", facets.data?.facets.servers, name)}
         />
         <Ranking
           title="Clients"
-          none="No client gave its name."
+          none="No client names recorded."
           ranks={valueRanks(filter, "client", facets.data?.facets.clients, name)}
         />
         <Ranking
           title="Countries"
-          none="No country is known. Addresses of private networks have none."
+          none="No countries recorded. Private addresses have none."
           ranks={valueRanks(filter, "country", facets.data?.facets.countries, (value) => ({
             words: <Country code={value} named />,
           }))}
@@ -180,9 +180,12 @@ export default function OverviewPage() {
 
 type Facet = { value: string; count: number };
 
-const code = (value: string) => ({ words: <span className="code">{visible(value)}</span>, title: value });
+const code = (value: string) => ({
+  words: <span className="code">{visible(value)}</span>,
+  title: visible(value),
+});
 
-const name = (value: string) => ({ words: visible(value), title: value });
+const name = (value: string) => ({ words: visible(value), title: visible(value) });
 
 function valueRanks(
   filter: Filter,
@@ -211,7 +214,7 @@ function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" 
   const ofServer = pickAll(filter, "server", [tool.server.name]);
   return {
     key: tool.id,
-    title: `${tool.name}, ${tool.server.name}`,
+    title: visible(`${tool.name}, ${tool.server.name}`),
     words: (
       <>
         <span className="code">{visible(tool.name)}</span>{" "}
@@ -267,7 +270,7 @@ function BucketTable({ series, filter }: { series: readonly Bucket[]; filter: Fi
   const { zone } = useStore(settings);
   return (
     <details>
-      <summary>As a table</summary>
+      <summary>Show as table</summary>
       <table className="plain-table">
         <thead>
           <tr>

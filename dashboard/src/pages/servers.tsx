@@ -75,7 +75,7 @@ export default function ServersPage() {
             const ofServer = pick(noFilter, "server", server.name, "include");
             return (
               <tr key={server.id}>
-                <td className="names wide" title={server.name}>
+                <td className="names wide" title={visible(server.name)}>
                   <Link href={`/servers/${encodeURIComponent(server.name)}`}>
                     <strong>{visible(server.name)}</strong>
                   </Link>

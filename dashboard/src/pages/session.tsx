@@ -83,7 +83,7 @@ export default function SessionPage({ id }: { id: string }) {
         <span className="space" />
         {session && (
           <Link href={listAddress({ ...noFilter, session: id })} className="button small">
-            Its calls as a list
+            Show calls in list
           </Link>
         )}
       </div>
@@ -91,7 +91,7 @@ export default function SessionPage({ id }: { id: string }) {
       {(head || unknown) && !session && (
         <div className="problem">
           <h2>There is no such session</h2>
-          <p>None of its calls is kept any longer, or the address is wrong.</p>
+          <p>Its calls have expired or been deleted, or the address is wrong.</p>
         </div>
       )}
       {!unknown && <Outdated of={asked} />}
@@ -104,8 +104,8 @@ export default function SessionPage({ id }: { id: string }) {
               </Link>
             </Fact>
             <Fact label="Client">
-              {session.clientName ? visible(session.clientName) : <span className="quiet">not known</span>}{" "}
-              {session.clientVersion}
+              {session.clientName ? visible(session.clientName) : <span className="quiet">unknown</span>}{" "}
+              {visible(session.clientVersion ?? "")}
             </Fact>
             <Fact label="Grouped by">{sourceWords[session.source]}</Fact>
             <Fact label="Started">
@@ -175,7 +175,7 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
                 beside {beside} other{beside > 1 ? "s" : ""}
               </span>
             )}
-            {call.errorMessage && <span className="message">{call.errorMessage}</span>}
+            {call.errorMessage && <span className="message">{visible(call.errorMessage)}</span>}
           </span>
           <span className="track" aria-hidden="true">
             <span

@@ -51,7 +51,7 @@ export default function SessionsPage() {
     <div className="page">
       <div className="page-head">
         <h1>Sessions</h1>
-        <span className="hint">What belongs together in one client's visit to one server.</span>
+        <span className="hint">Calls grouped by client connection.</span>
       </div>
       <FilterBar />
       {problem !== undefined && !sessions && <Problem problem={problem} again={again} />}
@@ -85,14 +85,14 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
         </Link>
       </td>
       <td>{sourceWords[session.source]}</td>
-      <td className="names" title={session.server.name}>
+      <td className="names" title={visible(session.server.name)}>
         <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>
           {visible(session.server.name)}
         </Link>
       </td>
-      <td className="names" title={session.clientName ?? undefined}>
-        {session.clientName ? visible(session.clientName) : <span className="quiet">not known</span>}{" "}
-        <span className="quiet">{session.clientVersion}</span>
+      <td className="names" title={session.clientName ? visible(session.clientName) : undefined}>
+        {session.clientName ? visible(session.clientName) : <span className="quiet">unknown</span>}{" "}
+        <span className="quiet">{visible(session.clientVersion ?? "")}</span>
       </td>
       <td className="number" data-label="calls">
         {count(session.callCount)}

@@ -8,12 +8,12 @@ export const scopes: readonly { scope: Scope; name: string; means: string }[] = 
   {
     scope: "READ",
     name: "Read",
-    means: "See the log: which calls there were, when, and how they ended. Not what was said in them.",
+    means: "See calls: what was called, when, and how it ended. No bodies.",
   },
   {
     scope: "PAYLOADS",
     name: "Payloads",
-    means: "With Read, also what was said: requests, responses, error messages, console output.",
+    means: "With Read, also see requests, responses, error messages and console output.",
   },
   {
     scope: "INGEST",

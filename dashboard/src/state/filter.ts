@@ -222,14 +222,11 @@ export function hasWord(search: string): boolean {
 export function nonsense(filter: Filter): string[] {
   const { search, min, max, from, to } = filter;
   const found: string[] = [];
-  if (search && !hasWord(search))
-    found.push(
-      `There is no word to look for in ${search}: words are letters and digits. The search is left out.`,
-    );
+  if (search && !hasWord(search)) found.push(`Search ignored: ${search} has no letters or digits.`);
   if (min !== undefined && max !== undefined && min > max)
-    found.push("No call took at least and at most so long: the least is above the most.");
+    found.push("The minimum duration is above the maximum, so no call can match.");
   if (from && to && Date.parse(from) >= Date.parse(to))
-    found.push("No call began then: the time ends before it begins.");
+    found.push("The time range ends before it starts, so no call can match.");
   return found;
 }
 
@@ -251,7 +248,7 @@ export function readMilliseconds(text: string): { value: number | undefined } | 
   const typed = text.trim();
   if (typed === "") return { value: undefined };
   if (/^\d+,\d+$/.test(typed)) return { problem: `Write ${typed.replace(",", ".")}, with a point.` };
-  if (/^-/.test(typed)) return { problem: "No call took less than 0 ms." };
+  if (/^-/.test(typed)) return { problem: "A duration is not negative." };
   const value = /^\d*\.?\d+(e\d+)?$/i.test(typed) ? Number(typed) : Number.NaN;
   return Number.isFinite(value) ? { value } : { problem: "Write a number, such as 250 or 1.5." };
 }

@@ -19,7 +19,7 @@ export type Column = (typeof columns)[number];
 export const columnNames: Record<Column, string> = {
   status: "Status",
   method: "Method",
-  target: "Tool or target",
+  target: "Target",
   server: "Server",
   ip: "IP",
   client: "Client",

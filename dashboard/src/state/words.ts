@@ -14,14 +14,14 @@ export const outcomeWords: Record<Outcome, string> = {
 
 /** The meaning of a call that is lost. */
 export const lostWords =
-  "It was running, and then nothing was heard of its process any more: no heartbeat for a minute, unless mcptap was started with another --lost-after.";
+  "Its process stopped sending heartbeats while the call was running: none for a minute, or for --lost-after.";
 
 export const sourceWords: Record<SessionSource, string> = {
-  WIRE: "Session id of the protocol",
+  WIRE: "Mcp-Session-Id",
   CONVERSATION: "Conversation",
   CONNECTION: "Connection",
   TRACE: "Trace",
-  CLIENT: "Same client, no long pause",
+  CLIENT: "Client activity",
 };
 
 export const transportWords: Record<Transport, string> = {
@@ -32,9 +32,9 @@ export const transportWords: Record<Transport, string> = {
 };
 
 export const vantageWords: Record<Vantage, string> = {
-  SERVER: "The server",
-  CLIENT: "The client alone",
-  GATEWAY: "A gateway",
+  SERVER: "Server",
+  CLIENT: "Client only",
+  GATEWAY: "Gateway",
 };
 
 export const outcomeOf = (value: string): string =>

@@ -1,5 +1,6 @@
 import { AuditDocument, type AuditQuery } from "../gql/graphql";
 import { usePages } from "../state/paging";
+import { visible } from "../state/words";
 import { LoadMore } from "./load-more";
 import { Moment } from "./moment";
 import { Outdated } from "./outdated";
@@ -32,21 +33,19 @@ export function Audit({ round }: { round: number }) {
       {!items && problem === undefined && <Skeleton lines={4} />}
       {items?.length === 0 && <p className="hint">Nothing yet.</p>}
       {items && items.length > 0 && (
-        <PlainTable label="Audit log" headings={["When", "What", "To what", "By"]}>
+        <PlainTable label="Audit log" headings={["Time", "Action", "Target", "Key"]}>
           {items.map(({ cursor, node }) => (
             <tr key={cursor}>
               <td>
                 <Moment time={node.time} />
               </td>
               <td>{actions[node.action] ?? <span className="code">{node.action}</span>}</td>
-              <td className="wraps">{node.subject}</td>
+              <td className="wraps">{visible(node.subject)}</td>
               <td>
                 {node.keyId === null ? (
                   <span className="quiet">No key</span>
                 ) : (
-                  <>
-                    Key <span className="code">{node.keyId}</span>
-                  </>
+                  <span className="code">{node.keyId}</span>
                 )}
               </td>
             </tr>

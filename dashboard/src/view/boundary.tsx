@@ -30,14 +30,14 @@ export class Boundary extends Component<Props, State> {
     if (isNotLoaded(problem)) return <NotLoaded />;
     return (
       <div className="problem" role="alert">
-        <h1>This page broke</h1>
+        <h1>Something went wrong</h1>
         <p>
-          That is a fault of the dashboard, not of your server, and no call is lost. Load the page again;
-          after an update of mcptap that is all it needs.
+          This is a bug in the dashboard, not in your server, and no call is lost. Reload the page: after an
+          update of mcptap that is all it needs.
         </p>
         <p className="said">{problem instanceof Error ? problem.message : String(problem)}</p>
         <button type="button" className="primary" onClick={() => location.reload()}>
-          Load again
+          Reload
         </button>
       </div>
     );

@@ -103,7 +103,7 @@ export default function Calendar({
         </div>
         {wrong && (
           <p role="alert" className="field-error">
-            The time ends before it begins: choose a later time or day to end at.
+            The range must end after it starts.
           </p>
         )}
         <p className="hint">Times are in {zone}.</p>

@@ -7,6 +7,7 @@ import { readJson } from "../state/json";
 import { useKeys } from "../state/keys";
 import { asCurl, asJsonRpc } from "../state/snippet";
 import { useViewer, withoutPayloads } from "../state/viewer";
+import { visible } from "../state/words";
 import { CallFields, type Detail } from "./call-fields";
 import type { OnPick } from "./call-row";
 import { Console } from "./console";
@@ -59,7 +60,7 @@ export function CallDetail({
     return (
       <div className="problem">
         <h2>There is no such call</h2>
-        <p>It is older than what is kept, or the address is wrong.</p>
+        <p>It has expired or been deleted, or the address is wrong.</p>
       </div>
     );
   }
@@ -104,7 +105,7 @@ function Failure({ call }: { call: Detail }) {
     <section className="failure" aria-label="Error">
       <header>
         <h2>Error</h2>
-        {call.errorType && <span className="code">{call.errorType}</span>}
+        {call.errorType && <span className="code">{visible(call.errorType)}</span>}
         <span className="space" />
         {call.errorMessage && <Copy label="Copy the error" text={call.errorMessage} />}
       </header>
@@ -113,7 +114,7 @@ function Failure({ call }: { call: Detail }) {
       ) : call.errorMessage ? (
         <p className="message">{call.errorMessage}</p>
       ) : (
-        <p className="hint">The sender gave no message.</p>
+        <p className="hint">No error message was recorded.</p>
       )}
       {call.stackTrace && (
         <details open>

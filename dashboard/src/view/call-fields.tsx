@@ -37,7 +37,7 @@ function Id({ id, label, children }: { id: string; label: string; children?: Rea
   );
 }
 
-const nobody = <span className="quiet">not known</span>;
+const nobody = <span className="quiet">unknown</span>;
 
 /** All that is known of a call, but its bodies. What nobody observed says so where the reader would look for it. */
 export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
@@ -69,10 +69,14 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
           {value("tool", call.tool, <span className="code">{visible(call.tool)}</span>)}
         </Field>
       )}
-      {call.prompt && <Field label="Prompt">{<span className="code">{call.prompt}</span>}</Field>}
+      {call.prompt && (
+        <Field label="Prompt">
+          <span className="code">{visible(call.prompt)}</span>
+        </Field>
+      )}
       {call.resourceUri && (
         <Field label="Resource">
-          <span className="code break">{call.resourceUri}</span>
+          <span className="code break">{visible(call.resourceUri)}</span>
           <Copy text={call.resourceUri} label="Copy the URI" />
         </Field>
       )}
@@ -101,23 +105,23 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         {value("country", call.country, call.country && <Country code={call.country} named />)}
       </Field>
       <Field label="IP address">
-        {value("ip", call.clientIp, <span className="code break">{call.clientIp}</span>)}
+        {value("ip", call.clientIp, <span className="code break">{visible(call.clientIp ?? "")}</span>)}
       </Field>
       <Field label="Authorization">
         {call.authorization ? (
-          <span className="code">{call.authorization}</span>
+          <span className="code">{visible(call.authorization)}</span>
         ) : (
-          <span className="quiet">none seen</span>
+          <span className="quiet">none recorded</span>
         )}
       </Field>
       <Field label="Client">
         {value(
           "client",
           call.clientName,
-          `${visible(call.clientName ?? "")}${call.clientVersion ? ` ${call.clientVersion}` : ""}`,
+          visible(`${call.clientName ?? ""}${call.clientVersion ? ` ${call.clientVersion}` : ""}`),
         )}
       </Field>
-      {call.userAgent && <Field label="User agent">{call.userAgent}</Field>}
+      {call.userAgent && <Field label="User agent">{visible(call.userAgent)}</Field>}
       {call.rpcErrorCode != null && (
         <Field label="JSON-RPC error">
           <span className="code">{call.rpcErrorCode}</span>
@@ -125,12 +129,12 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
       )}
       {call.requestId && (
         <Field label="JSON-RPC id">
-          <span className="code">{call.requestId}</span>
+          <span className="code">{visible(call.requestId)}</span>
         </Field>
       )}
-      <Field label="Protocol">{call.protocolVersion ?? nobody}</Field>
+      <Field label="Protocol">{call.protocolVersion ? visible(call.protocolVersion) : nobody}</Field>
       <Field label="Transport">{call.transport ? transportWords[call.transport] : nobody}</Field>
-      <Field label="Observed by">{vantageWords[call.observedBy]}</Field>
+      <Field label="Recorded by">{vantageWords[call.observedBy]}</Field>
       <Field label="Received">
         <Moment time={call.receivedAt} full />
       </Field>

@@ -49,7 +49,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
           href={href}
           className="row-link"
           aria-label={`${callWords(call)}, ${statusText(call)}, ${absolute(call.startedAt, zone, "short")}`}
-          title={call.errorMessage ?? undefined}
+          title={call.errorMessage ? visible(call.errorMessage) : undefined}
           // the row opens it beside the list
           onClick={(event) => event.preventDefault()}
         >
@@ -65,7 +65,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
             {visible(call.target ?? "")}
           </span>
           {call.errorMessage && (
-            <span className="why" title={call.errorMessage}>
+            <span className="why" title={visible(call.errorMessage)}>
               {" "}
               {visible(call.errorMessage.slice(0, 200))}
             </span>
@@ -77,7 +77,8 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
     case "ip":
       return (
         <>
-          {call.country && <Country code={call.country} />} <span className="code">{call.clientIp}</span>
+          {call.country && <Country code={call.country} />}{" "}
+          <span className="code">{visible(call.clientIp ?? "")}</span>
         </>
       );
     case "client":

@@ -10,7 +10,7 @@ import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { type Place, useCallList } from "../state/use-list";
 import { useViewer } from "../state/viewer";
-import { count, many } from "../state/words";
+import { count, many, visible } from "../state/words";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
 import { ColumnsMenu } from "./columns-menu";
@@ -136,7 +136,9 @@ export function Calls({ title, server }: { title: string; server?: string }) {
         <span className="quiet" role="status">
           {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
         </span>
-        {bound && !server && <span className="hint">Your key sees {viewer.servers.join(", ")} alone.</span>}
+        {bound && !server && (
+          <span className="hint">Your key only sees {viewer.servers.map(visible).join(", ")}.</span>
+        )}
         <span className="space" />
         <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
@@ -191,19 +193,22 @@ export function Calls({ title, server }: { title: string; server?: string }) {
                   <p>
                     {isEmpty(filter)
                       ? "No call of a server with this name is stored."
-                      : "No call that is stored has all of what is chosen."}
+                      : "No stored call matches these filters."}
                   </p>
                   {!isEmpty(filter) && (
                     <Button className="primary" onPress={() => setFilter(noFilter)}>
-                      Clear the filters
+                      Clear filters
                     </Button>
                   )}
                 </div>
               )}
               {rows.length > 0 && !hasMore && loading === undefined && (
                 <p className="hint end">
-                  These are all{" "}
-                  {isEmpty(asked) ? `calls that ${bound ? "your key sees" : "are stored"}` : "that match"}.
+                  {isEmpty(asked)
+                    ? bound
+                      ? "All calls that this key sees are shown."
+                      : "All stored calls are shown."
+                    : "All matching calls are shown."}
                 </p>
               )}
             </CallTable>

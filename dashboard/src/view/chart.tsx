@@ -189,7 +189,7 @@ function Legend({ kind }: { kind: Props["kind"] }) {
           {name}
         </span>
       ))}
-      <span className="quiet wide-only">Drag over the chart to see the calls of that time.</span>
+      <span className="quiet wide-only">Drag to see the calls of a time range.</span>
     </>
   );
 }

@@ -39,11 +39,11 @@ export function ColumnsMenu() {
           </ListBox>
           {forget && (
             <Button className="small" onPress={forget}>
-              Back to my own columns
+              Reset to my columns
             </Button>
           )}
           <div className="field">
-            <Label id="page-size">Rows at a time</Label>
+            <Label id="page-size">Rows per page</Label>
             <div className="presets" role="group" aria-labelledby="page-size">
               {pageSizes.map((size) => (
                 <Button

@@ -64,7 +64,7 @@ export function Console({ id, first, ended }: { id: string; first: LogPageFragme
       {hidden ? (
         <Hidden what="Console output is" />
       ) : page.nodes.length === 0 ? (
-        <p className="hint">This call {ended ? "wrote nothing" : "has written nothing so far"}.</p>
+        <p className="hint">{ended ? "No log lines were received for this call." : "No log lines yet."}</p>
       ) : (
         <ol className="console" tabIndex={0} aria-label="Lines">
           {page.nodes.map((line, index) => {

@@ -21,5 +21,5 @@ function Age({ since }: { since: string }) {
   const age = Math.max(0, useNow(!away) - Date.parse(since));
   // nobody asks whether it still runs, so nothing counts on
   if (away) return <span title="mcptap does not answer, so whether it still runs is not known">–</span>;
-  return <span title="It has not ended yet">{duration(Math.floor(age / 1000) * 1000)}…</span>;
+  return <span title="Still running">{duration(Math.floor(age / 1000) * 1000)}…</span>;
 }

@@ -17,7 +17,7 @@ import { useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
-import { duration, short } from "../state/words";
+import { duration, short, visible } from "../state/words";
 import { DurationFilter, SessionFilter } from "./filter-fields";
 import { FilterMenu, valueWords } from "./filter-menu";
 import { Icon } from "./icon";
@@ -61,8 +61,7 @@ export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
 function Doubts({ filter }: { filter: Filter }) {
   const { parameters } = usePlace();
   const left = ignored(parameters);
-  const unread =
-    left.length > 0 ? [`Of the address this means nothing and is left out: ${left.join(", ")}`] : [];
+  const unread = left.length > 0 ? [`Ignored, because it is not a valid filter:  ${left.join(", ")}`] : [];
   return (
     <div role="status">
       {[...nonsense(filter), ...unread].map((words) => (
@@ -173,7 +172,7 @@ function chips(filter: Filter, zone: string): Chip[] {
   };
   const none = undefined as never;
   single("time", "Time", timeWords(filter, zone), { range: none, from: none, to: none });
-  single("session", "Session", filter.session && short(filter.session), { session: none });
+  single("session", "Session", filter.session && visible(short(filter.session)), { session: none });
   single("trace", "Trace", filter.trace && short(filter.trace), { trace: none });
   single("min", "Duration", filter.min === undefined ? undefined : `at least ${duration(filter.min)}`, {
     min: none,
@@ -195,7 +194,7 @@ function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filte
           {turned ? (
             <Button
               className="turn"
-              aria-label={`${label} ${excluded ? "is not" : "is"} ${words}: turn round`}
+              aria-label={`${label} ${excluded ? "is not" : "is"} ${words}: switch to ${excluded ? "is" : "is not"}`}
               onPress={() => onChange(turned)}
             >
               {excluded ? "is not" : "is"}

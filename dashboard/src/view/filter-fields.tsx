@@ -72,11 +72,7 @@ function DurationForm({ filter, onChange }: Props) {
     least.value > most.value;
   const wrongMin = "problem" in least ? least.problem : undefined;
   const wrongMax =
-    "problem" in most
-      ? most.problem
-      : crossed
-        ? "This is less than the least: no call fits both."
-        : undefined;
+    "problem" in most ? most.problem : crossed ? "The maximum must not be below the minimum." : undefined;
   const apply = (event: FormEvent) => {
     event.preventDefault();
     setTried(true);

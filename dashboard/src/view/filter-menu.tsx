@@ -115,7 +115,7 @@ function Values({
   const none = () => {
     if (loading) return "Loading…";
     if (problem !== undefined && !data) return "";
-    return offered.length > 0 ? `Nothing matches ${typed}.` : "No calls have one.";
+    return offered.length > 0 ? `Nothing matches ${typed}.` : "No values.";
   };
 
   return (
@@ -132,9 +132,7 @@ function Values({
       </SearchField>
       {problem !== undefined && <p className="hint">The counts could not be loaded.</p>}
       {data?.facets.more[facet] && (
-        <p className="hint">
-          These are the {count(data.facets[facet]?.length ?? 0)} with the most calls; there are more.
-        </p>
+        <p className="hint">Top {count(data.facets[facet]?.length ?? 0)} by calls; there are more.</p>
       )}
       <ListBox
         aria-label={label}

@@ -2,7 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
 import { Button, Input, SearchField } from "react-aria-components";
 import { holdsJson, type Json, readJson, writeJson } from "../state/json";
-import { count } from "../state/words";
+import { count, many } from "../state/words";
 import { Copy } from "./copy";
 import { Icon } from "./icon";
 
@@ -191,11 +191,11 @@ function Leaf({ value, open, text }: { value: Json; open: boolean; text: boolean
   switch (value.kind) {
     case "object":
       return (
-        <span className="quiet">{`{${open ? "" : "…"}} ${value.members.length}${value.cut ? ", cut off here" : ""}`}</span>
+        <span className="quiet">{`{${open ? "" : "…"}} ${many(value.members.length, "key")}${value.cut ? ", cut off here" : ""}`}</span>
       );
     case "list":
       return (
-        <span className="quiet">{`[${open ? "" : "…"}] ${value.items.length}${value.cut ? ", cut off here" : ""}`}</span>
+        <span className="quiet">{`[${open ? "" : "…"}] ${many(value.items.length, "item")}${value.cut ? ", cut off here" : ""}`}</span>
       );
     case "word":
       return <span className="word">{value.value}</span>;

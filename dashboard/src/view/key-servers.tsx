@@ -15,6 +15,7 @@ import {
 } from "react-aria-components";
 import { ServersDocument } from "../gql/graphql";
 import { useAsk } from "../state/asking";
+import { visible } from "../state/words";
 import { Icon } from "./icon";
 
 interface Props {
@@ -87,7 +88,7 @@ export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) 
           <ListBox<{ name: string }> className="options">
             {({ name }) => (
               <ListBoxItem id={name} textValue={name} className="option">
-                {name}
+                {visible(name)}
               </ListBoxItem>
             )}
           </ListBox>
@@ -101,8 +102,8 @@ export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) 
           <TagList className="chosen-filters">
             {chosen.map((name) => (
               <Tag key={name} id={name} textValue={name} className="chosen-filter">
-                {name}
-                <Button slot="remove" className="plain icon-only" aria-label={`Remove ${name}`}>
+                {visible(name)}
+                <Button slot="remove" className="plain icon-only" aria-label={`Remove ${visible(name)}`}>
                   <Icon name="close" />
                 </Button>
               </Tag>

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { type ApiKey, isLastAdmin, type KeyState, keyState, scopeName } from "../state/api-keys";
 import { useNow } from "../state/now";
+import { visible } from "../state/words";
 import { KeyName } from "./key-name";
 import { Moment } from "./moment";
 import { PlainTable } from "./plain-table";
@@ -47,7 +48,9 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
                 {key.revokedAt && <Moment time={key.revokedAt} />}
               </td>
               <td>{key.scopes.map(scopeName).join(", ")}</td>
-              <td className="wraps">{key.servers.length === 0 ? "All servers" : key.servers.join(", ")}</td>
+              <td className="wraps">
+                {key.servers.length === 0 ? "All servers" : key.servers.map(visible).join(", ")}
+              </td>
               <td data-before="created">
                 <Moment time={key.createdAt} />
               </td>
@@ -59,7 +62,7 @@ export function KeyTable({ keys, complete, own, onRevoked }: Props) {
                 {state !== "revoked" && (
                   <Button
                     className="small"
-                    aria-label={`Revoke ${key.name}`}
+                    aria-label={`Revoke ${visible(key.name)}`}
                     onPress={() => setRevoking(key)}
                   >
                     Revoke

@@ -10,10 +10,10 @@ const words: Record<LiveState, string> = {
 };
 const more: Record<LiveState, string> = {
   paused: "New calls are not shown until this is switched on.",
-  "catching up": "Connected; calls that were missed are being read.",
+  "catching up": "Connected; loading the calls that were missed.",
   live: "Each call appears as it is stored.",
-  "not connected": "The calls could not be asked for; new ones are not shown until they could.",
-  reconnecting: "The connection is lost. Nothing is: the list goes on where it stopped.",
+  "not connected": "The calls could not be loaded; new ones appear once they are.",
+  reconnecting: "Connection lost. No call is: the list resumes where it stopped.",
 };
 
 /** The switch, and beside it a dot and a word for what is really so. */

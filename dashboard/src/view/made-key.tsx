@@ -1,6 +1,7 @@
 import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { type ApiKey, askSnippet, madeKey, sendSnippet } from "../state/api-keys";
 import { endpoint } from "../state/endpoint";
+import { visible } from "../state/words";
 import { Copy } from "./copy";
 import { Snippet } from "./snippet";
 
@@ -19,9 +20,9 @@ export function MadeKey({ apiKey, secret, first }: Props) {
     <ModalOverlay className="overlay centre" isOpen isKeyboardDismissDisabled>
       <Modal className="box">
         <Dialog className="asks">
-          <Heading slot="title">{apiKey.name} is created</Heading>
+          <Heading slot="title">{visible(apiKey.name)} is created</Heading>
           <p className="sight cut">
-            <strong>Copy the key now.</strong> It is shown this once; mcptap itself cannot tell it again.
+            <strong>Copy the key now.</strong> It is not stored and cannot be shown again.
           </p>
           <div className="snippet">
             <code className="break secret-text">{secret}</code>

@@ -91,9 +91,9 @@ function KeyForm({ first, seesServers, onClose, onMade }: Props) {
       <Form className="asks-form" onSubmit={create} validationBehavior="aria">
         {first && (
           <div className="sight cut">
-            <strong>From the first key on nobody gets in without one.</strong> That is also so for servers
-            that send here now: until they have a key with Ingest, their calls are refused. This tab goes on
-            with the new key; other tabs and programs need one.
+            <strong>Once a key exists, nobody gets in without one.</strong> That is also so for servers that
+            send here now: until they have a key with Ingest, their calls are refused. This tab goes on with
+            the new key; other tabs and programs need one.
           </div>
         )}
         <TextField

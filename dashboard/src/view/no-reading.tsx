@@ -2,6 +2,7 @@ import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { signOut } from "../state/key";
 import { may, type Viewer } from "../state/viewer";
+import { visible } from "../state/words";
 
 /** For a key that is let in and reads no calls. */
 export function NoReading({ viewer }: { viewer: Viewer }) {
@@ -9,7 +10,7 @@ export function NoReading({ viewer }: { viewer: Viewer }) {
     <div className="none">
       <h1>This key does not read calls</h1>
       <p>
-        {viewer.key?.name} lacks the scope Read, which all pages
+        {visible(viewer.key?.name ?? "")} does not have the scope Read, which all pages
         {may(viewer, "ADMIN") ? " but Keys " : " "}
         take.
       </p>

@@ -20,8 +20,8 @@ export function NotLoaded() {
     <div className="problem" role="alert">
       <h2>This part of the page could not be loaded</h2>
       <p>
-        Nothing answers at <code>{root.href}</code>, or mcptap was updated since this tab was opened. See
-        whether <code>mcptap serve</code> still runs, and whether a proxy or a VPN lies between.
+        Nothing answers at <code>{root.href}</code>, or mcptap was updated since this tab was opened. Check
+        that <code>mcptap serve</code> is running and that no proxy or VPN is in the way.
       </p>
       {state === "still" && <p className="said">Still no answer.</p>}
       <Button className="primary" isDisabled={state === "asking"} onPress={again}>

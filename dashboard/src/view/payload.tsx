@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Button } from "react-aria-components";
+import { Link } from "wouter";
 import { CallBodyDocument } from "../gql/graphql";
 import { ask } from "../state/api";
 import { readJson, writeJson } from "../state/json";
@@ -31,7 +32,7 @@ interface Props {
   id: string;
   side: Side;
   call: Detail;
-  /** What else can be copied of it. */
+  /** What else can be copied of it. Not of a body that was cut: that would be another request. */
   copies?: { words: string; text: (body: string | undefined) => string }[];
 }
 
@@ -98,12 +99,16 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
         {payload && payload.bytes > 0 && (
           <Copy words="Copy" label={`Copy the ${side}`} text={async () => (await body()) ?? ""} />
         )}
-        {(hidden ? [] : copies).map((copy) => (
+        {(hidden || payload?.truncated ? [] : copies).map((copy) => (
           <Copy
             key={copy.words}
             words={copy.words}
             label={copy.words}
-            text={async () => copy.text(await body())}
+            text={async () => {
+              const said = await body();
+              if (said === undefined) throw new Error(`the ${side} is no longer stored`);
+              return copy.text(said);
+            }}
           />
         ))}
       </header>
@@ -160,20 +165,21 @@ function Missing({ side, outcome }: { side: Side; outcome: Detail["outcome"] }) 
   if (side === "response" && outcome === "RUNNING")
     return (
       <p className="sight empty">
-        <strong>No answer yet.</strong> The call is still running. The answer appears here when it comes.
+        <strong>No response yet.</strong> The call is still running. Its response appears here when it
+        arrives.
       </p>
     );
   if (side === "response" && outcome === "LOST")
     return (
       <p className="sight missing">
-        <strong>No answer was seen.</strong> The process that ran the call fell silent before it ended: it was
-        stopped, or what it tells does not arrive any more. An answer that still comes appears here.
+        <strong>No response recorded.</strong> The process stopped sending heartbeats before the call ended:
+        it was stopped, or its telemetry no longer arrives. A late response still appears here.
       </p>
     );
   return (
     <p className="sight missing">
-      <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out; the page{" "}
-      <em>Set-up</em> says how to have them.
+      <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out;{" "}
+      <Link href="/setup">Set-up</Link> says how to capture them.
     </p>
   );
 }

@@ -12,8 +12,8 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
       <h2>{kind === "away" ? "mcptap does not answer" : "The API answered with an error"}</h2>
       {kind === "away" ? (
         <p>
-          Nothing answers at <code>{endpoint.href}</code>. See whether <code>mcptap serve</code> still runs,
-          and whether a proxy or a VPN lies between. Your filters are kept in the address of this page.
+          Nothing answers at <code>{endpoint.href}</code>. Check that <code>mcptap serve</code> is running and
+          that no proxy or VPN is in the way. Your filters are kept in the address of this page.
         </p>
       ) : (
         <p>{advice(problem)}</p>
@@ -28,8 +28,8 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
 }
 
 function advice(problem: unknown): string {
-  if (isBadInput(problem)) return "The address of this page, or a filter, asks for what there cannot be.";
+  if (isBadInput(problem)) return "The address of this page, or one of its filters, is not valid.";
   if (problem instanceof AskError && problem.code === "TIMED_OUT")
     return "Ask for less, such as a shorter time, or try again later.";
-  return "Try again. If it stays, include the message below in a bug report.";
+  return "Try again. If it keeps happening, include the message below in a bug report.";
 }

@@ -3,6 +3,7 @@ import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-compone
 import { RevokeKeyDocument } from "../gql/graphql";
 import { ask, explain } from "../state/api";
 import type { ApiKey } from "../state/api-keys";
+import { visible } from "../state/words";
 import { notice } from "./notice";
 
 interface Props {
@@ -41,7 +42,7 @@ function Question({ apiKey, own, last, onClose, onRevoked }: Props & { apiKey: A
     try {
       const answer = (await ask(RevokeKeyDocument, { id: apiKey.id })).revokeApiKey;
       if ("message" in answer) throw new Error(answer.message);
-      notice(`${apiKey.name} is revoked`);
+      notice(`${visible(apiKey.name)} is revoked`);
       onClose();
       onRevoked(apiKey.id);
     } catch (error) {
@@ -51,10 +52,10 @@ function Question({ apiKey, own, last, onClose, onRevoked }: Props & { apiKey: A
   };
   return (
     <>
-      <Heading slot="title">Revoke {apiKey.name}?</Heading>
+      <Heading slot="title">Revoke {visible(apiKey.name)}?</Heading>
       <p>
-        Whoever uses this key is refused from then on, and open connections with it are closed. That cannot be
-        undone: a new key would have another secret.
+        Requests with this key are refused from now on, and its open connections are closed. This cannot be
+        undone.
       </p>
       {own && (
         <p className="sight cut">

@@ -59,7 +59,7 @@ export function SaveViewForm({ viewer, mine, everybodys, live, shown, onSaved }:
       )}
       <p className="hint">
         A view keeps the filters, the time range and the columns.
-        {live && " It does not keep Live: opening a view leaves that as it is at the time."}
+        {live && " Live is not saved."}
       </p>
       <Button type="submit" className="primary" isDisabled={!wanted || saving}>
         {replaced ? "Replace" : "Save"}

@@ -23,7 +23,10 @@ const elsewhere = {
   words: "It sends to the machine that it runs on. Where mcptap runs on another one, say which.",
   code: endpointOf(isLocal ? "HOST_OF_MCPTAP" : here),
 };
-const overStdio = { words: "Over stdio, in place of the server's command.", code: "mcptap wrap -- COMMAND" };
+const overStdio = {
+  words: "Over stdio, run this instead of the server's command.",
+  code: "mcptap wrap -- COMMAND",
+};
 const overHttp = {
   words: "Over HTTP, in front of the server. Clients then use http://127.0.0.1:6280/mcp.",
   code: "mcptap proxy --upstream http://127.0.0.1:8000/mcp",
@@ -37,7 +40,7 @@ export const kinds: readonly Kind[] = [
     steps: [
       {
         words:
-          "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as always. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
+          "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as usual. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
         code: variables,
       },
       {
@@ -50,7 +53,7 @@ export const kinds: readonly Kind[] = [
   {
     name: "Any, over stdio",
     steps: [
-      { ...overStdio, words: "In place of the server's command, without touching the server." },
+      { ...overStdio, words: "Run this instead of the server's command; the server itself does not change." },
       {
         words:
           "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
@@ -65,7 +68,7 @@ export const kinds: readonly Kind[] = [
     steps: [
       {
         ...overHttp,
-        words: "In front of the server, without touching it. Clients then use http://127.0.0.1:6280/mcp.",
+        words: "In front of the server, which does not change. Clients then use http://127.0.0.1:6280/mcp.",
       },
       elsewhere,
     ],
@@ -111,7 +114,7 @@ opentelemetry-instrument python server.py`,
       },
       {
         words:
-          "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, in place of the server's command:",
+          "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, run this instead of the server's command:",
         code: "mcptap wrap -- COMMAND",
       },
       overHttp,

@@ -4,6 +4,7 @@ import { sendSnippet } from "../state/api-keys";
 import type { LiveState } from "../state/list";
 import type { Call } from "../state/row";
 import { may, useViewer } from "../state/viewer";
+import { callWords, visible } from "../state/words";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
 import { SetUpHelp } from "./set-up-help";
@@ -34,11 +35,9 @@ export function SetUp({ state, arrived, first = false }: Props) {
             <span>
               <strong>It works: a call has arrived.</strong>
               <br />
-              {arrived.server.name}:{" "}
-              <Link href={`/calls/${encodeURIComponent(arrived.id)}`}>
-                {arrived.method} {arrived.target ?? ""}
-              </Link>
-              , <Moment time={arrived.startedAt} />
+              {visible(arrived.server.name)}:{" "}
+              <Link href={`/calls/${encodeURIComponent(arrived.id)}`}>{callWords(arrived)}</Link>,{" "}
+              <Moment time={arrived.startedAt} />
             </span>
           </p>
         ) : (
@@ -55,7 +54,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
               <br />
               {state === "live"
                 ? "This turns green when the first span of a call arrives."
-                : "The page is not connected to mcptap at the moment; it keeps trying."}
+                : "Not connected to mcptap; retrying."}
             </span>
           </p>
         )}
@@ -92,10 +91,10 @@ export function SetUp({ state, arrived, first = false }: Props) {
               )}
             </>
           )}
-          {kind && <p className="hint">In the log: {kind.inLog}</p>}
+          {kind && <p className="hint">Recorded: {kind.inLog}</p>}
           <p className="hint">
-            4318 is the port for OTLP over HTTP and 4317 the one for gRPC, unless mcptap was started with
-            others.
+            4318 and 4317 are the default ports for OTLP over HTTP and gRPC. If mcptap was started with
+            others, use those: it prints them when it starts.
           </p>
           <SetUpHelp />
         </>

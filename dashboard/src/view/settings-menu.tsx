@@ -4,6 +4,7 @@ import { currentKey, signOut } from "../state/key";
 import { changeSettings, settings, type Theme } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer } from "../state/viewer";
+import { visible } from "../state/words";
 import { Icon } from "./icon";
 import { Toggle } from "./toggle";
 
@@ -63,7 +64,7 @@ export function SettingsMenu() {
             Relative times in lists
           </Toggle>
           <Toggle on={keys} onChange={(on) => changeSettings({ keys: on })}>
-            Single letters are shortcuts
+            Single-key shortcuts
           </Toggle>
           {currentKey() && (
             <div className="field">
@@ -71,16 +72,16 @@ export function SettingsMenu() {
                 <>
                   <span>Signed in as</span>
                   <span className="who">
-                    <strong className="break">{viewer.key.name}</strong>
+                    <strong className="break">{visible(viewer.key.name)}</strong>
                     <br />
                     {viewer.scopes.map(scopeName).join(", ")}
-                    {viewer.servers.length > 0 && `; only ${viewer.servers.join(", ")}`}
+                    {viewer.servers.length > 0 && `; only ${viewer.servers.map(visible).join(", ")}`}
                   </span>
                 </>
               )}
               <Button className="small" onPress={signOut}>
                 <Icon name="key" />
-                Forget the key
+                Sign out
               </Button>
             </div>
           )}

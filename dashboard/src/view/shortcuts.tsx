@@ -34,7 +34,7 @@ export function Shortcuts({ open, onChange }: { open: boolean; onChange: (open: 
                   </dl>
                 </section>
               ))}
-              <p className="hint">The settings can turn single letters off.</p>
+              <p className="hint">Single-key shortcuts can be turned off in the settings.</p>
             </>
           )}
         </Dialog>

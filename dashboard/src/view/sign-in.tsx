@@ -22,7 +22,7 @@ export function SignIn() {
             {why ? `: ${why}.` : ". It may be revoked, out of date, or not allowed to read calls."}
           </p>
         )}
-        <p>This mcptap answers only with an API key. Whoever runs it can create one.</p>
+        <p>This mcptap requires an API key. Its operator can create one.</p>
         <TextField
           type="password"
           value={typed}
@@ -34,7 +34,7 @@ export function SignIn() {
           <Label>API key</Label>
           <Input spellCheck={false} />
         </TextField>
-        <p className="hint">The key is kept for this tab alone, and forgotten when it is closed.</p>
+        <p className="hint">The key is kept for this tab only, until it is closed.</p>
         <Button type="submit" className="primary" isDisabled={!readKey(typed)}>
           Sign in
         </Button>

@@ -8,6 +8,7 @@ import { readColumns } from "../state/settings";
 import { fromViewFilter, sameFilter, viewAddress } from "../state/view-filter";
 import type { Viewer } from "../state/viewer";
 import { deleteView, mayChange, type Refusal, saveView, type View, whose } from "../state/views";
+import { visible } from "../state/words";
 import { Icon } from "./icon";
 import { notice } from "./notice";
 
@@ -41,12 +42,15 @@ export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
             aria-current={sameFilter(view, shown) ? "true" : undefined}
             onClick={close}
           >
-            {view.name}
+            {visible(view.name)}
           </Link>
         ) : (
           <span>
-            {view.name}
-            <span className="hint"> is of another client: it has parts that this page cannot show</span>
+            {visible(view.name)}
+            <span className="hint">
+              {" "}
+              was saved by another client, with filters that this page cannot show
+            </span>
           </span>
         )}
         <span className="space" />
@@ -54,7 +58,7 @@ export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
         {mayChange(view, viewer) && (
           <Button
             className="plain icon-only"
-            aria-label={`Change the view ${view.name}`}
+            aria-label={`Change the view ${visible(view.name)}`}
             aria-expanded={editing}
             onPress={() => setEditing(!editing)}
           >
@@ -102,7 +106,7 @@ function ViewEditor({ view, shown, forEverybody, onDone }: EditorProps) {
     void change(saveView(input, false, view.id), `Renamed to ${name.trim()}`);
   };
   return (
-    <form className="view-editor" onSubmit={rename} aria-label={`The view ${view.name}`}>
+    <form className="view-editor" onSubmit={rename} aria-label={`The view ${visible(view.name)}`}>
       <TextField value={name} onChange={setName} className="field" autoFocus>
         <Label>Name</Label>
         <Input />
@@ -114,23 +118,26 @@ function ViewEditor({ view, shown, forEverybody, onDone }: EditorProps) {
         <Button
           className="small"
           onPress={() =>
-            change(saveView({ ...shown, name: view.name }, false, view.id), `${view.name} is updated`)
+            change(
+              saveView({ ...shown, name: view.name }, false, view.id),
+              `${visible(view.name)} is updated`,
+            )
           }
         >
-          Update with what I see now
+          Update to current filters
         </Button>
         <Button className="small" aria-expanded={removing} onPress={() => setRemoving(!removing)}>
           Remove
         </Button>
       </div>
       {removing && (
-        <div className="sure" role="group" aria-label={`Remove the view ${view.name}`}>
+        <div className="sure" role="group" aria-label={`Remove the view ${visible(view.name)}`}>
           <span>{forEverybody ? "Remove it for everybody?" : "Remove it for good?"}</span>
           <Button
             className="small danger"
-            onPress={() => change(deleteView(view.id), `The view ${view.name} is removed`)}
+            onPress={() => change(deleteView(view.id), `The view ${visible(view.name)} is removed`)}
           >
-            Remove {view.name}
+            Remove {visible(view.name)}
           </Button>
           <Button className="small" onPress={() => setRemoving(false)}>
             Keep it

@@ -74,7 +74,7 @@ test("a value is wanted, unwanted or neither, never both", () => {
 test("what finds nothing by itself is said, and numbers are read as they are typed", () => {
   const base = { include: {}, exclude: {} };
   expect(nonsense({ ...base, search: "-- ((", min: 2, max: 1 })).toEqual([
-    expect.stringContaining("no word"),
+    expect.stringContaining("no letters"),
     expect.stringContaining("above"),
   ]);
   for (const search of ["a", "-7-", "日本", "çà"]) expect(nonsense({ ...base, search })).toEqual([]);
