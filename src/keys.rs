@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use mcptap::Settings;
 use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
-use mcptap_store::{Actor, DamagedKey, Store, now};
+use mcptap_store::{Actor, DamagedKey, RevokedKey, Store, now};
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
@@ -108,7 +108,10 @@ async fn list(store: &Store) -> anyhow::Result<String> {
 async fn revoke(store: &Store, id: i64) -> anyhow::Result<String> {
     let revoked = store.revoke_key(id, Actor::CommandLine).await;
     match revoked.context("revoking the key")? {
-        Some(key) => Ok(format!("key {} {:?} is revoked\n", key.id, key.name)),
+        Some(RevokedKey::Readable(key)) => Ok(format!("key {} {:?} is revoked\n", key.id, key.name)),
+        Some(RevokedKey::Damaged(DamagedKey { id, what })) => {
+            Ok(format!("key {id} is revoked; its row is damaged: {what}\n"))
+        }
         None => bail!("there is no key {id}; mcptap keys list shows them"),
     }
 }

@@ -2,11 +2,11 @@
 
 use async_graphql::{Context, Error, ID, InputObject, Object, SimpleObject, Union};
 use mcptap_model::{CallFilter, NewKey};
-use mcptap_store::{Reach, ViewContent, now};
+use mcptap_store::{Reach, RevokedKey, ViewContent, now};
 
 use crate::access::{Caller, caller};
 use crate::cost;
-use crate::error::from_store;
+use crate::error::{Code, from_store};
 use crate::input::{CallFilterInput, filter as read_filter, filter_of_json};
 use crate::loaders::store;
 use crate::scalars::{DateTime, Json, int};
@@ -217,7 +217,13 @@ impl Mutation {
             Err(_) => None,
         };
         Ok(match key {
-            Some(key) => ApiKeyRevoked { api_key: ApiKey(key) }.into(),
+            Some(RevokedKey::Readable(key)) => ApiKeyRevoked { api_key: ApiKey(key) }.into(),
+            Some(RevokedKey::Damaged(key)) => {
+                return Err(Code::Internal.error(format!(
+                    "key {} is revoked; its row is damaged: {}",
+                    key.id, key.what
+                )));
+            }
             None => not_found("key", &id).into(),
         })
     }

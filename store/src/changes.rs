@@ -20,8 +20,8 @@ use crate::{Error, Seq, Store, Stored};
 /// How many numbers of the sequence one read looks at.
 const STRETCH: i64 = 10_000;
 
-/// The same when bodies decide.
-const SEARCH_STRETCH: i64 = 1_000;
+/// The same when bodies decide: all of it is read, whatever its calls have of texts.
+const SEARCH_STRETCH: i64 = 100;
 
 /// How many changes one read gives at most.
 pub(crate) const MOST: usize = 500;

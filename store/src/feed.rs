@@ -9,18 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::{CallFilter, Matcher};
+use tokio::time::timeout;
 
+use crate::changes::MOST;
 use crate::open::Inner;
-use crate::recent::{Reader, Visibility};
+use crate::recent::{Reader, Visibility, weight};
 use crate::sessions::{VisitName, visits_of};
 use crate::wake::{Waiter, check};
-use crate::{Asker, Error, FeedChanges, Operation, Store, scan};
+use crate::{Asker, Error, FeedChanges, Operation, Reservation, Store, scan};
 
 /// How often a read is tried. A database that does not answer for half a minute is no reason to end a feed.
 const TRIES: u32 = 30;
 
 /// How long to wait before the next try.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// About how many bytes of changes a follower is given at once, unless the first alone has more. They are held for as long as
+/// it takes them.
+const GIVEN: usize = 512 << 10;
 
 /// The number of a change, in order of commit. Zero is before everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +48,10 @@ pub struct Follower {
     /// The visits that the filter names, which are watched.
     visits: Vec<String>,
     waiter: Arc<Waiter>,
+    /// How many changes of late were about [`GIVEN`] bytes.
+    fitting: usize,
+    /// The memory of the changes that were given last.
+    held: Reservation,
 }
 
 impl Store {
@@ -75,6 +85,8 @@ impl Store {
             live: false,
             visibility,
             visits,
+            fitting: MOST,
+            held: self.memory().hold_nothing(),
         })
     }
 
@@ -97,14 +109,16 @@ impl Store {
 }
 
 impl Follower {
-    /// The next changes, at most `limit` (clamped to 1..=500). While there is history, it comes at once; the first
+    /// The next changes, at most `limit` (clamped to 1..=500), fewer where they are large. While there is history, it comes at once; the first
     /// answer with `caught_up` ends it, also when it has no changes. After that each answer waits for changes. `None`
     /// when the store was closed and all was said.
     ///
     /// A future that is dropped loses nothing.
     pub async fn next(&mut self, limit: usize) -> Result<Option<FeedChanges>, Error> {
+        // The caller has taken what it was given before.
+        self.held.shrink_to(0);
         loop {
-            let part = self.read(limit).await?;
+            let part = self.read_fitting(limit).await?;
             self.position = part.upto;
             self.waiter.move_to(part.upto);
             let done = part.caught_up && part.upto >= self.goal;
@@ -124,6 +138,28 @@ impl Follower {
         }
     }
 
+    /// Reads as much as is given at once, and reserves its memory.
+    async fn read_fitting(&mut self, limit: usize) -> Result<FeedChanges, Error> {
+        let mut tries = 1;
+        loop {
+            let mut part = self.read(limit.min(self.fitting)).await?;
+            let bytes = fit(&mut part);
+            self.fitting = match part.caught_up {
+                true => MOST,
+                false if bytes > GIVEN / 2 => part.items.len().max(1),
+                false => (self.fitting * 2).min(MOST),
+            };
+            match self.held.resize(bytes) {
+                Ok(()) => return Ok(part),
+                Err(full) if full.is_final() || tries >= TRIES => return Err(full.into()),
+                // Nothing is lost: it is read again from the same position.
+                Err(_) => tries += 1,
+            }
+            drop(part);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
         if let Some(read) = self.read_window(limit).await {
             return Ok(read);
@@ -137,13 +173,14 @@ impl Follower {
                 return Ok(read);
             }
             inner.counters.caught_up();
-            let operation = Operation::new(Asker::Feed, inner.options.read_timeout);
-            let read = operation.run(self.read_database(limit)).await;
+            let limit_of_time = inner.options.read_timeout;
+            let operation = Operation::new(Asker::Feed, limit_of_time);
+            // A connection that is not answered any more would keep this turn, and the places of all others who catch up.
+            let read = timeout(limit_of_time, operation.run(self.read_database(limit))).await;
+            let read = read.unwrap_or(Err(Error::TimedOut));
             drop(turn);
             match read {
-                Err(error @ (Error::Database(_) | Error::Internal(_) | Error::Busy | Error::Memory(_)))
-                    if tries < TRIES =>
-                {
+                Err(error) if tries < TRIES && passes(&error) => {
                     tracing::warn!(%error, "a feed could not be read; it is tried again");
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;
@@ -167,7 +204,7 @@ impl Follower {
         if excerpt.known(reader.visibility) < self.goal {
             return None;
         }
-        excerpt.read(reader, limit.clamp(1, crate::changes::MOST)).await
+        excerpt.read(reader, limit.clamp(1, MOST)).await
     }
 
     async fn read_database(&self, limit: usize) -> Result<FeedChanges, Error> {
@@ -208,6 +245,34 @@ impl Follower {
         let oldest = inner.options.oldest_kept();
         check(std::slice::from_ref(&self.waiter), &inner.recent, oldest).await;
     }
+}
+
+/// Leaves as many changes as are given at once. Returns about how many bytes they have.
+fn fit(part: &mut FeedChanges) -> usize {
+    let mut bytes = 0;
+    let fitting = part.items.iter().enumerate().take_while(|(number, change)| {
+        let more = weight(&change.stored.call);
+        let fits = *number == 0 || bytes + more <= GIVEN;
+        if fits {
+            bytes += more;
+        }
+        fits
+    });
+    let fitting = fitting.count();
+    if fitting < part.items.len() {
+        part.items.truncate(fitting);
+        part.caught_up = false;
+        part.upto = part.items.last().map_or(part.upto, |last| last.seq);
+    }
+    bytes
+}
+
+/// Whether what keeps a feed from being read may pass by itself.
+fn passes(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Database(_) | Error::Internal(_) | Error::Busy | Error::Memory(_) | Error::TimedOut
+    )
 }
 
 impl Drop for Follower {

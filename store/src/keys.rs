@@ -5,7 +5,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, Statement,
+    FromQueryResult, QueryFilter, QueryOrder, QueryResult, QueryTrait, Statement,
 };
 
 use crate::audit::{Actor, note};
@@ -22,6 +22,25 @@ pub struct DamagedKey {
     pub id: i64,
     /// The damage.
     pub what: &'static str,
+}
+
+impl From<DamagedKey> for Error {
+    fn from(DamagedKey { id, what }: DamagedKey) -> Self {
+        Self::Damaged {
+            table: "api_keys",
+            row: id,
+            what,
+        }
+    }
+}
+
+/// A key that was revoked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RevokedKey {
+    /// The key, as it is now.
+    Readable(ApiKey),
+    /// It is revoked as well; the rest of its row cannot be understood.
+    Damaged(DamagedKey),
 }
 
 /// A row of `api_keys` as it was read.
@@ -95,14 +114,14 @@ impl Store {
 
     /// Revokes a key, from now on and wherever it is in use. Revoking it again changes nothing. `None`: there is no
     /// such key.
-    pub async fn revoke_key(&self, id: i64, by: Actor) -> Result<Option<ApiKey>, Error> {
+    pub async fn revoke_key(&self, id: i64, by: Actor) -> Result<Option<RevokedKey>, Error> {
         let revoking = self.mark_revoked(id, by);
         let key = self.inner.database.step("keys", revoking).await?;
         self.inner.gate.refresh_or_warn().await;
         Ok(key)
     }
 
-    async fn mark_revoked(&self, id: i64, by: Actor) -> Result<Option<ApiKey>, Error> {
+    async fn mark_revoked(&self, id: i64, by: Actor) -> Result<Option<RevokedKey>, Error> {
         let tx = self.inner.database.change().await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, Expr::value(clock::now().0))
@@ -110,15 +129,19 @@ impl Store {
             .filter(api_key::Column::RevokedAt.is_null())
             .exec(&tx)
             .await?;
-        let key = api_key::Entity::find_by_id(id)
-            .one(&tx)
-            .await?
-            .map(read)
-            .transpose()?;
+        let row = tx.query_one(api_key::Entity::find_by_id(id).as_query()).await?;
+        let key = row.map(|row| match model(&row).and_then(read) {
+            Ok(key) => RevokedKey::Readable(key),
+            Err(damaged) => RevokedKey::Damaged(damaged),
+        });
         if let Some(key) = &key
             && revoked.rows_affected > 0
         {
-            note(&tx, by, "revokeApiKey", about(key)).await?;
+            let target = match key {
+                RevokedKey::Readable(key) => about(key),
+                RevokedKey::Damaged(_) => format!("key {id}"),
+            };
+            note(&tx, by, "revokeApiKey", target).await?;
         }
         tx.commit().await?;
         Ok(key)
@@ -154,17 +177,12 @@ impl Store {
 pub(crate) async fn rows(db: &DatabaseConnection) -> Result<Vec<KeyRow>, Error> {
     let select = api_key::Entity::find().order_by_asc(api_key::Column::Id);
     let rows = db.query_all(select.as_query()).await?;
-    let rows = rows.into_iter().map(|row| {
-        // SQLite keeps whatever was put into a column.
-        api_key::Model::from_query_result(&row, "").map_err(|_| DamagedKey {
-            id: row.try_get("", "id").unwrap_or_default(),
-            what: "a column is of another type",
-        })
-    });
+    let rows = rows.into_iter();
     Ok(rows
         .map(|row| {
-            let revoked = row.as_ref().is_ok_and(|row| row.revoked_at.is_some());
-            match row.and_then(understood) {
+            let revoked = row.try_get::<Option<i64>>("", "revoked_at");
+            let revoked = revoked.is_ok_and(|at| at.is_some());
+            match model(&row).and_then(understood) {
                 Ok((key, hash)) => KeyRow::Readable(key, hash),
                 Err(_) if revoked => KeyRow::DamagedAndRevoked,
                 Err(damaged) => KeyRow::Damaged(damaged),
@@ -173,20 +191,21 @@ pub(crate) async fn rows(db: &DatabaseConnection) -> Result<Vec<KeyRow>, Error> 
         .collect())
 }
 
+/// The columns of a row: SQLite keeps whatever was put into them.
+fn model(row: &QueryResult) -> Result<api_key::Model, DamagedKey> {
+    api_key::Model::from_query_result(row, "").map_err(|_| DamagedKey {
+        id: row.try_get("", "id").unwrap_or_default(),
+        what: "a column is of another type",
+    })
+}
+
 fn understood(row: api_key::Model) -> Result<(ApiKey, [u8; 32]), DamagedKey> {
     let id = row.id;
     let hash = <[u8; 32]>::try_from(row.hash.as_slice()).map_err(|_| DamagedKey {
         id,
         what: "the hash has not 32 bytes",
     })?;
-    match read(row) {
-        Ok(key) => Ok((key, hash)),
-        Err(Error::Damaged { what, .. }) => Err(DamagedKey { id, what }),
-        Err(_) => Err(DamagedKey {
-            id,
-            what: "it cannot be read",
-        }),
-    }
+    Ok((read(row)?, hash))
 }
 
 /// A key as the audit names it.
@@ -196,12 +215,8 @@ fn about(key: &ApiKey) -> String {
 }
 
 /// A row as a key. Whatever is wrong with it must not give more than the key was to give.
-fn read(row: api_key::Model) -> Result<ApiKey, Error> {
-    let damaged = |what| Error::Damaged {
-        table: "api_keys",
-        row: row.id,
-        what,
-    };
+fn read(row: api_key::Model) -> Result<ApiKey, DamagedKey> {
+    let damaged = |what| DamagedKey { id: row.id, what };
     let mut servers: Vec<String> = match &row.servers {
         None => Vec::new(),
         Some(json) => serde_json::from_str(json).map_err(|_| damaged("servers are no list of names"))?,

@@ -109,7 +109,7 @@ pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};
 pub use health::Unready;
-pub use keys::{DamagedKey, has_keys};
+pub use keys::{DamagedKey, RevokedKey, has_keys};
 pub use look::{examine, exists};
 pub use metrics::Metrics;
 pub use open::{Closed, migrate, open, open_to_change, open_to_create, open_to_read};

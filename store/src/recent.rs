@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::excerpt::{Comparing, Excerpt, Reader};
 pub(crate) use self::visits::{Extent, Lasting};
-pub(crate) use self::weight::size_of_fields;
+pub(crate) use self::weight::{size_of_fields, weight};
 use self::window::Window;
 use crate::{Change, MemoryBudget, Seq, Stored};
 

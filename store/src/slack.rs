@@ -85,6 +85,12 @@ async fn parts(
                 Done::Written => {}
                 Done::Until(page) => (next, attempts) = (page, 0),
                 Done::All => return Ok(Wal::Empty),
+                Done::Unknown => {
+                    tracing::warn!(
+                        "the unused space of a file of this size cannot be overwritten; VACUUM does it"
+                    );
+                    return Ok(Wal::Empty);
+                }
             }
         }
         pace.rest(started.elapsed()).await?;
@@ -139,6 +145,8 @@ enum Done {
     Until(u64),
     /// To the end.
     All,
+    /// Not at all: a file of so many pages is not understood.
+    Unknown,
 }
 
 impl Part {
@@ -148,7 +156,7 @@ impl Part {
             return Ok(Done::Written);
         }
         let Some(layout) = Layout::read(&self.file)? else {
-            return Ok(Done::All);
+            return Ok(Done::Unknown);
         };
         let free = layout.free_pages(&self.file)?;
         let last = self.from.saturating_add(self.pages - 1).min(layout.pages);

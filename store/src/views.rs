@@ -54,7 +54,8 @@ pub enum Reach {
 }
 
 impl Store {
-    /// Views, by name. There are at most a few hundred for each owner; more than 1,000 are not given.
+    /// Views, by name. There are at most a few hundred for each owner; more than 1,000 are not given, nor are those that
+    /// cannot be read.
     pub async fn views(&self, reach: Reach) -> Result<Vec<View>, Error> {
         let mut select = view::Entity::find()
             .order_by_asc(view::Column::Name)
@@ -68,7 +69,12 @@ impl Store {
             Reach::Bound(owner) => select.filter(view::Column::Owner.eq(owner)),
         };
         let rows = select.all(self.inner.database.read()).await?;
-        rows.into_iter().map(read).collect()
+        let readable = |row| {
+            read(row)
+                .inspect_err(|error| self.inner.counters.damaged(error))
+                .ok()
+        };
+        Ok(rows.into_iter().filter_map(readable).collect())
     }
 
     /// Saves a view. `None`: its owner has as many as may be (200).
@@ -109,7 +115,7 @@ impl Store {
             tx.rollback().await?;
             return Ok(None);
         }
-        note(&tx, by, "saveView", about(&view)).await?;
+        note(&tx, by, "saveView", about(view.id)).await?;
         tx.commit().await?;
         Ok(Some(view))
     }
@@ -153,7 +159,7 @@ impl Store {
             Err(sea_orm::DbErr::RecordNotUpdated) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        note(&tx, by, "updateView", about(&view)).await?;
+        note(&tx, by, "updateView", about(view.id)).await?;
         tx.commit().await?;
         Ok(Some(view))
     }
@@ -173,7 +179,7 @@ impl Store {
         let tx = self.inner.database.change().await?;
         let deleted = view::Entity::delete_by_id(id).exec(&tx).await?.rows_affected > 0;
         if deleted {
-            note(&tx, by, "deleteView", about(&read(before)?)).await?;
+            note(&tx, by, "deleteView", about(before.id)).await?;
         }
         tx.commit().await?;
         Ok(deleted)
@@ -191,8 +197,8 @@ impl Store {
 }
 
 /// A view as the audit names it. Not its filter, which may hold what is to be forgotten one day.
-fn about(view: &View) -> String {
-    format!("view {}", view.id)
+fn about(view: i64) -> String {
+    format!("view {view}")
 }
 
 fn read(row: view::Model) -> Result<View, Error> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::Change;
 
 /// About how many bytes a call has.
-pub(super) fn weight(call: &Call) -> usize {
+pub(crate) fn weight(call: &Call) -> usize {
     let texts = [
         &call.server,
         &call.tool,

@@ -1,6 +1,6 @@
 //! A line of console output as a row.
 
-use mcptap_model::{LogLine, SpanId, TraceId};
+use mcptap_model::{LogLine, SpanId, TraceId, semconv};
 
 use super::{json, span_number, trace_halves};
 use crate::hash::Identity;
@@ -27,7 +27,7 @@ impl LogRow {
         let attributes = json(&line.attributes);
         Self {
             time: line.time.0,
-            fingerprint: fingerprint(&line, attributes.as_deref()),
+            fingerprint: log_fingerprint(&line),
             trace_id: line.trace_id,
             span_id: line.span_id,
             severity: line.severity,
@@ -44,17 +44,22 @@ impl LogRow {
 
 /// By which the same line is recognised when it comes again.
 pub(crate) fn log_fingerprint(line: &LogLine) -> i64 {
-    fingerprint(line, json(&line.attributes).as_deref())
-}
-
-fn fingerprint(line: &LogLine, attributes: Option<&[u8]>) -> i64 {
+    let attributes = match line.attributes.contains_key(semconv::MCPTAP_CLOCK_AHEAD_MS) {
+        false => json(&line.attributes),
+        // It is another at each arrival.
+        true => {
+            let mut sent = line.attributes.clone();
+            sent.remove(semconv::MCPTAP_CLOCK_AHEAD_MS);
+            json(&sent)
+        }
+    };
     Identity::default()
         .start(b'l')
         .number(line.time.0)
         .number(line.span_id.map_or(0, span_number))
         .text(Some(&line.severity))
         .text(Some(&line.body))
-        .bytes(attributes)
+        .bytes(attributes.as_deref())
         .hash8()
 }
 

@@ -110,6 +110,9 @@ fn name(query: &Query) -> (String, bool) {
     (query.text().to_owned(), query.is_in_target_alone())
 }
 
+/// The task, as readiness names it.
+const TASK: &str = "live searches";
+
 /// Searches new calls.
 #[derive(Clone)]
 pub(crate) struct LiveSearcher {
@@ -132,7 +135,9 @@ impl LiveSearcher {
                 if unsearched.is_empty() {
                     break;
                 }
-                if let Err(error) = self.search(&unsearched).await {
+                let searching = self.search(&unsearched);
+                let limit = self.options.read_timeout;
+                if let Err(error) = self.database.step_within(TASK, limit, searching).await {
                     tracing::warn!(%error, "new calls could not be searched; live searches read the database for them");
                     self.recent.searched(unsearched.iter().map(|call| (call, None)));
                 }

@@ -1,9 +1,11 @@
 //! What the store does when PostgreSQL does not answer any more, and what it says then.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mcptap_model::search::Query;
 use mcptap_model::{CallFilter, NewKey, Scope};
-use mcptap_store::{Actor, Error, Options, ViewContent};
+use mcptap_store::{Actor, Error, Options, Seq, ViewContent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -16,9 +18,17 @@ use crate::support::{Place, batch, full, plain};
 /// A transaction on one is ended by the server itself before that.
 const FORGOTTEN: Duration = Duration::from_secs(40);
 
+/// The text at which a connection falls silent, once.
+type Silence = Arc<Mutex<Option<&'static str>>>;
+
 /// A way to a server. On connections that were made while `generation` had another value nothing moves: packets are dropped.
 /// A generation of `None` freezes all. The server hears of it much later.
-async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std::net::SocketAddr {
+/// The first connection that sends the text in `silence` is not answered any more.
+async fn way_to(
+    server: String,
+    generation: watch::Receiver<Option<u32>>,
+    silence: Silence,
+) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -31,8 +41,8 @@ async fn way_to(server: String, generation: watch::Receiver<Option<u32>>) -> std
             let (from, to) = tokio::io::split(TcpStream::from_std(client).unwrap());
             let (answers, questions) = TcpStream::connect(&server).await.unwrap().into_split();
             let mut carrying = JoinSet::new();
-            carrying.spawn(carry(from, questions, moves.clone()));
-            carrying.spawn(carry(answers, to, moves));
+            carrying.spawn(carry(from, questions, moves.clone(), silence.clone()));
+            carrying.spawn(carry(answers, to, moves, Silence::default()));
             let mut generation = generation.clone();
             tokio::spawn(async move {
                 let forgotten = async {
@@ -59,10 +69,19 @@ async fn carry(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     (made, mut generation): (Option<u32>, watch::Receiver<Option<u32>>),
+    silence: Silence,
 ) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         let moves = |now: &Option<u32>| now.is_some() && (made.is_none() || *now == made);
+        let is_sent = |text: &mut &str| {
+            bytes[..count]
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        if silence.lock().unwrap().take_if(|text| is_sent(text)).is_some() {
+            std::future::pending::<()>().await;
+        }
         if generation.wait_for(moves).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
             break;
         }
@@ -71,11 +90,15 @@ async fn carry(
 
 /// A database of PostgreSQL behind such a way.
 async fn freezable() -> Option<(Place, String, watch::Sender<Option<u32>>)> {
+    silenced(Silence::default()).await
+}
+
+async fn silenced(silence: Silence) -> Option<(Place, String, watch::Sender<Option<u32>>)> {
     let place = Place::postgres().await?;
     let (before, rest) = place.url.split_once('@').unwrap();
     let (server, after) = rest.split_once('/').unwrap();
     let (freeze, frozen) = watch::channel(Some(0));
-    let address = way_to(server.to_owned(), frozen).await;
+    let address = way_to(server.to_owned(), frozen, silence).await;
     let url = format!("{before}@{address}/{after}");
     Some((place, url, freeze))
 }
@@ -303,6 +326,65 @@ async fn what_runs_when_the_server_hangs_is_given_up() {
         generation.send_replace(Some(0));
         until(&store, <[_]>::is_empty).await;
     }
+    assert_eq!(store.close().await.cut, [""; 0]);
+    place.vanish().await;
+}
+
+/// One connection is not answered any more while a feed is read on it, or new calls are searched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_go_on_without_a_connection_that_fell_silent() {
+    let silence = Silence::default();
+    let Some((place, url, _generation)) = silenced(Arc::clone(&silence)).await else {
+        return;
+    };
+    let options = Options {
+        step_timeout: STEP,
+        read_timeout: Duration::from_secs(5),
+        readers: 4,
+        ..Options::default()
+    };
+    let (writer, store) = mcptap_store::open(&url, options.clone()).await.unwrap();
+    let filter = CallFilter {
+        search: Some(Query::parse("lookup")),
+        ..CallFilter::default()
+    };
+    let mut searching = store.follow(filter, None).await.unwrap();
+    let begun = searching.next(10).await.unwrap().unwrap();
+    assert!(begun.items.is_empty() && begun.caught_up);
+    let silence_at = |text| *silence.lock().unwrap() = Some(text);
+    silence_at("log_lines");
+    writer.write(batch((1..50).map(full))).await.unwrap();
+    let found = tokio::time::timeout(ENOUGH, searching.next(100)).await;
+    assert_eq!(
+        found
+            .expect("it is searched all the same")
+            .unwrap()
+            .unwrap()
+            .items
+            .len(),
+        49
+    );
+    assert_eq!(*silence.lock().unwrap(), None);
+
+    silence_at("updated_seq");
+    // Another process has nothing in memory.
+    let (_there, elsewhere) = mcptap_store::open(&url, options).await.unwrap();
+    let mut behind = elsewhere
+        .follow(CallFilter::default(), Some(Seq(0)))
+        .await
+        .unwrap();
+    let read = tokio::time::timeout(ENOUGH, behind.next(100)).await;
+    assert_eq!(
+        read.expect("it is read all the same")
+            .unwrap()
+            .unwrap()
+            .items
+            .len(),
+        49
+    );
+    assert_eq!(*silence.lock().unwrap(), None);
+    drop(behind);
+    elsewhere.close().await;
     assert_eq!(store.close().await.cut, [""; 0]);
     place.vanish().await;
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcptap_model::{Access, NewKey, Scope, UnixNanos};
-use mcptap_store::{Actor, Denied, Gate, PageRequest, Reach, ViewContent, has_keys};
+use mcptap_store::{Actor, Denied, Gate, PageRequest, Reach, RevokedKey, ViewContent, has_keys};
 use sea_orm::ConnectionTrait;
 
 use crate::support::{Place, on_both};
@@ -17,6 +17,7 @@ on_both!(
     secrets_are_nowhere_in_the_database,
     last_use_is_noted_at_the_end,
     views_have_owners,
+    a_damaged_view_is_left_out_and_can_be_deleted,
 );
 
 fn new(name: &str, scopes: &[Scope]) -> NewKey {
@@ -73,11 +74,16 @@ async fn keys_end_wherever_they_are_in_use(place: &Place) {
     let access = gate.admit(Some(secret.reveal())).await.unwrap();
     let (told, key) = tokio::join!(ended(gate, &access), store.revoke_key(revoked.id, Actor::Anybody));
     assert_eq!(told, Denied::Revoked);
-    let key = key.unwrap().unwrap();
+    let Some(RevokedKey::Readable(key)) = key.unwrap() else {
+        panic!("it is a key");
+    };
     assert!(key.revoked_at.is_some());
     assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Revoked));
     // Again it changes nothing, and what is not there is not revoked.
-    assert_eq!(store.revoke_key(key.id, Actor::Anybody).await.unwrap(), Some(key));
+    assert_eq!(
+        store.revoke_key(key.id, Actor::Anybody).await.unwrap(),
+        Some(RevokedKey::Readable(key))
+    );
     assert_eq!(store.revoke_key(999, Actor::Anybody).await.unwrap(), None);
     // Without a key that holds, the gate stays shut.
     assert_eq!(gate.admit(None).await, Err(Denied::Missing));
@@ -255,6 +261,11 @@ async fn damaged_rows_let_nobody_in(place: &Place) {
     assert_eq!(store.damaged_keys().await.unwrap().len(), 6);
     store.revoke_key(good.id, Actor::CommandLine).await.unwrap();
     assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Revoked));
+    for damaged in store.damaged_keys().await.unwrap() {
+        let revoked = store.revoke_key(damaged.id, Actor::CommandLine).await.unwrap();
+        assert_eq!(revoked, Some(RevokedKey::Damaged(damaged)));
+    }
+    assert_eq!(store.damaged_keys().await.unwrap(), []);
     drop(store);
     // Also when it is there from the start.
     let (_writer, store) = place.open().await;
@@ -298,6 +309,44 @@ async fn last_use_is_noted_at_the_end(place: &Place) {
     let keys = store.keys().await.unwrap();
     assert!(keys[0].last_used_at.is_some());
     assert_eq!(keys[1], unused);
+}
+
+async fn a_damaged_view_is_left_out_and_can_be_deleted(place: &Place) {
+    let (_writer, store) = place.open().await;
+    let mut ids = Vec::new();
+    for name in ["a", "b"] {
+        let content = ViewContent {
+            name: name.into(),
+            filter: "{}".into(),
+            columns: vec!["tool".into()],
+            last_seconds: None,
+        };
+        let view = store.save_view(None, content, Actor::Anybody).await.unwrap();
+        ids.push(view.unwrap().id);
+    }
+    let damage = format!("UPDATE views SET columns = 'x' WHERE id = {}", ids[0]);
+    place.connect().await.execute_unprepared(&damage).await.unwrap();
+    let left: Vec<i64> = store
+        .views(Reach::All)
+        .await
+        .unwrap()
+        .iter()
+        .map(|view| view.id)
+        .collect();
+    assert_eq!(left, ids[1..]);
+    assert_eq!(store.metrics().rows_damaged, 1);
+    assert!(
+        store
+            .delete_view(ids[0], Reach::All, Actor::Anybody)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .delete_view(ids[0], Reach::All, Actor::Anybody)
+            .await
+            .unwrap()
+    );
 }
 
 async fn views_have_owners(place: &Place) {
