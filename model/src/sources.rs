@@ -84,6 +84,8 @@ pub struct Sources(u64);
 impl Sources {
     const BITS: u32 = 3;
     const MASK: u64 = 0b111;
+    /// Beyond the parts.
+    const SEVERAL: u64 = 1 << 62;
 
     /// All parts from one source.
     pub fn all(source: Source) -> Self {
@@ -107,6 +109,16 @@ impl Sources {
     pub fn set(&mut self, part: Part, source: Source) {
         let place = part as u32 * Self::BITS;
         self.0 = self.0 & !(Self::MASK << place) | u64::from(source as u8) << place;
+    }
+
+    /// Whether several instrumentation libraries of the side that tells the call best told of it.
+    pub fn are_several(self) -> bool {
+        self.0 & Self::SEVERAL != 0
+    }
+
+    /// Notes that several libraries did.
+    pub fn note_several(&mut self) {
+        self.0 |= Self::SEVERAL;
     }
 
     /// As a number, for the store. Frozen: never renumber.
@@ -136,6 +148,9 @@ mod tests {
             assert_eq!(sources.of(Part::Country), source);
             assert_eq!(Sources::from_bits(sources.bits()), sources);
         }
-        assert!(Sources::all(Source::HttpAround).bits() > 0);
+        let mut sources = Sources::all(Source::HttpAround);
+        assert!(sources.bits() > 0 && !sources.are_several());
+        sources.note_several();
+        assert!(Sources::from_bits(sources.bits()).are_several() && sources.bits() > 0);
     }
 }

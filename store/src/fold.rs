@@ -219,6 +219,7 @@ pub(crate) struct Folding {
     clusters: Clusters,
     https: Vec<HttpSpan>,
     links: HashMap<i64, Vec<SpanRef>>,
+    views: Vec<View>,
     waiting: Vec<WaitingLine>,
     logs: Vec<LogLine>,
     aliases: HashMap<SpanRef, Option<i64>>,
@@ -258,6 +259,7 @@ impl Folding {
             clusters,
             https,
             links,
+            views: near.views,
             waiting: near.logs,
             logs: batch.logs,
             aliases,
@@ -286,7 +288,7 @@ impl Folding {
         clusters.add(&self.wanted, details);
         let https = Https::new(&self.https);
         let mut merged = merge::merge(clusters);
-        gateway::find_gateways(&mut merged, &https, &effort);
+        gateway::find_gateways(&mut merged, &self.views, &https, &effort);
         for call in &mut merged {
             join::lend(call, &https, &self.links, &effort);
         }

@@ -130,8 +130,8 @@ impl Store {
             .exec(&tx)
             .await?;
         let row = tx.query_one(api_key::Entity::find_by_id(id).as_query()).await?;
-        let key = row.map(|row| match model(&row).and_then(read) {
-            Ok(key) => RevokedKey::Readable(key),
+        let key = row.map(|row| match model(&row).and_then(understood) {
+            Ok((key, _)) => RevokedKey::Readable(key),
             Err(damaged) => RevokedKey::Damaged(damaged),
         });
         if let Some(key) = &key

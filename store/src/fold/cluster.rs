@@ -164,10 +164,6 @@ impl Sets {
         }
     }
 
-    pub(super) fn together(&mut self, one: usize, other: usize) -> bool {
-        self.find(one) == self.find(other)
-    }
-
     /// Marks a node as a step inside a request: it adds nothing to its cluster but its identity.
     pub(super) fn mark_inner(&mut self, index: usize) {
         if let Some(inner) = self.inner.get_mut(index) {

@@ -4,23 +4,38 @@ use std::collections::HashMap;
 
 use mcptap_model::{Origin, SpanRef, TraceId, Vantage};
 
+use super::View;
 use super::effort::Effort;
 use super::https::Https;
 use super::intervals::{Interval, Intervals};
 use super::merge::Merged;
 use super::relate::SLACK_NANOS;
 
-/// Calls of one trace, method and target, by who they could have been handed on to.
-struct Onward<'a> {
-    /// Those that only a client tells of.
-    clients: Intervals,
-    /// The others, by service and instance.
-    services: Vec<(&'a Origin, Intervals)>,
+/// The spans above the client's views that are part of calls, and the services of these clients.
+struct Senders<'a>(HashMap<i64, Vec<&'a View>>);
+
+impl<'a> Senders<'a> {
+    fn new(views: &'a [View]) -> Self {
+        let mut of_rows: HashMap<i64, Vec<&View>> = HashMap::new();
+        for view in views {
+            of_rows.entry(view.row).or_default().push(view);
+        }
+        Self(of_rows)
+    }
+
+    fn of<'s>(&'s self, merged: &'s Merged) -> impl Iterator<Item = (SpanRef, &'s Origin)> {
+        let now = merged
+            .above
+            .iter()
+            .map(|(above, origin)| (*above, origin.as_ref()));
+        let stored = merged.rows().filter_map(|row| self.0.get(&row)).flatten();
+        now.chain(stored.map(|view| (view.above, view.origin.as_ref())))
+    }
 }
 
 /// A server that hands a request on, itself sending the same method and target, is a gateway on its own hop.
-pub(super) fn find_gateways(merged: &mut [Merged], https: &Https<'_>, effort: &Effort) {
-    let gateways = gateways(merged, https, effort);
+pub(super) fn find_gateways(merged: &mut [Merged], views: &[View], https: &Https<'_>, effort: &Effort) {
+    let gateways = gateways(merged, &Senders::new(views), https, effort);
     for index in gateways {
         if let Some(gateway) = merged.get_mut(index) {
             gateway.node.call.vantage = Vantage::Gateway;
@@ -28,7 +43,7 @@ pub(super) fn find_gateways(merged: &mut [Merged], https: &Https<'_>, effort: &E
     }
 }
 
-fn gateways(merged: &[Merged], https: &Https<'_>, effort: &Effort) -> Vec<usize> {
+fn gateways(merged: &[Merged], senders: &Senders<'_>, https: &Https<'_>, effort: &Effort) -> Vec<usize> {
     let mut requests: HashMap<(TraceId, &str, Option<&str>), Vec<usize>> = HashMap::new();
     for (index, Merged { node, .. }) in merged.iter().enumerate() {
         let key = (node.call.trace_id, node.call.method.as_str(), node.call.target());
@@ -36,8 +51,8 @@ fn gateways(merged: &[Merged], https: &Https<'_>, effort: &Effort) -> Vec<usize>
     }
     let mut gateways = Vec::new();
     for members in requests.into_values().filter(|members| members.len() > 1) {
-        gateways.extend(by_parent(merged, &members, https, effort));
-        gateways.extend(by_time(merged, &members, effort));
+        gateways.extend(by_parent(merged, &members, senders, https, effort));
+        gateways.extend(by_time(merged, &members, senders, effort));
     }
     gateways
 }
@@ -49,7 +64,13 @@ fn is_onward(inner: &Merged, outer: &Merged) -> bool {
 }
 
 /// Servers above what they handed on, directly or over HTTP spans.
-fn by_parent(merged: &[Merged], members: &[usize], https: &Https<'_>, effort: &Effort) -> Vec<usize> {
+fn by_parent(
+    merged: &[Merged],
+    members: &[usize],
+    senders: &Senders<'_>,
+    https: &Https<'_>,
+    effort: &Effort,
+) -> Vec<usize> {
     let mut primary: HashMap<SpanRef, Vec<usize>> = HashMap::new();
     for &index in members {
         if let Some(Merged { node, .. }) = merged.get(index)
@@ -66,7 +87,9 @@ fn by_parent(merged: &[Merged], members: &[usize], https: &Https<'_>, effort: &E
     for &index in members {
         let Some(inner) = merged.get(index) else { continue };
         let call = &inner.node.call;
-        for span_id in https.ancestors(call.trace_id, call.parent_span_id) {
+        let above_clients = senders.of(inner).map(|(above, _)| Some(above.span_id));
+        let parents = above_clients.chain([call.parent_span_id]);
+        for span_id in parents.flat_map(|parent| https.ancestors(call.trace_id, parent)) {
             let span = SpanRef {
                 trace_id: call.trace_id,
                 span_id,
@@ -80,9 +103,10 @@ fn by_parent(merged: &[Merged], members: &[usize], https: &Https<'_>, effort: &E
     found
 }
 
-/// Servers that last around what they handed on.
-fn by_time(merged: &[Merged], members: &[usize], effort: &Effort) -> Vec<usize> {
-    let onward = onward(merged, members);
+/// Servers that last around what their own client sent. What another service received meanwhile may as well be another
+/// request of the same agent, to a server that has a tool of the same name.
+fn by_time(merged: &[Merged], members: &[usize], senders: &Senders<'_>, effort: &Effort) -> Vec<usize> {
+    let sent = sent(merged, members, senders);
     let handed_on = |index: &usize| {
         let Some(Merged { node, .. }) = merged.get(*index) else {
             return false;
@@ -93,45 +117,33 @@ fn by_time(merged: &[Merged], members: &[usize], effort: &Effort) -> Vec<usize> 
         }
         let from = call.started_at.0.saturating_sub(SLACK_NANOS);
         let to = call.ended_at().0.saturating_add(SLACK_NANOS);
-        let mut services = effort
-            .bounded(onward.services.iter())
-            .filter(|(origin, _)| !origin.same_service(&call.origin));
-        // A server is no client, so it does not find itself.
-        onward.clients.within(from, to).next().is_some()
-            || services.any(|(_, intervals)| intervals.within(from, to).next().is_some())
+        let own = sent.get(&call.origin.service.as_deref());
+        own.is_some_and(|own| effort.bounded(own.within(from, to)).any(|sent| sent != *index))
     };
     members.iter().copied().filter(handed_on).collect()
 }
 
-fn onward<'a>(merged: &'a [Merged], members: &[usize]) -> Onward<'a> {
-    let mut clients = Vec::new();
-    // By name and instance.
-    type Service<'a> = (Option<&'a str>, Option<&'a str>);
-    let mut services: HashMap<Service<'_>, (&Origin, Vec<Interval>)> = HashMap::new();
+/// Calls that a client tells of, by its service.
+fn sent<'a>(
+    merged: &'a [Merged],
+    members: &[usize],
+    senders: &'a Senders<'a>,
+) -> HashMap<Option<&'a str>, Intervals> {
+    let mut clients: HashMap<Option<&str>, Vec<Interval>> = HashMap::new();
     for &index in members {
         let ended = merged.get(index).filter(|merged| merged.node.call.has_own_end());
-        let Some(Merged { node, .. }) = ended else {
+        let Some(sent) = ended else {
             continue;
         };
-        let call = &node.call;
+        let call = &sent.node.call;
         let place = (call.started_at.0, call.ended_at().0, index);
-        if call.vantage == Vantage::Client {
-            clients.push(place);
-        } else {
-            let origin = call.origin.as_ref();
-            let key = (origin.service.as_deref(), origin.instance.as_deref());
-            services
-                .entry(key)
-                .or_insert_with(|| (origin, Vec::new()))
-                .1
-                .push(place);
+        let own = (call.vantage == Vantage::Client).then_some(call.origin.as_ref());
+        for client in own.into_iter().chain(senders.of(sent).map(|(_, client)| client)) {
+            clients.entry(client.service.as_deref()).or_default().push(place);
         }
     }
-    Onward {
-        clients: Intervals::new(clients),
-        services: services
-            .into_values()
-            .map(|(origin, items)| (origin, Intervals::new(items)))
-            .collect(),
-    }
+    let clients = clients.into_iter();
+    clients
+        .map(|(service, places)| (service, Intervals::new(places)))
+        .collect()
 }

@@ -103,7 +103,7 @@ fn around<'h, 'l>(
 }
 
 /// Forgets what HTTP spans lent that are no better: one of them is the request's, and it is known now.
-fn forget(call: &mut Call, source: Source) {
+pub(super) fn forget(call: &mut Call, source: Source) {
     let sources = call.evidence.sources;
     let lent = |part| sources.of(part) >= source.max(Source::Http);
     call.http_status.take_if(|_| lent(Part::HttpStatus));

@@ -8,7 +8,7 @@ use mcptap_model::{Call, Evidence, Origin, Part, SessionKey, Source, Sources, Sp
 
 use super::cluster::{Clusters, Node};
 use super::https::Https;
-use super::join::is_loopback;
+use super::join::{forget, is_loopback};
 use super::{Changes, Target, Whole, explain};
 use crate::body::Body;
 use crate::visits::{client_of, is_in_place};
@@ -22,7 +22,7 @@ pub(super) struct Merged {
     /// Whether it is no request at all.
     pub(super) void: bool,
     /// The parents of the client's views that were folded into it: the span, and the service.
-    above: Vec<(SpanRef, Arc<Origin>)>,
+    pub(super) above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
 /// How well a span tells of the request: server before gateway before client, then what has an end, best its own, then
@@ -231,6 +231,14 @@ fn fill(primary: &mut Call, mut other: Call) {
     }
     let mut sources = primary.evidence.sources;
     let same_vantage = seen_from(primary) == seen_from(&other);
+    if !same_vantage && other.vantage == Vantage::Client {
+        // The HTTP span with which the server answered lends to the server's own view, where it lasts around that.
+        forget(&mut other, Source::LinkedHttp);
+    }
+    let other_scope = primary.origin.scope != other.origin.scope;
+    if same_vantage && (other_scope || other.evidence.sources.are_several()) {
+        sources.note_several();
+    }
     let logged = (primary.evidence.explained, primary.evidence.worded);
     primary.evidence = primary.evidence.union(if same_vantage {
         other.evidence

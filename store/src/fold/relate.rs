@@ -1,6 +1,6 @@
 //! Which spans of a trace tell of the same request: the rules for nested and duplicate spans, and for a client's view.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mcptap_model::{Call, SpanRef, TraceId, Vantage};
 
@@ -29,6 +29,7 @@ pub(super) fn relate(
                 && other.call.trace_id == node.call.trace_id
                 && same_request(&node.call, &other.call)
                 && on_one_side(node, other)
+                && is_told_there(node, other, parent)
             {
                 sets.join(index, above);
             }
@@ -105,6 +106,17 @@ fn on_one_side(a: &Node, b: &Node) -> bool {
     same_side(&a.call, &b.call) || (alike && a.call.origin.same_service(&b.call.origin))
 }
 
+/// Whether a span right below one of another's can be of its request: a library that told of that request already, by a
+/// span that is not the parent and does not last around this one, tells of another here.
+fn is_told_there(node: &Node, other: &Node, parent: SpanRef) -> bool {
+    let (inner, outer) = (&node.call, &other.call);
+    inner.origin.scope != outer.origin.scope
+        || outer.primary_span_id == parent.span_id
+        || !inner.has_own_end()
+        || !outer.has_own_end()
+        || (outer.started_at <= inner.started_at && inner.ended_at() <= outer.ended_at())
+}
+
 /// Whether `outer` lasts around `inner`, roundings aside.
 pub(super) fn encloses(outer: &Call, inner: &Call) -> bool {
     outer.started_at.0.saturating_sub(SLACK_NANOS) <= inner.started_at.0
@@ -116,18 +128,16 @@ fn overlap(a: &Call, b: &Call) -> bool {
 }
 
 /// Two instrumentations of one service told of the same request: the tightest that lasts around a span of another
-/// scope is its duplicate.
+/// scope is its duplicate. A library tells of a request once, so what has a span of a scope takes no other of that scope.
 fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &Effort) {
-    let side = |call: &Call| call.vantage == Vantage::Client;
+    // Of a request that is open nobody knows how long it lasts: it is compared when its end comes.
+    let ended = |index: &&usize| nodes.get(**index).is_some_and(|node| node.call.has_own_end());
     // By service and side, then by scope.
     type Scopes<'a> = HashMap<&'a str, Vec<usize>>;
     let mut scopes: HashMap<(Option<&str>, bool), Scopes<'_>> = HashMap::new();
-    // Of a request that is open nobody knows how long it lasts: it is compared when its end comes.
-    let ended = |index: &&usize| nodes.get(**index).is_some_and(|node| node.call.has_own_end());
     for &index in members.iter().filter(ended) {
         if let Some(Node { call, .. }) = nodes.get(index) {
-            let service = (call.origin.service.as_deref(), side(call));
-            let of_service = scopes.entry(service).or_default();
+            let of_service = scopes.entry(service_and_side(call)).or_default();
             of_service.entry(&call.origin.scope).or_default().push(index);
         }
     }
@@ -146,11 +156,20 @@ fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &
     if indexed.is_empty() {
         return;
     }
-    for &index in members.iter().filter(ended) {
+    let mut libraries = Libraries::new(nodes, sets, members);
+    // The shortest first: of requests within one another each finds its own.
+    let mut inner: Vec<(i64, i64, usize)> = members
+        .iter()
+        .filter(ended)
+        .filter_map(|index| Some((*index, nodes.get(*index).filter(|node| !has_several(node))?)))
+        .map(|(index, Node { call, .. })| (call.duration_nanos, call.started_at.0, index))
+        .collect();
+    inner.sort_unstable();
+    for (.., index) in inner {
         let Some(Node { call, .. }) = nodes.get(index) else {
             continue;
         };
-        let Some(scopes) = indexed.get(&(call.origin.service.as_deref(), side(call))) else {
+        let Some(scopes) = indexed.get(&service_and_side(call)) else {
             continue;
         };
         let (from, to) = (
@@ -162,16 +181,62 @@ fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &
             .filter(|(scope, _)| **scope != call.origin.scope);
         let around = others.flat_map(|(_, alike)| effort.bounded(alike.around(call, from, to)));
         let tightest = around
-            .filter(|other| !sets.together(index, *other))
-            .filter_map(|other| Some((nodes.get(other)?.call.duration_nanos, other)))
-            .filter(|(duration, other)| {
-                let other = nodes.get(*other).map(|node| &node.call);
-                *duration >= call.duration_nanos && other.is_some_and(|other| same_side(other, call))
-            })
-            .min();
+            .filter(|other| libraries.are_apart(sets, index, *other))
+            .filter_map(|other| Some((&nodes.get(other)?.call, other)))
+            .filter(|(around, _)| around.duration_nanos >= call.duration_nanos && same_side(around, call))
+            .min_by_key(|(around, other)| (around.duration_nanos, around.started_at.0, *other));
         if let Some((_, other)) = tightest {
-            sets.join(index, other);
+            libraries.join(sets, index, other);
         }
+    }
+}
+
+/// Whether a stored call was told by several libraries of its side: nobody knows which these were, so what lasts around it
+/// may be another request's, as one of them tells it.
+fn has_several(node: &Node) -> bool {
+    node.row.is_some() && node.call.evidence.sources.are_several()
+}
+
+fn service_and_side(call: &Call) -> (Option<&str>, bool) {
+    (call.origin.service.as_deref(), call.vantage == Vantage::Client)
+}
+
+/// The libraries that told of each cluster of a trace, and its JSON-RPC id.
+struct Libraries<'a>(HashMap<usize, (BTreeSet<Library<'a>>, Option<&'a str>)>);
+
+/// Its service, whether it is a client's, and its scope.
+type Library<'a> = (Option<&'a str>, bool, &'a str);
+
+impl<'a> Libraries<'a> {
+    fn new(nodes: &'a [Node], sets: &mut Sets, members: &[usize]) -> Self {
+        let mut clusters: HashMap<usize, (BTreeSet<Library<'_>>, Option<&str>)> = HashMap::new();
+        for &index in members {
+            if let Some(Node { call, .. }) = nodes.get(index) {
+                let (libraries, id) = clusters.entry(sets.find(index)).or_default();
+                let (service, is_client) = service_and_side(call);
+                libraries.insert((service, is_client, &call.origin.scope));
+                *id = id.or(call.request_id.as_deref());
+            }
+        }
+        Self(clusters)
+    }
+
+    /// Whether two nodes are of clusters that can be views of one request by different libraries.
+    fn are_apart(&self, sets: &mut Sets, one: usize, other: usize) -> bool {
+        let (one, other) = (sets.find(one), sets.find(other));
+        let (Some((libraries, id)), Some((others, other_id))) = (self.0.get(&one), self.0.get(&other)) else {
+            return false;
+        };
+        one != other && agree(*id, *other_id) && libraries.is_disjoint(others)
+    }
+
+    fn join(&mut self, sets: &mut Sets, one: usize, other: usize) {
+        let (of_one, of_other) = (sets.find(one), sets.find(other));
+        sets.join(one, other);
+        let (mut libraries, id) = self.0.remove(&of_one).unwrap_or_default();
+        let (others, other_id) = self.0.remove(&of_other).unwrap_or_default();
+        libraries.extend(others);
+        self.0.insert(sets.find(one), (libraries, id.or(other_id)));
     }
 }
 

@@ -102,7 +102,7 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
         let of = |id: u8| {
             calls
                 .iter()
-                .find(|call| call["requestId"] == id)
+                .find(|call| call["requestId"] == id.to_string().as_str())
                 .cloned()
         };
         (1..=6).map(of).collect::<Option<Vec<_>>>()

@@ -71,14 +71,14 @@ proptest! {
 
     #[test]
     fn announcements_change_nothing_in_the_end(
-        scenario in 0..10usize,
+        scenario in 0..=SCENARIOS,
         values in prop::collection::vec(prop::collection::vec(any::<u8>(), 13), 5),
         keys in prop::collection::vec(any::<u32>(), 32),
         cuts in prop::collection::vec(any::<bool>(), 32),
         silent in prop::collection::vec(any::<bool>(), 32),
     ) {
         let whole = match scenario {
-            9 => views_that_disagree(&values),
+            SCENARIOS => views_that_disagree(&values),
             _ => scenarios()[scenario].clone(),
         };
         let mut at_once = Memory::default();
@@ -116,7 +116,7 @@ proptest! {
 
     #[test]
     fn order_and_batching_do_not_matter(
-        scenario in 0..9usize,
+        scenario in 0..SCENARIOS,
         keys in prop::collection::vec(any::<u32>(), 16),
         cuts in prop::collection::vec(any::<bool>(), 16),
         again in prop::collection::vec(any::<u32>(), 16),

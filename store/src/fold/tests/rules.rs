@@ -46,6 +46,121 @@ fn each_hop_is_one_call() {
     );
 }
 
+/// Of parallel calls, each told by a library with ids and below it by one without, each lasts within the one before.
+#[test]
+fn parallel_calls_of_two_libraries_stay_apart() {
+    let calls = |parents: bool, ids: bool| {
+        (0..6u8).flat_map(move |number| {
+            let (from, to) = (i64::from(number) * 3, 250 - i64::from(number) * 20);
+            let (own, below) = (2 * number + 1, 2 * number + 2);
+            let mut outer = span(own, Some(90 + number), "server", SpanKind::Server, from, to);
+            outer.call.request_id = ids.then(|| number.to_string());
+            let parent = if parents { own } else { 90 + number };
+            let mut inner = span(below, Some(parent), "server", SpanKind::Server, from + 4, to - 4);
+            inner.call.origin = origin("server", "fastmcp");
+            [inner, outer]
+        })
+    };
+    for (parents, ids) in [(true, true), (true, false), (false, true), (false, false)] {
+        let whole: Vec<_> = calls(parents, ids).collect();
+        let mut at_once = Memory::default();
+        at_once.write(batch(whole.clone(), vec![], vec![]));
+        assert_eq!(at_once.told().len(), 6, "{parents} {ids}");
+        // As they end, each library by itself or both in one export.
+        for exported in [1, 2] {
+            let mut as_they_end = Memory::default();
+            for some in whole.rchunks(2).flat_map(|call| call.chunks(exported)) {
+                as_they_end.write(batch(some.to_vec(), vec![], vec![]));
+            }
+            assert_eq!(as_they_end.told().len(), 6, "{parents} {ids} {exported}");
+        }
+    }
+}
+
+/// Requests to replicas, and to servers that have a tool of one name, were not handed on by the longer of them.
+#[test]
+fn parallel_calls_make_nobody_a_gateway() {
+    let mut memory = Memory::default();
+    memory.write(parallel_calls_of_an_agent());
+    let mut others = parallel_calls_of_an_agent();
+    for one in others
+        .observations
+        .iter_mut()
+        .filter(|one| one.call.vantage == Vantage::Server)
+    {
+        one.call.trace_id = trace(2);
+        one.call.parent_span_id = None;
+    }
+    others
+        .observations
+        .retain(|one| one.call.vantage == Vantage::Server);
+    others.https.clear();
+    memory.write(others);
+    let mut named = parallel_calls_of_an_agent();
+    for one in &mut named.observations {
+        one.call.trace_id = trace(3);
+        if one.call.span_id == id(5) {
+            one.call.origin = origin("another", "sdk");
+        }
+    }
+    named.https.clear();
+    for (one, parent) in named
+        .observations
+        .iter_mut()
+        .zip([Some(9), Some(1), Some(9), Some(4)])
+    {
+        one.call.parent_span_id = parent.map(id);
+    }
+    memory.write(named);
+    let told = memory.told();
+    assert_eq!(told.len(), 6);
+    assert!(
+        told.iter().all(|(call, _)| call.vantage == Vantage::Server),
+        "{told:?}"
+    );
+    memory = Memory::default();
+    memory.write(through_a_gateway_with_a_gap());
+    let seen: Vec<_> = memory.told().iter().map(|(call, _)| call.vantage).collect();
+    assert_eq!(seen, [Vantage::Gateway, Vantage::Server]);
+}
+
+/// A server's span that was taken for another request's, and whose own client comes later, is not lost with it.
+#[test]
+fn no_parallel_call_is_lost_in_any_order() {
+    let one = || {
+        [
+            span(1, None, "client", SpanKind::Client, 0, 250),
+            span(2, Some(1), "server", SpanKind::Server, 5, 245),
+            span(3, None, "client", SpanKind::Client, 1, 251),
+            span(4, Some(3), "server", SpanKind::Server, 6, 246),
+        ]
+    };
+    let shorter = || {
+        let [a, b, mut c, mut d] = one();
+        (c.call.started_at, c.call.duration_nanos) = (UnixNanos(20 * MS), 200 * MS);
+        (d.call.started_at, d.call.duration_nanos) = (UnixNanos(25 * MS), 180 * MS);
+        [a, b, c, d]
+    };
+    for spans in [one(), shorter()] {
+        for order in 0..24usize {
+            let mut left: Vec<_> = spans.to_vec();
+            let mut memory = Memory::default();
+            let mut order = order;
+            for number in (1..=4).rev() {
+                let next = left.remove(order % number);
+                order /= number;
+                memory.write(batch(vec![next], vec![], vec![]));
+            }
+            let servers = memory
+                .told()
+                .iter()
+                .filter(|(call, _)| call.vantage == Vantage::Server)
+                .count();
+            assert_eq!(servers, 2, "{:?}", memory.told());
+        }
+    }
+}
+
 #[test]
 fn a_client_alone_is_a_call_and_the_server_takes_it_over() {
     let mut memory = Memory::default();

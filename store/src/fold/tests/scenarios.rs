@@ -221,6 +221,64 @@ pub(super) fn parallel_calls() -> Batch {
     )
 }
 
+/// An agent's parallel calls of one tool: the second lasts within the first, and another replica answers it.
+pub(super) fn parallel_calls_of_an_agent() -> Batch {
+    let on = |replica: &str, number, parent, kind, from, to| {
+        let service = if kind == SpanKind::Client {
+            "agent"
+        } else {
+            "server"
+        };
+        let mut one = span(number, parent, service, kind, from, to);
+        one.call.origin = Arc::new(Origin {
+            instance: Some(replica.to_owned()),
+            ..Origin::clone(&one.call.origin)
+        });
+        one.call.request_id = Some(replica.to_owned());
+        one
+    };
+    batch(
+        vec![
+            on("1", 1, None, SpanKind::Client, 0, 250),
+            on("1", 2, Some(3), SpanKind::Server, 5, 245),
+            on("2", 4, None, SpanKind::Client, 70, 220),
+            on("2", 5, Some(6), SpanKind::Server, 75, 215),
+        ],
+        vec![
+            http(3, Some(1), "server", SpanKind::Server, 4, 246),
+            http(6, Some(4), "server", SpanKind::Server, 74, 216),
+        ],
+        vec![],
+    )
+}
+
+/// A gateway whose own client's span is below a span that nobody sends.
+pub(super) fn through_a_gateway_with_a_gap() -> Batch {
+    batch(
+        vec![
+            span(1, Some(9), "gateway", SpanKind::Server, 10, 90),
+            span(2, Some(8), "gateway", SpanKind::Client, 20, 80),
+            span(3, Some(2), "server", SpanKind::Server, 30, 70),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// A POST that is accepted at once, and answered on another stream.
+pub(super) fn accepted_and_answered_later() -> Batch {
+    let mut accepted = http(2, Some(1), "server", SpanKind::Server, 2, 5);
+    accepted.http_status = Some(202);
+    batch(
+        vec![
+            span(1, None, "client", SpanKind::Client, 0, 100),
+            span(3, Some(2), "server", SpanKind::Server, 4, 95),
+        ],
+        vec![accepted],
+        vec![],
+    )
+}
+
 /// Two servers that begin at the same time; an HTTP span and a client's span that last around the beginning of one and not
 /// around its end; and a gateway's list that a client asked for, since it lasts as long as its HTTP request.
 pub(super) fn side_by_side() -> Batch {
@@ -301,7 +359,7 @@ pub(super) fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
     batch(vec![client, server, inside], https, vec![])
 }
 
-pub(super) fn scenarios() -> [Batch; 9] {
+pub(super) fn scenarios() -> [Batch; SCENARIOS] {
     [
         through_a_gateway(),
         lists_before_calls(),
@@ -312,5 +370,10 @@ pub(super) fn scenarios() -> [Batch; 9] {
         answered_without_a_span(),
         parallel_calls(),
         side_by_side(),
+        parallel_calls_of_an_agent(),
+        through_a_gateway_with_a_gap(),
+        accepted_and_answered_later(),
     ]
 }
+
+pub(super) const SCENARIOS: usize = 12;
