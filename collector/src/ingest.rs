@@ -231,10 +231,10 @@ impl Collector {
         normalised.rejections.lose(losses);
         keep_own(sender, &mut normalised);
         self.count(&decoded, &normalised);
-        normalised
-            .heartbeats
-            .keys()
-            .for_each(|process| self.writer.heard(process));
+        for (process, heard) in &normalised.heartbeats {
+            self.writer.heard(process);
+            self.writer.ended(process, heard.ended.iter().copied());
+        }
         drop(decoded);
         let rejections = normalised.rejections;
         if normalised.batch.is_empty() {
@@ -268,7 +268,11 @@ impl Collector {
             Decoded::Logs(_) => {
                 let received = normalised.batch.logs.len() as u64
                     + normalised.batch.observations.len() as u64
-                    + normalised.heartbeats.values().sum::<u64>()
+                    + normalised
+                        .heartbeats
+                        .values()
+                        .map(|heard| heard.count)
+                        .sum::<u64>()
                     + normalised.uncorrelated
                     + rejected;
                 Counters::add(&counters.log_records, received);

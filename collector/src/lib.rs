@@ -35,7 +35,7 @@ pub use country::{BadCountryFile, Countries};
 pub use grpc::grpc_routes;
 pub use http::http_router;
 pub use ingest::{Collector, Counters};
-pub use normalise::{Normalised, Reader};
+pub use normalise::{Heard, Normalised, Reader};
 pub use rejections::{Reason, Rejections};
 pub use status::Refusal;
 

@@ -114,7 +114,7 @@ pub struct Evidence {
     pub open: bool,
     /// While it was open its process fell silent.
     pub lost: bool,
-    /// Its answer came after it had been given up.
+    /// Its answer came after it had been given up, or it is lost and its process says that it has ended.
     pub late: bool,
     /// It is a stream that stays open for as long as the client listens, not a request that is answered.
     pub stream: bool,

@@ -105,6 +105,9 @@ pub const LATE: &str = "mcptap.late";
 pub const STREAM: &str = "mcptap.stream";
 /// Ours: the event name of a log record by which a process that has announced running calls says that it lives.
 pub const HEARTBEAT: &str = "mcptap.heartbeat";
+/// Ours: the span ids, as hex, of announced requests that ended a minute ago or longer, in [`HEARTBEAT`]: 512 at most, others in
+/// the next. One that mcptap has as running then has lost its span, and is not known to run any more.
+pub const ENDED: &str = "mcptap.ended";
 /// Ours: the `Authorization` header, its first 10 characters and an ellipsis.
 pub const AUTHORIZATION: &str = "mcptap.authorization";
 /// Ours: ISO 3166-1 alpha-2, from a header of the CDN.

@@ -30,6 +30,7 @@
 //! Bodies are cut at 1 MiB each; the size before the cut is kept. Of the HTTP headers, `Authorization` is cut
 //! to its first 10 characters and only a short list of others is kept.
 
+mod announcement;
 mod capture;
 mod context;
 mod handler;

@@ -15,6 +15,7 @@ use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, Value, globa
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+use crate::announcement::Late;
 use crate::running::{Begun, Started};
 use crate::telemetry::with_ids;
 
@@ -273,6 +274,11 @@ impl Recording {
 
     pub(crate) fn set_status(&self, status: Status) {
         self.context.span().set_status(status);
+    }
+
+    /// Tells of an answer that comes after the request was given up. None where such records go nowhere.
+    pub(crate) fn late(&self) -> Option<Late> {
+        self.running.as_deref().map(Begun::late)
     }
 
     /// The request is over: it is not announced any more, and what is set from now on goes to the span alone.

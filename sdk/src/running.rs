@@ -5,9 +5,12 @@
 //! is a log record (an event named `mcptap.call.running`) with the ids of the span and the attributes that it has by then: every
 //! backend takes that for a line of the span's own log, and mcptap shows the request as running until the span comes. A
 //! heartbeat (`mcptap.heartbeat`) follows every ten seconds; when it stays away, mcptap takes what was announced for lost.
+//! It also names announced requests that [ended](ended) a while ago, whose spans may never have reached mcptap.
 //!
 //! One thread does it for the whole process. It starts with the first request, sleeps while none runs, and never holds up a
 //! server's own thread: beginning a request appends to a list, ending it drops a reference.
+
+mod ended;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,10 +18,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use mcptap_model::semconv;
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 
+use crate::announcement::{Announcement, Late};
 use crate::recorder::{Event, Recorder, Start};
+use ended::Ended;
 
 /// How long a request runs before it is announced.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
@@ -97,32 +102,53 @@ impl Begun {
     }
 
     fn announce(&self) {
+        self.told().tell();
+    }
+
+    /// Tells of an answer that comes after its end.
+    pub(crate) fn late(&self) -> Late {
+        Late::of(self.told())
+    }
+
+    fn told(&self) -> Announcement {
         let known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut attributes = known.clone();
+        let attributes = known.clone();
         drop(known);
-        attributes.push(KeyValue::new(semconv::SPAN_KIND, kind(&self.kind)));
-        if self.parent != SpanId::INVALID {
-            attributes.push(KeyValue::new(semconv::SPAN_PARENT, self.parent.to_string()));
-        }
-        self.recorder.event(Event {
-            name: semconv::CALL_RUNNING,
-            span: Some(&self.span),
+        Announcement {
+            recorder: self.recorder.clone(),
+            span: self.span.clone(),
+            parent: self.parent,
+            name: self.name.clone(),
+            kind: self.kind.clone(),
             at: self.at,
-            body: self.name.clone(),
             attributes,
-        });
+        }
     }
 }
 
-/// The number that OTLP has for it (`Span.SpanKind`).
-fn kind(kind: &SpanKind) -> i64 {
-    match kind {
-        SpanKind::Internal => 1,
-        SpanKind::Server => 2,
-        SpanKind::Client => 3,
-        SpanKind::Producer => 4,
-        SpanKind::Consumer => 5,
+/// A request that has begun, and may have ended since.
+#[derive(Clone, Debug)]
+struct Watched {
+    span: SpanId,
+    begun: Weak<Begun>,
+}
+
+impl Watched {
+    fn of(begun: &Arc<Begun>) -> Self {
+        Self {
+            span: begun.span.span_id(),
+            begun: Arc::downgrade(begun),
+        }
     }
+
+    fn runs(&self) -> bool {
+        self.begun.strong_count() > 0
+    }
+}
+
+/// Notes that a request has ended of which another log record is written.
+pub(crate) fn ended(span: SpanId) {
+    RUNNING.state().ended.add(span, Instant::now());
 }
 
 /// The requests of this process.
@@ -135,9 +161,11 @@ struct Running {
 #[derive(Debug, Default)]
 struct State {
     /// Begun and not announced, oldest first; some have ended since.
-    begun: VecDeque<(Instant, Weak<Begun>)>,
+    begun: VecDeque<(Instant, Watched)>,
     /// Announced; some have ended since.
-    announced: Vec<Weak<Begun>>,
+    announced: Vec<Watched>,
+    /// Announced and ended.
+    ended: Ended,
     /// When the process last said that it lives.
     beaten: Option<Instant>,
     has_thread: bool,
@@ -146,7 +174,7 @@ struct State {
 impl Running {
     fn add(&'static self, begun: &Arc<Begun>) {
         let mut state = self.state();
-        let is_next = state.add(Arc::downgrade(begun), Instant::now());
+        let is_next = state.add(Watched::of(begun), Instant::now());
         if !state.has_thread {
             let started = thread::Builder::new()
                 .name("mcptap-running".to_owned())
@@ -191,10 +219,10 @@ impl Thread {
         loop {
             let due = self.0.wait();
             // A request that ended meanwhile is not announced: its span may be on its way already.
-            for begun in due.announced.iter().filter_map(Weak::upgrade) {
+            for begun in due.announced.iter().filter_map(|due| due.begun.upgrade()) {
                 begun.announce();
             }
-            beat(&due.alive);
+            beat(&due.alive, &due.ended);
         }
     }
 }
@@ -205,13 +233,19 @@ impl Drop for Thread {
     }
 }
 
-/// Says through each recorder of these requests that the process lives.
-fn beat(announced: &[Weak<Begun>]) {
+/// Says through each recorder of these requests that the process lives, and which of its requests have ended. They may be
+/// another recorder's: nobody else has their ids.
+fn beat(announced: &[Watched], ended: &[SpanId]) {
     let mut recorders: Vec<Recorder> = Vec::new();
-    for begun in announced.iter().filter_map(Weak::upgrade) {
+    for begun in announced.iter().filter_map(|alive| alive.begun.upgrade()) {
         if !recorders.iter().any(|known| known.is_same(&begun.recorder)) {
             recorders.push(begun.recorder.clone());
         }
+    }
+    let mut attributes = Vec::new();
+    if !ended.is_empty() {
+        let ended: Vec<StringValue> = ended.iter().map(|span| span.to_string().into()).collect();
+        attributes.push(KeyValue::new(semconv::ENDED, Value::Array(Array::String(ended))));
     }
     for recorder in recorders {
         recorder.event(Event {
@@ -219,7 +253,7 @@ fn beat(announced: &[Weak<Begun>]) {
             span: None,
             at: SystemTime::now(),
             body: String::new(),
-            attributes: Vec::new(),
+            attributes: attributes.clone(),
         });
     }
 }
@@ -228,15 +262,17 @@ fn beat(announced: &[Weak<Begun>]) {
 #[derive(Debug, Default)]
 struct Due {
     /// To be announced.
-    announced: Vec<Weak<Begun>>,
+    announced: Vec<Watched>,
     /// Announced, and a heartbeat is due.
-    alive: Vec<Weak<Begun>>,
+    alive: Vec<Watched>,
+    /// The heartbeat names them as ended.
+    ended: Vec<SpanId>,
 }
 
 impl State {
     /// Adds a request. Returns whether the thread may sleep past the time at which it is due; where an older one is listed,
     /// it does not.
-    fn add(&mut self, begun: Weak<Begun>, now: Instant) -> bool {
+    fn add(&mut self, begun: Watched, now: Instant) -> bool {
         if self.begun.len() >= MOST {
             return false;
         }
@@ -250,8 +286,7 @@ impl State {
             && *at + ANNOUNCED_AFTER <= now
         {
             let begun = self.begun.pop_front().map(|(_, begun)| begun);
-            due.announced
-                .extend(begun.filter(|begun| begun.strong_count() > 0));
+            due.announced.extend(begun.filter(Watched::runs));
         }
         if self.begun.is_empty() {
             // One burst must not keep its room for ever.
@@ -263,9 +298,14 @@ impl State {
             self.beaten.get_or_insert(now);
         }
         if self.beaten.is_some_and(|beaten| beaten + HEARTBEAT <= now) {
-            self.announced.retain(|begun| begun.strong_count() > 0);
+            for over in self.announced.extract_if(.., |begun| !begun.runs()) {
+                self.ended.add(over.span, now);
+            }
             due.alive.clone_from(&self.announced);
             self.beaten = (!self.announced.is_empty()).then_some(now);
+            if self.beaten.is_some() {
+                due.ended = self.ended.next(now);
+            }
         }
         due
     }
@@ -279,101 +319,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry::logs::AnyValue;
-    use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
-    use opentelemetry_sdk::trace::SdkTracerProvider;
-
-    use super::*;
-
-    fn begun(recorder: &Recorder) -> Arc<Begun> {
-        Arc::new(Begun {
-            recorder: recorder.clone(),
-            span: SpanContext::NONE,
-            parent: SpanId::INVALID,
-            name: String::new(),
-            kind: SpanKind::Server,
-            at: SystemTime::now(),
-            attributes: Mutex::default(),
-        })
-    }
-
-    #[test]
-    fn what_runs_for_a_second_is_announced_once_and_kept_alive_until_it_ends() {
-        let mut state = State::default();
-        let start = Instant::now();
-        let after = |seconds: u64| start + Duration::from_secs(seconds);
-        let (long, short) = (begun(&Recorder::Global), begun(&Recorder::Global));
-        for begun in [&long, &short] {
-            state.add(Arc::downgrade(begun), start);
-        }
-        assert!(state.due(start).announced.is_empty());
-        assert_eq!(state.next(), Some(after(1) + ROUND));
-        drop(short);
-        assert_eq!(state.due(after(1)).announced.len(), 1);
-        let later = state.due(after(2));
-        assert!(later.announced.is_empty() && later.alive.is_empty());
-        assert_eq!(state.next(), Some(after(11)));
-        assert_eq!(state.due(after(11)).alive.len(), 1);
-        drop(long);
-        assert!(state.due(after(21)).alive.is_empty());
-        assert_eq!(state.next(), None);
-    }
-
-    #[test]
-    fn the_thread_is_woken_for_a_request_that_begins_while_others_run() {
-        let mut state = State::default();
-        let start = Instant::now();
-        let begun = [(); 3].map(|()| begun(&Recorder::Global));
-        let [first, second, third] = begun.each_ref().map(Arc::downgrade);
-        assert!(state.add(first, start));
-        assert_eq!(state.due(start + ANNOUNCED_AFTER).announced.len(), 1);
-        // Its heartbeat is due in ten seconds.
-        let later = start + 2 * ANNOUNCED_AFTER;
-        assert!(state.add(second, later) && !state.add(third, later));
-        assert_eq!(state.next(), Some(later + ANNOUNCED_AFTER + ROUND));
-        assert_eq!(state.due(later + ANNOUNCED_AFTER).announced.len(), 2);
-    }
-
-    #[test]
-    fn the_thread_wakes_seldom_however_many_requests_begin() {
-        let mut state = State::default();
-        let start = Instant::now();
-        let begun = begun(&Recorder::Global);
-        for number in 0..1000 {
-            state.add(Arc::downgrade(&begun), start + Duration::from_millis(number));
-        }
-        let mut wakes = 0;
-        while let Some(at) = state.next()
-            && !state.begun.is_empty()
-        {
-            state.due(at);
-            wakes += 1;
-        }
-        assert!(wakes <= 10, "{wakes}");
-    }
-
-    #[test]
-    fn each_provider_gets_one_heartbeat_and_each_request_an_announcement() {
-        let memory = InMemoryLogExporter::default();
-        let logs = SdkLoggerProvider::builder()
-            .with_simple_exporter(memory.clone())
-            .build();
-        let recorder = Recorder::given(&SdkTracerProvider::builder().build(), Some(&logs));
-        let requests = [begun(&recorder), begun(&recorder)];
-        beat(&requests.each_ref().map(Arc::downgrade));
-        for request in &requests {
-            request.add(&[KeyValue::new("tool", "t")]);
-            request.announce();
-        }
-        let emitted = memory.get_emitted_logs().unwrap();
-        let names: Vec<_> = emitted.iter().map(|log| log.record.event_name()).collect();
-        let [heartbeat, announcement] = [semconv::HEARTBEAT, semconv::CALL_RUNNING].map(Some);
-        assert_eq!(names, [heartbeat, announcement, announcement]);
-        let has = |name: &str, value: AnyValue| {
-            let mut attributes = emitted[1].record.attributes_iter();
-            attributes.any(|(key, given)| key.as_str() == name && *given == value)
-        };
-        assert!(has("tool", "t".into()) && has(semconv::SPAN_KIND, 2_i64.into()));
-    }
-}
+mod tests;

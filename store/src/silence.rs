@@ -6,9 +6,12 @@
 //! the writer once more, as lost: like any span it is folded, announced and idempotent, and the call's end, should it come
 //! after all, takes its place. Where its process is heard again first, it [runs again](revival).
 //!
+//! Where a process lives and says of a running call that it [has ended](ends), the span that told so was lost, and so is the call.
+//!
 //! Time in which exports were refused counts a tenth, and that in which the database did not take what was received is
 //! [no silence](listening).
 
+mod ends;
 mod heartbeats;
 mod listening;
 mod origins;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcptap_model::{Batch, Call, Evidence, Observation, Outcome, UnixNanos};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use crate::database::Database;
 use crate::dictionary::Dictionary;
@@ -27,6 +30,8 @@ use crate::entity::call;
 use crate::options::Options;
 use crate::writer::WeakWriter;
 use crate::{Error, clock};
+#[cfg(test)]
+pub(crate) use ends::as_ended;
 pub(crate) use heartbeats::{Heartbeats, forget_heartbeats};
 use heartbeats::{MOST_ROWS, of_processes, sweep, write};
 use listening::Listening;
@@ -126,7 +131,12 @@ impl Silence {
             silenced = database.step_within(TASK, READ, walk).await?.origins;
         }
         let origins = running.origins.iter().chain(&silenced);
-        let known: HashSet<i64> = origins.map(|origin| origin.process).collect();
+        let known: HashSet<i64> = origins.clone().map(|origin| origin.process).collect();
+        let ended = self.heartbeats.take_ended();
+        if !ended.is_empty() {
+            let origins: Vec<Origin> = origins.copied().collect();
+            self.end(&origins, &ended).await?;
+        }
         let mut heard = noted.clone();
         heard.retain(|(process, _)| known.contains(process));
         if !heard.is_empty() {
@@ -174,15 +184,30 @@ impl Silence {
                 return Ok(true);
             };
             after = reached;
-            // Without another writer nothing is written any more.
-            let Some(writer) = self.writer.upgrade() else {
-                return Ok(false);
-            };
-            if let Err(error) = writer.write(lost).await {
-                tracing::debug!(%error, "lost calls are written later");
+            if !self.write(lost).await {
                 return Ok(false);
             }
         }
+    }
+
+    /// Gives the writer lost calls. Returns whether it takes more.
+    async fn write(&self, lost: Batch) -> bool {
+        // Without another writer nothing is written any more.
+        let Some(writer) = self.writer.upgrade() else {
+            return false;
+        };
+        let written = writer.write(lost).await;
+        if let Err(error) = &written {
+            tracing::debug!(%error, "lost calls are written later");
+        }
+        written.is_ok()
+    }
+
+    /// The calls in these rows.
+    async fn calls(&self, db: &impl ConnectionTrait, rows: &[i64]) -> Result<Vec<Arc<Call>>, Error> {
+        let rows = call::Entity::find().filter(call::Column::Id.is_in(rows.iter().copied()));
+        let stored = self.dictionary.stored(db, rows.all(db).await?).await?;
+        Ok(stored.into_iter().map(|stored| stored.call).collect())
     }
 
     /// The next calls of these origins that run and were received before then, as lost ones, and the place of the last of
@@ -200,18 +225,14 @@ impl Silence {
             tx.commit().await?;
             return Ok(None);
         };
-        let rows = call::Entity::find()
-            .filter(call::Column::Id.is_in(places.iter().map(|place| place.row)))
-            .all(&tx)
-            .await?;
-        let running = self.dictionary.stored(&tx, rows).await?;
+        let rows: Vec<i64> = places.iter().map(|place| place.row).collect();
+        let calls = self.calls(&tx, &rows).await?;
         tx.commit().await?;
-        let mut lost = Batch::default();
-        for stored in running {
-            if stored.call.outcome() == Outcome::Running {
-                lost.observations.push(as_lost(&stored.call));
-            }
-        }
+        let running = calls.iter().filter(|call| call.outcome() == Outcome::Running);
+        let lost = Batch {
+            observations: running.map(|call| as_lost(call)).collect(),
+            ..Batch::default()
+        };
         Ok(Some((reached, lost)))
     }
 }

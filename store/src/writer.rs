@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcptap_model::Batch;
+use mcptap_model::{Batch, SpanId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -296,6 +296,12 @@ impl Writer {
     /// announced are not lost.
     pub fn heard(&self, process: &str) {
         self.shared.heartbeats.note(process);
+    }
+
+    /// Notes that a process says of requests with these spans that they ended a while ago: where they are running still, their
+    /// spans were lost on the way.
+    pub fn ended(&self, process: &str, spans: impl IntoIterator<Item = SpanId>) {
+        self.shared.heartbeats.note_ended(process, spans);
     }
 
     /// Notes that something was refused before it was read, for lack of room or of time, and may come again: there may have

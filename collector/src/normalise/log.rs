@@ -1,6 +1,7 @@
 //! Log lines: OTLP records, and what some send as spans instead.
 
 use mcptap_model::{LogLine, SpanId, TraceId, UnixNanos, semconv};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
@@ -89,6 +90,22 @@ pub(super) fn announced(record: &LogRecord) -> Span {
         attributes: record.attributes.clone(),
         ..Span::default()
     }
+}
+
+/// The spans that a heartbeat names as ended. Anything else in the list says nothing.
+pub(super) fn ended(heartbeat: &LogRecord) -> impl Iterator<Item = SpanId> + '_ {
+    let named = heartbeat
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.key == semconv::ENDED);
+    let lists = named.filter_map(|attribute| match attribute.value.as_ref()?.value.as_ref()? {
+        Any::ArrayValue(list) => Some(&list.values),
+        _ => None,
+    });
+    lists.flatten().filter_map(|id| match id.value.as_ref()? {
+        Any::StringValue(hex) => hex.parse().ok(),
+        _ => None,
+    })
 }
 
 /// Notes among the attributes that the sender's clock is ahead of ours.

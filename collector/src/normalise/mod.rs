@@ -17,12 +17,13 @@ mod peer;
 mod session;
 mod span;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mcptap_model::redact::Redactor;
-use mcptap_model::{Access, Batch, semconv};
+use mcptap_model::{Access, Batch, SpanId, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::arrival::Arrival;
@@ -55,19 +56,29 @@ pub struct Normalised {
     /// Spans that have nothing to do with MCP.
     pub foreign: u64,
     /// Processes that say that they live ([`Origin::process`](mcptap_model::Origin::process)), and how often each does.
-    pub heartbeats: BTreeMap<String, u64>,
+    pub heartbeats: BTreeMap<String, Heard>,
     /// Log records without a trace id, which can belong to no call.
     pub uncorrelated: u64,
 }
 
+/// The heartbeats of one process in an export.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// How many there are.
+    pub count: u64,
+    /// The spans that they name as ended ([`semconv::ENDED`]).
+    pub ended: BTreeSet<SpanId>,
+}
+
 impl Normalised {
-    /// Counts a heartbeat. A process is kept once, however many of its heartbeats there are.
-    fn hear(&mut self, process: &str) {
-        match self.heartbeats.get_mut(process) {
-            Some(count) => *count += 1,
-            None => {
-                self.heartbeats.insert(process.to_owned(), 1);
-            }
+    /// Adds a heartbeat. A process is kept once, however many of its heartbeats there are.
+    fn hear(&mut self, process: &str, heartbeat: &LogRecord) {
+        if !self.heartbeats.contains_key(process) {
+            self.heartbeats.insert(process.to_owned(), Heard::default());
+        }
+        if let Some(heard) = self.heartbeats.get_mut(process) {
+            heard.count += 1;
+            heard.ended.extend(log::ended(heartbeat));
         }
     }
 }
@@ -160,7 +171,7 @@ impl Reader {
                     }
                     if record.event_name == semconv::HEARTBEAT {
                         // A sender that may not send for a service keeps no calls of it running either.
-                        normalised.hear(origin.origin().process());
+                        normalised.hear(origin.origin().process(), record);
                         continue;
                     }
                     border::log_record(&self.redactor, record);
@@ -227,8 +238,8 @@ mod tests {
     use std::sync::Arc;
 
     use mcptap_model::{ApiKey, Scope, UnixNanos};
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
@@ -344,7 +355,11 @@ mod tests {
             revoked_at: None,
         }));
         let read = Reader::default().logs(&mut request, &arrival, &sender);
-        assert_eq!(read.heartbeats, BTreeMap::from([("shop".to_owned(), 1)]));
+        let heard = Heard {
+            count: 1,
+            ended: BTreeSet::new(),
+        };
+        assert_eq!(read.heartbeats, BTreeMap::from([("shop".to_owned(), heard)]));
         assert_eq!(read.rejections.of(Reason::NotAllowed), 2);
     }
 
@@ -360,9 +375,29 @@ mod tests {
                 attribute(semconv::SPAN_KIND, any_value::Value::IntValue(2)),
             ];
         }
-        for _ in 0..2 {
+        let text = |text: &str| AnyValue {
+            value: Some(any_value::Value::StringValue(text.to_owned())),
+        };
+        let ids = |ids: &[&str]| {
+            let values = ids.iter().map(|id| text(id)).collect();
+            any_value::Value::ArrayValue(ArrayValue { values })
+        };
+        // One of them names nothing that is a span.
+        let ended = [
+            ids(&["000000000000000a", "000000000000000b"]),
+            ids(&[
+                "000000000000000B",
+                "no id",
+                "",
+                "0000000000000000",
+                "000000000000000c",
+            ]),
+            text("000000000000000d").value.unwrap(),
+        ];
+        for ended in ended {
             records.push(LogRecord {
                 event_name: semconv::HEARTBEAT.to_owned(),
+                attributes: vec![attribute(semconv::ENDED, ended)],
                 ..LogRecord::default()
             });
         }
@@ -376,6 +411,12 @@ mod tests {
             .collect();
         assert_eq!(origins.len(), RECORDS);
         assert!(origins.iter().all(|origin| Arc::ptr_eq(origin, origins[0])));
-        assert_eq!(read.heartbeats, BTreeMap::from([(String::new(), 2)]));
+        let heard = Heard {
+            count: 3,
+            ended: [10, 11, 12]
+                .map(|last| SpanId::from_bytes(&[0, 0, 0, 0, 0, 0, 0, last]).unwrap())
+                .into(),
+        };
+        assert_eq!(read.heartbeats, BTreeMap::from([(String::new(), heard)]));
     }
 }

@@ -22,8 +22,8 @@ pub(crate) enum Outcome {
     Cancelled,
     /// It has begun and has not ended. Senders announce what runs for longer than a second.
     Running,
-    /// It had begun, and its process or connection was gone before it told of an end. Should the end come after all, it
-    /// takes the place of this, and `late` is true.
+    /// It had begun, and its process or connection was gone before it told of an end, or the word of its end was lost on the
+    /// way. Should the end come after all, it takes the place of this, and `late` is true.
     Lost,
 }
 

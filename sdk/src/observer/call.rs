@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::rounds::{Handle, Round};
 use super::{Carrier, Observer, Reserved};
+use crate::announcement::Late;
 use crate::context::parent;
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::recorder::{Line, Recording, Start};
@@ -199,6 +200,11 @@ impl Call {
     /// Its span.
     pub(crate) fn span_context(&self) -> SpanContext {
         self.context().span().span_context().clone()
+    }
+
+    /// Tells of an answer that comes after its end.
+    pub(crate) fn late(&self) -> Option<Late> {
+        self.recording.as_ref().and_then(Recording::late)
     }
 
     /// Adds what became known meanwhile.

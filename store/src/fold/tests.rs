@@ -1,5 +1,6 @@
 //! The laws of folding: what is one request is one call, in whatever order and however often its spans arrive.
 
+mod late;
 mod laws;
 mod memory;
 mod rules;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use mcptap_model::UnixNanos;
+use mcptap_model::{SpanId, UnixNanos};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
@@ -22,6 +22,8 @@ use crate::{Error, clock};
 
 /// The most processes that are noted without being known, 16 bytes each. Heartbeats of others are sent again.
 const MOST_UNKNOWN: usize = 100_000;
+/// The most spans that are noted as ended, about 16 bytes each. More are named again.
+const MOST_ENDED: usize = 100_000;
 /// The most rows. Of more processes those that were heard last stay.
 pub(super) const MOST_ROWS: u64 = 200_000;
 /// How many rows one transaction writes, and how many one deletes.
@@ -32,8 +34,12 @@ const DELETED: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
     noted: Mutex<Noted>,
+    ended: Mutex<Ended>,
     unread: AtomicBool,
 }
+
+/// The spans that each process, by its hash, names as ended.
+pub(super) type Ended = HashMap<i64, HashSet<SpanId>>;
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -58,6 +64,27 @@ impl Heartbeats {
             noted.unknown += 1;
         }
         noted.heard.insert(process, clock::now().0);
+    }
+
+    /// Notes that the process names these spans as ended.
+    pub(crate) fn note_ended(&self, process: &str, spans: impl IntoIterator<Item = SpanId>) {
+        let mut spans = spans.into_iter().peekable();
+        if spans.peek().is_none() {
+            return;
+        }
+        let mut noted = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_ENDED.saturating_sub(noted.values().map(HashSet::len).sum());
+        if room > 0 {
+            noted
+                .entry(text_hash(process))
+                .or_default()
+                .extend(spans.take(room));
+        }
+    }
+
+    /// What was noted as ended since it was asked last. Where that comes to nothing, the processes name it again.
+    pub(super) fn take_ended(&self) -> Ended {
+        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that something was refused before it was read, and may come again: there may be heartbeats in it.
@@ -239,6 +266,33 @@ mod tests {
         assert_eq!(heard(&heartbeats), [0; 0]);
         heartbeats.note("unknown");
         assert_eq!(heard(&heartbeats), [text_hash("unknown")]);
+    }
+
+    #[test]
+    fn what_ended_is_noted_by_process_and_bounded() {
+        let heartbeats = Heartbeats::default();
+        let spans = |range: std::ops::Range<u64>| {
+            range.map(|number| SpanId::from_bytes(&(number + 1).to_be_bytes()).unwrap())
+        };
+        heartbeats.note_ended("none", []);
+        heartbeats.note_ended("one", spans(0..2));
+        heartbeats.note_ended("one", spans(1..3));
+        heartbeats.note_ended("other", spans(0..1));
+        let ended = heartbeats.take_ended();
+        let count = |ended: &Ended, process: &str| ended.get(&text_hash(process)).map(HashSet::len);
+        assert_eq!(
+            ["none", "one", "other"].map(|process| count(&ended, process)),
+            [None, Some(3), Some(1)]
+        );
+        assert!(heartbeats.take_ended().is_empty());
+        for number in 0..300 {
+            heartbeats.note_ended(&number.to_string(), spans(0..1_000));
+        }
+        let ended = heartbeats.take_ended();
+        assert_eq!(
+            (ended.len(), ended.values().map(HashSet::len).sum::<usize>()),
+            (100, MOST_ENDED)
+        );
     }
 
     #[test]

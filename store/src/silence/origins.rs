@@ -7,6 +7,7 @@ use mcptap_model::{Outcome, UnixNanos};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 
+use super::ends::UNENDED;
 use crate::Error;
 use crate::dictionary::{Dictionary, freely};
 use crate::entity::call;
@@ -48,7 +49,8 @@ impl Place {
     };
 }
 
-/// The next calls of these origins with that outcome that were received before then, in the order of the index.
+/// The next calls of these origins with that outcome that were received before then, in the order of the index. Those are left
+/// out that are lost for good.
 pub(super) async fn next_without_end(
     db: &impl ConnectionTrait,
     outcome: Outcome,
@@ -62,7 +64,11 @@ pub(super) async fn next_without_end(
         received_at,
         row,
     } = after;
-    let places: Vec<(i64, i64, i64)> = call::Entity::find()
+    let mut calls = call::Entity::find();
+    if outcome == Outcome::Lost {
+        calls = calls.filter(Expr::cust(UNENDED));
+    }
+    let places: Vec<(i64, i64, i64)> = calls
         .select_only()
         .columns([call::Column::Origin, call::Column::ReceivedAt, call::Column::Id])
         .filter(Expr::cust(OPEN))

@@ -3,7 +3,7 @@
 //! A heartbeat is newer than the silence, and what is later known of a call without an end is written over what was known: it
 //! is not merged, as spans are, so the order of arrival does not matter. Should a heartbeat and the word that a call is lost
 //! cross each other, the next heartbeat decides. A call that has ended stays as it is: under the lock it is not among the lost
-//! ones any more.
+//! ones any more; nor is one whose [process says](super::ends) that it has.
 
 use mcptap_model::{Outcome, UnixNanos};
 
@@ -16,10 +16,11 @@ use crate::transaction::Transaction;
 /// How many calls one transaction brings back.
 const AT_ONCE: u64 = 500;
 
-/// Each is a change like any other. 6 is RUNNING, 7 is LOST, and 2048 is [`Evidence::lost`](mcptap_model::Evidence::lost).
+/// Each is a change like any other. 6 is RUNNING, 7 is LOST, 2048 is [`Evidence::lost`](mcptap_model::Evidence::lost), and
+/// 4096 is [`Evidence::late`](mcptap_model::Evidence::late): such a call has ended.
 const RUN_AGAIN: &str = "WITH moved (source, target) AS ({pairs}) \
     UPDATE calls SET evidence = evidence & -2049, outcome = 6, updated_seq = moved.target FROM moved \
-    WHERE calls.id = moved.source AND calls.outcome = 7";
+    WHERE calls.id = moved.source AND calls.outcome = 7 AND calls.evidence & 4096 = 0";
 
 /// Brings back the lost calls of these origins, whose processes were heard.
 pub(super) async fn revive(database: &Database, origins: &[i64]) -> Result<(), Error> {
@@ -58,6 +59,7 @@ async fn run_again(database: &Database, rows: &[i64]) -> Result<(), Error> {
 mod tests {
     use mcptap_model::Evidence;
 
+    use super::super::ends::UNENDED;
     use super::*;
 
     #[test]
@@ -71,6 +73,7 @@ mod tests {
             format!("evidence & {}", !lost.bits()),
             format!("outcome = {running},"),
             format!("calls.outcome = {lost_code}"),
+            format!("calls.{UNENDED}"),
         ] {
             assert!(RUN_AGAIN.contains(&part), "{part}");
         }

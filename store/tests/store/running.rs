@@ -16,6 +16,8 @@ on_both!(
     silence_is_loss_and_heartbeats_are_life,
     whoever_is_heard_again_runs_again,
     time_in_which_exports_are_refused_is_hardly_silence,
+    what_its_process_says_has_ended_is_lost,
+    a_late_answer_is_found_and_its_outcome_stays,
     only_processes_with_running_calls_are_stored,
     all_calls_of_silent_processes_are_found,
     a_client_that_was_answered_ends_what_its_server_did_not,
@@ -236,6 +238,123 @@ async fn whoever_is_heard_again_runs_again(place: &Place) {
         [span(2)]
     );
     assert_eq!(outcomes(&store).await[0], Outcome::Ok);
+}
+
+async fn what_its_process_says_has_ended_is_lost(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    // A client's view came first; the server's is the one that runs.
+    let client = Call {
+        span_id: span(100),
+        primary_span_id: span(100),
+        kind: mcptap_model::SpanKind::Client,
+        vantage: Vantage::Client,
+        evidence: Evidence {
+            open: true,
+            ..Evidence::default()
+        },
+        origin: Arc::new(Origin {
+            service: Some("agent".into()),
+            ..Origin::default()
+        }),
+        ..plain(2)
+    };
+    let server = Call {
+        parent_span_id: Some(span(100)),
+        ..announced(2)
+    };
+    writer.write(batch([client])).await.unwrap();
+    let calls = [
+        at("alive", announced(1)),
+        at("alive", server),
+        at("alive", announced(3)),
+        at("alive", announced(4)),
+        at("alive", plain(4)),
+        at("other", announced(5)),
+        announced(6),
+    ];
+    writer.write(batch(calls)).await.unwrap();
+    let beat = || {
+        for process in ["alive", "other", "agent", "shop"] {
+            writer.heard(process);
+        }
+    };
+    // Only its own process can say so of a call.
+    let ended = || {
+        beat();
+        writer.ended("alive", [1, 2, 4, 5, 6, 999].map(span));
+        writer.ended("shop", [6].map(span));
+        writer.ended("elsewhere", [3].map(span));
+    };
+    let (ok, running, lost) = (Outcome::Ok, Outcome::Running, Outcome::Lost);
+    until(&store, &[lost, lost, running, ok, running, lost], ended).await;
+    let late = CallFilter {
+        late: Some(true),
+        ..CallFilter::default()
+    };
+    assert_eq!(all(&store, late.clone()).await.len(), 0);
+
+    // One that is lost by silence runs again when its process is heard; those that have ended do not.
+    until(&store, &[lost, lost, lost, ok, lost, lost], || {}).await;
+    until(&store, &[lost, lost, running, ok, running, lost], beat).await;
+    // Those are told of their ends before they run again.
+    until(&store, &[lost, lost, lost, ok, lost, lost], || {}).await;
+    until(&store, &[lost, lost, lost, ok, running, lost], || {
+        beat();
+        writer.ended("alive", [span(3)]);
+    })
+    .await;
+
+    writer.write(batch([at("alive", plain(1))])).await.unwrap();
+    assert_eq!(outcomes(&store).await[0], ok);
+    let late = all(&store, late).await;
+    assert_eq!(
+        late.iter().map(|call| call.span_id).collect::<Vec<_>>(),
+        [span(1)]
+    );
+}
+
+async fn a_late_answer_is_found_and_its_outcome_stays(place: &Place) {
+    let (writer, store) = place.open().await;
+    let cancelled = |number| Call {
+        evidence: Evidence {
+            cancelled: true,
+            ..Evidence::default()
+        },
+        ..plain(number)
+    };
+    let told_late = |number| Call {
+        evidence: Evidence {
+            open: true,
+            late: true,
+            ..Evidence::default()
+        },
+        tool: None,
+        ..announced(number)
+    };
+    writer.write(batch([cancelled(1), cancelled(2)])).await.unwrap();
+    writer.write(batch([told_late(1)])).await.unwrap();
+    // The word comes before the span, and again.
+    writer.write(batch([told_late(3)])).await.unwrap();
+    writer.write(batch([cancelled(3)])).await.unwrap();
+    writer.write(batch([told_late(3)])).await.unwrap();
+    assert_eq!(outcomes(&store).await, [Outcome::Cancelled; 3]);
+    let found = async |late| {
+        let late = CallFilter {
+            late: Some(late),
+            ..CallFilter::default()
+        };
+        let mut spans: Vec<_> = all(&store, late).await.iter().map(|call| call.span_id).collect();
+        spans.sort_unstable();
+        spans
+    };
+    assert_eq!(found(true).await, [span(1), span(3)]);
+    assert_eq!(found(false).await, [span(2)]);
+    for call in all(&store, CallFilter::default()).await {
+        assert_eq!(
+            (call.duration(), &call.tool),
+            (Some(plain(1).duration_nanos), &plain(1).tool)
+        );
+    }
 }
 
 async fn time_in_which_exports_are_refused_is_hardly_silence(place: &Place) {

@@ -108,3 +108,54 @@ async fn what_is_compressed_is_in_the_log_and_what_cannot_be_read_is_no_failure(
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_after_a_cancellation_is_late() {
+    let server = TestServer::start().await;
+    let upstream = Upstream::bind().await;
+    let spool = tempfile::tempdir().unwrap();
+    let proxy = ProxyProcess::with(
+        &upstream.url(),
+        &[],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &server.otlp_http_url()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("MCPTAP_SPOOL_DIR", spool.path().to_str().unwrap()),
+        ],
+    )
+    .await;
+    let in_session = |request: String| request.replacen("\r\n", "\r\nmcp-session-id: one\r\n", 1);
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(in_session(request("given-up"))).await;
+    let mut asked = upstream.accept().await;
+    asked.until("given-up").await;
+    let events = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    asked.send(events).await;
+    client.head().await;
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let cancelled = cancelled.to_string();
+    let length = cancelled.len();
+    let mut other = Peer::connect(proxy.address).await;
+    other
+        .send(in_session(format!(
+            "POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{cancelled}"
+        )))
+        .await;
+    let mut told = upstream.accept().await;
+    told.until("requestId").await;
+    told.send("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+        .await;
+    other.head().await;
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": "too late"}}).to_string();
+    asked.send(format!("data: {answer}\n\n")).await;
+    client.until("too late").await;
+    let query = "{ calls(filter: { late: true }, first: 10) { nodes { tool outcome late } } }";
+    let late = json!([{"tool": "given-up", "outcome": "CANCELLED", "late": true}]);
+    eventually("the late answer", async || {
+        let answer = server.graphql(query, json!({})).await;
+        (answer["calls"]["nodes"] == late).then_some(())
+    })
+    .await;
+}

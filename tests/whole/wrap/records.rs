@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{ECHO, Wrapping, call_tool, calls_of, python, request};
-use crate::support::TestServer;
+use crate::support::{TestServer, eventually};
 
 /// A server that answers with given lines, after it has read a given number of lines.
 fn scripted(steps: &[(usize, &[String])]) -> Vec<String> {
@@ -130,13 +130,13 @@ async fn answers_that_come_twice_late_or_to_nothing() {
     let calls = calls_of(
         &server,
         2,
-        "tool outcome response { json } errorMessage logs { nodes { body } }",
+        "tool outcome late response { json } errorMessage logs { nodes { body } }",
     )
     .await;
     let [twice, given_up] = &calls[..] else {
         panic!("{calls:?}")
     };
-    assert_eq!(twice["outcome"], "OK");
+    assert_eq!((&twice["outcome"], &twice["late"]), (&json!("OK"), &json!(false)));
     assert_eq!(twice["response"]["json"], json!({"first": true}));
     assert_eq!(
         twice["logs"]["nodes"],
@@ -148,6 +148,19 @@ async fn answers_that_come_twice_late_or_to_nothing() {
         given_up["logs"]["nodes"],
         json!([{"body": "the answer came after the request was cancelled"}])
     );
+    // The word of it may come after the span and the line.
+    let found = async |late: bool| {
+        let query = "query($late: Boolean!) { calls(filter: { late: $late }, first: 10) { nodes { tool outcome late } } }";
+        let answer = server.graphql(query, json!({"late": late})).await;
+        answer["calls"]["nodes"].clone()
+    };
+    eventually("the late answer", async || {
+        let late = json!([{"tool": "given-up", "outcome": "CANCELLED", "late": true}]);
+        (found(true).await == late).then_some(())
+    })
+    .await;
+    let others = json!([{"tool": "twice", "outcome": "OK", "late": false}]);
+    assert_eq!(found(false).await, others);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::super::open::Key;
 use super::{Conversation, Side, Unanswered};
+use crate::announcement::Late;
 use crate::jsonrpc::Id;
 use crate::observer::Ended;
 use crate::span::{Ending, Part, unreadable};
@@ -85,6 +86,8 @@ pub(super) struct Past {
     trace: TraceId,
     span: SpanId,
     flags: TraceFlags,
+    /// Tells of its answer, where it was given up.
+    pub(super) late: Option<Late>,
 }
 
 impl Past {
@@ -97,6 +100,7 @@ impl Past {
             trace: span.trace_id(),
             span: span.span_id(),
             flags: span.trace_flags(),
+            late: None,
         }
     }
 

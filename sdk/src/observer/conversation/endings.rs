@@ -1,16 +1,17 @@
 //! How open requests end, or go on elsewhere.
 
-use opentelemetry::trace::SpanContext;
-
 use super::super::open::{Key, Open, Scope};
 use super::elsewhere::Past;
-use super::{Cancellation, Conversation, Side};
-use crate::jsonrpc::{Id, Message};
+use super::{Cancellation, Conversation};
+use crate::announcement::Late;
+use crate::jsonrpc::Message;
 use crate::observer::Ended;
 use crate::span::Ending;
 
 /// How many requests that ended are remembered, to know a second answer from a stray one.
 const REMEMBERED: usize = 512;
+/// Of how many of them that were given up a late answer is told: about 2 kB are remembered for each.
+const MOST_GIVEN_UP: usize = 32;
 /// The memory of one of them in a list that grows by doubling, in bytes.
 const PAST_BYTES: usize = 2 * size_of::<Past>();
 
@@ -78,16 +79,39 @@ impl Conversation {
                 .retain(|cancelled| cancelled.side != open.side || cancelled.id != open.id);
         }
         self.stop_waiting(key, open.elsewhere);
-        self.remember(key, open.side, &open.id, how, &open.call.span_context());
+        let mut past = Past::new(key, open.side, &open.id, how, &open.call.span_context());
+        if matches!(how, Ended::Cancelled | Ended::Broken) {
+            past.late = open.call.late();
+        }
+        self.remember(past);
         Some(open)
     }
 
-    pub(super) fn remember(&mut self, key: Key, side: Side, id: &Id, how: Ended, span: &SpanContext) {
-        // One that is forgotten leaves its room to the next.
+    pub(super) fn remember(&mut self, mut past: Past) {
         let has_room = self.past.len() < REMEMBERED && self.remembered.grow(PAST_BYTES);
-        if has_room || self.past.pop_front().is_some() {
-            self.past.push_back(Past::new(key, side, id, how, span));
+        if !has_room {
+            // One that is forgotten leaves its room to the next.
+            let Some(oldest) = self.past.pop_front() else {
+                return;
+            };
+            self.remembered
+                .shrink(oldest.late.as_ref().map_or(0, Late::bytes));
         }
+        if past.late.is_some() {
+            self.forget_given_up();
+        }
+        past.late = past.late.filter(|late| self.remembered.grow(late.bytes()));
+        self.past.push_back(past);
+    }
+
+    /// Makes room for one more that was given up.
+    fn forget_given_up(&mut self) {
+        let given_up = self.past.iter().filter(|past| past.late.is_some()).count();
+        let oldest = self
+            .past
+            .iter_mut()
+            .find_map(|past| past.late.take_if(|_| given_up >= MOST_GIVEN_UP));
+        self.remembered.shrink(oldest.as_ref().map_or(0, Late::bytes));
     }
 
     /// How many answers came to nothing that was asked.

@@ -8,6 +8,7 @@ use opentelemetry::logs::Severity;
 
 use super::super::open::{Found, Key, Scope};
 use super::{Cancellation, Conversation, Side};
+use crate::announcement::Late;
 use crate::jsonrpc::{Field, Id, Message};
 use crate::observer::Ended;
 use crate::recorder::Line;
@@ -67,12 +68,13 @@ impl Conversation {
     }
 
     /// Takes an answer to nothing that is open.
-    fn answer_late(&self, side: Side, id: &Id, scope: Scope<'_>) {
+    fn answer_late(&mut self, side: Side, id: &Id, scope: Scope<'_>) {
         let id = id.hash();
-        let past = self.past.iter().rev().find(|past| {
+        let reuses_ids = self.reuses_ids;
+        let past = self.past.iter_mut().rev().find(|past| {
             let is_near = match scope {
                 Scope::Answer(own) => past.how == Ended::Notified || own.contains(&past.key),
-                Scope::Session(own) if self.reuses_ids => own.contains(&past.key),
+                Scope::Session(own) if reuses_ids => own.contains(&past.key),
                 Scope::Only | Scope::Session(_) => true,
             };
             is_near && past.side == side && past.id == id
@@ -93,6 +95,11 @@ impl Conversation {
             at: SystemTime::now(),
         };
         self.observer.recorder.log(&past.span(), line);
+        let late = past.late.take();
+        self.remembered.shrink(late.as_ref().map_or(0, Late::bytes));
+        if let Some(late) = late {
+            late.tell();
+        }
     }
 
     pub(super) fn notification(&mut self, from: Side, method: &str, message: &Message, scope: Scope<'_>) {

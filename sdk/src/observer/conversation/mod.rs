@@ -169,7 +169,13 @@ impl Conversation {
         // Some clients number notifications too. They are no requests, whatever the server makes of them.
         if method.starts_with("notifications/") {
             if let Some(id) = id {
-                self.remember(Key::NONE, from, &id, Ended::Notified, &SpanContext::NONE);
+                self.remember(Past::new(
+                    Key::NONE,
+                    from,
+                    &id,
+                    Ended::Notified,
+                    &SpanContext::NONE,
+                ));
             }
             self.notification(from, &method, message, scope);
             return None;

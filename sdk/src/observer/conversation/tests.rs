@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use opentelemetry::trace::TraceContextExt;
+use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use serde_json::json;
 
@@ -200,4 +201,88 @@ fn an_answer_that_waits_is_counted_and_without_room_its_body_is_left_out() {
         assert_eq!(said(span, "error.type").as_deref(), Some("tool_error"));
     }
     assert!(said(short, semconv::RESPONSE_BODY).is_none_or(|body| body.is_empty()));
+}
+
+#[test]
+fn an_answer_to_what_was_given_up_is_told_once_as_late() {
+    let (spans, logs) = (InMemorySpanExporter::default(), InMemoryLogExporter::default());
+    let tracer = SdkTracerProvider::builder()
+        .with_simple_exporter(spans.clone())
+        .build();
+    let logger = SdkLoggerProvider::builder()
+        .with_simple_exporter(logs.clone())
+        .build();
+    let recorder = Recorder::given(&tracer, Some(&logger));
+    let observer = Observer::new(recorder, Arc::new(Capture::default()), false);
+    let mut conversation = Conversation::new(observer.clone());
+    let carrier = Carrier::default();
+    let start = observer.remembered().held();
+    let answer = |conversation: &mut Conversation, id: u32| {
+        let answer = message(json!({"id": id, "result": {"of": id}}));
+        conversation.take(Side::Server, &answer, &carrier, Scope::Session(&[]));
+    };
+    let cancel = |conversation: &mut Conversation, id: u32| {
+        let cancelled = json!({"method": "notifications/cancelled", "params": {"requestId": id}});
+        conversation.take(Side::Client, &message(cancelled), &carrier, Scope::Session(&[]));
+    };
+    begin(&mut conversation, json!(1), "cancelled");
+    let broken = begin(&mut conversation, json!(2), "broken");
+    begin(&mut conversation, json!(3), "answered");
+    cancel(&mut conversation, 1);
+    conversation.end(broken, Ended::Broken, Ending::broken("closed"));
+    for id in [3, 3, 2, 1, 1, 2] {
+        answer(&mut conversation, id);
+    }
+    let of_past = observer.remembered().held() - start;
+    let late = || {
+        let emitted = logs.get_emitted_logs().unwrap();
+        let late = emitted.into_iter().map(|log| log.record);
+        let late = late.filter(|record| record.event_name() == Some(semconv::CALL_RUNNING));
+        late.collect::<Vec<_>>()
+    };
+    let ended = spans.get_finished_spans().unwrap();
+    let [broken, cancelled] = &late()[..] else {
+        panic!("{:?}", late())
+    };
+    for (record, name) in [(broken, "broken"), (cancelled, "cancelled")] {
+        let name = format!("tools/call {name}");
+        let span = ended.iter().find(|span| span.name == name).unwrap();
+        assert_eq!(
+            record.trace_context().unwrap().span_id,
+            span.span_context.span_id()
+        );
+        assert_eq!(*record.timestamp().as_ref().unwrap(), span.start_time);
+        let said = |key: &str| {
+            let mut all = record.attributes_iter();
+            all.find(|(known, _)| known.as_str() == key)
+                .map(|(_, value)| value.clone())
+        };
+        assert_eq!(said(semconv::LATE), Some(true.into()));
+        assert_eq!(said(semconv::MCP_METHOD_NAME), Some("tools/call".into()));
+        assert_eq!(said(semconv::REQUEST_BODY).map(|_| ()), Some(()));
+    }
+    // Of many the last ones are told; long texts are not kept.
+    for id in 10..110 {
+        let params = json!({"name": "t", "arguments": {"text": "x".repeat(10_000)}});
+        let request = json!({"id": id, "method": "tools/call", "params": params});
+        conversation.take(Side::Client, &message(request), &carrier, Scope::Session(&[]));
+        cancel(&mut conversation, id);
+    }
+    let many = observer.remembered().held() - start - of_past;
+    assert!((20_000..200_000).contains(&many), "{many}");
+    for id in 10..110 {
+        answer(&mut conversation, id);
+    }
+    assert_eq!(late().len(), 2 + 32);
+    let body_of_last = late()
+        .last()
+        .unwrap()
+        .attributes_iter()
+        .any(|(key, _)| key.as_str() == semconv::REQUEST_BODY);
+    assert!(!body_of_last);
+    // What is left are the entries themselves.
+    let left = observer.remembered().held() - start;
+    assert!(left * 3 <= of_past * 103 + 3, "{left} {of_past}");
+    drop(conversation);
+    assert_eq!(observer.remembered().held(), 0);
 }
