@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +25,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::activity::{Activity, Verdict};
 use super::body::{BoxError, Received, Sent};
+use super::names;
 use super::port::{Counters, Limits, Port, TooMany};
 use super::stream::PortStream;
 
@@ -123,6 +124,7 @@ pub(super) async fn accept<W: Wire, S: Service>(
 ) {
     let mut complained: Option<Instant> = None;
     let stop = group.stop.clone();
+    let names = Arc::new(names::of_websockets().await);
     loop {
         let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else {
             return;
@@ -162,6 +164,7 @@ pub(super) async fn accept<W: Wire, S: Service>(
             peer,
             wire.clone(),
             service.clone(),
+            Arc::clone(&names),
         );
         group.open.spawn(conversation);
     }
@@ -196,6 +199,7 @@ async fn converse<W: Wire, S: Service>(
     peer: SocketAddr,
     wire: W,
     service: S,
+    names: Arc<Extensions>,
 ) {
     let (close, activity) = (stream.close(), stream.activity());
     // The reader that tells the versions apart knows no time.
@@ -215,6 +219,7 @@ async fn converse<W: Wire, S: Service>(
         activity: Arc::clone(&activity),
         peer,
         link,
+        names,
     };
     let builder = builder(
         &port.limits,
@@ -271,6 +276,8 @@ fn builder(limits: &Limits, executor: Executor) -> auto::Builder<Executor> {
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .preserve_header_case(limits.transparent)
+        // As most servers write them, and some clients look for them.
+        .title_case_headers(!limits.transparent)
         .auto_date_header(!limits.transparent);
     builder
         .http2()
@@ -308,6 +315,8 @@ struct Client<W: Wire, S> {
     activity: Arc<Activity>,
     peer: SocketAddr,
     link: W::Link,
+    /// How the names of a WebSocket's headers are written.
+    names: Arc<Extensions>,
 }
 
 type Answered<B> = Result<Response<Sent<B>>, BoxError>;
@@ -337,6 +346,7 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
         let (late, grpc) = (request.body().late(), is_grpc(request.headers()));
         let transparent = self.port.limits.transparent;
         let counters = Arc::clone(self.port.counters());
+        let names = Arc::clone(&self.names);
         Box::pin(async move {
             let mut answer = service.answer(request).await?;
             drop(permit);
@@ -348,6 +358,9 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
             }
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 activity.upgrade(answer.extensions().get().cloned());
+                if !transparent {
+                    answer.extensions_mut().extend(Extensions::clone(&names));
+                }
             }
             if !transparent {
                 no_sniffing(answer.headers_mut());

@@ -10,6 +10,7 @@ mod activity;
 mod body;
 mod connection;
 mod descriptors;
+mod names;
 mod places;
 mod port;
 mod stream;

@@ -6,7 +6,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Client, Database, TestProcess, TestServer, on_each_database, span, traces_request};
+use crate::support::{
+    Client, Database, PATIENCE, TestProcess, TestServer, on_each_database, span, traces_request,
+};
 
 /// The client's half of HTTP/2 and its settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -336,4 +338,42 @@ async fn http_1_and_2_are_spoken_at_the_same_port() {
         socket.read_exact(&mut frame).await.unwrap();
         assert_eq!(frame[3], 4, "settings");
     }
+}
+
+/// Header names of HTTP/1.1 have no case, but Python's gql looks for `Sec-WebSocket-Protocol` as most servers write it, and
+/// speaks another protocol where it does not find it.
+#[tokio::test]
+async fn names_of_headers_are_written_as_most_servers_do() {
+    let server = TestServer::on(Database::sqlite()).await;
+    let upgrade =
+        b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-protocol: graphql-transport-ws\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let head = head(&mut open(ports(&server)[0], upgrade).await).await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for name in [
+        "Sec-WebSocket-Protocol: graphql-transport-ws",
+        "Sec-WebSocket-Accept: ",
+        "Upgrade: websocket",
+    ] {
+        assert!(head.contains(&format!("\r\n{name}")), "{head}");
+    }
+    for port in ports(&server) {
+        let head = self::head(&mut open(port, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await).await;
+        assert!(head.contains("\r\nContent-Type: "), "{head}");
+    }
+}
+
+/// The head of an answer, as it was written.
+async fn head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(
+            tokio::time::timeout(PATIENCE, socket.read_u8())
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    String::from_utf8(head).unwrap()
 }
