@@ -43,7 +43,7 @@ use mcptap_store::Store;
 
 pub use limits::{Introspection, Limits};
 pub use mutation::Mutation;
-pub use origin::{Origins, Verdict};
+pub use origin::{CrossOrigin, Origins};
 pub use query::Query;
 pub use router::{Options, router};
 pub use socket::Anonymous;

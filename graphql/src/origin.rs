@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -16,7 +16,7 @@ pub struct Origins(Arc<[String]>);
 
 /// The meaning of a request's `Origin` for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     /// No browser, or a page of this very server.
     Own,
     /// A page from elsewhere that may.
@@ -25,40 +25,77 @@ pub enum Verdict {
     Foreign,
 }
 
-/// Refuses pages from elsewhere, and tells the browsers of those that may.
-pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    match (origins.judge(request.headers(), request.uri()), origin) {
-        (Verdict::Allowed, Some(origin)) => {
-            let preflight = request.method() == Method::OPTIONS;
-            let mut response = if preflight {
-                StatusCode::NO_CONTENT.into_response()
-            } else {
-                next.run(request).await
-            };
-            allow(response.headers_mut(), origin);
-            response
-        }
-        (Verdict::Own | Verdict::Allowed, _) => next.run(request).await,
-        (Verdict::Foreign, _) => {
-            let message = "pages of this origin may not use the API; list it among the allowed origins";
-            let body = serde_json::json!({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN_ORIGIN"}}]});
-            (StatusCode::FORBIDDEN, Json(body)).into_response()
-        }
-    }
+/// What a port says to browsers about pages of listed origins (CORS, in the Fetch standard).
+#[derive(Clone, Copy, Debug)]
+pub struct CrossOrigin {
+    /// The methods that pages may use, as `Access-Control-Allow-Methods` lists them.
+    pub methods: &'static str,
+    /// Whether requests may come with the browser's own credentials, none of which is looked at here.
+    pub credentials: bool,
 }
 
-fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, POST"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type, last-event-id, x-api-key"),
-    );
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
+/// The API's own.
+const API: CrossOrigin = CrossOrigin {
+    methods: "GET, POST",
+    credentials: false,
+};
+
+/// For how long a browser may remember what it was answered, in seconds: two hours, the most that browsers do.
+const REMEMBERED: HeaderValue = HeaderValue::from_static("7200");
+
+/// What pages may read of answers, besides what they always may: when to come again, and which key is missing.
+const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenticate");
+
+/// Refuses pages from elsewhere, and tells the browsers of those that may.
+pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    let refuse = || {
+        let message = "pages of this origin may not use the API; list it among the allowed origins";
+        let body =
+            serde_json::json!({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN_ORIGIN"}}]});
+        (StatusCode::FORBIDDEN, Json(body)).into_response()
+    };
+    origins.answer(API, request, next).await.unwrap_or_else(refuse)
+}
+
+impl CrossOrigin {
+    /// The answer to a preflight: the headers that it asks for may be sent, because clients and what instruments them send
+    /// ever others, and none lets anybody in but by a key. Some browsers also ask whether pages of the Internet may reach a
+    /// private address at all.
+    fn preflight(self, asked: &HeaderMap) -> Response {
+        let headers = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let answer = response.headers_mut();
+        answer.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(self.methods),
+        );
+        answer.extend(headers.map(|headers| (header::ACCESS_CONTROL_ALLOW_HEADERS, headers)));
+        if asked.contains_key("access-control-request-private-network") {
+            answer.insert(
+                HeaderName::from_static("access-control-allow-private-network"),
+                HeaderValue::from_static("true"),
+            );
+        }
+        answer.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+        answer.append(
+            header::VARY,
+            HeaderValue::from_static("access-control-request-headers"),
+        );
+        response
+    }
+
+    /// Lets a page see an answer.
+    fn show(self, headers: &mut HeaderMap, origin: HeaderValue) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if self.credentials {
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+        }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
 }
 
 impl Origins {
@@ -68,8 +105,30 @@ impl Origins {
         Self(origins.map(str::to_owned).collect())
     }
 
+    /// Answers a request: the preflights of pages that may here, all else behind `next`, and such a page may see the answer.
+    /// `None` for a page from elsewhere: nothing was done for it, and the caller refuses.
+    pub async fn answer(&self, port: CrossOrigin, request: Request, next: Next) -> Option<Response> {
+        let headers = request.headers();
+        let origin = headers.get(header::ORIGIN).cloned();
+        match (self.judge(headers, request.uri()), origin) {
+            (Verdict::Allowed, Some(origin)) => {
+                let preflight = request.method() == Method::OPTIONS
+                    && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+                let mut response = if preflight {
+                    port.preflight(headers)
+                } else {
+                    next.run(request).await
+                };
+                port.show(response.headers_mut(), origin);
+                Some(response)
+            }
+            (Verdict::Own | Verdict::Allowed, _) => Some(next.run(request).await),
+            (Verdict::Foreign, _) => None,
+        }
+    }
+
     /// Judges a request by its `Origin` and `Host`.
-    pub fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
+    fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Verdict {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return Verdict::Own;
         };

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use mcptap_graphql::{Introspection, Limits};
-use reqwest::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, ORIGIN};
+use reqwest::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, VARY,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -467,8 +471,10 @@ async fn pages_from_elsewhere_are_kept_out() {
         listed.headers()[ACCESS_CONTROL_ALLOW_ORIGIN],
         "https://ui.example.org"
     );
-    let preflight = send(Method::OPTIONS, "https://ui.example.org").await.unwrap();
-    assert_eq!(preflight.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        listed.headers()[ACCESS_CONTROL_EXPOSE_HEADERS],
+        "retry-after, www-authenticate"
+    );
     assert_eq!(
         send(Method::OPTIONS, "http://evil.example")
             .await
@@ -476,6 +482,41 @@ async fn pages_from_elsewhere_are_kept_out() {
             .status(),
         StatusCode::FORBIDDEN
     );
+}
+
+/// Clients and what instruments them send ever other headers: Apollo's, Sentry's, those of traces.
+#[tokio::test]
+async fn pages_of_listed_origins_may_send_whatever_headers_they_ask_for() {
+    let world = World::new().await;
+    let asked =
+        "apollographql-client-name,baggage,cache-control,content-type,sentry-trace,traceparent,x-api-key";
+    let preflight = |origin: &str| {
+        let request = world.client.request(Method::OPTIONS, world.url());
+        request
+            .header(ORIGIN, origin)
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .header(ACCESS_CONTROL_REQUEST_HEADERS, asked)
+            .send()
+    };
+    let answer = preflight("https://ui.example.org").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let headers = answer.headers();
+    assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://ui.example.org");
+    assert_eq!(headers[ACCESS_CONTROL_ALLOW_HEADERS], asked);
+    assert_eq!(headers[ACCESS_CONTROL_ALLOW_METHODS], "GET, POST");
+    assert_eq!(headers[ACCESS_CONTROL_MAX_AGE], "7200");
+    let varies: Vec<&str> = headers
+        .get_all(VARY)
+        .iter()
+        .map(|name| name.to_str().unwrap())
+        .collect();
+    assert!(
+        varies.contains(&"origin") && varies.contains(&"access-control-request-headers"),
+        "{varies:?}"
+    );
+    let foreign = preflight("http://evil.example").await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    assert_eq!(foreign.headers().get(ACCESS_CONTROL_ALLOW_HEADERS), None);
 }
 
 #[tokio::test]
