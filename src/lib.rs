@@ -9,6 +9,7 @@ mod age;
 mod api;
 mod captured;
 mod check;
+mod compress;
 mod config;
 mod cors;
 mod deadline;

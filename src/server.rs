@@ -12,12 +12,13 @@ use tokio::net::TcpListener;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
+use crate::compress::Compressor;
 use crate::config::Config;
 use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
 use crate::problems::Problems;
-use crate::{cors, deadline, guessing, host, metrics, pages, signposts};
+use crate::{compress, cors, deadline, guessing, host, metrics, pages, signposts};
 
 /// How long open requests may take to be answered when the server stops, at all ports together. Closing the store may
 /// take ten seconds more.
@@ -85,6 +86,7 @@ impl Server {
             intake: Listeners::default(),
             api: Listeners::default(),
         };
+        let compressor = Compressor::of(&store);
         let stop = server.api.stopping();
         let places = config.max_connections.unwrap_or_else(|| default_places(3, 1));
         let ports = ["api", "otlp_http", "otlp_grpc"].map(|name| Port::new(name, Limits::server(places)));
@@ -111,6 +113,7 @@ impl Server {
             .merge(pages::router())
             .fallback(signposts::at_the_api)
             .merge(metrics::router(store, collector.clone(), counters))
+            .layer(from_fn_with_state(compressor, compress::answers))
             .layer(slow_down.clone())
             .layer(from_fn_with_state(
                 Hosts::new(config.listen, &config.allowed_hosts),

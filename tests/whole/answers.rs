@@ -1,8 +1,11 @@
 //! What callers make the server hold: answers, subscriptions, and connections that have not said whose they are.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use futures_util::future::join_all;
 use mcptap::{ApiSettings, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -56,6 +59,68 @@ async fn subscriptions_hold_what_they_were_asked_with_in_the_budget() {
     );
     let reserved = process.metric("memory_reserved_bytes").await;
     assert!(reserved >= 240_000 * open.len() as u64, "{reserved} bytes");
+}
+
+/// Asks with these headers; the media type and the coding of the answer, and its bytes so far.
+async fn coded(client: &Client, query: &str, accept: &str) -> (String, String, Vec<u8>) {
+    let mut answer = client
+        .web()
+        .post(client.url("/graphql"))
+        .header("accept", accept)
+        .header("accept-encoding", "gzip")
+        .json(&json!({"query": query}))
+        .send()
+        .await
+        .unwrap();
+    let header = |name: &str| {
+        let value = answer.headers().get(name);
+        value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    };
+    let (media, coding) = (header("content-type"), header("content-encoding"));
+    let mut bytes = Vec::new();
+    while let Some(some) = answer.chunk().await.unwrap() {
+        bytes.extend_from_slice(&some);
+        if media == "text/event-stream" && bytes.len() > 100_000 && bytes.ends_with(b"\n\n") {
+            break;
+        }
+    }
+    (media, coding, bytes)
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_those_who_can_read_it_and_streams_are_not() {
+    let server = TestServer::start().await;
+    server
+        .export((0..200).map(|_| span("tools/call get_order").failed(&"e".repeat(500))))
+        .await;
+    for size in [20, 200] {
+        let query = format!("{{ calls(first: {size}) {{ nodes {{ method tool errorMessage }} }} }}");
+        let (_, coding, bytes) = coded(&server, &query, "application/json").await;
+        assert_eq!(coding, "gzip");
+        let mut plain = Vec::new();
+        let read = GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
+        assert!(bytes.len() < read / 10, "{} of {read}", bytes.len());
+        let answer: Value = serde_json::from_slice(&plain).unwrap();
+        assert_eq!(answer["data"], server.graphql(&query, json!({})).await);
+    }
+    let (_, coding, bytes) = coded(&server, "{ __typename }", "application/json").await;
+    assert!(coding.is_empty() && bytes.starts_with(b"{"), "a small one");
+    let oldest = server
+        .graphql("{ calls(last: 1) { liveCursor } }", json!({}))
+        .await;
+    let follow = format!(
+        "subscription {{ calls(after: {}, batchSize: 200) {{ ... on CallsAdded {{ edges {{ node {{ errorMessage }} }} }} }} }}",
+        oldest["calls"]["liveCursor"]
+    );
+    let (media, coding, bytes) = coded(&server, &follow, "text/event-stream").await;
+    assert_eq!((media.as_str(), coding.as_str()), ("text/event-stream", ""));
+    assert!(bytes.len() > 100_000, "{} bytes", bytes.len());
+    let page = server
+        .web()
+        .get(server.url("/metrics"))
+        .header("accept-encoding", "gzip");
+    let page = page.send().await.unwrap();
+    assert_eq!(page.headers()["content-encoding"], "gzip");
 }
 
 /// Asks for a WebSocket, and says so many bytes of a message that never ends.
