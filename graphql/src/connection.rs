@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use async_graphql::{Error, Object, OutputType, SimpleObject, TypeName};
-use mcptap_store::PageRequest;
+use mcptap_store::{Page, PageRequest, Ranked, Ranking};
 
 use crate::cost::{DEFAULT_SIZE, MAX_SIZE};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Place};
 use crate::error::bad_input;
 
 /// Where a page lies in its list.
@@ -88,6 +88,30 @@ impl<N: OutputType> Connection<N> {
     }
 }
 
+impl<N: OutputType> Connection<N> {
+    /// A page in the order of names, or in its reverse.
+    pub(crate) fn by_name<T>(mut page: Page<T>, from_the_end: bool, edge: impl Fn(T) -> (String, N)) -> Self {
+        if from_the_end {
+            page.items.reverse();
+            std::mem::swap(&mut page.has_previous, &mut page.has_next);
+        }
+        Self::new(page.items, (page.has_previous, page.has_next), edge)
+    }
+
+    /// A page in the order of a figure. `edge` gives the name that an item goes by, and its node.
+    pub(crate) fn ranked<T, K>(ranking: Ranking, page: Page<Ranked<T>>, edge: impl Fn(T) -> (K, N)) -> Self
+    where
+        Place<K>: Cursor,
+    {
+        let around = (page.has_previous, page.has_next);
+        Self::new(page.items, around, |Ranked { figure, item }| {
+            let (item, node) = edge(item);
+            let at = Ranked { figure, item };
+            (Place { ranking, at }.encode(), node)
+        })
+    }
+}
+
 /// Items in their order, each with its cursor.
 pub(crate) fn edges<T, N: OutputType>(items: Vec<T>, edge: impl Fn(T) -> (String, N)) -> Vec<Edge<N>> {
     items
@@ -114,6 +138,39 @@ impl PageArguments {
             last: None,
             before: None,
         }
+    }
+
+    /// The size of the page of a list that can only be walked forward, checked.
+    pub(crate) fn first(&self) -> Result<usize, Error> {
+        Ok(size("first", self.first)?.map_or(DEFAULT_SIZE, |size| size as usize))
+    }
+
+    /// The place in a ranking that the page begins after, if there is one.
+    pub(crate) fn place<T>(&self, ranking: Ranking) -> Result<Option<Ranked<T>>, Error>
+    where
+        Place<T>: Cursor,
+    {
+        let after = self.after.as_deref();
+        after.map(|text| Place::of(ranking, "after", text)).transpose()
+    }
+
+    /// Of a list that can only be walked forward: from its first item on, or from its last on. Then the page comes in
+    /// reverse from [`Connection::by_name`].
+    pub(crate) fn sorted<K: Cursor>(self, from_the_end: bool) -> Result<PageRequest<K>, Error> {
+        let PageRequest { first, after, .. } = self.request()?;
+        Ok(if from_the_end {
+            PageRequest {
+                last: first,
+                before: after,
+                ..PageRequest::default()
+            }
+        } else {
+            PageRequest {
+                first,
+                after,
+                ..PageRequest::default()
+            }
+        })
     }
 
     /// Checked, as the store wants them.

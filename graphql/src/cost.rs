@@ -17,6 +17,8 @@ pub(crate) const MAX_SIZE: usize = 500;
 pub(crate) const LOOKUP: usize = 50;
 /// A query over many rows: a page, a menu, a count.
 pub(crate) const SCAN: usize = 500;
+/// Figures of all tools or servers, beside the scan.
+pub(crate) const RANK: usize = 1_000;
 /// Something that is read from outside the row: a body, a stack trace.
 pub(crate) const BODY: usize = 25;
 /// How many values a menu has at most.
@@ -37,6 +39,11 @@ pub(crate) fn list(first: Option<i32>, last: Option<i32>, item: usize) -> usize 
 /// A list that takes a query over many rows to find.
 pub(crate) fn scan(first: Option<i32>, last: Option<i32>, item: usize) -> usize {
     list(first, last, item).saturating_add(SCAN)
+}
+
+/// The same in an order of figures, for which all calls are counted.
+pub(crate) fn ranked(sorted: bool, first: Option<i32>, item: usize) -> usize {
+    scan(first, None, item).saturating_add(if sorted { RANK } else { 0 })
 }
 
 /// A series of `buckets`.

@@ -7,7 +7,9 @@ use async_graphql::Error;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcptap_model::UnixNanos;
-use mcptap_store::{CallPosition, LogPosition, PageRequest, Seq, SessionPosition, Store, Tool};
+use mcptap_store::{
+    CallPosition, Figure, LogPosition, PageRequest, Ranked, Ranking, Seq, SessionPosition, Store, Tool,
+};
 
 use crate::error::bad_input;
 
@@ -81,6 +83,8 @@ fn kind(tag: u8) -> Option<&'static str> {
         SessionPosition::TAG => Some("a list of sessions"),
         KeyNumber::TAG => Some("a list of API keys"),
         AuditNumber::TAG => Some("the audit"),
+        Place::<Tool>::TAG => Some("a list of tools in the order of a figure"),
+        Place::<ServerName>::TAG => Some("a list of servers in the order of a figure"),
         _ => None,
     }
 }
@@ -215,7 +219,93 @@ impl Cursor for AuditNumber {
     }
 }
 
+/// A place in a list that is in the order of a figure, with that order: in another one it means nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Place<T> {
+    pub(crate) ranking: Ranking,
+    pub(crate) at: Ranked<T>,
+}
+
+impl<T> Place<T>
+where
+    Self: Cursor,
+{
+    /// What a client gave back as `argument`, if it is of a list in this order.
+    pub(crate) fn of(ranking: Ranking, argument: &str, text: &str) -> Result<Ranked<T>, Error> {
+        let place = Self::decode(argument, text)?;
+        if place.ranking == ranking {
+            return Ok(place.at);
+        }
+        Err(bad_input(format!(
+            "{argument}: this cursor is of a list in another order; ask with the same orderBy"
+        )))
+    }
+
+    fn write_rank(&self, bytes: &mut Vec<u8>) {
+        let by = FIGURES.iter().position(|figure| *figure == self.ranking.by);
+        bytes.push(by.and_then(|by| u8::try_from(by).ok()).unwrap_or(u8::MAX));
+        bytes.push(u8::from(self.ranking.descending));
+        bytes.push(u8::from(self.at.figure.is_some()));
+        bytes.extend_from_slice(&self.at.figure.unwrap_or_default().to_be_bytes());
+    }
+
+    fn read_rank(bytes: &[u8], item: impl Fn(&[u8]) -> Option<T>) -> Option<Self> {
+        let [by, descending, known, rest @ ..] = bytes else {
+            return None;
+        };
+        let (figure, rest) = rest.split_first_chunk::<8>()?;
+        let figure = f64::from_be_bytes(*figure);
+        Some(Self {
+            ranking: Ranking {
+                by: *FIGURES.get(usize::from(*by))?,
+                descending: *descending == 1,
+            },
+            at: Ranked {
+                figure: (*known == 1 && figure.is_finite()).then_some(figure),
+                item: item(rest)?,
+            },
+        })
+    }
+}
+
+/// The figures by their numbers in cursors. The order never changes.
+const FIGURES: [Figure; 6] = [
+    Figure::Calls,
+    Figure::Errors,
+    Figure::ErrorRate,
+    Figure::P50,
+    Figure::P95,
+    Figure::P99,
+];
+
+impl Cursor for Place<Tool> {
+    const TAG: u8 = b'T';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.write_rank(bytes);
+        self.at.item.write(bytes);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Self::read_rank(bytes, Tool::read)
+    }
+}
+
+impl Cursor for Place<ServerName> {
+    const TAG: u8 = b'S';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.write_rank(bytes);
+        self.at.item.write(bytes);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Self::read_rank(bytes, ServerName::read)
+    }
+}
+
 /// Servers stand in the order of their names.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServerName(pub(crate) String);
 
 impl ServerName {
@@ -294,6 +384,22 @@ mod tests {
             server: "".into(),
         };
         assert_eq!(Tool::decode("after", &tool.encode()).unwrap(), tool);
+        for (by, figure) in FIGURES.into_iter().zip([None, Some(0.0), Some(0.1), Some(1e300)]) {
+            let (ranking, item) = (Ranking { by, descending: true }, tool.clone());
+            let at = Ranked { figure, item };
+            let text = Place {
+                ranking,
+                at: at.clone(),
+            }
+            .encode();
+            assert_eq!(Place::of(ranking, "after", &text).unwrap(), at);
+            let upwards = Ranking {
+                descending: false,
+                ..ranking
+            };
+            let error = Place::<Tool>::of(upwards, "after", &text).unwrap_err().message;
+            assert!(error.contains("orderBy"), "{error}");
+        }
     }
 
     #[test]

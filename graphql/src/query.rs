@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
 use mcptap_model::NodeId;
-use mcptap_store::{PageRequest, SessionName};
+use mcptap_store::{PageRequest, Ranked, SessionName};
 
 use crate::access::{admin, asked, caller, reader};
 use crate::connection::{Connection, PageArguments};
@@ -14,8 +14,8 @@ use crate::error::from_store;
 use crate::input::{CallFilterInput, node_id, other_kind};
 use crate::loaders::{load, store};
 use crate::types::{
-    ApiKey, AuditEntry, Call, CallConnection, CallFacets, CallStats, Node, Server, Session, Tool, View,
-    Viewer, reach, wanted, wanted_buckets,
+    AggregateOrder, ApiKey, AuditEntry, Call, CallConnection, CallFacets, CallStats, Node, Server, Session,
+    Sorted, Tool, View, Viewer, reach, wanted, wanted_buckets,
 };
 
 /// Every query that is answered once.
@@ -136,42 +136,73 @@ impl Query {
         Ok(facets)
     }
 
-    /// Servers that calls were made to, by name.
-    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    /// Servers that calls were made to, by name unless it is said otherwise.
+    #[graphql(complexity = "cost::ranked(order_by.is_some(), first, child_complexity)")]
     async fn servers(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "How they are sorted. Without it, by name. Figures are of all their calls.")]
+        order_by: Option<AggregateOrder>,
         #[graphql(desc = "How many servers, from 1 to 500. Without it, 50.")] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor of a server.")] after: Option<String>,
+        #[graphql(desc = "Go on after this cursor of a server, of a list in the same order.")] after: Option<
+            String,
+        >,
     ) -> Result<Connection<Server>, Error> {
-        let page = PageArguments::forward(first, after).request::<ServerName>()?;
-        let page = store(ctx)?
-            .servers_among(reader(ctx)?.servers(), ServerName::names(page))
-            .await
-            .map_err(from_store)?;
-        Ok(Connection::new(
-            page.items,
-            (page.has_previous, page.has_next),
+        let (store, among) = (store(ctx)?, reader(ctx)?.servers());
+        let page = PageArguments::forward(first, after);
+        let from_the_end = match AggregateOrder::sorted(order_by) {
+            Sorted::ByName(from_the_end) => from_the_end,
+            Sorted::Ranked(ranking) => {
+                let after = page.place(ranking)?.map(|place: Ranked<ServerName>| Ranked {
+                    figure: place.figure,
+                    item: place.item.0,
+                });
+                let page = store.ranked_servers(among, ranking, page.first()?, after).await;
+                return Ok(Connection::ranked(ranking, page.map_err(from_store)?, |server| {
+                    (ServerName(server.name.clone()), server.into())
+                }));
+            }
+        };
+        let page = page.sorted::<ServerName>(from_the_end)?;
+        let page = store.servers_among(among, ServerName::names(page)).await;
+        Ok(Connection::by_name(
+            page.map_err(from_store)?,
+            from_the_end,
             |server| (ServerName(server.name.clone()).encode(), server.into()),
         ))
     }
 
-    /// Tools that have been called, by name, then by server.
-    #[graphql(complexity = "cost::scan(first, None, child_complexity)")]
+    /// Tools that have been called, by name, then by server, unless it is said otherwise.
+    #[graphql(complexity = "cost::ranked(order_by.is_some(), first, child_complexity)")]
     async fn tools(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only tools of these calls; their statistics are of these calls too.")]
         filter: Option<CallFilterInput>,
+        #[graphql(desc = "How they are sorted. Without it, by name. Figures are of the filter's calls.")]
+        order_by: Option<AggregateOrder>,
         #[graphql(desc = "How many tools, from 1 to 500. Without it, 50.")] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor of a tool.")] after: Option<String>,
+        #[graphql(desc = "Go on after this cursor of a tool, of a list in the same order.")] after: Option<
+            String,
+        >,
     ) -> Result<Connection<Tool>, Error> {
-        let page = PageArguments::forward(first, after).request()?;
+        let store = store(ctx)?;
+        let page = PageArguments::forward(first, after);
         let filter = Arc::new(asked(ctx, filter)?);
-        let page = store(ctx)?.tools(&filter, page).await.map_err(from_store)?;
-        Ok(Connection::new(
-            page.items,
-            (page.has_previous, page.has_next),
+        let from_the_end = match AggregateOrder::sorted(order_by) {
+            Sorted::ByName(from_the_end) => from_the_end,
+            Sorted::Ranked(ranking) => {
+                let after = page.place(ranking)?;
+                let page = store.ranked_tools(&filter, ranking, page.first()?, after).await;
+                return Ok(Connection::ranked(ranking, page.map_err(from_store)?, |tool| {
+                    (tool.clone(), Tool::new(tool, filter.clone()))
+                }));
+            }
+        };
+        let page = store.tools(&filter, page.sorted(from_the_end)?).await;
+        Ok(Connection::by_name(
+            page.map_err(from_store)?,
+            from_the_end,
             |tool| (tool.encode(), Tool::new(tool, filter.clone())),
         ))
     }

@@ -329,7 +329,7 @@ fn is_late() -> Expr {
 }
 
 /// Whether it is a stream.
-fn is_stream() -> Expr {
+pub(crate) fn is_stream() -> Expr {
     let stream = Evidence {
         stream: true,
         ..Evidence::default()

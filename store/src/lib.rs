@@ -65,6 +65,7 @@ mod patience;
 mod pooler;
 mod prepare;
 mod probe;
+mod ranking;
 mod readers;
 mod recent;
 mod retention;
@@ -116,6 +117,7 @@ pub use open::{Closed, migrate, open, open_to_change, open_to_create, open_to_re
 pub use operation::{AbandonOnDrop, Asker, Operation, Run};
 pub use options::Options;
 pub use page::{CallPosition, LogPosition, Page, PageRequest, Stored};
+pub use ranking::{Figure, Ranked, Ranking};
 pub use retention::Pruned;
 pub use secret::Secret;
 pub use servers::Server;

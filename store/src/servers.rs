@@ -3,7 +3,7 @@
 
 use mcptap_model::UnixNanos;
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult};
 
 use crate::entity::{call, name};
 use crate::intern::NameKind;
@@ -35,14 +35,8 @@ impl Store {
     ) -> Result<Page<Server>, Error> {
         let bounds = page.bounds();
         let order = if bounds.backward { Order::Desc } else { Order::Asc };
-        let mut select = self.seen();
+        let mut select = self.seen_among(names);
         let text = || text_in_bytes("names", self.inner.database.read().get_database_backend());
-        if !names.is_empty() {
-            let hashes = names
-                .iter()
-                .map(|name| crate::intern::name_hash(NameKind::Server, name));
-            select.and_where(name::Column::Hash.is_in(hashes));
-        }
         if let Some(after) = &page.after {
             select.and_where(text().gt(after.as_str()));
         }
@@ -53,15 +47,30 @@ impl Store {
         let tx = self.snapshot(Reading::Light).await?;
         let rows = tx.query_all(&select).await?;
         tx.commit().await?;
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            items.push(Server {
-                name: row.try_get_by_index(0)?,
-                first_seen_at: UnixNanos(row.try_get_by_index(1)?),
-                last_seen_at: UnixNanos(row.try_get_by_index(2)?),
-            });
+        let items: Result<Vec<Server>, Error> = rows.iter().map(server_in).collect();
+        Ok(Page::of_found(items?, &page))
+    }
+
+    /// Those of these servers that have calls, in no order.
+    pub(crate) async fn servers_named(
+        &self,
+        tx: &DatabaseTransaction,
+        names: &[String],
+    ) -> Result<Vec<Server>, Error> {
+        let rows = tx.query_all(&self.seen_among(names)).await?;
+        rows.iter().map(server_in).collect()
+    }
+
+    /// The servers of these names, or all when none is given.
+    fn seen_among(&self, names: &[String]) -> SelectStatement {
+        let mut select = self.seen();
+        if !names.is_empty() {
+            let hashes = names
+                .iter()
+                .map(|name| crate::intern::name_hash(NameKind::Server, name));
+            select.and_where(name::Column::Hash.is_in(hashes));
         }
-        Ok(Page::of_found(items, &page))
+        select
     }
 
     /// The server of that name.
@@ -71,14 +80,7 @@ impl Store {
         let tx = self.snapshot(Reading::Light).await?;
         let row = tx.query_one(&select).await?;
         tx.commit().await?;
-        row.map(|row| {
-            Ok(Server {
-                name: row.try_get_by_index(0)?,
-                first_seen_at: UnixNanos(row.try_get_by_index(1)?),
-                last_seen_at: UnixNanos(row.try_get_by_index(2)?),
-            })
-        })
-        .transpose()
+        row.as_ref().map(server_in).transpose()
     }
 
     /// Names of servers that have calls, with the first and last of them.
@@ -109,6 +111,15 @@ impl Store {
             .and_where(Expr::exists(calls(Expr::cust("1"))))
             .take()
     }
+}
+
+/// A row of what [`Store::seen`] selects.
+fn server_in(row: &QueryResult) -> Result<Server, Error> {
+    Ok(Server {
+        name: row.try_get_by_index(0)?,
+        first_seen_at: UnixNanos(row.try_get_by_index(1)?),
+        last_seen_at: UnixNanos(row.try_get_by_index(2)?),
+    })
 }
 
 /// Names (of a table under this name) in the order of their bytes, whatever the database's language.

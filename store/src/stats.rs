@@ -103,14 +103,29 @@ fn size(nanos: i64) -> i32 {
 
 /// One bucket while it is being filled; the whole range is one too.
 #[derive(Debug, Default)]
-struct Filling {
-    calls: u64,
-    errors: u64,
+pub(crate) struct Filling {
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
     durations: Durations,
 }
 
 impl Filling {
-    fn add(&mut self, tally: &Tally, held: &mut Reservation) -> Result<(), BudgetExhausted> {
+    /// One of which the calls are counted already, and no duration is known.
+    pub(crate) fn counted(calls: u64, errors: u64) -> Self {
+        Self {
+            calls,
+            errors,
+            durations: Durations::default(),
+        }
+    }
+
+    /// The least duration that `share` of all do not exceed, in milliseconds; `None` where none has an end.
+    pub(crate) fn percentile(&mut self, share: f64) -> Option<f64> {
+        self.durations.percentile(share)
+    }
+
+    /// Counts a call. `held` grows with what is remembered of it.
+    pub(crate) fn add(&mut self, tally: &Tally, held: &mut Reservation) -> Result<(), BudgetExhausted> {
         self.calls += 1;
         self.errors += u64::from(tally.is_error());
         match tally.took() {
@@ -161,17 +176,17 @@ impl Store {
                 start: UnixNanos(from.saturating_add((index as f64 * width) as i64)),
                 call_count: filling.calls,
                 error_count: filling.errors,
-                p50_ms: filling.durations.percentile(0.50),
-                p95_ms: filling.durations.percentile(0.95),
-                p99_ms: filling.durations.percentile(0.99),
+                p50_ms: filling.percentile(0.50),
+                p95_ms: filling.percentile(0.95),
+                p99_ms: filling.percentile(0.99),
             });
         Ok(CallStats {
             series: series.collect(),
             call_count: whole.calls,
             error_count: whole.errors,
-            p50_ms: whole.durations.percentile(0.50),
-            p95_ms: whole.durations.percentile(0.95),
-            p99_ms: whole.durations.percentile(0.99),
+            p50_ms: whole.percentile(0.50),
+            p95_ms: whole.percentile(0.95),
+            p99_ms: whole.percentile(0.99),
         })
     }
 }

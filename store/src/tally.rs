@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
-use mcptap_model::Outcome;
+use mcptap_model::{Evidence, Outcome};
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Select};
 
@@ -40,6 +40,8 @@ pub(crate) struct Tally {
     /// Into `clients`.
     pub(crate) client: i64,
     pub(crate) http_status: Option<i32>,
+    /// The bits of [`Evidence`].
+    pub(crate) evidence: i16,
 }
 
 impl Tally {
@@ -54,7 +56,13 @@ impl Tally {
             session: row.session,
             client: row.client,
             http_status: row.http_status,
+            evidence: row.evidence,
         }
+    }
+
+    /// Whether it is a stream and no request.
+    pub(crate) fn is_stream(&self) -> bool {
+        Evidence::from_bits(self.evidence).stream
     }
 
     /// Whether it counts as an error.
@@ -82,6 +90,7 @@ impl Scan<'_> {
             call::Column::Session,
             call::Column::Client,
             call::Column::HttpStatus,
+            call::Column::Evidence,
         ]);
         calls.filter(self.condition())
     }

@@ -68,6 +68,111 @@ async fn servers_are_listed_by_name() {
     );
 }
 
+#[tokio::test]
+async fn tools_and_servers_come_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    let of = |number, server: &str, tool: &str, failed| Call {
+        server: Some(server.into()),
+        tool: Some(tool.into()),
+        ..in_session(number, "one", failed)
+    };
+    world
+        .write([
+            of(1, "shop", "once", true),
+            of(2, "shop", "often", true),
+            of(3, "shop", "often", true),
+            of(4, "bank", "often", false),
+            of(5, "bank", "often", false),
+            of(6, "bank", "often", false),
+            of(7, "bank", "never", false),
+        ])
+        .await;
+    let query = "query ($order: AggregateOrder, $first: Int, $after: String) {
+        tools(orderBy: $order, first: $first, after: $after) { nodes { name server { name } } pageInfo { hasNextPage endCursor } }
+    }";
+    let walk = async |order: Value| {
+        let (mut walked, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let variables = json!({"order": order, "first": 3, "after": after});
+            let page = world.data(query, variables).await["tools"].take();
+            for tool in page["nodes"].as_array().unwrap() {
+                walked.push(format!("{} {}", tool["server"]["name"], tool["name"]).replace('"', ""));
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+            if page["pageInfo"]["hasNextPage"] == false {
+                return (walked, after);
+            }
+        }
+    };
+    let by = |field: &str, direction: &str| json!({"field": field, "direction": direction});
+    let names = ["bank never", "bank often", "shop often", "shop once"];
+    for (order, expected) in [
+        (Value::Null, names),
+        (by("KEY", "ASC"), names),
+        (
+            by("KEY", "DESC"),
+            ["shop once", "shop often", "bank often", "bank never"],
+        ),
+        (
+            json!({"field": "CALL_COUNT"}),
+            ["bank often", "shop often", "bank never", "shop once"],
+        ),
+        (
+            by("CALL_COUNT", "ASC"),
+            ["bank never", "shop once", "shop often", "bank often"],
+        ),
+        (
+            by("ERROR_COUNT", "DESC"),
+            ["shop often", "shop once", "bank never", "bank often"],
+        ),
+        (
+            by("ERROR_RATE", "DESC"),
+            ["shop often", "shop once", "bank never", "bank often"],
+        ),
+        (by("P95", "DESC"), names),
+    ] {
+        assert_eq!(walk(order.clone()).await.0, expected, "{order}");
+    }
+    let servers = "query ($order: AggregateOrder) { servers(orderBy: $order) { nodes { name } } }";
+    for (order, expected) in [
+        (by("KEY", "DESC"), ["shop", "bank"]),
+        (by("CALL_COUNT", "DESC"), ["bank", "shop"]),
+        (by("ERROR_COUNT", "DESC"), ["shop", "bank"]),
+    ] {
+        let nodes = world.data(servers, json!({"order": order})).await["servers"]["nodes"].take();
+        assert_eq!(
+            nodes,
+            json!([{"name": expected[0]}, {"name": expected[1]}]),
+            "{order}"
+        );
+    }
+    // A cursor is of its list and of its order.
+    let (_, by_calls) = walk(by("CALL_COUNT", "DESC")).await;
+    let (_, by_name) = walk(Value::Null).await;
+    for (order, after, told) in [
+        (by("CALL_COUNT", "ASC"), &by_calls, "in another order"),
+        (by("P95", "DESC"), &by_calls, "in another order"),
+        (
+            by("CALL_COUNT", "DESC"),
+            &by_name,
+            "this is a cursor of a list of tools; needed",
+        ),
+        (Value::Null, &by_calls, "in the order of a figure"),
+    ] {
+        let (code, message) = world.error(query, json!({"order": order, "after": after})).await;
+        assert_eq!(code, "BAD_USER_INPUT");
+        assert!(message.contains(told), "{message}");
+    }
+    let cost = async |order: Value| {
+        world.answer(query, json!({"order": order})).await["extensions"]["cost"]["complexity"].clone()
+    };
+    let (plain, ranked) = (cost(Value::Null).await, cost(by("P95", "DESC")).await);
+    assert!(
+        ranked.as_u64().unwrap() > plain.as_u64().unwrap(),
+        "all calls are counted for it"
+    );
+}
+
 /// A call in a session of its own kind.
 fn in_session(number: u64, key: &str, failed: bool) -> Call {
     Call {

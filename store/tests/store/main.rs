@@ -42,6 +42,8 @@ mod pages;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
+mod ranking;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod running;
