@@ -118,6 +118,7 @@ wanted="$(cat tests/peers/requirements.txt <(python3 --version) | sha256sum)"
     echo "$wanted" > "$venv/holds"
   fi
   (cd examples/typescript_server && npm ci)
+  (cd examples/graphql_clients && npm ci)
   cargo build --locked --examples
   cd tests/peers
   npm ci

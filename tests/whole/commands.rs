@@ -103,9 +103,12 @@ async fn migrate_makes_the_tables_once_and_for_all() {
             let migrated = mcptap(
                 directory.path(),
                 &["migrate", "--database-url", database.url()],
-                &[],
+                &[("NO_COLOR", "")],
             );
             assert_eq!(succeeded(&migrated), "the tables are up to date\n");
+            // The log is told in a line, whatever steps there were, and a pipe gets no colours.
+            let log = String::from_utf8_lossy(&migrated.stderr);
+            assert!(log.lines().count() <= 1 && !log.contains('\u{1b}'), "{log}");
         }
         let server = TestServer::on(database).await;
         server.export([span("tools/call get_order")]).await;

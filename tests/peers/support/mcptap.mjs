@@ -1,6 +1,7 @@
 // A running mcptap on free ports, with a database that goes when it stops; and what its API says.
 
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -48,21 +49,29 @@ export async function scratch(t) {
 export class Mcptap {
   /** Starts `mcptap serve`, and stops it after the test. */
   static async start(t) {
-    const directory = await scratch(t);
-    const free = "127.0.0.1:0";
+    const mcptap = new Mcptap(await scratch(t));
+    t.after(() => mcptap.kill());
+    await mcptap.launch();
+    return mcptap;
+  }
+
+  constructor(directory) {
+    this.directory = directory;
+  }
+
+  /** On free ports at first, later on those that it had. */
+  async launch() {
+    const [listen, grpc, http] = [this.web, this.grpc, this.otlp].map((url) => url?.slice("http://".length) ?? "127.0.0.1:0");
     const child = spawn(
       BINARY,
-      ["serve", "--listen", free, "--otlp-grpc", free, "--otlp-http", free, "--retention", "off"],
+      ["serve", "--listen", listen, "--otlp-grpc", grpc, "--otlp-http", http, "--retention", "off"],
       {
-        cwd: directory,
-        env: { ...process.env, NO_COLOR: "1", MCPTAP_DATABASE_URL: `sqlite://${directory}/calls.db?mode=rwc` },
+        cwd: this.directory,
+        env: { ...process.env, NO_COLOR: "1", MCPTAP_DATABASE_URL: `sqlite://${this.directory}/calls.db?mode=rwc` },
         stdio: ["ignore", "ignore", "pipe"],
       },
     );
-    t.after(async () => {
-      child.kill("SIGKILL");
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    });
+    this.child = child;
     const said = [];
     const addresses = await new Promise((resolve, reject) => {
       const found = {};
@@ -75,13 +84,42 @@ export class Mcptap {
       child.on("exit", (code) => reject(new Error(`mcptap ended with ${code}:\n${said.join("\n")}`)));
       child.on("error", reject);
     });
-    return new Mcptap(addresses, directory);
+    this.web = addresses["traffic log"];
+    this.grpc = addresses["OTLP/gRPC"];
+    this.otlp = addresses["OTLP/HTTP"];
   }
 
-  constructor(addresses, directory) {
-    this.web = addresses["traffic log"];
-    this.otlp = addresses["OTLP/HTTP"];
-    this.directory = directory;
+  /** Ends it, by default without a word. */
+  async kill(signal = "SIGKILL") {
+    const { child } = this;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    await exit;
+  }
+
+  /** Tells it of a call of a tool, as a server would. */
+  async report(tool) {
+    const now = BigInt(Date.now()) * 1_000_000n;
+    const attributes = [
+      { key: "mcp.method.name", value: { stringValue: "tools/call" } },
+      { key: "gen_ai.tool.name", value: { stringValue: tool } },
+    ];
+    const span = {
+      traceId: randomBytes(16).toString("hex"),
+      spanId: randomBytes(8).toString("hex"),
+      name: `tools/call ${tool}`,
+      kind: 2,
+      startTimeUnixNano: String(now - 1_000_000n),
+      endTimeUnixNano: String(now),
+      attributes,
+    };
+    const answer = await fetch(`${this.otlp}/v1/traces`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ resourceSpans: [{ scopeSpans: [{ scope: { name: "test" }, spans: [span] }] }] }),
+    });
+    if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
   }
 
   /** The variables that point a server at it. */

@@ -1,0 +1,32 @@
+// What every client of graphql-ws needs to go on where it was: on each new connection graphql-ws sends a subscription
+// again as its payload says it then, so the payload must hold the last cursor, and not the first.
+
+import { createClient } from "graphql-ws";
+
+/** A connection to the feed that is made anew for as long as it takes. `url`: http://… of the API. */
+export function connect(url, options = {}) {
+  return createClient({
+    url: url.replace(/^http/, "ws"),
+    shouldRetry: () => true,
+    retryAttempts: Number.POSITIVE_INFINITY,
+    ...options,
+  });
+}
+
+/**
+ * Subscribes to `calls(after: $after)`. Every event must select `cursor`. Returns what ends the subscription.
+ * @param {import("graphql-ws").Client} socket
+ * @param {{ query: string, operationName?: string, variables: { after: string } }} request
+ */
+export function follow(socket, request, sink) {
+  const payload = { ...request, variables: { ...request.variables } };
+  return socket.subscribe(payload, {
+    next(result) {
+      sink.next(result);
+      // After the event was taken: what fails on it gets it again.
+      payload.variables.after = result.data?.calls?.cursor ?? payload.variables.after;
+    },
+    error: (error) => sink.error(error),
+    complete: () => sink.complete(),
+  });
+}

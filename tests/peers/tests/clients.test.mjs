@@ -1,0 +1,63 @@
+// The examples of GraphQL clients, as they stand, while mcptap is stopped and killed: no call is lost, and none comes twice.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Mcptap, ROOT, eventually } from "../support/mcptap.mjs";
+import { NODE, PYTHON, stop } from "../support/peers.mjs";
+
+const CLIENTS = join(ROOT, "examples/graphql_clients");
+
+/** How many calls come in each part of the test. */
+const SOME = 40;
+
+for (const [name, command] of [
+  ["apollo.mjs", [NODE, "apollo.mjs"]],
+  ["urql.mjs", [NODE, "urql.mjs"]],
+  ["gql_client.py", [PYTHON, "gql_client.py"]],
+]) {
+  test(`${name} shows each call once, through a stop and a kill`, async (t) => {
+    const mcptap = await Mcptap.start(t);
+    const sent = [];
+    const report = async (part) => {
+      for (let number = 0; number < SOME; number += 1) {
+        sent.push(`${part}-${number}`);
+        await mcptap.report(sent.at(-1));
+      }
+    };
+    sent.push("first");
+    await mcptap.report("first");
+    const [program, ...args] = command;
+    const child = spawn(program, [...args, `${mcptap.web}/graphql`], { cwd: CLIENTS, stdio: ["ignore", "pipe", "pipe"] });
+    t.after(() => stop(child));
+    let [output, complaints] = ["", ""];
+    child.stdout.on("data", (data) => { output += data; });
+    child.stderr.on("data", (data) => { complaints += data; });
+    const shown = () => output.split("\n").slice(0, -1).map((line) => line.split(" ").at(-1));
+    const complete = (what) =>
+      eventually(`${what}: ${name}`, async () => {
+        if (child.exitCode !== null) throw new Error(`${name} ended:\n${output}\n${complaints}`);
+        return shown().length >= sent.length ? true : undefined;
+      }).catch((error) => { throw new Error(`${error.message}\n${complaints}`); });
+    const subscribed = async () => {
+      sent.push("hello");
+      await mcptap.report("hello");
+      await complete("the first call that came later");
+    };
+
+    await complete("the page");
+    await subscribed();
+    await report("live");
+    for (const signal of ["SIGTERM", "SIGKILL"]) {
+      await mcptap.kill(signal);
+      await mcptap.launch();
+      await report(`after ${signal}`.replace(" ", "-"));
+    }
+    await complete("the rest");
+    // What would be one too many may still be on its way.
+    await new Promise((wake) => setTimeout(wake, 500));
+    assert.deepEqual(shown(), sent);
+  });
+}
