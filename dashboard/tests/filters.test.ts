@@ -306,3 +306,16 @@ test("a menu says that nothing matches what was typed, and not that there is not
   await page.getByText("No calls match these filters.").waitFor();
   expect(pages.complaints).toEqual([]);
 });
+
+test("a menu that could not be loaded does not also say that there is nothing", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  await page.goto(mcptap.url);
+  await rows(page).first().waitFor();
+  await page.route("**/graphql", (route) =>
+    route.request().postData()?.includes("query Facets") ? route.abort() : route.continue(),
+  );
+  await page.getByRole("button", { name: /^Tool/ }).click();
+  await page.getByText("The counts could not be loaded.").waitFor();
+  expect(await page.getByText(/No values|Nothing matches/).count()).toBe(0);
+});

@@ -27,7 +27,7 @@ test("the first key is an administrator's, and the tab that makes it goes on wit
   await page.keyboard.press("g");
   await page.keyboard.press("k");
   await page.getByText("No keys yet").waitFor();
-  await page.getByText("Nothing yet.").waitFor();
+  await page.getByText("No entries yet.").waitFor();
   await page.getByRole("button", { name: "Create a key" }).click();
   const form = dialog("Create the first key");
   await form.getByText("Once a key exists, nobody gets in without one.").waitFor();
@@ -46,7 +46,7 @@ test("the first key is an administrator's, and the tab that makes it goes on wit
   await dialog("root is created").getByText("This tab is signed in with it").waitFor();
   await dialog("root is created").getByText("refused until they have one with Ingest").waitFor();
   const secret = await takeSecret("root");
-  await keyRow(/root.*This tab's.*Active.*Read, Payloads, Admin.*All servers.*Never/).waitFor();
+  await keyRow(/root.*This tab.*Active.*Read, Payloads, Admin.*All servers.*Never/).waitFor();
   await page.getByRole("row", { name: /Created a key.*root/ }).waitFor();
 
   // the secret is what the API takes, others are asked for one, and this tab is not

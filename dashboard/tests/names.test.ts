@@ -92,6 +92,12 @@ for (const width of [320, 390, 1280, 1440]) {
     await page.goto(mcptap.url);
     await rows(page).nth(3).waitFor();
     expect(await overlapping()).toEqual([]);
+    for (const link of await page.getByRole("navigation", { name: "Pages" }).getByRole("link").all()) {
+      const place = await link.boundingBox();
+      expect(place && place.x >= 0 && place.x + place.width <= width, (await link.textContent()) ?? "").toBe(
+        true,
+      );
+    }
     await rows(page).first().click();
     await page.getByRole("dialog", { name: "Call" }).getByRole("region", { name: "Fields" }).waitFor();
     expect(await leaving()).toEqual([]);

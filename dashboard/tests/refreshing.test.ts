@@ -126,3 +126,17 @@ test("servers and tools come a page at a time, and say where they are cut", asyn
   expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
   expect(pages.complaints).toEqual([]);
 });
+
+test("a list that nobody asks for again says of when it is", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  await page.clock.install();
+  await page.goto(mcptap.url);
+  await page.getByText("1 call", { exact: true }).waitFor();
+  expect(await page.getByText("as of").count()).toBe(0);
+  await page.clock.runFor(62_000);
+  await page.getByText(/^as of \d\d:\d\d:\d\d$/).waitFor();
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await page.getByText("as of").waitFor({ state: "detached" });
+  expect(pages.complaints).toEqual([]);
+});

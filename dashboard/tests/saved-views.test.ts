@@ -296,7 +296,7 @@ test("whoever may not save views is told why", async () => {
   await page.goto(mcptap.url);
   await rows(page).first().waitFor();
   await page.getByRole("button", { name: "Views" }).click();
-  await menu().getByText("You can open views here, but not save any").waitFor();
+  await menu().getByText("You can open views but not save them").waitFor();
   expect(await menu().getByRole("button", { name: "Save" }).count()).toBe(0);
   expect(pages.complaints).toEqual([]);
 });

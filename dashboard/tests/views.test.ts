@@ -255,6 +255,9 @@ test("the page Set-up says what arrived, where no call does", async () => {
   await mcptap.report({ tool: "forecast" });
   await expect.poll(() => said("of these, MCP requests"), { timeout: 10_000 }).toBe("1");
   expect(pages.complaints).toEqual([]);
+  await page.route("**/metrics", (route) => route.abort());
+  await page.getByText("Not up to date. mcptap does not answer. Data as of").waitFor();
+  expect(await said("of these, MCP requests")).toBe("1");
 });
 
 test("what fails most is what is known to fail often, and no slowness is made up", async () => {

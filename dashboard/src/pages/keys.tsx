@@ -99,15 +99,15 @@ function NotForYou() {
       <h1>Keys</h1>
       {key ? (
         <>
-          <p>Your key does not have the scope Admin, which this page takes.</p>
+          <p>Your key does not have the scope Admin, which this page needs.</p>
           <Button className="primary" onPress={signOut}>
             Use another key
           </Button>
         </>
       ) : (
         <p>
-          Without keys this page works on the machine of mcptap alone. Its operator makes the first one there,
-          with <code>mcptap keys create</code>.
+          While no key exists, this page only works on the machine that mcptap runs on. Create the first key
+          there with <code>mcptap keys create</code>.
         </p>
       )}
     </div>

@@ -6,7 +6,7 @@ import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { listAddress, usePlace } from "../state/place";
-import { count, duration, many, percent, visible } from "../state/words";
+import { count, duration, many, percent, plural, visible } from "../state/words";
 import { Calls } from "../view/calls";
 import { LoadMore } from "../view/load-more";
 import { Outdated } from "../view/outdated";
@@ -106,10 +106,10 @@ function Tools({ server }: { server: string }) {
                     {words}
                   </span>
                 </td>
-                <td className="number" data-label="calls">
+                <td className="number" data-label={plural(stats.callCount, "call")}>
                   {count(stats.callCount)}
                 </td>
-                <td className="number" data-label="errors">
+                <td className="number" data-label={plural(stats.errorCount, "error")}>
                   <Link href={listAddress(pickAll(ofTool, "outcome", errorOutcomes))}>
                     {count(stats.errorCount)} ({percent(stats.errorCount, stats.callCount)})
                   </Link>

@@ -6,7 +6,7 @@ import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { listAddress } from "../state/place";
-import { count, many, percent, visible } from "../state/words";
+import { count, many, percent, plural, visible } from "../state/words";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
 import { Outdated } from "../view/outdated";
@@ -80,10 +80,10 @@ export default function ServersPage() {
                     <strong>{visible(server.name)}</strong>
                   </Link>
                 </td>
-                <td className="number" data-label="calls">
+                <td className="number" data-label={plural(all ?? 0, "call")}>
                   {all !== undefined && <Link href={listAddress(ofServer)}>{count(all)}</Link>}
                 </td>
-                <td className="number" data-label="errors">
+                <td className="number" data-label={plural(wrong ?? 0, "error")}>
                   {wrong !== undefined && all !== undefined && (
                     <Link href={listAddress(pickAll(ofServer, "outcome", errorOutcomes))}>
                       {count(wrong)} ({percent(wrong, all)})

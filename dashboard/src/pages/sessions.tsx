@@ -6,7 +6,7 @@ import { toCallFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { useFilter } from "../state/place";
-import { count, duration, sourceWords, tail, visible } from "../state/words";
+import { count, duration, plural, sourceWords, tail, visible } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
@@ -60,7 +60,7 @@ export default function SessionsPage() {
       {sessions?.length === 0 && (
         <div className="none">
           <h2>No sessions</h2>
-          <p>No session has a call that matches.</p>
+          <p>No session matches these filters.</p>
         </div>
       )}
       {sessions && sessions.length > 0 && (
@@ -94,10 +94,10 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
         {session.clientName ? visible(session.clientName) : <span className="quiet">unknown</span>}{" "}
         <span className="quiet">{visible(session.clientVersion ?? "")}</span>
       </td>
-      <td className="number" data-label="calls">
+      <td className="number" data-label={plural(session.callCount, "call")}>
         {count(session.callCount)}
       </td>
-      <td className="number" data-label="errors">
+      <td className="number" data-label={plural(session.errorCount, "error")}>
         {session.errorCount > 0 ? <span className="chip bad">{count(session.errorCount)}</span> : "0"}
       </td>
       <td className="number" data-label="long">

@@ -1,3 +1,4 @@
+import { AskError, explain } from "./api";
 import { root } from "./endpoint";
 import { currentKey } from "./key";
 
@@ -16,7 +17,9 @@ export function parseCounters(text: string): ReadonlyMap<string, number> {
 export async function readCounters(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
   const key = currentKey();
   const headers: HeadersInit = key ? { authorization: `Bearer ${key}` } : {};
-  const answer = await fetch(metricsAddress, { headers, signal });
-  if (!answer.ok) throw new Error(`/metrics was answered with HTTP ${answer.status}`);
+  const answer = await fetch(metricsAddress, { headers, signal }).catch((error: unknown) => {
+    throw new AskError(explain(error), "away");
+  });
+  if (!answer.ok) throw new AskError(`/metrics answered with HTTP ${answer.status}`, "wrong");
   return parseCounters(await answer.text());
 }

@@ -75,8 +75,10 @@ export function size(bytes: number): string {
 export const count = (value: number): string => value.toLocaleString("en");
 
 /** A number of things, such as "1 call" and "2 calls". */
-export const many = (value: number, thing: string): string =>
-  `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+export const many = (value: number, thing: string): string => `${count(value)} ${plural(value, thing)}`;
+
+/** The word for a number that stands elsewhere. */
+export const plural = (value: number, thing: string): string => (value === 1 ? thing : `${thing}s`);
 
 export function percent(part: number, whole: number): string {
   if (whole === 0) return "0%";

@@ -31,7 +31,7 @@ export function Audit({ round }: { round: number }) {
       {problem !== undefined && !items && <Problem problem={problem} again={entries.again} />}
       <Outdated of={entries} />
       {!items && problem === undefined && <Skeleton lines={4} />}
-      {items?.length === 0 && <p className="hint">Nothing yet.</p>}
+      {items?.length === 0 && <p className="hint">No entries yet.</p>}
       {items && items.length > 0 && (
         <PlainTable label="Audit log" headings={["Time", "Action", "Target", "Key"]}>
           {items.map(({ cursor, node }) => (

@@ -128,7 +128,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         </Field>
       )}
       {call.requestId && (
-        <Field label="JSON-RPC id">
+        <Field label="JSON-RPC ID">
           <span className="code">{visible(call.requestId)}</span>
         </Field>
       )}
@@ -159,7 +159,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
           <span className="code">{call.parentSpanId}</span>
         </Field>
       )}
-      <Field label="Call id">
+      <Field label="Call ID">
         <Id id={call.id} label="call id" />
       </Field>
     </dl>

@@ -11,6 +11,7 @@ import { useStore } from "../state/store";
 import { type Place, useCallList } from "../state/use-list";
 import { useViewer } from "../state/viewer";
 import { count, many, visible } from "../state/words";
+import { AsOf } from "./as-of";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
 import { ColumnsMenu } from "./columns-menu";
@@ -136,6 +137,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
         <span className="quiet" role="status">
           {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
         </span>
+        {total && !live && <AsOf at={total.at} />}
         {bound && !server && (
           <span className="hint">Your key only sees {viewer.servers.map(visible).join(", ")}.</span>
         )}
@@ -244,7 +246,7 @@ function useTotal(
   round: number,
   live: boolean,
   added: number,
-): { value: number; more: boolean } | undefined {
+): { value: number; more: boolean; at: number } | undefined {
   const [turn, again] = useReducer((before: number) => before + 1, 0);
   const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()) }), [filter, turn]);
   const total = useAsk(CallCountDocument, variables, round, filter);
@@ -254,7 +256,7 @@ function useTotal(
   // those that came before the answer are in it
   const [counted, setCounted] = useState({ filter, at, added });
   if (counted.at !== at) setCounted({ filter, at, added });
-  if (!data || counted.filter !== filter || (loading && !goesOn)) return undefined;
+  if (!data || at === undefined || counted.filter !== filter || (loading && !goesOn)) return undefined;
   const { value, relation } = data.calls.totalCount;
-  return { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST" };
+  return { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST", at };
 }

@@ -14,7 +14,7 @@ interface Line {
   value: Json;
   /** How many things are inside; undefined for what has no inside. */
   inside: number | undefined;
-  /** Whether it is a text that holds JSON, and is shown as such when open. */
+  /** Whether it is a JSON text, and is shown as such when open. */
   text: boolean;
 }
 
@@ -200,7 +200,7 @@ function Leaf({ value, open, text }: { value: Json; open: boolean; text: boolean
     case "word":
       return <span className="word">{value.value}</span>;
     case "text":
-      if (text && open) return <span className="quiet">text that holds JSON</span>;
+      if (text && open) return <span className="quiet">JSON text</span>;
       return (
         <span className={value.value === "[redacted]" ? "secret" : "string"}>
           {JSON.stringify(value.value.slice(0, longText)).slice(

@@ -10,7 +10,7 @@ export function KeyName({ apiKey, own }: { apiKey: Pick<ApiKey, "id" | "name">; 
       {own && (
         <>
           {" "}
-          <span className="chip plain">This tab's</span>
+          <span className="chip plain">This tab</span>
         </>
       )}
     </>

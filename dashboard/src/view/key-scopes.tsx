@@ -43,7 +43,7 @@ export function KeyScopes({ chosen, onChange, first, problem }: Props) {
       )}
       {first && chosen.includes("ADMIN") && !chosen.includes("READ") && (
         <p className="sight cut">
-          <strong>Without Read this tab shows no calls any more.</strong> You could still make another key.
+          <strong>Without Read, this tab shows no calls.</strong> You could still make another key.
         </p>
       )}
       <FieldError className="field-error">{problem}</FieldError>

@@ -42,9 +42,7 @@ export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) 
     if (name && !chosen.includes(name)) onChange([...chosen, name]);
   };
   if (forAll) {
-    return (
-      <p className="hint">A key with Admin is over all servers: whoever makes keys cannot be held to some.</p>
-    );
+    return <p className="hint">A key with Admin covers all servers.</p>;
   }
   return (
     <div
@@ -81,7 +79,8 @@ export function KeyServers({ chosen, onChange, forAll, offer, problem }: Props) 
           </Button>
         </div>
         <Text slot="description" className="hint">
-          Without any, the key is for all. Names are those of the page Servers; a new one is added with Enter.
+          Without any, the key is for all servers. Press Enter to add a name that is not in the list
+          {data?.servers.pageInfo.hasNextPage ? `, which has the first ${data.servers.nodes.length}.` : "."}
         </Text>
         <FieldError className="field-error">{problem}</FieldError>
         <Popover className="popover" placement="bottom start">

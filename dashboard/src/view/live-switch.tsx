@@ -9,11 +9,11 @@ const words: Record<LiveState, string> = {
   "not connected": "Not connected",
 };
 const more: Record<LiveState, string> = {
-  paused: "New calls are not shown until this is switched on.",
+  paused: "Turn on Live to see new calls as they arrive.",
   "catching up": "Connected; loading the calls that were missed.",
   live: "Each call appears as it is stored.",
   "not connected": "The calls could not be loaded; new ones appear once they are.",
-  reconnecting: "Connection lost. No call is: the list resumes where it stopped.",
+  reconnecting: "Connection lost. The list resumes where it stopped; no call is missed.",
 };
 
 /** The switch, and beside it a dot and a word for what is really so. */

@@ -30,7 +30,7 @@ export function MadeKey({ apiKey, secret, first }: Props) {
           </div>
           {first && (
             <p>
-              This tab is signed in with it until it is closed. Everything else needs a key from now on
+              This tab is signed in with it until it is closed. Everyone else needs a key from now on
               {sends ? "." : ": servers that send here are refused until they have one with Ingest."}
             </p>
           )}

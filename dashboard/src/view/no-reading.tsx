@@ -12,7 +12,7 @@ export function NoReading({ viewer }: { viewer: Viewer }) {
       <p>
         {visible(viewer.key?.name ?? "")} does not have the scope Read, which all pages
         {may(viewer, "ADMIN") ? " but Keys " : " "}
-        take.
+        need.
       </p>
       <p className="answers">
         {may(viewer, "ADMIN") && (

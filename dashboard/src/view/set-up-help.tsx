@@ -1,7 +1,8 @@
-import { useEffect, useState } from "react";
+import { useEffect, useReducer, useState } from "react";
 import { metricsAddress, readCounters } from "../state/counters";
 import { repeat } from "../state/repeat";
 import { count } from "../state/words";
+import { Outdated } from "./outdated";
 
 /** How often the counters are read while somebody looks, in milliseconds. */
 const pause = 3_000;
@@ -10,9 +11,9 @@ const pause = 3_000;
 const counters = [
   ["Spans received", "mcptap_spans_total"],
   ["of these, MCP requests", "mcptap_mcp_spans_total"],
-  ["of these, nothing to do with MCP", "mcptap_foreign_spans_total"],
+  ["of these, not MCP", "mcptap_foreign_spans_total"],
   ["Exports refused", "mcptap_refused_exports_total"],
-  ["Spans and log records that can never be stored", "mcptap_rejections_total"],
+  ["Spans and log records rejected", "mcptap_rejections_total"],
 ] as const;
 
 /** Where to look when calls do not appear. */
@@ -24,11 +25,11 @@ export function SetUpHelp() {
       {open && <Counters />}
       <ul>
         <li>
-          <strong>No number moves:</strong> nothing reaches mcptap. OTLP over HTTP goes to port 4318 with{" "}
+          <strong>No count increases:</strong> nothing reaches mcptap. OTLP over HTTP goes to port 4318 with{" "}
           <code>OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf</code>, gRPC to 4317 with <code>grpc</code>. The
           endpoint has no path: exporters add <code>/v1/traces</code>. In a container <code>127.0.0.1</code>{" "}
           is the container itself. <code>OTEL_SDK_DISABLED</code>, <code>OTEL_TRACES_EXPORTER=none</code> or a
-          sampler may hold all of it back.
+          sampler may suppress all of it.
         </li>
         <li>
           <strong>Exports are refused:</strong> where API keys exist, the header <code>x-api-key</code> is
@@ -36,11 +37,11 @@ export function SetUpHelp() {
           protocol (400, 415). The sender logs the answer: look at its own log, on stderr.
         </li>
         <li>
-          <strong>Spans arrive, and none is an MCP request:</strong> they are of HTTP or of other libraries.
+          <strong>Spans arrive, but none is an MCP request:</strong> they come from HTTP or other libraries.
           The server's SDK records no MCP spans: use <code>mcptap wrap</code> or <code>mcptap proxy</code>.
         </li>
         <li>
-          <strong>Some can never be stored:</strong> <code>mcptap_rejections_total</code> says why, such as a
+          <strong>Some cannot be stored:</strong> <code>mcptap_rejections_total</code> says why, such as a
           time older than what is kept, or a key that is bound to other servers.
         </li>
       </ul>
@@ -49,17 +50,19 @@ export function SetUpHelp() {
 }
 
 function Counters() {
-  const [known, setKnown] = useState<ReadonlyMap<string, number>>();
-  const [problem, setProblem] = useState(false);
+  const [state, setState] = useState<{ known?: ReadonlyMap<string, number>; at?: number; problem?: unknown }>(
+    {},
+  );
+  const [turn, again] = useReducer((before: number) => before + 1, 0);
+  // a turn reads them at once
   useEffect(() => {
     const asking = new AbortController();
     const read = () =>
       readCounters(asking.signal).then(
-        (found) => {
-          setKnown(found);
-          setProblem(false);
+        (known) => setState({ known, at: Date.now() }),
+        (problem: unknown) => {
+          if (!asking.signal.aborted) setState((before) => ({ ...before, problem }));
         },
-        () => !asking.signal.aborted && setProblem(true),
       );
     void read();
     const stop = repeat(pause, read);
@@ -67,17 +70,19 @@ function Counters() {
       stop();
       asking.abort();
     };
-  }, []);
+  }, [turn]);
+  const { known, at, problem } = state;
   return (
     <>
       <p className="hint">
         Counters of <code>{metricsAddress.href}</code> since mcptap was started:
       </p>
-      {problem && (
+      {problem !== undefined && !known && (
         <p className="hint" role="status">
           The counters could not be read: mcptap does not answer, or this key may not read them.
         </p>
       )}
+      <Outdated of={{ at, problem, again }} />
       {known && (
         <dl className="counters" aria-label="Counters">
           {counters.map(([words, name]) => (

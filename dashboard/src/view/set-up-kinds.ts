@@ -20,7 +20,7 @@ export OTEL_TRACES_SAMPLER=always_on`;
 
 /** For what sends to this machine unless it is told otherwise. From afar the page knows the name that it was opened by. */
 const elsewhere = {
-  words: "It sends to the machine that it runs on. Where mcptap runs on another one, say which.",
+  words: "It sends to the machine that it runs on. If mcptap runs elsewhere, set its address.",
   code: endpointOf(isLocal ? "HOST_OF_MCPTAP" : here),
 };
 const overStdio = {
@@ -92,7 +92,7 @@ instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
         code: ".layer(mcptap_sdk::layer())",
       },
       {
-        words: "For console output, let tracing tell it.",
+        words: "For console output, add the log layer to tracing.",
         code: "tracing_subscriber::registry().with(mcptap_sdk::log_layer())",
       },
       elsewhere,

@@ -53,7 +53,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
               </strong>
               <br />
               {state === "live"
-                ? "This turns green when the first span of a call arrives."
+                ? "This turns green when the first call arrives."
                 : "Not connected to mcptap; retrying."}
             </span>
           </p>
@@ -80,7 +80,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
           {viewer?.keysExist && (
             <>
               <Snippet
-                words="This mcptap takes calls only with an API key that has the scope Ingest: set it beside the rest."
+                words="This mcptap only accepts calls with an API key that has the scope Ingest: set it too."
                 code={sendSnippet("YOUR_KEY")}
                 done={arrived !== undefined}
               />

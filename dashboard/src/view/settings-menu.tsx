@@ -52,7 +52,7 @@ export function SettingsMenu() {
             <label htmlFor="zone">Time zone</label>
             <select id="zone" value={zone} onChange={(event) => changeSettings({ zone: event.target.value })}>
               <option value="local">
-                This computer ({Intl.DateTimeFormat().resolvedOptions().timeZone})
+                Browser time zone ({Intl.DateTimeFormat().resolvedOptions().timeZone})
               </option>
               <option value="UTC">UTC</option>
               {zones().map((name) => (

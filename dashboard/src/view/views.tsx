@@ -60,8 +60,8 @@ export default function Views({ filter, live, close }: { filter: Filter; live: b
         />
       ) : (
         <p className="hint">
-          You can open views here, but not save any: without API keys that is only done on the machine that
-          mcptap runs on. Its operator makes keys with <code>mcptap keys create</code>.
+          You can open views but not save them: while no API key exists, views can only be saved on the
+          machine that mcptap runs on. Its operator creates keys with <code>mcptap keys create</code>.
         </p>
       )}
     </>
