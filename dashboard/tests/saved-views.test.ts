@@ -49,7 +49,7 @@ test("a view is what every client of the API can ask by, and any browser opens i
   await page.getByRole("option", { name: "IP" }).click();
   await page.keyboard.press("Escape");
   await openMenu();
-  await menu().getByText("It does not keep Live:").waitFor();
+  await menu().getByText("Live is not saved.").waitFor();
   await save("Broken weather");
 
   const filter = { servers: ["weather"], httpStatuses: [500], not: { tools: ["forecast"] } };
@@ -171,7 +171,7 @@ test("views of other clients are shown where the page has words for them, and le
   await page.goto(`${mcptap.url}/?range=24h`);
   await openMenu();
   for (const name of ["Either", "Minute and a half"]) {
-    await line(name).getByText("parts that this page cannot show").waitFor();
+    await line(name).getByText("filters that this page cannot show").waitFor();
     expect(await line(name).getByRole("link").count()).toBe(0);
   }
   await line("Simple").getByRole("link").click();

@@ -44,7 +44,7 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
   await page.goto(`${mcptap.url}/sessions`);
   const table = page.getByRole("table", { name: "Sessions" });
   const line = table.getByRole("row", { name: /weather/ });
-  expect(await line.textContent()).toMatch(/Session id.*weather.*claude-code.*3.*1/);
+  expect(await line.textContent()).toMatch(/Mcp-Session-Id.*weather.*claude-code.*3.*1/);
   await page.getByRole("button", { name: /^Server/ }).click();
   await page.getByRole("option", { name: /orders/ }).click();
   await page.keyboard.press("Escape");

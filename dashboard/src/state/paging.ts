@@ -72,6 +72,12 @@ export function usePages<Result, Variables extends PageVariables, Item>(
     return () => memory.keep(name.current, { count: wanted.current, top: scroller()?.scrollTop ?? 0 });
   }, [document, question]);
 
+  const [back, setBack] = useState<{ top: number }>();
+  // with the rows that the place is among
+  useLayoutEffect(() => {
+    if (back) scroller()?.scrollTo({ top: back.top });
+  }, [back]);
+
   // round, retries and attempt ask anew
   useEffect(() => {
     const asking = new AbortController();
@@ -100,7 +106,7 @@ export function usePages<Result, Variables extends PageVariables, Item>(
       (answers) => {
         if (asking.signal.aborted) return;
         setState({ of: question, answers, loading: false, at: Date.now() });
-        if (before) requestAnimationFrame(() => scroller()?.scrollTo({ top: before.top }));
+        if (before) setBack(before);
       },
       (problem: unknown) => {
         // pages of another list are no old ones of this

@@ -32,8 +32,8 @@ export const transportWords: Record<Transport, string> = {
 };
 
 export const vantageWords: Record<Vantage, string> = {
-  SERVER: "Server",
-  CLIENT: "Client only",
+  SERVER: "MCP server",
+  CLIENT: "MCP client only",
   GATEWAY: "Gateway",
 };
 

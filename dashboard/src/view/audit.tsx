@@ -33,7 +33,7 @@ export function Audit({ round }: { round: number }) {
       {!items && problem === undefined && <Skeleton lines={4} />}
       {items?.length === 0 && <p className="hint">No entries yet.</p>}
       {items && items.length > 0 && (
-        <PlainTable label="Audit log" headings={["Time", "Action", "Target", "Key"]}>
+        <PlainTable label="Audit log" headings={["Time", "Action", "Target", "By"]}>
           {items.map(({ cursor, node }) => (
             <tr key={cursor}>
               <td>
@@ -45,7 +45,9 @@ export function Audit({ round }: { round: number }) {
                 {node.keyId === null ? (
                   <span className="quiet">No key</span>
                 ) : (
-                  <span className="code">{node.keyId}</span>
+                  <>
+                    Key <span className="code">{node.keyId}</span>
+                  </>
                 )}
               </td>
             </tr>
