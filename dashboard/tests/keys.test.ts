@@ -141,7 +141,7 @@ test("what the API objects to stands beside its field", async () => {
   await form.getByRole("group", { name: "Scopes" }).getByText("a key needs at least one scope").waitFor();
   // an administrator's key is over all servers, so none can be chosen
   await form.getByText("Admin", { exact: true }).click();
-  await form.getByText("A key with Admin is over all servers").waitFor();
+  await form.getByText("A key with Admin covers all servers").waitFor();
   expect(await form.getByRole("combobox", { name: "Only these servers" }).count()).toBe(0);
   // the rights may go while the form is open
   mcptap.run("keys", "revoke", "1");
