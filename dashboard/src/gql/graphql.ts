@@ -103,8 +103,8 @@ export type Outcome =
   /** The answer asks the client for more (`resultType: "input_required"`); the client is expected to try again. */
   | 'INPUT_REQUIRED'
   /**
-   * It had begun, and its process or connection was gone before it told of an end. Should the end come after all, it
-   * takes the place of this, and `late` is true.
+   * It had begun, and its process or connection was gone before it told of an end, or the word of its end was lost on the
+   * way. Should the end come after all, it takes the place of this, and `late` is true.
    */
   | 'LOST'
   /** Answered. The handle of a task is an answer too: how the task ended is the outcome of its `tasks/get`. */

@@ -221,10 +221,7 @@ async fn whoever_is_behind_the_window_is_served_from_the_database(place: &Place)
             .iter()
             .map(|change| change.stored.call.error_message.as_ref().unwrap().len());
         let texts: usize = texts.sum();
-        assert!(
-            texts < 700_000 && store.memory().used() >= before + texts,
-            "{texts}"
-        );
+        assert!(texts < 700_000, "{texts}");
     }
     let held = store.memory().used();
     drop(slow);
