@@ -2,6 +2,7 @@
 
 mod connect;
 mod file;
+mod handle;
 pub(crate) mod reach;
 mod release;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::Error;
 use crate::health::Health;
 pub(crate) use file::beside;
 use file::{ERASING, OpenFile, Scratch};
+pub(crate) use handle::{Access, open};
 use release::whole;
 pub(crate) use release::{RELEASE, is_idle, until_free};
 
@@ -139,7 +141,11 @@ impl Database {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         match self.backend {
-            Backend::Sqlite => work.await,
+            Backend::Sqlite => {
+                let done = work.await;
+                self.health.noticed(done.as_ref().map(drop));
+                done
+            }
             Backend::Postgres => {
                 // A connection that comes back to its pool with something unanswered is closed (`is_idle`).
                 let done = timeout(limit.min(self.step_limit), work)
@@ -167,8 +173,8 @@ impl Database {
         }
     }
 
-    /// Fails with [`Error::Replaced`] when the file that is open is not the one at its path: what is written to it then is
-    /// lost with the last process that has it open.
+    /// Fails with [`Error::Replaced`] when the file that is open is not the one at its path, since what is written to it then
+    /// is lost with the last process that has it open; or when somebody cut it or wrote over it.
     pub(crate) async fn in_place(&self) -> Result<(), Error> {
         match &self.file {
             Some(file) => file.in_place().await,

@@ -18,11 +18,11 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use crate::Error;
-use crate::database;
 use crate::entity::{
     alias, api_key, audit, call, client, detail, log_line, name, origin, process, session, unindexed, view,
     waiting,
 };
+use crate::{database, scan};
 
 pub(crate) use header::look_into_file;
 
@@ -184,6 +184,10 @@ pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Resul
     }
     if tx.get_database_backend() == DbBackend::Sqlite {
         tx.execute_unprepared(&format!("PRAGMA application_id = {APPLICATION_ID}"))
+            .await?;
+        // By this number in its header a server knows that the file is still that of this database. Zero is none.
+        let identity = scan::identity(&tx).await? as i32;
+        tx.execute_unprepared(&format!("PRAGMA user_version = {}", identity | 1))
             .await?;
     }
     tx.commit().await?;

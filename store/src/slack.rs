@@ -5,11 +5,11 @@
 //! While the lock of writers is held and the write-ahead log is empty, nobody writes to the file, and it holds every page as
 //! it is now. Nobody reads unused space, so readers go on. Formats: <https://www.sqlite.org/fileformat2.html>.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sea_orm::sqlx::pool::PoolConnection;
@@ -17,7 +17,7 @@ use sea_orm::sqlx::{self, Connection, Sqlite, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::database::{Database, beside};
+use crate::database::{Access, Database, beside, open};
 use crate::pace::Pace;
 use crate::sweep::{self, Wal};
 
@@ -51,7 +51,7 @@ async fn parts(
     emptying: &mut SqliteConnection,
     stop: &CancellationToken,
 ) -> Result<Wal, Error> {
-    let file = open(path).map_err(sqlx::Error::Io)?;
+    let file = open(path, Access::Write).map_err(sqlx::Error::Io)?;
     let pool = database.write().get_sqlite_connection_pool();
     let mut pace = Pace::new(stop, PAGES);
     let (mut next, mut attempts) = (1, 0);
@@ -111,22 +111,6 @@ async fn end(connection: &mut PoolConnection<Sqlite>) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Opens the file of a database, to be open until the process ends: with the first handle of a file that is closed, a process
-/// loses all its locks on that file, those of SQLite too.
-fn open(path: &Path) -> std::io::Result<Arc<File>> {
-    type Identity = (u64, u64);
-    static OPEN: Mutex<Option<HashMap<Identity, Arc<File>>>> = Mutex::new(None);
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = std::fs::metadata(path)?;
-    match open.get_or_insert_default().entry((found.dev(), found.ino())) {
-        std::collections::hash_map::Entry::Occupied(known) => Ok(Arc::clone(known.get())),
-        std::collections::hash_map::Entry::Vacant(place) => {
-            let file = File::options().read(true).write(true).open(path)?;
-            Ok(Arc::clone(place.insert(Arc::new(file))))
-        }
-    }
 }
 
 /// Some pages of a file.

@@ -127,7 +127,10 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(wait)
             .pragma("temp_store", "memory")
-            .pragma("mmap_size", "268435456")
+            // Nothing of the file is mapped: where it is cut, or the disk cannot read a page, access to a mapped page ends the
+            // process by SIGBUS, and a read is an error. Pages come from the system's cache then (3 µs more each, measured), and a
+            // connection keeps those it needs most: 8 MiB each for readers, 64 MiB for the one that writes.
+            .pragma("mmap_size", "0")
             .pragma("journal_size_limit", "134217728")
             .statement_cache_capacity(256)
             .disable_statement_logging();

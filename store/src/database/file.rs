@@ -1,12 +1,19 @@
 //! The file of a database of SQLite.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sea_orm::sqlx;
 
+use super::handle::{Access, open};
 use crate::Error;
+
+/// How long after a header that cannot be it is read once more.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Ends the name of the file on which running erasures hold locks.
 pub(super) const ERASING: &str = "-erasing";
@@ -18,33 +25,138 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The identity of the file that is open: another file at its path has another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The file that is open. Another file at its path is known by its number, other bytes in the same file by its header.
+#[derive(Clone, Debug)]
 pub(super) struct OpenFile {
     pub(super) path: PathBuf,
     device: u64,
     inode: u64,
+    handle: Arc<File>,
+    /// The header as it was at the last look.
+    seen: Arc<Mutex<Header>>,
 }
 
 impl OpenFile {
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         // Links are followed, as SQLite follows them; the folder may be another one later.
         let path = std::fs::canonicalize(path).map_err(sqlx::Error::Io)?;
-        let found = std::fs::metadata(&path).map_err(sqlx::Error::Io)?;
+        let handle = open(&path, Access::Read).map_err(sqlx::Error::Io)?;
+        let found = handle.metadata().map_err(sqlx::Error::Io)?;
+        let seen = Header::read(&handle).map_err(sqlx::Error::Io)?;
         Ok(Self {
             device: found.dev(),
             inode: found.ino(),
             path,
+            handle,
+            seen: Arc::new(Mutex::new(seen.unwrap_or_default())),
         })
     }
 
     pub(super) async fn in_place(&self) -> Result<(), Error> {
-        match tokio::fs::metadata(&self.path).await {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
-            Ok(_) => Err(Error::Replaced),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Replaced),
-            Err(error) => Err(sqlx::Error::Io(error).into()),
+        let file = self.clone();
+        match tokio::task::spawn_blocking(move || file.is_in_place()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Error::Replaced),
+            Ok(Err(error)) => Err(sqlx::Error::Io(error).into()),
+            // The runtime is going down.
+            Err(_) => Err(Error::Stopping),
         }
+    }
+
+    fn is_in_place(&self) -> std::io::Result<bool> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if self.is_intact()? {
+            return Ok(true);
+        }
+        // A header that is being written may be read half.
+        std::thread::sleep(AGAIN);
+        self.is_intact()
+    }
+
+    /// Whether the header is one that SQLite may have made of the last one seen, in a file that is long enough for it.
+    fn is_intact(&self) -> std::io::Result<bool> {
+        // First, so that nobody looks at a later one in between.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Header::read(&self.handle)?;
+        let Some(found) = found else {
+            // A file that never had one is new: all of it is in the log.
+            return Ok(*seen == Header::default());
+        };
+        let follows = found.follows(&seen);
+        if follows {
+            *seen = Header {
+                changes: found.changes.or(seen.changes),
+                ..found
+            };
+        }
+        Ok(follows)
+    }
+}
+
+/// What tells the contents of a file: its length, and fields of its header (<https://www.sqlite.org/fileformat2.html>).
+/// While the log is in use, the header is that of the last checkpoint, which writes it first, and makes a file shorter last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Header {
+    /// Of the file, in bytes.
+    length: u64,
+    /// As long as the file is once the checkpoint has ended, in bytes.
+    wanted: u64,
+    /// mcptap's number, or zero in a file that was not checkpointed since it was made.
+    application: u32,
+    /// Of this database, or zero likewise (`PRAGMA user_version`).
+    identity: u32,
+    /// How often the header was changed, modulo 2^32; never smaller than before. `None` where it is being written.
+    changes: Option<u32>,
+}
+
+impl Header {
+    /// `None` for a file without one.
+    fn read(file: &File) -> std::io::Result<Option<Self>> {
+        // First, because a file becomes shorter after its header said so.
+        let length = file.metadata()?.len();
+        let mut bytes = [0; 100];
+        match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) if bytes.starts_with(b"SQLite format 3\0") => {}
+            Ok(()) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let number = |at: usize| {
+            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u32::from_be_bytes(bytes.unwrap_or_default())
+        };
+        let page_size = match number(16) >> 16 {
+            1 => 65_536,
+            size => u64::from(size),
+        };
+        let (changes, valid_for) = (number(24), number(92));
+        Ok(Some(Self {
+            length,
+            wanted: u64::from(number(28)) * page_size,
+            application: number(68),
+            identity: number(60),
+            changes: (changes == valid_for).then_some(changes),
+        }))
+    }
+
+    /// Whether SQLite may have made it of `before`.
+    fn follows(&self, before: &Self) -> bool {
+        // A checkpoint that makes the file longer may be on its way, or may have been interrupted.
+        let is_cut = self.length < self.wanted && self.length < before.length;
+        let stays = |now: u32, before: u32| before == 0 || now == before;
+        let went_back = match (self.changes, before.changes) {
+            (Some(now), Some(before)) => now.wrapping_sub(before) > u32::MAX / 2,
+            _ => false,
+        };
+        !is_cut
+            && !went_back
+            && stays(self.application, before.application)
+            && stays(self.identity, before.identity)
     }
 }
 
@@ -67,5 +179,80 @@ impl Drop for Scratch {
             // It may never have been made; then there is nothing to delete.
             let _ = std::fs::remove_file(beside(&self.0, suffix));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_follow_each_other_as_checkpoints_write_them() {
+        let before = Header {
+            length: 8192 * 10,
+            wanted: 8192 * 10,
+            application: 7,
+            identity: 9,
+            changes: Some(5),
+        };
+        let grows = Header {
+            wanted: 8192 * 20,
+            changes: Some(6),
+            ..before
+        };
+        let shrunk = Header {
+            length: 8192 * 4,
+            wanted: 8192 * 4,
+            ..before
+        };
+        let half_written = Header {
+            changes: None,
+            ..before
+        };
+        // A checkpoint that was interrupted before this process began.
+        let short = Header {
+            length: 8192 * 2,
+            ..before
+        };
+        for (now, before) in [
+            (before, before),
+            (before, Header::default()),
+            (grows, before),
+            (shrunk, before),
+            (half_written, before),
+            (short, Header::default()),
+            (short, short),
+        ] {
+            assert!(now.follows(&before), "{now:?} after {before:?}");
+        }
+        for now in [
+            short,
+            Header {
+                application: 0,
+                ..before
+            },
+            Header {
+                identity: 8,
+                ..before
+            },
+            Header {
+                changes: Some(4),
+                ..before
+            },
+        ] {
+            assert!(!now.follows(&before), "{now:?} after {before:?}");
+        }
+        // The number begins again.
+        let last = Header {
+            changes: Some(u32::MAX),
+            ..before
+        };
+        assert!(
+            Header {
+                changes: Some(1),
+                ..before
+            }
+            .follows(&last)
+        );
     }
 }

@@ -317,3 +317,104 @@ async fn damaged_pages_are_told() {
         "{told:?}"
     );
 }
+
+/// What somebody does to a file that is open; the bytes are those of another database.
+type Mishap = fn(&std::fs::File, &[u8]);
+
+/// Nobody reads a mapped page that is gone, and nothing is acknowledged into such a file.
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_was_cut_or_written_over() {
+    use std::os::unix::fs::FileExt;
+    let other = Place::sqlite();
+    let (writer, store) = other.open().await;
+    writer.write(batch((1..900).map(full))).await.unwrap();
+    store.close().await;
+    let others = std::fs::read(other.file().unwrap()).unwrap();
+    let mishaps: [(&str, Mishap); 5] = [
+        ("cut to nothing", |file, _| file.set_len(0).unwrap()),
+        ("cut to eight pages", |file, _| file.set_len(65_536).unwrap()),
+        ("another's bytes", |file, others| {
+            file.write_all_at(others, 0).unwrap()
+        }),
+        ("another's bytes, and its length", |file, others| {
+            file.set_len(0).unwrap();
+            file.write_all_at(others, 0).unwrap();
+        }),
+        ("no header", |file, _| file.write_all_at(&[0; 100], 0).unwrap()),
+    ];
+    for (name, mishap) in mishaps {
+        for is_checkpointed in [true, false] {
+            let place = Place::sqlite();
+            let (mut writer, mut store) = place.open().await;
+            writer.write(batch((1..400).map(full))).await.unwrap();
+            if is_checkpointed {
+                store.close().await;
+                (writer, store) = place.open().await;
+                writer.write(batch([plain(1_000)])).await.unwrap();
+            } else if !name.contains("cut to nothing") {
+                // All of it is in the log.
+                continue;
+            }
+            let path = place.file().unwrap();
+            let before = std::fs::read(&path).unwrap();
+            let file = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .unwrap();
+            mishap(&file, &others);
+            for number in 2_000..2_003 {
+                let written = writer.write(batch([plain(number)])).await;
+                let error = written.expect_err(name).to_string();
+                assert!(error.contains("replaced"), "{name}: {error}");
+            }
+            let told = until(&store, |told| !told.is_empty()).await;
+            assert!(told.iter().any(|told| told.check == "file"), "{name}: {told:?}");
+            if name == "no header" {
+                file.write_all_at(&before[..100], 0).unwrap();
+                until(&store, <[_]>::is_empty).await;
+                writer.write(batch([plain(3_000)])).await.unwrap();
+            }
+            // Whatever it answers, it answers.
+            let filter = mcptap_model::CallFilter::default();
+            let page = mcptap_store::PageRequest {
+                first: Some(500),
+                ..mcptap_store::PageRequest::default()
+            };
+            let _ = store.calls(&filter, page).await;
+            drop(writer);
+            store.close().await;
+        }
+    }
+}
+
+/// Checkpoints make the file longer and shorter, write its header before its pages, and are none of these.
+#[tokio::test]
+async fn what_sqlite_does_to_its_file_is_no_mishap() {
+    let place = Place::sqlite();
+    let (writer, store) = place.open().await;
+    let other = Database::connect(&place.url).await.unwrap();
+    for round in 0..6_u64 {
+        for part in 0..4_u64 {
+            let first = round * 1_000 + part * 200 + 1;
+            writer.write(batch((first..first + 200).map(full))).await.unwrap();
+            let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+            other.execute_unprepared(checkpoint).await.unwrap();
+        }
+        let everything = mcptap_model::CallFilter::default();
+        store
+            .erase(everything, mcptap_store::Actor::CommandLine, "all".into())
+            .await
+            .unwrap();
+        for statement in [
+            "PRAGMA incremental_vacuum",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            "VACUUM",
+        ] {
+            other.execute_unprepared(statement).await.unwrap();
+            assert!(unready(&store).await.iter().all(|told| told.check != "file"));
+        }
+        writer.write(batch([plain(round + 100_000)])).await.unwrap();
+    }
+    other.close().await.unwrap();
+}
