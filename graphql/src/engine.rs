@@ -19,7 +19,7 @@ use crate::access::Caller;
 use crate::answer::{Answer, Resources};
 use crate::ask::Ask;
 use crate::cost::{Allowance, exhausted};
-use crate::error::{Code, complete};
+use crate::error::{Code, complete, is_of_damage};
 use crate::limits::{Introspection, Limits, bound, over};
 use crate::loaders::Loaders;
 use crate::permits::{Full, Permit, Permits};
@@ -176,8 +176,10 @@ impl Engine {
             }
         });
         let ends = operation.abandoned_on_drop();
+        let engine = self.clone();
         answers
             .map(move |response| {
+                engine.note_damage(&response);
                 let _ends = (&ends, &held);
                 // The answer before has been taken: this one counts for itself.
                 let (allowance, resources) = (Arc::clone(&parts.allowance), parts.resources.clone());
@@ -197,6 +199,15 @@ impl Engine {
     fn store(&self) -> Result<&Store, ServerError> {
         let missing = || Code::Internal.refusal("the schema has no store");
         self.schema.data::<Store>().ok_or_else(missing)
+    }
+
+    /// The store is not ready any more when a read came upon damage.
+    fn note_damage(&self, response: &Response) {
+        if is_of_damage(response)
+            && let Ok(store) = self.store()
+        {
+            store.damage_found();
+        }
     }
 
     /// A request with what its resolvers take: loaders, and an allowance.
@@ -269,11 +280,14 @@ impl Engine {
         });
         let answer = timeout_at(deadline.into(), execution).await;
         match answer {
-            Ok(response) => Answer::new(
-                finish.finish(complete(response)),
-                parts.allowance,
-                parts.resources,
-            ),
+            Ok(response) => {
+                self.note_damage(&response);
+                Answer::new(
+                    finish.finish(complete(response)),
+                    parts.allowance,
+                    parts.resources,
+                )
+            }
             Err(_) => {
                 let seconds = self.limits.timeout.as_secs_f64();
                 refusal(Code::TimedOut.refusal(format!(

@@ -63,6 +63,8 @@ pub(crate) enum Code {
     Unavailable,
     /// Our fault. The log has the details.
     Internal,
+    /// The same to clients: the database's files are damaged.
+    Damaged,
 }
 
 impl Code {
@@ -94,7 +96,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::Gone => "GONE",
             Self::Unavailable => "UNAVAILABLE",
-            Self::Internal => "INTERNAL",
+            Self::Internal | Self::Damaged => "INTERNAL",
         }
     }
 
@@ -111,7 +113,7 @@ impl Code {
             | Self::TimedOut
             | Self::ResourceExhausted
             | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
@@ -153,6 +155,8 @@ pub(crate) fn gone(what: &str) -> Error {
     Code::Gone.error(format!("{what} is no longer stored"))
 }
 
+const DAMAGED: &str = "the database is damaged; the server's log says what to do";
+
 /// The store's error: logged here, once, and masked, because it may quote SQL, addresses or data.
 pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
     match error {
@@ -168,11 +172,13 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database refuses access");
             Code::Unavailable.error("the database refuses the server; its log says why")
         }
-        error @ (mcptap_store::Error::Corrupt(_)
-        | mcptap_store::Error::Damaged { .. }
-        | mcptap_store::Error::Incomplete { .. }) => {
+        error @ mcptap_store::Error::Corrupt(_) => {
             tracing::error!(%error, "a query could not be answered");
-            Code::Internal.error("the database is damaged; the server's log says what to do")
+            Code::Damaged.error(DAMAGED)
+        }
+        error @ (mcptap_store::Error::Damaged { .. } | mcptap_store::Error::Incomplete { .. }) => {
+            tracing::error!(%error, "a query could not be answered");
+            Code::Internal.error(DAMAGED)
         }
         error @ mcptap_store::Error::Replaced => {
             tracing::error!(%error, "a query could not be answered");
@@ -196,6 +202,14 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             Code::Internal.error("something went wrong inside the server; its log says what")
         }
     }
+}
+
+/// Whether reading for an answer came upon damage in the database's files.
+pub(crate) fn is_of_damage(response: &Response) -> bool {
+    response
+        .errors
+        .iter()
+        .any(|error| Code::of(error) == Code::Damaged)
 }
 
 /// Gives every error of the engine itself a code too. Ours have one already; what remains with a path is an argument

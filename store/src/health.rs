@@ -32,6 +32,9 @@ const SETTLED: Duration = Duration::from_secs(15);
 /// soon.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
+/// The damage that a statement comes upon.
+const UNREADABLE: &str = "a page of it cannot be read";
+
 /// The store's state, as far as it was noticed.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -50,7 +53,7 @@ struct State {
     failure: Option<Failure>,
     /// Tasks whose last step got no answer in time, and when that was.
     unanswered: BTreeMap<&'static str, Instant>,
-    /// The damage in the file.
+    /// The damage that was found. It stays: that other pages can be read mends none.
     damage: Option<String>,
     /// Tasks that panicked and have not run for long enough since.
     fallen: Vec<&'static str>,
@@ -72,6 +75,7 @@ struct Failure {
 impl Health {
     /// A group was stored, or was not.
     pub(crate) fn wrote(&self, outcome: Result<(), &Error>) {
+        self.noticed(outcome);
         let mut state = self.state();
         let now = Instant::now();
         match outcome {
@@ -98,6 +102,7 @@ impl Health {
 
     /// A step of a task in the background got its answer, or did not.
     pub(crate) fn stepped(&self, task: &'static str, outcome: Result<(), &Error>) {
+        self.noticed(outcome);
         let mut state = self.state();
         match outcome {
             Err(error) if matches!(error, Error::TimedOut) || error.is_without_connection() => {
@@ -109,6 +114,24 @@ impl Health {
                 state.unanswered.remove(task);
             }
         }
+    }
+
+    /// Notes damage that a read or a write came upon.
+    pub(crate) fn noticed(&self, outcome: Result<(), &Error>) {
+        if let Err(error) = outcome
+            && error.kind() == ErrorKind::Corrupt
+            && self.damaged(UNREADABLE)
+        {
+            tracing::error!(%error, "the database is damaged");
+        }
+    }
+
+    /// Damage was found. Gives whether it is the first.
+    fn damaged(&self, damage: &str) -> bool {
+        let mut state = self.state();
+        let is_first = state.damage.is_none();
+        state.damage.get_or_insert_with(|| damage.to_owned());
+        is_first
     }
 
     /// A small transaction was committed. That shows that the database answers, and not that it has room for a group.
@@ -214,7 +237,7 @@ impl Health {
             });
         }
         findings.extend(state.damage.as_ref().map(|damage| Finding {
-            reason: format!("the database's file is damaged: {damage}"),
+            reason: format!("the database is damaged: {damage}"),
             ..finding("schema", ErrorKind::Corrupt)
         }));
         findings

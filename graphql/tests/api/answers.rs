@@ -231,3 +231,52 @@ async fn long_json_is_passed_on_whole() {
     assert_eq!(node["response"]["json"], Value::Null);
     assert_eq!(node["attributes"]["long"].as_str().unwrap().len(), 60_000);
 }
+
+/// Bytes in hexadecimal that no compression makes small.
+fn noise(number: u64) -> String {
+    let mut state = number;
+    let words = (0..256).map(|_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        format!("{state:016x}")
+    });
+    words.collect()
+}
+
+#[tokio::test]
+async fn damage_that_a_query_comes_upon_is_told_by_readiness() {
+    let world = World::new().await;
+    world
+        .write((1..=400).map(|number| Call {
+            request: Some(Payload::whole(noise(number))),
+            ..call(number)
+        }))
+        .await;
+    // Closing moves everything from the log into the file.
+    let world = World::over(world.close().await, Limits::default()).await;
+    // The pages are sound when the file is opened.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(world.store.ready().await.is_ok());
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(world.file())
+        .unwrap();
+    let length = file.metadata().unwrap().len();
+    let zeros = vec![0; usize::try_from(length / 2).unwrap()];
+    std::os::unix::fs::FileExt::write_all_at(&file, &zeros, length - length / 2).unwrap();
+    let query = "{ calls(first: 200) { nodes { request { text } } } }";
+    let (code, message) = world.error(query, json!({})).await;
+    assert_eq!(code, "INTERNAL");
+    assert!(message.contains("damaged"), "{message}");
+    for _ in 0..2 {
+        // An answer that is younger is given again.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let told = world.store.ready().await.unwrap_err();
+        let damage = told.iter().find(|told| told.check == "schema");
+        assert!(
+            damage.is_some_and(|damage| damage.reason.contains("damaged")),
+            "{told:?}"
+        );
+    }
+}

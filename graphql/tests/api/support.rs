@@ -38,7 +38,11 @@ impl World {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), limits).await
+    }
+
+    /// Over what `test.db` in the directory holds.
+    pub(crate) async fn over(directory: tempfile::TempDir, limits: Limits) -> Self {
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
         let options = mcptap_store::Options {
             retention: None,
@@ -46,6 +50,18 @@ impl World {
         };
         let (writer, store) = mcptap_store::open(&url, options).await.unwrap();
         Self::serve(writer, store, directory, limits).await
+    }
+
+    /// Closes the store; gives the directory of its file.
+    pub(crate) async fn close(self) -> tempfile::TempDir {
+        drop(self.writer);
+        self.store.close().await;
+        self._directory
+    }
+
+    /// The store's file.
+    pub(crate) fn file(&self) -> std::path::PathBuf {
+        self._directory.path().join("test.db")
     }
 
     /// Another server over the same store.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 use tokio::time::Instant;
 
-use super::Unready;
 use super::finding::{finding, of_error};
+use super::{UNREADABLE, Unready};
 use crate::database::{Backend, Database};
 use crate::{Error, ErrorKind, Store, scan, schema};
 
@@ -19,6 +19,10 @@ const FRESH: Duration = Duration::from_millis(250);
 impl Store {
     /// Whether the store can do its work, and if not, why. Answers within a second whatever happens: the checks have a
     /// connection of their own.
+    ///
+    /// # Errors
+    ///
+    /// Every cause that is known. Damage stays one until the store is opened again.
     pub async fn ready(&self) -> Result<(), Vec<Unready>> {
         let (database, health) = (&self.inner.database, self.inner.database.health());
         let answer = async {
@@ -29,6 +33,7 @@ impl Store {
                 return answer.clone();
             }
             let looked = look(database).await;
+            health.noticed(looked.as_ref().map(drop));
             let mut findings = health.known();
             if looked.is_ok() {
                 health.answered();
@@ -57,6 +62,12 @@ impl Store {
             }
         };
         if unready.is_empty() { Ok(()) } else { Err(unready) }
+    }
+
+    /// Notes that a read ended with [`Error::Corrupt`]: the store is not [ready](Self::ready) any more, until it is opened
+    /// again.
+    pub fn damage_found(&self) {
+        self.inner.database.health().damaged(UNREADABLE);
     }
 }
 

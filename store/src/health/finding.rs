@@ -82,9 +82,10 @@ pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
     match error {
         Error::Replaced => Finding {
             check: "file",
-            reason: "the database's file was deleted, moved or replaced while it was open".to_owned(),
-            advice: "nothing is written any more; move the same file back (a copy is another file), or restart mcptap to begin \
-                 with what is there now: a new file has no calls and no API keys",
+            reason: "the database's file was deleted, moved, replaced, cut or written over while it was open"
+                .to_owned(),
+            advice: "nothing is written any more; move the same file back (a copy is another file), or stop mcptap, put a backup \
+                 in its place without the -wal and -shm beside it, and start mcptap: a new file has no calls and no API keys",
         },
         Error::Incomplete { table } => Finding {
             check: "schema",

@@ -51,3 +51,26 @@ async fn a_pool_without_a_connection_is_a_database_that_does_not_answer() {
     health.wrote(Err(&Error::from(sea_orm::sqlx::Error::PoolTimedOut)));
     assert_eq!(health.known()[0].reason, "the database does not answer");
 }
+
+#[tokio::test(start_paused = true)]
+async fn damage_that_anybody_comes_upon_stays() {
+    let corrupt = || Error::Corrupt(Cause::new(sea_orm::sqlx::Error::PoolClosed));
+    let notices: [fn(&Health, &Error); 3] = [
+        |health, error| health.noticed(Err(error)),
+        |health, error| health.wrote(Err(error)),
+        |health, error| health.stepped("tail", Err(error)),
+    ];
+    for notice in notices {
+        let health = Health::default();
+        notice(&health, &Error::TimedOut);
+        health.wrote(Ok(()));
+        health.stepped("tail", Ok(()));
+        assert_eq!(told(&health), [""; 0]);
+        notice(&health, &corrupt());
+        health.wrote(Ok(()));
+        health.stepped("tail", Ok(()));
+        tokio::time::advance(SETTLED + QUIET).await;
+        assert_eq!(told(&health), ["schema"]);
+        assert!(health.known()[0].reason.contains("damaged"));
+    }
+}

@@ -55,12 +55,9 @@ async fn check_pages(database: &Database) {
         Ok(None) => {}
         Ok(Some(damage)) => {
             tracing::error!(damage, "the database's file is damaged");
-            database.health().state().damage = Some(damage);
+            database.health().damaged(&damage);
         }
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            tracing::error!(%error, "the database's file is damaged");
-            database.health().state().damage = Some("a page cannot be read".to_owned());
-        }
+        Err(error) if error.kind() == ErrorKind::Corrupt => database.health().noticed(Err(&error)),
         // Not all of it could be checked in time.
         Err(Error::TimedOut) => {}
         Err(error) => tracing::warn!(%error, "the database's pages could not be checked"),
