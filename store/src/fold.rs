@@ -188,7 +188,13 @@ pub(crate) fn time_ranges(batch: &Incoming) -> Vec<TimeRange> {
         .filter(|call| inner::looks_around(call))
         .map(|call| {
             let from = call.started_at.plus(-PAIRING_NANOS - LISTING_NANOS);
-            (call.server_name(), from, call.ended_at().plus(PAIRING_NANOS))
+            // Before a call its library's list is looked for, however long it lasts; after a list, its call.
+            let to = if inner::lists_first(call) {
+                call.started_at
+            } else {
+                call.ended_at().plus(PAIRING_NANOS)
+            };
+            (call.server_name(), from, to)
         })
         .collect();
     ranges.sort_unstable();

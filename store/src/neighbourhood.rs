@@ -6,7 +6,7 @@ mod memory;
 mod statement;
 mod weights;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,9 +174,12 @@ pub(crate) async fn load(
     }
     if calls {
         for ranges in ranges.chunks(RANGES) {
-            let named = in_ranges(snapshot, ranges).await?;
+            let keys = range_keys(snapshot, ranges).await?;
+            let named = in_ranges(snapshot, &keys).await?;
             found.read(named.len(), usize::MAX);
             found.read_calls(snapshot, &named, Because::Near, held).await?;
+            let is_cut = fullest(&found, &named, &keys) >= PER_RANGE;
+            found.stopped(is_cut);
         }
         let elsewhere = found.referred_to();
         for rows in elsewhere.chunks(KEYS) {
@@ -254,20 +257,47 @@ fn among<C: ColumnTrait>(db: &impl ConnectionTrait, column: C, keys: &[i64]) -> 
     column.is_in(filled.copied())
 }
 
-/// The calls of servers at some times: their rows, and the bytes of their long texts.
-async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Result<Vec<(i64, usize)>, Error> {
-    let hashes = ranges
-        .iter()
-        .map(|range| name_hash(NameKind::Server, &range.server));
+/// The numbers of these servers, those that are known.
+async fn server_ids(
+    snapshot: &DatabaseTransaction,
+    servers: impl Iterator<Item = &str>,
+) -> Result<HashMap<String, i64>, Error> {
+    let hashes = servers.map(|server| name_hash(NameKind::Server, server));
     let names = name::Entity::find()
         .filter(name::Column::Hash.is_in(hashes))
         .all(snapshot)
         .await?;
-    let ids: HashMap<&str, i64> = names.iter().map(|name| (name.text.as_str(), name.id)).collect();
-    let keys: Vec<[i64; 3]> = ranges
+    Ok(names.into_iter().map(|name| (name.text, name.id)).collect())
+}
+
+/// Ranges by the number of the server, begin and end.
+async fn range_keys(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Result<Vec<[i64; 3]>, Error> {
+    let servers = ranges.iter().map(|range| range.server.as_str());
+    let ids = server_ids(snapshot, servers).await?;
+    let keys = ranges
         .iter()
-        .filter_map(|range| Some([*ids.get(range.server.as_str())?, range.from.0, range.to.0]))
+        .filter_map(|range| Some([*ids.get(&range.server)?, range.from.0, range.to.0]));
+    Ok(keys.collect())
+}
+
+/// How many of these calls are in the range that has the most of them. Ranges of one server do not overlap.
+fn fullest(found: &Found, named: &[(i64, usize)], keys: &[[i64; 3]]) -> usize {
+    let mut counts: BTreeMap<(i64, i64), usize> = keys
+        .iter()
+        .map(|[server, from, _]| ((*server, *from), 0))
         .collect();
+    let rows: HashSet<i64> = named.iter().map(|(row, _)| *row).collect();
+    for call in rows.into_iter().filter_map(|row| found.call(row)) {
+        let mut until = counts.range_mut(..=(call.server, call.started_at));
+        if let Some((_, count)) = until.next_back() {
+            *count += 1;
+        }
+    }
+    counts.into_values().max().unwrap_or_default()
+}
+
+/// The calls of servers at some times: their rows, and the bytes of their long texts.
+async fn in_ranges(snapshot: &DatabaseTransaction, keys: &[[i64; 3]]) -> Result<Vec<(i64, usize)>, Error> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -276,7 +306,7 @@ async fn in_ranges(snapshot: &DatabaseTransaction, ranges: &[TimeRange]) -> Resu
         "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE server = ? AND started_at BETWEEN ? AND ? \
          ORDER BY started_at DESC LIMIT {PER_RANGE}"
     );
-    let statement = statement::each(snapshot.get_database_backend(), &text, &keys);
+    let statement = statement::each(snapshot.get_database_backend(), &text, keys);
     weights::named(snapshot, statement).await
 }
 

@@ -131,19 +131,21 @@ async fn ends_at(
 
 /// A moment at which no call began stands for the nearest call after it, else before it, within a pause. Calls past their
 /// time, by when they began or when they arrived, are not there. Sums stop at the ends of the range: PostgreSQL would fail.
+/// Of two lower bounds SQLite takes the first for the index: `+` keeps it from the one by `oldest`, from which each step
+/// would walk over all calls of the client.
 const LASTING: &str = "WITH RECURSIVE given (i, session, at, oldest) AS ({rows}), \
     around (i, session, at, oldest, before, after) AS (SELECT i, session, at, oldest, \
         CASE WHEN at < -9223370236854775807 THEN -9223372036854775807 ELSE at - 1800000000000 END, \
         CASE WHEN at > 9223370236854775807 THEN 9223372036854775807 ELSE at + 1800000000000 END FROM given), \
     found (i, session, at, oldest) AS (SELECT i, session, COALESCE( \
-        (SELECT MIN(started_at) FROM calls WHERE calls.session = around.session AND started_at >= around.oldest \
+        (SELECT MIN(started_at) FROM calls WHERE calls.session = around.session AND +started_at >= around.oldest \
             AND received_at >= around.oldest AND started_at >= around.at AND started_at <= around.after), \
-        (SELECT MAX(started_at) FROM calls WHERE calls.session = around.session AND started_at >= around.oldest \
+        (SELECT MAX(started_at) FROM calls WHERE calls.session = around.session AND +started_at >= around.oldest \
             AND received_at >= around.oldest AND started_at < around.at AND started_at >= around.before)), \
         oldest FROM around), \
     back (i, session, at, oldest) AS (SELECT i, session, at, oldest FROM found UNION ALL \
         SELECT i, session, (SELECT MIN(started_at) FROM calls WHERE calls.session = back.session \
-            AND started_at >= back.oldest AND received_at >= back.oldest AND started_at >= \
+            AND +started_at >= back.oldest AND received_at >= back.oldest AND started_at >= \
             CASE WHEN back.at < -9223370236854775807 THEN -9223372036854775807 ELSE back.at - 1800000000000 END \
             AND started_at < back.at), oldest \
         FROM back WHERE at IS NOT NULL), \

@@ -16,6 +16,7 @@ use crate::patience::STEPS;
 use crate::readers::Reading;
 use crate::scan::Scan;
 use crate::transaction::tests::of_server;
+use crate::visits::{Moment, lasting};
 use crate::{Asker, CallPosition, FeedStart, Operation, Options, PageRequest, SessionPosition, Store, open};
 
 const NOON: i64 = 1_795_348_800_000_000_000;
@@ -391,6 +392,53 @@ async fn a_tool_is_counted_by_the_index(url: &str, only: &str) {
     tx.commit().await.unwrap();
     drop(writer);
     store.close().await;
+}
+
+/// A client that calls every ten seconds: the ends of its visit are some seeks for each half hour, however many calls there
+/// are around each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ends_of_a_visit_are_found_by_seeking() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for calls in [720_u64, 7_200] {
+        let file = folder.path().join(format!("{calls}.db"));
+        let url = format!("sqlite://{}?mode=rwc", file.display());
+        let (writer, store) = open(&url, options()).await.unwrap();
+        let observations = (1..=calls).map(|number| {
+            let mut id = [7; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            let at = UnixNanos(NOON + i64::try_from(number).unwrap() * 10 * SECOND);
+            Observation {
+                call: Call {
+                    trace_id: mcptap_model::TraceId::from_bytes(&id).unwrap(),
+                    client_name: Some("poller".into()),
+                    session: None,
+                    started_at: at,
+                    received_at: at,
+                    ..span(number)
+                },
+                links: Vec::new(),
+            }
+        });
+        let batch = Batch {
+            observations: observations.collect(),
+            ..Batch::default()
+        };
+        writer.write(batch).await.unwrap();
+        drop(writer);
+        store.close().await;
+        let last = NOON + i64::try_from(calls).unwrap() * 10 * SECOND;
+        let ask = |store: Store| async move {
+            let tx = store.snapshot(Reading::Light).await.unwrap();
+            let moment = Moment { session: 1, at: last };
+            let visit = lasting(&tx, store.oldest(), [moment].into_iter()).await.unwrap();
+            assert_eq!(visit.get(&moment), Some(&(NOON + 10 * SECOND, last)));
+            tx.commit().await.unwrap();
+        };
+        found.push(work(&url, &ask).await);
+    }
+    // Ten times as long, ten times as many seeks; to walk over the calls before would be a hundred times the work.
+    assert!(found[1] < 20 * found[0], "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

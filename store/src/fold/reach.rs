@@ -26,6 +26,8 @@ pub(crate) struct Reach {
     pub(crate) windows: Vec<(i64, i64)>,
     /// Servers of calls that no span gave a session to.
     pub(crate) sessionless: HashSet<String>,
+    /// There are HTTP spans, which lend sessions to calls and show that what others lent was not theirs.
+    pub(crate) lends: bool,
     /// The service and scope of all its calls, if all are handled by one and nothing else may belong to calls at that
     /// time: others of the same are related by ids alone.
     pub(crate) alike: Option<(Option<String>, String)>,
@@ -67,6 +69,7 @@ pub(crate) fn reach(batch: &Incoming, trace_id: TraceId) -> Reach {
         reach.named.extend(http.parent_span_id.map(span));
         window(http.started_at.0, http.ended_at.0);
         mixed = true;
+        reach.lends = true;
     }
     for line in batch.logs.iter().filter(|line| line.trace_id == trace_id) {
         reach.named.extend(line.span_id.map(span));

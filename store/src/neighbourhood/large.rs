@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Stat
 use super::memory::{Held, ROW};
 use super::statement::{each, keyed};
 use super::weights::{CALL_BYTES, WAITING_BYTES, named};
-use super::{Because, Found, KEYS};
+use super::{Because, Found, KEYS, server_ids};
 use crate::Error;
 use crate::dictionary::Dictionary;
 use crate::entity::{alias, call};
@@ -20,8 +20,9 @@ use crate::hash::text_hash;
 use crate::incoming::Incoming;
 use crate::row::{span_number, trace_lo};
 
-/// How many rows of each table a trace may have to be read as a whole.
-const WHOLE: usize = 256;
+/// How many rows of each table a trace may have to be read as a whole. To read, decode and cluster so many for one span
+/// costs about what the statements cost that read only what it touches.
+const WHOLE: usize = 16;
 
 /// How many rows one list of ids or one stretch of time brings at least, if there are as many.
 const ROWS: usize = 448;
@@ -38,7 +39,7 @@ fn limit(spans: usize) -> usize {
 /// How many calls of each session that a trace makes are read: more than one tells that it is one.
 const OF_SESSION: usize = 3;
 
-/// How many sessions of a trace are looked at: one for each server.
+/// How many sessions of a trace are looked at, and how many servers without one: one for each server.
 const SESSIONS: usize = 64;
 
 /// Of these traces (sorted), those that are too large to be read as a whole.
@@ -337,48 +338,68 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Some calls of each session that the trace makes, one for each server: enough to tell that it is one. For servers
+    /// Some calls of each session that the trace makes, one for each server: enough to tell that it is one. For each server
     /// where it makes none yet, the last calls are looked through for one that carried no id.
     async fn sessions(&mut self, reach: &Reach, trace: TraceId) -> Result<(), Error> {
-        if reach.sessionless.is_empty() {
+        let lo = trace_lo(trace);
+        let mut servers: HashSet<i64> = HashSet::new();
+        if !reach.sessionless.is_empty() {
+            let named = reach.sessionless.iter().map(String::as_str);
+            servers.extend(server_ids(self.snapshot, named).await?.into_values());
+        }
+        if reach.lends {
+            let calls = self.found.calls.iter().filter(|call| call.trace_lo == lo);
+            servers.extend(calls.map(|call| call.server));
+        }
+        if servers.is_empty() {
             return Ok(());
         }
         let key = text_hash(&trace.to_string());
         let text = format!(
-            "WITH k (hash) AS ({{keys}}) SELECT s.id, n.text FROM k CROSS JOIN sessions AS s \
-             JOIN names AS n ON n.id = s.server WHERE s.key_hash = k.hash AND s.source = {} LIMIT {SESSIONS}",
+            "WITH k (hash) AS ({{keys}}) SELECT s.server, s.id FROM k CROSS JOIN sessions AS s \
+             WHERE s.key_hash = k.hash AND s.source = {} LIMIT {SESSIONS}",
             SessionSource::Trace.code()
         );
         let sessions = self
             .snapshot
             .query_all_raw(keyed(self.db, &text, &[[key]]))
             .await?;
-        let mut ids: HashMap<String, i64> = HashMap::new();
+        let mut ids: HashMap<i64, i64> = HashMap::new();
         for row in sessions {
-            ids.insert(row.try_get_by_index(1)?, row.try_get_by_index(0)?);
+            ids.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         }
-        let lo = trace_lo(trace);
-        let wanted = reach.sessionless.iter().filter_map(|server| ids.get(server));
+        let wanted = servers.iter().filter_map(|server| ids.get(server));
         let keys: Vec<[i64; 2]> = wanted.map(|id| [*id, lo]).collect();
+        let mut with: HashSet<i64> = HashSet::new();
         if !keys.is_empty() {
             let text = format!(
                 "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE session = ? AND trace_lo = ? \
                  ORDER BY started_at LIMIT {OF_SESSION}"
             );
-            self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
+            let rows = self
+                .calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
                 .await?;
+            let calls = rows.iter().filter_map(|row| self.found.call(*row));
+            with.extend(calls.filter_map(|call| call.session));
         }
-        if reach.sessionless.iter().any(|server| !ids.contains_key(server)) {
-            let text = format!(
-                "SELECT last.id, last.bytes FROM (SELECT id, {CALL_BYTES} AS bytes, session FROM calls WHERE trace_lo = ? \
-                 ORDER BY started_at / 2 + duration / 2 DESC LIMIT {ROWS}) AS last \
-                 WHERE last.session IS NULL OR last.session IN (SELECT id FROM sessions WHERE source = {}) \
-                 LIMIT {OF_SESSION}",
-                SessionSource::Client.code()
-            );
-            self.calls_of(each(self.db, &text, &[[lo]]), usize::MAX, Because::Near)
-                .await?;
+        let without = servers.into_iter().filter(|server| {
+            let session = ids.get(server);
+            session.is_none_or(|session| !with.contains(session))
+        });
+        let keys: Vec<[i64; 2]> = without.take(SESSIONS).map(|server| [lo, server]).collect();
+        if keys.is_empty() {
+            return Ok(());
         }
+        let text = format!(
+            "SELECT last.id, last.bytes FROM (SELECT id, {CALL_BYTES} AS bytes, session, server FROM calls \
+             WHERE trace_lo = ? ORDER BY started_at / 2 + duration / 2 DESC LIMIT {ROWS}) AS last \
+             WHERE last.server = ? AND (last.session IS NULL OR \
+             EXISTS (SELECT 1 FROM sessions WHERE sessions.id = last.session AND sessions.source = {})) \
+             LIMIT {OF_SESSION}",
+            SessionSource::Client.code()
+        );
+        self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
+            .await?;
         Ok(())
     }
 }

@@ -13,12 +13,12 @@ use crate::{Error, Store};
 /// How many visits one statement asks about.
 const AT_ONCE: usize = 500;
 
-/// The client's calls that are nearest to a visit and not in it.
+/// The client's calls that are nearest to a visit and not in it. (`+`: from the visit on, and not from the oldest call.)
 const NEIGHBOURS: &str = "WITH visit (i, session, first, last, oldest) AS ({rows}) SELECT i, \
     (SELECT MAX(started_at) FROM calls WHERE calls.session = visit.session AND started_at < visit.first \
         AND started_at >= visit.oldest AND received_at >= visit.oldest), \
     (SELECT MIN(started_at) FROM calls WHERE calls.session = visit.session AND started_at > visit.last \
-        AND started_at >= visit.oldest AND received_at >= visit.oldest) FROM visit";
+        AND +started_at >= visit.oldest AND received_at >= visit.oldest) FROM visit";
 
 impl Store {
     /// Reads how long the watched visits of these ids last, where memory does not know it (any more).

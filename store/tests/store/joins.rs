@@ -15,6 +15,7 @@ on_both!(
     an_http_span_lends_what_it_knows_before_or_after,
     client_and_server_are_one_call_in_either_order,
     lines_leave_a_call_by_pairs,
+    a_library_s_own_list_is_found_however_busy_the_server_is,
 );
 
 async fn a_log_line_waits_for_its_call(place: &Place) {
@@ -220,4 +221,49 @@ async fn lines_leave_a_call_by_pairs(place: &Place) {
             .unwrap_or_default();
         assert_eq!(lines, wanted, "{number}");
     }
+}
+
+/// The list right before a call is its library's, also when the call lasts for a minute in which many others came.
+async fn a_library_s_own_list_is_found_however_busy_the_server_is(place: &Place) {
+    let (writer, store) = place.open().await;
+    let of_library = |number: u64| Call {
+        origin: Arc::new(Origin {
+            scope: "fastmcp".into(),
+            ..(*plain(number).origin).clone()
+        }),
+        started_at: plain(1).started_at,
+        ..plain(number)
+    };
+    let list = Call {
+        method: "tools/list".into(),
+        tool: None,
+        duration_nanos: 1_000_000,
+        ..of_library(1)
+    };
+    let call = Call {
+        protocol_version: Some("2026-07-28".into()),
+        started_at: list.started_at.plus(3_000_000),
+        duration_nanos: 60 * SECOND,
+        ..of_library(2)
+    };
+    let begin = list.started_at;
+    let others = (10..1_510).map(|number| Call {
+        started_at: begin.plus(SECOND + (number as i64 - 10) * 30_000_000),
+        duration_nanos: 1_000_000,
+        ..plain(number)
+    });
+    writer.write(batch([list])).await.unwrap();
+    writer.write(batch(others)).await.unwrap();
+    let before = store.metrics();
+    writer.write(batch([call])).await.unwrap();
+    let read = store.metrics().join_rows_read - before.join_rows_read;
+    assert!(read <= 10, "read {read} rows");
+    assert_eq!(store.metrics().join_limited, before.join_limited);
+    let found = |number| store.call(trace(number), span(number));
+    let (list, call) = (found(1).await.unwrap(), found(2).await.unwrap());
+    assert_eq!(
+        list.map(|stored| stored.row),
+        call.map(|stored| stored.row),
+        "the list is a call of its own"
+    );
 }

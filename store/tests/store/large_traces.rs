@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use mcptap_model::{
     Batch, Call, HttpSpan, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanKind,
-    UnixNanos, Vantage,
+    SpanRef, UnixNanos, Vantage,
 };
 use mcptap_store::{PageRequest, Store, Writer};
 
-use crate::support::{Place, SECOND, batch, line, on_both, plain, span, trace};
+use crate::support::{Place, Random, SECOND, batch, line, on_both, plain, span, trace};
 
 on_both!(
     a_trace_of_ten_thousand_calls_costs_what_many_traces_cost,
@@ -16,6 +16,9 @@ on_both!(
     a_large_trace_is_joined_like_a_small_one,
     what_is_completed_keeps_its_bodies,
     calls_that_all_last_at_the_same_time_are_not_read_by_the_next,
+    a_trace_of_some_requests_is_joined_like_single_ones,
+    sessions_of_a_trace_are_those_of_its_servers,
+    many_traces_of_some_calls_cost_what_the_batch_touches,
 );
 
 const CALLS: u64 = 10_000;
@@ -375,4 +378,101 @@ async fn calls_that_all_last_at_the_same_time_are_not_read_by_the_next(place: &P
             .unwrap()
             .map(|stored| stored.row)
     );
+}
+
+/// In some order.
+fn shuffled<T>(mut all: Vec<T>, random: &mut Random) -> Vec<T> {
+    let mut order = Vec::with_capacity(all.len());
+    while !all.is_empty() {
+        order.push(all.swap_remove(random.below(all.len() as u64) as usize));
+    }
+    order
+}
+
+/// A trace grows over the number of rows up to which it is read as a whole; it makes no difference.
+async fn a_trace_of_some_requests_is_joined_like_single_ones(place: &Place) {
+    const REQUESTS: u64 = 10;
+    let (writer, store) = place.open().await;
+    for seed in [3, 77] {
+        let of = |turn: u64| seed * 1_000 + turn * 10;
+        let pieces = (1..=REQUESTS).flat_map(|turn| {
+            let together = request(seed * 1_000, of(turn));
+            let alone = request(seed * 1_000 + turn, of(turn) + 5);
+            together.into_iter().zip(alone)
+        });
+        for (together, alone) in shuffled(pieces.collect(), &mut Random(seed)) {
+            writer.write(together).await.unwrap();
+            writer.write(alone).await.unwrap();
+        }
+        for turn in 1..=REQUESTS {
+            let together = told(&store, seed * 1_000, of(turn)).await;
+            let alone = told(&store, seed * 1_000 + turn, of(turn) + 5).await;
+            assert_eq!(alone.1.len(), 3, "{turn} of {seed}: {:?}", alone.1);
+            assert_eq!(together, alone, "{turn} of {seed}");
+        }
+    }
+    assert_eq!(store.metrics().join_limited, 0);
+}
+
+/// Some servers of a trace are called once, others more often, whatever else is in it and comes first.
+async fn sessions_of_a_trace_are_those_of_its_servers(place: &Place) {
+    let (writer, store) = place.open().await;
+    fill(&writer).await;
+    for (trace_number, seed) in [(1, 5), (2, 6), (3, 7)] {
+        let of = |number: u64| Call {
+            trace_id: trace(trace_number),
+            server: Some(match number {
+                0..12 => format!("once-{number}"),
+                _ => format!("often-{}", number % 12),
+            }),
+            client_name: Some("agent".into()),
+            ..one_of_many(seed * 10_000 + number)
+        };
+        for call in shuffled((0..48).map(of).collect(), &mut Random(seed)) {
+            writer.write(batch([call])).await.unwrap();
+        }
+        for number in 0..48 {
+            let call = of(number);
+            let stored = store.call(call.trace_id, call.span_id).await.unwrap().unwrap();
+            let source = stored.call.session.as_ref().map(|session| session.source);
+            let wanted = if number < 12 {
+                SessionSource::Client
+            } else {
+                SessionSource::Trace
+            };
+            assert_eq!(source, Some(wanted), "call {number} of trace {trace_number}");
+        }
+    }
+}
+
+/// Neither calls of such traces nor links to their spans bring these traces wholly.
+async fn many_traces_of_some_calls_cost_what_the_batch_touches(place: &Place) {
+    const TRACES: u64 = 12;
+    let (writer, store) = place.open().await;
+    let of = |trace_number: u64, number: u64| Call {
+        trace_id: trace(trace_number),
+        ..one_of_many(trace_number * 1_000 + number)
+    };
+    for trace_number in 1..=TRACES {
+        let calls = (0..60).map(|number| of(trace_number, number));
+        writer.write(batch(calls)).await.unwrap();
+    }
+    let next = batch((1..=TRACES).map(|trace_number| of(trace_number, 100)));
+    let links = (1..=TRACES).map(|trace_number| SpanRef {
+        trace_id: trace(trace_number),
+        span_id: span(trace_number * 1_000 + 900),
+    });
+    let linking = Batch {
+        observations: vec![Observation {
+            call: of(TRACES + 1, 0),
+            links: links.collect(),
+        }],
+        ..Batch::default()
+    };
+    for export in [next, linking] {
+        let before = store.metrics();
+        writer.write(export).await.unwrap();
+        let rows = store.metrics().join_rows_read - before.join_rows_read;
+        assert!(rows <= 8 * TRACES, "read {rows} rows");
+    }
 }
