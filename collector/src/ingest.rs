@@ -178,6 +178,9 @@ impl Collector {
                 let text = || format!("the database cannot store it: {}", rejected.reason);
                 refused.add_many(Reason::Refused, rejected.records, text);
             }
+            refused.add_many(Reason::Foreign, written.foreign, || {
+                "a span of another sender has its trace and span id".to_owned()
+            });
             self.counters.reject(&refused);
             let counter = match signal {
                 Signal::Logs => &self.counters.rejected_log_records,

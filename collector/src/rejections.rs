@@ -26,11 +26,13 @@ pub enum Reason {
     NotAllowed,
     /// The database can never store it.
     Refused,
+    /// A span of another sender has its ids.
+    Foreign,
 }
 
 impl Reason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unreadable,
         Self::Ids,
         Self::NoStart,
@@ -39,6 +41,7 @@ impl Reason {
         Self::Future,
         Self::NotAllowed,
         Self::Refused,
+        Self::Foreign,
     ];
 
     /// The value of the metrics' label.
@@ -52,6 +55,7 @@ impl Reason {
             Self::Future => "in_the_future",
             Self::NotAllowed => "server_not_allowed",
             Self::Refused => "refused_by_database",
+            Self::Foreign => "ids_of_another_sender",
         }
     }
 }
@@ -165,9 +169,9 @@ mod tests {
         for reason in Reason::ALL {
             rejections.add(reason, || format!("x{}", reason.as_str()));
         }
-        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1009, 1001));
+        assert_eq!((rejections.total(), rejections.of(Reason::Ids)), (1010, 1001));
         assert!(
-            rejections.to_string().ends_with("and 5 for other reasons"),
+            rejections.to_string().ends_with("and 6 for other reasons"),
             "{rejections}"
         );
         let told = rejections.to_string();
@@ -176,7 +180,7 @@ mod tests {
         more.merge(Rejections::default());
         assert_eq!(more.to_string(), told);
         more.merge(rejections);
-        assert_eq!((more.total(), more.examples.len()), (2018, 3));
+        assert_eq!((more.total(), more.examples.len()), (2020, 3));
     }
 
     #[test]

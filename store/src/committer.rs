@@ -142,9 +142,10 @@ impl Committer {
     /// One transaction. Without anything prepared, or with what is no longer true, the group is prepared while nobody else
     /// can write.
     async fn attempt(&mut self, batches: &[&Incoming], prepared: Option<Prepared>) -> Result<Written, Error> {
-        if prepared.as_ref().is_some_and(Prepared::is_empty) {
+        if let Some(prepared) = prepared.as_ref().filter(|prepared| prepared.is_empty()) {
             return Ok(Written {
                 head: *self.head.borrow(),
+                left_out: prepared.foreign.clone(),
                 ..Written::default()
             });
         }
@@ -167,6 +168,7 @@ impl Committer {
         let (added, completed) = (prepared.added.len(), prepared.completed.len());
         let lines = prepared.logs.len();
         let writes = Arc::clone(&prepared.writes);
+        let left_out = std::mem::take(&mut prepared.foreign);
         let stretch = rows::stretch(&mut prepared, Seq(before), advanced);
         self.write(&mut tx, prepared, advanced).await?;
         tx.commit().await?;
@@ -186,7 +188,8 @@ impl Committer {
             added,
             completed,
             head,
-            rejected: Vec::new(),
+            left_out,
+            ..Written::default()
         })
     }
 

@@ -19,6 +19,7 @@ mod reach;
 mod relate;
 #[cfg(test)]
 pub(crate) mod shapes;
+mod tellers;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,8 @@ use inner::{LISTING_NANOS, PAIRING_NANOS};
 use mcptap_model::semconv::EXCEPTION_STACKTRACE;
 pub(crate) use reach::{Reach, reach};
 use serde_json::{Map, Value};
+
+pub(crate) use tellers::{Told, told};
 
 use crate::body::Bodies;
 use crate::incoming::{Incoming, Seen};
@@ -166,6 +169,8 @@ pub(crate) struct Changes {
     pub(crate) compared: u64,
     /// How many times a rule had more candidates than it looks at.
     pub(crate) cut: u64,
+    /// Spans of the batch that are left out: their ids are those of another sender's span.
+    pub(crate) foreign: HashSet<Told>,
 }
 
 /// The traces of a batch: what is stored of them is read before it is folded.
@@ -239,14 +244,15 @@ impl Folding {
     /// Clusters the spans of one request.
     pub(crate) fn new(near: Neighbourhood, batch: Incoming) -> Self {
         let effort = Effort::default();
-        let changes = Changes {
+        let mut changes = Changes {
             waiting_https: batch.https.clone(),
             ..Changes::default()
         };
         let mut whole: HashSet<TraceId> = traces(&batch).collect();
         whole.retain(|trace| !near.partial.contains(trace));
         let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
-        let nodes = nodes(near.known, near.aliases, batch.observations, &aliases);
+        let (nodes, foreign) = nodes(near.known, near.aliases, batch.observations, &aliases);
+        changes.foreign = foreign;
         let mut links: HashMap<i64, Vec<SpanRef>> = HashMap::new();
         for (span, row) in near.links {
             links.entry(row).or_default().push(span);
@@ -335,13 +341,13 @@ fn wanted(clusters: &mut Clusters, waiting: &[WaitingLine], logs: &[LogLine]) ->
 }
 
 /// Everything there is to cluster. A span seen before as part of a stored call stands beside that call; one known to
-/// be no request is left out.
+/// be no request is left out, and so is what has the ids of another sender's span (given beside the nodes).
 fn nodes(
     known: Vec<Known>,
     alias_list: Vec<(SpanRef, Option<i64>)>,
-    observations: Vec<Seen>,
+    mut observations: Vec<Seen>,
     aliases: &HashMap<SpanRef, Option<i64>>,
-) -> Vec<Node> {
+) -> (Vec<Node>, HashSet<Told>) {
     let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();
     let rows: HashMap<i64, usize> = nodes
         .iter()
@@ -354,23 +360,25 @@ fn nodes(
             node.spans.insert(span);
         }
     }
-    for mut observation in observations {
-        observation.call.evidence.lists_first |= inner::lists_first(&observation.call);
+    observations.retain(|Seen { call, .. }| {
         let span = SpanRef {
-            trace_id: observation.call.trace_id,
-            span_id: observation.call.span_id,
+            trace_id: call.trace_id,
+            span_id: call.span_id,
         };
         match aliases.get(&span) {
-            Some(None) => {}
+            Some(None) => false,
             // A redelivered inner span of another method adds nothing to its call.
             Some(Some(row)) => {
                 let of = rows.get(row).and_then(|index| nodes.get(*index));
-                if of.is_some_and(|of| of.call.method == observation.call.method) {
-                    nodes.push(Node::observed(observation));
-                }
+                of.is_some_and(|of| of.call.method == call.method)
             }
-            None => nodes.push(Node::observed(observation)),
+            None => true,
         }
-    }
-    nodes
+    });
+    let foreign = tellers::leave_out_foreign(&nodes, &mut observations);
+    nodes.extend(observations.into_iter().map(|mut observation| {
+        observation.call.evidence.lists_first |= inner::lists_first(&observation.call);
+        Node::observed(observation)
+    }));
+    (nodes, foreign)
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use mcptap_model::{Call, Origin, SpanRef};
 
 use crate::database::Database;
 use crate::dictionary::{Dictionary, heavy};
-use crate::fold::{self, Folding, Target, Whole};
+use crate::fold::{self, Folding, Target, Told, Whole};
 use crate::footprint::{Reads, Writes};
 use crate::incoming::Incoming;
 use crate::intern::Interner;
@@ -59,6 +59,8 @@ pub(crate) struct Prepared {
     pub(crate) placed: Vec<(i64, Target)>,
     /// Rows that wait for their calls.
     pub(crate) waiting: Vec<Waiting>,
+    /// Spans that are left out: their ids are those of another sender's span.
+    pub(crate) foreign: HashSet<Told>,
     /// The memory that it takes of the budget, until it is written.
     pub(crate) held: Option<Held>,
 }
@@ -232,6 +234,7 @@ fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold
         left: left.map(|(row, line)| (*row, log_fingerprint(line))).collect(),
         placed: changes.placed,
         waiting,
+        foreign: changes.foreign,
         held: None,
     }
 }

@@ -1,5 +1,6 @@
 //! The only way in: a bounded queue, and a task that makes groups of what waits.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bounds;
 use crate::committer::{Group, batches, merged};
+use crate::fold::{Told, told};
 use crate::footprint::{Reads, Writes};
 use crate::incoming::Incoming;
 use crate::metrics::Counters;
@@ -37,6 +39,10 @@ pub struct Written {
     pub head: Seq,
     /// Records of the batch that the database can never store: the rest is stored without them.
     pub rejected: Vec<Rejected>,
+    /// Spans of the batch that were left out, since a span of another sender has their ids: that one stays as it is.
+    pub foreign: usize,
+    /// Those of all batches of the transaction.
+    pub(crate) left_out: HashSet<Told>,
 }
 
 /// Records that can never be stored, and why.
@@ -134,7 +140,15 @@ impl Packer {
 
 impl Request {
     /// Answers whoever waits. They may have gone; the batch is written all the same.
-    pub(crate) fn answer(self, outcome: Result<Written, WriteError>) {
+    pub(crate) fn answer(self, mut outcome: Result<Written, WriteError>) {
+        if let Ok(written) = &mut outcome
+            && !written.left_out.is_empty()
+        {
+            // The senders of one transaction are not told of each other.
+            let left_out = std::mem::take(&mut written.left_out);
+            let own = self.batch.observations.iter();
+            written.foreign = own.filter(|seen| left_out.contains(&told(&seen.call))).count();
+        }
         let _ = self.reply.send(outcome);
     }
 }

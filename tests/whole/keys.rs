@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    BINARY, Client, Ended, PATIENCE, TestServer, eventually, line, logs_request, on_each_database, sorted,
-    span, traces_request,
+    BINARY, Client, Ended, PATIENCE, SpanBuilder, TestServer, eventually, line, logs_request,
+    on_each_database, sorted, span, traces_request,
 };
 
 use Scope::{Admin, Ingest, Payloads, Read};
@@ -584,6 +584,84 @@ async fn a_bound_key_sends_only_for_its_servers() {
         let answer: ExportTraceServiceResponse =
             sender.grpc().await.export(request).await.unwrap().into_inner();
         assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bound_key_takes_over_no_call_of_others() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        let said = |call: SpanBuilder| call.service("alpha").attr("mcp.client.name", "alphas client");
+        let calls: Vec<SpanBuilder> = (0..12)
+            .map(|number| {
+                let call = span("tools/call secret");
+                said(if number < 6 { call } else { call.client() })
+            })
+            .collect();
+        server.export(calls.clone()).await;
+        let (_writer, store) = server.store_beside().await;
+        let (_, sends) = make(&store, &[Ingest], &["beta"]).await;
+        let (_, reads) = make(&store, &[Read, Payloads], &["beta"]).await;
+        let (_, all) = make(&store, &[Read, Ingest], &[]).await;
+        shut(&server, &store).await;
+        let (sender, reader, all) = (
+            server.with_key(&sends),
+            server.with_key(&reads),
+            server.with_key(&all),
+        );
+        // In all ways in which a span can be both under a name that the key reaches, and under the ids of another's.
+        let ways: [fn(SpanBuilder) -> SpanBuilder; 6] = [
+            |call| call.service("beta"),
+            |call| call.service("alpha").attr("mcp.server.name", "beta"),
+            |call| call.service("").attr("mcp.server.name", "beta"),
+            |call| call.service("beta").client(),
+            |call| call.service("beta").with(|span| span.kind = 1),
+            |call| {
+                call.service("beta")
+                    .attr("mcp.server.name", "beta")
+                    .lasting(-100.0, 100.0)
+            },
+        ];
+        let forged = calls.iter().zip(ways.iter().cycle());
+        let same_ids = |call: &SpanBuilder| {
+            call.clone().with(|span| {
+                span.kind = 2;
+                span.attributes.retain(|one| one.key != "mcp.client.name");
+            })
+        };
+        let forged: Vec<SpanBuilder> = forged.map(|(call, way)| way(same_ids(call))).collect();
+        let answer = sender.try_send(&traces_request(forged)).await.unwrap();
+        let partial = answer.partial_success.unwrap();
+        assert_eq!(partial.rejected_spans, 12, "{partial:?}");
+        assert!(partial.error_message.contains("another sender"), "{partial:?}");
+        assert_eq!(reader.calls(json!({}), "clientName").await, Vec::<Value>::new());
+
+        // Below a call of alpha's, under alpha's name: it is a call of its own.
+        let below = span("tools/call secret")
+            .service("alpha")
+            .attr("mcp.server.name", "beta");
+        let answer = sender
+            .try_send(&traces_request([below.parent(&calls[0])]))
+            .await
+            .unwrap();
+        assert_eq!(answer.partial_success, None);
+        assert_eq!(
+            reader.calls(json!({}), "clientName server { name }").await,
+            [json!({"clientName": null, "server": {"name": "beta"}})]
+        );
+        let mut whole = all.calls(json!({}), "clientName server { name }").await;
+        whole.retain(|call| call["server"]["name"] == "alpha" && call["clientName"] == "alphas client");
+        assert_eq!(whole.len(), 12, "alpha has all of its calls");
+
+        // Who knows the ids before their span comes is not given it either.
+        let late = said(span("tools/call secret"));
+        let early = same_ids(&late).attr("mcp.server.name", "beta");
+        sender.send(&traces_request([early])).await;
+        let answer = all.try_send(&traces_request([late])).await.unwrap();
+        assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
+        let seen = reader.calls(json!({}), "clientName").await;
+        assert_eq!(seen, [json!({"clientName": null}), json!({"clientName": null})]);
     })
     .await;
 }

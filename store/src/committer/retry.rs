@@ -160,7 +160,7 @@ impl Committer {
                 for half in [second, first] {
                     transactions += 1;
                     match self.persist(&[&half], None).await {
-                        Ok(stored) => add(&mut written, &stored),
+                        Ok(stored) => add(&mut written, stored),
                         Err(error) if is_of_some_records(&error) => {
                             self.blames_a_record(&error, tried).await?;
                             parts.push((half, error));
@@ -182,7 +182,7 @@ impl Committer {
         }
         for part in waiting {
             match self.persist(&[&part], None).await {
-                Ok(stored) => add(&mut written, &stored),
+                Ok(stored) => add(&mut written, stored),
                 Err(error) if may_be_one_record(&error) => {
                     self.blames_a_record(&error, tried).await?;
                     self.counters.rejected(part.len());
@@ -201,10 +201,11 @@ impl Committer {
     }
 }
 
-fn add(written: &mut Written, stored: &Written) {
+fn add(written: &mut Written, stored: Written) {
     written.added += stored.added;
     written.completed += stored.completed;
     written.head = written.head.max(stored.head);
+    written.left_out.extend(stored.left_out);
 }
 
 /// Whether it may be one record's fault, so that others can be stored without it: the database cannot take it, or mcptap

@@ -5,6 +5,7 @@ mod laws;
 mod memory;
 mod rules;
 mod scenarios;
+mod tellers;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ on_both!(
     client_and_server_are_one_call_in_either_order,
     lines_leave_a_call_by_pairs,
     a_library_s_own_list_is_found_however_busy_the_server_is,
+    the_ids_of_another_senders_span_are_refused,
 );
 
 async fn a_log_line_waits_for_its_call(place: &Place) {
@@ -266,4 +267,50 @@ async fn a_library_s_own_list_is_found_however_busy_the_server_is(place: &Place)
         call.map(|stored| stored.row),
         "the list is a call of its own"
     );
+}
+
+async fn the_ids_of_another_senders_span_are_refused(place: &Place) {
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    let stored = store.call(trace(1), span(1)).await.unwrap().unwrap();
+    let foreign = |vantage| Call {
+        origin: Arc::new(Origin {
+            service: Some("bank".into()),
+            ..Origin::default()
+        }),
+        vantage,
+        tool: Some("of_the_bank".into()),
+        ..plain(1)
+    };
+    let written = writer.write(batch([foreign(Vantage::Server)])).await.unwrap();
+    assert_eq!((written.foreign, written.added, written.completed), (1, 0, 0));
+    let written = writer
+        .write(batch([
+            plain(2),
+            foreign(Vantage::Client),
+            foreign(Vantage::Server),
+        ]))
+        .await
+        .unwrap();
+    assert_eq!((written.foreign, written.added, written.completed), (2, 1, 0));
+    let now = store.call(trace(1), span(1)).await.unwrap().unwrap();
+    assert_eq!((now.row, now.call), (stored.row, stored.call));
+    let redelivered = writer.write(batch([plain(1), plain(2)])).await.unwrap();
+    assert_eq!(redelivered.foreign, 0);
+
+    // Of what is written together each sender is told its own.
+    let writing: Vec<_> = (10..30)
+        .map(|number| {
+            let writer = writer.clone();
+            let calls = if number % 2 == 0 {
+                vec![plain(number), foreign(Vantage::Server)]
+            } else {
+                vec![plain(number)]
+            };
+            tokio::spawn(async move { writer.write(batch(calls)).await.unwrap().foreign })
+        })
+        .collect();
+    for (index, told) in writing.into_iter().enumerate() {
+        assert_eq!(told.await.unwrap(), usize::from(index % 2 == 0), "{index}");
+    }
 }

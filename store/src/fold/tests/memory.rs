@@ -20,6 +20,8 @@ pub(super) struct Memory {
     waiting: Vec<WaitingLine>,
     logs: Vec<(i64, LogLine)>,
     last: i64,
+    /// How many spans were left out, since others have their ids.
+    pub(super) left_out: usize,
 }
 
 impl Memory {
@@ -40,6 +42,7 @@ impl Memory {
             &HashSet::new(),
         );
         let shown = changes.added.len() + changes.completed.len();
+        self.left_out += changes.foreign.len();
         self.apply(changes);
         shown
     }
