@@ -1,6 +1,7 @@
 //! The `mcptap` command.
 
 mod demo;
+mod hidden;
 mod hints;
 mod keys;
 mod wrap;
@@ -16,6 +17,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
 use mcptap::{Captured, Config, Examined, Server, Settings, SettingsFile};
 use tokio_util::sync::CancellationToken;
+
+use hidden::Given;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -94,7 +97,9 @@ fn main() -> ExitCode {
     match start() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("mcptap: {}", mcptap::chain(&error));
+            // A value in the wrong place may be a database's URL, or a key.
+            let given: Vec<OsString> = std::env::args_os().collect();
+            eprintln!("mcptap: {}", Given::new(&given).hide(&mcptap::chain(&error)));
             // Nobody finds a wrong setting by the lines of our code.
             if tracing::enabled!(tracing::Level::DEBUG) {
                 eprintln!("{}", error.backtrace());
@@ -106,7 +111,10 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<ExitCode> {
     let given: Vec<OsString> = std::env::args_os().collect();
-    let cli: Cli = hints::parse(&given).unwrap_or_else(|error| error.exit());
+    let cli: Cli = match hints::parse(&given) {
+        Ok(cli) => cli,
+        Err(error) => return Ok(told(&error, &given)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -115,6 +123,34 @@ fn start() -> anyhow::Result<ExitCode> {
     // A thread that waits for a disk or a database that does not answer is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     done
+}
+
+/// Prints what the command line's library has to say, help or an error, and ends as it would.
+fn told(error: &clap::Error, given: &[OsString]) -> ExitCode {
+    let coloured = is_coloured(if error.use_stderr() {
+        std::io::stderr().is_terminal()
+    } else {
+        std::io::stdout().is_terminal()
+    });
+    let text = error.render();
+    let text = if coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let text = Given::new(given).hide(&text);
+    if error.use_stderr() {
+        eprint!("{text}");
+    } else {
+        print(&text);
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Whether a stream is written in colours. A file is read as it is; and whoever sets `NO_COLOR` to anything wants none
+/// (no-color.org).
+fn is_coloured(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -250,12 +286,10 @@ fn start_logging(config: Config) -> anyhow::Result<Config> {
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let filter = mcptap::log_filter(filter)?;
-    // A file is read as it is; and whoever sets NO_COLOR to anything wants none (no-color.org).
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(!plain && std::io::stderr().is_terminal())
+        .with_ansi(is_coloured(std::io::stderr().is_terminal()))
         .with_target(false)
         .init();
     Ok(())

@@ -18,35 +18,41 @@ impl Upstream {
     /// Reads `http://HOST:PORT/PATH` or `https://…`. Anything else is an error that says what is right.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let example = "give a URL such as http://127.0.0.1:8000/mcp";
-        // Not shown before it is known to hold no password.
-        if url
-            .split(['/', '?', '#'])
-            .nth(2)
-            .is_some_and(|authority| authority.contains('@'))
-        {
+        if may_hold_a_user(url) {
             bail!(
                 "upstream holds a user name; leave it out: clients send their own credentials, and the proxy passes them on"
             );
         }
+        let shown = shown(url);
         let parts = url
             .parse::<Uri>()
-            .with_context(|| format!("upstream is {url:?}; {example}"))?
+            .with_context(|| format!("upstream is {shown}; {example}"))?
             .into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            bail!("upstream is {url:?}; {example}");
+            bail!("upstream is {shown}; {example}");
         };
         if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            bail!("upstream is {url:?}, but the proxy speaks http and https only; {example}");
+            bail!("upstream is {shown}, but the proxy speaks http and https only; {example}");
         }
         if authority.host().is_empty() {
-            bail!("upstream is {url:?}, which names no host; {example}");
+            bail!("upstream is {shown}, which names no host; {example}");
+        }
+        // The library takes any text for a port, and then goes to the scheme's.
+        let port = authority
+            .as_str()
+            .strip_prefix(authority.host())
+            .unwrap_or_default();
+        let is_number = |port: &str| port.bytes().all(|digit| digit.is_ascii_digit());
+        let is_port = |port: &str| is_number(port) && port.parse().is_ok_and(|port: u16| port != 0);
+        if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+            bail!("upstream is {shown}, whose port is none: ports are 1 to 65535; {example}");
         }
         let path = parts
             .path_and_query
             .map(|path| path.path().to_owned())
             .unwrap_or_default();
         if url.contains(['?', '#']) {
-            bail!("upstream is {url:?}; leave out what follows the path: each request brings its own query");
+            bail!("upstream is {shown}; leave out what follows the path: each request brings its own query");
         }
         Ok(Self {
             scheme,
@@ -78,6 +84,29 @@ impl Upstream {
         parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         Uri::from_parts(parts)
     }
+}
+
+/// A URL as it may be shown: keys of hosted servers stand in the query.
+fn shown(url: &str) -> String {
+    match url.split_once(['?', '#']) {
+        Some((before, _)) => format!("{:?}", format!("{before}?…")),
+        None => format!("{url:?}"),
+    }
+}
+
+/// Whether a URL may hold a user and a password, also where it is none: then it is not shown. In the path of a URL an @ is
+/// a letter like any other.
+fn may_hold_a_user(url: &str) -> bool {
+    let before = url.split(['?', '#']).next().unwrap_or_default();
+    let place = before.split_once("://").map(|(_, place)| place);
+    let (authority, path) = place
+        .map(|place| place.split_once('/').unwrap_or((place, "")))
+        .unwrap_or((before, ""));
+    // Half of a password may have become the path, and its other half the port.
+    let half = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.contains(']') && port.parse::<u16>().is_err());
+    authority.contains('@') || (half && path.contains('@'))
 }
 
 impl fmt::Display for Upstream {
@@ -114,15 +143,50 @@ mod tests {
             "http://a b/",
             "http://a/?b=c",
             "http://a/#b",
+            "http://a:99999/mcp",
+            "http://a:80a0/mcp",
+            "http://a:/mcp",
+            "http://a:-1/mcp",
+            "http://a:+80/mcp",
+            "http://a:0/mcp",
+            "http://[::1]:99999/mcp",
         ] {
             let error = format!("{:#}", Upstream::parse(wrong).unwrap_err());
             assert!(error.contains("upstream"), "{wrong}: {error}");
         }
-        let error = format!("{:#}", Upstream::parse("http://me:hunter2@host/mcp").unwrap_err());
-        assert!(
-            error.contains("leave it out") && !error.contains("hunter2"),
-            "{error}"
-        );
+        for holds_one in [
+            "http://me:hunter2@host/mcp",
+            "http://me:a/hunter2@host/mcp",
+            "me:hunter2@host/mcp",
+            "http:/me:hunter2@host/mcp",
+        ] {
+            let error = format!("{:#}", Upstream::parse(holds_one).unwrap_err());
+            assert!(
+                error.contains("leave it out") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+        for keyed in [
+            "http://host/mcp?api_key=hunter2",
+            "http://host:none/mcp?api_key=hunter2",
+            "ftp://host/mcp?api_key=hunter2",
+            "host/mcp?api_key=hunter2",
+            "http://host/mcp#hunter2",
+        ] {
+            let error = format!("{:#}", Upstream::parse(keyed).unwrap_err());
+            assert!(
+                error.contains("host") && !error.contains("hunter2"),
+                "{keyed}: {error}"
+            );
+        }
+        for right in [
+            "http://host:8000/@scope/mcp",
+            "http://[::1]:8000/@scope/mcp",
+            "http://[::1]/mcp",
+            "http://host:65535/mcp",
+        ] {
+            Upstream::parse(right).unwrap();
+        }
     }
 
     #[test]

@@ -537,3 +537,63 @@ fn what_others_can_reach_must_be_meant() {
         "nothing was opened"
     );
 }
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "postgres://me:hunter2@db.example/calls?password=hunter2";
+    let mut lines: Vec<Vec<&str>> = [
+        "serve",
+        "demo",
+        "migrate",
+        "prune",
+        "keys list",
+        "config check",
+        "config print",
+    ]
+    .iter()
+    .map(|command| command.split(' ').chain([url]).collect())
+    .collect();
+    for flag in [
+        "--listen",
+        "--geoip-file",
+        "--config",
+        "--log",
+        "--retention",
+        "--graphql-timeout",
+    ] {
+        lines.push(vec!["serve", flag, url]);
+        lines.push(vec!["config", "check", flag, url]);
+    }
+    lines.push(vec!["serve", "--lisen=postgres://me:hunter2@db.example/calls"]);
+    lines.push(vec!["wrap", "--name", "x", url]);
+    for keyed in [
+        "http://h.example/mcp?api_key=hunter2",
+        "http:/u:hunter2@h/x",
+        "http://u:a/hunter2@h/x",
+    ] {
+        lines.push(vec!["proxy", "--upstream", keyed]);
+        lines.push(vec!["proxy", keyed]);
+    }
+    for line in lines {
+        let output = std::process::Command::new(crate::support::BINARY)
+            .args(&line)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!output.status.success(), "{line:?}: {told}");
+        assert!(!told.is_empty() && !told.contains("hunter2"), "{line:?}: {told}");
+    }
+    // Help tells what is set.
+    let output = std::process::Command::new(crate::support::BINARY)
+        .args(["serve", "--help"])
+        .env("MCPTAP_DATABASE_URL", url)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(told.contains("db.example") && !told.contains("hunter2"), "{told}");
+    assert!(told.contains("postgres://USER@HOST/NAME"), "{told}");
+}
