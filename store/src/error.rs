@@ -61,14 +61,15 @@ pub enum Error {
     },
     /// PostgreSQL, or the pooler in front of it, gives too few connections.
     #[error(
-        "PostgreSQL, or the pooler in front of it, gives {found} connections, and mcptap needs {needed} at least: raise \
-         PgBouncer's default_pool_size or PostgreSQL's max_connections, or stop what else has connections"
+        "PostgreSQL, or the pooler in front of it, gives {found} connections, and mcptap needs {needed} at least: {raise}"
     )]
     FewConnections {
         /// How many there were.
         found: u32,
         /// How many are needed.
         needed: u32,
+        /// The remedy.
+        raise: String,
     },
     /// The database of PostgreSQL cannot hold every text.
     #[error(
@@ -229,7 +230,8 @@ impl Error {
                     .map_or(ErrorKind::Unreachable, ErrorKind::of),
             },
             Self::Full(_) => ErrorKind::Full,
-            Self::Refused(_) | Self::NotOpened { .. } => ErrorKind::Refused,
+            // Somebody has to put the file back.
+            Self::Refused(_) | Self::NotOpened { .. } | Self::Replaced => ErrorKind::Refused,
             Self::Data(_) => ErrorKind::Data,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::TimedOut | Self::Busy => ErrorKind::TimedOut,

@@ -69,6 +69,8 @@ struct Failure {
     kind: ErrorKind,
     /// The code that the database gave.
     code: Option<String>,
+    /// Whether the file that was to be written is not at its path any more.
+    replaced: bool,
     at: Instant,
 }
 
@@ -94,6 +96,7 @@ impl Health {
                         error.kind()
                     },
                     code: error.code(),
+                    replaced: matches!(error, Error::Replaced),
                     at: now,
                 });
             }

@@ -94,6 +94,9 @@ impl ErrorKind {
             "25006" | "25P02" | "25P03" | "25P04" => Self::Unreachable,
             // A prepared statement that is gone, there twice (both behind a pooler) or made for older tables.
             "26000" | "42P05" | "0A000" => Self::Unreachable,
+            // object_not_in_prerequisite_state: the database takes no connections for a while (it is moved or restored), or
+            // a standby is not ready.
+            "55000" => Self::Unreachable,
             "57014" => Self::TimedOut,
             "53100" => Self::Full,
             "XX001" | "XX002" => Self::Corrupt,
@@ -156,7 +159,7 @@ mod tests {
             (&["40001", "40P01", "55P03"][..], ErrorKind::Conflict),
             (
                 &[
-                    "25006", "57P01", "57P02", "57P03", "08006", "08P01", "25P02", "0A000",
+                    "55000", "25006", "57P01", "57P02", "57P03", "08006", "08P01", "25P02", "0A000",
                 ],
                 ErrorKind::Unreachable,
             ),

@@ -28,8 +28,12 @@ pub(super) struct Finding {
 impl Failure {
     /// The finding that reports this failure.
     pub(super) fn finding(&self) -> Finding {
-        let told = finding("write", self.kind);
+        if self.replaced {
+            return of_error("write", &Error::Replaced);
+        }
+        let told = of_code("write", self.kind, self.code.as_deref());
         match (&self.code, self.kind) {
+            (Some(code), ErrorKind::Refused) if is_about_login(code) => told,
             // The words of the database may name what is stored; its codes do not.
             (Some(code), ErrorKind::Refused | ErrorKind::Internal) => Finding {
                 reason: format!("{} (code {code})", told.reason),
@@ -38,6 +42,24 @@ impl Failure {
             _ => told,
         }
     }
+}
+
+/// The finding that reports a kind of failure, and, where the code of the database tells more than that, this.
+pub(super) fn of_code(check: &'static str, kind: ErrorKind, code: Option<&str>) -> Finding {
+    match code {
+        Some(code) if kind == ErrorKind::Refused && is_about_login(code) => Finding {
+            check,
+            reason: "the database refuses the user or the password".to_owned(),
+            advice: "look at user and password in the URL, whether the password was changed or has expired, and at pg_hba.conf; \
+                     mcptap goes on by itself when they are right again, and must be restarted with a new URL",
+        },
+        _ => finding(check, kind),
+    }
+}
+
+/// SQLSTATE class 28, invalid authorization: a password that was changed, a role that is gone or may not log in.
+fn is_about_login(code: &str) -> bool {
+    code.len() == 5 && code.starts_with("28")
 }
 
 /// The finding that reports a kind of failure.
@@ -52,7 +74,11 @@ pub(super) fn finding(check: &'static str, kind: ErrorKind) -> Finding {
             "the database is damaged",
             "stop mcptap, keep a copy of the database, then restore a backup or recover what is left",
         ),
-        ErrorKind::Io => ("the disk fails", "look at the disk and at the system's log"),
+        ErrorKind::Io => (
+            "a file of the database cannot be read or written",
+            "look at the disk and at the system's log, and whether somebody deleted, cut or replaced the database's file or \
+             those beside it (-wal, -shm): then restart mcptap",
+        ),
         ErrorKind::Conflict => (
             "the database's lock is taken",
             "another program holds it; look for what has the database open and does not end its transaction",
@@ -94,6 +120,6 @@ pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
         },
         // The checks have a connection of their own: without one, nobody answers.
         error if error.is_without_connection() => finding(check, ErrorKind::TimedOut),
-        error => finding(check, error.kind()),
+        error => of_code(check, error.kind(), error.code().as_deref()),
     }
 }

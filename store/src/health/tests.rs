@@ -74,3 +74,27 @@ async fn damage_that_anybody_comes_upon_stays() {
         assert!(health.known()[0].reason.contains("damaged"));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_cause_is_told_in_its_own_words() {
+    let health = Health::default();
+    health.wrote(Err(&Error::Replaced));
+    let [replaced] = health.known().try_into().ok().unwrap();
+    let looked = finding::of_error("database", &Error::Replaced);
+    assert_eq!((replaced.check, &replaced.reason), ("file", &looked.reason));
+
+    for code in ["28P01", "28000"] {
+        let told = finding::of_code("write", ErrorKind::Refused, Some(code));
+        assert!(
+            told.reason.contains("password") && told.advice.contains("password"),
+            "{code}"
+        );
+    }
+    // SQLITE_PERM and a table without permission are no matter of passwords.
+    for code in ["3", "42501"] {
+        let told = finding::of_code("write", ErrorKind::Refused, Some(code));
+        assert!(!told.advice.contains("password"), "{code}");
+    }
+    let unreadable = finding("write", ErrorKind::Io);
+    assert!(unreadable.advice.contains("-wal"), "{}", unreadable.advice);
+}

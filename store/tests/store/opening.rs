@@ -11,7 +11,7 @@ use mcptap_store::{
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use tokio::task::JoinSet;
 
-use crate::support::{Place, batch, on_both, plain};
+use crate::support::{Place, batch, on_both, plain, span, trace};
 
 on_both!(
     several_at_once_make_the_tables_once,
@@ -389,5 +389,63 @@ async fn a_database_that_lacks_letters_is_refused() {
         "{refused}"
     );
     assert!(refused.to_string().contains("ENCODING 'UTF8'"), "{refused}");
+    place.vanish().await;
+}
+
+/// Of a server that gives ten connections and no more, without a pooler in front of it: that is enough for everything at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_connections_of_a_role_are_enough() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let role = format!("mcptap_ten_{}", std::process::id());
+    let admin = place.connect().await;
+    let name = place
+        .url
+        .rsplit_once('/')
+        .unwrap()
+        .1
+        .split('?')
+        .next()
+        .unwrap()
+        .to_owned();
+    for statement in [
+        format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 10"),
+        format!("ALTER DATABASE {name} OWNER TO {role}"),
+    ] {
+        admin.execute_unprepared(&statement).await.unwrap();
+    }
+    let (_, server) = place.url.split_once('@').unwrap();
+    let url = format!("postgres://{role}@{server}");
+    let options = Options {
+        retention: None,
+        ..Options::default()
+    };
+    let (writer, store) = open(&url, options).await.unwrap();
+    let work = (1..=40).map(|number| {
+        let (writer, store) = (writer.clone(), store.clone());
+        tokio::spawn(async move {
+            writer.write(batch([plain(number)])).await.unwrap();
+            let found = store.call(trace(number), span(number)).await.unwrap();
+            assert!(found.is_some(), "{number}");
+        })
+    });
+    for done in work.collect::<Vec<_>>() {
+        done.await.unwrap();
+    }
+    assert_eq!(store.ready().await, Ok(()));
+    store.close().await;
+    // With fewer it says so, and what to raise.
+    let limit = format!("ALTER ROLE {role} CONNECTION LIMIT 9");
+    admin.execute_unprepared(&limit).await.unwrap();
+    let refused = open(&url, Options::default()).await.unwrap_err().to_string();
+    assert!(
+        refused.contains(&format!("ALTER ROLE {role} CONNECTION LIMIT")),
+        "{refused}"
+    );
+    let given_back =
+        format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}");
+    admin.execute_unprepared(&given_back).await.unwrap();
+    admin.close().await.unwrap();
     place.vanish().await;
 }
