@@ -79,7 +79,7 @@ fn cut(word: &str) -> String {
 
 fn cut_query(query: &str) -> String {
     let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if !HARMLESS.contains(&name) => {
+        Some((name, value)) if !HARMLESS.contains(&name) && !value.starts_with(MASK) => {
             // Quotes and colours around the word are no part of it.
             let end = value
                 .find(['\'', '"', '`', '\u{1b}', ')', ']', ';'])
