@@ -88,9 +88,9 @@ async fn attach(url: &str, upkeep: Upkeep) -> Result<Store, Error> {
 
 /// Puts a store together, and starts its background tasks where it has any.
 async fn assemble(database: Database, options: Options, background: bool) -> Result<(Writer, Store), Error> {
-    let start = scan::head(database.read()).await?;
+    let start = scan::head(database.feed()).await?;
     let gate = Gate::open(database.clone()).await?;
-    let identity = scan::identity(database.read()).await?;
+    let identity = scan::identity(database.feed()).await?;
     database.health().answered();
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);

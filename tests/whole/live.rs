@@ -297,7 +297,8 @@ async fn subscribers_are_counted() {
 }
 
 /// Finding it reads other calls than those of the page: one that cannot be read tells.
-#[tokio::test]
+// The server writes on while a connection beside it waits for the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_feed_goes_on_is_looked_for_when_asked_alone() {
     let server = TestServer::on(Database::sqlite()).await;
     for some in 0..5 {

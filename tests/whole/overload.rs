@@ -40,7 +40,8 @@ fn hold(database: &Database) -> rusqlite::Connection {
     connection
 }
 
-#[tokio::test]
+// The server writes on while a connection beside it waits for the lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_says_when_to_come_back() {
     let server = start(Database::sqlite()).await;
     let held = hold(server.database());
