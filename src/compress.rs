@@ -1,6 +1,7 @@
 //! Answers are compressed for clients that can read it: lists of calls and their bodies shrink to a third and less.
 //!
-//! Tags of pages are weak, so they hold in any coding. An answer is whole in memory when it comes here, so it is compressed at once, a large one on the threads for such work.
+//! Tags of pages are weak, so they hold in any coding. An answer is whole in memory when it comes here, so
+//! it is compressed at once, a large one on the threads for such work.
 //! Streams of events are left alone, because each event must go out when it happens. Compression is a favour: where no
 //! memory or no thread is free for it, the answer goes out as it is.
 

@@ -35,7 +35,7 @@ pub(crate) trait Cursor: Sized {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What a client gave back as `argument`.
+    /// The cursor that a client gave back as `argument`.
     fn decode(argument: &str, text: &str) -> Result<Self, Error> {
         let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
         match unaltered(&bytes) {
@@ -154,7 +154,7 @@ impl Live {
         Self { database, seq }.encode()
     }
 
-    /// What a client gave back as `argument`, if it is a position in the store's own feed.
+    /// The cursor that a client gave back as `argument`, if it is a position in the store's own feed.
     pub(crate) fn seq(store: &Store, argument: &str, text: &str) -> Result<Seq, Error> {
         let Self { database, seq } = Self::decode(argument, text)?;
         if database == store.identity() {
@@ -230,7 +230,7 @@ impl<T> Place<T>
 where
     Self: Cursor,
 {
-    /// What a client gave back as `argument`, if it is of a list in this order.
+    /// The cursor that a client gave back as `argument`, if it is of a list in this order.
     pub(crate) fn of(ranking: Ranking, argument: &str, text: &str) -> Result<Ranked<T>, Error> {
         let place = Self::decode(argument, text)?;
         if place.ranking == ranking {
@@ -242,7 +242,7 @@ where
     }
 
     fn write_rank(&self, bytes: &mut Vec<u8>) {
-        let by = FIGURES.iter().position(|figure| *figure == self.ranking.by);
+        let by = Figure::ALL.iter().position(|figure| *figure == self.ranking.by);
         bytes.push(by.and_then(|by| u8::try_from(by).ok()).unwrap_or(u8::MAX));
         bytes.push(u8::from(self.ranking.descending));
         bytes.push(u8::from(self.at.figure.is_some()));
@@ -257,7 +257,7 @@ where
         let figure = f64::from_be_bytes(*figure);
         Some(Self {
             ranking: Ranking {
-                by: *FIGURES.get(usize::from(*by))?,
+                by: *Figure::ALL.get(usize::from(*by))?,
                 descending: *descending == 1,
             },
             at: Ranked {
@@ -267,16 +267,6 @@ where
         })
     }
 }
-
-/// The figures by their numbers in cursors. The order never changes.
-const FIGURES: [Figure; 6] = [
-    Figure::Calls,
-    Figure::Errors,
-    Figure::ErrorRate,
-    Figure::P50,
-    Figure::P95,
-    Figure::P99,
-];
 
 impl Cursor for Place<Tool> {
     const TAG: u8 = b'T';
@@ -384,7 +374,10 @@ mod tests {
             server: "".into(),
         };
         assert_eq!(Tool::decode("after", &tool.encode()).unwrap(), tool);
-        for (by, figure) in FIGURES.into_iter().zip([None, Some(0.0), Some(0.1), Some(1e300)]) {
+        for (by, figure) in Figure::ALL
+            .into_iter()
+            .zip([None, Some(0.0), Some(0.1), Some(1e300)])
+        {
             let (ranking, item) = (Ranking { by, descending: true }, tool.clone());
             let at = Ranked { figure, item };
             let text = Place {

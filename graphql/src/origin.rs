@@ -25,7 +25,7 @@ enum Verdict {
     Foreign,
 }
 
-/// What a port says to browsers about pages of listed origins (CORS, in the Fetch standard).
+/// The permissions that a port gives to pages of listed origins (CORS, in the Fetch standard).
 #[derive(Clone, Copy, Debug)]
 pub struct CrossOrigin {
     /// The methods that pages may use, as `Access-Control-Allow-Methods` lists them.
@@ -43,7 +43,7 @@ const API: CrossOrigin = CrossOrigin {
 /// For how long a browser may remember what it was answered, in seconds: two hours, the most that browsers do.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("7200");
 
-/// What pages may read of answers, besides what they always may: when to come again, and which key is missing.
+/// The headers of answers that pages may read besides the usual ones: when to come again, and which key is missing.
 const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenticate");
 
 /// Refuses pages from elsewhere, and tells the browsers of those that may.

@@ -12,7 +12,7 @@ use crate::running;
 /// The most bytes of a text among the attributes with which a late answer is told. Longer ones are in the span alone.
 const SHORT: usize = 256;
 
-/// What is told of a request: its ids, and the attributes that its span had.
+/// The announcement of a request: its ids, and the attributes that its span had.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     pub(crate) recorder: Recorder,

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::health::Health;
 pub(crate) use file::beside;
 use file::{ERASING, OpenFile, Scratch};
-pub(crate) use handle::{Access, open};
+pub(crate) use handle::{Access, header, number, open, page_size};
 use release::whole;
 pub(crate) use release::{RELEASE, is_idle, until_free};
 

@@ -18,7 +18,7 @@ use crate::metrics::Counters;
 use crate::operation::Operation;
 use crate::readers::Reading;
 use crate::recent::size_of_fields;
-use crate::{CpuError, Error, Store, dictionary};
+use crate::{Error, Store, dictionary};
 
 /// How many bytes, as they are stored, are read together, give or take those of one call.
 const BATCH: usize = 1 << 20;
@@ -200,8 +200,7 @@ impl Store {
         });
         match timeout_at(operation.deadline().into(), unpacking).await {
             Ok(Ok(details)) => details,
-            Ok(Err(CpuError::Full)) => Err(Error::Busy),
-            Ok(Err(error)) => Err(Error::Work(error)),
+            Ok(Err(error)) => Err(Error::of_work(error)),
             Err(_) => Err(Error::TimedOut),
         }
     }

@@ -241,6 +241,14 @@ impl Error {
         }
     }
 
+    /// Work of a query that was not done.
+    pub(crate) fn of_work(error: CpuError) -> Self {
+        match error {
+            CpuError::Full => Self::Busy,
+            error => Self::Work(error),
+        }
+    }
+
     /// Whether a connection was waited for in vain: the database makes none, or does not answer on those that are there.
     pub(crate) fn is_without_connection(&self) -> bool {
         let Self::Database(cause) = self else {

@@ -109,9 +109,9 @@ impl Store {
 }
 
 impl Follower {
-    /// The next changes, at most `limit` (clamped to 1..=500), fewer where they are large. While there is history, it comes at once; the first
-    /// answer with `caught_up` ends it, also when it has no changes. After that each answer waits for changes. `None`
-    /// when the store was closed and all was said.
+    /// The next changes, at most `limit` (clamped to 1..=500), fewer where they are large. While there is history, it comes
+    /// at once; the first answer with `caught_up` ends it, also when it has no changes. After that each answer waits for
+    /// changes. `None` when the store was closed and all was said.
     ///
     /// A future that is dropped loses nothing.
     pub async fn next(&mut self, limit: usize) -> Result<Option<FeedChanges>, Error> {

@@ -22,6 +22,7 @@ pub(crate) mod shapes;
 mod tellers;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

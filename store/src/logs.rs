@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
 use crate::entity::{call, log_line};
 use crate::metrics::Counters;
 use crate::readers::Reading;
-use crate::{CpuError, Error, LogPosition, Page, PageRequest, Store, dictionary};
+use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
 
 /// How many bytes the lines of one page have at most, unless its first line alone has more.
 const PAGE_BYTES: i64 = 4 << 20;
@@ -107,11 +107,7 @@ impl Store {
             rows.map(|row| Ok(Read::of(log_line::Model::from_query_result(&row, "")?, &counters)))
                 .collect::<Result<Vec<_>, Error>>()
         });
-        let lines = match decoding.await {
-            Ok(lines) => lines?,
-            Err(CpuError::Full) => return Err(Error::Busy),
-            Err(error) => return Err(Error::Work(error)),
-        };
+        let lines = decoding.await.map_err(Error::of_work)??;
         let mut lines_of: HashMap<i64, Vec<Read>> = rows.iter().map(|row| (*row, Vec::new())).collect();
         for line in lines {
             if let Some(of_call) = lines_of.get_mut(&line.call) {

@@ -46,10 +46,22 @@ pub enum Figure {
     P99,
 }
 
+impl Figure {
+    /// All of them. The order never changes: cursors have them by their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Calls,
+        Self::Errors,
+        Self::ErrorRate,
+        Self::P50,
+        Self::P95,
+        Self::P99,
+    ];
+}
+
 /// An order: by a figure, then by name. What has no figure (no call with an end) stands last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranking {
-    /// What decides.
+    /// The figure that decides.
     pub by: Figure,
     /// Whether the greatest stands first.
     pub descending: bool,
@@ -244,10 +256,15 @@ impl Store {
         } else {
             summed::<K>(&scan, ranking, &mut held).await?
         };
-        if let Some(after) = after {
-            figures.retain(|(_, figure)| ranking.compare(*figure, after.figure).is_ge());
-        }
-        figures.sort_unstable_by(|(_, one), (_, other)| ranking.compare(*one, *other));
+        let reached = after.map(|after| after.figure);
+        let sorting = self.inner.cpu.run(move |_| {
+            if let Some(reached) = reached {
+                figures.retain(|(_, figure)| ranking.compare(*figure, reached).is_ge());
+            }
+            figures.sort_unstable_by(|(_, one), (_, other)| ranking.compare(*one, *other));
+            figures
+        });
+        let figures = sorting.await.map_err(Error::of_work)?;
         let mut items: Vec<Ranked<K::Item>> = Vec::new();
         let mut rest = figures.as_slice();
         while let Some((_, figure)) = rest.first().copied() {
@@ -356,7 +373,7 @@ async fn summed<K: Of>(
     let figure = move |(key, mut filling): (K, Filling)| (key, ranking.figure(&mut filling));
     let cpu = &scan.store.inner.cpu;
     let figures = cpu.run(move |_| fillings.into_iter().map(figure).collect());
-    figures.await.map_err(Error::Work)
+    figures.await.map_err(Error::of_work)
 }
 
 fn push<T>(list: &mut Vec<T>, item: T, held: &mut Reservation) -> Result<(), Error> {

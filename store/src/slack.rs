@@ -17,7 +17,7 @@ use sea_orm::sqlx::{self, Connection, Sqlite, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::database::{Access, Database, beside, open};
+use crate::database::{Access, Database, beside, header, number, open, page_size};
 use crate::pace::Pace;
 use crate::sweep::{self, Wal};
 
@@ -188,14 +188,11 @@ struct Layout {
 impl Layout {
     /// `None` where it is not the layout of a database.
     fn read(file: &File) -> std::io::Result<Option<Self>> {
-        let mut header = [0; 100];
-        file.read_exact_at(&mut header, 0)?;
-        let page_size = match number(&header, 16, 2) {
-            1 => 65_536,
-            size => size,
+        let Some(header) = header(file)? else {
+            return Ok(None);
         };
-        let reserved = number(&header, 20, 1);
-        if !header.starts_with(b"SQLite format 3\0") || page_size < 512 || reserved > 32 {
+        let (page_size, reserved) = (page_size(&header), number(&header, 20, 1));
+        if page_size < 512 || reserved > 32 {
             return Ok(None);
         }
         let pages = file.metadata()?.len() / page_size;
@@ -263,14 +260,6 @@ impl Layout {
     fn lock_page(&self) -> u64 {
         LOCK_BYTE / self.page_size as u64 + 1
     }
-}
-
-/// A number of a few bytes, the first the highest.
-fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let bytes = bytes.get(at..at + length).unwrap_or_default();
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

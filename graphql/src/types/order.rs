@@ -3,7 +3,7 @@
 use async_graphql::{Enum, InputObject};
 use mcptap_store::{Figure, Ranking};
 
-/// What tools and servers are sorted by. Figures are those of `CallStats`, over the calls of the list's filter.
+/// The fields that tools and servers are sorted by. Figures are those of `CallStats`, over the calls of the list's filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum AggregateOrderField {
     /// How many calls.
@@ -41,7 +41,7 @@ pub(crate) enum OrderDirection {
 /// for: something whose figure passes that of the cursor meanwhile is on two pages, or on none.
 #[derive(Clone, Copy, Debug, InputObject)]
 pub(crate) struct AggregateOrder {
-    /// What decides.
+    /// The field that decides.
     pub(crate) field: AggregateOrderField,
     /// Which end comes first.
     #[graphql(default)]

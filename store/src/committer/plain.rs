@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, Evidence, HttpSpan, LogLine, Observation, Origin, Payload, SessionKey, SessionSource,
-    SpanId, SpanKind, TraceId, Transport, Vantage,
+    Batch, Call, HttpSpan, LogLine, Observation, Origin, Payload, SessionKey, SessionSource, SpanId,
+    SpanKind, TraceId, Transport,
 };
 use serde_json::Map;
 
@@ -72,24 +72,10 @@ fn plain_records() -> Result<Batch, Error> {
         })
     };
     let call = Call {
-        trace_id: trace(one)?,
-        span_id: span(one)?,
-        primary_span_id: span(one)?,
-        parent_span_id: None,
-        kind: SpanKind::Server,
         origin: Arc::clone(&origin),
-        vantage: Vantage::Server,
         server: Some(name.clone()),
         method: "tools/call".to_owned(),
         tool: Some(name.clone()),
-        prompt: None,
-        resource_uri: None,
-        evidence: Evidence::default(),
-        http_status: None,
-        rpc_error_code: None,
-        error_type: None,
-        error_message: None,
-        stack_trace: None,
         started_at: now,
         duration_nanos: 1,
         received_at: now,
@@ -98,18 +84,11 @@ fn plain_records() -> Result<Batch, Error> {
             source: SessionSource::Wire,
             key: name.clone(),
         }),
-        request_id: None,
-        protocol_version: None,
         transport: Some(Transport::StreamableHttp),
         client_name: Some(name.clone()),
-        client_version: None,
-        client_ip: None,
-        country: None,
-        authorization: None,
-        user_agent: None,
         request: Some(Payload::whole(name.clone())),
         response: Some(Payload::whole(name.clone())),
-        attributes: Map::new(),
+        ..Call::bare(trace(one)?, span(one)?)
     };
     let http = HttpSpan {
         trace_id: trace(other)?,

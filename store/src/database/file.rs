@@ -1,7 +1,7 @@
 //! The file of a database of SQLite.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx;
 
-use super::handle::{Access, open};
+use super::handle::{Access, header, number, open, page_size};
 use crate::Error;
 
 /// How long after a header that cannot be it is read once more.
@@ -119,25 +119,14 @@ impl Header {
     fn read(file: &File) -> std::io::Result<Option<Self>> {
         // First, because a file becomes shorter after its header said so.
         let length = file.metadata()?.len();
-        let mut bytes = [0; 100];
-        match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) if bytes.starts_with(b"SQLite format 3\0") => {}
-            Ok(()) => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let number = |at: usize| {
-            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            u32::from_be_bytes(bytes.unwrap_or_default())
+        let Some(bytes) = header(file)? else {
+            return Ok(None);
         };
-        let page_size = match number(16) >> 16 {
-            1 => 65_536,
-            size => u64::from(size),
-        };
+        let number = |at: usize| number(&bytes, at, 4) as u32;
         let (changes, valid_for) = (number(24), number(92));
         Ok(Some(Self {
             length,
-            wanted: u64::from(number(28)) * page_size,
+            wanted: u64::from(number(28)) * page_size(&bytes),
             application: number(68),
             identity: number(60),
             changes: (changes == valid_for).then_some(changes),

@@ -1,8 +1,8 @@
-//! Handles of database files beside those of SQLite.
+//! Handles of database files beside those of SQLite, and the headers that are read by them.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,4 +40,30 @@ pub(crate) fn open(path: &Path, access: Access) -> std::io::Result<Arc<File>> {
 
 fn key(found: &Metadata, access: Access) -> Key {
     (found.dev(), found.ino(), access)
+}
+
+/// The header of a database (<https://www.sqlite.org/fileformat2.html>); `None` for a file without one.
+pub(crate) fn header(file: &File) -> std::io::Result<Option<[u8; 100]>> {
+    let mut bytes = [0; 100];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(bytes.starts_with(b"SQLite format 3\0").then_some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A number of so many bytes, the most significant first; zero beyond the end.
+pub(crate) fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
+    let bytes = bytes.get(at..at + size).unwrap_or_default();
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// The size of a page, in bytes, as a header has it.
+pub(crate) fn page_size(header: &[u8]) -> u64 {
+    match number(header, 16, 2) {
+        1 => 65_536,
+        size => size,
+    }
 }

@@ -94,3 +94,31 @@ impl Record for LogOfCall {
         sink.bytes(row.attributes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mcptap_model::UnixNanos;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_same_whenever_it_comes() {
+        let line = |ahead: Option<i64>, said: &str| {
+            let mut attributes = Map::from_iter([("said".to_owned(), Value::from(said))]);
+            attributes.extend(ahead.map(|ahead| (semconv::MCPTAP_CLOCK_AHEAD_MS.to_owned(), ahead.into())));
+            log_fingerprint(&LogLine {
+                trace_id: TraceId::from_bytes(&[1; 16]).unwrap(),
+                span_id: None,
+                service: None,
+                time: UnixNanos(5),
+                severity: "INFO".to_owned(),
+                body: "body".to_owned(),
+                attributes,
+            })
+        };
+        assert_eq!(line(Some(70_000), "a"), line(Some(69_000), "a"));
+        assert_eq!(line(Some(70_000), "a"), line(None, "a"));
+        assert_ne!(line(Some(70_000), "a"), line(Some(70_000), "b"));
+    }
+}

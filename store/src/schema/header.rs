@@ -1,6 +1,5 @@
 //! A look into a file of SQLite before it is opened to be used.
 
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +9,7 @@ use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 
 use super::{APPLICATION_ID, Found, inspect};
 use crate::Error;
-use crate::database::beside;
+use crate::database::{Access, beside, header, open};
 
 /// How often a file is looked into again that another process begins to use, and how long it is left alone before.
 const LOOKS: usize = 20;
@@ -61,20 +60,17 @@ impl Header {
 
     /// `None` for a file that is empty or not there.
     fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let mut bytes = [0; 100];
-        let mut file = match std::fs::File::open(path) {
+        let file = match open(path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(sqlx::Error::Io(error).into()),
         };
-        match file.read(&mut bytes).map_err(sqlx::Error::Io)? {
-            0 => return Ok(None),
-            count if count < bytes.len() || !bytes.starts_with(b"SQLite format 3\0") => {
-                return Err(Error::Foreign(format!("{} is no file of SQLite", path.display())));
-            }
-            _ => {}
-        }
         let found = file.metadata().map_err(sqlx::Error::Io)?;
+        let bytes = match header(&file).map_err(sqlx::Error::Io)? {
+            Some(bytes) => bytes,
+            None if found.len() == 0 => return Ok(None),
+            None => return Err(Error::Foreign(format!("{} is no file of SQLite", path.display()))),
+        };
         Ok(Some(Self {
             bytes,
             length: found.len(),

@@ -18,7 +18,7 @@ use crate::body::{flag, unpack, unpacked_size};
 use crate::entity::{detail, log_line};
 use crate::metrics::Counters;
 use crate::operation::Operation;
-use crate::{CpuError, CpuPool, Error, MemoryBudget, Stored};
+use crate::{CpuPool, Error, MemoryBudget, Stored};
 
 /// How many bytes, as they are stored, are read together, give or take those of one call.
 const BATCH: usize = 1 << 20;
@@ -208,8 +208,7 @@ impl Texts<'_> {
         });
         match timeout_at(self.operation.deadline().into(), reading).await {
             Ok(Ok(readers)) => readers,
-            Ok(Err(CpuError::Full)) => Err(Error::Busy),
-            Ok(Err(error)) => Err(Error::Work(error)),
+            Ok(Err(error)) => Err(Error::of_work(error)),
             Err(_) => Err(Error::TimedOut),
         }
     }

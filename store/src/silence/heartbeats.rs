@@ -34,12 +34,19 @@ const DELETED: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
     noted: Mutex<Noted>,
-    ended: Mutex<Ended>,
+    ended: Mutex<NotedEnds>,
     unread: AtomicBool,
 }
 
 /// The spans that each process, by its hash, names as ended.
 pub(super) type Ended = HashMap<i64, HashSet<SpanId>>;
+
+#[derive(Debug, Default)]
+struct NotedEnds {
+    ended: Ended,
+    /// How many spans there are of all processes.
+    spans: usize,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -69,22 +76,22 @@ impl Heartbeats {
     /// Notes that the process names these spans as ended.
     pub(crate) fn note_ended(&self, process: &str, spans: impl IntoIterator<Item = SpanId>) {
         let mut spans = spans.into_iter().peekable();
-        if spans.peek().is_none() {
+        let mut noted = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_ENDED.saturating_sub(noted.spans);
+        if room == 0 || spans.peek().is_none() {
             return;
         }
-        let mut noted = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MOST_ENDED.saturating_sub(noted.values().map(HashSet::len).sum());
-        if room > 0 {
-            noted
-                .entry(text_hash(process))
-                .or_default()
-                .extend(spans.take(room));
-        }
+        let of_process = noted.ended.entry(text_hash(process)).or_default();
+        let before = of_process.len();
+        of_process.extend(spans.take(room));
+        let more = of_process.len() - before;
+        noted.spans += more;
     }
 
     /// What was noted as ended since it was asked last. Where that comes to nothing, the processes name it again.
     pub(super) fn take_ended(&self) -> Ended {
-        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut noted = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *noted).ended
     }
 
     /// Notes that something was refused before it was read, and may come again: there may be heartbeats in it.

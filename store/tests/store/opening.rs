@@ -400,15 +400,7 @@ async fn ten_connections_of_a_role_are_enough() {
     };
     let role = format!("mcptap_ten_{}", std::process::id());
     let admin = place.connect().await;
-    let name = place
-        .url
-        .rsplit_once('/')
-        .unwrap()
-        .1
-        .split('?')
-        .next()
-        .unwrap()
-        .to_owned();
+    let name = place.name().to_owned();
     for statement in [
         format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 10"),
         format!("ALTER DATABASE {name} OWNER TO {role}"),

@@ -10,17 +10,8 @@ on_both!(
     a_ranking_takes_no_more_memory_than_there_is,
 );
 
-const FIGURES: [Figure; 6] = [
-    Figure::Calls,
-    Figure::Errors,
-    Figure::ErrorRate,
-    Figure::P50,
-    Figure::P95,
-    Figure::P99,
-];
-
 fn rankings() -> impl Iterator<Item = Ranking> {
-    FIGURES
+    Figure::ALL
         .into_iter()
         .flat_map(|by| [true, false].map(|descending| Ranking { by, descending }))
 }
@@ -213,7 +204,7 @@ async fn a_ranking_takes_no_more_memory_than_there_is(place: &Place) {
         tools: vec!["tool 00007".into()],
         ..CallFilter::default()
     };
-    for figure in FIGURES {
+    for figure in Figure::ALL {
         let page = small.ranked_tools(&few, by(figure), 3, None).await.unwrap();
         assert_eq!(page.items.len(), 1);
     }

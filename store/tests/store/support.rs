@@ -125,17 +125,15 @@ impl Place {
             .map(|directory| directory.path().join("test.db"))
     }
 
+    /// The name of a database of PostgreSQL.
+    pub(crate) fn name(&self) -> &str {
+        let (_, name) = self.url.rsplit_once('/').unwrap();
+        name.split('?').next().unwrap()
+    }
+
     pub(crate) async fn vanish(self) {
         if self.directory.is_none() {
-            let name = self
-                .url
-                .rsplit_once('/')
-                .unwrap()
-                .1
-                .split('?')
-                .next()
-                .unwrap()
-                .to_owned();
+            let name = self.name().to_owned();
             let admin = Database::connect(std::env::var("TEST_DATABASE_URL").unwrap())
                 .await
                 .unwrap();

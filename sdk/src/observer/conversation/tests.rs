@@ -280,7 +280,7 @@ fn an_answer_to_what_was_given_up_is_told_once_as_late() {
         .attributes_iter()
         .any(|(key, _)| key.as_str() == semconv::REQUEST_BODY);
     assert!(!body_of_last);
-    // What is left are the entries themselves.
+    // The entries themselves are left.
     let left = observer.remembered().held() - start;
     assert!(left * 3 <= of_past * 103 + 3, "{left} {of_past}");
     drop(conversation);

@@ -1,6 +1,7 @@
 //! The order of arrival, batches, repetitions and announcements make no difference.
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use super::memory::Memory;
 use super::scenarios::*;
@@ -24,19 +25,37 @@ fn pieces(whole: &Batch) -> Vec<Batch> {
     observations.chain(https).chain(logs).collect()
 }
 
-fn send(memory: &mut Memory, whole: &Batch, keys: &[u32], cuts: &[bool]) {
+/// Sends records in the order of their keys, and says of each whether an export ends with it; then something is done.
+fn send(
+    memory: &mut Memory,
+    whole: &Batch,
+    keys: &[u32],
+    cuts: &[bool],
+    mut between: impl FnMut(usize, &mut Memory),
+) {
     let mut pieces: Vec<_> = pieces(whole).into_iter().zip(keys).collect();
     pieces.sort_by_key(|(_, key)| **key);
     let mut export = Batch::default();
-    for ((piece, _), cut) in pieces.into_iter().zip(cuts) {
+    for (number, ((piece, _), cut)) in pieces.into_iter().zip(cuts).enumerate() {
         export.observations.extend(piece.observations);
         export.https.extend(piece.https);
         export.logs.extend(piece.logs);
         if *cut {
             memory.write(std::mem::take(&mut export));
+            between(number, memory);
         }
     }
     memory.write(export);
+}
+
+/// Whether what comes again in another order changes nothing.
+fn changes_nothing(memory: &mut Memory, pieces: impl Iterator<Item = Batch>) -> Result<(), TestCaseError> {
+    let before = memory.everything();
+    for piece in pieces {
+        prop_assert_eq!(memory.write(piece), 0);
+    }
+    prop_assert_eq!(memory.everything(), before);
+    Ok(())
 }
 
 /// Calls all that run lost.
@@ -60,13 +79,9 @@ proptest! {
         let mut at_once = Memory::default();
         at_once.write(whole.clone());
         let mut apart = Memory::default();
-        send(&mut apart, &whole, &keys, &cuts);
+        send(&mut apart, &whole, &keys, &cuts, |_, _| {});
         prop_assert_eq!(apart.everything(), at_once.everything());
-        let before = apart.everything();
-        for piece in pieces(&whole) {
-            prop_assert_eq!(apart.write(piece), 0);
-        }
-        prop_assert_eq!(apart.everything(), before);
+        changes_nothing(&mut apart, pieces(&whole).into_iter())?;
     }
 
     #[test]
@@ -86,21 +101,11 @@ proptest! {
         let mut all = whole.clone();
         all.observations.extend(whole.observations.iter().map(announced));
         let mut apart = Memory::default();
-        let mut pieces: Vec<_> = pieces(&all).into_iter().zip(&keys).collect();
-        pieces.sort_by_key(|(_, key)| **key);
-        let mut export = Batch::default();
-        for ((piece, _), (cut, silent)) in pieces.into_iter().zip(cuts.iter().zip(&silent)) {
-            export.observations.extend(piece.observations);
-            export.https.extend(piece.https);
-            export.logs.extend(piece.logs);
-            if *cut {
-                apart.write(std::mem::take(&mut export));
-                if *silent {
-                    fall_silent(&mut apart);
-                }
+        send(&mut apart, &all, &keys, &cuts, |number, memory| {
+            if silent[number] {
+                fall_silent(memory);
             }
-        }
-        apart.write(export);
+        });
         let without_silence = |memory: &Memory| {
             let mut everything = memory.everything();
             for (whole, _) in &mut everything {
@@ -125,13 +130,11 @@ proptest! {
         let mut at_once = Memory::default();
         at_once.write(whole.clone());
         let mut apart = Memory::default();
-        send(&mut apart, &whole, &keys, &cuts);
+        send(&mut apart, &whole, &keys, &cuts, |_, _| {});
         prop_assert_eq!(apart.everything(), at_once.everything());
-        // Delivered again in another order: nothing changes, and the feed shows nothing.
-        let before = apart.everything();
-        for piece in pieces(&whole).into_iter().zip(&again).map(|(piece, _)| piece) {
-            prop_assert_eq!(apart.write(piece), 0);
-        }
-        prop_assert_eq!(apart.everything(), before);
+        // Delivered again in another order: the feed shows nothing.
+        let mut pieces: Vec<_> = pieces(&whole).into_iter().zip(&again).collect();
+        pieces.sort_by_key(|(_, key)| **key);
+        changes_nothing(&mut apart, pieces.into_iter().map(|(piece, _)| piece))?;
     }
 }

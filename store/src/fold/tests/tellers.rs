@@ -87,6 +87,19 @@ fn the_ids_of_a_view_inside_a_call_are_no_way_in_either() {
     assert_eq!(memory.everything(), before);
 }
 
+/// Sends these spans in that order, together and one by one: they are one call, as it is at once.
+fn are_one_span(order: [&Observation; 3], at_once: &Memory) {
+    for batches in [1, 3] {
+        let mut memory = Memory::default();
+        for some in order.chunks(order.len() / batches) {
+            let some = some.iter().map(|one| (*one).clone()).collect();
+            memory.write(batch(some, vec![], vec![]));
+        }
+        assert_eq!(memory.left_out, 0);
+        assert_eq!(memory.everything(), at_once.everything());
+    }
+}
+
 #[test]
 fn a_span_that_knows_more_than_its_announcement_is_the_same() {
     let whole = under(
@@ -103,15 +116,7 @@ fn a_span_that_knows_more_than_its_announcement_is_the_same() {
         [&whole, &early, &nameless],
         [&nameless, &whole, &early],
     ] {
-        for batches in [1, 3] {
-            let mut memory = Memory::default();
-            for some in order.chunks(order.len() / batches) {
-                let some = some.iter().map(|one| (*one).clone()).collect();
-                memory.write(batch(some, vec![], vec![]));
-            }
-            assert_eq!(memory.left_out, 0);
-            assert_eq!(memory.everything(), at_once.everything());
-        }
+        are_one_span(order, &at_once);
     }
     // Names that came late count as well.
     let mut memory = Memory::default();
@@ -143,15 +148,7 @@ fn a_service_that_is_renamed_while_a_call_runs_is_the_same() {
         [&whole, &early, &whole],
         [&early, &early, &whole],
     ] {
-        for batches in [1, 3] {
-            let mut memory = Memory::default();
-            for some in order.chunks(order.len() / batches) {
-                let some = some.iter().map(|one| (*one).clone()).collect();
-                memory.write(batch(some, vec![], vec![]));
-            }
-            assert_eq!(memory.left_out, 0);
-            assert_eq!(memory.everything(), at_once.everything());
-        }
+        are_one_span(order, &at_once);
     }
     // Another process may not, nor the same under another name when it is over, nor by an announcement that names a server.
     for (first, second) in [
