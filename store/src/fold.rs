@@ -23,6 +23,7 @@ mod tellers;
 #[cfg(test)]
 mod tests;
 mod views;
+mod watched;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,11 +38,13 @@ use inner::{LISTING_NANOS, PAIRING_NANOS};
 use mcptap_model::semconv::EXCEPTION_STACKTRACE;
 pub(crate) use reach::{Reach, reach};
 use serde_json::{Map, Value};
+use watched::Watchers;
 
 pub(crate) use tellers::{Told, told};
 
 use crate::body::Bodies;
 use crate::incoming::{Incoming, Seen};
+pub(crate) use watched::{Watched, Watcher, watched, watched_keys};
 
 /// A call that is stored already. Its details are asked for where they matter; see [`Folding::wanted`].
 #[derive(Clone, Debug)]
@@ -107,6 +110,8 @@ pub(crate) struct Neighbourhood {
     pub(crate) links: Vec<(SpanRef, i64)>,
     /// What is above the client's views of stored calls.
     pub(crate) views: Vec<View>,
+    /// Watchers' spans that are part of stored calls, and the calls' rows.
+    pub(crate) watchers: Vec<(Watcher, i64)>,
     /// Spans folded into stored calls earlier; without a row, spans known to be no request at all.
     pub(crate) aliases: Vec<(SpanRef, Option<i64>)>,
     /// Traces that were not read as a whole, being too large: what the batch can touch is here.
@@ -123,6 +128,9 @@ pub(crate) struct TimeRange {
     /// Inclusive.
     pub(crate) to: UnixNanos,
 }
+
+/// Whether what waits is looked for by its trace.
+pub(crate) type InTrace = bool;
 
 /// A call that a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,6 +174,9 @@ pub(crate) struct Changes {
     pub(crate) joined_links: Vec<(SpanRef, Target)>,
     /// Spans above the client's views of calls, and where these came from.
     pub(crate) waiting_views: Vec<(SpanRef, Arc<Origin>, Target)>,
+    /// Watchers' spans that are part of calls: what others tell of the request may come, elsewhere, and in the same trace where
+    /// the call is no more the watcher's own.
+    pub(crate) waiting_watchers: Vec<(Watcher, Target, InTrace)>,
     /// How many candidates were compared to find what belongs together.
     pub(crate) compared: u64,
     /// How many times a rule had more candidates than it looks at.
@@ -252,8 +263,12 @@ impl Folding {
         let mut whole: HashSet<TraceId> = traces(&batch).collect();
         whole.retain(|trace| !near.partial.contains(trace));
         let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
-        let (nodes, foreign) = nodes(near.known, near.aliases, batch.observations, &aliases);
+        let (mut nodes, foreign) = nodes(near.known, near.aliases, batch.observations, &aliases);
         changes.foreign = foreign;
+        let is_watched: HashSet<i64> = near.watchers.iter().map(|(_, row)| *row).collect();
+        for node in &mut nodes {
+            node.is_watched = node.row.is_some_and(|row| is_watched.contains(&row));
+        }
         let mut links: HashMap<i64, Vec<SpanRef>> = HashMap::new();
         for (span, row) in near.links {
             links.entry(row).or_default().push(span);
@@ -264,7 +279,14 @@ impl Folding {
         let mut clusters = Clusters::new(nodes);
         let index = Https::new(&https);
         let places = clusters.places();
-        relate::relate(clusters.split(), &places, &index, &near.views, &effort);
+        let watchers = Watchers::new(clusters.split().0, &places, near.watchers);
+        relate::relate(
+            clusters.split(),
+            &places,
+            &index,
+            (&near.views, &watchers),
+            &effort,
+        );
         inner::find_nested(clusters.split(), &places, &index, &effort);
         inner::pair_lists(&mut clusters, &effort);
         let wanted = wanted(&mut clusters, &near.logs, &batch.logs);

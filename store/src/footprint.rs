@@ -13,7 +13,7 @@ use crate::row::trace_lo;
 /// What a neighbourhood was read from.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    /// All that is stored in these traces: calls, aliases, what waits.
+    /// All that is stored in these traces (calls, aliases, what waits), and what watchers saw of requests with these keys.
     pub(crate) traces: Vec<i64>,
     /// Calls, by row: those that were read, and those that were looked for, by whatever key.
     pub(crate) rows: HashSet<i64>,
@@ -34,7 +34,7 @@ impl Reads {
     /// What a batch reads for certain. What else it reads is known when that is read.
     pub(crate) fn of(batch: &Incoming) -> Self {
         Self {
-            traces: neighbourhood::traces(batch),
+            traces: neighbourhood::places(batch),
             rows: HashSet::new(),
             ranges: crate::fold::time_ranges(batch),
         }
@@ -85,6 +85,11 @@ impl Writes {
         }
         for (span, _, target) in &changes.waiting_views {
             writes.traces.insert(trace_lo(span.trace_id));
+            writes.target(Some(target));
+        }
+        for (watcher, target, _) in &changes.waiting_watchers {
+            writes.traces.insert(trace_lo(watcher.span.trace_id));
+            writes.traces.extend(watcher.key());
             writes.target(Some(target));
         }
         for http in &changes.waiting_https {

@@ -4,6 +4,7 @@ mod found;
 mod large;
 mod memory;
 mod statement;
+mod watched;
 mod weights;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +27,7 @@ use weights::Weight;
 use crate::details::sizes;
 use crate::dictionary::{Dictionary, Glossary};
 use crate::entity::{alias, call, detail, name, waiting};
-use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine};
+use crate::fold::{self, Known, Neighbourhood, TimeRange, View, WaitingLine, Watcher};
 use crate::incoming::Incoming;
 use crate::intern::{NameKind, name_hash};
 use crate::metrics::Counters;
@@ -59,8 +60,17 @@ pub(crate) struct Near {
     pub(crate) cut: u64,
 }
 
+/// The traces of a batch, sorted, each once, and the keys of requests that are in other traces too.
+pub(crate) fn places(batch: &Incoming) -> Vec<i64> {
+    let mut places = traces(batch);
+    places.extend(fold::watched_keys(batch));
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
 /// The traces of a batch, sorted, each once.
-pub(crate) fn traces(batch: &Incoming) -> Vec<i64> {
+fn traces(batch: &Incoming) -> Vec<i64> {
     let mut traces: Vec<i64> = fold::traces(batch).map(trace_lo).collect();
     traces.sort_unstable();
     traces.dedup();
@@ -73,7 +83,6 @@ pub(crate) async fn load(
     snapshot: &DatabaseTransaction,
     dictionary: &Dictionary,
     batch: &Incoming,
-    traces: &[i64],
     ranges: &[TimeRange],
     join_window: Duration,
     held: &mut Held,
@@ -99,8 +108,9 @@ pub(crate) async fn load(
 
     let mut found = Found::default();
     let since = clock::ago(join_window).0;
+    let traces = traces(batch);
     let mut large = if calls || aliases || waiting {
-        large::large(snapshot, traces).await?
+        large::large(snapshot, &traces).await?
     } else {
         HashSet::new()
     };
@@ -172,7 +182,16 @@ pub(crate) async fn load(
             .read(batch, *trace, dictionary)
             .await?;
     }
+    if waiting {
+        watched::watchers(snapshot, &fold::watched_keys(batch), since, &mut found, held).await?;
+    }
     if calls {
+        let watched = fold::watched(batch);
+        for watched in watched.chunks(RANGES) {
+            let named = watched::of_sessions(snapshot, watched).await?;
+            found.read(named.len(), usize::MAX);
+            found.read_calls(snapshot, &named, Because::Near, held).await?;
+        }
         for ranges in ranges.chunks(RANGES) {
             let keys = range_keys(snapshot, ranges).await?;
             let named = in_ranges(snapshot, &keys).await?;
@@ -424,6 +443,13 @@ impl Undecoded {
                             origin: Arc::clone(origin),
                             row: call,
                         });
+                    }
+                }
+                kind::WATCHER => {
+                    if let Some(watcher) = data_of::<Watcher>(&row, counters)
+                        && let Some(call) = row.call.filter(|call| rows.contains(call))
+                    {
+                        near.watchers.push((watcher, call));
                     }
                 }
                 _ => tracing::warn!(

@@ -111,14 +111,12 @@ impl Preparation {
     pub(crate) async fn prepare(&self, batch: Incoming) -> Result<Prepared, Error> {
         let mut held = Held::new(&self.memory, batch.len())?;
         let mut reads = Reads::of(&batch);
-        let (traces, ranges) = (&reads.traces, &reads.ranges);
         let snapshot = self.database.near_snapshot().await?;
         let near = neighbourhood::load(
             &snapshot,
             &self.dictionary,
             &batch,
-            traces,
-            ranges,
+            &reads.ranges,
             self.join_window,
             &mut held,
         )
@@ -214,6 +212,10 @@ fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold
     );
     let joined = changes.joined_links.into_iter();
     waiting.extend(joined.map(|(target, call)| Waiting::joined(target, call, now)));
+    let watchers = changes.waiting_watchers.iter();
+    waiting.extend(
+        watchers.flat_map(|(watcher, call, in_trace)| Waiting::watcher(watcher, *call, *in_trace, now)),
+    );
     let (logs, left) = (changes.logs.into_iter(), changes.left.iter());
     Prepared {
         head,

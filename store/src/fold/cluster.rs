@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub(super) links: Vec<SpanRef>,
     /// The call as it was stored, when it was.
     pub(super) before: Option<Box<Whole>>,
+    /// Whether it is stored, and a watcher's view is part of it.
+    pub(super) is_watched: bool,
     /// Whether what lists leave out of it is here too.
     pub(super) detailed: bool,
 }
@@ -49,6 +51,7 @@ impl Node {
             spans,
             links: Vec::new(),
             before,
+            is_watched: false,
             detailed: false,
         }
     }
@@ -78,6 +81,7 @@ impl Node {
             spans,
             links,
             before: None,
+            is_watched: false,
             detailed: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mcptap_model::{Origin, SpanRef, TraceId, Vantage};
+use mcptap_model::{Call, Origin, SpanRef, TraceId, Vantage};
 
 use super::View;
 use super::effort::Effort;
@@ -10,6 +10,7 @@ use super::https::Https;
 use super::intervals::{Interval, Intervals};
 use super::merge::Merged;
 use super::relate::SLACK_NANOS;
+use super::watched::is_watcher;
 
 /// The spans above the client's views that are part of calls, and the services of these clients.
 struct Senders<'a>(HashMap<i64, Vec<&'a View>>);
@@ -57,6 +58,12 @@ fn gateways(merged: &[Merged], senders: &Senders<'_>, https: &Https<'_>, effort:
     gateways
 }
 
+/// Whether a call may be a gateway's. Whoever watches from outside only seems to hand on what the server's own span, which may
+/// not be known for the same request yet, tells.
+fn may_hand_on(call: &Call) -> bool {
+    call.vantage == Vantage::Server && !is_watcher(call)
+}
+
 /// Whether a call may be another's, handed on.
 fn is_onward(inner: &Merged, outer: &Merged) -> bool {
     let (inner, outer) = (&inner.node.call, &outer.node.call);
@@ -74,7 +81,7 @@ fn by_parent(
     let mut primary: HashMap<SpanRef, Vec<usize>> = HashMap::new();
     for &index in members {
         if let Some(Merged { node, .. }) = merged.get(index)
-            && node.call.vantage == Vantage::Server
+            && may_hand_on(&node.call)
         {
             let span = SpanRef {
                 trace_id: node.call.trace_id,
@@ -112,7 +119,7 @@ fn by_time(merged: &[Merged], members: &[usize], senders: &Senders<'_>, effort: 
             return false;
         };
         let call = &node.call;
-        if call.vantage != Vantage::Server || !call.has_own_end() {
+        if !may_hand_on(call) || !call.has_own_end() {
             return false;
         }
         let from = call.started_at.0.saturating_sub(SLACK_NANOS);

@@ -135,6 +135,11 @@ pub(super) fn forget(call: &mut Call, source: Source) {
     }
 }
 
+/// Forgets all that HTTP spans lent.
+pub(super) fn give_back(call: &mut Call) {
+    forget(call, Source::Http);
+}
+
 fn encloses(http: &HttpSpan, call: &Call) -> bool {
     http.started_at.0.saturating_sub(SLACK_NANOS) <= call.started_at.0
         && call.ended_at().0 <= http.ended_at.0.saturating_add(SLACK_NANOS)

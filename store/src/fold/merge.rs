@@ -8,8 +8,9 @@ use mcptap_model::{Call, Origin, Part, Source, SpanKind, SpanRef, Vantage};
 
 use super::cluster::{Clusters, Node};
 use super::https::Https;
-use super::join::is_loopback;
+use super::join::{give_back, is_loopback};
 use super::views::{fill, fill_body, seen_from};
+use super::watched::{Watcher, is_watcher};
 use super::{Changes, Target, Whole};
 use crate::visits::{client_of, is_in_place};
 
@@ -23,15 +24,18 @@ pub(super) struct Merged {
     pub(super) void: bool,
     /// The parents of the client's views that were folded into it: the span, and the service.
     pub(super) above: Vec<(SpanRef, Arc<Origin>)>,
+    /// The watchers whose views were folded into it now.
+    watchers: Vec<Watcher>,
 }
 
 /// How well a span tells of the request: server before gateway before client, then what has an end, best its own, then
-/// SERVER spans, then the outermost.
-fn rank(call: &Call) -> (Vantage, bool, bool, bool, i64, Reverse<i64>) {
+/// the server itself before who watches it, then SERVER spans, then the outermost.
+fn rank(call: &Call) -> (Vantage, bool, bool, bool, bool, i64, Reverse<i64>) {
     (
         seen_from(call),
         !call.evidence.open,
         call.has_own_end(),
+        !is_watcher(call),
         call.kind == SpanKind::Server,
         call.duration_nanos,
         Reverse(call.started_at.0),
@@ -59,7 +63,10 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
     }
     if let [(_, false)] = group.as_slice() {
         let (node, _) = group.into_iter().next()?;
+        // A stored one is remembered already.
+        let new = node.row.is_none().then(|| Watcher::of(&node.call));
         return Some(Merged {
+            watchers: new.flatten().into_iter().collect(),
             node,
             rows: Vec::new(),
             void: false,
@@ -77,18 +84,22 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         let rank = Reverse(rank(&node.call));
         (is_silence(node), rank, node.row.is_none(), node.row)
     });
-    let mut views = views.into_iter().map(|(node, _)| node);
+    let mut views: Vec<Node> = views.into_iter().map(|(node, _)| node).collect();
+    let watchers = tell_apart(&mut views);
+    let mut views = views.into_iter();
     let mut primary = views.next()?;
     let views: Vec<Node> = views.collect();
 
-    // The identity is that of the first row, so that an id once given stays.
+    // The identity is that of the first row, so that an id once given stays; but for what a watcher told in a trace of its
+    // own, since all else about the request is in the server's.
     let mut stored: Vec<(i64, Box<Whole>)> = std::iter::once(&primary)
         .chain(&views)
         .filter_map(|node| Some((node.row?, node.before.clone()?)))
         .collect();
-    stored.sort_by_key(|(row, _)| *row);
-    let mut stored = stored.into_iter();
-    let (row, before) = stored.next().unzip();
+    let is_apart = |before: &Whole| before.call.trace_id != primary.call.trace_id;
+    stored.sort_by_key(|(row, before)| (is_apart(before), *row));
+    let mut stored = stored.into_iter().peekable();
+    let (row, before) = stored.next_if(|(_, before)| !is_apart(before)).unzip();
     let mut rows: Vec<i64> = stored.map(|(row, _)| row).collect();
     let mut above = Vec::new();
     for view in views {
@@ -138,7 +149,29 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         rows,
         void,
         above,
+        watchers,
     })
+}
+
+/// Of the views of a request, the best first, finds those of watchers. The address of the client is theirs to tell: the server
+/// sees that of the proxy. What HTTP spans lent them is not the server's.
+fn tell_apart(views: &mut [Node]) -> Vec<Watcher> {
+    let watchers: Vec<Watcher> = views.iter().filter_map(|node| Watcher::of(&node.call)).collect();
+    let is_told = views.first().is_some_and(|primary| !is_watcher(&primary.call));
+    if watchers.is_empty() && !views.iter().any(|node| node.is_watched) {
+        return watchers;
+    }
+    for node in views {
+        let call = &mut node.call;
+        if is_watcher(call) {
+            if is_told {
+                give_back(call);
+            }
+        } else if !node.is_watched && call.evidence.sources.of(Part::ClientIp) == Source::Server {
+            call.evidence.sources.set(Part::ClientIp, Source::ServerInside);
+        }
+    }
+    watchers
 }
 
 /// Unknown parts have no source, so that calls that say the same are equal.
@@ -223,6 +256,7 @@ pub(super) fn collect(
             rows,
             void,
             above,
+            watchers,
         } = merged;
         changes.removed.extend(rows.iter().map(|row| (*row, target)));
         if void {
@@ -256,6 +290,16 @@ pub(super) fn collect(
         changes
             .waiting_views
             .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
+        let is_own =
+            |watcher: &Watcher| is_watcher(&node.call) && watcher.span.span_id == node.call.primary_span_id;
+        // One that is the call itself is found in its trace without that.
+        let watchers = watchers
+            .into_iter()
+            .map(|watcher| (is_own(&watcher), watcher))
+            .filter(|(is_own, watcher)| !is_own || watcher.key().is_some());
+        changes
+            .waiting_watchers
+            .extend(watchers.map(|(is_own, watcher)| (watcher, target, !is_own)));
         let mut whole = Whole {
             call: node.call,
             bodies: node.bodies,

@@ -9,6 +9,7 @@ use super::alike::Alike;
 use super::cluster::{Node, Places, Sets};
 use super::effort::Effort;
 use super::https::Https;
+use super::watched::{Watchers, is_watcher};
 
 /// How far clocks and roundings may be apart within one machine, in nanoseconds.
 pub(super) const SLACK_NANOS: i64 = 2_000_000;
@@ -17,7 +18,7 @@ pub(super) fn relate(
     (nodes, sets): (&[Node], &mut Sets),
     places: &Places,
     https: &Https<'_>,
-    views: &[View],
+    (views, watchers): (&[View], &Watchers),
     effort: &Effort,
 ) {
     join_views(nodes, sets, places, views, effort);
@@ -35,6 +36,7 @@ pub(super) fn relate(
             }
         }
     }
+    watchers.join((nodes, sets), places, https, effort);
     for (_, members) in places.traces().filter(|(_, members)| members.len() > 1) {
         join_duplicates(nodes, sets, members, effort);
         join_clients(nodes, sets, members, places, https, effort);
@@ -66,7 +68,7 @@ fn join_views(nodes: &[Node], sets: &mut Sets, places: &Places, views: &[View], 
     }
 }
 
-/// Nodes of one trace that share a span are views of one request.
+/// Nodes of one trace that share a span are views of one request. A watcher's may be of another trace than its server's.
 fn join_same_spans(nodes: &[Node], sets: &mut Sets, places: &Places) {
     for sharing in places.sharing() {
         let mut first: Vec<(TraceId, usize)> = Vec::new();
@@ -74,7 +76,11 @@ fn join_same_spans(nodes: &[Node], sets: &mut Sets, places: &Places) {
             .iter()
             .filter_map(|index| Some((*index, nodes.get(*index)?)))
         {
-            match first.iter().find(|(trace, _)| *trace == node.call.trace_id) {
+            let is_same = |(trace, other): &&(TraceId, usize)| {
+                let watches = |node: &Node| is_watcher(&node.call) || node.is_watched;
+                *trace == node.call.trace_id || watches(node) || nodes.get(*other).is_some_and(watches)
+            };
+            match first.iter().find(is_same) {
                 Some((_, other)) => sets.join(*other, index),
                 None => first.push((node.call.trace_id, index)),
             }

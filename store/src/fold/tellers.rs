@@ -6,6 +6,7 @@ use mcptap_model::{Call, SpanRef, Vantage};
 
 use super::cluster::Node;
 use super::relate::agree;
+use super::watched::is_watcher;
 use crate::incoming::Seen;
 
 /// A span as one sender tells it: its ids, and the names that the sender has for its service and for the server.
@@ -66,9 +67,12 @@ impl<'a> Teller<'a> {
                 let renamed = same_process && (open || says_nothing);
                 (of_service(service) || renamed) && agree(server, call.server.as_deref())
             }
-            // A client's view of a server's call has names of its own; views of one side have one service.
+            // A client's view of a server's call has names of its own, and so has a watcher's; other views of one side have one
+            // service.
             Self::Folded(into) => {
                 (call.vantage == Vantage::Client && into.vantage != Vantage::Client)
+                    || is_watcher(call)
+                    || is_watcher(into)
                     || of_service(into.origin.service.as_deref())
             }
         }

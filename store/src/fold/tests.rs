@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use mcptap_model::{
     Batch, Call, HttpSpan, LogLine, Observation, Origin, SpanId, SpanKind, TraceId, UnixNanos, Vantage,
-    testing,
+    semconv, testing,
 };
 use serde_json::Map;
 

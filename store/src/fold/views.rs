@@ -4,6 +4,7 @@ use mcptap_model::{Call, Evidence, Part, SessionKey, Source, Sources, Vantage};
 
 use super::explain;
 use super::join::{forget, is_loopback};
+use super::watched::is_watcher;
 use crate::body::Body;
 
 /// Two views of one request: of each part the better source's value stays, of equal sources the lesser value, so that it
@@ -90,8 +91,10 @@ pub(super) fn fill(primary: &mut Call, mut other: Call) {
         // The HTTP span with which the server answered lends to the server's own view, where it lasts around that.
         forget(&mut other, Source::LinkedHttp);
     }
-    let other_scope = primary.origin.scope != other.origin.scope;
-    if same_vantage && (other_scope || other.evidence.sources.are_several()) {
+    // Who watches from outside tells of each request once: no rule by time alone is about such spans.
+    let watches = is_watcher(primary) || is_watcher(&other);
+    let other_library = primary.origin.scope != other.origin.scope && !watches;
+    if same_vantage && (other_library || other.evidence.sources.are_several()) {
         sources.note_several();
     }
     let logged = (primary.evidence.explained, primary.evidence.worded);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mcptap_model::{HttpSpan, LogLine, Origin, SpanRef};
 
 use super::{log_fingerprint, span_number, trace_halves, trace_lo};
-use crate::fold::Target;
+use crate::fold::{InTrace, Target, Watcher};
 use crate::hash::Identity;
 use crate::insert::{Kind, Record, Sink, Table};
 use crate::intern::{Ids, Interner, Local};
@@ -22,6 +22,8 @@ pub(crate) mod kind {
     pub(crate) const VIEW: i16 = 3;
     /// A link of a call to an HTTP span that had come. No rule reads it: an erasure of the call finds the span by it.
     pub(crate) const JOINED: i16 = 4;
+    /// A watcher's span that is part of a call: in its trace, or under the key of its request.
+    pub(crate) const WATCHER: i16 = 5;
 }
 
 /// What waits, before the ids it refers to are known.
@@ -156,6 +158,36 @@ impl Waiting {
             data: serde_json::to_vec(&above).unwrap_or_default(),
             arrived_at,
         }
+    }
+
+    /// A watcher's span that is part of a call: for those in its trace, and for those that know what names its request.
+    pub(crate) fn watcher(
+        watcher: &Watcher,
+        call: Target,
+        in_trace: InTrace,
+        arrived_at: i64,
+    ) -> impl Iterator<Item = Self> {
+        let (trace_hi, trace_lo) = trace_halves(watcher.span.trace_id);
+        let data = serde_json::to_vec(watcher).unwrap_or_default();
+        let span = span_number(watcher.span.span_id);
+        let ended_at = Some(watcher.until().0);
+        let places = in_trace.then_some(trace_lo).into_iter().chain(watcher.key());
+        places.map(move |place| Self {
+            trace_lo: place,
+            fingerprint: Identity::default()
+                .start(b'o')
+                .number(trace_hi)
+                .number(trace_lo)
+                .number(span)
+                .hash8(),
+            kind: kind::WATCHER,
+            call: Some(call),
+            origin: None,
+            span: Some(span),
+            ended_at,
+            data: data.clone(),
+            arrived_at,
+        })
     }
 
     /// With the ids it refers to.

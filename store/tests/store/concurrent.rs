@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mcptap_model::{
-    Batch, Call, CallFilter, Evidence, HttpSpan, LogLine, Observation, Origin, Payload, SpanKind, SpanRef,
-    UnixNanos, Vantage,
+    Batch, Call, CallFilter, Evidence, HttpSpan, LogLine, Observation, Origin, Payload, SessionKey,
+    SessionSource, SpanKind, SpanRef, UnixNanos, Vantage, semconv,
 };
 use mcptap_store::{PageRequest, Store, Writer};
 
@@ -185,6 +185,65 @@ impl Story {
         self
     }
 
+    /// As a proxy tells of it.
+    fn watcher(&self, parent: Option<u64>) -> Call {
+        Call {
+            parent_span_id: parent.map(|parent| span(self.id(parent))),
+            origin: Arc::new(Origin {
+                service: Some("proxy".into()),
+                scope: semconv::WATCH_SCOPE.into(),
+                ..Origin::default()
+            }),
+            http_status: Some(200),
+            client_ip: Some(format!("192.0.2.{}", self.number % 250)),
+            ..self.in_session(self.call(1, 1, "", 0, 100))
+        }
+    }
+
+    fn in_session(&self, call: Call) -> Call {
+        let id = format!("session-{}", self.number);
+        Call {
+            session: Some(SessionKey {
+                source: SessionSource::Wire,
+                key: id.clone(),
+            }),
+            session_id: Some(id),
+            request_id: Some("1".into()),
+            ..call
+        }
+    }
+
+    /// A server below a proxy, which a client's span is above of.
+    fn watched(mut self) -> Self {
+        let server = Call {
+            parent_span_id: Some(span(self.id(2))),
+            client_ip: Some("10.0.0.1".into()),
+            ..self.call(1, 3, "mcp", 20, 80)
+        };
+        let watcher = self.watcher(Some(4));
+        let client = self.client(1, 4, -10, 110);
+        self.observe(server, Vec::new());
+        self.observe(watcher, Vec::new());
+        self.observe(client, Vec::new());
+        self.http(1, 2, Some(1), 10, 90);
+        self.line(1, Some(3), 30, "of the span");
+        self.line(1, Some(1), 40, "of the proxy");
+        self
+    }
+
+    /// A server that does not read what the proxy tells it of the trace.
+    fn apart(mut self) -> Self {
+        let server = self.in_session(self.call(5, 3, "mcp", 20, 80));
+        let watcher = self.watcher(Some(4));
+        let client = self.client(1, 4, -10, 110);
+        self.observe(server, Vec::new());
+        self.observe(watcher, Vec::new());
+        self.observe(client, Vec::new());
+        self.line(5, Some(3), 30, "of the span");
+        self.line(1, Some(1), 40, "of the proxy");
+        self
+    }
+
     /// Two calls of one trace are a session.
     fn together(mut self) -> Self {
         let first = self.call(1, 3, "mcp", 0, 10);
@@ -201,10 +260,12 @@ fn exports(first: u64, random: &mut Random) -> Vec<Batch> {
     let mut all = Vec::new();
     for number in first..first + REQUESTS {
         let story = Story::new(number);
-        let mut pieces = match random.below(4) {
+        let mut pieces = match random.below(6) {
             0 => story.nested(),
             1 => story.linked(),
             2 => story.listed(),
+            3 => story.watched(),
+            4 => story.apart(),
             _ => story.together(),
         }
         .pieces;

@@ -3,6 +3,7 @@
 mod disconnects;
 mod failures;
 mod heads;
+mod joined;
 mod origins;
 mod peer;
 mod process;

@@ -2,6 +2,7 @@
 //! and every request is one record.
 
 mod bytes;
+mod joined;
 mod life;
 mod naming;
 mod outage;

@@ -48,13 +48,14 @@ fn send(
     memory.write(export);
 }
 
-/// Whether what comes again in another order changes nothing.
+/// Whether what comes again in another order changes nothing, and is taken.
 fn changes_nothing(memory: &mut Memory, pieces: impl Iterator<Item = Batch>) -> Result<(), TestCaseError> {
     let before = memory.everything();
     for piece in pieces {
         prop_assert_eq!(memory.write(piece), 0);
     }
     prop_assert_eq!(memory.everything(), before);
+    prop_assert_eq!(memory.left_out, 0, "nobody's span is taken for another's");
     Ok(())
 }
 

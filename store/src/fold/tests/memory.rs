@@ -6,7 +6,8 @@ use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef};
 use serde_json::Map;
 
 use crate::fold::{
-    Changes, Folding, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Whole, time_ranges,
+    Changes, Folding, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Watcher, Whole,
+    time_ranges,
 };
 
 /// A store in memory: what fold says, done to vectors.
@@ -17,6 +18,7 @@ pub(super) struct Memory {
     https: Vec<HttpSpan>,
     links: Vec<(SpanRef, i64)>,
     views: Vec<View>,
+    watchers: Vec<(Watcher, i64)>,
     waiting: Vec<WaitingLine>,
     logs: Vec<(i64, LogLine)>,
     last: i64,
@@ -66,6 +68,7 @@ impl Memory {
             logs: self.waiting.clone(),
             links: self.links.clone(),
             views: self.views.clone(),
+            watchers: self.watchers.clone(),
             aliases: self.aliases.clone(),
             ..Neighbourhood::default()
         }
@@ -95,8 +98,12 @@ impl Memory {
                 stored.call.attributes = details.attributes;
             }
         }
-        for (gone, into) in changes.removed {
-            let into = into.map(row);
+        let removed: Vec<_> = changes
+            .removed
+            .into_iter()
+            .map(|(gone, into)| (gone, into.map(row)))
+            .collect();
+        for &(gone, into) in &removed {
             self.calls.retain(|(row, _)| *row != gone);
             self.logs
                 .iter_mut()
@@ -106,6 +113,17 @@ impl Memory {
                 .iter_mut()
                 .filter(|line| line.placed == Some(gone))
                 .for_each(|line| line.placed = into);
+        }
+        for (gone, into) in removed {
+            self.aliases
+                .iter_mut()
+                .filter(|(_, row)| *row == Some(gone))
+                .for_each(|(_, row)| *row = into);
+            self.watchers.retain(|(_, row)| *row != gone || into.is_some());
+            self.watchers
+                .iter_mut()
+                .filter(|(_, row)| *row == gone)
+                .for_each(|(_, row)| *row = into.unwrap_or(-1));
         }
         for left in changes.left {
             self.logs.retain(|line| *line != left);
@@ -126,6 +144,11 @@ impl Memory {
                 origin,
                 row: row(target),
             });
+        }
+        for (watcher, target, _) in changes.waiting_watchers {
+            if !self.watchers.iter().any(|(known, _)| *known == watcher) {
+                self.watchers.push((watcher, row(target)));
+            }
         }
         self.waiting
             .retain(|waiting| !changes.arrived.contains(&waiting.key));

@@ -453,3 +453,65 @@ fn being_lost_says_nothing_else() {
     lost.evidence.lost = false;
     assert_eq!(lost, before);
 }
+
+#[test]
+fn what_a_server_and_its_proxy_tell_of_a_request_is_one_call_that_has_what_each_knows() {
+    let mut memory = Memory::default();
+    memory.write(watched_from_outside());
+    let told = memory.told();
+    let lasted: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| (call.server_name(), call.duration_nanos / MS, lines.len()))
+        .collect();
+    assert_eq!(lasted, [("shop", 80, 2), ("gateway", 60, 0), ("server", 10, 0)]);
+    let (first, _) = &told[0];
+    assert_eq!(
+        first.client_ip.as_deref(),
+        Some("192.0.2.7"),
+        "the proxy's own is not the client's"
+    );
+    assert_eq!(
+        (first.http_status, first.request_id.as_deref()),
+        (Some(200), Some("1"))
+    );
+    // Another session is another request, also below the same span.
+    let mut apart = watched_from_outside();
+    for (one, session) in apart.observations.iter_mut().zip(["theirs", "ours"]) {
+        one.call.session_id = Some(session.to_owned());
+    }
+    let mut memory = Memory::default();
+    memory.write(apart);
+    assert_eq!(memory.told().len(), 4);
+}
+
+#[test]
+fn session_id_and_time_name_a_request_that_its_server_tells_in_a_trace_of_its_own() {
+    let mut memory = Memory::default();
+    memory.write(watched_in_another_trace());
+    let told = memory.told();
+    let lasted: Vec<_> = told
+        .iter()
+        .map(|(call, lines)| {
+            let place = (
+                call.session_id.as_deref().unwrap_or_default(),
+                call.request_id.as_deref(),
+            );
+            (place, call.http_status, call.duration_nanos / MS, lines.len())
+        })
+        .collect();
+    assert_eq!(
+        lasted,
+        [
+            (("ours", Some("1")), Some(200), 80, 1),
+            (("theirs", Some("1")), None, 60, 0),
+            (("ours", Some("2")), Some(200), 40, 0),
+            (("ours", Some("1")), Some(200), 80, 0),
+        ]
+    );
+    // One that does not last within the other is another request with that id.
+    let mut apart = watched_in_another_trace();
+    apart.observations[4].call.started_at = UnixNanos(60 * MS);
+    let mut memory = Memory::default();
+    memory.write(apart);
+    assert_eq!(memory.told().len(), 5);
+}

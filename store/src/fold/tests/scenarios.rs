@@ -359,6 +359,79 @@ pub(super) fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
     batch(vec![client, server, inside], https, vec![])
 }
 
+/// A span of who watches from outside.
+fn watcher(number: u8, parent: Option<u8>, id: &str, from: i64, to: i64) -> Observation {
+    let mut one = span(number, parent, "127.0.0.1", SpanKind::Server, from, to);
+    one.call.origin = origin("127.0.0.1", semconv::WATCH_SCOPE);
+    one.call.request_id = Some(id.to_owned());
+    one.call.http_status = Some(200);
+    one.call.client_ip = Some("192.0.2.7".to_owned());
+    one
+}
+
+/// A server behind a proxy that began the trace, told by two libraries; and a traced client of a gateway, with proxies that
+/// pass its `traceparent` on before the gateway and before the server behind that.
+pub(super) fn watched_from_outside() -> Batch {
+    let mut shop = span(3, Some(2), "shop", SpanKind::Server, 10, 90);
+    shop.call.client_ip = Some("10.0.0.1".to_owned());
+    let mut inside = span(10, Some(3), "shop", SpanKind::Internal, 20, 80);
+    inside.call.origin = origin("shop", "fastmcp");
+    let with_id = |mut one: Observation, id: &str| {
+        one.call.request_id = Some(id.to_owned());
+        one
+    };
+    batch(
+        vec![
+            watcher(1, None, "1", 0, 100),
+            shop,
+            inside,
+            span(4, None, "client", SpanKind::Client, 200, 300),
+            watcher(5, Some(4), "2", 210, 290),
+            with_id(span(6, Some(4), "gateway", SpanKind::Server, 220, 280), "2"),
+            span(7, Some(6), "gateway", SpanKind::Client, 230, 270),
+            watcher(8, Some(7), "1", 240, 260),
+            span(9, Some(7), "server", SpanKind::Server, 245, 255),
+        ],
+        vec![http(2, Some(1), "shop", SpanKind::Server, 5, 95)],
+        vec![
+            line(Some(3), "shop", 50, "looking"),
+            line(Some(1), "127.0.0.1", 60, "passing"),
+        ],
+    )
+}
+
+/// A server that does not read the proxy's `traceparent`: three requests of one session, the last with an id that was used
+/// before, and one of another session at the same time. A client's span above one of the proxy's.
+pub(super) fn watched_in_another_trace() -> Batch {
+    let of = |mut one: Observation, number: u8, session: &str, id: &str| {
+        one.call.trace_id = trace(number);
+        one.call.session_id = Some(session.to_owned());
+        one.call.session = Some(SessionKey {
+            source: SessionSource::Wire,
+            key: session.to_owned(),
+        });
+        one.call.request_id = Some(id.to_owned());
+        one
+    };
+    let own = |number, from, to| span(number, None, "shop", SpanKind::Server, from, to);
+    let mut client = span(9, None, "client", SpanKind::Client, 0, 100);
+    client.call.trace_id = trace(1);
+    batch(
+        vec![
+            client,
+            of(watcher(1, Some(9), "", 5, 95), 1, "ours", "1"),
+            of(own(11, 10, 90), 11, "ours", "1"),
+            of(watcher(2, None, "", 20, 80), 2, "ours", "2"),
+            of(own(12, 30, 70), 12, "ours", "2"),
+            of(watcher(3, None, "", 200, 300), 3, "ours", "1"),
+            of(own(13, 210, 290), 13, "ours", "1"),
+            of(own(14, 20, 80), 14, "theirs", "1"),
+        ],
+        vec![],
+        vec![line(Some(1), "127.0.0.1", 60, "passing")],
+    )
+}
+
 pub(super) fn scenarios() -> [Batch; SCENARIOS] {
     [
         through_a_gateway(),
@@ -373,7 +446,9 @@ pub(super) fn scenarios() -> [Batch; SCENARIOS] {
         parallel_calls_of_an_agent(),
         through_a_gateway_with_a_gap(),
         accepted_and_answered_later(),
+        watched_from_outside(),
+        watched_in_another_trace(),
     ]
 }
 
-pub(super) const SCENARIOS: usize = 12;
+pub(super) const SCENARIOS: usize = 14;
