@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compress::Compressor;
 use crate::config::Config;
+use crate::cors::Pages;
 use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
@@ -90,6 +91,8 @@ impl Server {
         let stop = server.api.stopping();
         let places = config.max_connections.unwrap_or_else(|| default_places(3, 1));
         let ports = ["api", "otlp_http", "otlp_grpc"].map(|name| Port::new(name, Limits::server(places)));
+        let origins = Origins::new(&config.allowed_origins);
+        let senders = Pages::of_otlp(origins.clone());
         let counters = ports.iter().map(|port| port.counters().clone()).collect();
         let [api_port, http_port, grpc_port] = ports;
         let attempts = Attempts::default();
@@ -119,6 +122,7 @@ impl Server {
                 Hosts::new(config.listen, &config.allowed_hosts),
                 host::guard,
             ));
+        let api_port = api_port.shown_to(Pages::of_api(origins));
         server.api.serve(api_port, listen, Plain, api);
         let exact = mcptap_collector::http_router(&collector);
         let otlp = exact
@@ -126,14 +130,12 @@ impl Server {
             .fallback(move |request| signposts::at_otlp_http(exact.clone(), request))
             .layer(from_fn(signposts::posts_only))
             .layer(slow_down.clone())
-            .layer(from_fn_with_state(
-                Origins::new(&config.allowed_origins),
-                cors::guard_otlp,
-            ))
+            .layer(from_fn_with_state(senders.clone(), cors::guard_otlp))
             .layer(from_fn_with_state(
                 Hosts::new(config.otlp_http, &config.allowed_hosts),
                 host::guard_browsers,
             ));
+        let http_port = http_port.shown_to(senders);
         server.intake.serve(http_port, otlp_http, Plain, otlp);
         let otlp = mcptap_collector::grpc_routes(&collector)
             .into_axum_router()

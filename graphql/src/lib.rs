@@ -43,7 +43,7 @@ use mcptap_store::Store;
 
 pub use limits::{Introspection, Limits};
 pub use mutation::Mutation;
-pub use origin::{CrossOrigin, Origins};
+pub use origin::{CrossOrigin, Origins, Page};
 pub use query::Query;
 pub use router::{Options, router};
 pub use socket::Anonymous;

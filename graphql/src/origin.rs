@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -34,11 +35,12 @@ pub struct CrossOrigin {
     pub credentials: bool,
 }
 
-/// The API's own.
-const API: CrossOrigin = CrossOrigin {
-    methods: "GET, POST",
-    credentials: false,
-};
+/// A page from elsewhere that may talk to a port.
+#[derive(Clone, Debug)]
+pub struct Page {
+    port: CrossOrigin,
+    origin: HeaderValue,
+}
 
 /// For how long a browser may remember what it was answered, in seconds: two hours, the most that browsers do.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("7200");
@@ -48,27 +50,48 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenti
 
 /// Refuses pages from elsewhere, and tells the browsers of those that may.
 pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
-    let refuse = || {
+    if origins.refuse(&request) {
         let message = "pages of this origin may not use the API; list it among the allowed origins";
         let body =
             serde_json::json!({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN_ORIGIN"}}]});
-        (StatusCode::FORBIDDEN, Json(body)).into_response()
+        return (StatusCode::FORBIDDEN, Json(body)).into_response();
+    }
+    let Some(page) = origins.page(CrossOrigin::API, &request) else {
+        return next.run(request).await;
     };
-    origins.answer(API, request, next).await.unwrap_or_else(refuse)
+    let mut response = match page.preflight(&request) {
+        Some(preflight) => preflight.map(|()| Body::empty()),
+        None => next.run(request).await,
+    };
+    page.show(response.headers_mut());
+    response
 }
 
 impl CrossOrigin {
-    /// The answer to a preflight: the headers that it asks for may be sent, because clients and what instruments them send
-    /// ever others, and none lets anybody in but by a key. Some browsers also ask whether pages of the Internet may reach a
-    /// private address at all.
-    fn preflight(self, asked: &HeaderMap) -> Response {
-        let headers = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let mut response = StatusCode::NO_CONTENT.into_response();
+    /// Those of the API.
+    pub const API: Self = Self {
+        methods: "GET, POST",
+        credentials: false,
+    };
+}
+
+impl Page {
+    /// The answer to a preflight, which is still to be shown; `None` to any other request. The headers that it asks for may be
+    /// sent, because clients and what instruments them send ever others, and none lets anybody in but by a key. Some browsers
+    /// also ask whether pages of the Internet may reach a private address at all.
+    pub fn preflight<B>(&self, request: &http::Request<B>) -> Option<http::Response<()>> {
+        let asked = request.headers();
+        if request.method() != Method::OPTIONS || !asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+            return None;
+        }
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::NO_CONTENT;
         let answer = response.headers_mut();
         answer.insert(
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(self.methods),
+            HeaderValue::from_static(self.port.methods),
         );
+        let headers = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         answer.extend(headers.map(|headers| (header::ACCESS_CONTROL_ALLOW_HEADERS, headers)));
         if asked.contains_key("access-control-request-private-network") {
             answer.insert(
@@ -81,13 +104,16 @@ impl CrossOrigin {
             header::VARY,
             HeaderValue::from_static("access-control-request-headers"),
         );
-        response
+        Some(response)
     }
 
-    /// Lets a page see an answer.
-    fn show(self, headers: &mut HeaderMap, origin: HeaderValue) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        if self.credentials {
+    /// Lets the page see an answer, whatever that is; of one that it may see already nothing changes.
+    pub fn show(&self, headers: &mut HeaderMap) {
+        let before = headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.origin.clone());
+        if before.is_some() {
+            return;
+        }
+        if self.port.credentials {
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
                 HeaderValue::from_static("true"),
@@ -105,26 +131,20 @@ impl Origins {
         Self(origins.map(str::to_owned).collect())
     }
 
-    /// Answers a request: the preflights of pages that may here, all else behind `next`, and such a page may see the answer.
-    /// `None` for a page from elsewhere: nothing was done for it, and the caller refuses.
-    pub async fn answer(&self, port: CrossOrigin, request: Request, next: Next) -> Option<Response> {
+    /// The page from elsewhere that a request to a port is of, if it is of one that may.
+    pub fn page<B>(&self, port: CrossOrigin, request: &http::Request<B>) -> Option<Page> {
         let headers = request.headers();
-        let origin = headers.get(header::ORIGIN).cloned();
-        match (self.judge(headers, request.uri()), origin) {
-            (Verdict::Allowed, Some(origin)) => {
-                let preflight = request.method() == Method::OPTIONS
-                    && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-                let mut response = if preflight {
-                    port.preflight(headers)
-                } else {
-                    next.run(request).await
-                };
-                port.show(response.headers_mut(), origin);
-                Some(response)
-            }
-            (Verdict::Own | Verdict::Allowed, _) => Some(next.run(request).await),
-            (Verdict::Foreign, _) => None,
-        }
+        let origin = headers.get(header::ORIGIN)?;
+        let allowed = self.judge(headers, request.uri()) == Verdict::Allowed;
+        allowed.then(|| Page {
+            port,
+            origin: origin.clone(),
+        })
+    }
+
+    /// Whether a request is of a page that may not: nothing is to be done for it.
+    pub fn refuse<B>(&self, request: &http::Request<B>) -> bool {
+        self.judge(request.headers(), request.uri()) == Verdict::Foreign
     }
 
     /// Judges a request by its `Origin` and `Host`.

@@ -3,17 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::{SockRef, TcpKeepalive};
@@ -21,12 +16,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic_types::{ErrorDetails, StatusExt};
 
-use super::activity::{Activity, Verdict};
-use super::body::{BoxError, Received, Sent};
+use super::activity::Verdict;
+use super::body::{BoxError, Received};
+use super::client::Client;
 use super::names;
-use super::port::{Counters, Limits, Port, TooMany};
+use super::port::{Counters, Limits, Port};
 use super::stream::PortStream;
 
 /// A listener that cannot accept (no file descriptors left) tries again after this long.
@@ -41,8 +36,6 @@ const REST: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After this long without a byte a peer is asked whether it is still there, by TCP and by HTTP/2.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// When refused clients may come again.
-const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// Answers the requests of a port.
 pub(crate) trait Service: Clone + Send + 'static {
@@ -306,114 +299,4 @@ where
         self.open
             .spawn(async move { close.run_until_cancelled_owned(task).await });
     }
-}
-
-/// One client's connection, as HTTP sees it.
-struct Client<W: Wire, S> {
-    service: S,
-    port: Port,
-    activity: Arc<Activity>,
-    peer: SocketAddr,
-    link: W::Link,
-    /// How the names of a WebSocket's headers are written.
-    names: Arc<Extensions>,
-}
-
-type Answered<B> = Result<Response<Sent<B>>, BoxError>;
-
-impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<W, S> {
-    type Response = Response<Sent<S::Body>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Answered<S::Body>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = self.activity.begin();
-        let mut request = request.map(|body| Received::new(body, Arc::clone(&self.port.limits), &open));
-        W::begin(&self.link, &mut request);
-        // As axum's own server leaves it, and plainly for the proxy.
-        request.extensions_mut().insert(ConnectInfo(self.peer));
-        request.extensions_mut().insert(self.peer);
-        let exempt = matches!(request.uri().path(), "/healthz" | "/readyz");
-        let permit = self.port.take_request(self.peer.ip());
-        if let Err(why) = permit
-            && !exempt
-        {
-            Counters::add(&self.port.counters().refused);
-            let refusal = too_many(why, request.headers());
-            return Box::pin(async move { Ok(refusal.map(|text| Sent::text(text, open))) });
-        }
-        let (service, activity) = (self.service.clone(), Arc::clone(&self.activity));
-        let (late, grpc) = (request.body().late(), is_grpc(request.headers()));
-        let transparent = self.port.limits.transparent;
-        let counters = Arc::clone(self.port.counters());
-        let names = Arc::clone(&self.names);
-        Box::pin(async move {
-            let mut answer = service.answer(request).await?;
-            drop(permit);
-            if late.load(Ordering::Relaxed) {
-                Counters::add(&counters.timed_out);
-                if !grpc {
-                    return Ok(request_timeout().map(|text| Sent::text(text, open)));
-                }
-            }
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                activity.upgrade(answer.extensions().get().cloned());
-                if !transparent {
-                    answer.extensions_mut().extend(Extensions::clone(&names));
-                }
-            }
-            if !transparent {
-                no_sniffing(answer.headers_mut());
-            }
-            Ok(answer.map(|body| Sent::new(body, open)))
-        })
-    }
-}
-
-/// Browsers take answers for what they say they are.
-fn no_sniffing(headers: &mut HeaderMap) {
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// Too many requests are in work: this one may come again.
-fn too_many(why: TooMany, headers: &HeaderMap) -> Response<String> {
-    let message = match why {
-        TooMany::OfPeer => "too many requests of this address are in work; send again in a second",
-        TooMany::OfAll => "too many requests are in work; send again in a second",
-    };
-    if is_grpc(headers) {
-        let details = ErrorDetails::with_retry_info(Some(COME_AGAIN));
-        return tonic::Status::with_error_details(tonic::Code::Unavailable, message, details).into_http();
-    }
-    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, message);
-    answer
-        .headers_mut()
-        .insert(RETRY_AFTER, COME_AGAIN.as_secs().into());
-    answer
-}
-
-fn request_timeout() -> Response<String> {
-    let mut answer = text(
-        StatusCode::REQUEST_TIMEOUT,
-        "the rest of the request did not come in time",
-    );
-    answer
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
-}
-
-fn text(status: StatusCode, message: &str) -> Response<String> {
-    let mut answer = Response::new(format!("{message}\n"));
-    *answer.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, plain);
-    no_sniffing(answer.headers_mut());
-    answer
 }

@@ -8,6 +8,7 @@
 
 mod activity;
 mod body;
+mod client;
 mod connection;
 mod descriptors;
 mod names;

@@ -9,6 +9,7 @@ use mcptap_store::Shares;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::places::Places;
+use crate::cors::Pages;
 
 /// What a peer may take, of places and of time.
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub(crate) struct Port {
     requests: Arc<Semaphore>,
     peers: Arc<Shares<IpAddr>>,
     counters: Arc<Counters>,
+    /// The pages from elsewhere that see its answers.
+    pub(super) pages: Option<Pages>,
 }
 
 /// A place for a request in work; given back when it is dropped.
@@ -132,7 +135,14 @@ impl Port {
             peers: Arc::new(Shares::new(limits.requests_of_peer)),
             limits: Arc::new(limits),
             counters,
+            pages: None,
         }
+    }
+
+    /// The same port, of which these pages see all answers.
+    pub(crate) fn shown_to(mut self, pages: Pages) -> Self {
+        self.pages = Some(pages);
+        self
     }
 
     /// A place for a request of this peer, if there is one: also one of its own, so that nobody has them all.

@@ -1,5 +1,7 @@
 //! The listener against peers that say nothing, half, or too slowly, and that read nothing.
 
+mod pages;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

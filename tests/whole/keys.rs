@@ -336,7 +336,13 @@ async fn a_bound_key_learns_nothing_of_what_all_servers_do() {
 // The server may hold the lock that the renaming waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_wrong_keys_are_held_back_at_every_door_and_good_ones_work() {
-    let server = TestServer::on(crate::support::Database::sqlite()).await;
+    // A page of a listed origin sees every refusal; a browser shows it no other.
+    const PAGE: &str = "https://ui.example.org";
+    let settings = Settings {
+        allowed_origins: Some(vec![PAGE.to_owned()]),
+        ..Settings::default()
+    };
+    let server = TestServer::with(crate::support::Database::sqlite(), settings).await;
     let (_writer, store) = server.store_beside().await;
     let (_, good) = make(&store, &Scope::ALL, &[]).await;
     shut(&server, &store).await;
@@ -359,13 +365,17 @@ async fn many_wrong_keys_are_held_back_at_every_door_and_good_ones_work() {
     let post = wrong
         .web()
         .post(wrong.url("/graphql"))
+        .header("origin", PAGE)
         .json(&json!({"query": "{ viewer { keysExist } }"}));
     let answer = post.send().await.unwrap();
     assert_eq!(answer.status(), 429);
+    assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
     assert!(answer.text().await.unwrap().contains("TOO_MANY_REQUESTS"));
     let post = wrong.web().post(format!("{}/v1/traces", wrong.otlp_http_url()));
     let post = post.header("content-type", "application/json").body("{}");
-    assert_eq!(post.send().await.unwrap().status(), 429);
+    let answer = post.header("origin", PAGE).send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
     let mut request = tonic::Request::new(traces_request([span("ping")]));
     request
         .metadata_mut()

@@ -6,6 +6,9 @@ use std::time::Duration;
 use mcptap_graphql::Limits;
 use mcptap_model::{Call, Payload};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -275,4 +278,90 @@ async fn large_answers_are_framed_as_small_ones_and_their_room_is_kept_for_the_n
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{} bytes are still held", memory.used() - before);
+}
+
+/// Only a hang takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client of the protocol by hand: libraries answer a close frame, and hang up, by themselves.
+async fn by_hand(world: &World) -> TcpStream {
+    let mut peer = TcpStream::connect(world.address).await.unwrap();
+    let head = "GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
+    peer.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(peer.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    peer
+}
+
+/// A masked frame whose payload is said to have so many bytes, of which some follow.
+fn frame(opcode: u8, length: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode, 0x80 | 127];
+    frame.extend(length.to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+/// Ends: the protocol's own for misuse, two for messages that are too large, and the client's own.
+fn ends() -> Vec<Vec<u8>> {
+    let nonsense = br#"{"type":"nonsense"}"#;
+    vec![
+        frame(2, 1, b"x"),
+        frame(1, nonsense.len() as u64, nonsense),
+        frame(1, 1 << 40, b""),
+        frame(1, 1 << 20, &[b'x'; 4096]),
+        frame(8, 2, &1000_u16.to_be_bytes()),
+    ]
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_hang_up_is_hung_up_on() {
+    let world = World::new().await;
+    // More than may wait at the same time with a message unread.
+    let mut peers = Vec::new();
+    for end in ends().iter().cycle().take(100) {
+        let mut peer = by_hand(&world).await;
+        peer.write_all(end).await.unwrap();
+        peers.push(peer);
+    }
+    for mut peer in peers {
+        let mut said = Vec::new();
+        // A connection that is dropped with bytes unread ends with a reset.
+        let _ = timeout(PATIENCE, peer.read_to_end(&mut said))
+            .await
+            .expect("the server hangs up");
+    }
+    // The places of those who waited are free again.
+    let mut peer = by_hand(&world).await;
+    peer.write_all(&frame(1, 1 << 40, b"")).await.unwrap();
+    let mut said = Vec::new();
+    let ended = timeout(PATIENCE, peer.read_to_end(&mut said))
+        .await
+        .expect("the server hangs up");
+    ended.unwrap();
+    assert_eq!(said[2..4], 1009_u16.to_be_bytes());
+}
+
+#[tokio::test]
+async fn a_peer_that_only_sends_on_is_hung_up_on() {
+    let world = World::new().await;
+    let small = br#"{"type":"ping"}"#;
+    let endless = [frame(1, small.len() as u64, small).repeat(100), vec![b'x'; 4096]];
+    let ends = ends();
+    let peers = ends
+        .iter()
+        .flat_map(|end| endless.iter().map(move |more| (end, more)));
+    let sending = peers.map(async |(end, more)| {
+        let mut peer = by_hand(&world).await;
+        peer.write_all(end).await.unwrap();
+        while peer.write_all(more).await.is_ok() {}
+    });
+    timeout(PATIENCE, futures_util::future::join_all(sending))
+        .await
+        .expect("the server hangs up");
 }

@@ -81,6 +81,25 @@ impl Sessions {
     pub(super) fn keep(&self, id: &str, conversation: &Shared) {
         let hash = self.remembered.hashes.hash_one(id);
         let forgotten = lock(&self.remembered.known).keep(hash, conversation);
+        self.kept(forgotten);
+    }
+
+    /// Makes a conversation the one of a session, unless that has one: then nothing changes. Returns whether it is. Looking and
+    /// keeping are one step, so that of several first requests at the same time one is kept.
+    pub(super) fn adopt(&self, id: &str, conversation: &Shared) -> bool {
+        let hash = self.remembered.hashes.hash_one(id);
+        let forgotten = {
+            let mut known = lock(&self.remembered.known);
+            if known.find(hash).is_some() {
+                return false;
+            }
+            known.keep(hash, conversation)
+        };
+        self.kept(forgotten);
+        true
+    }
+
+    fn kept(&self, forgotten: Option<Shared>) {
         if let Some(forgotten) = forgotten {
             close(&forgotten, WAS_IDLE);
         }
@@ -262,4 +281,36 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What is still answered in an HTTP answer of its own is left to that.
 fn close(conversation: &Shared, reason: &str) {
     lock(conversation).close_session(reason);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn of_first_requests_at_the_same_time_one_is_the_session() {
+        const REQUESTS: usize = 4;
+        let sessions = Sessions::new(Observer::global());
+        let together = Barrier::new(REQUESTS);
+        for session in 0..500 {
+            let id = format!("session {session}");
+            let adopted: Vec<Shared> = thread::scope(|scope| {
+                let request = || {
+                    let own = sessions.fresh();
+                    together.wait();
+                    sessions.adopt(&id, &own).then_some(own)
+                };
+                let requests: Vec<_> = (0..REQUESTS).map(|_| scope.spawn(request)).collect();
+                requests
+                    .into_iter()
+                    .filter_map(|request| request.join().unwrap())
+                    .collect()
+            });
+            assert_eq!(adopted.len(), 1, "{id}");
+            assert!(Arc::ptr_eq(&adopted[0], &sessions.find(&id).unwrap()), "{id}");
+        }
+    }
 }

@@ -302,10 +302,9 @@ impl State {
         let is_over =
             self.head.method == Method::DELETE || lock(&self.conversation).is_stateless(&self.carrier);
         if let Some(id) = self.head.session.clone().filter(|_| !is_over)
-            && self.sessions.find(&id).is_none()
+            && self.sessions.adopt(&id, &self.conversation)
         {
-            lock(&self.conversation).set_session(id.clone());
-            self.sessions.keep(&id, &self.conversation);
+            lock(&self.conversation).set_session(id);
         }
     }
 
@@ -336,19 +335,16 @@ impl State {
 
     /// The server gave its session an id.
     fn begin_session(&mut self, id: String) {
-        if self.sessions.find(&id).is_some() {
+        if !self.sessions.adopt(&id, &self.conversation) {
             return;
         }
-        {
-            let mut conversation = lock(&self.conversation);
-            // The handshake belongs to the session that it begins.
-            for call in self.keys.iter().filter_map(|key| conversation.call(*key)) {
-                call.set([KeyValue::new(semconv::MCP_SESSION_ID, id.clone())]);
-            }
-            conversation.set_session(id.clone());
-        }
-        self.sessions.keep(&id, &self.conversation);
         self.is_shared = true;
+        let mut conversation = lock(&self.conversation);
+        // The handshake belongs to the session that it begins.
+        for call in self.keys.iter().filter_map(|key| conversation.call(*key)) {
+            call.set([KeyValue::new(semconv::MCP_SESSION_ID, id.clone())]);
+        }
+        conversation.set_session(id);
     }
 
     fn answer_ended(&mut self, left: Left) {
