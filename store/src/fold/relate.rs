@@ -285,10 +285,11 @@ fn join_clients(
     if alone.is_empty() {
         return;
     }
+    let told = told(nodes, sets, &servers, places, https, effort);
     let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
     let mut consider = |client: usize, server: usize| {
         if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
-            && let Some(link) = link(c, s, https)
+            && let Some(link) = link(c, s, told.contains(&server), https)
         {
             let lasts = |call: &Call| {
                 let known = call.has_own_end();
@@ -345,7 +346,41 @@ fn join_clients(
     }
 }
 
-fn link(client: &Node, server: &Node, https: &Https<'_>) -> Option<Link> {
+/// Servers' spans whose own client's view is part of the same request already, be it by themselves or by another span of it.
+fn told(
+    nodes: &[Node],
+    sets: &mut Sets,
+    servers: &[usize],
+    places: &Places,
+    https: &Https<'_>,
+    effort: &Effort,
+) -> HashSet<usize> {
+    let mut clusters: HashSet<usize> = HashSet::new();
+    for &index in servers {
+        let Some(node) = nodes.get(index) else { continue };
+        let (trace_id, cluster) = (node.call.trace_id, sets.find(index));
+        let above = https.ancestors(trace_id, node.call.parent_span_id);
+        let mut above = above.flat_map(|span_id| {
+            let with_span = places.with_span(SpanRef { trace_id, span_id });
+            effort.bounded(with_span.iter().copied())
+        });
+        let is_sent = above.any(|above| {
+            let sends = nodes
+                .get(above)
+                .is_some_and(|above| above.call.vantage == Vantage::Client);
+            sends && sets.find(above) == cluster
+        });
+        if is_sent || descends(node, node, https) {
+            clusters.insert(cluster);
+        }
+    }
+    let servers = servers.iter().copied();
+    servers
+        .filter(|server| clusters.contains(&sets.find(*server)))
+        .collect()
+}
+
+fn link(client: &Node, server: &Node, is_told: bool, https: &Https<'_>) -> Option<Link> {
     let (c, s) = (&client.call, &server.call);
     if !same_request(c, s) {
         return None;
@@ -354,7 +389,7 @@ fn link(client: &Node, server: &Node, https: &Https<'_>) -> Option<Link> {
         client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
     if descends(server, client, https) {
         Some(Link::Parent)
-    } else if outgoing || descends(server, server, https) || (client.row.is_some() && server.row.is_some()) {
+    } else if outgoing || is_told || (client.row.is_some() && server.row.is_some()) {
         // The server's answer to another: its own client's view is part of it already, or both were stored apart.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {

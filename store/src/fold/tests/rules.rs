@@ -515,3 +515,24 @@ fn session_id_and_time_name_a_request_that_its_server_tells_in_a_trace_of_its_ow
     memory.write(apart);
     assert_eq!(memory.told().len(), 5);
 }
+
+/// A client's call is not another's by its time, because a proxy before the server tells of that one too.
+#[test]
+fn a_proxy_below_a_client_answers_no_other_client() {
+    let whole = watched_from_outside();
+    let mut at_once = Memory::default();
+    at_once.write(whole.clone());
+    let of = |numbers: &[u8]| {
+        let spans = whole.observations.iter();
+        let spans = spans.filter(|one| numbers.iter().any(|number| one.call.span_id == id(*number)));
+        batch(spans.cloned().collect(), vec![], vec![])
+    };
+    let mut memory = Memory::default();
+    let mut first = of(&[1, 3, 10, 4, 7, 9]);
+    first.https.clone_from(&whole.https);
+    first.logs.clone_from(&whole.logs);
+    for some in [first, of(&[8]), of(&[5, 6])] {
+        memory.write(some);
+    }
+    assert_eq!(memory.everything(), at_once.everything());
+}
