@@ -1,4 +1,4 @@
-//! Builds the pages in `dashboard/` with npm and writes the table that `src/pages.rs` serves them from.
+//! Builds the pages in `dashboard/` with npm and writes the table that `src/pages/file.rs` serves them from.
 //! Without Node.js the table is empty, and the binary says so where the pages would be.
 
 use std::{

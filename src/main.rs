@@ -321,7 +321,7 @@ async fn show(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
     announce(&server);
     eprintln!(
-        "\n  A sample MCP server is running and being called. Look at\n\n    http://{0}/           the calls, live\n    \
+        "\n  A sample MCP server is running and being called. Look at\n\n    http://{0}/?live=1    the calls, live\n    \
          http://{0}/graphql    GraphiQL, with examples to run\n\n  The calls are kept in {1}, and those of other servers that \
          send to\n  http://{2} too. Ctrl-C stops it.\n",
         server.listen,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use axum::middleware::{from_fn, from_fn_with_state};
 use mcptap_collector::{Collector, Countries, Reader};
-use mcptap_graphql::Origins;
+use mcptap_graphql::{Origins, Receivers};
 use mcptap_store::{Attempts, Store, Writer, shown_url};
 use tokio::net::TcpListener;
 use tokio::time::timeout_at;
@@ -108,6 +108,10 @@ impl Server {
             limits: config.limits.clone(),
             gate: Some(store.gate().clone()),
             local: config.listen.ip().is_loopback(),
+            receivers: Some(Receivers {
+                otlp_http: server.otlp_http,
+                otlp_grpc: server.otlp_grpc,
+            }),
             attempts: attempts.clone(),
             shutdown: stop.clone(),
         };

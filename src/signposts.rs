@@ -28,20 +28,26 @@ pub(crate) async fn at_the_api(request: Request) -> Response {
              http://127.0.0.1:4318 by default",
         )
     } else {
-        nowhere(path)
+        let (asked, _) = request.into_parts();
+        pages::nowhere(&asked.method, &asked.uri, &asked.headers).await
     }
 }
 
 /// There is nothing of ours at this path of the API's port. A path that only ends in a slash too many is told the right one.
 pub(crate) fn nowhere(path: &str) -> Response {
-    let without = path.trim_end_matches('/');
-    let is_path = OTHERS.contains(&without) || pages::is_view(without);
-    if without.len() < path.len() && is_path {
+    if let Some(without) = without_slash(path) {
         return nothing(&format!("nothing is here; {without} has no slash at its end"));
     }
     nothing(
         "nothing is here: the dashboard is at /, the API at /graphql, metrics at /metrics, health at /healthz and /readyz",
     )
+}
+
+/// The path of ours that is meant by one that only ends in slashes too many.
+pub(crate) fn without_slash(path: &str) -> Option<&str> {
+    let without = path.trim_end_matches('/');
+    let is_path = OTHERS.contains(&without) || pages::is_view(without);
+    (without.len() < path.len() && is_path).then_some(without)
 }
 
 /// Any path of OTLP/HTTP that there is not: one that means another is served by the router of those that there are.

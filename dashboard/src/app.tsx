@@ -39,9 +39,10 @@ const pages = [
   ["/keys", "Keys", "k"],
 ] as const;
 
+/** Whether an address belongs to a page of the menu: it is the page's own, or that of something on it. */
 function isAt(path: string, page: string): boolean {
-  if (page === "/") return path === "/" || path.startsWith("/calls");
-  return path === page || path.startsWith(`${page}/`);
+  if (page === "/") return path === "/" || isAt(path, "/calls");
+  return path === page || (path.startsWith(`${page}/`) && path.split("/").length === 3);
 }
 
 export function App() {
@@ -156,6 +157,7 @@ function NotFound() {
   return (
     <div className="problem">
       <h1>Page not found</h1>
+      <p>There is no page at this address.</p>
       <p>
         <Link href="/">Back to calls</Link>
       </p>

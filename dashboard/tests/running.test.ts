@@ -51,6 +51,47 @@ test("a call that runs shows its end, its answer and its output wherever it is o
   expect(pages.complaints).toEqual([]);
 });
 
+test("a call that runs is asked for once: where it is open, or by the list behind it", async () => {
+  const { page, mcptap } = pages;
+  const span = await mcptap.announce(slow);
+  const asked = { detail: 0, list: 0 };
+  await page.route("**/graphql", async (route) => {
+    const text = route.request().postData() ?? "";
+    if (text.includes("query CallDetail")) asked.detail++;
+    if (text.includes("query RunningCalls")) asked.list++;
+    await route.continue();
+  });
+  const { sessions } = await mcptap.ask("{ sessions { nodes { id } } }");
+  const [session] = (sessions as { nodes: { id: string }[] }).nodes;
+  for (const [address, line] of [
+    [
+      `/sessions/${encodeURIComponent(session?.id ?? "")}`,
+      page.getByRole("listitem").filter({ hasText: "slow" }),
+    ],
+    ["/", rows(page).first()],
+  ] as const) {
+    await page.goto(`${mcptap.url}${address}`);
+    await line.getByText("Running").waitFor();
+    await expect.poll(() => asked.list, { timeout: 15_000 }).toBeGreaterThan(0);
+    await line.click();
+    await dialog().getByText("Sender last seen").waitFor();
+    const before = { ...asked };
+    await expect.poll(() => asked.detail, { timeout: 30_000 }).toBeGreaterThan(before.detail + 3);
+    expect(asked.list, address).toBe(before.list);
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "detached" });
+    await expect.poll(() => asked.list, { timeout: 15_000 }).toBeGreaterThan(before.list);
+  }
+  // what the open call finds, the list behind it shows
+  await rows(page).first().click();
+  await dialog().getByText("Sender last seen").waitFor();
+  await mcptap.report({ ...slow, span });
+  await status(page).getByText("OK").waitFor();
+  expect(await dialog().getByText("Sender last seen").count()).toBe(0);
+  await rows(page).getByText("OK").waitFor({ state: "attached" });
+  expect(pages.complaints).toEqual([]);
+});
+
 test("r asks again for the call that is open, in the drawer and on its page", async () => {
   const { page, mcptap } = pages;
   await mcptap.report({ tool: "forecast" });

@@ -53,6 +53,8 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
   await line.getByRole("link").first().click();
   await expectAddress(page, /\/sessions\/[^/?]+$/);
 
+  const wireId = page.locator(".facts > div").filter({ hasText: "Session ID" });
+  expect(await wireId.locator("dd").textContent()).toContain("s-1");
   const moments = page.getByRole("list", { name: "Calls in order" }).getByRole("listitem");
   await moments.first().waitFor();
   expect(await moments.allTextContents()).toEqual([
@@ -197,7 +199,16 @@ test("an empty store shows what to do, and turns green with the first call", asy
   const { page, mcptap } = pages;
   await page.goto(mcptap.url);
   await page.getByText("No calls yet").waitFor();
-  await page.getByText("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318").waitFor();
+  // biome-ignore lint/complexity/useLiteralKeys: the ports are nobody else's business
+  const { http, grpc } = mcptap["ports"];
+  await page.getByText(`OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:${http}`).waitFor();
+  await page.getByText(`over HTTP at 127.0.0.1:${http} and over gRPC at 127.0.0.1:${grpc}`).waitFor();
+  for (const kind of ["Any, over stdio", "Any, over HTTP", "Java", "Gateways"]) {
+    await page.getByRole("button", { name: kind, exact: true }).click();
+    const snippets = (await page.locator(".snippet code").allTextContents()).join("\n");
+    expect(snippets, kind).toContain(`:${http}`);
+    expect(snippets, kind).not.toMatch(/:431[78]/);
+  }
   await page.getByRole("button", { name: "Rust", exact: true }).click();
   await page.getByText("mcptap_sdk::init").waitFor();
   await page.getByText("This turns green").waitFor();
@@ -281,15 +292,21 @@ test("what fails most is what is known to fail often, and no slowness is made up
   expect(pages.complaints).toEqual([]);
 });
 
-test("of more tools than are compared the page says so", async () => {
+test("tools are ranked among all that there are", async () => {
   const { page, mcptap } = pages;
-  await mcptap.reportAll(Array.from({ length: 501 }, (_, index) => ({ tool: `tool_${index}`, error: "no" })));
+  const many = Array.from({ length: 501 }, (_, index) => ({ tool: `tool_${index}`, error: "no" }));
+  const failing = Array.from({ length: 9 }, () => ({ tool: "zz_failing", error: "no" }));
+  await mcptap.reportAll([...many, ...failing, { tool: "zz_slow", durationMs: 70_000 }]);
   await page.goto(`${mcptap.url}/overview`);
-  for (const title of ["Slowest tools (p95)", "Most failing tools"])
-    await page
-      .getByRole("region", { name: title })
-      .getByText("Only the first 500 tools by name are compared")
-      .waitFor();
+  for (const [title, first] of [
+    ["Slowest tools (p95)", /zz_slow.*1 min 10 s/],
+    ["Most failing tools", /zz_failing.*100% of 9/],
+  ] as const) {
+    const ranks = page.getByRole("region", { name: title }).getByRole("listitem");
+    await ranks.nth(7).waitFor();
+    expect(await ranks.count()).toBe(8);
+    expect(await ranks.first().textContent()).toMatch(first);
+  }
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
   await page.getByText("First 200 tools by name").waitFor();
   expect(pages.complaints).toEqual([]);

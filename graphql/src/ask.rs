@@ -10,18 +10,26 @@ use serde_json::{Map, Value};
 use crate::error::Code;
 use crate::limits::{Limits, bound};
 
+/// The extension by which clients name a document that they do not send.
+const PERSISTED: &str = "persistedQuery";
+
+/// The words on which clients send the document itself, and name no other by its hash.
+const NOT_SUPPORTED: &str = "PersistedQueryNotSupported";
+
 /// A well-formed request, as it was sent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Ask {
-    pub(crate) query: String,
+    /// `None`: the client sent a hash of its document instead, as Apollo's automatic persisted queries do.
+    #[serde(default)]
+    query: Option<String>,
     #[serde(default)]
     pub(crate) operation_name: Option<String>,
     #[serde(default)]
     variables: Option<Box<RawValue>>,
-    /// Checked to be an object, and not used.
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<Map<String, Value>>,
+    /// Checked to be an object. Of what it holds only `persistedQuery` is looked for.
+    #[serde(default)]
+    extensions: Option<Map<String, Value>>,
 }
 
 /// What a body holds.
@@ -82,10 +90,6 @@ impl Ask {
     pub(crate) fn from_url(uri: &axum::http::Uri) -> Result<Self, ServerError> {
         let axum::extract::Query(parameters) = axum::extract::Query::<Parameters>::try_from_uri(uri)
             .map_err(|error| malformed(error.body_text()))?;
-        let Some(query) = parameters.query else {
-            let message = "the URL has no query: add ?query=…, send the request by POST, or open a WebSocket";
-            return Err(Code::BadRequest.refusal(message));
-        };
         let json = |name: &str, text: Option<String>| {
             let text = text.filter(|text| !text.is_empty());
             text.map(|text| serde_json::from_str(&text))
@@ -94,20 +98,24 @@ impl Ask {
         };
         let extensions: Option<Box<RawValue>> = json("extensions", parameters.extensions)?;
         let ask = Self {
-            query,
+            query: parameters.query,
             operation_name: parameters.operation_name.filter(|name| !name.is_empty()),
             variables: json("variables", parameters.variables)?,
-            _extensions: match extensions {
+            extensions: match extensions {
                 Some(raw) => parse(raw.get().as_bytes())?,
                 None => None,
             },
         };
+        if ask.query.is_none() && !ask.names_a_document() {
+            let message = "the URL has no query: add ?query=…, send the request by POST, or open a WebSocket";
+            return Err(Code::BadRequest.refusal(message));
+        }
         ask.checked()
     }
 
     /// How many bytes came of what is kept: the document and the variables.
     pub(crate) fn bytes(&self) -> usize {
-        self.query.len()
+        self.query.as_ref().map_or(0, String::len)
             + self
                 .variables
                 .as_ref()
@@ -116,7 +124,11 @@ impl Ask {
 
     /// As the engine takes it.
     pub(crate) fn request(self, limits: &Limits) -> Result<Request, ServerError> {
-        let mut request = Request::new(self.query);
+        let named = self.names_a_document();
+        let Some(query) = self.query.filter(|query| !named || !query.is_empty()) else {
+            return Err(Code::PersistedQueryNotSupported.refusal(NOT_SUPPORTED));
+        };
+        let mut request = Request::new(query);
         request.operation_name = self.operation_name;
         if let Some(variables) = self.variables {
             bound(
@@ -131,8 +143,17 @@ impl Ask {
         Ok(request)
     }
 
+    /// Whether a document is named by its hash, which says nothing where the document itself is there.
+    fn names_a_document(&self) -> bool {
+        let extensions = self.extensions.as_ref();
+        extensions.is_some_and(|extensions| extensions.get(PERSISTED).is_some_and(Value::is_object))
+    }
+
     /// What the types alone do not say.
     fn checked(self) -> Result<Self, ServerError> {
+        if self.query.is_none() && !self.names_a_document() {
+            return Err(malformed("missing field `query`"));
+        }
         match &self.variables {
             Some(raw) if !raw.get().starts_with('{') => Err(malformed("variables are an object")),
             _ => Ok(self),

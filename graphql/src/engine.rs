@@ -26,7 +26,7 @@ use crate::permits::{Full, Permit, Permits};
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
-use crate::{Schema, document};
+use crate::{Receivers, Schema, document};
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     operations: Arc<Permits>,
     /// A permit for each subscription that may be open.
     subscriptions: Arc<Permits>,
+    /// What the API says of where OTLP is received.
+    receivers: Option<Receivers>,
     /// The caller, from the moment when it is known.
     caller: Option<Caller>,
     /// The address whose shares are taken where nobody gave a key.
@@ -91,9 +93,15 @@ impl Engine {
             operations: Arc::new(Permits::new(limits.max_operations)),
             subscriptions: Arc::new(Permits::new(limits.max_subscriptions)),
             limits: Arc::new(limits),
+            receivers: None,
             caller: None,
             peer: None,
         }
+    }
+
+    /// The same that says where OTLP is received.
+    pub(crate) fn telling(self, receivers: Option<Receivers>) -> Self {
+        Self { receivers, ..self }
     }
 
     /// The same for somebody at this address.
@@ -323,6 +331,9 @@ impl Engine {
         request.set_parsed_query(checked.document);
         if let Some(caller) = &self.caller {
             request = request.data(caller.clone());
+        }
+        if let Some(receivers) = self.receivers {
+            request = request.data(receivers);
         }
         Ok(Ready {
             request,

@@ -15,6 +15,8 @@ pub(crate) enum Code {
     BadRequest,
     /// The body is no JSON.
     InvalidJson,
+    /// The document was named by its hash, which is not known here. Clients send it whole on that.
+    PersistedQueryNotSupported,
     /// The HTTP method is not for this.
     MethodNotAllowed,
     /// The client takes no media type that is spoken here.
@@ -73,6 +75,7 @@ impl Code {
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::BadRequest => "BAD_REQUEST",
             Self::InvalidJson => "INVALID_JSON",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::NotAcceptable => "NOT_ACCEPTABLE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -103,6 +106,8 @@ impl Code {
     /// The HTTP status of an answer without data, whose reason this is (GraphQL over HTTP, "Status Codes").
     pub(crate) fn status(self) -> StatusCode {
         match self {
+            // As Apollo's own server does: some of its clients look into no body of another status.
+            Self::PersistedQueryNotSupported => StatusCode::OK,
             Self::InvalidJson | Self::ParseFailed => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

@@ -48,6 +48,7 @@ pub use query::Query;
 pub use router::{Options, router};
 pub use socket::Anonymous;
 pub use subscription::Subscription;
+pub use types::Receivers;
 
 /// Tells readers of the schema what it is for.
 const DESCRIPTION: &str = "The traffic log of MCP servers: every MCP request as its server handled it, with sessions, tools, \

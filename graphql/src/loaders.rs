@@ -196,6 +196,24 @@ impl Loader<VisitOf> for Loaders {
     }
 }
 
+/// Asks when a process was heard last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HeardOf(pub(crate) String);
+
+impl Loader<HeardOf> for Loaders {
+    type Value = UnixNanos;
+    type Error = Error;
+
+    async fn load(&self, keys: &[HeardOf]) -> Result<HashMap<HeardOf, UnixNanos>, Error> {
+        let processes: Vec<String> = keys.iter().map(|HeardOf(process)| process.clone()).collect();
+        let heard = self.store.last_heard(&processes).await.map_err(from_store)?;
+        Ok(heard
+            .into_iter()
+            .map(|(process, at)| (HeardOf(process), at))
+            .collect())
+    }
+}
+
 /// Asks for the statistics of a tool over the calls of a filter.
 #[derive(Clone)]
 pub(crate) struct StatsOf {

@@ -14,8 +14,8 @@ use crate::error::from_store;
 use crate::input::{CallFilterInput, node_id, other_kind};
 use crate::loaders::{load, store};
 use crate::types::{
-    AggregateOrder, ApiKey, AuditEntry, Call, CallConnection, CallFacets, CallStats, Node, Server, Session,
-    Sorted, Tool, View, Viewer, reach, wanted, wanted_buckets,
+    AggregateOrder, ApiKey, AuditEntry, Call, CallConnection, CallFacets, CallStats, Node, Receivers, Server,
+    Session, Sorted, Tool, View, Viewer, reach, wanted, wanted_buckets,
 };
 
 /// Every query that is answered once.
@@ -269,6 +269,12 @@ impl Query {
     /// Whoever asks: which key this is, and what it may do. Always answered once one is let in.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Viewer, Error> {
         Ok(Viewer(caller(ctx)?.clone()))
+    }
+
+    /// Where OTLP is received. Null where the API is served by a program that does not say.
+    async fn receivers(&self, ctx: &Context<'_>) -> Result<Option<Receivers>, Error> {
+        caller(ctx)?;
+        Ok(ctx.data_opt::<Receivers>().copied())
     }
 
     /// All API keys, oldest first, also those that are over. Needs scope `admin`.

@@ -29,7 +29,7 @@ use crate::error::Code;
 use crate::limits::Limits;
 use crate::media::{Accepted, Media, unreadable};
 use crate::origin::{self, Origins};
-use crate::{Schema, events, socket};
+use crate::{Receivers, Schema, events, socket};
 
 /// The methods that are served.
 const ALLOW: &str = "GET, HEAD, POST";
@@ -47,6 +47,8 @@ pub struct Options {
     pub gate: Option<Gate>,
     /// Whether only programs of this machine reach the API: then they may change things also while no key exists.
     pub local: bool,
+    /// Where OTLP is received beside the API, which the API tells; `None`: it does not say.
+    pub receivers: Option<Receivers>,
     /// Counts wrong keys of WebSockets, of which HTTP tells nothing; whoever serves the router counts the others.
     pub attempts: Attempts,
     /// Ends all WebSockets, with a close frame that tells clients to come back, and all streams of events.
@@ -92,7 +94,7 @@ pub fn router(schema: Schema, options: Options) -> Router {
         attempts: options.attempts,
     };
     let server = Server {
-        engine: Engine::new(schema, options.limits),
+        engine: Engine::new(schema, options.limits).telling(options.receivers),
         shutdown: options.shutdown,
     };
     Router::new()
@@ -210,8 +212,14 @@ async fn single(media: Media, answer: Answer) -> Response {
     match code {
         None => with(about(media), response),
         Some(code) if refused => {
-            *response.status_mut() = code.status();
-            with_hints(code, with(about(Media::GraphQl), response))
+            let status = code.status();
+            *response.status_mut() = status;
+            let media = if status.is_success() {
+                media
+            } else {
+                Media::GraphQl
+            };
+            with_hints(code, with(about(media), response))
         }
         Some(_) => {
             *response.status_mut() = StatusCode::from_u16(PARTIAL).unwrap_or(StatusCode::OK);

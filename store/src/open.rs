@@ -19,7 +19,7 @@ use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::schema::Upkeep;
 use crate::search::{Indexer, LiveSearcher, LiveSearches};
-use crate::silence::Silence;
+use crate::silence::{Heartbeats, Silence};
 use crate::supervise::Supervisor;
 use crate::tail::Tail;
 use crate::wake::{self, Waiters};
@@ -181,10 +181,11 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         // One that only tries whether writes work.
         health::watch(watched.clone(), committers())
     });
+    let heartbeats = writer.heartbeats();
     let silence = Silence {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
-        heartbeats: writer.heartbeats(),
+        heartbeats: Arc::clone(&heartbeats),
         writer: writer.downgrade(),
         options: options.clone(),
     };
@@ -205,6 +206,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let inner = Inner {
         cleanup,
         gate,
+        heartbeats,
         room: writer.room(),
         queue_limit: writer.limit(),
         memory,
@@ -245,6 +247,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     pub(crate) gate: Gate,
     pub(crate) cleanup: Arc<Cleanup>,
+    /// When processes were heard that this one received something from.
+    pub(crate) heartbeats: Arc<Heartbeats>,
     identity: i64,
     head: watch::Receiver<Seq>,
     /// The newest changes.

@@ -27,6 +27,8 @@ pub struct Session {
     pub server: String,
     /// The id, in the terms of the source.
     pub key: String,
+    /// The id on the wire, from its latest call that has one.
+    pub wire_id: Option<String>,
     /// The client's own name, from its latest call that says one.
     pub client_name: Option<String>,
     /// The client's own version, from the same call.

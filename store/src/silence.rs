@@ -12,6 +12,7 @@
 //! [no silence](listening).
 
 mod ends;
+mod heard;
 mod heartbeats;
 mod listening;
 mod origins;

@@ -19,6 +19,22 @@ async fn a_running_server_is_healthy_and_ready() {
 }
 
 #[tokio::test]
+async fn the_api_says_where_telemetry_is_received() {
+    let server = TestServer::start().await;
+    let query = "{ receivers { otlpHttp { host port } otlpGrpc { host port } } }";
+    let answer = server.graphql(query, serde_json::json!({})).await;
+    for (receiver, url) in [
+        ("otlpHttp", server.otlp_http_url()),
+        ("otlpGrpc", server.otlp_grpc_url()),
+    ] {
+        let told = &answer["receivers"][receiver];
+        let (host, port) = (told["host"].as_str().unwrap(), told["port"].as_u64().unwrap());
+        assert!(port > 0, "{answer}");
+        assert_eq!(format!("http://{host}:{port}"), url);
+    }
+}
+
+#[tokio::test]
 async fn what_comes_in_is_counted_by_what_it_is() {
     on_each_database(async |database| {
         let server = TestServer::on(database).await;

@@ -278,7 +278,7 @@ export type CallDetailQueryVariables = Exact<{
 }>;
 
 
-export type CallDetailQuery = { call: { receivedAt: string, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+export type CallDetailQuery = { call: { receivedAt: string, senderLastSeenAt: string | null, errorType: string | null, stackTrace: string | null, prompt: string | null, resourceUri: string | null, requestId: string | null, protocolVersion: string | null, transport: Transport | null, observedBy: Vantage, clientVersion: string | null, authorization: string | null, userAgent: string | null, traceId: string, spanId: string, parentSpanId: string | null, attributes: unknown, id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, session: { id: string, source: SessionSource, callCount: number } | null, request: { bytes: number, truncated: boolean, redacted: boolean } | null, response: { bytes: number, truncated: boolean, redacted: boolean } | null, logs: { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
 export type LogPageFragment = { nodes: Array<{ time: string, severity: string, body: string, attributes: unknown }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } };
 
@@ -323,6 +323,8 @@ export type StatsQueryVariables = Exact<{
 
 export type StatsQuery = { stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null, series: Array<{ start: string, callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null }> } };
 
+export type ToolTotalsFragment = { id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } };
+
 export type ToolsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
   first: number;
@@ -332,6 +334,14 @@ export type ToolsQueryVariables = Exact<{
 
 export type ToolsQuery = { tools: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
+export type ToolRankingsQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  first: number;
+}>;
+
+
+export type ToolRankingsQuery = { slowest: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }> }, failing: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }> } };
+
 export type ServersQueryVariables = Exact<{
   first: number;
   after?: string | null | undefined;
@@ -340,7 +350,7 @@ export type ServersQueryVariables = Exact<{
 
 export type ServersQuery = { servers: { nodes: Array<{ id: string, name: string, firstSeenAt: string, lastSeenAt: string }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
-export type SessionRowFragment = { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } };
+export type SessionRowFragment = { id: string, wireId: string | null, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } };
 
 export type SessionsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
@@ -349,7 +359,7 @@ export type SessionsQueryVariables = Exact<{
 }>;
 
 
-export type SessionsQuery = { sessions: { nodes: Array<{ id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type SessionsQuery = { sessions: { nodes: Array<{ id: string, wireId: string | null, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type SessionDetailQueryVariables = Exact<{
   id: string | number;
@@ -358,9 +368,14 @@ export type SessionDetailQueryVariables = Exact<{
 }>;
 
 
-export type SessionDetailQuery = { session: { id: string, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
+export type SessionDetailQuery = { session: { id: string, wireId: string | null, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
 export type SavedViewFragment = { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null };
+
+export type ReceiversQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ReceiversQuery = { receivers: { otlpHttp: { host: string, port: number }, otlpGrpc: { host: string, port: number } } | null };
 
 export type ViewsQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -483,9 +498,26 @@ export const FacetValueFragmentDoc = new TypedDocumentString(`
   count
 }
     `, {"fragmentName":"FacetValue"}) as unknown as TypedDocumentString<FacetValueFragment, unknown>;
+export const ToolTotalsFragmentDoc = new TypedDocumentString(`
+    fragment ToolTotals on Tool {
+  id
+  name
+  server {
+    name
+  }
+  stats {
+    callCount
+    errorCount
+    p50Ms
+    p95Ms
+    p99Ms
+  }
+}
+    `, {"fragmentName":"ToolTotals"}) as unknown as TypedDocumentString<ToolTotalsFragment, unknown>;
 export const SessionRowFragmentDoc = new TypedDocumentString(`
     fragment SessionRow on Session {
   id
+  wireId
   source
   server {
     name
@@ -728,6 +760,7 @@ export const CallDetailDocument = new TypedDocumentString(`
   call(id: $id) {
     ...CallRow
     receivedAt
+    senderLastSeenAt
     errorType
     stackTrace
     prompt
@@ -891,18 +924,7 @@ export const ToolsDocument = new TypedDocumentString(`
     query Tools($filter: CallFilter, $first: Int!, $after: String) {
   tools(filter: $filter, first: $first, after: $after) {
     nodes {
-      id
-      name
-      server {
-        name
-      }
-      stats {
-        callCount
-        errorCount
-        p50Ms
-        p95Ms
-        p99Ms
-      }
+      ...ToolTotals
     }
     pageInfo {
       hasNextPage
@@ -910,7 +932,47 @@ export const ToolsDocument = new TypedDocumentString(`
     }
   }
 }
-    `) as unknown as TypedDocumentString<ToolsQuery, ToolsQueryVariables>;
+    fragment ToolTotals on Tool {
+  id
+  name
+  server {
+    name
+  }
+  stats {
+    callCount
+    errorCount
+    p50Ms
+    p95Ms
+    p99Ms
+  }
+}`) as unknown as TypedDocumentString<ToolsQuery, ToolsQueryVariables>;
+export const ToolRankingsDocument = new TypedDocumentString(`
+    query ToolRankings($filter: CallFilter, $first: Int!) {
+  slowest: tools(filter: $filter, orderBy: {field: P95}, first: $first) {
+    nodes {
+      ...ToolTotals
+    }
+  }
+  failing: tools(filter: $filter, orderBy: {field: ERROR_RATE}, first: $first) {
+    nodes {
+      ...ToolTotals
+    }
+  }
+}
+    fragment ToolTotals on Tool {
+  id
+  name
+  server {
+    name
+  }
+  stats {
+    callCount
+    errorCount
+    p50Ms
+    p95Ms
+    p99Ms
+  }
+}`) as unknown as TypedDocumentString<ToolRankingsQuery, ToolRankingsQueryVariables>;
 export const ServersDocument = new TypedDocumentString(`
     query Servers($first: Int!, $after: String) {
   servers(first: $first, after: $after) {
@@ -941,6 +1003,7 @@ export const SessionsDocument = new TypedDocumentString(`
 }
     fragment SessionRow on Session {
   id
+  wireId
   source
   server {
     name
@@ -990,6 +1053,7 @@ export const SessionDetailDocument = new TypedDocumentString(`
 }
 fragment SessionRow on Session {
   id
+  wireId
   source
   server {
     name
@@ -1001,6 +1065,20 @@ fragment SessionRow on Session {
   callCount
   errorCount
 }`) as unknown as TypedDocumentString<SessionDetailQuery, SessionDetailQueryVariables>;
+export const ReceiversDocument = new TypedDocumentString(`
+    query Receivers {
+  receivers {
+    otlpHttp {
+      host
+      port
+    }
+    otlpGrpc {
+      host
+      port
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReceiversQuery, ReceiversQueryVariables>;
 export const ViewsDocument = new TypedDocumentString(`
     query Views {
   views {

@@ -1,6 +1,6 @@
 import { useMemo, useReducer } from "react";
 import { Link, useLocation } from "wouter";
-import { FacetsDocument, type Outcome, StatsDocument, ToolsDocument } from "../gql/graphql";
+import { FacetsDocument, type Outcome, StatsDocument, ToolRankingsDocument } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import {
   defined,
@@ -38,8 +38,6 @@ import { useTitle } from "../view/title";
 /** How often the figures are asked for again, in milliseconds. */
 const refresh = 15_000;
 const longest = 8;
-/** How many tools are compared with one another, by name: as many as the API gives at once. */
-const mostTools = 500;
 
 /** How much, how often wrong, how slow; every number leads to its calls. */
 export default function OverviewPage() {
@@ -68,8 +66,8 @@ export default function OverviewPage() {
     filter,
   );
   const tools = useAsk(
-    ToolsDocument,
-    useMemo(() => ({ filter: asked.filter, first: mostTools }), [asked]),
+    ToolRankingsDocument,
+    useMemo(() => ({ filter: asked.filter, first: longest }), [asked]),
     round,
     filter,
   );
@@ -77,9 +75,6 @@ export default function OverviewPage() {
   const brush = (from: string, to = filter.to) =>
     navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
   const problem = stats.data ? undefined : stats.problem;
-  const notAll = tools.data?.tools.pageInfo.hasNextPage
-    ? `Only the first ${mostTools} tools by name are compared. Narrow the filters to compare others.`
-    : undefined;
 
   return (
     <div className="page">
@@ -90,6 +85,11 @@ export default function OverviewPage() {
       <FilterBar />
       {problem !== undefined && <Problem problem={problem} again={again} />}
       <Outdated of={[stats, facets, tools].map((asked) => ({ ...asked, again }))} />
+      {isEmpty(filter) && stats.data?.stats.callCount === 0 && (
+        <p className="hint">
+          No calls yet: figures appear with the calls of a server. <Link href="/setup">Set one up</Link>
+        </p>
+      )}
       <Figures filter={filter} stats={stats.data?.stats} />
       <div className="cards wide-cards">
         <section className="card" aria-label="Calls and errors">
@@ -147,14 +147,12 @@ export default function OverviewPage() {
         <Ranking
           title="Slowest tools (p95)"
           none="No tool calls."
-          ranks={slowest(filter, tools.data?.tools.nodes)}
-          note={notAll}
+          ranks={slowest(filter, tools.data?.slowest.nodes)}
         />
         <Ranking
           title="Most failing tools"
           none="No failed tool calls."
-          ranks={failing(filter, tools.data?.tools.nodes)}
-          note={notAll}
+          ranks={failing(filter, tools.data?.failing.nodes)}
         />
         <Ranking
           title="Servers"
@@ -225,14 +223,12 @@ function toolRank(filter: Filter, tool: ToolTotals): Pick<Rank, "key" | "words" 
   };
 }
 
+/** Tools as the API ranks them, slowest first. */
 function slowest(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
   // of a tool whose calls all run nobody knows how slow it is
-  const sorted = tools
-    ?.filter(({ stats }) => stats.p95Ms != null)
-    .sort((a, b) => (b.stats.p95Ms ?? 0) - (a.stats.p95Ms ?? 0))
-    .slice(0, longest);
-  const most = sorted?.[0]?.stats.p95Ms || 1;
-  return sorted?.map((tool) => ({
+  const timed = tools?.filter(({ stats }) => stats.p95Ms != null);
+  const most = timed?.[0]?.stats.p95Ms || 1;
+  return timed?.map((tool) => ({
     ...toolRank(filter, tool),
     share: (tool.stats.p95Ms ?? 0) / most,
     value: duration(tool.stats.p95Ms ?? 0),
@@ -240,29 +236,15 @@ function slowest(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank
   }));
 }
 
-/** How often calls fail at least, with 95% confidence (Wilson): one failure of one call says little. */
-function leastRate({ callCount, errorCount }: Totals): number {
-  if (callCount === 0) return 0;
-  const [z, share] = [1.96, errorCount / callCount];
-  const spread = z * Math.sqrt((share * (1 - share)) / callCount + (z * z) / (4 * callCount * callCount));
-  return (share + (z * z) / (2 * callCount) - spread) / (1 + (z * z) / callCount);
-}
-
+/** Tools as the API ranks them: by how often they fail at least, as one failure of one call says little. */
 function failing(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank[] | undefined {
-  const rate = ({ stats }: ToolTotals) => stats.errorCount / Math.max(1, stats.callCount);
-  const failed = tools
-    ?.filter(({ stats }) => stats.errorCount > 0)
-    .sort((a, b) => leastRate(b.stats) - leastRate(a.stats));
-  return failed?.slice(0, longest).map((tool) => {
-    const { href, ...rest } = toolRank(pickAll(filter, "outcome", errorOutcomes), tool);
-    return {
-      ...rest,
-      href,
-      share: rate(tool),
-      value: `${percent(tool.stats.errorCount, tool.stats.callCount)} of ${count(tool.stats.callCount)}`,
-      tone: "bad",
-    };
-  });
+  const failed = tools?.filter(({ stats }) => stats.errorCount > 0);
+  return failed?.map((tool) => ({
+    ...toolRank(pickAll(filter, "outcome", errorOutcomes), tool),
+    share: tool.stats.errorCount / Math.max(1, tool.stats.callCount),
+    value: `${percent(tool.stats.errorCount, tool.stats.callCount)} of ${count(tool.stats.callCount)}`,
+    tone: "bad",
+  }));
 }
 
 /** The chart for those who cannot see it or have no mouse. */

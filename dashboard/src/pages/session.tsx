@@ -1,4 +1,4 @@
-import { useCallback, useMemo, useRef } from "react";
+import { useCallback, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { SessionDetailDocument, type SessionDetailQuery } from "../gql/graphql";
 import { isBadInput } from "../state/api";
@@ -9,9 +9,10 @@ import { useNeighbours } from "../state/neighbours";
 import { useNow } from "../state/now";
 import { usePages } from "../state/paging";
 import { callAddress, listAddress, usePlace } from "../state/place";
+import type { Call } from "../state/row";
 import { useEndings } from "../state/running";
 import { type Bar, timeline } from "../state/timeline";
-import { count, duration, sourceWords, tail, visible } from "../state/words";
+import { count, duration, short, sourceWords, tail, visible } from "../state/words";
 import type { OnPick } from "../view/call-row";
 import { StatusChip } from "../view/chip";
 import { Copy } from "../view/copy";
@@ -47,12 +48,13 @@ export default function SessionPage({ id }: { id: string }) {
       ? `Session${session.clientName ? ` of ${visible(session.clientName)}` : ""} with ${visible(session.server.name)}`
       : "Session",
   );
-  const calls = useEndings(items);
+  const shown = parameters.get("call") ?? undefined;
+  const [opened, setOpened] = useState<Call>();
+  const calls = useEndings(items, shown, opened);
   const now = useNow(calls.some(({ outcome }) => outcome === "RUNNING"));
   const bars = useMemo(() => timeline(calls, now), [calls, now]);
   useAskAgain(asked, refresh);
 
-  const shown = parameters.get("call") ?? undefined;
   const at = bars.findIndex(({ call }) => call.id === shown);
   // a call of a page that is not loaded has its neighbours all the same
   const inSession = useMemo(() => ({ ...noFilter, session: id }), [id]);
@@ -107,6 +109,14 @@ export default function SessionPage({ id }: { id: string }) {
               {session.clientName ? visible(session.clientName) : <span className="quiet">unknown</span>}{" "}
               {visible(session.clientVersion ?? "")}
             </Fact>
+            {session.wireId && (
+              <Fact label="Session ID">
+                <span className="code" title={visible(session.wireId)}>
+                  {visible(short(session.wireId))}
+                </span>{" "}
+                <Copy text={session.wireId} label="Copy the Mcp-Session-Id" />
+              </Fact>
+            )}
             <Fact label="Grouped by">{sourceWords[session.source]}</Fact>
             <Fact label="Started">
               <Moment time={session.startedAt} full />
@@ -130,6 +140,7 @@ export default function SessionPage({ id }: { id: string }) {
       <Drawer
         id={shown}
         onClose={() => change("call", undefined)}
+        onCall={setOpened}
         onMove={(by) => {
           const to = by === 1 ? after : before;
           if (to) change("call", to, true);

@@ -2,11 +2,11 @@ import { useCallback } from "react";
 import { Link } from "wouter";
 import { type SessionRowFragment, SessionsDocument, type SessionsQuery } from "../gql/graphql";
 import { useAskAgain } from "../state/asking";
-import { toCallFilter } from "../state/filter";
+import { isEmpty, toCallFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { useFilter } from "../state/place";
-import { count, duration, plural, sourceWords, tail, visible } from "../state/words";
+import { count, duration, plural, short, sourceWords, tail, visible } from "../state/words";
 import { FilterBar } from "../view/filter-bar";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
@@ -59,8 +59,19 @@ export default function SessionsPage() {
       {!sessions && loading && <Skeleton lines={10} />}
       {sessions?.length === 0 && (
         <div className="none">
-          <h2>No sessions</h2>
-          <p>No session matches these filters.</p>
+          {isEmpty(filter) ? (
+            <>
+              <h2>No sessions yet</h2>
+              <p>
+                Sessions appear with the calls of a server. <Link href="/setup">Set one up</Link>
+              </p>
+            </>
+          ) : (
+            <>
+              <h2>No sessions match</h2>
+              <p>No session matches these filters.</p>
+            </>
+          )}
         </div>
       )}
       {sessions && sessions.length > 0 && (
@@ -80,8 +91,12 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
   return (
     <tr>
       <td>
-        <Link href={`/sessions/${encodeURIComponent(session.id)}`} className="code" title={session.id}>
-          {tail(session.id)}
+        <Link
+          href={`/sessions/${encodeURIComponent(session.id)}`}
+          className="code"
+          title={visible(session.wireId ?? session.id)}
+        >
+          {session.wireId ? visible(short(session.wireId)) : tail(session.id)}
         </Link>
       </td>
       <td>{sourceWords[session.source]}</td>

@@ -88,6 +88,7 @@ export class CallList {
   private heldCount = 0;
   private addedCount = 0;
   private turn = 0;
+  private open: string | undefined;
 
   constructor(private readonly source: Source = api) {}
 
@@ -166,7 +167,9 @@ export class CallList {
    */
   async refreshRunning(): Promise<void> {
     const { signal } = this.asking;
-    const running = this.state.get().rows.filter(({ call }) => call.outcome === "RUNNING");
+    const running = this.state
+      .get()
+      .rows.filter(({ call }) => call.outcome === "RUNNING" && call.id !== this.open);
     if (running.length === 0) return;
     const ids = takeTurns(
       running.map(({ call }) => call.id),
@@ -192,6 +195,18 @@ export class CallList {
     } catch {
       // asked again with the next round
     }
+  }
+
+  /** The call that is open beside the list, if any: it is asked for there. */
+  setOpen(id: string | undefined): void {
+    this.open = id;
+  }
+
+  /** A call as it was found there. */
+  tell(call: Call): void {
+    const { rows } = this.state.get();
+    const isOld = (row: Row) => row.call.id === call.id && row.call.outcome !== call.outcome;
+    if (rows.some(isOld)) this.change({ rows: rows.map((row) => (isOld(row) ? { ...row, call } : row)) });
   }
 
   /** The list as it is, for whoever comes back to it. Undefined while there is nothing to come back to. */

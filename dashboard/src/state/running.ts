@@ -28,14 +28,21 @@ export function takeTurns(running: readonly string[], turn: number): string[] {
   return [...running.slice(from), ...running.slice(0, from)].slice(0, mostAtOnce);
 }
 
-/** The same calls; those that run are asked for again until they have ended, while somebody looks. */
-export function useEndings(calls: readonly Call[]): readonly Call[] {
+/**
+ * The same calls; those that run are asked for again until they have ended, while somebody looks. `open`: the one beside them,
+ * which asks for itself; `told`: what it found.
+ */
+export function useEndings(calls: readonly Call[], open?: string, told?: Call): readonly Call[] {
   // by the call as it was given: one that is given anew is newer than what was known of it
   const [fresh, setFresh] = useState<ReadonlyMap<Call, Call>>(new Map());
   const shown = useMemo(() => calls.map((call) => fresh.get(call) ?? call), [calls, fresh]);
-  const running = shown.filter(({ outcome }) => outcome === "RUNNING").map(({ id }) => id);
+  const running = shown.filter(({ id, outcome }) => outcome === "RUNNING" && id !== open).map(({ id }) => id);
   const latest = useRef({ calls, running });
   latest.current = { calls, running };
+  useEffect(() => {
+    const given = told && latest.current.calls.find(({ id }) => id === told.id);
+    if (given) setFresh((before) => new Map(before).set(given, told));
+  }, [told]);
   const any = running.length > 0;
   useEffect(() => {
     if (!any) return;

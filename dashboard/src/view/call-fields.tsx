@@ -101,6 +101,11 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         <Duration call={call} />
         {call.late && <span className="chip warn">answered late</span>}
       </Field>
+      {call.senderLastSeenAt && (
+        <Field label="Sender last seen">
+          <Moment time={call.senderLastSeenAt} full />
+        </Field>
+      )}
       <Field label="Country">
         {value("country", call.country, call.country && <Country code={call.country} named />)}
       </Field>

@@ -6,6 +6,7 @@ import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilte
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
 import { callAddress, listParameters, useColumns, useFilter, usePlace } from "../state/place";
+import type { Call } from "../state/row";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { type Place, useCallList } from "../state/use-list";
@@ -50,6 +51,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   }, [back]);
   const shown = parameters.get("call") ?? undefined;
   const selected = shown ?? marked;
+  useEffect(() => list.setOpen(shown), [list, shown]);
+  const onCall = useCallback((call: Call) => list.tell(call), [list]);
   const setLive = (on: boolean) => change("live", on ? "1" : undefined, true);
   const again = () => setRound((before) => before + 1);
 
@@ -220,6 +223,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       <Drawer
         id={shown}
         onClose={close}
+        onCall={onCall}
         onMove={(by) => void move(by)}
         addressOf={addressOf}
         canMove={

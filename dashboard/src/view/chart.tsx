@@ -23,6 +23,8 @@ interface Props {
 
 const bottom = 20;
 const top = 6;
+/** About how wide a time at the axis is, with what parts it from the next, in pixels. */
+const labelWidth = 110;
 
 function useWidth() {
   const box = useRef<HTMLDivElement>(null);
@@ -146,6 +148,8 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
           />
         )}
         {[0, 0.5, 1].map((share) => {
+          // three do not fit beside one another on a phone
+          if (share === 0.5 && width - left < 3 * labelWidth) return null;
           const index = Math.min(series.length - 1, Math.floor(series.length * share));
           const bucket = series[index];
           return (

@@ -2,6 +2,7 @@ import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-compone
 import { Link } from "wouter";
 import { useKeys } from "../state/keys";
 import { CallDetail } from "./call-detail";
+import type { Detail } from "./call-fields";
 import type { OnPick } from "./call-row";
 import { Icon } from "./icon";
 
@@ -13,6 +14,8 @@ interface Props {
   addressOf: (id: string) => string;
   canMove: { newer: boolean; older: boolean };
   onPick: OnPick;
+  /** Is told of the call when it is known, and again when it changes. */
+  onCall: (call: Detail) => void;
 }
 
 /** A call beside the list it is from. */
@@ -33,7 +36,7 @@ export function Drawer({ id, ...rest }: Props) {
   );
 }
 
-function Inside({ id, onClose, onMove, addressOf, canMove, onPick }: Props & { id: string }) {
+function Inside({ id, onClose, onMove, addressOf, canMove, onPick, onCall }: Props & { id: string }) {
   useKeys({ j: () => onMove(1), k: () => onMove(-1) });
   return (
     <>
@@ -68,7 +71,7 @@ function Inside({ id, onClose, onMove, addressOf, canMove, onPick }: Props & { i
         </Button>
       </header>
       <div className="drawer-body">
-        <CallDetail id={id} onPick={onPick} />
+        <CallDetail id={id} onPick={onPick} onCall={onCall} />
       </div>
     </>
   );

@@ -19,13 +19,10 @@ export function Ranking({
   title,
   ranks,
   none,
-  note,
 }: {
   title: string;
   ranks: readonly Rank[] | undefined;
   none: string;
-  /** Says what the list leaves out. */
-  note?: string | undefined;
 }) {
   return (
     <section className="card" aria-label={title}>
@@ -51,7 +48,6 @@ export function Ranking({
           ))}
         </ol>
       )}
-      {note && <p className="hint">{note}</p>}
     </section>
   );
 }

@@ -1,5 +1,6 @@
 import { useEffect, useReducer, useState } from "react";
 import { metricsAddress, readCounters } from "../state/counters";
+import type { Receivers } from "../state/receivers";
 import { repeat } from "../state/repeat";
 import { count } from "../state/words";
 import { Outdated } from "./outdated";
@@ -17,7 +18,7 @@ const counters = [
 ] as const;
 
 /** Where to look when calls do not appear. */
-export function SetUpHelp() {
+export function SetUpHelp({ receivers }: { receivers: Receivers }) {
   const [open, setOpen] = useState(false);
   return (
     <details className="set-up-help" onToggle={(event) => setOpen(event.currentTarget.open)}>
@@ -25,11 +26,12 @@ export function SetUpHelp() {
       {open && <Counters />}
       <ul>
         <li>
-          <strong>No count increases:</strong> nothing reaches mcptap. OTLP over HTTP goes to port 4318 with{" "}
-          <code>OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf</code>, gRPC to 4317 with <code>grpc</code>. The
-          endpoint has no path: exporters add <code>/v1/traces</code>. In a container <code>127.0.0.1</code>{" "}
-          is the container itself. <code>OTEL_SDK_DISABLED</code>, <code>OTEL_TRACES_EXPORTER=none</code> or a
-          sampler may suppress all of it.
+          <strong>No count increases:</strong> nothing reaches mcptap. OTLP over HTTP goes to{" "}
+          <code>{receivers.http}</code> with <code>OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf</code>, gRPC to{" "}
+          <code>{receivers.grpc}</code> with <code>grpc</code>. The endpoint has no path: exporters add{" "}
+          <code>/v1/traces</code>. In a container <code>127.0.0.1</code> is the container itself.{" "}
+          <code>OTEL_SDK_DISABLED</code>, <code>OTEL_TRACES_EXPORTER=none</code> or a sampler may suppress all
+          of it.
         </li>
         <li>
           <strong>Exports are refused:</strong> where API keys exist, the header <code>x-api-key</code> is

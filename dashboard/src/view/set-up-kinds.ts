@@ -1,28 +1,35 @@
+import type { Receivers } from "../state/receivers";
+
+interface Step {
+  words: string;
+  code?: string;
+}
+
 /** A kind of MCP server, and how its calls come to be in the log. */
 export interface Kind {
   name: string;
-  steps: readonly { words: string; code?: string }[];
+  steps: readonly Step[];
   /** What a record will hold. */
   inLog: string;
 }
 
-const here = typeof location === "undefined" ? "127.0.0.1" : location.hostname || "127.0.0.1";
-const isLocal = /^(localhost|127\..*|\[?::1\]?)$/.test(here);
-/** Where a server on the same machine as this browser finds mcptap. */
-const host = isLocal ? "127.0.0.1" : here;
+const endpointOf = (address: string) => `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${address}`;
 
-const endpointOf = (name: string) => `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${name}:4318`;
+/** What sends to port 4318 of its own machine unless it is told otherwise. */
+const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init/;
 
-const variables = `${endpointOf(host)}
-export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-export OTEL_SERVICE_NAME=my-server
-export OTEL_TRACES_SAMPLER=always_on`;
+/** Steps that also say where to send to, for what does not say so itself. */
+function withAddress(receivers: Receivers, steps: readonly Step[]): readonly Step[] {
+  if (!steps.some(({ code = "" }) => bySelf.test(code))) return steps;
+  const senders = "The wrapper, the proxy and the SDK send to";
+  if (!receivers.isDefault) {
+    const words = `${senders} port 4318 of their own machine unless they are told otherwise: set the address first.`;
+    return [{ words, code: endpointOf(receivers.http) }, ...steps];
+  }
+  const words = `${senders} the machine that they run on. If mcptap runs elsewhere, set its address.`;
+  return [...steps, { words, code: endpointOf("HOST_OF_MCPTAP:4318") }];
+}
 
-/** For what sends to this machine unless it is told otherwise. From afar the page knows the name that it was opened by. */
-const elsewhere = {
-  words: "It sends to the machine that it runs on. If mcptap runs elsewhere, set its address.",
-  code: endpointOf(isLocal ? "HOST_OF_MCPTAP" : here),
-};
 const overStdio = {
   words: "Over stdio, run this instead of the server's command.",
   code: "mcptap wrap -- COMMAND",
@@ -33,165 +40,174 @@ const overHttp = {
 };
 const all = "everything: requests, responses, errors, sessions and clients";
 
-/** The kinds of docs/instrumenting.md. */
-export const kinds: readonly Kind[] = [
-  {
-    name: "Any server",
-    steps: [
-      {
-        words:
-          "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as usual. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
-        code: variables,
-      },
-      {
-        words: "No server at hand? This sends the calls of a sample server.",
-        code: "mcptap demo",
-      },
-    ],
-    inLog: "what the server's instrumentation records; a field that nobody observed stays empty.",
-  },
-  {
-    name: "Any, over stdio",
-    steps: [
-      { ...overStdio, words: "Run this instead of the server's command; the server itself does not change." },
-      {
-        words:
-          "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
-        code: "mcptap wrap --install ~/.cursor/mcp.json --server NAME",
-      },
-      elsewhere,
-    ],
-    inLog: `${all}, and console output.`,
-  },
-  {
-    name: "Any, over HTTP",
-    steps: [
-      {
-        ...overHttp,
-        words: "In front of the server, which does not change. Clients then use http://127.0.0.1:6280/mcp.",
-      },
-      elsewhere,
-    ],
-    inLog: `${all} with their addresses, HTTP status and what was refused; no console output.`,
-  },
-  {
-    name: "Rust",
-    steps: [
-      {
-        words: "Add the SDK: it is the folder sdk of mcptap's source.",
-        code: "cargo add mcptap-sdk --path ../mcptap/sdk",
-      },
-      {
-        words: "With rmcp, over any transport, wrap the handler.",
-        code: `let _telemetry = mcptap_sdk::init("my-server")?;          // keep it until the end of main
+/** The kinds of docs/instrumenting.md, for a mcptap that receives there. */
+export function kindsFor(receivers: Receivers): readonly Kind[] {
+  const variables = `${endpointOf(receivers.http)}
+export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
+export OTEL_SERVICE_NAME=my-server
+export OTEL_TRACES_SAMPLER=always_on`;
+  const kinds: readonly Kind[] = [
+    {
+      name: "Any server",
+      steps: [
+        {
+          words:
+            "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as usual. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
+          code: variables,
+        },
+        {
+          words:
+            "No server at hand? Stop this mcptap, and start one that has a sample server and a database of its own.",
+          code: "mcptap demo",
+        },
+      ],
+      inLog: "what the server's instrumentation records; a field that nobody observed stays empty.",
+    },
+    {
+      name: "Any, over stdio",
+      steps: [
+        {
+          ...overStdio,
+          words: "Run this instead of the server's command; the server itself does not change.",
+        },
+        {
+          words:
+            "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
+          code: "mcptap wrap --install ~/.cursor/mcp.json --server NAME",
+        },
+      ],
+      inLog: `${all}, and console output.`,
+    },
+    {
+      name: "Any, over HTTP",
+      steps: [
+        {
+          ...overHttp,
+          words: "In front of the server, which does not change. Clients then use http://127.0.0.1:6280/mcp.",
+        },
+      ],
+      inLog: `${all} with their addresses, HTTP status and what was refused; no console output.`,
+    },
+    {
+      name: "Rust",
+      steps: [
+        {
+          words: "Add the SDK: it is the folder sdk of mcptap's source.",
+          code: "cargo add mcptap-sdk --path ../mcptap/sdk",
+        },
+        {
+          words: "With rmcp, over any transport, wrap the handler.",
+          code: `let _telemetry = mcptap_sdk::init("my-server")?;          // keep it until the end of main
 instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
-      },
-      {
-        words:
-          "Over HTTP, with rmcp or without, put the layer outermost for HTTP status and what is refused.",
-        code: ".layer(mcptap_sdk::layer())",
-      },
-      {
-        words: "For console output, add the log layer to tracing.",
-        code: "tracing_subscriber::registry().with(mcptap_sdk::log_layer())",
-      },
-      elsewhere,
-    ],
-    inLog: `${all}; HTTP status and what was refused with layer, console output with log_layer.`,
-  },
-  {
-    name: "Python",
-    steps: [
-      {
-        words: "The official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
-        code: "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http",
-      },
-      {
-        words: "Start the server under it.",
-        code: `${variables}
+        },
+        {
+          words:
+            "Over HTTP, with rmcp or without, put the layer outermost for HTTP status and what is refused.",
+          code: ".layer(mcptap_sdk::layer())",
+        },
+        {
+          words: "For console output, add the log layer to tracing.",
+          code: "tracing_subscriber::registry().with(mcptap_sdk::log_layer())",
+        },
+      ],
+      inLog: `${all}; HTTP status and what was refused with layer, console output with log_layer.`,
+    },
+    {
+      name: "Python",
+      steps: [
+        {
+          words: "The official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
+          code: "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http",
+        },
+        {
+          words: "Start the server under it.",
+          code: `${variables}
 export OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED=true   # Python's logging becomes console output
 opentelemetry-instrument python server.py`,
-      },
-      {
-        words:
-          "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, run this instead of the server's command:",
-        code: "mcptap wrap -- COMMAND",
-      },
-      overHttp,
-    ],
-    inLog:
-      "method, target, outcome and console output; bodies from the official SDK, none from FastMCP; HTTP status with an ASGI instrumentation.",
-  },
-  {
-    name: "TypeScript",
-    steps: [
-      { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
-      overHttp,
-      {
-        words:
-          "Libraries that export by OTLP, such as Sentry beside an exporter or Shinzo, tell a part of it: docs/instrumenting.md says which.",
-      },
-    ],
-    inLog: `${all}; console output over stdio, HTTP status over HTTP.`,
-  },
-  {
-    name: "C#",
-    steps: [
-      {
-        words:
-          "The official SDK has an activity source: add it to the tracer provider, with AddOtlpExporter() and, over HTTP, AddAspNetCoreInstrumentation().",
-        code: 'AddSource("Experimental.ModelContextProtocol")',
-      },
-      { words: "The exporter reads these variables.", code: variables },
-    ],
-    inLog: "method, target, outcome, a tool's error and a session of its own; HTTP status from ASP.NET Core.",
-  },
-  {
-    name: "Java",
-    steps: [
-      {
-        words: "Quarkus MCP server 2: add quarkus-opentelemetry, and set its property.",
-        code: `quarkus.otel.exporter.otlp.endpoint=http://${host}:4317`,
-      },
-      {
-        ...overStdio,
-        words: `The official SDK and Spring AI record nothing of an MCP server but HTTP requests. ${overStdio.words}`,
-      },
-      overHttp,
-    ],
-    inLog: "of Quarkus: method, target, outcome, session and HTTP status; no bodies. Otherwise everything.",
-  },
-  {
-    name: "Go",
-    steps: [
-      { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
-      overHttp,
-      {
-        words: "mcp-go has a module otel that takes a tracer of yours, whose exporter reads these.",
-        code: variables,
-      },
-    ],
-    inLog: "everything; of mcp-go's own telemetry method, target, outcome and session, no bodies.",
-  },
-  {
-    name: "Gateways",
-    steps: [
-      {
-        words: "ContextForge, Envoy AI Gateway and Docker MCP Gateway read these variables.",
-        code: variables,
-      },
-      { words: "ContextForge needs one more.", code: "OTEL_ENABLE_OBSERVABILITY=true" },
-      { words: "So does Envoy AI Gateway.", code: "AI_GATEWAY_TRACING_SEMCONV=gen_ai" },
-      {
-        words: "agentgateway, in its configuration.",
-        code: `frontendPolicies: { tracing: { otlpEndpoint: "http://${host}:4317", randomSampling: true } }`,
-      },
-      {
-        words: "ToolHive, beside its other arguments.",
-        code: `thv run --otel-endpoint ${host}:4318 --otel-insecure --otel-sampling-rate 1.0`,
-      },
-    ],
-    inLog:
-      "the gateway's own handling, as calls observed by a gateway, mostly without bodies. To have these, put mcptap proxy in front of it.",
-  },
-];
+        },
+        {
+          words:
+            "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, run this instead of the server's command:",
+          code: "mcptap wrap -- COMMAND",
+        },
+        overHttp,
+      ],
+      inLog:
+        "method, target, outcome and console output; no bodies; HTTP status with an ASGI instrumentation. Everything with wrap or proxy.",
+    },
+    {
+      name: "TypeScript",
+      steps: [
+        { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
+        overHttp,
+        {
+          words:
+            "Libraries that export by OTLP, such as Sentry beside an exporter or Shinzo, tell a part of it: docs/instrumenting.md says which.",
+        },
+      ],
+      inLog: `${all}; console output over stdio, HTTP status over HTTP.`,
+    },
+    {
+      name: "C#",
+      steps: [
+        {
+          words:
+            "The official SDK has an activity source: add it to the tracer provider, with AddOtlpExporter() and, over HTTP, AddAspNetCoreInstrumentation().",
+          code: 'AddSource("Experimental.ModelContextProtocol")',
+        },
+        { words: "The exporter reads these variables.", code: variables },
+      ],
+      inLog:
+        "method, target, outcome, a tool's error and a session of its own; HTTP status from ASP.NET Core.",
+    },
+    {
+      name: "Java",
+      steps: [
+        {
+          words: "Quarkus MCP server 2: add quarkus-opentelemetry, and set its property.",
+          code: `quarkus.otel.exporter.otlp.endpoint=http://${receivers.grpc}`,
+        },
+        {
+          ...overStdio,
+          words: `The official SDK and Spring AI record nothing of an MCP server but HTTP requests. ${overStdio.words}`,
+        },
+        overHttp,
+      ],
+      inLog: "of Quarkus: method, target, outcome, session and HTTP status; no bodies. Otherwise everything.",
+    },
+    {
+      name: "Go",
+      steps: [
+        { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
+        overHttp,
+        {
+          words: "mcp-go has a module otel that takes a tracer of yours, whose exporter reads these.",
+          code: variables,
+        },
+      ],
+      inLog: "everything; of mcp-go's own telemetry method, target, outcome and session, no bodies.",
+    },
+    {
+      name: "Gateways",
+      steps: [
+        {
+          words: "ContextForge, Envoy AI Gateway and Docker MCP Gateway read these variables.",
+          code: variables,
+        },
+        { words: "ContextForge needs one more.", code: "OTEL_ENABLE_OBSERVABILITY=true" },
+        { words: "So does Envoy AI Gateway.", code: "AI_GATEWAY_TRACING_SEMCONV=gen_ai" },
+        {
+          words: "agentgateway, in its configuration.",
+          code: `frontendPolicies: { tracing: { otlpEndpoint: "http://${receivers.grpc}", randomSampling: true } }`,
+        },
+        {
+          words: "ToolHive, beside its other arguments.",
+          code: `thv run --otel-endpoint ${receivers.http} --otel-insecure --otel-sampling-rate 1.0`,
+        },
+      ],
+      inLog:
+        "the gateway's own handling, as calls observed by a gateway, mostly without bodies. To have these, put mcptap proxy in front of it.",
+    },
+  ];
+  return kinds.map((kind) => ({ ...kind, steps: withAddress(receivers, kind.steps) }));
+}

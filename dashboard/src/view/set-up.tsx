@@ -1,14 +1,15 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Link } from "wouter";
 import { sendSnippet } from "../state/api-keys";
 import type { LiveState } from "../state/list";
+import { type Receivers, useReceivers } from "../state/receivers";
 import type { Call } from "../state/row";
 import { may, useViewer } from "../state/viewer";
 import { callWords, visible } from "../state/words";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
 import { SetUpHelp } from "./set-up-help";
-import { kinds } from "./set-up-kinds";
+import { kindsFor } from "./set-up-kinds";
 import { Snippet } from "./snippet";
 
 interface Props {
@@ -23,6 +24,9 @@ interface Props {
 export function SetUp({ state, arrived, first = false }: Props) {
   const viewer = useViewer();
   const [chosen, setChosen] = useState(0);
+  // one that was away may have been started anew
+  const receivers = useReceivers(state === "live" ? 1 : 0);
+  const kinds = useMemo(() => kindsFor(receivers), [receivers]);
   const kind = kinds[chosen] ?? kinds[0];
   return (
     <section className={arrived ? "set-up arrived" : "set-up"} aria-label="Set-up">
@@ -92,13 +96,20 @@ export function SetUp({ state, arrived, first = false }: Props) {
             </>
           )}
           {kind && <p className="hint">Recorded: {kind.inLog}</p>}
-          <p className="hint">
-            4318 and 4317 are the default ports for OTLP over HTTP and gRPC. If mcptap was started with
-            others, use those: it prints them when it starts.
-          </p>
-          <SetUpHelp />
+          <p className="hint">{receiversWords(receivers)}</p>
+          <SetUpHelp receivers={receivers} />
         </>
       )}
     </section>
   );
+}
+
+/** Where telemetry is received, in words. */
+function receiversWords({ http, grpc, known, onlyThere }: Receivers): string {
+  if (!known)
+    return "4318 and 4317 are the default ports for OTLP over HTTP and gRPC. If mcptap was started with others, use those: it prints them when it starts.";
+  const where = `This mcptap receives OTLP over HTTP at ${http} and over gRPC at ${grpc}`;
+  return onlyThere
+    ? `${where}, on its own machine only. To receive from others, start it with --otlp-http and --otlp-grpc.`
+    : `${where}. Behind a mapping of ports, as of a container, use those that lead there.`;
 }

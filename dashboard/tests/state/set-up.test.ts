@@ -2,10 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseCounters } from "../../src/state/counters";
-import { kinds } from "../../src/view/set-up-kinds";
+import { receiversFor } from "../../src/state/receivers";
+import { kindsFor } from "../../src/view/set-up-kinds";
 
 const read = (path: string) => readFileSync(join(import.meta.dirname, "../../..", path), "utf8");
 const docs = ["docs/instrumenting.md", "docs/dashboard.md", "README.md"].map(read).join();
+
+const kinds = kindsFor(receiversFor("localhost", null));
 
 /** A line without what each reader puts in its place. */
 const stem = (line: string) => line.split(/HOST_OF_MCPTAP|COMMAND|NAME/)[0]?.trimEnd() ?? "";
@@ -42,4 +45,71 @@ mcptap_rejections_total{reason="b"} 2
       ["mcptap_rejections_total", 3],
     ]),
   );
+});
+
+const bound = (http: [string, number], grpc: [string, number]) => ({
+  otlpHttp: { host: http[0], port: http[1] },
+  otlpGrpc: { host: grpc[0], port: grpc[1] },
+});
+
+test.each([
+  // nothing is known: the defaults, by the name that the page was opened by
+  ["localhost", null, "127.0.0.1:4318", "127.0.0.1:4317", true, false],
+  ["tap.example", null, "tap.example:4318", "tap.example:4317", false, false],
+  [
+    "127.0.0.1",
+    bound(["127.0.0.1", 4318], ["127.0.0.1", 4317]),
+    "127.0.0.1:4318",
+    "127.0.0.1:4317",
+    true,
+    false,
+  ],
+  ["127.0.0.1", bound(["0.0.0.0", 14318], ["::", 14317]), "127.0.0.1:14318", "127.0.0.1:14317", false, false],
+  [
+    "tap.example",
+    bound(["0.0.0.0", 4318], ["::", 4317]),
+    "tap.example:4318",
+    "tap.example:4317",
+    false,
+    false,
+  ],
+  ["tap.example", bound(["127.0.0.1", 4318], ["::1", 4317]), "127.0.0.1:4318", "[::1]:4317", true, true],
+  [
+    "[2001:db8::1]",
+    bound(["::", 4318], ["::", 4317]),
+    "[2001:db8::1]:4318",
+    "[2001:db8::1]:4317",
+    false,
+    false,
+  ],
+  [
+    "tap.example",
+    bound(["192.0.2.7", 4318], ["2001:db8::2", 4317]),
+    "192.0.2.7:4318",
+    "[2001:db8::2]:4317",
+    false,
+    false,
+  ],
+] as const)(
+  "opened as %s, telemetry goes where mcptap listens",
+  (name, receivers, http, grpc, isDefault, onlyThere) => {
+    expect(receiversFor(name, receivers)).toEqual({
+      http,
+      grpc,
+      known: receivers !== null,
+      isDefault,
+      onlyThere,
+    });
+  },
+);
+
+test("what sends to the default port is told another one first", () => {
+  const others = kindsFor(receiversFor("localhost", bound(["127.0.0.1", 14318], ["127.0.0.1", 14317])));
+  const codes = others.map(({ name, steps }) => [name, steps.map(({ code = "" }) => code)] as const);
+  const outside = codes.filter(([, all]) => all.some((code) => /^mcptap (wrap|proxy)/.test(code)));
+  expect(outside.length).toBeGreaterThan(4);
+  for (const [name, [first]] of outside)
+    expect(first, name).toBe("export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14318");
+  // no other port is named anywhere
+  expect(codes.flatMap(([, all]) => all).filter((code) => /:431[78]/.test(code))).toEqual([]);
 });

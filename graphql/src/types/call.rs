@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Error, ID, Object};
-use mcptap_model::SessionSource;
+use mcptap_model::{self as model, SessionSource};
 use mcptap_store::{DetailParts, Details, LogPosition, Stored};
 
 use super::payload::{Payload, Side};
@@ -12,7 +12,7 @@ use crate::access::sees_payloads;
 use crate::connection::{Connection, PageArguments};
 use crate::cost::{self, Allowance};
 use crate::cursor::Cursor;
-use crate::loaders::{DetailsOf, LogsOf, VisitOf, load, store};
+use crate::loaders::{DetailsOf, HeardOf, LogsOf, VisitOf, load, store};
 use crate::scalars::{DateTime, Json, json_bytes};
 
 /// A call, without what is kept beside its row.
@@ -145,6 +145,24 @@ impl Call {
     async fn ended_at(&self) -> Option<DateTime> {
         let call = self.call();
         call.duration().map(|_| DateTime(call.ended_at()))
+    }
+
+    /// Since when nothing was heard of its sender, while it runs and where it was lost: the last heartbeat of the process that
+    /// announced it, or the arrival of the call itself. A call whose sender is silent for longer than `lost_after` is taken for
+    /// lost. Null for calls that have ended.
+    async fn sender_last_seen_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>, Error> {
+        let call = self.call();
+        if !matches!(call.outcome(), model::Outcome::Running | model::Outcome::Lost) {
+            return Ok(None);
+        }
+        let process = call.origin.process();
+        let heard = match process.is_empty() {
+            true => None,
+            false => load(ctx, HeardOf(process.to_owned())).await?,
+        };
+        Ok(Some(DateTime(
+            heard.max(Some(call.received_at)).unwrap_or(call.received_at),
+        )))
     }
 
     /// Whether it is a request that is answered, or a stream that stays open.

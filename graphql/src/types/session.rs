@@ -71,6 +71,12 @@ impl Session {
         ID(self.node_id())
     }
 
+    /// The session id on the wire (`Mcp-Session-Id`), from its latest call that has one: that of `Call.sessionId`. Null where
+    /// none of its calls has one. `CallFilter.sessionId` takes it too.
+    async fn wire_id(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
+        Ok(self.known(ctx).await?.wire_id.clone())
+    }
+
     /// What its calls were recognised by.
     async fn source(&self) -> SessionSource {
         self.key.source.into()

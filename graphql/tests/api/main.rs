@@ -7,7 +7,11 @@ mod http;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod persisted;
+#[cfg(test)]
 mod query;
+#[cfg(test)]
+mod running;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

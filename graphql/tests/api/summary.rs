@@ -192,6 +192,46 @@ fn in_session(number: u64, key: &str, failed: bool) -> Call {
 }
 
 #[tokio::test]
+async fn a_session_says_the_latest_id_on_the_wire_of_its_calls() {
+    let world = World::new().await;
+    let with = |wire: &str, call: Call| Call {
+        session_id: Some(wire.into()),
+        ..call
+    };
+    world
+        .write([
+            with("w-2", in_session(2, "one", false)),
+            with("w-1", in_session(1, "one", false)),
+            in_session(3, "one", false),
+            in_session(4, "two", false),
+            full_call(5),
+        ])
+        .await;
+    let query = "{ sessions { nodes { id wireId source } } }";
+    let sessions = world.data(query, json!({})).await["sessions"]["nodes"].take();
+    let ids: Vec<(&Value, &Value)> = sessions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| (&session["source"], &session["wireId"]))
+        .collect();
+    let (connection, wire) = (json!("CONNECTION"), json!("WIRE"));
+    let expected = [
+        (&connection, &Value::Null),
+        (&connection, &json!("w-2")),
+        (&wire, &json!("s-1")),
+    ];
+    assert_eq!(ids, expected);
+    // The session of a call, and an object by its id, say the same.
+    let by_wire = "query ($id: ID!) { node(id: $id) { ... on Session { wireId } }
+        calls(filter: {sessionId: \"w-1\"}) { nodes { requestId session { wireId } } } }";
+    assert_eq!(
+        world.data(by_wire, json!({"id": sessions[1]["id"]})).await,
+        json!({"node": {"wireId": "w-2"}, "calls": {"nodes": [{"requestId": "1", "session": {"wireId": "w-2"}}]}})
+    );
+}
+
+#[tokio::test]
 async fn sessions_gather_their_calls() {
     let world = World::new().await;
     world

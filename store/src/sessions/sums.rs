@@ -11,9 +11,10 @@ use crate::{Error, Store};
 /// How many sessions one statement sums up.
 const AT_ONCE: usize = 500;
 
-/// The calls of one session by one client.
+/// The calls of one session by one client, with one wire id.
 #[derive(Clone, Copy, Debug)]
 struct Sum {
+    row: i64,
     client: i64,
     calls: i64,
     errors: i64,
@@ -23,9 +24,9 @@ struct Sum {
 
 /// `CROSS JOIN` keeps SQLite from looking through all calls first.
 const SUMS: &str = "WITH wanted (i, session, first, last, oldest) AS ({rows}) \
-    SELECT i, client, COUNT(*), SUM(CASE WHEN outcome IN (1, 2, 3) THEN 1 ELSE 0 END), MIN(started_at), MAX(started_at) \
+    SELECT i, calls.session, client, COUNT(*), SUM(CASE WHEN outcome IN (1, 2, 3) THEN 1 ELSE 0 END), MIN(started_at), MAX(started_at) \
     FROM wanted CROSS JOIN calls WHERE calls.session = wanted.session AND started_at >= wanted.first \
-    AND started_at <= wanted.last AND received_at >= wanted.oldest GROUP BY i, client";
+    AND started_at <= wanted.last AND received_at >= wanted.oldest GROUP BY i, calls.session, client";
 
 impl Store {
     /// Sums over the calls of sessions, in one statement for a page.
@@ -49,11 +50,12 @@ impl Store {
             for row in rows_with(tx, SUMS, some.to_vec()).await? {
                 let index: i64 = row.try_get_by_index(0)?;
                 let sum = Sum {
-                    client: row.try_get_by_index(1)?,
-                    calls: row.try_get_by_index(2)?,
-                    errors: row.try_get_by_index(3)?,
-                    first: row.try_get_by_index(4)?,
-                    last: row.try_get_by_index(5)?,
+                    row: row.try_get_by_index(1)?,
+                    client: row.try_get_by_index(2)?,
+                    calls: row.try_get_by_index(3)?,
+                    errors: row.try_get_by_index(4)?,
+                    first: row.try_get_by_index(5)?,
+                    last: row.try_get_by_index(6)?,
                 };
                 if let Some(sums) = usize::try_from(index).ok().and_then(|index| sums.get_mut(index)) {
                     sums.push(sum);
@@ -62,6 +64,8 @@ impl Store {
         }
         let clients = sums.iter().flatten().map(|sum| sum.client);
         let clients = self.inner.dictionary.clients(tx, clients).await?;
+        let rows = sums.iter().flatten().map(|sum| sum.row);
+        let rows = self.inner.dictionary.sessions(tx, rows).await?;
         let session = |place: Place, sums: Vec<Sum>| {
             let named = sums.iter().filter_map(|sum| {
                 let client = clients.get(&sum.client)?;
@@ -70,9 +74,17 @@ impl Store {
             let (client_name, client_version) = named
                 .max_by_key(|(last, client, ..)| (*last, *client))
                 .map_or((None, None), |(_, _, name, version)| (Some(name), version));
+            let wire_ids = sums.iter().filter_map(|sum| {
+                let wire = rows.get(&sum.row)?.wire.clone()?;
+                Some((sum.last, sum.row, wire))
+            });
+            let wire_id = wire_ids
+                .max_by_key(|(last, row, _)| (*last, *row))
+                .map(|(.., wire)| wire);
             let total = |of: fn(&Sum) -> i64| sums.iter().map(of).sum::<i64>();
             Some(Session {
                 source: place.name.source,
+                wire_id,
                 client_name,
                 client_version,
                 started_at: UnixNanos(sums.iter().map(|sum| sum.first).min()?),

@@ -88,6 +88,12 @@ impl Heartbeats {
         noted.spans += more;
     }
 
+    /// When the process was heard last, where that is not written yet.
+    pub(super) fn heard(&self, process: i64) -> Option<UnixNanos> {
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.heard.get(&process).copied().map(UnixNanos)
+    }
+
     /// What was noted as ended since it was asked last. Where that comes to nothing, the processes name it again.
     pub(super) fn take_ended(&self) -> Ended {
         let mut noted = self.ended.lock().unwrap_or_else(PoisonError::into_inner);

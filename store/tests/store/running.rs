@@ -14,6 +14,7 @@ on_both!(
     what_was_announced_runs_until_its_end_comes,
     an_end_that_came_first_stays,
     silence_is_loss_and_heartbeats_are_life,
+    every_process_knows_who_was_heard,
     whoever_is_heard_again_runs_again,
     time_in_which_exports_are_refused_is_hardly_silence,
     what_its_process_says_has_ended_is_lost,
@@ -154,6 +155,32 @@ async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
     let [call] = all(&store, late(true)).await.try_into().unwrap();
     assert_eq!((call.span_id, call.is_late()), (span(1), true));
     assert_eq!(all(&store, late(false)).await.len(), 2);
+}
+
+async fn every_process_knows_who_was_heard(place: &Place) {
+    let (writer, store) = impatient(place).await;
+    let (_, other) = impatient(place).await;
+    let calls = [at("alive", announced(1)), at("mute", announced(2))];
+    writer.write(batch(calls)).await.unwrap();
+    let names = ["alive", "mute", "alive"].map(str::to_owned);
+    let before = mcptap_store::now();
+    writer.heard("alive");
+    let heard = store.last_heard(&names).await.unwrap();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let first = heard["alive"];
+    assert!(first >= before && first <= mcptap_store::now());
+    // Elsewhere when it is stored, and here still.
+    let stored = async {
+        while other.last_heard(&names).await.unwrap().get("alive").is_none() {
+            writer.heard("alive");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), stored)
+        .await
+        .unwrap();
+    assert!(store.last_heard(&names).await.unwrap()["alive"] > first);
+    assert!(store.last_heard(&[]).await.unwrap().is_empty());
 }
 
 /// With calls lost after two seconds.

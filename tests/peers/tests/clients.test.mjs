@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -59,5 +61,33 @@ for (const [name, command] of [
     // What would be one too many may still be on its way.
     await new Promise((wake) => setTimeout(wake, 500));
     assert.deepEqual(shown(), sent);
+  });
+}
+
+for (const useGETForHashedQueries of [false, true]) {
+  const method = useGETForHashedQueries ? "GET" : "POST";
+  test(`Apollo Client's persisted queries, by ${method}, are sent as documents after the first`, async (t) => {
+    const mcptap = await Mcptap.start(t);
+    await mcptap.report("first");
+    const load = createRequire(join(CLIENTS, "package.json"));
+    const { ApolloClient, HttpLink, InMemoryCache, gql } = load("@apollo/client");
+    const { PersistedQueryLink } = load("@apollo/client/link/persisted-queries");
+    const sent = [];
+    const counting = (url, options) => {
+      sent.push(options.method);
+      return fetch(url, options);
+    };
+    const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+    const persisted = new PersistedQueryLink({ sha256, useGETForHashedQueries });
+    const link = persisted.concat(new HttpLink({ uri: `${mcptap.web}/graphql`, fetch: counting }));
+    const client = new ApolloClient({ link, cache: new InMemoryCache() });
+    for (const query of [gql`query A { calls { nodes { target } } }`, gql`query B { tools { nodes { name } } }`]) {
+      const { data } = await client.query({ query });
+      const [[{ nodes }]] = [Object.values(data)];
+      assert.equal(nodes[0].target ?? nodes[0].name, "first");
+    }
+    // A hash, its document, and from then on documents alone.
+    assert.deepEqual(sent, [method, "POST", "POST"]);
+    client.stop();
   });
 }
