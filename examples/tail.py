@@ -7,6 +7,7 @@ Needs Python 3.9 and nothing else. The stream is GraphQL over Server-Sent Events
 
 import http.client
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -27,7 +28,12 @@ class Refused(Exception):
 
 def ask(url, accept, query, variables):
     body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(url, body, {"content-type": "application/json", "accept": accept})
+    headers = {"content-type": "application/json", "accept": accept}
+    # needed where API keys exist: one with scope read, from `mcptap keys create`
+    key = os.environ.get("API_KEY")
+    if key:
+        headers["authorization"] = "Bearer " + key
+    request = urllib.request.Request(url, body, headers)
     try:
         # comments keep a silent stream alive: when even they stay away, the connection is lost
         return urllib.request.urlopen(request, timeout=60)

@@ -34,10 +34,13 @@ const feed = `subscription ($after: String!) { calls(after: $after) {
 /** What is sent can only be wrong: trying again does not help. */
 class Refused extends Error {}
 
+/** Needed where API keys exist: one with scope read, from `mcptap keys create`. */
+const key = process.env.API_KEY;
+
 async function ask(url: string, accept: string, query: string, variables: object): Promise<Response> {
   return fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json", accept },
+    headers: { "content-type": "application/json", accept, ...(key ? { authorization: `Bearer ${key}` } : {}) },
     body: JSON.stringify({ query, variables }),
   });
 }

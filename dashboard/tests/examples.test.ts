@@ -78,3 +78,42 @@ for (const [name, command] of Object.entries(commands)) {
     }
   });
 }
+
+for (const [name, command] of Object.entries(commands)) {
+  test(`${name} takes an API key, and without one ends and says why`, async () => {
+    const mcptap = await Mcptap.start();
+    await mcptap.report({ tool: "forecast" });
+    const key = await mcptap.createKey("reader", "read");
+    const [program = "", ...args] = await command();
+    const children: ChildProcess[] = [];
+    const run = (given: string | undefined) => {
+      const { API_KEY: _, ...others } = process.env;
+      const child = spawn(program, [...args, `${mcptap.url}/graphql`], {
+        env: given === undefined ? others : { ...others, API_KEY: given },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      children.push(child);
+      const said = { child, output: "", complaints: "" };
+      child.stdout.on("data", (data) => {
+        said.output += data;
+      });
+      child.stderr.on("data", (data) => {
+        said.complaints += data;
+      });
+      return said;
+    };
+    try {
+      const known = run(key);
+      await expect.poll(() => known.output, { timeout: 20_000 }).toContain("forecast");
+      for (const wrong of [undefined, "mcptap_wrong"]) {
+        const unknown = run(wrong);
+        await expect.poll(() => unknown.child.exitCode, { timeout: 20_000 }).toBeGreaterThan(0);
+        expect(unknown.complaints).toContain("API key");
+        expect(unknown.output).toBe("");
+      }
+    } finally {
+      await Promise.all(children.map(end));
+      await mcptap.stop();
+    }
+  });
+}

@@ -76,8 +76,21 @@ test("Enter leaves the search for what it found, and Escape leaves an empty one"
   await page.keyboard.press("Enter");
   await expectAddress(page, /\?q=radar$/);
   await page.getByText("1 call", { exact: true }).waitFor();
-  await page.keyboard.press("j");
   await expect.poll(focused).toContain("radar");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog", { name: "Call" }).waitFor();
+  await page.keyboard.press("Escape");
+  // asked for again it is there at once; without a call the focus is still on the page
+  await page.keyboard.press("/");
+  await page.keyboard.press("Enter");
+  await expect.poll(focused).toContain("radar");
+  await page.keyboard.press("/");
+  await page.keyboard.type(" nothing");
+  await page.keyboard.press("Enter");
+  await page.getByText("No calls match").waitFor();
+  await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("main");
+  await page.goBack();
+  await page.getByText("1 call", { exact: true }).waitFor();
   await page.keyboard.press("/");
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");

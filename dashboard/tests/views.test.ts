@@ -306,7 +306,10 @@ test("tools are ranked among all that there are", async () => {
     await ranks.nth(7).waitFor();
     expect(await ranks.count()).toBe(8);
     expect(await ranks.first().textContent()).toMatch(first);
+    await page.getByRole("region", { name: title }).getByText("Top 8; there are more.").waitFor();
   }
+  await page.getByRole("region", { name: "Top tools" }).getByText("Top 8; there are more.").waitFor();
+  expect(await page.getByRole("region", { name: "Servers" }).getByText("there are more").count()).toBe(0);
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
   await page.getByText("First 200 tools by name").waitFor();
   expect(pages.complaints).toEqual([]);

@@ -8,9 +8,11 @@ import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, Observable, gql } fr
 import { OperationTypeNode, print } from "graphql";
 import WebSocket from "ws";
 
-import { connect, follow } from "./follow.mjs";
+import { connect, follow, withKey } from "./follow.mjs";
 
 const url = process.argv[2] ?? "http://127.0.0.1:6278/graphql";
+// Needed where API keys exist: one with scope read, from `mcptap keys create`.
+const key = process.env.API_KEY;
 
 const CALL = gql`fragment Row on Call { id startedAt outcome method target }`;
 const PAGE = gql`query Page { calls(first: 20) { edges { node { ...Row } } liveCursor } } ${CALL}`;
@@ -27,7 +29,7 @@ const LIVE = gql`
 `;
 
 // In a browser, and from Node.js 22 on, WebSocket is there already.
-const socket = connect(url, { webSocketImpl: WebSocket });
+const socket = connect(url, key, { webSocketImpl: WebSocket });
 
 /** In the place of GraphQLWsLink, which would subscribe with the first cursor again after each lost connection. */
 const live = new ApolloLink(
@@ -39,7 +41,7 @@ const client = new ApolloClient({
   link: ApolloLink.split(
     ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
     live,
-    new HttpLink({ uri: url }),
+    new HttpLink({ uri: url, headers: withKey(key) }),
   ),
   cache: new InMemoryCache({
     typePolicies: {

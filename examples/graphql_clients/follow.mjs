@@ -3,11 +3,18 @@
 
 import { createClient } from "graphql-ws";
 
+/** The header with an API key, as HTTP requests have it and as the socket is opened with. Empty without one. */
+export const withKey = (key) => (key ? { authorization: `Bearer ${key}` } : {});
+
+/** How the socket is closed where a key is missing, wrong or not for this: asking again does not help. */
+const refusals = [4401, 4403];
+
 /** A connection to the feed that is made anew for as long as it takes. `url`: http://… of the API. */
-export function connect(url, options = {}) {
+export function connect(url, key, options = {}) {
   return createClient({
     url: url.replace(/^http/, "ws"),
-    shouldRetry: () => true,
+    connectionParams: withKey(key),
+    shouldRetry: ({ code }) => !refusals.includes(code),
     retryAttempts: Number.POSITIVE_INFINITY,
     ...options,
   });

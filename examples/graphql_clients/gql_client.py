@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import os
 import sys
 
 from gql import Client, gql
@@ -30,12 +31,23 @@ def show(call):
     print(*(call[name] for name in ("startedAt", "outcome", "method", "target") if call[name]), flush=True)
 
 
-async def follow(url):
+def refusal(error):
+    """The server's words where a key is missing, wrong or not for this: connecting again does not help."""
+    while error is not None:
+        closed = getattr(error, "rcvd", None)
+        if closed is not None and closed.code in (4401, 4403):
+            return closed.reason
+        error = error.__cause__
+    return None
+
+
+async def follow(url, key):
     """Each connection goes on after the last event that was taken."""
     cursor = None
+    opening = {"authorization": f"Bearer {key}"} if key else {}
     while True:
         try:
-            async with Client(transport=WebsocketsTransport(url=url)) as session:
+            async with Client(transport=WebsocketsTransport(url=url, init_payload=opening)) as session:
                 if cursor is None:
                     page = (await session.execute(gql(PAGE)))["calls"]
                     for call in reversed(page["nodes"]):
@@ -51,13 +63,17 @@ async def follow(url):
                             show(edge["node"])
                     cursor = calls["cursor"]
         except (TransportError, OSError) as error:
+            if refusal(error):
+                sys.exit(f"gql_client.py: {refusal(error)}")
             print(f"{error!r}: connecting again", file=sys.stderr)
         await asyncio.sleep(0.5)
 
 
 if __name__ == "__main__":
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:6278/graphql"
+    # Needed where API keys exist: one with scope read, from `mcptap keys create`.
+    api_key = os.environ.get("API_KEY")
     try:
-        asyncio.run(follow("ws" + address.removeprefix("http")))
+        asyncio.run(follow("ws" + address.removeprefix("http"), api_key))
     except KeyboardInterrupt:
         pass

@@ -6,9 +6,11 @@
 import { Client, cacheExchange, fetchExchange, gql, subscriptionExchange } from "@urql/core";
 import WebSocket from "ws";
 
-import { connect, follow } from "./follow.mjs";
+import { connect, follow, withKey } from "./follow.mjs";
 
 const url = process.argv[2] ?? "http://127.0.0.1:6278/graphql";
+// Needed where API keys exist: one with scope read, from `mcptap keys create`.
+const key = process.env.API_KEY;
 
 const CALL = gql`fragment Row on Call { id startedAt outcome method target }`;
 const PAGE = gql`query Page { calls(first: 20) { nodes { ...Row } liveCursor } } ${CALL}`;
@@ -25,11 +27,12 @@ const LIVE = gql`
 `;
 
 // In a browser, and from Node.js 22 on, WebSocket is there already.
-const socket = connect(url, { webSocketImpl: WebSocket });
+const socket = connect(url, key, { webSocketImpl: WebSocket });
 
 const client = new Client({
   url,
   preferGetMethod: false,
+  fetchOptions: { headers: withKey(key) },
   exchanges: [
     cacheExchange,
     fetchExchange,

@@ -31,13 +31,14 @@ import { Figures, type Totals } from "../view/figures";
 import { FilterBar } from "../view/filter-bar";
 import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
-import { type Rank, Ranking } from "../view/ranking";
+import { longestRanking, type Rank, Ranking } from "../view/ranking";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
 /** How often the figures are asked for again, in milliseconds. */
 const refresh = 15_000;
-const longest = 8;
+/** How many ranks are asked for: one more than are shown tells that there are more. */
+const ranks = longestRanking + 1;
 
 /** How much, how often wrong, how slow; every number leads to its calls. */
 export default function OverviewPage() {
@@ -67,7 +68,7 @@ export default function OverviewPage() {
   );
   const tools = useAsk(
     ToolRankingsDocument,
-    useMemo(() => ({ filter: asked.filter, first: longest }), [asked]),
+    useMemo(() => ({ filter: asked.filter, first: ranks }), [asked]),
     round,
     filter,
   );
@@ -192,7 +193,7 @@ function valueRanks(
   show: (value: string) => Pick<Rank, "words" | "tone" | "title">,
 ): Rank[] | undefined {
   const most = facets?.[0]?.count ?? 1;
-  return facets?.slice(0, longest).map((facet) => ({
+  return facets?.slice(0, ranks).map((facet) => ({
     key: facet.value,
     ...show(facet.value),
     share: facet.count / most,

@@ -51,7 +51,7 @@ export default function SessionsPage() {
     <div className="page">
       <div className="page-head">
         <h1>Sessions</h1>
-        <span className="hint">Calls grouped by client connection.</span>
+        <span className="hint">Calls that belong together: by session ID, connection, trace or client.</span>
       </div>
       <FilterBar />
       {problem !== undefined && !sessions && <Problem problem={problem} again={again} />}

@@ -13,10 +13,15 @@ export interface Answer<T> {
 export class AskError extends Error {
   constructor(
     message: string,
-    /** `away`: nobody answered. `refused`: a key is needed, or this one is not enough. `wrong`: all else. */
-    readonly kind: "away" | "refused" | "wrong",
+    /**
+     * `away`: mcptap did not answer. `busy`: it did, and cannot do more now. `refused`: a key is needed, or this one is not
+     * enough. `wrong`: all else.
+     */
+    readonly kind: "away" | "busy" | "refused" | "wrong",
     /** The code of the first error, such as `BAD_USER_INPUT`. */
     readonly code?: string,
+    /** The HTTP status of what answered in its place, as a proxy does. */
+    readonly status?: number,
   ) {
     super(message);
     this.name = "AskError";
@@ -62,11 +67,13 @@ export async function ask<Result, Variables>(
     refuseKey(key, said(text));
     throw new AskError(said(text) || "mcptap asks for a key", "refused");
   }
-  const away = [502, 503, 504].includes(response.status);
-  setAway(away);
-  if (away) {
-    throw new AskError(said(text) || `HTTP ${response.status}`, "away");
-  }
+  const { status } = response;
+  const cannot = [502, 503, 504].includes(status);
+  const words = cannot ? said(text) : "";
+  // what does not speak GraphQL is not mcptap
+  setAway(cannot && !words);
+  if (words) throw new AskError(words, "busy");
+  if (cannot) throw new AskError(`HTTP ${status}`, "away", undefined, status);
   let answer: Answer<Result>;
   try {
     answer = JSON.parse(text);

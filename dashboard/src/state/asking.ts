@@ -38,7 +38,8 @@ export function useAskAgain(
 
 /**
  * Asks whenever the question or the round changes. `undefined` variables ask nothing. `subject`: what the question is about,
- * where its text has a time in it too. An answer about another subject does not outlive a failure.
+ * where its text has a time in it too; else that is the question itself. An answer about another subject does not outlive a
+ * failure.
  */
 export function useAsk<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,
@@ -54,8 +55,8 @@ export function useAsk<Result, Variables>(
   const question = variables === undefined ? undefined : JSON.stringify(variables);
   const latest = useRef(variables);
   latest.current = variables;
-  const aboutWhat = useRef(subject);
-  aboutWhat.current = subject;
+  const aboutWhat = useRef<unknown>(undefined);
+  aboutWhat.current = subject ?? question;
 
   // the question is its text; the others ask it anew
   useEffect(() => {

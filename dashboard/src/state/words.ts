@@ -118,10 +118,11 @@ export function ago(time: string, now: number): string {
 export function until(time: string, now: number): string {
   const seconds = Math.round((Date.parse(time) - now) / 1000);
   if (seconds <= 0) return ago(time, now);
+  // rounded, as what is set to 90 days would be 89 a second later
   if (seconds < 60) return `in ${seconds} s`;
-  if (seconds < 3600) return `in ${Math.floor(seconds / 60)} min`;
-  if (seconds < 86_400) return `in ${Math.floor(seconds / 3600)} h`;
-  const days = Math.floor(seconds / 86_400);
+  if (seconds < 3570) return `in ${Math.round(seconds / 60)} min`;
+  if (seconds < 84_600) return `in ${Math.round(seconds / 3600)} h`;
+  const days = Math.round(seconds / 86_400);
   return days === 1 ? "in 1 day" : `in ${days} days`;
 }
 

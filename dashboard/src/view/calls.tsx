@@ -111,6 +111,16 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     const next = list.state.get().rows[to];
     if (next) moveTo(next.call.id);
   };
+  // Enter in the search goes to the first call that it finds, when that is there
+  const [searched, setSearched] = useState(false);
+  const goTo = useRef(moveTo);
+  goTo.current = moveTo;
+  useEffect(() => {
+    if (!searched || loading !== undefined) return;
+    setSearched(false);
+    if (rows[0]) goTo.current(rows[0].call.id);
+    else document.getElementById("main")?.focus();
+  }, [searched, loading, rows]);
   const close = () => {
     change("call", undefined);
     // the keyboard goes on from the call that was shown last, wherever the drawer was opened
@@ -157,7 +167,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       ) : (
         <>
           {wasEmpty && rows[0] && <SetUp state={state.live} arrived={rows[0].call} first />}
-          <FilterBar without={server ? ["server"] : []} />
+          <FilterBar without={server ? ["server"] : []} onFound={() => setSearched(true)} />
           {problem !== undefined && (
             <Problem problem={problem} again={rows.length ? () => void list.more() : again} />
           )}

@@ -23,8 +23,17 @@ import { FilterMenu, valueWords } from "./filter-menu";
 import { Icon } from "./icon";
 import { TimeFilter, timeWords } from "./time-filter";
 
-/** The filters of a page, which are part of its address, and below them what is chosen. */
-export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
+/**
+ * The filters of a page, which are part of its address, and below them what is chosen. `onFound`: takes the focus from the
+ * search to what it found; without it that is the page.
+ */
+export function FilterBar({
+  without = [],
+  onFound = () => document.getElementById("main")?.focus(),
+}: {
+  without?: readonly ListName[];
+  onFound?: () => void;
+}) {
   const { filter, setFilter } = useFilter();
   const [shown, setShown] = useState(false);
   const change = (next: Filter) => setFilter(next);
@@ -33,7 +42,7 @@ export function FilterBar({ without = [] }: { without?: readonly ListName[] }) {
   return (
     <search className={shown ? "filters shown" : "filters"} aria-label="Filters">
       <div className="filter-row">
-        <Search filter={filter} onChange={setFilter} />
+        <Search filter={filter} onChange={setFilter} onFound={onFound} />
         <Button className="filter only-narrow" aria-expanded={shown} onPress={() => setShown(!shown)}>
           <Icon name="filter" />
           Filters
@@ -76,9 +85,11 @@ function Doubts({ filter }: { filter: Filter }) {
 function Search({
   filter,
   onChange,
+  onFound,
 }: {
   filter: Filter;
   onChange: (filter: Filter, replace?: boolean) => void;
+  onFound: () => void;
 }) {
   const namesAlone = withoutPayloads(useViewer());
   const [text, setText] = useState(filter.search ?? "");
@@ -111,6 +122,7 @@ function Search({
       const { filter: now, onChange: tell } = latest.current;
       if (search !== now.search) tell(defined({ ...now, search }), now.search !== undefined);
       input.current?.blur();
+      onFound();
     } else if (event.key === "Escape" && text === "") input.current?.blur();
   };
 

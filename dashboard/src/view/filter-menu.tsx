@@ -99,7 +99,7 @@ function Values({
     () => ({ filter: toCallFilter(pickAll(filter, name, []), new Date()), [facet]: true }),
     [filter, name, facet],
   );
-  const { data, loading, problem } = useAsk(FacetsDocument, others);
+  const { data, loading, problem, again } = useAsk(FacetsDocument, others);
   const [typed, setTyped] = useState("");
   const { contains } = useTextFilter({ sensitivity: "base" });
   const label = listLabels[name];
@@ -130,7 +130,14 @@ function Values({
         <Icon name="search" />
         <Input placeholder={`Find in ${label}`} />
       </SearchField>
-      {problem !== undefined && <p className="hint">The counts could not be loaded.</p>}
+      {problem !== undefined && (
+        <p className="hint">
+          The counts could not be loaded.{" "}
+          <Button className="small" isDisabled={loading} onPress={again}>
+            Try again
+          </Button>
+        </p>
+      )}
       {data?.facets.more[facet] && (
         <p className="hint">Top {count(data.facets[facet]?.length ?? 0)} by calls; there are more.</p>
       )}

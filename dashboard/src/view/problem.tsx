@@ -9,12 +9,9 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
   if (kind === "refused") return null;
   return (
     <div className="problem" role="alert">
-      <h2>{kind === "away" ? "mcptap does not answer" : "The API answered with an error"}</h2>
+      <h2>{titles[kind]}</h2>
       {kind === "away" ? (
-        <p>
-          Nothing answers at <code>{endpoint.href}</code>. Check that <code>mcptap serve</code> is running and
-          that no proxy or VPN is in the way. Your filters are kept in the address of this page.
-        </p>
+        <Away status={problem instanceof AskError ? problem.status : undefined} />
       ) : (
         <p>{advice(problem)}</p>
       )}
@@ -27,7 +24,26 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
   );
 }
 
+const titles = {
+  away: "mcptap does not answer",
+  busy: "mcptap cannot answer right now",
+  wrong: "The API answered with an error",
+};
+
+function Away({ status }: { status: number | undefined }) {
+  return (
+    <p>
+      {status === undefined ? "Nothing answers" : "A proxy answers, but cannot reach mcptap,"} at{" "}
+      <code>{endpoint.href}</code>. Check that <code>mcptap serve</code> is running
+      {status === undefined && " and that no proxy or VPN is in the way"}. Your filters are kept in the
+      address of this page.
+    </p>
+  );
+}
+
 function advice(problem: unknown): string {
+  if (problem instanceof AskError && problem.kind === "busy")
+    return "It is running, but busy, or its database does not answer. Try again in a moment.";
   if (isBadInput(problem)) return "The address of this page, or one of its filters, is not valid.";
   if (problem instanceof AskError && problem.code === "TIMED_OUT")
     return "Ask for less, such as a shorter time, or try again later.";

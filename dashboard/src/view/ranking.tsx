@@ -14,6 +14,9 @@ export interface Rank {
   tone?: "bad" | "warn" | "good" | "plain";
 }
 
+/** How many ranks are shown. */
+export const longestRanking = 8;
+
 /** A short list of what is most, each with a bar and a link to its calls. */
 export function Ranking({
   title,
@@ -33,20 +36,25 @@ export function Ranking({
         <p className="hint">{none}</p>
       ) : (
         <ol className="ranking">
-          {ranks.map(({ key, words, title: whole, share, value, href, tone = "plain" }) => (
-            <li key={key}>
-              <Link href={href} title={whole}>
-                <span
-                  className={`rank-bar ${tone}`}
-                  style={{ width: `${Math.max(1, share * 100)}%` }}
-                  aria-hidden="true"
-                />
-                <span className="rank-words">{words}</span>
-                <span className="rank-value">{value}</span>
-              </Link>
-            </li>
-          ))}
+          {ranks
+            .slice(0, longestRanking)
+            .map(({ key, words, title: whole, share, value, href, tone = "plain" }) => (
+              <li key={key}>
+                <Link href={href} title={whole}>
+                  <span
+                    className={`rank-bar ${tone}`}
+                    style={{ width: `${Math.max(1, share * 100)}%` }}
+                    aria-hidden="true"
+                  />
+                  <span className="rank-words">{words}</span>
+                  <span className="rank-value">{value}</span>
+                </Link>
+              </li>
+            ))}
         </ol>
+      )}
+      {ranks && ranks.length > longestRanking && (
+        <p className="hint">Top {longestRanking}; there are more.</p>
       )}
     </section>
   );

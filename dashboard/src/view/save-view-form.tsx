@@ -58,7 +58,7 @@ export function SaveViewForm({ viewer, mine, everybodys, live, shown, onSaved }:
         </Checkbox>
       )}
       <p className="hint">
-        A view keeps the filters, the time range and the columns.
+        A view keeps the filters, the time range and the columns under a name.
         {live && " Live is not saved."}
       </p>
       <Button type="submit" className="primary" isDisabled={!wanted || saving}>

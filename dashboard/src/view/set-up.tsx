@@ -57,7 +57,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
               </strong>
               <br />
               {state === "live"
-                ? "This turns green when the first call arrives."
+                ? `This turns green when the ${first ? "first" : "next"} call arrives.`
                 : "Not connected to mcptap; retrying."}
             </span>
           </p>

@@ -31,9 +31,7 @@ export default function Views({ filter, live, close }: { filter: Filter; live: b
   return (
     <>
       {views.length === 0 ? (
-        <p className="hint">
-          No views yet. A view keeps the filters, the time range and the columns under a name.
-        </p>
+        <p className="hint">No views yet.</p>
       ) : (
         <ul className="views" aria-label="Views">
           {views.map((view) => (

@@ -46,7 +46,14 @@ test("settings of another version, or broken ones, are no trouble", () => {
 test("what is to come is told as such", () => {
   const now = Date.parse("2026-11-24T12:00:00Z");
   const at = (ms: number) => until(new Date(now + ms).toISOString(), now);
-  expect([5000, 120_000, 7_200_000, 86_400_000, 30 * 86_400_000, -120_000].map(at)).toEqual([
+  const day = 86_400_000;
+  expect([day - 1000, 90 * day - 1000, 3_599_000, 3_569_000].map(at)).toEqual([
+    "in 1 day",
+    "in 90 days",
+    "in 1 h",
+    "in 59 min",
+  ]);
+  expect([5000, 120_000, 7_200_000, day, 30 * day, -120_000].map(at)).toEqual([
     "in 5 s",
     "in 2 min",
     "in 2 h",

@@ -1,6 +1,6 @@
 // A running mcptap on free ports, with a database that goes when it stops; and what its API says.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 export const BINARY = process.env.MCPTAP_BIN ?? join(ROOT, "target/debug/mcptap");
@@ -96,6 +97,17 @@ export class Mcptap {
     const exit = once(child, "exit");
     child.kill(signal);
     await exit;
+  }
+
+  /** Makes an API key beside the running server, and gives it when the server knows it. */
+  async createKey(name, scope) {
+    const env = { ...process.env, MCPTAP_DATABASE_URL: `sqlite://${this.directory}/calls.db?mode=rwc` };
+    const created = await promisify(execFile)(BINARY, ["keys", "create", "--name", name, "--scope", scope], { cwd: this.directory, env });
+    await eventually("the key", async () => {
+      const answer = await fetch(`${this.web}/graphql?query={viewer{keysExist}}`);
+      return answer.status === 401 || undefined;
+    });
+    return created.stdout.trim();
   }
 
   /** Tells it of a call of a tool, as a server would. */

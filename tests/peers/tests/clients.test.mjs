@@ -15,11 +15,13 @@ const CLIENTS = join(ROOT, "examples/graphql_clients");
 /** How many calls come in each part of the test. */
 const SOME = 40;
 
-for (const [name, command] of [
+const RECIPES = [
   ["apollo.mjs", [NODE, "apollo.mjs"]],
   ["urql.mjs", [NODE, "urql.mjs"]],
   ["gql_client.py", [PYTHON, "gql_client.py"]],
-]) {
+];
+
+for (const [name, command] of RECIPES) {
   test(`${name} shows each call once, through a stop and a kill`, async (t) => {
     const mcptap = await Mcptap.start(t);
     const sent = [];
@@ -61,6 +63,32 @@ for (const [name, command] of [
     // What would be one too many may still be on its way.
     await new Promise((wake) => setTimeout(wake, 500));
     assert.deepEqual(shown(), sent);
+  });
+}
+
+for (const [name, [program, ...args]] of RECIPES) {
+  test(`${name} takes an API key, and without one ends and says why`, async (t) => {
+    const mcptap = await Mcptap.start(t);
+    await mcptap.report("first");
+    const key = await mcptap.createKey("reader", "read");
+    const run = (environment) => {
+      const env = { ...process.env, API_KEY: "", ...environment };
+      const child = spawn(program, [...args, `${mcptap.web}/graphql`], { cwd: CLIENTS, env, stdio: ["ignore", "pipe", "pipe"] });
+      t.after(() => stop(child));
+      const said = { child, output: "", complaints: "" };
+      child.stdout.on("data", (data) => { said.output += data; });
+      child.stderr.on("data", (data) => { said.complaints += data; });
+      return said;
+    };
+    const known = run({ API_KEY: key });
+    await eventually(`the call: ${name}`, () => known.output.includes("first") || undefined);
+    for (const wrong of ["", "mcptap_wrong"]) {
+      const unknown = run({ API_KEY: wrong });
+      await eventually(`the end: ${name}`, () => unknown.child.exitCode ?? undefined);
+      assert.notEqual(unknown.child.exitCode, 0);
+      assert.match(unknown.complaints, /API key/);
+      assert.equal(unknown.output, "");
+    }
   });
 }
 
