@@ -171,7 +171,7 @@ async fn every_process_knows_who_was_heard(place: &Place) {
     assert!(first >= before && first <= mcptap_store::now());
     // Elsewhere when it is stored, and here still.
     let stored = async {
-        while other.last_heard(&names).await.unwrap().get("alive").is_none() {
+        while !other.last_heard(&names).await.unwrap().contains_key("alive") {
             writer.heard("alive");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -1,0 +1,111 @@
+import { expect, test } from "vitest";
+import { givenPages, openContext, rows } from "./pages";
+
+const pages = givenPages();
+
+/** Answers questions of this name in mcptap's place until the function that it gives is called. */
+async function inPlaceOf(name: string, answer: { status: number; body: string } | "none") {
+  const { page } = pages;
+  await page.route("**/graphql", async (route) => {
+    if (!route.request().postData()?.includes(`query ${name}`)) return route.fallback();
+    if (answer === "none") return route.abort();
+    return route.fulfill({ ...answer, contentType: "application/json" });
+  });
+  return () => page.unroute("**/graphql");
+}
+
+const busy = { status: 503, body: '{"errors":[{"message":"the memory budget is full"}]}' };
+const proxy = { status: 502, body: "<h1>Bad Gateway</h1>" };
+
+test("a call that cannot be loaded beside the list says so, and is there when it is asked for again", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll([{ tool: "older", agoMs: 2000 }, { tool: "newer" }]);
+  await page.goto(mcptap.url);
+  await rows(page).first().click();
+  const dialog = page.getByRole("dialog", { name: "Call" });
+  const tool = (name: string) => dialog.getByRole("region", { name: "Fields" }).getByText(name).first();
+  await tool("newer").waitFor();
+  const answerAgain = await inPlaceOf("CallDetail", "none");
+  await page.keyboard.press("j");
+  await dialog.getByRole("alert").getByText("mcptap does not answer").waitFor();
+  await answerAgain();
+  await dialog.getByRole("button", { name: "Try again" }).click();
+  await tool("older").waitFor();
+});
+
+test("who answers in which way is told apart", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  for (const [answer, title, words] of [
+    [busy, "mcptap cannot answer right now", "the memory budget is full"],
+    [proxy, "mcptap does not answer", "A proxy answers, but cannot reach mcptap, at"],
+    ["none", "mcptap does not answer", "Nothing answers at"],
+  ] as const) {
+    const answerAgain = await inPlaceOf("CallPage", answer);
+    await page.goto(mcptap.url);
+    await page.getByRole("alert").getByRole("heading", { name: title }).waitFor();
+    await page.getByRole("alert").getByText(words).waitFor();
+    await answerAgain();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await rows(page).first().waitFor();
+  }
+});
+
+test("a menu whose values did not come can be asked for again", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  await page.goto(mcptap.url);
+  await rows(page).first().waitFor();
+  const answerAgain = await inPlaceOf("Facets", "none");
+  await page.getByRole("button", { name: /^Tool/ }).click();
+  await page.getByText("The counts could not be loaded.").waitFor();
+  await answerAgain();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("option", { name: /forecast/ }).waitFor();
+});
+
+test("pages without anything lead to Set-up", async () => {
+  const { page, mcptap } = pages;
+  for (const [address, words] of [
+    ["/sessions", "No sessions yet"],
+    ["/overview", "No calls yet"],
+    ["/servers", "No servers yet"],
+  ] as const) {
+    await page.goto(`${mcptap.url}${address}`);
+    await page.getByText(words).waitFor();
+    await page.getByRole("main").getByRole("link", { name: "Set one up" }).click();
+    await page.getByRole("heading", { name: "Set-up" }).waitFor();
+  }
+  expect(pages.complaints).toEqual([]);
+});
+
+test.each([320, 390])(
+  "at %i pixels commands are as wide as the page, and times at an axis apart",
+  async (width) => {
+    const { mcptap } = pages;
+    await openContext(pages, { width });
+    const { page } = pages;
+    await page.goto(`${mcptap.url}/setup`);
+    const widths = await page
+      .locator(".snippet")
+      .first()
+      .evaluate((snippet) => [snippet.clientWidth, snippet.querySelector("pre")?.clientWidth ?? 0]);
+    expect(widths[1]).toBeGreaterThan((widths[0] ?? 0) - 40);
+    await mcptap.reportAll([{ tool: "a", agoMs: 60_000 }, { tool: "b" }]);
+    await page.goto(`${mcptap.url}/overview`);
+    const chart = page.getByRole("region", { name: "Calls and errors" });
+    await chart.locator("svg").waitFor();
+    await expect
+      .poll(() =>
+        chart.locator("svg text").evaluateAll((texts) => {
+          const boxes = texts.map((text) => text.getBoundingClientRect());
+          const bottom = Math.max(...boxes.map((box) => box.bottom));
+          const times = boxes.filter((box) => box.bottom === bottom).sort((a, b) => a.left - b.left);
+          return (
+            times.length > 1 && times.every((box, at) => at === 0 || box.left >= (times[at - 1]?.right ?? 0))
+          );
+        }),
+      )
+      .toBe(true);
+  },
+);
