@@ -37,9 +37,10 @@ pub(super) fn relate(
         }
     }
     watchers.join((nodes, sets), places, https, effort);
+    let sent: HashSet<i64> = views.iter().map(|view| view.row).collect();
     for (_, members) in places.traces().filter(|(_, members)| members.len() > 1) {
         join_duplicates(nodes, sets, members, effort);
-        join_clients(nodes, sets, members, places, https, effort);
+        join_clients((nodes, &sent), sets, members, places, https, effort);
     }
 }
 
@@ -260,7 +261,7 @@ enum Link {
 /// A traced client's span is the server's request as the client saw it: each goes to the one server or gateway that
 /// answers it most surely, the tightest client to the outermost server.
 fn join_clients(
-    nodes: &[Node],
+    (nodes, sent): (&[Node], &HashSet<i64>),
     sets: &mut Sets,
     members: &[usize],
     places: &Places,
@@ -285,7 +286,7 @@ fn join_clients(
     if alone.is_empty() {
         return;
     }
-    let told = told(nodes, sets, &servers, places, https, effort);
+    let told = told((nodes, sent), sets, &servers, places, https, effort);
     let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
     let mut consider = |client: usize, server: usize| {
         if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
@@ -346,9 +347,10 @@ fn join_clients(
     }
 }
 
-/// Servers' spans whose own client's view is part of the same request already, be it by themselves or by another span of it.
+/// Servers' spans of requests that have a client's view already: it is here above one of them, or it became part of the stored
+/// call earlier (the rows in `sent`).
 fn told(
-    nodes: &[Node],
+    (nodes, sent): (&[Node], &HashSet<i64>),
     sets: &mut Sets,
     servers: &[usize],
     places: &Places,
@@ -370,7 +372,8 @@ fn told(
                 .is_some_and(|above| above.call.vantage == Vantage::Client);
             sends && sets.find(above) == cluster
         });
-        if is_sent || descends(node, node, https) {
+        let was_sent = node.row.is_some_and(|row| sent.contains(&row));
+        if is_sent || was_sent || descends(node, node, https) {
             clusters.insert(cluster);
         }
     }
