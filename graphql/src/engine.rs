@@ -39,7 +39,7 @@ pub(crate) struct Engine {
     operations: Arc<Permits>,
     /// A permit for each subscription that may be open.
     subscriptions: Arc<Permits>,
-    /// What the API says of where OTLP is received.
+    /// Where OTLP is received, if the API tells it.
     receivers: Option<Receivers>,
     /// The caller, from the moment when it is known.
     caller: Option<Caller>,

@@ -1,4 +1,4 @@
-//! What a request says that it takes.
+//! Media types that a request takes, and whether a browser sends it.
 
 use axum::http::header::{ACCEPT, UPGRADE};
 use axum::http::{HeaderMap, Method};

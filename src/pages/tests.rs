@@ -1,7 +1,7 @@
 use super::file::{DEPTHS, PAGES};
 use super::*;
 
-/// What the port of the API answers to a request of the simplest kind: head and body.
+/// Asks the port of the API in the simplest way, and gives the answer: head and body.
 async fn ask(path: &str, accept: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

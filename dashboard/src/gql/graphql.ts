@@ -370,12 +370,12 @@ export type SessionDetailQueryVariables = Exact<{
 
 export type SessionDetailQuery = { session: { id: string, wireId: string | null, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, calls: { nodes: Array<{ id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } }, server: { name: string } } | null };
 
-export type SavedViewFragment = { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null };
-
 export type ReceiversQueryVariables = Exact<{ [key: string]: never; }>;
 
 
 export type ReceiversQuery = { receivers: { otlpHttp: { host: string, port: number }, otlpGrpc: { host: string, port: number } } | null };
+
+export type SavedViewFragment = { id: string, name: string, filter: unknown, lastSeconds: number | null, columns: Array<string>, ownerId: string | null };
 
 export type ViewsQueryVariables = Exact<{ [key: string]: never; }>;
 

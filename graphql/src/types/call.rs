@@ -156,12 +156,13 @@ impl Call {
             return Ok(None);
         }
         let process = call.origin.process();
-        let heard = match process.is_empty() {
-            true => None,
-            false => load(ctx, HeardOf(process.to_owned())).await?,
+        let heard = if process.is_empty() {
+            None
+        } else {
+            load(ctx, HeardOf(process.to_owned())).await?
         };
         Ok(Some(DateTime(
-            heard.max(Some(call.received_at)).unwrap_or(call.received_at),
+            heard.map_or(call.received_at, |heard| heard.max(call.received_at)),
         )))
     }
 

@@ -1,4 +1,4 @@
-//! What the API tells of calls that run.
+//! Calls that run, as the API tells them.
 
 use std::sync::Arc;
 

@@ -286,11 +286,12 @@ fn join_clients(
     if alone.is_empty() {
         return;
     }
-    let told = told((nodes, sent), sets, &servers, places, https, effort);
+    let above = |node: &Node| above(node, places, https, effort);
+    let has_client = with_client((nodes, sent), sets, &servers, above, https);
     let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
     let mut consider = |client: usize, server: usize| {
         if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
-            && let Some(link) = link(c, s, told.contains(&server), https)
+            && let Some(link) = link(c, s, has_client.contains(&server), https)
         {
             let lasts = |call: &Call| {
                 let known = call.has_own_end();
@@ -302,16 +303,10 @@ fn join_clients(
     };
     for &server in &servers {
         let Some(node) = nodes.get(server) else { continue };
-        for span_id in https.ancestors(node.call.trace_id, node.call.parent_span_id) {
-            let above = SpanRef {
-                trace_id: node.call.trace_id,
-                span_id,
-            };
-            effort
-                .bounded(places.with_span(above).iter())
-                .filter(|client| alone.contains(*client))
-                .for_each(|client| consider(*client, server));
-        }
+        let senders = above(node).into_iter();
+        senders
+            .filter(|client| alone.contains(client))
+            .for_each(|client| consider(client, server));
     }
     let called = servers
         .iter()
@@ -347,33 +342,37 @@ fn join_clients(
     }
 }
 
+/// The nodes above one, directly or over HTTP spans.
+fn above(node: &Node, places: &Places, https: &Https<'_>, effort: &Effort) -> Vec<usize> {
+    let trace_id = node.call.trace_id;
+    let spans = https.ancestors(trace_id, node.call.parent_span_id);
+    let nodes = spans.flat_map(|span_id| {
+        let with_span = places.with_span(SpanRef { trace_id, span_id });
+        effort.bounded(with_span.iter().copied())
+    });
+    nodes.collect()
+}
+
 /// Servers' spans of requests that have a client's view already: it is here above one of them, or it became part of the stored
 /// call earlier (the rows in `sent`).
-fn told(
+fn with_client(
     (nodes, sent): (&[Node], &HashSet<i64>),
     sets: &mut Sets,
     servers: &[usize],
-    places: &Places,
+    above: impl Fn(&Node) -> Vec<usize>,
     https: &Https<'_>,
-    effort: &Effort,
 ) -> HashSet<usize> {
     let mut clusters: HashSet<usize> = HashSet::new();
     for &index in servers {
         let Some(node) = nodes.get(index) else { continue };
-        let (trace_id, cluster) = (node.call.trace_id, sets.find(index));
-        let above = https.ancestors(trace_id, node.call.parent_span_id);
-        let mut above = above.flat_map(|span_id| {
-            let with_span = places.with_span(SpanRef { trace_id, span_id });
-            effort.bounded(with_span.iter().copied())
-        });
-        let is_sent = above.any(|above| {
-            let sends = nodes
-                .get(above)
-                .is_some_and(|above| above.call.vantage == Vantage::Client);
-            sends && sets.find(above) == cluster
-        });
+        let cluster = sets.find(index);
+        let sends = |above: &usize| {
+            let above = nodes.get(*above);
+            above.is_some_and(|above| above.call.vantage == Vantage::Client)
+        };
+        let mut senders = above(node).into_iter().filter(sends);
         let was_sent = node.row.is_some_and(|row| sent.contains(&row));
-        if is_sent || was_sent || descends(node, node, https) {
+        if was_sent || descends(node, node, https) || senders.any(|sender| sets.find(sender) == cluster) {
             clusters.insert(cluster);
         }
     }
@@ -383,7 +382,7 @@ fn told(
         .collect()
 }
 
-fn link(client: &Node, server: &Node, is_told: bool, https: &Https<'_>) -> Option<Link> {
+fn link(client: &Node, server: &Node, has_client: bool, https: &Https<'_>) -> Option<Link> {
     let (c, s) = (&client.call, &server.call);
     if !same_request(c, s) {
         return None;
@@ -392,7 +391,7 @@ fn link(client: &Node, server: &Node, is_told: bool, https: &Https<'_>) -> Optio
         client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
     if descends(server, client, https) {
         Some(Link::Parent)
-    } else if outgoing || is_told || (client.row.is_some() && server.row.is_some()) {
+    } else if outgoing || has_client || (client.row.is_some() && server.row.is_some()) {
         // The server's answer to another: its own client's view is part of it already, or both were stored apart.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {

@@ -516,22 +516,42 @@ fn session_id_and_time_name_a_request_that_its_server_tells_in_a_trace_of_its_ow
     assert_eq!(memory.told().len(), 5);
 }
 
+/// The spans of a batch that have these numbers.
+fn spans_of(whole: &Batch, numbers: &[u8]) -> Batch {
+    let is_wanted = |one: &&Observation| numbers.iter().any(|number| one.call.span_id == id(*number));
+    let spans = whole.observations.iter().filter(is_wanted);
+    batch(spans.cloned().collect(), vec![], vec![])
+}
+
 /// A client's call is not another's by its time, because a proxy before the server tells of that one too.
 #[test]
 fn a_proxy_below_a_client_answers_no_other_client() {
     let whole = watched_from_outside();
     let mut at_once = Memory::default();
     at_once.write(whole.clone());
-    let of = |numbers: &[u8]| {
-        let spans = whole.observations.iter();
-        let spans = spans.filter(|one| numbers.iter().any(|number| one.call.span_id == id(*number)));
-        batch(spans.cloned().collect(), vec![], vec![])
-    };
+    let of = |numbers: &[u8]| spans_of(&whole, numbers);
     let mut memory = Memory::default();
     let mut first = of(&[1, 3, 10, 4, 7, 9]);
     first.https.clone_from(&whole.https);
     first.logs.clone_from(&whole.logs);
     for some in [first, of(&[8]), of(&[5, 6])] {
+        memory.write(some);
+    }
+    assert_eq!(memory.everything(), at_once.everything());
+}
+
+/// A request whose server was found by time has one client's view: the agent's call, which comes next, is not the gateway's.
+#[test]
+fn a_stored_call_with_its_clients_view_takes_no_other_by_time() {
+    let whole = through_a_gateway();
+    let mut at_once = Memory::default();
+    at_once.write(whole.clone());
+    let of = |numbers: &[u8]| spans_of(&whole, numbers);
+    let mut rest = of(&[3]);
+    rest.https.clone_from(&whole.https);
+    rest.logs.clone_from(&whole.logs);
+    let mut memory = Memory::default();
+    for some in [of(&[4, 6]), of(&[1]), rest] {
         memory.write(some);
     }
     assert_eq!(memory.everything(), at_once.everything());
