@@ -523,35 +523,48 @@ fn spans_of(whole: &Batch, numbers: &[u8]) -> Batch {
     batch(spans.cloned().collect(), vec![], vec![])
 }
 
+/// The same, where the span with this number says who the client is.
+fn named(mut whole: Batch, number: u8) -> Batch {
+    let spans = &mut whole.observations;
+    let agents = spans.iter_mut().find(|one| one.call.span_id == id(number));
+    agents.unwrap().call.client_name = Some("agent".to_owned());
+    whole
+}
+
 /// A client's call is not another's by its time, because a proxy before the server tells of that one too.
 #[test]
 fn a_proxy_below_a_client_answers_no_other_client() {
-    let whole = watched_from_outside();
+    let whole = named(watched_from_outside(), 4);
     let mut at_once = Memory::default();
     at_once.write(whole.clone());
     let of = |numbers: &[u8]| spans_of(&whole, numbers);
-    let mut memory = Memory::default();
-    let mut first = of(&[1, 3, 10, 4, 7, 9]);
-    first.https.clone_from(&whole.https);
-    first.logs.clone_from(&whole.logs);
-    for some in [first, of(&[8]), of(&[5, 6])] {
-        memory.write(some);
+    // The proxy is told of with its client, or when that is part of a stored call.
+    for parts in [[[4, 7, 8, 9].as_slice(), &[]], [&[4, 7, 9], &[8]]] {
+        let mut rest = of(&[1, 3, 10, 5, 6]);
+        rest.https.clone_from(&whole.https);
+        rest.logs.clone_from(&whole.logs);
+        let mut memory = Memory::default();
+        for some in parts.map(of).into_iter().chain([rest]) {
+            memory.write(some);
+        }
+        assert_eq!(memory.everything(), at_once.everything());
     }
-    assert_eq!(memory.everything(), at_once.everything());
 }
 
-/// A request whose server was found by time has one client's view: the agent's call, which comes next, is not the gateway's.
+/// A request whose server was found by time has one client's view: the agent's call, which ends next, is not the gateway's.
 #[test]
 fn a_stored_call_with_its_clients_view_takes_no_other_by_time() {
-    let whole = through_a_gateway();
+    let whole = named(through_a_gateway(), 1);
     let mut at_once = Memory::default();
     at_once.write(whole.clone());
-    let of = |numbers: &[u8]| spans_of(&whole, numbers);
-    let mut rest = of(&[3]);
+    let mut first = spans_of(&whole, &[1, 4, 6]);
+    let agents = &mut first.observations[0];
+    *agents = announced(agents);
+    let mut rest = spans_of(&whole, &[3]);
     rest.https.clone_from(&whole.https);
     rest.logs.clone_from(&whole.logs);
     let mut memory = Memory::default();
-    for some in [of(&[4, 6]), of(&[1]), rest] {
+    for some in [first, spans_of(&whole, &[1]), rest] {
         memory.write(some);
     }
     assert_eq!(memory.everything(), at_once.everything());
