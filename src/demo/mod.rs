@@ -6,12 +6,11 @@
 
 mod client;
 mod server;
-mod web;
 
 use anyhow::Context;
 use mcptap::Settings;
 use mcptap_model::{Access, NewKey, Scope};
-use mcptap_sdk::Telemetry;
+use mcptap_sdk::{Telemetry, Watch};
 use mcptap_store::{Actor, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +81,9 @@ async fn show(
     }
     let telemetry = telemetry.start().context("setting up the demo's telemetry")?;
     let shop = server::Shop::new(telemetry.logger_provider());
-    let url = server::serve(shop, telemetry.tracer_provider().clone(), shutdown.clone()).await?;
+    let layer = Watch::with(&telemetry).layer();
+    let tracers = telemetry.tracer_provider().clone();
+    let url = server::serve(shop, tracers, layer, shutdown.clone()).await?;
     tracing::info!(%url, "the demo's server is up");
     tokio::join!(
         client::keep_calling(&url, Era::Sessions, shutdown.clone()),

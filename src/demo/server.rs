@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use mcptap_sdk::instrument_with;
+use mcptap_sdk::{TrafficLayer, instrument_with};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Dice, NAME, web};
+use super::{Dice, NAME};
 
 /// The one document the shop offers.
 const RETURNS_POLICY: &str = "shop://policies/returns";
@@ -256,20 +256,21 @@ impl ServerHandler for Shop {
     }
 }
 
-/// Serves the shop on a free loopback port until `shutdown`, and returns the URL of its MCP endpoint.
+/// Serves the shop on a free loopback port until `shutdown`, and returns the URL of its MCP endpoint. It is recorded as the
+/// README advises over HTTP: the handler is instrumented, and the layer around it knows session, status and address.
 pub(super) async fn serve(
     shop: Shop,
     provider: SdkTracerProvider,
+    layer: TrafficLayer,
     shutdown: CancellationToken,
 ) -> anyhow::Result<String> {
     let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.child_token());
-    let recorded = axum::middleware::from_fn_with_state(provider.clone(), web::record);
     let service: StreamableHttpService<_, LocalSessionManager> = StreamableHttpService::new(
         move || Ok(instrument_with(shop.clone(), &provider)),
         Arc::default(),
         config,
     );
-    let router = axum::Router::new().nest_service("/mcp", service).layer(recorded);
+    let router = axum::Router::new().nest_service("/mcp", service).layer(layer);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .context("no port for the demo's server")?;

@@ -11,6 +11,7 @@ use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState}
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
+use super::conversation::STATELESS;
 use super::endpoint::query_session;
 use crate::context::of_headers;
 
@@ -40,6 +41,8 @@ const KEPT_HEADERS: [&str; 11] = [
 pub(crate) struct Carrier {
     /// What is said of each request that came this way.
     attributes: Vec<KeyValue>,
+    /// The client's address.
+    pub(crate) address: Option<IpAddr>,
     /// The session that the HTTP request named.
     pub(crate) session: Option<String>,
     /// The protocol version that the HTTP request named.
@@ -109,6 +112,7 @@ impl Carrier {
         }
         let mut carrier = Self {
             attributes,
+            address: client.map(|(address, _)| address),
             session: text(headers, SESSION_HEADER),
             version: text(headers, VERSION_HEADER),
             ambient,
@@ -149,6 +153,11 @@ impl Carrier {
             Some(told) if told.is_taken.swap(true, Ordering::Relaxed) => (None, Some(told.span.clone())),
             Some(told) => (Some(told.span.clone()), None),
         }
+    }
+
+    /// Whether the version that the request names has no sessions, whatever else it names.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.version.as_deref().is_some_and(|version| version >= STATELESS)
     }
 
     /// It is HTTP+SSE, whose answers come on a stream of their own. Returns what says so.

@@ -26,7 +26,7 @@ use reading::{Reading, status_attribute};
 use refusal::Asked;
 
 use super::decoder::{Decoder, Unreadable};
-use super::sessions::{Sessions, Shared as SharedConversation};
+use super::sessions::{Client, Named, Sessions, Shared as SharedConversation};
 use crate::jsonrpc::{Excerpt, Message, Scanner};
 use crate::observer::{
     Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Scope, Side, Way, text,
@@ -72,6 +72,10 @@ struct State {
     /// Whether other requests are part of the conversation.
     is_shared: bool,
     carrier: Carrier,
+    /// Who sent the request.
+    client: Client,
+    /// The requests of no session that others of this client can be about.
+    unbound: Vec<Named>,
     head: Head,
     /// When the request came.
     since: SystemTime,
@@ -123,7 +127,9 @@ impl Exchange {
         if announced.is_some() && !carrier.is_sse {
             carrier.make_sse();
         }
-        let known = announced.or_else(|| carrier.session.as_deref().and_then(|id| sessions.find(id)));
+        let is_stateless = carrier.is_stateless();
+        let session = carrier.session.as_deref().filter(|_| !is_stateless);
+        let known = announced.or_else(|| session.map(|id| sessions.claim(id)));
         let is_shared = known.is_some() || carrier.session.is_some();
         let conversation = known.unwrap_or_else(|| sessions.fresh());
         let last_event = head.last_event.as_deref();
@@ -135,6 +141,8 @@ impl Exchange {
         Self(Arc::new(Mutex::new(State {
             request_decoder: Decoder::new(&observer, &parts.headers),
             reading: Reading::none(&observer),
+            client: sessions.client(carrier.address, &parts.headers),
+            unbound: Vec::new(),
             conversation,
             is_shared,
             observer,
@@ -244,14 +252,28 @@ impl State {
         if scan.messages.is_empty() {
             self.request_fault = self.request_decoder.fault().cloned();
         }
+        let is_unbound = !self.is_shared || self.carrier.is_stateless();
+        let mut begun = Vec::new();
+        let mut cancelled = Vec::new();
         {
             let mut conversation = lock(&self.conversation);
             for message in &scan.messages {
+                let elsewhere = message.cancels().filter(|_| is_unbound);
+                cancelled.extend(elsewhere.filter(|(id, _)| conversation.handled(id, &self.keys).is_none()));
                 // A cancellation in a batch may be of what stands before it.
                 let scope = Scope::Session(&self.keys);
-                let begun = conversation.take(Side::Client, message, &self.carrier, scope);
-                self.keys.extend(begun);
+                if let Some(key) = conversation.take(Side::Client, message, &self.carrier, scope) {
+                    self.keys.push(key);
+                    begun.extend(message.id().filter(|_| is_unbound).map(|id| (id, key)));
+                }
             }
+        }
+        for (id, key) in begun {
+            let named = self.sessions.note_unbound(&self.client, &id, &self.conversation, key);
+            self.unbound.push(named);
+        }
+        for (id, reason) in cancelled {
+            self.sessions.cancel_unbound(&self.client, &id, reason);
         }
         self.asked = Some(Asked::from(scan));
         self.tell_status();
@@ -267,7 +289,8 @@ impl State {
         self.not_forwarded = not_forwarded.map(|NotForwarded(reason)| reason.clone());
         self.status = Some(parts.status);
         self.reading = Reading::new(&self.observer, &parts.headers);
-        if let Some(id) = text(&parts.headers, SESSION_HEADER)
+        let given = text(&parts.headers, SESSION_HEADER);
+        if let Some(id) = given.clone()
             && self.head.method == Method::POST
             && parts.status.is_success()
         {
@@ -292,16 +315,18 @@ impl State {
             lock(&self.conversation).listens();
         }
         if parts.status.is_success() {
-            self.adopt_session();
+            self.adopt_session(given.as_deref());
         }
         self.tell_status();
     }
 
-    /// A session that began before anybody watched is known from its first request that succeeds.
-    fn adopt_session(&mut self) {
+    /// A session that began before anybody watched is known from its first request that succeeds, unless the server gave
+    /// another.
+    fn adopt_session(&mut self, given: Option<&str>) {
         let is_over =
             self.head.method == Method::DELETE || lock(&self.conversation).is_stateless(&self.carrier);
         if let Some(id) = self.head.session.clone().filter(|_| !is_over)
+            && given.is_none_or(|given| given == id)
             && self.sessions.adopt(&id, &self.conversation)
         {
             lock(&self.conversation).set_session(id);
@@ -368,8 +393,9 @@ impl State {
 }
 
 impl Drop for State {
-    /// However the exchange ended, it holds no stream open.
+    /// However the exchange ended, it holds no stream open, and nothing is about it any more.
     fn drop(&mut self) {
+        self.sessions.forget_unbound(&self.unbound, &self.conversation);
         self.leave_streams();
     }
 }

@@ -1,12 +1,13 @@
 //! Sessions by the hash of their id, those unused for longest first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Shared;
+use crate::observer::Conversation;
 
 /// How many sessions are remembered; of more, the ones unused for longest are forgotten.
 pub(super) const REMEMBERED: usize = 10_000;
@@ -15,6 +16,8 @@ pub(super) const REMEMBERED: usize = 10_000;
 pub(super) const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many sessions are looked at, at most, for one to forget that is not in use.
 const TRIES: usize = 16;
+/// From how many sessions on that no answer has proved those are looked for of which no request is open.
+const FEW_CLAIMED: usize = 128;
 
 /// The sessions that are remembered.
 #[derive(Debug, Default)]
@@ -23,6 +26,10 @@ pub(super) struct Known {
     /// By a number that grows with each use.
     by_use: BTreeMap<u64, (u64, Instant)>,
     next: u64,
+    /// Sessions that requests on their way name, and that no answer has proved yet. They last as long as such a request.
+    claimed: HashMap<u64, Weak<Mutex<Conversation>>>,
+    /// How many of these there may be before those are looked for that are over.
+    claimed_checked: usize,
 }
 
 impl Known {
@@ -35,6 +42,24 @@ impl Known {
         let conversation = Arc::clone(&self.by_id.get(&id)?.0);
         self.touch(id);
         Some(conversation)
+    }
+
+    /// The conversation of a session: of one that is known, or that another request on its way names as well. Otherwise it is
+    /// this new one, which is kept once an answer proves the session: clients can name any.
+    pub(super) fn claim(&mut self, id: u64, fresh: impl FnOnce() -> Shared) -> Shared {
+        if let Some(known) = self.find(id) {
+            return known;
+        }
+        if let Some(claimed) = self.claimed.get(&id).and_then(Weak::upgrade) {
+            return claimed;
+        }
+        if self.claimed.len() >= self.claimed_checked.max(FEW_CLAIMED) {
+            self.claimed.retain(|_, conversation| conversation.strong_count() > 0);
+            self.claimed_checked = 2 * self.claimed.len();
+        }
+        let fresh = fresh();
+        self.claimed.insert(id, Arc::downgrade(&fresh));
+        fresh
     }
 
     /// A session is used now, if it is known.
@@ -59,6 +84,7 @@ impl Known {
         }
         self.by_use.insert(self.next, (id, Instant::now()));
         self.next += 1;
+        self.claimed.remove(&id);
         forgotten
     }
 

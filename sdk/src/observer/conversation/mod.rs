@@ -25,7 +25,7 @@ use crate::span::{Ending, LONGEST_NAME, cut, implementation};
 /// How many requests of one conversation may be open; what is beyond is not recorded.
 const MOST_OPEN: usize = 10_000;
 /// Versions from this on have no sessions and no handshake.
-const STATELESS: &str = "2026-07-28";
+pub(super) const STATELESS: &str = "2026-07-28";
 
 /// Who sent a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,6 +290,12 @@ impl Conversation {
     /// The open request of the client with this id among those of one HTTP request, for who handles it.
     pub(crate) fn handled(&self, id: &Id, own: &[Key]) -> Option<Key> {
         self.open.among(Side::Client, id, own)
+    }
+
+    /// The id of an open request whose answer has not come. None of any other.
+    pub(crate) fn open_id(&self, key: Key) -> Option<&Id> {
+        let open = self.open.get(key)?;
+        open.call.early.is_none().then_some(&open.id)
     }
 
     /// An open request.
