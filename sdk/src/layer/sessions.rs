@@ -94,7 +94,9 @@ impl Sessions {
     /// Forgets requests of a conversation that were noted under these names.
     pub(super) fn forget_unbound(&self, named: &[Named], conversation: &Shared) {
         let mut unbound = lock(&self.remembered.unbound);
-        named.iter().for_each(|named| unbound.remove(*named, conversation));
+        named
+            .iter()
+            .for_each(|named| unbound.remove(*named, conversation));
     }
 
     /// A client cancels a request that is of no session. It counts where one alone can be meant.

@@ -157,7 +157,9 @@ impl Carrier {
 
     /// Whether the version that the request names has no sessions, whatever else it names.
     pub(crate) fn is_stateless(&self) -> bool {
-        self.version.as_deref().is_some_and(|version| version >= STATELESS)
+        self.version
+            .as_deref()
+            .is_some_and(|version| version >= STATELESS)
     }
 
     /// It is HTTP+SSE, whose answers come on a stream of their own. Returns what says so.

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt::Write;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -82,17 +82,17 @@ impl Transport {
         let (parts, body) = self.client.request(request).await?.into_parts();
         let answer = Limited::new(body, ANSWER_BYTES).collect().await;
         let (trailers, body) = match answer {
-            Ok(answer) => (answer.trailers().cloned(), answer.to_bytes()),
-            // An endless answer, or one that broke off: its status says enough.
-            Err(_) => (None, Bytes::new()),
+            Ok(answer) => (answer.trailers().cloned(), Some(answer.to_bytes())),
+            // An endless answer, or one that broke off: its head says enough.
+            Err(_) => (None, None),
         };
-        if !self.route.is_grpc || parts.status != StatusCode::OK {
+        if !self.route.is_grpc || !parts.status.is_success() {
             let answer = Response::from_parts(parts, ());
             return Ok(Verdict::of_http(
                 parcel.signal,
                 answer.status(),
                 answer.headers(),
-                &body,
+                body.as_deref(),
             ));
         }
         let status = trailers
@@ -101,7 +101,8 @@ impl Transport {
             .or_else(|| tonic::Status::from_header_map(&parts.headers));
         Ok(match status {
             Some(status) => {
-                let message = body.get(GRPC_PREFIX..).unwrap_or_default();
+                let message = body.as_ref().and_then(|body| body.get(GRPC_PREFIX..));
+                let message = message.unwrap_or_default();
                 Verdict::of_grpc(parcel.signal, &status, message)
             }
             None => Verdict::silence("the answer of the collector broke off".to_owned()),

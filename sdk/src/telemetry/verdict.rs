@@ -35,7 +35,7 @@ pub(super) enum Verdict {
         why: String,
         /// The pause that the collector asks for.
         after: Option<Duration>,
-        /// Whether anybody answered at all.
+        /// Whether anybody answered at all who reads OTLP.
         answered: bool,
         /// As of [`Refused`](Self::Refused): some fail on what they do not read.
         unread: bool,
@@ -53,11 +53,17 @@ impl Verdict {
         }
     }
 
-    /// What an answer of OTLP over HTTP means.
-    pub(super) fn of_http(signal: Signal, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// What an answer of OTLP over HTTP means. `body`: none where it was too long or broke off.
+    pub(super) fn of_http(
+        signal: Signal,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Self {
         if status.is_success() {
-            return Self::taken(signal, headers, body);
+            return Self::taken(signal, headers, body).unwrap_or_else(|| Self::of_another(status, headers));
         }
+        let body = body.unwrap_or_default();
         let said = words(headers, body);
         let why = format!("HTTP {}{said}{}", status.as_u16(), advice(status, headers));
         let unread = matches!(
@@ -99,7 +105,8 @@ impl Verdict {
             Code::Unimplemented | Code::InvalidArgument | Code::Internal | Code::Unknown
         );
         let is_temporary = match code {
-            Code::Ok => return Self::taken(signal, &HeaderMap::new(), message),
+            // The status says enough where the message cannot be read.
+            Code::Ok => return Partial::of_protobuf(signal, message).unwrap_or_default().into(),
             // With a delay it means what OTLP says of them. Without one it is how receivers say that a request is
             // larger than they take, and then no attempt with the same would be the last.
             Code::ResourceExhausted | Code::OutOfRange if after.is_none() => {
@@ -134,43 +141,84 @@ impl Verdict {
         }
     }
 
-    /// How many records were refused, and why, is in the answer's body: protobuf, or JSON from some.
-    fn taken(signal: Signal, headers: &HeaderMap, body: &[u8]) -> Self {
-        if media_type(headers).starts_with("application/json") {
-            let Partial { rejected, why } = Partial::of_json(signal, body);
-            return Self::Taken {
-                refused: rejected,
-                why,
-            };
-        }
-        // A body that cannot be read says nothing about refusals.
-        let partial = match signal {
-            Signal::Traces => ExportTraceServiceResponse::decode(body)
-                .ok()
-                .and_then(|response| response.partial_success)
-                .map(|partial| (partial.rejected_spans, partial.error_message)),
-            Signal::Logs => ExportLogsServiceResponse::decode(body)
-                .ok()
-                .and_then(|response| response.partial_success)
-                .map(|partial| (partial.rejected_log_records, partial.error_message)),
+    /// What a success means, which is empty or says how many records were refused, in protobuf or in JSON. None where it is no
+    /// answer of OTLP: the page of a network that wants a login, or of a website, has the status of success as well.
+    fn taken(signal: Signal, headers: &HeaderMap, body: Option<&[u8]>) -> Option<Self> {
+        let kind = media_type(headers);
+        let is_coded = headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let partial = match (kind.as_str(), body) {
+            (_, Some([])) => Some(Partial::default()),
+            // Nothing but its type tells what it is.
+            (PROTOBUF | JSON, None) => Some(Partial::default()),
+            (PROTOBUF | JSON, Some(_)) if is_coded => Some(Partial::default()),
+            (PROTOBUF, Some(body)) => Partial::of_protobuf(signal, body),
+            (JSON, Some(body)) => Partial::of_json(signal, body),
+            (_, Some(body)) => Partial::of_json(signal, body).or_else(|| Partial::of_protobuf(signal, body)),
+            (_, None) => None,
         };
-        let (refused, why) = partial.unwrap_or_default();
+        partial.map(Self::from)
+    }
+
+    /// A success by somebody who does not speak OTLP. The collector may be there again later.
+    fn of_another(status: StatusCode, headers: &HeaderMap) -> Self {
+        let kind = media_type(headers);
+        let kind = if kind.is_empty() {
+            "an unknown type"
+        } else {
+            cut(&kind)
+        };
+        Self::silence(format!(
+            "HTTP {} with a body of {kind}, which is no answer of OTLP (a login page or another program may answer at this \
+             address; OTEL_EXPORTER_OTLP_ENDPOINT is a collector's base URL, such as http://127.0.0.1:4318)",
+            status.as_u16()
+        ))
+    }
+}
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// The partial success of an answer: how many records were refused, and why.
+#[derive(Debug, Default)]
+struct Partial {
+    rejected: i64,
+    why: String,
+}
+
+impl From<Partial> for Verdict {
+    fn from(partial: Partial) -> Self {
         Self::Taken {
-            refused: u64::try_from(refused).unwrap_or(0),
-            why: cut(&why).to_owned(),
+            refused: u64::try_from(partial.rejected).unwrap_or(0),
+            why: cut(&partial.why).to_owned(),
         }
     }
 }
 
-/// The `partialSuccess` of a JSON answer.
-struct Partial {
-    rejected: u64,
-    why: String,
-}
-
 impl Partial {
-    fn of_json(signal: Signal, body: &[u8]) -> Self {
-        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    /// None where it is no answer of OTLP.
+    fn of_protobuf(signal: Signal, body: &[u8]) -> Option<Self> {
+        let partial = match signal {
+            Signal::Traces => ExportTraceServiceResponse::decode(body)
+                .ok()?
+                .partial_success
+                .map(|partial| (partial.rejected_spans, partial.error_message)),
+            Signal::Logs => ExportLogsServiceResponse::decode(body)
+                .ok()?
+                .partial_success
+                .map(|partial| (partial.rejected_log_records, partial.error_message)),
+        };
+        let (rejected, why) = partial.unwrap_or_default();
+        Some(Self { rejected, why })
+    }
+
+    /// None where it is no answer of OTLP. Members that are not known are none of our business.
+    fn of_json(signal: Signal, body: &[u8]) -> Option<Self> {
+        let answer: Value = serde_json::from_slice(body).ok()?;
+        if !answer.is_object() {
+            return None;
+        }
         // Keys in either style, and numbers as text: ProtoJSON allows all of it.
         let member = |value: &Value, camel: &str, snake: &str| {
             value
@@ -185,13 +233,13 @@ impl Partial {
             Signal::Logs => member(&partial, "rejectedLogRecords", "rejected_log_records"),
         };
         let rejected = rejected
-            .as_u64()
+            .as_i64()
             .or_else(|| rejected.as_str().and_then(|digits| digits.parse().ok()));
         let why = member(&partial, "errorMessage", "error_message");
-        Self {
+        Some(Self {
             rejected: rejected.unwrap_or(0),
-            why: cut(why.as_str().unwrap_or_default()).to_owned(),
-        }
+            why: why.as_str().unwrap_or_default().to_owned(),
+        })
     }
 }
 
@@ -236,11 +284,13 @@ fn grpc_advice(code: Code) -> String {
     format!(" ({advice})")
 }
 
+/// The media type of a body in small letters, without parameters.
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().to_ascii_lowercase()
+    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
 }
 
 /// Seconds, or a date.
@@ -259,9 +309,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// What the collector says about a failure.
 fn words(headers: &HeaderMap, body: &[u8]) -> String {
     let kind = media_type(headers);
-    let said = if kind.starts_with("application/x-protobuf") {
+    let said = if kind == PROTOBUF {
         tonic_types::Status::decode(body).map_or_else(|_| String::new(), |status| status.message)
-    } else if kind.starts_with("application/json") || kind.starts_with("text/plain") {
+    } else if kind == JSON || kind == "text/plain" {
         String::from_utf8_lossy(body).trim().to_owned()
     } else {
         String::new()
@@ -294,7 +344,7 @@ mod tests {
             Signal::Traces,
             StatusCode::from_u16(status).unwrap(),
             &headers,
-            &[],
+            Some(&[]),
         )
     }
 
@@ -346,7 +396,7 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         let why = |status, headers: &HeaderMap| {
             let status = StatusCode::from_u16(status).unwrap();
-            match Verdict::of_http(Signal::Traces, status, headers, &[]) {
+            match Verdict::of_http(Signal::Traces, status, headers, Some(&[])) {
                 Verdict::Refused { why, .. } => why,
                 other => panic!("{other:?}"),
             }
@@ -391,7 +441,7 @@ mod tests {
             Signal::Traces,
             StatusCode::OK,
             &HeaderMap::new(),
-            &response.encode_to_vec(),
+            Some(&response.encode_to_vec()),
         );
         let why = "no name".to_owned();
         assert_eq!(verdict, Verdict::Taken { refused: 2, why });
@@ -401,11 +451,64 @@ mod tests {
         ] {
             let json = HeaderValue::from_static("Application/JSON; charset=utf-8");
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
-            let told = Verdict::of_http(Signal::Traces, StatusCode::OK, &headers, body.as_bytes());
+            let told = Verdict::of_http(Signal::Traces, StatusCode::OK, &headers, Some(body.as_bytes()));
             assert_eq!(told, verdict);
         }
-        let unreadable = Verdict::of_http(Signal::Traces, StatusCode::OK, &HeaderMap::new(), b"{}\xff");
-        let why = String::new();
-        assert_eq!(unreadable, Verdict::Taken { refused: 0, why });
+    }
+
+    #[test]
+    fn a_success_that_is_no_answer_of_otlp_is_none() {
+        let long = None;
+        let response = ExportLogsServiceResponse::default().encode_to_vec();
+        for (kind, body, taken) in [
+            ("", Some(&b""[..]), true),
+            ("", Some(b"{}"), true),
+            ("", Some(b"{}\xff"), false),
+            ("text/html", Some(b""), true),
+            (
+                "text/html; charset=utf-8",
+                Some(b"<!doctype html><title>Sign in</title>"),
+                false,
+            ),
+            ("text/html", long, false),
+            ("application/json", Some(b"{\"partialSuccess\":null}"), true),
+            (
+                "Application/JSON; charset=utf-8",
+                Some(b" {\"partialSuccess\": {}, \"new\": 1}"),
+                true,
+            ),
+            ("application/json", Some(b"<html>"), false),
+            ("application/json", Some(b"\"ok\""), false),
+            ("application/json", long, true),
+            ("application/x-protobuf", Some(response.as_slice()), true),
+            ("application/x-protobuf", Some(b"\x0a\x02\x08\x02"), true),
+            ("application/x-protobuf", Some(b"<html>"), false),
+            ("application/x-protobuf", long, true),
+            ("application/octet-stream", Some(b"\x0a\x02\x08\x02"), true),
+            ("text/plain", Some(b"{}"), true),
+            ("text/plain", Some(b"Welcome to the hotel"), false),
+            ("text/plain", long, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !kind.is_empty() {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            for status in [StatusCode::OK, StatusCode::ACCEPTED] {
+                let verdict = Verdict::of_http(Signal::Logs, status, &headers, body);
+                match verdict {
+                    Verdict::Taken { .. } => assert!(taken, "{kind} {body:?}"),
+                    Verdict::Later { why, .. } => {
+                        assert!(
+                            !taken && why.contains("no answer of OTLP"),
+                            "{kind} {body:?}: {why}"
+                        );
+                    }
+                    other => panic!("{kind} {body:?}: {other:?}"),
+                }
+            }
+        }
+        // Over gRPC the status decides.
+        let verdict = Verdict::of_grpc(Signal::Logs, &tonic::Status::ok(""), b"\xff");
+        assert!(matches!(verdict, Verdict::Taken { refused: 0, .. }));
     }
 }

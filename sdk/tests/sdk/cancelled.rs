@@ -120,7 +120,13 @@ async fn without_sessions_the_client_and_the_id_tell_what_is_cancelled() {
     cancel(address, one, json!(4)).await;
     cancel(address, two, json!(5)).await;
     let outcomes = answered(&spans, &gates, asked).await;
-    let of = [("a", true), ("b", false), ("c", false), ("d", false), ("e", false)];
+    let of = [
+        ("a", true),
+        ("b", false),
+        ("c", false),
+        ("d", false),
+        ("e", false),
+    ];
     assert_eq!(outcomes, expected(&of));
 
     // What has been answered is not meant any more.

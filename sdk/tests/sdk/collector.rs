@@ -37,7 +37,7 @@ pub(crate) struct Received {
     spans: Arc<Mutex<Vec<Span>>>,
     logs: Arc<Mutex<Vec<LogRecord>>>,
     headers: Arc<Mutex<HeaderMap>>,
-    /// Statuses to answer the next exports of spans with; 206 takes all spans but one.
+    /// Statuses to answer the next exports of spans with; 206 takes all spans but one, and 299 is a page that takes none.
     answers: Arc<Mutex<VecDeque<u16>>>,
     limits: Arc<Mutex<Limits>>,
 }
@@ -61,6 +61,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// The page of a network that wants a login, with the status of success.
+pub(crate) const PAGE: u16 = 299;
 
 /// A collector that runs. Dropping it kills it, in the middle of whatever it does.
 pub(crate) struct Collector {
@@ -149,7 +152,7 @@ impl Received {
     fn take_spans(&self, headers: HeaderMap, request: ExportTraceServiceRequest) -> Result<u64, u16> {
         *self.headers.lock().unwrap() = headers;
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(200);
-        if !(200..300).contains(&answer) {
+        if answer == PAGE || !(200..300).contains(&answer) {
             return Err(answer);
         }
         let spans = request.resource_spans.into_iter();
@@ -218,10 +221,11 @@ async fn traces(
     received.passes(body.len(), is_gzip(&headers))?;
     let body = decoded(&headers, body);
     let request = ExportTraceServiceRequest::decode(body).map_err(|_| StatusCode::BAD_REQUEST)?;
-    received
-        .take_spans(headers, request)
-        .map(|refused| partial(refused).encode_to_vec())
-        .map_err(|status| StatusCode::from_u16(status).unwrap())
+    match received.take_spans(headers, request) {
+        Ok(refused) => Ok(partial(refused).encode_to_vec()),
+        Err(PAGE) => Ok(b"<!doctype html><title>Welcome</title>".to_vec()),
+        Err(status) => Err(StatusCode::from_u16(status).unwrap()),
+    }
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tracing_subscriber::prelude::*;
 
-use crate::collector::{Collector, Received, free_address};
+use crate::collector::{Collector, PAGE, Received, free_address};
 
 /// Has the shape of a secret.
 const SECRET: &str = "sk-live-0123456789abcdefghijkl";
@@ -469,6 +469,20 @@ fn what_is_refused_is_dropped_and_counted() {
         assert_eq!(recorder.end(), (true, [2, 0, 0, 0, 2]), "{protocol}");
         assert_eq!(received.names(), ["0", "3"]);
     }
+}
+
+#[test]
+fn a_page_in_place_of_the_collector_takes_nothing() {
+    let (address, received, spool) = (free_address(), Received::default(), spool());
+    let _collector = Collector::start(address, &received);
+    let mut recorder = Recorder::start(&url(address), spool.path(), &[]);
+    received.answer(&[PAGE, PAGE]);
+    recorder.record(0..1);
+    received.wait_for_answers(0);
+    recorder.record(1..2);
+    received.wait_for(2, 0);
+    assert_eq!(recorder.end(), (true, [2, 0, 0, 0, 0]));
+    assert_eq!(received.names(), names(0..2));
 }
 
 /// Sizes of spans in kB: one of them is larger than the limit of [`a_collector_with_a_limit_gets_all_but_what_is_too_large_alone`].

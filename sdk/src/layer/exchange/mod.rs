@@ -269,7 +269,9 @@ impl State {
             }
         }
         for (id, key) in begun {
-            let named = self.sessions.note_unbound(&self.client, &id, &self.conversation, key);
+            let named = self
+                .sessions
+                .note_unbound(&self.client, &id, &self.conversation, key);
             self.unbound.push(named);
         }
         for (id, reason) in cancelled {

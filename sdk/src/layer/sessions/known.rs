@@ -54,7 +54,8 @@ impl Known {
             return claimed;
         }
         if self.claimed.len() >= self.claimed_checked.max(FEW_CLAIMED) {
-            self.claimed.retain(|_, conversation| conversation.strong_count() > 0);
+            self.claimed
+                .retain(|_, conversation| conversation.strong_count() > 0);
             self.claimed_checked = 2 * self.claimed.len();
         }
         let fresh = fresh();

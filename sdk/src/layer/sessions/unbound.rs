@@ -34,10 +34,13 @@ impl Named {
     }
 }
 
+/// An open request, by its conversation, which it does not keep.
+type Noted = (Weak<Mutex<Conversation>>, Key);
+
 /// The open requests. Whoever notes one forgets it when its exchange is over, so that there are no more than open exchanges have.
 #[derive(Debug, Default)]
 pub(super) struct Unbound {
-    noted: HashMap<Named, Vec<(Weak<Mutex<Conversation>>, Key)>>,
+    noted: HashMap<Named, Vec<Noted>>,
 }
 
 impl Unbound {
