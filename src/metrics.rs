@@ -196,6 +196,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 stored.join_rows_read,
             ),
             (
+                "join_statements",
+                "Statements by which these rows were read",
+                stored.join_statements,
+            ),
+            (
                 "join_compared",
                 "Candidates compared to find what belongs together",
                 stored.join_compared,

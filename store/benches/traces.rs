@@ -1,8 +1,9 @@
-//! What a call costs in one long trace, beside calls in traces of their own, and how long another sender waits meanwhile.
+//! What a call costs in one long trace, and in exports over many long ones, beside calls in traces of their own, and how
+//! long another sender waits meanwhile.
 //!
 //! `cargo bench -p mcptap-store --bench traces` · `CALLS=100000 cargo bench -p mcptap-store --bench traces`
 //!
-//! With `DATABASE_URL=postgres://…`, which must name an empty database, calls are stored there. Both halves run in one
+//! With `DATABASE_URL=postgres://…`, which must name an empty database, calls are stored there. All runs are in one
 //! process, one after the other, on the same database; the ratio is what counts.
 #![expect(
     clippy::unwrap_used,
@@ -41,8 +42,13 @@ async fn measure(calls: u64) {
         ..Options::default()
     };
     let (writer, store) = open(&url, options).await.unwrap();
-    let many = run(&writer, 1, calls, false).await;
-    let one = run(&writer, 1 + calls, calls, true).await;
+    let many = run(&writer, 1, calls, |number| number).await;
+    let one = run(&writer, 1 + calls, calls, |_| 1 + calls).await;
+    // The calls of an export are each of another trace, and each trace goes on from export to export.
+    let mixed = run(&writer, 1 + 2 * calls, calls, |number| {
+        u64::MAX / 4 + number % (calls / EXPORT)
+    })
+    .await;
     let each = |took: Duration| took.as_secs_f64() * 1e6 / calls as f64;
     println!("{calls} calls, {EXPORT} an export");
     println!(
@@ -56,14 +62,21 @@ async fn measure(calls: u64) {
         one.p99
     );
     println!(
-        "ratio: {:.2} a call, {:.2} of waiting",
-        one.took.as_secs_f64() / many.took.as_secs_f64(),
-        one.p99.as_secs_f64() / many.p99.as_secs_f64()
+        "mixed, {EXPORT} a trace:    {:.1} µs a call; another sender waits {:.1?} (p99)",
+        each(mixed.took),
+        mixed.p99
     );
+    for (name, run) in [("one trace", &one), ("mixed", &mixed)] {
+        println!(
+            "ratio of {name}: {:.2} a call, {:.2} of waiting",
+            run.took.as_secs_f64() / many.took.as_secs_f64(),
+            run.p99.as_secs_f64() / many.p99.as_secs_f64()
+        );
+    }
     let metrics = store.metrics();
     println!(
-        "{} rows read to join, {} comparisons, limits met {} times",
-        metrics.join_rows_read, metrics.join_compared, metrics.join_limited
+        "{} rows read to join by {} statements, {} comparisons, limits met {} times",
+        metrics.join_rows_read, metrics.join_statements, metrics.join_compared, metrics.join_limited
     );
     drop(writer);
     store.close().await;
@@ -75,7 +88,7 @@ struct Run {
     p99: Duration,
 }
 
-async fn run(writer: &Writer, first: u64, calls: u64, one_trace: bool) -> Run {
+async fn run(writer: &Writer, first: u64, calls: u64, trace: impl Fn(u64) -> u64) -> Run {
     let stop = Arc::new(AtomicBool::new(false));
     let other = tokio::spawn({
         let (writer, stop) = (writer.clone(), Arc::clone(&stop));
@@ -85,7 +98,10 @@ async fn run(writer: &Writer, first: u64, calls: u64, one_trace: bool) -> Run {
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 let began = Instant::now();
-                writer.write(batch(number..number + 1, None)).await.unwrap();
+                writer
+                    .write(batch(number..number + 1, |number| number))
+                    .await
+                    .unwrap();
                 waits.push(began.elapsed());
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -95,10 +111,7 @@ async fn run(writer: &Writer, first: u64, calls: u64, one_trace: bool) -> Run {
     });
     let began = Instant::now();
     for from in (first..first + calls).step_by(EXPORT as usize) {
-        writer
-            .write(batch(from..from + EXPORT, one_trace.then_some(first)))
-            .await
-            .unwrap();
+        writer.write(batch(from..from + EXPORT, &trace)).await.unwrap();
     }
     let took = began.elapsed();
     stop.store(true, Ordering::Relaxed);
@@ -108,8 +121,8 @@ async fn run(writer: &Writer, first: u64, calls: u64, one_trace: bool) -> Run {
     }
 }
 
-/// Calls one after the other, below one span, in one trace or in traces of their own.
-fn batch(numbers: std::ops::Range<u64>, trace: Option<u64>) -> Batch {
+/// Calls one after the other, each below one span of its trace.
+fn batch(numbers: std::ops::Range<u64>, trace: impl Fn(u64) -> u64) -> Batch {
     let origin = Arc::new(Origin {
         service: Some("shop".into()),
         scope: "sdk".into(),
@@ -117,7 +130,7 @@ fn batch(numbers: std::ops::Range<u64>, trace: Option<u64>) -> Batch {
     });
     let observations = numbers
         .map(|number| Observation {
-            call: call(number, trace.unwrap_or(number), Arc::clone(&origin)),
+            call: call(number, trace(number), Arc::clone(&origin)),
             links: Vec::new(),
         })
         .collect();

@@ -36,7 +36,7 @@ pub(crate) use https::HOPS;
 use https::Https;
 use inner::{LISTING_NANOS, PAIRING_NANOS};
 use mcptap_model::semconv::EXCEPTION_STACKTRACE;
-pub(crate) use reach::{Reach, reach};
+pub(crate) use reach::{Reach, reaches};
 use serde_json::{Map, Value};
 use watched::Watchers;
 

@@ -51,6 +51,8 @@ pub struct Metrics {
     pub queue_limit: u64,
     /// Rows read to find what belongs together.
     pub join_rows_read: u64,
+    /// Statements by which these rows were read.
+    pub join_statements: u64,
     /// Candidates compared to find what belongs together.
     pub join_compared: u64,
     /// Stored calls whose details were read because they might change.
@@ -97,6 +99,7 @@ pub(crate) struct Counters {
     damaged: Mutex<HashSet<(&'static str, i64)>>,
     overloads: AtomicU64,
     join_rows_read: AtomicU64,
+    join_statements: AtomicU64,
     join_compared: AtomicU64,
     join_limited: AtomicU64,
     details_read: AtomicU64,
@@ -145,8 +148,9 @@ impl Counters {
         self.records_rejected.fetch_add(records as u64, Relaxed);
     }
 
-    pub(crate) fn joined(&self, read: u64, details: usize, compared: u64, limited: u64) {
+    pub(crate) fn joined(&self, statements: u64, read: u64, details: usize, compared: u64, limited: u64) {
         self.details_read.fetch_add(details as u64, Relaxed);
+        self.join_statements.fetch_add(statements, Relaxed);
         self.join_rows_read.fetch_add(read, Relaxed);
         self.join_compared.fetch_add(compared, Relaxed);
         self.join_limited.fetch_add(limited, Relaxed);
@@ -215,6 +219,7 @@ impl Counters {
             rows_damaged: self.rows_damaged(),
             overloads: self.overloads.load(Relaxed),
             join_rows_read: self.join_rows_read.load(Relaxed),
+            join_statements: self.join_statements.load(Relaxed),
             join_compared: self.join_compared.load(Relaxed),
             join_limited: self.join_limited.load(Relaxed),
             details_read: self.details_read.load(Relaxed),

@@ -56,6 +56,8 @@ pub(crate) struct Near {
     pub(crate) rows: HashSet<i64>,
     /// How many rows were read, of all tables.
     pub(crate) read: u64,
+    /// By how many statements.
+    pub(crate) statements: u64,
     /// How many times a list of ids or a stretch of time had more rows than are read.
     pub(crate) cut: u64,
 }
@@ -177,11 +179,9 @@ pub(crate) async fn load(
     let partial: HashSet<TraceId> = fold::traces(batch)
         .filter(|trace| large.contains(&trace_lo(*trace)))
         .collect();
-    for trace in &partial {
-        large::Reading::new(snapshot, since, filled, &mut found, held)
-            .read(batch, *trace, dictionary)
-            .await?;
-    }
+    large::Reading::new(snapshot, dictionary, since, filled, &mut found, held)
+        .read(batch, &partial)
+        .await?;
     if waiting {
         watched::watchers(snapshot, &fold::watched_keys(batch), since, &mut found, held).await?;
     }
@@ -209,12 +209,13 @@ pub(crate) async fn load(
     }
     let mut rows: HashSet<i64> = found.rows().collect();
     rows.extend(found.referred_to());
-    let (read, cut) = (found.rows_read, found.cut);
+    let (read, statements, cut) = (found.rows_read, found.statements, found.cut);
     Ok(Near {
         undecoded: Undecoded::new(found, snapshot, dictionary, partial, held).await?,
         head,
         rows,
         read,
+        statements,
         cut,
     })
 }

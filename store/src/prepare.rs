@@ -152,8 +152,13 @@ impl Preparation {
             })
             .await?;
         prepared.held = Some(held);
-        self.counters
-            .joined(near.read, detailed, compared, near.cut + too_large + cut);
+        self.counters.joined(
+            near.statements,
+            near.read,
+            detailed,
+            compared,
+            near.cut + too_large + cut,
+        );
         Ok(prepared)
     }
 

@@ -17,7 +17,7 @@ use crate::metrics::Counters;
 use crate::prepare::Preparation;
 use crate::silence::Heartbeats;
 use crate::supervise::contained;
-use crate::{CpuError, CpuPool, MemoryBudget, Options, Reservation, Seq, WriteError};
+use crate::{CpuError, CpuPool, Error, MemoryBudget, Options, Reservation, Seq, WriteError};
 
 /// How many permits of the queue one transaction takes at most.
 const GROUP: usize = 8192;
@@ -379,12 +379,14 @@ impl Grouping {
             }
             let database = self.preparation.database.clone();
             let preparing = self.preparation.prepare(batch);
-            let Ok(prepared) =
-                contained(database.health(), "grouping", database.write_limit(), preparing).await
-            else {
-                // Its requests are answered by being dropped; the next group is another one.
-                continue;
-            };
+            let prepared =
+                match contained(database.health(), "grouping", database.write_limit(), preparing).await {
+                    Ok(prepared) => prepared,
+                    // The committer takes less of it at a time.
+                    Err(Error::TimedOut) => Err(Error::TimedOut),
+                    // Its requests are answered by being dropped; the next group is another one.
+                    Err(_) => continue,
+                };
             let (done, running) = oneshot::channel();
             let writes = prepared.as_ref().map(|prepared| Arc::clone(&prepared.writes));
             self.running = writes.ok().map(|writes| (writes, running));

@@ -108,7 +108,7 @@ impl Committer {
             match outcome {
                 Err(error)
                     if error.kind().is_transient()
-                        && !matches!(error, Error::Memory(_))
+                        && !is_too_much(&error)
                         && retries < RETRIES
                         && started.elapsed() < RETRY_FOR =>
                 {
@@ -122,10 +122,12 @@ impl Committer {
         }
     }
 
-    /// Fails with what makes every write fail, where an error about values has that for a cause. `tried` is when ordinary
+    /// Fails with what makes every write fail, where an error about values, or about time, has that for a cause. `tried` is when ordinary
     /// records could be written last: whatever makes them fail may come at any time, also between two halves.
     async fn blames_a_record(&mut self, error: &Error, tried: &mut Option<Instant>) -> Result<(), Error> {
-        if error.kind() != ErrorKind::Data || tried.is_some_and(|at| at.elapsed() < TRIED) {
+        if !matches!(error.kind(), ErrorKind::Data | ErrorKind::TimedOut)
+            || tried.is_some_and(|at| at.elapsed() < TRIED)
+        {
             return Ok(());
         }
         self.try_plain_records().await?;
@@ -170,11 +172,11 @@ impl Committer {
                 }
                 continue;
             }
-            if !matches!(error, Error::Memory(_)) {
+            if !is_too_much(&error) {
                 self.counters.rejected(part.len());
                 tracing::warn!(%error, records = part.len(), "this can never be stored; it is left out");
                 reject(&mut written, part.len(), &error);
-            } else if over {
+            } else if over || error.kind() == ErrorKind::TimedOut {
                 failed = Some(error);
             } else {
                 waiting.push(part);
@@ -216,7 +218,12 @@ fn may_be_one_record(error: &Error) -> bool {
 
 /// Whether some records can be stored without the others: what is at fault is left out, and less is read for fewer.
 fn is_of_some_records(error: &Error) -> bool {
-    may_be_one_record(error) || matches!(error, Error::Memory(_))
+    may_be_one_record(error) || is_too_much(error)
+}
+
+/// Whether fewer records may go where all together took too much memory or time.
+fn is_too_much(error: &Error) -> bool {
+    matches!(error, Error::Memory(_)) || error.kind() == ErrorKind::TimedOut
 }
 
 /// Half to one and a half times the mean.

@@ -1,7 +1,7 @@
 //! How far a batch reaches into a trace that is too large to be read as a whole: the ids that it names and the times
 //! that it overlaps. No rule of folding looks further, within its bounds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use mcptap_model::{SpanRef, TraceId, Vantage};
 
@@ -33,56 +33,94 @@ pub(crate) struct Reach {
     pub(crate) alike: Option<(Option<String>, String)>,
 }
 
-/// What a batch can touch in a trace.
-pub(crate) fn reach(batch: &Incoming, trace_id: TraceId) -> Reach {
-    let mut reach = Reach::default();
-    let span = |span_id| SpanRef { trace_id, span_id };
-    let mut windows: Vec<(i64, i64)> = Vec::new();
-    let mut window = |from: i64, to: i64| {
-        let (before, after) = (SLACK_NANOS + LEAD_NANOS, SLACK_NANOS + LEAD_NANOS);
-        windows.push((from.saturating_sub(before), to.saturating_add(after)));
-    };
-    let mut origins: HashSet<(Option<&str>, &str)> = HashSet::new();
-    let mut mixed = false;
+/// What a batch can touch in each of some traces.
+pub(crate) fn reaches(batch: &Incoming, traces: &HashSet<TraceId>) -> HashMap<TraceId, Reach> {
+    let mut all: HashMap<TraceId, Gathered<'_>> =
+        traces.iter().map(|trace| (*trace, Gathered::default())).collect();
     for observation in &batch.observations {
+        for link in &observation.links {
+            if let Some(of) = all.get_mut(&link.trace_id) {
+                of.reach.named.insert(*link);
+            }
+        }
         let call = &observation.call;
-        let links = observation.links.iter().filter(|link| link.trace_id == trace_id);
-        reach.named.extend(links);
-        if call.trace_id != trace_id {
+        let Some(of) = all.get_mut(&call.trace_id) else {
             continue;
-        }
-        reach.own.insert(span(call.span_id));
+        };
+        let span = |span_id| SpanRef {
+            trace_id: call.trace_id,
+            span_id,
+        };
+        of.reach.own.insert(span(call.span_id));
         let parent = call.parent_span_id.map(span);
-        reach.named.extend(parent);
+        of.reach.named.extend(parent);
         if call.origin.scope == inner::LISTS_INSTEAD {
-            reach.listing.extend(parent);
+            of.reach.listing.extend(parent);
         }
-        window(call.started_at.0, call.ended_at().0);
+        of.window(call.started_at.0, call.ended_at().0);
         if call.session.is_none() && call.session_id.is_none() {
-            reach.sessionless.insert(call.server_name().to_owned());
+            of.reach.sessionless.insert(call.server_name().to_owned());
         }
-        mixed |= call.vantage == Vantage::Client;
-        origins.insert((call.origin.service.as_deref(), &call.origin.scope));
+        of.mixed |= call.vantage == Vantage::Client;
+        of.origins
+            .insert((call.origin.service.as_deref(), &call.origin.scope));
     }
-    for http in batch.https.iter().filter(|http| http.trace_id == trace_id) {
-        reach.own.insert(span(http.span_id));
-        reach.named.extend(http.parent_span_id.map(span));
-        window(http.started_at.0, http.ended_at.0);
-        mixed = true;
-        reach.lends = true;
+    for http in &batch.https {
+        let Some(of) = all.get_mut(&http.trace_id) else {
+            continue;
+        };
+        let span = |span_id| SpanRef {
+            trace_id: http.trace_id,
+            span_id,
+        };
+        of.reach.own.insert(span(http.span_id));
+        of.reach.named.extend(http.parent_span_id.map(span));
+        of.window(http.started_at.0, http.ended_at.0);
+        of.mixed = true;
+        of.reach.lends = true;
     }
-    for line in batch.logs.iter().filter(|line| line.trace_id == trace_id) {
-        reach.named.extend(line.span_id.map(span));
-        window(line.time.0, line.time.0);
-        mixed = true;
+    for line in &batch.logs {
+        let Some(of) = all.get_mut(&line.trace_id) else {
+            continue;
+        };
+        of.reach.named.extend(line.span_id.map(|span_id| SpanRef {
+            trace_id: line.trace_id,
+            span_id,
+        }));
+        of.window(line.time.0, line.time.0);
+        of.mixed = true;
     }
-    let mut origins = origins.into_iter();
-    reach.alike = match (origins.next(), origins.next()) {
-        (Some((service, scope)), None) if !mixed => Some((service.map(str::to_owned), scope.to_owned())),
-        _ => None,
-    };
-    reach.windows = joined(windows);
-    reach
+    all.into_iter().map(|(trace, of)| (trace, of.finish())).collect()
+}
+
+/// The reach of a batch in one trace, while its records are gone through.
+#[derive(Default)]
+struct Gathered<'a> {
+    reach: Reach,
+    windows: Vec<(i64, i64)>,
+    origins: HashSet<(Option<&'a str>, &'a str)>,
+    /// There is more than calls that servers handle.
+    mixed: bool,
+}
+
+impl Gathered<'_> {
+    fn window(&mut self, from: i64, to: i64) {
+        let around = SLACK_NANOS + LEAD_NANOS;
+        self.windows
+            .push((from.saturating_sub(around), to.saturating_add(around)));
+    }
+
+    fn finish(mut self) -> Reach {
+        let mut origins = self.origins.into_iter();
+        self.reach.alike = match (origins.next(), origins.next()) {
+            (Some((service, scope)), None) if !self.mixed => {
+                Some((service.map(str::to_owned), scope.to_owned()))
+            }
+            _ => None,
+        };
+        self.reach.windows = joined(self.windows);
+        self.reach
+    }
 }
 
 /// Stretches that overlap made one, and those with the shortest pauses between them where there are too many.

@@ -30,6 +30,8 @@ pub(super) struct Found {
     /// The rows of large traces that wait, by number.
     waits: HashSet<i64>,
     pub(super) rows_read: u64,
+    /// How many statements named these rows.
+    pub(super) statements: u64,
     pub(super) cut: u64,
 }
 
@@ -54,8 +56,9 @@ impl Found {
         self.places.get(&row).and_then(|place| self.calls.get(*place))
     }
 
-    /// Counts rows that were found of at most `limit`.
+    /// Counts a statement that found these rows, of at most `limit`.
     pub(super) fn read(&mut self, rows: usize, limit: usize) {
+        self.statements += 1;
         self.rows_read += rows as u64;
         self.stopped(rows >= limit);
     }

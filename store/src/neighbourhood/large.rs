@@ -1,22 +1,23 @@
 //! Traces that are too large to be read as a whole: of them only what a batch can touch is read, by ids and by time.
 
 mod chain;
+mod sessions;
+mod windows;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chain::Chain;
-use mcptap_model::{SessionSource, SpanRef, TraceId};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Statement};
+use mcptap_model::{SpanRef, TraceId};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryResult, Statement};
 
 use super::memory::{Held, ROW};
-use super::statement::{each, keyed};
-use super::weights::{CALL_BYTES, WAITING_BYTES, named};
-use super::{Because, Found, KEYS, server_ids};
+use super::statement::keyed;
+use super::weights::{CALL_BYTES, named, size};
+use super::{Because, Found, KEYS};
 use crate::Error;
 use crate::dictionary::Dictionary;
 use crate::entity::{alias, call};
-use crate::fold::{Reach, reach};
-use crate::hash::text_hash;
+use crate::fold::{Reach, reaches};
 use crate::incoming::Incoming;
 use crate::row::{span_number, trace_lo};
 
@@ -27,20 +28,14 @@ const WHOLE: usize = 16;
 /// How many rows one list of ids or one stretch of time brings at least, if there are as many.
 const ROWS: usize = 448;
 
-/// How many origins and sides of calls are told apart within the database.
-const GROUPS: usize = 8;
+/// How many traces are read together: the statements are as many for all of them as for one.
+const TOGETHER: usize = 256;
 
 /// How many rows a list of ids or a stretch of time brings at most: some for each span of the batch. One of few numbers,
 /// so that there are few statements.
 fn limit(spans: usize) -> usize {
     (ROWS + 4 * spans).next_power_of_two()
 }
-
-/// How many calls of each session that a trace makes are read: more than one tells that it is one.
-const OF_SESSION: usize = 3;
-
-/// How many sessions of a trace are looked at, and how many servers without one: one for each server.
-const SESSIONS: usize = 64;
 
 /// Of these traces (sorted), those that are too large to be read as a whole.
 pub(super) async fn large(snapshot: &DatabaseTransaction, traces: &[i64]) -> Result<HashSet<i64>, Error> {
@@ -69,9 +64,10 @@ pub(super) struct Filled {
     pub(super) waiting: bool,
 }
 
-/// Reads what a batch can touch of one large trace.
+/// Reads what a batch can touch of some large traces.
 pub(super) struct Reading<'a> {
     snapshot: &'a DatabaseTransaction,
+    dictionary: &'a Dictionary,
     db: DbBackend,
     /// What waits since then is not past its time.
     since: i64,
@@ -81,186 +77,111 @@ pub(super) struct Reading<'a> {
     held: &'a mut Held,
 }
 
+/// Traces that are read together, with what the batch touches of each.
+type Traces = [(TraceId, Reach)];
+
 impl<'a> Reading<'a> {
     pub(super) fn new(
         snapshot: &'a DatabaseTransaction,
+        dictionary: &'a Dictionary,
         since: i64,
         filled: Filled,
         found: &'a mut Found,
         held: &'a mut Held,
     ) -> Self {
         Self {
-            filled,
             snapshot,
+            dictionary,
             db: snapshot.get_database_backend(),
             since,
+            filled,
             found,
             held,
         }
     }
 
-    /// Reads of the trace what the batch can touch.
-    pub(super) async fn read(
-        &mut self,
-        batch: &Incoming,
-        trace: TraceId,
-        dictionary: &Dictionary,
-    ) -> Result<(), Error> {
-        let reach = reach(batch, trace);
-        let ids: HashSet<SpanRef> = reach.own.union(&reach.named).copied().collect();
-        let mut chain = Chain::default();
-        self.in_windows(&reach, trace, dictionary, &mut chain).await?;
-        self.over_https(&reach.own, &reach.named, &mut chain).await?;
+    /// Reads of the traces what the batch can touch.
+    pub(super) async fn read(&mut self, batch: &Incoming, traces: &HashSet<TraceId>) -> Result<(), Error> {
+        let mut traces: Vec<(TraceId, Reach)> = reaches(batch, traces).into_iter().collect();
+        let limit = |(_, reach): &(TraceId, Reach)| limit(reach.own.len());
+        traces.sort_unstable_by_key(|of| (limit(of), of.0));
+        for alike in traces.chunk_by(|one, other| limit(one) == limit(other)) {
+            for some in alike.chunks(TOGETHER) {
+                self.read_together(some, some.first().map_or(ROWS, limit)).await?;
+            }
+        }
+        Ok(())
+    }
 
-        let below: HashSet<SpanRef> = reach
-            .own
-            .union(&chain.below)
-            .chain(&reach.listing)
-            .copied()
-            .collect();
-        let named: HashSet<SpanRef> = ids.union(&chain.above).copied().collect();
+    /// Reads traces in as many statements as one takes. `limit` is for each stretch of time of each of them.
+    async fn read_together(&mut self, traces: &Traces, limit: usize) -> Result<(), Error> {
+        let all = |of: fn(&Reach) -> &HashSet<SpanRef>| -> HashSet<SpanRef> {
+            traces.iter().flat_map(|(_, reach)| of(reach)).copied().collect()
+        };
+        let (own, named) = (all(|reach| &reach.own), all(|reach| &reach.named));
+        let mut chain = Chain::default();
+        self.in_windows(traces, limit, &mut chain).await?;
+        self.over_https(&own, &named, &mut chain).await?;
+
+        let listing = all(|reach| &reach.listing);
+        let below: HashSet<SpanRef> = own.union(&chain.below).chain(&listing).copied().collect();
+        let named: HashSet<SpanRef> = own.union(&named).chain(&chain.above).copied().collect();
         let mut read = self.calls_with(&named).await?;
         read.extend(self.calls_below(&below).await?);
-        self.sessions(&reach, trace).await?;
+        self.sessions(traces).await?;
         self.aliases_with(&named).await?;
-        self.waiting_for(&reach.own.union(&chain.https).copied().collect())
+        self.waiting_for(&own.union(&chain.https).copied().collect())
             .await?;
         // What is known of the calls so found: their other spans, and the HTTP spans above them.
         self.aliases_of(&read).await?;
         self.over_https(&HashSet::new(), &read.parents, &mut chain).await
     }
 
-    /// What lasted at the times of the batch: calls, HTTP spans and lines.
-    async fn in_windows(
-        &mut self,
-        reach: &Reach,
-        trace: TraceId,
-        dictionary: &Dictionary,
-        chain: &mut Chain,
-    ) -> Result<(), Error> {
-        if reach.windows.is_empty() {
-            return Ok(());
+    /// The rows of a statement over pairs of a trace and a number in it. Each trace has a limit of its own: where all
+    /// together have too many rows, each is asked for alone. `{limit}` stands in the text for it, and `{keys}` for the
+    /// pairs.
+    async fn of_traces(&mut self, text: &str, keys: &[[i64; 2]]) -> Result<Vec<QueryResult>, Error> {
+        let mut rows = Vec::new();
+        for keys in keys.chunks(KEYS) {
+            let most = limit(keys.len());
+            let some = self.limited(text, keys, most).await?;
+            if some.len() < most {
+                self.found.read(some.len(), usize::MAX);
+                rows.extend(some);
+                continue;
+            }
+            let mut traces: BTreeMap<i64, Vec<[i64; 2]>> = BTreeMap::new();
+            for [trace, number] in keys {
+                traces.entry(*trace).or_default().push([*trace, *number]);
+            }
+            for keys in traces.into_values() {
+                let most = limit(keys.len());
+                let some = self.limited(text, &keys, most).await?;
+                self.found.read(some.len(), most);
+                rows.extend(some);
+            }
         }
-        let lo = trace_lo(trace);
-        let limit = limit(reach.own.len());
-        let keys: Vec<[i64; 3]> = reach
-            .windows
-            .iter()
-            // Ends are indexed by halves, so that no sum of a start and a duration is too large.
-            .map(|(from, to)| [lo, from / 2 - 1, *to])
-            .collect();
-        let rows = self
-            .lasting(&keys, limit, reach.alike.as_ref(), dictionary)
-            .await?;
-        // Each stretch has a limit of its own. That one was looked through for nothing but what began later, as it is when
-        // old calls come late, is not counted: what lasts beyond the limit is related by ids.
-        let most = reach.windows.iter().map(|(from, to)| {
-            let lasts = |call: &&call::Model| {
-                call.started_at <= *to && call.started_at / 2 + call.duration / 2 >= from / 2 - 1
-            };
-            let calls = rows.iter().filter_map(|row| self.found.call(*row));
-            calls.filter(lasts).count()
-        });
-        let most = most.max().unwrap_or_default();
-        self.found.stopped(most >= limit);
-        let mut read = self.of(&rows);
-        read.parents.retain(|span| span.trace_id == trace);
-        self.aliases_of(&read).await?;
-        chain.wanted.extend(read.parents);
-
-        if !self.filled.waiting {
-            return Ok(());
-        }
-        let keys: Vec<[i64; 2]> = reach.windows.iter().map(|(from, _)| [lo, *from]).collect();
-        let text = format!(
-            "SELECT id, {WAITING_BYTES} AS bytes, arrived_at FROM waiting WHERE trace_lo = ? AND ended_at >= ? \
-             ORDER BY ended_at LIMIT {limit}"
-        );
-        let rows = self.waiting_rows(each(self.db, &text, &keys), limit).await?;
-        self.take(&rows, chain).await?;
-        Ok(())
+        Ok(rows)
     }
 
-    /// Calls that lasted in some stretches of time. Of those that only ids relate to the batch (see [`Reach::alike`]) there
-    /// may be very many; they are told apart within the database.
-    async fn lasting(
-        &mut self,
-        keys: &[[i64; 3]],
-        limit: usize,
-        alike: Option<&(Option<String>, String)>,
-        dictionary: &Dictionary,
-    ) -> Result<Vec<i64>, Error> {
-        let near = |columns: &str| {
-            format!(
-                "(SELECT {columns} FROM calls WHERE trace_lo = ? AND started_at / 2 + duration / 2 >= ? \
-                 ORDER BY started_at / 2 + duration / 2 LIMIT {limit}) AS near WHERE near.started_at <= ?"
-            )
-        };
-        let columns = format!("id, {CALL_BYTES} AS bytes, started_at, origin, vantage");
-        let all = format!("SELECT near.id, near.bytes FROM {}", near(&columns));
-        let Some((service, scope)) = alike else {
-            return self
-                .calls_of(each(self.db, &all, keys), usize::MAX, Because::Near)
-                .await;
-        };
-        let text = format!(
-            "SELECT near.origin, near.vantage, COUNT(*) FROM {} GROUP BY near.origin, near.vantage",
-            near("origin, vantage, started_at")
-        );
-        let mut groups: HashSet<(i64, i16)> = HashSet::new();
-        let mut most = 0;
-        for row in self.snapshot.query_all_raw(each(self.db, &text, keys)).await? {
-            groups.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
-            most = row.try_get_by_index::<i64>(2)?.max(most);
-        }
-        self.found.read(groups.len(), usize::MAX);
-        self.found
-            .stopped(usize::try_from(most).is_ok_and(|most| most >= limit));
-        let origins = dictionary
-            .origins(
-                self.snapshot,
-                groups.iter().map(|(origin, _)| *origin),
-                &mut |bytes| self.held.grow(bytes),
-            )
-            .await?;
-        groups.retain(|(origin, vantage)| {
-            *vantage == mcptap_model::Vantage::Client.code()
-                || origins
-                    .get(origin)
-                    .is_none_or(|origin| origin.service != *service || origin.scope != *scope)
-        });
-        if groups.is_empty() {
-            return Ok(Vec::new());
-        }
-        if groups.len() > GROUPS {
-            return self
-                .calls_of(each(self.db, &all, keys), usize::MAX, Because::Near)
-                .await;
-        }
-        let text = format!("{all} AND near.origin = ? AND near.vantage = ?");
-        let of_groups = keys.iter().flat_map(|[trace, from, to]| {
-            groups
-                .iter()
-                .map(|(origin, vantage)| [*trace, *from, *to, *origin, i64::from(*vantage)])
-        });
-        let keys: Vec<[i64; 5]> = of_groups.collect();
-        self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
-            .await
+    async fn limited(&self, text: &str, keys: &[[i64; 2]], limit: usize) -> Result<Vec<QueryResult>, Error> {
+        let text = text.replace("{limit}", &limit.to_string());
+        Ok(self.snapshot.query_all_raw(keyed(self.db, &text, keys)).await?)
     }
 
-    /// Reads the calls that a statement names, at most `limit`, and gives the rows of those that are here.
-    async fn calls_of(
-        &mut self,
-        statement: Statement,
-        limit: usize,
-        because: Because,
-    ) -> Result<Vec<i64>, Error> {
+    /// Reads the calls that a statement names and gives the rows of those that are here.
+    async fn calls_of(&mut self, statement: Statement, because: Because) -> Result<Vec<i64>, Error> {
         let named = named(self.snapshot, statement).await?;
-        self.found.read(named.len(), limit);
+        self.found.read(named.len(), usize::MAX);
+        self.calls_named(&named, because).await
+    }
+
+    /// Reads calls, given by their rows with the bytes of their long texts, and gives the rows of those that are here.
+    async fn calls_named(&mut self, named: &[(i64, usize)], because: Because) -> Result<Vec<i64>, Error> {
         self.found
-            .read_calls(self.snapshot, &named, because, self.held)
+            .read_calls(self.snapshot, named, because, self.held)
             .await?;
-        let rows = named.into_iter().map(|(row, _)| row);
+        let rows = named.iter().map(|(row, _)| *row);
         Ok(rows.filter(|row| self.found.call(*row).is_some()).collect())
     }
 
@@ -273,36 +194,30 @@ impl<'a> Reading<'a> {
 
     /// Calls with these spans as their first.
     async fn calls_with(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
-        let text = "WITH k (trace, span) AS ({keys}) SELECT c.id, {bytes} FROM k CROSS JOIN calls AS c \
-                    WHERE c.trace_lo = k.trace AND c.span_id = k.span";
-        self.calls(text, &pairs(spans), usize::MAX, Because::Named).await
+        let text = format!(
+            "WITH k (trace, span) AS ({{keys}}) SELECT c.id, {CALL_BYTES} FROM k CROSS JOIN calls AS c \
+             WHERE c.trace_lo = k.trace AND c.span_id = k.span"
+        );
+        let mut read = Read::default();
+        for keys in pairs(spans).chunks(KEYS) {
+            let rows = self.calls_of(keyed(self.db, &text, keys), Because::Named).await?;
+            read.extend(self.of(&rows));
+        }
+        Ok(read)
     }
 
     /// Calls right below these spans.
     async fn calls_below(&mut self, spans: &HashSet<SpanRef>) -> Result<Read, Error> {
         let text = format!(
-            "WITH k (trace, span) AS ({{keys}}) SELECT c.id, {{bytes}} FROM k CROSS JOIN calls AS c \
-             WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {}",
-            limit(spans.len())
+            "WITH k (trace, span) AS ({{keys}}) SELECT c.id, {CALL_BYTES} FROM k CROSS JOIN calls AS c \
+             WHERE c.trace_lo = k.trace AND c.parent_span_id = k.span LIMIT {{limit}}"
         );
-        self.calls(&text, &pairs(spans), limit(spans.len()), Because::Near)
-            .await
-    }
-
-    async fn calls<const N: usize>(
-        &mut self,
-        text: &str,
-        keys: &[[i64; N]],
-        limit: usize,
-        because: Because,
-    ) -> Result<Read, Error> {
-        let text = text.replace("{bytes}", CALL_BYTES);
-        let mut read = Read::default();
-        for keys in keys.chunks(KEYS) {
-            let rows = self.calls_of(keyed(self.db, &text, keys), limit, because).await?;
-            read.extend(self.of(&rows));
+        let mut named = Vec::new();
+        for row in self.of_traces(&text, &pairs(spans)).await? {
+            named.push((row.try_get_by_index(0)?, size(row.try_get_by_index(1)?)));
         }
-        Ok(read)
+        let rows = self.calls_named(&named, Because::Near).await?;
+        Ok(self.of(&rows))
     }
 
     async fn aliases_with(&mut self, spans: &HashSet<SpanRef>) -> Result<(), Error> {
@@ -335,71 +250,6 @@ impl<'a> Reading<'a> {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Some calls of each session that the trace makes, one for each server: enough to tell that it is one. For each server
-    /// where it makes none yet, the last calls are looked through for one that carried no id.
-    async fn sessions(&mut self, reach: &Reach, trace: TraceId) -> Result<(), Error> {
-        let lo = trace_lo(trace);
-        let mut servers: HashSet<i64> = HashSet::new();
-        if !reach.sessionless.is_empty() {
-            let named = reach.sessionless.iter().map(String::as_str);
-            servers.extend(server_ids(self.snapshot, named).await?.into_values());
-        }
-        if reach.lends {
-            let calls = self.found.calls.iter().filter(|call| call.trace_lo == lo);
-            servers.extend(calls.map(|call| call.server));
-        }
-        if servers.is_empty() {
-            return Ok(());
-        }
-        let key = text_hash(&trace.to_string());
-        let text = format!(
-            "WITH k (hash) AS ({{keys}}) SELECT s.server, s.id FROM k CROSS JOIN sessions AS s \
-             WHERE s.key_hash = k.hash AND s.source = {} LIMIT {SESSIONS}",
-            SessionSource::Trace.code()
-        );
-        let sessions = self
-            .snapshot
-            .query_all_raw(keyed(self.db, &text, &[[key]]))
-            .await?;
-        let mut ids: HashMap<i64, i64> = HashMap::new();
-        for row in sessions {
-            ids.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        }
-        let wanted = servers.iter().filter_map(|server| ids.get(server));
-        let keys: Vec<[i64; 2]> = wanted.map(|id| [*id, lo]).collect();
-        let mut with: HashSet<i64> = HashSet::new();
-        if !keys.is_empty() {
-            let text = format!(
-                "SELECT id, {CALL_BYTES} AS bytes FROM calls WHERE session = ? AND trace_lo = ? \
-                 ORDER BY started_at LIMIT {OF_SESSION}"
-            );
-            let rows = self
-                .calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
-                .await?;
-            let calls = rows.iter().filter_map(|row| self.found.call(*row));
-            with.extend(calls.filter_map(|call| call.session));
-        }
-        let without = servers.into_iter().filter(|server| {
-            let session = ids.get(server);
-            session.is_none_or(|session| !with.contains(session))
-        });
-        let keys: Vec<[i64; 2]> = without.take(SESSIONS).map(|server| [lo, server]).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "SELECT last.id, last.bytes FROM (SELECT id, {CALL_BYTES} AS bytes, session, server FROM calls \
-             WHERE trace_lo = ? ORDER BY started_at / 2 + duration / 2 DESC LIMIT {ROWS}) AS last \
-             WHERE last.server = ? AND (last.session IS NULL OR \
-             EXISTS (SELECT 1 FROM sessions WHERE sessions.id = last.session AND sessions.source = {})) \
-             LIMIT {OF_SESSION}",
-            SessionSource::Client.code()
-        );
-        self.calls_of(each(self.db, &text, &keys), usize::MAX, Because::Near)
-            .await?;
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use sea_orm::sea_query::{ArrayType, Value};
 use sea_orm::{DbBackend, Statement};
 
+use super::KEYS;
+
 /// A statement with a table of rows of `N` integers where `{keys}` stands in it, to be joined as `k(a, b, …)`.
 pub(super) fn keyed<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
     if db == DbBackend::Postgres {
@@ -24,33 +26,34 @@ pub(super) fn keyed<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]
     Statement::from_sql_and_values(db, text.replace("{keys}", &table), values.collect::<Vec<_>>())
 }
 
+/// How many keys [`each`] takes at most: SQLite has no more than 500 parts of a union, and reads their text each time.
+pub(super) fn arms(db: DbBackend) -> usize {
+    if db == DbBackend::Postgres { KEYS } else { 64 }
+}
+
 /// The rows of one statement for each key, one after the other, so that each can have a limit of its own. `?` in the
 /// text stands for the integers of a key, in their order.
 pub(super) fn each<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
-    let size = if db == DbBackend::Postgres {
-        keys.len()
-    } else {
-        keys.len().next_power_of_two()
-    };
-    let mut number = 0;
-    let mut arms = Vec::with_capacity(size);
-    for _ in 0..size {
-        let text = if db == DbBackend::Postgres {
-            let mut pieces = text.split('?');
-            let mut numbered = pieces.next().unwrap_or_default().to_owned();
-            for piece in pieces {
-                number += 1;
-                numbered.push_str(&format!("${number}{piece}"));
-            }
-            numbered
-        } else {
-            text.to_owned()
-        };
-        arms.push(format!("SELECT * FROM ({text}) AS arm"));
+    if db == DbBackend::Postgres {
+        let columns: Vec<String> = (1..=N).map(|number| format!("k{number}")).collect();
+        let mut named = columns.iter();
+        let mut pieces = text.split('?');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            text.extend(named.next().map(|name| format!("k.{name}")));
+            text.push_str(piece);
+        }
+        let text = format!(
+            "WITH k ({}) AS ({{keys}}) SELECT arm.* FROM k CROSS JOIN LATERAL ({text}) AS arm",
+            columns.join(", ")
+        );
+        return keyed(db, &text, keys);
     }
+    let size = keys.len().next_power_of_two();
+    let arms = vec![format!("SELECT * FROM ({text}) AS arm"); size].join(" UNION ALL ");
     let filled = keys.iter().chain(keys.last().into_iter().cycle()).take(size);
     let values = filled.flatten().map(|key| Value::BigInt(Some(*key)));
-    Statement::from_sql_and_values(db, arms.join(" UNION ALL "), values.collect::<Vec<_>>())
+    Statement::from_sql_and_values(db, arms, values.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -74,7 +77,13 @@ mod tests {
         let arms = each(DbBackend::Postgres, "SELECT ? + ?", &[[1, 2], [3, 4]]);
         assert_eq!(
             arms.sql,
-            "SELECT * FROM (SELECT $1 + $2) AS arm UNION ALL SELECT * FROM (SELECT $3 + $4) AS arm"
+            "WITH k (k1, k2) AS (SELECT * FROM UNNEST($1::bigint[], $2::bigint[])) \
+             SELECT arm.* FROM k CROSS JOIN LATERAL (SELECT k.k1 + k.k2) AS arm"
+        );
+        let arms = each(DbBackend::Sqlite, "SELECT ? + ?", &[[1, 2], [3, 4]]);
+        assert_eq!(
+            arms.sql,
+            "SELECT * FROM (SELECT ? + ?) AS arm UNION ALL SELECT * FROM (SELECT ? + ?) AS arm"
         );
     }
 }

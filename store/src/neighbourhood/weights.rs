@@ -107,6 +107,7 @@ pub(super) async fn named(
         .collect()
 }
 
-fn size(number: i64) -> usize {
+/// A count of bytes or rows, as a database gives it.
+pub(super) fn size(number: i64) -> usize {
     usize::try_from(number).unwrap_or_default()
 }

@@ -418,3 +418,45 @@ async fn what_sqlite_does_to_its_file_is_no_mishap() {
     }
     other.close().await.unwrap();
 }
+
+/// A group that takes longer than the database allows would take as long when it comes again: it is stored in parts.
+#[tokio::test]
+async fn what_takes_too_long_as_a_whole_is_stored_in_parts() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let (writer, store) = place.open().await;
+    let other = place.connect().await;
+    let refuse = |most: usize| {
+        format!(
+            "CREATE OR REPLACE FUNCTION too_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF (SELECT COUNT(*) FROM added) > {most} THEN RAISE 'too long' USING ERRCODE = '57014'; END IF; \
+             RETURN NULL; END $$; \
+             CREATE OR REPLACE TRIGGER too_long AFTER INSERT ON calls REFERENCING NEW TABLE AS added \
+             FOR EACH STATEMENT EXECUTE FUNCTION too_long()"
+        )
+    };
+    other.execute_unprepared(&refuse(4)).await.unwrap();
+    let calls = |from: u64| batch((from..from + 30).map(plain));
+    let written = tokio::time::timeout(ENOUGH, writer.write(calls(1)))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((written.added, written.rejected), (30, vec![]));
+    // Where nothing is in time, no record is at fault: all are to come again.
+    other.execute_unprepared(&refuse(0)).await.unwrap();
+    let refused = tokio::time::timeout(ENOUGH, writer.write(calls(100)))
+        .await
+        .unwrap();
+    assert!(
+        matches!(refused, Err(WriteError::Database(Error::TimedOut))),
+        "{refused:?}"
+    );
+    assert_eq!(store.metrics().records_rejected, 0);
+    other
+        .execute_unprepared("DROP FUNCTION too_long CASCADE")
+        .await
+        .unwrap();
+    assert_eq!(writer.write(calls(100)).await.unwrap().added, 30);
+    other.close().await.unwrap();
+}

@@ -19,6 +19,7 @@ on_both!(
     a_trace_of_some_requests_is_joined_like_single_ones,
     sessions_of_a_trace_are_those_of_its_servers,
     many_traces_of_some_calls_cost_what_the_batch_touches,
+    an_export_over_many_large_traces_takes_the_statements_of_few,
 );
 
 const CALLS: u64 = 10_000;
@@ -475,4 +476,39 @@ async fn many_traces_of_some_calls_cost_what_the_batch_touches(place: &Place) {
         let rows = store.metrics().join_rows_read - before.join_rows_read;
         assert!(rows <= 8 * TRACES, "read {rows} rows");
     }
+}
+
+/// A database that is some way off answers each statement after a round trip: there are as many for hundreds of traces as for
+/// some.
+async fn an_export_over_many_large_traces_takes_the_statements_of_few(place: &Place) {
+    const TRACES: u64 = 200;
+    let (writer, store) = place.open().await;
+    let of = |trace_number: u64, number: u64| Call {
+        trace_id: trace(trace_number),
+        ..one_of_many(trace_number * 1_000 + number)
+    };
+    for numbers in [0..10, 10..20] {
+        let calls = (1..=TRACES).flat_map(|trace| numbers.clone().map(move |number| (trace, number)));
+        writer
+            .write(batch(calls.map(|(trace, number)| of(trace, number))))
+            .await
+            .unwrap();
+    }
+    let mut statements = Vec::new();
+    for (number, traces) in [(100, 1..=2), (101, 1..=TRACES)] {
+        let before = store.metrics();
+        let calls: Vec<Call> = traces.map(|trace| of(trace, number)).collect();
+        let export = Batch {
+            logs: calls.iter().map(|call| line(call, 1, "said")).collect(),
+            ..batch(calls)
+        };
+        writer.write(export).await.unwrap();
+        let after = store.metrics();
+        assert_eq!(after.join_limited, before.join_limited);
+        statements.push(after.join_statements - before.join_statements);
+    }
+    let [few, many] = statements[..] else {
+        panic!("{statements:?}")
+    };
+    assert!(few > 0 && many <= 2 * few + 24, "{statements:?}");
 }

@@ -1,16 +1,14 @@
-//! The rows that wait in a large trace: HTTP spans around what a batch touches, and lines, links and views of its spans.
+//! The rows that wait in large traces: HTTP spans around what a batch touches, and lines, links and views of its spans.
 
 use std::collections::HashSet;
 
 use mcptap_model::{HttpSpan, SpanRef};
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::QueryResult;
 
-use super::{Reading, limit, pairs};
+use super::{Reading, pairs};
 use crate::Error;
 use crate::fold::HOPS;
-use crate::neighbourhood::KEYS;
-use crate::neighbourhood::statement::keyed;
-use crate::neighbourhood::weights::WAITING_BYTES;
+use crate::neighbourhood::weights::{WAITING_BYTES, size};
 use crate::row::{http_fingerprint, kind, trace_lo};
 
 impl Reading<'_> {
@@ -69,33 +67,22 @@ impl Reading<'_> {
         of: Option<i16>,
     ) -> Result<Vec<(i64, usize)>, Error> {
         let kind = of.map_or(String::new(), |kind| format!(" AND w.kind = {kind}"));
-        let limit = limit(keys.len());
         let text = format!(
             "WITH k (trace, sought) AS ({{keys}}) SELECT w.id, {WAITING_BYTES}, w.arrived_at \
              FROM k CROSS JOIN waiting AS w \
-             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {limit}"
+             WHERE w.trace_lo = k.trace AND w.{column} = k.sought{kind} LIMIT {{limit}}"
         );
-        let mut rows = Vec::new();
-        for keys in keys.chunks(KEYS) {
-            rows.extend(self.waiting_rows(keyed(self.db, &text, keys), limit).await?);
-        }
-        Ok(rows)
+        let rows = self.of_traces(&text, keys).await?;
+        self.current(&rows)
     }
 
     /// Rows that wait, with their bytes, as a statement gives them with the time when they came, without those past their
     /// time.
-    pub(super) async fn waiting_rows(
-        &mut self,
-        statement: Statement,
-        limit: usize,
-    ) -> Result<Vec<(i64, usize)>, Error> {
-        let found = self.snapshot.query_all_raw(statement).await?;
-        self.found.read(found.len(), limit);
+    pub(super) fn current(&self, found: &[QueryResult]) -> Result<Vec<(i64, usize)>, Error> {
         let mut rows = Vec::with_capacity(found.len());
         for row in found {
             if row.try_get_by_index::<i64>(2)? >= self.since {
-                let bytes = usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or_default();
-                rows.push((row.try_get_by_index(0)?, bytes));
+                rows.push((row.try_get_by_index(0)?, size(row.try_get_by_index(1)?)));
             }
         }
         Ok(rows)
