@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use opentelemetry::logs::Severity;
 
-use crate::jsonrpc::{Lines, Scan};
+use crate::jsonrpc::{Lines, Scan, Taking};
 use crate::observer::{Carrier, Conversation, Observer, Scope, Side};
 
 /// The longest line of standard error that is kept, in bytes.
@@ -27,7 +27,7 @@ struct State {
     conversation: Conversation,
     from_client: Lines,
     from_server: Lines,
-    errors: Vec<u8>,
+    errors: Taking,
 }
 
 impl Pipe {
@@ -38,7 +38,7 @@ impl Pipe {
             conversation: Conversation::new(observer),
             from_client: Lines::new(cap),
             from_server: Lines::new(cap),
-            errors: Vec::new(),
+            errors: Taking::new(LONGEST_LINE),
         });
         Self {
             state: Mutex::new(state),
@@ -136,20 +136,16 @@ impl State {
     fn console(&mut self, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
-            self.push_console(line);
+            self.errors.push(line);
             bytes = rest.get(1..).unwrap_or_default();
-            let line = std::mem::take(&mut self.errors);
-            let line = String::from_utf8_lossy(line.trim_ascii_end());
+            let line = std::mem::replace(&mut self.errors, Taking::new(LONGEST_LINE));
+            let mut line = line.finish().text;
+            line.truncate(line.trim_ascii_end().len());
             if !line.is_empty() {
                 let stream = vec![("stream", "stderr".to_owned())];
-                self.conversation.log(Severity::Info, line.into_owned(), stream);
+                self.conversation.log(Severity::Info, line, stream);
             }
         }
-        self.push_console(bytes);
-    }
-
-    fn push_console(&mut self, bytes: &[u8]) {
-        let room = LONGEST_LINE.saturating_sub(self.errors.len());
-        self.errors.extend(bytes.iter().take(room));
+        self.errors.push(bytes);
     }
 }

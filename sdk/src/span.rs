@@ -8,7 +8,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
 use serde_json::Value;
 
-use crate::jsonrpc::{Excerpt, Field, Message};
+use crate::jsonrpc::{Excerpt, Field, Message, ragged_end};
 
 /// The JSON-RPC errors that are the caller's fault: on a server's span they are no errors (status unset, no
 /// `error.type`), as the conventions say since August 2026.
@@ -270,9 +270,16 @@ fn result_type(answer: &Message) -> Option<String> {
     }
 }
 
-/// Cuts a text to at most so many bytes, between two characters.
+/// The longest token that a name may hold, in bytes.
+const LONGEST_TOKEN: usize = 256;
+
+/// Cuts a text to at most so many bytes, between two characters and not in the middle of what may be a secret.
 pub(crate) fn cut(text: &mut String, most: usize) {
-    text.truncate(text.floor_char_boundary(most));
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        let ragged = ragged_end(text.as_bytes()).min(LONGEST_TOKEN);
+        text.truncate(text.len().saturating_sub(ragged));
+    }
     text.shrink_to_fit();
 }
 

@@ -52,11 +52,16 @@ pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Result<(usiz
     let looks = !byte(bytes, start).eq_ignore_ascii_case(&b'b')
         || !byte(bytes, start + 1).eq_ignore_ascii_case(&b'a')
         || is_basic();
-    if text.len() >= 8 && looks && !is_cut(text) {
+    if text.len() >= 8 && looks && !is_cut(text) && !goes_on(bytes, to) {
         Ok((from, to))
     } else {
         Err(from)
     }
+}
+
+/// Whether an ellipsis follows: the writer has cut it.
+fn goes_on(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at..at + 3) == Some("…".as_bytes())
 }
 
 /// The password of a URL whose `://` ends at `from`.

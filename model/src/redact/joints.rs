@@ -106,7 +106,10 @@ pub(super) fn separator(
             return begin(at, Joint::Tight, (0, 0));
         }
         // ["--api-key", "…"], and ("password", "…") of a debugger, which is no call.
-        if (flag || is_tuple(bytes, start)) && quote(bytes, next).is_some() {
+        let is_flag = |at: usize| bytes.get(at..at + 2) == Some(b"--");
+        if (flag || is_tuple(bytes, start))
+            && quote(bytes, next).is_some_and(|(_, content)| !is_flag(content))
+        {
             return begin(next, Joint::Tight, (0, 0));
         }
     }

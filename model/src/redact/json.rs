@@ -193,6 +193,9 @@ impl Walk<'_> {
             }
             let before = before?;
             if flagged {
+                if read.starts_with("--") || read.is_empty() {
+                    return None;
+                }
                 return Some(before);
             }
             if frame.items == 2 {

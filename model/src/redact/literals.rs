@@ -70,27 +70,50 @@ impl Literals {
 
 /// Every form in which a value may appear.
 fn forms_of(value: &str) -> Vec<(Vec<u8>, bool, bool)> {
+    let is_foreign = |character: char| !character.is_ascii();
     let json = escaped(value, |_| false);
-    let ascii = escaped(value, |character| !character.is_ascii());
+    let ascii = escaped(value, is_foreign);
     let careful = escaped(value, |character| matches!(character, '<' | '>' | '&'));
-    let encoded = percent(value, b"-_.~", false);
-    let component = percent(value, b"-_.~!*'()", false);
-    let form = percent(value, b"-_.*", true);
+    // As .NET escapes: what HTML has, and all that is not ASCII.
+    let guarded = escaped(value, |character| {
+        is_foreign(character) || matches!(character, '<' | '>' | '&' | '\'' | '+' | '`')
+    });
+    let quoted = guarded.replace("\\\"", "\\u0022");
+    let all = escaped(value, |_| true);
+    // In JSON inside JSON, and once more.
+    let inner = |text: &str| escaped(&escaped(text, |_| false), |_| false);
     let mut texts = vec![
         value.to_owned(),
-        // In JSON, in JSON inside JSON, and once more.
         escaped(&json, |_| false),
-        escaped(&escaped(&json, |_| false), |_| false),
+        inner(&json),
         escaped(&ascii, |_| false),
-        escaped(&careful, |_| false),
+        inner(&ascii),
         json.replace('/', "\\/"),
+        ascii.replace('/', "\\/"),
         json,
-        ascii,
-        careful,
     ];
-    for text in [encoded, component, form] {
-        texts.extend([lower_percent(&text), text]);
+    for text in [ascii, careful, guarded, quoted, all] {
+        texts.extend([upper_unicode(&text), text]);
     }
+    // Some encode slashes, stars and the like, and some do not.
+    for kept in ["-_.~", "-_.~!*'()", "-_.~/", "-_.~!*'();/?:@&=+$,#"] {
+        let once = percent(value, kept.as_bytes(), false);
+        let twice = percent(&once, kept.as_bytes(), false);
+        texts.extend([lower_percent(&once), lower_percent(&twice), once, twice]);
+    }
+    let form = percent(value, b"-_.*", true);
+    texts.extend([lower_percent(&form), form]);
+    for quote in ["&#39;", "&#x27;", "&apos;", "'"] {
+        for double in ["&quot;", "&#34;", "\""] {
+            let once = entities(value, quote, double);
+            texts.extend([entities(&once, quote, double), once]);
+        }
+    }
+    texts.extend([
+        numbered(value, |code| format!("&#{code};")),
+        numbered(value, |code| format!("&#x{code:x};")),
+        numbered(value, |code| format!("&#x{code:X};")),
+    ]);
     let bytes = value.as_bytes();
     let forms = texts.into_iter().map(|text| (text.into_bytes(), false, false));
     // In base64 it depends on how many bytes stand before it.
@@ -148,6 +171,35 @@ fn percent(text: &str, kept: &[u8], plus: bool) -> String {
         }
     }
     encoded
+}
+
+/// With entities in the place of what HTML is made of.
+fn entities(text: &str, quote: &str, double: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', double)
+        .replace('\'', quote)
+}
+
+/// Every character by its number.
+fn numbered(text: &str, entity: impl Fn(u32) -> String) -> String {
+    text.chars()
+        .map(|character| entity(u32::from(character)))
+        .collect()
+}
+
+/// With capitals in escapes by number.
+fn upper_unicode(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut upper = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(4).unwrap_or((part, ""));
+        upper.push_str("\\u");
+        upper.push_str(&digits.to_ascii_uppercase());
+        upper.push_str(rest);
+    }
+    upper
 }
 
 /// With small hexadecimal digits.

@@ -91,6 +91,84 @@ pub(super) fn is_drawn(text: &[u8]) -> bool {
         || (humps >= 2 && text.len() >= 16)
 }
 
+/// Whether a part of a text looks drawn by lot, and not like words with numbers between them: `kV9zQ2mLw7`, and neither
+/// `prod/database-2` nor `user_id_2`.
+pub(super) fn is_lot(text: &[u8]) -> bool {
+    let text = text.get(..LOOK).unwrap_or(text);
+    #[cfg(test)]
+    super::bytes::looks::add(text.len());
+    if text.iter().any(|byte| is_space(*byte)) || is_location(text) {
+        return false;
+    }
+    text.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
+        let digits = part.iter().filter(|byte| byte.is_ascii_digit()).count();
+        let changes = part
+            .windows(2)
+            .filter(|pair| matches!(pair, [one, next] if one.is_ascii_digit() != next.is_ascii_digit()))
+            .count();
+        let humps = part
+            .windows(2)
+            .filter(
+                |pair| matches!(pair, [one, next] if one.is_ascii_lowercase() && next.is_ascii_uppercase()),
+            )
+            .count();
+        let mixed = digits > 0 && digits < part.len();
+        // `version2`, `Login12`: an identifier.
+        let numbered =
+            changes == 1 && digits <= 4 && part.last().is_some_and(u8::is_ascii_digit) && part.len() < 16;
+        (mixed && part.len() >= 8 && !numbered)
+            || (mixed && part.len() >= 6 && changes >= 2)
+            || (humps >= 3 && part.len() >= 16)
+    })
+}
+
+/// Whether a text can be nothing but drawn by lot, and is neither a hash nor a UUID, which look so and are no secrets.
+pub(super) fn is_random(text: &[u8]) -> bool {
+    let is =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'=' | b'+' | b'/');
+    let has = |is: fn(&u8) -> bool| text.iter().any(is);
+    (16..=150).contains(&text.len())
+        && text.iter().all(is)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && (has(u8::is_ascii_uppercase) || text.len() >= 24)
+        && !text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+        && is_lot(text)
+}
+
+/// Whether it is words, with numbers of their own at most.
+pub(super) fn is_words(text: &[u8]) -> bool {
+    let is_word =
+        |part: &[u8]| part.iter().all(u8::is_ascii_alphabetic) || part.iter().all(u8::is_ascii_digit);
+    let parts = || text.split(|byte| matches!(byte, b'_' | b'-' | b'.' | b'/' | b' '));
+    parts().count() > 1 && parts().all(is_word)
+}
+
+/// Whether it says where a secret is: a path, a resource of a cloud, a reference of a vault.
+pub(super) fn is_location(text: &[u8]) -> bool {
+    const BEGINNINGS: &[&[u8]] = &[
+        b"arn:",
+        b"projects/",
+        b"op://",
+        b"vault:",
+        b"~/",
+        b"./",
+        b"../",
+        b"file:",
+        b"/etc/",
+        b"/run/",
+        b"/var/",
+        b"/home/",
+        b"/usr/",
+        b"/opt/",
+        b"/tmp/",
+        b"/root/",
+        b"/secrets/",
+        b"/mnt/",
+    ];
+    BEGINNINGS.iter().any(|begin| text.starts_with(begin))
+}
+
 /// Whether what follows a name in a list is its value, and not another name.
 pub(super) fn is_drawn_item(text: &[u8]) -> bool {
     text.len() >= 8 && text.iter().any(u8::is_ascii_digit) && is_drawn(text)
@@ -106,9 +184,32 @@ pub(super) fn is_harmless(text: &[u8]) -> bool {
     };
     let text = text.trim();
     WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+        || is_location(text.as_bytes())
+        || is_algorithm(text)
         || is_placeholder(text)
         || is_version(text)
         || is_sentence(text)
+}
+
+/// `AES-256-GCM`, `RS256`, `MIT-2.0`.
+fn is_algorithm(text: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "aes", "rsa", "hs", "rs", "es", "ps", "sha", "ed", "chacha", "mit", "apache", "gpl", "bsd",
+    ];
+    let parts = text.split(['-', '_', '.']);
+    let letters = |part: &str| {
+        part.trim_end_matches(|last: char| last.is_ascii_digit())
+            .to_ascii_lowercase()
+    };
+    let known = parts
+        .clone()
+        .next()
+        .is_some_and(|first| NAMES.contains(&letters(first).as_str()));
+    known
+        && text.len() <= 24
+        && parts
+            .clone()
+            .all(|part| part.len() <= 8 && letters(part).bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// `<password>`, `${PASSWORD}`, `$PASSWORD`, `{{ password }}`, `%s`, `***`, `…`, `your-api-key`.

@@ -1,5 +1,6 @@
 //! One pass over one text: what begins where the automaton stops, and the cuts that come of it.
 
+use super::bytes::before;
 use super::named;
 use super::names::{self, Kind};
 use super::patterns::{self, AROUND, PATTERNS};
@@ -36,7 +37,7 @@ pub(super) struct Pass<'t> {
     /// Up to here values were read already: what begins before is part of one.
     pub(super) covered: usize,
     /// Up to here values that are no secrets were read already, by the kind of their names.
-    pub(super) read: [usize; 8],
+    pub(super) read: [usize; 12],
     /// Where the last token began: a longer prefix may know it better.
     pub(super) latest: usize,
     /// Up to here nothing behind a scheme or a signature's name looks drawn by lot.
@@ -177,8 +178,20 @@ impl Pass<'_> {
 
     fn name(&mut self, kind: Kind, found: Found, start: usize, end: usize) {
         let bytes = self.bytes;
+        let word = end;
+        let Some((end, named)) = names::whole(bytes, word, kind) else {
+            return;
+        };
+        if named == Kind::Loose
+            && !names::is_compound(bytes, start, word, end)
+            && !matches!(before(bytes, start, 1), b'?' | b'&')
+        {
+            return;
+        }
+        let affixed = named == Kind::Affixed;
         if let Some(kind) = names::kind_of(bytes, start, end, kind)
             && kind != Kind::Code
+            && kind != Kind::Loose
         {
             // Under the operator's names whole objects are secrets.
             self.structured |= kind == Kind::Key || joints::is_structural(bytes, start, end);
@@ -189,6 +202,7 @@ impl Pass<'_> {
         };
         let begin = named::value_start(bytes, start, end, kind, covered, &mut self.element);
         let Some((begin, kind)) = begin else { return };
+        let kind = if affixed { Kind::Affixed } else { kind };
         if begin.at < covered(kind) {
             return;
         }

@@ -269,10 +269,18 @@ impl Compiled {
             let Some(Trigger::Name(kind, found)) = self.triggers.get(index) else {
                 return;
             };
-            if end != bytes.len() || best.is_some_and(|best| best.kind == Kind::Key) || *kind == Kind::Code {
+            if best.is_some_and(|best| best.kind == Kind::Key) || *kind == Kind::Code {
+                return;
+            }
+            let word = end;
+            let Some((end, named)) = names::whole(bytes, word, *kind) else {
+                return;
+            };
+            if end != bytes.len() || (named == Kind::Loose && !names::is_compound(bytes, start, word, end)) {
                 return;
             }
             let kind = match names::kind_of(bytes, start, end, *kind) {
+                Some(_) if named == Kind::Affixed => Kind::Affixed,
                 // A flag of a command is nobody's word.
                 Some(Kind::Token) if flag => Kind::Secret,
                 None if flag && bytes.get(..start).is_some_and(|name| name.ends_with(b"-")) => Kind::Secret,
@@ -280,7 +288,15 @@ impl Compiled {
                 None => return,
             };
             // The longest name comes last of those that are as sure.
-            if best.is_none_or(|best| best.kind != Kind::Secret || kind == Kind::Key) {
+            let surer = |best: Named| {
+                kind == Kind::Key
+                    || match best.kind {
+                        Kind::Secret => false,
+                        Kind::Affixed | Kind::Loose => true,
+                        _ => !matches!(kind, Kind::Affixed | Kind::Loose),
+                    }
+            };
+            if best.is_none_or(surer) {
                 best = Some(Named { found: *found, kind });
             }
         });
@@ -293,7 +309,7 @@ impl Compiled {
             bytes: text.as_bytes(),
             cuts: Vec::new(),
             covered: 0,
-            read: [0; 8],
+            read: [0; 12],
             latest: 0,
             barren: 0,
             element: (0, 0),

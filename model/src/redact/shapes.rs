@@ -1,6 +1,7 @@
 //! Tokens of well-known services, recognised by how they begin and what they are made of.
 
 use super::bytes::{before, begins_word, byte, run, run_back};
+use super::looks::is_lot;
 use super::patterns::begins_loosely;
 
 /// What a token is made of.
@@ -53,6 +54,9 @@ pub(super) struct Shape {
     keeps_prefix: bool,
 }
 
+/// The rule of keys that begin as words do: `pk-button-primary-2x` is none.
+const WORDY: &str = "API key";
+
 const ANY: usize = usize::MAX;
 
 const fn shape(rule: &'static str, prefixes: &'static [&'static str], class: Class, least: usize) -> Shape {
@@ -100,7 +104,7 @@ pub(super) const SHAPES: &[Shape] = &[
         20,
     ),
     shape("Anthropic key", &["sk-ant-"], Class::Dashed, 20),
-    mixed("API key", &["sk-", "pk-", "rk-"], Class::Dashed, 16),
+    mixed(WORDY, &["sk-", "pk-", "rk-"], Class::Dashed, 16),
     shape(
         "Stripe key",
         &[
@@ -243,6 +247,14 @@ impl Shape {
         let class = self.class;
         if self.mixed && !plain.is_mixed(bytes, from, class) {
             return None;
+        }
+        if self.rule == WORDY {
+            /// As much as is looked at.
+            const BEGINNING: usize = 64;
+            let end = run(bytes, from, BEGINNING, |byte| class.has(byte));
+            if !is_lot(bytes.get(from..end)?) {
+                return None;
+            }
         }
         let mut end = run(bytes, from, self.most, |byte| class.has(byte));
         if self.most != ANY && (class.has(byte(bytes, end)) || byte(bytes, end).is_ascii_alphanumeric()) {

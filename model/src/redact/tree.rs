@@ -158,7 +158,8 @@ fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
         let named = before.take();
         if let Content::Text(text) = S::content(item) {
             let cut = named.is_some_and(|(kind, flag)| {
-                flag || (kind != Kind::Token && is_drawn_item(text.as_bytes()) && is_secret_value(kind, text))
+                (flag && !text.starts_with("--"))
+                    || (kind != Kind::Token && is_drawn_item(text.as_bytes()) && is_secret_value(kind, text))
                     || has_scheme(text)
             });
             if cut && text != REDACTED {

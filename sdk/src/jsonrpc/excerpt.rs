@@ -6,6 +6,8 @@ use mcptap_model::surrogates::replace_halves;
 
 /// How much is taken away before a cut at most, in bytes: longer than any token.
 const RAGGED: usize = 8 * 1024;
+/// Characters that stand inside a token, and inside what joins one to its name.
+const JOINED: &str = "_-+/=.:~%";
 
 /// The first bytes of a JSON value as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,19 +22,6 @@ impl Excerpt {
     /// Whether less was kept than was sent.
     pub(crate) fn is_cut(&self) -> bool {
         self.text.len() < self.size
-    }
-
-    /// Takes away what stands before a cut without a gap: it may be the beginning of a secret, too short to be known as
-    /// one.
-    pub(crate) fn without_ragged_end(mut self) -> Self {
-        if self.is_cut() {
-            let joined =
-                |character: char| character.is_ascii_alphanumeric() || "_-+/=.:~%".contains(character);
-            let whole = self.text.trim_end_matches(joined).len();
-            self.text
-                .truncate(whole.max(self.text.len().saturating_sub(RAGGED)));
-        }
-        self
     }
 
     /// JSON in which halves of surrogate pairs are U+FFFD, so that every reader takes it.
@@ -51,16 +40,24 @@ impl Excerpt {
     }
 }
 
+/// How many bytes before a cut may be the beginning of a secret, too short to be known as one: what stands there without a
+/// gap.
+pub(crate) fn ragged_end(kept: &[u8]) -> usize {
+    let joined = |byte: &&u8| byte.is_ascii_alphanumeric() || JOINED.as_bytes().contains(byte);
+    kept.iter().rev().take(RAGGED).take_while(joined).count()
+}
+
 /// An excerpt being taken.
 #[derive(Debug)]
-pub(super) struct Taking {
+pub(crate) struct Taking {
     kept: Vec<u8>,
     cap: usize,
     size: usize,
 }
 
 impl Taking {
-    pub(super) fn new(cap: usize) -> Self {
+    /// Of a text of which so many bytes may be kept.
+    pub(crate) fn new(cap: usize) -> Self {
         Self {
             kept: Vec::new(),
             cap,
@@ -68,22 +65,27 @@ impl Taking {
         }
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    /// Further bytes of it.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let room = self.cap.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         self.size = self.size.saturating_add(bytes.len());
     }
 
-    /// What was taken. A cut inside a character takes that character too; other bytes that are no text are replaced.
-    pub(super) fn finish(self) -> Excerpt {
+    /// What was taken. A cut takes with it what stands before it without a gap: that may be the beginning of a secret, too
+    /// short to be known as one. Bytes that are no text are replaced.
+    pub(crate) fn finish(self) -> Excerpt {
         let mut kept = self.kept;
-        if kept.len() < self.size
-            && let Err(error) = std::str::from_utf8(&kept)
-            && error.error_len().is_none()
-        {
-            kept.truncate(error.valid_up_to());
-        }
         let is_cut = kept.len() < self.size;
+        if is_cut {
+            if let Err(error) = std::str::from_utf8(&kept)
+                && error.error_len().is_none()
+            {
+                kept.truncate(error.valid_up_to());
+            }
+            let ragged = ragged_end(&kept);
+            kept.truncate(kept.len() - ragged);
+        }
         let text = String::from_utf8(kept)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         // A replaced byte takes three; a text that was cut is smaller than its whole all the same.
@@ -120,23 +122,12 @@ mod tests {
 
     #[test]
     fn half_a_token_is_not_kept() {
-        let cut = |text: &str| {
-            Excerpt {
-                text: text.to_owned(),
-                size: text.len() + 1,
-            }
-            .without_ragged_end()
-            .text
-        };
-        assert_eq!(cut("key: ghp_0123456"), "key: ");
-        assert_eq!(cut("it is \"é"), "it is \"é");
-        let long = "x".repeat(2 * RAGGED);
-        assert_eq!(cut(&long).len(), RAGGED);
-        let whole = Excerpt {
-            text: "ghp_0".to_owned(),
-            size: 5,
-        };
-        assert_eq!(whole.clone().without_ragged_end(), whole);
+        let cut = |text: &str, cap: usize| taken(&[text.as_bytes()], cap).text;
+        assert_eq!(cut("key: ghp_0123456789", 12), "key: ");
+        assert_eq!(cut("{\"api_key\":\"ab-12\"}", 15), "{\"api_key\":\"");
+        assert_eq!(cut("it is \"éé", 9), "it is \"é");
+        assert_eq!(cut(&"x".repeat(3 * RAGGED), 2 * RAGGED).len(), RAGGED);
+        assert_eq!(cut("ghp_0", 5), "ghp_0");
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn a_body_is_cut_and_measured() {
     for piece in [1, 10, 5000] {
         let found = scan(text.as_bytes(), piece, 20);
         let body = found.messages[0].body();
-        assert_eq!(body.text, r#"{"method":"m","params":{"name":"n","a":"xxx"#);
+        assert_eq!(body.text, r#"{"method":"m","params":{"name":"n","a":""#);
         assert_eq!(body.size, text.len() - r#""id":1,"#.len());
         assert!(body.is_cut());
     }
@@ -312,7 +312,7 @@ fn kept(text: &str, cap: usize) -> (usize, usize) {
 #[test]
 fn of_a_batch_no_more_is_kept_than_of_a_few_large_messages() {
     const CAP: usize = 256 * 1024;
-    let body = "x".repeat(CAP / 2);
+    let body = " .".repeat(CAP / 4);
     let batch = |count: usize, method: &str| {
         let message =
             |id| format!(r#"{{"id":{id},"method":"{method}","params":{{"_meta":"{body}","a":"{body}"}}}}"#);
@@ -330,10 +330,8 @@ fn of_a_batch_no_more_is_kept_than_of_a_few_large_messages() {
     let [first, .., last] = &scan.messages[..] else {
         unreachable!()
     };
-    assert_eq!(
-        first.body().text.len(),
-        CAP + r#"{"method":"tools/call","params":"#.len()
-    );
+    let most = CAP + r#"{"method":"tools/call","params":"#.len();
+    assert!((most - 1..=most).contains(&first.body().text.len()));
     assert_eq!(last.id(), Some(Id::number("39")));
     assert_eq!(last.method().as_deref(), Some("tools/call"));
     assert_eq!(last.body().size, first.body().size);

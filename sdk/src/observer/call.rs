@@ -221,7 +221,6 @@ impl Call {
         if !self.bodies || !recorded {
             return;
         }
-        body = body.without_ragged_end();
         if !self.held.grow(body.text.len()) {
             body.text.clear();
         }
@@ -241,9 +240,8 @@ impl Call {
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
-    pub(crate) fn hold_response(&self, mut body: Excerpt) {
+    pub(crate) fn hold_response(&self, body: Excerpt) {
         if self.bodies && body.size > 0 {
-            body = body.without_ragged_end();
             self.set(span::body(Part::Response, body, |text| {
                 self.observer.redact(text);
             }));

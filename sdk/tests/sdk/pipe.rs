@@ -257,7 +257,9 @@ async fn a_large_body_is_cut_and_measured() {
     let client = over_a_pipe(&spans, LEGACY).await;
     client.call_tool(tool("large")).await.unwrap();
     let large = spans.named("tools/call large").await;
-    assert_eq!(said(&large, semconv::RESPONSE_BODY).unwrap().len(), 1024 * 1024);
+    // What stands before the cut without a gap may be half a token, and goes too.
+    let kept = said(&large, semconv::RESPONSE_BODY).unwrap().len();
+    assert!((1024 * 1024 - 8 * 1024..=1024 * 1024).contains(&kept), "{kept}");
     assert!(
         said(&large, semconv::RESPONSE_SIZE)
             .unwrap()

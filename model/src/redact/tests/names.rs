@@ -146,6 +146,92 @@ fn names_and_their_values() {
 }
 
 #[test]
+fn words_behind_a_name_of_secrets() {
+    let secret = super::drawn(24);
+    // The name of the same thing: whatever stands under it.
+    for name in [
+        "DB_PASSWORD_PROD",
+        "passwordValue",
+        "password_confirmation",
+        "api_key_2",
+        "SECRET_KEY_BASE",
+        "password2",
+    ] {
+        assert_eq!(redact(&format!("{name}=swordfish")), format!("{name}=[redacted]"));
+        assert_eq!(
+            redact(&format!(r#"{{"{name}":"sword fish"}}"#)),
+            format!(r#"{{"{name}":"[redacted]"}}"#)
+        );
+        assert_eq!(
+            redact(&format!(r#"{{"name":"{name}","value":"swordfish"}}"#)),
+            format!(r#"{{"name":"{name}","value":"[redacted]"}}"#)
+        );
+    }
+    // Perhaps the name of something else: what looks drawn by lot.
+    for name in [
+        "password_customer",
+        "OPENAI_API_KEY_WEST",
+        "client_token",
+        "my_key_prod",
+        "prod-api-value",
+        "db_access",
+    ] {
+        assert_eq!(redact(&format!("{name}={secret}")), format!("{name}=[redacted]"));
+        assert_eq!(
+            redact(&format!(r#"{{"{name}":"{secret}"}}"#)),
+            format!(r#"{{"{name}":"[redacted]"}}"#)
+        );
+        let plain = format!(r#"{{"{name}":"customer two"}}"#);
+        assert_eq!(redact(&plain), plain);
+    }
+    // The name of something else.
+    for name in [
+        "password_policy",
+        "secret_name",
+        "api_key_id",
+        "tokenType",
+        "credentials_path",
+        "public_key",
+    ] {
+        let text = format!(r#"{{"{name}":"{}"}}"#, super::hex(24));
+        assert_eq!(redact(&text), text);
+    }
+}
+
+#[test]
+fn credentials_behind_any_scheme() {
+    let secret = super::drawn(24);
+    for scheme in [
+        "Splunk",
+        "SSWS",
+        "Api-Token",
+        "GenieKey",
+        "Zoho-oauthtoken",
+        "Bot",
+        "Bearer:",
+    ] {
+        assert_eq!(
+            redact(&format!("Authorization: {scheme} {secret}\nHost: x")),
+            format!("Authorization: {scheme} [redacted]\nHost: x")
+        );
+        let header = format!(r#"{{"headers":{{"proxy-authorization":["{scheme} {secret}"]}}}}"#);
+        assert!(!redact(&header).contains(&secret), "{header}");
+        let once = redact(&header);
+        assert_eq!(redact(&once), once);
+    }
+    for text in [
+        "authorization: see the docs",
+        "Authorization: see RFC6750, section 2.1",
+        "Authorization: Bearer <token>",
+        "Authorization: Bearer $TOKEN",
+        "Authorization: Bearer ${TOKEN}",
+        "sent as `Authorization: Bearer mcptap_…`",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+}
+
+#[test]
 fn what_is_no_secret_stays() {
     let texts = [
         r#"{"progressToken":"p-1","nextPageToken":"n","max_tokens":5,"token":null}"#,

@@ -89,6 +89,75 @@ fn the_rules_of_others_are_covered_or_left_out_for_a_reason() {
     assert!(cut >= 220 && left <= 25, "{cut} {left}");
 }
 
+/// The rules that go by names alone, as they are written: each word of theirs with what may stand before and behind it.
+#[test]
+fn names_of_others_are_covered_with_their_affixes() {
+    let redactor = Redactor::default();
+    let (_, short) = example("{a16}");
+    let (_, long) = example("{a32}");
+    let mut missed = Vec::new();
+    let mut check = |name: &str, secret: &str| {
+        for text in [
+            format!("{name} = \"{secret}\""),
+            serde_json::json!({ name: secret }).to_string(),
+        ] {
+            if redactor.redact(&text).contains(secret) {
+                missed.push(text);
+            }
+        }
+    };
+    // KeywordDetector of detect-secrets.
+    for word in [
+        "api_key",
+        "apikey",
+        "auth_key",
+        "service_key",
+        "servicekey",
+        "account_key",
+        "db_key",
+        "database_key",
+        "priv_key",
+        "private_key",
+        "client_key",
+        "db_pass",
+        "database_pass",
+        "key_pass",
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "contraseña",
+        "contrasena",
+    ] {
+        for behind in ["", "_prod", "Value", "2"] {
+            check(&format!("{word}{behind}"), &short);
+        }
+    }
+    // generic-api-key of gitleaks.
+    for word in [
+        "access",
+        "auth",
+        "api",
+        "credential",
+        "creds",
+        "key",
+        "passw",
+        "password",
+        "secret",
+        "token",
+    ] {
+        for (before, behind) in [("my_", "_prod"), ("prod-", "-value"), ("APP_", "")] {
+            check(&format!("{before}{word}{behind}"), &long);
+        }
+    }
+    assert!(
+        missed.is_empty(),
+        "{} missed:\n{}",
+        missed.len(),
+        missed.join("\n")
+    );
+}
+
 const GITLEAKS: &[(&str, Rule)] = &[
     ("1password-secret-key", Cut("A3-{A6}-{A6}-{A5}-{A5}-{A5}-{A5}")),
     ("1password-service-account-token", Cut("ops_eyJ{b260}")),

@@ -120,10 +120,11 @@ fn long_names_and_ids_are_not_remembered_as_they_are() {
     conversation.set_session("s".repeat(100_000));
     let (name, version) = conversation.client.clone().unwrap();
     assert_eq!(name, "\u{e9}".repeat(512));
-    assert_eq!(version.unwrap().len(), 1024);
-    assert_eq!(conversation.version.as_ref().unwrap().len(), 1024);
+    // What stands before a cut may be half a token.
+    assert_eq!(version.unwrap().len(), 768);
+    assert_eq!(conversation.version.as_ref().unwrap().len(), 768);
     assert_eq!(conversation.session, None);
-    assert_eq!(conversation.names, 3 * 1024);
+    assert_eq!(conversation.names, 1024 + 2 * 768);
     for number in 0..600 {
         let id = json!(format!("{number}{}", "i".repeat(4000)));
         begin(&mut conversation, id.clone(), "t");
