@@ -8,6 +8,7 @@ import { createRoot } from "react-dom/client";
 import { Router } from "wouter";
 import { App } from "./app";
 import { root } from "./state/endpoint";
+import { keepFocus } from "./state/focus";
 
 // React Aria would write this rule into a style element of its own, which the policy of the page forbids. It does
 // not where an element of this id is there already; the rule is in style/controls.css.
@@ -18,6 +19,8 @@ document.head.append(mark);
 // relative to the first address; at the next one, which may lie deeper, it would be looked for elsewhere
 for (const link of document.querySelectorAll<HTMLLinkElement>("link[rel=icon]"))
   link.setAttribute("href", link.href);
+
+keepFocus();
 
 const place = document.getElementById("page");
 if (place) {

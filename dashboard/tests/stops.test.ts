@@ -64,6 +64,13 @@ const ready = async (address: string) => {
   await expect.poll(() => page.locator(".skeleton, .ghosts, [aria-busy=true]").count()).toBe(0);
 };
 
+/** Whether nothing is loaded or drawn any more that could take the focus away. */
+const isAtRest = () =>
+  pages.page.evaluate(async () => {
+    for (let frame = 0; frame < 6; frame++) await new Promise((next) => requestAnimationFrame(next));
+    return document.querySelector(".skeleton, .ghosts, [aria-busy=true]") === null;
+  });
+
 /** Gives the focus to a stop that Tab has come to before. */
 const focus = async ({ name, href }: Stop) => {
   const { page } = pages;
@@ -149,6 +156,10 @@ test("at every stop of every page Enter does what its role promises", { timeout:
         expect(page.url(), what).toBe(before);
         expect(await page.getByRole("dialog").count(), what).toBe(0);
       }
+      // whatever has become of the control, the keyboard is somewhere; a page that is loaded anew begins at its beginning
+      if (new URL(page.url()).pathname === "/graphql") continue;
+      await expect.poll(isAtRest, { message: what }).toBe(true);
+      expect(await stop(), what).toBeDefined();
     }
   }
   expect(pages.complaints).toEqual([]);

@@ -77,7 +77,7 @@ function Keys() {
           }}
         />
       )}
-      <LoadMore list={keys} what="Later keys" />
+      <LoadMore list={keys} what="Later keys" label="Keys" />
       {items && <Audit round={round} />}
       {viewer && (
         <NewKey

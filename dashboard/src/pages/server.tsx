@@ -127,7 +127,7 @@ function Tools({ server }: { server: string }) {
           })}
         </PlainTable>
       )}
-      <LoadMore list={tools} what="More tools" />
+      <LoadMore list={tools} what="More tools" label="Tools" />
     </div>
   );
 }

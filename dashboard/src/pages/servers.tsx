@@ -101,7 +101,7 @@ export default function ServersPage() {
           })}
         </PlainTable>
       )}
-      <LoadMore list={servers} what="More servers" />
+      <LoadMore list={servers} what="More servers" label="Servers" />
     </div>
   );
 }

@@ -134,7 +134,7 @@ export default function SessionPage({ id }: { id: string }) {
               ))}
             </ol>
           </div>
-          <LoadMore list={asked} what="Later calls" />
+          <LoadMore list={asked} what="Later calls" label="Calls in order" />
         </>
       )}
       <Drawer

@@ -81,7 +81,7 @@ export default function SessionsPage() {
           ))}
         </PlainTable>
       )}
-      <LoadMore list={list} what="Older sessions" />
+      <LoadMore list={list} what="Older sessions" label="Sessions" />
     </div>
   );
 }

@@ -54,7 +54,7 @@ export function Audit({ round }: { round: number }) {
           ))}
         </PlainTable>
       )}
-      <LoadMore list={entries} what="Older entries" />
+      <LoadMore list={entries} what="Older entries" label="Audit log" />
     </section>
   );
 }

@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type RefObject, useEffect, useRef } from "react";
 import type { Row } from "../state/row";
 import { type Column, columnNames } from "../state/settings";
+import type { Place } from "../state/use-list";
 import { CallRow, type OnPick } from "./call-row";
 import { narrow, useMedia } from "./media";
 
@@ -24,6 +25,8 @@ interface Props {
   /** Rows that are still on their way, drawn grey. */
   ghosts: number;
   selected: string | undefined;
+  /** The list that was come back to: its place is where it was left, wherever the selected row is. */
+  back: Place | undefined;
   scroller: RefObject<HTMLDivElement | null>;
   addressOf: (id: string) => string;
   onOpen: (id: string) => void;
@@ -43,6 +46,7 @@ export function CallTable(props: Props) {
     busy,
     ghosts,
     selected,
+    back,
     scroller,
     addressOf,
     onOpen,
@@ -70,8 +74,15 @@ export function CallTable(props: Props) {
 
   const latest = useRef(rows);
   latest.current = rows;
+  const found = useRef<string>(undefined);
+  useEffect(() => {
+    found.current = back?.marked;
+  }, [back]);
   // follows the choice, not every row that comes in
   useEffect(() => {
+    const wasFound = selected !== undefined && selected === found.current;
+    found.current = undefined;
+    if (wasFound) return;
     const at = selected ? latest.current.findIndex((row) => row.call.id === selected) : -1;
     if (at >= 0) virtualiser.current.scrollToIndex(at, { align: "auto" });
   }, [selected]);

@@ -111,6 +111,15 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     const next = list.state.get().rows[to];
     if (next) moveTo(next.call.id);
   };
+  /** Loads the next page, and goes to the first call of it. */
+  const more = async () => {
+    if (loading !== undefined) return;
+    const last = rows.at(-1)?.call.id;
+    await list.more();
+    const now = list.state.get().rows;
+    const next = now[now.findIndex(({ call }) => call.id === last) + 1];
+    if (next && last !== undefined) moveTo(next.call.id);
+  };
   // Enter in the search goes to the first call that it finds, when that is there
   const [searched, setSearched] = useState(false);
   const goTo = useRef(moveTo);
@@ -186,6 +195,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
                 loading === "more" || (loading === "first" && rows.length === 0) ? Math.min(pageSize, 10) : 0
               }
               selected={selected}
+              back={back}
               scroller={scroller}
               addressOf={addressOf}
               onOpen={open}
@@ -194,11 +204,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
               onScroll={scrolled}
             >
               {hasMore && (
-                <Button
-                  className="load-more"
-                  isDisabled={loading !== undefined}
-                  onPress={() => void list.more()}
-                >
+                // not disabled meanwhile: it would lose the focus
+                <Button className="load-more" onPress={() => void more()}>
                   {loading === "more" ? "Loading…" : "Load more"}
                 </Button>
               )}

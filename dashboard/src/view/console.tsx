@@ -1,7 +1,9 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { Button } from "react-aria-components";
+import { flushSync } from "react-dom";
 import { CallLogsDocument, type LogPageFragment } from "../gql/graphql";
 import { ask } from "../state/api";
+import { focusOn } from "../state/focus";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
@@ -39,14 +41,17 @@ export function Console({ id, first, ended }: { id: string; first: LogPageFragme
     later && later.after === after
       ? { nodes: [...first.nodes, ...later.nodes], pageInfo: later.pageInfo }
       : first;
+  const list = useRef<HTMLOListElement>(null);
   const more = async () => {
+    const before = page.nodes.length;
     try {
       const from = page.pageInfo.endCursor ?? after;
       const { call } = await ask(CallLogsDocument, { id, after: from });
       if (!call || after === null) return;
       const nodes = [...page.nodes.slice(first.nodes.length), ...call.logs.nodes];
       const endCursor = call.logs.pageInfo.endCursor ?? from;
-      setLater({ after, nodes, pageInfo: { ...call.logs.pageInfo, endCursor } });
+      flushSync(() => setLater({ after, nodes, pageInfo: { ...call.logs.pageInfo, endCursor } }));
+      focusOn(list.current?.children[before]);
     } catch {
       notice("The log lines could not be loaded");
     }
@@ -66,7 +71,7 @@ export function Console({ id, first, ended }: { id: string; first: LogPageFragme
       ) : page.nodes.length === 0 ? (
         <p className="hint">{ended ? "No log lines were received for this call." : "No log lines yet."}</p>
       ) : (
-        <ol className="console" tabIndex={0} aria-label="Lines">
+        <ol className="console" tabIndex={0} aria-label="Lines" ref={list}>
           {page.nodes.map((line, index) => {
             const { stream, rest } = streamOf(line);
             return (

@@ -12,6 +12,7 @@ import {
   nonsense,
   pick,
 } from "../state/filter";
+import { focusPage } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useFilter, usePlace } from "../state/place";
 import { settings } from "../state/settings";
@@ -151,8 +152,8 @@ interface Chip {
   label: string;
   words: string;
   without: Filter;
-  /** The same turned round: excluded where it was wanted. */
-  turned?: Filter;
+  /** The same turned round, excluded where it was wanted, and the key of that chip. */
+  turned?: { filter: Filter; key: string };
   excluded: boolean;
 }
 
@@ -161,12 +162,16 @@ function chips(filter: Filter, zone: string): Chip[] {
   for (const name of lists) {
     for (const excluded of [false, true]) {
       for (const value of (excluded ? filter.exclude : filter.include)[name] ?? []) {
+        const keyOf = (out: boolean) => `${name} ${out} ${value}`;
         found.push({
-          key: `${name} ${excluded} ${value}`,
+          key: keyOf(excluded),
           label: listLabels[name],
           words: valueWords(name, value),
           without: pick(filter, name, value, undefined),
-          turned: pick(filter, name, value, excluded ? "include" : "exclude"),
+          turned: {
+            filter: pick(filter, name, value, excluded ? "include" : "exclude"),
+            key: keyOf(!excluded),
+          },
           excluded,
         });
       }
@@ -197,17 +202,35 @@ function chips(filter: Filter, zone: string): Chip[] {
 
 function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filter) => void }) {
   const { zone } = useStore(settings);
+  const list = useRef<HTMLUListElement>(null);
+  /** Where the focus goes when the chip that has it is gone: to the one that is in its place, or that it has become. */
+  const goal = useRef<number | string>(undefined);
+  useEffect(() => {
+    const { current: to } = goal;
+    if (to === undefined) return;
+    goal.current = undefined;
+    const left = [...(list.current?.querySelectorAll<HTMLElement>(".chosen-filter") ?? [])];
+    const chip =
+      typeof to === "string" ? left.find(({ dataset }) => dataset.chip === to) : (left[to] ?? left.at(-1));
+    const next = chip?.querySelector<HTMLElement>(typeof to === "string" ? ".turn" : ".icon-only");
+    if (next) next.focus();
+    else focusPage();
+  });
+  const choose = (next: Filter, to: number | string) => {
+    goal.current = to;
+    onChange(next);
+  };
   if (isEmpty(defined({ ...filter, search: undefined }))) return null;
   return (
-    <ul className="chosen-filters" aria-label="Chosen filters">
-      {chips(filter, zone).map(({ key, label, words, without, turned, excluded }) => (
-        <li key={key} className={excluded ? "chosen-filter out" : "chosen-filter"}>
+    <ul className="chosen-filters" aria-label="Chosen filters" ref={list}>
+      {chips(filter, zone).map(({ key, label, words, without, turned, excluded }, index) => (
+        <li key={key} data-chip={key} className={excluded ? "chosen-filter out" : "chosen-filter"}>
           <span>{label}</span>
           {turned ? (
             <Button
               className="turn"
               aria-label={`${label} ${excluded ? "is not" : "is"} ${words}: switch to ${excluded ? "is" : "is not"}`}
-              onPress={() => onChange(turned)}
+              onPress={() => choose(turned.filter, turned.key)}
             >
               {excluded ? "is not" : "is"}
             </Button>
@@ -218,14 +241,14 @@ function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filte
           <Button
             className="plain icon-only"
             aria-label={`Remove ${label} ${words}`}
-            onPress={() => onChange(without)}
+            onPress={() => choose(without, index)}
           >
             <Icon name="close" />
           </Button>
         </li>
       ))}
       <li>
-        <Button className="plain" onPress={() => onChange(noFilter)}>
+        <Button className="plain" onPress={() => choose(noFilter, 0)}>
           Clear all
         </Button>
       </li>

@@ -133,7 +133,7 @@ function Values({
       {problem !== undefined && (
         <p className="hint">
           The counts could not be loaded.{" "}
-          <Button className="small" isDisabled={loading} onPress={again}>
+          <Button className="small" onPress={again}>
             Try again
           </Button>
         </p>
