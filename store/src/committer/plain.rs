@@ -20,9 +20,9 @@ impl Committer {
     /// is then [`Error::Refused`].
     pub(crate) async fn try_plain_records(&mut self) -> Result<(), Error> {
         self.remembered.forget();
-        // Senders wait for it: it takes no longer than any other write.
+        // Senders wait for it, and it is a few rows: where these take long, nothing gets through.
         let database = self.preparation.database.clone();
-        let (health, limit) = (database.health(), database.write_limit());
+        let (health, limit) = (database.health(), database.write_limit() / 6);
         let tried = contained(health, "committer", limit, self.write_and_undo()).await;
         let tried = tried.and_then(|tried| tried);
         // The ids that it was given are undone too.
