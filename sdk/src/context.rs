@@ -36,7 +36,27 @@ impl Extractor for Headers<'_> {
     }
 }
 
+/// Whether a text is a `traceparent` as W3C Trace Context has it; readers make a new trace of what is none. For `mcptap wrap`.
+#[doc(hidden)]
+pub fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, length: usize| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        part.len() == length && part.bytes().all(is_digit)
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let mut parts = text.split('-');
+    let mut next = || parts.next().unwrap_or_default();
+    let (version, trace, span, flags) = (next(), next(), next(), next());
+    let is_whole = is_hex(version, 2) && is_id(trace, 32) && is_id(span, 16) && is_hex(flags, 2);
+    // Later versions may say more.
+    is_whole && version != "ff" && (version != "00" || parts.next().is_none())
+}
+
 fn remote(source: &dyn Extractor) -> Option<SpanContext> {
+    let traceparent = source.get("traceparent")?;
+    if !is_traceparent(traceparent.trim()) {
+        return None;
+    }
     let sent = TraceContextPropagator::new().extract_with_context(&Context::new(), source);
     let sent = sent.span().span_context().clone();
     sent.is_valid().then_some(sent)
@@ -118,6 +138,30 @@ mod tests {
         let (parent, links) = parent(Some(&meta), &ambient(), None);
         assert_eq!(span_id(&parent), "0000000000000008");
         assert!(links.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_traceparent_counts_as_none() {
+        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7");
+        for (text, is) in [
+            (TRACEPARENT.to_owned(), true),
+            (format!("00-{trace}-{span}-03"), true),
+            (format!("cc-{trace}-{span}-01-what-comes"), true),
+            (format!("ff-{trace}-{span}-01"), false),
+            (format!("00-{trace}-{span}-01-more"), false),
+            (format!("00-{trace}-{span}"), false),
+            (format!("00-{}-{span}-01", "0".repeat(32)), false),
+            (format!("00-{trace}-{}-01", "0".repeat(16)), false),
+            (format!("00-{}-{span}-01", trace.to_uppercase()), false),
+            (format!("00-{}-{span}-01", &trace[1..]), false),
+            (format!("00-{trace}-+{}-01", &span[1..]), false),
+            (format!("0-{trace}-{span}-1"), false),
+            (String::new(), false),
+        ] {
+            let meta = json!({"traceparent": text});
+            let (parent, _) = parent(Some(&meta), &Context::new(), None);
+            assert_eq!(parent.span().span_context().is_valid(), is, "{text}");
+        }
     }
 
     #[test]

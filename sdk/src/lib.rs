@@ -46,7 +46,9 @@ mod telemetry;
 mod watch;
 
 pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
-pub use layer::{Abandoned, Answer, NotForwarded, Question, Traffic, TrafficLayer};
+#[doc(hidden)]
+pub use context::is_traceparent;
+pub use layer::{Abandoned, Answer, NotForwarded, Question, RequestTrace, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
 #[doc(hidden)]

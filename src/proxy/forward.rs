@@ -20,10 +20,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
+use mcptap_sdk::RequestTrace;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::ahead::Room;
 use super::body::{Answer, BoxError, Streamed};
 use super::connect::Connector;
 use super::expect::{self, Held};
@@ -64,6 +66,7 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     stop: CancellationToken,
     tunnels: TaskTracker,
+    room: Room,
 }
 
 impl Forward {
@@ -92,6 +95,7 @@ impl Forward {
             trusted_proxies: config.trusted_proxies.clone(),
             stop,
             tunnels,
+            room: Room::new(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -139,14 +143,19 @@ impl Shared {
         let client_side = hyper::upgrade::on(&mut request);
         let is_get = request.method() == Method::GET;
 
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
+        // A body that is to be held back cannot be read before.
+        let waits = expect::is_asked(&parts.headers);
+        if let Some(trace) = parts.extensions.remove::<RequestTrace>().filter(|_| !waits) {
+            body = self.room.read(body).await.boxed_unsync();
+            trace.name_in(&mut parts.headers);
+        }
         let open = parts.extensions.remove::<OpenRequest>();
         self.readdress(&mut parts, &arrival, body.is_end_stream())?;
         if let Some(protocol) = protocol.clone() {
             upgrade::pass_on(&mut parts.headers, protocol);
         }
         let outward = Outward::new(&self.upstream, &parts.headers, self.preserve_host);
-        let waits = expect::is_asked(&parts.headers);
         let mut request = Request::from_parts(parts, Heard::new(body, open.as_ref()));
         let mut exchange = Exchange::new(open, capture_connection(&mut request));
         let (request, opener) = if waits {

@@ -6,6 +6,7 @@
 //! The listener hands requests to a service (`wire.rs` is our part of it); `forward.rs` is that service; the files beside
 //! them each hold one thing that a proxy must get right.
 
+mod ahead;
 mod body;
 mod connect;
 mod expect;

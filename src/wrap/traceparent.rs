@@ -54,7 +54,7 @@ impl Traceparents {
         std::mem::take(&mut self.line)
     }
 
-    /// The message with a trace. None where it has one, or is no request.
+    /// The message with a trace. None where it has one, or is no request. One that cannot be read counts as none.
     fn traced(&self, line: &[u8]) -> Option<Vec<u8>> {
         serde_json::from_slice::<IgnoredAny>(line).ok()?;
         let start = next(line, 0);
@@ -76,7 +76,12 @@ impl Traceparents {
                     None => return None,
                     Some(meta) => {
                         let known = members(line, meta.start)?;
-                        (!has(&known, b"traceparent")).then_some(())?;
+                        if has(&known, b"traceparent") {
+                            let invalid = only(&known, b"traceparent").filter(|at| is_none(line, at))?;
+                            let (before, after) = (line.get(..invalid.start)?, line.get(invalid.end..)?);
+                            let value = value.strip_prefix("\"traceparent\":")?;
+                            return Some([before, value.as_bytes(), after].concat());
+                        }
                         (meta.start, value)
                     }
                 }
@@ -90,6 +95,14 @@ impl Traceparents {
         };
         Some([before, added.as_bytes(), comma, after].concat())
     }
+}
+
+/// Whether this value of a `traceparent` names no trace, and so counts as none.
+fn is_none(line: &[u8], value: &Range<usize>) -> bool {
+    let text = line
+        .get(value.clone())
+        .and_then(|value| serde_json::from_slice::<String>(value).ok());
+    !text.is_some_and(|text| mcptap_sdk::is_traceparent(text.trim()))
 }
 
 /// A member of an object: its name as it is written, and where its value stands.
@@ -204,6 +217,10 @@ mod tests {
                 r#"{"id":1,"method":"a","params":{"x":[{"_meta":{}}],"_meta":{"progressToken":7}}}"#,
                 r#"{"id":1,"method":"a","params":{"x":[{"_meta":{}}],"_meta":{"traceparent":TRACE,"progressToken":7}}}"#,
             ),
+            (
+                r#"{"id":1,"method":"a","params":{"_meta":{"a":1, "traceparent":"mine" ,"b":2}}}"#,
+                r#"{"id":1,"method":"a","params":{"_meta":{"a":1, "traceparent":TRACE ,"b":2}}}"#,
+            ),
         ] {
             for piece in [1, 3, 1000] {
                 assert_eq!(
@@ -221,7 +238,7 @@ mod tests {
         for text in [
             "{\"method\":\"notifications/cancelled\"}\n",
             "{\"id\":1,\"result\":{}}\n",
-            "{\"id\":1,\"method\":\"a\",\"params\":{\"_meta\":{\"traceparent\":\"mine\"}}}\n",
+            "{\"id\":1,\"method\":\"a\",\"params\":{\"_meta\":{\"traceparent\":\"ab-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01\"}}}\n",
             "{\"id\":1,\"method\":\"a\",\"params\":{\"_meta\":{\"trac\\u0065parent\":\"mine\"}}}\n",
             "{\"id\":1,\"method\":\"a\",\"params\":[1]}\n",
             "{\"id\":1,\"method\":\"a\",\"params\":null}\n",

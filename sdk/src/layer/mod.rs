@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use ipnet::IpNet;
 use tower_layer::Layer;
@@ -33,14 +33,11 @@ use tower_service::Service;
 pub use body::{Answer, Question};
 use exchange::Exchange;
 pub(crate) use exchange::Observed;
-pub use exchange::{Abandoned, NotForwarded};
+pub use exchange::{Abandoned, NotForwarded, RequestTrace};
 pub(crate) use peer::client_address;
 use sessions::Sessions;
 
 use crate::observer::{Carrier, Observer};
-
-/// W3C Trace Context.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Records the MCP traffic of an HTTP server. See [`layer`](crate::layer).
 #[derive(Clone)]
@@ -89,8 +86,9 @@ impl TrafficLayer {
         }
     }
 
-    /// Gives each request of JSON-RPC that has no `traceparent` one that names the span of its record, so that what the
-    /// server itself tells of it belongs to the same trace. For a proxy, whose service sends the request on; off unless said.
+    /// Leaves a [`RequestTrace`] with each request that may be of JSON-RPC and whose head names no trace, so that what the
+    /// server itself tells of it can belong to that of its record. For a proxy, whose service sends the request on; off
+    /// unless said.
     ///
     /// Call it before the layer is used, as [`trusted_proxies`](Self::trusted_proxies).
     #[must_use]
@@ -189,23 +187,17 @@ impl Shared {
             return None;
         }
         let client = client_address(parts, &self.trusted_proxies);
-        let mut carrier = Carrier::http(parts, client);
+        let carrier = Carrier::http(parts, client);
         // Other requests may be of no record at all.
-        if self.begins_traces
+        let begins_trace = self.begins_traces
             && parts.method == Method::POST
             && exchange::sends_json(&parts.headers)
-            && !parts.headers.contains_key(TRACEPARENT)
-        {
-            let traceparent = carrier.traceparent();
-            parts
-                .headers
-                .extend(traceparent.map(|value| (TRACEPARENT, value)));
+            && !carrier.is_traced();
+        let observer = self.observer.clone();
+        let exchange = Exchange::new(observer, &self.sessions, carrier, begins_trace, parts);
+        if begins_trace {
+            parts.extensions.insert(RequestTrace::new(&exchange));
         }
-        Some(Exchange::new(
-            self.observer.clone(),
-            &self.sessions,
-            carrier,
-            parts,
-        ))
+        Some(exchange)
     }
 }

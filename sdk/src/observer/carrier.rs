@@ -1,10 +1,8 @@
 //! What the transport knows of a message besides its text: who sent it, over what, in which trace.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderMap, USER_AGENT};
 use http::request::Parts;
 use mcptap_model::{mask_authorization, semconv};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
@@ -53,16 +51,10 @@ pub(crate) struct Carrier {
     pub(crate) ambient: Context,
     /// The span that the HTTP request's `traceparent` named.
     pub(crate) header_parent: Option<SpanContext>,
-    /// The span that the server was told of, where the request was part of no trace.
-    told: Option<Arc<Told>>,
-}
-
-/// A span that a server was told of before it began.
-#[derive(Debug)]
-struct Told {
-    span: SpanContext,
-    /// Whether it has begun.
-    is_taken: AtomicBool,
+    /// The span of the first request that came this way, which the server was told of.
+    pub(crate) told: Option<SpanContext>,
+    /// The ids of a span that the server was told of, and that has not begun.
+    promised: Option<SpanContext>,
 }
 
 impl Carrier {
@@ -119,6 +111,7 @@ impl Carrier {
             header_parent: of_headers(headers),
             is_sse: false,
             told: None,
+            promised: None,
         };
         if carrier.session.is_none()
             && let Some(session) = parts.uri.query().and_then(query_session)
@@ -129,30 +122,24 @@ impl Carrier {
         carrier
     }
 
-    /// The `traceparent` by which the server can say that its own spans are of this request. None where the request is part of
-    /// a trace already.
-    pub(crate) fn traceparent(&mut self) -> Option<HeaderValue> {
-        if self.header_parent.is_some() || self.ambient.span().span_context().is_valid() {
-            return None;
-        }
-        let ids = RandomIdGenerator::default();
-        let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
-        let value = HeaderValue::try_from(format!("00-{trace}-{span}-01")).ok()?;
-        self.told = Some(Arc::new(Told {
-            span: SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default()),
-            is_taken: AtomicBool::new(false),
-        }));
-        Some(value)
+    /// Whether its head or the web layer around names a trace.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.header_parent.is_some() || self.ambient.span().span_context().is_valid()
     }
 
-    /// The ids that the span of a request gets, and the span above it besides those of its messages. The first request that
-    /// comes this way has the ids that the server was told of, and others of a batch are below it.
+    /// A span for a request of which no message begins one, so that the server can be told of it.
+    pub(crate) fn tell(&mut self) -> SpanContext {
+        let ids = RandomIdGenerator::default();
+        let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
+        let told = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default());
+        self.promised = Some(told.clone());
+        told
+    }
+
+    /// The ids that the span of a request gets, and the span above it besides those of its messages.
     pub(crate) fn place(&self) -> (Option<SpanContext>, Option<SpanContext>) {
-        match &self.told {
-            None => (None, self.header_parent.clone()),
-            Some(told) if told.is_taken.swap(true, Ordering::Relaxed) => (None, Some(told.span.clone())),
-            Some(told) => (Some(told.span.clone()), None),
-        }
+        let above = self.told.as_ref().or(self.header_parent.as_ref());
+        (self.promised.clone(), above.cloned())
     }
 
     /// Whether the version that the request names has no sessions, whatever else it names.

@@ -44,7 +44,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "00f067aa0ba902b7";
 
 #[tokio::test]
-async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_else_changes() {
+async fn the_head_names_the_record_of_a_request_whose_head_names_no_trace_and_nothing_else_changes() {
     let server = TestServer::start().await;
     let (upstream, got) = start_server().await;
     let spool = tempfile::tempdir().unwrap();
@@ -61,6 +61,12 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
     let in_meta = format!(
         r#"{{"jsonrpc":"2.0","id":3,"method":"ping","params":{{"_meta":{{"traceparent":"{clients}"}}}}}}"#
     );
+    let other = TRACE.replace('0', "1");
+    // Long before it says so.
+    let large = format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"ping","params":{{"long":"{}","_meta":{{"traceparent":"00-{other}-{SPAN}-01","tracestate":"a=b"}}}}}}"#,
+        "x".repeat(300_000)
+    );
     let bodies = [
         // Not as anybody's library would write it.
         "{ \"id\" : 1.0, \"method\":\"tools/call\",\n\"params\": {\"name\":\"s\\u0065ll\"}, \"jsonrpc\":\"2.0\"}",
@@ -68,15 +74,27 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
         &in_meta,
         r#"[{"jsonrpc":"2.0","id":4,"method":"ping"},{"jsonrpc":"2.0","id":5,"method":"ping"}]"#,
         r#"{"jsonrpc":"2.0","id":6,"method":"ping"}"#,
+        &large,
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
     ];
-    let headers = [None, Some(clients.as_str()), None, None, Some("00-made-up-01")];
+    let headers = [
+        None,
+        Some(clients.as_str()),
+        None,
+        None,
+        Some("00-made-up-01"),
+        None,
+        None,
+    ];
     let client = reqwest::Client::new();
     let url = format!("http://{}/mcp", proxy.address);
     for (body, header) in bodies.iter().zip(headers) {
         let mut request = client.post(&url).body(body.to_string());
         request = request.header("content-type", "application/json");
         if let Some(header) = header {
-            request = request.header("TraceParent", header);
+            request = request
+                .header("TraceParent", header)
+                .header("tracestate", "its=own");
         }
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
@@ -86,16 +104,19 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
     for (got, body) in got.iter().zip(bodies) {
         assert_eq!(got.1, body, "the body was altered");
         assert_eq!(got.0["content-length"], *body.len().to_string());
-        assert_eq!(got.0.get_all("traceparent").iter().count(), 1);
     }
     let told: Vec<_> = got.iter().map(traceparent).collect();
     assert_eq!(told[1], Some(clients), "the client's own was altered");
-    assert_eq!(
-        told[4].as_deref(),
-        Some("00-made-up-01"),
-        "also what nobody can read"
+    assert!(
+        got.iter()
+            .all(|got| got.0.get_all("traceparent").iter().count() <= 1)
     );
-    assert_eq!(told[5], None, "no request of JSON-RPC");
+    let states: Vec<_> = got.iter().map(|got| got.0.get("tracestate").cloned()).collect();
+    assert_eq!(states[1].as_ref().unwrap(), "its=own");
+    assert_eq!(states[4], None, "it was of a trace that nobody can read");
+    assert_eq!(states[5].as_ref().unwrap(), "a=b");
+    assert_eq!(told[6], None, "a notification has no record");
+    assert_eq!(told[7], None, "no request of JSON-RPC");
 
     let calls = eventually("a record of each request", async || {
         let calls = server.calls(Value::Null, "requestId traceId spanId").await;
@@ -103,7 +124,7 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
             let mut calls = calls.iter();
             calls.find(|call| call["requestId"] == *id).cloned()
         };
-        ["1", "2", "3", "4", "5", "6"]
+        ["1", "2", "3", "4", "5", "6", "7"]
             .map(of)
             .into_iter()
             .collect::<Option<Vec<_>>>()
@@ -123,12 +144,13 @@ async fn a_request_of_no_trace_is_given_one_that_names_its_record_and_nothing_el
     };
     assert_eq!(named(0), calls[0]);
     assert_eq!(calls[1].0, TRACE);
-    assert_eq!(
-        calls[2].0, TRACE,
-        "the message says more than the head that it came without"
-    );
+    assert_eq!(calls[2].0, TRACE, "the trace that the message names");
+    assert_eq!(named(2), calls[2], "and the head names it too");
     assert_eq!(named(3), calls[3], "the first of a batch");
     assert_eq!(calls[4].0, calls[3].0, "the others are of the same trace");
+    assert_eq!(named(4), calls[5], "in the place of what nobody can read");
+    assert_eq!(calls[6].0, other);
+    assert_eq!(named(5), calls[6]);
 }
 
 #[tokio::test]

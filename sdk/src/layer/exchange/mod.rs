@@ -1,5 +1,6 @@
 //! One HTTP request and its answer, read as they pass.
 
+mod asking;
 mod head;
 mod observed;
 mod reading;
@@ -18,6 +19,7 @@ use http::{Method, StatusCode, request, response};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
+pub use asking::RequestTrace;
 pub(super) use head::sends_json;
 use head::{Head, is_events};
 pub(crate) use observed::Observed;
@@ -29,7 +31,7 @@ use super::decoder::{Decoder, Unreadable};
 use super::sessions::{Client, Named, Sessions, Shared as SharedConversation};
 use crate::jsonrpc::{Excerpt, Message, Scanner};
 use crate::observer::{
-    Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Scope, Side, Way, text,
+    Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Way, text,
 };
 use crate::span::Ending;
 
@@ -72,6 +74,8 @@ struct State {
     /// Whether other requests are part of the conversation.
     is_shared: bool,
     carrier: Carrier,
+    /// Whether a request that is of no trace begins one, which others are told of.
+    begins_trace: bool,
     /// Who sent the request.
     client: Client,
     /// The requests of no session that others of this client can be about.
@@ -117,6 +121,7 @@ impl Exchange {
         observer: Observer,
         sessions: &Sessions,
         mut carrier: Carrier,
+        begins_trace: bool,
         parts: &request::Parts,
     ) -> Self {
         let head = Head::of(parts);
@@ -148,6 +153,7 @@ impl Exchange {
             observer,
             sessions: sessions.clone(),
             carrier,
+            begins_trace,
             head,
             since: SystemTime::now(),
             request: scanner,
@@ -240,46 +246,6 @@ impl State {
         }
         drop(conversation);
         self.leave_streams();
-    }
-
-    fn request_ended(&mut self) {
-        let Some(mut scanner) = self.request.take() else {
-            self.settle();
-            return;
-        };
-        self.request_decoder.finish(|bytes| scanner.feed(bytes));
-        let scan = scanner.finish();
-        if scan.messages.is_empty() {
-            self.request_fault = self.request_decoder.fault().cloned();
-        }
-        let is_unbound = !self.is_shared || self.carrier.is_stateless();
-        let mut begun = Vec::new();
-        let mut cancelled = Vec::new();
-        {
-            let mut conversation = lock(&self.conversation);
-            for message in &scan.messages {
-                let elsewhere = message.cancels().filter(|_| is_unbound);
-                cancelled.extend(elsewhere.filter(|(id, _)| conversation.handled(id, &self.keys).is_none()));
-                // A cancellation in a batch may be of what stands before it.
-                let scope = Scope::Session(&self.keys);
-                if let Some(key) = conversation.take(Side::Client, message, &self.carrier, scope) {
-                    self.keys.push(key);
-                    begun.extend(message.id().filter(|_| is_unbound).map(|id| (id, key)));
-                }
-            }
-        }
-        for (id, key) in begun {
-            let named = self
-                .sessions
-                .note_unbound(&self.client, &id, &self.conversation, key);
-            self.unbound.push(named);
-        }
-        for (id, reason) in cancelled {
-            self.sessions.cancel_unbound(&self.client, &id, reason);
-        }
-        self.asked = Some(Asked::from(scan));
-        self.tell_status();
-        self.settle();
     }
 
     fn answer_begins(&mut self, parts: &response::Parts) {

@@ -19,6 +19,12 @@ pub(super) struct Asked {
     head: Excerpt,
 }
 
+impl Asked {
+    pub(super) fn is_jsonrpc(&self) -> bool {
+        self.is_jsonrpc
+    }
+}
+
 impl From<Scan> for Asked {
     fn from(scan: Scan) -> Self {
         Self {
