@@ -51,7 +51,7 @@ fn measure(round: usize, calls: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let (database, copy) = (folder.path().join("mcptap.db"), folder.path().join("raw.db"));
     let mcptap = served(&database, exports(round as u64, calls));
-    let ceiling = raw(&database, &copy);
+    let ceiling = raw(&database, &copy, calls);
     let rate = |seconds: f64| calls as f64 / seconds;
     println!(
         "  mcptap {:>8.0} calls/s   raw {:>8.0} calls/s   ratio {:.2}",
@@ -106,8 +106,8 @@ fn served(database: &Path, exports: Vec<ExportTraceServiceRequest>) -> f64 {
     })
 }
 
-/// Seconds to insert the rows of one database into the empty tables of another.
-fn raw(from: &Path, to: &Path) -> f64 {
+/// Seconds to insert the rows of one database, so many calls, into the empty tables of another.
+fn raw(from: &Path, to: &Path, calls: usize) -> f64 {
     let source = rusqlite::Connection::open(from).unwrap();
     let mut target = rusqlite::Connection::open(to).unwrap();
     target
@@ -123,8 +123,9 @@ fn raw(from: &Path, to: &Path) -> f64 {
         target.execute_batch(&sql.unwrap()).unwrap();
     }
     let tables = ["calls", "details"].map(|table| (table, rows(&source, table)));
+    assert_eq!(tables[0].1.len(), calls, "both store the same");
     let start = Instant::now();
-    let transactions = tables[0].1.len().div_ceil(TRANSACTION);
+    let transactions = calls.div_ceil(TRANSACTION);
     for number in 0..transactions {
         let transaction = target.transaction().unwrap();
         for (table, rows) in &tables {

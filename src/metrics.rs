@@ -337,7 +337,7 @@ impl Snapshot {
             let open = i64::try_from(port.open.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
             ConstGauge::new(open).encode(family.encode_family(&[("port", port.name)])?)?;
         }
-        let counters: [(&str, &str, Read); 5] = [
+        let counters: [(&str, &str, Read); 6] = [
             ("connections_accepted", "Connections accepted", |port| {
                 &port.accepted
             }),
@@ -350,6 +350,11 @@ impl Snapshot {
                 "connections_timed_out",
                 "Connections and requests given up because the peer took too long",
                 |port| &port.timed_out,
+            ),
+            (
+                "connections_flooded",
+                "Connections closed because of too many frames of HTTP/2 that carry nothing",
+                |port| &port.flooded,
             ),
             (
                 "requests_refused",

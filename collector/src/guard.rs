@@ -34,6 +34,7 @@ pub(crate) fn keep_own(access: &Access, normalised: &mut Normalised) {
         return;
     }
     let mut batch = std::mem::take(&mut normalised.batch);
+    let mut undated = std::mem::take(&mut normalised.undated);
     let mut own = |kind: &str, name: Option<&str>| {
         let own = may_send(access, name);
         if !own {
@@ -48,8 +49,10 @@ pub(crate) fn keep_own(access: &Access, normalised: &mut Normalised) {
         .https
         .retain(|http| own("service", http.origin.service.as_deref()));
     batch.logs.retain(|line| own("service", line.service.as_deref()));
+    undated.retain(|line| own("service", line.service.as_deref()));
     name_by_server(access, &mut batch.observations);
     normalised.batch = batch;
+    normalised.undated = undated;
 }
 
 /// Gives what a bound key sends under the name of a service that it does not reach the server's name for that of its service:

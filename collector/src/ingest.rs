@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mcptap_model::Access;
+use mcptap_model::{Access, Batch};
 use mcptap_store::{Gate, MemoryBudget, Packed, Reservation, Writer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
@@ -17,6 +17,7 @@ use crate::normalise::{Normalised, Reader};
 use crate::receive::Received;
 use crate::rejections::{Reason, Rejections};
 use crate::status::Refusal;
+use crate::undated::Undated;
 
 /// Receives OTLP and writes calls. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -86,10 +87,18 @@ pub(crate) struct Export {
     pub(crate) received: Received,
 }
 
-/// An export, read: the records to be stored, with the memory they take, and those that the answer rejects.
+/// An export, read: the records to be stored, and those that the answer rejects.
 struct Ready {
-    packed: Option<(Packed, Reservation)>,
+    records: Option<Records>,
     rejections: Rejections,
+}
+
+/// Records to be stored.
+enum Records {
+    /// With the memory they take.
+    Packed(Packed, Reservation),
+    /// Some are still to be given a time.
+    Undated(Undated),
 }
 
 /// An export of somebody who may send, until it is read. Where its sender leaves first, nobody knows what was in it.
@@ -168,9 +177,14 @@ impl Collector {
         let read = read.await;
         unread.answered();
         let Ready {
-            packed,
+            records,
             mut rejections,
         } = read??;
+        let packed = match records {
+            Some(Records::Packed(packed, held)) => Some((packed, held)),
+            Some(Records::Undated(undated)) => Some(self.date(undated).await?),
+            None => None,
+        };
         if let Some((packed, held)) = packed {
             let written = self.writer.send(packed, held).await?;
             let mut refused = Rejections::default();
@@ -193,6 +207,17 @@ impl Collector {
             rejected: i64::try_from(rejections.total()).unwrap_or(i64::MAX),
             message: rejections.to_string(),
         })
+    }
+
+    /// Gives records the time at which they came first.
+    async fn date(&self, undated: Undated) -> Result<(Packed, Reservation), Refusal> {
+        let first = self.writer.first_arrival(undated.export, undated.at).await?;
+        let writer = self.writer.clone();
+        let packing = self.writer.cpu().run(move |_| {
+            let (batch, held) = undated.dated(first);
+            pack(&writer, batch, held)
+        });
+        packing.await?
     }
 
     /// Counts a refusal. One that tells the sender to come again may keep heartbeats away for a while.
@@ -239,19 +264,21 @@ impl Collector {
             self.writer.ended(process, heard.ended.iter().copied());
         }
         drop(decoded);
-        let rejections = normalised.rejections;
-        if normalised.batch.is_empty() {
-            return Ok(Ready {
-                packed: None,
-                rejections,
-            });
-        }
-        let packed = self.writer.pack(normalised.batch);
-        held.resize(packed.bytes())?;
-        Ok(Ready {
-            packed: Some((packed, held)),
+        let Normalised {
+            batch,
+            undated,
             rejections,
-        })
+            ..
+        } = normalised;
+        let records = if !undated.is_empty() {
+            Some(Records::Undated(Undated::new(batch, undated, arrival.at, held)))
+        } else if !batch.is_empty() {
+            let (packed, held) = pack(&self.writer, batch, held)?;
+            Some(Records::Packed(packed, held))
+        } else {
+            None
+        };
+        Ok(Ready { records, rejections })
     }
 
     fn count(&self, decoded: &Decoded, normalised: &Normalised) {
@@ -269,7 +296,8 @@ impl Collector {
                 Counters::add(&counters.rejected_spans, rejected);
             }
             Decoded::Logs(_) => {
-                let received = normalised.batch.logs.len() as u64
+                let lines = normalised.batch.logs.len() + normalised.undated.len();
+                let received = lines as u64
                     + normalised.batch.observations.len() as u64
                     + normalised
                         .heartbeats
@@ -284,6 +312,13 @@ impl Collector {
             }
         }
     }
+}
+
+/// Makes records ready for the queue. From now on they take as much memory as that.
+fn pack(writer: &Writer, batch: Batch, mut held: Reservation) -> Result<(Packed, Reservation), Refusal> {
+    let packed = writer.pack(batch);
+    held.resize(packed.bytes())?;
+    Ok((packed, held))
 }
 
 fn spans(request: &ExportTraceServiceRequest) -> u64 {

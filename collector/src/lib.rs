@@ -26,6 +26,7 @@ mod normalise;
 mod receive;
 mod rejections;
 mod status;
+mod undated;
 mod value;
 mod wire;
 

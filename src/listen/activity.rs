@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mcptap_graphql::Anonymous;
 
+use super::frames::Frames;
 use super::port::Limits;
 
 /// How long after a change of state a time limit may be noticed late, where nothing wakes the connection's task.
@@ -30,7 +31,10 @@ struct State {
     idle_since: Instant,
     /// Whether a request ever came.
     asked: bool,
-    http2: bool,
+    /// Of HTTP/2: its frames.
+    http2: Option<Frames>,
+    /// Whether more came than may.
+    flooded: bool,
     /// It is no HTTP any more.
     upgraded: bool,
     /// Of an upgraded one: tells whether nobody has said yet who it is.
@@ -82,7 +86,8 @@ impl Activity {
             state: Mutex::new(State {
                 idle_since: Instant::now(),
                 asked: false,
-                http2: false,
+                http2: None,
+                flooded: false,
                 upgraded: false,
                 anonymous: None,
                 said: 0,
@@ -102,12 +107,12 @@ impl Activity {
     }
 
     /// Bytes came. `first`: they are the first of the connection, which tell the version. Tells whether the peer may send
-    /// them: somebody who has not said who it is may say little.
+    /// them: somebody who has not said who it is may say little, and nobody much that carries nothing.
     #[must_use]
     pub(super) fn read(&self, bytes: &[u8], first: bool) -> bool {
         let mut state = self.state();
         if first && bytes.starts_with(b"PRI") {
-            state.http2 = true;
+            state.http2 = Some(Frames::new(Instant::now()));
         }
         if state.anonymous.as_ref().is_some_and(Anonymous::holds) {
             state.said = state.said.saturating_add(bytes.len());
@@ -115,8 +120,14 @@ impl Activity {
                 return false;
             }
         }
+        if let Some(frames) = &mut state.http2
+            && !frames.read(bytes, Instant::now())
+        {
+            state.flooded = true;
+            return false;
+        }
         // In HTTP/2 pings and settings come at any time.
-        if state.open == 0 && !state.http2 && !state.upgraded {
+        if state.open == 0 && state.http2.is_none() && !state.upgraded {
             state.head_since.get_or_insert_with(Instant::now);
         }
         true
@@ -129,9 +140,10 @@ impl Activity {
         if let Some((_, taken)) = &mut state.backlog {
             *taken += bytes as u64;
         }
-        // In HTTP/2 pings go out at any time.
-        if !state.http2 {
-            state.idle_since = Instant::now();
+        match &mut state.http2 {
+            // Pings go out at any time.
+            Some(frames) => frames.took(bytes),
+            None => state.idle_since = Instant::now(),
         }
     }
 
@@ -166,6 +178,11 @@ impl Activity {
         let mut state = self.state();
         state.upgraded = true;
         state.anonymous = anonymous;
+    }
+
+    /// Whether it was ended because more came than may.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.state().flooded
     }
 
     /// Whether no request is open.
@@ -211,7 +228,7 @@ impl Activity {
             }
         } else if let Some(since) = state.head_since {
             (since, limits.head, Verdict::TooSlow)
-        } else if state.asked || state.http2 {
+        } else if state.asked || state.http2.is_some() {
             (state.idle_since, limits.idle, Verdict::Part)
         } else {
             (state.idle_since, limits.head, Verdict::TooSlow)

@@ -244,6 +244,9 @@ async fn converse<W: Wire, S: Service>(
         };
         tokio::select! {
             ended = connection.as_mut() => {
+                if activity.is_flooded() {
+                    Counters::add(&port.counters().flooded);
+                }
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }

@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod connection;
 mod descriptors;
+mod frames;
 mod names;
 mod places;
 mod port;

@@ -105,6 +105,8 @@ pub(crate) struct Counters {
     pub(crate) displaced: AtomicU64,
     /// Connections closed because the peer took too long.
     pub(crate) timed_out: AtomicU64,
+    /// Connections closed because of too many frames that carry nothing.
+    pub(crate) flooded: AtomicU64,
     /// Requests refused because too many were in work.
     pub(crate) refused: AtomicU64,
     /// Times that no connection could be accepted.
@@ -126,6 +128,7 @@ impl Port {
             open: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
+            flooded: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             accept_failures: AtomicU64::new(0),
         });

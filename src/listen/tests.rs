@@ -399,3 +399,31 @@ async fn without_a_whole_request_the_end_does_not_wait() {
         .await
         .expect("an end");
 }
+
+#[tokio::test]
+async fn a_peer_that_sends_frames_without_end_that_carry_nothing_is_let_go() {
+    let served = serve(patient()).await;
+    let frame =
+        |kind: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 0], payload].concat();
+    // Settings, pings, priorities, windows, and those of no known kind.
+    for (kind, payload) in [
+        (4, &[0, 4, 0, 1, 0, 0][..]),
+        (6, b"12345678"),
+        (8, &[0, 0, 0, 1]),
+        (0x77, b"nothing"),
+    ] {
+        let mut peer = served.say(PREFACE).await;
+        let many = frame(kind, payload).repeat(1_000);
+        let sending = async {
+            while peer.write_all(&many).await.is_ok() {
+                // The answers are taken, or no more is read.
+                let _ = peer.try_read(&mut [0; 1 << 16]);
+            }
+        };
+        timeout(PATIENCE, sending)
+            .await
+            .expect("the connection is closed");
+    }
+    until(|| served.counters.flooded.load(Ordering::Relaxed) == 4).await;
+    assert!(served.ask("/").await.ends_with("hello"));
+}

@@ -41,6 +41,8 @@ fn main() {
 }
 
 async fn measure(calls: u64) {
+    // Exports are whole.
+    let calls = calls.next_multiple_of(EXPORT);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let url = |name: &str| format!("sqlite://{}?mode=rwc", file(name).display());
@@ -72,6 +74,12 @@ async fn measure(calls: u64) {
     println!("{calls} calls: {with:.0}/s beside the index; the last {lag} were indexed in {took:.1} s");
     if let Some(without) = without {
         println!("without the index {without:.0}/s: ratio {:.2}", with / without);
+    }
+    ask(&store).await;
+    drop(writer);
+    store.close().await;
+    // Only a database that is closed is whole in its file.
+    if without.is_some() {
         let size = |name: &str| std::fs::metadata(file(name)).unwrap().len() as f64;
         let (alone, indexed) = (size("alone.db"), size("indexed.db"));
         println!(
@@ -81,7 +89,6 @@ async fn measure(calls: u64) {
             indexed / alone
         );
     }
-    ask(&store).await;
 }
 
 /// How long it takes to write so many calls.

@@ -34,6 +34,8 @@ fn main() {
 }
 
 async fn measure(calls: u64) {
+    // Exports are whole, so that both halves have as many calls.
+    let calls = calls.next_multiple_of(EXPORT);
     let folder = tempfile::tempdir().unwrap();
     let url = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| format!("sqlite://{}?mode=rwc", folder.path().join("traces.db").display()));

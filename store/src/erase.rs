@@ -1,14 +1,14 @@
 //! `impl Store`: erasing the calls of a filter, so that nothing of them is left in the database's files.
 //!
 //! Calls go in small steps, as retention deletes them, so that writes come in between. With them go their bodies, log lines
-//! and aliases, whatever waits in the same traces, HTTP spans of traces that they link to, and what only they had: sessions,
-//! clients, origins, names. On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the
+//! and aliases, HTTP spans and lines that wait and may be theirs, and what only they had: sessions, clients, origins, names. On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the
 //! write-ahead log, which still holds them as they were, is emptied. PostgreSQL gets a VACUUM.
 //!
 //! An erasure reads on connections of its own, without the limit of queries, and its end is logged and audited whatever it
 //! is. What it deleted until it failed leaves the files all the same.
 
 mod found;
+mod waiting;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -19,6 +19,7 @@
 //! and write is told by the [`Gate`], which holds the keys in memory; asking it is up to whoever opens a door.
 
 mod address;
+mod arrivals;
 mod attempts;
 mod audit;
 mod body;
@@ -97,6 +98,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use address::{check_url, shown as shown_url};
+pub use arrivals::export_key;
 pub use attempts::Attempts;
 pub use audit::{Actor, AuditEntry};
 pub use budget::{BudgetExhausted, MemoryBudget, Reservation};

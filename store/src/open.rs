@@ -106,7 +106,13 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         counters: Arc::clone(&counters),
         memory: memory.clone(),
     };
-    let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
+    let (writer, requests) = Writer::new(
+        &options,
+        &memory,
+        Arc::clone(&counters),
+        head.clone(),
+        database.clone(),
+    );
     // One slot: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
     let stop = CancellationToken::new();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bounds;
 use crate::committer::{Group, batches, merged};
+use crate::database::Database;
 use crate::fold::{Told, told};
 use crate::footprint::{Reads, Writes};
 use crate::incoming::Incoming;
@@ -80,6 +81,7 @@ struct Shared {
     head: watch::Receiver<Seq>,
     closing: CancellationToken,
     heartbeats: Arc<Heartbeats>,
+    database: Database,
 }
 
 impl WeakWriter {
@@ -159,6 +161,7 @@ impl Writer {
         memory: &MemoryBudget,
         counters: Arc<Counters>,
         head: watch::Receiver<Seq>,
+        database: Database,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         // Bounded by the semaphore, in records instead of messages.
         let (queue, requests) = mpsc::unbounded_channel();
@@ -183,6 +186,7 @@ impl Writer {
                     head,
                     closing: CancellationToken::new(),
                     heartbeats: Arc::default(),
+                    database,
                 }),
             },
             requests,
@@ -295,6 +299,10 @@ impl Writer {
     /// Waits until the store no longer writes.
     pub async fn closed(&self) {
         self.queue.closed().await;
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.shared.database
     }
 
     /// Cancelled to take no more writes.

@@ -219,3 +219,43 @@ async fn crash_while_erasing(database: Database) {
         1
     );
 }
+
+/// The system ends a process that reads shared memory which was cut, and SQLite has no other way to share a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_memory_that_is_cut_loses_nothing_that_was_acknowledged() {
+    let database = Database::sqlite();
+    let process = TestProcess::serve(&database).await;
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let sending = tokio::spawn(send_until_lost(
+        Client::clone(&process),
+        false,
+        Arc::clone(&acknowledged),
+    ));
+    eventually("exports are acknowledged", async || {
+        (acknowledged.load(Ordering::SeqCst) >= EXPORTS).then_some(())
+    })
+    .await;
+    let mut shared = database.file().unwrap().into_os_string();
+    shared.push("-shm");
+    // As `> mcptap.db-shm` does.
+    std::fs::File::create(&shared).unwrap();
+    let (stored, unknown) = tokio::time::timeout(Duration::from_secs(60), sending)
+        .await
+        .expect("the sender is told")
+        .unwrap();
+    process.kill().await;
+
+    let process = TestProcess::serve(&database).await;
+    let found: BTreeSet<String> = process.span_ids().await.into_iter().collect();
+    let missing = stored.iter().filter(|span| !found.contains(&span.id()));
+    assert_eq!(missing.count(), 0, "of {}", stored.len());
+    let sent = stored.len() + unknown.len();
+    assert!(found.len() <= sent, "{} of {sent}", found.len());
+    process.export([span("tools/call after")]).await;
+    process.stopped().await;
+    let file = rusqlite::Connection::open(database.file().unwrap()).unwrap();
+    let check: String = file
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+}

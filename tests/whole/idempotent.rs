@@ -1,8 +1,9 @@
 //! The same span twice is one record; a fuller view of it completes the record.
 
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, line, on_each_database, span};
+use crate::support::{TestServer, line, on_each_database, sorted, span};
 
 #[tokio::test]
 async fn the_same_export_again_changes_nothing() {
@@ -43,6 +44,62 @@ async fn the_same_export_again_changes_nothing() {
             (kind.as_str(), &added[0]["spanId"], added.len()),
             ("CallsAdded", &json!(next.id()), 1)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_without_any_time_come_again_as_the_same() {
+    on_each_database(async |database| {
+        let server = TestServer::on(database).await;
+        let event = Event {
+            name: "step".to_owned(),
+            ..Event::default()
+        };
+        // Its sender says the same twice.
+        let call = span("tools/call timeless").with(|span| span.events = vec![event.clone(), event]);
+        let untimed = |body: &str| {
+            line(&call, body).with(|record| {
+                record.time_unix_nano = 0;
+                record.observed_time_unix_nano = 0;
+            })
+        };
+        let export = [
+            untimed("tick"),
+            line(&call, "timed"),
+            untimed("tick"),
+            untimed("tock"),
+        ];
+        let other = [untimed("tick"), untimed("tack")];
+        let bodies = async |server: &TestServer| {
+            let calls = server
+                .calls(Value::Null, "logs(first: 99) { nodes { body } }")
+                .await;
+            let lines = calls[0]["logs"]["nodes"].as_array().unwrap().clone();
+            sorted(lines.iter().map(|line| line["body"].as_str().unwrap().to_owned()))
+        };
+
+        // While they wait for their call, at the same time, and when they are its.
+        let sending = (0..4).map(|_| server.export_logs(export.clone()));
+        futures_util::future::join_all(sending).await;
+        server.export_logs(export.clone()).await;
+        server.export([call.clone()]).await;
+        server.export([call.clone()]).await;
+        server.export_logs(export.clone()).await;
+        let expected = ["step", "step", "tick", "tick", "timed", "tock"];
+        assert_eq!(bodies(&server).await, expected);
+
+        // The answer was lost with the server.
+        let server = server.restart().await;
+        server.export_logs(export).await;
+        server.export([call.clone()]).await;
+        assert_eq!(bodies(&server).await, expected);
+
+        // Another export that says some of the same is no repetition.
+        server.export_logs(other.clone()).await;
+        server.export_logs(other).await;
+        let expected = ["step", "step", "tack", "tick", "tick", "tick", "timed", "tock"];
+        assert_eq!(bodies(&server).await, expected);
     })
     .await;
 }

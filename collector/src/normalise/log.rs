@@ -28,8 +28,7 @@ fn severity(text: &str, number: i64) -> String {
         .to_string()
 }
 
-/// An OTLP record; nothing when it carries no trace id and so can belong to no call. A record without any time is of
-/// the moment it came.
+/// An OTLP record; nothing when it carries no trace id and so can belong to no call. One without any time has time zero.
 pub(super) fn line(
     record: &LogRecord,
     service: Option<&str>,
@@ -44,7 +43,7 @@ pub(super) fn line(
     if let Some(time) = time {
         arrival.check(time, time)?;
     }
-    let time = time.map_or(arrival.at, UnixNanos::from_otlp);
+    let time = time.map_or(UnixNanos(0), UnixNanos::from_otlp);
     let body = record
         .body
         .as_ref()
@@ -115,8 +114,8 @@ pub(super) fn mark(attributes: &mut Map<String, Value>, arrival: &Arrival, time:
     }
 }
 
-/// A span event other than an exception. One without any time is of the moment it came, and one with a time that cannot be
-/// of its span's start.
+/// A span event other than an exception. One without any time has time zero, and one with a time that cannot be that of its
+/// span's start.
 pub(super) fn event(
     times: &Times,
     service: Option<&str>,
@@ -124,7 +123,7 @@ pub(super) fn event(
     arrival: &Arrival,
 ) -> Option<LogLine> {
     let time = match event.time_unix_nano {
-        0 => arrival.at,
+        0 => UnixNanos(0),
         time if arrival.check(time, time).is_ok() => UnixNanos::from_otlp(time),
         _ => times.started_at,
     };

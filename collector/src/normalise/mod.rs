@@ -20,7 +20,7 @@ mod span;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mcptap_model::redact::Redactor;
-use mcptap_model::{Access, Batch, SpanId, semconv};
+use mcptap_model::{Access, Batch, LogLine, SpanId, UnixNanos, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -49,6 +49,8 @@ pub struct Reader {
 pub struct Normalised {
     /// The records to be stored.
     pub batch: Batch,
+    /// Log lines without any time, to be stored with the moment at which they came first.
+    pub undated: Vec<LogLine>,
     /// Spans or records that can never be stored.
     pub rejections: Rejections,
     /// MCP spans that tell of no request of their own: notifications, inner steps, duplicates made by libraries.
@@ -71,6 +73,14 @@ pub struct Heard {
 }
 
 impl Normalised {
+    /// Adds a log line, whose time is zero where it has none, as in OTLP.
+    fn add(&mut self, line: LogLine) {
+        match line.time {
+            UnixNanos(0) => self.undated.push(line),
+            _ => self.batch.logs.push(line),
+        }
+    }
+
     /// Adds a heartbeat. A process is kept once, however many of its heartbeats there are.
     fn hear(&mut self, process: &str, heartbeat: &LogRecord) {
         if !self.heartbeats.contains_key(process) {
@@ -176,7 +186,7 @@ impl Reader {
                     }
                     border::log_record(&self.redactor, record);
                     match log::line(record, service, arrival) {
-                        Ok(Some(line)) => normalised.batch.logs.push(line),
+                        Ok(Some(line)) => normalised.add(line),
                         Ok(None) => normalised.uncorrelated += 1,
                         Err((reason, why)) => {
                             normalised.rejections.add(reason, || format!("log record: {why}"));

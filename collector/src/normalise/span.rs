@@ -125,7 +125,7 @@ impl Reader {
                     .events
                     .iter()
                     .filter_map(|event| log::event(&times, origin.service(), event, arrival));
-                into.batch.logs.extend(events);
+                events.for_each(|line| into.add(line));
                 let span = Reading {
                     span,
                     times,

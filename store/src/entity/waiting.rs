@@ -16,6 +16,10 @@ pub(crate) struct Model {
     pub(crate) call: Option<i64>,
     /// Of an HTTP span: into `origins`.
     pub(crate) origin: Option<i64>,
+    /// The span that it refers to: an HTTP span's parent, the span that a line names, a link's target.
+    pub(crate) span_id: Option<i64>,
+    /// When an HTTP span ended, or when a line was written, in nanoseconds since 1970.
+    pub(crate) ended_at: Option<i64>,
     /// JSON.
     pub(crate) data: Vec<u8>,
     /// Nanoseconds since 1970.

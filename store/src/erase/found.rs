@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use mcptap_model::{CallFilter, UnixNanos};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::waiting::{Erased, Rest};
 use super::{CALLS, Progress, TASK};
-use crate::entity::{call, waiting};
+use crate::entity::call;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, remove};
-use crate::row::kind;
 use crate::scan::{Direction, Scan, beyond};
 use crate::transaction::Transaction;
 use crate::{CallPosition, Error, Seq, Store};
@@ -135,28 +135,16 @@ impl Store {
         let started = Instant::now();
         let advanced = tx.advance(1, 0).await?;
         // Nobody writes now: what these rows have is all that they have.
-        let rows: Vec<(i64, Option<i64>, i64)> = call::Entity::find()
-            .select_only()
-            .columns([call::Column::Id, call::Column::Session, call::Column::TraceLo])
-            .filter(call::Column::Id.is_in(rows.iter().copied()))
-            .filter(call::Column::Id.lte(last.0))
-            .into_tuple()
-            .all(&reading)
-            .await?;
-        let calls: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
-        let sessions: HashSet<i64> = rows.iter().filter_map(|(_, session, _)| *session).collect();
-        let traces: HashSet<i64> = rows.iter().map(|(.., trace)| *trace).collect();
-        let traces: Vec<i64> = traces.into_iter().collect();
-        let linked = linked(&reading, &calls).await?;
+        let erased = Erased::read(&reading, rows, last).await?;
+        let rest = Rest::find(&reading, &erased).await?;
         reading.commit().await?;
+        let calls: Vec<i64> = erased.iter().map(|call| call.row).collect();
+        let sessions: HashSet<i64> = erased.iter().filter_map(|call| call.session).collect();
+        let Rest { traces, rows } = rest;
         tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
             .await?;
-        // Rows that wait there for calls that stay are theirs.
-        tx.with_keys(
-            "DELETE FROM waiting WHERE trace_lo IN ({keys}) AND call IS NULL",
-            &linked,
-        )
-        .await?;
+        tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &rows)
+            .await?;
         tx.with_keys(
             "DELETE FROM aliases WHERE trace_lo IN ({keys}) AND call IS NULL",
             &traces,
@@ -173,19 +161,6 @@ impl Store {
             took: started.elapsed(),
         }))
     }
-}
-
-/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
-async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<Vec<i64>, Error> {
-    Ok(waiting::Entity::find()
-        .select_only()
-        .distinct()
-        .column(waiting::Column::TraceLo)
-        .filter(waiting::Column::Call.is_in(calls.iter().copied()))
-        .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
-        .into_tuple()
-        .all(db)
-        .await?)
 }
 
 /// The call that comes so many calls after a position; `None` where there are not that many.

@@ -24,6 +24,9 @@ pub(crate) mod kind {
     pub(crate) const JOINED: i16 = 4;
     /// A watcher's span that is part of a call: in its trace, or under the key of its request.
     pub(crate) const WATCHER: i16 = 5;
+    /// An export of lines without times, by its key instead of a trace. It waits for nothing: it tells when the export came
+    /// first.
+    pub(crate) const EXPORT: i16 = 6;
 }
 
 /// What waits, before the ids it refers to are known.
@@ -49,6 +52,25 @@ pub(crate) fn http_fingerprint(span: SpanRef) -> i64 {
         .number(trace_halves(span.trace_id).0)
         .number(span_number(span.span_id))
         .hash8()
+}
+
+/// The fingerprint of links to an HTTP span, whichever calls they are of.
+pub(crate) fn joined_fingerprint(span: SpanRef) -> i64 {
+    Identity::default()
+        .start(b'j')
+        .number(trace_halves(span.trace_id).0)
+        .number(span_number(span.span_id))
+        .hash8()
+}
+
+/// The same, by the row of such a link and its call.
+pub(crate) fn joined_by(fingerprint: i64, call: i64) -> i64 {
+    fingerprint.wrapping_sub(salt(call))
+}
+
+/// Tells the links of one call from those of another.
+fn salt(call: i64) -> i64 {
+    call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)
 }
 
 impl Waiting {
@@ -114,15 +136,9 @@ impl Waiting {
 
     /// A link of a call to an HTTP span that is here already. Nothing waits for it, so it is not found by its span.
     pub(crate) fn joined(target: SpanRef, call: Target, arrived_at: i64) -> Self {
-        let (trace_hi, trace_lo) = trace_halves(target.trace_id);
-        let fingerprint = Identity::default()
-            .start(b'j')
-            .number(trace_hi)
-            .number(span_number(target.span_id))
-            .hash8();
         Self {
-            trace_lo,
-            fingerprint,
+            trace_lo: trace_lo(target.trace_id),
+            fingerprint: joined_fingerprint(target),
             kind: kind::JOINED,
             call: Some(call),
             origin: None,
@@ -198,9 +214,7 @@ impl Waiting {
             && self.kind != kind::LOG
         {
             // Several calls may link to the same span.
-            self.fingerprint = self
-                .fingerprint
-                .wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+            self.fingerprint = self.fingerprint.wrapping_add(salt(call));
         }
         WaitingRow {
             waiting: self,

@@ -57,3 +57,5 @@ mod support;
 mod times;
 #[cfg(test)]
 mod visits;
+#[cfg(test)]
+mod waiting;

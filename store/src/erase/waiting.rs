@@ -1,0 +1,421 @@
+//! What waits in the traces of erased calls, and goes with them.
+//!
+//! Of a trace without any other call all of it goes. Elsewhere an HTTP span goes that ids say is of an erased call, or that
+//! by time alone may be; one that ids say is of a call that stays, stays with it. A line goes with the HTTP span that it names. A
+//! line that no rule gave to a call is of another service than those that handled the erased ones. It goes only where the
+//! client alone told of such a call: the service that answered it is not known then.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::TryStreamExt;
+use mcptap_model::{HttpSpan, SpanKind, SpanRef, Vantage};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+
+use crate::entity::{alias, call, waiting};
+use crate::row::{joined_by, joined_fingerprint, kind, span_number, trace_lo};
+use crate::{Error, Seq};
+
+/// How far times of one request may differ that different spans give, in nanoseconds.
+const SLACK: i64 = 5_000_000;
+
+/// A span, by the last half of its trace's id and by its own.
+type Span = (i64, i64);
+
+/// A call that is erased.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Erased {
+    pub(super) row: i64,
+    pub(super) session: Option<i64>,
+    trace: i64,
+    span: i64,
+    primary: Option<i64>,
+    from: i64,
+    to: i64,
+    /// Whether the client alone tells of it.
+    is_clients: bool,
+}
+
+impl Erased {
+    /// Those of these rows that came in until a change.
+    pub(super) async fn read(db: &DatabaseTransaction, rows: &[i64], last: Seq) -> Result<Vec<Self>, Error> {
+        type Row = (i64, Option<i64>, i64, i64, Option<i64>, i64, i64, i16);
+        let found: Vec<Row> = call::Entity::find()
+            .select_only()
+            .columns([
+                call::Column::Id,
+                call::Column::Session,
+                call::Column::TraceLo,
+                call::Column::SpanId,
+                call::Column::PrimarySpanId,
+                call::Column::StartedAt,
+                call::Column::Duration,
+                call::Column::Vantage,
+            ])
+            .filter(call::Column::Id.is_in(rows.iter().copied()))
+            .filter(call::Column::Id.lte(last.0))
+            .into_tuple()
+            .all(db)
+            .await?;
+        let erased = found.into_iter();
+        let erased = erased.map(
+            |(row, session, trace, span, primary, from, duration, vantage)| Self {
+                row,
+                session,
+                trace,
+                span,
+                primary,
+                from,
+                to: from.saturating_add(duration),
+                is_clients: vantage == Vantage::Client.code(),
+            },
+        );
+        Ok(erased.collect())
+    }
+}
+
+/// What goes with erased calls.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Traces of which no call stays: all that waits there, and what is known of spans of no call.
+    pub(super) traces: Vec<i64>,
+    /// Rows of `waiting` in other traces.
+    pub(super) rows: Vec<i64>,
+}
+
+impl Rest {
+    /// Looks for it. Nobody may write meanwhile.
+    pub(super) async fn find(db: &DatabaseTransaction, erased: &[Erased]) -> Result<Self, Error> {
+        let rows: Vec<i64> = erased.iter().map(|call| call.row).collect();
+        let traces: HashSet<i64> = erased.iter().map(|call| call.trace).collect();
+        let staying: Vec<i64> = call::Entity::find()
+            .select_only()
+            .distinct()
+            .column(call::Column::TraceLo)
+            .filter(call::Column::TraceLo.is_in(traces.iter().copied()))
+            .filter(call::Column::Id.is_not_in(rows.iter().copied()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        let mut shared: HashSet<i64> = staying.into_iter().collect();
+        let alone = traces.difference(&shared).copied().collect();
+        shared.extend(linked(db, &rows).await?.difference(&traces));
+        let known = Known::read(db, shared, erased).await?;
+        Ok(Self {
+            traces: alone,
+            rows: known.going(erased),
+        })
+    }
+}
+
+/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
+async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<HashSet<i64>, Error> {
+    let traces: Vec<i64> = waiting::Entity::find()
+        .select_only()
+        .distinct()
+        .column(waiting::Column::TraceLo)
+        .filter(waiting::Column::Call.is_in(calls.iter().copied()))
+        .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(traces.into_iter().collect())
+}
+
+/// Whose something is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Owners {
+    /// A call that is erased.
+    erased: bool,
+    /// A call that stays.
+    other: bool,
+}
+
+impl Owners {
+    fn add(&mut self, is_erased: bool) {
+        self.erased |= is_erased;
+        self.other |= !is_erased;
+    }
+
+    /// Adds those of something else. Tells whether there were new ones.
+    fn join(&mut self, others: Self) -> bool {
+        let before = *self;
+        self.erased |= others.erased;
+        self.other |= others.other;
+        *self != before
+    }
+}
+
+/// An HTTP span that waits.
+#[derive(Clone, Copy, Debug)]
+struct Http {
+    row: i64,
+    span: Span,
+    parent: Option<Span>,
+    /// The number by which calls that were joined with it name it.
+    joined: i64,
+    is_servers: bool,
+    from: i64,
+    to: i64,
+}
+
+/// A line that waits.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    row: i64,
+    trace: i64,
+    /// The span that it names.
+    span: Option<Span>,
+    at: Option<i64>,
+}
+
+/// What is known of some traces.
+#[derive(Debug, Default)]
+struct Known {
+    https: Vec<Http>,
+    lines: Vec<Line>,
+    /// Rows that cannot be read. They are nobody's.
+    damaged: Vec<i64>,
+    /// By spans that are part of calls.
+    spans: HashMap<Span, Owners>,
+    /// By spans above calls, and those that calls link to.
+    above: HashMap<Span, Owners>,
+    /// By [`Http::joined`].
+    joined: HashMap<i64, Owners>,
+}
+
+impl Known {
+    async fn read(db: &DatabaseTransaction, traces: HashSet<i64>, erased: &[Erased]) -> Result<Self, Error> {
+        let mut known = Self::default();
+        if traces.is_empty() {
+            return Ok(known);
+        }
+        let among = |column: waiting::Column| column.is_in(traces.iter().copied());
+        let lines: Vec<(i64, i64, Option<i64>, Option<i64>)> = waiting::Entity::find()
+            .select_only()
+            .columns([
+                waiting::Column::Id,
+                waiting::Column::TraceLo,
+                waiting::Column::SpanId,
+                waiting::Column::EndedAt,
+            ])
+            .filter(among(waiting::Column::TraceLo))
+            .filter(waiting::Column::Call.is_null())
+            .filter(waiting::Column::Kind.eq(kind::LOG))
+            .into_tuple()
+            .all(db)
+            .await?;
+        let lines = lines.into_iter().map(|(row, trace, span, at)| Line {
+            row,
+            trace,
+            span: span.map(|span| (trace, span)),
+            at,
+        });
+        known.lines.extend(lines);
+        // One at a time: they hold all that is known of their requests.
+        let mut https = waiting::Entity::find()
+            .filter(among(waiting::Column::TraceLo))
+            .filter(waiting::Column::Call.is_null())
+            .filter(waiting::Column::Kind.eq(kind::HTTP))
+            .stream(db)
+            .await?;
+        while let Some(row) = https.try_next().await? {
+            match serde_json::from_slice(&row.data) {
+                Ok(span) => known.https.push(Http::of(row.id, &span)),
+                Err(_) => known.damaged.push(row.id),
+            }
+        }
+        drop(https);
+        if !known.https.is_empty() {
+            known.read_calls(db, &traces, erased).await?;
+        }
+        Ok(known)
+    }
+
+    /// The spans of the calls, and those that they name.
+    async fn read_calls(
+        &mut self,
+        db: &DatabaseTransaction,
+        traces: &HashSet<i64>,
+        erased: &[Erased],
+    ) -> Result<(), Error> {
+        let rows: HashSet<i64> = erased.iter().map(|call| call.row).collect();
+        let calls: Vec<(i64, i64, i64, Option<i64>, Option<i64>)> = call::Entity::find()
+            .select_only()
+            .columns([
+                call::Column::Id,
+                call::Column::TraceLo,
+                call::Column::SpanId,
+                call::Column::PrimarySpanId,
+                call::Column::ParentSpanId,
+            ])
+            .filter(call::Column::TraceLo.is_in(traces.iter().copied()))
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (row, trace, span, primary, parent) in calls {
+            let is_erased = rows.contains(&row);
+            for span in [Some(span), primary].into_iter().flatten() {
+                self.spans.entry((trace, span)).or_default().add(is_erased);
+            }
+            if let Some(parent) = parent {
+                self.above.entry((trace, parent)).or_default().add(is_erased);
+            }
+        }
+        let aliases: Vec<(i64, i64, i64)> = alias::Entity::find()
+            .select_only()
+            .columns([alias::Column::TraceLo, alias::Column::SpanId, alias::Column::Call])
+            .filter(alias::Column::TraceLo.is_in(traces.iter().copied()))
+            .filter(alias::Column::Call.is_not_null())
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (trace, span, row) in aliases {
+            let owners = self.spans.entry((trace, span)).or_default();
+            owners.add(rows.contains(&row));
+        }
+        let named: Vec<(i64, i16, i64, Option<i64>, i64)> = waiting::Entity::find()
+            .select_only()
+            .columns([
+                waiting::Column::Call,
+                waiting::Column::Kind,
+                waiting::Column::TraceLo,
+                waiting::Column::SpanId,
+                waiting::Column::Fingerprint,
+            ])
+            .filter(waiting::Column::TraceLo.is_in(traces.iter().copied()))
+            .filter(waiting::Column::Call.is_not_null())
+            .filter(waiting::Column::Kind.is_in([kind::LINK, kind::VIEW, kind::JOINED]))
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (row, is, trace, span, fingerprint) in named {
+            let owners = match (is, span) {
+                (kind::JOINED, _) => self.joined.entry(joined_by(fingerprint, row)).or_default(),
+                (_, Some(span)) => self.above.entry((trace, span)).or_default(),
+                (_, None) => continue,
+            };
+            owners.add(rows.contains(&row));
+        }
+        Ok(())
+    }
+
+    /// The rows that go.
+    fn going(&self, erased: &[Erased]) -> Vec<i64> {
+        let mut of_trace: HashMap<i64, Vec<&Erased>> = HashMap::new();
+        for call in erased {
+            of_trace.entry(call.trace).or_default().push(call);
+        }
+        let at_the_time = |trace: i64, may: &dyn Fn(&Erased) -> bool| {
+            let calls = of_trace.get(&trace);
+            calls.is_some_and(|calls| calls.iter().any(|call| may(call)))
+        };
+        let mut going = self.damaged.clone();
+        let mut gone = HashSet::new();
+        let mut kept = HashSet::new();
+        for (http, owners) in self.https.iter().zip(self.owners()) {
+            if owners.other {
+                kept.insert(http.span);
+            } else if owners.erased || at_the_time(http.span.0, &|call| http.may_be_of(call)) {
+                gone.insert(http.span);
+                going.push(http.row);
+            }
+        }
+        let spans = |call: &Erased| [Some(call.span), call.primary].map(|span| Some((call.trace, span?)));
+        let own: HashSet<Span> = erased.iter().flat_map(spans).flatten().collect();
+        for line in &self.lines {
+            let named = |spans: &HashSet<Span>| line.span.is_some_and(|span| spans.contains(&span));
+            let goes = named(&own)
+                || named(&gone)
+                || !named(&kept) && at_the_time(line.trace, &|call| line.may_be_of(call));
+            if goes {
+                going.push(line.row);
+            }
+        }
+        going
+    }
+
+    /// Whose each HTTP span is, by ids.
+    fn owners(&self) -> Vec<Owners> {
+        let by_span: HashMap<Span, usize> = self
+            .https
+            .iter()
+            .enumerate()
+            .map(|(at, http)| (http.span, at))
+            .collect();
+        let parent = |at: usize| {
+            let http = self.https.get(at)?;
+            by_span.get(&http.parent?).copied()
+        };
+        // Above a call: what carried it, and what led to that.
+        let mut above = vec![Owners::default(); self.https.len()];
+        for (at, http) in self.https.iter().enumerate() {
+            let mut owners = self.above.get(&http.span).copied().unwrap_or_default();
+            owners.join(self.joined.get(&http.joined).copied().unwrap_or_default());
+            let mut next = (owners != Owners::default()).then_some(at);
+            while let Some(at) = next
+                && let Some(known) = above.get_mut(at)
+                && known.join(owners)
+            {
+                next = parent(at);
+            }
+        }
+        // Below a call: what it sent, and what that led to.
+        let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
+        for at in 0..self.https.len() {
+            if let Some(parent) = parent(at) {
+                children.entry(parent).or_default().push(at);
+            }
+        }
+        let mut below = vec![Owners::default(); self.https.len()];
+        let of_call = |http: &Http| self.spans.get(&http.parent?).copied();
+        let roots = self.https.iter().enumerate();
+        let mut left: Vec<(usize, Owners)> = roots
+            .filter_map(|(at, http)| Some((at, of_call(http)?)))
+            .collect();
+        while let Some((at, owners)) = left.pop() {
+            if below.get_mut(at).is_some_and(|known| known.join(owners)) {
+                let children = children.get(&at).into_iter().flatten();
+                left.extend(children.map(|child| (*child, owners)));
+            }
+        }
+        for (owners, below) in above.iter_mut().zip(below) {
+            owners.join(below);
+        }
+        above
+    }
+}
+
+impl Http {
+    fn of(row: i64, span: &HttpSpan) -> Self {
+        let trace = trace_lo(span.trace_id);
+        let own = SpanRef {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        };
+        Self {
+            row,
+            span: (trace, span_number(span.span_id)),
+            parent: span.parent_span_id.map(|parent| (trace, span_number(parent))),
+            joined: joined_fingerprint(own),
+            is_servers: span.kind == SpanKind::Server,
+            from: span.started_at.0.saturating_sub(SLACK),
+            to: span.ended_at.0.saturating_add(SLACK),
+        }
+    }
+
+    /// Whether it may be of a call as far as times tell: what carries a request lasts around it.
+    fn may_be_of(&self, call: &Erased) -> bool {
+        if call.is_clients {
+            return self.from <= call.to && call.from <= self.to;
+        }
+        self.is_servers && self.from <= call.from && call.to <= self.to
+    }
+}
+
+impl Line {
+    /// Whether it may be of a call as far as times tell.
+    fn may_be_of(&self, call: &Erased) -> bool {
+        let around = call.from.saturating_sub(SLACK)..=call.to.saturating_add(SLACK);
+        call.is_clients && self.at.is_none_or(|at| around.contains(&at))
+    }
+}
