@@ -275,7 +275,11 @@ impl Caller {
 
     /// Who the audit says it was.
     pub(crate) fn actor(&self) -> Actor {
-        self.access.key().map_or(Actor::Anybody, |key| Actor::Key(key.id))
+        match self.access.key() {
+            Some(key) => Actor::Key(key.id),
+            None if self.door.gate.is_some() => Actor::Anybody,
+            None => Actor::Embedding,
+        }
     }
 
     /// Why the caller may not do what scope `admin` is for.

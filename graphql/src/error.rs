@@ -197,6 +197,7 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
              later, or ask for less at once",
         ),
         mcptap_store::Error::Memory(exhausted) => Code::ResourceExhausted.error(exhausted.to_string()),
+        mcptap_store::Error::Denied(denied) => Code::Unauthenticated.error(denied.to_string()),
         mcptap_store::Error::Stopping => Code::Unavailable.error("the server is stopping; try again later"),
         error @ mcptap_store::Error::Internal(_) => {
             tracing::error!(%error, "the database refused a statement that it should never refuse");

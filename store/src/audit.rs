@@ -7,11 +7,12 @@ mod tests;
 use mcptap_model::UnixNanos;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
-use crate::entity::audit;
-use crate::{Error, Page, PageRequest, Store, clock};
+use crate::entity::{api_key, audit};
+use crate::{Denied, Error, Page, PageRequest, Store, clock};
 
 #[cfg(test)]
 pub(crate) use erasure::interrupted;
@@ -22,8 +23,10 @@ pub(crate) use erasure::{Begun, ERASURE, abandoned, end_abandoned};
 pub enum Actor {
     /// The holder of the key of this number.
     Key(i64),
-    /// Anybody: no key existed yet.
+    /// Anybody: no key existed yet. Refused where one exists when the act begins.
     Anybody,
+    /// A caller of a program that embeds the API and asks nobody for a key.
+    Embedding,
     /// A user who can run commands on the database.
     CommandLine,
 }
@@ -75,6 +78,35 @@ fn entry(row: audit::Model) -> AuditEntry {
     }
 }
 
+/// Refuses whoever was let in because no key existed, where one exists by now. The first thing in the transaction of an act:
+/// no key can be made between this and its commit.
+///
+/// # Errors
+/// [`Error::Denied`]: a key is needed by now.
+pub(crate) async fn authorize(tx: &DatabaseTransaction, by: Actor) -> Result<(), Error> {
+    if by != Actor::Anybody {
+        return Ok(());
+    }
+    // Transactions that make keys wait for this one. It must come before any read: on PostgreSQL a statement sees what was
+    // committed before it began, and SQLite refuses the lock to a transaction that read before another one wrote.
+    let lock = match tx.get_database_backend() {
+        DbBackend::Sqlite => "UPDATE api_keys SET id = id WHERE 1 = 0",
+        _ => "LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE",
+    };
+    tx.execute_unprepared(lock).await?;
+    let any: Option<i64> = api_key::Entity::find()
+        .select_only()
+        .column(api_key::Column::Id)
+        .limit(1)
+        .into_tuple()
+        .one(tx)
+        .await?;
+    match any {
+        Some(_) => Err(Error::Denied(Denied::Missing)),
+        None => Ok(()),
+    }
+}
+
 const COMMAND_LINE: &str = ", on the command line";
 
 /// Adds an entry, in the transaction of the act that it records, so that neither is without the other. Gives its number.
@@ -86,7 +118,7 @@ pub(crate) async fn note(
 ) -> Result<i64, Error> {
     let key = match by {
         Actor::Key(key) => Some(key),
-        Actor::Anybody => None,
+        Actor::Anybody | Actor::Embedding => None,
         Actor::CommandLine => {
             subject.push_str(COMMAND_LINE);
             None

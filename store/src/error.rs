@@ -139,6 +139,9 @@ pub enum Error {
     /// The system has no randomness to make a secret of.
     #[error("no randomness: {0}")]
     Randomness(String),
+    /// Whoever asks was let in without a key, and a key is needed by now. Nothing was changed.
+    #[error(transparent)]
+    Denied(#[from] crate::Denied),
     /// The store is closed: what was begun is not finished.
     #[error("the store is closing")]
     Stopping,

@@ -8,7 +8,7 @@ use sea_orm::{
     FromQueryResult, QueryFilter, QueryOrder, QueryResult, QueryTrait, Statement,
 };
 
-use crate::audit::{Actor, note};
+use crate::audit::{Actor, authorize, note};
 use crate::database::Database;
 use crate::entity::api_key;
 use crate::schema::Upkeep;
@@ -85,6 +85,9 @@ impl Store {
     }
 
     /// Makes a key, which must be [checked](NewKey::checked). Its secret is told this once and never again.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]: of [`Actor::Anybody`], where a key exists by now. This holds between processes too.
     pub async fn create_key(&self, new: NewKey, by: Actor) -> Result<(ApiKey, Secret), Error> {
         let secret = Secret::new().map_err(|error| Error::Randomness(error.to_string()))?;
         let servers = (!new.servers.is_empty()).then(|| serde_json::json!(new.servers).to_string());
@@ -102,6 +105,7 @@ impl Store {
         let database = &self.inner.database;
         let making = async {
             let tx = database.change().await?;
+            authorize(&tx, by).await?;
             let key = read(row.insert(&tx).await?)?;
             note(&tx, by, "createApiKey", about(&key)).await?;
             tx.commit().await?;
@@ -123,6 +127,7 @@ impl Store {
 
     async fn mark_revoked(&self, id: i64, by: Actor) -> Result<Option<RevokedKey>, Error> {
         let tx = self.inner.database.change().await?;
+        authorize(&tx, by).await?;
         let revoked = api_key::Entity::update_many()
             .col_expr(api_key::Column::RevokedAt, Expr::value(clock::now().0))
             .filter(api_key::Column::Id.eq(id))

@@ -7,7 +7,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::audit::{Actor, note};
+use crate::audit::{Actor, authorize, note};
 use crate::entity::view;
 use crate::{Error, Store, clock};
 
@@ -95,6 +95,7 @@ impl Store {
         by: Actor,
     ) -> Result<Option<View>, Error> {
         let tx = self.inner.database.change().await?;
+        authorize(&tx, by).await?;
         let now = clock::now().0;
         let row = view::ActiveModel {
             id: NotSet,
@@ -143,6 +144,7 @@ impl Store {
             return Ok(None);
         };
         let tx = self.inner.database.change().await?;
+        authorize(&tx, by).await?;
         let row = view::ActiveModel {
             id: Unchanged(id),
             name: Set(content.name),
@@ -177,6 +179,7 @@ impl Store {
             return Ok(false);
         };
         let tx = self.inner.database.change().await?;
+        authorize(&tx, by).await?;
         let deleted = view::Entity::delete_by_id(id).exec(&tx).await?.rows_affected > 0;
         if deleted {
             note(&tx, by, "deleteView", about(before.id)).await?;

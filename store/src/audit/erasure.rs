@@ -8,7 +8,7 @@ use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnectio
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use tokio::time::{Instant, timeout};
 
-use super::{Actor, COMMAND_LINE, note};
+use super::{Actor, COMMAND_LINE, authorize, note};
 use crate::Error;
 use crate::database::{Database, RELEASE};
 use crate::entity::audit;
@@ -73,6 +73,7 @@ impl Begun {
             None => Lock::Connection(connect(database).await?),
         };
         let tx = database.change().await?;
+        authorize(&tx, by).await?;
         let id = note(&tx, by, ERASURE, format!("{subject}{BEGUN}")).await?;
         if let Lock::Connection(connection) = &mut lock {
             hold(connection, id).await?;

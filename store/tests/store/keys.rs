@@ -2,14 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mcptap_model::{Access, NewKey, Scope, UnixNanos};
-use mcptap_store::{Actor, Denied, Gate, PageRequest, Reach, RevokedKey, ViewContent, has_keys};
+use mcptap_model::{Access, CallFilter, NewKey, Scope, UnixNanos};
+use mcptap_store::{Actor, Denied, Error, Gate, PageRequest, Reach, RevokedKey, ViewContent, has_keys};
 use sea_orm::ConnectionTrait;
 
 use crate::support::{Place, on_both};
 
 on_both!(
     the_first_key_shuts_the_gate,
+    nobody_acts_without_a_key_after_the_first,
+    of_many_first_keys_one_is_made,
     keys_end_wherever_they_are_in_use,
     changes_of_other_processes_arrive,
     a_key_made_elsewhere_is_itself_from_the_first_moment,
@@ -64,15 +66,75 @@ async fn the_first_key_shuts_the_gate(place: &Place) {
     assert_eq!(store.keys().await.unwrap(), [key]);
 }
 
+async fn nobody_acts_without_a_key_after_the_first(place: &Place) {
+    let (_writer, here) = place.open().await;
+    let (_other_writer, there) = place.open().await;
+    let content = |name: &str| ViewContent {
+        name: name.into(),
+        filter: "{}".into(),
+        columns: Vec::new(),
+        last_seconds: None,
+    };
+    let by = Actor::Anybody;
+    let view = here
+        .save_view(None, content("before"), by)
+        .await
+        .unwrap()
+        .unwrap();
+    let (key, _) = there
+        .create_key(new("first", &[Scope::Admin]), Actor::CommandLine)
+        .await
+        .unwrap();
+    // Whether this process has heard of it or not.
+    let refused = |error: Error| matches!(error, Error::Denied(Denied::Missing));
+    let thief = new("thief", &[Scope::Admin]);
+    assert!(here.create_key(thief, by).await.is_err_and(refused));
+    assert!(here.revoke_key(key.id, by).await.is_err_and(refused));
+    let saved = here.save_view(None, content("after"), by).await;
+    assert!(saved.is_err_and(refused));
+    let updated = here.update_view(view.id, content("after"), Reach::All, by).await;
+    assert!(updated.is_err_and(refused));
+    assert!(
+        here.delete_view(view.id, Reach::All, by)
+            .await
+            .is_err_and(refused)
+    );
+    let erased = here.erase(CallFilter::default(), by, "all".into()).await;
+    assert!(erased.is_err_and(refused));
+    assert_eq!(here.keys().await.unwrap(), [key]);
+    assert_eq!(here.views(Reach::All).await.unwrap(), [view]);
+    let audit = here.audit(PageRequest::default()).await.unwrap().items;
+    let acts: Vec<&str> = audit.iter().map(|entry| entry.what.as_str()).collect();
+    assert_eq!(acts, ["createApiKey", "saveView"]);
+}
+
+async fn of_many_first_keys_one_is_made(place: &Place) {
+    let (_writer, here) = place.open().await;
+    let (_other_writer, there) = place.open().await;
+    let make = |number: usize| {
+        let store = if number % 2 == 0 { &here } else { &there };
+        store.create_key(new("first", &[Scope::Admin]), Actor::Anybody)
+    };
+    let made = futures_util::future::join_all((0..16).map(make)).await;
+    for failed in made.iter().filter_map(|made| made.as_ref().err()) {
+        assert!(matches!(failed, Error::Denied(Denied::Missing)), "{failed}");
+    }
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    assert_eq!(here.keys().await.unwrap().len(), 1);
+}
+
 async fn keys_end_wherever_they_are_in_use(place: &Place) {
     let (_writer, store) = place.open().await;
     let gate = store.gate();
     let (revoked, secret) = store
-        .create_key(new("a", &[Scope::Read]), Actor::Anybody)
+        .create_key(new("a", &[Scope::Read]), Actor::CommandLine)
         .await
         .unwrap();
     let access = gate.admit(Some(secret.reveal())).await.unwrap();
-    let (told, key) = tokio::join!(ended(gate, &access), store.revoke_key(revoked.id, Actor::Anybody));
+    let (told, key) = tokio::join!(
+        ended(gate, &access),
+        store.revoke_key(revoked.id, Actor::CommandLine)
+    );
     assert_eq!(told, Denied::Revoked);
     let Some(RevokedKey::Readable(key)) = key.unwrap() else {
         panic!("it is a key");
@@ -81,10 +143,10 @@ async fn keys_end_wherever_they_are_in_use(place: &Place) {
     assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Revoked));
     // Again it changes nothing, and what is not there is not revoked.
     assert_eq!(
-        store.revoke_key(key.id, Actor::Anybody).await.unwrap(),
+        store.revoke_key(key.id, Actor::CommandLine).await.unwrap(),
         Some(RevokedKey::Readable(key))
     );
-    assert_eq!(store.revoke_key(999, Actor::Anybody).await.unwrap(), None);
+    assert_eq!(store.revoke_key(999, Actor::CommandLine).await.unwrap(), None);
     // Without a key that holds, the gate stays shut.
     assert_eq!(gate.admit(None).await, Err(Denied::Missing));
 
@@ -93,7 +155,7 @@ async fn keys_end_wherever_they_are_in_use(place: &Place) {
         expires_at: Some(end),
         ..new("short", &[Scope::Read])
     };
-    let (_, secret) = store.create_key(short, Actor::Anybody).await.unwrap();
+    let (_, secret) = store.create_key(short, Actor::CommandLine).await.unwrap();
     let access = gate.admit(Some(secret.reveal())).await.unwrap();
     assert_eq!(ended(gate, &access).await, Denied::Expired(end));
     assert_eq!(gate.admit(Some(secret.reveal())).await, Err(Denied::Expired(end)));
@@ -275,7 +337,7 @@ async fn damaged_rows_let_nobody_in(place: &Place) {
 async fn secrets_are_nowhere_in_the_database(place: &Place) {
     let (writer, store) = place.open().await;
     let (_, secret) = store
-        .create_key(new("a", &[Scope::Admin]), Actor::Anybody)
+        .create_key(new("a", &[Scope::Admin]), Actor::CommandLine)
         .await
         .unwrap();
     store.gate().admit(Some(secret.reveal())).await.unwrap();
@@ -293,11 +355,11 @@ async fn secrets_are_nowhere_in_the_database(place: &Place) {
 async fn last_use_is_noted_at_the_end(place: &Place) {
     let (writer, store) = place.open().await;
     let (_, secret) = store
-        .create_key(new("a", &[Scope::Read]), Actor::Anybody)
+        .create_key(new("a", &[Scope::Read]), Actor::CommandLine)
         .await
         .unwrap();
     let (unused, _) = store
-        .create_key(new("b", &[Scope::Read]), Actor::Anybody)
+        .create_key(new("b", &[Scope::Read]), Actor::CommandLine)
         .await
         .unwrap();
     store.gate().admit(Some(secret.reveal())).await.unwrap();
