@@ -19,12 +19,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The process, as far as it is known: the instance, else the service, else nothing.
-    pub fn process(&self) -> &str {
-        self.instance
-            .as_deref()
-            .or(self.service.as_deref())
-            .unwrap_or_default()
+    /// A text that tells the process from others, as far as it is known: by service and instance, since an instance's id is
+    /// unique only within its service. Empty where neither is known.
+    pub fn process(&self) -> String {
+        if self.service.is_none() && self.instance.is_none() {
+            return String::new();
+        }
+        let service = self.service.as_deref().unwrap_or_default();
+        let instance = self.instance.as_deref().unwrap_or_default();
+        // The length keeps a service apart whose name goes on with what is another's instance.
+        format!("{}:{service}{instance}", service.len())
     }
 
     /// Whether two spans come from the same running service. Instances decide where both are known.
@@ -74,5 +78,42 @@ impl SpanKind {
             Self::Producer => 4,
             Self::Consumer => 5,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_a_service_and_its_instance() {
+        let process = |service: Option<&str>, instance: Option<&str>| {
+            let origin = Origin {
+                service: service.map(str::to_owned),
+                instance: instance.map(str::to_owned),
+                ..Origin::default()
+            };
+            origin.process()
+        };
+        let all = [
+            (None, None),
+            (Some("a"), None),
+            (None, Some("a")),
+            (Some("a"), Some("a")),
+            (Some("a"), Some("b")),
+            (Some("b"), Some("a")),
+            (Some("ab"), None),
+            (None, Some("ab")),
+            (Some("a"), Some("1:a")),
+            (Some("1:a"), Some("a")),
+        ];
+        let told: HashSet<String> = all
+            .iter()
+            .map(|(service, instance)| process(*service, *instance))
+            .collect();
+        assert_eq!(told.len(), all.len(), "{told:?}");
+        assert!(process(None, None).is_empty());
     }
 }

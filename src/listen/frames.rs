@@ -57,6 +57,7 @@ impl Frames {
     /// Bytes came. Tells whether their frames may.
     pub(super) fn read(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         self.earn(now);
+        let mut may = true;
         loop {
             let (skipped, rest) = bytes.split_at(self.skipped.min(bytes.len()));
             self.skipped -= skipped.len();
@@ -65,7 +66,7 @@ impl Frames {
             room.zip(head).for_each(|(to, from)| *to = *from);
             self.filled += head.len();
             if self.filled < HEAD {
-                return true;
+                return may;
             }
             bytes = rest;
             self.filled = 0;
@@ -74,7 +75,7 @@ impl Frames {
             if !matches!(kind, DATA | HEADERS | RST_STREAM | CONTINUATION) {
                 match self.left.checked_sub(1) {
                     Some(left) => self.left = left,
-                    None => return false,
+                    None => may = false,
                 }
             }
         }
@@ -157,7 +158,7 @@ mod tests {
         let now = Instant::now();
         let mut frames = begun(now);
         let ping = frame(PING, 8);
-        let mut may = |frames: &mut Frames, now: Instant| {
+        let may = |frames: &mut Frames, now: Instant| {
             (0..100_000).take_while(|_| frames.read(&ping, now)).count() as u64
         };
         assert_eq!(may(&mut frames, now), BURST);

@@ -82,14 +82,10 @@ impl Normalised {
     }
 
     /// Adds a heartbeat. A process is kept once, however many of its heartbeats there are.
-    fn hear(&mut self, process: &str, heartbeat: &LogRecord) {
-        if !self.heartbeats.contains_key(process) {
-            self.heartbeats.insert(process.to_owned(), Heard::default());
-        }
-        if let Some(heard) = self.heartbeats.get_mut(process) {
-            heard.count += 1;
-            heard.ended.extend(log::ended(heartbeat));
-        }
+    fn hear(&mut self, process: String, heartbeat: &LogRecord) {
+        let heard = self.heartbeats.entry(process).or_default();
+        heard.count += 1;
+        heard.ended.extend(log::ended(heartbeat));
     }
 }
 
@@ -369,7 +365,7 @@ mod tests {
             count: 1,
             ended: BTreeSet::new(),
         };
-        assert_eq!(read.heartbeats, BTreeMap::from([("shop".to_owned(), heard)]));
+        assert_eq!(read.heartbeats, BTreeMap::from([("4:shop".to_owned(), heard)]));
         assert_eq!(read.rejections.of(Reason::NotAllowed), 2);
     }
 

@@ -159,7 +159,7 @@ impl Call {
         let heard = if process.is_empty() {
             None
         } else {
-            load(ctx, HeardOf(process.to_owned())).await?
+            load(ctx, HeardOf(process)).await?
         };
         Ok(Some(DateTime(
             heard.map_or(call.received_at, |heard| heard.max(call.received_at)),

@@ -40,12 +40,12 @@ async fn a_call_that_runs_says_when_its_sender_was_heard_last() {
     // By its own arrival where no heartbeat came. Those that ended say nothing.
     assert_eq!(last_seen(&world).await, json!([arrived(3), arrived(4), null]));
 
-    world.writer.heard("p-2");
+    world.writer.heard(&announced(2, "p-2").origin.process());
     let seen = last_seen(&world).await;
     assert_eq!((&seen[0], &seen[2]), (&json!(arrived(3)), &Value::Null));
     let heard = seen[1].as_str().unwrap().to_owned();
     assert!(heard > arrived(4), "{seen}");
-    world.writer.heard("p-2");
+    world.writer.heard(&announced(2, "p-2").origin.process());
     assert!(last_seen(&world).await[1].as_str().unwrap() > heard.as_str());
 
     world

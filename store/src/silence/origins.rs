@@ -186,7 +186,7 @@ impl Processes {
         self.0.extend(read.into_iter().map(|(id, origin)| {
             let known = Origin {
                 id,
-                process: text_hash(origin.process()),
+                process: text_hash(&origin.process()),
                 is_instance: origin.instance.is_some(),
             };
             (id, known)

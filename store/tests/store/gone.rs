@@ -293,7 +293,7 @@ async fn planted_everywhere(place: &Place, writer: &Writer, store: &Store) {
         duration_nanos: 0,
         ..planted(700_000)
     };
-    writer.heard(running.origin.process());
+    writer.heard(&running.origin.process());
     writer.write(batch([running])).await.unwrap();
     heartbeats_are_written(place).await;
     let found = found(place).await;

@@ -46,6 +46,19 @@ fn at(process: &str, call: Call) -> Call {
     }
 }
 
+/// The process of such calls; a service that has no instances is one itself.
+fn of(process: &str) -> String {
+    match process {
+        "shop" => plain(1).origin.process(),
+        "agent" => Origin {
+            service: Some(process.to_owned()),
+            ..Origin::default()
+        }
+        .process(),
+        _ => at(process, plain(1)).origin.process(),
+    }
+}
+
 async fn all(store: &Store, filter: CallFilter) -> Vec<Call> {
     let page = PageRequest {
         last: Some(100),
@@ -116,8 +129,19 @@ async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
             ..Options::default()
         })
         .await;
+    // Another service has an instance of the same id.
+    let dead = |call| {
+        let call = at("alive", call);
+        Call {
+            origin: Arc::new(Origin {
+                service: Some("dead".to_owned()),
+                ..(*call.origin).clone()
+            }),
+            ..call
+        }
+    };
     let calls = [
-        at("dead", announced(1)),
+        dead(announced(1)),
         at("alive", announced(2)),
         at("dead", plain(3)),
     ];
@@ -125,7 +149,7 @@ async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
     let mut follower = store.follow(CallFilter::default(), None).await.unwrap();
     let lost = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
-            writer.heard("alive");
+            writer.heard(&of("alive"));
             let part = tokio::time::timeout(Duration::from_millis(200), follower.next(10)).await;
             let Ok(Ok(Some(part))) = part else { continue };
             if let [change] = part.items.as_slice() {
@@ -147,7 +171,7 @@ async fn silence_is_loss_and_heartbeats_are_life(place: &Place) {
     assert_eq!(all(&store, late(true)).await.len(), 0);
 
     // Its end comes after all.
-    writer.write(batch([at("dead", plain(1))])).await.unwrap();
+    writer.write(batch([dead(plain(1))])).await.unwrap();
     assert_eq!(
         outcomes(&store).await,
         [Outcome::Ok, Outcome::Running, Outcome::Ok]
@@ -162,24 +186,24 @@ async fn every_process_knows_who_was_heard(place: &Place) {
     let (_, other) = impatient(place).await;
     let calls = [at("alive", announced(1)), at("mute", announced(2))];
     writer.write(batch(calls)).await.unwrap();
-    let names = ["alive", "mute", "alive"].map(str::to_owned);
+    let names = ["alive", "mute", "alive"].map(of);
     let before = mcptap_store::now();
-    writer.heard("alive");
+    writer.heard(&of("alive"));
     let heard = store.last_heard(&names).await.unwrap();
     assert_eq!(heard.len(), 1, "{heard:?}");
-    let first = heard["alive"];
+    let first = heard[&of("alive")];
     assert!(first >= before && first <= mcptap_store::now());
     // Elsewhere when it is stored, and here still.
     let stored = async {
-        while !other.last_heard(&names).await.unwrap().contains_key("alive") {
-            writer.heard("alive");
+        while !other.last_heard(&names).await.unwrap().contains_key(&of("alive")) {
+            writer.heard(&of("alive"));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), stored)
         .await
         .unwrap();
-    assert!(store.last_heard(&names).await.unwrap()["alive"] > first);
+    assert!(store.last_heard(&names).await.unwrap()[&of("alive")] > first);
     assert!(store.last_heard(&[]).await.unwrap().is_empty());
 }
 
@@ -228,8 +252,8 @@ async fn whoever_is_heard_again_runs_again(place: &Place) {
     let wanted = [Outcome::Running, Outcome::Ok, Outcome::Lost, Outcome::Lost];
     // It is heard elsewhere.
     let heard = || {
-        other_writer.heard("away");
-        other_writer.heard("shop");
+        other_writer.heard(&of("away"));
+        other_writer.heard(&of("shop"));
     };
     until(&store, &wanted, heard).await;
     until(&other, &wanted, heard).await;
@@ -302,15 +326,15 @@ async fn what_its_process_says_has_ended_is_lost(place: &Place) {
     writer.write(batch(calls)).await.unwrap();
     let beat = || {
         for process in ["alive", "other", "agent", "shop"] {
-            writer.heard(process);
+            writer.heard(&of(process));
         }
     };
     // Only its own process can say so of a call.
     let ended = || {
         beat();
-        writer.ended("alive", [1, 2, 4, 5, 6, 999].map(span));
-        writer.ended("shop", [6].map(span));
-        writer.ended("elsewhere", [3].map(span));
+        writer.ended(&of("alive"), [1, 2, 4, 5, 6, 999].map(span));
+        writer.ended(&of("shop"), [6].map(span));
+        writer.ended(&of("elsewhere"), [3].map(span));
     };
     let (ok, running, lost) = (Outcome::Ok, Outcome::Running, Outcome::Lost);
     until(&store, &[lost, lost, running, ok, running, lost], ended).await;
@@ -327,7 +351,7 @@ async fn what_its_process_says_has_ended_is_lost(place: &Place) {
     until(&store, &[lost, lost, lost, ok, lost, lost], || {}).await;
     until(&store, &[lost, lost, lost, ok, running, lost], || {
         beat();
-        writer.ended("alive", [span(3)]);
+        writer.ended(&of("alive"), [span(3)]);
     })
     .await;
 
@@ -408,8 +432,8 @@ async fn only_processes_with_running_calls_are_stored(place: &Place) {
     };
     let written = async {
         for round in 0.. {
-            writer.heard("alive");
-            writer.heard("ended");
+            writer.heard(&of("alive"));
+            writer.heard(&of("ended"));
             for number in 0..1_000 {
                 writer.heard(&format!("{round} {number}"));
             }
@@ -444,7 +468,7 @@ async fn all_calls_of_silent_processes_are_found(place: &Place) {
     };
     let lost = async {
         loop {
-            writer.heard("alive");
+            writer.heard(&of("alive"));
             tokio::time::sleep(Duration::from_millis(200)).await;
             let lost = store.count(&of_outcome(Outcome::Lost), 2_000).await.unwrap();
             if lost.value >= 1_090 {
@@ -458,7 +482,7 @@ async fn all_calls_of_silent_processes_are_found(place: &Place) {
     let back = async {
         loop {
             for number in 1..=1_100 {
-                writer.heard(&process(number));
+                writer.heard(&of(&process(number)));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
             let running = store.count(&of_outcome(Outcome::Running), 2_000).await.unwrap();
