@@ -73,11 +73,11 @@ impl Keys {
                 let made = !mcptap_store::exists(url).await.with_context(opening)?;
                 let store = mcptap_store::open_to_create(url).await.with_context(opening)?;
                 if made {
-                    eprintln!(
+                    mcptap::tell(format_args!(
                         "there was no database at {}, so it was made; if a server runs already, it uses another one, and \
                          this key is not for it: give the server's --database-url",
                         mcptap_store::shown_url(url)
-                    );
+                    ));
                 }
                 let told = create(&store, new, url).await;
                 store.close().await;
@@ -130,11 +130,11 @@ async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String>
         .context("making the key")?;
     let database = mcptap_store::shown_url(url);
     if first {
-        eprintln!(
+        mcptap::tell(format_args!(
             "this is the first key of {database}: from now on nobody sends to or reads from a server on it without one"
-        );
+        ));
     }
-    eprintln!(
+    mcptap::tell(format_args!(
         "key {} {:?} ({}, {}) is made in {database}; its secret is not shown again:",
         key.id,
         key.name,
@@ -143,7 +143,7 @@ async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String>
             [] => "all servers".to_owned(),
             servers => format!("servers {}", servers.join(", ").escape_debug()),
         }
-    );
+    ));
     Ok(format!("{}\n", secret.reveal()))
 }
 

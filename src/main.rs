@@ -8,14 +8,14 @@ mod wrap;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use mcptap::proxy::{Proxy, ProxyConfig, ProxySettings};
-use mcptap::{Captured, Config, Examined, Server, Settings, SettingsFile};
+use mcptap::{Captured, Config, Examined, Server, Settings, SettingsFile, tell};
 use tokio_util::sync::CancellationToken;
 
 use hidden::Given;
@@ -94,19 +94,26 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    match start() {
+    let code = match start() {
         Ok(code) => code,
         Err(error) => {
             // A value in the wrong place may be a database's URL, or a key.
             let given: Vec<OsString> = std::env::args_os().collect();
-            eprintln!("mcptap: {}", Given::new(&given).hide(&mcptap::chain(&error)));
+            // After what led to it.
+            mcptap::end_log();
+            tell(format_args!(
+                "mcptap: {}",
+                Given::new(&given).hide(&mcptap::chain(&error))
+            ));
             // Nobody finds a wrong setting by the lines of our code.
             if tracing::enabled!(tracing::Level::DEBUG) {
-                eprintln!("{}", error.backtrace());
+                tell(error.backtrace());
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    mcptap::end_log();
+    code
 }
 
 fn start() -> anyhow::Result<ExitCode> {
@@ -140,9 +147,10 @@ fn told(error: &clap::Error, given: &[OsString]) -> ExitCode {
     };
     let text = Given::new(given).hide(&text);
     if error.use_stderr() {
-        eprint!("{text}");
-    } else {
-        print(&text);
+        tell(text.trim_end_matches('\n'));
+    } else if let Err(error) = print(&text) {
+        tell(format_args!("mcptap: {error:#}"));
+        return ExitCode::FAILURE;
     }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
@@ -167,7 +175,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let file = file.whole()?;
             if wrap.configures() {
                 Captured::of_file(&file)?;
-                print(&wrap.configure(cli.config.as_deref())?);
+                print(&wrap.configure(cli.config.as_deref())?)?;
                 return Ok(ExitCode::SUCCESS);
             }
             let captured = Captured::examine(&file, &variables())?;
@@ -185,14 +193,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             forward(&config, &captured).await?;
         }
         Command::Schema => {
-            print(&mcptap_graphql::sdl());
+            print(&mcptap_graphql::sdl())?;
         }
         Command::Migrate(flags) => {
             let config = start_logging(flags.over(file.whole()?).resolve()?)?;
             mcptap_store::migrate(&config.database_url)
                 .await
                 .with_context(|| opening(&config.database_url))?;
-            print("the tables are up to date\n");
+            print("the tables are up to date\n")?;
         }
         Command::Prune { older_than, settings } => {
             let config = start_logging(settings.over(file.whole()?).resolve()?)?;
@@ -210,14 +218,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print(&format!(
                 "deleted {} calls and {} log lines\n",
                 pruned.calls, pruned.log_lines
-            ));
+            ))?;
         }
         Command::Keys { command } => {
             let settings = command.settings().clone().over(file.whole()?);
             // A secret is easily overlooked in a log.
             log_to_stderr(settings.log.as_deref().unwrap_or("warn"))?;
             let config = settings.resolve()?;
-            print(&command.run(&config.database_url).await?);
+            print(&command.run(&config.database_url).await?)?;
         }
         Command::Redact { test, settings } => {
             let redaction = settings
@@ -225,9 +233,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 .resolve()?
                 .redactor
                 .explain(&read(&test)?);
-            print(&redaction.text);
+            print(&redaction.text)?;
             for (rule, places) in redaction.cuts {
-                eprintln!("{places} × {rule}");
+                tell(format_args!("{places} × {rule}"));
             }
         }
         Command::Config {
@@ -235,13 +243,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         } => {
             let settings = flags.over(file.whole()?).over(Settings::defaults());
             settings.clone().resolve()?;
-            print(&settings.print()?);
+            print(&settings.print()?)?;
         }
         Command::Config {
             command: ConfigCommand::Check(flags),
         } => {
             examine(flags, file).await.good()?;
-            print("the settings are good\n");
+            print("the settings are good\n")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -286,12 +294,7 @@ fn start_logging(config: Config) -> anyhow::Result<Config> {
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let filter = mcptap::log_filter(filter)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_coloured(std::io::stderr().is_terminal()))
-        .with_target(false)
-        .init();
+    mcptap::start_log(filter, is_coloured(std::io::stderr().is_terminal()));
     Ok(())
 }
 
@@ -320,14 +323,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 async fn show(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
     announce(&server);
-    eprintln!(
+    tell(format_args!(
         "\n  A sample MCP server is running and being called. Look at\n\n    http://{0}/?live=1    the calls, live\n    \
          http://{0}/graphql    GraphiQL, with examples to run\n\n  The calls are kept in {1}, and those of other servers that \
          send to\n  http://{2} too. Ctrl-C stops it.\n",
         server.listen,
         mcptap_store::shown_url(&config.database_url),
         server.otlp_http
-    );
+    ));
     let stop = CancellationToken::new();
     let demo = tokio::spawn({
         let (stop, endpoint) = (stop.clone(), format!("http://{}", server.otlp_http));
@@ -374,10 +377,11 @@ fn signal() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
     })
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer of a command goes to standard output"
-)]
-fn print(text: &str) {
-    print!("{text}");
+/// Writes the answer of a command. A reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard output"),
+    }
 }

@@ -183,6 +183,11 @@ impl prometheus_client::collector::Collector for Snapshot {
                 "Exports refused",
                 read(&received.refused_exports),
             ),
+            (
+                "log_lines_lost",
+                "Lines of the server's own log dropped because they could not be written, or not in time",
+                crate::log::lost(),
+            ),
             ("calls", "Calls stored", stored.calls_added),
             (
                 "calls_completed",

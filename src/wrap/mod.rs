@@ -172,7 +172,10 @@ fn not_started(program: &Path, error: &std::io::Error) -> ExitCode {
         ErrorKind::PermissionDenied => (126, "; is it executable?"),
         _ => (126, ""),
     };
-    eprintln!("mcptap wrap: cannot run {}: {error}{hint}", program.display());
+    mcptap::tell(format_args!(
+        "mcptap wrap: cannot run {}: {error}{hint}",
+        program.display()
+    ));
     ExitCode::from(code)
 }
 
