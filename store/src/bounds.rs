@@ -146,10 +146,14 @@ impl TextVisitor for Bounds {
             });
             *attributes = renamed.collect();
         }
+        // The name is ours: of a sender it may say a number, as in what was bounded before, and nothing else.
+        let before = attributes.remove(DROPPED).map_or(0, |told| {
+            told.as_u64().unwrap_or_else(|| {
+                dropped += 1;
+                0
+            })
+        });
         attributes.retain(|name, value| {
-            if name == DROPPED {
-                return true;
-            }
             cuts.texts += u64::from(cut_value(value));
             let bytes = name.len() + size_of::<(String, Value)>() + heap(value);
             let kept = count < COUNT && total + bytes <= ATTRIBUTES;
@@ -161,8 +165,10 @@ impl TextVisitor for Bounds {
             }
             kept
         });
-        if dropped > 0 {
-            attributes.insert(DROPPED.to_owned(), dropped.into());
+        let told = before.saturating_add(dropped);
+        if told > 0 {
+            total += DROPPED.len() + size_of::<(String, Value)>();
+            attributes.insert(DROPPED.to_owned(), told.into());
         }
         self.cuts.names += cuts.names;
         self.cuts.texts += cuts.texts;
@@ -276,6 +282,32 @@ mod tests {
         assert!((130_000..600_000).contains(&bytes), "{bytes}");
         // Once is enough.
         assert_eq!(bound(&mut batch, 1000).1, Cuts::default());
+    }
+
+    #[test]
+    fn the_number_of_dropped_attributes_holds_nothing_else() {
+        let large = "x".repeat(1 << 20);
+        for (sent, told) in [
+            (json!(large), 1),
+            (json!([large]), 1),
+            (json!({ "text": large }), 1),
+            (json!(-1), 1),
+            (json!(1.5), 1),
+            (json!(7), 7),
+            (json!(u64::MAX), u64::MAX),
+        ] {
+            let attributes = json!({ DROPPED: sent, "kept": 1 });
+            let mut batch = Batch {
+                logs: vec![line(String::new(), attributes)],
+                ..Batch::default()
+            };
+            let (bytes, cuts) = bound(&mut batch, 1000);
+            let kept = json!({ DROPPED: told, "kept": 1 });
+            assert_eq!(Value::Object(batch.logs[0].attributes.clone()), kept);
+            assert_eq!(cuts.attributes, u64::from(told == 1));
+            assert!((100..2000).contains(&bytes), "{bytes}");
+            assert_eq!(bound(&mut batch, 1000), (bytes, Cuts::default()));
+        }
     }
 
     #[test]
