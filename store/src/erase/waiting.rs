@@ -168,6 +168,11 @@ struct Line {
     at: Option<i64>,
 }
 
+/// Columns of what waits: a line, and what names a span; and of a call.
+type LineRow = (i64, i64, Option<i64>, Option<i64>);
+type NamedRow = (i64, i16, i64, Option<i64>, i64);
+type CallRow = (i64, i64, i64, Option<i64>, Option<i64>);
+
 /// What is known of some traces.
 #[derive(Debug, Default)]
 struct Known {
@@ -190,7 +195,7 @@ impl Known {
             return Ok(known);
         }
         let among = |column: waiting::Column| column.is_in(traces.iter().copied());
-        let lines: Vec<(i64, i64, Option<i64>, Option<i64>)> = waiting::Entity::find()
+        let lines: Vec<LineRow> = waiting::Entity::find()
             .select_only()
             .columns([
                 waiting::Column::Id,
@@ -239,7 +244,7 @@ impl Known {
         erased: &[Erased],
     ) -> Result<(), Error> {
         let rows: HashSet<i64> = erased.iter().map(|call| call.row).collect();
-        let calls: Vec<(i64, i64, i64, Option<i64>, Option<i64>)> = call::Entity::find()
+        let calls: Vec<CallRow> = call::Entity::find()
             .select_only()
             .columns([
                 call::Column::Id,
@@ -273,7 +278,7 @@ impl Known {
             let owners = self.spans.entry((trace, span)).or_default();
             owners.add(rows.contains(&row));
         }
-        let named: Vec<(i64, i16, i64, Option<i64>, i64)> = waiting::Entity::find()
+        let named: Vec<NamedRow> = waiting::Entity::find()
             .select_only()
             .columns([
                 waiting::Column::Call,
