@@ -329,11 +329,32 @@ impl prometheus_client::collector::Collector for Snapshot {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        self.encode_rounds(&mut encoder)?;
         self.encode_ports(encoder)
     }
 }
 
 impl Snapshot {
+    fn encode_rounds(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rounds = self.store.rounds();
+        let help = "Rounds of a background task that failed since its last success";
+        let mut family = encoder.encode_descriptor("task_failures", help, None, MetricType::Gauge)?;
+        for (task, rounds) in &rounds {
+            let failures = ConstGauge::new(i64::from(rounds.failures));
+            failures.encode(family.encode_family(&[("task", *task)])?)?;
+        }
+        let help = "When a background task last succeeded, in seconds since 1970";
+        let unit = Some(&Unit::Seconds);
+        let mut family = encoder.encode_descriptor("task_success", help, unit, MetricType::Gauge)?;
+        for (task, rounds) in &rounds {
+            if let Some(at) = rounds.succeeded {
+                let at = ConstGauge::new(at.0 / 1_000_000_000);
+                at.encode(family.encode_family(&[("task", *task)])?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_ports(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&Counters) -> &AtomicU64;
         let open = "Connections that are open now";

@@ -120,7 +120,7 @@ impl From<WriteError> for Refusal {
                     WriteError::Database(
                         Error::Corrupt(_) | Error::Damaged { .. } | Error::Incomplete { .. },
                     ) => "the database is damaged",
-                    WriteError::Database(Error::Replaced) => {
+                    WriteError::Database(Error::Replaced | Error::LogReplaced) => {
                         "the database's file was deleted, moved or replaced"
                     }
                     WriteError::Database(Error::Refused(_)) => "the database refuses to write",

@@ -185,9 +185,9 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%error, "a query could not be answered");
             Code::Internal.error(DAMAGED)
         }
-        error @ mcptap_store::Error::Replaced => {
+        error @ (mcptap_store::Error::Replaced | mcptap_store::Error::LogReplaced) => {
             tracing::error!(%error, "a query could not be answered");
-            Code::Unavailable.error("the database's file was replaced; the server's log says what to do")
+            Code::Unavailable.error("a file of the database was replaced; the server's log says what to do")
         }
         mcptap_store::Error::TimedOut => Code::TimedOut.error(
             "the database took longer than a query may (timeout); ask for less, such as a shorter time",

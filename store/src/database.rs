@@ -1,5 +1,6 @@
 //! The connections to the database: a pool for each kind of work, so that no kind waits for another.
 
+mod beside;
 mod connect;
 mod file;
 mod handle;
@@ -14,7 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::PgPool;
-use sea_orm::{AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, Statement,
+    TransactionTrait,
+};
 use tokio::time::timeout;
 
 use crate::Error;
@@ -174,12 +178,29 @@ impl Database {
     }
 
     /// Fails with [`Error::Replaced`] when the file that is open is not the one at its path, since what is written to it then
-    /// is lost with the last process that has it open; or when somebody cut it or wrote over it.
+    /// is lost with the last process that has it open; or when somebody cut it or wrote over it. The same for those beside
+    /// it: [`Error::LogReplaced`].
     pub(crate) async fn in_place(&self) -> Result<(), Error> {
         match &self.file {
             Some(file) => file.in_place().await,
             None => Ok(()),
         }
+    }
+
+    /// Brings what is in SQLite's write-ahead log into the file itself, by the connection that wrote it. Whether all of it is
+    /// there then.
+    pub(crate) async fn write_back(&self) -> Result<bool, Error> {
+        let backend = self.write.get_database_backend();
+        let statement = Statement::from_string(backend, "PRAGMA wal_checkpoint(FULL)");
+        let Some(row) = self.write.query_one_raw(statement).await? else {
+            return Ok(false);
+        };
+        let [blocked, logged, written]: [i64; 3] = [
+            row.try_get_by_index(0)?,
+            row.try_get_by_index(1)?,
+            row.try_get_by_index(2)?,
+        ];
+        Ok(blocked == 0 && logged == written)
     }
 
     /// Whether the file system of the file has at least so many bytes left. True where that is not known.

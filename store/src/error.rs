@@ -117,6 +117,12 @@ pub enum Error {
          or restart mcptap to begin with what is there now"
     )]
     Replaced,
+    /// The write-ahead log of SQLite, or the index of it, is not at its path any more: it was deleted, moved or replaced.
+    #[error(
+        "a file beside the database's (-wal or -shm) was deleted, moved or replaced while it was open: nothing is written \
+         any more; restart mcptap"
+    )]
+    LogReplaced,
     /// A fault of mcptap's own ended the work half-way.
     #[error("a fault of mcptap's own ended the work half-way")]
     Lost,
@@ -234,7 +240,9 @@ impl Error {
             },
             Self::Full(_) => ErrorKind::Full,
             // Somebody has to put the file back.
-            Self::Refused(_) | Self::NotOpened { .. } | Self::Replaced => ErrorKind::Refused,
+            Self::Refused(_) | Self::NotOpened { .. } | Self::Replaced | Self::LogReplaced => {
+                ErrorKind::Refused
+            }
             Self::Data(_) => ErrorKind::Data,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::TimedOut | Self::Busy => ErrorKind::TimedOut,

@@ -7,7 +7,7 @@ mod tests;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mcptap_model::UnixNanos;
@@ -32,6 +32,12 @@ const SETTLED: Duration = Duration::from_secs(15);
 /// soon.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
+/// How long a transaction may write until readiness reports that nothing comes of it.
+const HANGING: Duration = Duration::from_secs(10);
+
+/// How many rounds of a background task fail in a row until readiness reports it.
+const ROUNDS: u32 = 3;
+
 /// The damage that a statement comes upon.
 const UNREADABLE: &str = "a page of it cannot be read";
 
@@ -53,14 +59,45 @@ struct State {
     failure: Option<Failure>,
     /// Tasks whose last step got no answer in time, and when that was.
     unanswered: BTreeMap<&'static str, Instant>,
-    /// The damage that was found. It stays: that other pages can be read mends none.
+    /// The damage that was found. It stays until all pages were looked through: that others can be read mends none.
     damage: Option<String>,
+    /// How often some was found.
+    damages: u64,
     /// Tasks that panicked and have not run for long enough since.
     fallen: Vec<&'static str>,
     panics: u64,
     /// Since when each check fails.
     since: BTreeMap<&'static str, UnixNanos>,
-    replaced: bool,
+    /// That a file is not at its path any more, at the last look.
+    replaced: Option<Error>,
+    /// Since when transactions that write have been running, by their numbers.
+    writing: BTreeMap<u64, Instant>,
+    written: u64,
+    rounds: BTreeMap<&'static str, Rounds>,
+}
+
+/// How the rounds of a background task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// When one succeeded last, if any did.
+    pub succeeded: Option<UnixNanos>,
+    /// How many failed since.
+    pub failures: u32,
+    /// How the last one failed.
+    kind: Option<ErrorKind>,
+}
+
+/// A transaction that writes. It is over when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    number: u64,
+    health: Arc<Health>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.health.state().writing.remove(&self.number);
+    }
 }
 
 /// How a group failed.
@@ -69,8 +106,8 @@ struct Failure {
     kind: ErrorKind,
     /// The code that the database gave.
     code: Option<String>,
-    /// Whether the file that was to be written is not at its path any more.
-    replaced: bool,
+    /// That a file that was to be written is not at its path any more.
+    replaced: Option<Error>,
     at: Instant,
 }
 
@@ -96,7 +133,7 @@ impl Health {
                         error.kind()
                     },
                     code: error.code(),
-                    replaced: matches!(error, Error::Replaced),
+                    replaced: matches!(error, Error::Replaced | Error::LogReplaced).then(|| error.clone()),
                     at: now,
                 });
             }
@@ -129,9 +166,73 @@ impl Health {
         }
     }
 
+    /// A transaction that writes begins.
+    pub(crate) fn write(self: &Arc<Self>) -> Writing {
+        let mut state = self.state();
+        state.written += 1;
+        let number = state.written;
+        state.writing.insert(number, Instant::now());
+        Writing {
+            number,
+            health: Arc::clone(self),
+        }
+    }
+
+    /// A round of a background task ended. A stop is no failure.
+    pub(crate) fn ended_round(&self, task: &'static str, outcome: Result<(), &Error>) {
+        let mut state = self.state();
+        let rounds = state.rounds.entry(task).or_insert(Rounds {
+            succeeded: None,
+            failures: 0,
+            kind: None,
+        });
+        match outcome {
+            Ok(()) => {
+                *rounds = Rounds {
+                    succeeded: Some(clock::now()),
+                    failures: 0,
+                    kind: None,
+                }
+            }
+            Err(Error::Stopping) => {}
+            Err(error) => {
+                rounds.failures = rounds.failures.saturating_add(1);
+                rounds.kind = Some(error.kind());
+            }
+        }
+    }
+
+    /// How the rounds of each background task ended.
+    pub(crate) fn rounds(&self) -> Vec<(&'static str, Rounds)> {
+        let state = self.state();
+        state
+            .rounds
+            .iter()
+            .map(|(task, rounds)| (*task, rounds.clone()))
+            .collect()
+    }
+
+    /// How often damage was found, if any was.
+    fn damages(&self) -> Option<u64> {
+        let state = self.state();
+        state.damage.is_some().then_some(state.damages)
+    }
+
+    /// The pages were looked through and are sound. Gives whether that ends what was wrong: not where damage was found again
+    /// meanwhile.
+    fn is_sound(&self, damages: u64) -> bool {
+        let mut state = self.state();
+        let ends = state.damages == damages;
+        if ends {
+            state.damage = None;
+        }
+        ends
+    }
+
     /// Damage was found. Gives whether it is the first.
     fn damaged(&self, damage: &str) -> bool {
         let mut state = self.state();
+        state.damages += 1;
         let is_first = state.damage.is_none();
         state.damage.get_or_insert_with(|| damage.to_owned());
         is_first
@@ -232,6 +333,29 @@ impl Health {
             })
             .collect();
         findings.extend(state.failure.as_ref().map(Failure::finding));
+        let oldest = state.writing.values().map(Instant::elapsed).max();
+        if let Some(waited) = oldest.filter(|waited| *waited > HANGING) {
+            findings.push(Finding {
+                reason: format!("a transaction has been writing for {} s and does not end", waited.as_secs()),
+                advice: "look at the disk, at what else it has to do, and for programs that hold locks of the database; writing \
+                         goes on by itself",
+                ..finding("write", ErrorKind::TimedOut)
+            });
+        }
+        let failing = state
+            .rounds
+            .iter()
+            .filter(|(_, rounds)| rounds.failures >= ROUNDS);
+        findings.extend(failing.map(|(task, rounds)| {
+            let told = finding("task", rounds.kind.unwrap_or(ErrorKind::Internal));
+            Finding {
+                reason: format!(
+                    "the background task {task} failed {} times in a row: {}",
+                    rounds.failures, told.reason
+                ),
+                ..told
+            }
+        }));
         let mut waiting = state.unanswered.iter();
         if let Some((task, _)) = waiting.find(|(_, at)| at.elapsed() < UNANSWERED) {
             findings.push(Finding {

@@ -111,7 +111,7 @@ pub use error::{Cause, Error, ErrorKind, WriteError};
 pub use facets::{Facet, FacetSet, Facets};
 pub use feed::{Follower, Seq};
 pub use gate::{Denied, Gate};
-pub use health::Unready;
+pub use health::{Rounds, Unready};
 pub use keys::{DamagedKey, RevokedKey, has_keys};
 pub use look::{examine, exists};
 pub use metrics::Metrics;

@@ -73,6 +73,10 @@ pub(crate) async fn run(
     // At once: words that a process deleted before it was killed must not stay in the files until the first round.
     let mut done = retention.clean_up().await;
     loop {
+        retention
+            .database
+            .health()
+            .ended_round(TASK, done.as_ref().map(drop));
         match done {
             Ok(()) | Err(Error::Stopping) => {}
             Err(error) => tracing::error!(%error, "retention failed; it is tried again in a minute"),
@@ -123,19 +127,27 @@ impl Retention {
         let (database, counters) = (&self.database, &self.counters);
         let waits = self.options.join_window;
         let waits = self.options.retention.map_or(waits, |kept| kept.min(waits));
-        expire(database, clock::ago(waits), counters).await?;
-        if let Some(retention) = self.options.retention {
-            let pruned = forget(database, clock::ago(retention), counters, &self.stop).await?;
-            if pruned.calls > 0 {
-                tracing::info!(
-                    calls = pruned.calls,
-                    log_lines = pruned.log_lines,
-                    "deleted what was past its time"
-                );
-            }
+        // None of them is kept from running by another's failure.
+        let expired = expire(database, clock::ago(waits), counters).await;
+        let forgotten = self.forget().await;
+        let cleaned = self.clean_up().await;
+        let space = sweep::space(&self.database, sweep::USEFUL, &self.stop).await;
+        expired.and(forgotten).and(cleaned).and(space)
+    }
+
+    async fn forget(&self) -> Result<(), Error> {
+        let Some(retention) = self.options.retention else {
+            return Ok(());
+        };
+        let pruned = forget(&self.database, clock::ago(retention), &self.counters, &self.stop).await?;
+        if pruned.calls > 0 {
+            tracing::info!(
+                calls = pruned.calls,
+                log_lines = pruned.log_lines,
+                "deleted what was past its time"
+            );
         }
-        self.clean_up().await?;
-        sweep::space(&self.database, sweep::USEFUL, &self.stop).await
+        Ok(())
     }
 
     /// Cleans up after deletions where that is due, and after erasures whose process ended first.

@@ -14,6 +14,7 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Pool, Postgres, Row, Sqlite};
 
 use crate::Error;
 use crate::database::{Backend, Database};
+use crate::health::Writing;
 use crate::insert::sqlite::Texts;
 use crate::insert::{Record, postgres, sqlite};
 
@@ -27,6 +28,7 @@ pub(crate) struct Transaction {
     advance: &'static str,
     texts: Texts,
     key_texts: HashMap<(&'static str, usize), std::sync::Arc<str>>,
+    _writing: Writing,
     database: Database,
     #[cfg(test)]
     faults: std::sync::Arc<faults::Faults>,
@@ -98,6 +100,8 @@ impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
     pub(crate) async fn begin(database: &Database) -> Result<Self, Error> {
         database.in_place().await?;
+        // It may wait for a connection that another one keeps.
+        let writing = database.health().write();
         let open = match database.backend() {
             Backend::Sqlite => {
                 Open::Sqlite(Held::acquire(database.write().get_sqlite_connection_pool()).await?)
@@ -115,6 +119,7 @@ impl Transaction {
             },
             texts: Texts::default(),
             key_texts: HashMap::new(),
+            _writing: writing,
             database: database.clone(),
             #[cfg(test)]
             faults: database.faults(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx;
 
+use super::beside::Beside;
 use super::handle::{Access, header, number, open, page_size};
 use crate::Error;
 
@@ -34,6 +35,18 @@ pub(super) struct OpenFile {
     handle: Arc<File>,
     /// The header as it was at the last look.
     seen: Arc<Mutex<Header>>,
+    beside: Arc<Beside>,
+}
+
+/// Where the files are that are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At their paths.
+    Kept,
+    /// The database's own is another one now, or other bytes are in it.
+    Replaced,
+    /// One beside it is another one now, or none is there.
+    LogReplaced,
 }
 
 impl OpenFile {
@@ -43,24 +56,36 @@ impl OpenFile {
         let handle = open(&path, Access::Read).map_err(sqlx::Error::Io)?;
         let found = handle.metadata().map_err(sqlx::Error::Io)?;
         let seen = Header::read(&handle).map_err(sqlx::Error::Io)?;
+        let beside = Beside::default();
+        beside.are_in_place(&path).map_err(sqlx::Error::Io)?;
         Ok(Self {
             device: found.dev(),
             inode: found.ino(),
             path,
             handle,
             seen: Arc::new(Mutex::new(seen.unwrap_or_default())),
+            beside: Arc::new(beside),
         })
     }
 
     pub(super) async fn in_place(&self) -> Result<(), Error> {
         let file = self.clone();
-        match tokio::task::spawn_blocking(move || file.is_in_place()).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(Error::Replaced),
+        match tokio::task::spawn_blocking(move || file.place()).await {
+            Ok(Ok(Place::Kept)) => Ok(()),
+            Ok(Ok(Place::Replaced)) => Err(Error::Replaced),
+            Ok(Ok(Place::LogReplaced)) => Err(Error::LogReplaced),
             Ok(Err(error)) => Err(sqlx::Error::Io(error).into()),
             // The runtime is going down.
             Err(_) => Err(Error::Stopping),
         }
+    }
+
+    fn place(&self) -> std::io::Result<Place> {
+        if !self.is_in_place()? {
+            return Ok(Place::Replaced);
+        }
+        let are_kept = self.beside.are_in_place(&self.path)?;
+        Ok(if are_kept { Place::Kept } else { Place::LogReplaced })
     }
 
     fn is_in_place(&self) -> std::io::Result<bool> {

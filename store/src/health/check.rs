@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use tokio::time::Instant;
 
 use super::finding::{finding, of_error};
-use super::{UNREADABLE, Unready};
+use super::{Rounds, UNREADABLE, Unready};
 use crate::database::{Backend, Database};
 use crate::{Error, ErrorKind, Store, scan, schema};
 
@@ -17,12 +17,18 @@ const ANSWER: Duration = Duration::from_millis(900);
 const FRESH: Duration = Duration::from_millis(250);
 
 impl Store {
+    /// How the rounds of each background task ended, by its name.
+    pub fn rounds(&self) -> Vec<(&'static str, Rounds)> {
+        self.inner.database.health().rounds()
+    }
+
     /// Whether the store can do its work, and if not, why. Answers within a second whatever happens: the checks have a
     /// connection of their own.
     ///
     /// # Errors
     ///
-    /// Every cause that is known. Damage stays one until the store is opened again.
+    /// Every cause that is known. Damage stays one until all pages of the file were found to be sound; on PostgreSQL until the
+    /// store is opened again.
     pub async fn ready(&self) -> Result<(), Vec<Unready>> {
         let (database, health) = (&self.inner.database, self.inner.database.health());
         let answer = async {
@@ -64,8 +70,8 @@ impl Store {
         if unready.is_empty() { Ok(()) } else { Err(unready) }
     }
 
-    /// Notes that a read ended with [`Error::Corrupt`]: the store is not [ready](Self::ready) any more, until it is opened
-    /// again.
+    /// Notes that a read ended with [`Error::Corrupt`]: the store is not [ready](Self::ready) any more, until all
+    /// pages are found to be sound.
     pub fn damage_found(&self) {
         self.inner.database.health().damaged(UNREADABLE);
     }

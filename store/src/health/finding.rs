@@ -28,8 +28,8 @@ pub(super) struct Finding {
 impl Failure {
     /// The finding that reports this failure.
     pub(super) fn finding(&self) -> Finding {
-        if self.replaced {
-            return of_error("write", &Error::Replaced);
+        if let Some(replaced) = &self.replaced {
+            return of_error("write", replaced);
         }
         let told = of_code("write", self.kind, self.code.as_deref());
         match (&self.code, self.kind) {
@@ -112,6 +112,14 @@ pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
                 .to_owned(),
             advice: "nothing is written any more; move the same file back (a copy is another file), or stop mcptap, put a backup \
                  in its place without the -wal and -shm beside it, and start mcptap: a new file has no calls and no API keys",
+        },
+        Error::LogReplaced => Finding {
+            check: "file",
+            reason:
+                "a file beside the database's (-wal or -shm) was deleted, moved or replaced while it was open"
+                    .to_owned(),
+            advice: "nothing is written any more; move the same file back (a copy is another file), or restart mcptap: what was \
+                     acknowledged is in the database's own file as soon as its log says so, and after an orderly stop",
         },
         Error::Incomplete { table } => Finding {
             check: "schema",

@@ -76,6 +76,61 @@ async fn damage_that_anybody_comes_upon_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn damage_ends_when_all_pages_are_sound_and_none_was_found_meanwhile() {
+    let corrupt = Error::Corrupt(Cause::new(sea_orm::sqlx::Error::PoolClosed));
+    let health = Health::default();
+    assert_eq!(health.damages(), None);
+    health.noticed(Err(&corrupt));
+    let damages = health.damages().unwrap();
+    health.noticed(Err(&corrupt));
+    assert!(!health.is_sound(damages));
+    assert_eq!(told(&health), ["schema"]);
+    assert!(health.is_sound(health.damages().unwrap()));
+    assert_eq!(told(&health), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_does_not_end_is_told() {
+    let health = Arc::new(Health::default());
+    let writing = health.write();
+    tokio::time::advance(HANGING - Duration::from_secs(1)).await;
+    let other = health.write();
+    assert_eq!(told(&health), [""; 0]);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(told(&health), ["write"]);
+    drop(writing);
+    assert_eq!(told(&health), [""; 0]);
+    drop(other);
+    tokio::time::advance(HANGING * 2).await;
+    assert_eq!(told(&health), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_fails_round_after_round_is_told() {
+    let health = Health::default();
+    let refused = Error::Refused(Cause::new(sea_orm::sqlx::Error::PoolClosed));
+    health.ended_round("retention", Ok(()));
+    for _ in 1..ROUNDS {
+        health.ended_round("retention", Err(&refused));
+        health.ended_round("indexer", Ok(()));
+        health.ended_round("retention", Err(&Error::Stopping));
+        assert_eq!(told(&health), [""; 0]);
+    }
+    health.ended_round("retention", Err(&refused));
+    let [finding] = health.known().try_into().ok().unwrap();
+    assert!(
+        finding.reason.contains("retention failed 3 times"),
+        "{}",
+        finding.reason
+    );
+    let [(_, indexer), (_, retention)] = health.rounds().try_into().unwrap();
+    assert_eq!((indexer.failures, retention.failures), (0, 3));
+    assert!(retention.succeeded.is_some());
+    health.ended_round("retention", Ok(()));
+    assert_eq!(told(&health), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_cause_is_told_in_its_own_words() {
     let health = Health::default();
     health.wrote(Err(&Error::Replaced));

@@ -1,6 +1,6 @@
 //! Finding out when a fault is over, and what is damaged from the start.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::committer::Committer;
 use crate::database::{Backend, Database};
@@ -18,22 +18,56 @@ const SPACE: u64 = 8 << 20;
 /// How long the pages of a file are checked at most when it is opened. A small file is checked wholly.
 const CHECK: Duration = Duration::from_secs(2);
 
+/// How long they are looked through again at most after damage was found. Reading may have failed for a moment only.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// How long it is at least until the next such look, and the share of the time that looks may take.
+const AGAIN: Duration = Duration::from_secs(5);
+const REST: u32 = 20;
+
 /// How many of SQLite's instructions run between two looks at the clock.
 const STEPS: i32 = 50_000;
 
 /// Finds out when a fault is over, without waiting for somebody who writes; and whether the file is where it was.
 pub(crate) async fn watch(database: Database, mut committer: Committer) {
     check_pages(&database).await;
+    // Whether what is in a log that is not at its path any more is in the file.
+    let mut saved = false;
+    let mut next_look = Instant::now();
     loop {
         tokio::time::sleep(PERIOD).await;
         let health = database.health();
-        let replaced = matches!(database.in_place().await, Err(Error::Replaced));
-        if std::mem::replace(&mut health.state().replaced, replaced) != replaced {
-            if replaced {
-                tracing::error!("{}", Error::Replaced);
-            } else {
-                tracing::info!("the database's file is back; writing goes on");
+        let replaced = match database.in_place().await {
+            Err(error @ (Error::Replaced | Error::LogReplaced)) => Some(error),
+            _ => None,
+        };
+        let before = std::mem::replace(&mut health.state().replaced, replaced.clone());
+        match (&before, &replaced) {
+            (None, Some(error)) => tracing::error!("{error}"),
+            (Some(_), None) => tracing::info!("the database's file is back; writing goes on"),
+            _ => {}
+        }
+        match replaced {
+            Some(Error::LogReplaced) if !saved => saved = save(&database).await,
+            Some(_) => {}
+            None => saved = false,
+        }
+        if let Some(damages) = health.damages()
+            && next_look <= Instant::now()
+        {
+            let begun = Instant::now();
+            match quick_check(&database, RECHECK).await {
+                Ok(None) if health.is_sound(damages) => {
+                    tracing::info!(
+                        "all pages of the database can be read: what was found was no damage that lasts"
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "whether the database is damaged could not be found out")
+                }
             }
+            next_look = Instant::now() + AGAIN.max(begun.elapsed() * REST);
         }
         if health.is_failing() {
             let tried = tokio::time::timeout(TRIAL, committer.try_plain_records()).await;
@@ -46,12 +80,24 @@ pub(crate) async fn watch(database: Database, mut committer: Committer) {
     }
 }
 
+/// Saves what was acknowledged where it is found after a crash too. Nothing more is written meanwhile.
+async fn save(database: &Database) -> bool {
+    match tokio::time::timeout(TRIAL, database.write_back()).await {
+        Ok(Ok(true)) => {
+            tracing::warn!("what was acknowledged is in the database's own file: restart mcptap");
+            true
+        }
+        Ok(Ok(false)) | Err(_) => false,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the write-ahead log cannot be written back; it is tried again, and at an orderly stop");
+            false
+        }
+    }
+}
+
 /// Looks through a file's pages for damage, for a bounded time.
 async fn check_pages(database: &Database) {
-    if database.backend() != Backend::Sqlite {
-        return;
-    }
-    match quick_check(database).await {
+    match quick_check(database, CHECK).await {
         Ok(None) => {}
         Ok(Some(damage)) => {
             tracing::error!(damage, "the database's file is damaged");
@@ -64,15 +110,19 @@ async fn check_pages(database: &Database) {
     }
 }
 
-async fn quick_check(database: &Database) -> Result<Option<String>, Error> {
+/// The first damage in the pages, read by a connection of its own. Of PostgreSQL nobody knows.
+async fn quick_check(database: &Database, limit: Duration) -> Result<Option<String>, Error> {
     use sea_orm::sqlx::{self, ConnectOptions, Connection, Row};
+    if database.backend() != Backend::Sqlite {
+        return Err(Error::TimedOut);
+    }
     let pool = database.near().get_sqlite_connection_pool();
     let mut connection = pool.connect_options().connect().await?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     connection
         .lock_handle()
         .await?
-        .set_progress_handler(STEPS, move || begun.elapsed() < CHECK);
+        .set_progress_handler(STEPS, move || begun.elapsed() < limit);
     let row = sqlx::query("PRAGMA quick_check(1)")
         .fetch_one(&mut connection)
         .await?;

@@ -139,7 +139,11 @@ impl Indexer {
         loop {
             self.head.mark_unchanged();
             let started = Instant::now();
-            match self.step().await {
+            let done = self.step().await;
+            self.database
+                .health()
+                .ended_round("indexer", done.as_ref().map(drop));
+            match done {
                 Ok(true) => self.give_way(started.elapsed()).await,
                 Ok(false) => {
                     if self.head.changed().await.is_err() {
