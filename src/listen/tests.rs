@@ -412,7 +412,7 @@ async fn a_peer_that_sends_frames_without_end_that_carry_nothing_is_let_go() {
         (8, &[0, 0, 0, 1]),
         (0x77, b"nothing"),
     ] {
-        let peer = served.say(PREFACE).await;
+        let mut peer = served.say(PREFACE).await;
         let many = frame(kind, payload).repeat(1_000);
         let sending = async {
             while peer.write_all(&many).await.is_ok() {

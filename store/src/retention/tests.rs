@@ -228,3 +228,26 @@ fn what_is_kept_for_a_short_time_leaves_the_files_soon() {
         assert_eq!(cleanup_period(kept), period, "{kept:?}");
     }
 }
+
+#[tokio::test]
+async fn what_cannot_expire_keeps_nothing_else_from_being_deleted() {
+    let (writer, store) = with_calls(3, 1).await;
+    let database = store.inner.database.clone();
+    let mut tx = Transaction::begin(&database).await.unwrap();
+    for statement in [
+        "INSERT INTO waiting (trace_lo, fingerprint, kind, data, arrived_at) VALUES (1, 1, 1, x'00', 1)",
+        "CREATE TRIGGER refuses BEFORE DELETE ON waiting BEGIN SELECT RAISE(ABORT, 'no'); END",
+    ] {
+        tx.run_for_test(statement).await;
+    }
+    tx.commit().await.unwrap();
+    let mut retention = retention(&database).await;
+    // All of them are past it.
+    retention.options.retention = Some(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    retention.round().await.unwrap_err();
+    let left = call::Entity::find().all(database.near()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    drop(writer);
+    store.close().await;
+}

@@ -460,3 +460,57 @@ async fn what_takes_too_long_as_a_whole_is_stored_in_parts() {
     assert_eq!(writer.write(calls(100)).await.unwrap().added, 30);
     other.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_log_that_is_deleted_is_told_and_what_was_acknowledged_is_saved() {
+    for gone in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let place = Place::sqlite();
+        let (writer, store) = place.open().await;
+        writer.write(batch((1..=9).map(plain))).await.unwrap();
+        let file = place.file().unwrap();
+        for suffix in gone {
+            let mut path = file.clone().into_os_string();
+            path.push(suffix);
+            std::fs::remove_file(path).unwrap();
+        }
+        let refused = writer.write(batch([plain(10)])).await;
+        assert!(
+            matches!(refused, Err(WriteError::Database(Error::LogReplaced))),
+            "{gone:?} {refused:?}"
+        );
+        until(&store, |told| told.iter().any(|told| told.check == "file")).await;
+        // Only the file is there after a crash.
+        let copied = Place::sqlite();
+        let copy = copied.file().unwrap();
+        let saved = async {
+            loop {
+                std::fs::copy(&file, &copy).unwrap();
+                let read = Database::connect(&format!("sqlite://{}?immutable=true", copy.display())).await;
+                let count = Statement::from_string(DbBackend::Sqlite, "SELECT COUNT(*) FROM calls");
+                if let Ok(Some(row)) = read.unwrap().query_one_raw(count).await
+                    && row.try_get_by_index::<i64>(0).unwrap() == 9
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(ENOUGH, saved).await.expect("all are saved");
+        drop(writer);
+        store.close().await;
+        let (_writer, store) = place.open().await;
+        assert_eq!(store.head().0, 9, "{gone:?}");
+        until(&store, <[_]>::is_empty).await;
+    }
+}
+
+#[tokio::test]
+async fn damage_that_was_none_is_over_when_all_pages_were_read() {
+    let place = Place::sqlite();
+    let (writer, store) = place.open().await;
+    writer.write(batch([plain(1)])).await.unwrap();
+    store.damage_found();
+    let told = unready(&store).await;
+    assert_eq!(told[0].check, "schema");
+    until(&store, <[_]>::is_empty).await;
+}
