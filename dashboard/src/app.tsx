@@ -102,7 +102,7 @@ export function App() {
       <main id="main" tabIndex={-1}>
         {refused ? (
           <SignIn />
-        ) : viewer && !may(viewer, "READ") && !isAt(path, "/keys") ? (
+        ) : viewer && !may(viewer, "READ") && !["/keys", "/setup"].includes(path) ? (
           <NoReading viewer={viewer} />
         ) : (
           <Boundary at={path}>

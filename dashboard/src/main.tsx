@@ -9,6 +9,7 @@ import { Router } from "wouter";
 import { App } from "./app";
 import { root } from "./state/endpoint";
 import { keepFocus } from "./state/focus";
+import { parseRoute } from "./state/place";
 
 // React Aria would write this rule into a style element of its own, which the policy of the page forbids. It does
 // not where an element of this id is there already; the rule is in style/controls.css.
@@ -25,7 +26,7 @@ keepFocus();
 const place = document.getElementById("page");
 if (place) {
   createRoot(place).render(
-    <Router base={root.pathname.replace(/\/$/, "")}>
+    <Router base={root.pathname.replace(/\/$/, "")} parser={parseRoute}>
       <App />
     </Router>,
   );

@@ -284,7 +284,7 @@ test("what of an address is not read is told beside the filters", async () => {
   const { page, mcptap } = pages;
   await report();
   await page.goto(`${mcptap.url}/?server=orders&status=abc&range=2w`);
-  await page.getByText("Ignored, because it is not a valid filter: status=abc, range=2w").waitFor();
+  await page.getByText("Ignored, not valid filters: status=abc, range=2w").waitFor();
   await shows(page, 3);
   expect(pages.complaints).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { givenPages } from "./pages";
+import { givenPages, openContext, withoutRefusals } from "./pages";
 
 const pages = givenPages();
 
@@ -40,4 +40,24 @@ test("GraphiQL subscribes over the socket", async () => {
   await answer.getByText("heartbeat").first().waitFor();
   await page.getByRole("button", { name: /Stop query/ }).click();
   expect(pages.complaints).toEqual([]);
+});
+
+test("GraphiQL can be used on a phone, and asks for the key that the API wants", async () => {
+  await openContext(pages, { width: 390 });
+  const { page, mcptap } = pages;
+  const key = await mcptap.createKey("reader", "read");
+  await page.goto(`${mcptap.url}/graphql`);
+  const bar = page.getByRole("form", { name: "Sign in" });
+  await bar.getByText("requires an API key").waitFor();
+  await bar.getByLabel("API key").fill(`Bearer ${key}`);
+  await bar.getByRole("button", { name: "Sign in" }).click();
+  await bar.waitFor({ state: "detached" });
+  await execute("NewestCalls");
+  await page.locator(".result-window").getByText("calls").first().waitFor();
+  const wide = (place: string) => page.locator(place).evaluate((box) => box.getBoundingClientRect().width);
+  for (const place of [".result-window", ".graphiql-query-editor"])
+    expect(await wide(place), place).toBeGreaterThan(250);
+  await page.goto(mcptap.url);
+  await page.getByText("0 calls", { exact: true }).or(page.getByText("No calls yet")).first().waitFor();
+  expect(withoutRefusals(pages.complaints)).toEqual([]);
 });

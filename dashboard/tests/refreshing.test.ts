@@ -124,7 +124,7 @@ test("servers and tools come a page at a time, and say where they are cut", asyn
     Array.from({ length: 230 }, (_, index) => ({ server: `server-${1000 + index}`, tool: "x" })),
   );
   await page.goto(`${mcptap.url}/servers`);
-  await page.getByText("First 200 servers by name").waitFor();
+  await page.getByText("First 200 servers").waitFor();
   await page.getByRole("button", { name: "Load more" }).click();
   await page.getByText("230 servers", { exact: true }).waitFor();
   await page.getByRole("link", { name: "server-1229" }).waitFor();

@@ -124,7 +124,7 @@ test("a call that was lost says what that is, and that no answer was seen", asyn
   await page.goto(mcptap.url);
   await rows(page).first().click();
   await dialog().getByText("No response recorded.").waitFor();
-  await dialog().getByText("stopped sending heartbeats while the call was running").waitFor();
+  await dialog().getByText("its process sent no heartbeat for a minute").waitFor();
   expect(await dialog().getByRole("region", { name: "Response" }).textContent()).not.toContain(
     "Not captured",
   );

@@ -225,7 +225,7 @@ test("views of this browser stay, and move to mcptap when they are told to", asy
     ["Old one", { servers: ["orders"], httpStatuses: [401] }, null],
     ["Old two", { tools: ["radar"] }, 86_400],
   ]);
-  await mine.getByRole("button", { name: "Move without Live: Recent" }).click();
+  await mine.getByRole("button", { name: "Move (Live is not saved): Recent" }).click();
   await line("Recent").waitFor();
   expect((await saved()).find(({ name }) => name === "Recent")).toMatchObject({
     filter: { outcomes: ["TOOL_ERROR"] },

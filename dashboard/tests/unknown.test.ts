@@ -33,7 +33,17 @@ async function serveBelow(path: string, upstream: string): Promise<{ url: string
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, server };
 }
 
-const unknown = ["/nothing", "/no/such/page", "/calls/7/more?tool=a", "//calls", "/a/b/c/d/e/f/g/h"];
+const unknown = [
+  // letters count
+  "/Sessions",
+  "/SETUP",
+  "/Servers/weather",
+  "/nothing",
+  "/no/such/page",
+  "/calls/7/more?tool=a",
+  "//calls",
+  "/a/b/c/d/e/f/g/h",
+];
 
 /** Opens unknown addresses and goes on from each. */
 async function walk(base: string): Promise<void> {

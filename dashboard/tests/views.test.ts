@@ -311,6 +311,6 @@ test("tools are ranked among all that there are", async () => {
   await page.getByRole("region", { name: "Top tools" }).getByText("Top 8; there are more.").waitFor();
   expect(await page.getByRole("region", { name: "Servers" }).getByText("there are more").count()).toBe(0);
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
-  await page.getByText("First 200 tools by name").waitFor();
+  await page.getByText("First 200 tools").waitFor();
   expect(pages.complaints).toEqual([]);
 });

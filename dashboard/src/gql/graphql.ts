@@ -5,6 +5,38 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
 /**
+ * How tools and servers are sorted. Where the figure is the same, they stand by name, from A on; what has no figure (no
+ * call with an end) stands last. Figures change while calls come in, and pages are of the moment in which they are asked
+ * for: something whose figure passes that of the cursor meanwhile is on two pages, or on none.
+ */
+export type AggregateOrder = {
+  /** Which end comes first. */
+  direction?: OrderDirection;
+  /** The field that decides. */
+  field: AggregateOrderField;
+};
+
+/** The fields that tools and servers are sorted by. Figures are those of `CallStats`, over the calls of the list's filter. */
+export type AggregateOrderField =
+  /** How many calls. */
+  | 'CALL_COUNT'
+  /** How many of them are errors. */
+  | 'ERROR_COUNT'
+  /**
+   * The share of errors that is certain: the lower bound of Wilson's interval for 95 %. One failure of one call stands
+   * below forty of fifty.
+   */
+  | 'ERROR_RATE'
+  /** The name, then that of the server. */
+  | 'KEY'
+  /** The median duration. */
+  | 'P50'
+  /** The duration that 95 % of the calls do not exceed. */
+  | 'P95'
+  /** The duration that 99 % of the calls do not exceed. */
+  | 'P99';
+
+/**
  * Which calls are meant. All that is given must hold; inside a list, any one value; an empty list, or null, is no
  * constraint. Logic is two-valued: a call whose field is null is in no list, so `not` keeps it. The same filter means
  * the same calls in a list, in facets, in statistics and in the live feed. A list may have up to 500 values, all lists
@@ -91,6 +123,13 @@ export type CreateApiKeyInput = {
   /** The names of the only servers whose calls it sends and sees, at most 100. Without any, all; never with `ADMIN`. */
   servers?: Array<string> | null | undefined;
 };
+
+/** Which end of an order comes first. */
+export type OrderDirection =
+  /** The least first. */
+  | 'ASC'
+  /** The greatest first. */
+  | 'DESC';
 
 /**
  * How a call ended. Where several would hold, the first does of: CANCELLED, TOOL_ERROR, PROTOCOL_ERROR,
@@ -327,6 +366,7 @@ export type ToolTotalsFragment = { id: string, name: string, server: { name: str
 
 export type ToolsQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
+  orderBy?: AggregateOrder | null | undefined;
   first: number;
   after?: string | null | undefined;
 }>;
@@ -343,6 +383,7 @@ export type ToolRankingsQueryVariables = Exact<{
 export type ToolRankingsQuery = { slowest: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }> }, failing: { nodes: Array<{ id: string, name: string, server: { name: string }, stats: { callCount: number, errorCount: number, p50Ms: number | null, p95Ms: number | null, p99Ms: number | null } }> } };
 
 export type ServersQueryVariables = Exact<{
+  orderBy?: AggregateOrder | null | undefined;
   first: number;
   after?: string | null | undefined;
 }>;
@@ -921,8 +962,8 @@ export const StatsDocument = new TypedDocumentString(`
 }
     `) as unknown as TypedDocumentString<StatsQuery, StatsQueryVariables>;
 export const ToolsDocument = new TypedDocumentString(`
-    query Tools($filter: CallFilter, $first: Int!, $after: String) {
-  tools(filter: $filter, first: $first, after: $after) {
+    query Tools($filter: CallFilter, $orderBy: AggregateOrder, $first: Int!, $after: String) {
+  tools(filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
     nodes {
       ...ToolTotals
     }
@@ -974,8 +1015,8 @@ export const ToolRankingsDocument = new TypedDocumentString(`
   }
 }`) as unknown as TypedDocumentString<ToolRankingsQuery, ToolRankingsQueryVariables>;
 export const ServersDocument = new TypedDocumentString(`
-    query Servers($first: Int!, $after: String) {
-  servers(first: $first, after: $after) {
+    query Servers($orderBy: AggregateOrder, $first: Int!, $after: String) {
+  servers(orderBy: $orderBy, first: $first, after: $after) {
     nodes {
       id
       name

@@ -4,37 +4,39 @@ import { ToolsDocument, type ToolsQuery } from "../gql/graphql";
 import { useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
+import { toOrderBy, useOrder } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress, usePlace } from "../state/place";
-import { count, duration, many, percent, plural, visible } from "../state/words";
+import { count, duration, percent, plural, visible } from "../state/words";
 import { Calls } from "../view/calls";
+import { loadedWords, useFind } from "../view/find";
 import { LoadMore } from "../view/load-more";
 import { Outdated } from "../view/outdated";
-import { PlainTable } from "../view/plain-table";
+import { type Heading, PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
-const headings = [
-  "Tool",
+const headings: readonly Heading[] = [
+  { words: "Tool", by: "name" },
   "Health",
-  { number: "Calls" },
-  { number: "Errors" },
-  { number: "p50" },
-  { number: "p95" },
-  { number: "p99" },
+  { number: "Calls", by: "calls" },
+  { number: "Errors", by: "errors" },
+  { number: "p50", by: "p50" },
+  { number: "p95", by: "p95" },
+  { number: "p99", by: "p99" },
 ];
 
 /** How often the tools are asked for again, in milliseconds. */
 const refresh = 15_000;
 
-/** One server: its logs, and its tools. */
+/** One server: its calls, and its tools. */
 export default function ServerPage({ name }: { name: string }) {
   useTitle(visible(name));
   const { parameters, path } = usePlace();
-  const tab = parameters.get("tab") === "tools" ? "tools" : "logs";
+  const tab = parameters.get("tab") === "tools" ? "tools" : "calls";
   const tabs = [
-    ["logs", "Logs", path],
+    ["calls", "Calls", path],
     ["tools", "Tools", `${path}?tab=tools`],
   ] as const;
   return (
@@ -46,50 +48,69 @@ export default function ServerPage({ name }: { name: string }) {
           </Link>
         ))}
       </nav>
-      {tab === "logs" ? <Calls title={visible(name)} server={name} /> : <Tools server={name} />}
+      {tab === "calls" ? <Calls title={visible(name)} server={name} /> : <Tools server={name} />}
     </div>
   );
 }
+
+/** The share of errors from which a tool counts as failing. */
+const failing = 0.1;
 
 /** How well a tool does, in a word: a colour alone would not say it. */
 function health(calls: number, failed: number): { words: string; tone: string } {
   const rate = calls === 0 ? 0 : failed / calls;
   if (rate === 0) return { words: "Healthy", tone: "good" };
-  return rate < 0.1 ? { words: "Some errors", tone: "warn" } : { words: "Failing", tone: "bad" };
+  return rate < failing ? { words: "Some errors", tone: "warn" } : { words: "Failing", tone: "bad" };
 }
 
 const pageSize = 200;
 const toolsOf = ({ tools }: ToolsQuery) => ({ items: tools.nodes, pageInfo: tools.pageInfo });
 
 function Tools({ server }: { server: string }) {
-  const question = useCallback(() => ({ filter: { servers: [server] }, first: pageSize }), [server]);
+  const { order, sortBy } = useOrder();
+  const { by, descending } = order;
+  const question = useCallback(
+    () => ({ filter: { servers: [server] }, orderBy: toOrderBy({ by, descending }), first: pageSize }),
+    [server, by, descending],
+  );
   const tools = usePages(ToolsDocument, question, toolsOf);
   useAskAgain(tools, refresh);
-  const { items, problem, again } = tools;
+  const found = useFind(tools, "Find a tool");
+  const { items } = found;
+  const { problem, again } = tools;
   useKeys({ r: again });
   const ofServer = pick(noFilter, "server", server, "include");
   return (
     <div className="page">
       <div className="page-head">
         <h1>{visible(server)}</h1>
-        <span className="quiet">
-          {items &&
-            (tools.more
-              ? `First ${many(items.length, "tool")} by name`
-              : `${many(items.length, "tool")} with calls`)}
-        </span>
+        {tools.items && tools.items.length > 0 && (
+          <>
+            <span className="quiet" role="status">
+              {loadedWords(tools, found, "tool")}
+            </span>
+            <span className="hint">
+              Failing: {failing * 100}% of its calls or more are errors. Some errors: fewer.
+            </span>
+            <span className="space" />
+            {found.field}
+          </>
+        )}
       </div>
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={tools} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {items?.length === 0 && (
+      {found.typed && items?.length === 0 && !tools.more && (
+        <p className="hint">No tool has that in its name.</p>
+      )}
+      {tools.items?.length === 0 && (
         <div className="none">
           <h2>No tools</h2>
           <p>No call of a tool of this server is stored.</p>
         </div>
       )}
       {items && items.length > 0 && (
-        <PlainTable label="Tools" headings={headings}>
+        <PlainTable label="Tools" headings={headings} order={order} onSort={sortBy}>
           {items.map(({ id, name, stats }) => {
             const { words, tone } = health(stats.callCount, stats.errorCount);
             const ofTool = pickAll(ofServer, "tool", [name]);
@@ -127,7 +148,7 @@ function Tools({ server }: { server: string }) {
           })}
         </PlainTable>
       )}
-      <LoadMore list={tools} what="More tools" label="Tools" />
+      {!found.typed && <LoadMore list={tools} what="More tools" label="Tools" />}
     </div>
   );
 }

@@ -1,34 +1,50 @@
-import { useMemo, useReducer } from "react";
+import { useCallback, useMemo, useReducer } from "react";
 import { Link } from "wouter";
 import { FacetsDocument, ServersDocument, type ServersQuery } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
+import { toOrderBy, useOrder } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress } from "../state/place";
-import { count, many, percent, plural, visible } from "../state/words";
+import { count, percent, plural, visible } from "../state/words";
+import { loadedWords, useFind } from "../view/find";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
 import { Outdated } from "../view/outdated";
-import { PlainTable } from "../view/plain-table";
+import { type Heading, PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
-const headings = ["Server", { number: "Calls" }, { number: "Errors" }, "First call", "Last call"];
+const headings: readonly Heading[] = [
+  { words: "Server", by: "name" },
+  { number: "Calls", by: "calls" },
+  { number: "Errors", by: "errors" },
+  "First call",
+  "Last call",
+];
 
 /** How often the servers are asked for again, in milliseconds. */
 const refresh = 15_000;
 
-const firstPage = () => ({ first: 200 });
+const pageSize = 200;
 const serversOf = ({ servers }: ServersQuery) => ({ items: servers.nodes, pageInfo: servers.pageInfo });
 
 /** All servers, and how they do. */
 export default function ServersPage() {
   useTitle("Servers");
   const [round, again] = useReducer((before: number) => before + 1, 0);
-  const servers = usePages(ServersDocument, firstPage, serversOf, round);
-  const { items, problem } = servers;
+  const { order, sortBy } = useOrder();
+  const { by, descending } = order;
+  const question = useCallback(
+    () => ({ orderBy: toOrderBy({ by, descending }), first: pageSize }),
+    [by, descending],
+  );
+  const servers = usePages(ServersDocument, question, serversOf, round);
+  const found = useFind(servers, "Find a server");
+  const { items } = found;
+  const { problem } = servers;
   const calls = useAsk(
     FacetsDocument,
     useMemo(() => ({ filter: {}, servers: true }), []),
@@ -50,16 +66,23 @@ export default function ServersPage() {
     <div className="page">
       <div className="page-head">
         <h1>Servers</h1>
-        {items && items.length > 0 && (
-          <span className="quiet">
-            {servers.more ? `First ${many(items.length, "server")} by name` : many(items.length, "server")}
-          </span>
+        {servers.items && servers.items.length > 0 && (
+          <>
+            <span className="quiet" role="status">
+              {loadedWords(servers, found, "server")}
+            </span>
+            <span className="space" />
+            {found.field}
+          </>
         )}
       </div>
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={[servers, calls, failed].map((asked) => ({ ...asked, again }))} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {items?.length === 0 && (
+      {found.typed && items?.length === 0 && !servers.more && (
+        <p className="hint">No server has that in its name.</p>
+      )}
+      {servers.items?.length === 0 && (
         <div className="none">
           <h2>No servers yet</h2>
           <p>
@@ -68,7 +91,7 @@ export default function ServersPage() {
         </div>
       )}
       {items && items.length > 0 && (
-        <PlainTable label="Servers" headings={headings}>
+        <PlainTable label="Servers" headings={headings} order={order} onSort={sortBy}>
           {items.map((server) => {
             const all = countOf(calls, server.name);
             const wrong = countOf(failed, server.name);
@@ -101,7 +124,7 @@ export default function ServersPage() {
           })}
         </PlainTable>
       )}
-      <LoadMore list={servers} what="More servers" label="Servers" />
+      {!found.typed && <LoadMore list={servers} what="More servers" label="Servers" />}
     </div>
   );
 }

@@ -7,6 +7,14 @@ import { type Filter, readFilter, writeFilter } from "./filter";
 import { type Column, changeSettings, readColumns, settings } from "./settings";
 import { useStore } from "./store";
 
+/** How routes are matched: letter by letter, as the server does it. The router's own way ignores the case of letters. */
+export function parseRoute(route: string): { pattern: RegExp; keys: string[] } {
+  // the router's word for a route without a path
+  if (route === "*") return { pattern: /^/, keys: [] };
+  const keys = [...route.matchAll(/:(\w+)/g)].map(([, key = ""]) => key);
+  return { pattern: new RegExp(`^${route.replace(/:\w+/g, "([^/]+)").replace(/\/$/, "")}/?$`), keys };
+}
+
 /** The path below the root, as it stands in the address: the router's own is decoded in part. */
 function rawPath(): string {
   return location.pathname.slice(root.pathname.length - 1) || "/";

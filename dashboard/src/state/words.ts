@@ -14,7 +14,7 @@ export const outcomeWords: Record<Outcome, string> = {
 
 /** The meaning of a call that is lost. */
 export const lostWords =
-  "Its process stopped sending heartbeats while the call was running: none for a minute, or for --lost-after. Or it said that the call had ended, and its end never came.";
+  "The call never ended here: its process sent no heartbeat for a minute (or --lost-after), or reported the call as ended and the result never arrived.";
 
 export const sourceWords: Record<SessionSource, string> = {
   WIRE: "Mcp-Session-Id",

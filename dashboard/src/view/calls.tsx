@@ -31,7 +31,12 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const viewer = useViewer();
   const bound = viewer !== undefined && viewer.servers.length > 0;
   const { pageSize } = useStore(settings);
-  const { columns } = useColumns();
+  const { columns: all } = useColumns();
+  // the same name in each row would say nothing
+  const columns = useMemo(() => {
+    const others = all.filter((column) => column !== "server");
+    return server && others.length > 0 ? others : all;
+  }, [all, server]);
   const [round, setRound] = useState(0);
   const live = parameters.get("live") === "1";
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);

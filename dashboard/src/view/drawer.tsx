@@ -1,10 +1,13 @@
+import { useCallback, useEffect, useState } from "react";
 import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { Link } from "wouter";
 import { useKeys } from "../state/keys";
+import { callWords } from "../state/words";
 import { CallDetail } from "./call-detail";
 import type { Detail } from "./call-fields";
 import type { OnPick } from "./call-row";
 import { Icon } from "./icon";
+import { titleOf } from "./title";
 
 interface Props {
   id: string | undefined;
@@ -27,21 +30,38 @@ export function Drawer({ id, ...rest }: Props) {
       isOpen={id !== undefined}
       onOpenChange={(open) => !open && rest.onClose()}
     >
-      <Modal className="drawer">
-        <Dialog aria-label="Call" className="drawer-dialog">
-          {id && <Inside id={id} {...rest} />}
-        </Dialog>
-      </Modal>
+      <Modal className="drawer">{id && <Inside id={id} {...rest} />}</Modal>
     </ModalOverlay>
   );
 }
 
 function Inside({ id, onClose, onMove, addressOf, canMove, onPick, onCall }: Props & { id: string }) {
   useKeys({ j: () => onMove(1), k: () => onMove(-1) });
+  const [call, setCall] = useState<Detail>();
+  const words = call?.id === id ? callWords(call) : undefined;
+  const known = useCallback(
+    (found: Detail) => {
+      setCall(found);
+      onCall(found);
+    },
+    [onCall],
+  );
+  // tabs and the history tell it from the list
+  useEffect(() => {
+    if (words === undefined) return;
+    const { title } = document;
+    document.title = titleOf(words);
+    return () => {
+      document.title = title;
+    };
+  }, [words]);
   return (
-    <>
+    <Dialog aria-label={words ? `Call: ${words}` : "Call"} className="drawer-dialog">
       <header className="drawer-head">
-        <Heading slot="title">Call</Heading>
+        {/* said when another call takes its place */}
+        <Heading slot="title" aria-live="polite" title={words}>
+          {words ?? "Call"}
+        </Heading>
         <Button
           className="plain icon-only"
           aria-label="Previous call (newer)"
@@ -71,8 +91,8 @@ function Inside({ id, onClose, onMove, addressOf, canMove, onPick, onCall }: Pro
         </Button>
       </header>
       <div className="drawer-body">
-        <CallDetail id={id} onPick={onPick} onCall={onCall} />
+        <CallDetail id={id} onPick={onPick} onCall={known} />
       </div>
-    </>
+    </Dialog>
   );
 }

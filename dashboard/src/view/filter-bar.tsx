@@ -71,7 +71,10 @@ export function FilterBar({
 function Doubts({ filter }: { filter: Filter }) {
   const { parameters } = usePlace();
   const left = ignored(parameters);
-  const unread = left.length > 0 ? [`Ignored, because it is not a valid filter:  ${left.join(", ")}`] : [];
+  const unread =
+    left.length > 0
+      ? [`Ignored, not ${left.length === 1 ? "a valid filter" : "valid filters"}: ${left.join(", ")}`]
+      : [];
   return (
     <div role="status">
       {[...nonsense(filter), ...unread].map((words) => (

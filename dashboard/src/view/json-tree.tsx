@@ -61,8 +61,25 @@ function matches(line: Line, words: string): boolean {
   return `${line.name ?? ""} ${value}`.toLowerCase().includes(words);
 }
 
+interface Found {
+  hits: Set<string>;
+  ways: Set<string>;
+}
+
+/** What has these words, one after the other. Where nothing has, what has any of them, as a search of calls finds them anywhere. */
+function find(root: Json, words: string): Found {
+  const whole = findText(root, words);
+  const each = words.split(/\s+/).filter((word) => word !== "");
+  if (whole.hits.size > 0 || each.length < 2) return whole;
+  const all = each.map((word) => findText(root, word));
+  return {
+    hits: new Set(all.flatMap(({ hits }) => [...hits])),
+    ways: new Set(all.flatMap(({ ways }) => [...ways])),
+  };
+}
+
 /** The paths of all lines that match, and of all that lead to them. */
-function find(root: Json, words: string): { hits: Set<string>; ways: Set<string> } {
+function findText(root: Json, words: string): Found {
   const hits = new Set<string>();
   const ways = new Set<string>();
   const walk = (line: Line): boolean => {
@@ -81,11 +98,24 @@ function find(root: Json, words: string): { hits: Set<string>; ways: Set<string>
   return { hits, ways };
 }
 
+interface Props {
+  value: Json;
+  label: string;
+  /** What the list was searched for: it is searched for here too, if it is here. */
+  sought?: string | undefined;
+}
+
+/** What of a search text stands in a body: the signs of the search do not. */
+const plain = (sought: string) => sought.replace(/["*]/g, "").trim();
+
 /** JSON as a tree that folds, and that can be searched. Only the lines in sight are in the page. */
-export function JsonTree({ value, label }: { value: Json; label: string }) {
+export function JsonTree({ value, label, sought }: Props) {
   const few = useMemo(() => size(value) <= small, [value]);
   const [turned, setTurned] = useState<ReadonlySet<string>>(new Set());
-  const [words, setWords] = useState("");
+  const [words, setWords] = useState(() => {
+    const given = plain(sought ?? "");
+    return given && find(value, given.toLowerCase()).hits.size > 0 ? given : "";
+  });
   const found = useMemo(() => (words ? find(value, words.toLowerCase()) : undefined), [value, words]);
   const isOpen = (line: Line) => {
     const usual = found?.ways.has(line.path) || (!line.text && (few || line.depth < 2));

@@ -17,7 +17,7 @@ import {
 import { Icon } from "./icon";
 import { notice } from "./notice";
 
-const moveWords = (view: LocalView) => (isLive(view) ? "Move without Live" : "Move");
+const moveWords = (view: LocalView) => (isLive(view) ? "Move (Live is not saved)" : "Move");
 
 /** Views that an earlier version kept in this browser. They work as they did, and can be moved to mcptap. */
 export function LocalViews({

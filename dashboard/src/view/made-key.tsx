@@ -42,8 +42,8 @@ export function MadeKey({ apiKey, secret, first }: Props) {
           )}
           {asks && (
             <>
-              <Snippet words="A program asks the API with it:" code={askSnippet(secret, endpoint.href)} />
-              <p className="hint">A person signs in to this dashboard with it.</p>
+              <Snippet words="Query the API with it:" code={askSnippet(secret, endpoint.href)} />
+              <p className="hint">To use this dashboard, sign in with it.</p>
             </>
           )}
           <div className="answers">

@@ -10,9 +10,9 @@ export function NoReading({ viewer }: { viewer: Viewer }) {
     <div className="none">
       <h1>This key does not read calls</h1>
       <p>
-        {visible(viewer.key?.name ?? "")} does not have the scope Read, which all pages
-        {may(viewer, "ADMIN") ? " but Keys " : " "}
-        need.
+        {visible(viewer.key?.name ?? "")} does not have the scope Read, which all pages but{" "}
+        {may(viewer, "ADMIN") && "Keys and "}
+        <Link href="/setup">Set-up</Link> need.
       </p>
       <p className="answers">
         {may(viewer, "ADMIN") && (

@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { CallBodyDocument } from "../gql/graphql";
 import { ask } from "../state/api";
 import { readJson, writeJson } from "../state/json";
+import { useFilter } from "../state/place";
 import { useViewer, withoutPayloads } from "../state/viewer";
 import { size } from "../state/words";
 import type { Detail } from "./call-fields";
@@ -44,6 +45,7 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
   const payload = call[side];
   const title = side === "request" ? "Request" : "Response";
   const hidden = withoutPayloads(useViewer());
+  const { filter } = useFilter();
   const [text, setText] = useState<string>();
   const [problem, setProblem] = useState<unknown>();
   const [wanted, setWanted] = useState(false);
@@ -147,7 +149,7 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
           ) : text === undefined ? (
             <Skeleton lines={5} />
           ) : value && !raw ? (
-            <JsonTree value={value} label={title} />
+            <JsonTree value={value} label={title} sought={filter.search} />
           ) : (
             <RawText
               text={value && !payload.truncated ? writeJson(value) : text}

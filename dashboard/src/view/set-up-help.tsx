@@ -39,8 +39,8 @@ export function SetUpHelp({ receivers }: { receivers: Receivers }) {
           protocol (400, 415). The sender logs the answer: look at its own log, on stderr.
         </li>
         <li>
-          <strong>Spans arrive, but none is an MCP request:</strong> they come from HTTP or other libraries.
-          The server's SDK records no MCP spans: use <code>mcptap wrap</code> or <code>mcptap proxy</code>.
+          <strong>Spans arrive, but no MCP requests:</strong> they come from HTTP or other libraries. The
+          server's SDK records no MCP spans: use <code>mcptap wrap</code> or <code>mcptap proxy</code>.
         </li>
         <li>
           <strong>Some cannot be stored:</strong> <code>mcptap_rejections_total</code> says why, such as a

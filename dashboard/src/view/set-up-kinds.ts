@@ -142,7 +142,7 @@ opentelemetry-instrument python server.py`,
         overHttp,
         {
           words:
-            "Libraries that export by OTLP, such as Sentry beside an exporter or Shinzo, tell a part of it: docs/instrumenting.md says which.",
+            "Libraries that export by OTLP record a part of it: Sentry 10 (wrapMcpServerWithSentry, beside an OTLP exporter) every method, bodies if asked for; Shinzo tool calls, arguments if asked for; AgentCat initialize, tools/list and tools/call, without bodies.",
         },
       ],
       inLog: `${all}; console output over stdio, HTTP status over HTTP.`,
@@ -207,6 +207,33 @@ opentelemetry-instrument python server.py`,
       ],
       inLog:
         "the gateway's own handling, as calls observed by a gateway, mostly without bodies. To have these, put mcptap proxy in front of it.",
+    },
+    {
+      name: "OpenTelemetry Collector",
+      steps: [
+        {
+          words:
+            "In the configuration of a Collector that servers send to already: an exporter to mcptap, and pipelines of traces and of logs that lead there, without sampling. Before version 0.144 the exporter is called otlphttp.",
+          code: `exporters:
+  otlp_http/mcptap:
+    endpoint: http://${receivers.http}
+service:
+  pipelines:
+    traces/mcptap:
+      receivers: [otlp]
+      exporters: [otlp_http/mcptap]
+    logs/mcptap:
+      receivers: [otlp]
+      exporters: [otlp_http/mcptap]`,
+        },
+        {
+          words:
+            "A Collector on the same machine has the ports 4317 and 4318 itself: start mcptap at others, and name those above. Servers go on sending to the Collector.",
+          code: "mcptap serve --otlp-grpc 127.0.0.1:14317 --otlp-http 127.0.0.1:14318",
+        },
+      ],
+      inLog:
+        "what the servers that send to the Collector record. Console output needs the pipeline of logs; a call that is sampled away is not in the log.",
     },
   ];
   return kinds.map((kind) => ({ ...kind, steps: withAddress(receivers, kind.steps) }));

@@ -13,7 +13,8 @@ import { kindsFor } from "./set-up-kinds";
 import { Snippet } from "./snippet";
 
 interface Props {
-  state: LiveState;
+  /** How the feed is. Undefined where the key of this tab reads no calls. */
+  state: LiveState | undefined;
   /** A call that came since the page was opened. */
   arrived: Call | undefined;
   /** Whether nothing is stored yet. */
@@ -44,6 +45,8 @@ export function SetUp({ state, arrived, first = false }: Props) {
               <Moment time={arrived.startedAt} />
             </span>
           </p>
+        ) : state === undefined ? (
+          <p>Calls that arrive are not shown here, because your key does not read calls.</p>
         ) : (
           <p>
             {/* green is for the call alone */}
@@ -90,7 +93,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
               />
               {may(viewer, "ADMIN") && (
                 <p className="hint">
-                  The page <Link href="/keys">Keys</Link> makes one.
+                  Create one on the page <Link href="/keys">Keys</Link>.
                 </p>
               )}
             </>

@@ -1,8 +1,13 @@
 import { useEffect } from "react";
 
 /** The title of the window, which is what a history of pages shows. */
+export function titleOf(words: string): string {
+  return words ? `${words} · mcptap` : "mcptap";
+}
+
+/** Titles the window for as long as the component is shown. */
 export function useTitle(words: string): void {
   useEffect(() => {
-    document.title = words ? `${words} · mcptap` : "mcptap";
+    document.title = titleOf(words);
   }, [words]);
 }

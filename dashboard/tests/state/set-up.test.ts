@@ -10,6 +10,11 @@ const docs = ["docs/instrumenting.md", "docs/dashboard.md", "README.md"].map(rea
 
 const kinds = kindsFor(receiversFor("localhost", null));
 
+const bound = (http: [string, number], grpc: [string, number]) => ({
+  otlpHttp: { host: http[0], port: http[1] },
+  otlpGrpc: { host: grpc[0], port: grpc[1] },
+});
+
 /** A line without what each reader puts in its place. */
 const stem = (line: string) => line.split(/HOST_OF_MCPTAP|COMMAND|NAME/)[0]?.trimEnd() ?? "";
 
@@ -28,8 +33,37 @@ test("every kind of server of the documentation has its place on the page", () =
     heading.replace("Anything", "Any,"),
   );
   const names = kinds.map(({ name }) => name);
-  const others = ["Variables", "Nothing shows up"];
+  const others = ["Variables", "When nothing shows up", "Reference"];
   expect(headings.filter((heading) => !others.includes(heading) && !names.includes(heading))).toEqual([]);
+});
+
+test("a Collector is told to forward traces and logs to where mcptap listens", () => {
+  const told = kindsFor(receiversFor("localhost", bound(["127.0.0.1", 14318], ["127.0.0.1", 14317])));
+  const [code = ""] = told
+    .filter(({ name }) => name === "OpenTelemetry Collector")
+    .flatMap(({ steps }) => steps.map((step) => step.code ?? ""));
+  expect(code).toContain("endpoint: http://127.0.0.1:14318");
+  for (const signal of ["traces", "logs"])
+    expect(code).toMatch(
+      new RegExp(`${signal}/mcptap:\\n +receivers: \\[otlp\\]\\n +exporters: \\[otlp_http/mcptap\\]`),
+    );
+});
+
+test("no page sends a reader to files that they do not have", () => {
+  const texts = kinds.flatMap(({ steps, inLog }) => [inLog, ...steps.map(({ words }) => words)]);
+  expect(texts.filter((text) => /docs\/|\.md\b/.test(text))).toEqual([]);
+});
+
+test("the how-to comes before the reference", () => {
+  const guide = read("docs/instrumenting.md").split("\n");
+  expect(guide.indexOf("```sh")).toBeLessThan(30);
+  const at = (heading: string) => guide.indexOf(heading);
+  expect(at("## Variables")).toBeGreaterThan(0);
+  expect(at("## Reference")).toBeGreaterThan(at("## OpenTelemetry Collector"));
+  const readme = [...read("README.md").matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+  expect(readme.slice(0, 4)).toEqual(["See it", "Point a server at it", "Ask it", "Share it"]);
+  expect(readme.indexOf("Settings")).toBeGreaterThan(3);
+  expect(read("README.md")).toContain("pip install opentelemetry-distro");
 });
 
 test("counters are read from the text of /metrics, those with labels as a sum", () => {
@@ -45,11 +79,6 @@ mcptap_rejections_total{reason="b"} 2
       ["mcptap_rejections_total", 3],
     ]),
   );
-});
-
-const bound = (http: [string, number], grpc: [string, number]) => ({
-  otlpHttp: { host: http[0], port: http[1] },
-  otlpGrpc: { host: grpc[0], port: grpc[1] },
 });
 
 test.each([
