@@ -25,7 +25,7 @@ fn tip(given: &[OsString], error: &clap::Error) -> Option<String> {
         return None;
     };
     if stray.starts_with('-') {
-        return None;
+        return listening(given, stray);
     }
     let words = given.iter().skip(1).filter_map(|word| word.to_str());
     let mut commands = words
@@ -57,6 +57,36 @@ fn tip(given: &[OsString], error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     Some(format!("mcptap {right} {}", shown(stray)))
+}
+
+/// The tip for flags by which other servers are told where to listen.
+fn listening(given: &[OsString], stray: &str) -> Option<String> {
+    const PORT: [&str; 2] = ["--port", "-p"];
+    const ADDRESS: [&str; 6] = ["--host", "--bind", "--address", "--addr", "--http", "--web"];
+    if !PORT.contains(&stray) && !ADDRESS.contains(&stray) {
+        return None;
+    }
+    let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    let command = words
+        .iter()
+        .find(|word| ["serve", "demo", "proxy"].contains(*word))?;
+    let behind = words
+        .iter()
+        .position(|word| *word == stray)
+        .and_then(|at| words.get(at + 1));
+    let value = words
+        .iter()
+        .find_map(|word| word.strip_prefix(stray)?.strip_prefix('='))
+        .or(behind.copied());
+    let port = value.and_then(|value| value.parse::<u16>().ok());
+    let default = if *command == "proxy" { 6280 } else { 6278 };
+    let address = match value.map(str::parse::<SocketAddr>) {
+        Some(Ok(address)) => address,
+        _ => SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(default))),
+    };
+    Some(format!(
+        "to say where to listen: mcptap {command} --listen {address}"
+    ))
 }
 
 /// Commands whose likeliest slips are known.
@@ -99,6 +129,17 @@ mod tests {
             ("mcptap prune 90d", "mcptap prune --older-than 90d"),
             ("mcptap keys create laptop", "mcptap keys create --name laptop"),
             ("mcptap serve 127.0.0.1:80", "mcptap serve --listen 127.0.0.1:80"),
+            ("mcptap serve --port 6300", "mcptap serve --listen 127.0.0.1:6300"),
+            ("mcptap serve --port=6300", "mcptap serve --listen 127.0.0.1:6300"),
+            ("mcptap demo -p 6300", "mcptap demo --listen 127.0.0.1:6300"),
+            (
+                "mcptap proxy --upstream http://h --bind 0.0.0.0:80",
+                "mcptap proxy --listen 0.0.0.0:80",
+            ),
+            (
+                "mcptap serve --host 0.0.0.0",
+                "mcptap serve --listen 127.0.0.1:6278",
+            ),
             (
                 "mcptap migrate postgres://u:secret@h/d",
                 "mcptap migrate --database-url URL",

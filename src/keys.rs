@@ -7,11 +7,13 @@ use clap::Subcommand;
 use mcptap::Settings;
 use mcptap_model::{ApiKey, NewKey, Scope, UnixNanos};
 use mcptap_store::{Actor, DamagedKey, RevokedKey, Store, now};
+use serde_json::json;
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     /// Make a key and print its secret, which is not shown again
+    #[command(mut_args(crate::help::only(crate::help::OF_THE_DATABASE)))]
     Create {
         /// What it is called, for people
         #[arg(long)]
@@ -29,8 +31,16 @@ pub(crate) enum Keys {
         settings: Settings,
     },
     /// List all keys, without their secrets
-    List(Settings),
+    #[command(mut_args(crate::help::only(crate::help::OF_THE_DATABASE)))]
+    List {
+        /// Print them as a JSON list, for programs
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Revoke a key: it is refused from now on, and open connections with it are closed within seconds
+    #[command(mut_args(crate::help::only(crate::help::OF_THE_DATABASE)))]
     Revoke {
         /// Its number, as `mcptap keys list` shows it
         id: i64,
@@ -47,7 +57,9 @@ impl Keys {
     /// The settings that were given.
     pub(crate) fn settings(&self) -> &Settings {
         match self {
-            Self::Create { settings, .. } | Self::List(settings) | Self::Revoke { settings, .. } => settings,
+            Self::Create { settings, .. } | Self::List { settings, .. } | Self::Revoke { settings, .. } => {
+                settings
+            }
         }
     }
 
@@ -83,9 +95,9 @@ impl Keys {
                 store.close().await;
                 told
             }
-            Self::List(_) => {
+            Self::List { json, .. } => {
                 let store = mcptap_store::open_to_read(url).await.with_context(opening)?;
-                let told = list(&store).await;
+                let told = list(&store, json).await;
                 store.close().await;
                 told
             }
@@ -99,10 +111,36 @@ impl Keys {
     }
 }
 
-async fn list(store: &Store) -> anyhow::Result<String> {
+async fn list(store: &Store, json: bool) -> anyhow::Result<String> {
     let keys = store.keys().await.context("reading the keys")?;
     let damaged = store.damaged_keys().await.context("reading the keys")?;
-    Ok(table(&keys, &damaged, now()))
+    if json {
+        Ok(format!("{:#}\n", as_json(&keys, &damaged, now())))
+    } else {
+        Ok(table(&keys, &damaged, now()))
+    }
+}
+
+/// The same as the table, for programs. Of a damaged row there are only its id and what is wrong.
+fn as_json(keys: &[ApiKey], damaged: &[DamagedKey], now: UnixNanos) -> serde_json::Value {
+    let time = |at: Option<UnixNanos>| at.map(|at| at.to_string());
+    let known = keys.iter().map(|key| {
+        json!({
+            "id": key.id,
+            "name": key.name,
+            "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+            "servers": key.servers,
+            "state": state(key, now),
+            "createdAt": time(Some(key.created_at)),
+            "expiresAt": time(key.expires_at),
+            "lastUsedAt": time(key.last_used_at),
+            "revokedAt": time(key.revoked_at),
+        })
+    });
+    let broken = damaged
+        .iter()
+        .map(|key| json!({ "id": key.id, "state": "damaged", "damage": key.what }));
+    known.chain(broken).collect()
 }
 
 async fn revoke(store: &Store, id: i64) -> anyhow::Result<String> {
@@ -158,7 +196,7 @@ fn state(key: &ApiKey, now: UnixNanos) -> &'static str {
     } else if key.expires_at.is_some_and(|end| end <= now) {
         "expired"
     } else {
-        "good"
+        "active"
     }
 }
 
@@ -248,12 +286,30 @@ mod tests {
             id: 13,
             what: "the hash has not 32 bytes",
         };
-        insta::assert_snapshot!(table(&[key.clone(), other], &[damaged], UnixNanos(0)), @r"
+        insta::assert_snapshot!(table(&[key.clone(), other], std::slice::from_ref(&damaged), UnixNanos(0)), @r"
         ID  NAME          SCOPES         SERVERS    STATE    CREATED               EXPIRES               LAST USED
-        7   lap\u{1b}top  read,payloads  shop,bank  good     2026-11-22T12:00:00Z  2026-11-22T12:01:40Z  never
+        7   lap\u{1b}top  read,payloads  shop,bank  active   2026-11-22T12:00:00Z  2026-11-22T12:01:40Z  never
         12  lap\u{1b}top  read,payloads  all        revoked  2026-11-22T12:00:00Z  never                 never
         13 is damaged: the hash has not 32 bytes. It is not accepted: make a new one, and revoke it.
         ");
         assert_eq!(state(&key, UnixNanos(i64::MAX)), "expired");
+        let listed = as_json(&[key], &[damaged], UnixNanos(0));
+        assert_eq!(
+            listed,
+            json!([
+                {
+                    "id": 7,
+                    "name": "lap\u{1b}top",
+                    "scopes": ["read", "payloads"],
+                    "servers": ["shop", "bank"],
+                    "state": "active",
+                    "createdAt": "2026-11-22T12:00:00.123456789Z",
+                    "expiresAt": "2026-11-22T12:01:40Z",
+                    "lastUsedAt": null,
+                    "revokedAt": null,
+                },
+                { "id": 13, "state": "damaged", "damage": "the hash has not 32 bytes" },
+            ])
+        );
     }
 }

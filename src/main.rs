@@ -1,6 +1,7 @@
 //! The `mcptap` command.
 
 mod demo;
+mod help;
 mod hidden;
 mod hints;
 mod keys;
@@ -56,8 +57,10 @@ enum Command {
     /// Print the GraphQL schema
     Schema,
     /// Bring the database's tables up to date
+    #[command(mut_args(help::only(help::OF_THE_DATABASE)))]
     Migrate(Settings),
     /// Delete old calls for good and give the space back
+    #[command(mut_args(help::only(&["database_url", "retention", "log"])))]
     Prune {
         /// How old a call must be, such as 90d [default: the retention setting]
         #[arg(long, value_name = "AGE")]
@@ -71,6 +74,7 @@ enum Command {
         command: keys::Keys,
     },
     /// Show what redaction leaves of a text
+    #[command(mut_args(help::only(&["redact_keys", "redact_patterns", "redact_env"])))]
     Redact {
         /// A file to try it on, - for standard input
         #[arg(long, value_name = "FILE")]

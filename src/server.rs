@@ -216,5 +216,14 @@ async fn bind_all(config: &Config) -> anyhow::Result<(TcpListener, TcpListener, 
 async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("listening on {address} ({setting}); is another mcptap running?"))
+        .with_context(|| {
+            let taken = "is another mcptap running";
+            match setting {
+                "listen" => format!("listening on {address} ({setting}); {taken}?"),
+                _ => format!(
+                    "listening on {address} ({setting}); {taken}, or an OpenTelemetry Collector? --{} 127.0.0.1:PORT takes another port",
+                    setting.replace('_', "-")
+                ),
+            }
+        })
 }

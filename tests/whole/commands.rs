@@ -269,3 +269,42 @@ fn only_a_new_key_makes_a_database_and_says_so() {
         "{second}"
     );
 }
+
+#[test]
+fn help_lists_the_settings_that_a_command_uses() {
+    let directory = tempfile::tempdir().unwrap();
+    for (command, used) in [
+        (&["keys", "create"][..], &["--database-url", "--log"][..]),
+        (&["keys", "list"], &["--database-url", "--log"]),
+        (&["keys", "revoke"], &["--database-url", "--log"]),
+        (&["migrate"], &["--database-url", "--log"]),
+        (&["prune"], &["--database-url", "--log", "--retention"]),
+        (
+            &["redact"],
+            &["--redact-keys", "--redact-patterns", "--redact-env"],
+        ),
+    ] {
+        let help = |command: &[&str]| {
+            let printed = mcptap(directory.path(), &[command, &["--help"]].concat(), &[]);
+            succeeded(&printed).to_owned()
+        };
+        let all = help(&["serve"]);
+        let settings = all
+            .split_whitespace()
+            .filter(|word| word.starts_with("--") && !["--help", "--config"].contains(word));
+        let told = help(command);
+        let listed = |flag: &str| told.split_whitespace().any(|word| word == flag);
+        for flag in settings {
+            assert_eq!(listed(flag), used.contains(&flag), "{command:?} {flag}");
+        }
+        assert!(listed("--config"), "{told}");
+
+        let refused = mcptap(
+            directory.path(),
+            &[command, &["--graphql-timeout", "never", "--listn"]].concat(),
+            &[],
+        );
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("--listn"), "{said}");
+    }
+}
