@@ -144,7 +144,7 @@ function SessionForm({ filter, onChange }: Props) {
         <Label>Session ID</Label>
         <Input spellCheck={false} />
       </TextField>
-      <p className="hint">The Mcp-Session-Id, or the id of a session from the page Sessions.</p>
+      <p className="hint">The Mcp-Session-Id, or the ID of a session on the page Sessions.</p>
       <Button type="submit" className="primary">
         Apply
       </Button>
