@@ -46,7 +46,7 @@ pub use mutation::Mutation;
 pub use origin::{CrossOrigin, Origins, Page};
 pub use query::Query;
 pub use router::{Options, router};
-pub use socket::Anonymous;
+pub use socket::Standing;
 pub use subscription::Subscription;
 pub use types::Receivers;
 

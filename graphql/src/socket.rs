@@ -6,6 +6,7 @@
 //! sets no bound on operations.
 
 mod message;
+mod standing;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -35,6 +36,8 @@ use crate::error::Code;
 use crate::limits::over;
 use crate::resume::Place;
 use crate::router::refuse;
+pub use standing::Standing;
+
 use message::{End, FromClient, ToClient, going_away, invalid, unwritten};
 
 /// The only protocol spoken.
@@ -52,6 +55,10 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 static LINGERING: Semaphore = Semaphore::const_new(16);
 /// The code of a close frame: a message is larger than any that is read.
 const TOO_LARGE: u16 = 1009;
+/// The code of a close frame: a message did not come whole in time ("policy violation").
+const TOO_SLOW: u16 = 1008;
+/// The code of a close frame: try again later (registry of close codes).
+const TRY_AGAIN: u16 = 1013;
 /// How much of a reason fits into a close frame, in bytes.
 const MAX_REASON: usize = 123;
 
@@ -74,28 +81,14 @@ pub(crate) fn upgrade(
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return refusal;
     }
-    let anonymous = Anonymous::default();
-    let entered = anonymous.clone();
-    let mut answer = upgrade.on_upgrade(move |socket| serve(socket, engine, entry, entered, shutdown));
-    answer.extensions_mut().insert(anonymous);
+    let standing = match engine.memory() {
+        Ok(memory) => Standing::new(memory),
+        Err(refusal) => return refuse(&refusal),
+    };
+    let told = standing.clone();
+    let mut answer = upgrade.on_upgrade(move |socket| serve(socket, engine, entry, standing, shutdown));
+    answer.extensions_mut().insert(told);
     answer
-}
-
-/// Goes with the answer to an upgrade: nobody has said yet who it is, until `connection_init` is accepted. A listener
-/// that is short of connections may close such a one first.
-#[derive(Clone, Debug, Default)]
-pub struct Anonymous(CancellationToken);
-
-impl Anonymous {
-    /// Whether it is still so.
-    pub fn holds(&self) -> bool {
-        !self.0.is_cancelled()
-    }
-
-    /// It is known now.
-    fn end(&self) {
-        self.0.cancel();
-    }
 }
 
 /// An operation's next answer, or its end.
@@ -116,7 +109,7 @@ struct Connection {
     engine: Engine,
     shutdown: CancellationToken,
     entry: Entry,
-    anonymous: Anonymous,
+    standing: Standing,
     /// Who it is, from `connection_init` on.
     caller: Option<Caller>,
     /// Ends when the caller may not stay.
@@ -134,7 +127,7 @@ async fn serve(
     socket: WebSocket,
     engine: Engine,
     entry: Entry,
-    anonymous: Anonymous,
+    standing: Standing,
     shutdown: CancellationToken,
 ) {
     let (sink, mut incoming) = socket.split();
@@ -143,7 +136,7 @@ async fn serve(
         engine,
         shutdown,
         entry,
-        anonymous,
+        standing,
         caller: None,
         left: pending().boxed(),
         operations: HashMap::new(),
@@ -205,14 +198,22 @@ impl Connection {
                     if !std::mem::replace(&mut heard, false) {
                         return Err(End::Gone);
                     }
+                    if self.standing.is_overdue(std::time::Instant::now()) {
+                        return Err(End::Close(TOO_SLOW, "the message did not come whole in time".into()));
+                    }
                     self.put(Message::Ping(Default::default())).await?;
                 }
                 message = incoming.next() => {
                     heard = true;
                     match message {
-                        Some(Ok(Message::Text(text))) => self.hear(text.as_str()).await?,
+                        Some(Ok(Message::Text(text))) => {
+                            let heard = self.hear(text.as_str()).await;
+                            drop(text);
+                            self.standing.took_message();
+                            heard?;
+                        }
                         Some(Ok(Message::Binary(_))) => return Err(End::Close(4400, "messages are text".into())),
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Ping(said) | Message::Pong(said))) => self.standing.took_control(said.len()),
                         Some(Ok(Message::Close(_))) => return Err(End::Left),
                         Some(Err(error)) => return Err(self.too_large(&error).unwrap_or(End::Gone)),
                         None => return Err(End::Gone),
@@ -232,6 +233,10 @@ impl Connection {
                 format!("a message may have {max} bytes")
             }
             tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                if self.caller.is_some() {
+                    let why = "there is no room for the message now; try again later";
+                    return Some(End::Close(TRY_AGAIN, why.into()));
+                }
                 "too much was sent before connection_init".to_owned()
             }
             _ => return None,
@@ -255,7 +260,7 @@ impl Connection {
                 self.left = ended(caller.clone()).boxed();
                 self.engine = self.engine.on_behalf_of(caller.clone());
                 self.caller = Some(caller);
-                self.anonymous.end();
+                self.standing.entered();
                 self.say(&ToClient::ConnectionAck).await
             }
             "subscribe" => {
@@ -306,6 +311,7 @@ impl Connection {
         });
         let (responses, abort) = abortable(responses.flatten().boxed());
         self.operations.insert(id.clone(), Operation { serial, abort });
+        self.standing.runs(self.operations.len());
         let answers = responses.map(Some).chain(once(ready(None)));
         self.answers.push(
             answers
@@ -379,6 +385,7 @@ impl Connection {
     fn forget(&mut self, id: &str) {
         if let Some(operation) = self.operations.remove(id) {
             operation.abort.abort();
+            self.standing.runs(self.operations.len());
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mcptap_graphql::Anonymous;
+use mcptap_graphql::Standing;
 
 use super::frames::Frames;
 use super::port::Limits;
@@ -37,8 +37,8 @@ struct State {
     flooded: bool,
     /// It is no HTTP any more.
     upgraded: bool,
-    /// Of an upgraded one: tells whether nobody has said yet who it is.
-    anonymous: Option<Anonymous>,
+    /// Of one that became a WebSocket of the API: who it is, and what it does.
+    socket: Option<Standing>,
     /// How many bytes came from it meanwhile.
     said: usize,
     /// Requests of whose answers something is still held here.
@@ -89,7 +89,7 @@ impl Activity {
                 http2: None,
                 flooded: false,
                 upgraded: false,
-                anonymous: None,
+                socket: None,
                 said: 0,
                 open: 0,
                 receiving: 0,
@@ -114,9 +114,11 @@ impl Activity {
         if first && bytes.starts_with(b"PRI") {
             state.http2 = Some(Frames::new(Instant::now()));
         }
-        if state.anonymous.as_ref().is_some_and(Anonymous::holds) {
+        if let Some(socket) = &state.socket {
+            let may = socket.read(bytes.len(), Instant::now());
+            let anonymous = socket.is_anonymous();
             state.said = state.said.saturating_add(bytes.len());
-            if state.said > MAX_ANONYMOUS {
+            if !may || (anonymous && state.said > MAX_ANONYMOUS) {
                 return false;
             }
         }
@@ -174,10 +176,10 @@ impl Activity {
     }
 
     /// The connection speaks another protocol from now on.
-    pub(super) fn upgrade(&self, anonymous: Option<Anonymous>) {
+    pub(super) fn upgrade(&self, socket: Option<Standing>) {
         let mut state = self.state();
         state.upgraded = true;
-        state.anonymous = anonymous;
+        state.socket = socket;
     }
 
     /// Whether it was ended because more came than may.
@@ -205,8 +207,14 @@ impl Activity {
         let worth = match state.open {
             _ if state.blocked_since.is_some() => return None,
             _ if state.upgraded => {
-                let anonymous = state.anonymous.as_ref().is_some_and(Anonymous::holds);
-                return anonymous.then_some((Worth::Silent, state.idle_since));
+                let socket = state.socket.as_ref()?;
+                if socket.is_anonymous() {
+                    Worth::Silent
+                } else if socket.is_idle() {
+                    Worth::Idle
+                } else {
+                    return None;
+                }
             }
             0 if state.asked => Worth::Idle,
             0 => Worth::Silent,
@@ -378,8 +386,8 @@ mod tests {
         assert_eq!(worth(0), Some(Worth::Idle));
         activity.upgrade(None);
         assert_eq!(worth(60), None);
-        let anonymous = Anonymous::default();
-        activity.upgrade(Some(anonymous.clone()));
+        let memory = mcptap_store::MemoryBudget::new(1 << 20);
+        activity.upgrade(Some(Standing::new(&memory)));
         assert_eq!(worth(0), Some(Worth::Silent));
         // Whatever it was answered: pings are answered to anybody.
         activity.wrote(100);
@@ -392,7 +400,8 @@ mod tests {
         let _request = activity.begin();
         let kilobyte = [b'x'; 1 << 10];
         assert!((0..100).all(|_| activity.read(&kilobyte, false)), "no upgrade");
-        activity.upgrade(Some(Anonymous::default()));
+        let memory = mcptap_store::MemoryBudget::new(1 << 20);
+        activity.upgrade(Some(Standing::new(&memory)));
         assert!((0..16).all(|_| activity.read(&kilobyte, false)));
         assert!(!activity.read(b"x", false));
         let known = Activity::new();

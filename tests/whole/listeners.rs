@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    Client, Database, PATIENCE, TestProcess, TestServer, on_each_database, span, traces_request,
+    Client, Database, PATIENCE, TestProcess, TestServer, eventually, on_each_database, span, traces_request,
 };
 
 /// The client's half of HTTP/2 and its settings.
@@ -147,6 +147,70 @@ async fn a_websocket_that_says_not_who_it_is_keeps_no_place() {
     assert!(displaced >= 30, "{displaced}");
     let (_, calls) = feed.calls().await;
     assert!(!calls.is_empty(), "who said who it is keeps its place");
+}
+
+/// A WebSocket that has said who it is, and nothing else.
+async fn entered(api: SocketAddr) -> TcpStream {
+    let init = br#"{"type":"connection_init"}"#;
+    let frame = [&[0x81, 0x80 | init.len() as u8, 0, 0, 0, 0][..], init].concat();
+    let mut socket = open(api, UPGRADE).await;
+    let mut answer = Vec::new();
+    let mut said = false;
+    while !String::from_utf8_lossy(&answer).contains("connection_ack") {
+        let mut buffer = [0; 4096];
+        let read = socket.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "{:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buffer[..read]);
+        if !said && answer.ends_with(b"\r\n\r\n") {
+            socket.write_all(&frame).await.unwrap();
+            said = true;
+        }
+    }
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_without_an_operation_gives_its_place_up() {
+    let database = Database::sqlite();
+    let process = TestProcess::serve_with_files(&database, 128).await;
+    let mut feed = process.follow(None, Value::Null).await;
+    assert_eq!(feed.history().await.len(), 0);
+    let [api, ..] = ports(&process);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(entered(api).await);
+    }
+    everything_works(&process).await;
+    let displaced = process.metric("connections_displaced_total{port=\"api\"}").await;
+    assert!(displaced >= 30, "{displaced}");
+    let (_, calls) = feed.calls().await;
+    assert!(!calls.is_empty(), "who subscribed keeps its place");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_messages_of_websockets_take_from_the_budget() {
+    const BYTES: usize = 200 << 10;
+    let database = Database::sqlite();
+    let process = TestProcess::serve(&database).await;
+    let [api, ..] = ports(&process);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut socket = entered(api).await;
+        // All but a little of it.
+        let frame = text_frame(BYTES as u32 + 100);
+        socket.write_all(&frame[..BYTES]).await.unwrap();
+        held.push(socket);
+    }
+    let reserved = async || process.metric("memory_reserved_bytes").await;
+    eventually("they are reserved", async || {
+        (reserved().await >= (20 * BYTES) as u64).then_some(())
+    })
+    .await;
+    drop(held);
+    eventually("they are given back", async || {
+        (reserved().await < BYTES as u64).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
