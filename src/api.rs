@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::Args;
 use mcptap_graphql::{Introspection, Limits};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,13 @@ use crate::given::{Given, Value, taken};
 use crate::memory::Size;
 use crate::problems::Problems;
 use crate::values;
+
+/// The least with which a call and its body can be asked for, whatever else is set.
+const LEAST_DEPTH: usize = 5;
+const LEAST_COMPLEXITY: usize = 200;
+const LEAST_TOKENS: usize = 32;
+const LEAST_VARIABLES: usize = 1024;
+const LEAST_TIME: Duration = Duration::from_millis(10);
 
 /// The table `[graphql]` of `mcptap.toml`, as flags (`--graphql-…`) and as `MCPTAP_GRAPHQL_…`.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
@@ -187,7 +195,7 @@ impl ApiSettings {
         let max_variables = max_variables.map_or(0, Size::bytes);
         let most = u32::MAX as usize;
         problems.or(
-            values::count("graphql.max_variables", max_variables, 0, most, ""),
+            values::count("graphql.max_variables", max_variables, LEAST_VARIABLES, most, ""),
             (),
         );
         let mut count = |name: &str, value: Option<Given<usize>>, least: usize| {
@@ -197,10 +205,10 @@ impl ApiSettings {
             count
         };
         let limits = Limits {
-            max_depth: count("max_depth", given.max_depth, 1),
-            max_complexity: count("max_complexity", given.max_complexity, 1),
+            max_depth: count("max_depth", given.max_depth, LEAST_DEPTH),
+            max_complexity: count("max_complexity", given.max_complexity, LEAST_COMPLEXITY),
             max_aliases: count("max_aliases", given.max_aliases, 0),
-            max_tokens: count("max_tokens", given.max_tokens, 1),
+            max_tokens: count("max_tokens", given.max_tokens, LEAST_TOKENS),
             max_root_fields: count("max_root_fields", given.max_root_fields, 1),
             max_variables,
             max_batch: count("max_batch", given.max_batch, 1),
@@ -211,7 +219,14 @@ impl ApiSettings {
         };
         let introspection = taken(given.introspection, "graphql.introspection", &mut problems);
         let mut time = |name: &str, text: Option<String>, example: &str| {
-            let time = age(&format!("graphql.{name}"), &text.unwrap_or_default(), example);
+            let name = format!("graphql.{name}");
+            let time = age(&name, &text.unwrap_or_default(), example).and_then(|time| {
+                ensure!(
+                    time >= LEAST_TIME,
+                    "{name} is {time:?}, in which nothing can be answered; give an age such as {example}"
+                );
+                Ok(time)
+            });
             problems.or(time, Duration::from_secs(1))
         };
         let limits = Limits {
@@ -241,14 +256,16 @@ mod tests {
         };
         let error = settings.resolve().unwrap_err().to_string();
         assert!(
-            error.contains("graphql.max_depth") && error.contains("give 1 to"),
+            error.contains("graphql.max_depth") && error.contains("give 5 to"),
             "{error}"
         );
-        let settings = ApiSettings {
-            timeout: Some("off".into()),
-            ..ApiSettings::default()
-        };
-        let error = settings.resolve().unwrap_err().to_string();
-        assert!(error.contains("graphql.timeout"), "{error}");
+        for timeout in ["off", "1ns", "9ms"] {
+            let settings = ApiSettings {
+                timeout: Some(timeout.into()),
+                ..ApiSettings::default()
+            };
+            let error = settings.resolve().unwrap_err().to_string();
+            assert!(error.contains("graphql.timeout"), "{error}");
+        }
     }
 }

@@ -96,10 +96,12 @@ impl Compressor {
             let bytes = coding.pack(parts, size).ok()?;
             return Some(Packed { bytes, _held: None });
         }
-        let mut held = self.memory.try_reserve(size.saturating_add(WORKSPACE)).ok()?;
+        let held = self.memory.try_reserve(size.saturating_add(WORKSPACE)).ok()?;
         let parts = parts.to_vec();
-        let packing = self.cpu.run(move |_| coding.pack(&parts, size));
-        let bytes = packing.await.ok()?.ok()?;
+        // The room goes with the work: that goes on where nobody waits for it any more.
+        let packing = self.cpu.run(move |_| (coding.pack(&parts, size), held));
+        let (packed, mut held) = packing.await.ok()?;
+        let bytes = packed.ok()?;
         held.shrink_to(bytes.capacity());
         Some(Packed {
             bytes,

@@ -59,7 +59,9 @@ impl Unknown {
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the environment sets {}, which is no setting", self.name)?;
+        // Anybody may have chosen it, for the terminal of whoever reads this.
+        let name = self.name.escape_debug();
+        write!(f, "the environment sets {name}, which is no setting")?;
         match &self.meant {
             Some(meant) => write!(f, "; is {meant} meant?"),
             None => Ok(()),
@@ -152,6 +154,8 @@ mod tests {
             assert_eq!(told.len(), 1, "{given}");
             assert_eq!(told[0].is_about_recording(), recording, "{given}");
         }
+        let hidden = unknown(["MCPTAP_\u{1b}[2J\n".to_owned()].into_iter(), &known);
+        assert!(!hidden[0].to_string().contains(char::is_control));
         let good = [
             "MCPTAP_LISTEN",
             "MCPTAP_CAPTURE",

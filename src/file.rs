@@ -4,7 +4,8 @@ mod entry;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use mcptap_model::redact::Redactor;
@@ -17,6 +18,22 @@ use crate::settings::Settings;
 
 /// The file read when none is named.
 const DEFAULT_FILE: &str = "mcptap.toml";
+
+/// How many bytes a settings file may have.
+const MOST: u64 = 1 << 20;
+
+/// The text of a file that may be anything, also one without an end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it has more than {MOST} bytes"),
+        ));
+    }
+    Ok(text)
+}
 
 /// What the file says, as far as it can be read.
 #[derive(Debug, Default)]
@@ -31,7 +48,7 @@ impl SettingsFile {
     /// Reads a file. Without a path `mcptap.toml` is read if it is there; a path given must exist.
     pub fn read(path: Option<&Path>) -> Self {
         let (path, required) = path.map_or((Path::new(DEFAULT_FILE), false), |path| (path, true));
-        match std::fs::read_to_string(path) {
+        match read(path) {
             Ok(text) => Self::parse(&text, path),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => Self::default(),
             Err(error) => {
@@ -191,6 +208,16 @@ mod tests {
     fn parse(text: &str) -> (Settings, String) {
         let SettingsFile { settings, problems } = SettingsFile::parse(text, Path::new("mcptap.toml"));
         (settings, problems.texts().join("\n"))
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_to_it() {
+        let endless = SettingsFile::read(Some(Path::new("/dev/zero")));
+        let error = format!("{:#}", endless.whole().unwrap_err());
+        assert!(
+            error.contains("/dev/zero") && error.contains("more than"),
+            "{error}"
+        );
     }
 
     #[test]
