@@ -72,18 +72,28 @@ pub(crate) fn default_budget() -> Size {
 
 /// The least of what the machine has and what limits leave of it.
 fn usable() -> usize {
-    let address_space = getrlimit(Resource::As).current;
     let limits = [
-        address_space.and_then(|bytes| usize::try_from(bytes).ok()),
+        address_space(),
         machine(),
         cgroup(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup")),
     ];
     limits.into_iter().flatten().min().unwrap_or_default()
 }
 
+/// What a limit of the address space (`ulimit -v`) leaves besides what the process has already, much of which it never uses.
+fn address_space() -> Option<usize> {
+    let limit = usize::try_from(getrlimit(Resource::As).current?).ok()?;
+    Some(limit.saturating_sub(told("/proc/self/status", "VmSize:").unwrap_or_default()))
+}
+
 fn machine() -> Option<usize> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    told("/proc/meminfo", "MemTotal:")
+}
+
+/// A size that the system tells in a file, in bytes.
+fn told(file: &str, name: &str) -> Option<usize> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -139,6 +149,13 @@ mod tests {
         fs::write(dir.path().join("memory/memory.limit_in_bytes"), "268435456\n").unwrap();
         fs::write(&groups, "4:memory:/host/only\n0::/pod/container\n").unwrap();
         assert_eq!(cgroup(&groups, dir.path()), Some(256 << 20));
+    }
+
+    #[test]
+    fn what_is_taken_already_is_known() {
+        let taken = told("/proc/self/status", "VmSize:").unwrap();
+        assert!(taken > 1 << 20, "{taken}");
+        assert_eq!(told("/proc/self/status", "VmNothing:"), None);
     }
 
     #[test]
