@@ -70,7 +70,7 @@ const SSL: &str = "use one of sslmode=disable, allow, prefer, require, verify-ca
     postgres://user@host/name?sslmode=verify-full";
 /// The advice about an unknown parameter.
 const PARAMETERS: &str = "a parameter after the ? is unknown; leave it out, or correct its name, as in \
-    postgres://user@host/name?sslmode=verify-full&application_name=mcptap";
+    postgres://user@host/name?sslmode=verify-full";
 /// The advice about a file's URL.
 const FILE: &str = "use sqlite://mcptap.db?mode=rwc; mode is ro, rw, rwc or memory, and beside it there are cache \
     (shared or private), immutable and vfs";
