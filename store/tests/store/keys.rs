@@ -112,7 +112,7 @@ async fn of_many_first_keys_one_is_made(place: &Place) {
     let (_writer, here) = place.open().await;
     let (_other_writer, there) = place.open().await;
     let make = |number: usize| {
-        let store = if number % 2 == 0 { &here } else { &there };
+        let store = if number.is_multiple_of(2) { &here } else { &there };
         store.create_key(new("first", &[Scope::Admin]), Actor::Anybody)
     };
     let made = futures_util::future::join_all((0..16).map(make)).await;
