@@ -50,8 +50,11 @@ impl Encoding {
             .to_ascii_lowercase()
             .as_str()
         {
-            "application/x-protobuf" | "application/protobuf" => Ok(Self::Protobuf),
-            "application/json" => Ok(Self::Json),
+            // Bytes of no special kind are what OTLP is by default.
+            "application/x-protobuf" | "application/protobuf" | "application/octet-stream" => {
+                Ok(Self::Protobuf)
+            }
+            "application/json" | "text/json" => Ok(Self::Json),
             _ => Err(Refusal::MediaType(given.chars().take(80).collect())),
         }
     }

@@ -107,14 +107,72 @@ fn text<'a>(body: &'a [u8], held: &mut Reservation) -> Result<Cow<'a, str>, Refu
     if let Ok(text) = std::str::from_utf8(body) {
         return Ok(Cow::Borrowed(text));
     }
+    if let Some(wide) = Wide::of(body) {
+        held.grow(body.len().saturating_mul(2))?;
+        return bounded(wide.text(body)).map(Cow::Owned);
+    }
     held.grow(body.len().saturating_mul(char::REPLACEMENT_CHARACTER.len_utf8()))?;
-    let text = String::from_utf8_lossy(body);
+    bounded(String::from_utf8_lossy(body).into_owned()).map(Cow::Owned)
+}
+
+fn bounded(text: String) -> Result<String, Refusal> {
     if text.len() > MAX_REQUEST_BYTES {
         return Err(Refusal::TooLarge {
             limit: MAX_REQUEST_BYTES,
         });
     }
     Ok(text)
+}
+
+/// An encoding of text in units of two or four bytes, told by its byte order mark.
+#[derive(Clone, Copy)]
+struct Wide {
+    is_utf32: bool,
+    is_big_endian: bool,
+}
+
+impl Wide {
+    fn of(body: &[u8]) -> Option<Self> {
+        let (is_utf32, is_big_endian) = match body {
+            // Before UTF-16, which begins alike.
+            [0xff, 0xfe, 0, 0, ..] => (true, false),
+            [0, 0, 0xfe, 0xff, ..] => (true, true),
+            [0xff, 0xfe, ..] => (false, false),
+            [0xfe, 0xff, ..] => (false, true),
+            _ => return None,
+        };
+        Some(Self {
+            is_utf32,
+            is_big_endian,
+        })
+    }
+
+    /// The text, with U+FFFD in the place of what is none.
+    fn text(self, body: &[u8]) -> String {
+        let unit = |bytes: &[u8]| {
+            let add = |unit: u32, byte: &u8| (unit << 8) | u32::from(*byte);
+            if self.is_big_endian {
+                bytes.iter().fold(0, add)
+            } else {
+                bytes.iter().rev().fold(0, add)
+            }
+        };
+        let units = body.chunks(if self.is_utf32 { 4 } else { 2 }).map(unit);
+        let mut text: String = if self.is_utf32 {
+            let read = |unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+            units.map(read).collect()
+        } else {
+            let units = units.map(|unit| u16::try_from(unit).unwrap_or_default());
+            char::decode_utf16(units)
+                .map(|read| read.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
+        };
+        // The mark itself.
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
+        text
+    }
 }
 
 fn json(logs: bool, body: &[u8], held: &mut Reservation) -> Result<(Decoded, Losses), Refusal> {
@@ -144,4 +202,30 @@ fn json(logs: bool, body: &[u8], held: &mut Reservation) -> Result<(Decoded, Los
     drop(text);
     held.shrink_to(before + bytes);
     Ok((decoded, losses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_texts_are_told_by_their_mark() {
+        let text = "{\"a\":\"é😀\"}";
+        let marked = || format!("\u{feff}{text}");
+        let utf16 = |bytes: fn(u16) -> [u8; 2]| marked().encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let utf32 = |bytes: fn(u32) -> [u8; 4]| marked().chars().flat_map(|one| bytes(one.into())).collect();
+        for body in [
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+            utf32(u32::to_le_bytes),
+            utf32(u32::to_be_bytes),
+        ] {
+            assert_eq!(Wide::of(&body).unwrap().text(&body), text, "{body:?}");
+        }
+        for body in [&b"{}"[..], b"\xef\xbb\xbf{}", b"", b"\xff"] {
+            assert!(Wide::of(body).is_none(), "{body:?}");
+        }
+        let half = b"\xff\xfe\x00\xd8{\x00\xff";
+        assert_eq!(Wide::of(half).unwrap().text(half), "\u{fffd}{\u{ff}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use axum::http::{HeaderMap, HeaderName};
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use mcptap_store::Reservation;
 
@@ -47,7 +47,8 @@ impl Codings {
             };
             for given in line.to_str().map_err(|_| unknown())?.split(',') {
                 match given.trim().to_ascii_lowercase().as_str() {
-                    "" | "identity" => {}
+                    // Some name what is none.
+                    "" | "identity" | "none" => {}
                     "gzip" | "x-gzip" => codings.push(Coding::Gzip),
                     "deflate" => codings.push(Coding::Deflate),
                     "zstd" => codings.push(Coding::Zstd),
@@ -80,7 +81,7 @@ impl Codings {
 impl Coding {
     fn undo(self, body: &[u8], held: &mut Reservation) -> Result<Vec<u8>, Refusal> {
         match self {
-            Self::Gzip => read(MultiGzDecoder::new(body), held),
+            Self::Gzip => read(Members(Some(GzDecoder::new(body))), held),
             Self::Deflate => read(Inflate::new(body), held),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(body).map_err(|_| unreadable())?;
@@ -88,6 +89,25 @@ impl Coding {
                 read(decoder, held)
             }
         }
+    }
+}
+
+/// Undoes `gzip`, member after member. Zeros behind the last are padding, as gzip's own program takes them; no member
+/// begins so.
+struct Members<'a>(Option<GzDecoder<&'a [u8]>>);
+
+impl Read for Members<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(into)?;
+            if read > 0 || into.is_empty() {
+                return Ok(read);
+            }
+            let rest = self.0.take().map(GzDecoder::into_inner).unwrap_or_default();
+            let has_more = rest.iter().any(|byte| *byte != 0);
+            self.0 = has_more.then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
     }
 }
 
@@ -247,6 +267,11 @@ mod tests {
             let both = [packed(coding, first), packed(coding, second)].concat();
             assert_eq!(undo(coding, both).unwrap(), bytes, "{coding:?}");
         }
+        let mut padded = packed(Coding::Gzip, b"body");
+        padded.extend([0; 513]);
+        assert_eq!(undo(Coding::Gzip, padded.clone()).unwrap(), b"body");
+        padded.push(1);
+        assert!(undo(Coding::Gzip, padded).is_err());
         for level in 0..10 {
             let level = flate2::Compression::new(level);
             let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), level);
@@ -293,7 +318,7 @@ mod tests {
     #[test]
     fn codings_are_known_by_their_header() {
         let codings = |lines: &[&str]| of(lines).unwrap().0;
-        for none in [&[][..], &[""], &["Identity"], &["identity, ", ""]] {
+        for none in [&[][..], &[""], &["none"], &["Identity"], &["identity, ", ""]] {
             assert_eq!(codings(none), [], "{none:?}");
         }
         assert_eq!(codings(&["GZIP"]), [Coding::Gzip]);

@@ -27,7 +27,7 @@ pub(super) fn count(node: &Node<'_>, part: Option<Part>, depth: usize, census: &
                     resource = census.built() - before + texts(value);
                 }
                 if depth == GROUPS && part == Some(Part::Scope) {
-                    scopes = scopes.max(value.as_list().map_or(0, <[_]>::len));
+                    scopes = scopes.saturating_add(value.as_list().map_or(0, <[_]>::len));
                 }
             }
             census.copies(resource, scopes);
@@ -40,7 +40,14 @@ pub(super) fn count(node: &Node<'_>, part: Option<Part>, depth: usize, census: &
 fn named(name: &str) -> Option<Part> {
     Some(match name {
         "resourceSpans" | "resource_spans" | "resourceLogs" | "resource_logs" => Part::Group,
-        "scopeSpans" | "scope_spans" | "scopeLogs" | "scope_logs" => Part::Scope,
+        "scopeSpans"
+        | "scope_spans"
+        | "scopeLogs"
+        | "scope_logs"
+        | "instrumentationLibrarySpans"
+        | "instrumentation_library_spans"
+        | "instrumentationLibraryLogs"
+        | "instrumentation_library_logs" => Part::Scope,
         "spans" => Part::Span,
         "logRecords" | "log_records" => Part::Record,
         "events" => Part::Event,

@@ -1,5 +1,5 @@
 //! OTLP/JSON, read leniently (OTLP specification, "JSON Protobuf Encoding"): lowerCamelCase or snake_case keys, scalars in
-//! every form of ProtoJSON, ids in hex, unknown keys ignored, null as absent. Parts that cannot be read are left out
+//! every form of ProtoJSON, ids in hex or base64, the names of scopes before OTLP 0.15, unknown keys ignored, null as absent. Parts that cannot be read are left out
 //! alone, and noted. An id that is no hex stays empty, so that only its span is refused and not the export.
 
 mod count;
@@ -106,6 +106,27 @@ mod tests {
         let text = format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{{{members}}}]}}]}}]}}");
         let (mut request, losses) = read(&text).unwrap();
         (request.resource_spans[0].scope_spans[0].spans.remove(0), losses)
+    }
+
+    #[test]
+    fn lists_of_scopes_may_have_their_old_names() {
+        let old = |kind: &str, records: &str| {
+            format!(
+                r#"{{"resource{kind}":[{{"instrumentationLibrary{kind}":[{{"instrumentationLibrary":{{"name":"old"}},"{records}":[{{}},{{}}]}}],
+                "scope{kind}":[{{"scope":{{"name":"new"}},"{records}":[{{}}]}}]}}]}}"#
+            )
+        };
+        let request = traces(&old("Spans", "spans")).unwrap();
+        let scopes = &request.resource_spans[0].scope_spans;
+        let read: Vec<_> = scopes
+            .iter()
+            .map(|scope| (scope.scope.as_ref().unwrap().name.as_str(), scope.spans.len()))
+            .collect();
+        assert_eq!(read, [("new", 1), ("old", 2)]);
+        let (request, losses) = logs(&old("Logs", "logRecords")).unwrap();
+        let scopes = &request.resource_logs[0].scope_logs;
+        assert_eq!((scopes.len(), scopes[1].log_records.len()), (2, 2));
+        assert_eq!(losses, Losses::default());
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl<'a> Object<'a> {
 
     /// An id. One that cannot be read is empty, so that only its record is refused.
     pub(super) fn id(self, camel: &str, snake: &str) -> Vec<u8> {
-        self.read((camel, snake), "hexadecimal", scalar::hex)
+        self.read((camel, snake), "an id in hexadecimal or base64", scalar::id)
             .unwrap_or_default()
     }
 }

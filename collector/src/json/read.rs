@@ -34,14 +34,25 @@ impl Unread {
     }
 }
 
+/// The member that names who records.
+const SCOPE: (&str, &str) = ("scope", "scope");
+/// The same before OTLP 0.15, when lists of scopes were named after it, too.
+const LIBRARY: (&str, &str) = ("instrumentationLibrary", "instrumentation_library");
+
 pub(super) fn resource_spans(json: Object<'_>) -> ResourceSpans {
     ResourceSpans {
         resource: json.object("resource", "resource").map(resource),
-        scope_spans: json.records("scopeSpans", "scope_spans", |json| ScopeSpans {
-            scope: json.object("scope", "scope").map(scope),
-            spans: json.records("spans", "spans", span),
-            schema_url: json.text("schemaUrl", "schema_url"),
-        }),
+        scope_spans: {
+            let of = |json: Object<'_>, named: (&str, &str)| ScopeSpans {
+                scope: json.object(named.0, named.1).map(scope),
+                spans: json.records("spans", "spans", span),
+                schema_url: json.text("schemaUrl", "schema_url"),
+            };
+            let mut all = json.records("scopeSpans", "scope_spans", |json| of(json, SCOPE));
+            let (camel, snake) = ("instrumentationLibrarySpans", "instrumentation_library_spans");
+            all.extend(json.records(camel, snake, |json| of(json, LIBRARY)));
+            all
+        },
         schema_url: json.text("schemaUrl", "schema_url"),
     }
 }
@@ -49,11 +60,17 @@ pub(super) fn resource_spans(json: Object<'_>) -> ResourceSpans {
 pub(super) fn resource_logs(json: Object<'_>) -> ResourceLogs {
     ResourceLogs {
         resource: json.object("resource", "resource").map(resource),
-        scope_logs: json.records("scopeLogs", "scope_logs", |json| ScopeLogs {
-            scope: json.object("scope", "scope").map(scope),
-            log_records: json.records("logRecords", "log_records", log_record),
-            schema_url: json.text("schemaUrl", "schema_url"),
-        }),
+        scope_logs: {
+            let of = |json: Object<'_>, named: (&str, &str)| ScopeLogs {
+                scope: json.object(named.0, named.1).map(scope),
+                log_records: json.records("logRecords", "log_records", log_record),
+                schema_url: json.text("schemaUrl", "schema_url"),
+            };
+            let mut all = json.records("scopeLogs", "scope_logs", |json| of(json, SCOPE));
+            let (camel, snake) = ("instrumentationLibraryLogs", "instrumentation_library_logs");
+            all.extend(json.records(camel, snake, |json| of(json, LIBRARY)));
+            all
+        },
         schema_url: json.text("schemaUrl", "schema_url"),
     }
 }

@@ -93,6 +93,16 @@ pub(super) fn hex(node: &Node<'_>) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// An id: in hexadecimal, or in base64 as ProtoJSON has bytes and senders write that do not know of OTLP's exception. Their
+/// lengths tell them apart.
+pub(super) fn id(node: &Node<'_>) -> Option<Vec<u8>> {
+    let is_base64 = matches!(node.as_str()?.len(), 11 | 12 | 22 | 24);
+    let decoded = is_base64.then(|| bytes(node)).flatten();
+    decoded
+        .filter(|id| matches!(id.len(), 8 | 16))
+        .or_else(|| hex(node))
+}
+
 fn digit(byte: u8) -> Option<u8> {
     let value = char::from(byte).to_digit(16)?;
     u8::try_from(value).ok()
@@ -248,6 +258,33 @@ mod tests {
             ("data".into(), list(&["7"])),
         ]);
         assert_eq!(bytes(&buffer).unwrap(), [7]);
+    }
+
+    #[test]
+    fn ids_in_base64_are_told_by_their_lengths() {
+        let trace = [
+            0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c,
+        ];
+        for text in [
+            "CvdlGRbNQ92ESOshHIAxnA==",
+            "CvdlGRbNQ92ESOshHIAxnA",
+            "0af7651916cd43dd8448eb211c80319c",
+        ] {
+            assert_eq!(id(&quoted(text)).unwrap(), trace, "{text}");
+        }
+        for text in ["t61rcWkgMzE=", "t61rcWkgMzE", "b7ad6b7169203331"] {
+            assert_eq!(
+                id(&quoted(text)).unwrap(),
+                [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31],
+                "{text}"
+            );
+        }
+        assert!(id(&quoted("")).unwrap().is_empty());
+        for wrong in ["t61rcWkgMzE=A", "not an id", "t61rcWkgMzEA"] {
+            assert_eq!(id(&quoted(wrong)), None, "{wrong}");
+        }
+        // Of a length that is neither's, it is what it says.
+        assert_eq!(id(&quoted("abcdefabcdef")).unwrap().len(), 6);
     }
 
     #[test]
