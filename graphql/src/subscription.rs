@@ -70,7 +70,7 @@ fn follow(
 ) -> impl Stream<Item = Result<CallFeedEvent, Error>> {
     try_stream! {
         let mut history = true;
-        while let Some(FeedChanges { items, upto, caught_up }) = follower.next(limit).await.map_err(from_store)? {
+        while let Some(FeedChanges { items, upto, caught_up }) = follower.next(limit).await.map_err(cannot_follow)? {
             for event in events(&store, items, upto) {
                 yield event;
             }
@@ -87,6 +87,10 @@ fn cannot_follow(error: mcptap_store::Error) -> Error {
         mcptap_store::Error::Ahead => bad_input(
             "after: this cursor is ahead of the database, which was put back to an earlier state since; take the \
              liveCursor of a page",
+        ),
+        mcptap_store::Error::Rewound => bad_input(
+            "after: the database was put back to an earlier state, or another one took its place, and calls that this feed \
+             gave may not be in it; subscribe again with the liveCursor of a page",
         ),
         error => from_store(error),
     }

@@ -11,6 +11,8 @@ mod m20261128_000006_times;
 mod m20261128_000007_tools;
 mod m20261128_000008_sources;
 mod m20261128_000009_running;
+mod m20261129_000010_traces;
+mod m20261129_000011_lineage;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -33,6 +35,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000007_tools::Migration),
             Box::new(m20261128_000008_sources::Migration),
             Box::new(m20261128_000009_running::Migration),
+            Box::new(m20261129_000010_traces::Migration),
+            Box::new(m20261129_000011_lineage::Migration),
         ]
     }
 }

@@ -57,10 +57,7 @@ impl Store {
             .filter(call::Column::TraceHi.eq(hi));
         let mut row = of_span.filter(self.kept()).one(&*tx).await?;
         if row.is_none() {
-            let alias = alias::Entity::find_by_id((lo, span))
-                .filter(alias::Column::TraceHi.eq(hi))
-                .one(&*tx)
-                .await?;
+            let alias = alias::Entity::find_by_id((lo, span, hi)).one(&*tx).await?;
             if let Some(id) = alias.and_then(|alias| alias.call) {
                 row = call::Entity::find_by_id(id).filter(self.kept()).one(&*tx).await?;
             }

@@ -16,7 +16,7 @@ use crate::metrics::Counters;
 use crate::prepare::{Preparation, Prepared};
 use crate::recent::Recent;
 use crate::supervise::contained;
-use crate::transaction::Transaction;
+use crate::transaction::{Advanced, Transaction};
 use crate::writer::{Request, Written};
 use crate::{Error, Seq};
 
@@ -39,6 +39,8 @@ struct Last {
     before: i64,
     /// The sequence after it.
     after: i64,
+    /// Of what memory knew of the database.
+    generation: u64,
     /// Its changes.
     writes: Arc<Writes>,
 }
@@ -154,7 +156,7 @@ impl Committer {
         let mut advanced = tx.advance(numbers, 0).await?;
         let before = advanced.before;
         // A stale one gives its memory back before the group is prepared again.
-        let prepared = prepared.filter(|prepared| self.is_current(prepared, before));
+        let prepared = prepared.filter(|prepared| self.is_current(prepared, advanced));
         let mut prepared = match prepared {
             Some(prepared) => prepared,
             None => {
@@ -164,19 +166,22 @@ impl Committer {
                 prepared
             }
         };
-        self.remembered.at_epoch(advanced.epoch);
+        self.remembered.at_epoch(advanced);
         let (added, completed) = (prepared.added.len(), prepared.completed.len());
         let lines = prepared.logs.len();
         let writes = Arc::clone(&prepared.writes);
         let left_out = std::mem::take(&mut prepared.foreign);
-        let stretch = rows::stretch(&mut prepared, Seq(before), advanced);
-        self.write(&mut tx, prepared, advanced).await?;
+        let mut stretch = rows::stretch(&mut prepared, Seq(before), advanced);
+        let stored = self.write(&mut tx, prepared, advanced).await?;
+        let added = added - stored.len();
+        stretch.changes.retain(|change| !stored.contains(&change.seq.0));
         tx.commit().await?;
         self.preparation.database.health().wrote(Ok(()));
         self.remembered.keep();
         self.last = Some(Last {
             before,
             after: advanced.after,
+            generation: advanced.generation,
             writes,
         });
         let head = Seq(advanced.after);
@@ -193,13 +198,16 @@ impl Committer {
         })
     }
 
-    /// Whether what was prepared is what would be prepared now, after change `before`: nothing was committed since its
+    /// Whether what was prepared is what would be prepared now: nothing was committed since its
     /// neighbourhood was read, or only this process's own last group, which changed nothing of what was read.
-    fn is_current(&self, prepared: &Prepared, before: i64) -> bool {
-        prepared.head == before
-            || self.last.as_ref().is_some_and(|last| {
-                (last.before, last.after) == (prepared.head, before) && !last.writes.change(&prepared.reads)
-            })
+    fn is_current(&self, prepared: &Prepared, advanced: Advanced) -> bool {
+        let before = advanced.before;
+        let is_of_last = |last: &Last| {
+            (last.before, last.after, last.generation) == (prepared.head, before, advanced.generation)
+                && !last.writes.change(&prepared.reads)
+        };
+        prepared.generation == advanced.generation
+            && (prepared.head == before || self.last.as_ref().is_some_and(is_of_last))
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::health::Health;
+use crate::lineage::Lineage;
 pub(crate) use file::beside;
 use file::{ERASING, OpenFile, Scratch};
 pub(crate) use handle::{Access, header, number, open, page_size};
@@ -70,6 +71,8 @@ pub(crate) struct Database {
     listens: bool,
     /// Where `sqlite::memory:` really lives.
     scratch: Option<Arc<Scratch>>,
+    /// What this process has seen of its contents.
+    lineage: Arc<Lineage>,
     /// The faults that tests inject.
     #[cfg(test)]
     faults: Arc<crate::transaction::faults::Faults>,
@@ -85,6 +88,11 @@ impl Database {
     /// few.
     pub(crate) fn readers(&self) -> u32 {
         self.readers
+    }
+
+    /// What this process has seen of its contents.
+    pub(crate) fn lineage(&self) -> &Arc<Lineage> {
+        &self.lineage
     }
 
     /// The connection that writes.

@@ -4,7 +4,7 @@
 mod details;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mcptap_model::{
     Call, Evidence, Origin, SessionKey, SessionSource, Sources, SpanKind, Transport, UnixNanos, Vantage,
@@ -45,7 +45,21 @@ pub(crate) struct Dictionary {
 pub(crate) type Resource = Map<String, Value>;
 
 #[derive(Debug)]
-struct Shelf<T: ?Sized>(Mutex<Cache<i64, Arc<T>>>);
+struct Shelf<T: ?Sized>(Mutex<Values<T>>);
+
+#[derive(Debug)]
+struct Values<T: ?Sized> {
+    cache: Cache<i64, Arc<T>>,
+    /// How often everything was forgotten: what was looked for before is not kept after.
+    forgotten: u64,
+}
+
+/// What is known of some ids.
+struct Looked<T: ?Sized> {
+    found: HashMap<i64, Arc<T>>,
+    missing: Vec<i64>,
+    forgotten: u64,
+}
 
 /// A value that is kept of a shared table.
 trait Kept {
@@ -99,30 +113,51 @@ impl Kept for Resource {
 
 impl<T: Kept + ?Sized> Shelf<T> {
     fn new(caches: &MemoryBudget) -> Self {
-        Self(Mutex::new(Cache::new(caches)))
+        Self(Mutex::new(Values {
+            cache: Cache::new(caches),
+            forgotten: 0,
+        }))
+    }
+
+    fn values(&self) -> MutexGuard<'_, Values<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The values of the known ones of these ids, and the ids that are not known.
-    fn get(&self, ids: impl Iterator<Item = i64>) -> (HashMap<i64, Arc<T>>, Vec<i64>) {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn get(&self, ids: impl Iterator<Item = i64>) -> Looked<T> {
+        let mut values = self.values();
         let mut found = HashMap::new();
         let mut missing = HashSet::new();
         for id in ids {
-            match shelf.get(&id) {
+            match values.cache.get(&id) {
                 Some(value) => drop(found.insert(id, value)),
                 None => drop(missing.insert(id)),
             }
         }
-        (found, missing.into_iter().collect())
+        Looked {
+            found,
+            missing: missing.into_iter().collect(),
+            forgotten: values.forgotten,
+        }
     }
 
-    fn put(&self, values: impl Iterator<Item = (i64, Arc<T>)>) {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, value) in values {
+    /// Keeps values, unless everything was forgotten since they were looked for.
+    fn put(&self, forgotten: u64, kept: impl Iterator<Item = (i64, Arc<T>)>) {
+        let mut values = self.values();
+        if values.forgotten != forgotten {
+            return;
+        }
+        for (id, value) in kept {
             // The reference counters of the `Arc` come on top.
             let bytes = value.weight() + 16;
-            shelf.put(id, value, bytes);
+            values.cache.put(id, value, bytes);
         }
+    }
+
+    fn forget(&self) {
+        let mut values = self.values();
+        values.forgotten += 1;
+        values.cache.clear();
     }
 }
 
@@ -137,7 +172,11 @@ pub(crate) struct Glossary {
 /// Reads what is not known of `$ids`, some at a time, and reserves their bytes with `$hold`.
 macro_rules! read {
     ($shelf:expr, $db:expr, $ids:expr, $hold:expr, $entity:ident, $value:expr) => {{
-        let (mut found, missing) = $shelf.get($ids);
+        let Looked {
+            mut found,
+            missing,
+            forgotten,
+        } = $shelf.get($ids);
         $hold(found.len() * ENTRY)?;
         for some in missing.chunks(AT_ONCE) {
             let rows = $entity::Entity::find()
@@ -146,7 +185,10 @@ macro_rules! read {
                 .await?;
             let values: Vec<_> = rows.into_iter().map(|row| (row.id, $value(row))).collect();
             $hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
-            $shelf.put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
+            $shelf.put(
+                forgotten,
+                values.iter().map(|(id, value)| (*id, Arc::clone(value))),
+            );
             found.extend(values);
         }
         found
@@ -169,6 +211,15 @@ impl Dictionary {
             origins: Shelf::new(caches),
             resources: Shelf::new(caches),
         }
+    }
+
+    /// Forgets everything: ids may stand for something else.
+    pub(crate) fn forget(&self) {
+        self.names.forget();
+        self.clients.forget();
+        self.sessions.forget();
+        self.origins.forget();
+        self.resources.forget();
     }
 
     /// The names of these ids.
@@ -199,7 +250,11 @@ impl Dictionary {
         ids: impl Iterator<Item = i64>,
         hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<HashMap<i64, Arc<Origin>>, Error> {
-        let (mut found, missing) = self.origins.get(ids);
+        let Looked {
+            mut found,
+            missing,
+            forgotten,
+        } = self.origins.get(ids);
         hold(found.len() * ENTRY)?;
         for some in missing.chunks(AT_ONCE) {
             let rows: Vec<OriginTexts> = origin::Entity::find()
@@ -229,8 +284,10 @@ impl Dictionary {
                 });
             let values: Vec<(i64, Arc<Origin>)> = values.collect();
             hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
-            self.origins
-                .put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
+            self.origins.put(
+                forgotten,
+                values.iter().map(|(id, value)| (*id, Arc::clone(value))),
+            );
             found.extend(values);
         }
         Ok(found)
@@ -242,7 +299,11 @@ impl Dictionary {
         db: &impl ConnectionTrait,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<Resource>>, Error> {
-        let (mut found, missing) = self.resources.get(ids);
+        let Looked {
+            mut found,
+            missing,
+            forgotten,
+        } = self.resources.get(ids);
         for some in missing.chunks(AT_ONCE) {
             let bytes = Func::cust("OCTET_LENGTH").arg(Expr::col(origin::Column::Resource));
             let sizes: Vec<(i64, i64)> = origin::Entity::find()
@@ -282,8 +343,10 @@ impl Dictionary {
                     (id, Arc::new(resource))
                 });
                 let values: Vec<(i64, Arc<Resource>)> = parsed.collect();
-                self.resources
-                    .put(values.iter().map(|(id, value)| (*id, Arc::clone(value))));
+                self.resources.put(
+                    forgotten,
+                    values.iter().map(|(id, value)| (*id, Arc::clone(value))),
+                );
                 found.extend(values);
             }
         }

@@ -58,8 +58,8 @@ const REST_OF_ALL: [&str; 4] = [
 const WITHOUT_CALL: [&str; 2] = [
     "DELETE FROM waiting WHERE id IN (SELECT id FROM waiting WHERE arrived_at <= $1 \
      AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = waiting.call)) LIMIT 2000)",
-    "DELETE FROM aliases WHERE (trace_lo, span_id) IN (SELECT trace_lo, span_id FROM aliases WHERE arrived_at <= $1 \
-     AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = aliases.call)) LIMIT 2000)",
+    "DELETE FROM aliases WHERE (trace_lo, span_id, trace_hi) IN (SELECT trace_lo, span_id, trace_hi FROM aliases \
+     WHERE arrived_at <= $1 AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = aliases.call)) LIMIT 2000)",
 ];
 
 /// How much an erasure has erased so far.

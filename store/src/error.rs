@@ -155,6 +155,12 @@ pub enum Error {
     /// was put back to an earlier state.
     #[error("the position is ahead of the database")]
     Ahead,
+    /// The database is not the one that it was: it was put back to an earlier state, or another one took its place. What was
+    /// read of it before may not be in it. Begin again with what is there now.
+    #[error(
+        "the database was put back to an earlier state, or another one took its place: begin again with what is there now"
+    )]
+    Rewound,
 }
 
 /// Writing failed: nothing of the batch was stored, or a part of it; sending it again stores the rest.
@@ -248,6 +254,8 @@ impl Error {
             Self::TimedOut | Self::Busy => ErrorKind::TimedOut,
             Self::Memory(_) => ErrorKind::Resources,
             Self::Stopping => ErrorKind::Unreachable,
+            // What is prepared anew fits what is there.
+            Self::Rewound => ErrorKind::Conflict,
             _ => ErrorKind::Internal,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::{CallFilter, Matcher};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::changes::MOST;
@@ -52,6 +53,8 @@ pub struct Follower {
     fitting: usize,
     /// The memory of the changes that were given last.
     held: Reservation,
+    /// Changes when the database is not the one any more that the position is of.
+    generation: watch::Receiver<u64>,
 }
 
 impl Store {
@@ -59,6 +62,7 @@ impl Store {
     /// by another, or by this one before it was put back to an earlier state: [`Error::Ahead`]. Of what was forgotten
     /// since the position, nothing comes.
     pub async fn follow(&self, filter: CallFilter, after: Option<Seq>) -> Result<Follower, Error> {
+        let generation = self.inner.database.lineage().subscribe();
         let head = scan::head(self.inner.database.read()).await?;
         let position = after.unwrap_or(head);
         if position > head {
@@ -87,6 +91,7 @@ impl Store {
             visits,
             fitting: MOST,
             held: self.memory().hold_nothing(),
+            generation,
         })
     }
 
@@ -114,11 +119,18 @@ impl Follower {
     /// changes. `None` when the store was closed and all was said.
     ///
     /// A future that is dropped loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rewound`] when the database was put back to an earlier state, or another one took its place.
     pub async fn next(&mut self, limit: usize) -> Result<Option<FeedChanges>, Error> {
         // The caller has taken what it was given before.
         self.held.shrink_to(0);
         loop {
             let part = self.read_fitting(limit).await?;
+            if self.is_cut_off() {
+                return Err(Error::Rewound);
+            }
             self.position = part.upto;
             self.waiter.move_to(part.upto);
             let done = part.caught_up && part.upto >= self.goal;
@@ -222,9 +234,12 @@ impl Follower {
         self.waiter.park(self.position);
         // From here on it is woken for new changes. It looks for earlier ones itself.
         self.look_ahead().await;
+        let mut generation = self.generation.clone();
         tokio::select! {
             biased;
             () = self.waiter.woken() => {}
+            // The next read tells of it.
+            _ = generation.changed() => {}
             // The last writes are to be heard too.
             () = self.store.inner.written.cancelled() => {
                 if self.visibility == Some(Visibility::Texts) {
@@ -237,7 +252,12 @@ impl Follower {
         }
         let (more, position) = self.waiter.unpark();
         self.position = position.max(self.position);
-        more
+        more || self.is_cut_off()
+    }
+
+    /// Whether the database is not the one any more that the position is of.
+    fn is_cut_off(&self) -> bool {
+        self.generation.has_changed().unwrap_or(false)
     }
 
     async fn look_ahead(&self) {

@@ -9,7 +9,7 @@ use mcptap_model::{Call, Origin, SessionKey};
 use crate::cache::Cache;
 use crate::hash::{Identity, key16, text_hash};
 use crate::insert::{Kind, Record, Sink, Table};
-use crate::transaction::Transaction;
+use crate::transaction::{Advanced, Transaction};
 use crate::{Error, MemoryBudget};
 
 /// A shared thing within one prepared batch.
@@ -188,7 +188,8 @@ impl Ids {
 #[derive(Debug)]
 pub(crate) struct Remembered {
     ids: Cache<[u8; 16], i64>,
-    epoch: i64,
+    /// The epoch of the database, and how often memory was dropped.
+    epoch: (i64, u64),
     /// The ids that the running transaction learned: only remembered when it commits.
     fresh: Vec<([u8; 16], i64)>,
 }
@@ -198,7 +199,7 @@ impl Remembered {
     pub(crate) fn new(caches: &MemoryBudget) -> Self {
         Self {
             ids: Cache::new(caches),
-            epoch: 0,
+            epoch: (0, 0),
             fresh: Vec::new(),
         }
     }
@@ -209,9 +210,10 @@ impl Remembered {
         self.ids.clear();
     }
 
-    /// Forgets everything when interned rows have been deleted since.
-    pub(crate) fn at_epoch(&mut self, epoch: i64) {
+    /// Forgets everything when interned rows have been deleted since, or the database is another one.
+    pub(crate) fn at_epoch(&mut self, advanced: Advanced) {
         self.fresh.clear();
+        let epoch = (advanced.epoch, advanced.generation);
         if self.epoch != epoch {
             self.ids.clear();
             self.epoch = epoch;

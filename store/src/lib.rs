@@ -52,6 +52,7 @@ mod insert;
 mod intern;
 mod key_set;
 mod keys;
+mod lineage;
 mod logs;
 mod look;
 mod metrics;

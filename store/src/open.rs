@@ -25,7 +25,8 @@ use crate::tail::Tail;
 use crate::wake::{self, Waiters};
 use crate::writer::Grouping;
 use crate::{
-    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, retention, scan,
+    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, lineage,
+    retention,
 };
 
 /// How many batches of texts may wait to be searched. Queries wait for a permit before they read any, so there are never so
@@ -88,9 +89,8 @@ async fn attach(url: &str, upkeep: Upkeep) -> Result<Store, Error> {
 
 /// Puts a store together, and starts its background tasks where it has any.
 async fn assemble(database: Database, options: Options, background: bool) -> Result<(Writer, Store), Error> {
-    let start = scan::head(database.feed()).await?;
     let gate = Gate::open(database.clone()).await?;
-    let identity = scan::identity(database.feed()).await?;
+    let (start, state) = lineage::look(database.feed()).await?;
     database.health().answered();
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);
@@ -123,6 +123,20 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         Grouping::new(preparation.clone(), requests, places, closing).run(),
     );
     let recent = Arc::new(Recent::new(start, &memory));
+    if background && let Err(error) = lineage::shorten(database.write(), &state).await {
+        tracing::warn!(%error, "the list of processes that wrote is not shortened");
+    }
+    let known = (
+        Arc::clone(&dictionary),
+        Arc::clone(&recent),
+        Arc::clone(&announce),
+    );
+    database.lineage().begin(state, move |head| {
+        let (dictionary, recent, announce) = &known;
+        dictionary.forget();
+        recent.begin_again(head);
+        announce.send_replace(head);
+    });
     let shared = (Arc::clone(&announce), Arc::clone(&recent), Arc::clone(&counters));
     let ids = caches.clone();
     let committers = move || {
@@ -219,7 +233,6 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         caches,
         dictionary,
         counters,
-        identity,
         head,
         recent,
         searches,
@@ -255,7 +268,6 @@ pub(crate) struct Inner {
     pub(crate) cleanup: Arc<Cleanup>,
     /// When processes were heard that this one received something from.
     pub(crate) heartbeats: Arc<Heartbeats>,
-    identity: i64,
     head: watch::Receiver<Seq>,
     /// The newest changes.
     pub(crate) recent: Arc<Recent>,
@@ -297,9 +309,10 @@ impl Store {
         &self.inner.cpu
     }
 
-    /// A number that tells this database from every other, for as long as it lives. All its processes see the same.
+    /// A number that tells this database from every other, until it is put back to an earlier state. All its processes see
+    /// the same.
     pub fn identity(&self) -> i64 {
-        self.inner.identity
+        self.inner.database.lineage().identity()
     }
 
     /// The budget of bytes that everything in this process takes from.

@@ -128,6 +128,8 @@ struct References {
     names: HashSet<i64>,
     /// Everything up to this change has been looked at.
     seen: i64,
+    /// How often memory had been dropped when it was begun.
+    generation: u64,
     /// Of what waits, everything up to this row has been looked at.
     seen_waiting: i64,
 }
@@ -146,6 +148,7 @@ const COMPLETED: &str = "SELECT DISTINCT client, origin, server, method, tool, p
 impl References {
     async fn read(database: &Database, pace: &mut Pace) -> Result<Self, Error> {
         let mut references = Self {
+            generation: database.lineage().generation(),
             seen: database.step(TASK, head(database.maintenance())).await?.0,
             ..Self::default()
         };
@@ -254,7 +257,7 @@ impl References {
         // Acquired before the lock: an erasure and the indexer may have those of maintenance for minutes, and no writer
         // waits for them. Its snapshot begins with its first statement.
         let reading = database.maintenance_snapshot().await?;
-        let mut tx = Transaction::begin(database).await?;
+        let mut tx = Transaction::begin_after(database, self.generation).await?;
         let advanced = tx.advance(0, 1).await?;
         // Nobody writes now: what came in the meantime is little, and all of it.
         self.look(&reading, advanced.after).await?;

@@ -23,6 +23,8 @@ use crate::{CpuPool, Error, MemoryBudget, clock, neighbourhood};
 /// Everything that one transaction writes.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
+    /// How often memory had been dropped when it was begun.
+    pub(crate) generation: u64,
     /// The last change that the neighbourhood knew of.
     pub(crate) head: i64,
     /// The footprint of what the neighbourhood was read from.
@@ -109,6 +111,7 @@ pub(crate) struct Preparation {
 impl Preparation {
     /// Reads the neighbourhood, folds, and makes rows.
     pub(crate) async fn prepare(&self, batch: Incoming) -> Result<Prepared, Error> {
+        let generation = self.database.lineage().generation();
         let mut held = Held::new(&self.memory, batch.len())?;
         let mut reads = Reads::of(&batch);
         let snapshot = self.database.near_snapshot().await?;
@@ -152,6 +155,7 @@ impl Preparation {
             })
             .await?;
         prepared.held = Some(held);
+        prepared.generation = generation;
         self.counters.joined(
             near.statements,
             near.read,
@@ -223,6 +227,7 @@ fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold
     );
     let (logs, left) = (changes.logs.into_iter(), changes.left.iter());
     Prepared {
+        generation: 0,
         head,
         reads,
         writes,

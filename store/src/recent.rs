@@ -202,6 +202,16 @@ impl Recent {
         self.moved.notify_one();
     }
 
+    /// Forgets everything and goes on from `head`, wherever that is: the database is another one.
+    pub(crate) fn begin_again(&self, head: Seq) {
+        let mut window = self.write();
+        let dropped = window.skip_to(head);
+        drop(window);
+        drop(dropped);
+        self.fewer_to_search.notify_waiters();
+        self.moved.notify_one();
+    }
+
     /// The last number that is known here.
     pub(crate) fn head(&self) -> Seq {
         self.look().head()

@@ -243,7 +243,7 @@ pub(crate) async fn complete(db: &impl ConnectionTrait) -> Result<(), Error> {
     for (name, statement) in [
         (
             "sequence",
-            "SELECT id, value, epoch, identity, indexed, deleted, cleaned FROM sequence LIMIT 0",
+            "SELECT id, value, epoch, identity, indexed, deleted, cleaned, lineage, commits, writers FROM sequence LIMIT 0",
         ),
         ("search", "SELECT rowid, words FROM search LIMIT 0"),
     ] {
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(texts(db, tables).await.unwrap(), TABLES);
         complete(db).await.unwrap();
         // Those that have no entity of their own.
-        for column in ["deleted", "cleaned", "indexed"] {
+        for column in ["deleted", "cleaned", "indexed", "lineage", "commits", "writers"] {
             let rename = format!("ALTER TABLE sequence RENAME COLUMN {column} TO gone");
             database.write().execute_unprepared(&rename).await.unwrap();
             let told = complete(db).await;

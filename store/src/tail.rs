@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use crate::database::Database;
 use crate::dictionary::Dictionary;
 use crate::recent::Recent;
-use crate::{Error, Seq, changes, scan};
+use crate::transaction::Transaction;
+use crate::{Error, Seq, changes, lineage, scan};
 
 /// How often the head is looked at, whatever is heard.
 const POLL: Duration = Duration::from_millis(250);
@@ -86,7 +87,18 @@ impl Tail {
     }
 
     async fn look(&self) -> Result<(), Error> {
-        let head = scan::head(self.database.feed()).await?;
+        let lineage = self.database.lineage();
+        let known = lineage.known();
+        let (head, state) = lineage::look(self.database.feed()).await?;
+        if lineage.read(known, state, head) {
+            // It finds the same while nobody writes, and drops what is known.
+            let mut tx = Transaction::begin(&self.database).await?;
+            return match tx.advance(0, 0).await {
+                Ok(_) => Ok(tx.rollback().await?),
+                Err(Error::Rewound) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
         loop {
             let known = self.recent.head();
             if known >= head {

@@ -7,16 +7,18 @@ pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use sea_orm::QueryResult;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::{self, AssertSqlSafe, Pool, Postgres, Row, Sqlite};
 
-use crate::Error;
 use crate::database::{Backend, Database};
 use crate::health::Writing;
 use crate::insert::sqlite::Texts;
 use crate::insert::{Record, postgres, sqlite};
+use crate::lineage::{Checked, Finding, State};
+use crate::{Error, Seq};
 
 /// How many keys a statement of SQLite takes at most.
 const KEYS: usize = 512;
@@ -26,12 +28,16 @@ const KEYS: usize = 512;
 pub(crate) struct Transaction {
     open: Open,
     advance: &'static str,
+    /// How often memory had been dropped when that was read on which it acts.
+    read_at: Option<u64>,
+    /// What the database was found to be by the last statement that moved the sequence.
+    checked: Option<Checked>,
     texts: Texts,
-    key_texts: HashMap<(&'static str, usize), std::sync::Arc<str>>,
+    key_texts: HashMap<(&'static str, usize), Arc<str>>,
     _writing: Writing,
     database: Database,
     #[cfg(test)]
-    faults: std::sync::Arc<faults::Faults>,
+    faults: Arc<faults::Faults>,
 }
 
 enum Open {
@@ -87,14 +93,52 @@ pub(crate) struct Advanced {
     pub(crate) after: i64,
     /// The epoch of interned ids.
     pub(crate) epoch: i64,
+    /// Of what memory may know of the database.
+    pub(crate) generation: u64,
 }
 
-const ADVANCE: &str =
-    "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 RETURNING value, epoch";
+/// Moves the sequence, and writes the number of this transaction as its writer's last.
+const ADVANCE_SQLITE: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2, commits = commits + 1, \
+    writers = json_set(writers, '$.was', json_extract(writers, '$.' || $3), '$.' || $3, commits + 1) \
+    WHERE id = 1 RETURNING value, epoch, identity, lineage, writers";
+
+const ADVANCE_POSTGRES: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2, commits = commits + 1, \
+    writers = (writers::jsonb || jsonb_build_object('was', writers::jsonb -> $3::text, $3::text, commits + 1))::text \
+    WHERE id = 1 RETURNING value, epoch, identity, lineage, writers";
 
 /// The same, telling other processes at the commit.
-const ADVANCE_AND_NOTIFY: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2 WHERE id = 1 \
-    RETURNING value, epoch, pg_notify('mcptap', '')";
+const ADVANCE_AND_NOTIFY: &str = "UPDATE sequence SET value = value + $1, epoch = epoch + $2, commits = commits + 1, \
+    writers = (writers::jsonb || jsonb_build_object('was', writers::jsonb -> $3::text, $3::text, commits + 1))::text \
+    WHERE id = 1 RETURNING value, epoch, identity, lineage, writers, pg_notify('mcptap', '')";
+
+/// The database lacks what was committed to it: this number tells all processes.
+const NEW_LINEAGE: &str = "UPDATE sequence SET epoch = epoch + 1, lineage = $1 WHERE id = 1";
+
+/// The row of the sequence as it was moved.
+struct Moved {
+    after: i64,
+    epoch: i64,
+    identity: i64,
+    lineage: i64,
+    writers: String,
+}
+
+impl Moved {
+    fn of<R: Row>(row: &R) -> Result<Self, sqlx::Error>
+    where
+        usize: sqlx::ColumnIndex<R>,
+        for<'r> i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+        for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    {
+        Ok(Self {
+            after: row.try_get(0)?,
+            epoch: row.try_get(1)?,
+            identity: row.try_get(2)?,
+            lineage: row.try_get(3)?,
+            writers: row.try_get(4)?,
+        })
+    }
+}
 
 impl Transaction {
     /// Begins one. On SQLite it holds the write lock from here on.
@@ -112,11 +156,13 @@ impl Transaction {
         };
         let mut begun = Self {
             open,
-            advance: if database.notifies() {
-                ADVANCE_AND_NOTIFY
-            } else {
-                ADVANCE
+            advance: match database.backend() {
+                Backend::Sqlite => ADVANCE_SQLITE,
+                Backend::Postgres if database.notifies() => ADVANCE_AND_NOTIFY,
+                Backend::Postgres => ADVANCE_POSTGRES,
             },
+            read_at: None,
+            checked: None,
             texts: Texts::default(),
             key_texts: HashMap::new(),
             _writing: writing,
@@ -129,6 +175,14 @@ impl Transaction {
             Open::Postgres(_) => "BEGIN",
         };
         begun.run(statement).await?;
+        Ok(begun)
+    }
+
+    /// Begins one that acts on rows that were read before, when memory had been dropped so often: should it have been
+    /// dropped since, their numbers may stand for others, and moving the sequence fails.
+    pub(crate) async fn begin_after(database: &Database, generation: u64) -> Result<Self, Error> {
+        let mut begun = Self::begin(database).await?;
+        begun.read_at = Some(generation);
         Ok(begun)
     }
 
@@ -152,41 +206,57 @@ impl Transaction {
 
     /// Takes the next `numbers` numbers of the sequence. The first statement of every transaction: from here to the
     /// commit nobody else writes, so order of numbers is order of commit.
+    ///
+    /// Fails with [`Error::Rewound`] where the database is not the one that memory is of: memory was dropped then, and the
+    /// transaction is over.
     pub(crate) async fn advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, Error> {
-        let advanced = self.try_advance(numbers, epochs).await;
-        advanced.map_err(|error| match Error::from(error) {
+        let moved = self.try_advance(numbers, epochs).await;
+        let moved = moved.map_err(|error| match Error::from(error) {
             // There are no records in it whose fault it could be.
             Error::Data(cause) => Error::Refused(cause),
             error => error,
-        })
+        })?;
+        let state = State::new(moved.identity, moved.lineage, &moved.writers)?;
+        let lineage = Arc::clone(self.database.lineage());
+        match lineage.check(state, Seq(moved.after))? {
+            Finding::Known(checked) if self.read_at.is_some_and(|read_at| read_at != checked.generation) => {
+                Err(Error::Rewound)
+            }
+            Finding::Known(checked) => {
+                let generation = checked.generation;
+                self.checked = Some(checked);
+                Ok(Advanced {
+                    before: moved.after - numbers,
+                    after: moved.after,
+                    epoch: moved.epoch,
+                    generation,
+                })
+            }
+            Finding::Dropped => Err(Error::Rewound),
+            Finding::Lost(state) => {
+                let generation = lineage.generation();
+                self.with_number(NEW_LINEAGE, state.lineage()).await?;
+                self.run("COMMIT").await?;
+                lineage.drop_memory(generation, state, Seq(moved.after));
+                Err(Error::Rewound)
+            }
+        }
     }
 
-    async fn try_advance(&mut self, numbers: i64, epochs: i64) -> Result<Advanced, sqlx::Error> {
+    async fn try_advance(&mut self, numbers: i64, epochs: i64) -> Result<Moved, sqlx::Error> {
         #[cfg(test)]
         self.fail_when_told().await?;
-        let (after, epoch) = match &mut self.open {
+        let writer = self.database.lineage().writer().to_owned();
+        match &mut self.open {
             Open::Sqlite(tx) => {
-                let row = sqlx::query(self.advance)
-                    .bind(numbers)
-                    .bind(epochs)
-                    .fetch_one(&mut **tx)
-                    .await?;
-                (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?)
+                let query = sqlx::query(self.advance).bind(numbers).bind(epochs).bind(writer);
+                Moved::of(&query.fetch_one(&mut **tx).await?)
             }
             Open::Postgres(tx) => {
-                let row = sqlx::query(self.advance)
-                    .bind(numbers)
-                    .bind(epochs)
-                    .fetch_one(&mut **tx)
-                    .await?;
-                (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?)
+                let query = sqlx::query(self.advance).bind(numbers).bind(epochs).bind(writer);
+                Moved::of(&query.fetch_one(&mut **tx).await?)
             }
-        };
-        Ok(Advanced {
-            before: after - numbers,
-            after,
-            epoch,
-        })
+        }
     }
 
     /// Inserts rows, in as few statements as there can be. Gives what the table's statement returns.
@@ -244,6 +314,24 @@ impl Transaction {
         Ok(found)
     }
 
+    /// The row of the call with this key: the halves of its trace, and its span.
+    pub(crate) async fn row_of(&mut self, key: [i64; 3]) -> Result<Option<i64>, sqlx::Error> {
+        const ROW: &str = "SELECT id FROM calls WHERE trace_hi = $1 AND trace_lo = $2 AND span_id = $3";
+        #[cfg(test)]
+        self.fail_when_told().await?;
+        let [hi, lo, span] = key;
+        match &mut self.open {
+            Open::Sqlite(tx) => {
+                let row = sqlx::query_scalar(ROW).bind(hi).bind(lo).bind(span);
+                row.fetch_optional(&mut **tx).await
+            }
+            Open::Postgres(tx) => {
+                let row = sqlx::query_scalar(ROW).bind(hi).bind(lo).bind(span);
+                row.fetch_optional(&mut **tx).await
+            }
+        }
+    }
+
     /// Runs a statement over keys: `{keys}` in it stands for what goes into `IN (…)`. Gives the number of rows changed.
     pub(crate) async fn with_keys(
         &mut self,
@@ -262,7 +350,7 @@ impl Transaction {
                         .key_texts
                         .entry((statement, size))
                         .or_insert_with(|| statement.replace("{keys}", &vec!["?"; size].join(",")).into());
-                    let mut query = sqlx::query(AssertSqlSafe(std::sync::Arc::clone(text)));
+                    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
                     for key in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
                         query = query.bind(*key);
                     }
@@ -339,7 +427,7 @@ impl Transaction {
                             .replace("{pairs}", &format!("VALUES {}", vec!["(?,?)"; size].join(",")))
                             .into()
                     });
-                    let mut query = sqlx::query(AssertSqlSafe(std::sync::Arc::clone(text)));
+                    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
                     for (one, other) in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
                         query = query.bind(*one).bind(*other);
                     }
@@ -374,8 +462,11 @@ impl Transaction {
     /// Makes it last.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.run("COMMIT").await?;
-        let database = self.database.clone();
+        let (database, checked) = (self.database.clone(), self.checked.take());
         self.end();
+        if let Some(checked) = checked {
+            database.lineage().committed(checked);
+        }
         // What went into a file that is not at its path any more must not be acknowledged.
         database.in_place().await?;
         database.health().committed();

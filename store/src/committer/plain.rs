@@ -41,7 +41,7 @@ impl Committer {
         let prepared = self.preparation.prepare(Incoming::new(batch)).await?;
         let mut tx = Transaction::begin(&self.preparation.database).await?;
         let advanced = tx.advance(prepared.numbers(), 0).await?;
-        self.remembered.at_epoch(advanced.epoch);
+        self.remembered.at_epoch(advanced);
         self.write(&mut tx, prepared, advanced).await?;
         tx.check_constraints().await?;
         tx.rollback().await?;

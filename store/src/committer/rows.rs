@@ -1,24 +1,26 @@
 //! The changes of a prepared group, as statements. Each one that changes rows checks that they were there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Committer;
 use crate::fold::Target;
+use crate::intern::Ids;
 use crate::prepare::Prepared;
 use crate::recent::Stretch;
-use crate::row::AliasRow;
+use crate::row::{AliasRow, CallRow};
 use crate::search::{UnindexedRow, unindex};
 use crate::transaction::{Advanced, Transaction};
 use crate::{Change, ChangeKind, Error, Seq, Stored, clock};
 
 impl Committer {
-    /// Runs the statements.
+    /// Runs the statements. Gives the numbers of new calls that were not added, because their spans are stored already in
+    /// rows that cannot be read.
     pub(super) async fn write(
         &mut self,
         tx: &mut Transaction,
         prepared: Prepared,
         numbers: Advanced,
-    ) -> Result<(), Error> {
+    ) -> Result<HashSet<i64>, Error> {
         let first = first(&prepared, numbers);
         let others: Vec<i64> = others(&prepared).into_iter().collect();
         all_there("calls", tx.calls(&others).await?, &others)?;
@@ -73,16 +75,12 @@ impl Committer {
         all_there("waiting", found, &placed)?;
 
         let next = first + prepared.added.len() as i64;
-        let numbered = prepared.added.into_iter().enumerate();
-        tx.insert(numbered.map(|(index, row)| row.added(first + index as i64, &ids)))
+        let stored = add(tx, prepared.added, first, &ids).await?;
+        let details = prepared.added_details.into_iter();
+        let details = details.map(|(index, row)| (first + index as i64, row));
+        let details: Vec<_> = details.filter(|(id, _)| !stored.contains_key(id)).collect();
+        tx.insert(details.into_iter().map(|(id, row)| row.added(id)))
             .await?;
-        tx.insert(
-            prepared
-                .added_details
-                .into_iter()
-                .map(|(index, row)| row.added(first + index as i64)),
-        )
-        .await?;
         let completed: Vec<i64> = prepared.completed.iter().map(|(row, _)| *row).collect();
         let numbered = prepared.completed.into_iter().enumerate();
         let found = tx
@@ -120,8 +118,43 @@ impl Committer {
                 .map(|waiting| waiting.row(&ids, row_of)),
         )
         .await?;
-        Ok(())
+        let pairs: Vec<(i64, Option<i64>)> = stored.iter().map(|(id, row)| (*id, Some(*row))).collect();
+        rehang(tx, &pairs).await?;
+        Ok(stored.into_keys().collect())
     }
+}
+
+/// Adds calls, with numbers from `first` on. Gives those that were not added, by number, with the rows where their spans
+/// are: these rows are there and cannot be read, so nothing knew of them.
+async fn add(
+    tx: &mut Transaction,
+    calls: Vec<CallRow>,
+    first: i64,
+    ids: &Ids,
+) -> Result<HashMap<i64, i64>, Error> {
+    let keys: Vec<[i64; 3]> = calls.iter().map(CallRow::key).collect();
+    let numbered = calls.into_iter().enumerate();
+    let added = tx
+        .insert(numbered.map(|(index, row)| row.added(first + index as i64, ids)))
+        .await?;
+    if added.len() == keys.len() {
+        return Ok(HashMap::new());
+    }
+    let mut ids: HashSet<i64> = HashSet::with_capacity(added.len());
+    for row in added {
+        ids.insert(row.try_get_by_index(0)?);
+    }
+    let missing = (first..).zip(keys).filter(|(id, _)| !ids.contains(id));
+    let mut stored = HashMap::new();
+    for (id, key) in missing {
+        let row = tx.row_of(key).await?.ok_or(Error::Stale("calls"))?;
+        stored.insert(id, row);
+    }
+    tracing::warn!(
+        calls = stored.len(),
+        "spans came again whose stored rows cannot be read; nothing is added to these"
+    );
+    Ok(stored)
 }
 
 /// The number of the first change.
@@ -205,30 +238,8 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
     if pairs.is_empty() {
         return Ok(());
     }
-    // The same line may be there already, so lines are copied, then deleted.
-    tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) INSERT INTO log_lines \
-         (call, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes) \
-         SELECT moved.target, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes \
-         FROM log_lines JOIN moved ON call = moved.source WHERE moved.target IS NOT NULL ON CONFLICT DO NOTHING",
-        &pairs,
-    )
-    .await?;
-    tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) UPDATE aliases SET call = moved.target FROM moved \
-         WHERE call = moved.source",
-        &pairs,
-    )
-    .await?;
-    tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
-         WHERE call = moved.source AND call IS NOT NULL",
-        &pairs,
-    )
-    .await?;
+    rehang(tx, &pairs).await?;
     let sources: Vec<i64> = pairs.iter().map(|(source, _)| *source).collect();
-    tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources)
-        .await?;
     tx.with_keys("DELETE FROM details WHERE call IN ({keys})", &sources)
         .await?;
     unindex(tx, &sources).await?;
@@ -236,4 +247,36 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
         .with_keys("DELETE FROM calls WHERE id IN ({keys})", &sources)
         .await?;
     all_there("calls", found, &sources)
+}
+
+/// Hangs what hangs on calls on others: lines, aliases and what waits.
+async fn rehang(tx: &mut Transaction, pairs: &[(i64, Option<i64>)]) -> Result<(), Error> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    // The same line may be there already, so lines are copied, then deleted.
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) INSERT INTO log_lines \
+         (call, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes) \
+         SELECT moved.target, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes \
+         FROM log_lines JOIN moved ON call = moved.source WHERE moved.target IS NOT NULL ON CONFLICT DO NOTHING",
+        pairs,
+    )
+    .await?;
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) UPDATE aliases SET call = moved.target FROM moved \
+         WHERE call = moved.source",
+        pairs,
+    )
+    .await?;
+    tx.with_pairs(
+        "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
+         WHERE call = moved.source AND call IS NOT NULL",
+        pairs,
+    )
+    .await?;
+    let sources: Vec<i64> = pairs.iter().map(|(source, _)| *source).collect();
+    tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources)
+        .await?;
+    Ok(())
 }

@@ -13,6 +13,7 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 use super::{Backend, Database, OpenFile, STATEMENT, Scratch, is_idle, reach, until_free};
 use crate::address::Address;
 use crate::connections::Connections;
+use crate::lineage::Lineage;
 use crate::pooler::Work;
 use crate::schema::{self, Found, Upkeep};
 use crate::{Error, Options, look, patience, pooler};
@@ -200,6 +201,7 @@ impl Database {
             notifies: false,
             listens: false,
             scratch,
+            lineage: Arc::new(Lineage::new()?),
             #[cfg(test)]
             faults: Arc::default(),
         })
@@ -262,6 +264,7 @@ impl Database {
             notifies,
             listens: notifies && connections.feed > 1,
             scratch: None,
+            lineage: Arc::new(Lineage::new()?),
             #[cfg(test)]
             faults: Arc::default(),
         })

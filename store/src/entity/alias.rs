@@ -9,6 +9,7 @@ pub(crate) struct Model {
     pub(crate) trace_lo: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) span_id: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) trace_hi: i64,
     /// Into `calls`; `None`: the span is no request at all.
     pub(crate) call: Option<i64>,

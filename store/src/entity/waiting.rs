@@ -8,6 +8,8 @@ pub(crate) struct Model {
     #[sea_orm(primary_key)]
     pub(crate) id: i64,
     pub(crate) trace_lo: i64,
+    /// `None`: stored by a version that did not keep it.
+    pub(crate) trace_hi: Option<i64>,
     /// A hash of what waits.
     pub(crate) fingerprint: i64,
     /// See `row::Waiting`.

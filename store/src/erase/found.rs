@@ -46,6 +46,7 @@ impl Store {
         loop {
             let started = Instant::now();
             let database = &self.inner.database;
+            let generation = database.lineage().generation();
             let found = database
                 .step(TASK, self.next_of(filter, from, &pace, &looking))
                 .await;
@@ -56,7 +57,7 @@ impl Store {
             }
             let deleted = match found {
                 Ok(found) => database
-                    .step(TASK, self.erase_rows(&found.rows, last))
+                    .step(TASK, self.erase_rows(&found.rows, last, generation))
                     .await
                     .map(|step| (found, step)),
                 Err(error) => Err(error),
@@ -123,7 +124,7 @@ impl Store {
     }
 
     /// Erases calls, unless they came in after a change.
-    async fn erase_rows(&self, rows: &[i64], last: Seq) -> Result<Option<Step>, Error> {
+    async fn erase_rows(&self, rows: &[i64], last: Seq, generation: u64) -> Result<Option<Step>, Error> {
         let database = &self.inner.database;
         if rows.is_empty() {
             return Ok(None);
@@ -131,7 +132,7 @@ impl Store {
         // Acquired before the lock, so that no writer waits for a connection of maintenance. Its snapshot begins with its
         // first statement.
         let reading = database.maintenance_snapshot().await?;
-        let mut tx = Transaction::begin(database).await?;
+        let mut tx = Transaction::begin_after(database, generation).await?;
         let started = Instant::now();
         let advanced = tx.advance(1, 0).await?;
         // Nobody writes now: what these rows have is all that they have.

@@ -25,7 +25,7 @@ pub(super) struct Found {
     places: HashMap<i64, usize>,
     pub(super) aliases: Vec<alias::Model>,
     /// The spans of aliases that were read of large traces.
-    pub(super) spans: HashSet<(i64, i64)>,
+    pub(super) spans: HashSet<(i64, i64, i64)>,
     pub(super) waiting: Vec<waiting::Model>,
     /// The rows of large traces that wait, by number.
     waits: HashSet<i64>,

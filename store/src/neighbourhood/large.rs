@@ -245,7 +245,7 @@ impl<'a> Reading<'a> {
             self.found.read(rows.len(), usize::MAX);
             self.held.grow(rows.len() * ROW)?;
             for row in rows {
-                if self.found.spans.insert((row.trace_lo, row.span_id)) {
+                if self.found.spans.insert((row.trace_hi, row.trace_lo, row.span_id)) {
                     self.found.aliases.push(row);
                 }
             }

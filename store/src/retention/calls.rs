@@ -141,7 +141,7 @@ async fn some_aliases_of_nothing(database: &Database, cutoff: UnixNanos) -> Resu
     tx.advance(1, 0).await?;
     let deleted = tx
         .with_number(
-            "DELETE FROM aliases WHERE (trace_lo, span_id) IN (SELECT trace_lo, span_id FROM aliases \
+            "DELETE FROM aliases WHERE (trace_lo, span_id, trace_hi) IN (SELECT trace_lo, span_id, trace_hi FROM aliases \
              WHERE call IS NULL AND arrived_at < $1 LIMIT 2000)",
             cutoff.0,
         )

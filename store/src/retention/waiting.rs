@@ -33,6 +33,7 @@ pub(crate) async fn expire(database: &Database, cutoff: UnixNanos, counters: &Co
 
 /// Deletes the first that are past their time. Gives whether there may be more.
 async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<bool, Error> {
+    let generation = database.lineage().generation();
     // Rows come in order of arrival: those past their time are the first.
     let first = waiting::Entity::find()
         .order_by_asc(waiting::Column::Id)
@@ -57,7 +58,7 @@ async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters
         return Ok(false);
     }
     let keys: Vec<i64> = expired.iter().map(|(id, _)| *id).collect();
-    let mut tx = Transaction::begin(database).await?;
+    let mut tx = Transaction::begin_after(database, generation).await?;
     tx.advance(1, 0).await?;
     // A line that found its call just now is not there any more, and not lost.
     let logs: Vec<i64> = expired

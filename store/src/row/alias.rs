@@ -25,7 +25,7 @@ impl Record for AliasRow {
             ("call", Kind::Integer),
             ("arrived_at", Kind::Integer),
         ],
-        conflict: "ON CONFLICT (trace_lo, span_id) DO UPDATE SET call = excluded.call",
+        conflict: "ON CONFLICT (trace_lo, span_id, trace_hi) DO UPDATE SET call = excluded.call",
     };
 
     fn bind(self, sink: &mut impl Sink) {

@@ -81,6 +81,11 @@ impl CallRow {
         (row, details)
     }
 
+    /// What it is found by: the halves of its trace, and its span.
+    pub(crate) fn key(&self) -> [i64; 3] {
+        [self.trace.0, self.trace.1, self.span]
+    }
+
     /// With its number, as a new row.
     pub(crate) fn added(self, id: i64, ids: &Ids) -> AddedRow<'_> {
         AddedRow(NumberedRow {
@@ -257,11 +262,12 @@ const CALL_COLUMNS: &[(&str, Kind)] = &[
 ];
 
 impl Record for AddedRow<'_> {
-    // Spans already stored never get here; the last defence is silent.
+    // The rows that come back are those that were added. A span that is stored already gets here where its row cannot be
+    // read.
     const TABLE: Table = Table {
         name: "calls",
         columns: CALL_COLUMNS,
-        conflict: "ON CONFLICT DO NOTHING",
+        conflict: "ON CONFLICT (trace_lo, span_id, trace_hi) DO NOTHING RETURNING id",
     };
 
     fn bind(self, sink: &mut impl Sink) {

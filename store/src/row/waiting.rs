@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mcptap_model::{HttpSpan, LogLine, Origin, SpanRef};
 
-use super::{log_fingerprint, span_number, trace_halves, trace_lo};
+use super::{log_fingerprint, span_number, trace_halves};
 use crate::fold::{InTrace, Target, Watcher};
 use crate::hash::Identity;
 use crate::insert::{Kind, Record, Sink, Table};
@@ -32,6 +32,8 @@ pub(crate) mod kind {
 /// What waits, before the ids it refers to are known.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    trace_hi: i64,
+    /// Of a watcher's span also the key of its request.
     trace_lo: i64,
     fingerprint: i64,
     kind: i16,
@@ -82,8 +84,10 @@ impl Waiting {
             span_id: span.span_id,
         });
         let data = serde_json::to_vec(&span).unwrap_or_default();
+        let (trace_hi, trace_lo) = trace_halves(span.trace_id);
         Self {
-            trace_lo: trace_lo(span.trace_id),
+            trace_hi,
+            trace_lo,
             fingerprint,
             kind: kind::HTTP,
             call: None,
@@ -98,9 +102,15 @@ impl Waiting {
     /// A log line, and the call that has it meanwhile.
     pub(crate) fn log(line: &LogLine, call: Option<Target>, arrived_at: i64) -> Self {
         let data = serde_json::to_vec(line).unwrap_or_default();
-        let fingerprint = log_fingerprint(line);
+        let (trace_hi, trace_lo) = trace_halves(line.trace_id);
+        let fingerprint = Identity::default()
+            .start(b'l')
+            .number(trace_hi)
+            .number(log_fingerprint(line))
+            .hash8();
         Self {
-            trace_lo: trace_lo(line.trace_id),
+            trace_hi,
+            trace_lo,
             fingerprint,
             kind: kind::LOG,
             call,
@@ -122,6 +132,7 @@ impl Waiting {
             .hash8();
         let data = serde_json::to_vec(&target).unwrap_or_default();
         Self {
+            trace_hi,
             trace_lo,
             fingerprint,
             kind: kind::LINK,
@@ -137,7 +148,8 @@ impl Waiting {
     /// A link of a call to an HTTP span that is here already. Nothing waits for it, so it is not found by its span.
     pub(crate) fn joined(target: SpanRef, call: Target, arrived_at: i64) -> Self {
         Self {
-            trace_lo: trace_lo(target.trace_id),
+            trace_hi: trace_halves(target.trace_id).0,
+            trace_lo: trace_halves(target.trace_id).1,
             fingerprint: joined_fingerprint(target),
             kind: kind::JOINED,
             call: Some(call),
@@ -164,6 +176,7 @@ impl Waiting {
             .number(span_number(above.span_id))
             .hash8();
         Self {
+            trace_hi,
             trace_lo,
             fingerprint,
             kind: kind::VIEW,
@@ -189,6 +202,7 @@ impl Waiting {
         let ended_at = Some(watcher.until().0);
         let places = in_trace.then_some(trace_lo).into_iter().chain(watcher.key());
         places.map(move |place| Self {
+            trace_hi,
             trace_lo: place,
             fingerprint: Identity::default()
                 .start(b'o')
@@ -235,6 +249,7 @@ impl Record for WaitingRow {
     const TABLE: Table = Table {
         name: "waiting",
         columns: &[
+            ("trace_hi", Kind::Integer),
             ("trace_lo", Kind::Integer),
             ("fingerprint", Kind::Integer),
             ("kind", Kind::Integer),
@@ -249,6 +264,7 @@ impl Record for WaitingRow {
     };
 
     fn bind(self, sink: &mut impl Sink) {
+        sink.integer(Some(self.waiting.trace_hi));
         sink.integer(Some(self.waiting.trace_lo));
         sink.integer(Some(self.waiting.fingerprint));
         sink.integer(Some(i64::from(self.waiting.kind)));

@@ -174,6 +174,7 @@ impl Indexer {
     /// Whether there may be more to do.
     async fn step(&self) -> Result<bool, Error> {
         let calls = if self.is_busy() { CALLS.0 } else { CALLS.1 };
+        let generation = self.database.lineage().generation();
         let next = async {
             let tx = self.database.maintenance_snapshot().await?;
             let step = Step::next(&tx, calls).await?;
@@ -189,7 +190,7 @@ impl Indexer {
         self.read(&mut step, &tx).await?;
         let write = async {
             tx.commit().await?;
-            self.write(step).await
+            self.write(step, generation).await
         };
         self.database.step("indexer", write).await?;
         Ok(true)
@@ -253,8 +254,8 @@ impl Indexer {
         Ok(())
     }
 
-    async fn write(&self, step: Step) -> Result<(), Error> {
-        let mut tx = Transaction::begin(&self.database).await?;
+    async fn write(&self, step: Step, generation: u64) -> Result<(), Error> {
+        let mut tx = Transaction::begin_after(&self.database, generation).await?;
         tx.advance(0, 0).await?;
         // Nobody writes now.
         let near = self.database.near();

@@ -26,6 +26,8 @@ mod follow;
 #[cfg(test)]
 mod gone;
 #[cfg(test)]
+mod halves;
+#[cfg(test)]
 mod hanging;
 #[cfg(test)]
 mod joins;
@@ -45,6 +47,8 @@ mod queue;
 mod ranking;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod rewound;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
