@@ -73,7 +73,10 @@ impl State {
         self.lineage
     }
 
-    fn relation_to(&self, seen: &Self) -> Relation {
+    fn relation_to(&self, seen: Option<&Self>) -> Relation {
+        let Some(seen) = seen else {
+            return Relation::Follows;
+        };
         if (self.identity, self.lineage) != (seen.identity, seen.lineage) {
             return Relation::Other;
         }
@@ -111,7 +114,8 @@ type Forget = Box<dyn Fn(Seq) + Send + Sync>;
 /// What this process has seen of the database.
 pub(crate) struct Lineage {
     writer: String,
-    seen: Mutex<State>,
+    /// `None` before the first look.
+    seen: Mutex<Option<State>>,
     /// How often everything in memory was dropped.
     generation: watch::Sender<u64>,
     forget: OnceLock<Forget>,
@@ -128,7 +132,7 @@ impl fmt::Debug for Lineage {
 /// A state that was found, and whether memory is of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
-    state: State,
+    state: Option<State>,
     /// Of the memory that it was compared with.
     pub(crate) generation: u64,
 }
@@ -161,7 +165,7 @@ impl Lineage {
 
     /// Begins with what is there. `forget` drops what memory knows.
     pub(crate) fn begin(&self, state: State, forget: impl Fn(Seq) + Send + Sync + 'static) {
-        *self.seen() = state;
+        *self.seen() = Some(state);
         // It is called once.
         let _ = self.forget.set(Box::new(forget));
     }
@@ -169,7 +173,7 @@ impl Lineage {
     /// A number that tells this database, in its present history, from every other.
     pub(crate) fn identity(&self) -> i64 {
         let seen = self.seen();
-        seen.identity ^ seen.lineage
+        seen.as_ref().map_or(0, |seen| seen.identity ^ seen.lineage)
     }
 
     /// How often everything in memory was dropped.
@@ -182,7 +186,7 @@ impl Lineage {
         self.generation.subscribe()
     }
 
-    fn seen(&self) -> MutexGuard<'_, State> {
+    fn seen(&self) -> MutexGuard<'_, Option<State>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,9 +204,9 @@ impl Lineage {
     pub(crate) fn check(&self, found: State, head: Seq) -> Result<Finding, Error> {
         let known = self.known();
         let before = found.clone().before(&self.writer);
-        match before.relation_to(&known.state) {
+        match before.relation_to(known.state.as_ref()) {
             Relation::Follows => Ok(Finding::Known(Checked {
-                state: found.after(),
+                state: Some(found.after()),
                 generation: known.generation,
             })),
             Relation::Other => {
@@ -225,7 +229,11 @@ impl Lineage {
         if checked.generation != self.generation() {
             return;
         }
-        for (writer, last) in checked.state.writers {
+        let Some(state) = checked.state else {
+            return;
+        };
+        let seen = seen.get_or_insert_with(|| state.clone());
+        for (writer, last) in state.writers {
             let known = seen.writers.entry(writer).or_insert(last);
             *known = last.max(*known);
         }
@@ -233,10 +241,10 @@ impl Lineage {
 
     /// Compares a state that was read after `known`. Gives whether a transaction has to look at it.
     pub(crate) fn read(&self, known: Checked, found: State, head: Seq) -> bool {
-        match found.relation_to(&known.state) {
+        match found.relation_to(known.state.as_ref()) {
             Relation::Follows => {
                 self.committed(Checked {
-                    state: found,
+                    state: Some(found),
                     ..known
                 });
                 false
@@ -260,7 +268,7 @@ impl Lineage {
             "the database is not the one that it was: it was put back to an earlier state, or another took its place; \
              everything in memory is dropped, and live feeds end"
         );
-        *seen = state;
+        *seen = Some(state);
         if let Some(forget) = self.forget.get() {
             forget(head);
         }
@@ -345,7 +353,7 @@ mod tests {
                 Relation::Other,
             ),
         ] {
-            assert_eq!(found.relation_to(&seen), relation, "{found:?}");
+            assert_eq!(found.relation_to(Some(&seen)), relation, "{found:?}");
         }
     }
 
