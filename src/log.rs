@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tracing_subscriber::fmt::format::{Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
 /// How many bytes of lines may wait to be written.
 const MOST: usize = 1 << 20;
 /// How long the end waits for them.
@@ -17,8 +21,8 @@ const END: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Begins the log. Its filter comes from [`log_filter`](crate::log_filter).
-pub fn start_log(filter: tracing_subscriber::EnvFilter, coloured: bool) {
+/// Begins the log; its lines begin with the name of the command that is given. Its filter comes from [`log_filter`](crate::log_filter).
+pub fn start_log(command: Option<&'static str>, filter: tracing_subscriber::EnvFilter, coloured: bool) {
     let log = LOG.get_or_init(Log::default);
     let writing = std::thread::Builder::new().name("log".to_owned());
     let started = writing.spawn(move || log.write_to(&mut io::stderr()));
@@ -28,10 +32,37 @@ pub fn start_log(filter: tracing_subscriber::EnvFilter, coloured: bool) {
         .with_env_filter(filter)
         .with_writer(move || Line(log))
         .with_ansi(coloured)
-        .with_target(false)
         // It would print, and panic where that fails.
         .log_internal_errors(false)
+        .event_format(Named {
+            command,
+            line: Format::default().with_target(false),
+        })
         .init();
+}
+
+/// Lines that begin with the name of the command that writes them, if it has one.
+struct Named {
+    command: Option<&'static str>,
+    line: Format,
+}
+
+impl<S, N> FormatEvent<S, N> for Named
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        if let Some(command) = self.command {
+            write!(writer, "{command}: ")?;
+        }
+        self.line.format_event(context, writer, event)
+    }
 }
 
 /// Waits until what was logged is written, for a second at most.

@@ -159,12 +159,6 @@ fn told(error: &clap::Error, given: &[OsString]) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Whether a stream is written in colours. A file is read as it is; and whoever sets `NO_COLOR` to anything wants none
-/// (no-color.org).
-fn is_coloured(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
-}
-
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let file = SettingsFile::read(cli.config.as_deref());
     match cli.command {
@@ -183,7 +177,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             let captured = Captured::examine(&file, &variables())?;
-            log_to_stderr("warn")?;
+            log_to_stderr_as(Some("mcptap wrap"), "warn")?;
             captured.warn();
             // Threads that block carry bytes with the least delay; nothing else runs here.
             return wrap::run(&wrap, &captured);
@@ -192,7 +186,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let file = file.whole()?;
             let captured = Captured::examine(&file, &variables())?;
             let config = settings.over(file.proxy.unwrap_or_default()).resolve()?;
-            log_to_stderr(&log.or(file.log).or(Settings::defaults().log).unwrap_or_default())?;
+            let log = log.or(file.log).or(Settings::defaults().log).unwrap_or_default();
+            log_to_stderr_as(Some("mcptap proxy"), &log)?;
             captured.warn();
             forward(&config, &captured).await?;
         }
@@ -297,9 +292,20 @@ fn start_logging(config: Config) -> anyhow::Result<Config> {
 }
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    log_to_stderr_as(None, filter)
+}
+
+/// The log of a command that stands between a client and a server begins each line with its name: they share the stream.
+fn log_to_stderr_as(command: Option<&'static str>, filter: &str) -> anyhow::Result<()> {
     let filter = mcptap::log_filter(filter)?;
-    mcptap::start_log(filter, is_coloured(std::io::stderr().is_terminal()));
+    mcptap::start_log(command, filter, is_coloured(std::io::stderr().is_terminal()));
     Ok(())
+}
+
+/// Whether a stream is written in colours. A file is read as it is; and whoever sets `NO_COLOR` to anything wants none
+/// (no-color.org).
+fn is_coloured(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 async fn forward(config: &ProxyConfig, captured: &Captured) -> anyhow::Result<()> {
@@ -313,6 +319,9 @@ async fn forward(config: &ProxyConfig, captured: &Captured) -> anyhow::Result<()
         proxy.listen,
         config.upstream
     );
+    if let Some(collector) = proxy.collector() {
+        tracing::info!("records go to {collector}");
+    }
     stopped.await?;
     tracing::info!("stopping");
     proxy.stop().await

@@ -49,6 +49,11 @@ impl Recording {
         self.telemetry.sends_every_span()
     }
 
+    /// The URL that records are sent to. None where nothing is sent.
+    pub fn collector(&self) -> Option<&str> {
+        self.telemetry.collector()
+    }
+
     /// Delivers what is left, or keeps it for later; at most 5 seconds.
     pub fn stop(self) {
         if let Err(error) = self.telemetry.shutdown() {

@@ -19,6 +19,7 @@ use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
 use crate::problems::Problems;
+use crate::signposts::Ports;
 use crate::{compress, cors, deadline, guessing, host, metrics, pages, signposts};
 
 /// How long open requests may take to be answered when the server stops, at all ports together. Closing the store may
@@ -87,6 +88,11 @@ impl Server {
             intake: Listeners::default(),
             api: Listeners::default(),
         };
+        let bound = Ports {
+            listen: server.listen,
+            otlp_grpc: server.otlp_grpc,
+            otlp_http: server.otlp_http,
+        };
         let compressor = Compressor::of(&store);
         let stop = server.api.stopping();
         let places = config.max_connections.unwrap_or_else(|| default_places(3, 1));
@@ -118,7 +124,7 @@ impl Server {
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
             .route_layer(from_fn(pages::graphiql_for_browsers))
             .merge(pages::router())
-            .fallback(signposts::at_the_api)
+            .fallback(move |request| signposts::at_the_api(bound, request))
             .merge(metrics::router(store, collector.clone(), counters))
             .layer(from_fn_with_state(compressor, compress::answers))
             .layer(slow_down.clone())
@@ -131,8 +137,8 @@ impl Server {
         let exact = mcptap_collector::http_router(&collector);
         let otlp = exact
             .clone()
-            .fallback(move |request| signposts::at_otlp_http(exact.clone(), request))
-            .layer(from_fn(signposts::posts_only))
+            .fallback(move |request| signposts::at_otlp_http(exact.clone(), bound, request))
+            .layer(from_fn_with_state(bound, signposts::posts_only))
             .layer(slow_down.clone())
             .layer(from_fn_with_state(senders.clone(), cors::guard_otlp))
             .layer(from_fn_with_state(
@@ -145,7 +151,7 @@ impl Server {
             .into_axum_router()
             .layer(slow_down)
             .layer(from_fn(deadline::honour))
-            .layer(from_fn(signposts::grpc_only));
+            .layer(from_fn_with_state(bound, signposts::grpc_only));
         server.intake.serve(grpc_port, otlp_grpc, Plain, otlp);
         Ok(server)
     }

@@ -1,8 +1,10 @@
 //! Answers for those who knock at the wrong port or path: exporters show them to nobody but a log, so the text says what
 //! to change. A path of OTLP that is only written otherwise is served.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -17,16 +19,38 @@ const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1/metrics"];
 /// The paths of the API's port besides the dashboard's.
 const OTHERS: [&str; 4] = ["/graphql", "/metrics", "/healthz", "/readyz"];
 
+/// Where the ports really are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    pub(crate) listen: SocketAddr,
+    pub(crate) otlp_grpc: SocketAddr,
+    pub(crate) otlp_http: SocketAddr,
+}
+
+/// An address as somebody on this machine can use it.
+fn shown(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 /// Any path of the API's port that there is not.
-pub(crate) async fn at_the_api(request: Request) -> Response {
+pub(crate) async fn at_the_api(ports: Ports, request: Request) -> Response {
     let path = request.uri().path();
     if is_grpc(&request) {
-        wrong_for_grpc("this is the port of the API; OTLP/gRPC is received at otlp_grpc, 4317 by default")
+        let place = shown(ports.otlp_grpc);
+        wrong_for_grpc(&format!(
+            "this is the port of the API; OTLP/gRPC is received at http://{place}"
+        ))
     } else if request.method() == Method::POST && SIGNALS.iter().any(|signal| path.contains(signal)) {
-        nothing(
-            "this is the port of the API; OTLP over HTTP is received at /v1/traces and /v1/logs of otlp_http, \
-             http://127.0.0.1:4318 by default",
-        )
+        let place = shown(ports.otlp_http);
+        nothing(&format!(
+            "this is the port of the API; OTLP over HTTP is received at /v1/traces and /v1/logs of http://{place}"
+        ))
     } else {
         let (asked, _) = request.into_parts();
         pages::nowhere(&asked.method, &asked.uri, &asked.headers).await
@@ -51,7 +75,7 @@ pub(crate) fn without_slash(path: &str) -> Option<&str> {
 }
 
 /// Any path of OTLP/HTTP that there is not: one that means another is served by the router of those that there are.
-pub(crate) async fn at_otlp_http(mut otlp: Router, mut request: Request) -> Response {
+pub(crate) async fn at_otlp_http(mut otlp: Router, ports: Ports, mut request: Request) -> Response {
     if let Some(uri) = meant(request.uri()) {
         *request.uri_mut() = uri;
         return match otlp.call(request).await {
@@ -60,22 +84,26 @@ pub(crate) async fn at_otlp_http(mut otlp: Router, mut request: Request) -> Resp
         };
     }
     if is_grpc(&request) {
-        return wrong_for_grpc(
-            "this port speaks OTLP over HTTP; OTLP/gRPC is received at otlp_grpc, 4317 by default",
-        );
+        let place = shown(ports.otlp_grpc);
+        return wrong_for_grpc(&format!(
+            "this port speaks OTLP over HTTP; OTLP/gRPC is received at http://{place}"
+        ));
     }
-    nothing(
+    let place = shown(ports.otlp_http);
+    nothing(&format!(
         "OTLP is received at /v1/traces and /v1/logs: set OTEL_EXPORTER_OTLP_ENDPOINT to the address alone, such as \
-         http://127.0.0.1:4318, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT to http://127.0.0.1:4318/v1/traces",
-    )
+         http://{place}, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT to http://{place}/v1/traces"
+    ))
 }
 
 /// Tells those who do anything but POST at OTLP/HTTP, people with a browser for example.
-pub(crate) async fn posts_only(request: Request, next: Next) -> Response {
+pub(crate) async fn posts_only(State(ports): State<Ports>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let message = "OTLP is received here, by POST: there is nothing to look at. The calls are at the address of listen, \
-                       http://127.0.0.1:6278/ by default\n";
+        let message = format!(
+            "OTLP is received here, by POST: there is nothing to look at. The calls are at http://{}/\n",
+            shown(ports.listen)
+        );
         let told = message.into_response();
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let kind = told.headers().get(header::CONTENT_TYPE).cloned();
@@ -88,12 +116,14 @@ pub(crate) async fn posts_only(request: Request, next: Next) -> Response {
 }
 
 /// Tells those who speak anything but gRPC at its port.
-pub(crate) async fn grpc_only(request: Request, next: Next) -> Response {
+pub(crate) async fn grpc_only(State(ports): State<Ports>, request: Request, next: Next) -> Response {
     if is_grpc(&request) {
         return next.run(request).await;
     }
-    let message = "this port speaks OTLP/gRPC; OTLP over HTTP is received at /v1/traces and /v1/logs of otlp_http, \
-                   http://127.0.0.1:4318 by default\n";
+    let message = format!(
+        "this port speaks OTLP/gRPC; OTLP over HTTP is received at /v1/traces and /v1/logs of http://{}\n",
+        shown(ports.otlp_http)
+    );
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
 }
 

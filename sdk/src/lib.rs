@@ -48,7 +48,7 @@ mod watch;
 pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
 #[doc(hidden)]
 pub use context::is_traceparent;
-pub use layer::{Abandoned, Answer, NotForwarded, Question, RequestTrace, Traffic, TrafficLayer};
+pub use layer::{Abandoned, Answer, NotForwarded, Question, Receipt, RequestTrace, Traffic, TrafficLayer};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
 #[doc(hidden)]

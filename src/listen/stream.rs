@@ -47,6 +47,16 @@ impl PortStream {
         Arc::clone(&self.place.activity)
     }
 
+    /// Whether the peer took everything that was sent, once both sides are closed. None while it is not known.
+    pub(crate) fn taken(&self) -> Option<bool> {
+        let is_reset = || !matches!(self.stream.take_error(), Ok(None));
+        if is_reset() {
+            return Some(false);
+        }
+        // It has no peer any more when the last byte was acknowledged, or when it was reset meanwhile.
+        self.stream.peer_addr().is_err().then(|| !is_reset())
+    }
+
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Ready(written) => self.place.activity.wrote(*written.as_ref().unwrap_or(&0)),

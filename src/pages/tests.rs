@@ -6,7 +6,12 @@ async fn ask(path: &str, accept: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = router().fallback(signposts::at_the_api);
+    let ports = signposts::Ports {
+        listen: address,
+        otlp_grpc: address,
+        otlp_http: address,
+    };
+    let app = router().fallback(move |request| signposts::at_the_api(ports, request));
     tokio::spawn(async move { axum::serve(listener, app).await });
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.0\r\naccept: {accept}\r\n\r\n");

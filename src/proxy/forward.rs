@@ -157,6 +157,7 @@ impl Shared {
         }
         let outward = Outward::new(&self.upstream, &parts.headers, self.preserve_host);
         let mut request = Request::from_parts(parts, Heard::new(body, open.as_ref()));
+        let receipt = open.as_ref().map(OpenRequest::receipt);
         let mut exchange = Exchange::new(open, capture_connection(&mut request));
         let (request, opener) = if waits {
             let (request, opener) = expect::hold(request);
@@ -192,6 +193,9 @@ impl Shared {
             outward.readdress(&mut parts.headers);
         }
         parts.version = Version::HTTP_11;
+        if let Some(receipt) = receipt {
+            parts.extensions.insert(receipt);
+        }
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(_), Some(agreed)) = (protocol, agreed) else {
                 return Err(Failure::Broken {

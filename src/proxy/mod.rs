@@ -85,6 +85,13 @@ impl Proxy {
         })
     }
 
+    /// Where records are sent. None where nothing is recorded.
+    pub fn collector(&self) -> Option<&str> {
+        self.recording
+            .as_ref()
+            .and_then(|(recording, _)| recording.collector())
+    }
+
     /// Stops: nothing new is accepted, streams of events and upgraded connections end, other open requests have 10
     /// seconds to finish.
     pub async fn stop(self) -> anyhow::Result<()> {

@@ -1,7 +1,9 @@
 //! Rewrites the origin in heads of answers: upstream was told its own name as the host, so its answers name its origin
 //! where they should name the one that the client knows. Bodies pass as they are.
 
-use http::header::{CONTENT_LOCATION, HeaderMap, HeaderValue, LINK, LOCATION, SET_COOKIE};
+use http::header::{
+    CONTENT_LOCATION, HeaderMap, HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::uri::Authority;
 
 use super::forwarded;
@@ -53,6 +55,10 @@ impl Outward {
                 self.links(text)
             } else if *name == SET_COOKIE {
                 self.cookie(text)
+            } else if *name == REFRESH {
+                self.after(text, "url=")
+            } else if *name == WWW_AUTHENTICATE {
+                self.after(text, "resource_metadata=")
             } else {
                 None
             };
@@ -110,6 +116,33 @@ impl Outward {
         }
         all.push_str(rest);
         changed.map(|()| all)
+    }
+
+    /// The reference behind each of these marks, quoted or not: that of `Refresh`, or where a server that wants OAuth has its
+    /// metadata (RFC 9728), which a client reads from the server that it asked.
+    fn after(&self, text: &str, mark: &str) -> Option<String> {
+        let small = text.to_ascii_lowercase();
+        let mut changed = String::with_capacity(text.len());
+        let mut done = 0;
+        for (at, _) in small.match_indices(mark) {
+            let start = at + mark.len();
+            let (before, rest) = (text.get(done..start)?, text.get(start..)?);
+            let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''));
+            let inner = quote.map_or(Some(rest), |quote| rest.strip_prefix(quote))?;
+            let end = match quote {
+                Some(quote) => inner.find(quote),
+                None => inner.find([',', ';', ' ']),
+            };
+            let reference = inner.get(..end.unwrap_or(inner.len()))?;
+            let Some(ours) = self.reference(reference) else {
+                continue;
+            };
+            changed.push_str(before);
+            changed.extend(quote);
+            changed.push_str(&ours);
+            done = start + quote.map_or(0, char::len_utf8) + reference.len();
+        }
+        (done > 0).then(|| changed + text.get(done..).unwrap_or_default())
     }
 
     /// A cookie for upstream's domain is one for the host that the client asked: it would not keep another. `Secure` stays,
@@ -281,6 +314,20 @@ mod tests {
             ("set-cookie", "c=d; domain=else.example; Secure"),
             ("set-cookie", "Domain=mcp.shop.example; HttpOnly"),
             ("content-location", "http://mcp.shop.example:8000/c"),
+            ("refresh", "5; URL='http://mcp.shop.example:8000/r?a=b'"),
+            ("refresh", "5;url=http://mcp.shop.example:8000/r; x"),
+            (
+                "www-authenticate",
+                "Basic realm=\"a\", Bearer error=\"x\", Resource_Metadata=\"http://mcp.shop.example:8000/m\", scope=\"a b\"",
+            ),
+            (
+                "www-authenticate",
+                "Bearer resource_metadata=\"https://else.example/m\"",
+            ),
+            (
+                "www-authenticate",
+                "Bearer resource_metadata=\"http://mcp.shop.example:8000/m",
+            ),
             ("set-cookie", "e=f;domain=example"),
         ] {
             headers.append(name, HeaderValue::from_static(value));
@@ -304,6 +351,20 @@ mod tests {
                     "<http://127.0.0.1:6280/a>; rel=next, </b>; rel=\"x\", <https://else/>"
                 ),
                 ("content-location", "http://127.0.0.1:6280/c"),
+                ("refresh", "5; URL='http://127.0.0.1:6280/r?a=b'"),
+                ("refresh", "5;url=http://127.0.0.1:6280/r; x"),
+                (
+                    "www-authenticate",
+                    "Basic realm=\"a\", Bearer error=\"x\", Resource_Metadata=\"http://127.0.0.1:6280/m\", scope=\"a b\""
+                ),
+                (
+                    "www-authenticate",
+                    "Bearer resource_metadata=\"https://else.example/m\""
+                ),
+                (
+                    "www-authenticate",
+                    "Bearer resource_metadata=\"http://127.0.0.1:6280/m"
+                ),
             ]
         );
     }

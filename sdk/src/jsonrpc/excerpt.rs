@@ -32,6 +32,14 @@ impl Excerpt {
         self
     }
 
+    /// Whether it is text that a person can read. Bytes that are no text were replaced.
+    pub(crate) fn is_text(&self) -> bool {
+        let is_odd = |character: char| {
+            character == char::REPLACEMENT_CHARACTER || (character.is_control() && !character.is_whitespace())
+        };
+        !self.text.contains(is_odd)
+    }
+
     /// The value, if all of it was kept.
     pub(crate) fn json(&self) -> Option<serde_json::Value> {
         (!self.is_cut())
@@ -128,6 +136,19 @@ mod tests {
         assert_eq!(cut("it is \"éé", 9), "it is \"é");
         assert_eq!(cut(&"x".repeat(3 * RAGGED), 2 * RAGGED).len(), RAGGED);
         assert_eq!(cut("ghp_0", 5), "ghp_0");
+    }
+
+    #[test]
+    fn bytes_are_no_text() {
+        for (bytes, is) in [
+            (&b"{\"a\": 1}\r\n"[..], true),
+            ("grüße\t".as_bytes(), true),
+            (b"", true),
+            (b"\xff\x06sNaPpY", false),
+            (b"a\x00b", false),
+        ] {
+            assert_eq!(taken(&[bytes], 100).is_text(), is, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ use tower_service::Service;
 pub use body::{Answer, Question};
 use exchange::Exchange;
 pub(crate) use exchange::Observed;
-pub use exchange::{Abandoned, NotForwarded, RequestTrace};
+pub use exchange::{Abandoned, NotForwarded, Receipt, RequestTrace};
 pub(crate) use peer::client_address;
 use sessions::Sessions;
 

@@ -59,12 +59,15 @@ pub(crate) struct Call {
     pub(crate) progress_token: Option<Id>,
     /// Whether its protocol version was known when it began, or is in its answer.
     pub(crate) knows_version: bool,
-    /// Its answer, where that came before the head of the HTTP answer was seen, and waits for it.
+    /// Its answer, where that waits: for the head of the HTTP answer, or for word that the client got it.
     pub(crate) early: Option<Message>,
     /// When it was over, where that became known later.
     pub(crate) over: Option<SystemTime>,
-    /// Whether the head of the HTTP answer is to come still, on another stream than the answer.
+    /// Whether its answer is to wait: the head of the HTTP answer is to come still, on another stream than the answer, or the
+    /// client may be gone.
     pub(crate) awaits_head: bool,
+    /// Whether its answer came when the client was gone already.
+    pub(crate) answered_in_vain: bool,
     /// Whether it stays open by its nature, so that its end is no failure.
     pub(crate) long_lived: bool,
 }
@@ -133,6 +136,7 @@ impl Call {
             early: None,
             over: None,
             awaits_head,
+            answered_in_vain: false,
             long_lived,
         };
         call.hold_request(request.body());
@@ -186,6 +190,7 @@ impl Call {
             early: None,
             over: None,
             awaits_head: false,
+            answered_in_vain: false,
             long_lived: lasting.long_lived,
         }
     }

@@ -268,6 +268,12 @@ impl Guard {
         self.sends_every_span
     }
 
+    /// The URL that spans are sent to, or log records where spans are switched off; without credentials. None where telemetry
+    /// is switched off.
+    pub fn collector(&self) -> Option<&str> {
+        self.line.as_ref()?.collector()
+    }
+
     /// What became of everything that was recorded so far; all zero when telemetry is switched off.
     pub fn stats(&self) -> Stats {
         self.line.as_ref().map(Line::stats).unwrap_or_default()

@@ -41,6 +41,7 @@ pub(super) struct Line {
     queue: Arc<Queue>,
     ledger: Arc<Ledger>,
     naming: Naming,
+    collector: Option<String>,
     deadline: watch::Sender<Deadline>,
     /// Each says when its thread has ended.
     worker: Mutex<Receiver<()>>,
@@ -53,6 +54,7 @@ impl Line {
         let redaction = Redaction::new(rules);
         let encoder = Encoder::new(&settings.targets, &redaction.resource(resource))?;
         let mut addresses = Addresses::default();
+        let mut collector = None;
         let mut transports = Lanes::<Option<Transport>>::default();
         for signal in Signal::ALL {
             if let (Some(mut address), Some(target)) = (encoder.address(signal), settings.targets.of(signal))
@@ -61,7 +63,9 @@ impl Line {
                     address.headers.insert("x-api-key", key.clone());
                 }
                 let transport = Transport::new(Route::new(address, target)?);
-                *addresses.of_mut(signal) = Some(transport.url().to_string());
+                let url = transport.url().to_string();
+                collector.get_or_insert_with(|| url.clone());
+                *addresses.of_mut(signal) = Some(url);
                 *transports.of_mut(signal) = Some(transport);
             }
         }
@@ -104,6 +108,7 @@ impl Line {
             queue,
             ledger,
             naming,
+            collector,
             deadline,
             worker: Mutex::new(worker_ended),
             couriers: Mutex::new(couriers),
@@ -121,6 +126,11 @@ impl Line {
     /// The name of the service, to be told when it is learned.
     pub(super) fn naming(&self) -> &Naming {
         &self.naming
+    }
+
+    /// The URL of the first signal that is sent.
+    pub(super) fn collector(&self) -> Option<&str> {
+        self.collector.as_deref()
     }
 
     pub(super) fn stats(&self) -> Stats {

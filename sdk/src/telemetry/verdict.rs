@@ -243,8 +243,9 @@ impl Partial {
     }
 }
 
+/// None may have been sent, or the wrong ones: the collector's own words tell.
 const NO_CREDENTIALS: &str =
-    "it wants credentials that it was not given, in OTEL_EXPORTER_OTLP_HEADERS for example";
+    "OTEL_EXPORTER_OTLP_HEADERS gives the credentials, such as x-api-key=mcptap_… for mcptap";
 const ONE_TOO_LARGE: &str = "one record alone is larger than it takes";
 
 /// Advice to the user after a refusal.
@@ -403,7 +404,7 @@ mod tests {
         };
         let none = HeaderMap::new();
         assert!(why(400, &none).contains("does not read this as OTLP"));
-        assert!(why(401, &none).contains("OTEL_EXPORTER_OTLP_HEADERS"));
+        assert!(why(401, &none).contains("OTEL_EXPORTER_OTLP_HEADERS gives the credentials"));
         assert!(why(404, &none).contains("http://127.0.0.1:4318"));
         let place = HeaderValue::from_static("https://collector.example/v1/traces");
         let moved = HeaderMap::from_iter([(header::LOCATION, place)]);

@@ -3,18 +3,29 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
+use mcptap_sdk::Receipt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
 
 use super::lock;
 use crate::listen::PortStream;
 
+/// How long is waited until a client that has closed its side has taken what was sent, or says that nobody is there.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// What the stream and the request on it tell each other.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(in crate::proxy) struct ClientLink {
     state: Arc<Mutex<State>>,
+    /// Whether everything that was sent came to the client, when the connection is over.
+    received: Arc<watch::Sender<Option<bool>>>,
 }
 
 #[derive(Default)]
@@ -41,6 +52,15 @@ enum Phase {
     Receiving,
     /// The request has come whole and its answer has not gone whole.
     Answering,
+}
+
+impl Default for ClientLink {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            received: Arc::new(watch::Sender::new(None)),
+        }
+    }
 }
 
 impl ClientLink {
@@ -78,6 +98,20 @@ impl ClientLink {
             state.answerer = None;
             wake(&mut state.reader);
         }
+    }
+
+    fn has_ended(&self, request: u64) -> bool {
+        let state = lock(&self.state);
+        state.request == request && state.ended
+    }
+
+    /// The connection is over. The first word counts.
+    fn tell(&self, received: bool) {
+        self.received.send_if_modified(|told| {
+            let is_news = told.is_none();
+            told.get_or_insert(received);
+            is_news
+        });
     }
 
     fn give_up(&self) {
@@ -152,6 +186,13 @@ impl OpenRequest {
         self.0.link.poll_ended(context)
     }
 
+    /// By what is learned whether the client got its answer.
+    pub(in crate::proxy) fn receipt(&self) -> Receipt {
+        let (link, number) = (self.0.link.clone(), self.0.number);
+        let received = link.received.subscribe();
+        Receipt::new(move || link.has_ended(number), received)
+    }
+
     /// Lets the reader see the end, which gives the request up.
     pub(super) fn give_up(&self) {
         self.0.link.give_up();
@@ -167,6 +208,13 @@ impl OpenRequest {
 pub(in crate::proxy) struct ClientStream {
     stream: PortStream,
     link: ClientLink,
+    linger: Option<Linger>,
+}
+
+/// The last moment of a half-closed connection.
+struct Linger {
+    until: Instant,
+    next: Pin<Box<Sleep>>,
 }
 
 impl ClientStream {
@@ -175,8 +223,35 @@ impl ClientStream {
         let linked = Self {
             stream,
             link: link.clone(),
+            linger: None,
         };
         (linked, link)
+    }
+
+    /// Waits until the client has taken what was sent or refused it, where it had closed its side.
+    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| Linger {
+            until: Instant::now() + LINGER,
+            next: Box::pin(tokio::time::sleep(LOOK_AGAIN)),
+        });
+        loop {
+            if let Some(taken) = self.stream.taken() {
+                self.link.tell(taken);
+                return Poll::Ready(());
+            }
+            let now = Instant::now();
+            if now >= linger.until {
+                return Poll::Ready(());
+            }
+            ready!(linger.next.as_mut().poll(context));
+            linger.next.as_mut().reset(now + LOOK_AGAIN);
+        }
+    }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Err(_))) {
+            self.link.tell(false);
+        }
     }
 }
 
@@ -203,7 +278,9 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -211,7 +288,9 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -223,7 +302,20 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.linger.is_none() {
+            let closed = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
+            if closed.is_err() || !lock(&self.link.state).ended {
+                self.link.tell(closed.is_ok());
+                return Poll::Ready(closed);
+            }
+        }
+        self.poll_taken(context).map(Ok)
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        self.link.tell(self.stream.taken().unwrap_or(true));
     }
 }
 

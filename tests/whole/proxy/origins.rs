@@ -141,9 +141,10 @@ async fn the_metadata_of_oauth_names_the_proxy_where_the_server_can_know_of_it()
         let refused = get("/else").await.unwrap();
         assert_eq!(refused.status(), 401);
         let metadata = "/.well-known/oauth-protected-resource/mcp";
+        // The proxy sees to where it is, and cannot see to what it says.
         assert_eq!(
             refused.headers()["www-authenticate"],
-            format!("Bearer resource_metadata=\"http://{named}{metadata}\"")
+            format!("Bearer resource_metadata=\"http://{}{metadata}\"", proxy.address)
         );
         let resource: Value = get(metadata).await.unwrap().json().await.unwrap();
         assert_eq!(resource["resource"], format!("http://{named}/mcp"));

@@ -159,3 +159,85 @@ async fn an_answer_that_comes_after_a_cancellation_is_late() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_none_and_a_half_closed_client_gets_its_own() {
+    let server = TestServer::start().await;
+    let upstream = Upstream::bind().await;
+    let spool = tempfile::tempdir().unwrap();
+    let proxy = ProxyProcess::with(
+        &upstream.url(),
+        &[],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &server.otlp_http_url()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("MCPTAP_SPOOL_DIR", spool.path().to_str().unwrap()),
+        ],
+    )
+    .await;
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": "hello"}}).to_string();
+    let length = answer.len();
+    for (kind, head, body) in [
+        (
+            "json",
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"),
+            answer.clone(),
+        ),
+        (
+            "events",
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".to_owned(),
+            format!("data: {answer}\n\n"),
+        ),
+    ] {
+        for is_gone in [true, false] {
+            let name = format!("{kind} {is_gone}");
+            let mut client = Peer::connect(proxy.address).await;
+            client.send(request(&name)).await;
+            let mut asked = upstream.accept().await;
+            asked.until(&name).await;
+            asked.until("}}").await;
+            if kind == "events" {
+                asked.send(&head).await;
+                client.head().await;
+            }
+            let left = if is_gone {
+                drop(client);
+                None
+            } else {
+                client.finish().await;
+                Some(client)
+            };
+            // Upstream hears of it, and answers all the same.
+            assert_eq!(asked.rest_text().await, "");
+            if kind == "json" {
+                asked.send(&head).await;
+            }
+            asked.send(&body).await;
+            drop(asked);
+            if let Some(mut client) = left {
+                assert!(client.rest_text().await.contains("hello"));
+            }
+        }
+    }
+    let query = "{ calls(first: 10) { nodes { tool outcome errorType late } } }";
+    let expected = [
+        json!(["events false", "OK", null, false]),
+        json!(["events true", "TRANSPORT_ERROR", "closed", true]),
+        json!(["json false", "OK", null, false]),
+        json!(["json true", "TRANSPORT_ERROR", "closed", true]),
+    ];
+    eventually("all four", async || {
+        let answer = server.graphql(query, json!({})).await;
+        let mut calls: Vec<Value> = answer["calls"]["nodes"]
+            .as_array()?
+            .iter()
+            .map(|call| json!([call["tool"], call["outcome"], call["errorType"], call["late"]]))
+            .collect();
+        calls.sort_by_key(ToString::to_string);
+        (calls == expected).then_some(()).or_else(|| {
+            eprintln!("{calls:?}");
+            None
+        })
+    })
+    .await;
+}

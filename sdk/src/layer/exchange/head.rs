@@ -60,7 +60,8 @@ impl Head {
         );
         match self.method {
             Method::HEAD | Method::OPTIONS => true,
-            Method::DELETE => is_not_offered,
+            // The session may be gone already.
+            Method::DELETE => is_not_offered || status == StatusCode::NOT_FOUND,
             Method::GET => {
                 let is_probe = matches!(
                     status,
@@ -129,7 +130,8 @@ mod tests {
             ("GET", &[], 401, false),
             ("GET", &[], 500, false),
             ("DELETE", &session, 405, true),
-            ("DELETE", &session, 404, false),
+            ("DELETE", &session, 404, true),
+            ("DELETE", &session, 401, false),
             ("HEAD", &[], 404, true),
             ("OPTIONS", &[], 403, true),
             ("POST", &[], 405, false),

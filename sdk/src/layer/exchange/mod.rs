@@ -4,6 +4,7 @@ mod asking;
 mod head;
 mod observed;
 mod reading;
+mod receipt;
 mod refusal;
 mod verdict;
 
@@ -25,6 +26,7 @@ use head::{Head, is_events};
 pub(crate) use observed::Observed;
 pub(super) use observed::Waiting;
 use reading::{Reading, status_attribute};
+pub use receipt::Receipt;
 use refusal::Asked;
 
 use super::decoder::{Decoder, Unreadable};
@@ -106,6 +108,10 @@ struct State {
     /// The address that belongs to this stream (HTTP+SSE), and the session that it names: they end with it.
     owned: Option<(String, Option<String>)>,
     left: Option<Left>,
+    /// By what is to be learned whether the client got the answer.
+    receipt: Option<Receipt>,
+    /// Whether answers are held until that is known.
+    is_held: bool,
     /// Whether the client went away before there was an answer.
     is_abandoned: bool,
     /// The answer, where it is no JSON-RPC.
@@ -168,6 +174,8 @@ impl Exchange {
             stream: None,
             owned: None,
             left: None,
+            receipt: None,
+            is_held: false,
             is_abandoned: false,
             refusal: Excerpt::default(),
             not_forwarded: None,
@@ -208,11 +216,6 @@ impl Exchange {
         let mut is_read = true;
         self.with(|state| is_read = state.read_answer(bytes));
         is_read
-    }
-
-    /// The end of the answer.
-    pub(super) fn answer_ended(&self, left: Left) {
-        self.with(|state| state.answer_ended(left));
     }
 
     /// There is no answer.
@@ -256,6 +259,7 @@ impl State {
         let not_forwarded = parts.extensions.get::<NotForwarded>();
         self.not_forwarded = not_forwarded.map(|NotForwarded(reason)| reason.clone());
         self.status = Some(parts.status);
+        self.receipt = parts.extensions.get().cloned();
         self.reading = Reading::new(&self.observer, &parts.headers);
         let given = text(&parts.headers, SESSION_HEADER);
         if let Some(id) = given.clone()
@@ -340,9 +344,7 @@ impl State {
         conversation.set_session(id);
     }
 
-    fn answer_ended(&mut self, left: Left) {
-        let left = if self.is_abandoned { Left::Gone } else { left };
-        self.answer_read();
+    fn answer_over(&mut self, left: Left) {
         self.left = Some(left);
         if let Some(call) = self.stream.take() {
             call.closed();

@@ -121,6 +121,7 @@ impl State {
         if event.name == "endpoint" && self.stream.is_some() {
             self.opened(&event.data.head);
         }
+        self.hold_answers();
         for message in &event.data.messages {
             self.said(message);
         }
@@ -143,7 +144,9 @@ impl State {
             text: scan.head,
             size: scan.size,
         };
-        self.refusal = if scan.complete {
+        self.refusal = if self.reading.decoder.fault().is_some() && !refusal.is_text() {
+            Excerpt::default()
+        } else if scan.complete {
             refusal.readable()
         } else {
             refusal

@@ -69,8 +69,10 @@ impl State {
             },
         );
         call.set([status_attribute(status)]);
+        let is_coded = fault.is_some();
         call.set(fault.map(|fault| unreadable(Part::Request, fault.to_string())));
-        if let Some(asked) = asked.filter(|asked| !asked.is_blank) {
+        let is_shown = |asked: &Asked| !asked.is_blank && (!is_coded || asked.head.is_text());
+        if let Some(asked) = asked.filter(is_shown) {
             call.hold_request(asked.head);
         }
         let answer = self.unasked.take().or_else(|| {

@@ -30,8 +30,13 @@ impl State {
         let mut conversation = lock(&self.conversation);
         let mut left_open = Vec::new();
         let mut accepted = Vec::new();
+        let is_in_vain = self.is_held && left == Left::Gone;
         for key in keys {
-            conversation.carried(key);
+            if is_in_vain {
+                conversation.answered_in_vain(key);
+            } else {
+                conversation.carried(key);
+            }
             match self.verdict(&conversation, key, status, left) {
                 Verdict::Ended => {}
                 Verdict::Over => conversation.end(key, Ended::Broken, Ending::over()),

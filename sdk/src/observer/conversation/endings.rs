@@ -31,6 +31,23 @@ impl Conversation {
         }
     }
 
+    /// The answers to these are held until [`carried`](Self::carried) or [`answered_in_vain`](Self::answered_in_vain).
+    pub(crate) fn hold_answers(&mut self, keys: &[Key]) {
+        for key in keys {
+            if let Some(open) = self.open.get_mut(*key) {
+                open.call.awaits_head = true;
+            }
+        }
+    }
+
+    /// The answer to an open request that was held did not reach the client.
+    pub(crate) fn answered_in_vain(&mut self, key: Key) {
+        if let Some(open) = self.open.get_mut(key) {
+            open.call.awaits_head = false;
+            open.call.answered_in_vain = open.call.early.take().is_some();
+        }
+    }
+
     /// The HTTP answer to open requests is over without their answers, and its client may say yet that it cancelled.
     pub(crate) fn abandoned(&mut self, keys: &[Key]) {
         for key in keys {
@@ -56,8 +73,13 @@ impl Conversation {
 
     /// Ends an open request without an answer.
     pub(crate) fn end(&mut self, key: Key, how: Ended, ending: Ending) {
-        if let Some(open) = self.remove(key, how) {
-            open.call.end_as(ending);
+        let Some(open) = self.remove(key, how) else {
+            return;
+        };
+        let is_late = open.call.answered_in_vain;
+        open.call.end_as(ending);
+        if is_late {
+            self.answer_late(open.side, &open.id, Scope::Answer(&[key]));
         }
     }
 

@@ -68,7 +68,7 @@ impl Conversation {
     }
 
     /// Takes an answer to nothing that is open.
-    fn answer_late(&mut self, side: Side, id: &Id, scope: Scope<'_>) {
+    pub(super) fn answer_late(&mut self, side: Side, id: &Id, scope: Scope<'_>) {
         let id = id.hash();
         let reuses_ids = self.reuses_ids;
         let past = self.past.iter_mut().rev().find(|past| {
