@@ -2,7 +2,7 @@
 //! text. So no field that is read of it, now or later, can bring one in. A record that its sender may not send is dropped
 //! before that work.
 
-use mcptap_model::redact::{Content, Redactor, Shape};
+use mcptap_model::redact::{Content, Redactor, Sequence, Shape};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -77,12 +77,15 @@ pub(crate) fn span(redactor: &Redactor, span: &mut Span) {
     }
 }
 
-/// Redacts a log record.
-pub(crate) fn log_record(redactor: &Redactor, record: &mut LogRecord) {
+/// Redacts a log record; `before` knows those before it of the same scope.
+pub(crate) fn log_record(redactor: &Redactor, before: &mut Sequence, record: &mut LogRecord) {
     redactor.redact_in_place(&mut record.severity_text);
     redactor.redact_in_place(&mut record.event_name);
     redactor.redact_fields::<Otlp>(&mut record.attributes);
     if let Some(body) = &mut record.body {
+        if let Some(Any::StringValue(line)) = &mut body.value {
+            before.redact(redactor, line);
+        }
         redactor.redact_node::<Otlp>(body);
     }
 }

@@ -19,7 +19,7 @@ mod span;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mcptap_model::redact::Redactor;
+use mcptap_model::redact::{Redactor, Sequence};
 use mcptap_model::{Access, Batch, LogLine, SpanId, UnixNanos, semconv};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -157,6 +157,7 @@ impl Reader {
                 // One for all records of the scope, which share what it holds.
                 let origin = Origins::new(group.resource.as_ref(), of_scope.scope.as_ref());
                 let service = origin.service();
+                let mut lines = Sequence::default();
                 for record in &mut of_scope.log_records {
                     if stop() {
                         return None;
@@ -180,7 +181,7 @@ impl Reader {
                         normalised.hear(origin.origin().process(), record);
                         continue;
                     }
-                    border::log_record(&self.redactor, record);
+                    border::log_record(&self.redactor, &mut lines, record);
                     match log::line(record, service, arrival) {
                         Ok(Some(line)) => normalised.add(line),
                         Ok(None) => normalised.uncorrelated += 1,

@@ -1,6 +1,7 @@
 //! Where a value begins that belongs to a name: what stands between the two, in all that writes names and values.
 
 use super::bytes::{before, byte, is_space, run, run_back};
+use super::looks::is_lot;
 use super::named::NEAR;
 use super::quotes::quote;
 
@@ -74,6 +75,9 @@ pub(super) fn separator(
         let lines = bytes.get(at..value).unwrap_or_default().contains(&b'\n');
         let value = wrapped(bytes, value);
         // A sentence ends here, and what follows is none of it.
+        if lines && is_line_of_secret(bytes, at, value) {
+            return begin(value, Joint::Spaced, (end, quoted));
+        }
         if lines && quote(bytes, value).is_none() && !matches!(byte(bytes, value), b'[' | b'%') {
             return None;
         }
@@ -128,6 +132,18 @@ pub(super) fn separator(
         return begin(after, Joint::Tight, (0, 0));
     }
     None
+}
+
+/// Whether the value at `value`, in the line below the name whose colon is before `at`, is all that stands there and looks
+/// drawn by lot: what is printed behind a prompt, and YAML.
+fn is_line_of_secret(bytes: &[u8], at: usize, value: usize) -> bool {
+    let end = run(bytes, value, NEAR, |byte| !is_space(byte) && byte != b'"');
+    let between = bytes.get(at..value).unwrap_or_default();
+    let below = value - at <= NEAR && between.iter().filter(|byte| **byte == b'\n').count() == 1;
+    let ends = end == bytes.len() || matches!(byte(bytes, end), b'\n' | b'\r' | b'"');
+    below && ends && !matches!(before(bytes, end, 1), b':' | b',' | b';' | b'{') && {
+        is_lot(bytes.get(value..end).unwrap_or_default())
+    }
 }
 
 /// Where the quotes begin of a value that code wraps: `Some("…")`, `b'…'`.

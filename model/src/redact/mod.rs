@@ -17,6 +17,7 @@ mod edits;
 mod joined;
 mod joints;
 mod json;
+mod key_lines;
 mod literals;
 mod looks;
 mod named;
@@ -38,6 +39,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+pub use key_lines::Sequence;
 use names::Kind;
 use rules::Compiled;
 pub use rules::{BadRule, Rules};

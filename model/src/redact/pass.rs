@@ -7,7 +7,7 @@ use super::patterns::{self, AROUND, PATTERNS};
 use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, contexts, credentials, joints, private_keys};
+use super::{REDACTED, contexts, credentials, joints, key_lines, private_keys};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +88,11 @@ impl Pass<'_> {
                     && let Some(key) = private_keys::find(bytes, start, end)
                 {
                     self.cut(PRIVATE_KEY, key);
+                }
+            }
+            Trigger::KeyEnd => {
+                if let Some(line) = key_lines::last(bytes, start, end) {
+                    self.cut(PRIVATE_KEY, line);
                 }
             }
             Trigger::Telegram => {

@@ -10,7 +10,7 @@ use super::pass::{Cut, Pass, apply, merged};
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
 use super::view::View;
-use super::{REDACTED, cards, json};
+use super::{REDACTED, cards, json, key_lines};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
@@ -321,11 +321,6 @@ impl Compiled {
             begun: false,
             grants: None,
         };
-        self.automaton.find(text.as_bytes(), |index, start, end| {
-            if let Some(trigger) = self.triggers.get(index) {
-                pass.look(*trigger, start, end);
-            }
-        });
         let add = |found| {
             move |start, end| Cut {
                 start,
@@ -334,6 +329,14 @@ impl Compiled {
                 quote: (0, 0),
             }
         };
+        // First: whoever knows better what such a line is gives its name.
+        let key = add(Found::BuiltIn(PRIVATE_KEY));
+        key_lines::find(text.as_bytes(), |start, end| pass.cuts.push(key(start, end)));
+        self.automaton.find(text.as_bytes(), |index, start, end| {
+            if let Some(trigger) = self.triggers.get(index) {
+                pass.look(*trigger, start, end);
+            }
+        });
         let discord = add(Found::BuiltIn("Discord token"));
         shapes::discord(text, |start, end| pass.cuts.push(discord(start, end)));
         let mailgun = add(Found::BuiltIn("Mailgun key"));

@@ -3,6 +3,7 @@
 mod fields;
 mod harmless;
 mod hidden;
+mod key_lines;
 mod linear;
 mod names;
 mod operator;

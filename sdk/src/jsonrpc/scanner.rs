@@ -128,7 +128,7 @@ impl Scanner {
     /// Reads on.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.scan.size = self.scan.size.saturating_add(bytes.len());
-        self.head.push(bytes.get(..HEAD).unwrap_or(bytes));
+        self.head.push(bytes);
         if self.malformed {
             return;
         }

@@ -22,6 +22,7 @@ pub(crate) use call::{Call, Ended, Lasting};
 pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
 pub(crate) use conversation::{ACCEPTED, Conversation, GONE, Side, Unanswered, Way};
 pub(crate) use endpoint::{address_session, resolve, target};
+use mcptap_model::redact::Sequence;
 pub(crate) use open::{Key, Scope};
 use rounds::Rounds;
 
@@ -145,6 +146,11 @@ impl Observer {
         if !settings.redacts {
             settings.capture.redactor.redact_in_place(text);
         }
+    }
+
+    /// Cuts secrets out of the next of some lines, also those that only the lines before tell.
+    fn redact_next(&self, lines: &mut Sequence, line: &mut String) {
+        lines.redact(&self.settings().capture.redactor, line);
     }
 
     fn rounds<T>(&self, look: impl FnOnce(&mut Rounds) -> T) -> T {

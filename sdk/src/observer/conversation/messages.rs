@@ -152,7 +152,9 @@ impl Conversation {
             _ => Severity::Info,
         };
         let raw = message.get(Field::LogData).map(|data| data.text.clone());
-        let body = message.text(Field::LogData).or(raw).unwrap_or_default();
+        let mut body = message.text(Field::LogData).or(raw).unwrap_or_default();
+        let [_, _, told] = &mut self.lines;
+        self.observer.redact_next(told, &mut body);
         let logger = message.text(Field::Logger).map(|logger| ("logger", logger));
         let line = Line {
             severity,
@@ -173,7 +175,16 @@ impl Conversation {
     }
 
     /// A line of the server's console output: it belongs to the calls then running.
-    pub(crate) fn log(&mut self, severity: Severity, body: String, attributes: Vec<(&'static str, String)>) {
+    pub(crate) fn log(
+        &mut self,
+        severity: Severity,
+        mut body: String,
+        attributes: Vec<(&'static str, String)>,
+    ) {
+        let [errors, others, _] = &mut self.lines;
+        let is_error = attributes.iter().any(|(_, stream)| stream == "stderr");
+        self.observer
+            .redact_next(if is_error { errors } else { others }, &mut body);
         let line = Line {
             severity,
             body,

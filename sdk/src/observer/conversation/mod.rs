@@ -7,6 +7,7 @@ mod messages;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use mcptap_model::redact::Sequence;
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -80,6 +81,8 @@ pub(crate) struct Conversation {
     client: Option<(String, Option<String>)>,
     /// The version agreed on, where there was a handshake.
     version: Option<String>,
+    /// What the server printed last on its standard error, what else on a stream, and what it told its client.
+    lines: [Sequence; 3],
     /// The session id on the wire.
     session: Option<String>,
     /// Whether the client uses ids again, as clients do that pool a session for several.
@@ -108,6 +111,7 @@ impl Conversation {
             resumable: BTreeMap::new(),
             client: None,
             version: None,
+            lines: Default::default(),
             session: None,
             reuses_ids: false,
             closed: None,
