@@ -94,7 +94,7 @@ pub(super) fn curl_user(bytes: &[u8], start: usize, end: usize) -> Option<(usize
         return None;
     }
     let from = run(bytes, end, 4, |byte| {
-        matches!(byte, b' ' | b'=' | b'"' | b'\'' | b'\\')
+        matches!(byte, b' ' | b'\t' | b'=' | b'"' | b'\'' | b'\\')
     });
     let to = run(bytes, from, NEAR, |byte| {
         !(is_space(byte) || b"\"'\\".contains(&byte))

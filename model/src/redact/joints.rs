@@ -48,6 +48,7 @@ pub(super) fn separator(
             end: None,
         })
     };
+    let end = closed(bytes, end);
     let quoted = quote(bytes, end).map_or(end, |(_, content)| content);
     let quoted = if quoted == end && bytes.get(end..end + 3) == Some(b"%22") {
         end + 3
@@ -63,7 +64,10 @@ pub(super) fn separator(
         // A path of code: `Credentials::new`.
         (b':', b':') => return None,
         (b':', b'=') | (b'=', b'>') => Some(after + 2),
-        (b':' | b'=', _) => Some(after + 1),
+        // Emphasis of Markdown ends behind the colon: `**Password:** …`.
+        (b':' | b'=', _) => Some(run(bytes, after + 1, 2, |byte| byte == b'*')),
+        // The colon of Chinese and Japanese.
+        (0xef, 0xbc) if byte(bytes, after + 2) == 0x9a => Some(after + 3),
         (b'%', b'3') if matches!(byte(bytes, after + 2), b'A' | b'a' | b'D' | b'd') => Some(after + 3),
         _ => None,
     };
@@ -92,6 +96,16 @@ pub(super) fn separator(
             value
         };
         return begin(value, joint, (end, quoted));
+    }
+    if let Some(content) = element_content(bytes, start, end) {
+        return Some(content);
+    }
+    if quoted == end
+        && after > end
+        && byte(bytes, after) == b'\''
+        && is_sql(bytes.get(start..end).unwrap_or_default())
+    {
+        return begin(after, Joint::Tight, (0, 0));
     }
     if byte(bytes, end) == b'>' {
         return begin(end + 1, Joint::Tight, (0, 0));
@@ -132,6 +146,63 @@ pub(super) fn separator(
         return begin(after, Joint::Tight, (0, 0));
     }
     None
+}
+
+/// Where a name ends that stands in brackets or is emphasised: `user[password]=…`, `[password] => …`, `**Password**: …`.
+fn closed(bytes: &[u8], end: usize) -> usize {
+    let behind = match byte(bytes, end) {
+        b']' => end + 1,
+        b'*' => run(bytes, end, 2, |byte| byte == b'*'),
+        b'%' if matches!(bytes.get(end + 1..end + 3), Some(b"5D" | b"5d")) => end + 3,
+        _ => return end,
+    };
+    let next = run(bytes, behind, 2, |byte| byte == b' ');
+    let assigns = match byte(bytes, next) {
+        b'=' => byte(bytes, next + 1) != b'=',
+        b':' => byte(bytes, end) == b'*',
+        _ => false,
+    };
+    if assigns { behind } else { end }
+}
+
+/// Words of SQL that a password in quotes follows: `IDENTIFIED BY '…'`, `WITH PASSWORD '…'`.
+fn is_sql(name: &[u8]) -> bool {
+    name == b"PASSWORD" || name.eq_ignore_ascii_case(b"identified by")
+}
+
+/// The text of an element of XML whose name ends at `end`, where it has attributes or is CDATA, and of the one behind
+/// `<key>…</key>` of a property list.
+fn element_content(bytes: &[u8], start: usize, end: usize) -> Option<Begin> {
+    let opens = before(bytes, start, 1) == b'<' || {
+        let prefix = run_back(bytes, start, 16, |byte| {
+            byte.is_ascii_alphanumeric() || byte == b':'
+        });
+        before(bytes, prefix, 1) == b'<' && before(bytes, start, 1) == b':'
+    };
+    let at = if opens && byte(bytes, end) == b' ' {
+        let close = run(bytes, end, NEAR, |byte| !matches!(byte, b'>' | b'<' | b'/'));
+        let close = run(bytes, close, NEAR, |byte| !matches!(byte, b'>' | b'<'));
+        (byte(bytes, close) == b'>' && before(bytes, close, 1) != b'/').then_some(close + 1)?
+    } else if byte(bytes, end) == b'>' && bytes.get(end + 1..end + 10) == Some(b"<![CDATA[") {
+        end + 1
+    } else if bytes.get(end..end + 6) == Some(b"</key>") {
+        let next = run(bytes, end + 6, NEAR, is_space);
+        bytes.get(next..next + 8).filter(|tag| *tag == b"<string>")?;
+        next + 8
+    } else {
+        return None;
+    };
+    let cdata = bytes.get(at..at + 9) == Some(b"<![CDATA[");
+    let at = if cdata { at + 9 } else { at };
+    let to = run(bytes, at, NEAR, |byte| {
+        !matches!(byte, b'<' | b'"' | b'\\' | b'\n') && !(cdata && byte == b']')
+    });
+    (to > at && matches!(byte(bytes, to), b'<' | b']')).then_some(Begin {
+        at,
+        joint: Joint::Known,
+        quote: (0, 0),
+        end: Some(to),
+    })
 }
 
 /// Whether the value at `value`, in the line below the name whose colon is before `at`, is all that stands there and looks
@@ -189,8 +260,12 @@ pub(super) fn is_structural(bytes: &[u8], start: usize, end: usize) -> bool {
                         .unwrap_or_default();
                     #[cfg(test)]
                     super::bytes::looks::add(near.len());
-                    near.windows(4)
-                        .any(|window| matches!(window, b"alue" | b"text" | b"raw\"" | b"raw\\"))
+                    near.windows(4).any(|window| {
+                        matches!(
+                            window,
+                            b"alue" | b"text" | b"raw\"" | b"raw\\" | b"data" | b"\"S\":" | b"secu"
+                        )
+                    })
                 }
                 b'[' => true,
                 _ => false,

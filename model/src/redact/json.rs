@@ -202,7 +202,8 @@ impl Walk<'_> {
                 frame.second = Some((start, end, before));
             }
             // Pairs in a list, and headers one after the other: what else stands behind a name must look like a secret.
-            let looks = is_drawn_item(read.as_bytes()) || has_scheme(read);
+            let is_cookie = before.kind == Kind::Cookie && read.contains('=');
+            let looks = is_drawn_item(read.as_bytes()) || has_scheme(read) || is_cookie;
             return (looks && !in_list && before.kind != Kind::Token)
                 .then_some(before)
                 .and_then(covered);

@@ -11,6 +11,7 @@ const SECRETS: &[&str] = &[
     "access?key",
     "secret?key",
     "secretaccesskey",
+    "secretstring",
     "private?key",
     "account?key",
     "subscription?key",
@@ -426,6 +427,7 @@ pub(super) fn all() -> impl Iterator<Item = (String, Kind)> {
             ("secret key".to_owned(), Kind::Weak),
             ("access token".to_owned(), Kind::Weak),
             ("auth token".to_owned(), Kind::Weak),
+            ("identified by".to_owned(), Kind::Secret),
         ])
 }
 

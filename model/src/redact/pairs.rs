@@ -13,6 +13,9 @@ const VALUES: &[&str] = &[
     "_value",
     "$value",
     "#text",
+    "data",
+    "s",
+    "$secure",
 ];
 /// Names of members that hold the name of a pair.
 const NAMES: &[&str] = &["name", "key", "header", "field", "param", "parameter", "id"];

@@ -137,6 +137,7 @@ pub(super) const SHAPES: &[Shape] = &[
         "Slack webhook",
         &[
             "hooks.slack.com/services/",
+            "hooks.slack-gov.com/services/",
             "hooks.slack.com/workflows/",
             "hooks.slack.com/triggers/",
         ],

@@ -161,6 +161,7 @@ fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
                 (flag && !text.starts_with("--"))
                     || (kind != Kind::Token && is_drawn_item(text.as_bytes()) && is_secret_value(kind, text))
                     || has_scheme(text)
+                    || (kind == Kind::Cookie && text.contains('='))
             });
             if cut && text != REDACTED {
                 changed = true;

@@ -199,6 +199,38 @@ fn words_behind_a_name_of_secrets() {
 }
 
 #[test]
+fn values_in_other_structures() {
+    let secret = "kV9zQ2mLw7";
+    for template in [
+        r#"<password type="text">@</password>"#,
+        r#"<wsse:Password Type="x#PasswordText">@</wsse:Password>"#,
+        "<password><![CDATA[@]]></password>",
+        "<key>password</key>\n\t<string>@</string>",
+        "user[password]=@&x=1",
+        "user%5Bpassword%5D=@&x=1",
+        "Array\n(\n    [password] => @\n)",
+        "CREATE USER b IDENTIFIED BY '@'",
+        "ALTER USER b WITH PASSWORD '@'",
+        "**Password:** @",
+        "**API key**: `@`",
+        "密码：@",
+        "пароль: @",
+        r#"{"password":{"type":"secret","data":"@"}}"#,
+        r#"{"password":{"S":"@"}}"#,
+        r#"{"password":{"$secure":"@"}}"#,
+        r#"{"SecretString":"@"}"#,
+        r#"{"rawHeaders":["Host","x","Cookie","sid=@; a=b","Accept","*/*"]}"#,
+        "curl -ubob:@ https://x.test",
+        "curl --proxy-user bob:@ https://x.test",
+    ] {
+        let redacted = redact(&template.replace('@', secret));
+        assert!(!redacted.contains(secret), "{redacted}");
+        assert!(redacted.contains("[redacted]"), "{redacted}");
+        assert_eq!(redact(&redacted), redacted);
+    }
+}
+
+#[test]
 fn credentials_behind_any_scheme() {
     let secret = super::drawn(24);
     for scheme in [

@@ -270,3 +270,36 @@ fn long_texts_are_searched_at_their_seams() {
         assert_eq!(redact(&text).trim(), REDACTED, "{length}");
     }
 }
+
+#[test]
+fn tokens_that_agents_hold_are_cut() {
+    let drawn = super::drawn;
+    let (hex, small) = (super::hex, |length: usize| drawn(length).to_ascii_lowercase());
+    for token in [
+        format!("tskey-auth-{}", drawn(44)),
+        format!("tgp_v1_{}", drawn(43)),
+        format!("csk-{}", small(48)),
+        format!("re_{}_{}", drawn(8), drawn(24)),
+        format!("napi_{}", small(64)),
+        format!("vck_{}", drawn(56)),
+        format!("nfp_{}", drawn(36)),
+        format!("CCIPAT_{}_{}", drawn(22), hex(40)),
+        format!("phx_{}", drawn(43)),
+        format!("ATBB{}", drawn(32)),
+        format!("glwt-{}", drawn(20)),
+        format!("IQoJb3JpZ2lu{}", drawn(300)),
+        format!("oy2{}", small(43)),
+        format!("snyk_uat.{}.{}", hex(8), drawn(60)),
+        format!("mdb_sa_sk_{}", drawn(40)),
+        format!("pk_12345678_{}", drawn(32).to_ascii_uppercase()),
+        format!("access_token$production${}${}", small(16), hex(32)),
+    ] {
+        for text in [
+            format!("it says {token} there"),
+            format!("{{\"text\":\"x={token}\\nend\"}}"),
+        ] {
+            let redacted = super::redact(&text);
+            assert!(!redacted.contains(&token[4..]), "{redacted}");
+        }
+    }
+}
