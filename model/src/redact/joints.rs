@@ -192,11 +192,14 @@ fn element_content(bytes: &[u8], start: usize, end: usize) -> Option<Begin> {
     } else {
         return None;
     };
-    let cdata = bytes.get(at..at + 9) == Some(b"<![CDATA[");
-    let at = if cdata { at + 9 } else { at };
-    let to = run(bytes, at, NEAR, |byte| {
-        !matches!(byte, b'<' | b'"' | b'\\' | b'\n') && !(cdata && byte == b']')
-    });
+    let is = |byte: u8| !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b'\n');
+    let (at, to) = if bytes.get(at..at + 9) == Some(b"<![CDATA[") {
+        let to = run(bytes, at + 9, NEAR, is);
+        let inner = bytes.get(at + 9..to)?.strip_suffix(b"]]")?;
+        (at + 9, at + 9 + inner.len())
+    } else {
+        (at, run(bytes, at, NEAR, is))
+    };
     (to > at && matches!(byte(bytes, to), b'<' | b']')).then_some(Begin {
         at,
         joint: Joint::Known,

@@ -220,7 +220,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
     of("Snyk token", "snyk_uat.", "{h8}.{d50-}", Border::None),
     of("MongoDB secret", "mdb_sa_sk_", "{d30-}", Border::None),
     of("Apify token", "apify_api_", "{a30-}", Border::None),
-    of("Browserbase key", "bb_live_", "{d24-}", Border::Drawn),
+    of("Browserbase key", "bb_live_", "{d24-64}", Border::Drawn),
     of("Figma token", "figu_", "{d32-}", Border::Word),
     of("PayPal token", "A21AA", "{d80-}", Border::Word),
     of("Razorpay key", "rzp_live_", "{a14}", Border::Word),
