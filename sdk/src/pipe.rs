@@ -149,3 +149,7 @@ impl State {
         self.errors.push(bytes);
     }
 }
+
+#[cfg(test)]
+#[path = "pipe_tests.rs"]
+mod tests;

@@ -332,6 +332,36 @@ mod tests {
     }
 
     #[test]
+    fn what_one_record_of_a_scope_begins_goes_on_in_the_next() {
+        let line = "aZ3xQ9kT7wB1mC5vR8nD2pF6sG4hJ0yL".repeat(2);
+        let said = [
+            "-----BEGIN PRIVATE KEY-----",
+            &line,
+            "aZ3xQ9kT7wB1mC5vR8nD2p==",
+            "-----END PRIVATE KEY-----",
+            "Enter password:",
+            "kV9zQ2mLw7",
+        ];
+        let mut request = logs();
+        let of_scope = &mut request.resource_logs[0].scope_logs[0];
+        of_scope.log_records.truncate(said.len());
+        for (record, text) in of_scope.log_records.iter_mut().zip(said) {
+            record.body = Some(AnyValue {
+                value: Some(any_value::Value::StringValue(text.to_owned())),
+            });
+        }
+        // Another scope is another writer: there it is the last word of nothing.
+        let mut other = of_scope.clone();
+        other.log_records.drain(..5);
+        request.resource_logs[0].scope_logs.push(other);
+        let arrival = Arrival::replayed(UnixNanos(0));
+        let read = Reader::default().logs(&mut request, &arrival, &Access::everything());
+        let bodies: Vec<&str> = read.batch.logs.iter().map(|line| line.body.as_str()).collect();
+        let cut = mcptap_model::redact::REDACTED;
+        assert_eq!(bodies, [cut, cut, cut, said[3], said[4], cut, said[5]]);
+    }
+
+    #[test]
     fn heartbeats_of_others_are_rejected() {
         let mut request = logs();
         let beating = &mut request.resource_logs[0];

@@ -204,3 +204,73 @@ fn values_are_found_in_every_form() {
         &serde_json::json!({"n": REDACTED, "t": "x [redacted]"}),
     );
 }
+
+/// As web pages, .NET and what encodes for itself once more write values.
+#[test]
+fn values_are_found_in_further_encodings() {
+    let upper = |text: &str| -> String {
+        text.encode_utf16()
+            .map(|unit| {
+                let foreign = unit > 126 || "\"\\/&<>'+".contains(char::from(unit as u8));
+                let plain = || char::from(unit as u8).to_string();
+                if foreign {
+                    format!("\\u{unit:04X}")
+                } else {
+                    plain()
+                }
+            })
+            .collect()
+    };
+    let entities = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;")
+            .replace('\'', "&#39;")
+    };
+    let numbers = |text: &str| {
+        text.chars()
+            .map(|c| format!("&#{};", u32::from(c)))
+            .collect::<String>()
+    };
+    let percent = |text: &str, kept: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+                byte if kept.contains(char::from(byte)) => char::from(byte).to_string(),
+                byte => format!("%{byte:02X}"),
+            })
+            .collect()
+    };
+    // As Python has it, with all that is not ASCII escaped.
+    let ascii = |text: &str| -> String {
+        let json = Value::from(text).to_string();
+        json.encode_utf16()
+            .map(|unit| match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+                _ => format!("\\u{unit:04x}"),
+            })
+            .collect()
+    };
+    for secret in [
+        "S3cr3t/Va+lue&q",
+        "quo\"te\\b'ck<1>",
+        "日本語の秘密です",
+        "Zwölf Boxkämpfer!",
+    ] {
+        let redactor = with_values(&[("KEY", secret)]);
+        for text in [
+            upper(secret),
+            entities(secret),
+            entities(&entities(secret)),
+            numbers(secret),
+            percent(secret, "-_.~/"),
+            percent(&percent(secret, "-_.~"), "-_.~"),
+            ascii(&ascii(&ascii(secret))),
+            Value::from(Value::from(Value::from(secret).to_string()).to_string()).to_string(),
+        ] {
+            let redacted = redactor.redact(&text).into_owned();
+            assert_eq!(redacted.trim_matches(['"', '\\']), REDACTED, "{secret}: {text}");
+        }
+    }
+}
