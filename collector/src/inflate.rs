@@ -17,6 +17,9 @@ const WINDOW: u32 = 23;
 
 /// The most codings that a body may have, one in the other.
 const MOST: usize = 4;
+/// How many members of a `gzip` body may follow the first. An empty one has twenty bytes, which another coding around them
+/// makes thousands of times smaller, and each costs as much as setting up a decoder does.
+const MEMBERS: usize = 1024;
 
 /// A content coding. The names of all stand in [`CODINGS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl Codings {
 impl Coding {
     fn undo(self, body: &[u8], held: &mut Reservation) -> Result<Vec<u8>, Refusal> {
         match self {
-            Self::Gzip => read(Members(Some(GzDecoder::new(body))), held),
+            Self::Gzip => read(Members::new(body), held),
             Self::Deflate => read(Inflate::new(body), held),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(body).map_err(|_| unreadable())?;
@@ -94,18 +97,36 @@ impl Coding {
 
 /// Undoes `gzip`, member after member. Zeros behind the last are padding, as gzip's own program takes them; no member
 /// begins so.
-struct Members<'a>(Option<GzDecoder<&'a [u8]>>);
+struct Members<'a> {
+    member: Option<GzDecoder<&'a [u8]>>,
+    /// How many may come behind it.
+    left: usize,
+}
+
+impl<'a> Members<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        Self {
+            member: Some(GzDecoder::new(body)),
+            left: MEMBERS,
+        }
+    }
+}
 
 impl Read for Members<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.0 {
+        while let Some(member) = &mut self.member {
             let read = member.read(into)?;
             if read > 0 || into.is_empty() {
                 return Ok(read);
             }
-            let rest = self.0.take().map(GzDecoder::into_inner).unwrap_or_default();
-            let has_more = rest.iter().any(|byte| *byte != 0);
-            self.0 = has_more.then(|| GzDecoder::new(rest));
+            let rest = self.member.take().map(GzDecoder::into_inner).unwrap_or_default();
+            if rest.iter().any(|byte| *byte != 0) {
+                self.left = self
+                    .left
+                    .checked_sub(1)
+                    .ok_or_else(|| io::Error::other("too many members"))?;
+                self.member = Some(GzDecoder::new(rest));
+            }
         }
         Ok(0)
     }

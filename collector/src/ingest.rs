@@ -180,13 +180,20 @@ impl Collector {
             records,
             mut rejections,
         } = read??;
+        let mut arrived = None;
         let packed = match records {
             Some(Records::Packed(packed, held)) => Some((packed, held)),
-            Some(Records::Undated(undated)) => Some(self.date(undated).await?),
+            Some(Records::Undated(undated)) => {
+                arrived = Some(undated.export);
+                Some(self.date(undated).await?)
+            }
             None => None,
         };
         if let Some((packed, held)) = packed {
             let written = self.writer.send(packed, held).await?;
+            if let Some(export) = arrived {
+                self.writer.forget_arrival(export).await?;
+            }
             let mut refused = Rejections::default();
             for rejected in written.rejected {
                 let text = || format!("the database cannot store it: {}", rejected.reason);
@@ -209,7 +216,7 @@ impl Collector {
         })
     }
 
-    /// Gives records the time at which they came first.
+    /// Gives records the time at which they came first, which is remembered until they are stored.
     async fn date(&self, undated: Undated) -> Result<(Packed, Reservation), Refusal> {
         let first = self.writer.first_arrival(undated.export, undated.at).await?;
         let writer = self.writer.clone();

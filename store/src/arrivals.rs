@@ -1,8 +1,8 @@
 //! When exports came first whose lines have no time of their own.
 //!
 //! Such lines are of the moment at which they came. A sender that hears no answer sends them again, and to be the same lines
-//! they must be of the same moment then: that of the first time. It is kept for as long as anything waits for its call, also
-//! over a restart and for other processes.
+//! they must be of the same moment then: that of the first time. It is kept until the sender hears that they are stored, and
+//! no longer than anything waits for its call, also over a restart and for other processes.
 
 use mcptap_model::{LogLine, UnixNanos};
 use sea_orm::sea_query::OnConflict;
@@ -44,9 +44,40 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Forgets when the export with this key came, as its sender hears that it is stored: one that says the same comes later by
+    /// itself.
+    ///
+    /// # Errors
+    /// The database failed, or did not answer in time.
+    pub async fn forget_arrival(&self, export: i64) -> Result<(), WriteError> {
+        let database = self.database();
+        match timeout(database.write_limit(), forget(database, export)).await {
+            Ok(forgotten) => Ok(forgotten?),
+            Err(_) => Err(WriteError::Lost),
+        }
+    }
+}
+
+async fn forget(database: &Database, export: i64) -> Result<(), Error> {
+    let tx = database.change().await?;
+    waiting::Entity::delete_many()
+        .filter(waiting::Column::TraceLo.eq(export))
+        .filter(waiting::Column::Fingerprint.eq(fingerprint(export)))
+        .exec(&tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Of the row that remembers an export.
+fn fingerprint(export: i64) -> i64 {
+    Identity::default().start(b'x').number(export).hash8()
+}
+
 async fn first(database: &Database, export: i64, at: UnixNanos) -> Result<UnixNanos, Error> {
     let tx = database.change().await?;
-    let fingerprint = Identity::default().start(b'x').number(export).hash8();
+    let fingerprint = fingerprint(export);
     let row = waiting::ActiveModel {
         trace_lo: ActiveValue::Set(export),
         fingerprint: ActiveValue::Set(fingerprint),

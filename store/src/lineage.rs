@@ -9,7 +9,7 @@
 //! it is not, everything in memory is dropped, followers end with [`Error::Rewound`], and the database gets a new
 //! `lineage`, so that the other processes drop what they know too, and cursors from before are refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -26,6 +26,9 @@ const LEFT_OUT: &str = "left";
 
 /// How many writers are kept, and from how many on some are left out. Each start of a process is one.
 const WRITERS: (usize, usize) = (32, 64);
+
+/// How many lineages that ended are remembered.
+const ENDED: usize = 64;
 
 /// What tells the state of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +119,8 @@ pub(crate) struct Lineage {
     writer: String,
     /// `None` before the first look.
     seen: Mutex<Option<State>>,
+    /// Lineages that were seen to end, the newest at the end. Whatever is of one of them was put back.
+    ended: Mutex<VecDeque<i64>>,
     /// How often everything in memory was dropped.
     generation: watch::Sender<u64>,
     forget: OnceLock<Forget>,
@@ -153,6 +158,7 @@ impl Lineage {
         Ok(Self {
             writer: format!("w{number:016x}"),
             seen: Mutex::default(),
+            ended: Mutex::default(),
             generation: watch::Sender::new(0),
             forget: OnceLock::new(),
         })
@@ -199,12 +205,21 @@ impl Lineage {
         }
     }
 
+    fn relation(&self, found: &State, known: &Checked) -> Relation {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match found.relation_to(known.state.as_ref()) {
+            // Cursors of that lineage are about what came after it then, and would be taken for those of now.
+            Relation::Other if ended.contains(&found.lineage) => Relation::Lacks,
+            relation => relation,
+        }
+    }
+
     /// Compares what a transaction found, while nobody else can write, with what was seen; its own number was written
     /// already, and is to be undone where it is not [`Finding::Known`].
     pub(crate) fn check(&self, found: State, head: Seq) -> Result<Finding, Error> {
         let known = self.known();
         let before = found.clone().before(&self.writer);
-        match before.relation_to(known.state.as_ref()) {
+        match self.relation(&before, &known) {
             Relation::Follows => Ok(Finding::Known(Checked {
                 state: Some(found.after()),
                 generation: known.generation,
@@ -241,7 +256,7 @@ impl Lineage {
 
     /// Compares a state that was read after `known`. Gives whether a transaction has to look at it.
     pub(crate) fn read(&self, known: Checked, found: State, head: Seq) -> bool {
-        match found.relation_to(known.state.as_ref()) {
+        match self.relation(&found, &known) {
             Relation::Follows => {
                 self.committed(Checked {
                     state: Some(found),
@@ -268,7 +283,13 @@ impl Lineage {
             "the database is not the one that it was: it was put back to an earlier state, or another took its place; \
              everything in memory is dropped, and live feeds end"
         );
-        *seen = Some(state);
+        if let Some(left) = seen.replace(state) {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            if ended.len() == ENDED {
+                ended.pop_front();
+            }
+            ended.push_back(left.lineage);
+        }
         if let Some(forget) = self.forget.get() {
             forget(head);
         }

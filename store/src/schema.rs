@@ -17,11 +17,11 @@ use sea_orm::{
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use crate::Error;
 use crate::entity::{
     alias, api_key, audit, call, client, detail, log_line, name, origin, process, session, unindexed, view,
     waiting,
 };
+use crate::{Error, ErrorKind};
 use crate::{database, scan};
 
 pub(crate) use header::look_into_file;
@@ -34,6 +34,10 @@ const MIGRATION_LOCK: i64 = 0x6d63_7074_6170;
 
 /// Where the history of the tables is kept.
 const HISTORY: &str = "seaql_migrations";
+
+/// How often it is tried again to change tables that others use, and the pause before each.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// All tables that statements name. On PostgreSQL another program may have tables beside them, but none of these names.
 pub(crate) const TABLES: [&str; 16] = [
@@ -170,8 +174,23 @@ async fn texts(db: &impl ConnectionTrait, statement: &str) -> Result<Vec<String>
 }
 
 /// Makes the tables or brings them up to date, all in one transaction: another process that does the same waits and finds
-/// them, and after a failure everything is as it was.
+/// them, and after a failure everything is as it was. Processes of an older version may be at work on these tables meanwhile:
+/// where both wait for one another it is tried again.
 pub(crate) async fn migrate(write: &DatabaseConnection, upkeep: Upkeep) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        match migrate_once(write, upkeep).await {
+            Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => {
+                tries += 1;
+                tracing::warn!(%error, tries, "the database's tables are in use; they are brought up to date in a moment");
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn migrate_once(write: &DatabaseConnection, upkeep: Upkeep) -> Result<(), Error> {
     let tx = begin(write).await?;
     // The contents may have changed since they were read without the lock.
     let found = inspect(&tx).await?;

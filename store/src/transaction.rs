@@ -218,7 +218,7 @@ impl Transaction {
         })?;
         let state = State::new(moved.identity, moved.lineage, &moved.writers)?;
         let lineage = Arc::clone(self.database.lineage());
-        match lineage.check(state, Seq(moved.after))? {
+        match lineage.check(state, Seq(moved.after - numbers))? {
             Finding::Known(checked) if self.read_at.is_some_and(|read_at| read_at != checked.generation) => {
                 Err(Error::Rewound)
             }

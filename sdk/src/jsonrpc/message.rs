@@ -144,13 +144,6 @@ impl Message {
         self.text(Field::Method).filter(|method| !method.is_empty())
     }
 
-    /// The request that a notification cancels, and why.
-    pub(crate) fn cancels(&self) -> Option<(Id, Option<String>)> {
-        let is_cancellation = self.method()? == "notifications/cancelled";
-        let id = self.id_in(Field::RequestId).filter(|_| is_cancellation)?;
-        Some((id, self.text(Field::Reason)))
-    }
-
     /// A value that is an integer, whichever way it is written.
     pub(crate) fn integer(&self, field: Field) -> Option<i64> {
         let raw = self.get(field)?;

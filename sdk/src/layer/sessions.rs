@@ -1,24 +1,18 @@
 //! Conversations found again by the session id on the wire, and what in them waits for too long.
 
 mod known;
-mod unbound;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::jsonrpc::Id;
-use crate::observer::{Conversation, Key, Observer};
+use crate::observer::{Conversation, Observer};
 use known::{Known, REMEMBERED};
-use unbound::Unbound;
-pub(super) use unbound::{Client, Named};
 
 /// How often is looked for what has waited or been idle for too long.
 const ROUND: Duration = Duration::from_secs(15);
@@ -42,8 +36,6 @@ struct Remembered {
     /// Ids and addresses are hashed: they are only compared, and may be long.
     hashes: RandomState,
     known: Mutex<Known>,
-    /// The open requests that are of no session.
-    unbound: Mutex<Unbound>,
     /// By the address that streams announced on which answers come.
     announced: Mutex<HashMap<u64, Announced>>,
     /// The conversations in which requests wait for an answer elsewhere.
@@ -68,11 +60,6 @@ impl Sessions {
         }
     }
 
-    /// Who sent a request, as far as it tells.
-    pub(super) fn client(&self, address: Option<IpAddr>, headers: &HeaderMap) -> Client {
-        Client::new(&self.remembered.hashes, address, headers)
-    }
-
     /// A conversation that no other request is part of yet.
     pub(super) fn fresh(&self) -> Shared {
         Arc::new(Mutex::new(Conversation::new(self.observer.clone())))
@@ -82,39 +69,6 @@ impl Sessions {
     pub(super) fn claim(&self, id: &str) -> Shared {
         let hash = self.remembered.hashes.hash_one(id);
         lock(&self.remembered.known).claim(hash, || self.fresh())
-    }
-
-    /// Notes an open request of no session, so that what its client sends by itself can be about it.
-    pub(super) fn note_unbound(&self, client: &Client, id: &Id, conversation: &Shared, key: Key) -> Named {
-        let named = Named::new(&self.remembered.hashes, client, id);
-        lock(&self.remembered.unbound).add(named, conversation, key);
-        named
-    }
-
-    /// Forgets requests of a conversation that were noted under these names.
-    pub(super) fn forget_unbound(&self, named: &[Named], conversation: &Shared) {
-        let mut unbound = lock(&self.remembered.unbound);
-        named
-            .iter()
-            .for_each(|named| unbound.remove(*named, conversation));
-    }
-
-    /// A client cancels a request that is of no session. It counts where one alone can be meant.
-    pub(super) fn cancel_unbound(&self, client: &Client, id: &Id, reason: Option<String>) {
-        let named = Named::new(&self.remembered.hashes, client, id);
-        let noted = lock(&self.remembered.unbound).noted(named);
-        let open: Vec<(Shared, Key, bool)> = noted
-            .into_iter()
-            .filter_map(|(conversation, key)| {
-                let is_exact = lock(&conversation).open_id(key).map(|open| open == id)?;
-                Some((conversation, key, is_exact))
-            })
-            .collect();
-        let has_exact = open.iter().any(|(.., is_exact)| *is_exact);
-        let mut meant = open.iter().filter(|(.., is_exact)| *is_exact == has_exact);
-        if let (Some((conversation, key, _)), None) = (meant.next(), meant.next()) {
-            lock(conversation).cancelled(*key, reason);
-        }
     }
 
     /// Notes that a session was in use until now.

@@ -39,8 +39,6 @@ const KEPT_HEADERS: [&str; 11] = [
 pub(crate) struct Carrier {
     /// What is said of each request that came this way.
     attributes: Vec<KeyValue>,
-    /// The client's address.
-    pub(crate) address: Option<IpAddr>,
     /// The session that the HTTP request named.
     pub(crate) session: Option<String>,
     /// The protocol version that the HTTP request named.
@@ -104,7 +102,6 @@ impl Carrier {
         }
         let mut carrier = Self {
             attributes,
-            address: client.map(|(address, _)| address),
             session: text(headers, SESSION_HEADER),
             version: text(headers, VERSION_HEADER),
             ambient,

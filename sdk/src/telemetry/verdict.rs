@@ -155,6 +155,7 @@ impl Verdict {
             (PROTOBUF | JSON, Some(_)) if is_coded => Some(Partial::default()),
             (PROTOBUF, Some(body)) => Partial::of_protobuf(signal, body),
             (JSON, Some(body)) => Partial::of_json(signal, body),
+            ("text/plain", Some(body)) if is_yes(body) => Some(Partial::default()),
             (_, Some(body)) => Partial::of_json(signal, body).or_else(|| Partial::of_protobuf(signal, body)),
             (_, None) => None,
         };
@@ -179,6 +180,13 @@ impl Verdict {
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
+
+/// Whether it is one of the words in which receivers tell success that do not answer in OTLP.
+fn is_yes(body: &[u8]) -> bool {
+    let said = body.trim_ascii();
+    let words: [&[u8]; 3] = [b"ok", b"accepted", b"success"];
+    words.iter().any(|word| said.eq_ignore_ascii_case(word))
+}
 
 /// The partial success of an answer: how many records were refused, and why.
 #[derive(Debug, Default)]
@@ -466,6 +474,7 @@ mod tests {
             ("", Some(b"{}"), true),
             ("", Some(b"{}\xff"), false),
             ("text/html", Some(b""), true),
+            ("text/plain; charset=utf-8", Some(b"OK\n"), true),
             (
                 "text/html; charset=utf-8",
                 Some(b"<!doctype html><title>Sign in</title>"),

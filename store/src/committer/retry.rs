@@ -46,6 +46,15 @@ impl Committer {
                 requests.extend(parts.drain(..).rev().flat_map(|(requests, _)| requests));
                 outcome = Err(fault);
             }
+            if let Err(error) = &outcome
+                && error.kind() == ErrorKind::TimedOut
+                && started.elapsed() >= HALVING
+            {
+                // Senders have left by now: what is stored of theirs changes nothing when it comes again.
+                requests.extend(parts.drain(..).rev().flat_map(|(requests, _)| requests));
+                self.fail(requests, error);
+                return;
+            }
             match outcome {
                 Ok(written) => self.answer(requests, &written, started),
                 Err(error) if is_of_some_records(&error) && requests.len() > 1 => {

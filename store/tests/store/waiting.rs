@@ -14,10 +14,22 @@ on_both!(
     what_waits_for_calls_that_stay_stays,
     what_a_client_alone_told_of_takes_all_of_its_time_with_it,
     spans_that_calls_link_to_go_alone,
-    with_the_last_call_of_a_trace_all_that_waits_goes
+    with_the_last_call_of_a_trace_all_that_waits_goes,
+    an_export_without_times_is_known_until_it_is_answered
 );
 
 const MILLISECOND: i64 = 1_000_000;
+
+async fn an_export_without_times_is_known_until_it_is_answered(place: &Place) {
+    let (writer, _store) = place.open().await;
+    let first = async |export, at| writer.first_arrival(export, UnixNanos(at)).await.unwrap().0;
+    assert_eq!((first(7, 100).await, first(8, 200).await), (100, 200));
+    // Its sender heard nothing, and sends it again, also to another process.
+    let (other, _store) = place.open().await;
+    assert_eq!(other.first_arrival(7, UnixNanos(300)).await.unwrap().0, 100);
+    writer.forget_arrival(7).await.unwrap();
+    assert_eq!((first(7, 400).await, first(8, 400).await), (400, 200));
+}
 
 /// A call of a tool in a trace, so many milliseconds after noon.
 fn tool(name: &str, trace: TraceId, number: u64, milliseconds: i64) -> Call {

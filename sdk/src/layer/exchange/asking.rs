@@ -65,14 +65,9 @@ impl State {
         if scan.messages.is_empty() {
             self.request_fault = self.request_decoder.fault().cloned();
         }
-        let is_unbound = !self.is_shared || self.carrier.is_stateless();
-        let mut begun = Vec::new();
-        let mut cancelled = Vec::new();
         {
             let mut conversation = lock(&self.conversation);
             for message in &scan.messages {
-                let elsewhere = message.cancels().filter(|_| is_unbound);
-                cancelled.extend(elsewhere.filter(|(id, _)| conversation.handled(id, &self.keys).is_none()));
                 // A cancellation in a batch may be of what stands before it.
                 let scope = Scope::Session(&self.keys);
                 if let Some(key) = conversation.take(Side::Client, message, &self.carrier, scope) {
@@ -81,18 +76,8 @@ impl State {
                         self.carrier.told = conversation.call(key).map(Call::span_context);
                     }
                     self.keys.push(key);
-                    begun.extend(message.id().filter(|_| is_unbound).map(|id| (id, key)));
                 }
             }
-        }
-        for (id, key) in begun {
-            let named = self
-                .sessions
-                .note_unbound(&self.client, &id, &self.conversation, key);
-            self.unbound.push(named);
-        }
-        for (id, reason) in cancelled {
-            self.sessions.cancel_unbound(&self.client, &id, reason);
         }
         self.asked = Some(Asked::from(scan));
         self.tell_status();

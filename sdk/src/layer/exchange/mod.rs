@@ -30,7 +30,7 @@ pub use receipt::Receipt;
 use refusal::Asked;
 
 use super::decoder::{Decoder, Unreadable};
-use super::sessions::{Client, Named, Sessions, Shared as SharedConversation};
+use super::sessions::{Sessions, Shared as SharedConversation};
 use crate::jsonrpc::{Excerpt, Message, Scanner};
 use crate::observer::{
     Call, Carrier, Conversation, Ended, Key, Lasting, Observer, SESSION_HEADER, Way, text,
@@ -78,10 +78,6 @@ struct State {
     carrier: Carrier,
     /// Whether a request that is of no trace begins one, which others are told of.
     begins_trace: bool,
-    /// Who sent the request.
-    client: Client,
-    /// The requests of no session that others of this client can be about.
-    unbound: Vec<Named>,
     head: Head,
     /// When the request came.
     since: SystemTime,
@@ -152,8 +148,6 @@ impl Exchange {
         Self(Arc::new(Mutex::new(State {
             request_decoder: Decoder::new(&observer, &parts.headers),
             reading: Reading::none(&observer),
-            client: sessions.client(carrier.address, &parts.headers),
-            unbound: Vec::new(),
             conversation,
             is_shared,
             observer,
@@ -363,9 +357,8 @@ impl State {
 }
 
 impl Drop for State {
-    /// However the exchange ended, it holds no stream open, and nothing is about it any more.
+    /// However the exchange ended, it holds no stream open.
     fn drop(&mut self) {
-        self.sessions.forget_unbound(&self.unbound, &self.conversation);
         self.leave_streams();
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::reading::Form;
 use super::{Exchange, Left, State, lock};
 
 /// How long is waited for word of what was sent. Without one it counts as received.
@@ -69,6 +70,8 @@ impl State {
     pub(super) fn hold_answers(&mut self) {
         let is_due = |receipt: &Receipt| (receipt.has_closed)();
         let has_own = !self.keys.is_empty() && !self.carrier.is_sse;
+        // Clients leave a stream of events as soon as they have their answer: that its end came to nobody tells nothing.
+        let has_own = has_own && !matches!(self.reading.form, Form::Events(_));
         if !self.is_held && has_own && self.receipt.as_ref().is_some_and(is_due) {
             self.is_held = true;
             lock(&self.conversation).hold_answers(&self.keys);

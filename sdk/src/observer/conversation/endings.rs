@@ -66,11 +66,6 @@ impl Conversation {
         }
     }
 
-    /// The client cancelled this request.
-    pub(crate) fn cancelled(&mut self, key: Key, reason: Option<String>) {
-        self.end(key, Ended::Cancelled, Ending::cancelled(reason));
-    }
-
     /// Ends an open request without an answer.
     pub(crate) fn end(&mut self, key: Key, how: Ended, ending: Ending) {
         let Some(open) = self.remove(key, how) else {

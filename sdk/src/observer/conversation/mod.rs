@@ -296,12 +296,6 @@ impl Conversation {
         self.open.among(Side::Client, id, own)
     }
 
-    /// The id of an open request whose answer has not come. None of any other.
-    pub(crate) fn open_id(&self, key: Key) -> Option<&Id> {
-        let open = self.open.get(key)?;
-        open.call.early.is_none().then_some(&open.id)
-    }
-
     /// An open request.
     pub(crate) fn call(&self, key: Key) -> Option<&Call> {
         self.open.get(key).map(|open| &open.call)
