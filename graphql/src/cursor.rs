@@ -316,6 +316,12 @@ impl ServerName {
     }
 }
 
+/// A name as the store may have it: PostgreSQL takes no text with NUL.
+fn kept(name: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.contains('\0')).then(|| name.to_owned())
+}
+
 impl Cursor for ServerName {
     const TAG: u8 = b's';
 
@@ -324,7 +330,7 @@ impl Cursor for ServerName {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        std::str::from_utf8(bytes).ok().map(|name| Self(name.to_owned()))
+        kept(bytes).map(Self)
     }
 }
 
@@ -342,10 +348,9 @@ impl Cursor for Tool {
         let (length, names) = bytes.split_at_checked(8)?;
         let length = usize::try_from(u64::from_be_bytes(length.try_into().ok()?)).ok()?;
         let (name, server) = names.split_at_checked(length)?;
-        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
         Some(Self {
-            name: text(name)?,
-            server: text(server)?,
+            name: kept(name)?,
+            server: kept(server)?,
         })
     }
 }

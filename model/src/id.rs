@@ -153,6 +153,10 @@ impl FromStr for NodeId {
             ));
         }
         let key = std::str::from_utf8(key).map_err(|_| invalid())?;
+        // Names are kept without it, and PostgreSQL takes no text with it.
+        if key.contains('\0') {
+            return Err(invalid());
+        }
         match kind {
             b's' => Ok(Self::Server(key.to_owned())),
             b't' => {
@@ -198,6 +202,13 @@ mod tests {
         assert_eq!("é123456789abcde".parse::<SpanId>(), Err(InvalidId::Span));
         for text in ["", "zzz", "Yw", "!!", "dA"] {
             assert!(text.parse::<NodeId>().is_err(), "{text}");
+        }
+        for id in [
+            NodeId::Server("a\0b".into()),
+            NodeId::Tool("a".into(), "\0".into()),
+            NodeId::Session(SessionSource::Wire, "a".into(), "b\0".into()),
+        ] {
+            assert!(id.to_string().parse::<NodeId>().is_err(), "{id:?}");
         }
     }
 }

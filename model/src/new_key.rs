@@ -10,7 +10,7 @@ const MAX_SERVERS: usize = 100;
 /// A key that is to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewKey {
-    /// What it is called, 1 to 100 characters.
+    /// What it is called, 1 to 100 characters, none of them NUL, which PostgreSQL keeps in no text.
     pub name: String,
     /// What it allows: at least one.
     pub scopes: Vec<Scope>,
@@ -23,8 +23,8 @@ pub struct NewKey {
 /// A key that cannot be made, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// No name, or one that is too long.
-    #[error("the name of a key has 1 to {MAX_NAME} characters")]
+    /// No name, or one that cannot be kept.
+    #[error("the name of a key has 1 to {MAX_NAME} characters, none of them NUL (U+0000)")]
     Name,
     /// A key that allows nothing.
     #[error("a key needs at least one scope: ingest, read, payloads or admin")]
@@ -59,7 +59,7 @@ impl NewKey {
     /// The key as it is to be stored, if it can be; `now` is the time.
     pub fn checked(mut self, now: UnixNanos) -> Result<Self, BadKey> {
         self.name = self.name.trim().to_owned();
-        if self.name.is_empty() || self.name.chars().count() > MAX_NAME {
+        if self.name.is_empty() || self.name.chars().count() > MAX_NAME || self.name.contains('\0') {
             return Err(BadKey::Name);
         }
         self.scopes = Scope::from_bits(Scope::bits(&self.scopes));
@@ -104,6 +104,7 @@ mod tests {
             (key("a", &[Admin], &[], None), None),
             (key("  ", &[Read], &[], None), Some(BadKey::Name)),
             (key(&"x".repeat(101), &[Read], &[], None), Some(BadKey::Name)),
+            (key("a\0b", &[Read], &[], None), Some(BadKey::Name)),
             (key("a", &[], &[], None), Some(BadKey::NoScope)),
             (
                 key("a", &[Payloads], &[], None),

@@ -247,6 +247,61 @@ async fn objects_are_found_by_their_ids() {
     );
 }
 
+/// PostgreSQL takes no text with NUL, so no database is asked with one.
+#[tokio::test]
+async fn no_text_with_nul_comes_to_the_store() {
+    let world = World::new().await;
+    for (mutation, field) in [
+        ("saveView(input: {name: $text, filter: {}})", "name"),
+        (
+            "saveView(input: {name: \"n\", filter: {}, columns: [\"a\", $text]})",
+            "columns",
+        ),
+        ("createApiKey(input: {name: $text, scopes: [ADMIN]})", "name"),
+    ] {
+        let query = format!(
+            "mutation ($text: String!) {{ answer: {mutation} {{ __typename ... on InvalidInput {{ field message }} }} }}"
+        );
+        let answer = world.data(&query, json!({"text": "a\0b"})).await["answer"].take();
+        assert_eq!(
+            (&answer["__typename"], &answer["field"]),
+            (&json!("InvalidInput"), &json!(field))
+        );
+        assert!(answer["message"].as_str().unwrap().contains("NUL"), "{answer}");
+    }
+    let saved =
+        "mutation { saveView(input: {name: \"n\", filter: {}}) { ... on ViewSaved { view { id } } } }";
+    let saved = world.data(saved, json!({})).await;
+    let id = &saved["saveView"]["view"]["id"];
+    let update = "mutation ($id: ID!) {
+        updateView(id: $id, input: {name: \"a\\u0000b\", filter: {}}) { __typename ... on InvalidInput { field } }
+    }";
+    let answer = world.data(update, json!({"id": id})).await;
+    assert_eq!(answer["updateView"]["field"], "name", "{answer}");
+    for id in [
+        NodeId::Server("a\0b".into()),
+        NodeId::Tool("a".into(), "\0".into()),
+        NodeId::Session(mcptap_model::SessionSource::Wire, "a".into(), "b\0".into()),
+    ] {
+        let (code, message) = world
+            .error(
+                "query ($id: ID!) { node(id: $id) { id } }",
+                json!({"id": id.to_string()}),
+            )
+            .await;
+        assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    }
+    // It ends words, and in names it stands for the character that is stored in its place.
+    let found = "query ($filter: CallFilter) { calls(filter: $filter) { nodes { id } } }";
+    for filter in [
+        json!({"search": "a\0b \"c\0d\""}),
+        json!({"tools": ["a\0b"], "sessionId": "\0"}),
+    ] {
+        let found = world.data(found, json!({"filter": filter})).await;
+        assert_eq!(found["calls"]["nodes"], json!([]));
+    }
+}
+
 #[tokio::test]
 async fn wrong_arguments_are_told_apart() {
     let world = World::new().await;
