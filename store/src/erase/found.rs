@@ -1,22 +1,33 @@
 //! Erasing the calls of a filter: finding them, some at a time, and deleting them with what is theirs.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::time::Instant;
 
 use mcptap_model::{CallFilter, UnixNanos};
-use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::waiting::{Erased, Rest};
 use super::{CALLS, Progress, TASK};
 use crate::entity::call;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, remove};
-use crate::scan::{Direction, Scan, beyond};
+use crate::scan::{Direction, Scan, beyond, head};
 use crate::transaction::Transaction;
 use crate::{CallPosition, Error, Seq, Store};
 
 /// Among how many calls one step looks for those of the filter.
 const LOOKED_AT: std::ops::RangeInclusive<u64> = 2_000..=500_000;
+
+/// What is known of spans of no call in traces that are given by the halves of their ids, the last first.
+const ALIASES_OF_NO_CALL: &str = "WITH erased (lo, hi) AS ({pairs}) DELETE FROM aliases WHERE call IS NULL \
+     AND trace_lo IN (SELECT lo FROM erased) AND (trace_lo, trace_hi) IN (SELECT lo, hi FROM erased)";
+
+/// How often it is looked for calls that were completed meanwhile.
+const WALKS: usize = 10;
+
+/// After a position, or from the oldest on, up to another.
+type Stretch = (Option<CallPosition>, CallPosition);
 
 /// The next calls of a filter.
 struct Found {
@@ -26,23 +37,59 @@ struct Found {
 }
 
 impl Store {
-    /// Erases the calls of a filter up to a change, oldest first.
+    /// Erases the calls of a filter up to a change, oldest first. A call that is completed meanwhile may begin earlier then,
+    /// behind where the walk is: so there is another walk among those, until there are none.
     pub(super) async fn erase_found(
         &self,
         filter: &CallFilter,
         last: Seq,
         progress: &Progress,
     ) -> Result<(), Error> {
-        let mut pace = Pace::new(&self.inner.stop, CALLS);
-        let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
+        let mut looked_at = last;
         // Beyond what is newest now there is nothing that is meant.
-        let (mut from, mut failed) = (None, 0);
-        let end = loop {
-            match self.inner.database.step(TASK, self.newest()).await {
-                Ok(end) => break end,
+        let mut stretch = self.patiently(|| self.newest()).await?.map(|end| (None, end));
+        for _ in 0..WALKS {
+            let Some((from, end)) = stretch else {
+                return Ok(());
+            };
+            self.erase_stretch(filter, last, (from, end), progress).await?;
+            let (head, moved) = self.patiently(|| self.completed(last, looked_at)).await?;
+            (looked_at, stretch) = (head, moved);
+        }
+        if stretch.is_some() {
+            tracing::warn!(
+                "calls were completed all the time while others were erased: one that did not match where it began may be left"
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads for an erasure; what fails is tried again.
+    async fn patiently<T, F>(&self, mut read: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let pace = Pace::new(&self.inner.stop, CALLS);
+        let mut failed = 0;
+        loop {
+            match self.inner.database.step(TASK, read()).await {
+                Ok(found) => return Ok(found),
                 Err(error) => self.try_again(error, &mut failed, &pace).await?,
             }
-        };
+        }
+    }
+
+    /// Erases the calls of a filter up to a change, and between two positions, oldest first.
+    async fn erase_stretch(
+        &self,
+        filter: &CallFilter,
+        last: Seq,
+        (mut from, end): Stretch,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let mut pace = Pace::new(&self.inner.stop, CALLS);
+        let mut looking = Pace::new(&self.inner.stop, LOOKED_AT);
+        let mut failed = 0;
         loop {
             let started = Instant::now();
             let database = &self.inner.database;
@@ -70,8 +117,7 @@ impl Store {
                         self.inner.recent.skip_to(head);
                         pace.rest(took).await?;
                     }
-                    let beyond = |reached: CallPosition| end.is_none_or(|end| order(reached) >= order(end));
-                    if found.reached.is_none_or(beyond) {
+                    if found.reached.is_none_or(|reached| order(reached) >= order(end)) {
                         return Ok(());
                     }
                     from = found.reached;
@@ -92,6 +138,26 @@ impl Store {
             .one(self.inner.database.maintenance())
             .await?;
         Ok(newest.map(position))
+    }
+
+    /// Where the calls up to a change are now that were completed after another one, and the last change by now.
+    async fn completed(&self, last: Seq, since: Seq) -> Result<(Seq, Option<Stretch>), Error> {
+        let tx = self.inner.database.maintenance_snapshot().await?;
+        let head = head(&tx).await?;
+        let found: Option<(Option<i64>, Option<i64>)> = call::Entity::find()
+            .select_only()
+            .column_as(call::Column::StartedAt.min(), "first")
+            .column_as(call::Column::StartedAt.max(), "last")
+            .filter(call::Column::UpdatedSeq.gt(since.0))
+            .filter(call::Column::Id.lte(last.0))
+            .into_tuple()
+            .one(&tx)
+            .await?;
+        tx.commit().await?;
+        let stretch = found.and_then(|(first, last)| first.zip(last));
+        let stretch =
+            stretch.map(|(first, last)| (Some(position((first, i64::MIN))), position((last, i64::MAX))));
+        Ok((head, stretch))
     }
 
     /// The next calls of the filter, oldest first, among a bounded number of calls.
@@ -142,15 +208,10 @@ impl Store {
         let calls: Vec<i64> = erased.iter().map(|call| call.row).collect();
         let sessions: HashSet<i64> = erased.iter().filter_map(|call| call.session).collect();
         let Rest { traces, rows } = rest;
-        tx.with_keys("DELETE FROM waiting WHERE trace_lo IN ({keys})", &traces)
-            .await?;
         tx.with_keys("DELETE FROM waiting WHERE id IN ({keys})", &rows)
             .await?;
-        tx.with_keys(
-            "DELETE FROM aliases WHERE trace_lo IN ({keys}) AND call IS NULL",
-            &traces,
-        )
-        .await?;
+        let traces: Vec<(i64, Option<i64>)> = traces.into_iter().map(|(lo, hi)| (lo, Some(hi))).collect();
+        tx.with_pairs(ALIASES_OF_NO_CALL, &traces).await?;
         let log_lines = remove(&mut tx, &calls, sessions).await?;
         tx.commit().await?;
         Ok(Some(Step {

@@ -8,25 +8,49 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
-use mcptap_model::{HttpSpan, SpanKind, SpanRef, Vantage};
+use mcptap_model::{HttpSpan, SpanKind, SpanRef, TraceId, Vantage};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use serde::Deserialize;
 
 use crate::entity::{alias, call, waiting};
-use crate::row::{joined_by, joined_fingerprint, kind, span_number, trace_lo};
+use crate::row::{joined_by, joined_fingerprint, kind, span_number, trace_halves};
 use crate::{Error, Seq};
 
 /// How far times of one request may differ that different spans give, in nanoseconds.
 const SLACK: i64 = 5_000_000;
 
-/// A span, by the last half of its trace's id and by its own.
-type Span = (i64, i64);
+/// A trace, by the halves of its id, the last first: rows are found by that one, and several traces may have the same.
+pub(super) type Trace = (i64, i64);
+
+/// A span, by its trace and its own id.
+type Span = (Trace, i64);
+
+/// The first half of a row's trace, and what the row holds where only that tells its trace.
+type FirstHalf = (Option<i64>, Option<Vec<u8>>);
+
+/// Selects the second part of [`FirstHalf`].
+const UNTOLD: &str = "CASE WHEN trace_hi IS NULL THEN data END";
+
+/// The trace of what waits; `None` where a row of an older version cannot be read.
+fn trace_of(lo: i64, (hi, data): FirstHalf) -> Option<Trace> {
+    #[derive(Deserialize)]
+    struct OfTrace {
+        trace_id: TraceId,
+    }
+    if let Some(hi) = hi {
+        return Some((lo, hi));
+    }
+    let of: OfTrace = serde_json::from_slice(&data?).ok()?;
+    Some((lo, trace_halves(of.trace_id).0))
+}
 
 /// A call that is erased.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Erased {
     pub(super) row: i64,
     pub(super) session: Option<i64>,
-    trace: i64,
+    trace: Trace,
     span: i64,
     primary: Option<i64>,
     from: i64,
@@ -38,13 +62,14 @@ pub(super) struct Erased {
 impl Erased {
     /// Those of these rows that came in until a change.
     pub(super) async fn read(db: &DatabaseTransaction, rows: &[i64], last: Seq) -> Result<Vec<Self>, Error> {
-        type Row = (i64, Option<i64>, i64, i64, Option<i64>, i64, i64, i16);
+        type Row = (i64, Option<i64>, i64, i64, i64, Option<i64>, i64, i64, i16);
         let found: Vec<Row> = call::Entity::find()
             .select_only()
             .columns([
                 call::Column::Id,
                 call::Column::Session,
                 call::Column::TraceLo,
+                call::Column::TraceHi,
                 call::Column::SpanId,
                 call::Column::PrimarySpanId,
                 call::Column::StartedAt,
@@ -58,10 +83,10 @@ impl Erased {
             .await?;
         let erased = found.into_iter();
         let erased = erased.map(
-            |(row, session, trace, span, primary, from, duration, vantage)| Self {
+            |(row, session, lo, hi, span, primary, from, duration, vantage)| Self {
                 row,
                 session,
-                trace,
+                trace: (lo, hi),
                 span,
                 primary,
                 from,
@@ -76,9 +101,9 @@ impl Erased {
 /// What goes with erased calls.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
-    /// Traces of which no call stays: all that waits there, and what is known of spans of no call.
-    pub(super) traces: Vec<i64>,
-    /// Rows of `waiting` in other traces.
+    /// Traces of which no call stays: what is known of spans of no call.
+    pub(super) traces: Vec<Trace>,
+    /// Rows of `waiting`: all of these traces, and some of others.
     pub(super) rows: Vec<i64>,
 }
 
@@ -86,39 +111,73 @@ impl Rest {
     /// Looks for it. Nobody may write meanwhile.
     pub(super) async fn find(db: &DatabaseTransaction, erased: &[Erased]) -> Result<Self, Error> {
         let rows: Vec<i64> = erased.iter().map(|call| call.row).collect();
-        let traces: HashSet<i64> = erased.iter().map(|call| call.trace).collect();
-        let staying: Vec<i64> = call::Entity::find()
+        let traces: HashSet<Trace> = erased.iter().map(|call| call.trace).collect();
+        let staying: Vec<Trace> = call::Entity::find()
             .select_only()
             .distinct()
-            .column(call::Column::TraceLo)
-            .filter(call::Column::TraceLo.is_in(traces.iter().copied()))
+            .columns([call::Column::TraceLo, call::Column::TraceHi])
+            .filter(call::Column::TraceLo.is_in(last_halves(&traces)))
             .filter(call::Column::Id.is_not_in(rows.iter().copied()))
             .into_tuple()
             .all(db)
             .await?;
-        let mut shared: HashSet<i64> = staying.into_iter().collect();
-        let alone = traces.difference(&shared).copied().collect();
+        let mut shared: HashSet<Trace> = staying.into_iter().collect();
+        shared.retain(|trace| traces.contains(trace));
+        let alone: HashSet<Trace> = traces.difference(&shared).copied().collect();
         shared.extend(linked(db, &rows).await?.difference(&traces));
-        let known = Known::read(db, shared, erased).await?;
+        let mut going = Known::read(db, shared, erased).await?.going(erased);
+        going.extend(waiting_in(db, &alone).await?);
         Ok(Self {
-            traces: alone,
-            rows: known.going(erased),
+            traces: alone.into_iter().collect(),
+            rows: going,
         })
     }
 }
 
-/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
-async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<HashSet<i64>, Error> {
-    let traces: Vec<i64> = waiting::Entity::find()
+fn last_halves(traces: &HashSet<Trace>) -> HashSet<i64> {
+    traces.iter().map(|(lo, _)| *lo).collect()
+}
+
+/// The rows of all that waits in traces. One that cannot be read, and so may be of them, is nobody's.
+async fn waiting_in(db: &DatabaseTransaction, traces: &HashSet<Trace>) -> Result<Vec<i64>, Error> {
+    type Row = (i64, i64, Option<i64>, Option<Vec<u8>>);
+    let mut waits = waiting::Entity::find()
         .select_only()
-        .distinct()
-        .column(waiting::Column::TraceLo)
+        .columns([
+            waiting::Column::Id,
+            waiting::Column::TraceLo,
+            waiting::Column::TraceHi,
+        ])
+        .column_as(Expr::cust(UNTOLD), "untold")
+        .filter(waiting::Column::TraceLo.is_in(last_halves(traces)))
+        .into_tuple::<Row>()
+        .stream(db)
+        .await?;
+    let mut rows = Vec::new();
+    while let Some((row, lo, hi, untold)) = waits.try_next().await? {
+        if trace_of(lo, (hi, untold)).is_none_or(|trace| traces.contains(&trace)) {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
+async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<HashSet<Trace>, Error> {
+    let traces: Vec<(i64, Option<i64>, Option<Vec<u8>>)> = waiting::Entity::find()
+        .select_only()
+        .columns([waiting::Column::TraceLo, waiting::Column::TraceHi])
+        .column_as(Expr::cust(UNTOLD), "untold")
         .filter(waiting::Column::Call.is_in(calls.iter().copied()))
         .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
         .into_tuple()
         .all(db)
         .await?;
-    Ok(traces.into_iter().collect())
+    let traces = traces.into_iter();
+    // Where a link of an older version does not tell it, one of these halves: what is there is told apart by its own rows.
+    Ok(traces
+        .map(|(lo, hi, untold)| trace_of(lo, (hi, untold)).unwrap_or((lo, 0)))
+        .collect())
 }
 
 /// Whose something is.
@@ -162,16 +221,16 @@ struct Http {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     row: i64,
-    trace: i64,
+    trace: Trace,
     /// The span that it names.
     span: Option<Span>,
     at: Option<i64>,
 }
 
 /// Columns of what waits: a line, and what names a span; and of a call.
-type LineRow = (i64, i64, Option<i64>, Option<i64>);
-type NamedRow = (i64, i16, i64, Option<i64>, i64);
-type CallRow = (i64, i64, i64, Option<i64>, Option<i64>);
+type LineRow = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, Option<i64>);
+type NamedRow = (i64, i16, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
+type CallRow = (i64, i64, i64, i64, Option<i64>, Option<i64>);
 
 /// What is known of some traces.
 #[derive(Debug, Default)]
@@ -189,33 +248,45 @@ struct Known {
 }
 
 impl Known {
-    async fn read(db: &DatabaseTransaction, traces: HashSet<i64>, erased: &[Erased]) -> Result<Self, Error> {
+    /// Reads by the last halves of these traces. What is of others with the same is kept apart by what it is of.
+    async fn read(
+        db: &DatabaseTransaction,
+        traces: HashSet<Trace>,
+        erased: &[Erased],
+    ) -> Result<Self, Error> {
         let mut known = Self::default();
         if traces.is_empty() {
             return Ok(known);
         }
+        let of = traces;
+        let traces = last_halves(&of);
         let among = |column: waiting::Column| column.is_in(traces.iter().copied());
         let lines: Vec<LineRow> = waiting::Entity::find()
             .select_only()
             .columns([
                 waiting::Column::Id,
                 waiting::Column::TraceLo,
-                waiting::Column::SpanId,
-                waiting::Column::EndedAt,
+                waiting::Column::TraceHi,
             ])
+            .column_as(Expr::cust(UNTOLD), "untold")
+            .columns([waiting::Column::SpanId, waiting::Column::EndedAt])
             .filter(among(waiting::Column::TraceLo))
             .filter(waiting::Column::Call.is_null())
             .filter(waiting::Column::Kind.eq(kind::LOG))
             .into_tuple()
             .all(db)
             .await?;
-        let lines = lines.into_iter().map(|(row, trace, span, at)| Line {
-            row,
-            trace,
-            span: span.map(|span| (trace, span)),
-            at,
-        });
-        known.lines.extend(lines);
+        for (row, lo, hi, untold, span, at) in lines {
+            match trace_of(lo, (hi, untold)) {
+                Some(trace) => known.lines.push(Line {
+                    row,
+                    trace,
+                    span: span.map(|span| (trace, span)),
+                    at,
+                }),
+                None => known.damaged.push(row),
+            }
+        }
         // One at a time: they hold all that is known of their requests.
         let mut https = waiting::Entity::find()
             .filter(among(waiting::Column::TraceLo))
@@ -226,7 +297,10 @@ impl Known {
         while let Some(row) = https.try_next().await? {
             match serde_json::from_slice(&row.data) {
                 Ok(span) => known.https.push(Http::of(row.id, &span)),
-                Err(_) => known.damaged.push(row.id),
+                Err(_) if row.trace_hi.is_none_or(|hi| of.contains(&(row.trace_lo, hi))) => {
+                    known.damaged.push(row.id);
+                }
+                Err(_) => {}
             }
         }
         drop(https);
@@ -249,6 +323,7 @@ impl Known {
             .columns([
                 call::Column::Id,
                 call::Column::TraceLo,
+                call::Column::TraceHi,
                 call::Column::SpanId,
                 call::Column::PrimarySpanId,
                 call::Column::ParentSpanId,
@@ -257,7 +332,8 @@ impl Known {
             .into_tuple()
             .all(db)
             .await?;
-        for (row, trace, span, primary, parent) in calls {
+        for (row, lo, hi, span, primary, parent) in calls {
+            let trace = (lo, hi);
             let is_erased = rows.contains(&row);
             for span in [Some(span), primary].into_iter().flatten() {
                 self.spans.entry((trace, span)).or_default().add(is_erased);
@@ -266,16 +342,21 @@ impl Known {
                 self.above.entry((trace, parent)).or_default().add(is_erased);
             }
         }
-        let aliases: Vec<(i64, i64, i64)> = alias::Entity::find()
+        let aliases: Vec<(i64, i64, i64, i64)> = alias::Entity::find()
             .select_only()
-            .columns([alias::Column::TraceLo, alias::Column::SpanId, alias::Column::Call])
+            .columns([
+                alias::Column::TraceLo,
+                alias::Column::TraceHi,
+                alias::Column::SpanId,
+                alias::Column::Call,
+            ])
             .filter(alias::Column::TraceLo.is_in(traces.iter().copied()))
             .filter(alias::Column::Call.is_not_null())
             .into_tuple()
             .all(db)
             .await?;
-        for (trace, span, row) in aliases {
-            let owners = self.spans.entry((trace, span)).or_default();
+        for (lo, hi, span, row) in aliases {
+            let owners = self.spans.entry(((lo, hi), span)).or_default();
             owners.add(rows.contains(&row));
         }
         let named: Vec<NamedRow> = waiting::Entity::find()
@@ -284,20 +365,23 @@ impl Known {
                 waiting::Column::Call,
                 waiting::Column::Kind,
                 waiting::Column::TraceLo,
-                waiting::Column::SpanId,
-                waiting::Column::Fingerprint,
+                waiting::Column::TraceHi,
             ])
+            .column_as(Expr::cust(UNTOLD), "untold")
+            .columns([waiting::Column::SpanId, waiting::Column::Fingerprint])
             .filter(waiting::Column::TraceLo.is_in(traces.iter().copied()))
             .filter(waiting::Column::Call.is_not_null())
             .filter(waiting::Column::Kind.is_in([kind::LINK, kind::VIEW, kind::JOINED]))
             .into_tuple()
             .all(db)
             .await?;
-        for (row, is, trace, span, fingerprint) in named {
-            let owners = match (is, span) {
-                (kind::JOINED, _) => self.joined.entry(joined_by(fingerprint, row)).or_default(),
-                (_, Some(span)) => self.above.entry((trace, span)).or_default(),
-                (_, None) => continue,
+        for (row, is, lo, hi, untold, span, fingerprint) in named {
+            let owners = if is == kind::JOINED {
+                self.joined.entry(joined_by(fingerprint, row)).or_default()
+            } else if let Some((span, trace)) = span.zip(trace_of(lo, (hi, untold))) {
+                self.above.entry((trace, span)).or_default()
+            } else {
+                continue;
             };
             owners.add(rows.contains(&row));
         }
@@ -306,11 +390,11 @@ impl Known {
 
     /// The rows that go.
     fn going(&self, erased: &[Erased]) -> Vec<i64> {
-        let mut of_trace: HashMap<i64, Vec<&Erased>> = HashMap::new();
+        let mut of_trace: HashMap<Trace, Vec<&Erased>> = HashMap::new();
         for call in erased {
             of_trace.entry(call.trace).or_default().push(call);
         }
-        let at_the_time = |trace: i64, may: &dyn Fn(&Erased) -> bool| {
+        let at_the_time = |trace: Trace, may: &dyn Fn(&Erased) -> bool| {
             let calls = of_trace.get(&trace);
             calls.is_some_and(|calls| calls.iter().any(|call| may(call)))
         };
@@ -392,7 +476,8 @@ impl Known {
 
 impl Http {
     fn of(row: i64, span: &HttpSpan) -> Self {
-        let trace = trace_lo(span.trace_id);
+        let (hi, lo) = trace_halves(span.trace_id);
+        let trace = (lo, hi);
         let own = SpanRef {
             trace_id: span.trace_id,
             span_id: span.span_id,

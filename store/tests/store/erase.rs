@@ -1,7 +1,8 @@
 //! What is erased is gone: from answers, and from the database's files.
 
 use mcptap_model::{
-    Batch, Call, CallFilter, HttpSpan, Payload, SessionKey, SessionSource, SpanKind, UnixNanos, search,
+    Batch, Call, CallFilter, HttpSpan, Payload, SessionKey, SessionSource, SpanKind, UnixNanos, Vantage,
+    search,
 };
 use mcptap_store::{Actor, PageRequest, Seq};
 
@@ -11,7 +12,8 @@ use crate::support::{Place, batch, full, line, on_both, plain, span};
 on_both!(
     erasing_leaves_nothing,
     no_word_of_few_stays_among_many,
-    erasing_has_an_end_while_calls_come_in
+    erasing_has_an_end_while_calls_come_in,
+    a_call_that_a_completion_moves_is_erased_too
 );
 
 /// Part of everything that is to be erased.
@@ -190,4 +192,58 @@ async fn erasing_has_an_end_while_calls_come_in(place: &Place) {
     };
     assert_eq!(store.count(&early, 10_000).await.unwrap().value, 0);
     assert!(store.changes(&early, Seq(0), 10).await.unwrap().items.is_empty());
+}
+
+/// It begins behind where the erasure is by then.
+async fn a_call_that_a_completion_moves_is_erased_too(place: &Place) {
+    let (writer, store) = place.open().await;
+    let doomed = || CallFilter {
+        tools: vec!["doomed".into()],
+        ..CallFilter::default()
+    };
+    let of_tool = |number: u64| Call {
+        tool: Some("doomed".into()),
+        ..plain(number)
+    };
+    for round in 1..=20 {
+        let first = round * 100_000;
+        writer
+            .write(batch((first..first + 3_000).map(of_tool)))
+            .await
+            .unwrap();
+        // The client's view of the newest call, and the server's, whose clock is behind.
+        let server = Call {
+            parent_span_id: Some(span(first + 9_001)),
+            started_at: plain(first).started_at,
+            ..of_tool(first + 9_000)
+        };
+        let client = Call {
+            span_id: span(first + 9_001),
+            primary_span_id: span(first + 9_001),
+            parent_span_id: None,
+            kind: SpanKind::Client,
+            vantage: Vantage::Client,
+            started_at: plain(first + 9_000).started_at,
+            server: None,
+            ..server.clone()
+        };
+        writer.write(batch([client])).await.unwrap();
+        let erasing = store.erase(doomed(), Actor::Anybody, "a tool".into());
+        let completing = async {
+            while store.count(&doomed(), 10_000).await.unwrap().value > 3_000 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            writer.write(batch([server])).await.unwrap().added
+        };
+        let (erased, added) = tokio::join!(erasing, completing);
+        if added == 0 {
+            assert_eq!(erased.unwrap().calls, 3_001);
+            assert_eq!(store.count(&doomed(), 10).await.unwrap().value, 0);
+            return;
+        }
+        // It had been erased before: this is a later one.
+        let rest = store.erase(doomed(), Actor::Anybody, "a tool".into()).await;
+        assert_eq!(rest.unwrap().calls, 1);
+    }
+    panic!("the call was never completed while others were erased");
 }

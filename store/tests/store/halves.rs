@@ -12,6 +12,8 @@ use crate::support::{Place, SECOND, batch, line, on_both, plain, span};
 on_both!(
     each_has_calls_of_its_own,
     one_is_deleted_and_the_other_stays,
+    what_waits_in_the_other_is_not_deleted,
+    what_an_older_version_left_waiting_in_the_other_is_not_deleted,
     an_older_database_keeps_its_calls_and_loses_what_belongs_to_none,
 );
 
@@ -243,6 +245,73 @@ async fn one_is_deleted_and_the_other_stays(place: &Place) {
     }
     is_whole(&store, 2).await;
     assert_eq!(orphans(place).await, 0);
+}
+
+async fn what_waits_in_the_other_is_not_deleted(place: &Place) {
+    waits_in_the_other(place, false).await;
+}
+
+async fn what_an_older_version_left_waiting_in_the_other_is_not_deleted(place: &Place) {
+    waits_in_the_other(place, true).await;
+}
+
+async fn waits_in_the_other(place: &Place, of_older_version: bool) {
+    let (writer, store) = place.open().await;
+    // Nothing but the erased call in its trace, and another call beside it.
+    let staying = Call {
+        span_id: span(9),
+        primary_span_id: span(9),
+        parent_span_id: None,
+        request_id: None,
+        server: named("staying", 3),
+        ..server(3)
+    };
+    writer
+        .write(together([early(1), early(2), early(4)]))
+        .await
+        .unwrap();
+    writer
+        .write(batch([client(1), client(3), staying]))
+        .await
+        .unwrap();
+    // Known to be of no call: of the erased one's trace, and of the others.
+    let db = place.connect().await;
+    for of in [1, 2, 4_i64] {
+        let lo = i64::from_be_bytes([9; 8]);
+        db.execute_unprepared(&format!(
+            "INSERT INTO aliases (trace_lo, span_id, trace_hi, call, arrived_at) VALUES ({lo}, 77, {of}, NULL, 1)"
+        ))
+        .await
+        .unwrap();
+    }
+    if of_older_version {
+        db.execute_unprepared("UPDATE waiting SET trace_hi = NULL")
+            .await
+            .unwrap();
+    }
+    for of in [1, 3] {
+        let filter = CallFilter {
+            clients: named("client", of).into_iter().collect(),
+            ..CallFilter::default()
+        };
+        let erased = store.erase(filter, Actor::Anybody, String::new()).await.unwrap();
+        assert_eq!(erased.calls, 1, "{of}");
+    }
+    let known = "SELECT COUNT(*) FROM aliases WHERE call IS NULL AND span_id = 77 AND trace_hi";
+    assert_eq!(count(&db, &format!("{known} = 1")).await, 0);
+    assert_eq!(count(&db, &format!("{known} > 1")).await, 2);
+    db.close().await.unwrap();
+    for (of, status, lines) in [(1, None, 0), (2, Some(202), 1), (4, Some(202), 1)] {
+        writer.write(late(of)).await.unwrap();
+        let call = store.call(trace(of), span(5)).await.unwrap().unwrap();
+        assert_eq!(call.call.http_status, status, "{of}");
+        let logs = store.logs(&[call.row], PageRequest::default()).await.unwrap();
+        assert_eq!(
+            logs.get(&call.row).map_or(0, |page| page.items.len()),
+            lines,
+            "{of}"
+        );
+    }
 }
 
 async fn an_older_database_keeps_its_calls_and_loses_what_belongs_to_none(place: &Place) {
