@@ -13,6 +13,7 @@ mod m20261128_000008_sources;
 mod m20261128_000009_running;
 mod m20261129_000010_traces;
 mod m20261129_000011_lineage;
+mod m20261129_000012_arrivals;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000009_running::Migration),
             Box::new(m20261129_000010_traces::Migration),
             Box::new(m20261129_000011_lineage::Migration),
+            Box::new(m20261129_000012_arrivals::Migration),
         ]
     }
 }

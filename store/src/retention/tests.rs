@@ -36,6 +36,30 @@ async fn what_waited_too_long_is_dropped_and_counted() {
 }
 
 #[tokio::test]
+async fn what_came_while_the_clock_was_ahead_keeps_nothing_that_came_later() {
+    let database = Database::connect("sqlite::memory:", &Options::default())
+        .await
+        .unwrap();
+    let mut tx = Transaction::begin(&database).await.unwrap();
+    for (ids, arrived_at) in [("1 AND 2500", 1_000), ("2501 AND 5000", 10)] {
+        tx.run_for_test(&format!(
+            "INSERT INTO waiting (id, trace_lo, fingerprint, kind, data, arrived_at) \
+             WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 5000) \
+             SELECT id, 1, id, {}, x'00', {arrived_at} FROM n WHERE id BETWEEN {ids}",
+            kind::LOG
+        ))
+        .await;
+    }
+    tx.commit().await.unwrap();
+    let counters = Counters::default();
+    expire(&database, UnixNanos(20), &counters).await.unwrap();
+    assert_eq!(counters.metrics().log_lines_dropped, 2_500);
+    let left = waiting::Entity::find().all(database.near()).await.unwrap();
+    assert_eq!(left.len(), 2_500);
+    assert!(left.iter().all(|row| row.arrived_at == 1_000));
+}
+
+#[tokio::test]
 async fn what_an_interrupted_erasure_left_is_cleaned_up() {
     let database = Database::connect("sqlite::memory:", &Options::default())
         .await

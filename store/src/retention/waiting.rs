@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mcptap_model::UnixNanos;
-use sea_orm::{EntityTrait, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{REST, TASK};
 use crate::Error;
@@ -34,25 +34,19 @@ pub(crate) async fn expire(database: &Database, cutoff: UnixNanos, counters: &Co
 /// Deletes the first that are past their time. Gives whether there may be more.
 async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters) -> Result<bool, Error> {
     let generation = database.lineage().generation();
-    // Rows come in order of arrival: those past their time are the first.
-    let first = waiting::Entity::find()
-        .order_by_asc(waiting::Column::Id)
+    // By arrival, not in the order of their ids: the clock may have been ahead when earlier ones came.
+    let rows: Vec<(i64, i16, Option<i64>)> = waiting::Entity::find()
+        .select_only()
+        .columns([waiting::Column::Id, waiting::Column::Kind, waiting::Column::Call])
+        .filter(waiting::Column::ArrivedAt.lt(cutoff.0))
+        .order_by_asc(waiting::Column::ArrivedAt)
         .limit(WAITING)
-        .select_only();
-    let rows: Vec<(i64, i16, Option<i64>, i64)> = first
-        .columns([
-            waiting::Column::Id,
-            waiting::Column::Kind,
-            waiting::Column::Call,
-            waiting::Column::ArrivedAt,
-        ])
         .into_tuple()
         .all(database.maintenance())
         .await?;
     let expired: Vec<(i64, bool)> = rows
         .iter()
-        .filter(|(.., arrived)| *arrived < cutoff.0)
-        .map(|(id, kind, call, _)| (*id, *kind == kind::LOG && call.is_none()))
+        .map(|(id, kind, call)| (*id, *kind == kind::LOG && call.is_none()))
         .collect();
     if expired.is_empty() {
         return Ok(false);
