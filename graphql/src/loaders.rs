@@ -17,7 +17,6 @@ use mcptap_store::{
 use crate::cost::Allowance;
 use crate::error::from_store;
 use crate::permits::Permit;
-use crate::scalars::json_bytes;
 
 /// How many objects are loaded at once: a page as clients usually ask for them.
 const BATCH: usize = 100;
@@ -127,21 +126,15 @@ impl Loader<LogsOf> for Loaders {
                 ..PageRequest::default()
             };
             for rows in rows.chunks(LOGS_AT_ONCE) {
-                let logs = self.store.logs(rows, page).await.map_err(from_store)?;
-                for (row, page) in logs {
-                    let bytes = page.items.iter().map(|(_, line)| bytes(line)).sum();
-                    let page = self.allowance.read(bytes).map(|()| Arc::new(page));
-                    found.insert(LogsOf { row, first, after }, page);
+                let fits = |bytes| self.allowance.read(bytes);
+                let logs = self.store.logs_that_fit(rows, page, fits);
+                for (row, page) in logs.await.map_err(from_store)? {
+                    found.insert(LogsOf { row, first, after }, page.map(Arc::new));
                 }
             }
         }
         Ok(found)
     }
-}
-
-/// About how many bytes a line has.
-fn bytes(line: &LogLine) -> usize {
-    size_of::<LogLine>() + line.body.len() + line.severity.len() + json_bytes(&line.attributes)
 }
 
 /// Asks for the server of a name.

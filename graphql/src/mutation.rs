@@ -26,7 +26,7 @@ pub struct Mutation;
 /// An API key that is to be made.
 #[derive(InputObject)]
 pub(crate) struct CreateApiKeyInput {
-    /// What it is called, for people: 1 to 100 characters.
+    /// What it is called, for people: 1 to 100 characters, none of them NUL.
     name: String,
     /// What it allows: at least one. `PAYLOADS` only together with `READ`.
     scopes: Vec<Scope>,
@@ -39,7 +39,7 @@ pub(crate) struct CreateApiKeyInput {
 /// A view that is to be saved.
 #[derive(InputObject)]
 pub(crate) struct ViewInput {
-    /// What it is called, for people: 1 to 100 characters.
+    /// What it is called, for people: 1 to 100 characters, none of them NUL.
     name: String,
     /// The filter: an object of the form of `CallFilter`, at most 16 KiB.
     filter: Json,
@@ -106,6 +106,8 @@ pub(crate) struct CallsDeleted {
     count: i32,
     /// How many of their log lines.
     log_lines: i32,
+    /// What of them is left in the database's files, and until when. Null: nothing.
+    remains: Option<&'static str>,
 }
 
 /// What became of a view that was to be saved.
@@ -267,6 +269,7 @@ impl Mutation {
         Ok(CallsDeleted {
             count: int(erased.calls),
             log_lines: int(erased.log_lines),
+            remains: erased.remains.told(),
         }
         .into())
     }
@@ -424,6 +427,14 @@ fn invalid(field: &str, message: impl ToString) -> InvalidInput {
     }
 }
 
+/// Refuses a text with NUL, which PostgreSQL keeps in none.
+fn without_nul(field: &str, text: &str) -> Result<(), InvalidInput> {
+    if text.contains('\0') {
+        return Err(invalid(field, "no text may hold the character NUL (U+0000)"));
+    }
+    Ok(())
+}
+
 fn not_found(what: &str, id: &ID) -> NotFound {
     let id: String = id.chars().take(40).collect();
     NotFound {
@@ -437,6 +448,7 @@ impl ViewInput {
         if name.is_empty() || name.chars().count() > MAX_NAME {
             return Err(invalid("name", format!("a name has 1 to {MAX_NAME} characters")));
         }
+        without_nul("name", &name)?;
         let text = self.filter.text();
         if text.len() > MAX_FILTER {
             return Err(invalid(
@@ -456,6 +468,9 @@ impl ViewInput {
         if columns.len() > MAX_COLUMNS || columns.iter().any(|column| column.len() > MAX_NAME) {
             let message = format!("at most {MAX_COLUMNS} columns, each with at most {MAX_NAME} bytes");
             return Err(invalid("columns", message));
+        }
+        for column in &columns {
+            without_nul("columns", column)?;
         }
         Ok(ViewContent {
             name,

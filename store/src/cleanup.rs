@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
-use crate::sweep::{self, Wal};
+use crate::slack::Remains;
 use crate::transaction::Transaction;
-use crate::{Error, orphans, slack};
+use crate::{Error, orphans, slack, sweep};
 
 /// The task, as readiness names it.
 pub(crate) const TASK: &str = "cleanup";
@@ -40,26 +40,27 @@ impl Cleanup {
 
     /// Deletes what nothing refers to, and removes what was deleted from the files. A step that fails does not keep the
     /// later ones from being taken.
-    pub(crate) async fn run(&self, database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
+    pub(crate) async fn run(&self, database: &Database, stop: &CancellationToken) -> Result<Remains, Error> {
         let _running = self.running.lock().await;
         let done = clean(database, stop).await;
-        let failed = !matches!(done, Ok(Wal::Empty));
+        // What is left in unused space would be left again.
+        let failed = !matches!(done, Ok(Remains::Nothing | Remains::Copies));
         self.failed.store(failed, Ordering::Relaxed);
         done
     }
 }
 
-async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
+async fn clean(database: &Database, stop: &CancellationToken) -> Result<Remains, Error> {
     let (deleted, _) = counted(database).await?;
     let orphans = orphans::delete(database, stop).await;
     let words = sweep::words(database, stop).await;
     let pages = sweep::space(database, 0, stop).await;
     // The file shrinks when the log is written back.
-    let wal = slack::overwrite(database, stop).await;
+    let remains = slack::overwrite(database, stop).await;
     sweep::vacuum(database, stop).await;
     orphans.and(words).and(pages)?;
-    let wal = wal?;
-    if wal == Wal::Empty {
+    let remains = remains?;
+    if remains != Remains::Log {
         let note = async {
             let mut tx = Transaction::begin(database).await?;
             tx.with_number(
@@ -71,7 +72,7 @@ async fn clean(database: &Database, stop: &CancellationToken) -> Result<Wal, Err
         };
         database.step(TASK, note).await?;
     }
-    Ok(wal)
+    Ok(remains)
 }
 
 /// How much was deleted, and how much of it was cleaned up after.

@@ -8,6 +8,8 @@
 //! is. What it deleted until it failed leaves the files all the same.
 
 mod found;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::panic::AssertUnwindSafe;
@@ -27,7 +29,7 @@ use crate::pace::Pace;
 use crate::retention::{Pruned, Step, forget, step};
 use crate::scan::head;
 use crate::silence::forget_heartbeats;
-use crate::sweep::Wal;
+use crate::slack::Remains;
 use crate::transaction::Transaction;
 use crate::{Error, Seq, Store, clock};
 
@@ -62,6 +64,17 @@ const WITHOUT_CALL: [&str; 2] = [
      WHERE arrived_at <= $1 AND (call IS NULL OR NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = aliases.call)) LIMIT 2000)",
 ];
 
+/// What an erasure did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// How many calls it deleted.
+    pub calls: u64,
+    /// How many log lines of theirs.
+    pub log_lines: u64,
+    /// What of them is left in the database's files.
+    pub remains: Remains,
+}
+
 /// How much an erasure has erased so far.
 #[derive(Debug, Default)]
 struct Progress {
@@ -86,13 +99,13 @@ impl Progress {
 impl Store {
     /// Erases every call that the filter means now, and gives what was erased. It goes on when nobody waits for it any
     /// more. `subject` is what the audit says of the filter. Erasures of one process come one after the other.
-    pub async fn erase(&self, filter: CallFilter, by: Actor, subject: String) -> Result<Pruned, Error> {
+    pub async fn erase(&self, filter: CallFilter, by: Actor, subject: String) -> Result<Erasure, Error> {
         let (store, tasks) = (self.clone(), self.inner.tasks.clone());
         let erasing = tasks.spawn(async move { store.erase_and_tell(&filter, by, &subject).await });
         erasing.await.map_err(|_| Error::Stopping)?
     }
 
-    async fn erase_and_tell(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Pruned, Error> {
+    async fn erase_and_tell(&self, filter: &CallFilter, by: Actor, subject: &str) -> Result<Erasure, Error> {
         let inner = &self.inner;
         let _turn = inner.cleanup.erasing().await;
         let begun = self.begin(by, &format!("calls with {subject}")).await?;
@@ -116,18 +129,22 @@ impl Store {
             }
         };
         let (end, outcome) = match outcome {
-            Ok(wal) => {
+            Ok(remains) => {
                 tracing::info!(calls = erased.calls, log_lines = erased.log_lines, "erased calls");
-                let end = match (erased.calls, wal) {
-                    (0, Wal::Empty) => "none".to_owned(),
-                    (calls, Wal::Empty) => format!("{calls} erased"),
-                    (calls, Wal::Kept) => {
-                        format!(
-                            "{calls} erased; a reader keeps SQLite's write-ahead log, it is emptied later"
-                        )
-                    }
+                let end = match (erased.calls, remains.told()) {
+                    (0, None) => "none".to_owned(),
+                    (calls, None) => format!("{calls} erased"),
+                    (calls, Some(left)) => format!("{calls} erased; {left}"),
                 };
-                (end, Ok(erased))
+                let Pruned { calls, log_lines } = erased;
+                (
+                    end,
+                    Ok(Erasure {
+                        calls,
+                        log_lines,
+                        remains,
+                    }),
+                )
             }
             Err((error, reason)) => {
                 tracing::error!(%error, calls = erased.calls, "an erasure failed; delete the rest again");
@@ -159,7 +176,7 @@ impl Store {
     }
 
     /// Cleans up the files. A connection that was lost, or a lock that another process held, does not make it fail.
-    async fn clean_up(&self) -> Result<Wal, Error> {
+    async fn clean_up(&self) -> Result<Remains, Error> {
         let inner = &self.inner;
         match inner.cleanup.run(&inner.database, &inner.stop).await {
             Err(error) if error.kind().is_transient() || matches!(error, Error::TimedOut) => {

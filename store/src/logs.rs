@@ -1,14 +1,15 @@
 //! `impl Store`: the console output of calls.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use mcptap_model::{LogLine, UnixNanos};
 use sea_orm::sea_query::{
-    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, JoinType, Order, Query, SimpleExpr,
-    WindowStatement,
+    Alias, Asterisk, Expr, ExprTrait, Func, IntoCondition, JoinType, Order, Query, SelectStatement,
+    SimpleExpr, WindowStatement,
 };
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, FromQueryResult};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, FromQueryResult, QueryResult};
 
 use crate::entity::{call, log_line};
 use crate::metrics::Counters;
@@ -17,6 +18,11 @@ use crate::{Error, LogPosition, Page, PageRequest, Store, dictionary};
 
 /// How many bytes the lines of one page have at most, unless its first line alone has more.
 const PAGE_BYTES: i64 = 4 << 20;
+
+/// Names of what is computed of a line: its bytes, its number among those of its call, and the bytes up to it.
+const SIZE: &str = "size";
+const NUMBER: &str = "number";
+const RUNNING: &str = "running";
 
 impl Store {
     /// The console output of the calls in these rows, oldest first: the same page of each, in one query. Every row
@@ -27,78 +33,37 @@ impl Store {
         rows: &[i64],
         page: PageRequest<LogPosition>,
     ) -> Result<HashMap<i64, Page<(LogPosition, LogLine)>>, Error> {
+        let pages = self.logs_that_fit(rows, page, |_| Ok::<_, Infallible>(()));
+        let pages = pages.await?.into_iter();
+        Ok(pages
+            .map(|(row, page)| {
+                let Ok(page) = page;
+                (row, page)
+            })
+            .collect())
+    }
+
+    /// The same, as far as there is room. `fits` is told how many bytes the page of the next call takes in memory, in the
+    /// order of the rows and before any line is read; what does not fit is left where it is, and the refusal given in its
+    /// place.
+    pub async fn logs_that_fit<E: Send>(
+        &self,
+        rows: &[i64],
+        page: PageRequest<LogPosition>,
+        mut fits: impl FnMut(usize) -> Result<(), E> + Send,
+    ) -> Result<HashMap<i64, Result<Page<(LogPosition, LogLine)>, E>>, Error> {
         let bounds = page.bounds();
-        let order = if bounds.backward { Order::Desc } else { Order::Asc };
-        let kept = Query::select()
-            .column(call::Column::Id)
-            .from(call::Entity)
-            .cond_where(call::Column::Id.is_in(rows.iter().copied()))
-            .cond_where(self.kept())
-            .take();
-        let in_order = || {
-            let mut window = WindowStatement::partition_by(log_line::Column::Call);
-            window
-                .order_by(log_line::Column::Time, order.clone())
-                .order_by(log_line::Column::Fingerprint, order.clone());
-            window
-        };
-        let length = |column: log_line::Column| {
-            let length = Func::cust("LENGTH").arg(Expr::col(column));
-            SimpleExpr::from(Func::coalesce([length.into(), Expr::val(0)]))
-        };
-        let bytes = || length(log_line::Column::Body).add(length(log_line::Column::Attributes));
-        let (size, number, running) = (Alias::new("size"), Alias::new("number"), Alias::new("running"));
-        // Lengths come first: the windows of SQLite would copy the texts themselves, those of all lines of a call.
-        let sized = Query::select()
-            .columns([
-                log_line::Column::Call,
-                log_line::Column::Time,
-                log_line::Column::Fingerprint,
-            ])
-            .expr_as(bytes(), size.clone())
-            .from(log_line::Entity)
-            .cond_where(log_line::Column::Call.in_subquery(kept))
-            .cond_where(
-                Condition::all()
-                    .add_option(page.after.map(|after| beyond(after, true)))
-                    .add_option(page.before.map(|before| beyond(before, false))),
-            )
-            .take();
-        let numbered = Query::select()
-            .column(Asterisk)
-            .expr_window_as(Func::cust("ROW_NUMBER"), in_order(), number.clone())
-            // The bytes of a line and of all before it.
-            .expr_window_as(Func::sum(Expr::col(size.clone())), in_order(), running.clone())
-            .from_subquery(sized, Alias::new("sized"))
-            .take();
-        let table = Alias::new("numbered");
-        let same =
-            |column: log_line::Column| Expr::col((table.clone(), column)).equals((log_line::Entity, column));
-        // One more than wanted tells whether there are more.
-        let select = Query::select()
-            .column((log_line::Entity, Asterisk))
-            .from_subquery(numbered, table.clone())
-            .join(
-                JoinType::InnerJoin,
-                log_line::Entity,
-                same(log_line::Column::Call)
-                    .and(same(log_line::Column::Time))
-                    .and(same(log_line::Column::Fingerprint)),
-            )
-            // PostgreSQL may join by another way than the key: then it reads no lines of other calls.
-            .and_where(log_line::Column::Call.is_in(rows.iter().copied()))
-            .and_where(Expr::col(number.clone()).lte(bounds.size as i64 + 1))
-            .and_where(
-                // The first line comes whatever its size, and the second tells that there are more.
-                Expr::col(running)
-                    .sub(Expr::col(size))
-                    .lte(PAGE_BYTES)
-                    .or(Expr::col(number.clone()).lte(2)),
-            )
-            .order_by(number, Order::Asc)
-            .take();
         let tx = self.snapshot(Reading::Light).await?;
-        let found = tx.query_all(&select).await?;
+        let weights = tx.query_all(&self.weights(rows, &page)).await?;
+        let weights: HashMap<i64, usize> = weights.iter().map(weight).collect::<Result<_, _>>()?;
+        let (mut wanted, mut refused) = (Vec::with_capacity(rows.len()), HashMap::new());
+        for row in rows {
+            match weights.get(row).map_or(Ok(()), |bytes| fits(*bytes)) {
+                Ok(()) => wanted.push(*row),
+                Err(refusal) => drop(refused.insert(*row, refusal)),
+            }
+        }
+        let found = tx.query_all(&self.lines(&wanted, &page)).await?;
         tx.commit().await?;
         // Lines of several calls may have 32 MiB together.
         let counters = Arc::clone(&self.inner.counters);
@@ -108,7 +73,7 @@ impl Store {
                 .collect::<Result<Vec<_>, Error>>()
         });
         let lines = decoding.await.map_err(Error::of_work)??;
-        let mut lines_of: HashMap<i64, Vec<Read>> = rows.iter().map(|row| (*row, Vec::new())).collect();
+        let mut lines_of: HashMap<i64, Vec<Read>> = wanted.iter().map(|row| (*row, Vec::new())).collect();
         for line in lines {
             if let Some(of_call) = lines_of.get_mut(&line.call) {
                 of_call.push(line);
@@ -134,10 +99,118 @@ impl Store {
                 has_next,
                 has_previous,
             };
-            (row, page)
+            (row, Ok(page))
         });
-        Ok(pages.collect())
+        let refused = refused.into_iter().map(|(row, refusal)| (row, Err(refusal)));
+        Ok(pages.chain(refused).collect())
     }
+
+    /// Selects how many bytes the page of each call has, and how many lines.
+    fn weights(&self, rows: &[i64], page: &PageRequest<LogPosition>) -> SelectStatement {
+        let sum = Func::sum(Expr::col(Alias::new(SIZE)));
+        Query::select()
+            .column(log_line::Column::Call)
+            .expr(SimpleExpr::from(sum).cast_as("bigint"))
+            .expr(Expr::col(Asterisk).count())
+            .from_subquery(self.numbered(rows, page), Alias::new("numbered"))
+            .cond_where(on_page(page))
+            .group_by_col(log_line::Column::Call)
+            .take()
+    }
+
+    /// Selects the lines of the page of each call, and one more where there are more.
+    fn lines(&self, rows: &[i64], page: &PageRequest<LogPosition>) -> SelectStatement {
+        let table = Alias::new("numbered");
+        let same =
+            |column: log_line::Column| Expr::col((table.clone(), column)).equals((log_line::Entity, column));
+        Query::select()
+            .column((log_line::Entity, Asterisk))
+            .from_subquery(self.numbered(rows, page), table.clone())
+            .join(
+                JoinType::InnerJoin,
+                log_line::Entity,
+                same(log_line::Column::Call)
+                    .and(same(log_line::Column::Time))
+                    .and(same(log_line::Column::Fingerprint)),
+            )
+            // PostgreSQL may join by another way than the key: then it reads no lines of other calls.
+            .and_where(log_line::Column::Call.is_in(rows.iter().copied()))
+            .cond_where(on_page(page))
+            .order_by(Alias::new(NUMBER), Order::Asc)
+            .take()
+    }
+
+    /// Selects the keys of the lines of calls, each with its size, its number, and the bytes up to it.
+    fn numbered(&self, rows: &[i64], page: &PageRequest<LogPosition>) -> SelectStatement {
+        let backward = page.bounds().backward;
+        let order = if backward { Order::Desc } else { Order::Asc };
+        let kept = Query::select()
+            .column(call::Column::Id)
+            .from(call::Entity)
+            .cond_where(call::Column::Id.is_in(rows.iter().copied()))
+            .cond_where(self.kept())
+            .take();
+        let in_order = || {
+            let mut window = WindowStatement::partition_by(log_line::Column::Call);
+            window
+                .order_by(log_line::Column::Time, order.clone())
+                .order_by(log_line::Column::Fingerprint, order.clone());
+            window
+        };
+        let length = |column: log_line::Column| {
+            let length = Func::cust("LENGTH").arg(Expr::col(column));
+            SimpleExpr::from(Func::coalesce([length.into(), Expr::val(0)]))
+        };
+        let bytes = length(log_line::Column::Body).add(length(log_line::Column::Attributes));
+        // Lengths come first: the windows of SQLite would copy the texts themselves, those of all lines of a call.
+        let sized = Query::select()
+            .columns([
+                log_line::Column::Call,
+                log_line::Column::Time,
+                log_line::Column::Fingerprint,
+            ])
+            .expr_as(bytes, Alias::new(SIZE))
+            .from(log_line::Entity)
+            .cond_where(log_line::Column::Call.in_subquery(kept))
+            .cond_where(
+                Condition::all()
+                    .add_option(page.after.map(|after| beyond(after, true)))
+                    .add_option(page.before.map(|before| beyond(before, false))),
+            )
+            .take();
+        Query::select()
+            .column(Asterisk)
+            .expr_window_as(Func::cust("ROW_NUMBER"), in_order(), Alias::new(NUMBER))
+            // The bytes of a line and of all before it.
+            .expr_window_as(
+                Func::sum(Expr::col(Alias::new(SIZE))),
+                in_order(),
+                Alias::new(RUNNING),
+            )
+            .from_subquery(sized, Alias::new("sized"))
+            .take()
+    }
+}
+
+/// That a numbered line is on the page, or the first after it: that tells whether there are more.
+fn on_page(page: &PageRequest<LogPosition>) -> Condition {
+    let number = || Expr::col(Alias::new(NUMBER));
+    let before = Expr::col(Alias::new(RUNNING)).sub(Expr::col(Alias::new(SIZE)));
+    Condition::all()
+        .add(number().lte(page.bounds().size as i64 + 1))
+        // The first line comes whatever its size, and the second tells that there are more.
+        .add(before.lte(PAGE_BYTES).or(number().lte(2)))
+}
+
+/// A row of [`Store::weights`]: the call, and about how many bytes its lines take in memory.
+fn weight(row: &QueryResult) -> Result<(i64, usize), DbErr> {
+    let [call, bytes, lines] = [0, 1, 2].map(|column| row.try_get_by_index::<i64>(column));
+    let bytes = usize::try_from(bytes?).unwrap_or(usize::MAX);
+    let lines = usize::try_from(lines?).unwrap_or(usize::MAX);
+    Ok((
+        call?,
+        bytes.saturating_add(lines.saturating_mul(size_of::<LogLine>())),
+    ))
 }
 
 /// A line as it was read.

@@ -21,6 +21,37 @@ use crate::database::{Access, Database, beside, header, number, open, page_size}
 use crate::pace::Pace;
 use crate::sweep::{self, Wal};
 
+/// How many pages a file may have: the first byte of a page that only holds text is that of the number of the next such page,
+/// and is zero below this.
+// Tests cannot write so many.
+const MOST_PAGES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 24 };
+
+/// What of deleted rows is left in the database's files after cleaning up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing; so it is for PostgreSQL, whose files are not ours.
+    Nothing,
+    /// Pages as they were, in SQLite's write-ahead log, because a reader keeps it. It is emptied later.
+    Log,
+    /// Copies in the unused space of SQLite's pages, because the file has too many of these: 128 GiB at the usual size. They
+    /// stay until they are overwritten by chance, or by a `VACUUM`.
+    Copies,
+}
+
+impl Remains {
+    /// For people; `None`: nothing is left.
+    pub fn told(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Log => Some("a reader keeps SQLite's write-ahead log, it is emptied later"),
+            Self::Copies => Some(
+                "copies may be left in unused space of SQLite's file, which is too large to be searched for them: VACUUM \
+                 removes them",
+            ),
+        }
+    }
+}
+
 /// How many pages are looked at under one lock: 4 to 64 MiB of them.
 const PAGES: std::ops::RangeInclusive<u64> = 512..=8_192;
 
@@ -35,9 +66,9 @@ const LOCK_BYTE: u64 = 0x4000_0000;
 
 /// Overwrites the unused space of all pages, a part at a time, so that writes come in between; the log is empty then.
 /// PostgreSQL leaves nothing behind but dead rows.
-pub(crate) async fn overwrite(database: &Database, stop: &CancellationToken) -> Result<Wal, Error> {
+pub(crate) async fn overwrite(database: &Database, stop: &CancellationToken) -> Result<Remains, Error> {
     let Some(path) = database.path() else {
-        return Ok(Wal::Empty);
+        return Ok(Remains::Nothing);
     };
     let mut emptying = sweep::beside_writers(database).await?;
     let done = parts(database, &path, &mut emptying, stop).await;
@@ -50,7 +81,7 @@ async fn parts(
     path: &Path,
     emptying: &mut SqliteConnection,
     stop: &CancellationToken,
-) -> Result<Wal, Error> {
+) -> Result<Remains, Error> {
     let file = open(path, Access::Write).map_err(sqlx::Error::Io)?;
     let pool = database.write().get_sqlite_connection_pool();
     let mut pace = Pace::new(stop, PAGES);
@@ -58,7 +89,7 @@ async fn parts(
     while attempts < ATTEMPTS {
         // It waits for readers here, and no writer waits with it.
         if sweep::empty_wal(emptying, stop).await? == Wal::Kept {
-            return Ok(Wal::Kept);
+            return Ok(Remains::Log);
         }
         let mut connection = pool.acquire().await?;
         let started = Instant::now();
@@ -84,19 +115,19 @@ async fn parts(
             match done.map_err(sqlx::Error::Io)? {
                 Done::Written => {}
                 Done::Until(page) => (next, attempts) = (page, 0),
-                Done::All => return Ok(Wal::Empty),
+                Done::All => return Ok(Remains::Nothing),
                 Done::Unknown => {
                     tracing::warn!(
                         "the unused space of a file of this size cannot be overwritten; VACUUM does it"
                     );
-                    return Ok(Wal::Empty);
+                    return Ok(Remains::Copies);
                 }
             }
         }
         pace.rest(started.elapsed()).await?;
     }
     tracing::warn!("others write or read all the time: unused space of the file is overwritten later");
-    Ok(Wal::Kept)
+    Ok(Remains::Log)
 }
 
 /// Gives the lock back, and forgets pages as they were: they would be written back with what was in their unused space.
@@ -196,8 +227,7 @@ impl Layout {
             return Ok(None);
         }
         let pages = file.metadata()?.len() / page_size;
-        // The first byte of a page that only holds text is that of the number of the next such page: zero.
-        let is_known = pages < 1 << 24;
+        let is_known = pages < MOST_PAGES;
         Ok(is_known.then_some(Self {
             page_size: page_size as usize,
             usable: (page_size - reserved) as usize,
@@ -306,7 +336,7 @@ mod tests {
         assert!(sweep::is_emptied(&mut emptying).await.unwrap());
         assert!(found(&path, gone()) > 0, "SQLite overwrites them itself by now");
 
-        assert_eq!(overwrite(&database, &stop).await.unwrap(), Wal::Empty);
+        assert_eq!(overwrite(&database, &stop).await.unwrap(), Remains::Nothing);
         // Also where the pages are written again.
         run("UPDATE t SET word = word || 'x'".to_owned()).await;
         assert!(sweep::is_emptied(&mut emptying).await.unwrap());

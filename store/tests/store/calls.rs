@@ -13,6 +13,7 @@ on_both!(
     bodies_are_cut_at_the_cap,
     log_lines_come_in_pages,
     pages_of_lines_with_large_attributes_lead_to_the_last_line,
+    pages_of_lines_are_weighed_before_they_are_read,
     pages_tile_in_both_directions,
     pages_do_not_move_while_rows_are_added,
     equal_times_are_ordered_by_row,
@@ -163,6 +164,50 @@ async fn log_lines_come_in_pages(place: &Place) {
         read[5..]
     );
     assert!(last[&one].has_previous && !last[&one].has_next);
+}
+
+/// A page that does not fit is refused by its weight.
+async fn pages_of_lines_are_weighed_before_they_are_read(place: &Place) {
+    let (writer, store) = place.open().await;
+    let mut rows = Vec::new();
+    for number in 1..=3 {
+        let call = plain(number);
+        let lines = (0..5).map(|at| line(&call, at, &"x".repeat(1_000 * number as usize)));
+        let sent = Batch {
+            logs: lines.collect(),
+            ..batch([call.clone()])
+        };
+        writer.write(sent).await.unwrap();
+        rows.push(
+            store
+                .call(trace(number), span(number))
+                .await
+                .unwrap()
+                .unwrap()
+                .row,
+        );
+    }
+    rows.push(999);
+    let page = PageRequest {
+        first: Some(3),
+        ..PageRequest::default()
+    };
+    let mut weighed = Vec::new();
+    let fits = |bytes| {
+        weighed.push(bytes);
+        if bytes > 11_000 { Err(bytes) } else { Ok(()) }
+    };
+    let found = store.logs_that_fit(&rows, page, fits).await.unwrap();
+    // The lines of a page, and the one that tells that there are more.
+    for (weight, least) in weighed.iter().zip([4_000, 8_000, 12_000]) {
+        assert!((least..least + 2_000).contains(weight), "{weighed:?}");
+    }
+    assert_eq!((weighed.len(), found.len()), (3, 4));
+    let lines = |row| found[&row].as_ref().map(|page| page.items.len());
+    assert_eq!(
+        [lines(rows[0]), lines(rows[1]), lines(rows[2]), lines(999)],
+        [Ok(3), Ok(3), Err(&weighed[2]), Ok(0)]
+    );
 }
 
 /// A page ends where its lines have so many bytes, whatever has them, and then says that there are more.

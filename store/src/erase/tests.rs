@@ -1,0 +1,68 @@
+//! The end of an erasure, as the caller and the audit learn of it.
+
+use mcptap_model::{Batch, Call, CallFilter, Observation, Payload};
+
+use crate::fold::shapes::span;
+use crate::{Actor, Options, PageRequest, Remains, open};
+
+/// Of a file that is too large to be searched for copies.
+#[tokio::test]
+async fn copies_that_may_be_left_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+    let options = Options {
+        retention: None,
+        ..Options::default()
+    };
+    let (writer, store) = open(&url, options).await.unwrap();
+    // Nothing that can be compressed, in more pages than are searched here.
+    let mut state = 1_u64;
+    let text: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{state:016x}")
+    })
+    .take(1 << 20)
+    .collect();
+    let large = Call {
+        request: Some(Payload::whole(text)),
+        ..span(1)
+    };
+    let doomed = ["one", "other"].map(|tool| Call {
+        tool: Some(tool.to_owned()),
+        ..span(if tool == "one" { 2 } else { 3 })
+    });
+    for (call, remains, told) in [
+        (doomed[0].clone(), Remains::Nothing, "1 erased"),
+        (large, Remains::Nothing, ""),
+        (
+            doomed[1].clone(),
+            Remains::Copies,
+            "1 erased; copies may be left in unused space of SQLite's file, which is too large to be searched for them: VACUUM \
+             removes them",
+        ),
+    ] {
+        let tool = call.tool.clone();
+        let observation = Observation {
+            call,
+            links: Vec::new(),
+        };
+        let sent = Batch {
+            observations: vec![observation],
+            ..Batch::default()
+        };
+        writer.write(sent).await.unwrap();
+        if told.is_empty() {
+            continue;
+        }
+        let filter = CallFilter {
+            tools: tool.into_iter().collect(),
+            ..CallFilter::default()
+        };
+        let erased = store.erase(filter, Actor::Anybody, "tools".into()).await.unwrap();
+        assert_eq!((erased.calls, erased.remains), (1, remains));
+        let audit = store.audit(PageRequest::default()).await.unwrap().items;
+        assert_eq!(audit[0].subject, format!("calls with tools: {told}"));
+    }
+    drop(writer);
+    store.close().await;
+}
