@@ -12,6 +12,8 @@ const LENGTHS: [usize; 2] = [64, 70];
 const ALONE: usize = 76;
 /// More than any of them, with the mark of a diff.
 const MOST: usize = 80;
+/// How many bytes of a certificate or a public key may be left after one of its lines.
+const LONGEST: usize = 16 << 10;
 
 fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
@@ -24,6 +26,22 @@ fn is_mixed(text: &[u8]) -> bool {
         && has(u8::is_ascii_uppercase)
         && has(u8::is_ascii_lowercase)
         && !text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether a line is drawn by lot: its characters change their kind about two times in three, and there are about as many
+/// capitals as small letters. In paths and in names of several words small letters are most.
+fn is_drawn(line: &[u8]) -> bool {
+    let kind = |byte: &u8| match byte {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let pairs = line.windows(2);
+    let changes = pairs.filter(|pair| matches!(pair, [one, next] if kind(one) != kind(next)));
+    let count = |of: u8| line.iter().filter(|byte| kind(byte) == of).count();
+    let (small, capital) = (count(0), count(1));
+    changes.count() * 5 >= line.len() * 2 && 2 * small >= capital && 2 * capital >= small
 }
 
 /// Full lines of keys: so many characters of base64 at the end of a line, or alone in quotes. Those of certificates and
@@ -61,15 +79,18 @@ pub(super) fn find(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
             || next.is_ascii_whitespace()
             || matches!(next, b'"' | b'\'' | b'`' | b'\\' | b'<' | b',' | b'|');
         let line = bytes.get(start..end).unwrap_or_default();
-        if begins && ends && is_length(end - start, bytes, end) && is_mixed(line) {
+        if begins && ends && is_length(end - start, bytes, end) && is_mixed(line) && is_drawn(line) {
             for begin in memchr::memmem::find_iter(bytes.get(read..start).unwrap_or_default(), b"-----") {
                 let label = read + begin + 5;
                 let word = bytes.get(label..).unwrap_or_default();
                 if word.starts_with(b"BEGIN ") {
                     let end = run(bytes, label, MOST, |byte| byte != b'-');
-                    public = !bytes
-                        .get(label..end)
-                        .is_some_and(|label| label.ends_with(b"PRIVATE KEY"));
+                    public = !bytes.get(label..end).is_some_and(is_private);
+                    // A block that has no end is none.
+                    let rest = bytes
+                        .get(start..bytes.len().min(start + LONGEST))
+                        .unwrap_or_default();
+                    public &= memchr::memmem::find(rest, b"-----END ").is_some();
                 } else if word.starts_with(b"END ") {
                     public = false;
                 }
@@ -83,6 +104,11 @@ pub(super) fn find(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
     }
 }
 
+/// Whether a block of this label is a private key, in PEM or PGP armour.
+fn is_private(label: &[u8]) -> bool {
+    label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK")
+}
+
 /// Whether lines of keys are so long; where one stands alone in its text, or what is left of it, it may be longer.
 fn is_length(length: usize, bytes: &[u8], end: usize) -> bool {
     LENGTHS.contains(&length)
@@ -94,7 +120,7 @@ pub(super) fn last(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usi
     /// How far before its end it is looked for: other things stand between where each line is a value.
     const NEAR: usize = 160;
     let label = run(bytes, end, 40, |byte| byte.is_ascii_uppercase() || byte == b' ');
-    if !bytes.get(end..label)?.ends_with(b"PRIVATE KEY") {
+    if !is_private(bytes.get(end..label)?) {
         return None;
     }
     let least = start.saturating_sub(NEAR);
@@ -120,6 +146,8 @@ pub(super) fn last(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usi
 pub struct Sequence {
     /// How many further lines a key may have.
     key: usize,
+    /// How many of the last ones were none of it.
+    others: usize,
     /// Whether the text before ended with the name of a secret.
     name: bool,
 }
@@ -129,17 +157,24 @@ impl Sequence {
     pub fn redact(&mut self, redactor: &Redactor, text: &mut String) -> bool {
         /// How many lines keys have at most: of 16384 bits.
         const LONGEST_KEY: usize = 200;
+        /// How many lines of others may stand between two of its lines, and its head.
+        const BETWEEN: usize = 8;
         let begins = text.contains("-----BEGIN ") && text.contains("PRIVATE KEY");
         let ends = text.contains("-----END ");
         let named = std::mem::replace(&mut self.name, ends_with_name(redactor, text));
         let mut changed = false;
         if begins && !ends {
-            self.key = LONGEST_KEY;
+            (self.key, self.others) = (LONGEST_KEY, 0);
         } else if ends {
             self.key = 0;
         } else if self.key > 0 {
             self.key -= 1;
-            changed |= cut_last_word(text, is_key_line);
+            let cut = cut_runs(text) | cut_last_word(text, is_key_line);
+            self.others = if cut { 0 } else { self.others + 1 };
+            if self.others == BETWEEN {
+                self.key = 0;
+            }
+            changed |= cut;
         } else if named {
             changed |= cut_last_word(text, |word, alone| {
                 word.len() >= 6
@@ -156,7 +191,7 @@ impl Sequence {
         let cut = redactor.redact_in_place(text);
         // A line of a key whose first line was not seen: one that is shorter may follow.
         if cut && is_line && self.key == 0 {
-            self.key = 1;
+            (self.key, self.others) = (1, 0);
         }
         changed | cut
     }
@@ -167,8 +202,34 @@ fn is_key_line(word: &str, alone: bool) -> bool {
     let line = word.trim_end_matches('=');
     (alone || line.len() >= 16)
         && line.len() >= 2
+        && !is_hexadecimal(line.as_bytes())
         && line.bytes().all(is_base64)
         && (line.len() < word.len() || is_lot(line.as_bytes()) || is_mixed(line.as_bytes()))
+}
+
+/// Whether a text is a hash or an id in hexadecimal digits.
+fn is_hexadecimal(text: &[u8]) -> bool {
+    text.len() >= 16 && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Cuts what is drawn by lot in a line of a key, whatever stands around it: a logger's marks, quotes, colours.
+fn cut_runs(text: &mut String) -> bool {
+    /// The shortest that is told from words.
+    const LEAST: usize = 16;
+    let bytes = text.as_bytes();
+    let (mut runs, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let end = run(bytes, at, usize::MAX, is_base64);
+        let line = bytes.get(at..end).unwrap_or_default();
+        if line.len() >= LEAST && !is_hexadecimal(line) && is_mixed(line) && is_drawn(line) {
+            runs.push(at..run(bytes, end, 2, |byte| byte == b'='));
+        }
+        at = end + 1;
+    }
+    for run in runs.iter().rev() {
+        text.replace_range(run.clone(), REDACTED);
+    }
+    !runs.is_empty()
 }
 
 /// Cuts the last word of a text if it is a secret, given the word and whether it is the only one.

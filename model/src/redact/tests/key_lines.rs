@@ -128,3 +128,70 @@ fn what_looks_like_a_line_of_a_key_and_is_none_stays() {
         assert_eq!(redact(&text), text);
     }
 }
+
+#[test]
+fn paths_and_names_as_long_as_a_line_of_a_key_stay() {
+    let path = "usr/local/lib/python3/site/packages/Django/contrib/admin/template";
+    let name = "shouldReturnTheFirst2ResultsOfTheQueryWhenItIsSortedByTheirNames";
+    for text in [path.get(..64).unwrap(), name] {
+        assert_eq!(text.len(), 64);
+        for text in [
+            text.to_owned(),
+            format!("see \"{text}\"\n"),
+            format!("{text}\nok"),
+        ] {
+            assert_eq!(redact(&text), text);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_without_an_end_hides_no_key_behind_it() {
+    let lines = key(64);
+    let text = format!(
+        "-----BEGIN CERTIFICATE-----\nand so on\n{}\n{}\n",
+        lines[1], lines[2]
+    );
+    let cut = redact(&text);
+    assert!(!cut.contains(&lines[1]) && !cut.contains(&lines[2]), "{cut}");
+}
+
+#[test]
+fn lines_of_a_key_are_cut_whatever_a_logger_puts_around_them() {
+    let redactor = Redactor::default();
+    for (before, after) in [
+        ("level=info msg=", ""),
+        ("\u{1b}[32m", "\u{1b}[0m"),
+        ("[", "]"),
+        ("# ", ""),
+        ("* ", ";"),
+        ("1. ", ","),
+        ("line7=", ""),
+    ] {
+        let mut sequence = Sequence::default();
+        for line in key(64) {
+            let mut text = format!("{before}{line}{after}");
+            sequence.redact(&redactor, &mut text);
+            let is_mark = line.starts_with("-----");
+            assert!(is_mark || !text.contains(&line), "{text}");
+        }
+    }
+}
+
+#[test]
+fn who_only_mentions_the_head_of_a_key_loses_few_words() {
+    let redactor = Redactor::default();
+    let mut sequence = Sequence::default();
+    let mut first = "expected -----BEGIN PRIVATE KEY----- in the file".to_owned();
+    sequence.redact(&redactor, &mut first);
+    for number in 0..20 {
+        let line = format!("request {number} of trace 4bf92f3577b34da6a3ce929d0e0e4736");
+        let mut text = line.clone();
+        sequence.redact(&redactor, &mut text);
+        assert_eq!(text, line);
+    }
+    let name = "starting module Http2ConnectionPool7";
+    let mut text = name.to_owned();
+    sequence.redact(&redactor, &mut text);
+    assert_eq!(text, name);
+}
