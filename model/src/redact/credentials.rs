@@ -1,7 +1,7 @@
 //! Credentials that stand under no name: behind their scheme, in URLs, behind a flag of `curl`.
 
 use super::bytes::{after_escape, before, byte, is_mixed, is_space, run, run_back};
-use super::looks::{is_drawn, is_placeholder};
+use super::looks::{is_drawn, is_lot, is_placeholder};
 use super::named::{NEAR, is_basic, is_cut};
 
 /// Parameters of a challenge, which says how to ask and holds no secret.
@@ -28,6 +28,14 @@ pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Result<(usiz
     }
     let from = if bytes.get(end..end + 3) == Some(b"%20") {
         end + 3
+    } else if byte(bytes, end) == b'\\' {
+        // As a shell has it without quotes, also in a string.
+        let slashes = run(bytes, end, 8, |byte| byte == b'\\');
+        if byte(bytes, slashes) == b' ' {
+            slashes + 1
+        } else {
+            end
+        }
     } else {
         run(bytes, end, usize::MAX, |byte| is_space(byte) || byte == b'+')
     };
@@ -81,8 +89,38 @@ pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> 
     let end = run(bytes, colon, usize::MAX, is);
     // The last one: passwords are not always encoded as they should be.
     let at = run_back(bytes, end, end - colon, |byte| byte != b'@').checked_sub(1)?;
+    if byte(bytes, at) != b'@' {
+        return (!user.starts_with(b"[") && matches!(byte(bytes, end), b'/' | b'?' | b'#'))
+            .then(|| unencoded(bytes, colon + 1))
+            .flatten();
+    }
     let password = bytes.get(colon + 1..at).filter(|password| !password.is_empty())?;
     (!is_cut(password)).then_some((colon + 1, at))
+}
+
+/// The password of a URL that begins at `from`, behind the user's name, where `/`, `?` and `#` in it are not encoded as
+/// they should be: it looks drawn by lot, and what follows like a host.
+fn unencoded(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    /// Longer than passwords that people write so.
+    const LONGEST: usize = 100;
+    let end = run(bytes, from, LONGEST, |byte| {
+        !(is_space(byte) || b"\"'\\<>`@\0".contains(&byte))
+    });
+    let port = run(bytes, from, LONGEST, |byte| byte.is_ascii_digit());
+    let host = run(bytes, end + 1, LONGEST, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+    });
+    let password = bytes.get(from..end)?;
+    let is_port = port > from && matches!(byte(bytes, port), b'/' | b'?' | b'#');
+    (byte(bytes, end) == b'@'
+        && host > end + 1
+        && !is_port
+        && matches!(
+            byte(bytes, host),
+            0 | b'/' | b':' | b'?' | b' ' | b'"' | b'\'' | b'\\' | b'\n'
+        )
+        && is_lot(password))
+    .then_some((from, end))
 }
 
 /// The password that `curl` is given behind `-u` or `--user`, which ends at `end`.

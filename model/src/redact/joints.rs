@@ -75,7 +75,7 @@ pub(super) fn separator(
         if let Some(block) = block(bytes, start, at, covered) {
             return Some(block);
         }
-        let value = spaces(at);
+        let value = untagged(bytes, at, spaces(at));
         let lines = bytes.get(at..value).unwrap_or_default().contains(&b'\n');
         let value = wrapped(bytes, value);
         // A sentence ends here, and what follows is none of it.
@@ -163,6 +163,23 @@ fn closed(bytes: &[u8], end: usize) -> usize {
         _ => false,
     };
     if assigns { behind } else { end }
+}
+
+/// Where a value of YAML begins behind its anchor and its tag: `&db x`, `!!str x`.
+fn untagged(bytes: &[u8], colon: usize, value: usize) -> usize {
+    let mut at = value;
+    // Without a gap they are part of the value.
+    while at > colon && (byte(bytes, at) == b'&' || bytes.get(at..at + 2) == Some(b"!!")) {
+        let word = run(bytes, at, 40, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'&' | b'!' | b'_' | b'-')
+        });
+        let next = run(bytes, word, 4, |byte| byte == b' ');
+        if next == word || word < at + 3 {
+            break;
+        }
+        at = next;
+    }
+    at
 }
 
 /// Words of SQL that a password in quotes follows: `IDENTIFIED BY '…'`, `WITH PASSWORD '…'`.

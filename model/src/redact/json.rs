@@ -8,12 +8,13 @@ use serde::de::IgnoredAny;
 
 use super::bytes::{byte, is_space, run};
 use super::edits::{self, Edit};
+use super::held::{Held, Holds};
 use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
 use super::pairs::{self, has_scheme};
 use super::pass::Cut;
-use super::rules::{Compiled, DEEPEST, Found, Named};
+use super::rules::{Compiled, DEEPEST, Found, HELD, Named};
 use super::view::unescaped;
 
 /// The text that replaces a value.
@@ -49,6 +50,8 @@ struct Frame {
     second: Option<(usize, usize, Named)>,
     /// Whether the item before is a flag, whose value follows.
     flag: bool,
+    /// What else its members say of it.
+    holds: Holds,
 }
 
 /// Facts about a value, known before it is read.
@@ -57,6 +60,8 @@ struct Key {
     secret: Option<Named>,
     is_value: bool,
     is_name: bool,
+    /// What its value is if the object around it turns out to hold secrets.
+    held: Option<Held>,
 }
 
 /// Redacts JSON; `None` when nothing is to be cut. A cut in `crossing`, over the border of a value, takes the whole value.
@@ -78,6 +83,7 @@ pub(super) fn redact(
         open: VecDeque::new(),
         barren: 0,
         key: Key::default(),
+        held: Vec::new(),
     };
     walk.all();
     edits::apply(text, walk.edits)
@@ -94,6 +100,8 @@ struct Walk<'w> {
     /// Up to here no string begins.
     barren: usize,
     key: Key,
+    /// Strings that are secrets if the object around them is of a kind that a further member tells.
+    held: Vec<(usize, usize, Held)>,
 }
 
 impl Walk<'_> {
@@ -116,6 +124,10 @@ impl Walk<'_> {
                 b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => self.scalar(start),
                 _ => start + 1,
             };
+        }
+        // What was cut off ends here.
+        while !self.open.is_empty() {
+            self.close();
         }
     }
 
@@ -149,11 +161,16 @@ impl Walk<'_> {
                 secret: self.rules.secret_name(&read),
                 is_value: pairs::is_value(&read),
                 is_name: pairs::is_name(&read),
+                held: Held::of(&read),
             };
+            if let Some(frame) = self.open.back_mut() {
+                frame.holds.member(&read);
+            }
             self.inner(start, end, &read);
             return end;
         }
         let key = std::mem::take(&mut self.key);
+        self.hold(key, start, end, &read);
         match self.secret(key, start, end, &read) {
             Some(named) => {
                 if !is_cut(read.as_bytes()) {
@@ -163,6 +180,24 @@ impl Walk<'_> {
             None => self.inner(start, end, &read),
         }
         end
+    }
+
+    /// Remembers a string that a further member may make a secret.
+    fn hold(&mut self, key: Key, start: usize, end: usize, read: &str) {
+        let Some(frame) = self.open.back_mut().filter(|frame| !frame.is_list) else {
+            return;
+        };
+        frame.holds.value(key.held, read);
+        let held = if frame.holds.is_data() {
+            Some(Held::Data)
+        } else {
+            key.held
+        };
+        if let Some(held) =
+            held.filter(|held| *held != Held::Kind && !read.is_empty() && !is_cut(read.as_bytes()))
+        {
+            self.held.push((start, end, held));
+        }
     }
 
     /// The rule that makes a string a secret.
@@ -281,6 +316,7 @@ impl Walk<'_> {
         }
         self.open.push_back(Frame {
             is_list,
+            holds: Holds::begin(self.held.len(), key.held),
             secret: key
                 .secret
                 .or(of_pair)
@@ -299,6 +335,23 @@ impl Walk<'_> {
         {
             self.cut(start, end, named.found);
         }
+        let known = self.held.len();
+        let mut kept = frame.holds.from.min(known);
+        for at in kept..known {
+            let Some((start, end, held)) = self.held.get(at).copied() else {
+                break;
+            };
+            if frame.holds.has(held) {
+                self.cut(start, end, Found::BuiltIn(HELD));
+            } else if frame.holds.is_data() && held == Held::Data {
+                // The object around it may still be a secret of Kubernetes.
+                if let Some(place) = self.held.get_mut(kept) {
+                    *place = (start, end, held);
+                }
+                kept += 1;
+            }
+        }
+        self.held.truncate(kept);
         self.key = Key::default();
     }
 

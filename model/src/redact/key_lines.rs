@@ -132,6 +132,10 @@ pub(super) fn last(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usi
             from += 1;
         }
         let line = bytes.get(from..stop)?;
+        // It is cut already: what stands before it is no last line.
+        if line == b"redacted" && byte(bytes, stop) == b']' {
+            return None;
+        }
         if line.len() >= 4 && line.len() <= ALONE && (is_lot(line) || byte(bytes, stop) == b'=') {
             return Some((from, run(bytes, stop, 2, |byte| byte == b'=')));
         }

@@ -7,7 +7,7 @@ use super::patterns::{self, AROUND, PATTERNS};
 use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, contexts, credentials, joints, key_lines, private_keys};
+use super::{REDACTED, contexts, credentials, joints, key_lines, manifests, options, private_keys};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,10 @@ pub(super) struct Pass<'t> {
     pub(super) escaped: bool,
     /// The same of encodings of addresses and of HTML.
     pub(super) encoded: bool,
+    /// The last program on a command line, and up to where its options were read.
+    pub(super) command: (usize, usize),
+    /// Whether there is a document of Kubernetes that is a secret.
+    pub(super) manifest: bool,
     /// Whether anything was found that a secret could stand behind.
     pub(super) begun: bool,
     /// Whether the text is about a grant of OAuth, once that was asked.
@@ -156,6 +160,39 @@ impl Pass<'_> {
                     self.covered = self.covered.max(token.1);
                 }
             }
+            // Of the same program all that follows was read already.
+            Trigger::Option(index) if self.command.0 == index && start < self.command.1 => {}
+            Trigger::Option(index) => {
+                let (passwords, stop) = options::passwords(bytes, index, start, end);
+                for password in passwords {
+                    self.cut(CREDENTIAL, password);
+                }
+                self.command = (index, stop);
+            }
+            Trigger::Putty => {
+                if let Some(key) = private_keys::putty(bytes, end) {
+                    self.cut(PRIVATE_KEY, key);
+                }
+            }
+            Trigger::Ssh2 => {
+                if let Some(key) = private_keys::ssh2(bytes, start, end) {
+                    self.cut(PRIVATE_KEY, key);
+                    self.covered = self.covered.max(key.1);
+                }
+            }
+            Trigger::EncodedKey => {
+                if let Some(key) = private_keys::encoded(bytes, start) {
+                    self.cut(PRIVATE_KEY, key);
+                    self.covered = self.covered.max(key.1);
+                }
+            }
+            Trigger::Manifest => {
+                if manifests::ends_line(bytes, end) {
+                    self.manifest = true;
+                    self.structured = true;
+                }
+            }
+            Trigger::KeyType => self.structured |= super::quotes::quote(bytes, end).is_some(),
             Trigger::CurlUser => {
                 if let Some(password) = credentials::curl_user(bytes, start, end) {
                     self.cut(CREDENTIAL, password);

@@ -238,6 +238,18 @@ pub(super) const PATTERNS: &[Pattern] = &[
         "{h8}-{h4}-{h4}-{h4}-{h12}",
         Border::Word,
     ),
+    of(
+        "LaunchDarkly key",
+        "api-",
+        "{h8}-{h4}-{h4}-{h4}-{h12}",
+        Border::Word,
+    ),
+    of("WakaTime key", "waka_", "{h8}-{h4}-{h4}-{h4}-{h12}", Border::Word),
+    of("Infisical token", "st.", "{h24}.{h32}.{h32}", Border::Word),
+    of("Polar token", "polar_oat_", "{a40-}", Border::Word),
+    of("Polar token", "polar_pat_", "{a40-}", Border::Word),
+    of("Instagram token", "IGQV", "{a100-}", Border::Drawn),
+    of("Cloudflare tunnel token", "eyJhIjoi", "{a100-}", Border::Word),
     of("MailerSend token", "mlsn.", "{h64}", Border::None),
     of("Discord token", "mfa.", "{d80-}", Border::Word),
     of("Slack token", "xwfp-", "{d20-}", Border::Word),
@@ -373,7 +385,34 @@ pub(super) const AROUND: &[(&str, &str)] = &[
     ("Terraform token", ".atlasv1."),
     ("MaxMind key", "_mmk"),
     ("Azure AD secret", "Q~"),
+    ("New Relic key", "FFFFNRAL"),
+    ("Azure storage key", "+ASt"),
+    ("Azure Cosmos DB key", "ACDb"),
+    ("Azure Functions key", "AzFu"),
+    ("Azure DevOps token", "AZDO"),
+    ("Azure AI key", "JQQJ99"),
 ];
+
+/// How long the keys of Azure are that have a mark in their middle, with their padding, in the order of [`AROUND`].
+const MARKED: [(usize, usize); 5] = [(86, 88), (84, 88), (52, 60), (84, 84), (80, 90)];
+
+/// The key of Azure around the mark from `start` to `end`: a run of base64 of its length, with all that is drawn by lot.
+fn marked(bytes: &[u8], start: usize, end: usize, (least, most): (usize, usize)) -> Option<(usize, usize)> {
+    /// No key is longer.
+    const LONGEST: usize = 100;
+    let is = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    let from = run_back(bytes, start, LONGEST, is);
+    let to = run(bytes, end, LONGEST, is);
+    let to = run(bytes, to, 2, |byte| byte == b'=');
+    let key = bytes.get(from..to)?;
+    let has = |is: fn(&u8) -> bool| key.iter().any(is);
+    ((least..=most).contains(&key.len())
+        && start - from >= 20
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase))
+    .then_some((from, to))
+}
 
 /// The token around the part from `start` to `end`.
 pub(super) fn around(bytes: &[u8], index: usize, start: usize, end: usize) -> Option<(usize, usize)> {
@@ -385,6 +424,20 @@ pub(super) fn around(bytes: &[u8], index: usize, start: usize, end: usize) -> Op
     match index {
         0 => of(start.checked_sub(14)?, "{a14}.atlasv1.{d60-70}"),
         1 => of(start.checked_sub(36)?, "{a6}_{a29}_mmk"),
+        3 => {
+            let from = run_back(bytes, start, 40, |byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit()
+            });
+            let ends = (30..=36).contains(&(start - from)) && !byte(bytes, end).is_ascii_alphanumeric();
+            (ends && bytes.get(start..end) == Some(b"FFFFNRAL")).then_some((from, end))
+        }
+        4.. => {
+            let (_, part) = AROUND.get(index)?;
+            let length = MARKED.get(index.checked_sub(4)?)?;
+            (bytes.get(start..end)? == part.as_bytes())
+                .then(|| marked(bytes, start, end, *length))
+                .flatten()
+        }
         _ => {
             let from = start.checked_sub(4)?;
             let digit = byte(bytes, start.checked_sub(1)?).is_ascii_digit();

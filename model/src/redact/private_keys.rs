@@ -45,6 +45,106 @@ pub(super) fn find(bytes: &[u8], start: usize, from: usize) -> Option<(usize, us
     Some((start, end.max(label + 5)))
 }
 
+/// The lines of a private key of PuTTY, whose number stands behind `Private-Lines: `, at `at`.
+pub(super) fn putty(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    /// The most lines of a key, and how long each is.
+    const MOST: usize = 400;
+    const LONGEST: usize = 80;
+    let digits = run(bytes, at, 4, |byte| byte.is_ascii_digit());
+    let count = std::str::from_utf8(bytes.get(at..digits)?)
+        .ok()?
+        .parse::<usize>()
+        .ok()?;
+    let first = line_break(bytes, digits);
+    let (mut end, mut next) = (first, first);
+    for _ in 0..count.min(MOST) {
+        let line = run(bytes, next, LONGEST, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+        });
+        if line == next || byte(bytes, line) == b'-' {
+            break;
+        }
+        end = line;
+        next = line_break(bytes, line);
+        if next == line {
+            break;
+        }
+    }
+    (end > first && first > digits).then_some((first, end))
+}
+
+/// Behind ends of lines at `at`, also escaped.
+fn line_break(bytes: &[u8], at: usize) -> usize {
+    let mut at = at;
+    loop {
+        let next = run(bytes, at, 4, is_space);
+        let slashes = run(bytes, next, 8, |byte| byte == b'\\');
+        if slashes > next && matches!(byte(bytes, slashes), b'n' | b'r') {
+            at = slashes + 1;
+        } else if next > at {
+            at = next;
+        } else {
+            return at;
+        }
+    }
+}
+
+/// A private key as `ssh.com` writes it, whose label begins at `from`.
+pub(super) fn ssh2(bytes: &[u8], start: usize, from: usize) -> Option<(usize, usize)> {
+    let label = run(bytes, from, 60, |byte| byte.is_ascii_uppercase() || byte == b' ');
+    if !bytes.get(from..label)?.trim_ascii_end().ends_with(b"PRIVATE KEY") {
+        return None;
+    }
+    let mut end = run(bytes, label, 4, |byte| byte == b'-');
+    let is = |byte: u8| !matches!(byte, b'-' | b'"' | b'\'' | b'`' | b'{' | b'}');
+    loop {
+        end = run(bytes, end, usize::MAX, is);
+        let dashes = run(bytes, end, 8, |byte| byte == b'-');
+        if dashes == end {
+            break;
+        }
+        if dashes - end >= 4 {
+            let word = run(bytes, dashes, 64, |byte| {
+                byte.is_ascii_alphanumeric() || byte == b' '
+            });
+            if bytes
+                .get(dashes..word)
+                .is_some_and(|label| label.starts_with(b" END "))
+            {
+                end = run(bytes, word, 4, |byte| byte == b'-');
+            }
+            break;
+        }
+        end = dashes;
+    }
+    let end = run_back(bytes, end, end - start, |byte| byte == b'\\' || is_space(byte));
+    Some((start, end.max(label)))
+}
+
+/// A private key in PEM that is encoded in base64 as a whole and begins at `start`.
+pub(super) fn encoded(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    /// As much as holds the first line.
+    const LABEL: usize = 48;
+    let decoded = STANDARD.decode(bytes.get(start..start + LABEL)?).ok()?;
+    if !decoded.windows(11).any(|window| window == b"PRIVATE KEY") {
+        return None;
+    }
+    let is = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let mut end = run(bytes, start, usize::MAX, is);
+    // In lines, as encoders for mail and shells write it.
+    loop {
+        let next = line_break(bytes, end);
+        let line = run(bytes, next, usize::MAX, is);
+        let last = before(bytes, line, 1) == b'=';
+        if next == end || line - next < if last { 4 } else { 40 } {
+            return Some((start, end));
+        }
+        end = line;
+    }
+}
+
 /// Where the next line of a key begins that is written as a list of texts: `"MIIE…",` and a line further `"…"`.
 fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
     let is_mark = |byte: u8| is_space(byte) || b"\"'`,+\\[]();".contains(&byte);

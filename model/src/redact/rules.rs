@@ -10,7 +10,7 @@ use super::pass::{Cut, Pass, apply, merged};
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
 use super::view::View;
-use super::{REDACTED, cards, json, key_lines};
+use super::{REDACTED, cards, json, key_lines, manifests};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
@@ -18,6 +18,8 @@ pub(super) const NAMED: &str = "value under a secret's name";
 pub(super) const CREDENTIAL: &str = "credential";
 /// The rule of private keys.
 pub(super) const PRIVATE_KEY: &str = "private key";
+/// The rule of members that another member makes secrets.
+pub(super) const HELD: &str = "member of a secret";
 /// The rule of numbers of payment cards.
 const CARD: &str = "payment card";
 /// The rule of passwords in URLs.
@@ -178,7 +180,7 @@ impl Compiled {
 
     /// Whether what a rule finds was drawn by lot, so that nobody can guess it.
     pub(super) fn is_drawn(&self, found: Found) -> bool {
-        matches!(found, Found::BuiltIn(rule) if ![NAMED, CREDENTIAL, URL_PASSWORD, CARD].contains(&rule))
+        matches!(found, Found::BuiltIn(rule) if ![NAMED, HELD, CREDENTIAL, URL_PASSWORD, CARD].contains(&rule))
     }
 
     /// The text without its secrets; `None` when there are none. The rule of each cut is given to `report`.
@@ -215,7 +217,10 @@ impl Compiled {
         }
         let mut walked = None;
         if let Some(depth) = depth.filter(|depth| sight.structured && *depth < DEEPEST) {
-            walked = json::redact(self, text, &crossing(text, &sight.cuts), depth, report);
+            // In what is no JSON there are no borders: what crosses them is cut as it stands.
+            let crossing =
+                Some(crossing(text, &sight.cuts)).filter(|cuts| cuts.is_empty() || json::is_valid(text));
+            walked = json::redact(self, text, &crossing.unwrap_or_default(), depth, report);
             if let Some(walked) = &walked {
                 sight = self.find(walked);
             }
@@ -319,6 +324,8 @@ impl Compiled {
             escaped: false,
             encoded: false,
             begun: false,
+            manifest: false,
+            command: (0, 0),
             grants: None,
         };
         let add = |found| {
@@ -337,6 +344,10 @@ impl Compiled {
                 pass.look(*trigger, start, end);
             }
         });
+        if pass.manifest {
+            let value = add(Found::BuiltIn(HELD));
+            manifests::find(text, |start, end| pass.cuts.push(value(start, end)));
+        }
         let discord = add(Found::BuiltIn("Discord token"));
         shapes::discord(text, |start, end| pass.cuts.push(discord(start, end)));
         let mailgun = add(Found::BuiltIn("Mailgun key"));

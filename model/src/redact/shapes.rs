@@ -138,6 +138,8 @@ pub(super) const SHAPES: &[Shape] = &[
         &[
             "hooks.slack.com/services/",
             "hooks.slack-gov.com/services/",
+            "hooks.slack-gov.com/workflows/",
+            "hooks.slack-gov.com/triggers/",
             "hooks.slack.com/workflows/",
             "hooks.slack.com/triggers/",
         ],
@@ -145,9 +147,16 @@ pub(super) const SHAPES: &[Shape] = &[
     ),
     address(
         "Discord webhook",
-        &["discord.com/api/webhooks/", "discordapp.com/api/webhooks/"],
+        &[
+            "discord.com/api/webhooks/",
+            "discordapp.com/api/webhooks/",
+            "discord.com/api/v8/webhooks/",
+            "discord.com/api/v9/webhooks/",
+            "discord.com/api/v10/webhooks/",
+        ],
         32,
     ),
+    address("Zapier webhook", &["hooks.zapier.com/hooks/catch/"], 8),
     shape("npm token", &["npm_"], Class::Word, 36),
     shape("PyPI token", &["pypi-AgE"], Class::Dashed, 40),
     shape("Hugging Face token", &["hf_", "api_org_"], Class::Word, 30),

@@ -9,6 +9,7 @@ mod names;
 mod operator;
 mod random;
 mod rule_sets;
+mod structures;
 mod tokens;
 
 use super::Redactor;

@@ -2,6 +2,7 @@
 
 use super::contexts::CONTEXTS;
 use super::names::{self, Kind};
+use super::options;
 use super::patterns::{AROUND, PATTERNS};
 use super::rules::{Found, NAMED};
 use super::shapes::SHAPES;
@@ -15,6 +16,15 @@ pub(super) enum Trigger {
     Context(usize),
     Around(usize),
     CurlUser,
+    Option(usize),
+    /// A key of PuTTY, of `ssh.com`, or one that is encoded as a whole.
+    Putty,
+    Ssh2,
+    EncodedKey,
+    /// The kind of a document of Kubernetes.
+    Manifest,
+    /// A member of a key in JSON.
+    KeyType,
     Scheme,
     Url,
     PrivateKey,
@@ -54,6 +64,18 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         (" --user=", Trigger::CurlUser),
         ("\\u00", Trigger::Escape),
         ("\\/", Trigger::Escape),
+        ("\\x", Trigger::Escape),
+        ("&amp;quot;", Trigger::Encoding),
+        ("&amp;lt;", Trigger::Encoding),
+        ("&amp;#", Trigger::Encoding),
+        ("&amp;amp;", Trigger::Encoding),
+        ("private-lines: ", Trigger::Putty),
+        ("---- BEGIN SSH2 ", Trigger::Ssh2),
+        ("LS0tLS1CRUdJTi", Trigger::EncodedKey),
+        ("kind: secret", Trigger::Manifest),
+        ("kind: \"secret", Trigger::Manifest),
+        ("kind: 'secret", Trigger::Manifest),
+        ("kty", Trigger::KeyType),
         ("%22", Trigger::Encoding),
         ("%25", Trigger::Encoding),
         ("%3a%2f%2f", Trigger::Hidden),
@@ -79,7 +101,16 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         .iter()
         .enumerate()
         .map(|(index, (_, part))| ((*part).to_owned(), Trigger::Around(index)));
+    let programs = options::programs()
+        .enumerate()
+        .map(|(index, name)| (name.to_owned(), Trigger::Option(index)));
+    // Letters that nobody encodes but to hide them.
+    let letters = (b'0'..=b'z')
+        .filter(u8::is_ascii_alphanumeric)
+        .map(|letter| (format!("%{letter:02x}"), Trigger::Escape));
     names
+        .chain(programs)
+        .chain(letters)
         .chain(shapes)
         .chain(around)
         .chain(patterns)

@@ -17,15 +17,15 @@ struct Undone {
     text: (usize, usize),
 }
 
-/// The entities that hold what a value's borders are made of.
+/// The entities, behind their `&`, that hold what a value's borders are made of.
 const ENTITIES: &[(&[u8], char)] = &[
-    (b"&quot;", '"'),
-    (b"&amp;", '&'),
-    (b"&lt;", '<'),
-    (b"&gt;", '>'),
-    (b"&apos;", '\''),
-    (b"&equals;", '='),
-    (b"&colon;", ':'),
+    (b"quot;", '"'),
+    (b"amp;", '&'),
+    (b"lt;", '<'),
+    (b"gt;", '>'),
+    (b"apos;", '\''),
+    (b"equals;", '='),
+    (b"colon;", ':'),
 ];
 
 impl View {
@@ -96,9 +96,14 @@ fn undo(bytes: &[u8], at: usize) -> Option<(char, usize)> {
             Some((char::from_u32(code)?, from + 2))
         }
         b'&' => {
-            let rest = bytes.get(at..)?;
+            // Escaped more than once: `&amp;quot;`.
+            let mut at = at;
+            while bytes.get(at + 1..at + 5) == Some(b"amp;") && is_entity(bytes, at + 5) {
+                at += 4;
+            }
+            let rest = bytes.get(at + 1..)?;
             if let Some((entity, character)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
-                return Some((*character, at + entity.len()));
+                return Some((*character, at + 1 + entity.len()));
             }
             let number = at + 2;
             if byte(bytes, at + 1) != b'#' {
@@ -124,11 +129,22 @@ fn undo(bytes: &[u8], at: usize) -> Option<(char, usize)> {
                     Some((char::from_u32(code)?, mark + 5))
                 }
                 b'/' => Some(('/', mark + 1)),
+                // Of Python and of C; what terminals take for themselves stays.
+                b'x' => {
+                    let code = hex(bytes, mark + 1, 2).filter(|code| (0x20..0x7f).contains(code))?;
+                    Some((char::from_u32(code)?, mark + 3))
+                }
                 _ => None,
             }
         }
         _ => None,
     }
+}
+
+/// Whether what stands at `at`, behind a `&`, is an entity, or one that is escaped further.
+fn is_entity(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.starts_with(b"#") || ENTITIES.iter().any(|(entity, _)| rest.starts_with(entity))
 }
 
 fn hex(bytes: &[u8], at: usize, digits: usize) -> Option<u32> {

@@ -7,11 +7,13 @@ use crate::redact::Redactor;
 enum Rule {
     /// An example of it is cut: texts, and `{c n}` for so many drawn characters of a class.
     Cut(&'static str),
+    /// Each of several examples of it is cut: it goes by what may stand around or before the secret.
+    Each(&'static [&'static str]),
     /// It is left out, for this reason.
     Left(&'static str),
 }
 
-use Rule::{Cut, Left};
+use Rule::{Cut, Each, Left};
 
 /// The characters of a class.
 fn class(name: u8) -> &'static str {
@@ -32,8 +34,14 @@ fn example(template: &str) -> (String, String) {
     let (mut text, mut longest) = (String::new(), String::new());
     let mut rest = template;
     while let Some((literal, behind)) = rest.split_once('{') {
+        text.push_str(&literal.replace("}}", "}"));
+        // Braces of the text itself are doubled.
+        if let Some(behind) = behind.strip_prefix('{') {
+            text.push('{');
+            rest = behind;
+            continue;
+        }
         let (part, behind) = behind.split_once('}').unwrap();
-        text.push_str(literal);
         let length: usize = part[1..].parse().unwrap();
         // Further parts are drawn on: no two are alike.
         let drawn: String = class(part.as_bytes()[0])
@@ -48,7 +56,7 @@ fn example(template: &str) -> (String, String) {
         }
         rest = behind;
     }
-    text.push_str(rest);
+    text.push_str(&rest.replace("}}", "}"));
     (text, longest)
 }
 
@@ -57,8 +65,17 @@ fn the_rules_of_others_are_covered_or_left_out_for_a_reason() {
     let redactor = Redactor::default();
     let (mut cut, mut left, mut missed) = (0, 0, Vec::new());
     for (name, rule) in GITLEAKS.iter().chain(DETECT_SECRETS) {
-        match rule {
-            Cut(template) => {
+        let templates = match rule {
+            Cut(template) => std::slice::from_ref(template),
+            Each(templates) => templates,
+            Left(why) => {
+                assert!(!why.is_empty(), "{name}");
+                left += 1;
+                continue;
+            }
+        };
+        for template in templates {
+            {
                 let (text, secret) = example(template);
                 let redacted = redactor.redact(&text);
                 // Also where calls have it: in JSON, in a sentence, at the end of a line.
@@ -71,13 +88,9 @@ fn the_rules_of_others_are_covered_or_left_out_for_a_reason() {
                         missed.push(format!("{name}: {redacted}"));
                     }
                 }
-                cut += 1;
-            }
-            Left(why) => {
-                assert!(!why.is_empty(), "{name}");
-                left += 1;
             }
         }
+        cut += 1;
     }
     eprintln!("{cut} rules are covered, {left} left out");
     assert!(
@@ -210,9 +223,27 @@ const GITLEAKS: &[(&str, Rule)] = &[
     ("contentful-delivery-api-token", Cut("contentful = \"{e43}\"")),
     (
         "curl-auth-header",
-        Cut("curl -H \"Authorization: Bearer {a30}\" https://x.test"),
+        Each(&[
+            "curl -H \"Authorization: Bearer {a30}\" https://x.test",
+            "curl -H Authorization:Bearer\\ {a30} https://x.test",
+            "curl -H \"X-Key: {a12}\" https://x.test",
+            "curl --header 'Api-Token: {a12}' https://x.test",
+            "curl -H 'Key: {a12}' https://x.test",
+        ]),
     ),
-    ("curl-auth-user", Cut("curl -u admin:{a12} https://x.test")),
+    (
+        "curl-auth-user",
+        Each(&[
+            "curl -u admin:{a12} https://x.test",
+            "curl -uadmin:{a12} https://x.test",
+            "curl -su admin:{a12} https://x.test",
+            "curl -sSfu 'admin:{a12}' https://x.test",
+            "curl -u\tadmin:{a12} https://x.test",
+            "curl --user admin:{a12} https://x.test",
+            "curl --user=\"admin:{a12}\" https://x.test",
+            "curl -X POST https://x.test -u \"admin:{a12}\"",
+        ]),
+    ),
     ("databricks-api-token", Cut("dapi{h32}")),
     ("datadog-access-token", Cut("datadog = \"{l40}\"")),
     (
@@ -315,7 +346,16 @@ const GITLEAKS: &[(&str, Rule)] = &[
     ("kraken-access-token", Cut("kraken = \"{l80}\"")),
     (
         "kubernetes-secret-yaml",
-        Cut("kind: Secret\nmetadata:\n  name: db\ndata:\n  password: {a24}\n"),
+        Each(&[
+            "kind: Secret\nmetadata:\n  name: db\ndata:\n  password: {a24}\n",
+            "apiVersion: v1\nkind: Secret\ntype: Opaque\nmetadata:\n  name: db\ndata:\n  connection: {a24}\n  ca.crt: {a12}\n",
+            "apiVersion: v1\ndata:\n  .dockerconfigjson: {a40}\nkind: Secret\n",
+            "kind: Secret\nstringData:\n  config.yaml: |-\n    url: {a24}\n    retries: 3\n  other: x\n",
+            "kind: \"Secret\"\nstringData:\n  connection: \"{a24}\"\n",
+            "items:\n- apiVersion: v1\n  data:\n    connection: {a24}\n  kind: Secret\n- apiVersion: v1\n  kind: ConfigMap\n",
+            "{{\"apiVersion\":\"v1\",\"data\":{{\"connection\":\"{a24}\"}},\"kind\":\"Secret\"}}",
+            "{{\"kind\":\"Secret\",\"stringData\":{{\"connection\":\"{a24}\"}}}}",
+        ]),
     ),
     ("kucoin-access-token", Cut("kucoin = \"{h24}\"")),
     ("kucoin-secret-key", Cut("kucoin = \"{h8}-{h4}-{h4}-{h4}-{h12}\"")),

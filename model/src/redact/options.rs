@@ -1,0 +1,213 @@
+//! Passwords that programs are given on their command lines behind an option that says nothing of a password.
+
+use super::bytes::{before, byte, is_space, run, run_back};
+use super::looks::{is_harmless, is_lot, is_placeholder};
+use super::named::{NEAR, is_cut};
+
+/// How a program takes its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// `-pX`
+    Glued,
+    /// `-p X` or `-pX`
+    Either,
+    /// `-p X`
+    Apart,
+    /// `-U user%X`
+    BehindUser,
+    /// Those of `curl`: `-su user:X`, `-H "X-Key: X"`, `-b "sid=X"`.
+    Curl,
+}
+
+/// Programs, the option each takes its password behind, and how.
+const PROGRAMS: &[(&str, &str, Way)] = &[
+    ("mysql", "-p", Way::Glued),
+    ("mariadb", "-p", Way::Glued),
+    ("sshpass", "-p", Way::Either),
+    ("redis-cli", "-a", Way::Apart),
+    ("docker login", "-p", Way::Apart),
+    ("podman login", "-p", Way::Apart),
+    ("helm registry login", "-p", Way::Apart),
+    ("az login", "-p", Way::Apart),
+    ("ldapsearch", "-w", Way::Either),
+    ("ldapmodify", "-w", Way::Either),
+    ("ldapadd", "-w", Way::Either),
+    ("ldapwhoami", "-w", Way::Either),
+    ("sqlcmd", "-P", Way::Either),
+    ("mosquitto_pub", "-P", Way::Apart),
+    ("mosquitto_sub", "-P", Way::Apart),
+    ("smbclient", "-U", Way::BehindUser),
+    ("rpcclient", "-U", Way::BehindUser),
+    ("curl", "", Way::Curl),
+];
+
+/// The names of the programs.
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|(name, ..)| *name)
+}
+
+/// The passwords behind the program whose name is from `start` to `end`, and up to where its options were read.
+pub(super) fn passwords(
+    bytes: &[u8],
+    index: usize,
+    start: usize,
+    end: usize,
+) -> (Vec<(usize, usize)>, usize) {
+    let Some((_, option, way)) = PROGRAMS.get(index) else {
+        return (Vec::new(), end);
+    };
+    let previous = before(bytes, start, 1);
+    if previous.is_ascii_alphanumeric() || matches!(previous, b'-' | b'_' | b'.' | b':') {
+        return (Vec::new(), end);
+    }
+    // `mysqldump`, `curl.exe`
+    let end = run(bytes, end, 12, |byte| byte.is_ascii_lowercase() || byte == b'.');
+    let stop = run(bytes, end, NEAR, |byte| {
+        !matches!(byte, b'\n' | b'|' | b';' | b'\0' | b'}' | b'`')
+    });
+    let mut found = Vec::new();
+    let mut words = Words { bytes, at: end, stop };
+    while let Some(word) = words.next() {
+        let text = bytes.get(word.0..word.1).unwrap_or_default();
+        if *way == Way::Curl {
+            found.extend(of_curl(bytes, text, word, &mut words));
+            continue;
+        }
+        let Some(rest) = text.strip_prefix(option.as_bytes()) else {
+            continue;
+        };
+        let value = match way {
+            Way::Glued | Way::Either if !rest.is_empty() => (word.1 - rest.len(), word.1),
+            // `-p'X'`
+            Way::Glued if is_open(bytes, word) => match words.next() {
+                Some(value) => value,
+                None => break,
+            },
+            Way::Either | Way::Apart | Way::BehindUser if rest.is_empty() => match words.next() {
+                Some(value) => value,
+                None => break,
+            },
+            Way::BehindUser => (word.1 - rest.len(), word.1),
+            _ => continue,
+        };
+        let from = if *way == Way::BehindUser {
+            let percent = run(bytes, value.0, value.1 - value.0, |byte| byte != b'%');
+            percent + 1
+        } else {
+            value.0
+        };
+        if from < value.1 && is_password(bytes.get(from..value.1).unwrap_or_default()) {
+            found.push((from, value.1));
+        }
+    }
+    (found, stop)
+}
+
+/// Whether quotes begin behind a word that has none itself.
+fn is_open(bytes: &[u8], word: (usize, usize)) -> bool {
+    let is_quote = |byte: u8| matches!(byte, b'"' | b'\'');
+    let next = run(bytes, word.1, 8, |byte| byte == b'\\');
+    is_quote(byte(bytes, next)) && !is_quote(before(bytes, word.0, 1))
+}
+
+/// Options of `curl`: the word, which the passwords are in or before.
+fn of_curl(bytes: &[u8], text: &[u8], word: (usize, usize), words: &mut Words<'_>) -> Option<(usize, usize)> {
+    let of_header = |(from, to): (usize, usize)| {
+        let colon = run(bytes, from, to - from, |byte| byte != b':');
+        let name = bytes.get(from..colon)?.to_ascii_lowercase();
+        let value = run(bytes, colon + 1, 4, |byte| byte == b' ');
+        let text = bytes.get(value..to)?;
+        let named = [&b"key"[..], b"token", b"auth", b"secret"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        let routine = name.starts_with(b"idempotency") || name.starts_with(b"sec-");
+        (named
+            && !routine
+            && text.len() >= 6
+            && is_password(text)
+            && !text.iter().any(|byte| is_space(*byte)))
+        .then_some((value, to))
+    };
+    let of_user = |(from, to): (usize, usize)| {
+        let colon = run(bytes, from, to - from, |byte| byte != b':');
+        let password = bytes.get(colon + 1..to)?;
+        (!password.starts_with(b"//") && is_password(password)).then_some((colon + 1, to))
+    };
+    let of_cookie = |(from, to): (usize, usize)| {
+        let text = bytes.get(from..to)?;
+        let value = text.iter().position(|byte| *byte == b'=')?;
+        (is_lot(text.get(value..)?) && !is_cut(text)).then_some((from, to))
+    };
+    match text {
+        b"-H" | b"--header" => return of_header(words.next()?),
+        b"-b" | b"--cookie" => return of_cookie(words.next()?),
+        _ => {}
+    }
+    let cluster = text.strip_prefix(b"-")?;
+    if cluster.starts_with(b"H") {
+        return of_header((word.0 + 2, word.1));
+    }
+    // Short options that take nothing may stand before it.
+    let flags = cluster
+        .iter()
+        .take_while(|byte| b"sSkLfvigGINnq46O01".contains(byte))
+        .count();
+    let rest = cluster.get(flags..)?.strip_prefix(b"u")?;
+    if rest.is_empty() {
+        of_user(words.next()?)
+    } else {
+        of_user((word.1 - rest.len(), word.1))
+    }
+}
+
+/// Whether a text is a password, and no word of a manual.
+fn is_password(text: &[u8]) -> bool {
+    let is_port = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b':') && text.contains(&b':');
+    text.len() >= 3
+        && !is_cut(text)
+        && !text.starts_with(b"[redacted")
+        && !text.starts_with(b"-")
+        && !is_port
+        && !is_harmless(text)
+        && !std::str::from_utf8(text).is_ok_and(is_placeholder)
+}
+
+/// The words of a command line, also where it is a list of texts.
+struct Words<'t> {
+    bytes: &'t [u8],
+    at: usize,
+    stop: usize,
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let gap = |byte: u8| {
+            matches!(
+                byte,
+                b' ' | b'\t' | b'\r' | b'"' | b'\'' | b',' | b'\\' | b'[' | b']' | b'='
+            )
+        };
+        let from = run(self.bytes, self.at, self.stop.saturating_sub(self.at), gap);
+        if from >= self.stop {
+            return None;
+        }
+        let slashes = run_back(self.bytes, from, 1, |byte| matches!(byte, b'"' | b'\''));
+        let quote = if slashes < from {
+            byte(self.bytes, slashes)
+        } else {
+            0
+        };
+        let to = run(self.bytes, from, self.stop - from, |byte| {
+            if quote != 0 {
+                byte != quote && byte != b'\\'
+            } else {
+                !matches!(
+                    byte,
+                    b' ' | b'\t' | b'\r' | b'"' | b'\'' | b'\\' | b',' | b']' | b')'
+                )
+            }
+        });
+        self.at = to.max(from + 1);
+        Some((from, to.max(from + 1)))
+    }
+}
