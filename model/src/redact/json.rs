@@ -336,8 +336,9 @@ impl Walk<'_> {
             self.cut(start, end, named.found);
         }
         let known = self.held.len();
-        let mut kept = frame.holds.from.min(known);
-        for at in kept..known {
+        let from = frame.holds.from.min(known);
+        let mut kept = from;
+        for at in from..known {
             let Some((start, end, held)) = self.held.get(at).copied() else {
                 break;
             };
