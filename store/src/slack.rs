@@ -24,7 +24,7 @@ use crate::sweep::{self, Wal};
 /// How many pages a file may have: the first byte of a page that only holds text is that of the number of the next such page,
 /// and is zero below this.
 // Tests cannot write so many.
-const MOST_PAGES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 24 };
+const MOST_PAGES: u64 = if cfg!(test) { 1 << 8 } else { 1 << 24 };
 
 /// What of deleted rows is left in the database's files after cleaning up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -213,7 +213,7 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         .await;
         // Deletions go on by themselves.
         drop_all();
-        let erasing = store.erase(CallFilter::default(), Actor::Anybody, "no constraint".into());
+        let erasing = store.erase(CallFilter::default(), Actor::CommandLine, "no constraint".into());
         let erased = tokio::time::timeout(ENOUGH, erasing)
             .await
             .expect("it is given up")
@@ -225,7 +225,7 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
             tools: vec!["lookup".into()],
             ..CallFilter::default()
         };
-        let erasing = store.erase(filter, Actor::Anybody, "tools".into());
+        let erasing = store.erase(filter, Actor::CommandLine, "tools".into());
         let erased = tokio::time::timeout(ENOUGH, erasing)
             .await
             .expect("it is given up")
@@ -245,7 +245,7 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
                 columns: Vec::new(),
                 last_seconds: None,
             };
-            store.save_view(None, view, Actor::Anybody).await.is_ok()
+            store.save_view(None, view, Actor::CommandLine).await.is_ok()
         })
         .await;
         drop_all();
