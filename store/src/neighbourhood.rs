@@ -21,6 +21,7 @@ use found::{Because, Found};
 use large::Filled;
 pub(crate) use memory::Held;
 use memory::{ROW, of_texts};
+pub(crate) use statement::{arms, each};
 pub(crate) use undecoded::Undecoded;
 pub(crate) use weights::CALL_BYTES;
 use weights::Weight;

@@ -4,21 +4,27 @@
 //! by time alone may be; one that ids say is of a call that stays, stays with it. A line goes with the HTTP span that it names. A
 //! line that no rule gave to a call is of another service than those that handled the erased ones. It goes only where the
 //! client alone told of such a call: the service that answered it is not known then.
+//!
+//! In a trace where very many calls stay nobody looks whose it is: all that waits there for no call goes.
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use mcptap_model::{HttpSpan, SpanKind, SpanRef, TraceId, Vantage};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 use serde::Deserialize;
 
 use crate::entity::{alias, call, waiting};
+use crate::neighbourhood::{arms, each};
 use crate::row::{joined_by, joined_fingerprint, kind, span_number, trace_halves};
 use crate::{Error, Seq};
 
 /// How far times of one request may differ that different spans give, in nanoseconds.
 const SLACK: i64 = 5_000_000;
+
+/// Of how many calls that stay all is read that is known of their trace. Each step of an erasure reads it again.
+const CROWD: usize = 256;
 
 /// A trace, by the halves of its id, the last first: rows are found by that one, and several traces may have the same.
 pub(super) type Trace = (i64, i64);
@@ -111,22 +117,31 @@ impl Rest {
     /// Looks for it. Nobody may write meanwhile.
     pub(super) async fn find(db: &DatabaseTransaction, erased: &[Erased]) -> Result<Self, Error> {
         let rows: Vec<i64> = erased.iter().map(|call| call.row).collect();
-        let traces: HashSet<Trace> = erased.iter().map(|call| call.trace).collect();
-        let staying: Vec<Trace> = call::Entity::find()
-            .select_only()
-            .distinct()
-            .columns([call::Column::TraceLo, call::Column::TraceHi])
-            .filter(call::Column::TraceLo.is_in(last_halves(&traces)))
-            .filter(call::Column::Id.is_not_in(rows.iter().copied()))
-            .into_tuple()
-            .all(db)
-            .await?;
-        let mut shared: HashSet<Trace> = staying.into_iter().collect();
-        shared.retain(|trace| traces.contains(trace));
-        let alone: HashSet<Trace> = traces.difference(&shared).copied().collect();
-        shared.extend(linked(db, &rows).await?.difference(&traces));
+        let mut going_of: HashMap<Trace, usize> = HashMap::new();
+        for call in erased {
+            *going_of.entry(call.trace).or_default() += 1;
+        }
+        for trace in linked(db, &rows).await? {
+            going_of.entry(trace).or_default();
+        }
+        let traces: HashSet<Trace> = going_of.keys().copied().collect();
+        let counts = counts(db, &traces, rows.len() + CROWD).await?;
+        let (mut alone, mut shared, mut crowded) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (trace, going) in going_of {
+            let staying = counts
+                .get(&trace)
+                .copied()
+                .unwrap_or_default()
+                .saturating_sub(going);
+            match staying {
+                0 if going > 0 => alone.insert(trace),
+                0..CROWD => shared.insert(trace),
+                _ => crowded.insert(trace),
+            };
+        }
         let mut going = Known::read(db, shared, erased).await?.going(erased);
-        going.extend(waiting_in(db, &alone).await?);
+        going.extend(waiting_in(db, &alone, None).await?);
+        going.extend(waiting_in(db, &crowded, Some(&rows)).await?);
         Ok(Self {
             traces: alone.into_iter().collect(),
             rows: going,
@@ -138,10 +153,43 @@ fn last_halves(traces: &HashSet<Trace>) -> HashSet<i64> {
     traces.iter().map(|(lo, _)| *lo).collect()
 }
 
-/// The rows of all that waits in traces. One that cannot be read, and so may be of them, is nobody's.
-async fn waiting_in(db: &DatabaseTransaction, traces: &HashSet<Trace>) -> Result<Vec<i64>, Error> {
+/// How many calls each of these traces has, counted up to `most`.
+async fn counts(
+    db: &DatabaseTransaction,
+    traces: &HashSet<Trace>,
+    most: usize,
+) -> Result<HashMap<Trace, usize>, Error> {
+    let text = format!(
+        "SELECT ? AS lo, ? AS hi, COUNT(*) AS calls FROM \
+         (SELECT 1 FROM calls WHERE trace_lo = ? AND trace_hi = ? LIMIT {most}) AS found"
+    );
+    let backend = db.get_database_backend();
+    let keys: Vec<[i64; 4]> = traces.iter().map(|(lo, hi)| [*lo, *hi, *lo, *hi]).collect();
+    let mut counts = HashMap::new();
+    for keys in keys.chunks(arms(backend)) {
+        for row in db.query_all_raw(each(backend, &text, keys)).await? {
+            let trace = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let calls: i64 = row.try_get_by_index(2)?;
+            counts.insert(trace, usize::try_from(calls).unwrap_or(usize::MAX));
+        }
+    }
+    Ok(counts)
+}
+
+/// The rows of all that waits in traces, or, beside these calls, for none of the others. One that cannot be read, and so may be
+/// of them, is nobody's.
+async fn waiting_in(
+    db: &DatabaseTransaction,
+    traces: &HashSet<Trace>,
+    calls: Option<&[i64]>,
+) -> Result<Vec<i64>, Error> {
     type Row = (i64, i64, Option<i64>, Option<Vec<u8>>);
+    let of_none = calls.map(|calls| {
+        let column = waiting::Column::Call;
+        column.is_null().or(column.is_in(calls.iter().copied()))
+    });
     let mut waits = waiting::Entity::find()
+        .filter(sea_orm::Condition::all().add_option(of_none))
         .select_only()
         .columns([
             waiting::Column::Id,

@@ -27,13 +27,13 @@ pub(super) fn keyed<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]
 }
 
 /// How many keys [`each`] takes at most: SQLite has no more than 500 parts of a union, and reads their text each time.
-pub(super) fn arms(db: DbBackend) -> usize {
+pub(crate) fn arms(db: DbBackend) -> usize {
     if db == DbBackend::Postgres { KEYS } else { 64 }
 }
 
 /// The rows of one statement for each key, one after the other, so that each can have a limit of its own. `?` in the
 /// text stands for the integers of a key, in their order.
-pub(super) fn each<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
+pub(crate) fn each<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
     if db == DbBackend::Postgres {
         let columns: Vec<String> = (1..=N).map(|number| format!("k{number}")).collect();
         let mut named = columns.iter();

@@ -15,6 +15,7 @@ on_both!(
     what_a_client_alone_told_of_takes_all_of_its_time_with_it,
     spans_that_calls_link_to_go_alone,
     with_the_last_call_of_a_trace_all_that_waits_goes,
+    where_very_many_calls_stay_all_that_waits_for_none_goes,
     an_export_without_times_is_known_until_it_is_answered
 );
 
@@ -244,4 +245,26 @@ async fn with_the_last_call_of_a_trace_all_that_waits_goes(place: &Place) {
     assert_eq!(waiting(place).await, [101, 102]);
     erase(&store, "odd", 20).await;
     assert_eq!(waiting(place).await, [0; 0]);
+}
+
+/// Each step of an erasure would read all of the trace again.
+async fn where_very_many_calls_stay_all_that_waits_for_none_goes(place: &Place) {
+    let (writer, store) = place.open().await;
+    let calls: Vec<Call> = (1..=600)
+        .map(|number| tool(if number % 2 == 0 { "even" } else { "odd" }, trace(1), number, 0))
+        .collect();
+    let far = Call {
+        started_at: UnixNanos(calls[0].started_at.0 - 1_000 * MILLISECOND),
+        ..calls[0].clone()
+    };
+    let before = Batch {
+        https: vec![http(&far, 1_001, None, SpanKind::Server)],
+        logs: vec![line(&far, 1_002)],
+        ..batch(calls)
+    };
+    writer.write(before).await.unwrap();
+    erase(&store, "even", 300).await;
+    assert_eq!(waiting(place).await, [0; 0]);
+    let page = store.count(&CallFilter::default(), 1_000).await.unwrap();
+    assert_eq!(page.value, 300);
 }
