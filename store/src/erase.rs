@@ -202,6 +202,8 @@ impl Store {
         let begun = clock::now();
         let pace = Pace::new(&inner.stop, CALLS);
         let mut failed = 0;
+        // In another history of the database the numbers of changes stand for others.
+        let generation = inner.database.lineage().generation();
         // Calls that come in later are not meant: so there is an end.
         let last = loop {
             let head = head(inner.database.maintenance());
@@ -216,14 +218,19 @@ impl Store {
             self.try_again(error, &mut failed, &pace).await?;
         }
         if *filter == CallFilter::default() {
-            self.erase_everything(last, begun, progress).await
+            self.erase_everything((last, generation), begun, progress).await
         } else {
-            self.erase_found(filter, last, progress).await
+            self.erase_found(filter, (last, generation), progress).await
         }
     }
 
     /// Erases all calls up to a change, what had arrived by then and belongs to no call, heartbeats, and whatever no call has.
-    async fn erase_everything(&self, last: Seq, begun: UnixNanos, progress: &Progress) -> Result<(), Error> {
+    async fn erase_everything(
+        &self,
+        (last, generation): (Seq, u64),
+        begun: UnixNanos,
+        progress: &Progress,
+    ) -> Result<(), Error> {
         let database = &self.inner.database;
         let mut pace = Pace::new(&self.inner.stop, CALLS);
         let calls = || {
@@ -233,6 +240,9 @@ impl Store {
         };
         let mut failed = 0;
         loop {
+            if database.lineage().generation() != generation {
+                return Err(Error::Rewound);
+            }
             match database.step(TASK, step(database, calls, pace.size())).await {
                 Ok(None) => break,
                 Ok(Some(Step { deleted, head, took })) => {
@@ -274,7 +284,11 @@ impl Store {
     /// Waits until a step that failed can be tried again, or gives its error when that was often enough.
     async fn try_again(&self, error: Error, failed: &mut u32, pace: &Pace) -> Result<(), Error> {
         *failed += 1;
-        if matches!(error, Error::Stopping | Error::Damaged { .. } | Error::Data(_)) || *failed >= TRIES {
+        let is_over = matches!(
+            error,
+            Error::Stopping | Error::Rewound | Error::Damaged { .. } | Error::Data(_)
+        );
+        if is_over || *failed >= TRIES {
             return Err(error);
         }
         tracing::warn!(%error, "a step of an erasure failed; it is tried again");
@@ -301,6 +315,7 @@ fn reason(error: &Error) -> &'static str {
     match error {
         Error::Stopping => "the server stopped",
         Error::TimedOut => "the database took too long",
+        Error::Rewound => "the database was put back to another state",
         Error::Damaged { .. } => "a row is damaged",
         Error::Data(_) => "the database refused it",
         _ => "the database failed",

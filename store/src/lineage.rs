@@ -407,5 +407,10 @@ mod tests {
         };
         assert!(matches!(lineage.check(elsewhere, Seq(1)), Ok(Finding::Dropped)));
         assert_eq!(lineage.generation(), 1);
+        // The same backup is put back once more: what followers know of its lineage is of another history.
+        assert!(matches!(
+            lineage.check(found("8", 9), Seq(1)),
+            Ok(Finding::Lost(_))
+        ));
     }
 }

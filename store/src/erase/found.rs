@@ -42,7 +42,7 @@ impl Store {
     pub(super) async fn erase_found(
         &self,
         filter: &CallFilter,
-        last: Seq,
+        (last, generation): (Seq, u64),
         progress: &Progress,
     ) -> Result<(), Error> {
         let mut looked_at = last;
@@ -52,7 +52,8 @@ impl Store {
             let Some((from, end)) = stretch else {
                 return Ok(());
             };
-            self.erase_stretch(filter, last, (from, end), progress).await?;
+            self.erase_stretch(filter, (last, generation), (from, end), progress)
+                .await?;
             let (head, moved) = self.patiently(|| self.completed(last, looked_at)).await?;
             (looked_at, stretch) = (head, moved);
         }
@@ -83,7 +84,7 @@ impl Store {
     async fn erase_stretch(
         &self,
         filter: &CallFilter,
-        last: Seq,
+        (last, generation): (Seq, u64),
         (mut from, end): Stretch,
         progress: &Progress,
     ) -> Result<(), Error> {
@@ -93,7 +94,6 @@ impl Store {
         loop {
             let started = Instant::now();
             let database = &self.inner.database;
-            let generation = database.lineage().generation();
             let found = database
                 .step(TASK, self.next_of(filter, from, &pace, &looking))
                 .await;

@@ -2,8 +2,9 @@
 
 use mcptap_model::{Batch, Call, CallFilter, Observation, Payload};
 
+use super::Progress;
 use crate::fold::shapes::span;
-use crate::{Actor, Options, PageRequest, Remains, open};
+use crate::{Actor, Error, Options, PageRequest, Remains, clock, open};
 
 /// Of a file that is too large to be searched for copies.
 #[tokio::test]
@@ -63,6 +64,44 @@ async fn copies_that_may_be_left_are_told() {
         let audit = store.audit(PageRequest::default()).await.unwrap().items;
         assert_eq!(audit[0].subject, format!("calls with tools: {told}"));
     }
+    drop(writer);
+    store.close().await;
+}
+
+/// What is meant is told by numbers of changes, which stand for others in a database that was put back.
+#[tokio::test]
+async fn an_erasure_ends_where_the_database_is_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+    let options = Options {
+        retention: None,
+        ..Options::default()
+    };
+    let (writer, store) = open(&url, options).await.unwrap();
+    let observations = (1..4).map(|number| Observation {
+        call: span(number),
+        links: Vec::new(),
+    });
+    let sent = Batch {
+        observations: observations.collect(),
+        ..Batch::default()
+    };
+    let last = writer.write(sent).await.unwrap().head;
+    let another = store.inner.database.lineage().generation() + 1;
+    let progress = Progress::default();
+    let filter = CallFilter {
+        methods: vec!["tools/call".to_owned()],
+        ..CallFilter::default()
+    };
+    for erased in [
+        store.erase_found(&filter, (last, another), &progress).await,
+        store
+            .erase_everything((last, another), clock::now(), &progress)
+            .await,
+    ] {
+        assert!(matches!(erased, Err(Error::Rewound)), "{erased:?}");
+    }
+    assert_eq!(store.count(&CallFilter::default(), 10).await.unwrap().value, 3);
     drop(writer);
     store.close().await;
 }
