@@ -44,6 +44,23 @@ test("servers and tools are found by name, also those that are not loaded, and s
     await page.reload();
     await page.getByRole("table", { name: table }).waitFor();
     expect(await calls.getAttribute("aria-sort")).toBe("ascending");
+    // and going back undoes it
+    await page.goBack();
+    await expect.poll(() => calls.getAttribute("aria-sort")).toBe("descending");
+    await page.getByRole("searchbox", { name: field }).fill("449");
+    await expectAddress(page, /find=449/);
+    await page.reload();
+    await expect.poll(() => names(table), { message: path, timeout: 20_000 }).toEqual([last]);
+    // what is no order is said to be none
+    await page.goto(`${mcptap.url}${path}${path.includes("?") ? "&" : "?"}sort=foo`);
+    await page.getByText("Ignored, not a valid order: sort=foo").waitFor();
+    // on a narrow screen, too
+    await page.setViewportSize({ width: 390, height: 844 });
+    await calls.getByRole("button").click();
+    await expect.poll(async () => (await names(table))[0], { message: path }).toBe(first);
+    const box = await calls.getByRole("button").boundingBox();
+    expect(box && box.width > 20 && box.height > 10).toBe(true);
+    await page.setViewportSize({ width: 1280, height: 900 });
   }
   await page.getByText("Failing: 10% of its calls or more").waitFor();
   expect(pages.complaints).toEqual([]);

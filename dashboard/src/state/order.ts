@@ -32,14 +32,16 @@ export function toOrderBy({ by, descending }: Order): AggregateOrder {
   return { field: fields[by], direction: descending ? "DESC" : "ASC" };
 }
 
-/** The order in the address. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
-export function useOrder(): { order: Order; sortBy: (by: OrderName) => void } {
+/** The order in the address, and what stands there instead of one. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
+export function useOrder(): { order: Order; unread: string | undefined; sortBy: (by: OrderName) => void } {
   const { parameters, change } = usePlace();
-  const { by, descending } = readOrder(parameters.get("sort"));
+  const text = parameters.get("sort");
+  const { by, descending } = readOrder(text);
+  const unread = text && text.replace(/^-/, "") !== by ? text : undefined;
   const sortBy = (next: OrderName) => {
     const turned = next === by ? !descending : next !== "name";
     const isUsual = next === "name" && !turned;
-    change("sort", isUsual ? undefined : `${turned ? "-" : ""}${next}`, true);
+    change("sort", isUsual ? undefined : `${turned ? "-" : ""}${next}`);
   };
-  return { order: { by, descending }, sortBy };
+  return { order: { by, descending }, unread, sortBy };
 }

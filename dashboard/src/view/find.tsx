@@ -1,18 +1,20 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { Button, Input, SearchField } from "react-aria-components";
 import type { Paged } from "../state/paging";
+import { usePlace } from "../state/place";
 import { count, many } from "../state/words";
 import { Icon } from "./icon";
 
 /**
  * A field that finds items of a list by their names, and the items that it leaves. The API does not find by a part of a name:
- * while something is typed, the pages that are missing are loaded. `label`: the name of the field.
+ * while something is typed, the pages that are missing are loaded. The address keeps it. `label`: the name of the field.
  */
 export function useFind<Item extends { name: string }>(
   list: Paged<Item>,
   label: string,
 ): { items: readonly Item[] | undefined; typed: boolean; field: ReactNode } {
-  const [text, setText] = useState("");
+  const place = usePlace();
+  const text = place.parameters.get("find") ?? "";
   const [failed, setFailed] = useState(false);
   const { more, loadingMore } = list;
   const wanted = text.trim().toLowerCase();
@@ -22,7 +24,7 @@ export function useFind<Item extends { name: string }>(
   }, [missing, more]);
   const items = wanted ? list.items?.filter(({ name }) => name.toLowerCase().includes(wanted)) : list.items;
   const change = (next: string) => {
-    setText(next);
+    place.change("find", next === "" ? undefined : next, true);
     setFailed(false);
   };
   const field = (

@@ -117,7 +117,7 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
       {hidden ? (
         <Hidden what={`The ${side} is`} />
       ) : payload == null ? (
-        <Missing side={side} outcome={call.outcome} />
+        <Missing side={side} method={call.method} outcome={call.outcome} />
       ) : empty ? (
         <p className="sight empty">
           <strong>Empty.</strong> The {side} was captured, and there is nothing in it
@@ -163,7 +163,15 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
 }
 
 /** Why there is no body: none has been sent yet, none was seen, or nobody captured it. */
-function Missing({ side, outcome }: { side: Side; outcome: Detail["outcome"] }) {
+function Missing({ side, method, outcome }: { side: Side } & Pick<Detail, "method" | "outcome">) {
+  if (/^(GET|DELETE|HEAD|OPTIONS)$/.test(method))
+    return (
+      <p className="sight empty">
+        <strong>No {side} message.</strong> {method} is an HTTP request that holds no MCP message.{" "}
+        {method === "GET" &&
+          "What comes on the stream that it opens is recorded with the calls it belongs to."}
+      </p>
+    );
   if (side === "response" && outcome === "RUNNING")
     return (
       <p className="sight empty">
