@@ -184,7 +184,8 @@ impl Collector {
         let packed = match records {
             Some(Records::Packed(packed, held)) => Some((packed, held)),
             Some(Records::Undated(undated)) => {
-                arrived = Some(undated.export);
+                // The events of a span come again with their span, however often.
+                arrived = (signal == Signal::Logs).then_some(undated.export);
                 Some(self.date(undated).await?)
             }
             None => None,

@@ -70,8 +70,6 @@ impl State {
     pub(super) fn hold_answers(&mut self) {
         let is_due = |receipt: &Receipt| (receipt.has_closed)();
         let has_own = !self.keys.is_empty() && !self.carrier.is_sse;
-        // Clients leave a stream of events as soon as they have their answer: that its end came to nobody tells nothing.
-        let has_own = has_own && !matches!(self.reading.form, Form::Events(_));
         if !self.is_held && has_own && self.receipt.as_ref().is_some_and(is_due) {
             self.is_held = true;
             lock(&self.conversation).hold_answers(&self.keys);
@@ -84,10 +82,16 @@ impl State {
         if left == Left::Complete {
             self.hold_answers();
         }
+        let is_stream = matches!(self.reading.form, Form::Events(_));
         self.answer_read();
         let receipt = self.receipt.take();
         let unknown = receipt.filter(|_| self.is_held && left == Left::Complete);
         if unknown.is_none() {
+            if self.is_held && is_stream {
+                // Clients leave a stream of events as soon as they have their answer.
+                let mut conversation = lock(&self.conversation);
+                self.keys.iter().for_each(|key| conversation.carried(*key));
+            }
             self.answer_over(left);
         }
         unknown
