@@ -42,9 +42,7 @@ impl Writer {
             Err(_) => Err(WriteError::Lost),
         }
     }
-}
 
-impl Writer {
     /// Forgets when the export with this key came, as its sender hears that it is stored: one that says the same comes later by
     /// itself.
     ///
@@ -86,9 +84,9 @@ async fn first(database: &Database, export: i64, at: UnixNanos) -> Result<UnixNa
         arrived_at: ActiveValue::Set(at.0),
         ..waiting::ActiveModel::default()
     };
-    let known = OnConflict::columns([waiting::Column::TraceLo, waiting::Column::Fingerprint]);
+    let mut known = OnConflict::columns([waiting::Column::TraceLo, waiting::Column::Fingerprint]);
     waiting::Entity::insert(row)
-        .on_conflict(known.to_owned().do_nothing().to_owned())
+        .on_conflict(known.do_nothing().to_owned())
         .exec_without_returning(&tx)
         .await?;
     let first: Option<i64> = waiting::Entity::find()

@@ -1,8 +1,9 @@
 //! `impl Store`: erasing the calls of a filter, so that nothing of them is left in the database's files.
 //!
 //! Calls go in small steps, as retention deletes them, so that writes come in between. With them go their bodies, log lines
-//! and aliases, HTTP spans and lines that wait and may be theirs, and what only they had: sessions, clients, origins, names. On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the
-//! write-ahead log, which still holds them as they were, is emptied. PostgreSQL gets a VACUUM.
+//! and aliases, HTTP spans and lines that wait and may be theirs, and what only they had: sessions, clients, origins, names.
+//! On SQLite deleted bytes are overwritten (`secure_delete`), free pages given back, and the write-ahead log, which still
+//! holds them as they were, is emptied. PostgreSQL gets a VACUUM.
 //!
 //! An erasure reads on connections of its own, without the limit of queries, and its end is logged and audited whatever it
 //! is. What it deleted until it failed leaves the files all the same.
@@ -73,6 +74,15 @@ pub struct Erasure {
     pub log_lines: u64,
     /// What of them is left in the database's files.
     pub remains: Remains,
+}
+
+/// Which calls an erasure means. Those that come in later are not meant: so there is an end.
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    /// Up to this change.
+    last: Seq,
+    /// In this history of the database: in another one the numbers of changes stand for others.
+    generation: u64,
 }
 
 /// How much an erasure has erased so far.
@@ -200,34 +210,27 @@ impl Store {
     async fn erase_all(&self, filter: &CallFilter, progress: &Progress) -> Result<(), Error> {
         let inner = &self.inner;
         let begun = clock::now();
-        let pace = Pace::new(&inner.stop, CALLS);
-        let mut failed = 0;
-        // In another history of the database the numbers of changes stand for others.
         let generation = inner.database.lineage().generation();
-        // Calls that come in later are not meant: so there is an end.
-        let last = loop {
-            let head = head(inner.database.maintenance());
-            match inner.database.step(TASK, head).await {
-                Ok(last) => break last,
-                Err(error) => self.try_again(error, &mut failed, &pace).await?,
-            }
-        };
+        let last = self.patiently(|| head(inner.database.maintenance())).await?;
+        let until = Until { last, generation };
         // Calls past their time are not served any more, but may still be stored.
         let oldest = inner.options.oldest_kept();
+        let pace = Pace::new(&inner.stop, CALLS);
+        let mut failed = 0;
         while let Err(error) = forget(&inner.database, oldest, &inner.counters, &inner.stop).await {
             self.try_again(error, &mut failed, &pace).await?;
         }
         if *filter == CallFilter::default() {
-            self.erase_everything((last, generation), begun, progress).await
+            self.erase_everything(until, begun, progress).await
         } else {
-            self.erase_found(filter, (last, generation), progress).await
+            self.erase_found(filter, until, progress).await
         }
     }
 
     /// Erases all calls up to a change, what had arrived by then and belongs to no call, heartbeats, and whatever no call has.
     async fn erase_everything(
         &self,
-        (last, generation): (Seq, u64),
+        Until { last, generation }: Until,
         begun: UnixNanos,
         progress: &Progress,
     ) -> Result<(), Error> {
@@ -254,12 +257,7 @@ impl Store {
                 Err(error) => self.try_again(error, &mut failed, &pace).await?,
             }
         }
-        loop {
-            match database.step(TASK, forget_heartbeats(database, begun)).await {
-                Ok(()) => break,
-                Err(error) => self.try_again(error, &mut failed, &pace).await?,
-            }
-        }
+        self.patiently(|| forget_heartbeats(database, begun)).await?;
         let statements = WITHOUT_CALL.map(|statement| (statement, begun.0));
         let rest = REST_OF_ALL.map(|statement| (statement, 500));
         for (statement, number) in statements.into_iter().chain(rest) {
@@ -279,6 +277,21 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Runs one step; where it fails it is tried again.
+    async fn patiently<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let pace = Pace::new(&self.inner.stop, CALLS);
+        let mut failed = 0;
+        loop {
+            match self.inner.database.step(TASK, step()).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.try_again(error, &mut failed, &pace).await?,
+            }
+        }
     }
 
     /// Waits until a step that failed can be tried again, or gives its error when that was often enough.

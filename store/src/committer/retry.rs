@@ -131,8 +131,8 @@ impl Committer {
         }
     }
 
-    /// Fails with what makes every write fail, where an error about values, or about time, has that for a cause. `tried` is when ordinary
-    /// records could be written last: whatever makes them fail may come at any time, also between two halves.
+    /// Fails with what makes every write fail, where an error about values, or about time, has that for a cause. `tried` is
+    /// when ordinary records could be written last: whatever makes them fail may come at any time, also between two halves.
     async fn blames_a_record(&mut self, error: &Error, tried: &mut Option<Instant>) -> Result<(), Error> {
         if !matches!(error.kind(), ErrorKind::Data | ErrorKind::TimedOut)
             || tried.is_some_and(|at| at.elapsed() < TRIED)

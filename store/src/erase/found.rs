@@ -1,14 +1,13 @@
 //! Erasing the calls of a filter: finding them, some at a time, and deleting them with what is theirs.
 
 use std::collections::HashSet;
-use std::future::Future;
 use std::time::Instant;
 
 use mcptap_model::{CallFilter, UnixNanos};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::waiting::{Erased, Rest};
-use super::{CALLS, Progress, TASK};
+use super::{CALLS, Progress, TASK, Until};
 use crate::entity::call;
 use crate::pace::Pace;
 use crate::retention::{Pruned, Step, remove};
@@ -42,19 +41,18 @@ impl Store {
     pub(super) async fn erase_found(
         &self,
         filter: &CallFilter,
-        (last, generation): (Seq, u64),
+        until: Until,
         progress: &Progress,
     ) -> Result<(), Error> {
-        let mut looked_at = last;
+        let mut looked_at = until.last;
         // Beyond what is newest now there is nothing that is meant.
         let mut stretch = self.patiently(|| self.newest()).await?.map(|end| (None, end));
         for _ in 0..WALKS {
             let Some((from, end)) = stretch else {
                 return Ok(());
             };
-            self.erase_stretch(filter, (last, generation), (from, end), progress)
-                .await?;
-            let (head, moved) = self.patiently(|| self.completed(last, looked_at)).await?;
+            self.erase_stretch(filter, until, (from, end), progress).await?;
+            let (head, moved) = self.patiently(|| self.completed(until.last, looked_at)).await?;
             (looked_at, stretch) = (head, moved);
         }
         if stretch.is_some() {
@@ -65,26 +63,11 @@ impl Store {
         Ok(())
     }
 
-    /// Reads for an erasure; what fails is tried again.
-    async fn patiently<T, F>(&self, mut read: impl FnMut() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let pace = Pace::new(&self.inner.stop, CALLS);
-        let mut failed = 0;
-        loop {
-            match self.inner.database.step(TASK, read()).await {
-                Ok(found) => return Ok(found),
-                Err(error) => self.try_again(error, &mut failed, &pace).await?,
-            }
-        }
-    }
-
     /// Erases the calls of a filter up to a change, and between two positions, oldest first.
     async fn erase_stretch(
         &self,
         filter: &CallFilter,
-        (last, generation): (Seq, u64),
+        until: Until,
         (mut from, end): Stretch,
         progress: &Progress,
     ) -> Result<(), Error> {
@@ -104,7 +87,7 @@ impl Store {
             }
             let deleted = match found {
                 Ok(found) => database
-                    .step(TASK, self.erase_rows(&found.rows, last, generation))
+                    .step(TASK, self.erase_rows(&found.rows, until))
                     .await
                     .map(|step| (found, step)),
                 Err(error) => Err(error),
@@ -190,7 +173,7 @@ impl Store {
     }
 
     /// Erases calls, unless they came in after a change.
-    async fn erase_rows(&self, rows: &[i64], last: Seq, generation: u64) -> Result<Option<Step>, Error> {
+    async fn erase_rows(&self, rows: &[i64], until: Until) -> Result<Option<Step>, Error> {
         let database = &self.inner.database;
         if rows.is_empty() {
             return Ok(None);
@@ -198,11 +181,11 @@ impl Store {
         // Acquired before the lock, so that no writer waits for a connection of maintenance. Its snapshot begins with its
         // first statement.
         let reading = database.maintenance_snapshot().await?;
-        let mut tx = Transaction::begin_after(database, generation).await?;
+        let mut tx = Transaction::begin_after(database, until.generation).await?;
         let started = Instant::now();
         let advanced = tx.advance(1, 0).await?;
         // Nobody writes now: what these rows have is all that they have.
-        let erased = Erased::read(&reading, rows, last).await?;
+        let erased = Erased::read(&reading, rows, until.last).await?;
         let rest = Rest::find(&reading, &erased).await?;
         reading.commit().await?;
         let calls: Vec<i64> = erased.iter().map(|call| call.row).collect();

@@ -2,7 +2,7 @@
 
 use mcptap_model::{Batch, Call, CallFilter, Observation, Payload};
 
-use super::Progress;
+use super::{Progress, Until};
 use crate::fold::shapes::span;
 use crate::{Actor, Error, Options, PageRequest, Remains, clock, open};
 
@@ -87,17 +87,18 @@ async fn an_erasure_ends_where_the_database_is_put_back() {
         ..Batch::default()
     };
     let last = writer.write(sent).await.unwrap().head;
-    let another = store.inner.database.lineage().generation() + 1;
+    let until = Until {
+        last,
+        generation: store.inner.database.lineage().generation() + 1,
+    };
     let progress = Progress::default();
     let filter = CallFilter {
         methods: vec!["tools/call".to_owned()],
         ..CallFilter::default()
     };
     for erased in [
-        store.erase_found(&filter, (last, another), &progress).await,
-        store
-            .erase_everything((last, another), clock::now(), &progress)
-            .await,
+        store.erase_found(&filter, until, &progress).await,
+        store.erase_everything(until, clock::now(), &progress).await,
     ] {
         assert!(matches!(erased, Err(Error::Rewound)), "{erased:?}");
     }
