@@ -293,6 +293,10 @@ mod tests {
         assert_eq!(undo(Coding::Gzip, padded.clone()).unwrap(), b"body");
         padded.push(1);
         assert!(undo(Coding::Gzip, padded).is_err());
+        // Empty members cost work and no bytes.
+        let empty = packed(Coding::Gzip, b"");
+        assert!(undo(Coding::Gzip, empty.repeat(1 + MEMBERS)).unwrap().is_empty());
+        assert!(undo(Coding::Gzip, empty.repeat(2 + MEMBERS)).is_err());
         for level in 0..10 {
             let level = flate2::Compression::new(level);
             let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), level);

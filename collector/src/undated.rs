@@ -4,7 +4,7 @@
 use mcptap_model::{Batch, LogLine, UnixNanos};
 use mcptap_store::{Reservation, export_key};
 
-/// What is to be stored of an export that has such lines.
+/// The records of an export that has such lines.
 pub(crate) struct Undated {
     batch: Batch,
     lines: Vec<LogLine>,

@@ -26,7 +26,7 @@ pub struct Mutation;
 /// An API key that is to be made.
 #[derive(InputObject)]
 pub(crate) struct CreateApiKeyInput {
-    /// What it is called, for people: 1 to 100 characters, none of them NUL.
+    /// The name for people: 1 to 100 characters, none of them NUL.
     name: String,
     /// What it allows: at least one. `PAYLOADS` only together with `READ`.
     scopes: Vec<Scope>,
@@ -39,7 +39,7 @@ pub(crate) struct CreateApiKeyInput {
 /// A view that is to be saved.
 #[derive(InputObject)]
 pub(crate) struct ViewInput {
-    /// What it is called, for people: 1 to 100 characters, none of them NUL.
+    /// The name for people: 1 to 100 characters, none of them NUL.
     name: String,
     /// The filter: an object of the form of `CallFilter`, at most 16 KiB.
     filter: Json,
@@ -106,7 +106,7 @@ pub(crate) struct CallsDeleted {
     count: i32,
     /// How many of their log lines.
     log_lines: i32,
-    /// What of them is left in the database's files, and until when. Null: nothing.
+    /// Copies of them that are left in the database's files, and until when. Null: none.
     remains: Option<&'static str>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +14,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{BoxError, Streamed};
 
+/// The memory that a frame takes beside its bytes: bodies may come in frames of a byte each.
+const FRAME: usize = size_of::<Read>();
 /// How much is read ahead of one body, in bytes: as much as is recorded of it by default.
 const MOST: usize = 1 << 20;
 /// How much is read ahead of all bodies at once, in bytes.
 const ROOM: usize = 64 << 20;
 /// How long is waited for the end of a body. Clients send a message at once.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+type Read = Result<Frame<Bytes>, BoxError>;
+
+fn length(frame: &Read) -> usize {
+    let data = frame.as_ref().ok().and_then(Frame::data_ref);
+    data.map_or(0, Bytes::len)
+}
 
 /// The memory for what is read ahead.
 #[derive(Clone, Debug)]
@@ -47,14 +56,11 @@ impl Room {
                     break;
                 };
                 let failed = frame.is_err();
-                let bytes = frame
-                    .as_ref()
-                    .ok()
-                    .and_then(Frame::data_ref)
-                    .map_or(0, Bytes::len);
+                let bytes = length(&frame);
                 ahead.bytes = ahead.bytes.saturating_add(bytes);
                 ahead.read.push_back(frame);
-                if failed || ahead.bytes > MOST || !self.reserve(&mut ahead.held, bytes) {
+                let taken = ahead.bytes.saturating_add(ahead.read.len() * FRAME);
+                if failed || taken > MOST || !self.reserve(&mut ahead.held, bytes + FRAME) {
                     break;
                 }
             }
@@ -81,7 +87,7 @@ impl Room {
 
 /// A body of which the beginning was read, or all of it.
 pub(super) struct ReadAhead {
-    read: VecDeque<Result<Frame<Bytes>, BoxError>>,
+    read: VecDeque<Read>,
     /// The bytes in it.
     bytes: usize,
     /// None at its end.
@@ -99,8 +105,7 @@ impl Body for ReadAhead {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(frame) = self.read.pop_front() {
-            let data = frame.as_ref().ok().and_then(Frame::data_ref);
-            self.bytes -= data.map_or(0, Bytes::len).min(self.bytes);
+            self.bytes = self.bytes.saturating_sub(length(&frame));
             if self.read.is_empty() {
                 self.held = None;
             }
@@ -109,8 +114,7 @@ impl Body for ReadAhead {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(rest).poll_frame(context));
-        Poll::Ready(frame)
+        Pin::new(rest).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,5 +133,42 @@ impl Body for ReadAhead {
         }
         hint.set_lower(rest.lower().saturating_add(read));
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full, StreamBody};
+
+    use super::*;
+
+    /// So many frames of a byte each.
+    fn bytes(count: usize) -> Streamed {
+        let frames = (0..count).map(|_| Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"x"))));
+        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn small_frames_take_their_memory_too() {
+        let room = Room::new();
+        let ahead = room.read(bytes(100_000)).await;
+        assert!(
+            ahead.rest.is_some() && ahead.read.len() <= 2 + MOST / FRAME,
+            "{}",
+            ahead.read.len()
+        );
+        assert!(room.0.available_permits() <= ROOM - (ahead.read.len() - 1) * FRAME);
+        // Nothing of it is lost, and the room is free again.
+        assert_eq!(ahead.collect().await.unwrap().to_bytes().len(), 100_000);
+        assert_eq!(room.0.available_permits(), ROOM);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_small_is_read_to_its_end() {
+        let body = Full::new(Bytes::from_static(b"{}")).map_err(|never| match never {});
+        let ahead = Room::new().read(body.boxed_unsync()).await;
+        assert!(ahead.rest.is_none());
+        assert_eq!(ahead.size_hint().exact(), Some(2));
+        assert_eq!(ahead.collect().await.unwrap().to_bytes(), "{}");
     }
 }

@@ -116,7 +116,7 @@ export type CountRelation =
 export type CreateApiKeyInput = {
   /** When it ends by itself. Without it, never. */
   expiresAt?: string | null | undefined;
-  /** What it is called, for people: 1 to 100 characters, none of them NUL. */
+  /** The name for people: 1 to 100 characters, none of them NUL. */
   name: string;
   /** What it allows: at least one. `PAYLOADS` only together with `READ`. */
   scopes: Array<Scope>;
@@ -215,7 +215,7 @@ export type ViewInput = {
    * with `from` and `to` of the filter.
    */
   lastSeconds?: number | null | undefined;
-  /** What it is called, for people: 1 to 100 characters, none of them NUL. */
+  /** The name for people: 1 to 100 characters, none of them NUL. */
   name: string;
 };
 

@@ -1,4 +1,4 @@
-//! What a listener is to know of a WebSocket, and a WebSocket of its bytes.
+//! The standing of a WebSocket: who it is, how many operations it runs, and how many bytes of a message wait.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ impl Standing {
         state.since.get_or_insert(now);
         state.unread = state.unread.saturating_add(bytes);
         let unread = state.unread;
-        // What came of a message lies beside what came of its last part.
+        // Twice: the parts that came lie beside the buffer into which the last one is read.
         unread <= FREE || state.held.resize(unread.saturating_mul(2)).is_ok()
     }
 
