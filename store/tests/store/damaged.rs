@@ -5,11 +5,11 @@ use std::time::Duration;
 use mcptap_model::search::Query;
 use mcptap_model::{Batch, Call, CallFilter, Origin, Payload};
 use mcptap_store::{Change, ChangeKind, DetailParts, Options, PageRequest, Seq, Store, Unread};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Statement};
 
 use crate::feed::read_all;
 use crate::filters::indexed;
-use crate::support::{Place, batch, line, on_both, plain};
+use crate::support::{Place, batch, full, line, on_both, plain};
 
 on_both!(
     a_damaged_call_refuses_nothing,
@@ -44,12 +44,19 @@ async fn a_damaged_call_refuses_nothing(place: &Place) {
         let written = writer
             .write(Batch {
                 logs: vec![line(&plain(1), 5, "of the damaged one")],
-                ..batch([plain(1), plain(3)])
+                ..batch([full(1), plain(3)])
             })
             .await
             .unwrap();
         assert!(written.rejected.is_empty(), "{written:?}");
     }
+    // Bodies of the damaged one are not stored for a call that is not there.
+    let other = place.connect().await;
+    let orphans = "SELECT COUNT(*) FROM details WHERE call NOT IN (SELECT id FROM calls)";
+    let orphans = Statement::from_string(other.get_database_backend(), orphans);
+    let orphans = other.query_one_raw(orphans).await.unwrap().unwrap();
+    assert_eq!(orphans.try_get_by_index::<i64>(0).unwrap(), 0);
+    other.close().await.unwrap();
     assert!(row(&store, &plain(3)).await.is_some());
     let page = store
         .calls(&CallFilter::default(), PageRequest::default())
