@@ -1,6 +1,7 @@
 //! What the proxy records of traffic that it need not understand to pass it on.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -219,14 +220,33 @@ async fn an_answer_that_nobody_takes_is_none_and_a_half_closed_client_gets_its_o
             }
         }
     }
+    // One that has said everything, and leaves the stream as soon as it has its answer.
+    let mut client = Peer::connect(proxy.address).await;
+    client.send(request("events left")).await;
+    let mut asked = upstream.accept().await;
+    asked.until("}}").await;
+    asked
+        .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        .await;
+    client.head().await;
+    client.finish().await;
+    assert_eq!(asked.rest_text().await, "");
+    asked.send(&format!("data: {answer}\n\n")).await;
+    client.until("hello").await;
+    drop(client);
+    for _ in 0..2 {
+        asked.send(": nobody reads this\n\n").await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let query = "{ calls(first: 10) { nodes { tool outcome errorType late } } }";
     let expected = [
         json!(["events false", "OK", null, false]),
+        json!(["events left", "OK", null, false]),
         json!(["events true", "TRANSPORT_ERROR", "closed", true]),
         json!(["json false", "OK", null, false]),
         json!(["json true", "TRANSPORT_ERROR", "closed", true]),
     ];
-    eventually("all four", async || {
+    eventually("all five", async || {
         let answer = server.graphql(query, json!({})).await;
         let mut calls: Vec<Value> = answer["calls"]["nodes"]
             .as_array()?
