@@ -367,6 +367,19 @@ mod tests {
     }
 
     #[test]
+    fn names_that_the_store_cannot_have_are_none() {
+        for name in ["a\0b", "\0"] {
+            let server = ServerName(name.into());
+            assert!(ServerName::decode("after", &server.encode()).is_err(), "{name:?}");
+            let tool = Tool {
+                name: "a".into(),
+                server: name.into(),
+            };
+            assert!(Tool::decode("after", &tool.encode()).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
     fn positions_survive_text() {
         let call = CallPosition {
             started_at: UnixNanos(-5),

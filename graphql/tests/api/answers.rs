@@ -122,6 +122,37 @@ async fn every_text_counts_whichever_field_gives_it() {
     );
 }
 
+/// Lines are read whole, whichever of their fields is wanted.
+#[tokio::test]
+async fn lines_count_as_they_are_read() {
+    let world = World::new().await;
+    let calls: Vec<Call> = (1..=20).map(call).collect();
+    let lines = (1..=20).flat_map(|number| {
+        (0..20).map(move |line| LogLine {
+            body: "b".repeat(20_000),
+            ..log_line(number, "b", line)
+        })
+    });
+    world.write_batch(calls, lines.collect()).await;
+    // Eight megabytes a time.
+    let query = |times: usize| {
+        let logs =
+            (0..times).map(|more| format!("l{more}: logs(first: {}) {{ nodes {{ time }} }} ", 20 + more));
+        format!(
+            "{{ calls(first: 20) {{ nodes {{ {} }} }} }}",
+            logs.collect::<String>()
+        )
+    };
+    let some = world.data(&query(4), json!({})).await;
+    assert_eq!(
+        some["calls"]["nodes"][0]["l3"]["nodes"].as_array().unwrap().len(),
+        20
+    );
+    let (answer, peak) = peak(&world, world.answer(&query(12), json!({}))).await;
+    assert_eq!(code(&answer), "RESPONSE_TOO_LARGE", "{}", answer["errors"][0]);
+    assert!(peak < 140 << 20, "{} MiB", peak >> 20);
+}
+
 #[tokio::test]
 async fn where_much_fails_the_answer_fails_as_a_whole() {
     let world = full_of_texts().await;
