@@ -2,9 +2,10 @@
 //!
 //! Both transports ([`grpc_routes`], [`http_router`]) read a body within the memory budget (`receive`) and hand it to the
 //! [`Collector`]. On threads of its own it is decompressed within bounds (`inflate`), counted before anything is built of
-//! it (`census`, by `wire` and `json`), decoded without what cannot be read (`decode`, `losses`), and secrets are cut out of it (`border`). Then the [`Reader`] turns
-//! spans and records of any instrumentation into the model's words; the store's `Writer` folds them into calls and returns
-//! after the commit; then the export is answered. A store's gate (`guard`), if the collector has one, decides who may send.
+//! it (`census`, by `wire` and `json`), decoded without what cannot be read (`decode`, `losses`), and secrets are cut out of
+//! it (`border`). Then the [`Reader`] turns spans and records of any instrumentation into the model's words; lines without
+//! any time get the one at which their export came first (`undated`); the store's `Writer` folds all of it into calls and
+//! returns after the commit; then the export is answered. A store's gate (`guard`), if the collector has one, decides who may send.
 //! One table ([`Refusal`]) has the answer to each failure.
 //!
 //! The crate is also a plugin: any tonic or axum server can mount the routes and so become a collector.

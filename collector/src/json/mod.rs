@@ -1,6 +1,7 @@
 //! OTLP/JSON, read leniently (OTLP specification, "JSON Protobuf Encoding"): lowerCamelCase or snake_case keys, scalars in
 //! every form of ProtoJSON, ids in hex or base64, the names of scopes before OTLP 0.15, unknown keys ignored, null as absent.
-//! Parts that cannot be read are left out alone, and noted. An id that is neither stays empty, so that only its span is refused and not the export.
+//! Parts that cannot be read are left out alone, and noted. An id that is neither stays empty, so that only its span is
+//! refused and not the export.
 
 mod count;
 mod node;

@@ -29,9 +29,9 @@ impl RequestTrace {
         Self(exchange.clone())
     }
 
-    /// Names the span of the record in the `traceparent` of the head that is sent on. Nothing changes where the body was not read to
-    /// its end, where it has no request of JSON-RPC, and where the span is not sampled: the server's spans would name a parent
-    /// that nobody sends.
+    /// Names the span of the record in the `traceparent` of the head that is sent on. Nothing changes where the body was not
+    /// read to its end, where it has no request of JSON-RPC, and where the span is not sampled: the server's spans would name
+    /// a parent that nobody sends.
     pub fn name_in(&self, headers: &mut HeaderMap) {
         let mut named = None;
         self.0.with(|state| named = state.begun_trace());
