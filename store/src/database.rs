@@ -6,6 +6,7 @@ mod file;
 mod handle;
 pub(crate) mod reach;
 mod release;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -21,14 +22,15 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::Error;
 use crate::health::Health;
 use crate::lineage::Lineage;
+use crate::{Error, ErrorKind};
 pub(crate) use file::beside;
 use file::{ERASING, OpenFile, Scratch};
 pub(crate) use handle::{Access, header, number, open, page_size};
 use release::whole;
 pub(crate) use release::{RELEASE, is_idle, until_free};
+use single::Single;
 
 /// How long a statement of PostgreSQL may take where no other limit holds.
 const STATEMENT: Duration = Duration::from_secs(60);
@@ -53,11 +55,11 @@ pub(crate) struct Database {
     read: DatabaseConnection,
     /// For the feed, the API keys and the search for lost calls: short reads, for which all followers and all requests wait,
     /// and which do not queue behind queries either.
-    feed: DatabaseConnection,
+    feed: Single,
     /// Deletions, sweeps and the index of words. No query limit applies, and they do not queue behind readers.
     maintenance: DatabaseConnection,
     /// For the readiness checks alone, which queue behind nothing.
-    probe: DatabaseConnection,
+    probe: Single,
     /// The file, where the database is one.
     file: Option<OpenFile>,
     health: Arc<Health>,
@@ -111,8 +113,8 @@ impl Database {
     }
 
     /// The connection by which the feed is kept up to date.
-    pub(crate) fn feed(&self) -> &DatabaseConnection {
-        &self.feed
+    pub(crate) fn feed(&self) -> DatabaseConnection {
+        self.feed.get()
     }
 
     /// The connections of maintenance.
@@ -121,8 +123,13 @@ impl Database {
     }
 
     /// The connection of the checks.
-    pub(crate) fn probe(&self) -> &DatabaseConnection {
-        &self.probe
+    pub(crate) fn probe(&self) -> DatabaseConnection {
+        self.probe.get()
+    }
+
+    /// The checks had no answer by the connection that they had.
+    pub(crate) fn renew_probe(&self) {
+        self.probe.renew_if_lent();
     }
 
     /// How long a group may take to be written. A server that does not answer is given up; a file is waited for.
@@ -163,6 +170,11 @@ impl Database {
                 let done = timeout(limit.min(self.step_limit), work)
                     .await
                     .unwrap_or(Err(Error::TimedOut));
+                let unanswered =
+                    |error: &Error| matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Resources);
+                if done.as_ref().is_err_and(unanswered) {
+                    self.feed.renew_if_lent();
+                }
                 self.health.stepped(task, done.as_ref().map(drop));
                 done
             }
@@ -241,8 +253,9 @@ impl Database {
     }
 
     /// Where commits of other processes are notified.
-    pub(crate) fn notifications(&self) -> Option<&PgPool> {
-        self.listens.then(|| self.feed.get_postgres_connection_pool())
+    pub(crate) fn notifications(&self) -> Option<PgPool> {
+        self.listens
+            .then(|| self.feed().get_postgres_connection_pool().clone())
     }
 
     /// A snapshot for readers: all its statements see the same moment.
@@ -258,7 +271,7 @@ impl Database {
 
     /// A snapshot for the feed.
     pub(crate) async fn feed_snapshot(&self) -> Result<DatabaseTransaction, Error> {
-        self.snapshot_of(&self.feed).await
+        self.snapshot_of(&self.feed()).await
     }
 
     /// A snapshot for maintenance.
@@ -307,9 +320,10 @@ impl Database {
                 tracing::warn!(%error, "closing a connection failed");
             }
         };
-        let readers = async { tokio::join!(close(&self.maintenance), close(&self.read), close(&self.feed)) };
+        let (feed, probe) = (self.feed(), self.probe());
+        let readers = async { tokio::join!(close(&self.maintenance), close(&self.read), close(&feed)) };
         // In SQLite the last one to close, which may write, tidies up the log.
-        tokio::join!(close(&self.probe), readers, close(&self.near));
+        tokio::join!(close(&probe), readers, close(&self.near));
         close(&self.write).await;
     }
 }

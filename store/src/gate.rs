@@ -239,7 +239,8 @@ impl Gate {
 
     async fn read(&self, ticket: Ticket) -> Result<(), Error> {
         // Nobody keeps this connection for long; an erasure may have those of maintenance for minutes.
-        let reading = keys::rows(self.shared.database.feed());
+        let feed = self.shared.database.feed();
+        let reading = keys::rows(&feed);
         // SQLite has this limit too: requests wait for the answer.
         let reading = async {
             let rows = tokio::time::timeout(READ_TIMEOUT, reading).await;

@@ -90,7 +90,7 @@ async fn attach(url: &str, upkeep: Upkeep) -> Result<Store, Error> {
 /// Puts a store together, and starts its background tasks where it has any.
 async fn assemble(database: Database, options: Options, background: bool) -> Result<(Writer, Store), Error> {
     let gate = Gate::open(database.clone()).await?;
-    let (start, state) = lineage::look(database.feed()).await?;
+    let (start, state) = lineage::look(&database.feed()).await?;
     database.health().answered();
     let (announce, head) = watch::channel(start);
     let announce = Arc::new(announce);

@@ -123,12 +123,13 @@ impl Silence {
             swept,
         } = progress;
         let (database, dictionary) = (&self.database, &self.dictionary);
-        let walk = running.next(database.feed(), dictionary, processes);
+        let feed = database.feed();
+        let walk = running.next(&feed, dictionary, processes);
         let running = database.step_within(TASK, READ, walk).await?;
         let noted = self.heartbeats.noted();
         let mut silenced = Vec::new();
         if !noted.is_empty() {
-            let walk = lost.next(database.feed(), dictionary, processes);
+            let walk = lost.next(&feed, dictionary, processes);
             silenced = database.step_within(TASK, READ, walk).await?.origins;
         }
         let origins = running.origins.iter().chain(&silenced);
@@ -165,7 +166,8 @@ impl Silence {
         let database = &self.database;
         for some in running.chunks(PAGE) {
             let processes = some.iter().map(|origin| origin.process);
-            let heard = of_processes(database.feed(), processes);
+            let feed = database.feed();
+            let heard = of_processes(&feed, processes);
             let heard = database.step_within(TASK, READ, heard).await?;
             let is_silent = |origin: &&Origin| heard.get(&origin.process).is_none_or(|at| *at < since);
             let silent: Vec<i64> = some.iter().filter(is_silent).map(|origin| origin.id).collect();

@@ -60,7 +60,7 @@ impl Tail {
         let heard = Notify::new();
         let listening = async {
             match self.database.notifications() {
-                Some(pool) => listen(pool, &heard).await,
+                Some(pool) => listen(&pool, &heard).await,
                 None => std::future::pending().await,
             }
         };
@@ -89,7 +89,7 @@ impl Tail {
     async fn look(&self) -> Result<(), Error> {
         let lineage = self.database.lineage();
         let known = lineage.known();
-        let (head, state) = lineage::look(self.database.feed()).await?;
+        let (head, state) = lineage::look(&self.database.feed()).await?;
         if lineage.read(known, state, head) {
             // It finds the same while nobody writes, and drops what is known.
             let mut tx = Transaction::begin(&self.database).await?;

@@ -10,7 +10,7 @@ use sea_orm::sqlx::sqlite::{
 use sea_orm::sqlx::{self, ConnectOptions};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 
-use super::{Backend, Database, OpenFile, STATEMENT, Scratch, is_idle, reach, until_free};
+use super::{Backend, Database, OpenFile, STATEMENT, Scratch, Single, is_idle, reach, until_free};
 use crate::address::Address;
 use crate::connections::Connections;
 use crate::lineage::Lineage;
@@ -191,9 +191,9 @@ impl Database {
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
             near: SqlxSqliteConnector::from_sqlx_sqlite_pool(near),
             read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
-            feed: SqlxSqliteConnector::from_sqlx_sqlite_pool(feed),
+            feed: Single::sqlite(feed),
             maintenance: SqlxSqliteConnector::from_sqlx_sqlite_pool(maintenance),
-            probe: SqlxSqliteConnector::from_sqlx_sqlite_pool(probe),
+            probe: Single::sqlite(probe),
             file,
             health: Arc::default(),
             readers: options.readers,
@@ -238,12 +238,10 @@ impl Database {
             .await?;
         let near = pool(connections.near, Work::Reads).connect_lazy_with(connect.clone());
         // The one that listens is in a pool of its own.
-        let feed =
-            pool(connections.feed.saturating_sub(1).max(1), Work::Reads).connect_lazy_with(connect.clone());
+        let feed = Single::postgres(pool(1, Work::Reads), connect.clone());
         let maintenance = pool(connections.maintenance, Work::Reads).connect_lazy_with(connect.clone());
-        let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling)
-            .acquire_timeout(PROBE)
-            .connect_lazy_with(connect.clone());
+        let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling).acquire_timeout(PROBE);
+        let probe = Single::postgres(probe, connect.clone());
         let readers =
             pooler::pool(connections.read, options.read_timeout, Work::Reads, pooling).acquire_timeout(wait);
         let read = readers.connect_lazy_with(connect);
@@ -254,9 +252,9 @@ impl Database {
             write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),
             near: SqlxPostgresConnector::from_sqlx_postgres_pool(near),
             read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
-            feed: SqlxPostgresConnector::from_sqlx_postgres_pool(feed),
+            feed,
             maintenance: SqlxPostgresConnector::from_sqlx_postgres_pool(maintenance),
-            probe: SqlxPostgresConnector::from_sqlx_postgres_pool(probe),
+            probe,
             file: None,
             health: Arc::default(),
             readers: connections.read.saturating_sub(SPARE).max(1),

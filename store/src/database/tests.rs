@@ -35,3 +35,31 @@ async fn what_nobody_answers_is_given_up() {
         Err(Error::TimedOut)
     ));
 }
+
+/// A connection that does not come back to a pool of one keeps nobody for long.
+#[tokio::test]
+async fn a_place_that_is_taken_for_ever_is_replaced() {
+    let Some(url) = crate::transaction::tests::of_server("single").await else {
+        return;
+    };
+    let options = Options {
+        step_timeout: Duration::from_millis(500),
+        ..Options::default()
+    };
+    let database = Database::connect(&url, &options).await.unwrap();
+    let gone = database.feed_snapshot().await.unwrap();
+    let waited = database.step("feed", database.feed_snapshot()).await;
+    assert!(matches!(waited, Err(Error::TimedOut)), "{waited:?}");
+    let again = database.step("feed", database.feed_snapshot()).await.unwrap();
+    again.commit().await.unwrap();
+    // Not when it is there.
+    let pool = database.feed().get_postgres_connection_pool().clone();
+    let silence = std::future::pending::<Result<(), Error>>();
+    while pool.num_idle() == 0 {
+        tokio::task::yield_now().await;
+    }
+    database.step("tail", silence).await.unwrap_err();
+    assert!(!pool.is_closed() && database.feed().get_postgres_connection_pool().num_idle() == 1);
+    drop(gone);
+    database.close().await;
+}

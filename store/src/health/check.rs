@@ -41,8 +41,9 @@ impl Store {
             let looked = look(database).await;
             health.noticed(looked.as_ref().map(drop));
             let mut findings = health.known();
-            if looked.is_ok() {
-                health.answered();
+            match &looked {
+                Ok(()) => health.answered(),
+                Err(_) => database.renew_probe(),
             }
             if let Err(error) = looked
                 && !(is_slow(&error) && health.answered_just_now())
@@ -60,6 +61,7 @@ impl Store {
         let unready = match tokio::time::timeout(ANSWER, answer).await {
             Ok(unready) => unready,
             Err(_) => {
+                database.renew_probe();
                 let mut findings = health.known();
                 if !health.answered_just_now() {
                     findings.push(finding("database", ErrorKind::TimedOut));
@@ -80,8 +82,8 @@ impl Store {
 /// Asks the database.
 async fn look(database: &Database) -> Result<(), Error> {
     database.in_place().await?;
-    scan::head(database.probe()).await?;
-    schema::complete(database.probe()).await?;
+    scan::head(&database.probe()).await?;
+    schema::complete(&database.probe()).await?;
     if database.health().is_quiet() && database.writer_is_idle() {
         database.try_write().await?;
         database.health().committed();

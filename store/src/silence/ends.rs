@@ -68,7 +68,7 @@ impl Silence {
         outcome: Outcome,
         after: Place,
     ) -> Result<(Option<Place>, Vec<Open>), Error> {
-        let (db, before) = (self.database.feed(), clock::ago(self.options.lost_after));
+        let (db, before) = (&self.database.feed(), clock::ago(self.options.lost_after));
         let places = next_without_end(db, outcome, origins, before, after, COMPARED).await?;
         let open = call::Entity::find()
             .select_only()

@@ -196,7 +196,7 @@ pub(super) async fn sweep(database: &Database, oldest: UnixNanos, most: u64) -> 
         .offset(most)
         .limit(1)
         .into_tuple()
-        .one(database.feed())
+        .one(&database.feed())
         .await?;
     match first_beyond {
         Some(at) => forget_heartbeats(database, UnixNanos(at.saturating_add(1))).await,
@@ -211,7 +211,7 @@ pub(crate) async fn forget_heartbeats(database: &Database, before: UnixNanos) ->
         let any = process::Entity::find()
             .filter(process::Column::HeardAt.lt(before.0))
             .limit(1)
-            .one(database.feed())
+            .one(&database.feed())
             .await?;
         if any.is_none() {
             return Ok(());

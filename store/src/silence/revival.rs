@@ -27,14 +27,8 @@ pub(super) async fn revive(database: &Database, origins: &[i64]) -> Result<(), E
     for origins in origins.chunks(PAGE) {
         let mut after = Place::START;
         loop {
-            let next = next_without_end(
-                database.feed(),
-                Outcome::Lost,
-                origins,
-                UnixNanos(i64::MAX),
-                after,
-                AT_ONCE,
-            );
+            let feed = database.feed();
+            let next = next_without_end(&feed, Outcome::Lost, origins, UnixNanos(i64::MAX), after, AT_ONCE);
             let lost = database.step_within(TASK, READ, next).await?;
             let Some(last) = lost.last() else { break };
             after = *last;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcptap_model::search::Query;
-use mcptap_model::{CallFilter, NewKey, Scope};
-use mcptap_store::{Actor, Error, Options, Seq, ViewContent};
+use mcptap_model::{Call, CallFilter, NewKey, Scope};
+use mcptap_store::{Actor, Error, ErrorKind, Options, Seq, ViewContent, WriteError, Writer, Written};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -157,6 +157,28 @@ async fn a_server_that_hung_is_used_again() {
 /// A step that nobody answers is given up after this. Long enough to find that some connections that were idle are dead.
 const STEP: Duration = Duration::from_secs(12);
 
+/// A transaction on a connection that was dropped keeps its locks until the server ends it, after half a minute; then others
+/// may find their own connections silent.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Sends again what was refused for now, as senders do.
+async fn write(writer: &Writer, calls: impl IntoIterator<Item = Call> + Clone) -> Written {
+    let writing = async {
+        loop {
+            match writer.write(batch(calls.clone())).await {
+                Ok(written) => break written,
+                Err(WriteError::Lost) => {}
+                Err(WriteError::Database(error)) if error.kind().is_transient() => {}
+                Err(WriteError::Database(Error::TimedOut)) => {}
+                Err(refused) => panic!("{refused:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, writing)
+        .await
+        .expect("it is stored")
+}
+
 /// Waits until something is so.
 async fn until_so(what: &str, is_so: impl AsyncFn() -> bool) {
     let waiting = async {
@@ -164,7 +186,7 @@ async fn until_so(what: &str, is_so: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    assert!(tokio::time::timeout(ENOUGH, waiting).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what}");
 }
 
 /// A firewall forgets connections: new ones work, the old ones are silent for ever.
@@ -186,15 +208,15 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         next += 1;
         generation.send_replace(Some(next));
     };
-    writer.write(batch((1..50).map(full))).await.unwrap();
+    write(&writer, (1..50).map(full)).await;
     for round in 0..2 {
         // The feed: what another process commits is seen.
         drop_all();
-        let written = there.write(batch([full(100 + round)])).await.unwrap();
+        let written = write(&there, [full(100 + round)]).await;
         until_so("the feed", async || store.head() >= written.head).await;
         // The index of words.
         drop_all();
-        let written = there.write(batch([full(200 + round)])).await.unwrap();
+        let written = write(&there, [full(200 + round)]).await;
         until_so("the indexer", async || {
             store.head() >= written.head && store.metrics().index_lag == 0
         })
@@ -214,29 +236,26 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         // Deletions go on by themselves.
         drop_all();
         let erasing = store.erase(CallFilter::default(), Actor::CommandLine, "no constraint".into());
-        let erased = tokio::time::timeout(ENOUGH, erasing)
+        let erased = tokio::time::timeout(PATIENCE, erasing)
             .await
             .expect("it is given up")
             .unwrap();
         assert!(erased.calls > 0);
-        writer.write(batch((1..50).map(full))).await.unwrap();
+        write(&writer, (1..50).map(full)).await;
         drop_all();
         let filter = CallFilter {
             tools: vec!["lookup".into()],
             ..CallFilter::default()
         };
         let erasing = store.erase(filter, Actor::CommandLine, "tools".into());
-        let erased = tokio::time::timeout(ENOUGH, erasing)
+        let erased = tokio::time::timeout(PATIENCE, erasing)
             .await
             .expect("it is given up")
             .unwrap();
         assert!(erased.calls > 0);
         // Writes of all sorts, and reads.
         drop_all();
-        until_so("a write", async || {
-            writer.write(batch((1..50).map(full))).await.is_ok()
-        })
-        .await;
+        write(&writer, (1..50).map(full)).await;
         drop_all();
         until_so("a view", async || {
             let view = ViewContent {
@@ -251,11 +270,14 @@ async fn whatever_waits_on_a_connection_that_was_dropped_goes_on() {
         drop_all();
         until_so("a read", async || store.keys().await.is_ok()).await;
         drop_all();
-        let pruned = tokio::time::timeout(ENOUGH, store.prune(Duration::ZERO))
+        let pruned = tokio::time::timeout(PATIENCE, store.prune(Duration::ZERO))
             .await
             .expect("it is given up");
         assert!(
-            pruned.is_ok() || matches!(pruned, Err(Error::TimedOut)),
+            match &pruned {
+                Ok(_) => true,
+                Err(error) => matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Resources),
+            },
             "{pruned:?}"
         );
     }
