@@ -4,8 +4,8 @@
 //! `127.0.0.1:4318`, where mcptap listens) and returns a [`Guard`]. [`instrument`] wraps a handler. From then
 //! on every request the handler gets, of any method and any protocol version, becomes one SERVER span named
 //! by the OpenTelemetry conventions for MCP: who asked, for what, both bodies, and how it ended. Its parent
-//! is the `traceparent` that the client sent in `_meta`, if any, and it is the current context while the
-//! handler runs, so that log records and inner spans of the handler hang below it; [`log_layer`] sends `tracing`
+//! is the `traceparent` that the client sent in `_meta`, else the span of its HTTP request, else what that one's headers
+//! name; the span of a whole connection is linked. It is the current context while the handler runs, so that log records and inner spans of the handler hang below it; [`log_layer`] sends `tracing`
 //! events as log records of the call. Secrets are cut out of everything before it leaves.
 //!
 //! Handlers never wait for the collector: two threads carry what is recorded. While the collector is away, it is kept

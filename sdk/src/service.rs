@@ -160,7 +160,7 @@ impl<H: ServerHandler> Instrumented<H> {
         }
         let known = known(request, context, http);
         let carrier = match http {
-            Some(parts) => Carrier::http(parts, client_address(parts, &[])),
+            Some(parts) => Carrier::http_handled(parts, client_address(parts, &[])),
             None => Carrier::pipe(),
         };
         let message = with_meta(request, &context.meta, |request| {

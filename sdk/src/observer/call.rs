@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::rounds::{Handle, Round};
 use super::{Carrier, Observer, Reserved};
 use crate::announcement::Late;
-use crate::context::parent;
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::recorder::{Line, Recording, Start};
 use crate::span::{self, Ending, Part, Target};
@@ -96,9 +95,9 @@ impl Call {
         attributes.extend(known);
         let (told, above) = match kind {
             SpanKind::Server => carrier.place(),
-            _ => (None, carrier.header_parent.clone()),
+            _ => (None, carrier.around.sent.span.clone()),
         };
-        let (parent, mut links) = parent(meta.as_ref(), &carrier.ambient, above.as_ref());
+        let (parent, mut links) = carrier.around.parent(meta.as_ref(), above.as_ref());
         let before = earlier_round(observer, request);
         let operation = before.as_ref().map(|before| before.operation.clone());
         links.extend(before.map(|before| Link::with_context(before.span)));
@@ -166,7 +165,7 @@ impl Call {
             attributes.push(KeyValue::new(semconv::STREAM, true));
         }
         let (told, above) = carrier.place();
-        let (parent, links) = parent(None, &carrier.ambient, above.as_ref());
+        let (parent, links) = carrier.around.parent(None, above.as_ref());
         let recording = observer.recorder.start(Start {
             name: target.span_name(method),
             kind: SpanKind::Server,

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use http::header::{AUTHORIZATION, HeaderMap, USER_AGENT};
 use http::request::Parts;
 use mcptap_model::{mask_authorization, semconv};
-use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::conversation::STATELESS;
 use super::endpoint::query_session;
-use crate::context::of_headers;
+use crate::context::{Around, Sent};
 
 /// The session header of Streamable HTTP up to protocol 2025-11-25.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
@@ -45,10 +45,10 @@ pub(crate) struct Carrier {
     pub(crate) version: Option<String>,
     /// Whether it is HTTP+SSE (protocol 2024-11-05).
     pub(crate) is_sse: bool,
-    /// The span that is current where the message is handled.
-    pub(crate) ambient: Context,
-    /// The span that the HTTP request's `traceparent` named.
-    pub(crate) header_parent: Option<SpanContext>,
+    /// What is around the message where it is handled.
+    pub(crate) around: Around,
+    /// The call in which the server asks what comes this way, where that is known.
+    pub(crate) asked_in: Option<Context>,
     /// The span of the first request that came this way, which the server was told of.
     pub(crate) told: Option<SpanContext>,
     /// The ids of a span that the server was told of, and that has not begun.
@@ -56,18 +56,44 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    /// A pipe: the standard input and output of a process.
+    /// A pipe: the standard input and output of a process. What is current is the connection's.
     pub(crate) fn pipe() -> Self {
         Self {
             attributes: vec![KeyValue::new(semconv::NETWORK_TRANSPORT, "pipe")],
-            ambient: Context::current(),
+            around: Around {
+                connection: Context::current(),
+                ..Around::default()
+            },
             ..Self::default()
         }
+    }
+
+    /// The same for one who handles the request below the HTTP server: what is current there is the connection's, for
+    /// a session's requests are handled in tasks that began with it.
+    pub(crate) fn http_handled(parts: &Parts, client: Option<(IpAddr, Option<u16>)>) -> Self {
+        let left = parts.extensions.get::<Context>().cloned();
+        let around = Around {
+            request: left.unwrap_or_default(),
+            connection: Context::current(),
+            sent: Sent::in_headers(&parts.headers),
+        };
+        Self::of_http(parts, client, around)
     }
 
     /// An HTTP request from `client`, the address behind all proxies that are trusted, and the port if it is the
     /// peer's own.
     pub(crate) fn http(parts: &Parts, client: Option<(IpAddr, Option<u16>)>) -> Self {
+        // A web layer can leave its context in the extensions of the request, since the rest may run in another task.
+        let left = parts.extensions.get::<Context>().cloned();
+        let around = Around {
+            request: left.unwrap_or_else(Context::current),
+            connection: Context::new(),
+            sent: Sent::in_headers(&parts.headers),
+        };
+        Self::of_http(parts, client, around)
+    }
+
+    fn of_http(parts: &Parts, client: Option<(IpAddr, Option<u16>)>, around: Around) -> Self {
         let headers = &parts.headers;
         let mut attributes = vec![
             KeyValue::new(semconv::NETWORK_TRANSPORT, "tcp"),
@@ -92,21 +118,13 @@ impl Carrier {
                 .into_iter()
                 .filter_map(|name| kept_header(headers, name)),
         );
-        // A web layer can leave its context in the extensions of the request: requests may be handled in tasks of
-        // their own, where nothing is current.
-        let mut ambient = Context::current();
-        if !ambient.span().span_context().is_valid()
-            && let Some(left) = parts.extensions.get::<Context>()
-        {
-            ambient = left.clone();
-        }
         let mut carrier = Self {
             attributes,
             session: text(headers, SESSION_HEADER),
             version: text(headers, VERSION_HEADER),
-            ambient,
-            header_parent: of_headers(headers),
+            around,
             is_sse: false,
+            asked_in: None,
             told: None,
             promised: None,
         };
@@ -121,7 +139,7 @@ impl Carrier {
 
     /// Whether its head or the web layer around names a trace.
     pub(crate) fn is_traced(&self) -> bool {
-        self.header_parent.is_some() || self.ambient.span().span_context().is_valid()
+        self.around.is_traced()
     }
 
     /// A span for a request of which no message begins one, so that the server can be told of it.
@@ -135,7 +153,7 @@ impl Carrier {
 
     /// The ids that the span of a request gets, and the span above it besides those of its messages.
     pub(crate) fn place(&self) -> (Option<SpanContext>, Option<SpanContext>) {
-        let above = self.told.as_ref().or(self.header_parent.as_ref());
+        let above = self.told.as_ref().or(self.around.sent.span.as_ref());
         (self.promised.clone(), above.cloned())
     }
 

@@ -181,6 +181,23 @@ impl OpenRequests {
         }
     }
 
+    /// The client's request in which the server asks something on this stream, where only one can be meant.
+    pub(super) fn asking(&self, scope: Scope<'_>) -> Option<Key> {
+        let is_asking = |open: &Open| open.side == Side::Client && !open.call.long_lived;
+        let mut own = scope
+            .own()
+            .iter()
+            .filter(|key| self.get(**key).is_some_and(is_asking));
+        let mut all = self.open.iter().filter(|(_, open)| is_asking(open));
+        let (first, next) = match scope {
+            Scope::Answer(_) => (own.next().copied(), own.next().copied()),
+            Scope::Only | Scope::Session(_) => {
+                (all.next().map(|(key, _)| *key), all.next().map(|(key, _)| *key))
+            }
+        };
+        first.filter(|_| next.is_none())
+    }
+
     /// The request with this token of progress; where only the stream's own can be meant, one of these.
     pub(super) fn with_token(&mut self, token: &Id, scope: Scope<'_>, only_own: bool) -> Option<&mut Open> {
         let digits = token.digits();

@@ -10,6 +10,7 @@
 mod cancelled;
 mod coded;
 mod collector;
+mod contexts;
 mod elsewhere;
 mod export;
 mod http;

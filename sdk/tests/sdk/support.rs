@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcptap_sdk::instrument_with;
+use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, Sampler, SdkTracerProvider, ShouldSample, Span, SpanData, SpanProcessor,
+};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientConfig, ContentBlock, CustomRequest,
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
@@ -54,6 +57,11 @@ impl ServerHandler for Shop {
                 let current = opentelemetry::Context::current();
                 let id = current.span().span_context().span_id().to_string();
                 Ok(CallToolResult::success(text(id)).into())
+            }
+            "baggage" => {
+                let baggage = opentelemetry::Context::current();
+                let team = baggage.baggage().get("team").map(ToString::to_string);
+                Ok(CallToolResult::success(text(team.unwrap_or_default())).into())
             }
             "fail" => Ok(CallToolResult::error(text("no stock".to_owned())).into()),
             "broken" => Err(ErrorData::internal_error("database is gone", None)),
@@ -140,9 +148,14 @@ impl SpanProcessor for Begun {
 
 impl Spans {
     pub(crate) fn new() -> Self {
+        Self::sampled_by(Sampler::AlwaysOn)
+    }
+
+    pub(crate) fn sampled_by(sampler: impl ShouldSample + 'static) -> Self {
         let memory = InMemorySpanExporter::default();
         let begun = Begun::default();
         let provider = SdkTracerProvider::builder()
+            .with_sampler(sampler)
             .with_span_processor(begun.clone())
             .with_simple_exporter(memory.clone())
             .build();

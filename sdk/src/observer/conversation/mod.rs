@@ -223,6 +223,16 @@ impl Conversation {
             // By the conventions the server that asks is the client of what it asks.
             Side::Server => SpanKind::Client,
         };
+        let mut below = None;
+        if from == Side::Server {
+            let asking = || self.call(self.open.asking(scope)?).map(Call::context);
+            if let Some(context) = carrier.asked_in.clone().or_else(asking) {
+                let mut carrier = carrier.clone();
+                carrier.around.request = context;
+                below = Some(carrier);
+            }
+        }
+        let carrier = below.as_ref().unwrap_or(carrier);
         let call = Call::start(&self.observer, kind, message, carrier, known)?;
         let key = self.open.add(from, id, call);
         // A client answers in a request of its own; on a pipe and over HTTP+SSE there is one stream for all answers.
