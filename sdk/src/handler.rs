@@ -28,7 +28,7 @@ fn unexpected() -> ErrorData {
 /// Sends a request through [`Instrumented::observe`] and takes the answer out of rmcp's union of results.
 macro_rules! observed {
     ($self:ident, $context:ident, $request:expr, $($result:ident => $take:expr),+ $(,)?) => {
-        match $self.observe(ClientRequest::from($request), $context).await? {
+        match $self.observe(ClientRequest::from($request), $context, None).await? {
             $(ServerResult::$result(result) => Ok($take(result)),)+
             _ => Err(unexpected()),
         }
@@ -137,7 +137,7 @@ impl<H: ServerHandler> ServerHandler for Instrumented<H> {
         // rmcp has acknowledged the subscription by now, so the handler's own method is what is left to run.
         let params = SubscriptionsListenRequestParams::new(context.requested().clone());
         let mut request = ClientRequest::from(SubscriptionsListenRequest::new(params));
-        let call = self.begin(&mut request, context.request_context());
+        let call = self.begin(&mut request, context.request_context(), None);
         let token = context.request_context().ct.clone();
         let id = context.request_context().id.clone();
         let handling = async {

@@ -44,6 +44,7 @@ mod service;
 mod span;
 mod telemetry;
 mod watch;
+mod wire;
 
 pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
 #[doc(hidden)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -15,32 +16,33 @@ use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use rmcp::model::{
-    ClientNotification, ClientRequest, ErrorData, GetMeta, Implementation, ProtocolVersion, RequestId,
-    RequestMetaObject, ServerConfig, ServerResult,
+    ClientNotification, ClientRequest, ErrorData, Implementation, ProtocolVersion, ServerConfig, ServerResult,
 };
 use rmcp::service::{NotificationContext, RequestContext, RunningService, ServerInitializeError, ServiceExt};
 use rmcp::transport::IntoTransport;
-use rmcp::{RoleServer, ServerHandler, Service};
-use serde::Serialize;
+use rmcp::{RoleServer, Service};
 use tokio_util::sync::CancellationToken;
 
 use crate::capture;
-use crate::jsonrpc::{Id, Message};
+use crate::jsonrpc::Id;
 use crate::layer::{Observed, client_address};
-use crate::observer::{Call, Carrier, Observer, SESSION_HEADER, VERSION_HEADER, text};
+use crate::observer::{Call, Carrier, Key, Observer, SESSION_HEADER, VERSION_HEADER, text};
 use crate::recorder::Recorder;
 use crate::span::Ending;
+use crate::wire::{Watched, Wire, answered, asked, body_of, id_of, with_meta};
 
 /// How long a handler may take to answer after its request was cancelled and still have the answer on the
 /// span. The handler itself is never stopped: that is its own business and rmcp's.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Wraps an rmcp handler so that every request it handles becomes a span of the global tracer provider.
+/// Wraps an rmcp handler, or any `Service<RoleServer>` such as rmcp's `Router`, so that every request it handles becomes a span
+/// of the global tracer provider.
 ///
 /// The provider that [`init`](crate::init) installs, or any other; without one nothing is recorded and
-/// nothing breaks. The result is a handler itself, and goes wherever the handler went: `.serve(stdio())`,
-/// `StreamableHttpService::new`.
-pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
+/// nothing breaks. [`serve`](Instrumented::serve) serves it over one connection. An instrumented handler is a handler itself,
+/// and goes wherever the handler went, `StreamableHttpService::new` for example; another service is one as
+/// [`into_service`](Instrumented::into_service). Wrap what is outermost: a router routes past a handler inside it.
+pub fn instrument<S: Service<RoleServer>>(handler: S) -> Instrumented<S> {
     Instrumented {
         handler,
         observer: Observer::global(),
@@ -48,7 +50,7 @@ pub fn instrument<H: ServerHandler>(handler: H) -> Instrumented<H> {
 }
 
 /// [`instrument`] with a tracer provider of one's own in place of the global one.
-pub fn instrument_with<H: ServerHandler>(handler: H, provider: &SdkTracerProvider) -> Instrumented<H> {
+pub fn instrument_with<S: Service<RoleServer>>(handler: S, provider: &SdkTracerProvider) -> Instrumented<S> {
     Instrumented {
         handler,
         observer: Observer::new(Recorder::given(provider, None), capture::global().capture, false),
@@ -68,58 +70,51 @@ impl<H> fmt::Debug for Instrumented<H> {
     }
 }
 
-/// A request as it was on the wire.
-#[derive(Serialize)]
-struct Asked<'a> {
-    id: &'a RequestId,
-    #[serde(flatten)]
-    request: &'a ClientRequest,
-}
-
-/// An answer as it will be on the wire.
-#[derive(Serialize)]
-struct Answered<'a> {
-    id: u8,
-    #[serde(flatten)]
-    answer: Outcome<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome<'a> {
-    Result(&'a ServerResult),
-    Error(&'a ErrorData),
-}
-
 /// How a request that is being handled is recorded.
 pub(crate) enum Handling {
     /// By a span of this handler's own.
     Own(Box<Call>),
     /// By a layer above, which sees it on the wire.
     Layer(Observed, Id, Context),
+    /// By the connection, which sees it on the wire.
+    Wire(Arc<Wire>, Key, Context),
     /// Not at all.
     Unseen,
 }
 
-impl<H: ServerHandler> Instrumented<H> {
+impl<S: Service<RoleServer>> Instrumented<S> {
     /// Serves over one connection, stdio for example.
     ///
-    /// Shadows [`ServiceExt::serve`], which would work as well but would not see the requests that rmcp
-    /// itself refuses (a protocol version the server does not speak, a `ping` where there is none any more).
+    /// Shadows [`ServiceExt::serve`], which would work as well for a handler, but would see its requests alone. Here the
+    /// connection is watched: also requests that rmcp itself answers or refuses, progress, log messages, cancellations, and
+    /// what the server asks its client.
     ///
     /// # Errors
     /// As [`ServiceExt::serve`]: the connection ended, or the first message opened no lifecycle.
     pub async fn serve<T, E, A>(
         self,
         transport: T,
-    ) -> Result<RunningService<RoleServer, InstrumentedService<H>>, Box<ServerInitializeError>>
+    ) -> Result<RunningService<RoleServer, InstrumentedService<S>>, Box<ServerInitializeError>>
     where
         T: IntoTransport<RoleServer, E, A>,
         E: std::error::Error + Send + Sync + 'static,
     {
-        ServiceExt::serve(InstrumentedService(self), transport)
-            .await
-            .map_err(Box::new)
+        let wire = Wire::new(&self.observer);
+        let transport = Watched::new(transport.into_transport(), Arc::clone(&wire));
+        let service = InstrumentedService {
+            inner: self,
+            wire: Some(wire),
+        };
+        ServiceExt::serve(service, transport).await.map_err(Box::new)
+    }
+
+    /// A service of rmcp that records the requests it is given, for where rmcp wants one and [`serve`](Self::serve) does not do:
+    /// `rmcp::serve_server_with_ct`. The connection is not watched then.
+    pub fn into_service(self) -> InstrumentedService<S> {
+        InstrumentedService {
+            inner: self,
+            wire: None,
+        }
     }
 
     /// Hands a request to the handler, inside its span.
@@ -127,8 +122,9 @@ impl<H: ServerHandler> Instrumented<H> {
         &self,
         mut request: ClientRequest,
         context: RequestContext<RoleServer>,
+        wire: Option<&Arc<Wire>>,
     ) -> Result<ServerResult, ErrorData> {
-        let handling = self.begin(&mut request, &context);
+        let handling = self.begin(&mut request, &context, wire);
         let token = context.ct.clone();
         handling
             .follow(
@@ -144,15 +140,19 @@ impl<H: ServerHandler> Instrumented<H> {
         &self,
         request: &mut ClientRequest,
         context: &RequestContext<RoleServer>,
+        wire: Option<&Arc<Wire>>,
     ) -> Handling {
         if !self.observer.is_on() {
             return Handling::Unseen;
         }
         let http = context.extensions.get::<Parts>();
-        let id = match &context.id {
-            RequestId::Number(number) => Id::number(&number.to_string()),
-            RequestId::String(text) => Id::Text(text.to_string()),
-        };
+        let id = id_of(&context.id);
+        if let Some(wire) = wire {
+            let begun = wire.begin(&id);
+            return begun.map_or(Handling::Unseen, |(key, around)| {
+                Handling::Wire(Arc::clone(wire), key, around)
+            });
+        }
         if let Some(observed) = http.and_then(|parts| parts.extensions.get::<Observed>())
             && let Some(around) = observed.context_of(&id)
         {
@@ -163,18 +163,13 @@ impl<H: ServerHandler> Instrumented<H> {
             Some(parts) => Carrier::http_handled(parts, client_address(parts, &[])),
             None => Carrier::pipe(),
         };
-        let message = with_meta(request, &context.meta, |request| {
-            Message::of(
-                &Asked {
-                    id: &context.id,
-                    request,
-                },
-                self.observer.cap(),
-            )
+        let cap = self.observer.cap();
+        let call = with_meta(request, &context.meta, |request| {
+            let head = asked(&context.id, request)?;
+            let body = || body_of(request, cap);
+            Call::start(&self.observer, SpanKind::Server, &head, &carrier, known, body)
         });
-        message
-            .and_then(|message| Call::start(&self.observer, SpanKind::Server, &message, &carrier, known))
-            .map_or(Handling::Unseen, |call| Handling::Own(Box::new(call)))
+        call.map_or(Handling::Unseen, |call| Handling::Own(Box::new(call)))
     }
 }
 
@@ -218,22 +213,6 @@ fn known(
     known
 }
 
-/// Calls `read` on the request as it was sent. rmcp moves `_meta` from the request into its context before a
-/// service sees it; it is put back for as long as the call takes.
-fn with_meta<T>(
-    request: &mut ClientRequest,
-    meta: &RequestMetaObject,
-    read: impl FnOnce(&ClientRequest) -> T,
-) -> T {
-    if meta.0.0.is_empty() {
-        return read(request);
-    }
-    let held = std::mem::replace(request.get_meta_mut(), meta.clone());
-    let seen = read(request);
-    *request.get_meta_mut() = held;
-    seen
-}
-
 impl Handling {
     /// Runs `handling` inside the span, and ends the span with the answer.
     ///
@@ -252,7 +231,7 @@ impl Handling {
     {
         let context = match &self {
             Self::Own(call) => call.context(),
-            Self::Layer(_, _, context) => context.clone(),
+            Self::Layer(_, _, context) | Self::Wire(_, _, context) => context.clone(),
             Self::Unseen => Context::current(),
         };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind().with_context(context));
@@ -269,8 +248,8 @@ impl Handling {
             }
         };
         match answer {
-            Ok(answer) => {
-                self.answered(&answer, token.is_cancelled(), cap);
+            Ok(mut answer) => {
+                self.answered(&mut answer, token.is_cancelled(), cap);
                 answer
             }
             Err(panic) => Err(self.panicked(panic.as_ref())),
@@ -278,18 +257,30 @@ impl Handling {
     }
 
     fn cancel(&mut self) {
-        if let Self::Own(call) = std::mem::replace(self, Self::Unseen) {
-            call.end_as(Ending::cancelled(None));
+        match std::mem::replace(self, Self::Unseen) {
+            Self::Own(call) => call.end_as(Ending::cancelled(None)),
+            Self::Wire(wire, key, _) => wire.gave_up(key),
+            Self::Layer(..) | Self::Unseen => {}
         }
     }
 
-    fn answered(self, answer: &Result<ServerResult, ErrorData>, cancelled: bool, cap: usize) {
-        let Self::Own(call) = self else { return };
-        if cancelled {
-            call.set([KeyValue::new(semconv::OUTCOME, semconv::CANCELLED)]);
-        }
-        if let Some(answer) = answer_of(answer, cap) {
-            call.answered(&answer);
+    fn answered(self, answer: &mut Result<ServerResult, ErrorData>, cancelled: bool, cap: usize) {
+        match self {
+            Self::Own(call) => {
+                if cancelled {
+                    call.set([KeyValue::new(semconv::OUTCOME, semconv::CANCELLED)]);
+                }
+                let Some(keeps_body) = call.reads_answer(&[]) else {
+                    return call.end_as(Ending::over());
+                };
+                let answer = answer.as_mut().map_err(|error| &*error);
+                if let Some(said) = answered(answer, keeps_body.then_some(cap)) {
+                    call.answered(&said);
+                }
+            }
+            // rmcp sends no answer to what was cancelled.
+            Self::Wire(wire, key, _) if cancelled => wire.answered_in_vain(key, answer),
+            Self::Wire(..) | Self::Layer(..) | Self::Unseen => {}
         }
     }
 
@@ -303,37 +294,34 @@ impl Handling {
         match self {
             Self::Own(mut call) => {
                 call.panicked(said);
-                if let Some(answer) = answer_of(&Err(error.clone()), usize::MAX) {
+                if let Some(answer) = answered(Err(&error), Some(usize::MAX)) {
                     call.answered(&answer);
                 }
             }
             Self::Layer(observed, id, _) => observed.panicked(&id, said),
+            Self::Wire(wire, key, _) => wire.panicked(key, said),
             Self::Unseen => {}
         }
         error
     }
 }
 
-fn answer_of(answer: &Result<ServerResult, ErrorData>, cap: usize) -> Option<Message> {
-    let answer = match answer {
-        Ok(result) => Outcome::Result(result),
-        Err(error) => Outcome::Error(error),
-    };
-    Message::of(&Answered { id: 0, answer }, cap)
-}
-
-/// An [`Instrumented`] handler as a service of rmcp: the outermost place at which a connection's requests can
+/// An [`Instrumented`] handler or service as a service of rmcp: the outermost place at which a connection's requests can
 /// be seen.
 #[derive(Debug)]
-pub struct InstrumentedService<H>(Instrumented<H>);
+pub struct InstrumentedService<S> {
+    inner: Instrumented<S>,
+    /// The connection, where that is watched.
+    wire: Option<Arc<Wire>>,
+}
 
-impl<H: ServerHandler> Service<RoleServer> for InstrumentedService<H> {
+impl<S: Service<RoleServer>> Service<RoleServer> for InstrumentedService<S> {
     async fn handle_request(
         &self,
         request: ClientRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<ServerResult, ErrorData> {
-        self.0.observe(request, context).await
+        self.inner.observe(request, context, self.wire.as_ref()).await
     }
 
     async fn handle_notification(
@@ -341,14 +329,17 @@ impl<H: ServerHandler> Service<RoleServer> for InstrumentedService<H> {
         notification: ClientNotification,
         context: NotificationContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        Service::handle_notification(&self.0.handler, notification, context).await
+        self.inner
+            .handler
+            .handle_notification(notification, context)
+            .await
     }
 
     fn get_info(&self) -> ServerConfig {
-        ServerHandler::get_info(&self.0.handler)
+        Service::get_info(&self.inner.handler)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        ServerHandler::supported_protocol_versions(&self.0.handler)
+        Service::supported_protocol_versions(&self.inner.handler)
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use rmcp::{RoleServer, Service};
 
 use crate::capture::{self, Capture};
 use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
 use crate::recorder::Recorder;
+use crate::service::Instrumented;
 use crate::telemetry::{Guard, Naming};
 
 /// Says where records go and what may be in them; [`layer`](Watch::layer) or [`pipe`](Watch::pipe) then watch.
@@ -70,6 +72,14 @@ impl Watch {
     pub fn server_names_itself(mut self) -> Self {
         self.observer = self.observer.learning_the_name(self.naming.clone());
         self
+    }
+
+    /// Wraps an rmcp handler or service, as [`instrument`](crate::instrument).
+    pub fn instrument<S: Service<RoleServer>>(self, handler: S) -> Instrumented<S> {
+        Instrumented {
+            handler,
+            observer: self.observer,
+        }
     }
 
     /// A layer for an HTTP server.

@@ -69,16 +69,22 @@ pub(crate) struct Call {
     pub(crate) answered_in_vain: bool,
     /// Whether it stays open by its nature, so that its end is no failure.
     pub(crate) long_lived: bool,
+    /// Whether code in this process handles it, which hears of its cancellation.
+    pub(crate) is_handled: bool,
+    /// Whether its client cancelled it, and the reason if there was one, while it is handled.
+    pub(crate) cancelled: Option<Option<String>>,
 }
 
 impl Call {
-    /// Starts the span of a request. `known` is what the conversation adds to what request and carrier say.
+    /// Starts the span of a request. `known` is what the conversation adds to what request and carrier say; `body` is asked
+    /// where a body is kept.
     pub(crate) fn start(
         observer: &Observer,
         kind: SpanKind,
         request: &Message,
         carrier: &Carrier,
         known: Vec<KeyValue>,
+        body: impl FnOnce() -> Excerpt,
     ) -> Option<Self> {
         let method = request.method()?;
         let target = Target::of(&method, request);
@@ -137,8 +143,12 @@ impl Call {
             awaits_head,
             answered_in_vain: false,
             long_lived,
+            is_handled: false,
+            cancelled: None,
         };
-        call.hold_request(request.body());
+        if call.keeps_bodies() {
+            call.hold_request(body());
+        }
         Some(call)
     }
 
@@ -191,6 +201,8 @@ impl Call {
             awaits_head: false,
             answered_in_vain: false,
             long_lived: lasting.long_lived,
+            is_handled: false,
+            cancelled: None,
         }
     }
 
@@ -218,11 +230,26 @@ impl Call {
         }
     }
 
+    /// Whether a body of it would be kept: nobody would read it from a span that is not recorded.
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        self.bodies && self.is_recording()
+    }
+
+    /// Whether its span is recorded.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.recording.as_ref().is_some_and(Recording::is_recording)
+    }
+
+    /// Whether its answer is to be read, and if so, whether with its body. Of a request that is not recorded only that of a
+    /// method which tells something of later requests.
+    pub(crate) fn reads_answer(&self, telling: &[&str]) -> Option<bool> {
+        let is_read = self.is_recording() || telling.contains(&self.method.as_str());
+        is_read.then(|| self.keeps_bodies())
+    }
+
     /// The body of its request.
     pub(crate) fn hold_request(&mut self, mut body: Excerpt) {
-        // Nobody would read it from a span that is not recorded.
-        let recorded = self.recording.as_ref().is_some_and(Recording::is_recording);
-        if !self.bodies || !recorded {
+        if !self.keeps_bodies() {
             return;
         }
         if !self.held.grow(body.text.len()) {

@@ -21,3 +21,4 @@ mod pooled;
 mod routine;
 mod spoken;
 mod support;
+mod wire;

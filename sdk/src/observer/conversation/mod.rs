@@ -20,7 +20,7 @@ pub(crate) use endings::Unanswered;
 
 use super::open::{Found, Key, OpenRequests, Scope};
 use super::{Call, Carrier, Ended, Observer, Reserved};
-use crate::jsonrpc::{Field, Id, Message};
+use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::span::{Ending, LONGEST_NAME, cut, implementation};
 
 /// How many requests of one conversation may be open; what is beyond is not recorded.
@@ -184,18 +184,19 @@ impl Conversation {
             self.notification(from, &method, message, scope);
             return None;
         }
-        self.request(from, id?, &method, message, carrier, scope)
+        self.take_request(from, message, carrier, scope, || message.body())
     }
 
-    fn request(
+    /// Takes a request whose body is read apart from the rest, where it is kept.
+    pub(crate) fn take_request(
         &mut self,
         from: Side,
-        id: Id,
-        method: &str,
         message: &Message,
         carrier: &Carrier,
         scope: Scope<'_>,
+        body: impl FnOnce() -> Excerpt,
     ) -> Option<Key> {
+        let (id, method) = (message.id()?, message.method()?);
         if method == "initialize"
             && let Some(info) = message.json(Field::ClientInfo)
         {
@@ -217,7 +218,7 @@ impl Conversation {
         if self.open.len() >= MOST_OPEN {
             return None;
         }
-        let known = self.known(method, message, carrier);
+        let known = self.known(&method, message, carrier);
         let kind = match from {
             Side::Client => SpanKind::Server,
             // By the conventions the server that asks is the client of what it asks.
@@ -233,7 +234,7 @@ impl Conversation {
             }
         }
         let carrier = below.as_ref().unwrap_or(carrier);
-        let call = Call::start(&self.observer, kind, message, carrier, known)?;
+        let call = Call::start(&self.observer, kind, message, carrier, known, body)?;
         let key = self.open.add(from, id, call);
         // A client answers in a request of its own; on a pipe and over HTTP+SSE there is one stream for all answers.
         let on_its_own = from == Side::Client && !carrier.is_sse && !matches!(scope, Scope::Only);
@@ -304,6 +305,25 @@ impl Conversation {
     /// The open request of the client with this id among those of one HTTP request, for who handles it.
     pub(crate) fn handled(&self, id: &Id, own: &[Key]) -> Option<Key> {
         self.open.among(Side::Client, id, own)
+    }
+
+    /// The open request with this id, where a message on the only stream names it.
+    pub(crate) fn named(&self, side: Side, id: &Id) -> Option<Key> {
+        match self.open.find(side, id, Scope::Only, true) {
+            Found::One(key) => Some(key),
+            Found::AnyOf(keys) => keys.first().copied(),
+            Found::Nothing => None,
+        }
+    }
+
+    /// Takes the answer to an open request on the only stream.
+    pub(crate) fn answer_key(&mut self, key: Key, answer: &Message) {
+        self.answer_one(key, answer, Scope::Only);
+    }
+
+    /// Whether any open request is recorded.
+    pub(crate) fn records_any(&self) -> bool {
+        self.open.newest().any(|open| open.call.is_recording())
     }
 
     /// An open request.
