@@ -106,23 +106,32 @@ binary="$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug/mcptap"
 
 step "official clients and servers"
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
-# kept between runs, made anew when what it must hold changes
+# Made of a list of packages: kept between runs, made anew when what it must hold changes.
+make_venv() {
+  local venv="$1" requirements="$2" wanted
+  wanted="$(cat "$requirements" <(python3 --version) | sha256sum)"
+  [ "$(cat "$venv/holds" 2>/dev/null)" != "$wanted" ] || return 0
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
+  echo "$wanted" > "$venv/holds"
+}
 venv="$target/peers/venv"
-wanted="$(cat tests/peers/requirements.txt <(python3 --version) | sha256sum)"
+# the libraries before MCP 2026-07-28
+handshake="$target/peers/venv-handshake"
 (
   set -e
-  if [ "$(cat "$venv/holds" 2>/dev/null)" != "$wanted" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
-    echo "$wanted" > "$venv/holds"
-  fi
+  make_venv "$venv" tests/peers/requirements.txt
+  make_venv "$handshake" tests/peers/requirements-handshake.txt
+  node sdk/tables/generate.mjs --check
+  (cd sdk/python && "$venv/bin/python" -m pytest -q -p no:cacheprovider && "$handshake/bin/python" -m pytest -q -p no:cacheprovider) \
+    | tee "$scratch/pytest.log"
   (cd examples/typescript_server && npm ci)
   (cd examples/graphql_clients && npm ci)
   cargo build --locked --examples
   cd tests/peers
   npm ci
-  MCPTAP_BIN="$binary" PEERS_PYTHON="$venv/bin/python" node --test --test-concurrency=2 \
+  MCPTAP_BIN="$binary" PEERS_PYTHON="$venv/bin/python" PEERS_HANDSHAKE_PYTHON="$handshake/bin/python" node --test --test-concurrency=2 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$scratch/peers.tap" tests/*.test.mjs
 ) || status=1
@@ -144,6 +153,13 @@ if (existsSync(`${scratch}/pages.json`)) {
   passed += pages.numPassedTests;
   failed += pages.numFailedTests;
   skipped += pages.numPendingTests;
+}
+if (existsSync(`${scratch}/pytest.log`)) {
+  for (const [, count, what] of readFileSync(`${scratch}/pytest.log`, "utf8").matchAll(/^.*?(\d+) (passed|failed|skipped|error)/gm)) {
+    if (what === "passed") passed += Number(count);
+    else if (what === "skipped") skipped += Number(count);
+    else failed += Number(count);
+  }
 }
 if (existsSync(`${scratch}/peers.tap`)) {
   const peers = readFileSync(`${scratch}/peers.tap`, "utf8");

@@ -1,12 +1,16 @@
 """A server for both eras, by either Python library.
 
 python modern.py fastmcp|mcp [PORT]    over stdio, or over HTTP on 127.0.0.1:PORT
+
+With INSTRUMENTED=1 the SDK of mcptap records it.
 """
 
 import asyncio
 import logging
+import os
 import sys
 import warnings
+from pathlib import Path
 
 import fastmcp
 import mcp.server.mcpserver
@@ -68,6 +72,12 @@ def hours() -> str:
 def greet(name: str) -> str:
     return f"Say hello to {name}"
 
+
+if os.environ.get("INSTRUMENTED"):
+    sys.path.insert(0, str(Path(__file__).parents[3] / "sdk/python/src"))
+    import mcptap
+
+    mcptap.instrument(server)
 
 if PORT is None:
     server.run()

@@ -12,8 +12,11 @@ const here = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 export const NODE = process.execPath;
 /** Python with the packages of requirements.txt. */
 export const PYTHON = process.env.PEERS_PYTHON ?? here("../../target/peers/venv/bin/python");
+/** Python with those of requirements-handshake.txt: the libraries before 2026-07-28. */
+export const HANDSHAKE_PYTHON = process.env.PEERS_HANDSHAKE_PYTHON ?? here("../../target/peers/venv-handshake/bin/python");
 export const EVERYTHING = [NODE, here("node_modules/@modelcontextprotocol/server-everything/dist/index.js")];
 export const modernServer = (library) => [PYTHON, here("servers/modern.py"), library];
+export const handshakeServer = (library) => [HANDSHAKE_PYTHON, here("servers/handshake.py"), library];
 export const recorded = (file, command) => [NODE, here("support/pipe_recorder.mjs"), file, ...command];
 
 const CLIENTS = { python: [PYTHON, here("clients/client.py")], typescript: [NODE, here("clients/client.mjs")] };

@@ -1,0 +1,190 @@
+"""One thread that redacts, ends spans and sends them, so that no handler ever waits for it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+logger = logging.getLogger("mcptap")
+
+QUEUE_BYTES = 32 << 20
+"""How much may wait, in bytes; what comes when it is full is dropped, and counted."""
+QUEUE_RECORDS = 65_536
+BATCH_BYTES = 4 << 20
+BATCH_RECORDS = 512
+PATIENCE = 3.0
+"""How long the end of the process waits for what is left to be sent, in seconds."""
+_LONGEST_PAUSE = 30.0
+# What a record takes besides its bodies.
+_RECORD_BYTES = 2048
+
+Signal = Literal["spans", "logs"]
+
+
+class Courier:
+    """Runs tasks in order, and sends the spans and log records that they give it."""
+
+    def __init__(self, exporters: dict[Signal, Any], linger: float) -> None:
+        self._exporters = exporters
+        self._linger = linger
+        self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._ready: dict[Signal, deque[tuple[int, Any]]] = {"spans": deque(), "logs": deque()}
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._working = False
+        self._flushing = 0
+        self._dropped = 0
+        self._failing: set[str] = set()
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def sends(self, signal: Signal) -> bool:
+        """Whether records of this signal are sent."""
+        return signal in self._exporters
+
+    def room(self, size: int) -> bool:
+        """Whether so many bytes more may be held."""
+        return self._bytes + size <= QUEUE_BYTES
+
+    def later(self, task: Callable[[], None], size: int = 0) -> bool:
+        """Has the thread do it, after all before. ``size`` is what it holds, in bytes. Whether there was room for it."""
+        size += _RECORD_BYTES
+        with self._changed:
+            if self._closing or len(self._tasks) >= QUEUE_RECORDS or self._bytes + size > QUEUE_BYTES:
+                self._drop(1)
+                return False
+            self._tasks.append((size, task))
+            self._bytes += size
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="mcptap", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return True
+
+    def send(self, signal: Signal, record: Any, size: int = 0) -> None:
+        """Sends it, with others. For tasks."""
+        if signal not in self._exporters:
+            return
+        size += _RECORD_BYTES
+        with self._changed:
+            self._ready[signal].append((size, record))
+            self._bytes += size
+            # What is old makes room for what is new.
+            while self._bytes > QUEUE_BYTES and (self._ready["logs"] or self._ready["spans"]):
+                oldest = self._ready["logs"] or self._ready["spans"]
+                self._bytes -= oldest.popleft()[0]
+                self._drop(1)
+
+    def flush(self, timeout: float) -> bool:
+        """Sends all that is recorded so far. Whether that was done in time."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify()
+            try:
+                while self._tasks or self._working or any(self._ready.values()):
+                    left = end - time.monotonic()
+                    if left <= 0 or self._thread is None:
+                        return False
+                    self._changed.wait(min(left, 0.05))
+                return True
+            finally:
+                self._flushing -= 1
+
+    def close(self, timeout: float = PATIENCE) -> None:
+        """Sends what is left, for so many seconds at most."""
+        if self._closing:
+            return
+        if self._thread is not None:
+            self.flush(timeout)
+        atexit.unregister(self.close)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        for exporter in self._exporters.values():
+            # A daemon, since an exporter that waits to try again may not listen.
+            thread = threading.Thread(target=exporter.shutdown, daemon=True)
+            thread.start()
+            thread.join(0.5)
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        if self._dropped == count:
+            logger.warning("the collector is away or slow, and there is no more room for records: some are dropped")
+
+    def _forked(self) -> None:
+        # The thread is the parent's, and so is what it had to send.
+        self._changed = threading.Condition()
+        self._tasks.clear()
+        for ready in self._ready.values():
+            ready.clear()
+        self._bytes, self._thread, self._working = 0, None, False
+
+    def _run(self) -> None:
+        pause = 0.0
+        since: float | None = None
+        while True:
+            with self._changed:
+                self._working = False
+                self._changed.notify_all()
+                while not self._tasks and not self._closing:
+                    has_ready = any(self._ready.values())
+                    if not has_ready:
+                        since = None
+                        self._changed.wait()
+                        continue
+                    due = (since or 0.0) + max(pause, 0.0 if self._flushing else self._linger)
+                    left = due - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
+                if self._closing and not self._tasks and not any(self._ready.values()):
+                    return
+                tasks = [self._tasks.popleft() for _ in range(min(len(self._tasks), 256))]
+                self._bytes -= sum(size for size, _ in tasks)
+                self._working = True
+            for _, task in tasks:
+                try:
+                    task()
+                except Exception:
+                    logger.exception("a record could not be made")
+            if since is None:
+                since = time.monotonic()
+            if tasks and time.monotonic() - since < max(self._linger, pause):
+                continue
+            sent = all([self._export(signal) for signal in self._exporters])
+            pause = 0.0 if sent else min(max(pause * 2, 1.0), _LONGEST_PAUSE)
+            since = time.monotonic()
+            if self._closing and not sent:
+                return
+
+    def _export(self, signal: Signal) -> bool:
+        """Sends what is ready. Whether somebody answered."""
+        exporter = self._exporters[signal]
+        while True:
+            batch: list[tuple[int, Any]] = []
+            size = 0
+            with self._changed:
+                ready = self._ready[signal]
+                while ready and len(batch) < BATCH_RECORDS and (not batch or size + ready[0][0] <= BATCH_BYTES):
+                    batch.append(ready.popleft())
+                    size += batch[-1][0]
+            if not batch:
+                return True
+            outcome = exporter.export([record for _, record in batch])
+            with self._changed:
+                if outcome == "away":
+                    self._ready[signal].extendleft(reversed(batch))
+                    return False
+                self._bytes -= size
+                if outcome == "refused":
+                    self._dropped += len(batch)

@@ -1,0 +1,151 @@
+"""OpenTelemetry's exporters, and what became of a batch that one was given."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import Any, Literal
+
+from .courier import Signal, logger
+
+HTTP_ENDPOINT = "http://127.0.0.1:4318"
+GRPC_ENDPOINT = "http://127.0.0.1:4317"
+
+# No status of HTTP: exporters try again after some of those.
+_AWAY = 599
+
+Outcome = Literal["sent", "away", "refused"]
+
+_ADVICE = {
+    401: "an API key is missing or wrong: OTEL_EXPORTER_OTLP_HEADERS=x-api-key=…",
+    403: "the API key may not be used for this server, or has not the scope ingest",
+    404: "the endpoint's path is wrong: OTEL_EXPORTER_OTLP_ENDPOINT has none, exporters add /v1/traces",
+}
+
+
+def variable(name: str) -> str | None:
+    """A variable's value; an empty one counts as not set, as the specification says."""
+    return os.environ.get(name, "").strip() or None
+
+
+def is_off(signal: Signal) -> bool:
+    exporter = {"spans": "OTEL_TRACES_EXPORTER", "logs": "OTEL_LOGS_EXPORTER"}[signal]
+    disabled = (variable("OTEL_SDK_DISABLED") or "").lower() == "true"
+    return disabled or (variable(exporter) or "").lower() == "none"
+
+
+def of_environment(endpoint: str | None, api_key: str | None) -> dict[Signal, Exporter]:
+    """The exporters that the variables ask for; ``endpoint``, a base URL of OTLP over HTTP, wins over them."""
+    signals: tuple[Signal, ...] = ("spans", "logs")
+    return {signal: Exporter(signal, endpoint, api_key) for signal in signals if endpoint or not is_off(signal)}
+
+
+class Exporter:
+    """Sends one signal. What is said once is not said again until something was sent."""
+
+    def __init__(self, signal: Signal, endpoint: str | None, api_key: str | None) -> None:
+        self._said: set[object] = set()
+        self._silenced = threading.local()
+        own = {"spans": "TRACES", "logs": "LOGS"}[signal]
+
+        def either(what: str) -> str | None:
+            return variable(f"OTEL_EXPORTER_OTLP_{own}_{what}") or variable(f"OTEL_EXPORTER_OTLP_{what}")
+
+        protocol = None if endpoint else either("PROTOCOL")
+        if protocol not in (None, "http/protobuf", "grpc"):
+            raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; give http/protobuf or grpc")
+        self._status: int | None = None
+        headers = {"x-api-key": api_key} if api_key else {}
+        self._where = endpoint or either("ENDPOINT") or (GRPC_ENDPOINT if protocol == "grpc" else HTTP_ENDPOINT)
+        self._exporter = (
+            _grpc(signal, self._where, headers) if protocol == "grpc" else self._http(signal, endpoint, either, headers)
+        )
+        # They tell of every try; here each kind of trouble is told once.
+        for name in ("opentelemetry.exporter.otlp", type(self._exporter).__module__):
+            logging.getLogger(name).addFilter(self._is_told)
+        for name in list(logging.root.manager.loggerDict):
+            if name.startswith("opentelemetry.exporter."):
+                logging.getLogger(name).addFilter(self._is_told)
+
+    def _http(self, signal: Signal, endpoint: str | None, either: Any, headers: dict[str, str]) -> Any:
+        import requests
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        exporter = self
+
+        class Session(requests.Session):
+            """Notes the status of the last answer, which exporters keep to themselves; and has them not try again where nobody
+            takes records, since that holds up what else is to be done: the courier tries again."""
+
+            def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+                exporter._status = None
+                try:
+                    response = super().send(request, **options)
+                    exporter._status = response.status_code
+                except requests.RequestException:
+                    response = requests.Response()
+                    response.status_code, response.request, response.url = _AWAY, request, request.url or ""
+                if response.status_code in (408, 429, 502, 503, 504):
+                    response.status_code = _AWAY
+                return response
+
+        made = {"spans": OTLPSpanExporter, "logs": OTLPLogExporter}[signal]
+        path = {"spans": "/v1/traces", "logs": "/v1/logs"}[signal]
+        options: dict[str, Any] = {"session": Session()}
+        if headers:
+            options["headers"] = headers
+        if endpoint or not either("ENDPOINT"):
+            options["endpoint"] = (endpoint or HTTP_ENDPOINT).rstrip("/") + path
+        if not either("COMPRESSION"):
+            # Bodies are texts, which compress well.
+            options["compression"] = Compression.Gzip
+        return made(**options)
+
+    def export(self, batch: list[Any]) -> Outcome:
+        self._silenced.on = True
+        self._status = None
+        try:
+            result = self._exporter.export(batch)
+        except Exception as error:
+            # An exporter that fails so has a batch that it cannot write: it would fail again.
+            self._say(type(error), f"records could not be sent: {error!r}")
+            return "refused"
+        finally:
+            self._silenced.on = False
+        if result.name == "SUCCESS":
+            self._said.clear()
+            return "sent"
+        status = self._status
+        if status is not None and 400 <= status < 500 and status not in (408, 429):
+            advice = _ADVICE.get(status, "such records would be refused again, and are dropped")
+            self._say(status, f"{self._where} refuses records with HTTP {status}; {advice}")
+            return "refused"
+        self._say("away", f"{self._where} does not take records; they wait in memory. Is mcptap running there?")
+        return "away"
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def _say(self, what: object, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning(text)
+
+    def _is_told(self, _record: logging.LogRecord) -> bool:
+        return not getattr(self._silenced, "on", False)
+
+
+def _grpc(signal: Signal, endpoint: str, headers: dict[str, str]) -> Any:
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    except ImportError:
+        raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL is grpc; that needs: pip install 'mcptap[grpc]'") from None
+    made = {"spans": OTLPSpanExporter, "logs": OTLPLogExporter}[signal]
+    options: dict[str, Any] = {"endpoint": endpoint}
+    if headers:
+        options["headers"] = tuple(headers.items())
+    return made(**options)

@@ -1,0 +1,343 @@
+"""HTTP requests to a server, watched where they come in: messages in their bodies, status, session, client, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal
+
+from opentelemetry.trace import SpanKind
+
+from . import semconv
+from .call import Call
+from .carrier import Scope, carrier_of, decoded, query_session
+from .conversation import Conversation
+from .events import MOST_READ, Events
+from .messages import Ending, Target
+from .observer import Observer, current_call
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+EXCHANGE = "mcptap.exchange"
+"""Where the scope of a request has its exchange."""
+
+# How long an answer is waited for that may come on another stream, and a cancellation, in seconds.
+_MOST_AWAITED = 300.0
+_GRACE = 5.0
+# How much of a body that is no message is shown.
+_MOST_SHOWN = 64 * 1024
+
+current_exchange: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("mcptap_exchange", default=None)
+
+
+class Middleware:
+    """Watches what passes through an ASGI application. Nothing changes for it or its clients."""
+
+    def __init__(self, app: App, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await watch(self._app, self._observer, scope, receive, send)
+
+
+async def watch(app: App, observer: Observer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Runs an application for one request, and records it."""
+    is_watched = scope["type"] == "http" and EXCHANGE not in scope and scope["method"] in ("POST", "GET", "DELETE", "PUT")
+    # HTTP+SSE answers on another stream, where its messages are watched.
+    if not is_watched or query_session(scope):
+        await app(scope, receive, send)
+        return
+    exchange = Exchange(observer, scope)
+    scope[EXCHANGE] = exchange
+    token = current_exchange.set(exchange)
+    failed = True
+    try:
+        await app(scope, exchange.receiving(receive), exchange.sending(send))
+        failed = False
+    finally:
+        current_exchange.reset(token)
+        exchange.over("failed" if failed else "complete")
+
+
+class Exchange:
+    """One HTTP request and its answer."""
+
+    def __init__(self, observer: Observer, scope: Scope) -> None:
+        self._observer = observer
+        self._carrier = carrier_of(scope)
+        self._method: str = scope["method"]
+        self._path: str = scope.get("path", "")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self._headers = headers
+        session = headers.get("mcp-session-id")
+        self.conversation = observer.session(session) if session else Conversation(observer)
+        self._asked: bytearray | None = bytearray()
+        self._asked_size = 0
+        self._answered = bytearray()
+        self._reader: Events | None = None
+        self._inflate: Any = None
+        self._unreadable: str | None = None
+        self._status: int | None = None
+        self._calls: list[Call] = []
+        self._is_request = False
+        self._is_json = False
+        self._shown = b""
+        self._stream: Call | None = None
+        self._is_gone = False
+        self._is_over = False
+
+    def call_of(self, id: Any) -> Call | None:
+        """The open request with this id, for who handles it."""
+        from .conversation import id_key
+
+        call = self.conversation.open.get(("client", id_key(id)))
+        return call if call in self._calls else None
+
+    def receiving(self, receive: Receive) -> Receive:
+        async def received() -> Message:
+            message = await receive()
+            try:
+                self._receive(message)
+            except Exception:
+                self._observer.failed("an HTTP request could not be recorded")
+            return message
+
+        return received
+
+    def sending(self, send: Send) -> Send:
+        async def sent(message: Message) -> None:
+            try:
+                self._send(message)
+            except Exception:
+                self._observer.failed("an HTTP answer could not be recorded")
+            await send(message)
+
+        return sent
+
+    def _receive(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self._is_gone = True
+        if message["type"] != "http.request" or self._asked is None:
+            return
+        self._asked_size += len(message.get("body", b""))
+        if self._asked_size <= MOST_READ:
+            self._asked += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        body, self._asked = bytes(self._asked), None
+        if self._asked_size > MOST_READ:
+            return
+        try:
+            said = json.loads(body) if body else None
+        except (ValueError, RecursionError):
+            self._shown = body
+            return
+        self._shown = body
+        self._is_json = said is not None
+        messages = said if isinstance(said, list) else [said]
+        for one in messages:
+            if not isinstance(one, dict) or one.get("jsonrpc") != "2.0":
+                continue
+            self._is_request = True
+            call = self.conversation.take("client", one, self._carrier)
+            if call is not None:
+                self._calls.append(call)
+                current_call.set(call)
+                self._tell_status([call])
+
+    def _tell_status(self, calls: list[Call]) -> None:
+        if self._status is not None:
+            for call in calls:
+                call.set({semconv.HTTP_RESPONSE_STATUS_CODE: self._status})
+
+    def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start(message)
+        elif message["type"] == "http.response.body":
+            self._read(bytes(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._answer_over()
+
+    def _start(self, message: Message) -> None:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message.get("headers", ())}
+        self._status = message["status"]
+        is_success = 200 <= self._status < 300
+        kind = headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind == "text/event-stream":
+            self._reader = Events()
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding in ("gzip", "deflate"):
+            self._inflate = zlib.decompressobj(47)
+        elif coding not in ("", "identity"):
+            self._unreadable = f"its content coding {coding} is not read here"
+        given = headers.get("mcp-session-id")
+        if given and is_success and given != self.conversation.session:
+            for call in self._calls:
+                call.set({semconv.MCP_SESSION_ID: given})
+            self._observer.begin_session(given, self.conversation)
+        self._tell_status(self._calls)
+        if self._method == "GET" and is_success and kind == "text/event-stream":
+            self._stream = self._http_call()
+            self._stream.set({semconv.STREAM: True, semconv.HTTP_RESPONSE_STATUS_CODE: self._status})
+
+    def _read(self, data: bytes) -> None:
+        if self._unreadable is not None or not data:
+            return
+        if self._inflate is not None:
+            try:
+                data = self._inflate.decompress(data, MOST_READ)
+            except zlib.error as error:
+                self._unreadable = f"its content coding is damaged: {error}"
+                return
+        if self._reader is None:
+            if len(self._answered) + len(data) > MOST_READ:
+                self._unreadable = "it is longer than 16 MiB"
+                return
+            self._answered += data
+            return
+        for text in self._reader.feed(data):
+            self._take(text)
+
+    def _take(self, text: str | bytes) -> bool:
+        """Takes the messages in a text. Whether it was JSON."""
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        own = self._calls or None
+        for message in said if isinstance(said, list) else [said]:
+            if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+                continue
+            if "error" in message and message.get("id") is None and self._calls:
+                # An error without an id answers every request of the same POST.
+                for call in self._calls:
+                    self.conversation.end_with(call, message)
+                continue
+            self.conversation.take("server", message, self._carrier, own)
+        return True
+
+    def _answer_over(self) -> None:
+        if self._reader is None and self._answered and self._unreadable is None:
+            is_json = self._take(bytes(self._answered))
+            if not is_json and self._status is not None and self._status < 300:
+                self._unreadable = "it is no JSON"
+        self.over("complete")
+
+    def over(self, how: Literal["complete", "failed"]) -> None:
+        """The request is over: what is open of it will not be answered, unless elsewhere."""
+        if self._is_over:
+            return
+        self._is_over = True
+        try:
+            self._settle(how)
+        except Exception:
+            self._observer.failed("the end of an HTTP request could not be recorded")
+
+    def _settle(self, how: Literal["complete", "failed"]) -> None:
+        if self._stream is not None:
+            self._stream.end(Ending())
+        status = self._status
+        if not self._calls:
+            self._refused(status)
+            return
+        for call in self._calls:
+            if call.is_over:
+                continue
+            self._end(call, status, how)
+
+    def _end(self, call: Call, status: int | None, how: str) -> None:
+        conversation = self.conversation
+        if status is not None and status >= 300:
+            self._hold_answer(call)
+            conversation.end(call, Ending.redirected() if status < 400 else Ending.refused(status))
+        elif call.long_lived:
+            conversation.end(call, Ending())
+        elif conversation.is_stateless(self._carrier) and (self._is_gone or how == "failed" or self._reader is not None):
+            conversation.end(call, Ending.cancelled("the client closed the stream"))
+        elif status == 202 or (self._reader is not None and conversation.session is not None):
+            # Its answer may come on another stream, and a client that went away may say yet that it cancelled.
+            is_resumable = status == 202 or (self._reader is not None and self._reader.has_ids)
+            reason = "the client went away" if self._is_gone else "the answer ended without a result"
+            _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: conversation.end(call, Ending.broken(reason)))
+        elif self._unreadable is not None:
+            call.set({semconv.RESPONSE_UNREADABLE: self._unreadable})
+            conversation.end(call, Ending())
+        else:
+            self._hold_answer(call)
+            reason = "the client went away" if self._is_gone else "the answer ended without a result"
+            conversation.end(call, Ending.broken(reason))
+
+    def _hold_answer(self, call: Call) -> None:
+        shown = bytes(self._answered[:_MOST_SHOWN])
+        if shown and self._unreadable is None:
+            call.hold_text(shown.decode("utf-8", "replace"), len(self._answered), "RESPONSE")
+
+    def _refused(self, status: int | None) -> None:
+        """A request that never became one of JSON-RPC: refused before anybody read it, or not to be read."""
+        if status is None or status < 400 or self._is_request or not self._is_mcp() or self._is_routine(status):
+            return
+        if self._is_json and "mcp-method" not in self._headers and "mcp-session-id" not in self._headers:
+            return
+        call = self._http_call()
+        call.set({semconv.HTTP_RESPONSE_STATUS_CODE: status})
+        if self._shown:
+            call.hold_text(self._shown[:_MOST_SHOWN].decode("utf-8", "replace"), len(self._shown), "REQUEST")
+        try:
+            said = json.loads(bytes(self._answered)) if self._answered else None
+        except (ValueError, RecursionError):
+            said = None
+        if isinstance(said, dict) and said.get("jsonrpc") == "2.0" and ("error" in said or "result" in said):
+            if said.get("id") is not None:
+                call.set({semconv.JSONRPC_REQUEST_ID: str(said["id"])})
+            call.answered(said)
+            return
+        self._hold_answer(call)
+        call.end(Ending.refused(status))
+
+    def _is_mcp(self) -> bool:
+        headers = self._headers
+        is_meant = "text/event-stream" in headers.get("accept", "").lower() or bool(
+            {"mcp-method", "mcp-session-id"} & headers.keys()
+        )
+        return is_meant and not self._path.startswith("/.well-known/")
+
+    def _is_routine(self, status: int) -> bool:
+        """Whether a refusal is part of an ordinary visit: what the specification lets a server not offer."""
+        if self._method == "DELETE":
+            return status in (404, 405, 501)
+        if self._method == "GET":
+            return status in (405, 501) or (status in (400, 404, 406) and "mcp-session-id" not in self._headers)
+        return False
+
+    def _http_call(self) -> Call:
+        """The call of an HTTP request that is no request of JSON-RPC."""
+        method = self._headers.get("mcp-method", self._method)
+        name = decoded(self._headers.get("mcp-name", ""))
+        kind = {"tools/call": "tool", "prompts/get": "prompt"}.get(method, "resource" if "resources/" in method else None)
+        target = Target(kind, name) if name and kind else Target()
+        attributes = {
+            **target.attributes(method),
+            semconv.MCP_SERVER_NAME: self._observer.name,
+            **self._carrier.attributes,
+            **self.conversation.known("", None, self._carrier),
+        }
+        bodies = self._observer.capture.bodies_of(target.tool)
+        parent = self._carrier.header_parent
+        return Call(
+            self._observer, SpanKind.SERVER, method, target, attributes, header_parent=parent, bodies=bodies
+        )
+
+
+def _later(seconds: float, task: Callable[[], None]) -> None:
+    try:
+        asyncio.get_running_loop().call_later(seconds, task)
+    except RuntimeError:
+        # Of another event loop than that of asyncio.
+        task()

@@ -1,0 +1,161 @@
+"""The servers of the official SDK 1.x and 2.x and of FastMCP: where their messages come in, and where they are handled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from opentelemetry import context as otel_context
+
+from .call import Call
+from .http import EXCHANGE, Middleware, current_exchange, watch
+from .observer import Observer, current_call
+from .pipe import Pipe, conversation_of_pipe
+
+# The names of the factories of ASGI applications, and of the attributes that hold the low-level server.
+_FACTORIES = ("http_app", "streamable_http_app", "sse_app")
+_INNER = ("_mcp_server", "_lowlevel_server")
+
+_observers: WeakKeyDictionary[Any, Observer] = WeakKeyDictionary()
+
+
+def low_level(server: Any) -> Any:
+    """The low-level server of any of them."""
+    for name in _INNER:
+        inner = getattr(server, name, None)
+        if inner is not None:
+            return inner
+    if callable(getattr(server, "run", None)) and hasattr(server, "create_initialization_options"):
+        return server
+    raise TypeError(
+        f"{type(server).__module__}.{type(server).__qualname__} is no MCP server that is known here; give a Server, MCPServer or "
+        "FastMCP of the packages mcp or fastmcp"
+    )
+
+
+def observer_of(server: Any) -> Observer | None:
+    """What watches a server already."""
+    return _observers.get(low_level(server))
+
+
+def attach(server: Any, observer: Observer) -> None:
+    """Has a server watched."""
+    inner = low_level(server)
+    _observers[inner] = observer
+    _watch_streams(inner, observer)
+    _watch_handling(inner)
+    for owner in {id(each): each for each in (server, inner)}.values():
+        for name in _FACTORIES:
+            if callable(getattr(owner, name, None)):
+                _watch_factory(owner, name, observer)
+    _watch_managers()
+
+
+def _watch_streams(inner: Any, observer: Observer) -> None:
+    run = inner.run
+
+    @functools.wraps(run)
+    async def watched(read_stream: Any, write_stream: Any, *arguments: Any, **options: Any) -> Any:
+        pipe = Pipe(observer, read_stream, write_stream)
+        token = conversation_of_pipe.set(pipe.conversation)
+        try:
+            return await run(pipe.read, pipe.write, *arguments, **options)
+        finally:
+            conversation_of_pipe.reset(token)
+            pipe.over()
+
+    inner.run = watched
+
+
+def _watch_handling(inner: Any) -> None:
+    middleware = getattr(inner, "middleware", None)
+    if isinstance(middleware, list):
+        # SDK 2.x. Outermost, so that the spans of others are within the call's.
+        middleware.insert(0, _handled)
+        return
+    handle = inner._handle_request
+
+    @functools.wraps(handle)
+    async def watched(message: Any, *arguments: Any, **options: Any) -> Any:
+        request = getattr(getattr(message, "message_metadata", None), "request_context", None)
+        with _Handling(_call_of(request, getattr(message, "request_id", None))):
+            return await handle(message, *arguments, **options)
+
+    inner._handle_request = watched
+
+
+async def _handled(context: Any, call_next: Callable[[Any], Any]) -> Any:
+    if context.request_id is None:
+        return await call_next(context)
+    with _Handling(_call_of(context.request, context.request_id)):
+        return await call_next(context)
+
+
+class _Handling:
+    """While a call is handled, its span is the current one."""
+
+    def __init__(self, call: Call | None) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        if self._call is not None:
+            self._context = otel_context.attach(self._call.context)
+            self._current = current_call.set(self._call)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._call is not None:
+            current_call.reset(self._current)
+            otel_context.detach(self._context)
+
+
+def _call_of(request: Any, id: Any) -> Call | None:
+    if id is None:
+        return None
+    scope = getattr(request, "scope", None)
+    exchange = scope.get(EXCHANGE) if scope is not None else current_exchange.get()
+    if exchange is not None:
+        return exchange.call_of(id)
+    conversation = conversation_of_pipe.get()
+    if conversation is not None:
+        from .conversation import id_key
+
+        return conversation.open.get(("client", id_key(id)))
+    call = current_call.get()
+    return call if call is not None and not call.is_over else None
+
+
+def _watch_factory(owner: Any, name: str, observer: Observer) -> None:
+    make = getattr(owner, name)
+
+    @functools.wraps(make)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        app = make(*arguments, **options)
+        add = getattr(app, "add_middleware", None)
+        if add is not None and not getattr(app, "_mcptap", False):
+            app._mcptap = True
+            add(Middleware, observer=observer)
+        return app
+
+    setattr(owner, name, watched)
+
+
+def _watch_managers() -> None:
+    """Applications that are put together by hand give their requests to a session manager."""
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    handle = StreamableHTTPSessionManager.handle_request
+    if getattr(handle, "mcptap", False):
+        return
+
+    @functools.wraps(handle)
+    async def watched(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        observer = _observers.get(self.app)
+        if observer is None:
+            await handle(self, scope, receive, send)
+        else:
+            await watch(functools.partial(handle, self), observer, scope, receive, send)
+
+    watched.mcptap = True  # type: ignore[attr-defined]
+    StreamableHTTPSessionManager.handle_request = watched  # type: ignore[method-assign]
