@@ -28,7 +28,7 @@ impl Recording {
 
     fn try_start(name: Option<&str>, fallback: &str, captured: &Captured) -> anyhow::Result<Self> {
         let capture = Capture::from_env_over(captured.defaults())?;
-        let telemetry = Telemetry::from_env(name.unwrap_or(fallback))
+        let telemetry = Telemetry::builder(name.unwrap_or(fallback))
             .capture(capture)
             .service_name_is_default(name.is_none())
             .start()?;

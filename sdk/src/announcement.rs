@@ -1,12 +1,13 @@
 //! Log records that tell of a request besides its span: that it runs, and that its answer came late.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use mcptap_model::semconv;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceState};
 use opentelemetry::{KeyValue, Value};
 
-use crate::recorder::{Event, Recorder};
+use crate::recorder::{Event, Logs};
 use crate::running;
 
 /// The most bytes of a text among the attributes with which a late answer is told. Longer ones are in the span alone.
@@ -15,7 +16,7 @@ const SHORT: usize = 256;
 /// The announcement of a request: its ids, and the attributes that its span had.
 #[derive(Debug)]
 pub(crate) struct Announcement {
-    pub(crate) recorder: Recorder,
+    pub(crate) logs: Arc<Logs>,
     pub(crate) span: SpanContext,
     pub(crate) parent: SpanId,
     pub(crate) name: String,
@@ -32,7 +33,7 @@ impl Announcement {
         if self.parent != SpanId::INVALID {
             attributes.push(KeyValue::new(semconv::SPAN_PARENT, self.parent.to_string()));
         }
-        self.recorder.event(Event {
+        self.logs.event(Event {
             name: semconv::CALL_RUNNING,
             span: Some(&self.span),
             at: self.at,

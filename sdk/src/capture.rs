@@ -1,6 +1,6 @@
 //! What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::fmt;
 
 use mcptap_model::bytes;
 use mcptap_model::redact::{BadRule, Redactor, Rules};
@@ -19,47 +19,9 @@ const VARIABLES: [&str; 7] = [
     "MCPTAP_REDACT_ENV",
 ];
 
-/// What may be recorded of servers that use the global providers.
-static GLOBAL: RwLock<Option<Global>> = RwLock::new(None);
-
-/// What may be recorded of servers that use the global providers, and whether these redact.
-#[derive(Clone, Debug)]
-pub(crate) struct Global {
-    pub(crate) capture: Arc<Capture>,
-    /// Whether the providers are our own, which cut secrets out on a thread of their own.
-    pub(crate) redacts: bool,
-}
-
-/// Our own telemetry has become the global one.
-pub(crate) fn set_global(capture: &Arc<Capture>) {
-    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some(Global {
-        capture: Arc::clone(capture),
-        redacts: true,
-    });
-}
-
-/// What holds for the global providers: as the environment says, until our own telemetry is started.
-pub(crate) fn global() -> Global {
-    if let Some(global) = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone() {
-        return global;
-    }
-    let capture = Capture::from_env().unwrap_or_else(|error| {
-        tracing::error!(%error, "no bodies are recorded until this is mended");
-        Capture {
-            mode: Mode::Metadata,
-            ..Capture::default()
-        }
-    });
-    let global = Global {
-        capture: Arc::new(capture),
-        redacts: false,
-    };
-    let mut known = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
-    known.get_or_insert(global).clone()
-}
-
 /// How much is recorded of each request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// Everything, with request and response bodies.
     #[default]
@@ -72,19 +34,28 @@ pub enum Mode {
 
 /// What is recorded. The default is everything, with bodies of up to [`DEFAULT_BODY_CAP`] bytes and the built-in
 /// redaction.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// # fn run() -> Result<(), mcptap_sdk::CaptureError> {
+/// let capture = mcptap_sdk::Capture::full()
+///     .deny_tools(["get_secret*"])
+///     .redact_keys(["ssn"])?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
 pub struct Capture {
     /// How much is recorded.
-    pub mode: Mode,
-    /// If any, only the bodies of these tools are kept: exact names, or beginnings with `*` at the end. What is about no
-    /// tool is not concerned.
-    pub allow: Vec<String>,
-    /// Bodies of these tools are not kept, even if `allow` names them; written as `allow` is.
-    pub deny: Vec<String>,
-    /// How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none.
-    pub body_cap: usize,
+    pub(crate) mode: Mode,
+    /// If any, only the bodies of these tools are kept.
+    pub(crate) allow: Vec<String>,
+    /// Bodies of these tools are not kept, even if `allow` names them.
+    pub(crate) deny: Vec<String>,
+    /// How many bytes of each body are kept.
+    pub(crate) body_cap: usize,
+    /// What is cut out besides the built-in.
+    rules: Rules,
     /// Cuts secrets out of what is recorded.
-    pub redactor: Redactor,
+    pub(crate) redactor: Redactor,
 }
 
 /// Settings that hold where no variable says otherwise, those of a file for example.
@@ -102,6 +73,7 @@ pub struct CaptureDefaults {
 
 /// A setting of capture that cannot be kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaptureError {
     /// `MCPTAP_CAPTURE` is none of the three.
     #[error("MCPTAP_CAPTURE is {0:?}; give full, metadata or off")]
@@ -123,8 +95,29 @@ pub enum CaptureError {
     #[error("{0} is not valid UTF-8; give plain text")]
     NotText(String),
     /// A rule of redaction is wrong.
-    #[error("in MCPTAP_REDACT_KEYS, MCPTAP_REDACT_PATTERNS or MCPTAP_REDACT_ENV: {0}")]
-    Redaction(#[from] BadRule),
+    #[error(
+        "a rule of redaction (MCPTAP_REDACT_KEYS, MCPTAP_REDACT_PATTERNS, MCPTAP_REDACT_ENV) is wrong: {0}"
+    )]
+    Redaction(String),
+}
+
+impl From<BadRule> for CaptureError {
+    fn from(wrong: BadRule) -> Self {
+        Self::Redaction(wrong.to_string())
+    }
+}
+
+impl fmt::Debug for Capture {
+    /// Without the values that are to be cut out.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Capture")
+            .field("mode", &self.mode)
+            .field("allow", &self.allow)
+            .field("deny", &self.deny)
+            .field("body_cap", &self.body_cap)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A variable of the environment.
@@ -143,12 +136,104 @@ impl Default for Capture {
             allow: Vec::new(),
             deny: Vec::new(),
             body_cap: DEFAULT_BODY_CAP,
+            rules: Rules::default(),
             redactor: Redactor::default(),
         }
     }
 }
 
 impl Capture {
+    /// Everything, with bodies.
+    #[must_use]
+    pub fn full() -> Self {
+        Self::default()
+    }
+
+    /// Everything but bodies and console output.
+    #[must_use]
+    pub fn metadata() -> Self {
+        Self::of(Mode::Metadata)
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::of(Mode::Off)
+    }
+
+    /// So much, with the default of everything else.
+    #[must_use]
+    pub fn of(mode: Mode) -> Self {
+        Self {
+            mode,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps only the bodies of these tools: exact names, or beginnings with `*` at the end. What is about no tool is not
+    /// concerned.
+    #[must_use]
+    pub fn allow_tools(mut self, tools: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allow.extend(tools.into_iter().map(Into::into));
+        self
+    }
+
+    /// Does not keep the bodies of these tools, even if [`allow_tools`](Self::allow_tools) names them; written as there.
+    #[must_use]
+    pub fn deny_tools(mut self, tools: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.deny.extend(tools.into_iter().map(Into::into));
+        self
+    }
+
+    /// Keeps so many bytes of each body; its whole size is recorded in any case. 0 keeps none.
+    #[must_use]
+    pub fn body_cap(mut self, bytes: usize) -> Self {
+        self.body_cap = bytes;
+        self
+    }
+
+    /// Cuts out the values of keys that are called so, besides those that are known already.
+    ///
+    /// # Errors
+    /// [`CaptureError::Redaction`]: a name has neither letters nor digits.
+    pub fn redact_keys(
+        mut self,
+        keys: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, CaptureError> {
+        self.rules.keys.extend(keys.into_iter().map(Into::into));
+        self.ruled()
+    }
+
+    /// Cuts out what these regular expressions match.
+    ///
+    /// # Errors
+    /// [`CaptureError::Redaction`]: one cannot be read, or matches the empty text.
+    pub fn redact_patterns(
+        mut self,
+        patterns: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, CaptureError> {
+        self.rules.patterns.extend(patterns.into_iter().map(Into::into));
+        self.ruled()
+    }
+
+    /// Cuts out this value wherever it appears; `name` says what it is in the error, which never has the value.
+    ///
+    /// # Errors
+    /// [`CaptureError::Redaction`]: it is shorter than 6 bytes.
+    pub fn redact_value(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<Self, CaptureError> {
+        self.rules.values.push((name.into(), value.into()));
+        self.ruled()
+    }
+
+    fn ruled(mut self) -> Result<Self, CaptureError> {
+        self.redactor = Redactor::new(&self.rules)?;
+        Ok(self)
+    }
+
     /// As the environment says:
     ///
     /// - `MCPTAP_CAPTURE`: `full` (the default), `metadata` or `off`
@@ -245,16 +330,25 @@ impl Capture {
                 number => bytes(number).ok_or_else(|| CaptureError::BodyCap(body_cap.clone()))?,
             },
             redactor: Redactor::new(&rules)?,
+            rules,
         })
     }
 
     /// Whether anything is recorded at all.
-    pub fn records(&self) -> bool {
+    pub(crate) fn records(&self) -> bool {
         self.mode != Mode::Off
     }
 
+    /// Whether log lines of this target are kept of which nobody knows what call they are about. rmcp's own hold whole
+    /// messages, so that they are kept only where all bodies are.
+    pub(crate) fn takes_lines(&self, target: &str) -> bool {
+        let takes_all = self.allow.is_empty() && self.deny.is_empty() && self.body_cap >= DEFAULT_BODY_CAP;
+        let is_rmcp = target == "rmcp" || target.starts_with("rmcp::");
+        self.mode == Mode::Full && (takes_all || !is_rmcp)
+    }
+
     /// Whether the bodies of a request are kept: one about this tool, or about none.
-    pub fn bodies_of(&self, tool: Option<&str>) -> bool {
+    pub(crate) fn bodies_of(&self, tool: Option<&str>) -> bool {
         let named = |list: &[String], tool: &str| {
             list.iter().any(|entry| match entry.strip_suffix('*') {
                 Some(beginning) => tool.starts_with(beginning),
@@ -300,6 +394,7 @@ mod tests {
     fn metadata_has_no_bodies_and_off_has_nothing() {
         let capture = |mode| read(&[("MCPTAP_CAPTURE", mode), ("MCPTAP_CAPTURE_TOOLS", "any")]).unwrap();
         let (metadata, off) = (capture("metadata"), capture("off"));
+        assert!(!metadata.takes_lines("shop") && !off.takes_lines("shop"));
         assert!(metadata.records() && !metadata.bodies_of(None) && !metadata.bodies_of(Some("any")));
         assert!(!off.records() && !off.bodies_of(None) && !off.bodies_of(Some("any")));
     }
@@ -323,6 +418,8 @@ mod tests {
             assert_eq!(capture.bodies_of(Some(tool)), kept, "{tool}");
         }
         assert!(capture.bodies_of(None), "what is about no tool is not concerned");
+        assert!(capture.takes_lines("shop") && !capture.takes_lines("rmcp::service"));
+        assert!(Capture::full().takes_lines("rmcp") && !Capture::full().body_cap(9).takes_lines("rmcp"));
         let denied = read(&[("MCPTAP_CAPTURE_DENY_TOOLS", "*")]).unwrap();
         assert!(!denied.bodies_of(Some("any")) && denied.bodies_of(None));
     }

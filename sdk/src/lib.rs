@@ -55,7 +55,8 @@ pub use service::{Instrumented, InstrumentedService, instrument, instrument_with
 #[doc(hidden)]
 pub use telemetry::is_no_tls;
 pub use telemetry::{
-    Error, Guard, LogLayer, Stats, Telemetry, check_env, connect, init, log_layer, log_layer_with,
+    Compression, Error, Guard, LogLayer, Protocol, Stats, Telemetry, check_env, connect, init, log_layer,
+    log_layer_with,
 };
 pub use watch::Watch;
 

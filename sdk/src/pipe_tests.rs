@@ -1,7 +1,5 @@
 //! Secrets that only the order of lines tells, and secrets at the ends of what is kept.
 
-use std::sync::Arc;
-
 use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use serde_json::{Value, json};
@@ -30,13 +28,10 @@ impl Watched {
         let logger = SdkLoggerProvider::builder()
             .with_simple_exporter(logs.clone())
             .build();
-        let capture = Capture {
-            body_cap: BODY_CAP,
-            ..Capture::default()
-        };
+        let capture = Capture::full().body_cap(BODY_CAP);
         let recorder = Recorder::given(&tracer, Some(&logger));
         Self {
-            pipe: Pipe::new(Observer::new(recorder, Arc::new(capture), false)),
+            pipe: Pipe::new(Observer::new(recorder.with(capture))),
             spans,
             logs,
             _providers: (tracer, logger),

@@ -1,41 +1,32 @@
 //! Where records go: spans of requests and lines of their console output, through OpenTelemetry's own providers.
+//!
+//! Everything that is recorded passes here, whichever entry point saw it and whichever provider takes it. So here, and
+//! nowhere else, it is decided what may be in a record, and secrets are cut out before a provider gets it that is not our own;
+//! our own cut them out on a thread of theirs.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+mod destination;
+mod joining;
+mod open;
+
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use mcptap_model::semconv;
-use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
-use opentelemetry::trace::{
-    Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer, TracerProvider,
-};
-use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, Value, global};
+use opentelemetry::logs::{AnyValue, LogRecord, Logger, Severity};
+use opentelemetry::trace::{Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::{Array, Context, KeyValue, Value, global};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::announcement::Late;
+use crate::capture::Capture;
 use crate::running::{Begun, Started};
 use crate::telemetry::with_ids;
 
-/// The requests being handled by servers that use the global provider: a server that exits meanwhile ends
-/// their spans.
-static OPEN: LazyLock<Open> = LazyLock::new(Open::default);
-
-/// OpenTelemetry has no global logger provider; this is the one that [`init`](crate::init) made.
-static GLOBAL_LOGGER: RwLock<Option<SdkLogger>> = RwLock::new(None);
-
-/// Ends the span of every request still being handled by a server that uses the global provider.
-pub(crate) fn end_open_spans() {
-    OPEN.end_all();
-}
-
-/// Makes a provider the one that console lines of globally recorded calls go to.
-pub(crate) fn set_global_logger(provider: &SdkLoggerProvider) {
-    let logger = provider.logger_with_scope(scope());
-    *GLOBAL_LOGGER.write().unwrap_or_else(PoisonError::into_inner) = Some(logger);
-}
+use destination::scope;
+pub(crate) use destination::{Destination, Home, Logs, Rules, install, join, leave, process_rules};
+pub(crate) use joining::saw;
+use joining::{is_joined, seeing};
+use open::Open;
 
 /// What a span says when it starts.
 pub(crate) struct Start {
@@ -60,111 +51,112 @@ pub(crate) struct Event<'a> {
 }
 
 /// Where spans and log records come from.
-#[derive(Clone)]
-pub(crate) enum Recorder {
-    /// Whichever provider is global when a request arrives: a server may be wrapped before telemetry is set
-    /// up.
-    Global,
-    /// Given ones.
-    Given(Arc<Given>),
-}
-
-/// The tracer and the logger of given providers.
-pub(crate) struct Given {
-    tracer: SdkTracer,
-    logger: Option<SdkLogger>,
-}
-
-impl fmt::Debug for Recorder {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Global => "Global",
-            Self::Given(_) => "Given",
-        })
-    }
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorder {
+    /// None: whatever holds for the process when a request arrives. A server may be wrapped before telemetry is set up.
+    to: Option<Arc<Destination>>,
+    /// What may be recorded, where that was said for this recorder.
+    over: Option<Arc<Rules>>,
 }
 
 impl Recorder {
+    /// Of a guard.
+    pub(crate) fn own(destination: Arc<Destination>) -> Self {
+        Self {
+            to: Some(destination),
+            over: None,
+        }
+    }
+
+    /// Through providers of the application.
     pub(crate) fn given(spans: &SdkTracerProvider, logs: Option<&SdkLoggerProvider>) -> Self {
-        Self::of_scope(&scope(), spans, logs)
+        Self::own(Destination::foreign(spans, logs))
     }
 
-    /// Records are of who watches the server from outside its process.
-    pub(crate) fn outside(spans: &SdkTracerProvider, logs: &SdkLoggerProvider) -> Self {
-        let scope = InstrumentationScope::builder(semconv::WATCH_SCOPE)
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
-        Self::of_scope(&scope, spans, Some(logs))
+    /// The same with other settings.
+    pub(crate) fn with(mut self, capture: Capture) -> Self {
+        self.over = Some(Rules::new(capture));
+        self
     }
 
-    fn of_scope(
-        scope: &InstrumentationScope,
-        spans: &SdkTracerProvider,
-        logs: Option<&SdkLoggerProvider>,
-    ) -> Self {
-        Self::Given(Arc::new(Given {
-            tracer: spans.tracer_with_scope(scope.clone()),
-            logger: logs.map(|logs| logs.logger_with_scope(scope.clone())),
-        }))
+    /// What may be recorded.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        match (&self.over, &self.to) {
+            (Some(rules), _) => Arc::clone(rules),
+            (None, Some(destination)) => destination.rules(),
+            (None, None) => process_rules(),
+        }
+    }
+
+    fn destination(&self) -> Arc<Destination> {
+        self.to.clone().unwrap_or_else(destination::process)
+    }
+
+    /// The rules to cut secrets out by before this destination is given anything. None: it does that itself.
+    fn ahead(&self, destination: &Destination) -> Option<Arc<Rules>> {
+        (!destination.redacts || self.over.is_some()).then(|| self.rules())
     }
 
     /// Starts a span.
-    pub(crate) fn start(&self, start: Start) -> Recording {
-        let started = self.takes_events().then(|| Started::of(&start));
+    pub(crate) fn start(&self, mut start: Start) -> Recording {
+        let destination = self.destination();
+        let ahead = self.ahead(&destination);
+        if let Some(rules) = &ahead {
+            rules.redaction.text(&mut start.name);
+            rules.redaction.attributes(&mut start.attributes);
+        }
+        let is_told = is_joined() || destination.logs.as_ref().is_some_and(|logs| logs.takes_events());
+        let started = is_told.then(|| Started::of(&start));
         let told = start.told.clone();
-        let context = with_ids(told.as_ref(), || match self {
-            Self::Global => begin(&global::tracer_with_scope(scope()), start),
-            Self::Given(given) => begin(&given.tracer, start),
+        let (context, home) = seeing(|| {
+            with_ids(told.as_ref(), || match &destination.tracer {
+                None => begin(&global::tracer_with_scope(scope()), start),
+                Some(tracer) => begin(tracer, start),
+            })
         });
-        let open = matches!(self, Self::Global).then(|| OPEN.add(context.clone()));
+        let logs = destination
+            .logs
+            .clone()
+            .or_else(|| home.as_ref().map(|home| Arc::clone(&home.logs)));
+        let open = home.as_ref().map(|home| {
+            let open = Arc::clone(&home.open);
+            let key = open.add(context.clone());
+            (open, key)
+        });
         let span = context.span();
         // Nobody sends a span that is not sampled, also if its sampler has it recorded.
         let is_sent = span.is_recording() && span.span_context().is_sampled();
         let running = started
-            .filter(|_| is_sent)
-            .map(|started| Begun::new(self.clone(), span.span_context().clone(), started));
+            .zip(logs.as_ref())
+            .filter(|(_, logs)| is_sent && logs.takes_events());
+        let running =
+            running.map(|(started, logs)| Begun::new(Arc::clone(logs), span.span_context().clone(), started));
         Recording {
             context,
+            home,
+            ahead,
+            logs,
             open,
             running,
         }
     }
 
-    /// Whether events go anywhere.
-    fn takes_events(&self) -> bool {
-        self.with_logger(|logger| logger.event_enabled(Severity::Debug, "", Some(semconv::CALL_RUNNING)))
-            .unwrap_or_default()
-    }
-
-    /// Whether both write to the same providers.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Global, Self::Global) => true,
-            (Self::Given(one), Self::Given(other)) => Arc::ptr_eq(one, other),
-            _ => false,
+    /// Writes a line into the console output of a call that is over.
+    pub(crate) fn log(&self, call: &SpanContext, mut line: Line) {
+        let destination = self.destination();
+        if let Some(rules) = self.ahead(&destination) {
+            line.redact(&rules);
+        }
+        if let Some(logs) = &destination.logs {
+            write(logs.logger(), call, line);
         }
     }
+}
 
-    /// Writes an event.
+impl Logs {
+    /// Writes an event about a request. What it says was in the request's span before, without secrets.
     pub(crate) fn event(&self, event: Event<'_>) {
-        self.with_logger(|logger| write_event(logger, event));
-    }
-
-    /// Writes a line into the console output of a call.
-    pub(crate) fn log(&self, call: &SpanContext, line: Line) {
-        self.with_logger(|logger| write(logger, call, line));
-    }
-
-    /// Gives the logger to `act`, if there is one.
-    fn with_logger<T>(&self, act: impl FnOnce(&SdkLogger) -> T) -> Option<T> {
-        match self {
-            // Behind the global one is our own queue, which never waits: the lock is held for a moment only.
-            Self::Global => {
-                let logger = GLOBAL_LOGGER.read().unwrap_or_else(PoisonError::into_inner);
-                logger.as_ref().map(act)
-            }
-            Self::Given(given) => given.logger.as_ref().map(act),
-        }
+        write_event(self.logger(), event);
     }
 }
 
@@ -175,6 +167,15 @@ pub(crate) struct Line {
     pub(crate) body: String,
     pub(crate) attributes: Vec<(&'static str, String)>,
     pub(crate) at: SystemTime,
+}
+
+impl Line {
+    fn redact(&mut self, rules: &Rules) {
+        rules.redaction.text(&mut self.body);
+        for (key, value) in &mut self.attributes {
+            rules.redaction.field(key, value);
+        }
+    }
 }
 
 fn write(logger: &SdkLogger, call: &SpanContext, line: Line) {
@@ -219,12 +220,6 @@ fn any_value(value: Value) -> AnyValue {
     }
 }
 
-fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
-        .with_version(env!("CARGO_PKG_VERSION"))
-        .build()
-}
-
 fn begin<T>(tracer: &T, start: Start) -> Context
 where
     T: Tracer,
@@ -245,9 +240,23 @@ where
 #[derive(Debug)]
 pub(crate) struct Recording {
     context: Context,
-    open: Option<u64>,
+    /// The guard that sends it, if one does.
+    home: Option<Arc<Home>>,
+    /// The rules by which secrets are cut out before the span has them.
+    ahead: Option<Arc<Rules>>,
+    logs: Option<Arc<Logs>>,
+    open: Option<(Arc<Open>, u64)>,
     /// While it is held, the request runs.
     running: Option<Arc<Begun>>,
+}
+
+/// Marks a context in which a call is handled whose bodies are not kept: its log lines are not, either.
+#[derive(Debug)]
+struct Hushed;
+
+/// Whether the current call's log lines may not be kept.
+pub(crate) fn is_hushed() -> bool {
+    Context::map_current(|context| context.get::<Hushed>().is_some())
 }
 
 impl Recording {
@@ -261,19 +270,51 @@ impl Recording {
         self.context.span().is_recording()
     }
 
-    pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        match &self.running {
-            Some(running) => {
-                let attributes: Vec<KeyValue> = attributes.into_iter().collect();
-                running.add(&attributes);
-                self.context.span().set_attributes(attributes);
-            }
-            None => self.context.span().set_attributes(attributes),
-        }
+    /// Whether the guard that sends it keeps the bodies of this tool, or of a request about none.
+    pub(crate) fn keeps_bodies_of(&self, tool: Option<&str>) -> bool {
+        let of_guard = self.home.as_ref();
+        of_guard.is_none_or(|home| home.rules.capture.bodies_of(tool))
     }
 
-    pub(crate) fn set_status(&self, status: Status) {
+    /// How many bytes of a body the guard that sends it keeps.
+    pub(crate) fn cap(&self) -> usize {
+        let of_guard = self.home.as_ref();
+        of_guard.map_or(usize::MAX, |home| home.rules.capture.body_cap)
+    }
+
+    /// Log lines that are written in its context are not kept.
+    pub(crate) fn hush(&mut self) {
+        self.context = self.context.with_value(Hushed);
+    }
+
+    pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        let mut attributes: Vec<KeyValue> = attributes.into_iter().collect();
+        if attributes.is_empty() || !self.is_recording() {
+            return;
+        }
+        if let Some(rules) = &self.ahead {
+            rules.redaction.attributes(&mut attributes);
+        }
+        if let Some(running) = &self.running {
+            running.add(&attributes);
+        }
+        self.context.span().set_attributes(attributes);
+    }
+
+    pub(crate) fn set_status(&self, mut status: Status) {
+        if let (Some(rules), Status::Error { description }) = (&self.ahead, &mut status) {
+            rules.redaction.cow(description);
+        }
         self.context.span().set_status(status);
+    }
+
+    /// Writes a line of its console output.
+    pub(crate) fn log(&self, mut line: Line) {
+        let Some(logs) = &self.logs else { return };
+        if let Some(rules) = &self.ahead {
+            line.redact(rules);
+        }
+        write(logs.logger(), self.context.span().span_context(), line);
     }
 
     /// Tells of an answer that comes after the request was given up. None where such records go nowhere.
@@ -289,42 +330,8 @@ impl Recording {
     /// Ends the span.
     pub(crate) fn end(self, at: SystemTime) {
         self.context.span().end_with_timestamp(at);
-        if let Some(open) = self.open {
-            OPEN.remove(open);
-        }
-    }
-}
-
-/// The requests being handled.
-#[derive(Default)]
-struct Open {
-    next: AtomicU64,
-    contexts: Mutex<HashMap<u64, Context>>,
-}
-
-impl Open {
-    fn add(&self, context: Context) -> u64 {
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        self.contexts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, context);
-        key
-    }
-
-    fn remove(&self, key: u64) {
-        self.contexts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
-    }
-
-    fn end_all(&self) {
-        let contexts = std::mem::take(&mut *self.contexts.lock().unwrap_or_else(PoisonError::into_inner));
-        for context in contexts.into_values() {
-            let span = context.span();
-            span.set_attribute(KeyValue::new(semconv::OUTCOME, semconv::CANCELLED));
-            span.end();
+        if let Some((open, key)) = self.open {
+            open.remove(key);
         }
     }
 }

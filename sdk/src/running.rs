@@ -22,7 +22,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use crate::announcement::{Announcement, Late};
-use crate::recorder::{Event, Recorder, Start};
+use crate::recorder::{Event, Logs, Start};
 use ended::Ended;
 
 /// How long a request runs before it is announced.
@@ -63,7 +63,7 @@ impl Started {
 /// A request that has begun. While it is held, the request runs.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    recorder: Recorder,
+    logs: Arc<Logs>,
     span: SpanContext,
     parent: SpanId,
     name: String,
@@ -74,7 +74,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(recorder: Recorder, span: SpanContext, started: Started) -> Arc<Self> {
+    pub(crate) fn new(logs: Arc<Logs>, span: SpanContext, started: Started) -> Arc<Self> {
         let Started {
             parent,
             name,
@@ -83,7 +83,7 @@ impl Begun {
             attributes,
         } = started;
         let begun = Arc::new(Self {
-            recorder,
+            logs,
             span,
             parent,
             name,
@@ -115,7 +115,7 @@ impl Begun {
         let attributes = known.clone();
         drop(known);
         Announcement {
-            recorder: self.recorder.clone(),
+            logs: Arc::clone(&self.logs),
             span: self.span.clone(),
             parent: self.parent,
             name: self.name.clone(),
@@ -233,13 +233,13 @@ impl Drop for Thread {
     }
 }
 
-/// Says through each recorder of these requests that the process lives, and which of its requests have ended. They may be
-/// another recorder's: nobody else has their ids.
+/// Says to all who were told of these requests that the process lives, and which of its requests have ended. Others may have
+/// been told of those: nobody else has their ids.
 fn beat(announced: &[Watched], ended: &[SpanId]) {
-    let mut recorders: Vec<Recorder> = Vec::new();
+    let mut told: Vec<Arc<Logs>> = Vec::new();
     for begun in announced.iter().filter_map(|alive| alive.begun.upgrade()) {
-        if !recorders.iter().any(|known| known.is_same(&begun.recorder)) {
-            recorders.push(begun.recorder.clone());
+        if !told.iter().any(|known| Arc::ptr_eq(known, &begun.logs)) {
+            told.push(Arc::clone(&begun.logs));
         }
     }
     let mut attributes = Vec::new();
@@ -247,8 +247,8 @@ fn beat(announced: &[Watched], ended: &[SpanId]) {
         let ended: Vec<StringValue> = ended.iter().map(|span| span.to_string().into()).collect();
         attributes.push(KeyValue::new(semconv::ENDED, Value::Array(Array::String(ended))));
     }
-    for recorder in recorders {
-        recorder.event(Event {
+    for logs in told {
+        logs.event(Event {
             name: semconv::HEARTBEAT,
             span: None,
             at: SystemTime::now(),

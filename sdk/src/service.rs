@@ -14,7 +14,6 @@ use mcptap_model::semconv;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use rmcp::model::{
     ClientNotification, ClientRequest, ErrorData, Implementation, ProtocolVersion, ServerConfig, ServerResult,
 };
@@ -23,12 +22,11 @@ use rmcp::transport::IntoTransport;
 use rmcp::{RoleServer, Service};
 use tokio_util::sync::CancellationToken;
 
-use crate::capture;
 use crate::jsonrpc::Id;
 use crate::layer::{Observed, client_address};
 use crate::observer::{Call, Carrier, Key, Observer, SESSION_HEADER, VERSION_HEADER, text};
-use crate::recorder::Recorder;
 use crate::span::Ending;
+use crate::watch::Watch;
 use crate::wire::{Watched, Wire, answered, asked, body_of, id_of, with_meta};
 
 /// How long a handler may take to answer after its request was cancelled and still have the answer on the
@@ -49,11 +47,12 @@ pub fn instrument<S: Service<RoleServer>>(handler: S) -> Instrumented<S> {
     }
 }
 
-/// [`instrument`] with a tracer provider of one's own in place of the global one.
-pub fn instrument_with<S: Service<RoleServer>>(handler: S, provider: &SdkTracerProvider) -> Instrumented<S> {
+/// [`instrument`] with a destination of one's own in place of the global one: a `&`[`Guard`](crate::Guard), whose
+/// [`Capture`](crate::Capture) then holds, a `&`[`SdkTracerProvider`](opentelemetry_sdk::trace::SdkTracerProvider) of the application, or a [`Watch`].
+pub fn instrument_with<S: Service<RoleServer>>(handler: S, to: impl Into<Watch>) -> Instrumented<S> {
     Instrumented {
         handler,
-        observer: Observer::new(Recorder::given(provider, None), capture::global().capture, false),
+        observer: to.into().observer,
     }
 }
 

@@ -1,12 +1,10 @@
 //! How traffic is watched: where its records go, and what may be in them.
 
-use std::sync::Arc;
-
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use rmcp::{RoleServer, Service};
 
-use crate::capture::{self, Capture};
+use crate::capture::Capture;
 use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
@@ -15,51 +13,49 @@ use crate::service::Instrumented;
 use crate::telemetry::{Guard, Naming};
 
 /// Says where records go and what may be in them; [`layer`](Watch::layer) or [`pipe`](Watch::pipe) then watch.
+///
+/// Secrets are cut out whichever way it is: a provider of the application is given nothing that has any.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    observer: Observer,
+    pub(crate) observer: Observer,
     /// The name of the service, where it can still be learned.
     naming: Option<Naming>,
 }
 
 impl Watch {
-    /// Records go to the global providers, those of [`init`](crate::init) for example.
+    /// Records go where those of the process go: to the telemetry of [`init`](crate::init), else to the application's global
+    /// provider.
     pub fn global() -> Self {
-        Self {
-            observer: Observer::global(),
-            naming: None,
-        }
+        Self::of(Recorder::default(), None)
     }
 
     /// Records go the way of a guard, and hold what its [`Capture`] allows.
     pub fn with(guard: &Guard) -> Self {
-        let recorder = Recorder::given(guard.tracer_provider(), Some(guard.logger_provider()));
-        Self {
-            observer: Observer::new(recorder, Arc::clone(guard.capture()), true),
-            naming: guard.naming(),
-        }
+        Self::of(Recorder::own(guard.destination()), guard.naming())
     }
 
     /// As [`with`](Self::with), for who watches a server from outside its process: what the server itself tells of a request
     /// is then taken for the same request.
     pub fn outside(guard: &Guard) -> Self {
-        let recorder = Recorder::outside(guard.tracer_provider(), guard.logger_provider());
-        Self {
-            observer: Observer::new(recorder, Arc::clone(guard.capture()), true),
-            naming: guard.naming(),
-        }
+        Self::of(Recorder::own(guard.outside()), guard.naming())
     }
 
-    /// Records go through providers of one's own; without one for logs there is no console output.
+    /// Records go through providers of the application; without one for logs there is no console output. They hold what the
+    /// telemetry of the process allows ([`init`](crate::init), or a guard whose
+    /// [processor](Guard::span_processor) joined), else what the environment says.
     pub fn through(tracers: &SdkTracerProvider, loggers: Option<&SdkLoggerProvider>) -> Self {
-        let recorder = Recorder::given(tracers, loggers);
+        Self::of(Recorder::given(tracers, loggers), None)
+    }
+
+    fn of(recorder: Recorder, naming: Option<Naming>) -> Self {
         Self {
-            observer: Observer::new(recorder, capture::global().capture, false),
-            naming: None,
+            observer: Observer::new(recorder),
+            naming,
         }
     }
 
-    /// What may be recorded; without it what the environment says, and without that everything but secrets.
+    /// What may be recorded, in place of what would hold otherwise. A guard that sends the records allows no more than it
+    /// does by itself.
     #[must_use]
     pub fn capture(mut self, capture: Capture) -> Self {
         self.observer = self.observer.with(capture);
@@ -90,5 +86,17 @@ impl Watch {
     /// A recorder for a process that speaks MCP over its standard input and output.
     pub fn pipe(self) -> Pipe {
         Pipe::new(self.observer)
+    }
+}
+
+impl From<&Guard> for Watch {
+    fn from(guard: &Guard) -> Self {
+        Self::with(guard)
+    }
+}
+
+impl From<&SdkTracerProvider> for Watch {
+    fn from(tracers: &SdkTracerProvider) -> Self {
+        Self::through(tracers, None)
     }
 }

@@ -72,18 +72,17 @@ async fn show(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     // In memory: the collector is this very process, so that nothing could be delivered later.
-    let mut telemetry = Telemetry::from_env(NAME)
+    let mut telemetry = Telemetry::builder(NAME)
         .service_name_is_default(false)
         .endpoint(otlp_http_endpoint)
         .in_memory();
     if let Some(secret) = api_key {
-        telemetry = telemetry.api_key(secret)?;
+        telemetry = telemetry.api_key(secret);
     }
     let telemetry = telemetry.start().context("setting up the demo's telemetry")?;
     let shop = server::Shop::new(telemetry.logger_provider());
-    let layer = Watch::with(&telemetry).layer();
-    let tracers = telemetry.tracer_provider().clone();
-    let url = server::serve(shop, tracers, layer, shutdown.clone()).await?;
+    let watch = Watch::with(&telemetry);
+    let url = server::serve(shop, watch, shutdown.clone()).await?;
     tracing::info!(%url, "the demo's server is up");
     tokio::join!(
         client::keep_calling(&url, Era::Sessions, shutdown.clone()),

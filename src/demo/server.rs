@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use mcptap_sdk::{TrafficLayer, instrument_with};
+use mcptap_sdk::{Watch, instrument_with};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
@@ -258,19 +257,19 @@ impl ServerHandler for Shop {
 
 /// Serves the shop on a free loopback port until `shutdown`, and returns the URL of its MCP endpoint. It is recorded as the
 /// README advises over HTTP: the handler is instrumented, and the layer around it knows session, status and address.
-pub(super) async fn serve(
-    shop: Shop,
-    provider: SdkTracerProvider,
-    layer: TrafficLayer,
-    shutdown: CancellationToken,
-) -> anyhow::Result<String> {
+pub(super) async fn serve(shop: Shop, watch: Watch, shutdown: CancellationToken) -> anyhow::Result<String> {
     let config = StreamableHttpServerConfig::default().with_cancellation_token(shutdown.child_token());
     let service: StreamableHttpService<_, LocalSessionManager> = StreamableHttpService::new(
-        move || Ok(instrument_with(shop.clone(), &provider)),
+        {
+            let watch = watch.clone();
+            move || Ok(instrument_with(shop.clone(), watch.clone()))
+        },
         Arc::default(),
         config,
     );
-    let router = axum::Router::new().nest_service("/mcp", service).layer(layer);
+    let router = axum::Router::new()
+        .nest_service("/mcp", service)
+        .layer(watch.layer());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .context("no port for the demo's server")?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mcptap_sdk::{Guard, instrument_with};
+use mcptap_sdk::{Guard, Watch, instrument_with};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
@@ -77,14 +77,14 @@ fn modern() -> ClientLifecycleMode {
 async fn serve(mcptap: &Client) -> (String, Guard, DropGuard) {
     let telemetry = mcptap_sdk::connect("calculator", &mcptap.otlp_http_url()).unwrap();
     let stop = CancellationToken::new();
-    let provider = telemetry.tracer_provider().clone();
+    let watch = Watch::with(&telemetry);
     let service: StreamableHttpService<_, LocalSessionManager> = StreamableHttpService::new(
         move || {
             Ok(instrument_with(
                 Calculator {
                     tools: Calculator::tools(),
                 },
-                &provider,
+                watch.clone(),
             ))
         },
         Arc::default(),

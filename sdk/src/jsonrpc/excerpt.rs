@@ -24,6 +24,15 @@ impl Excerpt {
         self.text.len() < self.size
     }
 
+    /// Keeps at most so many bytes, and no beginning of what may be a secret before the cut.
+    pub(crate) fn cut(&mut self, most: usize) {
+        if self.text.len() > most {
+            self.text.truncate(self.text.floor_char_boundary(most));
+            let ragged = ragged_end(self.text.as_bytes());
+            self.text.truncate(self.text.len().saturating_sub(ragged));
+        }
+    }
+
     /// JSON in which halves of surrogate pairs are U+FFFD, so that every reader takes it.
     pub(crate) fn readable(mut self) -> Self {
         if let Cow::Owned(mended) = replace_halves(&self.text) {

@@ -112,10 +112,9 @@ impl Call {
                 .clone()
                 .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
         );
-        let bodies = observer.bodies_of(target.tool());
         let long_lived = LONG_LIVED.contains(&method.as_str());
         let awaits_head = carrier.is_sse && kind == SpanKind::Server;
-        let recording = observer.recorder.start(Start {
+        let mut recording = observer.recorder.start(Start {
             name: target.span_name(&method),
             kind,
             attributes,
@@ -124,6 +123,7 @@ impl Call {
             told,
             at: SystemTime::now(),
         });
+        let bodies = keeps_bodies(observer, &mut recording, &target);
         let mut call = Self {
             observer: observer.clone(),
             method,
@@ -176,7 +176,7 @@ impl Call {
         }
         let (told, above) = carrier.place();
         let (parent, links) = carrier.around.parent(None, above.as_ref());
-        let recording = observer.recorder.start(Start {
+        let mut recording = observer.recorder.start(Start {
             name: target.span_name(method),
             kind: SpanKind::Server,
             attributes,
@@ -185,11 +185,12 @@ impl Call {
             told,
             at: lasting.since,
         });
+        let bodies = keeps_bodies(observer, &mut recording, &target);
         Self {
             observer: observer.clone(),
             method: method.to_owned(),
             recording: Some(recording),
-            bodies: observer.bodies_of(target.tool()),
+            bodies,
             held: Reserved::none(observer.open_bytes()),
             operation: None,
             progress: 0,
@@ -249,15 +250,15 @@ impl Call {
 
     /// The body of its request.
     pub(crate) fn hold_request(&mut self, mut body: Excerpt) {
-        if !self.keeps_bodies() {
+        let recording = self.recording.as_ref().filter(|_| self.keeps_bodies());
+        let Some(recording) = recording else {
             return;
-        }
+        };
+        body.cut(recording.cap());
         if !self.held.grow(body.text.len()) {
             body.text.clear();
         }
-        self.set(span::body(Part::Request, body, |text| {
-            self.observer.redact(text);
-        }));
+        self.set(span::body(Part::Request, body));
     }
 
     /// Keeps its answer, which came before the head of the HTTP answer. Where there is no room for long values, they
@@ -271,21 +272,19 @@ impl Call {
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
-    pub(crate) fn hold_response(&self, body: Excerpt) {
+    pub(crate) fn hold_response(&self, mut body: Excerpt) {
+        let Some(recording) = &self.recording else { return };
         if self.bodies && body.size > 0 {
-            self.set(span::body(Part::Response, body, |text| {
-                self.observer.redact(text);
-            }));
+            body.cut(recording.cap());
+            self.set(span::body(Part::Response, body));
         }
     }
 
     /// Writes a line of its console output.
-    pub(crate) fn log(&self, mut line: Line) {
-        if !self.bodies {
-            return;
+    pub(crate) fn log(&self, line: Line) {
+        if let Some(recording) = self.recording.as_ref().filter(|_| self.bodies) {
+            recording.log(line);
         }
-        self.observer.redact(&mut line.body);
-        self.observer.recorder.log(&self.span_context(), line);
     }
 
     /// Its handler panicked, whatever the answer will say.
@@ -323,9 +322,9 @@ impl Call {
         recording.conclude();
         if recording.is_recording() {
             if self.bodies {
-                recording.set(span::body(Part::Response, answer.body(), |text| {
-                    self.observer.redact(text);
-                }));
+                let mut body = answer.body();
+                body.cut(recording.cap());
+                recording.set(span::body(Part::Response, body));
             }
             self.remember_round(answer);
         }
@@ -406,6 +405,15 @@ impl Drop for Call {
             });
         }
     }
+}
+
+/// Whether the bodies of a request are kept. Where they are not, neither are the log lines that its handler writes.
+fn keeps_bodies(observer: &Observer, recording: &mut Recording, target: &Target) -> bool {
+    let keeps = observer.bodies_of(target.tool()) && recording.keeps_bodies_of(target.tool());
+    if !keeps {
+        recording.hush();
+    }
+    keeps
 }
 
 /// A token of progress: a text or a number.

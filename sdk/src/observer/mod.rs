@@ -26,8 +26,8 @@ use mcptap_model::redact::Sequence;
 pub(crate) use open::{Key, Scope};
 use rounds::Rounds;
 
-use crate::capture::{self, Capture, Global};
-use crate::recorder::Recorder;
+use crate::capture::Capture;
+use crate::recorder::{Recorder, Rules};
 use crate::telemetry::Naming;
 
 /// How many bytes of requests being handled are kept in memory, over all of them. Beyond it requests are recorded
@@ -45,8 +45,6 @@ const REMEMBERED_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
     pub(crate) recorder: Recorder,
-    /// None: whatever holds for the global providers.
-    capture: Option<Global>,
     /// Told of the server's own name.
     naming: Option<Naming>,
     shared: Arc<Shared>,
@@ -82,21 +80,15 @@ impl Default for Shared {
 }
 
 impl Observer {
-    /// Records go to the global providers.
+    /// Records go where those of the process go.
     pub(crate) fn global() -> Self {
-        Self {
-            recorder: Recorder::Global,
-            capture: None,
-            naming: None,
-            shared: Arc::default(),
-        }
+        Self::new(Recorder::default())
     }
 
-    /// Records go through these providers, which `redact` if they are our own.
-    pub(crate) fn new(recorder: Recorder, capture: Arc<Capture>, redacts: bool) -> Self {
+    /// Records go where this recorder has them go.
+    pub(crate) fn new(recorder: Recorder) -> Self {
         Self {
             recorder,
-            capture: Some(Global { capture, redacts }),
             naming: None,
             shared: Arc::default(),
         }
@@ -104,15 +96,12 @@ impl Observer {
 
     /// The same with other settings.
     pub(crate) fn with(mut self, capture: Capture) -> Self {
-        self.capture = Some(Global {
-            capture: Arc::new(capture),
-            redacts: false,
-        });
+        self.recorder = self.recorder.with(capture);
         self
     }
 
-    fn settings(&self) -> Global {
-        self.capture.clone().unwrap_or_else(capture::global)
+    fn rules(&self) -> Arc<Rules> {
+        self.recorder.rules()
     }
 
     /// Takes the server's name from what the server says of itself, and tells `naming` of it.
@@ -127,30 +116,22 @@ impl Observer {
 
     /// Whether anything is recorded at all.
     pub(crate) fn is_on(&self) -> bool {
-        self.settings().capture.records()
+        self.rules().capture.records()
     }
 
     /// How many bytes of a body are kept.
     pub(crate) fn cap(&self) -> usize {
-        self.settings().capture.body_cap
+        self.rules().capture.body_cap
     }
 
     /// Whether bodies of this tool may be recorded.
     fn bodies_of(&self, tool: Option<&str>) -> bool {
-        self.settings().capture.bodies_of(tool)
-    }
-
-    /// Cuts secrets out of a text, unless it is done further on.
-    fn redact(&self, text: &mut String) {
-        let settings = self.settings();
-        if !settings.redacts {
-            settings.capture.redactor.redact_in_place(text);
-        }
+        self.rules().capture.bodies_of(tool)
     }
 
     /// Cuts secrets out of the next of some lines, also those that only the lines before tell.
     fn redact_next(&self, lines: &mut Sequence, line: &mut String) {
-        lines.redact(&self.settings().capture.redactor, line);
+        lines.redact(&self.rules().capture.redactor, line);
     }
 
     fn rounds<T>(&self, look: impl FnOnce(&mut Rounds) -> T) -> T {

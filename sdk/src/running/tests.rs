@@ -1,13 +1,21 @@
+use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry::trace::{TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use super::*;
 
-fn begun(recorder: &Recorder) -> Arc<Begun> {
+fn logs(provider: &SdkLoggerProvider) -> Arc<Logs> {
+    Logs::new(provider, &InstrumentationScope::default())
+}
+
+fn nowhere() -> Arc<Logs> {
+    logs(&SdkLoggerProvider::builder().build())
+}
+
+fn begun(logs: &Arc<Logs>) -> Arc<Begun> {
     Arc::new(Begun {
-        recorder: recorder.clone(),
+        logs: Arc::clone(logs),
         span: SpanContext::NONE,
         parent: SpanId::INVALID,
         name: String::new(),
@@ -22,7 +30,7 @@ fn what_runs_for_a_second_is_announced_once_and_kept_alive_until_it_ends() {
     let mut state = State::default();
     let start = Instant::now();
     let after = |seconds: u64| start + Duration::from_secs(seconds);
-    let (long, short) = (begun(&Recorder::Global), begun(&Recorder::Global));
+    let (long, short) = (begun(&nowhere()), begun(&nowhere()));
     for begun in [&long, &short] {
         state.add(Watched::of(begun), start);
     }
@@ -45,7 +53,7 @@ fn what_ended_is_named_while_others_run() {
     let start = Instant::now();
     let after = |seconds: u64| start + Duration::from_secs(seconds);
     let with_id = |id: u64| {
-        let mut one = Arc::into_inner(begun(&Recorder::Global)).unwrap();
+        let mut one = Arc::into_inner(begun(&nowhere())).unwrap();
         let (trace, flags) = (TraceId::from(1), TraceFlags::SAMPLED);
         one.span = SpanContext::new(trace, SpanId::from(id), flags, false, TraceState::NONE);
         Arc::new(one)
@@ -72,7 +80,7 @@ fn what_ended_is_named_while_others_run() {
 fn the_thread_is_woken_for_a_request_that_begins_while_others_run() {
     let mut state = State::default();
     let start = Instant::now();
-    let begun = [(); 3].map(|()| begun(&Recorder::Global));
+    let begun = [(); 3].map(|()| begun(&nowhere()));
     let [first, second, third] = begun.each_ref().map(Watched::of);
     assert!(state.add(first, start));
     assert_eq!(state.due(start + ANNOUNCED_AFTER).announced.len(), 1);
@@ -87,7 +95,7 @@ fn the_thread_is_woken_for_a_request_that_begins_while_others_run() {
 fn the_thread_wakes_seldom_however_many_requests_begin() {
     let mut state = State::default();
     let start = Instant::now();
-    let begun = begun(&Recorder::Global);
+    let begun = begun(&nowhere());
     for number in 0..1000 {
         state.add(Watched::of(&begun), start + Duration::from_millis(number));
     }
@@ -107,8 +115,8 @@ fn each_provider_gets_one_heartbeat_and_each_request_an_announcement() {
     let logs = SdkLoggerProvider::builder()
         .with_simple_exporter(memory.clone())
         .build();
-    let recorder = Recorder::given(&SdkTracerProvider::builder().build(), Some(&logs));
-    let requests = [begun(&recorder), begun(&recorder)];
+    let told = self::logs(&logs);
+    let requests = [begun(&told), begun(&told)];
     let ended = [SpanId::from(1), SpanId::from(0xabc)];
     beat(&requests.each_ref().map(Watched::of), &ended);
     for request in &requests {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::delivery::Delivery;
-use super::notice::Notice;
+use super::notice::{Notice, warn};
 use super::outbox::{Job, Outbox};
 use super::parcel::Parcel;
 use super::signal::Signal;
@@ -247,11 +247,10 @@ impl Courier {
     fn warn_of_absence(&mut self, why: &str) {
         tracing::debug!(collector = %self.transport.url(), why, "telemetry could not be sent");
         if !std::mem::replace(&mut self.is_away, true) && self.away.is_due() {
-            tracing::warn!(
-                collector = %self.transport.url(),
-                why,
-                "the collector does not take telemetry; it is kept, and sent later"
-            );
+            warn(format_args!(
+                "the collector does not take telemetry; it is kept, and sent later: {why} (collector {})",
+                self.transport.url()
+            ));
         }
     }
 
@@ -264,12 +263,10 @@ impl Courier {
     /// Once for each kind of refusal.
     fn warn_of_refusal(&mut self, why: &str, records: u64) {
         if self.is_new(why) {
-            tracing::warn!(
-                collector = %self.transport.url(),
-                why,
-                records,
-                "the collector refused telemetry; it is dropped"
-            );
+            warn(format_args!(
+                "the collector refused telemetry; it is dropped: {why} (collector {}, {records} records)",
+                self.transport.url()
+            ));
         }
     }
 }

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
 use super::error::Error;
 use super::parcel::Parcel;
-use super::settings::Target;
+use super::settings::{Compression, Target};
 use super::signal::{Lanes, Signal};
 
 /// Where the exporters would have sent their requests.
@@ -33,6 +33,17 @@ pub(super) struct Encoder {
     spans: Option<SpanExporter>,
     logs: Option<LogExporter>,
     caught: Catcher,
+    /// Signals that are sent without compression, whatever the variables say.
+    is_plain: Lanes<bool>,
+}
+
+/// What the official exporter is told to compress by, which else reads the variables; it cannot be told not to compress.
+fn official(target: &Target) -> Option<opentelemetry_otlp::Compression> {
+    match target.compression? {
+        Compression::None => None,
+        Compression::Gzip => Some(opentelemetry_otlp::Compression::Gzip),
+        Compression::Zstd => Some(opentelemetry_otlp::Compression::Zstd),
+    }
 }
 
 /// An HTTP client that sends nothing.
@@ -60,7 +71,7 @@ impl Encoder {
             if let Some(endpoint) = &target.endpoint {
                 builder = builder.with_endpoint(endpoint);
             }
-            if let Some(compression) = target.compression {
+            if let Some(compression) = official(target) {
                 builder = builder.with_compression(compression);
             }
             let mut exporter = builder.build()?;
@@ -75,7 +86,7 @@ impl Encoder {
             if let Some(endpoint) = &target.endpoint {
                 builder = builder.with_endpoint(endpoint);
             }
-            if let Some(compression) = target.compression {
+            if let Some(compression) = official(target) {
                 builder = builder.with_compression(compression);
             }
             let mut exporter = builder.build()?;
@@ -86,6 +97,10 @@ impl Encoder {
             spans: spans.transpose()?,
             logs: logs.transpose()?,
             caught,
+            is_plain: Lanes::new(|signal| {
+                let target = targets.of(signal).as_ref();
+                target.is_some_and(|target| target.compression == Some(Compression::None))
+            }),
         })
     }
 
@@ -119,14 +134,14 @@ impl Encoder {
     pub(super) fn spans(&self, spans: Vec<SpanData>) -> Option<Parcel> {
         let records = spans.len() as u64;
         let request = self.catch(self.spans.as_ref()?.export(spans))?;
-        Some(parcel(Signal::Traces, records, request))
+        Some(self.parcel(Signal::Traces, records, request))
     }
 
     /// As [`spans`](Self::spans).
     pub(super) fn logs(&self, logs: &[(SdkLogRecord, InstrumentationScope)]) -> Option<Parcel> {
         let batch: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
         let request = self.catch(self.logs.as_ref()?.export(LogBatch::new(&batch)))?;
-        Some(parcel(Signal::Logs, logs.len() as u64, request))
+        Some(self.parcel(Signal::Logs, logs.len() as u64, request))
     }
 
     /// The request that an export makes. The export is done at once, since nothing is sent.
@@ -140,19 +155,21 @@ impl Encoder {
             .unwrap_or_else(PoisonError::into_inner)
             .take()
     }
-}
 
-fn parcel(signal: Signal, records: u64, request: Request<Bytes>) -> Parcel {
-    let encoding = request
-        .headers()
-        .get(CONTENT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    Parcel {
-        signal,
-        records,
-        encoding,
-        body: request.into_body(),
+    fn parcel(&self, signal: Signal, records: u64, request: Request<Bytes>) -> Parcel {
+        let encoding = request
+            .headers()
+            .get(CONTENT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let parcel = Parcel {
+            signal,
+            records,
+            encoding,
+            body: request.into_body(),
+        };
+        let plain = self.is_plain.of(signal).then(|| parcel.decompressed());
+        plain.flatten().unwrap_or(parcel)
     }
 }
 

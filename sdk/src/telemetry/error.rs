@@ -46,6 +46,22 @@ pub enum Error {
     /// A thread that telemetry runs on could not be started.
     #[error("a thread for telemetry could not be started")]
     Thread(#[source] std::io::Error),
+    /// A header that was given in code cannot be sent.
+    #[error("{0:?} is no header with a value that can be sent")]
+    Header(String),
+    /// The process has telemetry already, by [`init`](crate::init) or [`Telemetry::install`](crate::Telemetry::install).
+    #[error(
+        "telemetry is installed already: keep that guard and use it everywhere, shut it down before another is installed, or \
+         start a second one beside it by Telemetry::start"
+    )]
+    Installed,
+    /// The collector has not taken all records in time. They are kept, and sent later.
+    #[error("the collector has not taken {0} records yet; they are kept and sent later")]
+    Unsent(u64),
+    /// The collector refused records: it wants a key or another one, or it is not the right port. Each kind of refusal was
+    /// warned of, with advice, when it came first.
+    #[error("the collector refused {0} records; the warnings say why")]
+    Refused(u64),
     /// Records were recorded and could neither be sent nor kept on disk.
     #[error("{0} records were lost: nobody took them, and they could not be kept on disk")]
     Lost(u64),

@@ -1,259 +1,121 @@
-//! Telemetry set up from the standard variables, and taken down without loss.
+//! Telemetry that runs, and how it is taken down without loss.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
-use opentelemetry::{KeyValue, global};
-use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::logs::{LogProcessor, SdkLoggerProvider};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor};
 
 use super::error::Error;
-use super::ids::Ids;
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
 use super::naming::Naming;
-use super::resource::Environment;
-use super::settings::{Settings, SpoolSettings, variable};
-use super::signal::Signal;
-use crate::capture::{self, Capture};
-use crate::recorder::{end_open_spans, set_global_logger};
-
-/// Telemetry to be started: [`init`] and [`connect`] with everything that can be chosen.
-#[derive(Clone, Debug)]
-#[must_use = "nothing happens before it is started"]
-pub struct Telemetry {
-    service_name: String,
-    is_default_name: bool,
-    endpoint: Option<String>,
-    api_key: Option<HeaderValue>,
-    attributes: Vec<KeyValue>,
-    spool: SpoolChoice,
-    capture: Option<Capture>,
-    is_global: bool,
-}
-
-#[derive(Clone, Debug)]
-enum SpoolChoice {
-    Environment,
-    Directory(PathBuf, u64),
-    Memory,
-}
+use super::processor::{LogIntake, SpanIntake};
+use crate::recorder::{self, Destination, Home};
 
 /// Telemetry that runs for as long as this is kept. Dropping it sends what is left, as
 /// [`shutdown`](Self::shutdown) does.
 #[derive(Debug)]
 #[must_use = "telemetry ends when the guard is dropped"]
 pub struct Guard {
+    destination: Arc<Destination>,
+    home: Arc<Home>,
     tracers: SdkTracerProvider,
     loggers: SdkLoggerProvider,
-    /// None when both signals are switched off.
-    line: Option<Line>,
+    /// None when both signals are switched off; else whether spans are sent, and log records.
+    line: Option<(Line, bool, bool)>,
     has_given_name: bool,
     sends_every_span: bool,
-    capture: Arc<Capture>,
-    is_global: bool,
     is_done: AtomicBool,
 }
 
-/// Sends spans and log records to an OTLP collector, and makes that the global tracer provider and the one that
-/// [`log_layer`](crate::log_layer) writes to.
-///
-/// `service_name` is the server's name, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` has another.
-/// The variables of the OpenTelemetry specification are obeyed: `OTEL_SDK_DISABLED`,
-/// `OTEL_TRACES_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none`, `OTEL_EXPORTER_OTLP_*` (endpoint, protocol, headers,
-/// timeout, compression, certificate), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`. Without them everything is sampled, and
-/// sent as `http/protobuf` in gzip to `127.0.0.1:4318`. Works inside a tokio runtime of any kind and without one.
-///
-/// What may be recorded is said by `MCPTAP_CAPTURE` and its kin: see [`Capture::from_env`].
-///
-/// While the collector is away, what is recorded is kept on disk, below `MCPTAP_SPOOL_DIR` (without that, below
-/// `mcptap/spool` in the user's state directory), in `MCPTAP_SPOOL_BYTES` at most (64 MiB for all processes
-/// together; `0` or `off` for memory only), and delivered later in order, if need be by a later process.
-///
-/// # Errors
-/// A variable with a value that makes no sense; the server can go on without telemetry.
-pub fn init(service_name: impl Into<String>) -> Result<Guard, Error> {
-    let mut telemetry = Telemetry::from_env(service_name);
-    telemetry.is_global = true;
-    telemetry.start()
-}
-
-/// Sends spans and log records to the collector at `endpoint` (a base URL for OTLP over HTTP,
-/// `http://127.0.0.1:4318` for example) through providers of its own, for
-/// [`instrument_with`](crate::instrument_with). Nothing global is touched, so that several servers in one process
-/// can each have their own.
-///
-/// The arguments win over the variables that say the same, also over those that switch telemetry off; the others are
-/// obeyed as by [`init`].
-///
-/// # Errors
-/// As [`init`].
-pub fn connect(service_name: impl Into<String>, endpoint: &str) -> Result<Guard, Error> {
-    Telemetry::from_env(service_name)
-        .service_name_is_default(false)
-        .endpoint(endpoint)
-        .start()
-}
-
-// === impl Telemetry ===
-
-impl Telemetry {
-    /// As the variables of the environment say, without touching anything global. `service_name` is a default.
-    pub fn from_env(service_name: impl Into<String>) -> Self {
+impl Guard {
+    pub(super) fn new(
+        destination: Arc<Destination>,
+        home: Arc<Home>,
+        tracers: SdkTracerProvider,
+        loggers: SdkLoggerProvider,
+        line: Option<(Line, bool, bool)>,
+        has_given_name: bool,
+        sends_every_span: bool,
+    ) -> Self {
         Self {
-            service_name: service_name.into(),
-            is_default_name: true,
-            endpoint: None,
-            api_key: None,
-            attributes: Vec::new(),
-            spool: SpoolChoice::Environment,
-            capture: None,
-            is_global: false,
-        }
-    }
-
-    /// Whether the service name gives way to `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; it does unless told
-    /// otherwise.
-    pub fn service_name_is_default(mut self, is_default: bool) -> Self {
-        self.is_default_name = is_default;
-        self
-    }
-
-    /// Adds attributes to the resource, which is who the telemetry is from.
-    pub fn attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        self.attributes.extend(attributes);
-        self
-    }
-
-    /// Sends to this base URL, by OTLP over HTTP, whatever the variables say.
-    pub fn endpoint(mut self, base_url: impl Into<String>) -> Self {
-        self.endpoint = Some(base_url.into());
-        self
-    }
-
-    /// Shows this API key to the collector, as `x-api-key`.
-    ///
-    /// # Errors
-    /// It has characters that no header may have.
-    pub fn api_key(mut self, secret: &str) -> Result<Self, Error> {
-        let mut key = HeaderValue::try_from(secret).map_err(|_| Error::ApiKey)?;
-        key.set_sensitive(true);
-        self.api_key = Some(key);
-        Ok(self)
-    }
-
-    /// Keeps what the collector does not take in this directory, `bytes` at most, whatever the variables say. Other
-    /// processes may use the same.
-    pub fn spool(mut self, directory: impl Into<PathBuf>, bytes: u64) -> Self {
-        self.spool = SpoolChoice::Directory(directory.into(), bytes);
-        self
-    }
-
-    /// Records no more than this, whatever the variables say.
-    pub fn capture(mut self, capture: Capture) -> Self {
-        self.capture = Some(capture);
-        self
-    }
-
-    /// Keeps what the collector does not take in memory only.
-    pub fn in_memory(mut self) -> Self {
-        self.spool = SpoolChoice::Memory;
-        self
-    }
-
-    /// Starts it.
-    ///
-    /// # Errors
-    /// As [`init`].
-    pub fn start(self) -> Result<Guard, Error> {
-        let mut settings = Settings::from_env(self.endpoint.as_deref())?;
-        let capture = match self.capture {
-            Some(capture) => capture,
-            None => Capture::from_env()?,
-        };
-        match self.spool {
-            SpoolChoice::Environment => {}
-            SpoolChoice::Directory(directory, bytes) => {
-                settings.spool = Some(SpoolSettings { directory, bytes });
-            }
-            SpoolChoice::Memory => settings.spool = None,
-        }
-        settings.api_key = self.api_key;
-        let environment = Environment::read();
-        let has_given_name = !self.is_default_name || environment.names_service();
-        let resource = environment.resource(self.service_name, self.is_default_name, self.attributes);
-        let has = |signal| settings.targets.of(signal).is_some();
-        let (has_traces, has_logs) = (has(Signal::Traces), has(Signal::Logs));
-        let line = if has_traces || has_logs {
-            Some(Line::start(settings, &resource, capture.redactor.clone())?)
-        } else {
-            None
-        };
-        let mut tracers = SdkTracerProvider::builder()
-            .with_resource(resource.clone())
-            .with_id_generator(Ids::default());
-        let mut loggers = SdkLoggerProvider::builder().with_resource(resource);
-        if let Some(line) = &line {
-            if has_traces {
-                tracers = tracers.with_span_processor(line.intake());
-            }
-            if has_logs {
-                loggers = loggers.with_log_processor(line.intake());
-            }
-        }
-        let sampler = variable("OTEL_TRACES_SAMPLER");
-        let samples_all = sampler
-            .as_deref()
-            .is_none_or(|name| matches!(name, "always_on" | "parentbased_always_on"));
-        if sampler.is_none() {
-            // The default asks the parent, so that a client which does not sample would hide its calls.
-            tracers = tracers.with_sampler(Sampler::AlwaysOn);
-        }
-        let guard = Guard {
-            tracers: tracers.build(),
-            loggers: loggers.build(),
+            destination,
+            home,
+            tracers,
+            loggers,
             line,
             has_given_name,
-            sends_every_span: has_traces && samples_all,
-            capture: Arc::new(capture),
-            is_global: self.is_global,
+            sends_every_span,
             is_done: AtomicBool::new(false),
-        };
-        if guard.is_global {
-            global::set_tracer_provider(guard.tracers.clone());
-            layer::set_global(&guard.loggers);
-            set_global_logger(&guard.loggers);
-            capture::set_global(&guard.capture);
         }
-        Ok(guard)
     }
-}
 
-// === impl Guard ===
-
-impl Guard {
-    /// The tracer provider, for [`instrument_with`](crate::instrument_with) and for spans of one's own.
+    /// The tracer provider, for spans of one's own. To record MCP requests give the guard itself to
+    /// [`instrument_with`](crate::instrument_with).
     pub fn tracer_provider(&self) -> &SdkTracerProvider {
         &self.tracers
     }
 
-    /// The logger provider, for [`log_layer_with`](crate::log_layer_with) and for log records of one's own.
+    /// The logger provider, for log records of one's own.
     pub fn logger_provider(&self) -> &SdkLoggerProvider {
         &self.loggers
     }
 
-    /// What may be recorded.
-    pub(crate) fn capture(&self) -> &Arc<Capture> {
-        &self.capture
+    /// A processor for the application's own tracer provider, which then exports to this telemetry, too:
+    ///
+    /// ```no_run
+    /// # use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
+    /// # fn run(mine: impl SpanExporter + 'static) -> Result<(), mcptap_sdk::Error> {
+    /// let telemetry = mcptap_sdk::Telemetry::builder("shop").start()?;
+    /// let provider = SdkTracerProvider::builder()
+    ///     .with_batch_exporter(mine)
+    ///     .with_span_processor(telemetry.span_processor())
+    ///     .build();
+    /// opentelemetry::global::set_tracer_provider(provider);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// What it is given is kept on disk while the collector is away, and sent again, as all of this telemetry is; secrets are cut
+    /// out; and calls that run are announced. From now on [`instrument`](crate::instrument) and [`layer`](crate::layer) record
+    /// through the application's global provider, whose sampler then decides, hold what the [`Capture`](crate::Capture) of
+    /// this telemetry allows, and give no secret to any of its exporters. The resource is that of this telemetry, with the attributes of the
+    /// application's that it has not.
+    pub fn span_processor(&self) -> impl SpanProcessor + 'static {
+        recorder::join(&self.home);
+        match &self.line {
+            Some((line, true, _)) => line.span_intake(&self.home),
+            _ => SpanIntake::closed(),
+        }
+    }
+
+    /// As [`span_processor`](Self::span_processor), for the application's own logger provider. Where that has it, let one of
+    /// [`log_layer`](crate::log_layer) and the application's bridge from `tracing` be enough: with both, lines come twice.
+    pub fn log_processor(&self) -> impl LogProcessor + 'static {
+        match &self.line {
+            Some((line, _, true)) => line.log_intake(&self.home.rules.capture),
+            _ => LogIntake::closed(),
+        }
+    }
+
+    pub(crate) fn destination(&self) -> Arc<Destination> {
+        Arc::clone(&self.destination)
+    }
+
+    /// Its destination for who watches a server from outside its process.
+    pub(crate) fn outside(&self) -> Arc<Destination> {
+        Destination::outside(&self.tracers, &self.loggers, &self.home)
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     /// The name of the service, to be told when it is learned; none where somebody gave it one.
     pub(crate) fn naming(&self) -> Option<Naming> {
-        let line = self.line.as_ref().filter(|_| !self.has_given_name)?;
+        let (line, ..) = self.line.as_ref().filter(|_| !self.has_given_name)?;
         Some(line.naming().clone())
     }
 
@@ -271,28 +133,41 @@ impl Guard {
     /// The URL that spans are sent to, or log records where spans are switched off; without credentials. None where telemetry
     /// is switched off.
     pub fn collector(&self) -> Option<&str> {
-        self.line.as_ref()?.collector()
+        self.line.as_ref()?.0.collector()
     }
 
     /// What became of everything that was recorded so far; all zero when telemetry is switched off.
     pub fn stats(&self) -> Stats {
-        self.line.as_ref().map(Line::stats).unwrap_or_default()
+        let line = self.line.as_ref();
+        line.map(|(line, ..)| line.stats()).unwrap_or_default()
     }
 
-    /// Sends what is left, and stops telemetry. After [`init`] that includes the spans of requests still
+    /// Sends everything that was recorded so far, without waiting for more. Blocks for `limit` at most, and only while the
+    /// collector answers.
+    ///
+    /// # Errors
+    /// [`Error::Unsent`] when the collector has not taken all of it; what is left is kept and sent later.
+    pub fn flush(&self, limit: Duration) -> Result<(), Error> {
+        match self.line.as_ref().map_or(0, |(line, ..)| line.flush(limit)) {
+            0 => Ok(()),
+            left => Err(Error::Unsent(left)),
+        }
+    }
+
+    /// Sends what is left, and stops telemetry, with the spans of requests still
     /// being handled. Blocks for about 5 seconds at most, and only while the collector answers: if it does not, what
     /// is left stays on disk, and a later process sends it. A second call does nothing.
     ///
     /// # Errors
-    /// [`Error::Lost`] when records were neither taken nor kept on disk.
+    /// [`Error::Lost`] when records were neither taken nor kept on disk; [`Error::Refused`] when the collector refused some.
     pub fn shutdown(&self) -> Result<(), Error> {
         if self.is_done.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        if self.is_global {
-            end_open_spans();
-        }
-        let stopped = self.line.as_ref().map_or(Ok(()), Line::stop);
+        self.home.open.end_all();
+        recorder::leave(&self.home);
+        layer::leave(&self.home);
+        let stopped = self.line.as_ref().map_or(Ok(()), |(line, ..)| line.stop());
         // Everything is done already; spans from now on cost nothing.
         let _ = self.tracers.shutdown_with_timeout(Duration::ZERO);
         let _ = self.loggers.shutdown_with_timeout(Duration::ZERO);
@@ -303,10 +178,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Err(error) = self.shutdown() {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "telemetry did not end well"
-            );
+            super::notice::warn(format_args!("telemetry did not end well: {error}"));
         }
     }
 }

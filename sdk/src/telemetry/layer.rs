@@ -1,18 +1,26 @@
 //! `tracing` events as OTLP log records: the console output of a call.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
+use opentelemetry::logs::{Logger, LoggerProvider, Severity};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::guard::Guard;
+use crate::capture::Capture;
+use crate::recorder::{Home, Rules, is_hushed, process_rules};
+
 type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 /// Where [`log_layer`] writes to since the last [`init`](crate::init).
-static GLOBAL: RwLock<Option<Arc<Bridge>>> = RwLock::new(None);
+static GLOBAL: RwLock<Option<(Arc<Bridge>, Arc<Home>)>> = RwLock::new(None);
 
 /// Crates that delivering telemetry goes through. Their events are not sent, since each would cause more of them.
 const OWN_STACK: [&str; 11] = [
@@ -31,8 +39,100 @@ const OWN_STACK: [&str; 11] = [
 
 /// A layer for `tracing-subscriber`; see [`log_layer`].
 pub struct LogLayer {
-    /// None follows the global provider.
-    bridge: Option<Bridge>,
+    to: To,
+    /// What may be recorded, where that was said for this layer.
+    over: Option<Arc<Rules>>,
+}
+
+enum To {
+    /// Whatever telemetry is installed.
+    Process,
+    Guard(Bridge, Arc<Home>),
+    /// A provider of the application's, which is given nothing that has a secret.
+    Application(Bridge, SdkLoggerProvider),
+}
+
+impl LogLayer {
+    fn new(to: To) -> Self {
+        Self { to, over: None }
+    }
+
+    /// What may be recorded, in place of what would hold otherwise; a [`Guard`] allows no more than it does by itself.
+    #[must_use]
+    pub fn capture(mut self, capture: Capture) -> Self {
+        let rules = Rules::new(capture);
+        if let To::Application(_, provider) = self.to {
+            self.to = Cleaner::before(&provider, Some(Arc::clone(&rules)));
+        }
+        self.over = Some(rules);
+        self
+    }
+
+    /// Whether lines of this target may be kept.
+    fn takes_lines(&self, target: &str) -> bool {
+        let of_destination = match &self.to {
+            To::Guard(_, home) => home.rules.capture.takes_lines(target),
+            To::Application(..) if self.over.is_some() => true,
+            To::Process | To::Application(..) => process_rules().capture.takes_lines(target),
+        };
+        let is_over = self.over.as_ref();
+        of_destination && is_over.is_none_or(|rules| rules.capture.takes_lines(target))
+    }
+}
+
+/// Cuts secrets out of log records, and hands them on to a provider of the application's.
+#[derive(Debug)]
+struct Cleaner {
+    provider: SdkLoggerProvider,
+    over: Option<Arc<Rules>>,
+}
+
+impl Cleaner {
+    fn before(provider: &SdkLoggerProvider, over: Option<Arc<Rules>>) -> To {
+        let provider = provider.clone();
+        let cleaner = Self {
+            provider: provider.clone(),
+            over,
+        };
+        let clean = SdkLoggerProvider::builder().with_log_processor(cleaner).build();
+        To::Application(Bridge::new(&clean), provider)
+    }
+}
+
+impl LogProcessor for Cleaner {
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+        let mut clean = (record.clone(), scope.clone());
+        let rules = self.over.clone().unwrap_or_else(process_rules);
+        rules.redaction.log(&mut clean);
+        let (record, scope) = clean;
+        self.provider.logger_with_scope(scope).emit(record);
+    }
+
+    fn event_enabled(&self, level: Severity, target: &str, name: Option<&str>) -> bool {
+        self.provider.logger("").event_enabled(level, target, name)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.provider.force_flush()
+    }
+
+    /// The provider is the application's to shut down.
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl From<&Guard> for LogLayer {
+    fn from(guard: &Guard) -> Self {
+        let bridge = Bridge::new(guard.logger_provider());
+        Self::new(To::Guard(bridge, Arc::clone(guard.home())))
+    }
+}
+
+impl From<&SdkLoggerProvider> for LogLayer {
+    fn from(provider: &SdkLoggerProvider) -> Self {
+        Self::new(Cleaner::before(provider, None))
+    }
 }
 
 /// Sends `tracing` events as log records through the telemetry of [`init`](crate::init), with the trace and span id
@@ -54,27 +154,33 @@ pub struct LogLayer {
 /// sent.
 #[must_use]
 pub fn log_layer() -> LogLayer {
-    LogLayer { bridge: None }
+    LogLayer::new(To::Process)
 }
 
-/// As [`log_layer`], through one given provider: [`Guard::logger_provider`](crate::Guard::logger_provider).
+/// As [`log_layer`], with a destination of one's own: a `&`[`Guard`], or a `&`[`SdkLoggerProvider`] of the application, which
+/// is given no line that holds a secret.
 #[must_use]
-pub fn log_layer_with(provider: &SdkLoggerProvider) -> LogLayer {
-    LogLayer {
-        bridge: Some(Bridge::new(provider)),
-    }
+pub fn log_layer_with(to: impl Into<LogLayer>) -> LogLayer {
+    to.into()
 }
 
-/// Makes a provider the global one.
-pub(super) fn set_global(provider: &SdkLoggerProvider) {
-    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Bridge::new(provider)));
+/// Has [`log_layer`] write to this guard.
+pub(super) fn set_global(guard: &Guard) {
+    let bridge = Arc::new(Bridge::new(guard.logger_provider()));
+    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some((bridge, Arc::clone(guard.home())));
+}
+
+/// Has [`log_layer`] write to this guard no more.
+pub(super) fn leave(home: &Arc<Home>) {
+    let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
+    global.take_if(|(_, of)| Arc::ptr_eq(of, home));
 }
 
 impl std::fmt::Debug for LogLayer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("LogLayer")
-            .field("is_global", &self.bridge.is_none())
+            .field("is_global", &matches!(self.to, To::Process))
             .finish_non_exhaustive()
     }
 }
@@ -87,13 +193,17 @@ where
         if is_own_stack(event.metadata().target()) {
             return;
         }
-        if let Some(bridge) = &self.bridge {
-            bridge.on_event(event, context);
+        if is_hushed() || !self.takes_lines(event.metadata().target()) {
             return;
         }
-        let bridge = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(bridge) = bridge {
-            bridge.on_event(event, context);
+        match &self.to {
+            To::Guard(bridge, _) | To::Application(bridge, _) => bridge.on_event(event, context),
+            To::Process => {
+                let global = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some((bridge, _)) = global {
+                    bridge.on_event(event, context);
+                }
+            }
         }
     }
 }

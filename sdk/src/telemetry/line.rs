@@ -17,7 +17,7 @@ use super::error::Error;
 use super::ledger::{Ledger, Stats};
 use super::naming::Naming;
 use super::outbox::Outbox;
-use super::processor::Intake;
+use super::processor::{Intake, LogIntake, SpanIntake};
 use super::queue::Queue;
 use super::redaction::Redaction;
 use super::route::Route;
@@ -27,6 +27,8 @@ use super::signal::{Lanes, Signal};
 use super::spool::Spool;
 use super::transport::Transport;
 use super::worker::Worker;
+use crate::capture::Capture;
+use crate::recorder::Home;
 
 /// How long a process that ends waits for its last records to be taken.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -59,8 +61,8 @@ impl Line {
         for signal in Signal::ALL {
             if let (Some(mut address), Some(target)) = (encoder.address(signal), settings.targets.of(signal))
             {
-                if let Some(key) = &settings.api_key {
-                    address.headers.insert("x-api-key", key.clone());
+                for (name, value) in &settings.headers {
+                    address.headers.insert(name, value.clone());
                 }
                 let transport = Transport::new(Route::new(address, target)?);
                 let url = transport.url().to_string();
@@ -91,7 +93,7 @@ impl Line {
             naming: naming.clone(),
             redaction,
             encoder,
-            batch_records: settings.batch_records,
+            batch_records: settings.batch_records.clone(),
             outbox,
             ledger: Arc::clone(&ledger),
         };
@@ -115,12 +117,27 @@ impl Line {
         })
     }
 
-    /// Where spans and log records go in.
-    pub(super) fn intake(&self) -> Intake {
+    /// Where the spans of a guard go in.
+    pub(super) fn span_intake(&self, home: &Arc<Home>) -> SpanIntake {
+        SpanIntake::new(self.intake(), home)
+    }
+
+    /// Where log records go in, with no more of the application's than may be recorded.
+    pub(super) fn log_intake(&self, capture: &Capture) -> LogIntake {
+        LogIntake::new(self.intake(), capture.clone())
+    }
+
+    fn intake(&self) -> Intake {
         Intake {
             queue: Arc::clone(&self.queue),
             ledger: Arc::clone(&self.ledger),
+            naming: self.naming.clone(),
         }
+    }
+
+    /// Sends what is queued, for `limit` at most. Returns how many records the collector has not taken.
+    pub(super) fn flush(&self, limit: Duration) -> u64 {
+        self.intake().send(limit)
     }
 
     /// The name of the service, to be told when it is learned.
@@ -139,7 +156,7 @@ impl Line {
 
     /// Sends what is left, for 5 seconds at most; what is not taken stays on disk.
     pub(super) fn stop(&self) -> Result<(), Error> {
-        let before = self.stats().lost;
+        let before = self.stats();
         let deadline = Instant::now() + FLUSH_LIMIT;
         self.queue.close();
         wait(&self.worker, deadline);
@@ -147,9 +164,14 @@ impl Line {
         self.deadline.send_replace(Some(deadline.into()));
         wait(&self.couriers, deadline + LEAST_WAIT);
         let stats = self.stats();
-        match stats.lost.saturating_sub(before).saturating_add(stats.waiting) {
-            0 => Ok(()),
-            lost => Err(Error::Lost(lost)),
+        let lost = stats
+            .lost
+            .saturating_sub(before.lost)
+            .saturating_add(stats.waiting);
+        match (lost, stats.refused) {
+            (0, 0) => Ok(()),
+            (0, refused) => Err(Error::Refused(refused)),
+            (lost, _) => Err(Error::Lost(lost)),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! ([`spool`], made of [`shelf`] directories), and a later process delivers what a dead one left. The [`ledger`]
 //! counts what became of every record.
 
+mod builder;
 mod courier;
 mod delivery;
 mod encoder;
@@ -24,10 +25,12 @@ mod outbox;
 mod parcel;
 mod pieces;
 mod processor;
+mod propagation;
 mod queue;
 mod redaction;
 mod resource;
 mod route;
+mod sampling;
 mod settings;
 mod shelf;
 mod signal;
@@ -37,11 +40,13 @@ mod transport;
 mod verdict;
 mod worker;
 
+pub use builder::{Telemetry, connect, init};
 pub use error::Error;
-pub use guard::{Guard, Telemetry, connect, init};
+pub use guard::Guard;
 pub(crate) use ids::with_ids;
 pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
 pub(crate) use naming::Naming;
-pub use settings::check_env;
+pub(crate) use redaction::Redaction;
+pub use settings::{Compression, Protocol, check_env};
 pub use transport::is_no_tls;

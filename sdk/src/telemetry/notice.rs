@@ -1,9 +1,21 @@
-//! Warnings that would come again and again: said once, then at most every minute.
+//! Warnings: those that would come again and again are said once, then at most every minute, and none goes unheard.
 
+use std::fmt;
+use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// Says what is wrong: as an event of `tracing`, or on standard error where the application listens to none. An author who
+/// has set up nothing but telemetry could not learn otherwise why nothing arrives.
+pub(super) fn warn(message: fmt::Arguments<'_>) {
+    tracing::warn!("{message}");
+    if !tracing::dispatcher::has_been_set() {
+        // Who closed standard error wants to hear nothing.
+        let _ = writeln!(std::io::stderr(), "mcptap-sdk: {message}");
+    }
+}
 
 /// One kind of warning.
 #[derive(Debug, Default)]

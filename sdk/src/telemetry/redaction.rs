@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::SpanData;
 
 /// Redacts what is recorded.
 #[derive(Debug)]
-pub(super) struct Redaction {
+pub(crate) struct Redaction {
     rules: Redactor,
     /// Makes empty log records: the attributes of a record can be added to, and not changed.
     blank: SdkLogger,
@@ -21,7 +21,7 @@ pub(super) struct Redaction {
 // === impl Redaction ===
 
 impl Redaction {
-    pub(super) fn new(rules: Redactor) -> Self {
+    pub(crate) fn new(rules: Redactor) -> Self {
         Self {
             rules,
             blank: SdkLoggerProvider::builder().build().logger(""),
@@ -63,7 +63,7 @@ impl Redaction {
     }
 
     /// Everything of a log record that is text, and the names of its attributes.
-    pub(super) fn log(&self, (record, scope): &mut (SdkLogRecord, InstrumentationScope)) {
+    pub(crate) fn log(&self, (record, scope): &mut (SdkLogRecord, InstrumentationScope)) {
         self.scope(scope);
         if let Some(body) = record.body() {
             let mut tree = tree(body);
@@ -124,7 +124,8 @@ impl Redaction {
         new
     }
 
-    fn attributes(&self, attributes: &mut [KeyValue]) {
+    /// Values of attributes, and their names.
+    pub(crate) fn attributes(&self, attributes: &mut [KeyValue]) {
         let mut trees: Vec<(String, Tree)> = attributes
             .iter()
             .map(|attribute| (attribute.key.as_str().to_owned(), tree_of(&attribute.value)))
@@ -183,7 +184,22 @@ impl Redaction {
         *scope = clean;
     }
 
-    fn cow(&self, text: &mut Cow<'static, str>) -> bool {
+    pub(crate) fn text(&self, text: &mut String) {
+        self.rules.redact_in_place(text);
+    }
+
+    /// The value of a field that is called so.
+    pub(crate) fn field(&self, name: &str, value: &mut String) {
+        let mut fields = [(name.to_owned(), Tree::Text(std::mem::take(value)))];
+        self.rules.redact_fields::<Tree>(&mut fields);
+        let [(_, redacted)] = fields;
+        if let Tree::Text(text) = redacted {
+            *value = text;
+        }
+    }
+
+    /// Returns whether anything was cut out.
+    pub(crate) fn cow(&self, text: &mut Cow<'static, str>) -> bool {
         let clean = match self.rules.redact(text) {
             Cow::Owned(clean) => clean,
             Cow::Borrowed(_) => return false,

@@ -1,13 +1,13 @@
-//! The variables of the environment that say how telemetry leaves, read once.
+//! How telemetry leaves: what was chosen in code, else what the variables of the environment say, read once.
 
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderValue;
-use opentelemetry_otlp::Compression;
+use http::HeaderMap;
 
 use super::error::Error;
+use super::notice::warn;
 use super::queue::Limits;
 use super::signal::{Lanes, Signal};
 
@@ -47,6 +47,48 @@ pub(super) struct SpoolSettings {
     pub(super) bytes: u64,
 }
 
+/// A protocol of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OTLP over HTTP, in protobuf.
+    HttpProtobuf,
+    /// OTLP over gRPC.
+    Grpc,
+}
+
+/// How requests to the collector are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// By gzip.
+    Gzip,
+    /// By zstd.
+    Zstd,
+}
+
+/// What was chosen in code, which wins over the variables.
+#[derive(Debug, Default)]
+pub(super) struct Choices {
+    /// The base URL.
+    pub(super) endpoint: Option<String>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) compression: Option<Compression>,
+    pub(super) headers: HeaderMap,
+    pub(super) timeout: Option<Duration>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) is_off: Lanes<bool>,
+    /// Records that may wait.
+    pub(super) queue: Option<usize>,
+    /// Records in one request.
+    pub(super) batch: Option<usize>,
+    pub(super) delay: Option<Duration>,
+    /// `Some(None)`: in memory only.
+    pub(super) spool: Option<Option<SpoolSettings>>,
+}
+
 /// How telemetry leaves.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -54,11 +96,11 @@ pub(super) struct Settings {
     pub(super) targets: Lanes<Option<Target>>,
     pub(super) limits: Limits,
     /// The most records in one request.
-    pub(super) batch_records: usize,
+    pub(super) batch_records: Lanes<usize>,
     /// None keeps everything in memory.
     pub(super) spool: Option<SpoolSettings>,
     /// Shown to the collector besides the headers that the variables name.
-    pub(super) api_key: Option<HeaderValue>,
+    pub(super) headers: HeaderMap,
 }
 
 /// A variable's value; an empty one counts as unset, as the specification says.
@@ -71,30 +113,57 @@ pub(super) fn variable(name: &str) -> Option<String> {
 // === impl Settings ===
 
 impl Settings {
-    /// Reads the variables. `endpoint` is the base URL for OTLP over HTTP that wins over them, if any.
-    pub(super) fn from_env(endpoint: Option<&str>) -> Result<Self, Error> {
+    /// Reads the variables, where nothing was chosen.
+    pub(super) fn read(choices: Choices) -> Result<Self, Error> {
         let mut targets = Lanes::default();
         for signal in Signal::ALL {
-            let is_off = endpoint.is_none() && is_off(signal);
+            // An endpoint in code means that something is to be sent there.
+            let is_off = *choices.is_off.of(signal) || (choices.endpoint.is_none() && is_off(signal));
+            if choices.endpoint.is_none() {
+                warn_of_exporter(signal);
+            }
             *targets.of_mut(signal) = if is_off {
                 None
             } else {
-                Some(Target::of(signal, endpoint)?)
+                Some(Target::of(signal, &choices)?)
             };
         }
+        // Spans and log records share one queue.
+        let either = |what: &str| Signal::ALL.map(|signal| number(&processor(signal, what)));
+        let [span_queue, log_queue] = either("MAX_QUEUE_SIZE");
+        let [span_delay, log_delay] = either("SCHEDULE_DELAY");
+        let delay = [span_delay, log_delay].into_iter().flatten().min();
         Ok(Self {
             targets,
             limits: Limits {
                 bytes: QUEUE_BYTES,
-                records: number("OTEL_BSP_MAX_QUEUE_SIZE").map_or(QUEUE_RECORDS, count),
-                linger: number("OTEL_BSP_SCHEDULE_DELAY").map_or(LINGER, Duration::from_millis),
+                records: choices
+                    .queue
+                    .or_else(|| span_queue.max(log_queue).map(count))
+                    .unwrap_or(QUEUE_RECORDS),
+                linger: choices
+                    .delay
+                    .or_else(|| delay.map(Duration::from_millis))
+                    .unwrap_or(LINGER),
             },
-            batch_records: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")
-                .map_or(BATCH_RECORDS, count)
-                .max(1),
-            spool: spool()?,
-            api_key: None,
+            batch_records: Lanes::new(|signal| {
+                let said = || number(&processor(signal, "MAX_EXPORT_BATCH_SIZE")).map(count);
+                choices.batch.or_else(said).unwrap_or(BATCH_RECORDS).max(1)
+            }),
+            spool: match choices.spool {
+                Some(chosen) => chosen,
+                None => spool()?,
+            },
+            headers: choices.headers,
         })
+    }
+}
+
+/// A variable of the batch processor of a signal.
+fn processor(signal: Signal, what: &str) -> String {
+    match signal {
+        Signal::Traces => format!("OTEL_BSP_{what}"),
+        Signal::Logs => format!("OTEL_BLRP_{what}"),
     }
 }
 
@@ -102,7 +171,7 @@ impl Settings {
 pub fn check_env() -> Vec<Error> {
     let mut mistakes: Vec<Error> = Vec::new();
     let targets = Signal::ALL.iter().filter(|signal| !is_off(**signal));
-    for mistake in targets.filter_map(|signal| Target::of(*signal, None).err()) {
+    for mistake in targets.filter_map(|signal| Target::of(*signal, &Choices::default()).err()) {
         // Both signals mostly share their variables.
         if mistakes
             .iter()
@@ -116,19 +185,51 @@ pub fn check_env() -> Vec<Error> {
     mistakes
 }
 
-fn is_off(signal: Signal) -> bool {
-    let is = |name, value: &str| variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
-    let exporter = match signal {
+fn exporter(signal: Signal) -> &'static str {
+    match signal {
         Signal::Traces => "OTEL_TRACES_EXPORTER",
         Signal::Logs => "OTEL_LOGS_EXPORTER",
+    }
+}
+
+fn is_off(signal: Signal) -> bool {
+    let is_disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let named = variable(exporter(signal)).unwrap_or_default();
+    is_disabled || exporters(&named).any(|name| name.eq_ignore_ascii_case("none"))
+}
+
+fn exporters(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// An exporter that is not offered is ignored, as the specification says, and never in silence: records go elsewhere than was
+/// meant.
+fn warn_of_exporter(signal: Signal) {
+    let variable_name = exporter(signal);
+    let named = variable(variable_name).unwrap_or_default();
+    if let Some(unknown) = unknown_exporter(&named) {
+        warn(format_args!(
+            "{variable_name} names {unknown:?}, which is not offered and is ignored: otlp and none are; what is recorded is sent by \
+             OTLP"
+        ));
+    }
+}
+
+fn unknown_exporter(list: &str) -> Option<&str> {
+    let is_known = |name: &&str| {
+        ["otlp", "none"]
+            .into_iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
     };
-    is("OTEL_SDK_DISABLED", "true") || is(exporter, "none")
+    let is_off = exporters(list).any(|name| name.eq_ignore_ascii_case("none"));
+    exporters(list).find(|name| !is_known(name)).filter(|_| !is_off)
 }
 
 // === impl Target ===
 
 impl Target {
-    fn of(signal: Signal, endpoint: Option<&str>) -> Result<Self, Error> {
+    fn of(signal: Signal, choices: &Choices) -> Result<Self, Error> {
+        let endpoint = choices.endpoint.as_deref();
         // The one for the signal wins over the general one.
         let either = |what: &str| {
             let own = match signal {
@@ -138,13 +239,17 @@ impl Target {
             variable(&format!("OTEL_EXPORTER_OTLP_{own}{what}"))
                 .or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{what}")))
         };
-        let is_grpc = match endpoint.map_or_else(|| either("PROTOCOL"), |_| None).as_deref() {
-            None | Some("http/protobuf") => false,
-            Some("grpc") => true,
-            Some(other) => return Err(Error::Protocol(other.to_owned())),
+        let protocol = endpoint.map_or_else(|| either("PROTOCOL"), |_| None);
+        let is_grpc = match (choices.protocol, protocol.as_deref()) {
+            (Some(chosen), _) => chosen == Protocol::Grpc,
+            (None, None | Some("http/protobuf")) => false,
+            (None, Some("grpc")) => true,
+            (None, Some(other)) => return Err(Error::Protocol(other.to_owned())),
         };
         let endpoint = match (endpoint, is_grpc) {
-            (Some(base), _) => Some(format!("{}{}", base.trim_end_matches('/'), signal.http_path())),
+            (Some(base), true) => Some(grpc_url(base, None, signal)?),
+            (Some(base), false) if !is_url(base) => return Err(Error::Endpoint(base.to_owned())),
+            (Some(base), false) => Some(format!("{}{}", base.trim_end_matches('/'), signal.http_path())),
             (None, true) => {
                 let endpoint = either("ENDPOINT").unwrap_or_else(|| GRPC_ENDPOINT.to_owned());
                 Some(grpc_url(&endpoint, either("INSECURE").as_deref(), signal)?)
@@ -155,14 +260,28 @@ impl Target {
         Ok(Self {
             endpoint,
             is_grpc,
-            timeout: either("TIMEOUT")
-                .and_then(|value| value.parse().ok())
-                .map_or(TIMEOUT, Duration::from_millis),
+            timeout: choices.timeout.unwrap_or_else(|| {
+                let timeout = either("TIMEOUT").and_then(|value| value.parse().ok());
+                let timeout = timeout.map_or(TIMEOUT, Duration::from_millis);
+                let processors = number(&processor(signal, "EXPORT_TIMEOUT"));
+                processors.map_or(timeout, |most| timeout.min(Duration::from_millis(most)))
+            }),
             // Bodies are texts, which compress well, and reverse proxies limit the size of requests.
-            compression: either("COMPRESSION").is_none().then_some(Compression::Gzip),
-            certificate: either("CERTIFICATE").map(PathBuf::from),
+            compression: choices
+                .compression
+                .or_else(|| either("COMPRESSION").is_none().then_some(Compression::Gzip)),
+            certificate: choices
+                .certificate
+                .clone()
+                .or_else(|| either("CERTIFICATE").map(PathBuf::from)),
         })
     }
+}
+
+/// Whether it is a URL that OTLP over HTTP can be sent to.
+fn is_url(text: &str) -> bool {
+    let is_ours = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    text.parse().is_ok_and(|uri| is_ours(&uri))
 }
 
 /// The URL of the method of OTLP over gRPC. The path of an endpoint means nothing there, and the scheme may be
@@ -185,7 +304,9 @@ fn number(name: &str) -> Option<u64> {
     let value = variable(name)?;
     let number = value.parse().ok();
     if number.is_none() {
-        tracing::warn!("{name} is {value:?}, which is no number, and is ignored");
+        warn(format_args!(
+            "{name} is {value:?}, which is no number, and is ignored"
+        ));
     }
     number
 }
@@ -239,6 +360,45 @@ mod tests {
         assert_eq!(url("host:4317", None), format!("https://host:4317{path}"));
         assert_eq!(url("host:4317", Some("TRUE")), format!("http://host:4317{path}"));
         assert!(grpc_url("http://", None, Signal::Logs).is_err());
+    }
+
+    #[test]
+    fn an_exporter_that_is_not_offered_is_named() {
+        assert_eq!(unknown_exporter("console"), Some("console"));
+        assert_eq!(unknown_exporter("otlp, zipkin"), Some("zipkin"));
+        assert_eq!(unknown_exporter(" OTLP,"), None);
+        assert_eq!(unknown_exporter("none"), None);
+        assert_eq!(unknown_exporter(""), None);
+    }
+
+    #[test]
+    fn what_is_chosen_in_code_wins() {
+        let choices = Choices {
+            endpoint: Some("http://tap.example:4317".to_owned()),
+            protocol: Some(Protocol::Grpc),
+            compression: Some(Compression::None),
+            timeout: Some(Duration::from_secs(3)),
+            certificate: Some("/ca.pem".into()),
+            queue: Some(7),
+            batch: Some(0),
+            delay: Some(Duration::from_secs(2)),
+            spool: Some(None),
+            is_off: Lanes::new(|signal| signal == Signal::Logs),
+            ..Choices::default()
+        };
+        let settings = Settings::read(choices).unwrap();
+        let target = settings.targets.of(Signal::Traces).as_ref().unwrap();
+        let url = format!("http://tap.example:4317{}", Signal::Traces.grpc_path());
+        assert_eq!(target.endpoint.as_deref(), Some(url.as_str()));
+        assert!(target.is_grpc && target.compression == Some(Compression::None));
+        assert_eq!(target.timeout, Duration::from_secs(3));
+        assert_eq!(target.certificate.as_deref(), Some("/ca.pem".as_ref()));
+        assert_eq!(
+            (settings.limits.records, settings.limits.linger),
+            (7, Duration::from_secs(2))
+        );
+        assert_eq!(*settings.batch_records.of(Signal::Traces), 1);
+        assert!(settings.spool.is_none() && settings.targets.of(Signal::Logs).is_none());
     }
 
     #[test]

@@ -7,11 +7,12 @@ use opentelemetry_sdk::Resource;
 use super::encoder::Encoder;
 use super::ledger::{Ledger, Place};
 use super::naming::Naming;
-use super::notice::Notice;
+use super::notice::{Notice, warn};
 use super::outbox::Outbox;
 use super::parcel::{Parcel, cut, log_weight, span_weight};
 use super::queue::{Queue, Record};
 use super::redaction::Redaction;
+use super::signal::{Lanes, Signal};
 
 /// Makes parcels of records.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Worker {
     pub(super) redaction: Redaction,
     pub(super) encoder: Encoder,
     /// The most records in one parcel.
-    pub(super) batch_records: usize,
+    pub(super) batch_records: Lanes<usize>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) ledger: Arc<Ledger>,
 }
@@ -33,10 +34,10 @@ impl Worker {
         let overflow = Notice::default();
         while let Some(records) = self.queue.take() {
             if self.queue.has_overflowed() && overflow.is_due() {
-                tracing::warn!(
-                    lost = self.ledger.stats().lost,
-                    "more is recorded than can be sent; the oldest records are dropped"
-                );
+                warn(format_args!(
+                    "more is recorded than can be sent; the oldest records are dropped, {} so far",
+                    self.ledger.stats().lost
+                ));
             }
             if let Some(resource) = self.naming.renamed(&self.resource) {
                 self.encoder.set_resource(&self.redaction.resource(&resource));
@@ -59,10 +60,12 @@ impl Worker {
                 }
             }
         }
-        for part in cut(spans, self.batch_records, span_weight) {
+        for part in cut(spans, *self.batch_records.of(Signal::Traces), span_weight) {
             self.hand_over(part.len(), self.encoder.spans(part));
         }
-        for part in cut(logs, self.batch_records, |log| log_weight(&log.0)) {
+        for part in cut(logs, *self.batch_records.of(Signal::Logs), |log| {
+            log_weight(&log.0)
+        }) {
             self.hand_over(part.len(), self.encoder.logs(&part));
         }
     }

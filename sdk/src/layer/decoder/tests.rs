@@ -11,7 +11,7 @@ use crate::recorder::Recorder;
 type Case = (&'static [&'static str], Vec<u8>);
 
 fn decoder(codings: &[&str]) -> Decoder {
-    let observer = Observer::new(Recorder::Global, Capture::default().into(), false);
+    let observer = Observer::new(Recorder::default().with(Capture::default()));
     decoder_of(&observer, codings)
 }
 
@@ -306,7 +306,7 @@ fn events_that_compress_well_may_be_many() {
 
 #[test]
 fn decoders_have_a_bound_of_memory_together() {
-    let observer = Observer::new(Recorder::Global, Capture::default().into(), false);
+    let observer = Observer::new(Recorder::default().with(Capture::default()));
     let packed = gzip(b"text");
     let mut open = Vec::new();
     loop {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
@@ -19,11 +17,7 @@ fn observer() -> (Observer, InMemorySpanExporter, SdkTracerProvider) {
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(memory.clone())
         .build();
-    let observer = Observer::new(
-        Recorder::given(&provider, None),
-        Arc::new(Capture::default()),
-        false,
-    );
+    let observer = Observer::new(Recorder::given(&provider, None).with(Capture::default()));
     (observer, memory, provider)
 }
 
@@ -214,7 +208,7 @@ fn an_answer_to_what_was_given_up_is_told_once_as_late() {
         .with_simple_exporter(logs.clone())
         .build();
     let recorder = Recorder::given(&tracer, Some(&logger));
-    let observer = Observer::new(recorder, Arc::new(Capture::default()), false);
+    let observer = Observer::new(recorder.with(Capture::default()));
     let mut conversation = Conversation::new(observer.clone());
     let carrier = Carrier::default();
     let start = observer.remembered().held();
