@@ -126,6 +126,8 @@ handshake="$target/peers/venv-handshake"
   node sdk/tables/generate.mjs --check
   (cd sdk/python && "$venv/bin/python" -m pytest -q -p no:cacheprovider && "$handshake/bin/python" -m pytest -q -p no:cacheprovider) \
     | tee "$scratch/pytest.log"
+  # it is built by that
+  (cd sdk/typescript && npm ci)
   (cd examples/typescript_server && npm ci)
   (cd examples/graphql_clients && npm ci)
   cargo build --locked --examples
@@ -133,7 +135,7 @@ handshake="$target/peers/venv-handshake"
   npm ci
   MCPTAP_BIN="$binary" PEERS_PYTHON="$venv/bin/python" PEERS_HANDSHAKE_PYTHON="$handshake/bin/python" node --test --test-concurrency=2 \
     --test-reporter=spec --test-reporter-destination=stdout \
-    --test-reporter=tap --test-reporter-destination="$scratch/peers.tap" tests/*.test.mjs
+    --test-reporter=tap --test-reporter-destination="$scratch/peers.tap" tests/*.test.mjs ../../sdk/typescript/tests/*.test.mjs
 ) || status=1
 
 node - "$scratch" <<'EOF'

@@ -1,0 +1,96 @@
+// What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
+
+import { BadRule, Redactor } from "./redaction.js";
+
+/** How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default. */
+export const DEFAULT_BODY_CAP = 1 << 20;
+
+const UNITS: Record<string, number> = {
+  "": 1, b: 1, k: 1 << 10, kb: 1 << 10, kib: 1 << 10, m: 1 << 20, mb: 1 << 20, mib: 1 << 20, g: 1 << 30, gb: 1 << 30, gib: 1 << 30,
+};
+
+/** A setting of capture that cannot be kept; it says what would be right. */
+export class CaptureError extends Error {}
+
+export interface CaptureOptions {
+  /** `full` (the default), `metadata` (no bodies) or `off` (nothing). */
+  mode?: "full" | "metadata" | "off";
+  /** If any, only the bodies of these tools are kept: exact names, or beginnings with `*` at the end. */
+  allow?: string[];
+  /** Bodies of these tools are not kept, even if `allow` names them. */
+  deny?: string[];
+  /** How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none. */
+  bodyCap?: number;
+  redactor?: Redactor;
+}
+
+/** What is recorded. The default is everything, with bodies of up to 1 MiB each and the built-in redaction. */
+export class Capture {
+  readonly mode: "full" | "metadata" | "off";
+  readonly allow: string[];
+  readonly deny: string[];
+  readonly bodyCap: number;
+  readonly redactor: Redactor;
+
+  constructor({ mode = "full", allow = [], deny = [], bodyCap = DEFAULT_BODY_CAP, redactor = new Redactor() }: CaptureOptions = {}) {
+    if (!["full", "metadata", "off"].includes(mode)) throw new CaptureError(`the mode of capture is ${JSON.stringify(mode)}; give full, metadata or off`);
+    checkTools("the list of tools", [...allow, ...deny]);
+    if (!(bodyCap >= 0)) throw new CaptureError(`the cap of bodies is ${bodyCap}; give a number of bytes`);
+    [this.mode, this.allow, this.deny, this.bodyCap, this.redactor] = [mode, allow, deny, bodyCap, redactor];
+  }
+
+  /**
+   * As `MCPTAP_CAPTURE`, `MCPTAP_CAPTURE_TOOLS`, `MCPTAP_CAPTURE_DENY_TOOLS`, `MCPTAP_BODY_CAP`, `MCPTAP_REDACT_KEYS`,
+   * `MCPTAP_REDACT_PATTERNS` and `MCPTAP_REDACT_ENV` say. A variable that is empty counts as not set. Throws on the first that
+   * cannot be kept.
+   */
+  static fromEnv(env: Record<string, string | undefined> = process.env): Capture {
+    const listed = (name: string, separator = ",") => (env[name] ?? "").split(separator).map((entry) => entry.trim()).filter(Boolean);
+    const mode = (env["MCPTAP_CAPTURE"] ?? "").trim().toLowerCase() || "full";
+    if (mode !== "full" && mode !== "metadata" && mode !== "off") {
+      throw new CaptureError(`MCPTAP_CAPTURE is ${JSON.stringify(env["MCPTAP_CAPTURE"])}; give full, metadata or off`);
+    }
+    const [allow, deny] = [listed("MCPTAP_CAPTURE_TOOLS"), listed("MCPTAP_CAPTURE_DENY_TOOLS")];
+    checkTools("MCPTAP_CAPTURE_TOOLS", allow);
+    checkTools("MCPTAP_CAPTURE_DENY_TOOLS", deny);
+    const values = Object.fromEntries(listed("MCPTAP_REDACT_ENV").flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+    const cap = (env["MCPTAP_BODY_CAP"] ?? "").trim();
+    try {
+      const redactor = new Redactor({ keys: listed("MCPTAP_REDACT_KEYS"), patterns: listed("MCPTAP_REDACT_PATTERNS", "\n"), values });
+      return new Capture({ mode, allow, deny, bodyCap: cap ? bytes(cap) : DEFAULT_BODY_CAP, redactor });
+    } catch (error) {
+      if (!(error instanceof BadRule)) throw error;
+      throw new CaptureError(`in MCPTAP_REDACT_KEYS, MCPTAP_REDACT_PATTERNS or MCPTAP_REDACT_ENV: ${error.message}`);
+    }
+  }
+
+  /** Whether anything is recorded at all. */
+  get records(): boolean {
+    return this.mode !== "off";
+  }
+
+  /** Whether the bodies of a request are kept: one about this tool, or about none. */
+  bodiesOf(tool: string | undefined): boolean {
+    if (this.mode !== "full" || tool === undefined) return this.mode === "full";
+    return !isNamed(this.deny, tool) && (this.allow.length === 0 || isNamed(this.allow, tool));
+  }
+}
+
+const isNamed = (entries: string[], tool: string): boolean =>
+  entries.some((entry) => (entry.endsWith("*") ? tool.startsWith(entry.slice(0, -1)) : tool === entry));
+
+function checkTools(name: string, entries: string[]): void {
+  // A star elsewhere would be taken for part of a name, and bodies be kept that were not to be.
+  const wrong = entries.find((entry) => entry.slice(0, -1).includes("*"));
+  if (wrong === undefined) return;
+  throw new CaptureError(`${name} holds ${JSON.stringify(wrong)}; give names of tools, or beginnings of names with * at the end, such as get_*`);
+}
+
+function bytes(text: string): number {
+  const found = /^(\d+)\s*([A-Za-z]*)$/.exec(text);
+  const unit = found ? UNITS[(found[2] ?? "").toLowerCase()] : undefined;
+  if (!found || unit === undefined) {
+    throw new CaptureError(`MCPTAP_BODY_CAP is ${JSON.stringify(text)}; give a number of bytes, or one with a unit such as 1MiB`);
+  }
+  return Number(found[1]) * unit;
+}

@@ -1,0 +1,225 @@
+// A queue that redacts, ends spans and sends them when the server has nothing else to do, so that no handler waits for it.
+
+import { diag } from "@opentelemetry/api";
+import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
+
+/** How much may wait, in bytes; what comes when it is full is dropped, and counted. */
+export const QUEUE_BYTES = 32 << 20;
+const BATCH_BYTES = 4 << 20;
+const BATCH_RECORDS = 512;
+/** How long the end of the process waits for what is left to be sent, in milliseconds. */
+const PATIENCE = 3000;
+const LONGEST_PAUSE = 30_000;
+/** What a record takes besides its bodies. */
+const RECORD_BYTES = 2048;
+/** How much is redacted in one turn of the event loop, in bytes. */
+const TURN = 256 * 1024;
+
+const ADVICE: Record<number, string> = {
+  401: "an API key is missing or wrong: OTEL_EXPORTER_OTLP_HEADERS=x-api-key=…",
+  403: "the API key may not be used for this server, or has not the scope ingest",
+  404: "the endpoint's path is wrong: OTEL_EXPORTER_OTLP_ENDPOINT has none, exporters add /v1/traces",
+};
+
+export type Signal = "spans" | "logs";
+
+interface Exporter {
+  export(records: unknown[], done: (result: ExportResult) => void): void;
+  shutdown(): Promise<void>;
+}
+
+interface Waiting {
+  size: number;
+  record: unknown;
+}
+
+/** Says something on standard error, which is never the transport's. */
+export const complain = (said: string): void => void process.stderr.write(`mcptap: ${said}\n`);
+
+/** Those that may have something to send when the process has nothing more to do. */
+const open = new Set<Courier>();
+
+export class Courier {
+  readonly #exporters: Map<Signal, Exporter>;
+  readonly #linger: number;
+  readonly #limit: number;
+  readonly #where: string;
+  #tasks: { size: number; task: () => void }[] = [];
+  readonly #ready: Record<Signal, Waiting[]> = { spans: [], logs: [] };
+  #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #sending: Promise<boolean> | undefined;
+  #pause = 0;
+  #notBefore = 0;
+  #dropped = 0;
+  #said = new Set<number | string>();
+  #isOver = false;
+
+  constructor(exporters: Map<Signal, Exporter>, linger: number, where: string, limit = QUEUE_BYTES) {
+    [this.#exporters, this.#linger, this.#where, this.#limit] = [exporters, linger, where, limit];
+    if (open.size === 0) process.once("beforeExit", () => { for (const courier of open) void courier.close(); });
+    open.add(this);
+  }
+
+  /** Whether records of this signal are sent. */
+  sends(signal: Signal): boolean {
+    return this.#exporters.has(signal);
+  }
+
+  /** How much waits, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Does it later, after all before. `size` is what it holds, in bytes. Whether there was room for it. */
+  later(task: () => void, size = 0): boolean {
+    size += RECORD_BYTES;
+    if (this.#isOver || this.#bytes + size > this.#limit) {
+      this.#drop();
+      return false;
+    }
+    this.#bytes += size;
+    this.#tasks.push({ size, task });
+    this.#wake();
+    return true;
+  }
+
+  /** Whether so many bytes more may be held. */
+  room(size: number): boolean {
+    return this.#bytes + size + RECORD_BYTES <= this.#limit;
+  }
+
+  /** Sends it, with others. For tasks. */
+  send(signal: Signal, record: unknown, size = 0): void {
+    if (!this.sends(signal)) return;
+    size += RECORD_BYTES;
+    this.#bytes += size;
+    this.#ready[signal].push({ size, record });
+    // What is old makes room for what is new.
+    while (this.#bytes > this.#limit) {
+      const oldest = (this.#ready.logs.length > 0 ? this.#ready.logs : this.#ready.spans).shift();
+      if (!oldest) break;
+      this.#bytes -= oldest.size;
+      this.#drop();
+    }
+    this.#wake();
+  }
+
+  /** Sends all that is recorded so far. Whether that was done within so many milliseconds. */
+  async flush(timeout: number): Promise<boolean> {
+    const end = Date.now() + timeout;
+    while (this.#has()) {
+      const left = end - Date.now();
+      if (left <= 0) return false;
+      this.#work(Number.POSITIVE_INFINITY);
+      const sent = this.#sending ?? this.#deliver();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<undefined>((tell) => { timer = setTimeout(() => tell(undefined), left); });
+      const outcome = await Promise.race([sent, late]);
+      clearTimeout(timer);
+      if (outcome === false) await new Promise((wake) => setTimeout(wake, Math.min(50, Math.max(0, end - Date.now()))));
+    }
+    return true;
+  }
+
+  /** Sends what is left, for a few seconds at most. */
+  async close(timeout = PATIENCE): Promise<void> {
+    if (this.#isOver) return;
+    await this.flush(timeout);
+    open.delete(this);
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    for (const exporter of this.#exporters.values()) exporter.shutdown().catch(() => {});
+  }
+
+  #has(): boolean {
+    return this.#tasks.length > 0 || this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#sending !== undefined;
+  }
+
+  #drop(): void {
+    this.#dropped += 1;
+    if (this.#dropped === 1) complain("the collector is away or slow, and there is no more room for records: some are dropped");
+  }
+
+  #wake(): void {
+    if (this.#timer || this.#isOver) return;
+    const wait = Math.max(this.#linger, this.#notBefore - Date.now());
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#work(TURN);
+      if (this.#tasks.length === 0 && Date.now() >= this.#notBefore) void (this.#sending ?? this.#deliver());
+      else this.#wake();
+    }, this.#tasks.length > 0 ? Math.min(wait, this.#linger) : wait);
+    // It keeps no process alive.
+    this.#timer.unref();
+  }
+
+  /** Does tasks, of so many bytes at most. */
+  #work(most: number): void {
+    let done = 0;
+    while (this.#tasks.length > 0 && done < most) {
+      const batch = this.#tasks.splice(0, 64);
+      for (const { size, task } of batch) {
+        this.#bytes -= size;
+        done += size;
+        try {
+          task();
+        } catch (error) {
+          diag.error("mcptap: a record could not be made", error);
+        }
+      }
+    }
+  }
+
+  #deliver(): Promise<boolean> {
+    const delivery = this.#export().finally(() => {
+      this.#sending = undefined;
+      if (this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#tasks.length > 0) this.#wake();
+    });
+    this.#sending = delivery;
+    return delivery;
+  }
+
+  async #export(): Promise<boolean> {
+    for (const [signal, exporter] of this.#exporters) {
+      const ready = this.#ready[signal];
+      while (ready.length > 0) {
+        let [count, size] = [0, 0];
+        while (count < Math.min(ready.length, BATCH_RECORDS) && (count === 0 || size + (ready[count]?.size ?? 0) <= BATCH_BYTES)) {
+          size += ready[count]?.size ?? 0;
+          count += 1;
+        }
+        const batch = ready.splice(0, count);
+        const result = await new Promise<ExportResult>((tell) => exporter.export(batch.map(({ record }) => record), tell));
+        if (result.code === ExportResultCode.SUCCESS) {
+          this.#bytes -= size;
+          this.#pause = 0;
+          this.#said.clear();
+        } else if (this.#isRefused(result.error)) {
+          this.#bytes -= size;
+        } else {
+          ready.unshift(...batch);
+          this.#pause = Math.min(Math.max(this.#pause * 2, 1000), LONGEST_PAUSE);
+          this.#notBefore = Date.now() + this.#pause;
+          this.#say("away", `${this.#where} does not take records; they wait in memory. Is mcptap running there?`);
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  /** Whether such records would be refused again. */
+  #isRefused(error: (Error & { code?: unknown }) | undefined): boolean {
+    const status = Number(error?.code);
+    if (!(status >= 400 && status < 500) || status === 408 || status === 429) return false;
+    this.#say(status, `${this.#where} refuses records with HTTP ${status}; ${ADVICE[status] ?? "such records would be refused again, and are dropped"}`);
+    return true;
+  }
+
+  #say(what: number | string, said: string): void {
+    if (this.#said.has(what)) return;
+    this.#said.add(what);
+    complain(said);
+  }
+}

@@ -1,0 +1,42 @@
+// Streams of events (SSE), read as they pass.
+
+/** How much of a body is kept to be read, in bytes; what is longer is not read. */
+export const MOST_READ = 16 << 20;
+
+export class Events {
+  /** Whether its events have ids, so that a client may take it up again. */
+  hasIds = false;
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+  #data: string[] = [];
+  #size = 0;
+  #name = "";
+
+  /** The data of each message that ends in this piece. */
+  feed(piece: Uint8Array): string[] {
+    const messages: string[] = [];
+    const lines = (this.#rest + this.#decoder.decode(piece, { stream: true })).split("\n");
+    this.#rest = lines.pop() ?? "";
+    if (this.#rest.length > MOST_READ) this.#rest = "";
+    for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
+      if (line) {
+        this.#field(line);
+        continue;
+      }
+      if (this.#data.length > 0 && (this.#name === "" || this.#name === "message") && this.#size <= MOST_READ) messages.push(this.#data.join("\n"));
+      [this.#data, this.#size, this.#name] = [[], 0, ""];
+    }
+    return messages;
+  }
+
+  #field(line: string): void {
+    const at = line.indexOf(":");
+    const [name, value] = at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1).replace(/^ /, "")];
+    if (name === "event") this.#name = value;
+    else if (name === "id") this.hasIds = true;
+    else if (name === "data") {
+      this.#size += value.length;
+      if (this.#size <= MOST_READ) this.#data.push(value);
+    }
+  }
+}

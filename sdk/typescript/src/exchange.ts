@@ -1,0 +1,299 @@
+// One HTTP request to a server and its answer: messages in their bodies, status, session, client, refusals.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+
+import { context, SpanKind } from "@opentelemetry/api";
+
+import { Call } from "./call.js";
+import { carrierOf, currentPeer } from "./carrier.js";
+import { Conversation } from "./conversation.js";
+import { Events, MOST_READ } from "./events.js";
+import { broken, cancelled, isObject, type Json, over, redirected, refused, type Target, targetAttributes } from "./messages.js";
+import { currentCall, type Carrier, type Observer } from "./observer.js";
+import { semconv } from "./tables.js";
+
+/** How much of a body that is no message is shown. */
+const MOST_SHOWN = 64 * 1024;
+/** How long an answer is waited for that may come on another stream, and a cancellation, in milliseconds. */
+const MOST_AWAITED = 300_000;
+const GRACE = 5000;
+
+export const currentExchange = new AsyncLocalStorage<Exchange>();
+
+type Handle = () => Response | Promise<Response>;
+
+/** Requests that are watched already, where several look. */
+const watched = new WeakSet<Request>();
+export const isWatched = (request: Request): boolean => watched.has(request);
+
+/** Has a request handled, and records it. */
+export async function watch(observer: Observer, request: Request, parsedBody: unknown, handle: Handle): Promise<Response> {
+  // HTTP+SSE answers on another stream, where its messages are watched.
+  if (watched.has(request) || !["POST", "GET", "DELETE", "PUT"].includes(request.method) || /[?&]session_?id=/i.test(request.url)) return handle();
+  watched.add(request);
+  const exchange = observer.safely("an HTTP request could not be recorded", () => new Exchange(observer, request));
+  if (!exchange) return handle();
+  const body = parsedBody === undefined ? await textOf(request) : parsedBody;
+  observer.safely("an HTTP request could not be recorded", () => exchange.asked(body));
+  const run = () => currentExchange.run(exchange, handle);
+  let response: Response;
+  try {
+    const [first] = exchange.calls;
+    response = await (first ? currentCall.run(first, () => context.with(first.context, run)) : run());
+  } catch (error) {
+    exchange.over("failed");
+    throw error;
+  }
+  return observer.safely("an HTTP answer could not be recorded", () => exchange.answered(response)) ?? response;
+}
+
+/** The body of a request, which its handler reads as well. */
+async function textOf(request: Request): Promise<string> {
+  if (request.body === null || Number(request.headers.get("content-length") ?? 0) > MOST_READ) return "";
+  try {
+    return await request.clone().text();
+  } catch {
+    // It is read already, or broken off: its handler hears of that.
+    return "";
+  }
+}
+
+export class Exchange {
+  readonly calls: Call[] = [];
+  readonly conversation: Conversation;
+  readonly #observer: Observer;
+  readonly #request: Request;
+  readonly #carrier: Carrier;
+  #shown: string | undefined;
+  #isRequest = false;
+  #isJson = false;
+  #status: number | undefined;
+  #events: Events | undefined;
+  #answer: Uint8Array[] = [];
+  #size = 0;
+  #stream: Call | undefined;
+  #unreadable: string | undefined;
+  #isOver = false;
+
+  constructor(observer: Observer, request: Request) {
+    [this.#observer, this.#request] = [observer, request];
+    this.#carrier = carrierOf(request, currentPeer.getStore());
+    const session = this.#carrier.session;
+    this.conversation = session ? observer.session(session) : new Conversation(observer);
+  }
+
+  /** The body of the request, as text or parsed. */
+  asked(body: unknown): void {
+    let said = body;
+    if (typeof body === "string") {
+      this.#shown = body;
+      try {
+        said = body ? JSON.parse(body) : undefined;
+      } catch {
+        return;
+      }
+    } else if (body !== undefined) this.#shown = JSON.stringify(body);
+    this.#isJson = said !== undefined;
+    for (const message of Array.isArray(said) ? said : [said]) {
+      if (!isObject(message) || message["jsonrpc"] !== "2.0") continue;
+      this.#isRequest = true;
+      const call = this.conversation.take("client", message, this.#carrier);
+      if (!call) continue;
+      call.awaitsHead = true;
+      this.calls.push(call);
+    }
+  }
+
+  /** The answer. Gives the one that is to be sent in its place, which is the same to its client. */
+  answered(response: Response): Response {
+    if (this.#request.signal.aborted) {
+      // Nobody is there to see it.
+      this.over("gone");
+      return response;
+    }
+    this.#status = response.status;
+    const kind = (response.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase();
+    const coding = response.headers.get("content-encoding");
+    if (coding && coding !== "identity") this.#unreadable = `its content coding ${coding} is not read here`;
+    if (kind === "text/event-stream") this.#events = new Events();
+    const given = response.headers.get("mcp-session-id");
+    if (given && response.ok && given !== this.conversation.session) {
+      for (const call of this.calls) call.set({ [semconv.MCP_SESSION_ID]: given });
+      this.#observer.beginSession(given, this.conversation);
+    }
+    for (const call of this.calls) {
+      call.set({ [semconv.HTTP_RESPONSE_STATUS_CODE]: response.status });
+      call.headed();
+    }
+    if (this.#request.method === "GET" && response.ok && this.#events) {
+      this.#stream = this.#httpCall();
+      this.#stream.set({ [semconv.STREAM]: true, [semconv.HTTP_RESPONSE_STATUS_CODE]: response.status });
+    }
+    if (!response.body) {
+      this.over("complete");
+      return response;
+    }
+    return new Response(this.#passing(response.body), { status: response.status, statusText: response.statusText, headers: response.headers });
+  }
+
+  #passing(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+    const reader = body.getReader();
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            const { done, value } = await reader.read();
+            if (done) {
+              this.over("complete");
+              controller.close();
+              return;
+            }
+            this.#observer.safely("an HTTP answer could not be recorded", () => this.#read(value));
+            controller.enqueue(value);
+          } catch (error) {
+            this.over("failed");
+            controller.error(error);
+          }
+        },
+        cancel: (reason) => {
+          this.over("gone");
+          return reader.cancel(reason);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  #read(piece: Uint8Array): void {
+    if (this.#unreadable) return;
+    if (this.#events) {
+      for (const text of this.#events.feed(piece)) this.#take(text);
+      return;
+    }
+    this.#size += piece.length;
+    if (this.#size > MOST_READ) this.#unreadable = "it is longer than 16 MiB";
+    else this.#answer.push(piece);
+  }
+
+  /** Takes the messages in a text. Whether it was JSON. */
+  #take(text: string): boolean {
+    let said: unknown;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      return false;
+    }
+    for (const message of Array.isArray(said) ? said : [said]) {
+      if (!isObject(message) || message["jsonrpc"] !== "2.0") continue;
+      if ("error" in message && (message["id"] === null || message["id"] === undefined)) {
+        // An error without an id answers every request of the same POST.
+        for (const call of this.calls) this.conversation.end(call, { answer: message });
+      } else this.conversation.take("server", message, this.#carrier, this.calls.length > 0 ? this.calls : undefined);
+    }
+    return true;
+  }
+
+  /** The exchange is over: what is open of it will not be answered, unless elsewhere. */
+  over(how: "complete" | "gone" | "failed"): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(how));
+  }
+
+  #settle(how: "complete" | "gone" | "failed"): void {
+    const text = this.#events || this.#unreadable ? "" : Buffer.concat(this.#answer).toString();
+    if (text && how === "complete" && !this.#take(text) && (this.#status ?? 500) < 300) this.#unreadable = "it is no JSON";
+    this.#stream?.end(over());
+    for (const call of this.calls) call.headed();
+    if (this.calls.length === 0) this.#refused(text);
+    for (const call of this.calls) if (!call.isOver) this.#end(call, how, text);
+  }
+
+  #end(call: Call, how: "complete" | "gone" | "failed", text: string): void {
+    const { conversation } = this;
+    const status = this.#status;
+    const reason = how === "gone" ? "the client went away" : "the answer ended without a result";
+    if (status !== undefined && status >= 300) {
+      call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
+      conversation.end(call, status < 400 ? redirected() : refused(status));
+    } else if (call.longLived) conversation.end(call, over());
+    else if (conversation.isStateless(this.#carrier) && (how !== "complete" || this.#events)) {
+      conversation.end(call, cancelled("the client closed the stream"));
+    } else if (status === 202 || ((this.#events || how === "gone") && conversation.session !== undefined)) {
+      // Its answer may come on another stream, and a client that went away may say yet that it cancelled.
+      const wait = status === 202 || this.#events?.hasIds ? MOST_AWAITED : GRACE;
+      setTimeout(() => conversation.end(call, broken(reason)), wait).unref();
+    } else if (this.#unreadable) {
+      call.set({ [semconv.RESPONSE_UNREADABLE]: this.#unreadable });
+      conversation.end(call, over());
+    } else {
+      call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
+      conversation.end(call, broken(reason));
+    }
+  }
+
+  /** A request that never became one of JSON-RPC: refused before anybody read it, or not to be read. */
+  #refused(text: string): void {
+    const status = this.#status ?? 0;
+    if (status < 400 || this.#isRequest || !this.#isMcp() || this.#isRoutine(status)) return;
+    const { headers } = this.#request;
+    if (this.#isJson && !headers.has("mcp-method") && !headers.has("mcp-session-id")) return;
+    const call = this.#httpCall();
+    call.set({ [semconv.HTTP_RESPONSE_STATUS_CODE]: status });
+    if (this.#shown) call.holdText(this.#shown.slice(0, MOST_SHOWN), Buffer.byteLength(this.#shown), "REQUEST");
+    let said: unknown;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      // It is shown as it is.
+    }
+    if (isObject(said) && said["jsonrpc"] === "2.0" && ("error" in said || "result" in said)) {
+      if (said["id"] !== null && said["id"] !== undefined) call.set({ [semconv.JSONRPC_REQUEST_ID]: String(said["id"]) });
+      call.answered(said as Json);
+      return;
+    }
+    call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
+    call.end(refused(status));
+  }
+
+  #isMcp(): boolean {
+    const { headers, url } = this.#request;
+    const isMeant = headers.get("accept")?.toLowerCase().includes("text/event-stream") || headers.has("mcp-method") || headers.has("mcp-session-id");
+    return Boolean(isMeant) && !new URL(url).pathname.startsWith("/.well-known/");
+  }
+
+  /** Whether a refusal is part of an ordinary visit: what the specification lets a server not offer. */
+  #isRoutine(status: number): boolean {
+    const { method, headers } = this.#request;
+    if (method === "DELETE") return [404, 405, 501].includes(status);
+    if (method !== "GET") return false;
+    return status === 405 || status === 501 || ([400, 404, 406].includes(status) && !headers.has("mcp-session-id"));
+  }
+
+  /** The call of an HTTP request that is no request of JSON-RPC. */
+  #httpCall(): Call {
+    const { headers, method: verb } = this.#request;
+    const method = headers.get("mcp-method") ?? verb;
+    const name = decoded(headers.get("mcp-name") ?? "");
+    const kind = method === "tools/call" ? "tool" : method === "prompts/get" ? "prompt" : method.startsWith("resources/") ? "resource" : undefined;
+    const target: Target = name && kind ? { kind, name } : {};
+    return new Call(this.#observer, {
+      kind: SpanKind.SERVER,
+      method,
+      target,
+      attributes: {
+        ...targetAttributes(method, target),
+        ...(this.#observer.name === undefined ? {} : { [semconv.MCP_SERVER_NAME]: this.#observer.name }),
+        ...this.#carrier.attributes,
+        ...this.conversation.known("", undefined, this.#carrier),
+      },
+      headerParent: this.#carrier.headerParent,
+    });
+  }
+}
+
+/** A header that may be written as `=?base64?…?=` (MCP 2026-07-28). */
+function decoded(value: string): string {
+  const inner = /^=\?base64\?(.*)\?=$/.exec(value)?.[1];
+  return inner === undefined ? value : Buffer.from(inner, "base64").toString();
+}
