@@ -49,7 +49,10 @@ mod wire;
 pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
 #[doc(hidden)]
 pub use context::is_traceparent;
-pub use layer::{Abandoned, Answer, NotForwarded, Question, Receipt, RequestTrace, Traffic, TrafficLayer};
+pub use layer::{
+    Abandoned, Answer, Answering, NotForwarded, Question, Receipt, RequestBody, RequestTrace, Traffic,
+    TrafficLayer,
+};
 pub use pipe::Pipe;
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
 #[doc(hidden)]

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::jsonrpc::Id;
 use crate::layer::{Observed, client_address};
 use crate::observer::{Call, Carrier, Key, Observer, SESSION_HEADER, VERSION_HEADER, text};
-use crate::span::Ending;
+use crate::span::{Ending, said_by};
 use crate::watch::Watch;
 use crate::wire::{Watched, Wire, answered, asked, body_of, id_of, with_meta};
 
@@ -285,10 +285,7 @@ impl Handling {
 
     /// Records a panic, and makes the answer to the client.
     fn panicked(self, panic: &(dyn Any + Send)) -> ErrorData {
-        let said = panic
-            .downcast_ref::<&str>()
-            .map(|said| (*said).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned());
+        let said = said_by(panic);
         let error = ErrorData::internal_error("the server's handler panicked", None);
         match self {
             Self::Own(mut call) => {

@@ -1,6 +1,7 @@
 //! What a request's span says, by the OpenTelemetry conventions for MCP: pure functions from messages to
 //! attributes. However a message was seen, on a pipe, in an HTTP body or by a handler, it is read here.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use mcptap_model::semconv;
@@ -112,6 +113,12 @@ pub(crate) fn unreadable(part: Part, reason: String) -> KeyValue {
         Part::Response => semconv::RESPONSE_UNREADABLE,
     };
     KeyValue::new(key, reason)
+}
+
+/// The words of a panic, where it has some.
+pub(crate) fn said_by(panic: &(dyn Any + Send)) -> Option<String> {
+    let plain = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+    plain.or_else(|| panic.downcast_ref::<String>().cloned())
 }
 
 /// How a request ended.

@@ -67,6 +67,7 @@ impl Proxy {
             let layer = recording
                 .watch()
                 .layer()
+                .paths(["/"])
                 .trusted_proxies(config.trusted_proxies.iter().copied())
                 .begins_traces(config.traceparent && recording.sends_every_span());
             (recording, layer)

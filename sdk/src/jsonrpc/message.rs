@@ -186,6 +186,11 @@ impl Message {
         self.get(Field::JsonRpc).is_some()
     }
 
+    /// Whether it says that it is JSON-RPC 2.0, as everything of MCP does.
+    pub(crate) fn is_version_2(&self) -> bool {
+        self.text(Field::JsonRpc).as_deref() == Some("2.0")
+    }
+
     /// Whether it is JSON-RPC at all.
     pub(crate) fn is_jsonrpc(&self) -> bool {
         self.method().is_some() || self.is_answer()

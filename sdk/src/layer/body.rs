@@ -1,14 +1,18 @@
 //! Bodies that are read while they pass: the request's and the answer's. Frames go through untouched. One that takes long to
 //! read, since it is large or becomes so when it is decoded, is read in turns with the other tasks of the server.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Empty, Full};
 
 use super::exchange::{Exchange, Left};
+use crate::span::said_by;
 
 /// How much of a request is read that its server refused without reading it, in bytes.
 const UNREAD: usize = 64 * 1024;
@@ -49,6 +53,58 @@ fn hint(rest: &SizeHint, held: Option<&Held>) -> SizeHint {
     hint.set_lower(rest.lower().saturating_add(held));
     hint
 }
+
+/// A body of a request that can be watched. Bodies of axum and the boxed ones of `http-body-util` keep their type, so that any
+/// layer of tower may stand below; others become a [`Question`]. A service with a body of its own kind puts
+/// `map_request(|request| request.map(axum::body::Body::new))` before the layer.
+pub trait RequestBody: Body<Data = Bytes> + Send + Sized + 'static {
+    /// The body that the service below the layer gets.
+    type Watched;
+
+    /// Of a request that is recorded.
+    fn watched(question: Question<Self>) -> Self::Watched;
+
+    /// Of a request that is not.
+    fn unwatched(self) -> Self::Watched;
+}
+
+macro_rules! keeps_its_type {
+    ($body:ty, $new:expr $(, $error:ident)?) => {
+        impl $(<$error: Send + 'static>)? RequestBody for $body {
+            type Watched = Self;
+
+            fn watched(question: Question<Self>) -> Self {
+                $new(question)
+            }
+
+            fn unwatched(self) -> Self {
+                self
+            }
+        }
+    };
+}
+
+macro_rules! becomes_a_question {
+    ($body:ty) => {
+        impl RequestBody for $body {
+            type Watched = Question<Self>;
+
+            fn watched(question: Question<Self>) -> Question<Self> {
+                question
+            }
+
+            fn unwatched(self) -> Question<Self> {
+                Question::new(self, None)
+            }
+        }
+    };
+}
+
+keeps_its_type!(axum_core::body::Body, axum_core::body::Body::new);
+keeps_its_type!(UnsyncBoxBody<Bytes, E>, UnsyncBoxBody::new, E);
+becomes_a_question!(hyper::body::Incoming);
+becomes_a_question!(Full<Bytes>);
+becomes_a_question!(Empty<Bytes>);
 
 /// A request's body, on its way to the server.
 #[derive(Debug)]
@@ -199,6 +255,20 @@ impl<B: Body<Data = Bytes>> Answer<B> {
         body
     }
 
+    /// A service that panics while it makes its answer is not a client that leaves.
+    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let inner = &mut self.inner;
+        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll_frame(context))) {
+            Ok(polled) => polled,
+            Err(panic) => {
+                if let Some(exchange) = self.exchange.take() {
+                    exchange.panicked(said_by(panic.as_ref()));
+                }
+                resume_unwind(panic)
+            }
+        }
+    }
+
     fn end(&mut self, left: Left) {
         if let Some(exchange) = self.exchange.take() {
             exchange.answer_ended(left);
@@ -220,7 +290,7 @@ where
         let this = &mut *self;
         let mut held = match this.held.take() {
             Some(held) => held,
-            None => match std::task::ready!(this.inner.as_mut().poll_frame(context)) {
+            None => match std::task::ready!(this.poll_inner(context)) {
                 Some(Ok(frame)) => Held::new(frame),
                 end => {
                     this.end(if end.is_some() {

@@ -12,6 +12,7 @@
 //! One HTTP request is an [`Exchange`]; what belongs to one client's visit is a conversation, found again by the
 //! session id on the wire ([`Sessions`]).
 
+mod answering;
 mod body;
 mod decoder;
 mod exchange;
@@ -19,7 +20,6 @@ mod peer;
 mod sessions;
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -30,7 +30,8 @@ use ipnet::IpNet;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use body::{Answer, Question};
+pub use answering::Answering;
+pub use body::{Answer, Question, RequestBody};
 use exchange::Exchange;
 pub(crate) use exchange::Observed;
 pub use exchange::{Abandoned, NotForwarded, Receipt, RequestTrace};
@@ -48,8 +49,28 @@ pub struct TrafficLayer {
 struct Shared {
     observer: Observer,
     sessions: Sessions,
+    settings: Settings,
+}
+
+/// What its owner said of a layer.
+#[derive(Clone, Default)]
+struct Settings {
     trusted_proxies: Vec<IpNet>,
     begins_traces: bool,
+    /// Below which MCP is spoken, and nothing else. Empty: what is MCP is known by what it says.
+    paths: Vec<String>,
+}
+
+impl Settings {
+    /// Whether what is asked at this path may be of MCP; and whether it is, whatever it says.
+    fn takes(&self, path: &str) -> (bool, bool) {
+        let is_below = |above: &String| {
+            let rest = path.strip_prefix(above.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let is_mcp = self.paths.iter().any(is_below);
+        (self.paths.is_empty() || is_mcp, is_mcp)
+    }
 }
 
 impl fmt::Debug for TrafficLayer {
@@ -64,10 +85,31 @@ impl TrafficLayer {
             shared: Arc::new(Shared {
                 sessions: Sessions::new(observer.clone()),
                 observer,
-                trusted_proxies: Vec::new(),
-                begins_traces: false,
+                settings: Settings::default(),
             }),
         }
+    }
+
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let observer = self.shared.observer.clone();
+        let mut settings = self.shared.settings.clone();
+        change(&mut settings);
+        Self {
+            shared: Arc::new(Shared {
+                sessions: Sessions::new(observer.clone()),
+                observer,
+                settings,
+            }),
+        }
+    }
+
+    /// Records what is asked at these paths and below them, and takes all of it for MCP: `/mcp` means `/mcp/messages` too,
+    /// and `/` everything. Without paths it is found by what it says: messages with `"jsonrpc": "2.0"`, headers of MCP.
+    ///
+    /// Call it before the layer is used: conversations already under way are forgotten.
+    #[must_use]
+    pub fn paths<P: Into<String>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.set(|settings| settings.paths = paths.into_iter().map(Into::into).collect())
     }
 
     /// Believes `X-Forwarded-For` of peers in these networks: the client is then the last address in it that is not
@@ -76,14 +118,7 @@ impl TrafficLayer {
     /// Call it before the layer is used: conversations already under way are forgotten.
     #[must_use]
     pub fn trusted_proxies(self, networks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                sessions: Sessions::new(self.shared.observer.clone()),
-                observer: self.shared.observer.clone(),
-                trusted_proxies: networks.into_iter().collect(),
-                begins_traces: self.shared.begins_traces,
-            }),
-        }
+        self.set(|settings| settings.trusted_proxies = networks.into_iter().collect())
     }
 
     /// Leaves a [`RequestTrace`] with each request that may be of JSON-RPC and whose head names no trace, so that what the
@@ -93,14 +128,7 @@ impl TrafficLayer {
     /// Call it before the layer is used, as [`trusted_proxies`](Self::trusted_proxies).
     #[must_use]
     pub fn begins_traces(self, begins_traces: bool) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                sessions: Sessions::new(self.shared.observer.clone()),
-                observer: self.shared.observer.clone(),
-                trusted_proxies: self.shared.trusted_proxies.clone(),
-                begins_traces,
-            }),
-        }
+        self.set(|settings| settings.begins_traces = begins_traces)
     }
 
     /// Ends the requests that are still open, with this reason: the server stops.
@@ -135,15 +163,14 @@ impl<S> fmt::Debug for Traffic<S> {
 
 impl<S, Q, A> Service<Request<Q>> for Traffic<S>
 where
-    S: Service<Request<Question<Q>>, Response = Response<A>>,
-    S::Future: Send + 'static,
+    S: Service<Request<Q::Watched>, Response = Response<A>>,
     S::Error: fmt::Display,
-    Q: Body<Data = Bytes> + Send + 'static,
+    Q: RequestBody,
     A: Body<Data = Bytes>,
 {
     type Response = Response<Answer<A>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -151,33 +178,13 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let exchange = self.shared.exchange(&mut parts);
-        if let Some(exchange) = &exchange {
-            parts.extensions.insert(Observed::new(exchange));
-        }
-        let body = Question::new(body, exchange.clone());
-        // Dropped before there is an answer, when the client goes away: the exchange hears of it.
-        let waiting = exchange::Waiting::new(exchange.clone());
-        let answering = self.inner.call(Request::from_parts(parts, body));
-        Box::pin(async move {
-            match answering.await {
-                Ok(response) => {
-                    let (parts, body) = response.into_parts();
-                    if let Some(exchange) = &exchange {
-                        exchange.answer_begins(&parts);
-                    }
-                    waiting.over();
-                    Ok(Response::from_parts(parts, Answer::new(body, exchange)))
-                }
-                Err(error) => {
-                    if let Some(exchange) = &exchange {
-                        exchange.failed(&error.to_string());
-                    }
-                    waiting.over();
-                    Err(error)
-                }
-            }
-        })
+        let Some(exchange) = self.shared.exchange(&mut parts) else {
+            let request = Request::from_parts(parts, body.unwatched());
+            return Answering::new(self.inner.call(request), None);
+        };
+        parts.extensions.insert(Observed::new(&exchange));
+        let body = Q::watched(Question::new(body, Some(exchange.clone())));
+        Answering::new(self.inner.call(Request::from_parts(parts, body)), Some(exchange))
     }
 }
 
@@ -186,15 +193,19 @@ impl Shared {
         if !self.observer.is_on() {
             return None;
         }
-        let client = client_address(parts, &self.trusted_proxies);
+        let (may_be_mcp, is_mcp) = self.settings.takes(parts.uri.path());
+        if !may_be_mcp {
+            return None;
+        }
+        let client = client_address(parts, &self.settings.trusted_proxies);
         let carrier = Carrier::http(parts, client);
         // Other requests may be of no record at all.
-        let begins_trace = self.begins_traces
+        let begins_trace = self.settings.begins_traces
             && parts.method == Method::POST
             && exchange::sends_json(&parts.headers)
             && !carrier.is_traced();
         let observer = self.observer.clone();
-        let exchange = Exchange::new(observer, &self.sessions, carrier, begins_trace, parts);
+        let exchange = Exchange::new(observer, &self.sessions, carrier, begins_trace, is_mcp, parts);
         if begins_trace {
             parts.extensions.insert(RequestTrace::new(&exchange));
         }

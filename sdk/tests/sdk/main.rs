@@ -22,5 +22,6 @@ mod pooled;
 mod routine;
 mod secrets;
 mod spoken;
+mod stacked;
 mod support;
 mod wire;

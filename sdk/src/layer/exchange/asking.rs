@@ -67,7 +67,7 @@ impl State {
         }
         {
             let mut conversation = lock(&self.conversation);
-            for message in &scan.messages {
+            for message in scan.messages.iter().filter(|message| message.is_version_2()) {
                 // A cancellation in a batch may be of what stands before it.
                 let scope = Scope::Session(&self.keys);
                 if let Some(key) = conversation.take(Side::Client, message, &self.carrier, scope) {

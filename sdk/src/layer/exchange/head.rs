@@ -3,7 +3,7 @@
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 use http::{Method, StatusCode, request};
 
-use crate::observer::{SESSION_HEADER, target, text};
+use crate::observer::{SESSION_HEADER, VERSION_HEADER, target, text};
 
 /// The header in which a client names the method (since 2026-07-28).
 const METHOD_HEADER: &str = "mcp-method";
@@ -23,12 +23,17 @@ pub(super) struct Head {
     pub(super) session: Option<String>,
     pub(super) last_event: Option<Vec<u8>>,
     takes_events: bool,
+    takes_json: bool,
     pub(super) sends_json: bool,
     pub(super) is_wellknown: bool,
+    /// The protocol version is named.
+    names_version: bool,
+    /// Whether everything at its address is of MCP, because somebody said so.
+    is_mcp: bool,
 }
 
 impl Head {
-    pub(super) fn of(parts: &request::Parts) -> Self {
+    pub(super) fn of(parts: &request::Parts, is_mcp: bool) -> Self {
         let path = parts.uri.path_and_query();
         Self {
             method: parts.method.clone(),
@@ -41,14 +46,28 @@ impl Head {
                 .get(LAST_EVENT_HEADER)
                 .map(|event| event.as_bytes().to_vec()),
             takes_events: has(&parts.headers, &ACCEPT, "text/event-stream"),
+            takes_json: has(&parts.headers, &ACCEPT, "json"),
             sends_json: sends_json(&parts.headers),
             is_wellknown: parts.uri.path().starts_with("/.well-known/"),
+            names_version: parts.headers.contains_key(VERSION_HEADER),
+            is_mcp,
         }
     }
 
-    /// Whether a refused request was meant for MCP, as far as its head tells.
+    /// Whether its address or a header of its own says that it is of MCP.
+    pub(super) fn names_mcp(&self) -> bool {
+        self.is_mcp || self.has_mcp_header()
+    }
+
+    fn has_mcp_header(&self) -> bool {
+        self.names_version || self.mcp_method.is_some() || self.session.is_some()
+    }
+
+    /// Whether a refused request was meant for MCP, as far as its head tells. Browsers GET streams of events of any kind, and
+    /// ask for pages where MCP is spoken.
     pub(super) fn is_mcp(&self) -> bool {
-        !self.is_wellknown && (self.takes_events || self.mcp_method.is_some() || self.session.is_some())
+        let takes_mcp = self.takes_events && (self.is_mcp || self.takes_json || self.sends_json);
+        !self.is_wellknown && (self.has_mcp_header() || takes_mcp)
     }
 
     /// Whether a refusal is part of an ordinary visit: what the specification lets a server not offer, and what clients
@@ -113,7 +132,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Head::of(&request.body(()).unwrap().into_parts().0)
+        Head::of(&request.body(()).unwrap().into_parts().0, false)
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, request, response};
+use http::{Extensions, HeaderMap, Method, StatusCode, request};
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
@@ -124,9 +124,10 @@ impl Exchange {
         sessions: &Sessions,
         mut carrier: Carrier,
         begins_trace: bool,
+        is_mcp: bool,
         parts: &request::Parts,
     ) -> Self {
-        let head = Head::of(parts);
+        let head = Head::of(parts, is_mcp);
         let is_post = parts.method == Method::POST;
         let announced = (is_post && head.session.is_none())
             .then(|| sessions.announced(&head.target))
@@ -201,8 +202,8 @@ impl Exchange {
     }
 
     /// The head of the answer.
-    pub(super) fn answer_begins(&self, parts: &response::Parts) {
-        self.with(|state| state.answer_begins(parts));
+    pub(super) fn answer_begins(&self, status: StatusCode, headers: &HeaderMap, extensions: &Extensions) {
+        self.with(|state| state.answer_begins(status, headers, extensions));
     }
 
     /// Reads on in a piece of the answer's body, in the same way.
@@ -217,9 +218,9 @@ impl Exchange {
         self.with(|state| state.failed(|| Ending::broken(reason)));
     }
 
-    /// There is no answer, because the service panicked.
-    pub(super) fn panicked(&self) {
-        self.with(|state| state.failed(|| Ending::panicked(None)));
+    /// There is no answer, or no end of it, because the service panicked.
+    pub(super) fn panicked(&self, said: Option<String>) {
+        self.with(|state| state.failed(|| Ending::panicked(said.clone())));
     }
 }
 
@@ -245,45 +246,62 @@ impl State {
         self.leave_streams();
     }
 
-    fn answer_begins(&mut self, parts: &response::Parts) {
-        if parts.extensions.get::<Abandoned>().is_some() {
+    fn answer_begins(&mut self, status: StatusCode, headers: &HeaderMap, extensions: &Extensions) {
+        if extensions.get::<Abandoned>().is_some() {
             self.is_abandoned = true;
             return;
         }
-        let not_forwarded = parts.extensions.get::<NotForwarded>();
+        let not_forwarded = extensions.get::<NotForwarded>();
         self.not_forwarded = not_forwarded.map(|NotForwarded(reason)| reason.clone());
-        self.status = Some(parts.status);
-        self.receipt = parts.extensions.get().cloned();
-        self.reading = Reading::new(&self.observer, &parts.headers);
-        let given = text(&parts.headers, SESSION_HEADER);
+        self.status = Some(status);
+        self.receipt = extensions.get().cloned();
+        if self.may_answer(headers) {
+            self.reading = Reading::new(&self.observer, headers);
+        }
+        let given = text(headers, SESSION_HEADER);
         if let Some(id) = given.clone()
             && self.head.method == Method::POST
-            && parts.status.is_success()
+            && status.is_success()
         {
             self.begin_session(id);
         }
         if self.head.method == Method::DELETE
-            && parts.status.is_success()
+            && status.is_success()
             && let Some(id) = &self.head.session
         {
             self.sessions.end(id, "the session was ended before the answer");
         }
-        if is_events(&parts.headers) && self.head.method == Method::GET && parts.status.is_success() {
-            let known = lock(&self.conversation).known_of_all(&self.carrier);
-            let lasting = Lasting {
-                since: self.since,
-                long_lived: true,
-            };
-            let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, lasting);
-            call.set([status_attribute(parts.status)]);
-            self.stream = Some(call);
-            self.listens = true;
-            lock(&self.conversation).listens();
+        let is_stream = is_events(headers) && self.head.method == Method::GET && status.is_success();
+        // Any server may send events. Those of the older transport begin with the address for messages.
+        if is_stream && self.head.names_mcp() {
+            self.begin_stream();
         }
-        if parts.status.is_success() {
+        if status.is_success() {
             self.adopt_session(given.as_deref());
         }
         self.tell_status();
+    }
+
+    /// Whether the answer may be of MCP, so that its body is read. A request that is JSON and no JSON-RPC was meant for
+    /// something else, and so is what a browser asks for.
+    fn may_answer(&self, headers: &HeaderMap) -> bool {
+        let asks_other = self.asked.as_ref().is_some_and(Asked::is_other);
+        let is_asked = self.head.method == Method::POST && !asks_other;
+        is_asked || self.head.names_mcp() || (self.head.method == Method::GET && is_events(headers))
+    }
+
+    /// The client listens on a stream on which anything may come.
+    fn begin_stream(&mut self) {
+        let known = lock(&self.conversation).known_of_all(&self.carrier);
+        let lasting = Lasting {
+            since: self.since,
+            long_lived: true,
+        };
+        let call = Call::start_http(&self.observer, "GET", None, &self.carrier, known, lasting);
+        call.set(self.status.map(status_attribute));
+        self.stream = Some(call);
+        self.listens = true;
+        lock(&self.conversation).listens();
     }
 
     /// A session that began before anybody watched is known from its first request that succeeds, unless the server gave

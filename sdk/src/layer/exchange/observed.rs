@@ -39,8 +39,8 @@ impl Observed {
 pub(in crate::layer) struct Waiting(Option<Exchange>);
 
 impl Waiting {
-    pub(in crate::layer) fn new(exchange: Option<Exchange>) -> Self {
-        Self(exchange)
+    pub(in crate::layer) fn new(exchange: Exchange) -> Self {
+        Self(Some(exchange))
     }
 
     pub(in crate::layer) fn over(mut self) {
@@ -54,7 +54,7 @@ impl Drop for Waiting {
             return;
         };
         if std::thread::panicking() {
-            exchange.panicked();
+            exchange.panicked(None);
         } else {
             exchange.answer_ended(Left::Gone);
         }

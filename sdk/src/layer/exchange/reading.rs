@@ -90,6 +90,10 @@ impl State {
 
     /// Reads on in a piece of the answer's body, for one turn. Returns whether all of it was read.
     pub(super) fn read_answer(&mut self, bytes: &mut Bytes) -> bool {
+        if matches!(self.reading.form, Form::Nothing) {
+            bytes.clear();
+            return true;
+        }
         let (mut rest, mut work) = (bytes.as_ref(), 0);
         while work < TURN && !(rest.is_empty() && self.reading.decoder.is_idle()) {
             let mut events = Vec::new();
@@ -118,8 +122,16 @@ impl State {
             }
             self.events.push_back(event_hash(id));
         }
-        if event.name == "endpoint" && self.stream.is_some() {
+        if event.name == "endpoint" && self.head.method == http::Method::GET {
+            if self.stream.is_none() {
+                self.begin_stream();
+            }
             self.opened(&event.data.head);
+        }
+        if self.head.method == http::Method::GET && self.stream.is_none() {
+            // A stream of something else: the older transport's begins with its address.
+            self.reading.form = Form::Nothing;
+            return;
         }
         self.hold_answers();
         for message in &event.data.messages {

@@ -23,12 +23,17 @@ impl Asked {
     pub(super) fn is_jsonrpc(&self) -> bool {
         self.is_jsonrpc
     }
+
+    /// Whether it is whole and no JSON-RPC.
+    pub(super) fn is_other(&self) -> bool {
+        self.is_complete && !self.is_jsonrpc
+    }
 }
 
 impl From<Scan> for Asked {
     fn from(scan: Scan) -> Self {
         Self {
-            is_jsonrpc: scan.is_jsonrpc(),
+            is_jsonrpc: scan.is_jsonrpc() && scan.messages.iter().any(Message::is_version_2),
             is_blank: scan.is_blank(),
             is_complete: scan.complete,
             head: Excerpt {
@@ -100,7 +105,7 @@ impl State {
         // A well-formed text that is no JSON-RPC was meant for something else.
         let malformed = asked.is_some_and(|asked| !asked.is_complete && !asked.is_blank);
         let notified = asked.is_some_and(|asked| asked.is_jsonrpc);
-        let other = asked.is_some_and(|asked| asked.is_complete && !asked.is_jsonrpc);
+        let other = asked.is_some_and(Asked::is_other);
         let meant = self.head.is_mcp() || (malformed && self.head.sends_json && !self.head.is_wellknown);
         meant && !notified && (!other || self.head.mcp_method.is_some() || self.head.session.is_some())
     }
