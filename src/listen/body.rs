@@ -35,6 +35,18 @@ pub(crate) struct Received {
     late: Arc<AtomicBool>,
 }
 
+impl mcptap_sdk::RequestBody for Received {
+    type Watched = mcptap_sdk::Question<Self>;
+
+    fn watched(question: mcptap_sdk::Question<Self>) -> mcptap_sdk::Question<Self> {
+        question
+    }
+
+    fn unwatched(self) -> mcptap_sdk::Question<Self> {
+        mcptap_sdk::Question::unwatched(self)
+    }
+}
+
 impl Received {
     pub(super) fn new(body: Incoming, limits: Arc<Limits>, request: &OpenRequest) -> Self {
         Self {

@@ -55,8 +55,7 @@ fn hint(rest: &SizeHint, held: Option<&Held>) -> SizeHint {
 }
 
 /// A body of a request that can be watched. Bodies of axum and the boxed ones of `http-body-util` keep their type, so that any
-/// layer of tower may stand below; others become a [`Question`]. A service with a body of its own kind puts
-/// `map_request(|request| request.map(axum::body::Body::new))` before the layer.
+/// layer of tower may stand below; others become a [`Question`], as a body of one's own can: `type Watched = Question<Self>`.
 pub trait RequestBody: Body<Data = Bytes> + Send + Sized + 'static {
     /// The body that the service below the layer gets.
     type Watched;
@@ -94,7 +93,7 @@ macro_rules! becomes_a_question {
             }
 
             fn unwatched(self) -> Question<Self> {
-                Question::new(self, None)
+                Question::unwatched(self)
             }
         }
     };
@@ -120,6 +119,11 @@ where
 }
 
 impl<B: Body<Data = Bytes> + Send + 'static> Question<B> {
+    /// Of a request that is not recorded.
+    pub fn unwatched(body: B) -> Self {
+        Self::new(body, None)
+    }
+
     pub(super) fn new(inner: B, exchange: Option<Exchange>) -> Self {
         let mut body = Self {
             inner: Some(Box::pin(inner)),
