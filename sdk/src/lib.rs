@@ -33,6 +33,7 @@
 mod announcement;
 mod capture;
 mod context;
+mod current;
 mod handler;
 mod jsonrpc;
 mod layer;
@@ -49,6 +50,7 @@ mod wire;
 pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
 #[doc(hidden)]
 pub use context::is_traceparent;
+pub use current::{Call, Outgoing};
 pub use layer::{
     Abandoned, Answer, Answering, NotForwarded, Question, Receipt, RequestBody, RequestTrace, Traffic,
     TrafficLayer,

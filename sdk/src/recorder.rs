@@ -4,28 +4,33 @@
 //! nowhere else, it is decided what may be in a record, and secrets are cut out before a provider gets it that is not our own;
 //! our own cut them out on a thread of theirs.
 
+mod beginning;
 mod destination;
+mod handle;
 mod joining;
 mod open;
+mod visible;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use mcptap_model::semconv;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, Severity};
-use opentelemetry::trace::{Link, Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
-use opentelemetry::{Array, Context, KeyValue, Value, global};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, Status, TraceContextExt};
+use opentelemetry::{Array, Context, KeyValue, Value};
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::announcement::Late;
 use crate::capture::Capture;
+use crate::current::Call;
 use crate::running::{Begun, Started};
-use crate::telemetry::with_ids;
-
-use destination::scope;
+use beginning::Beginning;
 pub(crate) use destination::{Destination, Home, Logs, Rules, install, join, leave, process_rules};
+pub(crate) use handle::Handle;
+use handle::set;
+use joining::is_joined;
 pub(crate) use joining::saw;
-use joining::{is_joined, seeing};
 use open::Open;
 
 /// What a span says when it starts.
@@ -38,6 +43,17 @@ pub(crate) struct Start {
     /// The ids that others were told of the span, before it began: of the trace too, where it has no parent.
     pub(crate) told: Option<SpanContext>,
     pub(crate) at: SystemTime,
+    /// Whether it is a call that code in this process may handle, and so a span of `tracing` too.
+    pub(crate) is_call: bool,
+}
+
+impl Start {
+    /// The id of the request, as text.
+    fn id(&self) -> Option<String> {
+        let mut attributes = self.attributes.iter();
+        let id = attributes.find(|known| known.key.as_str() == semconv::JSONRPC_REQUEST_ID)?;
+        Some(id.value.as_str().into_owned())
+    }
 }
 
 /// A log record that has a name.
@@ -107,13 +123,13 @@ impl Recorder {
         }
         let is_told = is_joined() || destination.logs.as_ref().is_some_and(|logs| logs.takes_events());
         let started = is_told.then(|| Started::of(&start));
-        let told = start.told.clone();
-        let (context, home) = seeing(|| {
-            with_ids(told.as_ref(), || match &destination.tracer {
-                None => begin(&global::tracer_with_scope(scope()), start),
-                Some(tracer) => begin(tracer, start),
-            })
-        });
+        let id = start.id();
+        let Beginning {
+            mut context,
+            home,
+            span: span_of_tracing,
+            is_bridged,
+        } = Beginning::of(&destination, start);
         let logs = destination
             .logs
             .clone()
@@ -131,6 +147,15 @@ impl Recorder {
             .filter(|(_, logs)| is_sent && logs.takes_events());
         let running =
             running.map(|(started, logs)| Begun::new(Arc::clone(logs), span.span_context().clone(), started));
+        if let Some(visible) = span_of_tracing {
+            let handle = Handle {
+                context: context.clone(),
+                ahead: ahead.clone(),
+                running: running.as_ref().map(Arc::downgrade),
+                is_bridged,
+            };
+            context = context.with_value(Call::new(handle, id, visible));
+        }
         Recording {
             context,
             home,
@@ -220,22 +245,6 @@ fn any_value(value: Value) -> AnyValue {
     }
 }
 
-fn begin<T>(tracer: &T, start: Start) -> Context
-where
-    T: Tracer,
-    T::Span: Span + Send + Sync + 'static,
-{
-    let builder = tracer
-        .span_builder(start.name)
-        .with_kind(start.kind)
-        .with_start_time(start.at)
-        .with_attributes(start.attributes)
-        .with_links(start.links);
-    start
-        .parent
-        .with_span(tracer.build_with_context(builder, &start.parent))
-}
-
 /// A span that was started and has not ended.
 #[derive(Debug)]
 pub(crate) struct Recording {
@@ -285,20 +294,18 @@ impl Recording {
     /// Log lines that are written in its context are not kept.
     pub(crate) fn hush(&mut self) {
         self.context = self.context.with_value(Hushed);
+        if let Some(call) = Call::of(&self.context) {
+            call.hush();
+        }
     }
 
     pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        let mut attributes: Vec<KeyValue> = attributes.into_iter().collect();
-        if attributes.is_empty() || !self.is_recording() {
-            return;
-        }
-        if let Some(rules) = &self.ahead {
-            rules.redaction.attributes(&mut attributes);
-        }
-        if let Some(running) = &self.running {
-            running.add(&attributes);
-        }
-        self.context.span().set_attributes(attributes);
+        set(
+            &self.context,
+            self.ahead.as_deref(),
+            self.running.as_deref(),
+            attributes,
+        );
     }
 
     pub(crate) fn set_status(&self, mut status: Status) {
@@ -381,6 +388,7 @@ mod tests {
             parent: Context::new(),
             told: None,
             at: SystemTime::now(),
+            is_call: false,
         });
         let is_announced = recording.running.is_some();
         recording.conclude();

@@ -21,7 +21,9 @@ use rmcp::service::{NotificationContext, RequestContext, RunningService, ServerI
 use rmcp::transport::IntoTransport;
 use rmcp::{RoleServer, Service};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
+use crate::current::Call as Current;
 use crate::jsonrpc::Id;
 use crate::layer::{Observed, client_address};
 use crate::observer::{Call, Carrier, Key, Observer, SESSION_HEADER, VERSION_HEADER, text};
@@ -157,6 +159,10 @@ impl<S: Service<RoleServer>> Instrumented<S> {
         {
             return Handling::Layer(observed.clone(), id, around);
         }
+        // Wrapped twice, it is one call.
+        if Context::map_current(Current::of).is_some_and(|call| call.has_id(&id.to_string())) {
+            return Handling::Unseen;
+        }
         let known = known(request, context, http);
         let carrier = match http {
             Some(parts) => Carrier::http_handled(parts, client_address(parts, &[])),
@@ -233,7 +239,9 @@ impl Handling {
             Self::Layer(_, _, context) | Self::Wire(_, _, context) => context.clone(),
             Self::Unseen => Context::current(),
         };
-        let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind().with_context(context));
+        let span = Current::of(&context).map_or_else(tracing::Span::none, |call| call.span().clone());
+        let handling = AssertUnwindSafe(handling).catch_unwind().with_context(context);
+        let mut handling = pin!(handling.instrument(span));
         let given_up = async {
             token.cancelled().await;
             tokio::time::sleep(GRACE).await;

@@ -11,6 +11,7 @@ use http_body::Body;
 
 use super::body::Answer;
 use super::exchange::{Exchange, Waiting};
+use crate::current::Call;
 use crate::span::said_by;
 
 /// The answer of a service whose traffic is recorded, to come.
@@ -19,6 +20,8 @@ pub struct Answering<F> {
     exchange: Option<Exchange>,
     /// Dropped before there is an answer, when the client goes away: the exchange hears of it.
     waiting: Option<Waiting>,
+    /// What the service works in, once that is known: it reads the body that says so.
+    within: Option<opentelemetry::Context>,
 }
 
 impl<F> fmt::Debug for Answering<F> {
@@ -33,6 +36,7 @@ impl<F> Answering<F> {
             inner: Box::pin(inner),
             waiting: exchange.clone().map(Waiting::new),
             exchange,
+            within: None,
         }
     }
 
@@ -54,6 +58,12 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.within.is_none() {
+            this.within = this.exchange.as_ref().and_then(Exchange::handled_in);
+        }
+        let _within = this.within.clone().map(opentelemetry::Context::attach);
+        let call = this.within.as_ref().and_then(Call::of);
+        let _entered = call.as_ref().map(|call| call.span().enter());
         let polled = catch_unwind(AssertUnwindSafe(|| this.inner.as_mut().poll(context)));
         let answered = match polled {
             Ok(polled) => ready!(polled),

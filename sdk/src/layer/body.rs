@@ -116,6 +116,10 @@ where
     exchange: Option<Exchange>,
     held: Option<Held>,
     ended: bool,
+    /// Whether the service was polled anew since its request is known.
+    is_known: bool,
+    /// Whether the end came, and is to be told.
+    is_over: bool,
 }
 
 impl<B: Body<Data = Bytes> + Send + 'static> Question<B> {
@@ -130,9 +134,25 @@ impl<B: Body<Data = Bytes> + Send + 'static> Question<B> {
             exchange,
             held: None,
             ended: false,
+            is_known: false,
+            is_over: false,
         };
         body.look_for_the_end();
         body
+    }
+
+    /// Whether the service is to be polled anew before it has the end of the body: it is the service's call from then on.
+    fn begins_call(&mut self, context: &Context<'_>) -> bool {
+        let is_known = self.ended && !std::mem::replace(&mut self.is_known, self.ended);
+        let begins = is_known
+            && self
+                .exchange
+                .as_ref()
+                .is_some_and(|exchange| exchange.handled_in().is_some());
+        if begins {
+            context.waker().wake_by_ref();
+        }
+        begins
     }
 
     /// Servers need not ask for the end of a body that says itself that it is over.
@@ -160,7 +180,7 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Question<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else {
+        let Some(inner) = this.inner.as_mut().filter(|_| !this.is_over) else {
             return Poll::Ready(None);
         };
         let mut held = match this.held.take() {
@@ -169,6 +189,10 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Question<B> {
                 Some(Ok(frame)) => Held::new(frame),
                 end => {
                     this.end();
+                    if end.is_none() && this.begins_call(context) {
+                        this.is_over = true;
+                        return Poll::Pending;
+                    }
                     return Poll::Ready(end);
                 }
             },
@@ -180,6 +204,10 @@ impl<B: Body<Data = Bytes> + Send + 'static> Body for Question<B> {
             return Poll::Pending;
         }
         this.look_for_the_end();
+        if this.begins_call(context) {
+            this.held = Some(held);
+            return Poll::Pending;
+        }
         Poll::Ready(Some(Ok(held.frame)))
     }
 

@@ -113,7 +113,8 @@ impl Call {
                 .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
         );
         let long_lived = LONG_LIVED.contains(&method.as_str());
-        let awaits_head = carrier.is_sse && kind == SpanKind::Server;
+        let is_call = kind == SpanKind::Server;
+        let awaits_head = carrier.is_sse && is_call;
         let mut recording = observer.recorder.start(Start {
             name: target.span_name(&method),
             kind,
@@ -122,6 +123,7 @@ impl Call {
             parent,
             told,
             at: SystemTime::now(),
+            is_call,
         });
         let bodies = keeps_bodies(observer, &mut recording, &target);
         let mut call = Self {
@@ -184,6 +186,7 @@ impl Call {
             parent,
             told,
             at: lasting.since,
+            is_call: false,
         });
         let bodies = keeps_bodies(observer, &mut recording, &target);
         Self {
@@ -205,6 +208,11 @@ impl Call {
             is_handled: false,
             cancelled: None,
         }
+    }
+
+    /// Whether it begins a session.
+    pub(crate) fn is_handshake(&self) -> bool {
+        self.method == "initialize"
     }
 
     /// The context in which its span is the current one.

@@ -91,7 +91,9 @@ pub(crate) struct Destination {
     /// Whether the provider is our own, which cuts secrets out on a thread of its own.
     pub(super) redacts: bool,
     /// The guard that it is of.
-    home: Option<Arc<Home>>,
+    pub(super) home: Option<Arc<Home>>,
+    /// Whether the server that is watched is in this process.
+    pub(super) is_inside: bool,
 }
 
 impl fmt::Debug for Destination {
@@ -112,6 +114,7 @@ impl Destination {
             rules: Some(Arc::clone(&home.rules)),
             redacts: true,
             home: Some(Arc::clone(home)),
+            is_inside: true,
         })
     }
 
@@ -130,6 +133,7 @@ impl Destination {
             rules: Some(Arc::clone(&home.rules)),
             redacts: true,
             home: Some(Arc::clone(home)),
+            is_inside: false,
         })
     }
 
@@ -141,6 +145,7 @@ impl Destination {
             rules: Some(Arc::clone(&home.rules)),
             redacts: false,
             home: Some(Arc::clone(home)),
+            is_inside: true,
         })
     }
 
@@ -152,6 +157,7 @@ impl Destination {
             rules: None,
             redacts: false,
             home: None,
+            is_inside: true,
         })
     }
 
@@ -167,6 +173,7 @@ impl Destination {
             rules: Some(Rules::new(capture)),
             redacts: false,
             home: None,
+            is_inside: true,
         })
     }
 

@@ -5,37 +5,22 @@ use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{Logger, LoggerProvider, Severity};
-use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::bridge::{self, Bridge};
 use super::guard::Guard;
 use crate::capture::Capture;
+use crate::current::Mark;
 use crate::recorder::{Home, Rules, is_hushed, process_rules};
-
-type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 /// Where [`log_layer`] writes to since the last [`init`](crate::init).
 static GLOBAL: RwLock<Option<(Arc<Bridge>, Arc<Home>)>> = RwLock::new(None);
-
-/// Crates that delivering telemetry goes through. Their events are not sent, since each would cause more of them.
-const OWN_STACK: [&str; 11] = [
-    "h2",
-    "hyper",
-    "hyper_rustls",
-    "hyper_util",
-    "mcptap_sdk::telemetry",
-    "reqwest",
-    "rustls",
-    "tokio_rustls",
-    "tonic",
-    "tower",
-    "want",
-];
 
 /// A layer for `tracing-subscriber`; see [`log_layer`].
 pub struct LogLayer {
@@ -136,7 +121,9 @@ impl From<&SdkLoggerProvider> for LogLayer {
 }
 
 /// Sends `tracing` events as log records through the telemetry of [`init`](crate::init), with the trace and span id
-/// of the current OpenTelemetry span: inside a handler, that of the call.
+/// of the current OpenTelemetry span: inside a handler, and wherever the span `mcp.call` goes along to, that of the call. With
+/// the fields of the spans around them, and with where they are in the code (`code.file.path`, `code.line.number`). Fields that
+/// are recorded on the span `mcp.call` (`enduser.id`) are attributes of the call.
 ///
 /// It may be installed before [`init`](crate::init) is called; events before that are not sent. Which levels are
 /// sent is for a filter to say:
@@ -150,8 +137,7 @@ impl From<&SdkLoggerProvider> for LogLayer {
 ///     .init();
 /// ```
 ///
-/// Events of the crates that carry telemetry (`hyper`, `h2`, `tonic`, `reqwest`, `rustls`, `opentelemetry…`) are not
-/// sent.
+/// What sending telemetry itself says, and `opentelemetry…`, is not sent.
 #[must_use]
 pub fn log_layer() -> LogLayer {
     LogLayer::new(To::Process)
@@ -189,32 +175,44 @@ impl<S> Layer<S> for LogLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        bridge::begins(attributes, id, &context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        bridge::records(id, values, &context);
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if is_own_stack(event.metadata().target()) {
+        let target = event.metadata().target();
+        if is_own(target) || is_hushed() || !self.takes_lines(target) {
             return;
         }
-        if is_hushed() || !self.takes_lines(event.metadata().target()) {
+        let call = bridge::call_of(event, &context);
+        if call.as_ref().is_some_and(Mark::is_hushed) {
             return;
         }
         match &self.to {
-            To::Guard(bridge, _) | To::Application(bridge, _) => bridge.on_event(event, context),
+            To::Guard(bridge, _) | To::Application(bridge, _) => bridge.write(event, &context, call.as_ref()),
             To::Process => {
                 let global = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone();
                 if let Some((bridge, _)) = global {
-                    bridge.on_event(event, context);
+                    bridge.write(event, &context, call.as_ref());
                 }
             }
         }
     }
 }
 
-fn is_own_stack(target: &str) -> bool {
+/// What the way out says of itself is not sent: each line would cause more of them. What the crates say that it goes through
+/// (hyper, rustls) is not sent either while it does, for its threads record nothing; the application's use of them is.
+fn is_own(target: &str) -> bool {
     let is_below = |name: &str| {
         target
             .strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    target.starts_with("opentelemetry") || OWN_STACK.into_iter().any(is_below)
+    target.starts_with("opentelemetry") || is_below("mcptap_sdk::telemetry")
 }
 
 #[cfg(test)]
@@ -240,6 +238,9 @@ mod tests {
             let _in_span = context.clone().attach();
             tracing::warn!(target: "shop", order = 7, "out of stock");
             tracing::info!(target: "hyper::client", "connected");
+            let sending = OtelContext::enter_telemetry_suppressed_scope();
+            tracing::info!(target: "hyper::client", "connected by the exporter");
+            drop(sending);
             tracing::info!(target: "opentelemetry_sdk", "exported");
             tracing::info!(target: "mcptap_sdk::telemetry::courier", "sent");
             tracing::info!(target: "hyperspace", "not ours");
@@ -249,9 +250,11 @@ mod tests {
             .iter()
             .map(|log| format!("{:?}", log.record.body()))
             .collect();
-        assert_eq!(bodies.len(), 2, "{bodies:?}");
+        assert_eq!(bodies.len(), 3, "{bodies:?}");
         assert!(
-            bodies[0].contains("out of stock") && bodies[1].contains("not ours"),
+            bodies[0].contains("out of stock")
+                && bodies[1].contains("\"connected\"")
+                && bodies[2].contains("not ours"),
             "{bodies:?}"
         );
         let trace = records[0].record.trace_context().unwrap();

@@ -203,7 +203,10 @@ fn start_couriers(couriers: Vec<Courier>, outbox: Arc<Outbox>) -> Result<Receive
         .spawn(move || {
             let _ended: Sender<()> = ended;
             let _quiet = Context::enter_telemetry_suppressed_scope();
-            let runtime = match Builder::new_current_thread().enable_all().build() {
+            let mut runtime = Builder::new_current_thread();
+            // Names are looked up on threads of their own, which say nothing either.
+            runtime.on_thread_start(|| std::mem::forget(Context::enter_telemetry_suppressed_scope()));
+            let runtime = match runtime.enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     // Nobody waits any more only if the whole start failed.

@@ -7,6 +7,7 @@
     reason = "tests may panic"
 )]
 
+mod calls;
 mod cancelled;
 mod coded;
 mod collector;

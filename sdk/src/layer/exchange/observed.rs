@@ -35,6 +35,18 @@ impl Observed {
     }
 }
 
+impl Exchange {
+    /// The context of the call that this HTTP request is, where it is one, and that is known by now. A handshake is none: what
+    /// begins in it, such as the tasks of a session, is of other calls as well.
+    pub(in crate::layer) fn handled_in(&self) -> Option<Context> {
+        let state = self.state();
+        let [key] = state.keys[..] else { return None };
+        let conversation = lock(&state.conversation);
+        let call = conversation.call(key)?;
+        (!call.is_handshake()).then(|| call.context())
+    }
+}
+
 /// Waits for the head of an answer. Dropped meanwhile, the client has gone, or the service panicked.
 pub(in crate::layer) struct Waiting(Option<Exchange>);
 

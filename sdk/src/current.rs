@@ -1,0 +1,215 @@
+//! The call that code runs in, for the code itself: attributes, who called, and the trace for what it asks of others.
+//!
+//! A call is a context of OpenTelemetry and a span of `tracing` (`mcp.call`). Code in the task of the handler is in both. Code
+//! in another task or on another thread is in it as soon as the span goes along: `task.in_current_span()`,
+//! `span.in_scope(|| …)`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::propagation::{Injector, TextMapPropagator};
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry::{Context, Key, KeyValue, Value, global};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use rmcp::model::RequestMetaObject;
+use serde_json::Map;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::recorder::Handle;
+
+/// Who calls, as the conventions of OpenTelemetry name it.
+const CALLER: &str = "enduser.id";
+
+/// The call that the current code runs in.
+///
+/// ```
+/// # fn tool(request: &mut http::HeaderMap) {
+/// if let Some(call) = mcptap_sdk::Call::current() {
+///     call.set("order.id", 42);
+///     call.caller("u-17");
+///     call.inject(request);
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Call(Arc<Current>);
+
+/// What a call is made of.
+struct Current {
+    handle: Handle,
+    /// The id of its request.
+    id: Option<String>,
+    span: tracing::Span,
+    /// Whether its log lines may not be kept.
+    is_hushed: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    /// The call that is handled here. None outside of calls, in tasks and threads that the span `mcp.call` did not go along to,
+    /// and where nothing is instrumented.
+    pub fn current() -> Option<Self> {
+        let of_context = Context::map_current(Self::of);
+        of_context.or_else(|| Mark::current()?.call())
+    }
+
+    pub(crate) fn new(handle: Handle, id: Option<String>, span: tracing::Span) -> Self {
+        let call = Self(Arc::new(Current {
+            handle,
+            id,
+            span,
+            is_hushed: Arc::default(),
+        }));
+        call.mark();
+        call
+    }
+
+    /// The call that a context is of.
+    pub(crate) fn of(context: &Context) -> Option<Self> {
+        context.get::<Self>().cloned()
+    }
+
+    /// The span of `tracing` that it is.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.0.span
+    }
+
+    /// Its log lines are not kept from now on.
+    pub(crate) fn hush(&self) {
+        self.0.is_hushed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is a request with this id.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.0.id.as_deref() == Some(id)
+    }
+
+    /// Sets an attribute of the call. Secrets are cut out of its value as out of everything else; after the call's end nothing
+    /// happens.
+    pub fn set(&self, key: impl Into<Key>, value: impl Into<Value>) {
+        self.0.handle.set([KeyValue::new(key, value)]);
+    }
+
+    /// Says who calls: the id of a user or an account, as the attribute `enduser.id`.
+    pub fn caller(&self, id: impl Into<String>) {
+        self.set(CALLER, id.into());
+    }
+
+    /// Writes the trace and the baggage into what goes out to another server: the headers of an HTTP request, or the `_meta` of a
+    /// request of MCP. What is asked there is then below the call, or below the span that is current in it.
+    pub fn inject(&self, into: &mut impl Outgoing) {
+        let own = self.0.handle.context();
+        let current = Context::current();
+        let trace = |context: &Context| context.span().span_context().trace_id();
+        let context = if trace(&current) == trace(own) {
+            &current
+        } else {
+            own
+        };
+        let mut into = Carried(into);
+        TraceContextPropagator::new().inject_context(context, &mut into);
+        BaggagePropagator::new().inject_context(context, &mut into);
+        global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut into));
+    }
+
+    /// Leaves a mark on its span, so that it is found from code which the span goes along to.
+    fn mark(&self) {
+        let mark = Mark {
+            context: self.0.handle.context().clone(),
+            is_bridged: self.0.handle.is_bridged(),
+            is_hushed: Arc::clone(&self.0.is_hushed),
+            current: Arc::downgrade(&self.0),
+        };
+        self.0.span.with_subscriber(|(id, dispatch)| {
+            if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|all| all.span(id)) {
+                span.extensions_mut().replace(mark);
+            }
+        });
+    }
+}
+
+/// What finds a call from its span of `tracing`. It does not keep the span open.
+#[derive(Clone)]
+pub(crate) struct Mark {
+    /// That of the call, also after its end.
+    pub(crate) context: Context,
+    /// Whether the application's own layer records the span as that of the call.
+    pub(crate) is_bridged: bool,
+    is_hushed: Arc<AtomicBool>,
+    current: Weak<Current>,
+}
+
+impl Mark {
+    /// That of the innermost call around the current code.
+    pub(crate) fn current() -> Option<Self> {
+        let found = tracing::Span::current().with_subscriber(|(id, dispatch)| {
+            let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+            span.scope()
+                .find_map(|span| span.extensions().get::<Self>().cloned())
+        });
+        found.flatten()
+    }
+
+    /// Whether the call's log lines may not be kept.
+    pub(crate) fn is_hushed(&self) -> bool {
+        self.is_hushed.load(Ordering::Relaxed)
+    }
+
+    /// The call, as long as it runs.
+    pub(crate) fn call(&self) -> Option<Call> {
+        self.current.upgrade().map(Call)
+    }
+}
+
+/// What carries a trace to another server.
+pub trait Outgoing {
+    /// Sets a member, in place of one of that name.
+    fn put(&mut self, name: &str, value: String);
+}
+
+impl Outgoing for HeaderMap {
+    fn put(&mut self, name: &str, value: String) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.insert(name, value);
+        }
+    }
+}
+
+impl Outgoing for Map<String, serde_json::Value> {
+    fn put(&mut self, name: &str, value: String) {
+        self.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Outgoing for RequestMetaObject {
+    fn put(&mut self, name: &str, value: String) {
+        self.0.0.put(name, value);
+    }
+}
+
+impl<S: BuildHasher> Outgoing for HashMap<String, String, S> {
+    fn put(&mut self, name: &str, value: String) {
+        self.insert(name.to_owned(), value);
+    }
+}
+
+struct Carried<'a, T>(&'a mut T);
+
+impl<T: Outgoing> Injector for Carried<'_, T> {
+    fn set(&mut self, key: &str, value: String) {
+        // Nothing to tell is nothing to send.
+        if !value.is_empty() {
+            self.0.put(key, value);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A call as a span of `tracing`.
+//!
+//! Where the application sends spans of `tracing` to OpenTelemetry, the layer that does makes one of this too. If it goes where
+//! the call's own would go, that one is the call's: there are not two of one call.
+
+use mcptap_model::semconv;
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use tracing::field::{self, Empty};
+
+use super::Start;
+
+/// The attributes of a call that are fields of its span.
+const FIELDS: [&str; 3] = [
+    semconv::MCP_METHOD_NAME,
+    semconv::GEN_AI_TOOL_NAME,
+    semconv::JSONRPC_REQUEST_ID,
+];
+
+/// The span of a call, and what became of it.
+pub(super) struct Visible {
+    pub(super) span: tracing::Span,
+    /// The context in which the application's layer has its span of OpenTelemetry, if there is such a layer.
+    pub(super) bridged: Option<Context>,
+}
+
+impl Visible {
+    /// Begins it, below the parent of the call.
+    pub(super) fn begin(start: &Start) -> Self {
+        let _below = start.parent.clone().attach();
+        let [method, tool, id] = FIELDS.map(|key| said(start, key));
+        let span = tracing::info_span!(
+            target: "mcptap",
+            "mcp.call",
+            otel.name = start.name,
+            otel.kind = "server",
+            mcp.method.name = method.map(field::display),
+            gen_ai.tool.name = tool.map(field::display),
+            jsonrpc.request.id = id.map(field::display),
+            enduser.id = Empty,
+        );
+        let mut bridged = None;
+        if !span.is_disabled() {
+            let within = span.in_scope(Context::current);
+            let is_other = |context: &SpanContext| {
+                context.is_valid() && context.span_id() != start.parent.span().span_context().span_id()
+            };
+            if is_other(within.span().span_context()) {
+                bridged = Some(within);
+            }
+        }
+        Self { span, bridged }
+    }
+}
+
+/// Whether the application's layer has this attribute from the fields of the span.
+pub(super) fn is_field(key: &str) -> bool {
+    FIELDS.contains(&key)
+}
+
+fn said(start: &Start, key: &str) -> Option<String> {
+    let mut attributes = start.attributes.iter();
+    let found = attributes.find(|known| known.key.as_str() == key)?;
+    Some(found.value.as_str().into_owned())
+}
