@@ -89,6 +89,22 @@ pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> 
     let end = run(bytes, colon, usize::MAX, is);
     // The last one: passwords are not always encoded as they should be.
     let at = run_back(bytes, end, end - colon, |byte| byte != b'@').checked_sub(1)?;
+    if byte(bytes, at) != b'@' && end == bytes.len() {
+        // The text was cut: no port and no tag of an image has such characters.
+        let rest = bytes.get(colon + 1..end)?;
+        let is_odd = |byte: &u8| {
+            byte.is_ascii_punctuation()
+                && !matches!(
+                    byte,
+                    b'.' | b'-' | b'_' | b':' | b'%' | b',' | b')' | b']' | b'}' | b'*' | b'|' | b'$' | b'{'
+                )
+        };
+        return rest
+            .iter()
+            .any(is_odd)
+            .then_some((colon + 1, end))
+            .filter(|_| !is_cut(rest));
+    }
     if byte(bytes, at) != b'@' {
         return (!user.starts_with(b"[") && matches!(byte(bytes, end), b'/' | b'?' | b'#'))
             .then(|| unencoded(bytes, colon + 1))
@@ -121,6 +137,26 @@ fn unencoded(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
         )
         && is_lot(password))
     .then_some((from, end))
+}
+
+/// The password before the host of a database that begins at `start`, or behind `:thin:`, which ends at `end`:
+/// `user:…@tcp(…)`, `user/…@//…`, `jdbc:oracle:thin:user/…@…`.
+pub(super) fn dsn_password(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let is = |byte: u8| !(is_space(byte) || b"\"'\\<>`@\0".contains(&byte));
+    let is_user = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let (from, to) = if byte(bytes, start) == b':' {
+        let to = run(bytes, end, NEAR, is);
+        (run(bytes, end, to - end, is_user), to)
+    } else {
+        let from = run_back(bytes, start, NEAR, is);
+        (run(bytes, from, start - from, is_user), start)
+    };
+    let password = bytes.get(from + 1..to)?;
+    let is_one = byte(bytes, to) == b'@' && matches!(byte(bytes, from), b':' | b'/') && from > 0;
+    let stays = is_cut(password) || std::str::from_utf8(password).is_ok_and(is_placeholder);
+    // Packages of npm have an `@` in their paths, too.
+    let sure = byte(bytes, from) == b':' || is_lot(password);
+    (is_one && sure && !stays && password.len() >= 3 && !password.contains(&b'/')).then_some((from + 1, to))
 }
 
 /// The password that `curl` is given behind `-u` or `--user`, which ends at `end`.

@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::de::IgnoredAny;
-
 use super::bytes::{byte, is_space, run};
+use super::columns::{Columns, Row};
 use super::edits::{self, Edit};
 use super::held::{Held, Holds};
+use super::json_text::{string_end, structure_end};
 use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
@@ -21,16 +21,6 @@ use super::view::unescaped;
 const CUT: &str = "\"[redacted]\"";
 /// How many objects and lists that are open are remembered: the innermost ones. Readers of JSON refuse deeper ones.
 const MOST_OPEN: usize = 1_000;
-
-/// Whether a text is JSON.
-pub(super) fn is_valid(text: &str) -> bool {
-    // Most that is not says so with its first byte.
-    let start = text.trim_start().as_bytes().first().copied().unwrap_or_default();
-    matches!(
-        start,
-        b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'
-    ) && serde_json::from_str::<IgnoredAny>(text).is_ok()
-}
 
 /// An object or list that is open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +42,8 @@ struct Frame {
     flag: bool,
     /// What else its members say of it.
     holds: Holds,
+    /// What it is as a row of a table.
+    row: Row,
 }
 
 /// Facts about a value, known before it is read.
@@ -62,6 +54,8 @@ struct Key {
     is_name: bool,
     /// What its value is if the object around it turns out to hold secrets.
     held: Option<Held>,
+    /// Whether it names the values of a row.
+    is_row: bool,
 }
 
 /// Redacts JSON; `None` when nothing is to be cut. A cut in `crossing`, over the border of a value, takes the whole value.
@@ -84,6 +78,7 @@ pub(super) fn redact(
         barren: 0,
         key: Key::default(),
         held: Vec::new(),
+        columns: Columns::default(),
     };
     walk.all();
     edits::apply(text, walk.edits)
@@ -102,6 +97,8 @@ struct Walk<'w> {
     key: Key,
     /// Strings that are secrets if the object around them is of a kind that a further member tells.
     held: Vec<(usize, usize, Held)>,
+    /// The columns of a table, and its rows.
+    columns: Columns,
 }
 
 impl Walk<'_> {
@@ -162,6 +159,7 @@ impl Walk<'_> {
                 is_value: pairs::is_value(&read),
                 is_name: pairs::is_name(&read),
                 held: Held::of(&read),
+                is_row: Columns::are_values(&read),
             };
             if let Some(frame) = self.open.back_mut() {
                 frame.holds.member(&read);
@@ -221,6 +219,8 @@ impl Walk<'_> {
                 return covered(named);
             }
             let named = rules.secret_name(read);
+            self.columns
+                .text(&mut frame.row, frame.items, named, (start, end));
             if let Some(named) = named {
                 frame.flag = read.starts_with('-');
                 frame.before = Some(named);
@@ -310,6 +310,7 @@ impl Walk<'_> {
         if let Some(outer) = self.open.back_mut() {
             outer.items += 1;
             outer.before = None;
+            outer.row.is_head = false;
         }
         if self.open.len() == MOST_OPEN {
             self.open.pop_front();
@@ -317,6 +318,7 @@ impl Walk<'_> {
         self.open.push_back(Frame {
             is_list,
             holds: Holds::begin(self.held.len(), key.held),
+            row: self.columns.begin(is_list, outer.is_list || key.is_row),
             secret: key
                 .secret
                 .or(of_pair)
@@ -328,6 +330,12 @@ impl Walk<'_> {
 
     fn close(&mut self) {
         let Some(frame) = self.open.pop_back() else { return };
+        for (start, end, named) in self.columns.end(frame.row, frame.items) {
+            let text = self.text.get(start + 1..end - 1).unwrap_or_default();
+            if is_secret_value(named.kind, text) {
+                self.cut(start, end, named.found);
+            }
+        }
         let in_list = self.open.back().is_some_and(|outer| outer.is_list);
         if let Some((start, end, named)) = frame.second
             && frame.items == 2
@@ -365,6 +373,7 @@ impl Walk<'_> {
         let number = self.text.get(start..end).unwrap_or_default();
         if let Some(frame) = self.open.back_mut() {
             frame.items += 1;
+            frame.row.is_head = false;
         }
         let frame = self.open.back().copied().unwrap_or_default();
         let secret = key
@@ -430,40 +439,4 @@ impl Walk<'_> {
     fn edit(&mut self, start: usize, end: usize, text: Cow<'static, str>) {
         self.edits.push(Edit { start, end, text });
     }
-}
-
-/// Where the string that begins at `at` ends.
-fn string_end(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while at < bytes.len() {
-        match byte(bytes, at) {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// Where the object or list that begins at `at` ends.
-fn structure_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0_usize;
-    while at < bytes.len() {
-        match byte(bytes, at) {
-            b'"' => {
-                at = string_end(bytes, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
 }

@@ -44,9 +44,57 @@ fn is_drawn(line: &[u8]) -> bool {
     changes.count() * 5 >= line.len() * 2 && 2 * small >= capital && 2 * capital >= small
 }
 
-/// Full lines of keys: so many characters of base64 at the end of a line, or alone in quotes. Those of certificates and
-/// public keys stay where their first line is in the same text.
+/// Full lines of keys, of which there are several in a text, or one that a key begins with: one alone is as well a hash, a
+/// cursor or an id. Those of certificates and public keys stay where their first line is in the same text.
 pub(super) fn find(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
+    let mut alone = None;
+    let mut several = false;
+    each(bytes, |start, end| {
+        if is_named_hash(bytes, start) {
+            return;
+        }
+        if several || begins_key(bytes.get(start..end).unwrap_or_default()) {
+            found(start, end);
+        } else if let Some((start, end)) = alone.replace((start, end)) {
+            several = true;
+            found(start, end);
+        }
+        if several && let Some((start, end)) = alone.take() {
+            found(start, end);
+        }
+    });
+}
+
+/// Whether a line is the first one of a private key: the beginnings of PKCS and OpenSSH.
+fn begins_key(line: &[u8]) -> bool {
+    line.starts_with(b"MII") || line.starts_with(b"b3BlbnNzaC1rZXk")
+}
+
+/// Whether the line at `start` stands under a name of hashes and ids: `"etag": "…"`.
+fn is_named_hash(bytes: &[u8], start: usize) -> bool {
+    const NAMES: &[&[u8]] = &[
+        b"etag",
+        b"hash",
+        b"digest",
+        b"integrity",
+        b"checksum",
+        b"cursor",
+        b"sha384",
+        b"id",
+        b"fingerprint",
+        b"nonce",
+        b"match",
+    ];
+    let to = run_back(bytes, start, 8, |byte| {
+        matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b':' | b'=' | b'>' | b'-')
+    });
+    let from = run_back(bytes, to, 16, |byte| byte.is_ascii_alphanumeric());
+    let name = bytes.get(from..to).unwrap_or_default().to_ascii_lowercase();
+    to < start && NAMES.iter().any(|known| name.ends_with(known))
+}
+
+/// So many characters of base64 at the end of a line, or alone in quotes.
+fn each(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
     let step = LENGTHS[0];
     let mut at = step - 1;
     // Up to here it is known whether something public is open.
@@ -77,7 +125,7 @@ pub(super) fn find(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
             || after_escape(bytes, start);
         let ends = end == bytes.len()
             || next.is_ascii_whitespace()
-            || matches!(next, b'"' | b'\'' | b'`' | b'\\' | b'<' | b',' | b'|');
+            || matches!(next, b'"' | b'\'' | b'`' | b'\\' | b'<' | b',' | b'|' | b';');
         let line = bytes.get(start..end).unwrap_or_default();
         if begins && ends && is_length(end - start, bytes, end) && is_mixed(line) && is_drawn(line) {
             for begin in memchr::memmem::find_iter(bytes.get(read..start).unwrap_or_default(), b"-----") {
@@ -192,13 +240,34 @@ impl Sequence {
             .next()
             .unwrap_or_default();
         let is_line = LENGTHS.contains(&last.len()) && last.bytes().all(is_base64);
-        let cut = redactor.redact_in_place(text);
+        let cut = (is_line && cut_line(text)) | redactor.redact_in_place(text);
         // A line of a key whose first line was not seen: one that is shorter may follow.
         if cut && is_line && self.key == 0 {
             (self.key, self.others) = (1, 0);
         }
         changed | cut
     }
+}
+
+/// Whether a text is nothing but a full line of a key, or of something else that looks so.
+pub(super) fn is_line(text: &str) -> bool {
+    let line = text.trim_ascii();
+    let mut is = false;
+    if LENGTHS.contains(&line.len()) {
+        each(line.as_bytes(), |start, end| is = (start, end) == (0, line.len()));
+    }
+    is
+}
+
+/// Cuts the line of a key that a text ends with.
+fn cut_line(text: &mut String) -> bool {
+    let mut last = None;
+    each(text.as_bytes(), |start, end| last = Some((start, end)));
+    let line = last.filter(|(start, _)| !is_named_hash(text.as_bytes(), *start));
+    if let Some((start, end)) = line {
+        text.replace_range(start..end, REDACTED);
+    }
+    line.is_some()
 }
 
 /// Whether a word is a line of a key, and not the last word of something else.

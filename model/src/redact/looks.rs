@@ -49,6 +49,10 @@ const WORDS: &[&str] = &[
     "body",
     "prompt",
     "latest",
+    "inherit",
+    "read",
+    "write",
+    "~",
 ];
 
 /// Words that only sentences have.
@@ -142,6 +146,19 @@ pub(super) fn is_words(text: &[u8]) -> bool {
         |part: &[u8]| part.iter().all(u8::is_ascii_alphabetic) || part.iter().all(u8::is_ascii_digit);
     let parts = || text.split(|byte| matches!(byte, b'_' | b'-' | b'.' | b'/' | b' '));
     parts().count() > 1 && parts().all(is_word)
+}
+
+/// Whether it is a path, or a name of several parts as keys of caches are: `src/auth2`, `users:42:profile`.
+pub(super) fn is_parts(text: &[u8]) -> bool {
+    let is_part = |part: &[u8]| {
+        let letters = part.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let rest = part.get(letters..).unwrap_or_default();
+        rest.iter().all(u8::is_ascii_digit) && (letters == 0 || rest.len() <= 2)
+    };
+    text.iter().any(|byte| matches!(byte, b'/' | b':'))
+        && text
+            .split(|byte| matches!(byte, b'_' | b'-' | b'.' | b'/' | b':'))
+            .all(is_part)
 }
 
 /// Whether it says where a secret is: a path, a resource of a cloud, a reference of a vault.

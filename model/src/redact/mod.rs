@@ -9,16 +9,22 @@
 //! except for patterns that the operator wrote otherwise; nothing is kept between texts. Attributes are [`tree`]s.
 
 mod automaton;
+mod blocks;
 mod bytes;
 mod cards;
+mod columns;
+mod containers;
 mod contexts;
 mod credentials;
 mod edits;
+mod elements;
 mod held;
 mod joined;
 mod joints;
 mod json;
+mod json_text;
 mod key_lines;
+mod lines;
 mod literals;
 mod looks;
 mod manifests;
@@ -30,8 +36,12 @@ mod pass;
 mod patterns;
 mod private_keys;
 mod quotes;
+mod records;
 mod rules;
 mod shapes;
+mod source;
+mod sql;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -2,10 +2,11 @@
 //! command lines, connection strings, XML, YAML, forms.
 
 use super::REDACTED;
-use super::bytes::{before, byte, is_space, run};
-use super::joints::{Begin, Joint, separator};
+use super::bytes::{before, byte, is_space, run, run_back};
+use super::joints::{Begin, Joint, Reads, separator};
 use super::looks::{
-    is_drawn, is_harmless, is_location, is_lot, is_placeholder, is_random, is_reference, is_words,
+    is_drawn, is_drawn_item, is_harmless, is_location, is_lot, is_parts, is_placeholder, is_random,
+    is_reference, is_words,
 };
 use super::names::{Kind, begins_line, is_flag, kind_of};
 use super::quotes::{bare, quoted_or_listed};
@@ -46,14 +47,14 @@ pub(super) struct Value {
 }
 
 /// Where the value of the name from `start` to `end` begins. Up to `covered` the values of a kind were read already;
-/// `element` is for [`separator`].
+/// `reads` is for [`separator`].
 pub(super) fn value_start(
     bytes: &[u8],
     start: usize,
     end: usize,
     kind: Kind,
     covered: impl Fn(Kind) -> usize,
-    element: &mut (usize, usize),
+    reads: &mut Reads,
 ) -> Option<(Begin, Kind)> {
     let flag = kind != Kind::Code && is_flag(bytes, start);
     let kind = match kind_of(bytes, start, end, kind) {
@@ -69,7 +70,7 @@ pub(super) fn value_start(
     if byte(bytes, end) == b':' && before(bytes, start, 1) == b':' && joins(start, 2) {
         return None;
     }
-    let begin = separator(bytes, start, end, flag, covered(kind), element)?;
+    let begin = separator(bytes, start, end, flag, covered(kind), reads)?;
     Some((begin, kind))
 }
 
@@ -111,7 +112,8 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
                     text,
                     bare,
                     begin.joint,
-                    line && ends_line(bytes, to),
+                    (line && ends_line(bytes, to))
+                        || (begin.joint == Joint::Spaced && is_flow(bytes, start, to)),
                     next,
                     bytes.get(start..end).unwrap_or_default(),
                     before(bytes, start, 1),
@@ -140,6 +142,13 @@ fn covers(
     name: &[u8],
     previous: u8,
 ) -> bool {
+    if joint == Joint::Listed && !matches!(kind, Kind::Cookie | Kind::Authorization) {
+        return match kind {
+            Kind::Token | Kind::Code | Kind::Phrase => false,
+            Kind::Loose => is_random(text),
+            _ => is_drawn_item(text) && is_lot(text) && !is_harmless(text),
+        };
+    }
     if kind == Kind::Key {
         return true;
     }
@@ -185,9 +194,12 @@ fn covers(
         // The verdict of a test.
         Kind::Weak if written && name == b"PASS" => false,
         Kind::Weak => {
-            (is_drawn(text) && !is_words(text) && !is_harmless(text))
+            // Only behind a key, or a gap, it may be a name: a password has such parts, too.
+            let parts =
+                is_parts(text) && (joint == Joint::Spaced || name.to_ascii_lowercase().ends_with(b"key"));
+            (is_drawn(text) && !is_words(text) && !parts && !is_harmless(text))
                 || is_basic(text)
-                || (matches!(previous, b';') && bare)
+                || (previous == b';' && (bare || joint == Joint::Known))
         }
         Kind::Code => {
             matches!(previous, b'?' | b'&')
@@ -314,6 +326,31 @@ fn ends_line(bytes: &[u8], at: usize) -> bool {
     end >= bytes.len()
         || matches!(byte(bytes, end), b'\n' | b'\r' | b'"' | b'\'' | b'#')
         || (byte(bytes, end) == b'\\' && matches!(byte(bytes, end + 1), b'n' | b'r' | b'\\' | b'"'))
+}
+
+/// Whether a value stands in braces that are all there is in their line, or all behind a key: YAML, and no code.
+fn is_flow(bytes: &[u8], start: usize, end: usize) -> bool {
+    let in_braces = |byte: u8| !matches!(byte, b'{' | b'}' | b'(' | b'\n' | b';');
+    if !matches!(byte(bytes, end), b',' | b'}') {
+        return false;
+    }
+    let open = run_back(bytes, start, NEAR, in_braces);
+    let close = run(bytes, end, NEAR, in_braces);
+    let behind = run(bytes, close + 1, NEAR, |byte| matches!(byte, b' ' | b'\r' | b'}'));
+    let key = run_back(bytes, open.saturating_sub(1), NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ' | b':')
+    });
+    let text = bytes
+        .get(key..open.saturating_sub(1))
+        .unwrap_or_default()
+        .trim_ascii();
+    let is_key =
+        text.is_empty() || text == b"-" || (text.ends_with(b":") && !text.trim_ascii_start().contains(&b' '));
+    before(bytes, open, 1) == b'{'
+        && byte(bytes, close) == b'}'
+        && is_key
+        && matches!(before(bytes, key, 1), 0 | b'\n' | b'"')
+        && matches!(byte(bytes, behind), 0 | b'\n' | b'#' | b'"')
 }
 
 /// Whether JSON writes this bare and means no secret.

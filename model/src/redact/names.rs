@@ -60,7 +60,12 @@ pub(super) fn all() -> impl Iterator<Item = (String, Kind)> {
             ("secret key".to_owned(), Kind::Weak),
             ("access token".to_owned(), Kind::Weak),
             ("auth token".to_owned(), Kind::Weak),
+            ("secret.key".to_owned(), Kind::Weak),
+            ("api.key".to_owned(), Kind::Weak),
+            ("access.key".to_owned(), Kind::Weak),
+            ("secret access key".to_owned(), Kind::Secret),
             ("identified by".to_owned(), Kind::Secret),
+            ("pragma key".to_owned(), Kind::Secret),
         ])
 }
 
@@ -199,6 +204,22 @@ pub(super) fn whole(bytes: &[u8], end: usize, kind: Kind) -> Option<(usize, Kind
         _ => Kind::Affixed,
     };
     Some((to, kind))
+}
+
+/// Whether a name's last word makes it the name of something that is no secret: a place, a kind, a text about it.
+pub(super) fn tells_of_another(name: &[u8]) -> bool {
+    let joint = name
+        .iter()
+        .rposition(|byte| !byte.is_ascii_alphanumeric())
+        .map_or(0, |at| at + 1);
+    let hump = name
+        .windows(2)
+        .rposition(|pair| matches!(pair, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase()))
+        .map_or(0, |at| at + 1);
+    let last = name.get(joint.max(hump)..).unwrap_or_default();
+    ANOTHER
+        .iter()
+        .any(|word| last.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether the name at `start` is a flag, or its last word: `--api-key`, `-dbPassword`.

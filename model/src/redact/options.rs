@@ -15,6 +15,8 @@ enum Way {
     Apart,
     /// `-U user%X`
     BehindUser,
+    /// The first word that is no option.
+    First,
     /// Those of `curl`: `-su user:X`, `-H "X-Key: X"`, `-b "sid=X"`.
     Curl,
 }
@@ -38,6 +40,9 @@ const PROGRAMS: &[(&str, &str, Way)] = &[
     ("mosquitto_sub", "-P", Way::Apart),
     ("smbclient", "-U", Way::BehindUser),
     ("rpcclient", "-U", Way::BehindUser),
+    ("convertto-securestring", "", Way::First),
+    ("requirepass", "", Way::First),
+    ("masterauth", "", Way::First),
     ("curl", "", Way::Curl),
 ];
 
@@ -72,6 +77,15 @@ pub(super) fn passwords(
         if *way == Way::Curl {
             found.extend(of_curl(bytes, text, word, &mut words));
             continue;
+        }
+        if *way == Way::First {
+            if text.starts_with(b"-") {
+                continue;
+            }
+            if is_password(text) && is_lot(text) {
+                found.push(word);
+            }
+            break;
         }
         let Some(rest) = text.strip_prefix(option.as_bytes()) else {
             continue;

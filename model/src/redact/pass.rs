@@ -1,13 +1,17 @@
 //! One pass over one text: what begins where the automaton stops, and the cuts that come of it.
 
 use super::bytes::before;
+use super::joints::Reads;
 use super::named;
 use super::names::{self, Kind};
 use super::patterns::{self, AROUND, PATTERNS};
-use super::rules::{CREDENTIAL, Found, PRIVATE_KEY, URL_PASSWORD};
+use super::rules::{COOKIE, CREDENTIAL, Found, NAMED, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
-use super::{REDACTED, contexts, credentials, joints, key_lines, manifests, options, private_keys};
+use super::{
+    REDACTED, containers, contexts, credentials, joints, key_lines, lines, manifests, options, private_keys,
+    records, source, tables,
+};
 
 /// A place to cut.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +48,8 @@ pub(super) struct Pass<'t> {
     pub(super) fruitless: usize,
     /// Up to here a web token was sought in vain.
     pub(super) barren: usize,
-    /// The last text of an element that was read.
-    pub(super) element: (usize, usize),
+    /// How far elements and records were read.
+    pub(super) reads: Reads,
     /// Where tokens were sought in vain.
     pub(super) plain: Plain,
     /// Whether there is a name of a secret whose value only the structure around it tells.
@@ -58,6 +62,12 @@ pub(super) struct Pass<'t> {
     pub(super) command: (usize, usize),
     /// Whether there is a document of Kubernetes that is a secret.
     pub(super) manifest: bool,
+    /// Whether there is a row of SQL.
+    pub(super) insert: bool,
+    /// Whether there is a name of secrets where a table could have one.
+    pub(super) table: bool,
+    /// Up to here members of named objects were read.
+    pub(super) members: usize,
     /// Whether anything was found that a secret could stand behind.
     pub(super) begun: bool,
     /// Whether the text is about a grant of OAuth, once that was asked.
@@ -192,6 +202,33 @@ impl Pass<'_> {
                     self.structured = true;
                 }
             }
+            Trigger::Insert => {
+                self.insert = true;
+                self.structured = true;
+            }
+            Trigger::Machine => self.structured |= lines::begins(bytes, start),
+            Trigger::Dsn => {
+                if let Some(password) = credentials::dsn_password(bytes, start, end) {
+                    self.cut(URL_PASSWORD, password);
+                }
+            }
+            Trigger::Login(index) => {
+                if let Some(password) = source::login(bytes, index, end) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::Port => {
+                if let Some(password) = lines::pgpass(bytes, start, end) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::HttpOnly => {
+                if let Some(value) = records::around(bytes, start, &mut self.reads.records)
+                    && self.is_open(value)
+                {
+                    self.cut(COOKIE, value);
+                }
+            }
             Trigger::KeyType => self.structured |= super::quotes::quote(bytes, end).is_some(),
             Trigger::CurlUser => {
                 if let Some(password) = credentials::curl_user(bytes, start, end) {
@@ -238,14 +275,19 @@ impl Pass<'_> {
             // Under the operator's names whole objects are secrets.
             self.structured |= kind == Kind::Key || joints::is_structural(bytes, start, end);
         }
+        if tables::may_name(bytes, end) {
+            (self.table, self.structured) = (true, true);
+        }
+        self.within(named, start, end);
         let covered = |kind: Kind| {
             let read = self.read.get(kind as usize).copied().unwrap_or_default();
             self.covered.max(read)
         };
-        let begin = named::value_start(bytes, start, end, kind, covered, &mut self.element);
+        let begin = named::value_start(bytes, start, end, kind, covered, &mut self.reads);
         let Some((begin, kind)) = begin else { return };
         let kind = if affixed { Kind::Affixed } else { kind };
-        if begin.at < covered(kind) {
+        // A value that stands before its name was read before, as that of something else.
+        if begin.at < covered(kind) && begin.at > start {
             return;
         }
         let Some(value) = named::value(bytes, start, end, begin, kind) else {
@@ -272,6 +314,44 @@ impl Pass<'_> {
                 quote,
             });
         }
+    }
+
+    /// Cuts the members of what is named as secrets are, and the value of a cookie that is a record.
+    fn within(&mut self, named: Kind, start: usize, end: usize) {
+        let bytes = self.bytes;
+        let Some(kind) = names::kind_of(bytes, start, end, named) else {
+            return;
+        };
+        if kind == Kind::Cookie
+            && let Some(value) = records::cookie(bytes, start, end).filter(|value| self.is_open(*value))
+        {
+            self.cut(COOKIE, value);
+            return;
+        }
+        let name = bytes.get(start..end).unwrap_or_default();
+        let Some(members) = containers::Members::of(name, kind) else {
+            return;
+        };
+        if end < self.members {
+            return;
+        }
+        let (secrets, read) = match containers::begin(bytes, end) {
+            Some(open) => containers::members(bytes, open, members),
+            None => match containers::lines(bytes, start, end, members) {
+                Some(found) => found,
+                None => return,
+            },
+        };
+        for secret in secrets {
+            self.cut(NAMED, secret);
+        }
+        self.members = read;
+    }
+
+    /// Whether a value is none yet that is cut already, or plainly no secret.
+    fn is_open(&self, (start, end): (usize, usize)) -> bool {
+        let text = self.bytes.get(start..end).unwrap_or_default();
+        !named::is_cut(text) && !super::looks::is_harmless(text) && text.len() >= 3
     }
 
     /// Whether the text is about a grant of OAuth: then a code is one of it.

@@ -74,7 +74,7 @@ pub(super) fn putty(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 }
 
 /// Behind ends of lines at `at`, also escaped.
-fn line_break(bytes: &[u8], at: usize) -> usize {
+pub(super) fn line_break(bytes: &[u8], at: usize) -> usize {
     let mut at = at;
     loop {
         let next = run(bytes, at, 4, is_space);

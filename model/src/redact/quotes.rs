@@ -24,6 +24,18 @@ pub(super) fn quote(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 pub(super) fn quoted(bytes: &[u8], at: usize) -> Option<(usize, usize, usize)> {
     let (depth, content) = quote(bytes, at)?;
     let mark = byte(bytes, content - 1);
+    let sign = bytes.get(at..content)?;
+    let is_sign = |at: usize| bytes.get(at..at + sign.len()) == Some(sign);
+    if is_sign(content) && is_sign(content + sign.len()) {
+        // Of Python, TOML and Scala.
+        let from = content + 2 * sign.len();
+        let rest = bytes.get(from..).unwrap_or_default();
+        let length = memchr::memmem::find(rest, &sign.repeat(3)).unwrap_or(rest.len());
+        #[cfg(test)]
+        super::bytes::looks::add(length);
+        let end = from + length;
+        return Some((from, end, (end + 3 * sign.len()).min(bytes.len())));
+    }
     let mut scan = content;
     loop {
         let next = run(bytes, scan, usize::MAX, |byte| byte != mark);
@@ -36,6 +48,17 @@ pub(super) fn quoted(bytes: &[u8], at: usize) -> Option<(usize, usize, usize)> {
         if before < depth {
             return Some((content, slashes, next));
         }
+        // Doubled it is a part of the text in YAML and SQL.
+        if depth == 0
+            && before == 0
+            && mark == b'\''
+            && next > content
+            && byte(bytes, next + 1) == mark
+            && byte(bytes, next + 2).is_ascii_alphanumeric()
+        {
+            scan = next + 2;
+            continue;
+        }
         if ((before - depth) / own).is_multiple_of(2) {
             return Some((content, next - depth, next + 1));
         }
@@ -46,9 +69,20 @@ pub(super) fn quoted(bytes: &[u8], at: usize) -> Option<(usize, usize, usize)> {
 /// A value in quotes, or a list of them: from the first one's content to the last one's.
 pub(super) fn quoted_or_listed(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     if byte(bytes, at) != b'[' {
-        return quoted(bytes, at)
-            .map(|(start, end, _)| (start, end))
-            .filter(|(start, end)| start < end);
+        let (start, mut end, mut next) = quoted(bytes, at)?;
+        // Texts that code puts together: `"…" + "…"`.
+        loop {
+            let plus = run(bytes, next, 8, is_space);
+            let further = run(bytes, plus + 1, 8, is_space);
+            if byte(bytes, plus) != b'+' || plus == next || quote(bytes, further).is_none() {
+                break;
+            }
+            let Some((_, stop, behind)) = quoted(bytes, further) else {
+                break;
+            };
+            (end, next) = (stop, behind);
+        }
+        return Some((start, end)).filter(|(start, end)| start < end);
     }
     let spaces = |at| run(bytes, at, usize::MAX, is_space);
     let (start, mut end, mut next) = quoted(bytes, spaces(at + 1))?;
@@ -68,10 +102,13 @@ pub(super) fn quoted_or_listed(bytes: &[u8], at: usize) -> Option<(usize, usize)
 /// A value that ends at the next delimiter. The word that names an authorization's scheme belongs to it, and to a
 /// cookie all further ones.
 pub(super) fn bare(bytes: &[u8], at: usize, kind: Kind, joint: Joint) -> Option<(usize, usize)> {
-    let is = |byte: u8| !(is_space(byte) || b"\"'\\&,;{}[]\0".contains(&byte));
+    let is = |byte: u8| !(is_space(byte) || b"\"'\\&,;{}[]\0\x1b".contains(&byte));
     // A placeholder has braces: `${PASSWORD}`, `{{ password }}`.
     let rest = bytes.get(at..).unwrap_or_default();
     if rest.starts_with(b"${") || rest.starts_with(b"{{") {
+        if let Some(default) = default(bytes, at) {
+            return Some(default);
+        }
         let end = run(bytes, at + 2, NEAR, |byte| {
             byte != b'}' && byte != b'\n' && byte != b'"'
         });
@@ -102,6 +139,24 @@ pub(super) fn bare(bytes: &[u8], at: usize, kind: Kind, joint: Joint) -> Option<
         end = further;
     }
     (end > at).then_some((at, end))
+}
+
+/// The value of a variable at `at` where it is not set: `${PASSWORD:-…}`, `${PASSWORD:…}`.
+fn default(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let name = run(bytes, at + 2, NEAR, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')
+    });
+    let from = match (byte(bytes, name), byte(bytes, name + 1)) {
+        (b':', b'-' | b'=') => name + 2,
+        (b':', b'?' | b'+' | b'$' | b'}') => return None,
+        (b':', _) => name + 1,
+        (b'-', _) => name + 1,
+        _ => return None,
+    };
+    let to = run(bytes, from, NEAR, |byte| {
+        !(is_space(byte) || matches!(byte, b'}' | b'"' | b'\'' | b'$' | b'{'))
+    });
+    (byte(bytes, to) == b'}' && to > from).then_some((from, to))
 }
 
 /// Where parameters such as `username="a", response="b"` end that begin at `at`.

@@ -4,13 +4,14 @@ use aho_corasick::BuildError;
 use regex::Regex;
 
 use super::automaton::Automaton;
+use super::joints::Reads;
 use super::literals::{Literals, SHORTEST};
 use super::names::{self, Kind};
 use super::pass::{Cut, Pass, apply, merged};
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
 use super::view::View;
-use super::{REDACTED, cards, json, key_lines, manifests};
+use super::{REDACTED, cards, json, json_text, key_lines, manifests, sql, tables};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
@@ -20,6 +21,8 @@ pub(super) const CREDENTIAL: &str = "credential";
 pub(super) const PRIVATE_KEY: &str = "private key";
 /// The rule of members that another member makes secrets.
 pub(super) const HELD: &str = "member of a secret";
+/// The rule of values of cookies.
+pub(super) const COOKIE: &str = "cookie";
 /// The rule of numbers of payment cards.
 const CARD: &str = "payment card";
 /// The rule of passwords in URLs.
@@ -180,7 +183,7 @@ impl Compiled {
 
     /// Whether what a rule finds was drawn by lot, so that nobody can guess it.
     pub(super) fn is_drawn(&self, found: Found) -> bool {
-        matches!(found, Found::BuiltIn(rule) if ![NAMED, HELD, CREDENTIAL, URL_PASSWORD, CARD].contains(&rule))
+        matches!(found, Found::BuiltIn(rule) if ![NAMED, HELD, CREDENTIAL, URL_PASSWORD, COOKIE, CARD].contains(&rule))
     }
 
     /// The text without its secrets; `None` when there are none. The rule of each cut is given to `report`.
@@ -219,7 +222,7 @@ impl Compiled {
         if let Some(depth) = depth.filter(|depth| sight.structured && *depth < DEEPEST) {
             // In what is no JSON there are no borders: what crosses them is cut as it stands.
             let crossing =
-                Some(crossing(text, &sight.cuts)).filter(|cuts| cuts.is_empty() || json::is_valid(text));
+                Some(crossing(text, &sight.cuts)).filter(|cuts| cuts.is_empty() || json_text::is_valid(text));
             walked = json::redact(self, text, &crossing.unwrap_or_default(), depth, report);
             if let Some(walked) = &walked {
                 sight = self.find(walked);
@@ -233,7 +236,7 @@ impl Compiled {
         let mut found = Vec::new();
         let redacted = apply(current, &sight.cuts, &mut found);
         // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
-        if !sight.cuts.is_empty() && !json::is_valid(&redacted) && json::is_valid(current) {
+        if !sight.cuts.is_empty() && !json_text::is_valid(&redacted) && json_text::is_valid(current) {
             let valid = json::redact(self, current, &crossing(current, &sight.cuts), DEEPEST, report);
             return valid.or(walked).filter(|redacted| redacted != text);
         }
@@ -317,7 +320,7 @@ impl Compiled {
             read: [0; 12],
             latest: 0,
             barren: 0,
-            element: (0, 0),
+            reads: Reads::default(),
             fruitless: 0,
             plain: Plain::default(),
             structured: false,
@@ -325,6 +328,9 @@ impl Compiled {
             encoded: false,
             begun: false,
             manifest: false,
+            insert: false,
+            table: false,
+            members: 0,
             command: (0, 0),
             grants: None,
         };
@@ -347,6 +353,14 @@ impl Compiled {
         if pass.manifest {
             let value = add(Found::BuiltIn(HELD));
             manifests::find(text, |start, end| pass.cuts.push(value(start, end)));
+        }
+        let column = |name: &str| self.secret_name(name).map(|named| named.kind);
+        let value = add(Found::BuiltIn(NAMED));
+        if pass.insert {
+            sql::find(text, column, |start, end| pass.cuts.push(value(start, end)));
+        }
+        if pass.table {
+            tables::find(text, column, |start, end| pass.cuts.push(value(start, end)));
         }
         let discord = add(Found::BuiltIn("Discord token"));
         shapes::discord(text, |start, end| pass.cuts.push(discord(start, end)));

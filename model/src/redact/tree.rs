@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::containers::{self, Members};
 use super::joined::{self, is_joined};
 use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
 use super::pairs::{self, has_scheme};
-use super::{REDACTED, Redactor};
+use super::{REDACTED, Redactor, key_lines};
 use crate::{mask_authorization, semconv};
 
 /// Where credentials stand of which the first characters are kept, for people to recognise them.
@@ -118,7 +119,11 @@ fn under<S: Shape>(redactor: &Redactor, name: &str, value: &mut S::Node) -> bool
     }
     match secret {
         Some(Kind::Key) => cut_whole::<S>(value),
-        Some(kind) => cut::<S>(redactor, value, kind) | node::<S>(redactor, value),
+        Some(kind) => {
+            let members = Members::of(name.as_bytes(), kind);
+            let changed = members.is_some_and(|members| cut_members::<S>(value, members, name, 0, false));
+            changed | cut::<S>(redactor, value, kind) | node::<S>(redactor, value)
+        }
         None => node::<S>(redactor, value),
     }
 }
@@ -154,7 +159,19 @@ pub(super) fn node<S: Shape>(redactor: &Redactor, value: &mut S::Node) -> bool {
 fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
     let mut changed = false;
     let mut before: Option<(Kind, bool)> = None;
+    let is_line =
+        |item: &mut S::Node| matches!(S::content(item), Content::Text(text) if key_lines::is_line(text));
+    // One alone may be a hash.
+    let lines = items
+        .iter_mut()
+        .filter_map(|item| is_line(item).then_some(()))
+        .count();
     for item in items {
+        if lines > 1 && is_line(item) {
+            S::set_text(item, REDACTED.to_owned());
+            changed = true;
+            continue;
+        }
         let named = before.take();
         if let Content::Text(text) = S::content(item) {
             let cut = named.is_some_and(|(kind, flag)| {
@@ -238,6 +255,49 @@ fn cut_whole<S: Shape>(value: &mut S::Node) -> bool {
         S::set_text(value, REDACTED.to_owned());
     }
     !done
+}
+
+/// Cuts the members of an object that is named as secrets are; whether any was. `listed` are objects in a list, of which
+/// the value is one.
+fn cut_members<S: Shape>(
+    value: &mut S::Node,
+    members: Members,
+    name: &str,
+    depth: usize,
+    listed: bool,
+) -> bool {
+    /// An object in it may be read for its own name, too: so that this is not often.
+    const DEEPEST: usize = 4;
+    match S::content(value) {
+        Content::Text(text) if depth > 0 => {
+            let named = !listed || pairs::is_value(name) || is_drawn_item(text.as_bytes());
+            let cut = named && members.has(name, text, depth);
+            if cut {
+                REDACTED.clone_into(text);
+            }
+            cut
+        }
+        Content::Fields(inner) if depth < DEEPEST => {
+            let is_schema = inner.iter_mut().any(|field| {
+                let (name, value) = S::parts(field);
+                match value.map(S::content) {
+                    Some(Content::Text(text)) => containers::is_schema(name, Some(text)),
+                    _ => containers::is_schema(name, None),
+                }
+            });
+            !is_schema
+                && inner.iter_mut().fold(false, |changed, field| {
+                    let (name, value) = S::parts(field);
+                    value.is_some_and(|value| cut_members::<S>(value, members, name, depth + 1, listed))
+                        | changed
+                })
+        }
+        Content::List(items) => items.iter_mut().fold(false, |changed, item| {
+            let listed = listed || depth == 0;
+            changed | cut_members::<S>(item, members, name, depth, listed)
+        }),
+        _ => false,
+    }
 }
 
 /// Cuts what is a secret under a name of this kind: a text, a number that is no count, each of them in a list, and what

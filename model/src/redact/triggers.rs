@@ -1,11 +1,13 @@
 //! What the automaton looks for, and what may begin there.
 
 use super::contexts::CONTEXTS;
+use super::lines::PORTS;
 use super::names::{self, Kind};
 use super::options;
 use super::patterns::{AROUND, PATTERNS};
 use super::rules::{Found, NAMED};
 use super::shapes::SHAPES;
+use super::source::LOGINS;
 
 /// What may begin where the automaton stops.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,18 @@ pub(super) enum Trigger {
     Around(usize),
     CurlUser,
     Option(usize),
+    /// A call that is given a user and a password.
+    Login(usize),
+    /// A port between two colons.
+    Port,
+    /// A row of SQL.
+    Insert,
+    /// A line of `.netrc`, whose ends of lines may be escaped.
+    Machine,
+    /// The host of an address that is written behind a password without its scheme.
+    Dsn,
+    /// An attribute that only cookies have.
+    HttpOnly,
     /// A key of PuTTY, of `ssh.com`, or one that is encoded as a whole.
     Putty,
     Ssh2,
@@ -76,6 +90,16 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("kind: \"secret", Trigger::Manifest),
         ("kind: 'secret", Trigger::Manifest),
         ("kty", Trigger::KeyType),
+        ("insert into ", Trigger::Insert),
+        ("replace into ", Trigger::Insert),
+        ("ignore into ", Trigger::Insert),
+        ("overwrite into ", Trigger::Insert),
+        ("httponly", Trigger::HttpOnly),
+        ("machine ", Trigger::Machine),
+        ("@tcp(", Trigger::Dsn),
+        ("@unix(", Trigger::Dsn),
+        ("@//", Trigger::Dsn),
+        (":thin:", Trigger::Dsn),
         ("%22", Trigger::Encoding),
         ("%25", Trigger::Encoding),
         ("%3a%2f%2f", Trigger::Hidden),
@@ -87,6 +111,12 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("%20", Trigger::Encoding),
         ("&quot;", Trigger::Encoding),
         ("&#", Trigger::Encoding),
+        // Colours of a terminal.
+        ("\u{1b}[", Trigger::Encoding),
+        ("\u{1b}]8;", Trigger::Encoding),
+        ("\\e[", Trigger::Encoding),
+        ("\\033[", Trigger::Encoding),
+        ("^[[", Trigger::Encoding),
     ];
     let patterns = PATTERNS
         .iter()
@@ -104,12 +134,19 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
     let programs = options::programs()
         .enumerate()
         .map(|(index, name)| (name.to_owned(), Trigger::Option(index)));
+    let logins = LOGINS
+        .iter()
+        .enumerate()
+        .map(|(index, (call, ..))| ((*call).to_owned(), Trigger::Login(index)));
+    let ports = PORTS.iter().map(|port| ((*port).to_owned(), Trigger::Port));
     // Letters that nobody encodes but to hide them.
     let letters = (b'0'..=b'z')
         .filter(u8::is_ascii_alphanumeric)
         .map(|letter| (format!("%{letter:02x}"), Trigger::Escape));
     names
         .chain(programs)
+        .chain(logins)
+        .chain(ports)
         .chain(letters)
         .chain(shapes)
         .chain(around)

@@ -1,4 +1,5 @@
-//! A text with its escapes undone, and where each part of it stands in the text: `\u0022`, `\/`, `%22`, `&quot;`.
+//! A text with its escapes undone, and where each part of it stands in the text: `\u0022`, `\/`, `%22`, `&quot;`. The
+//! colours of a terminal are not in it.
 
 use super::bytes::{byte, run};
 
@@ -28,6 +29,10 @@ const ENTITIES: &[(&[u8], char)] = &[
     (b"colon;", ':'),
 ];
 
+/// What begins an order to a terminal, and what may end one.
+const ESCAPE: u8 = 0x1b;
+const BELL: u8 = 7;
+
 impl View {
     /// The view of a text; `None` if there is nothing to undo.
     pub(super) fn of(text: &str) -> Option<Self> {
@@ -38,7 +43,9 @@ impl View {
         };
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
-            let plain = run(bytes, at, usize::MAX, |byte| !matches!(byte, b'\\' | b'%' | b'&'));
+            let plain = run(bytes, at, usize::MAX, |byte| {
+                !matches!(byte, b'\\' | b'%' | b'&' | b'^' | ESCAPE)
+            });
             let Some((character, end)) = undo(bytes, plain) else {
                 // Backslashes are undone together, or none of them.
                 at = run(bytes, plain, usize::MAX, |byte| byte == b'\\').max(plain + 1);
@@ -46,7 +53,7 @@ impl View {
             };
             view.text.push_str(text.get(kept..plain).unwrap_or_default());
             let from = view.text.len();
-            view.text.push(character);
+            view.text.extend(character);
             view.undone.push(Undone {
                 view: (from, view.text.len()),
                 text: (plain, end),
@@ -82,8 +89,55 @@ impl View {
     }
 }
 
+/// The character that the escape at `at` stands for, and where the escape ends. A colour stands for none.
+fn undo(bytes: &[u8], at: usize) -> Option<(Option<char>, usize)> {
+    if let Some(end) = colour(bytes, at) {
+        return Some((None, end));
+    }
+    let (character, end) = character(bytes, at)?;
+    Some((Some(character), end))
+}
+
+/// Where the order to a terminal ends that begins at `at`, as itself or escaped: `ESC[1;31m`, `\x1b[0m`, `^[[K`, and the
+/// address of a link.
+fn colour(bytes: &[u8], at: usize) -> Option<usize> {
+    /// The longest numbers, and the longest address.
+    const NUMBERS: usize = 24;
+    const ADDRESS: usize = 200;
+    let rest = bytes.get(at..)?;
+    let slashes = run(bytes, at, 8, |byte| byte == b'\\');
+    let escaped = bytes.get(slashes..).unwrap_or_default();
+    let order = if rest.first() == Some(&ESCAPE) {
+        at + 1
+    } else if rest.starts_with(b"^[[") {
+        at + 2
+    } else if slashes > at {
+        let forms: [&[u8]; 6] = [b"u001b", b"u001B", b"x1b", b"x1B", b"033", b"e"];
+        slashes + forms.iter().find(|form| escaped.starts_with(form))?.len()
+    } else {
+        return None;
+    };
+    if bytes.get(order..order + 3) == Some(b"]8;") {
+        let end = run(bytes, order + 3, ADDRESS, |byte| {
+            !matches!(byte, ESCAPE | BELL | b'\n')
+        });
+        return match byte(bytes, end) {
+            BELL => Some(end + 1),
+            ESCAPE if byte(bytes, end + 1) == b'\\' => Some(end + 2),
+            _ => None,
+        };
+    }
+    if byte(bytes, order) != b'[' {
+        return None;
+    }
+    let end = run(bytes, order + 1, NUMBERS, |byte| {
+        byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?')
+    });
+    byte(bytes, end).is_ascii_alphabetic().then_some(end + 1)
+}
+
 /// The character that the escape at `at` stands for, and where the escape ends.
-fn undo(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+fn character(bytes: &[u8], at: usize) -> Option<(char, usize)> {
     match byte(bytes, at) {
         b'%' => {
             // Encoded more than once: `%2522`.

@@ -31,6 +31,16 @@ pub(super) const SECRETS: &[&str] = &[
     "bearertoken",
     "apitoken",
     "securitytoken",
+    "access?tokens",
+    "refresh?tokens",
+    "auth?tokens",
+    "oauth?tokens",
+    "api?tokens",
+    "session?tokens",
+    "secret?keys",
+    "private?keys",
+    "access?keys",
+    "client?secrets",
     "csrftoken",
     "xsrftoken",
     "bottoken",
@@ -306,6 +316,20 @@ pub(super) const ANOTHER: &[&str] = &[
     "table",
     "column",
     "vault",
+    "domain",
+    "project",
+    "realm",
+    "tenant",
+    "label",
+    "external",
+    "site",
+    "expire",
+    "comment",
+    "comments",
+    "note",
+    "notes",
+    "link",
+    "href",
 ];
 
 /// Names of short numbers that are secrets.
@@ -368,4 +392,4 @@ pub(super) const HARMLESS: &[&[u8]] = &[
 ];
 
 /// Words before `token` of secrets, and of ids that callers make up: only what looks drawn by lot counts.
-pub(super) const DOUBTFUL: &[&[u8]] = &[b"client"];
+pub(super) const DOUBTFUL: &[&[u8]] = &[b"client", b"set", b"with", b"add"];

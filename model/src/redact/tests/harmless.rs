@@ -61,6 +61,11 @@ fn what_only_speaks_of_secrets_stays() {
         "assert password == \"secret\"",
         r#"{"pin":"GPIO17"}"#,
         r#"{"cache_key":"user:42","key":"primary_key_2024_idx","apiVersion":"v1beta1","access":"read-write"}"#,
+        "pass: src/auth2",
+        "pass: src/auth2 (3ms)",
+        "db_key: users:42:profile",
+        "cache db_key=users:42:profile1 service_key: orders/v2",
+        "session_key: user:42",
         "linear: 3, discord: yes, sentry = on, okta: none",
     ] {
         let redacted = redact(text);

@@ -208,3 +208,28 @@ fn secrets_are_found_in_any_form() {
     }
     assert!(left.is_empty(), "{} left:\n{}", left.len(), left.join("\n"));
 }
+
+#[test]
+fn colours_hide_nothing() {
+    let texts = [
+        "\u{1b}[31mpassword\u{1b}[0m=SECRET",
+        "\u{1b}[36mpassword\u{1b}[0m\u{1b}[2m=\u{1b}[0m\u{1b}[32mSECRET\u{1b}[0m",
+        "\u{1b}[33m\"password\"\u{1b}[0m: \u{1b}[32m\"SECRET\"\u{1b}[0m",
+        "\u{1b}[38;5;208mpassword\u{1b}[m=SECRET",
+        "\u{1b}[Kpassword=SECRET",
+        "\\x1b[31mpassword\\x1b[0m=SECRET",
+        "\\u001b[31mpassword\\u001b[0m=SECRET",
+        "\\033[31mpassword\\033[0m=SECRET",
+        "^[[31mpassword^[[0m=SECRET",
+    ];
+    super::check_gone(super::SECRET, &texts);
+    super::check_gone(super::WORD, &texts);
+    assert_eq!(
+        super::redact("password=\u{1b}[32mkV9zQ2mLw7\u{1b}[0m ok"),
+        "password=\u{1b}[32m[redacted]\u{1b}[0m ok"
+    );
+    super::check_stays(&[
+        "\u{1b}[31mpassword\u{1b}[0m is wrong2",
+        "\u{1b}[36mpassword\u{1b}[0m=\u{1b}[32mtrue\u{1b}[0m",
+    ]);
+}

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::redact;
-use crate::redact::{Redactor, Sequence};
+use crate::redact::{Redactor, Sequence, Tree};
 
 /// A key: its first line, full lines of base64, a shorter one, its last line.
 fn key(length: usize) -> Vec<String> {
@@ -194,4 +194,49 @@ fn who_only_mentions_the_head_of_a_key_loses_few_words() {
     let mut text = name.to_owned();
     sequence.redact(&redactor, &mut text);
     assert_eq!(text, name);
+}
+
+#[test]
+fn one_line_alone_is_a_hash_or_a_cursor() {
+    let line = key(64).swap_remove(2);
+    for text in [
+        line.clone(),
+        format!("etag: \"{line}\""),
+        format!("integrity=sha384-{line}"),
+        json!({ "nextCursor": line }).to_string(),
+        json!({"items": [{"etag": line}, {"etag": line}], "nextCursor": line}).to_string(),
+    ] {
+        assert_eq!(redact(&text), text);
+    }
+    let first = format!("MIIEvQ{}", &line[6..]);
+    assert_eq!(redact(&first), "[redacted]");
+    let mut fields = [(
+        "lines".to_owned(),
+        Tree::List(vec![Tree::Text(line.clone()), Tree::Text(line)]),
+    )];
+    assert!(Redactor::default().redact_fields::<Tree>(&mut fields));
+}
+
+#[test]
+fn a_whole_key_in_a_loggers_marks_is_cut() {
+    for (before, after) in [
+        ("2026-11-29T12:00:00.123Z INFO ", ""),
+        ("I1129 12:00:00.000000       1 main.go:12] ", ""),
+        ("app-1  | ", ""),
+        ("# ", ""),
+        ("+", ""),
+        ("\u{1b}[32m", "\u{1b}[0m"),
+        ("{\"level\":\"info\",\"msg\":\"", "\"}"),
+        ("    \"", "\\n\" +"),
+        ("[pid 12] ", "; ok"),
+    ] {
+        let lines = key(64);
+        let text: Vec<_> = lines
+            .iter()
+            .map(|line| format!("{before}{line}{after}"))
+            .collect();
+        let redacted = redact(&text.join("\n"));
+        assert_none(&redacted, &lines);
+        assert_eq!(redact(&redacted), redacted);
+    }
 }

@@ -192,3 +192,44 @@ fn hostile_texts_take_no_longer_than_others() {
         redact(&format!("{text}…"));
     }
 }
+
+#[test]
+fn eight_times_the_text_takes_eight_times_the_looks() {
+    for part in [
+        "value: a1b2c3d4 name: password ",
+        "name=pwd",
+        "<value>a1b2c3d4</value><name>password</name>",
+        "{\"secrets\":{",
+        "secrets:\n  ",
+        "[secrets]\n",
+        "insert into t (password) values ('",
+        "insert into t (password,",
+        "INTO t (password) VALUES ('a','",
+        "name,password\n",
+        "password|",
+        "a,\"password\n",
+        "[\"password\",",
+        "[\"password\",\"a\"],",
+        "password = \"\"\"",
+        "password = 'a''b",
+        "password: \"a\" + ",
+        "\u{1b}[31mpassword",
+        "a=b; HttpOnly",
+        "Cookie{Name:",
+        "basicauth('",
+        "machine login password ",
+        ":5432:a:b:",
+        "PWD={;",
+        "MIIE",
+        "setPassword(",
+        "a, password, ",
+    ] {
+        let redactor = Redactor::default();
+        let of = |length: usize| {
+            let text = part.repeat(length / part.len());
+            looks::of(|| drop(redactor.redact(&text)))
+        };
+        let (one, eight) = (of(1 << 13), of(1 << 16));
+        assert!(eight <= 10 * one, "{part:?}: {one}, then {eight}");
+    }
+}

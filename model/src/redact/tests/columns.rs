@@ -1,0 +1,86 @@
+//! Tables: SQL, CSV, Markdown, JSON.
+
+use serde_json::json;
+
+use super::{SECRET, WORD, check_gone, check_stays, redact};
+
+#[test]
+fn rows_of_sql_are_cut() {
+    let texts = [
+        "INSERT INTO users (name, password) VALUES ('a', 'SECRET')",
+        "insert into users(id, api_key, x) values (1, 'SECRET', 2)",
+        "INSERT INTO `users` (`name`, `password`) VALUES ('a', 'x'), ('b', 'SECRET')",
+        "INSERT INTO [users] ([name], [password]) VALUES (N'a', N'SECRET')",
+        "INSERT INTO \"users\" (\"name\", \"password\")\nVALUES\n  ('a', 'SECRET'),\n  ('b', 'y')",
+        "INSERT INTO s.users (name, password, note) VALUES ('o''brien, (x)', 'SECRET', NULL)",
+        "INSERT INTO users (name, password) VALUES (f('a, b'), crypt('SECRET', gen_salt('bf')))",
+        "INSERT INTO users (name, password) SELECT 'a', 'SECRET'",
+        "SET PASSWORD FOR 'bob'@'%' = 'SECRET'",
+        "SET PASSWORD = PASSWORD('SECRET')",
+        "PRAGMA key = 'SECRET'",
+    ];
+    check_gone(SECRET, &texts);
+    check_gone(WORD, &texts);
+    assert_eq!(
+        redact("INSERT INTO users (name, password, n) VALUES ('a', 'hunter2', 3)"),
+        "INSERT INTO users (name, password, n) VALUES ('a', '[redacted]', 3)"
+    );
+    check_stays(&[
+        "INSERT INTO users (name, password) VALUES (?, ?)",
+        "INSERT INTO users (name, password) VALUES ($1, $2)",
+        "INSERT INTO users (name, password) VALUES (:name, :password)",
+        "INSERT INTO t (a, b1) VALUES ('x1y2z3a4', 'k9')",
+        "INSERT INTO users (name, password) VALUES ('bob1a2b3c4', NULL)",
+        "INSERT INTO users (password_hint, x) VALUES ('first pet9', 1)",
+        "CREATE TABLE users (id int, password varchar(255))",
+        "SELECT name, password FROM users",
+    ]);
+}
+
+#[test]
+fn columns_of_text_are_cut() {
+    let texts = [
+        "name,password\nbob,SECRET\namy,x",
+        "name;password;x\nbob;SECRET;1\n",
+        "name\tpassword\nbob\tSECRET\n",
+        "\"name\",\"password\"\r\n\"bob\",\"SECRET\"\r\n",
+        "id,name,password,email\n1,\"o, b\",SECRET,a@b.c\n",
+        "password,name\nSECRET,bob\n",
+        "Access key ID,Secret access key\nx,SECRET\n",
+        "| name | password |\n|---|---|\n| bob | SECRET |\n",
+        " name | password \n------+----------\n bob | SECRET\n(1 row)",
+        "+----+----------+\n| id | password |\n+----+----------+\n|  1 | SECRET |\n+----+----------+",
+        "│ name │ password │\n├──────┼──────────┤\n│ bob │ SECRET │",
+    ];
+    check_gone(SECRET, &texts);
+    check_gone(WORD, &texts);
+    check_gone(SECRET, &["name|password\nbob|SECRET"]);
+    check_stays(&[
+        "username, password\nare both required, and 12 characters",
+        "login, password, and token\nfirst, second2, third3",
+        "| Name | Type |\n|---|---|\n| password | string |\n| user | name2 |",
+        "| Option | password |\n|---|---|\n| --user | the user2 |",
+        "| `password` | string |\n| `user2` | string |",
+        "option,text\npassword,string\nuser,bob",
+        "name,token_count\nbob,1234567",
+        "fields: name, password\nother: a1b2c3d4, b2",
+        "name,password_policy\nbob,strong12\n",
+        "name,password\n",
+    ]);
+}
+
+#[test]
+fn columns_of_json_are_cut() {
+    let texts = [
+        json!({"columns": ["name", "password"], "rows": [["bob", SECRET], ["amy", "x"]]}),
+        json!([["name", "password"], ["bob", SECRET]]),
+        json!({"fields": ["name", "api_key"], "values": ["x", SECRET]}),
+    ]
+    .map(|table| table.to_string());
+    check_gone(SECRET, &texts.each_ref().map(String::as_str));
+    check_stays(&[
+        r#"{"required":["username","password"],"tags":["a1b2c3","x9y8z7"]}"#,
+        r#"[["name","size"],["bob","x9y8z7w6"]]"#,
+        r#"{"columns":["name","password"],"rows":[["bob",null],["amy",true]]}"#,
+    ]);
+}
