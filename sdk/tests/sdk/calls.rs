@@ -20,7 +20,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
 use crate::layer::{POST, call, send};
-use crate::support::{Client, LEGACY, Spans, said};
+use crate::support::{Client, LEGACY, Spans, said, subscribe};
 
 /// A server whose only tool runs this.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ async fn tasks_and_threads_that_the_span_goes_along_to_belong_to_the_call() {
     let spans = Spans::new();
     let (loggers, memory) = logs();
     let layer = log_layer_with(&loggers).with_filter(LevelFilter::INFO);
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _subscriber = subscribe(tracing_subscriber::registry().with(layer));
     let tool = Tool::new(|| async {
         tracing::info!(target: "hyper_util::client", "the tool connects");
         let basket = tracing::info_span!("basket", order.id = 42, total = tracing::field::Empty);
@@ -162,7 +162,7 @@ async fn plain_logs_show_the_call() {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(move || writer.clone());
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _subscriber = subscribe(tracing_subscriber::registry().with(layer));
     let tool = Tool::new(|| async {
         tracing::info!("out of stock");
         String::new()
@@ -190,7 +190,7 @@ async fn beside_an_applications_own_layer_a_call_is_one_span() {
         let subscriber = tracing_subscriber::registry()
             .with(bridge)
             .with(log_layer_with(&loggers));
-        let _subscriber = tracing::subscriber::set_default(subscriber);
+        let _subscriber = subscribe(subscriber);
         let tool = Tool::new(|| async {
             async { tracing::info!("stored") }
                 .instrument(tracing::info_span!("store"))
@@ -271,7 +271,7 @@ async fn a_server_without_rmcp_is_in_its_call_below_the_layer() {
     let spans = Spans::new();
     let (loggers, memory) = logs();
     let layer = log_layer_with(&loggers).with_filter(LevelFilter::INFO);
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _subscriber = subscribe(tracing_subscriber::registry().with(layer));
     let handler = async |body: axum::body::Bytes| {
         tracing::info!("the handler read {} bytes", body.len());
         Call::current().unwrap().caller("u-17");

@@ -18,7 +18,7 @@ use serde_json::json;
 use tracing::Instrument;
 use tracing_subscriber::prelude::*;
 
-use crate::support::{Client, LEGACY, Shop, Spans};
+use crate::support::{Client, LEGACY, Shop, Spans, subscribe};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
@@ -51,7 +51,7 @@ impl ShouldSample for NoConnections {
 /// The subscriber of an application whose spans go where the calls go.
 fn bridged(spans: &Spans) -> tracing::subscriber::DefaultGuard {
     let bridge = tracing_opentelemetry::layer().with_tracer(spans.provider.tracer("application"));
-    tracing::subscriber::set_default(tracing_subscriber::registry().with(bridge))
+    subscribe(tracing_subscriber::registry().with(bridge))
 }
 
 fn tool(name: &'static str) -> CallToolRequestParams {

@@ -1,7 +1,7 @@
 //! A small server to instrument, and the spans it leaves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use mcptap_sdk::instrument_with;
@@ -20,6 +20,8 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RunningService};
 use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt, RoleClient, RoleServer, ServerHandler};
 use serde_json::json;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// The eras of the protocol, as a client opens them.
 pub(crate) const LEGACY: ClientLifecycleMode = ClientLifecycleMode::Initialize;
@@ -240,4 +242,20 @@ pub(crate) async fn over_a_pipe(
     let server = instrument_with(Shop, &spans.provider);
     tokio::spawn(async move { server.serve(server_end).await.unwrap().waiting().await });
     Client.serve_with_lifecycle(client_end, lifecycle).await.unwrap()
+}
+
+/// Has this thread's spans and events of `tracing` go to a subscriber of its own.
+///
+/// `tracing` remembers for the whole process whether anybody wants a span, and asks the thread on which that is first met; the
+/// process has a subscriber, therefore, which wants all that a test does.
+pub(crate) fn subscribe<S>(subscriber: S) -> tracing::subscriber::DefaultGuard
+where
+    S: tracing::Subscriber + Send + Sync + 'static,
+{
+    static PROCESS: Once = Once::new();
+    PROCESS.call_once(|| {
+        let everything = tracing_subscriber::registry().with(LevelFilter::INFO);
+        tracing::subscriber::set_global_default(everything).unwrap();
+    });
+    tracing::subscriber::set_default(subscriber)
 }
