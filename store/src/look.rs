@@ -136,7 +136,7 @@ fn certificates(url: &str) -> Result<(), Error> {
         if path.contains('%') || path.starts_with("-----BEGIN") {
             continue;
         }
-        std::fs::File::open(&path).map_err(|error| {
+        readable(Path::new(&path)).map_err(|error| {
             refusal(
                 format!("{name} names a file that cannot be read: {error}"),
                 "give the path of one that this user may read",
@@ -144,6 +144,14 @@ fn certificates(url: &str) -> Result<(), Error> {
         })?;
     }
     Ok(())
+}
+
+/// Opens a file. To open a named pipe would wait for its writer.
+fn readable(path: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    std::fs::File::open(path).map(drop)
 }
 
 #[cfg(test)]

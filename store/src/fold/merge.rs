@@ -154,10 +154,14 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
 }
 
 /// Of the views of a request, the best first, finds those of watchers. The address of the client is theirs to tell: the server
-/// sees that of the proxy. What HTTP spans lent them is not the server's.
+/// sees that of the proxy. What HTTP spans lent them is not the server's, and neither is their name for it where its own
+/// telemetry has one.
 fn tell_apart(views: &mut [Node]) -> Vec<Watcher> {
     let watchers: Vec<Watcher> = views.iter().filter_map(|node| Watcher::of(&node.call)).collect();
-    let is_told = views.first().is_some_and(|primary| !is_watcher(&primary.call));
+    let told = views.first().filter(|primary| !is_watcher(&primary.call));
+    let is_told = told.is_some();
+    let is_named =
+        told.is_some_and(|Node { call, .. }| call.server.is_some() || call.origin.service.is_some());
     if watchers.is_empty() && !views.iter().any(|node| node.is_watched) {
         return watchers;
     }
@@ -166,12 +170,23 @@ fn tell_apart(views: &mut [Node]) -> Vec<Watcher> {
         if is_watcher(call) {
             if is_told {
                 give_back(call);
+                name_by_watcher(call, is_named);
             }
         } else if !node.is_watched && call.evidence.sources.of(Part::ClientIp) == Source::Server {
             call.evidence.sources.set(Part::ClientIp, Source::ServerInside);
         }
     }
     watchers
+}
+
+/// The name that a watcher's view gives to a server whose own telemetry tells of the request: none where that `is_named`.
+fn name_by_watcher(view: &mut Call, is_named: bool) {
+    view.server = if is_named {
+        None
+    } else {
+        view.server.take().or_else(|| view.origin.service.clone())
+    };
+    view.evidence.sources.set(Part::Server, Source::Gateway);
 }
 
 /// Unknown parts have no source, so that calls that say the same are equal.

@@ -484,6 +484,41 @@ fn what_a_server_and_its_proxy_tell_of_a_request_is_one_call_that_has_what_each_
     assert_eq!(memory.told().len(), 4);
 }
 
+/// The name of a server is that of its own telemetry: who watches it names it where that does not.
+#[test]
+fn a_watchers_name_for_a_server_counts_where_its_own_telemetry_has_none() {
+    let named = |service: Option<&str>, own: Option<&str>, heard: Option<&str>| {
+        let mut whole = spans_of(&watched_from_outside(), &[1, 3]);
+        for one in &mut whole.observations {
+            if one.call.span_id == id(1) {
+                one.call.server = heard.map(str::to_owned);
+            } else {
+                one.call.server = own.map(str::to_owned);
+                let origin = Origin::clone(&one.call.origin);
+                let service = service.map(str::to_owned);
+                one.call.origin = Arc::new(Origin { service, ..origin });
+            }
+        }
+        let names = [[0, 1], [1, 0]].map(|order| {
+            let mut memory = Memory::default();
+            memory.write(batch(vec![], watched_from_outside().https, vec![]));
+            for at in order {
+                memory.write(batch(vec![whole.observations[at].clone()], vec![], vec![]));
+            }
+            let told = memory.told();
+            assert_eq!(told.len(), 1);
+            told[0].0.server_name().to_owned()
+        });
+        assert_eq!(names[0], names[1], "whichever comes first");
+        names[0].clone()
+    };
+    assert_eq!(named(Some("shop"), None, Some("heard")), "shop");
+    assert_eq!(named(Some("shop"), Some("till"), Some("heard")), "till");
+    assert_eq!(named(None, Some("till"), Some("heard")), "till");
+    assert_eq!(named(None, None, Some("heard")), "heard");
+    assert_eq!(named(None, None, None), "127.0.0.1", "the service of the proxy");
+}
+
 #[test]
 fn session_id_and_time_name_a_request_that_its_server_tells_in_a_trace_of_its_own() {
     let mut memory = Memory::default();

@@ -363,6 +363,7 @@ pub(super) fn views_that_disagree(values: &[Vec<u8>]) -> Batch {
 fn watcher(number: u8, parent: Option<u8>, id: &str, from: i64, to: i64) -> Observation {
     let mut one = span(number, parent, "127.0.0.1", SpanKind::Server, from, to);
     one.call.origin = origin("127.0.0.1", semconv::WATCH_SCOPE);
+    one.call.server = Some("heard".to_owned());
     one.call.request_id = Some(id.to_owned());
     one.call.http_status = Some(200);
     one.call.client_ip = Some("192.0.2.7".to_owned());
