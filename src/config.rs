@@ -192,7 +192,10 @@ impl Settings {
             otlp_http: taken(given.otlp_http, "otlp_http", problems).unwrap_or(unset),
             allow_remote: taken(given.allow_remote, "allow_remote", problems).unwrap_or_default(),
             database_url: text(given.database_url),
-            retention: problems.or(age_or_off("retention", &text(given.retention)), None),
+            retention: problems.or(
+                age_or_off("retention", &text(given.retention)).and_then(kept_for_a_while),
+                None,
+            ),
             join_window: problems.or(
                 age("join_window", &text(given.join_window), "15m"),
                 defaults.join_window,
@@ -272,6 +275,20 @@ fn redactor(keys: &[String], patterns: &[String], variables: &[String], problems
         Redactor::new(&rules).context("redact_keys, redact_patterns and redact_env together"),
         Redactor::default(),
     )
+}
+
+/// What is kept for less would be gone before anybody looks, or rejected as too old when it comes late; and `1m` is no month.
+fn kept_for_a_while(retention: Option<Duration>) -> anyhow::Result<Option<Duration>> {
+    const LEAST: Duration = Duration::from_secs(60 * 60);
+    if let Some(retention) = retention {
+        ensure!(
+            retention >= LEAST,
+            "retention is {}, and calls are kept for an hour at least; give 1h or more, such as 30d (m is minutes, M is \
+             months), or off",
+            humantime::format_duration(retention)
+        );
+    }
+    Ok(retention)
 }
 
 /// A process that has running calls is heard every ten seconds, and that is written down a few seconds later: given less

@@ -4,8 +4,7 @@ mod entry;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use mcptap_model::redact::Redactor;
@@ -15,25 +14,13 @@ use toml::{Table, Value};
 use self::entry::{Mistake, Name, is_plain, sorted_out};
 use crate::problems::Problems;
 use crate::settings::Settings;
+use crate::text_file::read_text;
 
 /// The file read when none is named.
 const DEFAULT_FILE: &str = "mcptap.toml";
 
 /// How many bytes a settings file may have.
 const MOST: u64 = 1 << 20;
-
-/// The text of a file that may be anything, also one without an end.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            format!("it has more than {MOST} bytes"),
-        ));
-    }
-    Ok(text)
-}
 
 /// What the file says, as far as it can be read.
 #[derive(Debug, Default)]
@@ -48,7 +35,7 @@ impl SettingsFile {
     /// Reads a file. Without a path `mcptap.toml` is read if it is there; a path given must exist.
     pub fn read(path: Option<&Path>) -> Self {
         let (path, required) = path.map_or((Path::new(DEFAULT_FILE), false), |path| (path, true));
-        match read(path) {
+        match read_text(path, MOST) {
             Ok(text) => Self::parse(&text, path),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => Self::default(),
             Err(error) => {

@@ -27,9 +27,11 @@ mod pages;
 mod problems;
 pub mod proxy;
 mod recording;
+mod refusals;
 mod server;
 mod settings;
 mod signposts;
+mod text_file;
 mod values;
 
 pub use age::{age, age_or_off};
@@ -46,4 +48,5 @@ pub use problems::chain;
 pub use recording::Recording;
 pub use server::Server;
 pub use settings::Settings;
+pub use text_file::{read_text, read_text_from};
 pub use values::log as log_filter;

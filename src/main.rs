@@ -254,12 +254,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How much redaction is tried on, in bytes: as much as an export may have.
+const MOST_TRIED: u64 = 16 << 20;
+
 /// A text of UTF-8 from a file, or from standard input.
 fn read(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") {
-        return std::io::read_to_string(std::io::stdin()).context("reading standard input");
+        return mcptap::read_text_from(std::io::stdin(), MOST_TRIED).context("reading standard input");
     }
-    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    mcptap::read_text(path, MOST_TRIED).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The step that failed, for an error of opening.

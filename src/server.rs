@@ -19,6 +19,7 @@ use crate::guessing::Guessing;
 use crate::host::Hosts;
 use crate::listen::{Limits, Listeners, Plain, Port, default_places, raise_limit};
 use crate::problems::Problems;
+use crate::refusals::{self, Watch};
 use crate::signposts::Ports;
 use crate::{compress, cors, deadline, guessing, host, metrics, pages, signposts};
 
@@ -95,6 +96,9 @@ impl Server {
         };
         let compressor = Compressor::of(&store);
         let stop = server.api.stopping();
+        let watch = Watch::start("OTLP/HTTP", &config.redactor, stop.clone());
+        let at_grpc = watch.at("OTLP/gRPC");
+        let at_api = watch.at("the API's port");
         let places = config.max_connections.unwrap_or_else(|| default_places(3, 1));
         let ports = ["api", "otlp_http", "otlp_grpc"].map(|name| Port::new(name, Limits::server(places)));
         let origins = Origins::new(&config.allowed_origins);
@@ -124,7 +128,7 @@ impl Server {
         let api = mcptap_graphql::router(mcptap_graphql::schema(store.clone()), graphql)
             .route_layer(from_fn(pages::graphiql_for_browsers))
             .merge(pages::router())
-            .fallback(move |request| signposts::at_the_api(bound, request))
+            .fallback(move |request| refusals::at_the_api(at_api.clone(), bound, request))
             .merge(metrics::router(store, collector.clone(), counters))
             .layer(from_fn_with_state(compressor, compress::answers))
             .layer(slow_down.clone())
@@ -144,14 +148,17 @@ impl Server {
             .layer(from_fn_with_state(
                 Hosts::new(config.otlp_http, &config.allowed_hosts),
                 host::guard_browsers,
-            ));
-        let http_port = http_port.shown_to(senders);
+            ))
+            .layer(from_fn_with_state(watch.clone(), refusals::tell));
+        let http_port = http_port.shown_to(senders).watched(watch.clone());
         server.intake.serve(http_port, otlp_http, Plain, otlp);
         let otlp = mcptap_collector::grpc_routes(&collector)
             .into_axum_router()
             .layer(slow_down)
             .layer(from_fn(deadline::honour))
-            .layer(from_fn_with_state(bound, signposts::grpc_only));
+            .layer(from_fn_with_state(bound, signposts::grpc_only))
+            .layer(from_fn_with_state(at_grpc.clone(), refusals::tell));
+        let grpc_port = grpc_port.watched(at_grpc);
         server.intake.serve(grpc_port, otlp_grpc, Plain, otlp);
         Ok(server)
     }

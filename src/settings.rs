@@ -34,7 +34,7 @@ pub struct Settings {
     /// The database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME [default: sqlite://mcptap.db?mode=rwc]
     #[arg(long, env = "MCPTAP_DATABASE_URL", value_name = "URL")]
     pub database_url: Option<String>,
-    /// How long calls are kept, such as 12h or 90d; `off` keeps everything [default: 30d]
+    /// How long calls are kept, 1h or more, such as 12h or 90d; `off` keeps everything [default: 30d]
     #[arg(long, env = "MCPTAP_RETENTION", value_name = "AGE")]
     pub retention: Option<String>,
     /// How long HTTP spans and log lines wait for their call [default: 15m]

@@ -40,13 +40,12 @@ fn shown(mut address: SocketAddr) -> SocketAddr {
 
 /// Any path of the API's port that there is not.
 pub(crate) async fn at_the_api(ports: Ports, request: Request) -> Response {
-    let path = request.uri().path();
     if is_grpc(&request) {
         let place = shown(ports.otlp_grpc);
         wrong_for_grpc(&format!(
             "this is the port of the API; OTLP/gRPC is received at http://{place}"
         ))
-    } else if request.method() == Method::POST && SIGNALS.iter().any(|signal| path.contains(signal)) {
+    } else if is_export(&request) {
         let place = shown(ports.otlp_http);
         nothing(&format!(
             "this is the port of the API; OTLP over HTTP is received at /v1/traces and /v1/logs of http://{place}"
@@ -141,6 +140,13 @@ fn meant(uri: &Uri) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::from_static(path));
     Uri::from_parts(parts).ok()
+}
+
+/// Whether a request is an export, wherever it came to.
+pub(crate) fn is_export(request: &Request) -> bool {
+    let path = request.uri().path();
+    let is_http = request.method() == Method::POST && SIGNALS.iter().any(|signal| path.contains(signal));
+    is_http || is_grpc(request)
 }
 
 fn is_grpc(request: &Request) -> bool {

@@ -5,7 +5,7 @@ use prost::Message;
 use serde_json::json;
 
 use crate::inflate::CODINGS;
-use crate::status::Refusal;
+use crate::status::{Refusal, Refused};
 
 /// An encoding of OTLP/HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,7 @@ impl Encoding {
         };
         let http = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = self.respond(http, body);
+        response.extensions_mut().insert(Refused(refusal.to_string()));
         if let Some(seconds) = refusal.retry_after_seconds() {
             response
                 .headers_mut()

@@ -39,7 +39,7 @@ pub use http::http_router;
 pub use ingest::{Collector, Counters};
 pub use normalise::{Heard, Normalised, Reader};
 pub use rejections::{Reason, Rejections};
-pub use status::Refusal;
+pub use status::{Refusal, Refused};
 
 /// The largest request accepted, in bytes after decompression: 16 MiB.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;

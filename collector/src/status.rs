@@ -50,6 +50,10 @@ pub enum Refusal {
     Unavailable(String),
 }
 
+/// The reason of a refusal in words, as an extension of the answer that tells it to the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub String);
+
 /// How long to wait when nobody knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::activity::{Activity, OpenRequest};
 use super::body::{BoxError, Received, Sent};
 use super::connection::{Service, Wire};
-use super::port::{Counters, Port, TooMany};
+use super::port::{Counters, Port};
 
 /// When refused clients may come again.
 const COME_AGAIN: Duration = Duration::from_secs(1);
@@ -76,7 +76,11 @@ impl<W: Wire, S: Service> Client<W, S> {
             && !exempt
         {
             Counters::add(&self.port.counters().refused);
-            let refusal = too_many(why, request.headers());
+            let message = why.message();
+            if let Some(watch) = &self.port.watch {
+                watch.tell(Some(self.peer), message.to_owned());
+            }
+            let refusal = too_many(message, request.headers());
             return Box::pin(async move { Ok(refusal.map(|text| Sent::text(text, open))) });
         }
         let (service, activity) = (self.service.clone(), Arc::clone(&self.activity));
@@ -119,11 +123,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Too many requests are in work: this one may come again.
-fn too_many(why: TooMany, headers: &HeaderMap) -> Response<String> {
-    let message = match why {
-        TooMany::OfPeer => "too many requests of this address are in work; send again in a second",
-        TooMany::OfAll => "too many requests are in work; send again in a second",
-    };
+fn too_many(message: &str, headers: &HeaderMap) -> Response<String> {
     if is_grpc(headers) {
         let details = ErrorDetails::with_retry_info(Some(COME_AGAIN));
         return tonic::Status::with_error_details(tonic::Code::Unavailable, message, details).into_http();

@@ -1,5 +1,6 @@
 //! Connections: accepted, talked with, ended.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -163,6 +164,17 @@ pub(super) async fn accept<W: Wire, S: Service>(
     }
 }
 
+/// The reason of a refusal where something else is spoken: TLS, most likely.
+const NO_HTTP: &str = "it does not speak HTTP; an endpoint that begins with https:// is to begin with http://, or needs a \
+                       proxy with a certificate before mcptap";
+
+/// Whether the bytes of a connection are no HTTP.
+fn is_foreign(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_parse)
+}
+
 /// Errors of a connection that ended before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -249,6 +261,9 @@ async fn converse<W: Wire, S: Service>(
                 }
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
+                    if let Some(watch) = port.watch.as_ref().filter(|_| is_foreign(&*error)) {
+                        watch.tell(Some(peer), NO_HTTP.to_owned());
+                    }
                 }
                 return;
             }

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::places::Places;
 use crate::cors::Pages;
+use crate::refusals::Watch;
 
 /// What a peer may take, of places and of time.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub(crate) struct Port {
     counters: Arc<Counters>,
     /// The pages from elsewhere that see its answers.
     pub(super) pages: Option<Pages>,
+    /// Who tells of what is refused before it is a request.
+    pub(super) watch: Option<Watch>,
 }
 
 /// A place for a request in work; given back when it is dropped.
@@ -90,6 +93,16 @@ pub(super) enum TooMany {
     OfPeer,
     /// All are taken.
     OfAll,
+}
+
+impl TooMany {
+    /// The same for the client.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::OfPeer => "too many requests of this address are in work; send again in a second",
+            Self::OfAll => "too many requests are in work; send again in a second",
+        }
+    }
 }
 
 /// Counts of a port since the start. For `/metrics`.
@@ -139,12 +152,19 @@ impl Port {
             limits: Arc::new(limits),
             counters,
             pages: None,
+            watch: None,
         }
     }
 
     /// The same port, of which these pages see all answers.
     pub(crate) fn shown_to(mut self, pages: Pages) -> Self {
         self.pages = Some(pages);
+        self
+    }
+
+    /// The same port, of whose refusals the log tells.
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
         self
     }
 

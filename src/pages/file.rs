@@ -258,7 +258,13 @@ mod tests {
     fn a_page_is_unpacked_beside_the_workers() {
         use std::future::Future as _;
         use std::task::{Context, Waker};
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // The only thread that may be busy is held until somebody has been seen to wait for it.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        runtime.spawn_blocking(move || held.recv());
         let asset = file_of(&ASSET);
         let headers = headers(&[]);
         let mut context = Context::from_waker(Waker::noop());
@@ -266,6 +272,7 @@ mod tests {
             let _entered = runtime.enter();
             let mut answer = std::pin::pin!(serve(asset, 0, &headers));
             assert!(answer.as_mut().poll(&mut context).is_pending());
+            drop(hold);
             runtime.block_on(answer);
             // Once it is made, nobody waits.
             let mut answer = std::pin::pin!(serve(asset, 0, &headers));

@@ -15,6 +15,8 @@ const BACKUP: &str = "mcptap-backup";
 const MOST_BACKUPS: usize = 1000;
 /// Unchanged lines shown around a change.
 const AROUND: usize = 3;
+/// How large a client's configuration may be, in bytes.
+const MOST: u64 = 16 << 20;
 
 /// How the client is to start mcptap.
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ fn change(
 ) -> anyhow::Result<String> {
     // A link stays one: what it leads to is replaced.
     let file = fs::canonicalize(config).with_context(|| format!("opening {}", config.display()))?;
-    let old = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let old = mcptap::read_text(&file, MOST).with_context(|| format!("reading {}", file.display()))?;
     let new = match edit(&old).with_context(|| format!("cannot change {}", file.display()))? {
         Ok(new) => new,
         Err(told) => return Ok(told),

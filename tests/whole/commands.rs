@@ -1,9 +1,9 @@
 //! The commands that do one thing and end.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use crate::support::{BINARY, Database, TestServer, on_each_database, span};
+use crate::support::{BINARY, Database, PATIENCE, TestServer, on_each_database, span};
 
 /// Runs the binary in an empty environment of its own.
 pub(crate) fn mcptap(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -177,7 +177,7 @@ fn mistakes_in_what_a_key_shall_be_are_no_matter_of_the_database() {
     for (flags, told) in [
         (
             &["--name=a", "--scope=read", "--expires=90"][..],
-            "mcptap: --expires is \"90\"; give an age",
+            "mcptap: --expires is \"90\"; give a number with a unit",
         ),
         (
             &["--name=a", "--scope=payloads"],
@@ -307,4 +307,62 @@ fn help_lists_the_settings_that_a_command_uses() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains("--listn"), "{said}");
     }
+}
+
+/// A command that reads what has no end, or waits for somebody who never writes, is refused before it does.
+#[tokio::test]
+async fn nothing_without_an_end_is_read_by_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    let run = async |arguments: &[&str], input: Stdio| {
+        let mut command = tokio::process::Command::new(BINARY);
+        command
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(input)
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output());
+        output.await.expect("it ends by itself").unwrap()
+    };
+    let url = format!("postgres://u@127.0.0.1:1/d?sslmode=verify-ca&sslrootcert={pipe}");
+    for arguments in [
+        &["redact", "--test", "/dev/zero"][..],
+        &["redact", "--test", pipe],
+        &["config", "check", "--config", pipe],
+        &["config", "print", "--config", "/dev/zero"],
+        &["serve", "--config", pipe],
+        &["wrap", "--install", pipe, "--server", "x"],
+        &["config", "check", "--geoip-file", pipe],
+        &["config", "check", "--database-url", &url],
+    ] {
+        let output = run(arguments, Stdio::null()).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains("no regular file") || said.contains("which is no file"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let endless = std::fs::File::open("/dev/zero").unwrap();
+    let output = run(&["redact", "--test", "-"], endless.into()).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("more than 16777216 bytes"),
+        "{said}"
+    );
+    // What a shell hands over has its writer, and nothing is in the file of the system that is empty.
+    let rules = "config print --config <(echo 'retention = \"7d\"')";
+    let output = run(&["config", "print", "--config", "/dev/null"], Stdio::null()).await;
+    assert!(output.status.success());
+    let mut shell = tokio::process::Command::new("bash");
+    shell
+        .args(["-c", &format!("\"$0\" {rules}"), BINARY])
+        .current_dir(folder.path());
+    let output = shell.output().await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("retention = \"7d\""),
+        "{output:?}"
+    );
 }

@@ -30,6 +30,7 @@ mod postgres;
 mod processes;
 mod proxy;
 mod query;
+mod refusals;
 mod sdk;
 mod secrets;
 mod senders;

@@ -221,7 +221,7 @@ const WRONG: [(&str, &str, &str); 34] = [
         "postgres://me:hunter2@db/x?sslmode=nonsense",
         "sslmode=disable",
     ),
-    ("retention", "soon", "90d, or off"),
+    ("retention", "1m", "give 1h or more"),
     ("join_window", "off", "such as 15m"),
     ("lost_after", "20s", "30s or more"),
     ("ingest_queue_spans", "-1", "whole number"),
