@@ -16,10 +16,14 @@ use std::{
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What the pages are made from. What they are made into is not here: it would set off the next build.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 12] = [
+    "../CHANGELOG.md",
+    "../README.md",
+    "../docs",
     ".npmrc",
     "graphiql.html",
     "index.html",
+    "markdown.ts",
     "package-lock.json",
     "package.json",
     "src",

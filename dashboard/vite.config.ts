@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
+import { documents } from "./markdown.ts";
 
 /** The binary embeds the compressed bytes, so they are made once, here, and not on every request. */
 function compressed(outDir: string): Plugin {
@@ -26,7 +27,7 @@ const mcptap = process.env.MCPTAP_URL ?? "http://127.0.0.1:6278";
 export default defineConfig({
   // relative addresses, so that the pages also work below a path of a reverse proxy
   base: "./",
-  plugins: [compressed("dist")],
+  plugins: [documents(), compressed("dist")],
   build: {
     target: "es2022",
     // the editor of GraphiQL is one large piece by nature
@@ -47,6 +48,8 @@ export default defineConfig({
   optimizeDeps: { exclude: ["graphiql/setup-workers/vite", "@graphiql/react/setup-workers/vite"] },
   // `npm run dev` talks to a mcptap on this machine, or to the one that MCPTAP_URL names
   server: {
+    // the documents lie beside this folder
+    fs: { allow: [".."] },
     proxy: { "/graphql": { target: mcptap, ws: true }, "/metrics": mcptap },
   },
 });

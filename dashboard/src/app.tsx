@@ -2,6 +2,7 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, Route, Switch, useLocation } from "wouter";
 import icon from "./icon.svg";
+import CallPage from "./pages/call";
 import { CallsPage } from "./pages/calls";
 import { root } from "./state/endpoint";
 import { keyStore } from "./state/key";
@@ -11,6 +12,7 @@ import { settings } from "./state/settings";
 import { useStore } from "./state/store";
 import { may, useViewer, useViewerQuestion } from "./state/viewer";
 import { Boundary } from "./view/boundary";
+import { IgnoredParts } from "./view/ignored";
 import { NoReading } from "./view/no-reading";
 import { Notices } from "./view/notice";
 import { SettingsMenu } from "./view/settings-menu";
@@ -19,14 +21,14 @@ import { SignIn } from "./view/sign-in";
 import { Skeleton } from "./view/skeleton";
 import { useTitle } from "./view/title";
 
-// the list is what most visits are for; the rest comes when it is asked for
-const CallPage = lazy(() => import("./pages/call"));
+// the list and its calls are what most visits are for; the rest comes when it is asked for
 const SessionsPage = lazy(() => import("./pages/sessions"));
 const SessionPage = lazy(() => import("./pages/session"));
 const OverviewPage = lazy(() => import("./pages/overview"));
 const ServersPage = lazy(() => import("./pages/servers"));
 const ServerPage = lazy(() => import("./pages/server"));
 const SetUpPage = lazy(() => import("./pages/setup"));
+const DocPage = lazy(() => import("./pages/doc"));
 const KeysPage = lazy(() => import("./pages/keys"));
 
 /** The pages in the order of the menu, with the letter that goes to each after `g`. */
@@ -99,6 +101,7 @@ export function App() {
         </Button>
         <SettingsMenu />
       </header>
+      <IgnoredParts />
       <main id="main" tabIndex={-1}>
         {refused ? (
           <SignIn />
@@ -120,7 +123,7 @@ export function App() {
                 <Route path="/calls">
                   <CallsPage />
                 </Route>
-                <Route path="/calls/:id">{() => <CallPage key={lastPart()} id={lastPart()} />}</Route>
+                <Route path="/calls/:id">{() => <CallPage id={lastPart()} />}</Route>
                 <Route path="/sessions">
                   <SessionsPage />
                 </Route>
@@ -135,6 +138,10 @@ export function App() {
                 <Route path="/setup">
                   <SetUpPage />
                 </Route>
+                <Route path="/docs">
+                  <DocPage name="readme" />
+                </Route>
+                <Route path="/docs/:name">{() => <DocPage name={lastPart()} />}</Route>
                 <Route path="/keys">
                   <KeysPage />
                 </Route>

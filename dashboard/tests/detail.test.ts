@@ -38,7 +38,7 @@ test("a row opens in a drawer with every field, and at an address of its own", a
   expect(await field("Method").textContent()).toBe("tools/call");
   expect(await field("Tool").textContent()).toBe("forecast");
   expect(await field("Server").textContent()).toContain("weather");
-  expect(await field("Session ID").textContent()).toContain("685e8ec7…b150");
+  expect(await field("Session").textContent()).toContain("685e8ec7…b150");
   expect(await field("Country").textContent()).toMatch(/NL.*Netherlands/);
   expect(await field("IP address").textContent()).toBe("2a02:898:0:20::1");
   expect(await field("Authorization").textContent()).toBe("Bearer abc…");

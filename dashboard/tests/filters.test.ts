@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { many } from "../src/state/words";
-import { expectAddress, givenPages, rows } from "./pages";
+import { axeSays, expectAddress, givenPages, rows } from "./pages";
 
 const pages = givenPages();
 
@@ -280,12 +280,29 @@ test("a search without a word says that it looks for nothing", async () => {
   expect(pages.complaints).toEqual([]);
 });
 
-test("what of an address is not read is told beside the filters", async () => {
+test("what of an address is not read is told, on every page, with what is right", async () => {
   const { page, mcptap } = pages;
   await report();
-  await page.goto(`${mcptap.url}/?server=orders&status=abc&range=2w`);
-  await page.getByText("Ignored, not valid filters: status=abc, range=2w").waitFor();
+  const told = page.getByRole("complementary", { name: "Ignored in the address" });
+  await page.goto(`${mcptap.url}/?server=orders&status=abc&live=2&columns=time,foo`);
+  await expect
+    .poll(() => told.textContent())
+    .toMatch(/status=abc \(right: 100 to 599\); live=2 \(right: 1\); columns=foo \(right: status, method/);
   await shows(page, 3);
+  for (const path of ["/sessions", "/overview", "/servers", "/servers/orders?tab=nix", "/setup", "/keys"]) {
+    await page.goto(`${mcptap.url}${path}${path.includes("?") ? "&" : "?"}nonsense=1`);
+    await told.getByText("nonsense=1 (this page does not read it)").waitFor();
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    expect(await axeSays(page), path).toEqual([]);
+  }
+  await page.goto(`${mcptap.url}/servers/orders?tab=nix&server=other&country=Germany`);
+  await told.getByText("tab=nix (right: calls, tools); server=other").waitFor();
+  await told.getByText("country=Germany (right: a code of two capitals, such as NL)").waitFor();
+  await shows(page, 3);
+  expect(await page.getByRole("list", { name: "Chosen filters" }).count()).toBe(0);
+  // what is mended is not told any more
+  await page.getByRole("link", { name: "Tools", exact: true }).click();
+  await told.waitFor({ state: "hidden" });
   expect(pages.complaints).toEqual([]);
 });
 

@@ -117,3 +117,70 @@ test("a call of a session that is not loaded yet has its neighbours there", asyn
   await shows("tool_221");
   expect(pages.complaints).toEqual([]);
 });
+
+test("steps that are asked for before the neighbours are known are made when they are", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(mixed());
+  let letGo = () => {};
+  let held = Promise.resolve();
+  const hold = () => {
+    held = new Promise((resolve) => {
+      letGo = resolve;
+    });
+  };
+  await page.route("**/graphql", async (route) => {
+    if (route.request().postData()?.includes("query CallTime")) await held;
+    await route.continue();
+  });
+  await page.goto(`${mcptap.url}/?method=tools%2Fcall`);
+  await rows(page).getByText("tool_4", { exact: true }).click();
+  hold();
+  await dialog().getByRole("link", { name: "Open as page" }).click();
+  await expectAddress(page, /\/calls\/.*method=tools%2Fcall/);
+  for (const key of "jj") await page.keyboard.press(key);
+  await page.getByRole("heading", { name: "tools/call tool_4", level: 1 }).waitFor();
+  letGo();
+  await shows("tool_6");
+  // and a call of a shared link beside its list
+  hold();
+  await page.goto(`${mcptap.url}/?method=tools%2Fcall&call=${encodeURIComponent(await idOf("tool_15"))}`);
+  await shows("tool_15");
+  for (const key of "jjk") await page.keyboard.press(key);
+  letGo();
+  await shows("tool_16");
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a session's drawer leaves the focus at the call that it showed last", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(
+    [0, 1, 2].map((index) => ({
+      tool: `tool_${index}`,
+      session: "s",
+      client: "cursor",
+      agoMs: 9000 - index,
+    })),
+  );
+  const { sessions } = await mcptap.ask("{ sessions(first: 1) { nodes { id } } }");
+  const [session] = (sessions as { nodes: { id: string }[] }).nodes;
+  await page.goto(`${mcptap.url}/sessions/${encodeURIComponent(session?.id ?? "")}`);
+  await page.getByRole("heading", { name: "Session of cursor with weather", level: 1 }).waitFor();
+  const lines = page.locator(".moment");
+  const focused = () => page.evaluate(() => document.activeElement?.textContent ?? "");
+  await lines.first().focus();
+  await page.keyboard.press("Enter");
+  await shows("tool_0");
+  await page.keyboard.press("j");
+  await shows("tool_1");
+  await page.keyboard.press("Escape");
+  await expect.poll(focused).toContain("tool_1");
+  // however it is closed
+  await page.keyboard.press("Enter");
+  await shows("tool_1");
+  await page.keyboard.press("j");
+  await shows("tool_2");
+  await page.goBack();
+  await dialog().waitFor({ state: "detached" });
+  await expect.poll(focused).toContain("tool_2");
+  expect(pages.complaints).toEqual([]);
+});

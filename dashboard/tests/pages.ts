@@ -49,7 +49,7 @@ export function givenPages(): Pages {
 /** A context with other options, such as a narrow window, in place of the one that the test has. */
 export async function openContext(
   pages: Pages,
-  options: { width?: number; colorScheme?: "light" | "dark"; hasTouch?: boolean },
+  options: { width?: number; colorScheme?: "light" | "dark"; forcedColors?: "active"; hasTouch?: boolean },
 ): Promise<void> {
   await pages.context?.close();
   const { width = 1280, ...rest } = options;

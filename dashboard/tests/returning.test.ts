@@ -87,3 +87,63 @@ test("going back to sessions finds their later pages again", async () => {
   await expect.poll(top).toBe(before);
   expect(pages.complaints).toEqual([]);
 });
+
+test("going back finds the focus where it was", { timeout: 120_000 }, async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(
+    Array.from({ length: 230 }, (_, index) => ({
+      server: `server-${1000 + index}`,
+      session: `s-${index}`,
+      tool: `tool_${index}`,
+      agoMs: index * 10,
+    })),
+  );
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("href") ?? "nothing");
+  for (const [path, name] of [
+    ["/servers", "server-1225"],
+    ["/sessions", "s-72"],
+    ["/overview", /^tool_/],
+    ["/", /tools\/call tool_9/],
+  ] as const) {
+    await page.goto(mcptap.url + path);
+    const main = page.getByRole("main");
+    if (path === "/servers" || path === "/sessions")
+      await main.getByRole("button", { name: "Load more" }).click();
+    const link = main.getByRole("link", { name, exact: true }).first();
+    await link.focus();
+    const at = await focused();
+    expect(at, path).not.toBe("nothing");
+    // away by the keyboard, as a reader goes
+    await page.keyboard.press("Enter");
+    if (path === "/") {
+      await page.getByRole("link", { name: "Open as page" }).click();
+      await expectAddress(page, /\/calls\//);
+      await page.goBack();
+      await page.getByRole("dialog").waitFor();
+      await page.goBack();
+    } else {
+      await page.waitForURL((url) => url.pathname !== path);
+      await expect.poll(focused, { message: path }).not.toBe(at);
+      await page.goBack();
+    }
+    await page.waitForURL((url) => url.pathname === path && !url.searchParams.has("call"));
+    await expect.poll(focused, { message: path }).toBe(at);
+  }
+  // who goes on before the list is there is not called back
+  await page.goto(`${mcptap.url}/servers`);
+  await page.getByRole("main").getByRole("link", { name: "server-1005" }).focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/server-1005/);
+  await page.getByRole("heading", { name: "server-1005" }).waitFor();
+  await page.route("**/graphql", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await route.continue();
+  });
+  await page.goBack();
+  await page.keyboard.press("Tab");
+  const chosen = await focused();
+  await page.getByRole("table", { name: "Servers" }).waitFor();
+  await page.waitForLoadState("networkidle");
+  expect(await focused()).toBe(chosen);
+  expect(pages.complaints).toEqual([]);
+});

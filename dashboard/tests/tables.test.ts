@@ -53,7 +53,7 @@ test("servers and tools are found by name, also those that are not loaded, and s
     await expect.poll(() => names(table), { message: path, timeout: 20_000 }).toEqual([last]);
     // what is no order is said to be none
     await page.goto(`${mcptap.url}${path}${path.includes("?") ? "&" : "?"}sort=foo`);
-    await page.getByText("Ignored, not a valid order: sort=foo").waitFor();
+    await page.getByText("sort=foo (right: name, calls, errors, p50, p95, p99").waitFor();
     // on a narrow screen, too
     await page.setViewportSize({ width: 390, height: 844 });
     await calls.getByRole("button").click();

@@ -114,7 +114,7 @@ test("every number of the overview links to its calls", async () => {
     await expectAddress(page, address);
     await page.getByText(many(count, "call"), { exact: true }).waitFor();
   };
-  await open(undefined, /^Calls\s*4/, /\/\?range=1h$/, 4);
+  await open(undefined, /^Calls\s*4/, /\/\?kind=REQUEST&range=1h$/, 4);
   await open(undefined, /^Errors\s*2 \(50%\)/, /outcome=TOOL_ERROR/, 2);
   await open("Outcomes", /Tool error.*1/, /outcome=TOOL_ERROR/, 1);
   await open("HTTP status", /401/, /status=401/, 1);
@@ -144,7 +144,7 @@ test("marking a stretch of the chart opens its calls", async () => {
   await page.mouse.down();
   await page.mouse.move(box.x + box.width - 2, box.y + 60, { steps: 5 });
   await page.mouse.up();
-  await expectAddress(page, /\/\?from=[^&]+$/);
+  await expectAddress(page, /\/\?kind=REQUEST&from=[^&]+&to=[^&]+$/);
   await page.getByText("4 calls", { exact: true }).waitFor();
   await page.goBack();
   await page.getByText("Show as table").click();
@@ -154,7 +154,7 @@ test("marking a stretch of the chart opens its calls", async () => {
     .getByRole("link")
     .first()
     .click();
-  await expectAddress(page, /\/\?from=[^&]+&to=[^&]+$/);
+  await expectAddress(page, /\/\?kind=REQUEST&from=[^&]+&to=[^&]+$/);
   await page.getByText("1 call", { exact: true }).waitFor();
   expect(pages.complaints).toEqual([]);
 });

@@ -28,7 +28,7 @@ const WITHOUT_PAGES: &str = "<!doctype html><html lang=\"en\"><meta charset=\"ut
 
 /// Addresses inside the dashboard, and how many folders each lies below its root. The script behind
 /// `index.html` shows the right one; people open them directly, from bookmarks and links.
-const VIEWS: [(&str, usize); 10] = [
+const VIEWS: [(&str, usize); 12] = [
     ("/", 0),
     ("/calls", 0),
     ("/calls/{id}", 1),
@@ -38,6 +38,8 @@ const VIEWS: [(&str, usize); 10] = [
     ("/servers", 0),
     ("/servers/{name}", 1),
     ("/setup", 0),
+    ("/docs", 0),
+    ("/docs/{name}", 1),
     ("/keys", 0),
 ];
 

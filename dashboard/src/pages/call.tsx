@@ -4,6 +4,7 @@ import { isEmpty, pick, writeFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
 import { callAddress, listParameters, useFilter, usePlace } from "../state/place";
+import { useSteps } from "../state/steps";
 import { callWords } from "../state/words";
 import { CallDetail } from "../view/call-detail";
 import type { Detail } from "../view/call-fields";
@@ -16,8 +17,9 @@ export default function CallPage({ id }: { id: string }) {
   const [, navigate] = useLocation();
   const { parameters } = usePlace();
   const { filter } = useFilter();
-  const [call, setCall] = useState<Detail>();
-  const { newer, older } = useNeighbours(call && id, filter);
+  const [found, setFound] = useState<Detail>();
+  const call = found?.id === id ? found : undefined;
+  const { newer, older, isKnown } = useNeighbours(call && id, filter);
   const list = listParameters(parameters);
   const listAt = list.size > 0 ? `/?${list}` : "/";
   const addressOf = (other: string) => callAddress(other, list);
@@ -27,9 +29,15 @@ export default function CallPage({ id }: { id: string }) {
     [navigate, filter, parameters],
   );
   useTitle(call ? callWords(call) : "Call");
+  const step = useSteps(
+    id,
+    isKnown,
+    (by) => (by === 1 ? older : newer),
+    (to) => navigate(addressOf(to)),
+  );
   useKeys({
-    j: () => older && navigate(addressOf(older)),
-    k: () => newer && navigate(addressOf(newer)),
+    j: () => step(1),
+    k: () => step(-1),
     Escape: () => navigate(listAt),
   });
   return (
@@ -53,7 +61,7 @@ export default function CallPage({ id }: { id: string }) {
           {isEmpty(filter) ? "All calls" : "Back to the list"}
         </Link>
       </div>
-      <CallDetail id={id} onPick={onPick} onCall={setCall} />
+      <CallDetail key={id} id={id} onPick={onPick} onCall={setFound} />
     </div>
   );
 }

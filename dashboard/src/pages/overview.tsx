@@ -1,17 +1,8 @@
-import { useMemo, useReducer } from "react";
+import { useMemo } from "react";
 import { Link, useLocation } from "wouter";
-import { FacetsDocument, type Outcome, StatsDocument, ToolRankingsDocument } from "../gql/graphql";
-import { useAsk, useAskAgain } from "../state/asking";
-import {
-  defined,
-  errorOutcomes,
-  type Filter,
-  isEmpty,
-  type ListName,
-  pick,
-  pickAll,
-  toCallFilter,
-} from "../state/filter";
+import type { Outcome } from "../gql/graphql";
+import { defined, errorOutcomes, type Filter, isEmpty, type ListName, pick, pickAll } from "../state/filter";
+import { refresh, useOverview } from "../state/overview";
 import { listAddress, useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
@@ -35,8 +26,6 @@ import { longestRanking, type Rank, Ranking } from "../view/ranking";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
 
-/** How often the figures are asked for again, in milliseconds. */
-const refresh = 15_000;
 /** How many ranks are asked for: one more than are shown tells that there are more. */
 const ranks = longestRanking + 1;
 
@@ -44,66 +33,42 @@ const ranks = longestRanking + 1;
 export default function OverviewPage() {
   useTitle("Overview");
   const { filter } = useFilter();
-  const [round, again] = useReducer((before: number) => before + 1, 0);
   const [, navigate] = useLocation();
-  // each round has its own now
-  const asked = useMemo(() => ({ filter: toCallFilter(filter, new Date()), buckets: 60 }), [filter, round]);
-  const stats = useAsk(StatsDocument, asked, round, filter);
-  const facets = useAsk(
-    FacetsDocument,
-    useMemo(
-      () => ({
-        filter: asked.filter,
-        servers: true,
-        tools: true,
-        httpStatuses: true,
-        outcomes: true,
-        countries: true,
-        clients: true,
-      }),
-      [asked],
-    ),
-    round,
-    filter,
+  const { zone } = useStore(settings);
+  // of streams, which stay open, durations say nothing; the same calls are behind all figures, and behind their links
+  const requests = useMemo(
+    () => (filter.include.kind || filter.exclude.kind ? filter : pick(filter, "kind", "REQUEST", "include")),
+    [filter],
   );
-  const tools = useAsk(
-    ToolRankingsDocument,
-    useMemo(() => ({ filter: asked.filter, first: ranks }), [asked]),
-    round,
-    filter,
-  );
-  useAskAgain({ loading: stats.loading || facets.loading || tools.loading, again }, refresh);
-  const brush = (from: string, to = filter.to) =>
-    navigate(listAddress(defined({ ...filter, range: undefined, from, to })));
-  const problem = stats.data ? undefined : stats.problem;
-
+  const { shown, all, problem, again } = useOverview(requests, ranks);
+  const { from, to, stats, facets, tools } = shown;
+  const brush = (first: string, end = to) =>
+    navigate(listAddress(defined({ ...requests, range: undefined, from: first, to: end })));
   return (
     <div className="page">
       <div className="page-head">
         <h1>Overview</h1>
-        <span className="hint">Refreshes every {refresh / 1000} s</span>
+        <span className="hint">
+          Requests that began {from ? `from ${absolute(from, zone, "short")} ` : ""}until{" "}
+          {absolute(to, zone, "short")}; refreshes every {refresh / 1000} s
+        </span>
       </div>
       <FilterBar />
       {problem !== undefined && <Problem problem={problem} again={again} />}
-      <Outdated of={[stats, facets, tools].map((asked) => ({ ...asked, again }))} />
-      {isEmpty(filter) && stats.data?.stats.callCount === 0 && (
+      <Outdated of={all} />
+      {isEmpty(filter) && stats?.callCount === 0 && (
         <p className="hint">
           No calls yet: figures appear with the calls of a server. <Link href="/setup">Set one up</Link>
         </p>
       )}
-      <Figures filter={filter} stats={stats.data?.stats} />
+      <Figures filter={requests} stats={stats} />
       <div className="cards wide-cards">
         <section className="card" aria-label="Calls and errors">
           <h2>Calls and errors</h2>
-          {stats.data ? (
+          {stats ? (
             <>
-              <Chart
-                series={stats.data.stats.series}
-                kind="calls"
-                label="Calls and errors over time"
-                onBrush={brush}
-              />
-              <BucketTable series={stats.data.stats.series} filter={filter} />
+              <Chart series={stats.series} kind="calls" label="Calls and errors over time" onBrush={brush} />
+              <BucketTable series={stats.series} to={to} filter={requests} />
             </>
           ) : (
             <Skeleton lines={7} />
@@ -111,9 +76,9 @@ export default function OverviewPage() {
         </section>
         <section className="card" aria-label="Durations">
           <h2>Durations</h2>
-          {stats.data ? (
+          {stats ? (
             <Chart
-              series={stats.data.stats.series}
+              series={stats.series}
               kind="latency"
               label="Percentiles of durations over time"
               onBrush={brush}
@@ -127,7 +92,7 @@ export default function OverviewPage() {
         <Ranking
           title="Outcomes"
           none={isEmpty(filter) ? "No calls are stored." : "No calls match these filters."}
-          ranks={valueRanks(filter, "outcome", facets.data?.facets.outcomes, (value) => ({
+          ranks={valueRanks(requests, "outcome", facets?.outcomes, (value) => ({
             words: outcomeOf(value),
             tone: outcomeTone(value as Outcome),
           }))}
@@ -135,7 +100,7 @@ export default function OverviewPage() {
         <Ranking
           title="HTTP status"
           none="No HTTP status recorded."
-          ranks={valueRanks(filter, "status", facets.data?.facets.httpStatuses, (value) => ({
+          ranks={valueRanks(requests, "status", facets?.httpStatuses, (value) => ({
             words: value,
             tone: statusTone(Number(value)),
           }))}
@@ -143,32 +108,33 @@ export default function OverviewPage() {
         <Ranking
           title="Top tools"
           none="No tool calls."
-          ranks={valueRanks(filter, "tool", facets.data?.facets.tools, code)}
+          ranks={valueRanks(requests, "tool", facets?.tools, code)}
         />
         <Ranking
           title="Slowest tools (p95)"
           none="No tool calls."
-          ranks={slowest(filter, tools.data?.slowest.nodes)}
+          ranks={slowest(requests, tools?.slowest.nodes)}
         />
         <Ranking
           title="Most failing tools"
           none="No failed tool calls."
-          ranks={failing(filter, tools.data?.failing.nodes)}
+          order="By the share of errors that is certain (lower bound of Wilson's interval for 95%): of few calls that is less."
+          ranks={failing(requests, tools?.failing.nodes)}
         />
         <Ranking
           title="Servers"
           none="No servers."
-          ranks={valueRanks(filter, "server", facets.data?.facets.servers, name)}
+          ranks={valueRanks(requests, "server", facets?.servers, name)}
         />
         <Ranking
           title="Clients"
           none="No client names recorded."
-          ranks={valueRanks(filter, "client", facets.data?.facets.clients, name)}
+          ranks={valueRanks(requests, "client", facets?.clients, name)}
         />
         <Ranking
           title="Countries"
           none="No countries recorded. Private addresses have none."
-          ranks={valueRanks(filter, "country", facets.data?.facets.countries, (value) => ({
+          ranks={valueRanks(requests, "country", facets?.countries, (value) => ({
             words: <Country code={value} named />,
           }))}
         />
@@ -249,7 +215,16 @@ function failing(filter: Filter, tools: readonly ToolTotals[] | undefined): Rank
 }
 
 /** The chart for those who cannot see it or have no mouse. */
-function BucketTable({ series, filter }: { series: readonly Bucket[]; filter: Filter }) {
+function BucketTable({
+  series,
+  to,
+  filter,
+}: {
+  series: readonly Bucket[];
+  /** The end of the last bucket. */
+  to: string;
+  filter: Filter;
+}) {
   const { zone } = useStore(settings);
   return (
     <details>
@@ -274,7 +249,7 @@ function BucketTable({ series, filter }: { series: readonly Bucket[]; filter: Fi
                         ...filter,
                         range: undefined,
                         from: bucket.start,
-                        to: series[index + 1]?.start ?? filter.to,
+                        to: series[index + 1]?.start ?? to,
                       }),
                     )}
                   >

@@ -67,7 +67,7 @@ const pageSize = 200;
 const toolsOf = ({ tools }: ToolsQuery) => ({ items: tools.nodes, pageInfo: tools.pageInfo });
 
 function Tools({ server }: { server: string }) {
-  const { order, unread, sortBy } = useOrder();
+  const { order, sortBy } = useOrder();
   const { by, descending } = order;
   const question = useCallback(
     () => ({ filter: { servers: [server] }, orderBy: toOrderBy({ by, descending }), first: pageSize }),
@@ -100,7 +100,6 @@ function Tools({ server }: { server: string }) {
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={tools} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {unread && <p className="hint">Ignored, not a valid order: sort={visible(unread)}</p>}
       {found.typed && items?.length === 0 && !tools.more && (
         <p className="hint">No tool has that in its name.</p>
       )}

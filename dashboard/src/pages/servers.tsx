@@ -35,7 +35,7 @@ const serversOf = ({ servers }: ServersQuery) => ({ items: servers.nodes, pageIn
 export default function ServersPage() {
   useTitle("Servers");
   const [round, again] = useReducer((before: number) => before + 1, 0);
-  const { order, unread, sortBy } = useOrder();
+  const { order, sortBy } = useOrder();
   const { by, descending } = order;
   const question = useCallback(
     () => ({ orderBy: toOrderBy({ by, descending }), first: pageSize }),
@@ -79,7 +79,6 @@ export default function ServersPage() {
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={[servers, calls, failed].map((asked) => ({ ...asked, again }))} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {unread && <p className="hint">Ignored, not a valid order: sort={visible(unread)}</p>}
       {found.typed && items?.length === 0 && !servers.more && (
         <p className="hint">No server has that in its name.</p>
       )}

@@ -4,6 +4,7 @@ import { SessionDetailDocument, type SessionDetailQuery } from "../gql/graphql";
 import { isBadInput } from "../state/api";
 import { useAskAgain } from "../state/asking";
 import { noFilter, pick, writeFilter } from "../state/filter";
+import { useReturnTo } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
 import { useNow } from "../state/now";
@@ -11,6 +12,7 @@ import { usePages } from "../state/paging";
 import { callAddress, listAddress, usePlace } from "../state/place";
 import type { Call } from "../state/row";
 import { useEndings } from "../state/running";
+import { type Step, useSteps } from "../state/steps";
 import { type Bar, timeline } from "../state/timeline";
 import { count, duration, short, sourceWords, tail, visible } from "../state/words";
 import type { OnPick } from "../view/call-row";
@@ -43,11 +45,10 @@ export default function SessionPage({ id }: { id: string }) {
   const asked = usePages(SessionDetailDocument, question, callsOf);
   const { head, items = noCalls, problem, loading, again } = asked;
   const session = head?.session;
-  useTitle(
-    session
-      ? `Session${session.clientName ? ` of ${visible(session.clientName)}` : ""} with ${visible(session.server.name)}`
-      : "Session",
-  );
+  const title = session
+    ? `Session${session.clientName ? ` of ${visible(session.clientName)}` : ""} with ${visible(session.server.name)}`
+    : "Session";
+  useTitle(title);
   const shown = parameters.get("call") ?? undefined;
   const [opened, setOpened] = useState<Call>();
   const calls = useEndings(items, shown, opened);
@@ -63,13 +64,20 @@ export default function SessionPage({ id }: { id: string }) {
   // in a session time runs downwards: what comes next is newer
   const before = (at > 0 ? bars[at - 1]?.call.id : undefined) ?? beside.older;
   const after = (at >= 0 ? bars[at + 1]?.call.id : undefined) ?? beside.newer;
+  useReturnTo(shown);
   const list = useRef<HTMLOListElement>(null);
-  const step = (by: 1 | -1) => {
+  const step = useSteps(
+    shown,
+    !isAlone || beside.isKnown,
+    (by) => (by === 1 ? after : before),
+    (to) => change("call", to, true),
+  );
+  const move = (by: Step) => {
     const moments = [...(list.current?.querySelectorAll<HTMLElement>(".moment") ?? [])];
     const from = moments.indexOf(document.activeElement as HTMLElement);
     moments[from < 0 ? 0 : from + by]?.focus();
   };
-  useKeys(shown ? {} : { j: () => step(1), k: () => step(-1), r: again });
+  useKeys(shown ? {} : { j: () => move(1), k: () => move(-1), r: again });
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
   const unknown = isBadInput(problem);
@@ -77,7 +85,7 @@ export default function SessionPage({ id }: { id: string }) {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>Session</h1>
+        <h1>{title}</h1>
         <span className="code" title={id}>
           {tail(id)}
         </span>
@@ -141,10 +149,7 @@ export default function SessionPage({ id }: { id: string }) {
         id={shown}
         onClose={() => change("call", undefined)}
         onCall={setOpened}
-        onMove={(by) => {
-          const to = by === 1 ? after : before;
-          if (to) change("call", to, true);
-        }}
+        onMove={step}
         addressOf={(call) => callAddress(call, writeFilter(inSession))}
         canMove={{ newer: before !== undefined, older: after !== undefined }}
         onPick={onPick}
@@ -173,7 +178,12 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
         </li>
       )}
       <li>
-        <button type="button" className={failed ? "moment failed" : "moment"} onClick={onOpen}>
+        <button
+          type="button"
+          className={failed ? "moment failed" : "moment"}
+          data-call={call.id}
+          onClick={onOpen}
+        >
           <span className="since">+{duration(since)}</span>
           <span className="moment-status">
             <StatusChip call={call} />

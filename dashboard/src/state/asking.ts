@@ -10,6 +10,8 @@ export interface Asked<T> {
   data: T | undefined;
   problem: unknown;
   loading: boolean;
+  /** The variables of the question that `data` answers. */
+  answered: unknown;
   /** When `data` was answered, in milliseconds since 1970. */
   at: number | undefined;
   again: () => void;
@@ -20,6 +22,7 @@ interface State<Result> {
   at?: number;
   /** What `data` is about. */
   of?: unknown;
+  answered?: unknown;
   problem?: unknown;
   loading: boolean;
 }
@@ -63,9 +66,10 @@ export function useAsk<Result, Variables>(
     if (question === undefined || latest.current === undefined) return;
     const asking = new AbortController();
     const about = aboutWhat.current;
+    const answered = latest.current;
     setState((before) => ({ ...before, loading: true }));
     ask(document, latest.current, asking.signal).then(
-      (data) => setState({ data, at: Date.now(), of: about, loading: false }),
+      (data) => setState({ data, at: Date.now(), of: about, answered, loading: false }),
       (problem: unknown) => {
         if (!asking.signal.aborted)
           setState((before) => ({ ...(before.of === about ? before : {}), problem, loading: false }));
@@ -75,5 +79,6 @@ export function useAsk<Result, Variables>(
   }, [document, question, round, retries, attempt]);
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
-  return { data: state.data, problem: state.problem, loading: state.loading, at: state.at, again };
+  const { data, answered, problem, loading, at } = state;
+  return { data, answered, problem, loading, at, again };
 }

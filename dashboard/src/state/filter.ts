@@ -1,7 +1,17 @@
-import type { CallFilter, Outcome } from "../gql/graphql";
+import type { CallFilter, CallKind, Outcome } from "../gql/graphql";
 
 /** The parts of a filter that are lists of values, by their names in the address. */
-export const lists = ["server", "tool", "method", "status", "outcome", "country", "client", "ip"] as const;
+export const lists = [
+  "server",
+  "tool",
+  "method",
+  "status",
+  "outcome",
+  "country",
+  "client",
+  "ip",
+  "kind",
+] as const;
 export type ListName = (typeof lists)[number];
 
 export const listLabels: Record<ListName, string> = {
@@ -13,6 +23,7 @@ export const listLabels: Record<ListName, string> = {
   country: "Country",
   client: "Client",
   ip: "IP",
+  kind: "Kind",
 };
 
 /** The presets of the time filter: name in the address, words, milliseconds. */
@@ -55,51 +66,81 @@ const outcomes: Record<Outcome, true> = {
   LOST: true,
 };
 export const outcomeNames = Object.keys(outcomes) as Outcome[];
+const kinds: Record<CallKind, true> = { REQUEST: true, STREAM: true };
+const isKind = (value: string): value is CallKind => Object.hasOwn(kinds, value);
 /** The outcomes that count as errors, as they do in every `errorCount` of the API. */
 export const errorOutcomes: readonly Outcome[] = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"];
 const isOutcome = (value: string): value is Outcome => Object.hasOwn(outcomes, value);
 
+/** The parts of a filter that are one value, by their names in the address. */
+export const singles = ["session", "trace", "min", "max", "q", "range", "from", "to"] as const;
+type Single = (typeof singles)[number];
+
+/** What the values of a parameter look like. */
+export interface Form {
+  is: (value: string) => boolean;
+  /** The same in words, for somebody who wrote another. */
+  right: string;
+}
+
+const milliseconds: Form = {
+  is: (value) => Number.isFinite(Number(value)) && Number(value) >= 0,
+  right: "milliseconds, such as 250 or 1.5",
+};
+const moment: Form = {
+  is: (value) => /^\d{4}-.*(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value)),
+  right: "a moment with a time zone, such as 2026-11-24T06:00:00Z",
+};
+
+/** The forms of the values that are not any text. */
+export const forms: Partial<Record<ListName | Single, Form>> = {
+  status: { is: (value) => /^[1-5]\d\d$/.test(value), right: "100 to 599" },
+  outcome: { is: isOutcome, right: outcomeNames.join(", ") },
+  country: { is: (value) => /^[A-Z]{2}$/.test(value), right: "a code of two capitals, such as NL" },
+  kind: { is: isKind, right: Object.keys(kinds).join(", ") },
+  trace: { is: (value) => /^[0-9a-f]{32}$/.test(value), right: "32 digits from 0 to f" },
+  min: milliseconds,
+  max: milliseconds,
+  range: {
+    is: (value) => ranges.some(([name]) => name === value),
+    right: ranges.map(([name]) => name).join(", "),
+  },
+  from: moment,
+  to: moment,
+};
+
 /** Everything that an address says of the filter. What makes no sense there is ignored. */
 export function readFilter(parameters: URLSearchParams): Filter {
   const filter: Filter = { include: {}, exclude: {} };
+  const isRight = (name: ListName | Single, value: string) => forms[name]?.is(value) ?? true;
   for (const name of lists) {
-    const known = (value: string) =>
-      value !== "" &&
-      (name !== "outcome" || isOutcome(value)) &&
-      (name !== "status" || /^\d{1,9}$/.test(value));
+    const known = (value: string) => value !== "" && isRight(name, value);
     const include = [...new Set(parameters.getAll(name))].filter(known);
     const exclude = [...new Set(parameters.getAll(`-${name}`))].filter(known);
     if (include.length > 0) filter.include[name] = include;
     if (exclude.length > 0) filter.exclude[name] = exclude;
   }
-  const text = (name: string) => parameters.get(name)?.trim() || undefined;
-  const number = (name: string) => {
-    const value = Number(text(name) ?? Number.NaN);
-    return Number.isFinite(value) && value >= 0 ? value : undefined;
+  const text = (name: Single) => {
+    const value = parameters.get(name)?.trim();
+    return value && isRight(name, value) ? value : undefined;
   };
-  const moment = (name: string) => {
+  const number = (name: Single) => {
     const value = text(name);
-    return value && /^\d{4}-.*(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))
-      ? value
-      : undefined;
+    return value === undefined ? undefined : Number(value);
   };
-  const trace = text("trace");
   const range = ranges.find(([name]) => name === text("range"))?.[0];
   return defined({
     ...filter,
     session: text("session"),
-    trace: trace && /^[0-9a-f]{32}$/.test(trace) ? trace : undefined,
+    trace: text("trace"),
     min: number("min"),
     max: number("max"),
     search: text("q"),
     range,
-    from: range ? undefined : moment("from"),
-    to: range ? undefined : moment("to"),
+    from: range ? undefined : text("from"),
+    to: range ? undefined : text("to"),
   });
 }
-
-/** The parts of a filter that are one value, by their names in the address. */
-const singles = ["session", "trace", "min", "max", "q", "range", "from", "to"] as const;
 
 /** Writes the filter into parameters that may hold other things too. */
 export function writeFilter(filter: Filter, into = new URLSearchParams()): URLSearchParams {
@@ -164,6 +205,8 @@ function listInput(name: ListName, values: readonly string[]): CallFilter {
       return { clients: all };
     case "ip":
       return { clientIps: all };
+    case "kind":
+      return { kinds: all.filter(isKind) };
   }
 }
 
@@ -228,19 +271,6 @@ export function nonsense(filter: Filter): string[] {
   if (from && to && Date.parse(from) >= Date.parse(to))
     found.push("The time range ends before it starts, so no call can match.");
   return found;
-}
-
-/** The parts of an address that are of the filter and mean nothing, such as `status=abc`. They are left out. */
-export function ignored(parameters: URLSearchParams): string[] {
-  const read = writeFilter(readFilter(parameters));
-  const ofLists = lists
-    .flatMap((name) => [name, `-${name}`])
-    .flatMap((name) => parameters.getAll(name).map((value) => [name, value] as const))
-    .filter(([name, value]) => value !== "" && !read.getAll(name).includes(value));
-  const single = singles
-    .map((name) => [name, parameters.get(name)?.trim() ?? ""] as const)
-    .filter(([name, value]) => value !== "" && !read.has(name));
-  return [...ofLists, ...single].map(([name, value]) => `${name}=${value}`);
 }
 
 /** Reads a number of milliseconds as a person types it. Nothing typed is no bound. */

@@ -1,3 +1,5 @@
+import { useEffect, useRef } from "react";
+
 /** How many pictures are drawn before the focus counts as lost: whoever takes an element away may place the focus itself. */
 const patience = 3;
 
@@ -57,4 +59,22 @@ export function focusItem(label: string, index: number): void {
   const inside = item?.querySelector<HTMLElement>("a, button");
   if (inside) inside.focus();
   else focusOn(item);
+}
+
+/** Gives the focus to a call of the list in sight, when the next pictures are drawn: by then a drawer beside it is gone. */
+export function focusCall(id: string): void {
+  const find = () => {
+    const line = document.querySelector<HTMLElement>(`#main [data-call="${CSS.escape(id)}"]`);
+    return line?.matches("a, button") ? line : line?.querySelector<HTMLElement>("a");
+  };
+  requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus({ preventScroll: true })));
+}
+
+/** The keyboard goes on from the call that was `shown` last, wherever its drawer was opened and however it is closed. */
+export function useReturnTo(shown: string | undefined): void {
+  const last = useRef(shown);
+  useEffect(() => {
+    if (last.current !== undefined && shown === undefined) focusCall(last.current);
+    last.current = shown;
+  }, [shown]);
 }

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "react";
+import { useEffect, useLayoutEffect, useRef } from "react";
 import { settings } from "./settings";
 
 export interface Shortcut {
@@ -51,7 +51,8 @@ function isTaken(target: EventTarget | null): boolean {
 export function useKeys(handlers: Handlers): void {
   const latest = useRef(handlers);
   latest.current = handlers;
-  useEffect(() => {
+  // undone as soon as the component is out of sight, also while the next page is still being loaded
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (!settings.get().keys || isTaken(event.target)) return;

@@ -56,19 +56,19 @@ const askPage = (
   signal: AbortSignal,
 ) => ask(CallNeighboursDocument, variables, signal);
 
-/** The same for a component. Nothing without an id, and until it is known. */
-export function useNeighbours(id: string | undefined, filter: Filter): Neighbours {
+/** The same for a component. Nothing without an id, and until it `isKnown`. */
+export function useNeighbours(id: string | undefined, filter: Filter): Neighbours & { isKnown: boolean } {
   const [state, setState] = useState<{ id: string | undefined; filter: Filter; found: Neighbours }>();
   useEffect(() => {
     if (id === undefined) return;
     const asking = new AbortController();
     neighboursOf(id, filter, asking.signal).then(
       (found) => !asking.signal.aborted && setState({ id, filter, found }),
-      () => {
-        // then there is no way on; the call itself says what is wrong
-      },
+      // then there is no way on; the call itself says what is wrong
+      () => !asking.signal.aborted && setState({ id, filter, found: {} }),
     );
     return () => asking.abort();
   }, [id, filter]);
-  return state && state.id === id && state.filter === filter ? state.found : {};
+  const isKnown = id !== undefined && state?.id === id && state.filter === filter;
+  return { ...(isKnown ? state.found : {}), isKnown };
 }

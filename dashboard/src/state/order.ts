@@ -2,7 +2,7 @@ import type { AggregateOrder, AggregateOrderField } from "../gql/graphql";
 import { usePlace } from "./place";
 
 /** What tables of tools and servers are sorted by, as the address has it. */
-const fields = {
+export const fields = {
   name: "KEY",
   calls: "CALL_COUNT",
   errors: "ERROR_COUNT",
@@ -25,23 +25,21 @@ const byName: Order = { by: "name", descending: false };
 export function readOrder(text: string | null): Order {
   const descending = text?.startsWith("-") ?? false;
   const by = text?.slice(descending ? 1 : 0) ?? "";
-  return by in fields ? { by: by as OrderName, descending } : byName;
+  return Object.hasOwn(fields, by) ? { by: by as OrderName, descending } : byName;
 }
 
 export function toOrderBy({ by, descending }: Order): AggregateOrder {
   return { field: fields[by], direction: descending ? "DESC" : "ASC" };
 }
 
-/** The order in the address, and what stands there instead of one. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
-export function useOrder(): { order: Order; unread: string | undefined; sortBy: (by: OrderName) => void } {
+/** The order in the address. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
+export function useOrder(): { order: Order; sortBy: (by: OrderName) => void } {
   const { parameters, change } = usePlace();
-  const text = parameters.get("sort");
-  const { by, descending } = readOrder(text);
-  const unread = text && text.replace(/^-/, "") !== by ? text : undefined;
+  const { by, descending } = readOrder(parameters.get("sort"));
   const sortBy = (next: OrderName) => {
     const turned = next === by ? !descending : next !== "name";
     const isUsual = next === "name" && !turned;
     change("sort", isUsual ? undefined : `${turned ? "-" : ""}${next}`);
   };
-  return { order: { by, descending }, unread, sortBy };
+  return { order: { by, descending }, sortBy };
 }

@@ -26,7 +26,7 @@ interface PageVariables {
   after?: string | null | undefined;
 }
 
-export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data"> {
+export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data" | "answered"> {
   /** What is loaded of the list, in its order. Undefined until the first page is there. */
   items: readonly Item[] | undefined;
   /** The whole answer that the first page is from. */

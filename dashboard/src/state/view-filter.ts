@@ -23,6 +23,7 @@ const members = {
   country: "countries",
   client: "clients",
   ip: "clientIps",
+  kind: "kinds",
 } as const satisfies Record<ListName, keyof CallFilter>;
 
 /** Any moment: only a range up to now would ask for one, and the filter of a view has none. */

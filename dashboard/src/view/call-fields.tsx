@@ -86,7 +86,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
           open
         </Link>
       </Field>
-      <Field label="Session ID">
+      <Field label="Session">
         {call.sessionId ? <Id id={call.sessionId} label="session id" /> : call.session ? null : nobody}
         {call.session && (
           <Link href={`/sessions/${encodeURIComponent(call.session.id)}`} className="small-link">
@@ -139,7 +139,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
       )}
       <Field label="Protocol">{call.protocolVersion ? visible(call.protocolVersion) : nobody}</Field>
       <Field label="Transport">{call.transport ? transportWords[call.transport] : nobody}</Field>
-      <Field label="Recorded by">{vantageWords[call.observedBy]}</Field>
+      <Field label="Observed by">{vantageWords[call.observedBy]}</Field>
       <Field label="Received">
         <Moment time={call.receivedAt} full />
       </Field>

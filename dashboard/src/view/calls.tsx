@@ -3,11 +3,13 @@ import { Button } from "react-aria-components";
 import { CallCountDocument } from "../gql/graphql";
 import { useAsk, useAskAgain } from "../state/asking";
 import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilter } from "../state/filter";
+import { focusCall, useReturnTo } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
 import { callAddress, listParameters, useColumns, useFilter, usePlace } from "../state/place";
 import type { Call } from "../state/row";
 import { settings } from "../state/settings";
+import { type Step, useSteps } from "../state/steps";
 import { useStore } from "../state/store";
 import { type Place, useCallList } from "../state/use-list";
 import { useViewer } from "../state/viewer";
@@ -103,19 +105,19 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const moveTo = (id: string) => {
     setMarked(id);
     if (shown) change("call", id, true);
-    else requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, id)));
+    else focusCall(id);
   };
-  const move = async (by: 1 | -1) => {
-    if (shown && at < 0) {
-      const next = by === 1 ? beside.older : beside.newer;
-      if (next) moveTo(next);
-      return;
-    }
+  const find = async (by: Step) => {
+    if (shown && at < 0) return by === 1 ? beside.older : beside.newer;
     const to = at < 0 ? 0 : at + by;
     if (to >= rows.length) await list.more();
-    const next = list.state.get().rows[to];
-    if (next) moveTo(next.call.id);
+    return list.state.get().rows[to]?.call.id;
   };
+  const move = async (by: Step) => {
+    const next = await find(by);
+    if (next) moveTo(next);
+  };
+  const step = useSteps(shown, at >= 0 || beside.isKnown, find, moveTo);
   /** Loads the next page, and goes to the first call of it. */
   const more = async () => {
     if (loading !== undefined) return;
@@ -135,11 +137,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     if (rows[0]) goTo.current(rows[0].call.id);
     else document.getElementById("main")?.focus();
   }, [searched, loading, rows]);
-  const close = () => {
-    change("call", undefined);
-    // the keyboard goes on from the call that was shown last, wherever the drawer was opened
-    if (shown) requestAnimationFrame(() => requestAnimationFrame(() => focusRow(scroller.current, shown)));
-  };
+  useReturnTo(shown);
   const toTop = () => {
     scroller.current?.scrollTo({ top: 0 });
     list.setAway(false);
@@ -244,9 +242,9 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       )}
       <Drawer
         id={shown}
-        onClose={close}
+        onClose={() => change("call", undefined)}
         onCall={onCall}
-        onMove={(by) => void move(by)}
+        onMove={step}
         addressOf={addressOf}
         canMove={
           at < 0
@@ -257,10 +255,6 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       />
     </div>
   );
-}
-
-function focusRow(table: HTMLElement | null, id: string): void {
-  table?.querySelector<HTMLElement>(`[data-call="${CSS.escape(id)}"] a`)?.focus({ preventScroll: true });
 }
 
 /** How often the number of a range that goes on with the time is asked for again, in milliseconds. */

@@ -3,8 +3,6 @@ import { Button, Input, SearchField } from "react-aria-components";
 import {
   defined,
   type Filter,
-  ignored,
-  isEmpty,
   type ListName,
   listLabels,
   lists,
@@ -14,7 +12,7 @@ import {
 } from "../state/filter";
 import { focusPage } from "../state/focus";
 import { useKeys } from "../state/keys";
-import { useFilter, usePlace } from "../state/place";
+import { useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
@@ -38,7 +36,7 @@ export function FilterBar({
   const { filter, setFilter } = useFilter();
   const [shown, setShown] = useState(false);
   const change = (next: Filter) => setFilter(next);
-  const menu = (name: Exclude<ListName, "ip">) =>
+  const menu = (name: Exclude<ListName, "ip" | "kind">) =>
     without.includes(name) ? null : <FilterMenu key={name} name={name} filter={filter} onChange={change} />;
   return (
     <search className={shown ? "filters shown" : "filters"} aria-label="Filters">
@@ -61,23 +59,17 @@ export function FilterBar({
           <SessionFilter filter={filter} onChange={change} />
         </div>
       </div>
-      <Chosen filter={filter} onChange={change} />
+      <Chosen filter={filter} without={without} onChange={change} />
       <Doubts filter={filter} />
     </search>
   );
 }
 
-/** Says what of the filter finds nothing by itself, or is not read at all, so that nobody takes it for a finding. */
+/** Says what of the filter finds nothing by itself, so that nobody takes it for a finding. */
 function Doubts({ filter }: { filter: Filter }) {
-  const { parameters } = usePlace();
-  const left = ignored(parameters);
-  const unread =
-    left.length > 0
-      ? [`Ignored, not ${left.length === 1 ? "a valid filter" : "valid filters"}: ${left.join(", ")}`]
-      : [];
   return (
     <div role="status">
-      {[...nonsense(filter), ...unread].map((words) => (
+      {nonsense(filter).map((words) => (
         <p key={words} className="sight cut filter-doubt break">
           {words}
         </p>
@@ -160,9 +152,9 @@ interface Chip {
   excluded: boolean;
 }
 
-function chips(filter: Filter, zone: string): Chip[] {
+function chips(filter: Filter, without: readonly ListName[], zone: string): Chip[] {
   const found: Chip[] = [];
-  for (const name of lists) {
+  for (const name of lists.filter((name) => !without.includes(name))) {
     for (const excluded of [false, true]) {
       for (const value of (excluded ? filter.exclude : filter.include)[name] ?? []) {
         const keyOf = (out: boolean) => `${name} ${out} ${value}`;
@@ -203,7 +195,15 @@ function chips(filter: Filter, zone: string): Chip[] {
   return found;
 }
 
-function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filter) => void }) {
+function Chosen({
+  filter,
+  without,
+  onChange,
+}: {
+  filter: Filter;
+  without: readonly ListName[];
+  onChange: (filter: Filter) => void;
+}) {
   const { zone } = useStore(settings);
   const list = useRef<HTMLUListElement>(null);
   /** Where the focus goes when the chip that has it is gone: to the one that is in its place, or that it has become. */
@@ -223,10 +223,11 @@ function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filte
     goal.current = to;
     onChange(next);
   };
-  if (isEmpty(defined({ ...filter, search: undefined }))) return null;
+  const chosen = chips(filter, without, zone);
+  if (chosen.length === 0) return null;
   return (
     <ul className="chosen-filters" aria-label="Chosen filters" ref={list}>
-      {chips(filter, zone).map(({ key, label, words, without, turned, excluded }, index) => (
+      {chosen.map(({ key, label, words, without: rest, turned, excluded }, index) => (
         <li key={key} data-chip={key} className={excluded ? "chosen-filter out" : "chosen-filter"}>
           <span>{label}</span>
           {turned ? (
@@ -244,7 +245,7 @@ function Chosen({ filter, onChange }: { filter: Filter; onChange: (filter: Filte
           <Button
             className="plain icon-only"
             aria-label={`Remove ${label} ${words}`}
-            onPress={() => choose(without, index)}
+            onPress={() => choose(rest, index)}
           >
             <Icon name="close" />
           </Button>

@@ -19,7 +19,7 @@ import { Country } from "./country";
 import { Icon } from "./icon";
 
 type Facet = { value: string; count: number };
-type Menu = Exclude<ListName, "ip">;
+type Menu = Exclude<ListName, "ip" | "kind">;
 
 const facetOf = {
   server: "servers",
@@ -52,6 +52,7 @@ const always: Partial<Record<Menu, readonly string[]>> = {
 /** A value as words. */
 export function valueWords(name: ListName, value: string): string {
   if (name === "outcome") return outcomeOf(value);
+  if (name === "kind") return value === "STREAM" ? "Stream" : "Request";
   if (name === "country") return `${value} ${countryName(value)}`;
   return visible(value);
 }

@@ -22,14 +22,18 @@ export function Ranking({
   title,
   ranks,
   none,
+  order,
 }: {
   title: string;
   ranks: readonly Rank[] | undefined;
   none: string;
+  /** By what they are ordered, where the values do not say it. */
+  order?: string;
 }) {
   return (
     <section className="card" aria-label={title}>
       <h2>{title}</h2>
+      {order && ranks && ranks.length > 0 && <p className="hint">{order}</p>}
       {ranks === undefined ? (
         <Skeleton lines={5} />
       ) : ranks.length === 0 ? (

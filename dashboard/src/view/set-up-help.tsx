@@ -1,4 +1,5 @@
 import { useEffect, useReducer, useState } from "react";
+import { Link } from "wouter";
 import { metricsAddress, readCounters } from "../state/counters";
 import type { Receivers } from "../state/receivers";
 import { repeat } from "../state/repeat";
@@ -47,6 +48,9 @@ export function SetUpHelp({ receivers }: { receivers: Receivers }) {
           time older than what is kept, or a key that is bound to other servers.
         </li>
       </ul>
+      <p>
+        <Link href="/docs/instrumenting#when-nothing-shows-up">More in the documentation</Link>
+      </p>
     </details>
   );
 }

@@ -1,3 +1,4 @@
+import { anchorOf } from "../state/anchor";
 import type { Receivers } from "../state/receivers";
 
 interface Step {
@@ -13,7 +14,13 @@ export interface Kind {
   inLog: string;
 }
 
-const endpointOf = (address: string) => `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${address}`;
+/** A kind, and where the documentation on instrumenting servers tells more of it. */
+export interface DocumentedKind extends Kind {
+  anchor: string;
+}
+
+const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const endpointOf = (address: string) => `export ${endpoint}=http://${address}`;
 
 /** What sends to port 4318 of its own machine unless it is told otherwise. */
 const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init/;
@@ -24,7 +31,14 @@ function withAddress(receivers: Receivers, steps: readonly Step[]): readonly Ste
   const senders = "The wrapper, the proxy and the SDK send to";
   if (!receivers.isDefault) {
     const words = `${senders} port 4318 of their own machine unless they are told otherwise: set the address first.`;
-    return [{ words, code: endpointOf(receivers.http) }, ...steps];
+    // what is set there is not to be set again
+    const line = `${endpointOf(receivers.http)}\n`;
+    const rest = steps.map((step) => (step.code ? { ...step, code: step.code.replace(line, "") } : step));
+    return [{ words, code: endpointOf(receivers.http) }, ...rest];
+  }
+  if (steps.some(({ code }) => code?.includes(endpoint))) {
+    const words = `${senders} the machine that they run on. If mcptap runs elsewhere, set its address as ${endpoint} for them too.`;
+    return [...steps, { words }];
   }
   const words = `${senders} the machine that they run on. If mcptap runs elsewhere, set its address.`;
   return [...steps, { words, code: endpointOf("HOST_OF_MCPTAP:4318") }];
@@ -41,7 +55,7 @@ const overHttp = {
 const all = "everything: requests, responses, errors, sessions and clients";
 
 /** The kinds of docs/instrumenting.md, for a mcptap that receives there. */
-export function kindsFor(receivers: Receivers): readonly Kind[] {
+export function kindsFor(receivers: Receivers): readonly DocumentedKind[] {
   const variables = `${endpointOf(receivers.http)}
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
 export OTEL_SERVICE_NAME=my-server
@@ -93,7 +107,7 @@ export OTEL_TRACES_SAMPLER=always_on`;
       steps: [
         {
           words: "Add the SDK: it is the folder sdk of mcptap's source.",
-          code: "cargo add mcptap-sdk --path ../mcptap/sdk",
+          code: "cargo add mcptap-sdk --path ../mcptap/sdk --features axum",
         },
         {
           words: "With rmcp, over any transport, wrap the handler.",
@@ -102,7 +116,7 @@ instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
         },
         {
           words:
-            "Over HTTP, with rmcp or without, put the layer outermost for HTTP status and what is refused.",
+            "Over HTTP, with rmcp or without, put the layer outermost for HTTP status, the client's address (feature axum, and into_make_service_with_connect_info) and what is refused.",
           code: ".layer(mcptap_sdk::layer())",
         },
         {
@@ -236,5 +250,10 @@ service:
         "what the servers that send to the Collector record. Console output needs the pipeline of logs; a call that is sampled away is not in the log.",
     },
   ];
-  return kinds.map((kind) => ({ ...kind, steps: withAddress(receivers, kind.steps) }));
+  return kinds.map((kind, index) => ({
+    ...kind,
+    steps: withAddress(receivers, kind.steps),
+    // the first is of all
+    anchor: index === 0 ? "" : `#${anchorOf(kind.name.replace("Any,", "Anything"))}`,
+  }));
 }

@@ -98,7 +98,12 @@ export function SetUp({ state, arrived, first = false }: Props) {
               )}
             </>
           )}
-          {kind && <p className="hint">Recorded: {kind.inLog}</p>}
+          {kind && (
+            <p className="hint">
+              Recorded: {kind.inLog}{" "}
+              <Link href={`/docs/instrumenting${kind.anchor}`}>Read more in the documentation</Link>
+            </p>
+          )}
           <p className="hint">{receiversWords(receivers)}</p>
           <SetUpHelp receivers={receivers} />
         </>

@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import {
   type Filter,
-  ignored,
   noFilter,
   nonsense,
   pick,
@@ -92,12 +91,4 @@ test("what finds nothing by itself is said, and numbers are read as they are typ
     expect(readMilliseconds(text)).toEqual({ value });
   for (const text of ["abc", "-5", "1,5", "Infinity", "NaN", "0x10", "1e999"])
     expect(readMilliseconds(text)).toHaveProperty("problem");
-});
-
-test("what an address says and nothing can mean is told, and all else is not", () => {
-  const told = (query: string) => ignored(new URLSearchParams(query));
-  expect(
-    told("status=abc&status=401&-outcome=NOPE&min=-1&max=5.0&trace=xyz&from=yesterday&range=2w"),
-  ).toEqual(["status=abc", "-outcome=NOPE", "trace=xyz", "min=-1", "range=2w", "from=yesterday"]);
-  expect(told("server=a&server=a&tool=&q=%20x%20&live=1&call=c&columns=time&other=1&min=0")).toEqual([]);
 });

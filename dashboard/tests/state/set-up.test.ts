@@ -142,3 +142,18 @@ test("what sends to the default port is told another one first", () => {
   // no other port is named anywhere
   expect(codes.flatMap(([, all]) => all).filter((code) => /:431[78]/.test(code))).toEqual([]);
 });
+
+test.each([
+  ["the default port", receiversFor("localhost", null)],
+  ["another port", receiversFor("localhost", bound(["127.0.0.1", 14318], ["127.0.0.1", 14317]))],
+])("with %s no kind of server is told the same line twice", (_, receivers) => {
+  const twice = kindsFor(receivers).flatMap(({ name, steps }) => {
+    const lines = steps
+      .flatMap(({ code = "" }) => code.split("\n"))
+      .map((line) => line.replace(/=http:.*/, "="));
+    return lines
+      .filter((line, at) => line.startsWith("export") && lines.indexOf(line) !== at)
+      .map((line) => `${name}: ${line}`);
+  });
+  expect(twice).toEqual([]);
+});
