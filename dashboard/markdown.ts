@@ -1,4 +1,3 @@
-import { posix } from "node:path";
 import { Marked } from "marked";
 import type { Plugin } from "vite";
 import { anchorOf } from "./src/state/anchor.ts";
@@ -12,8 +11,8 @@ export interface Document {
 /** Where a link of a document leads to on the pages. Undefined where that is a file of the repository alone. */
 function target(href: string): string | undefined {
   if (/^(https?:|#)/.test(href)) return href;
-  const [, name, anchor = ""] = /^([^#]*)\.md(#.*)?$/.exec(href) ?? [];
-  return name && posix.basename(name).toLowerCase() + anchor;
+  const [, name, anchor = ""] = /^(?:\.\.\/|docs\/)?([\w-]+)\.md(#.*)?$/.exec(href) ?? [];
+  return name && name.toLowerCase() + anchor;
 }
 
 /** A document in Markdown, made HTML. */

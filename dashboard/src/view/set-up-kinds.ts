@@ -23,7 +23,7 @@ const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const endpointOf = (address: string) => `export ${endpoint}=http://${address}`;
 
 /** What sends to port 4318 of its own machine unless it is told otherwise. */
-const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init/;
+const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init|mcptap\.instrument/;
 
 /** Steps that also say where to send to, for what does not say so itself. */
 function withAddress(receivers: Receivers, steps: readonly Step[]): readonly Step[] {
@@ -130,7 +130,19 @@ instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
       name: "Python",
       steps: [
         {
-          words: "The official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
+          words:
+            "With the SDK for Python, the folder sdk/python of mcptap's source: for servers of the official SDK 1.x and 2.x and of FastMCP 2 to 4.",
+          code: "pip install ../mcptap/sdk/python",
+        },
+        {
+          words: "It is one line of the server.",
+          code: `import mcptap
+
+server = mcptap.instrument(FastMCP("weather"))    # or a Server or MCPServer; before it runs`,
+        },
+        {
+          words:
+            "Without a line of code: the official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
           code: "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http",
         },
         {
@@ -147,7 +159,7 @@ opentelemetry-instrument python server.py`,
         overHttp,
       ],
       inLog:
-        "method, target, outcome and console output; no bodies; HTTP status with an ASGI instrumentation. Everything with wrap or proxy.",
+        "everything with the SDK, wrap or proxy; otherwise method, target, outcome and console output, no bodies, and HTTP status with an ASGI instrumentation.",
     },
     {
       name: "TypeScript",
