@@ -23,7 +23,7 @@ const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const endpointOf = (address: string) => `export ${endpoint}=http://${address}`;
 
 /** What sends to port 4318 of its own machine unless it is told otherwise. */
-const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init|mcptap\.instrument/;
+const bySelf = /^mcptap (wrap|proxy)|mcptap_sdk::init|mcptap\.instrument|@mcptap\/sdk/;
 
 /** Steps that also say where to send to, for what does not say so itself. */
 function withAddress(receivers: Receivers, steps: readonly Step[]): readonly Step[] {
@@ -164,7 +164,21 @@ opentelemetry-instrument python server.py`,
     {
       name: "TypeScript",
       steps: [
-        { ...overStdio, words: `The official SDK records nothing. ${overStdio.words}` },
+        {
+          words:
+            "With the SDK for TypeScript, the folder sdk/typescript of mcptap's source: for servers of the official SDK 1.x and 2.x.",
+          code: "npm install ../mcptap/sdk/typescript",
+        },
+        {
+          words: "It is one line of the server.",
+          code: `import { instrument } from "@mcptap/sdk";
+
+const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));   // before it is connected`,
+        },
+        {
+          ...overStdio,
+          words: `Without a line of code: the official SDK records nothing itself. ${overStdio.words}`,
+        },
         overHttp,
         {
           words:
