@@ -100,6 +100,7 @@ function tables() {
         harmless: list(words, "HARMLESS"),
         doubtful: list(words, "DOUBTFUL"),
       },
+      spaced: spaced(source("redact/names.rs")),
       words: list(looks, "WORDS"),
       sentence: list(looks, "SENTENCE"),
       locations: list(looks, "BEGINNINGS"),
@@ -108,6 +109,13 @@ function tables() {
       shortestValue: Number(/const SHORTEST: usize = (\d+);/.exec(source("redact/literals.rs"))[1]),
     },
   };
+}
+
+/** Names with a space in them, for texts. */
+function spaced(text) {
+  const found = [...text.matchAll(/\("([a-z]+ [a-z]+)"\.to_owned\(\), Kind::(\w+)\)/g)].map(([, name, kind]) => ({ name, kind: kind.toLowerCase() }));
+  if (found.length === 0) throw new Error("there are no names with a space any more");
+  return found;
 }
 
 const found = tables();

@@ -16,7 +16,7 @@ DRAWN = "0123456789abcdefghijklmnopqrstuvABCDEFGHIJ"
     ("text", "cut"),
     [
         ("key ghp_0123456789abcdefghijABCDEF end", "key [redacted] end"),
-        ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer [redacted]"),
+        ("Authorization: Bearer abcdef0123456789", "Authorization: [redacted]"),
         ("postgres://user:hunter2@db/shop", "postgres://user:[redacted]@db/shop"),
         ("password=hunter2 and more", "password=[redacted] and more"),
         ("?api_key=abc123def456&page=2", "?api_key=[redacted]&page=2"),

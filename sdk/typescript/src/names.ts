@@ -69,7 +69,10 @@ function ending(words: string[], end: number): Kind | undefined {
     if (DOUBTFUL.has(before) || DOUBTFUL.has(joined)) return "affixed";
     return HARMLESS.has(before) || HARMLESS.has(joined) ? undefined : "secret";
   }
-  if (LOOSE.has(last) && (before !== undefined || end < words.length)) return OTHER_KEYS.has(before ?? "") ? undefined : "loose";
+  if (LOOSE.has(last) && (before !== undefined || end < words.length)) {
+    const isOther = OTHER_KEYS.has(before ?? "") || OTHER_KEYS.has(words.slice(Math.max(0, end - 3), end - 1).join(""));
+    return isOther ? undefined : "loose";
+  }
   return undefined;
 }
 

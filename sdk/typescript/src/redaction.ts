@@ -21,8 +21,12 @@ const CREDENTIAL = /(?<![A-Za-z0-9_])(?:bearer|basic)(?:[\s+]+|%20)(?=([A-Za-z0-
 const URL_USER = /:\/\/([^\s/?#"'\\<>`:@]*)(?::([^\s/?#"'\\<>`]*))?@/dg;
 const SIGNATURE = /(?<![A-Za-z0-9_])(?:sig|signature)=([A-Za-z0-9%+/=_-]{16,})/dgi;
 const CURL = /\bcurl\b[^\n]{0,120}? (?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']+:([^\s"'\\]{3,})/dg;
-const PAIR =
-  /(?<![A-Za-z0-9_-])(--?)?([A-Za-z_][A-Za-z0-9_.-]{1,79})(\\?["']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})(?:\\?"((?:[^"\\]|\\.)*)\\?"|\\?'([^'\\]*)\\?'|([^\s"'\\,;&<>{}()[\]]+))/dg;
+const SIGN = String.raw`(\\?["']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})`;
+const VALUE = String.raw`(?:\\?"((?:[^"\\]|\\.)*)\\?"|\\?'([^'\\]*)\\?'|([^\s"'\\,;&<>{}()\[\]]+))`;
+const PAIR = new RegExp(String.raw`(?<![\p{L}\p{N}_\-])(--?)?([\p{L}_][\p{L}\p{M}\p{N}_.\-]{1,79})${SIGN}${VALUE}`, "dgu");
+const SPACED = new Map(redaction.spaced.map(({ name, kind }) => [name, kind as Kind]));
+const SPACED_PAIR = new RegExp(String.raw`(?<![\p{L}\p{N}_\-])()(${[...SPACED.keys()].join("|")})${SIGN}${VALUE}`, "dgiu");
+const BEHIND_SCHEME = /[ \t]+([^\s"'\\,;<>{}[\]]+)/y;
 const FLAG = /(?<![A-Za-z0-9_-])--?([A-Za-z][A-Za-z0-9-]{1,60}) +(?:"([^"]*)"|'([^']*)'|([^\s"'-][^\s"']*))/dg;
 
 /** A rule of the operator's that cannot be kept; it says what would be right. */
@@ -156,24 +160,36 @@ export class Redactor {
 
   #pairs(text: string): Cut[] {
     const cuts: Cut[] = [];
-    for (const found of text.matchAll(PAIR)) {
-      let kind = this.#kind(found[2] ?? "");
-      if (!kind) continue;
-      const at = [4, 5, 6].find((group) => found[group] !== undefined) ?? 6;
-      if (kind === "token" && found[1]) kind = "secret";
-      if (at === 6 && kind !== "key" && kind !== "cookie" && !isWrittenSecret(found, kind, text)) continue;
-      const span = found.indices?.[at];
-      if (span && isSecret(kind, found[at] ?? "")) cuts.push(span);
-    }
+    for (const found of text.matchAll(PAIR)) cuts.push(...pair(found, this.#kind(found[2] ?? ""), text));
+    for (const found of text.matchAll(SPACED_PAIR)) cuts.push(...pair(found, SPACED.get((found[2] ?? "").toLowerCase()), text));
     for (const found of text.matchAll(FLAG)) {
-      let kind = this.#kind(found[1] ?? "");
-      if (kind === "token") kind = "secret";
+      const given = this.#kind(found[1] ?? "");
+      const kind = given === "token" ? "secret" : given;
       const at = [2, 3, 4].find((group) => found[group] !== undefined) ?? 4;
-      const span = found.indices?.[at];
-      if (span && (kind === "key" || kind === "secret") && isSecret(kind, found[at] ?? "")) cuts.push(span);
+      const [span, value = ""] = [found.indices?.[at], found[at]];
+      const isWritten = given === "token" && at === 4 && !(isDrawn(value) && /[0-9]/.test(value));
+      const isOne = kind === "key" ? value !== REDACTED : kind === "secret" && !isWritten && isSecret(kind, value);
+      if (span && isOne) cuts.push(span);
     }
     return cuts;
   }
+}
+
+function pair(found: RegExpExecArray, given: Kind | undefined, text: string): Cut[] {
+  if (!given) return [];
+  const kind = given === "token" && found[1] ? "secret" : given;
+  const at = [4, 5, 6].find((group) => found[group] !== undefined) ?? 6;
+  const [span, value = ""] = [found.indices?.[at], found[at]];
+  if (!span) return [];
+  if (kind === "authorization" && at === 6 && redaction.schemes.includes(value.toLowerCase())) {
+    BEHIND_SCHEME.lastIndex = span[1];
+    const behind = BEHIND_SCHEME.exec(text);
+    const credential = behind?.[1] ?? "";
+    if (!behind || isPlaceholder(credential) || isCut(credential) || credential === REDACTED) return [];
+    return [[span[0], span[1] + behind[0].length]];
+  }
+  if (at === 6 && kind !== "key" && kind !== "cookie" && !isWrittenSecret(found, kind, text)) return [];
+  return isSecret(kind, value) ? [span] : [];
 }
 
 /** Whether a value without quotes can be one: sentences and code are written like that, too. */

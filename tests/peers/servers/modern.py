@@ -1,6 +1,6 @@
 """A server for both eras, by either Python library.
 
-python modern.py fastmcp|mcp [PORT]    over stdio, or over HTTP on 127.0.0.1:PORT
+python modern.py fastmcp|mcp [PORT [sse]]    over stdio, or over HTTP on 127.0.0.1:PORT
 
 With INSTRUMENTED=1 the SDK of mcptap records it.
 """
@@ -81,6 +81,8 @@ if os.environ.get("INSTRUMENTED"):
 
 if PORT is None:
     server.run()
+elif sys.argv[3:] == ["sse"]:
+    server.run(transport="sse", host="127.0.0.1", port=int(PORT))
 elif LIBRARY == "fastmcp":
     server.run(transport="http", host="127.0.0.1", port=int(PORT))
 else:

@@ -52,6 +52,22 @@ for (const { name, mode, command } of [...MODERN, ...HANDSHAKE]) {
   });
 }
 
+test("HTTP+SSE, whose answers come on a stream of their own", async (t) => {
+  const own = await Mcptap.start(t);
+  const port = await freePort();
+  await listening(t, [...modernServer("mcp"), String(port), "sse"], port, { env: { ...own.env, INSTRUMENTED: "1" } });
+  const before = await HttpRecorder.start(t, `http://127.0.0.1:${port}`);
+  await converse("python", "legacy", "sse", "modern", [`${before.url}/sse`]);
+  // The status of a POST that only takes a message is not seen here.
+  const said = ofHttp(before.exchanges).map(({ httpStatus, sessionId, ...record }) => record);
+  // Whether what is given up at the end is cancelled or answered first depends on the server.
+  const givenUp = said.find(({ outcome }) => outcome === "CANCELLED");
+  const isCertain = ({ method, requestId }) => method !== givenUp.method || requestId !== givenUp.requestId;
+  const calls = await ended(own, said.length);
+  assertSame(calls.map(logged).filter(isCertain), said.filter(isCertain));
+  assert.equal(calls.length, said.length);
+});
+
 test("a server whose collector is away goes on as if nobody looked, and says nothing on standard output", async (t) => {
   const nobody = [`OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:${await freePort()}`];
   const [plain, watched] = [join(await scratch(t), "plain"), join(await scratch(t), "watched")];

@@ -17,6 +17,8 @@ class Events:
         self._size = 0
         self._name = b""
         self.has_ids = False
+        self.is_answering_elsewhere = False
+        """Whether it is the stream of HTTP+SSE, where requests come by others."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The data of each message that ends in this piece."""
@@ -38,6 +40,7 @@ class Events:
         value = value.removeprefix(b" ")
         if name == b"event":
             self._name = value
+            self.is_answering_elsewhere |= value == b"endpoint"
         elif name == b"id":
             self.has_ids = True
         elif name == b"data":

@@ -203,7 +203,10 @@ class Exchange:
             self._answered += data
             return
         for text in self._reader.feed(data):
-            self._take(text)
+            if not self._reader.is_answering_elsewhere:
+                self._take(text)
+        if self._reader.is_answering_elsewhere and self._stream is not None:
+            self._stream.set({semconv.MCP_TRANSPORT: "sse"})
 
     def _take(self, text: str | bytes) -> bool:
         """Takes the messages in a text. Whether it was JSON."""

@@ -88,7 +88,8 @@ def _ending(words: list[str], end: int) -> Kind | None:
             return "affixed"
         return None if before in _NAMES["harmless"] or joined in _NAMES["harmless"] else "secret"
     if words[end - 1] in _LOOSE and (before is not None or end < len(words)):
-        return None if before in _NAMES["otherKeys"] else "loose"
+        is_other = before in _NAMES["otherKeys"] or bare(words, max(0, end - 3), end - 1) in _NAMES["otherKeys"]
+        return None if is_other else "loose"
     return None
 
 

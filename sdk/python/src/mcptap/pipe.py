@@ -39,6 +39,7 @@ class Pipe:
         self.conversation = Conversation(observer)
         # Whether its messages are seen in HTTP requests as well, and recorded there.
         self._is_seen_elsewhere = False
+        self._carrier = Carrier(_PIPE)
         self.read = _Reading(self, read)
         self.write = _Writing(self, write)
 
@@ -49,6 +50,7 @@ class Pipe:
             if carrier is None:
                 self._is_seen_elsewhere = True
                 return None
+            self._carrier = Carrier(carrier.attributes, carrier.session)
             call = self.conversation.take("client", plain(item, False), carrier)
             if call is None:
                 return None
@@ -63,7 +65,7 @@ class Pipe:
         if self._is_seen_elsewhere:
             return
         try:
-            self.conversation.take("server", plain(item, True), Carrier(_PIPE))
+            self.conversation.take("server", plain(item, True), self._carrier)
         except Exception:
             self.observer.failed("a message could not be recorded")
 

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -23,6 +24,7 @@ REDACTED: str = _TABLE["marker"]
 """The text that replaces a secret."""
 _SHORTEST: int = _TABLE["shortestValue"]
 _CHALLENGE = frozenset(_TABLE["challenge"])
+_SCHEMES = frozenset(_TABLE["schemes"])
 # How many strings of JSON inside strings of JSON are read.
 _DEEPEST = 6
 # How deep JSON may be nested to be walked; what is deeper is cut as text.
@@ -32,11 +34,12 @@ _CREDENTIAL = re.compile(r"(?i)(?<![A-Za-z0-9_])(bearer|basic)(?:[\s+]+|%20)(?=(
 _URL = re.compile(r"://([^\s/?#\"'\\<>`:@]*)(?::([^\s/?#\"'\\<>`]*))?@")
 _SIGNATURE = re.compile(r"(?i)(?<![A-Za-z0-9_])(?:sig|signature)=([A-Za-z0-9%+/=_-]{16,})")
 _CURL = re.compile(r"\bcurl\b[^\n]{0,120}? (?:-u|--user|--proxy-user)[ =]?[\"']?([^\s:\"']+):([^\s\"'\\]{3,})")
-_PAIR = re.compile(
-    r"(?<![A-Za-z0-9_\-])(--?)?([A-Za-z_][A-Za-z0-9_.\-]{1,79})"
-    r"(\\?[\"']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})"
-    r"(?:\\?\"((?:[^\"\\]|\\.)*)\\?\"|\\?'([^'\\]*)\\?'|([^\s\"'\\,;&<>{}()\[\]]+))"
-)
+_SIGN = r"(\\?[\"']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})"
+_VALUE = r"(?:\\?\"((?:[^\"\\]|\\.)*)\\?\"|\\?'([^'\\]*)\\?'|([^\s\"'\\,;&<>{}()\[\]]+))"
+_PAIR = re.compile(rf"(?<![\w\-])(--?)?([^\W\d][\w.\-]{{1,79}}){_SIGN}{_VALUE}")
+_SPACED: dict[str, names.Kind] = {each["name"]: each["kind"] for each in _TABLE["spaced"]}
+_SPACED_PAIR = re.compile(rf"(?i)(?<![\w\-])()({'|'.join(_SPACED)}){_SIGN}{_VALUE}")
+_BEHIND_SCHEME = re.compile(r"[ \t]+([^\s\"'\\,;<>{}\[\]]+)")
 _FLAG = re.compile(r"(?<![A-Za-z0-9_\-])--?([A-Za-z][A-Za-z0-9\-]{1,60}) +(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'-][^\s\"']*))")
 
 
@@ -174,24 +177,35 @@ class Redactor:
             yield from (found.span() for found in self._values.finditer(text))
 
     def _pairs(self, text: str) -> Iterator[tuple[int, int]]:
-        for found in _PAIR.finditer(text):
-            kind = self._kind(found[2])
-            if kind is None:
-                continue
-            at = found.lastindex or 6
-            value = found[at]
-            if kind == "token" and found[1]:
-                kind = "secret"
-            if at == 6 and kind not in ("key", "cookie") and not _is_written_secret(found, kind, text):
-                continue
-            if names.is_secret(kind, value, REDACTED):
-                yield found.span(at)
+        pairs = ((found, self._kind(found[2])) for found in _PAIR.finditer(text))
+        spaced = ((found, _SPACED[found[2].lower()]) for found in _SPACED_PAIR.finditer(text))
+        for found, kind in chain(pairs, spaced):
+            if kind is not None:
+                yield from _pair(found, kind, text)
         for found in _FLAG.finditer(text):
             kind = self._kind(found[1])
             at = found.lastindex or 4
+            is_written = kind == "token" and at == 4 and not (is_drawn(found[at]) and re.search(r"[0-9]", found[at]))
             kind = "secret" if kind == "token" else kind
-            if kind in ("key", "secret") and names.is_secret(kind, found[at], REDACTED):
-                yield found.span(at)
+            if kind == "key" or (kind == "secret" and not is_written and names.is_secret(kind, found[at], REDACTED)):
+                if found[at] != REDACTED:
+                    yield found.span(at)
+
+
+def _pair(found: re.Match[str], kind: names.Kind, text: str) -> Iterator[tuple[int, int]]:
+    at = found.lastindex or 6
+    value = found[at]
+    if kind == "token" and found[1]:
+        kind = "secret"
+    if kind == "authorization" and at == 6 and value.lower() in _SCHEMES:
+        behind = _BEHIND_SCHEME.match(text, found.end())
+        if behind and not is_placeholder(behind[1]) and not names.is_cut(behind[1]) and behind[1] != REDACTED:
+            yield found.start(6), behind.end()
+        return
+    if at == 6 and kind not in ("key", "cookie") and not _is_written_secret(found, kind, text):
+        return
+    if names.is_secret(kind, value, REDACTED):
+        yield found.span(at)
 
 
 def _is_written_secret(found: re.Match[str], kind: names.Kind, text: str) -> bool:
