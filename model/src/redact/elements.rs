@@ -50,6 +50,8 @@ pub(super) fn is_form(bytes: &[u8], start: usize) -> bool {
     });
     let mark = run_back(bytes, word, 4, |byte| matches!(byte, b'"' | b'\'' | b'\\'));
     let before = bytes.get(..mark).unwrap_or_default();
+    let before = before.get(before.len().saturating_sub(5)..).unwrap_or_default();
+    let before = before.to_ascii_lowercase();
     mark < word
         && [&b"name="[..], b"key=", b"id="]
             .iter()
@@ -97,6 +99,10 @@ pub(super) fn elsewhere(
             });
             *element = (close + 1, end);
         }
+        // <property name="password"><value>…</value>
+        if element.1 <= run(bytes, close + 1, NEAR, is_space) {
+            return inner(bytes, close + 1).and_then(|(at, end)| known(at, Some(end)));
+        }
         let end = element.1;
         return (end > close + 1 && byte(bytes, end) == b'<')
             .then(|| known(close + 1, Some(end)))
@@ -110,4 +116,16 @@ pub(super) fn elsewhere(
         !matches!(byte, b'\r' | b'\n' | b'\\' | b'"')
     });
     (end > from).then(|| known(from, Some(end))).flatten()
+}
+
+/// The text of the element whose name ends with `value` and that begins at `at`.
+fn inner(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let open = run(bytes, at, NEAR, is_space);
+    let close = run(bytes, open, 48, |byte| !matches!(byte, b'>' | b'/'));
+    let tag = bytes.get(open..close)?.to_ascii_lowercase();
+    let end = run(bytes, close + 1, usize::MAX, |byte| {
+        !matches!(byte, b'<' | b'"' | b'\n')
+    });
+    let is_one = tag.starts_with(b"<") && tag.ends_with(b"value") && byte(bytes, close) == b'>';
+    (is_one && end > close + 1 && byte(bytes, end) == b'<').then_some((close + 1, end))
 }

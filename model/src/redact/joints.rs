@@ -7,6 +7,7 @@ use super::elements::{element_content, elsewhere, is_form};
 use super::lines::is_netrc;
 use super::looks::is_lot;
 use super::named::NEAR;
+use super::phrases;
 use super::quotes::quote;
 use super::records;
 use super::source::{self, wrapped};
@@ -120,6 +121,9 @@ pub(super) fn separator(
                 end: Some(to),
             });
         }
+        if let Some(at) = phrases::tagged(bytes, value) {
+            return begin(at, Joint::Listed, (end, quoted));
+        }
         // The quote behind a prompt closes it: `input('Password: ')`.
         if value > at
             && quoted == end
@@ -142,6 +146,9 @@ pub(super) fn separator(
     if let Some(content) = element_content(bytes, start, end) {
         return Some(content);
     }
+    if let Some(at) = phrases::value(bytes, start, end, quoted) {
+        return begin(at, Joint::Listed, (0, 0));
+    }
     if quoted == end && is_sql(bytes.get(start..end).unwrap_or_default()) {
         // `PASSWORD '…'`, `PASSWORD FOR 'bob'@'%' = '…'`, `PASSWORD = PASSWORD('…')`
         let value = sql_value(bytes, after);
@@ -152,7 +159,7 @@ pub(super) fn separator(
     if byte(bytes, end) == b'>' {
         return begin(end + 1, Joint::Tight, (0, 0));
     }
-    if (quoted > end || bytes.get(end..end + 2) == Some(b", ")) && byte(bytes, after) == b',' {
+    if byte(bytes, after) == b',' {
         let next = spaces(after + 1);
         // {"name": "API_KEY", "value": "…"}
         let pair = quote(bytes, next)
@@ -177,10 +184,13 @@ pub(super) fn separator(
             return begin(default, Joint::Tight, (0, 0));
         }
         if !flag
-            && (quoted > end || source::is_defined(bytes, start))
+            && (quoted > end || source::is_defined(bytes, start) || source::is_atom(bytes, start))
             && let Some(listed) = source::listed(bytes, start, after)
         {
             return Some(listed);
+        }
+        if quoted == end && source::is_atom(bytes, start) {
+            return begin(next, Joint::Listed, (0, 0));
         }
     }
     if (quoted > end || is_form(bytes, start))
@@ -245,6 +255,11 @@ fn sql_value(bytes: &[u8], at: usize) -> usize {
 /// `[password] => …`, `char password[] = …`, `**Password**: …`.
 fn closed(bytes: &[u8], start: usize, end: usize) -> usize {
     let quoted = quote(bytes, end).map_or(end, |(_, content)| content);
+    // As PHP dumps a member that is not public: `["password":protected]=>`.
+    let quoted = [&b":protected"[..], b":private"]
+        .iter()
+        .find(|word| quoted > end && bytes.get(quoted..).is_some_and(|rest| rest.starts_with(word)))
+        .map_or(quoted, |word| quoted + word.len());
     let behind = match byte(bytes, quoted) {
         b']' => quoted + 1,
         _ if quoted > end => return end,

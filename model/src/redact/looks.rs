@@ -211,7 +211,7 @@ pub(super) fn is_harmless(text: &[u8]) -> bool {
 /// `AES-256-GCM`, `RS256`, `MIT-2.0`.
 fn is_algorithm(text: &str) -> bool {
     const NAMES: &[&str] = &[
-        "aes", "rsa", "hs", "rs", "es", "ps", "sha", "ed", "chacha", "mit", "apache", "gpl", "bsd",
+        "aes", "rsa", "hs", "rs", "es", "ps", "sha", "ed", "chacha", "mit", "wpa", "apache", "gpl", "bsd",
     ];
     let parts = text.split(['-', '_', '.']);
     let letters = |part: &str| {

@@ -34,6 +34,7 @@ mod options;
 mod pairs;
 mod pass;
 mod patterns;
+mod phrases;
 mod private_keys;
 mod quotes;
 mod records;

@@ -173,7 +173,10 @@ fn covers(
         }
         Kind::Secret if joint == Joint::Compared => !bare && is_drawn(text) && !is_harmless(text),
         Kind::Affixed => joint != Joint::Compared && is_lot(text) && !is_harmless(text),
-        Kind::Loose => joint != Joint::Compared && is_random(text),
+        Kind::Loose => {
+            let text = text.strip_prefix(b"base64:").unwrap_or(text);
+            joint != Joint::Compared && is_random(text)
+        }
         Kind::Phrase => {
             text.split(|byte| is_space(*byte))
                 .filter(|word| !word.is_empty())

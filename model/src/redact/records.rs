@@ -51,7 +51,9 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, read: &mut Read) -> 
     });
     let (label, from) = label(bytes, close);
     let last = label.rsplit('_').next().unwrap_or_default();
-    if !pairs::is_name(last) {
+    // <input type="password" value="…">
+    let is_input = last == "type" && sign == b'=' && bytes.get(start..end) == Some(b"password");
+    if !pairs::is_name(last) && !is_input {
         return None;
     }
     if sign == b'>' {

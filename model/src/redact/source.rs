@@ -214,6 +214,12 @@ pub(super) fn is_defined(bytes: &[u8], start: usize) -> bool {
         .is_some_and(|before| before.ends_with(b"define("))
 }
 
+/// Whether the name at `start` is the first of a tuple, without quotes: `{password,…`, `(password,…`.
+pub(super) fn is_atom(bytes: &[u8], start: usize) -> bool {
+    let from = identifier(bytes, start);
+    matches!(before(bytes, from, 1), b'{' | b'(') && !is_word(before(bytes, from, 2))
+}
+
 /// Ends of the names of functions that are given a name and its value.
 const SETTERS: &[&[u8]] = &[
     b"set",
@@ -242,6 +248,10 @@ pub(super) fn listed(bytes: &[u8], start: usize, comma: usize) -> Option<Begin> 
         return begin(value, Joint::Tight);
     }
     let from = run_back(bytes, start, LONGEST, |byte| is_word(byte) || byte == b'-');
+    // An atom of Erlang has no quotes.
+    if matches!(before(bytes, from, 1), b'{' | b'(') {
+        return begin(value, Joint::Listed);
+    }
     let mark = run_back(bytes, from, 4, |byte| {
         matches!(byte, b'"' | b'\'' | b'\\' | b'b' | b'u')
     });
@@ -310,6 +320,7 @@ const WRAPS: &[&[u8]] = &[
     b"b64decode(",
     b"[]byte(",
     b"[]string{",
+    b"<<",
     b"b",
     b"u",
     b"r",
@@ -353,11 +364,13 @@ pub(super) fn wrapped(bytes: &[u8], at: usize) -> usize {
     if quote(bytes, inner).is_some() { inner } else { at }
 }
 
-/// Behind the type and the length that a dump of Go writes before a text: `(string) (len=10) "…"`.
+/// Behind the type and the length that a dump of Go or PHP writes before a text: `(string) (len=10) "…"`, `string(10) "…"`.
 fn dumped(bytes: &[u8], at: usize) -> Option<usize> {
-    let kind = bytes.get(at..)?.strip_prefix(b"(string) (len=")?;
-    let digits = run(kind, 0, 9, |byte| byte.is_ascii_digit());
-    (kind.get(digits..digits + 2)? == b") ").then(|| at + 14 + digits + 2)
+    let rest = bytes.get(at..)?;
+    let kinds: [&[u8]; 2] = [b"(string) (len=", b"string("];
+    let kind = kinds.iter().find(|kind| rest.starts_with(kind))?;
+    let digits = run(rest, kind.len(), 9, |byte| byte.is_ascii_digit());
+    (rest.get(digits..digits + 2)? == b") ").then(|| at + digits + 2)
 }
 
 /// Calls that are given a user and a password: how they begin, which text in them is the password, and whether they are

@@ -9,6 +9,7 @@ mod key_lines;
 mod linear;
 mod names;
 mod operator;
+mod phrases;
 mod random;
 mod records;
 mod rule_sets;
