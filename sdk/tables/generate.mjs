@@ -104,6 +104,7 @@ function tables() {
       words: list(looks, "WORDS"),
       sentence: list(looks, "SENTENCE"),
       locations: list(looks, "BEGINNINGS"),
+      algorithms: list(looks, "NAMES"),
       schemes: list(source("redact/named.rs"), "SCHEMES"),
       challenge: list(source("redact/credentials.rs"), "CHALLENGE"),
       shortestValue: Number(/const SHORTEST: usize = (\d+);/.exec(source("redact/literals.rs"))[1]),
@@ -113,7 +114,7 @@ function tables() {
 
 /** Names with a space in them, for texts. */
 function spaced(text) {
-  const found = [...text.matchAll(/\("([a-z]+ [a-z]+)"\.to_owned\(\), Kind::(\w+)\)/g)].map(([, name, kind]) => ({ name, kind: kind.toLowerCase() }));
+  const found = [...text.matchAll(/\("([a-z]+(?: [a-z]+)+)"\.to_owned\(\), Kind::(\w+)\)/g)].map(([, name, kind]) => ({ name, kind: kind.toLowerCase() }));
   if (found.length === 0) throw new Error("there are no names with a space any more");
   return found;
 }

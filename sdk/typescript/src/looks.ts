@@ -4,7 +4,7 @@ import { redaction } from "./tables.js";
 
 const WORDS = new Set(redaction.words);
 const SENTENCE = new Set(redaction.sentence);
-const ALGORITHMS = new Set("aes rsa hs rs es ps sha ed chacha mit apache gpl bsd".split(" "));
+const ALGORITHMS = new Set(redaction.algorithms);
 const LOOK = 200;
 
 const count = (text: string, what: RegExp): number => text.match(what)?.length ?? 0;

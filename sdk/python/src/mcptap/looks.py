@@ -10,7 +10,7 @@ _TABLE = TABLES["redaction"]
 _WORDS = frozenset(_TABLE["words"])
 _SENTENCE = frozenset(_TABLE["sentence"])
 _LOCATIONS = tuple(_TABLE["locations"])
-_ALGORITHMS = frozenset("aes rsa hs rs es ps sha ed chacha mit apache gpl bsd".split())
+_ALGORITHMS = frozenset(_TABLE["algorithms"])
 _LOOK = 200
 
 
