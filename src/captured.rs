@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use mcptap_sdk::CaptureDefaults;
+use mcptap_sdk::internals::CaptureDefaults;
 
 use crate::environment::{unknown_variables, unset_secrets};
 use crate::problems::Problems;

@@ -125,7 +125,7 @@ fn of_proxy_and_wrapper(table: ProxySettings) -> Problems {
     let mut problems = Problems::default();
     let proxy = proxy_settings().and_then(|given| given.over(table).check());
     problems.or(proxy.context("in the settings of the proxy"), ());
-    for error in mcptap_sdk::check_env() {
+    for error in mcptap_sdk::internals::check_env() {
         let error = anyhow::Error::new(error);
         problems.add(error.context("in the settings of wrapper and proxy"));
     }

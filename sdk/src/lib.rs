@@ -27,42 +27,63 @@
 //! Ok(instrument(Weather::new())), …)`. Requests that rmcp refuses there before any handler sees them
 //! (malformed headers, unknown versions) are not seen here either.
 //!
+//! # Features
+//!
+//! By default there is all that a server and the variables may ask for: `rmcp` ([`instrument`]), `http` ([`layer`]), `tls` (a collector
+//! behind `https://`), `logs` ([`log_layer`]), `grpc` (OTLP over gRPC) and `zstd`. Besides: `axum` (the client's address from
+//! `ConnectInfo`) and `brotli` (answers in that coding). A server over stdio with a collector on its own machine needs
+//! `default-features = false, features = ["rmcp"]`. The versions of [`opentelemetry`] and [`opentelemetry_sdk`] that this crate has
+//! in its signatures are re-exported.
+//!
 //! Bodies are cut at 1 MiB each; the size before the cut is kept. Of the HTTP headers, `Authorization` is cut
 //! to its first 10 characters and only a short list of others is kept.
+
+#![cfg_attr(
+    not(all(feature = "rmcp", feature = "http")),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "parts of the engine that only the switched-off ways into it use"
+    )
+)]
 
 mod announcement;
 mod capture;
 mod context;
 mod current;
+#[cfg(feature = "rmcp")]
 mod handler;
+#[doc(hidden)]
+pub mod internals;
 mod jsonrpc;
+#[cfg(feature = "http")]
+mod layer;
+#[cfg(all(feature = "rmcp", not(feature = "http")))]
+#[path = "without_layer.rs"]
 mod layer;
 mod observer;
 mod pipe;
 mod recorder;
 mod running;
+#[cfg(feature = "rmcp")]
 mod service;
 mod span;
 mod telemetry;
 mod watch;
+#[cfg(feature = "rmcp")]
 mod wire;
 
-pub use capture::{Capture, CaptureDefaults, CaptureError, DEFAULT_BODY_CAP, Mode};
-#[doc(hidden)]
-pub use context::is_traceparent;
+pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use current::{Call, Outgoing};
-pub use layer::{
-    Abandoned, Answer, Answering, NotForwarded, Question, Receipt, RequestBody, RequestTrace, Traffic,
-    TrafficLayer,
-};
-pub use pipe::Pipe;
+#[cfg(feature = "http")]
+pub use layer::{Answer, Answering, Question, RequestBody, Traffic, TrafficLayer};
+pub use opentelemetry;
+pub use opentelemetry_sdk;
+#[cfg(feature = "rmcp")]
 pub use service::{Instrumented, InstrumentedService, instrument, instrument_with};
-#[doc(hidden)]
-pub use telemetry::is_no_tls;
-pub use telemetry::{
-    Compression, Error, Guard, LogLayer, Protocol, Stats, Telemetry, check_env, connect, init, log_layer,
-    log_layer_with,
-};
+pub use telemetry::{Compression, Error, Guard, Protocol, Stats, Telemetry, connect, init};
+#[cfg(feature = "logs")]
+pub use telemetry::{LogLayer, log_layer, log_layer_with};
 pub use watch::Watch;
 
 /// A [`TrafficLayer`] whose records go to the global providers: around the MCP part of any HTTP server.
@@ -75,6 +96,7 @@ pub use watch::Watch;
 /// axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;
 /// # Ok(()) }
 /// ```
+#[cfg(feature = "http")]
 pub fn layer() -> TrafficLayer {
     Watch::global().layer()
 }

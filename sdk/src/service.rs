@@ -95,7 +95,7 @@ impl<S: Service<RoleServer>> Instrumented<S> {
     pub async fn serve<T, E, A>(
         self,
         transport: T,
-    ) -> Result<RunningService<RoleServer, InstrumentedService<S>>, Box<ServerInitializeError>>
+    ) -> Result<RunningService<RoleServer, InstrumentedService<S>>, ServerInitializeError>
     where
         T: IntoTransport<RoleServer, E, A>,
         E: std::error::Error + Send + Sync + 'static,
@@ -106,7 +106,17 @@ impl<S: Service<RoleServer>> Instrumented<S> {
             inner: self,
             wire: Some(wire),
         };
-        ServiceExt::serve(service, transport).await.map_err(Box::new)
+        ServiceExt::serve(service, transport).await
+    }
+
+    /// The handler or service that is wrapped.
+    pub fn inner(&self) -> &S {
+        &self.handler
+    }
+
+    /// The handler or service that was wrapped.
+    pub fn into_inner(self) -> S {
+        self.handler
     }
 
     /// A service of rmcp that records the requests it is given, for where rmcp wants one and [`serve`](Self::serve) does not do:
@@ -317,6 +327,13 @@ pub struct InstrumentedService<S> {
     inner: Instrumented<S>,
     /// The connection, where that is watched.
     wire: Option<Arc<Wire>>,
+}
+
+impl<S: Service<RoleServer>> InstrumentedService<S> {
+    /// The handler or service that is wrapped: of a server that runs, `running.service().inner()`.
+    pub fn inner(&self) -> &S {
+        self.inner.inner()
+    }
 }
 
 impl<S: Service<RoleServer>> Service<RoleServer> for InstrumentedService<S> {

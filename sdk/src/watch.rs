@@ -2,17 +2,20 @@
 
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+#[cfg(feature = "rmcp")]
 use rmcp::{RoleServer, Service};
 
 use crate::capture::Capture;
+#[cfg(feature = "http")]
 use crate::layer::TrafficLayer;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
 use crate::recorder::Recorder;
+#[cfg(feature = "rmcp")]
 use crate::service::Instrumented;
 use crate::telemetry::{Guard, Naming};
 
-/// Says where records go and what may be in them; [`layer`](Watch::layer) or [`pipe`](Watch::pipe) then watch.
+/// Says where records go and what may be in them; [`layer`](Watch::layer) or [`instrument_with`](crate::instrument_with) then watch.
 ///
 /// Secrets are cut out whichever way it is: a provider of the application is given nothing that has any.
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ impl Watch {
         Self::of(Recorder::own(guard.destination()), guard.naming())
     }
 
+    #[doc(hidden)]
     /// As [`with`](Self::with), for who watches a server from outside its process: what the server itself tells of a request
     /// is then taken for the same request.
     pub fn outside(guard: &Guard) -> Self {
@@ -62,6 +66,7 @@ impl Watch {
         self
     }
 
+    #[doc(hidden)]
     /// Records carry the name that the server gives itself (`serverInfo.name`), as soon as it says one. With a [`Guard`] whose
     /// service was given no name it is that of the service too, so that log lines and heartbeats are of the same server.
     #[must_use]
@@ -70,6 +75,7 @@ impl Watch {
         self
     }
 
+    #[cfg(feature = "rmcp")]
     /// Wraps an rmcp handler or service, as [`instrument`](crate::instrument).
     pub fn instrument<S: Service<RoleServer>>(self, handler: S) -> Instrumented<S> {
         Instrumented {
@@ -79,11 +85,13 @@ impl Watch {
     }
 
     /// A layer for an HTTP server.
+    #[cfg(feature = "http")]
     pub fn layer(self) -> TrafficLayer {
         TrafficLayer::new(self.observer)
     }
 
     /// A recorder for a process that speaks MCP over its standard input and output.
+    #[doc(hidden)]
     pub fn pipe(self) -> Pipe {
         Pipe::new(self.observer)
     }

@@ -41,7 +41,7 @@ pub(super) enum Failure {
 
 /// Advice where upstream speaks another protocol than its URL says.
 fn other_protocol(error: &(dyn Error + 'static), upstream: &Upstream) -> &'static str {
-    if mcptap_sdk::is_no_tls(error) {
+    if mcptap_sdk::internals::is_no_tls(error) {
         return "; the server there does not speak TLS: if it speaks plain HTTP, let upstream begin with http://";
     }
     let http = error.downcast_ref::<hyper::Error>();
@@ -100,9 +100,11 @@ impl Failure {
         let text = Full::from(format!("{reason}\n"));
         let mut answer = Response::new(text.map_err(|never| match never {}).boxed_unsync());
         *answer.status_mut() = self.status();
-        answer.extensions_mut().insert(mcptap_sdk::NotForwarded(reason));
+        answer
+            .extensions_mut()
+            .insert(mcptap_sdk::internals::NotForwarded(reason));
         if matches!(self, Self::Abandoned { .. }) {
-            answer.extensions_mut().insert(mcptap_sdk::Abandoned);
+            answer.extensions_mut().insert(mcptap_sdk::internals::Abandoned);
         }
         let headers = answer.headers_mut();
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");

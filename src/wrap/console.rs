@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mcptap_sdk::Pipe;
+use mcptap_sdk::internals::Pipe;
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// The longest that an answer waits for the lines before it. In all but the rarest cases there is nothing to wait for.

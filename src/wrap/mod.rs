@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use mcptap::{Captured, Given, Recording};
-use mcptap_sdk::Pipe;
+use mcptap_sdk::internals::Pipe;
 
 use console::Console;
 use pump::Pump;

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use mcptap_sdk::Pipe;
+use mcptap_sdk::internals::Pipe;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 

@@ -102,7 +102,7 @@ fn is_none(line: &[u8], value: &Range<usize>) -> bool {
     let text = line
         .get(value.clone())
         .and_then(|value| serde_json::from_slice::<String>(value).ok());
-    !text.is_some_and(|text| mcptap_sdk::is_traceparent(text.trim()))
+    !text.is_some_and(|text| mcptap_sdk::internals::is_traceparent(text.trim()))
 }
 
 /// A member of an object: its name as it is written, and where its value stands.

@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, ShouldSample};
 use super::error::Error;
 use super::guard::Guard;
 use super::ids::Ids;
+#[cfg(feature = "logs")]
 use super::layer;
 use super::line::Line;
 use super::notice::warn;
@@ -260,6 +261,7 @@ impl Telemetry {
         let propagator = self.propagator.take();
         let guard = self.start()?;
         recorder::install(&guard.destination()).map_err(|_| Error::Installed)?;
+        #[cfg(feature = "logs")]
         layer::set_global(&guard);
         if application_has_provider() {
             warn(format_args!(

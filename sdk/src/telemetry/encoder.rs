@@ -42,6 +42,9 @@ fn official(target: &Target) -> Option<opentelemetry_otlp::Compression> {
     match target.compression? {
         Compression::None => None,
         Compression::Gzip => Some(opentelemetry_otlp::Compression::Gzip),
+        #[cfg(not(feature = "zstd"))]
+        Compression::Zstd => None,
+        #[cfg(feature = "zstd")]
         Compression::Zstd => Some(opentelemetry_otlp::Compression::Zstd),
     }
 }
@@ -50,7 +53,7 @@ fn official(target: &Target) -> Option<opentelemetry_otlp::Compression> {
 #[derive(Clone, Debug, Default)]
 struct Catcher(Arc<Mutex<Option<Request<Bytes>>>>);
 
-#[tonic::async_trait]
+#[async_trait::async_trait]
 impl HttpClient for Catcher {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);

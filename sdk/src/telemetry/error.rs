@@ -14,6 +14,9 @@ pub enum Error {
     /// `OTEL_EXPORTER_OTLP_PROTOCOL` names a protocol that this SDK does not speak.
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL is {0:?}; http/protobuf and grpc are spoken")]
     Protocol(String),
+    /// Something is asked for that this build of the SDK cannot do.
+    #[error("{0} needs the feature {1:?} of mcptap-sdk, which is switched off")]
+    Feature(&'static str, &'static str),
     /// The endpoint is no `http` or `https` URL.
     #[error(
         "the OTLP endpoint {0:?} is no URL such as http://127.0.0.1:4318 or https://collector.example:4318"

@@ -8,6 +8,7 @@ use opentelemetry_sdk::logs::{LogProcessor, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor};
 
 use super::error::Error;
+#[cfg(feature = "logs")]
 use super::layer;
 use super::ledger::Stats;
 use super::line::Line;
@@ -109,6 +110,7 @@ impl Guard {
         Destination::outside(&self.tracers, &self.loggers, &self.home)
     }
 
+    #[cfg(feature = "logs")]
     pub(super) fn home(&self) -> &Arc<Home> {
         &self.home
     }
@@ -166,6 +168,7 @@ impl Guard {
         }
         self.home.open.end_all();
         recorder::leave(&self.home);
+        #[cfg(feature = "logs")]
         layer::leave(&self.home);
         let stopped = self.line.as_ref().map_or(Ok(()), |(line, ..)| line.stop());
         // Everything is done already; spans from now on cost nothing.

@@ -11,12 +11,14 @@
 
 mod bridge;
 mod builder;
+mod connector;
 mod courier;
 mod delivery;
 mod encoder;
 mod error;
 mod guard;
 mod ids;
+#[cfg(feature = "logs")]
 mod layer;
 mod ledger;
 mod line;
@@ -42,12 +44,14 @@ mod verdict;
 mod worker;
 
 pub use builder::{Telemetry, connect, init};
+#[cfg(feature = "tls")]
+pub use connector::is_no_tls;
 pub use error::Error;
 pub use guard::Guard;
 pub(crate) use ids::with_ids;
+#[cfg(feature = "logs")]
 pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
 pub(crate) use naming::Naming;
 pub(crate) use redaction::Redaction;
 pub use settings::{Compression, Protocol, check_env};
-pub use transport::is_no_tls;

@@ -1,6 +1,5 @@
 //! The way to a collector: where, with which headers, in which framing, over which TLS.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,10 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 
+use super::connector::Security;
 use super::encoder::Address;
 use super::error::Error;
 use super::settings::Target;
@@ -25,7 +22,7 @@ pub(super) struct Route {
     pub(super) headers: HeaderMap,
     pub(super) is_grpc: bool,
     pub(super) timeout: Duration,
-    pub(super) tls: ClientConfig,
+    pub(super) security: Security,
 }
 
 impl Route {
@@ -49,7 +46,7 @@ impl Route {
             headers,
             is_grpc: target.is_grpc,
             timeout: target.timeout,
-            tls: tls(is_https, target)?,
+            security: Security::new(is_https, target)?,
         })
     }
 }
@@ -93,37 +90,6 @@ pub(super) fn percent_decoded(text: &str) -> Vec<u8> {
     }
     decoded.extend_from_slice(rest.as_bytes());
     decoded
-}
-
-/// Trusts what the system trusts, and the certificates of the variable. Nothing is read for plain `http`.
-fn tls(is_https: bool, target: &Target) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    if is_https {
-        // Some stores hold certificates that cannot be parsed; the others are good.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = &target.certificate {
-            let wrong = |reason: String| Error::Certificate {
-                path: path.clone(),
-                reason,
-            };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| wrong(error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(wrong("there is no PEM certificate in it".to_owned()));
-            }
-            for certificate in certificates {
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-            }
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Certificate {
-            path: target.certificate.clone().unwrap_or_default(),
-            reason: error.to_string(),
-        })?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

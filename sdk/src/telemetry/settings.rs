@@ -246,6 +246,17 @@ impl Target {
             (None, Some("grpc")) => true,
             (None, Some(other)) => return Err(Error::Protocol(other.to_owned())),
         };
+        if is_grpc && !cfg!(feature = "grpc") {
+            return Err(Error::Feature("OTLP over gRPC", "grpc"));
+        }
+        let is_zstd = either("COMPRESSION").as_deref() == Some("zstd");
+        if !cfg!(feature = "zstd")
+            && choices
+                .compression
+                .map_or(is_zstd, |chosen| chosen == Compression::Zstd)
+        {
+            return Err(Error::Feature("compression by zstd", "zstd"));
+        }
         let endpoint = match (endpoint, is_grpc) {
             (Some(base), true) => Some(grpc_url(base, None, signal)?),
             (Some(base), false) if !is_url(base) => return Err(Error::Endpoint(base.to_owned())),

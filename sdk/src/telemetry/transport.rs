@@ -9,12 +9,11 @@ use std::fmt::Write;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_http::Bytes;
 
+use super::connector::{Connector, advice};
 use super::parcel::Parcel;
 use super::route::Route;
 use super::verdict::Verdict;
@@ -28,30 +27,21 @@ const GRPC_PREFIX: usize = 5;
 /// Delivers the parcels of one signal.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     route: Route,
 }
 
 impl Transport {
     pub(super) fn new(route: Route) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(route.timeout));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(route.tls.clone())
-            .https_or_http();
-        let connector = if route.is_grpc {
-            https.enable_http2().wrap_connector(connector)
-        } else {
-            https.enable_all_versions().wrap_connector(connector)
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_only(route.is_grpc)
-            .build(connector);
-        Self { client, route }
+        let connector = route.security.connector(route.timeout, route.is_grpc);
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
+        #[cfg(feature = "grpc")]
+        client.http2_only(route.is_grpc);
+        Self {
+            client: client.build(connector),
+            route,
+        }
     }
 
     /// Where parcels go, without credentials.
@@ -95,18 +85,10 @@ impl Transport {
                 body.as_deref(),
             ));
         }
-        let status = trailers
-            .as_ref()
-            .and_then(tonic::Status::from_header_map)
-            .or_else(|| tonic::Status::from_header_map(&parts.headers));
-        Ok(match status {
-            Some(status) => {
-                let message = body.as_ref().and_then(|body| body.get(GRPC_PREFIX..));
-                let message = message.unwrap_or_default();
-                Verdict::of_grpc(parcel.signal, &status, message)
-            }
-            None => Verdict::silence("the answer of the collector broke off".to_owned()),
-        })
+        let heads = [trailers.as_ref(), Some(&parts.headers)];
+        let message = body.as_ref().and_then(|body| body.get(GRPC_PREFIX..));
+        let verdict = Verdict::of_grpc(parcel.signal, heads, message.unwrap_or_default());
+        Ok(verdict.unwrap_or_else(|| Verdict::silence("the answer of the collector broke off".to_owned())))
     }
 
     fn request(&self, parcel: &Parcel) -> Option<Request<Full<Bytes>>> {
@@ -144,40 +126,6 @@ fn framed(parcel: &Parcel) -> Option<Bytes> {
     message.extend_from_slice(&length.to_be_bytes());
     message.extend_from_slice(&parcel.body);
     Some(message.into())
-}
-
-/// Advice where the collector's URL asks for TLS that the server there does not speak.
-fn advice(error: &(dyn StdError + 'static)) -> &'static str {
-    if is_no_tls(error) {
-        " (the server there does not speak TLS; let the endpoint begin with http://)"
-    } else {
-        ""
-    }
-}
-
-/// Whether a connection failed because the server does not speak TLS. For `mcptap proxy`.
-#[doc(hidden)]
-pub fn is_no_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if matches!(tls_error(inner), Some(rustls::Error::InvalidMessage(_))) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
-}
-
-/// The error of TLS inside an error of input and output, which may stand in another one.
-fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
-    let mut outer = error.downcast_ref::<std::io::Error>()?;
-    loop {
-        let inner = outer.get_ref()?;
-        if let Some(tls) = inner.downcast_ref() {
-            return Some(tls);
-        }
-        outer = inner.downcast_ref()?;
-    }
 }
 
 /// An error with its causes: the outer ones say little.

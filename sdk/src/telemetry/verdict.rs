@@ -1,5 +1,7 @@
 //! What the collector's answer means for a parcel.
 
+#[cfg(feature = "grpc")]
+mod grpc;
 mod partial;
 
 use std::time::{Duration, SystemTime};
@@ -7,8 +9,6 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, header};
 use partial::Partial;
 use prost::Message;
-use tonic::Code;
-use tonic_types::StatusExt;
 
 use super::signal::Signal;
 
@@ -91,54 +91,10 @@ impl Verdict {
         }
     }
 
-    /// What an answer of OTLP over gRPC means; `message` is the body of a success.
-    pub(super) fn of_grpc(signal: Signal, status: &tonic::Status, message: &[u8]) -> Self {
-        let after = status
-            .get_details_retry_info()
-            .and_then(|info| info.retry_delay)
-            .map(|delay| delay.min(LONGEST_WISH));
-        let code = status.code();
-        let said = cut(status.message());
-        let why = format!("gRPC {code:?}: {said}{}", grpc_advice(code));
-        let unread = matches!(
-            code,
-            Code::Unimplemented | Code::InvalidArgument | Code::Internal | Code::Unknown
-        );
-        let is_temporary = match code {
-            // The status says enough where the message cannot be read.
-            Code::Ok => return Partial::of_protobuf(signal, message).unwrap_or_default().into(),
-            // With a delay it means what OTLP says of them. Without one it is how receivers say that a request is
-            // larger than they take, and then no attempt with the same would be the last.
-            Code::ResourceExhausted | Code::OutOfRange if after.is_none() => {
-                return Self::TooLarge { why };
-            }
-            Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::Unimplemented
-            | Code::Unauthenticated => false,
-            Code::ResourceExhausted
-            | Code::OutOfRange
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss => true,
-        };
-        if is_temporary {
-            Self::Later {
-                why,
-                after,
-                answered: true,
-                unread,
-            }
-        } else {
-            Self::Refused { why, unread }
-        }
+    /// Without the feature for it nobody speaks gRPC.
+    #[cfg(not(feature = "grpc"))]
+    pub(super) fn of_grpc(_: Signal, _: [Option<&HeaderMap>; 2], _: &[u8]) -> Option<Self> {
+        None
     }
 
     /// What a success means, which is empty or says how many records were refused, in protobuf or in JSON. None where it is no
@@ -218,18 +174,6 @@ fn advice(status: StatusCode, headers: &HeaderMap) -> String {
     format!(" ({advice})")
 }
 
-fn grpc_advice(code: Code) -> String {
-    let advice = match code {
-        Code::Unauthenticated | Code::PermissionDenied => NO_CREDENTIALS,
-        Code::Unimplemented | Code::NotFound => {
-            "nothing takes OTLP over gRPC at this address; a collector's port for it is mostly 4317"
-        }
-        Code::ResourceExhausted | Code::OutOfRange => ONE_TOO_LARGE,
-        _ => return String::new(),
-    };
-    format!(" ({advice})")
-}
-
 /// The media type of a body in small letters, without parameters.
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers
@@ -252,11 +196,18 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wish.min(LONGEST_WISH))
 }
 
+/// `google.rpc.Status`, as far as it is read.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Said {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
 /// What the collector says about a failure.
 fn words(headers: &HeaderMap, body: &[u8]) -> String {
     let kind = media_type(headers);
     let said = if kind == PROTOBUF {
-        tonic_types::Status::decode(body).map_or_else(|_| String::new(), |status| status.message)
+        Said::decode(body).map_or_else(|_| String::new(), |status| status.message)
     } else if kind == JSON || kind == "text/plain" {
         String::from_utf8_lossy(body).trim().to_owned()
     } else {
@@ -273,11 +224,12 @@ fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(WORDS)).unwrap_or(text)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpc"))]
 mod tests {
     use http::HeaderValue;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
-    use tonic_types::ErrorDetails;
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -321,7 +273,7 @@ mod tests {
             (Code::InvalidArgument, false),
             (Code::Unauthenticated, false),
         ] {
-            let verdict = Verdict::of_grpc(Signal::Traces, &tonic::Status::new(code, ""), &[]);
+            let verdict = Verdict::of_status(Signal::Traces, &tonic::Status::new(code, ""), &[]);
             assert_eq!(is_later(&verdict), later, "{code:?}");
         }
     }
@@ -330,12 +282,12 @@ mod tests {
     fn what_is_too_large_is_told_from_what_is_wrong() {
         assert!(matches!(http(413, None), Verdict::TooLarge { .. }));
         for code in [Code::ResourceExhausted, Code::OutOfRange] {
-            let verdict = Verdict::of_grpc(Signal::Traces, &tonic::Status::new(code, ""), &[]);
+            let verdict = Verdict::of_status(Signal::Traces, &tonic::Status::new(code, ""), &[]);
             assert!(matches!(verdict, Verdict::TooLarge { .. }), "{code:?}");
             let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
             let status = tonic::Status::with_error_details(code, "busy", details);
             assert!(
-                is_later(&Verdict::of_grpc(Signal::Traces, &status, &[])),
+                is_later(&Verdict::of_status(Signal::Traces, &status, &[])),
                 "{code:?}"
             );
         }
@@ -375,7 +327,7 @@ mod tests {
         let delay = Duration::from_millis(1500);
         let details = ErrorDetails::with_retry_info(Some(delay));
         let status = tonic::Status::with_error_details(Code::ResourceExhausted, "full", details);
-        assert_eq!(after(Verdict::of_grpc(Signal::Logs, &status, &[])), Some(delay));
+        assert_eq!(after(Verdict::of_status(Signal::Logs, &status, &[])), Some(delay));
     }
 
     #[test]
@@ -458,7 +410,7 @@ mod tests {
             }
         }
         // Over gRPC the status decides.
-        let verdict = Verdict::of_grpc(Signal::Logs, &tonic::Status::ok(""), b"\xff");
+        let verdict = Verdict::of_status(Signal::Logs, &tonic::Status::ok(""), b"\xff");
         assert!(matches!(verdict, Verdict::Taken { refused: 0, .. }));
     }
 }

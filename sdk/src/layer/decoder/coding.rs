@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::Unreadable;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
 use super::window;
 
 /// How many bytes become one before that is too many: what compresses better is made to.
@@ -24,6 +25,7 @@ pub(super) enum Coding {
     Deflate,
     #[cfg(feature = "brotli")]
     Brotli,
+    #[cfg(feature = "zstd")]
     Zstd,
 }
 
@@ -35,6 +37,7 @@ impl Coding {
             "deflate" => Some(Self::Deflate),
             #[cfg(feature = "brotli")]
             "br" => Some(Self::Brotli),
+            #[cfg(feature = "zstd")]
             "zstd" => Some(Self::Zstd),
             _ => None,
         }
@@ -46,17 +49,23 @@ impl Coding {
             Self::Deflate => "deflate",
             #[cfg(feature = "brotli")]
             Self::Brotli => "br",
+            #[cfg(feature = "zstd")]
             Self::Zstd => "zstd",
         }
     }
 
     /// How many bytes its decoder takes for data that begins like this.
+    #[cfg_attr(
+        not(any(feature = "brotli", feature = "zstd")),
+        expect(unused_variables, reason = "the window of deflate is always the same")
+    )]
     pub(super) fn memory(self, first: &[u8]) -> usize {
         STATE
             + match self {
                 Self::Gzip | Self::Deflate => 32 << 10,
                 #[cfg(feature = "brotli")]
                 Self::Brotli => window::brotli(first),
+                #[cfg(feature = "zstd")]
                 Self::Zstd => window::zstd(first),
             }
     }
@@ -94,6 +103,7 @@ enum Engine {
     Raw(DeflateDecoder<Sink>),
     #[cfg(feature = "brotli")]
     Brotli(Box<brotli_decompressor::DecompressorWriter<Sink>>),
+    #[cfg(feature = "zstd")]
     Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
 }
 
@@ -108,6 +118,7 @@ impl Engine {
             Coding::Brotli => {
                 Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(sink, 4096)))
             }
+            #[cfg(feature = "zstd")]
             Coding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink)?;
                 decoder.window_log_max(window::LARGEST_ZSTD_WINDOW)?;
@@ -123,6 +134,7 @@ impl Engine {
             Self::Raw(decoder) => decoder,
             #[cfg(feature = "brotli")]
             Self::Brotli(decoder) => decoder,
+            #[cfg(feature = "zstd")]
             Self::Zstd(decoder) => decoder,
         }
     }
@@ -134,6 +146,7 @@ impl Engine {
             Self::Raw(decoder) => decoder.get_mut(),
             #[cfg(feature = "brotli")]
             Self::Brotli(decoder) => decoder.get_mut(),
+            #[cfg(feature = "zstd")]
             Self::Zstd(decoder) => decoder.get_mut(),
         }
     }
@@ -145,6 +158,7 @@ impl Engine {
             Self::Raw(decoder) => decoder.try_finish(),
             #[cfg(feature = "brotli")]
             Self::Brotli(decoder) => decoder.close(),
+            #[cfg(feature = "zstd")]
             Self::Zstd(decoder) => decoder.do_finish(),
         }
     }

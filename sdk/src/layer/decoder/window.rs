@@ -1,6 +1,7 @@
 //! How much memory a decoder takes, read from how its data begins.
 
 /// The largest window of zstd that is decoded, as a power of two: what RFC 9659 allows over HTTP.
+#[cfg(feature = "zstd")]
 pub(super) const LARGEST_ZSTD_WINDOW: u32 = 23;
 
 /// The window of brotli data (RFC 7932, 9.1), in bytes.
@@ -19,12 +20,14 @@ pub(super) fn brotli(first: &[u8]) -> usize {
 }
 
 /// The window of a zstd frame, in bytes: the largest where the beginning does not contain it.
+#[cfg(feature = "zstd")]
 pub(super) fn zstd(first: &[u8]) -> usize {
     let largest = 1 << LARGEST_ZSTD_WINDOW;
     zstd_header(first).unwrap_or(largest).min(largest)
 }
 
 /// What a frame's header says of its window (RFC 8878, 3.1.1.1).
+#[cfg(feature = "zstd")]
 fn zstd_header(first: &[u8]) -> Option<usize> {
     let header = first.strip_prefix(b"\x28\xb5\x2f\xfd")?;
     let descriptor = *header.first()?;
