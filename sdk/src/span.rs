@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
 use serde_json::Value;
 
-use crate::jsonrpc::{Excerpt, Field, Message, ragged_end};
+use crate::jsonrpc::{Excerpt, Field, Message, boundary, ragged_end};
 
 /// The JSON-RPC errors that are the caller's fault: on a server's span they are no errors (status unset, no
 /// `error.type`), as the conventions say since August 2026.
@@ -281,7 +281,7 @@ const LONGEST_TOKEN: usize = 256;
 /// Cuts a text to at most so many bytes, between two characters and not in the middle of what may be a secret.
 pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
+        text.truncate(boundary(text, most));
         let ragged = ragged_end(text.as_bytes()).min(LONGEST_TOKEN);
         text.truncate(text.len().saturating_sub(ragged));
     }

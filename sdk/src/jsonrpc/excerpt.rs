@@ -27,7 +27,7 @@ impl Excerpt {
     /// Keeps at most so many bytes, and no beginning of what may be a secret before the cut.
     pub(crate) fn cut(&mut self, most: usize) {
         if self.text.len() > most {
-            self.text.truncate(self.text.floor_char_boundary(most));
+            self.text.truncate(boundary(&self.text, most));
             let ragged = ragged_end(self.text.as_bytes());
             self.text.truncate(self.text.len().saturating_sub(ragged));
         }
@@ -55,6 +55,12 @@ impl Excerpt {
             .then(|| serde_json::from_str(&self.text).ok())
             .flatten()
     }
+}
+
+/// The last place between two characters within so many bytes.
+pub(crate) fn boundary(text: &str, most: usize) -> usize {
+    let places = (0..=most.min(text.len())).rev();
+    places.take(4).find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// How many bytes before a cut may be the beginning of a secret, too short to be known as one: what stands there without a

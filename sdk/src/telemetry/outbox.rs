@@ -286,7 +286,8 @@ impl State {
                 .map(|_| Place::Disk);
         }
         let held = &mut self.lanes.of_mut(signal).held;
-        if let Some(front) = held.pop_front_if(|front| front.number == job.number) {
+        let is_front = held.front().is_some_and(|front| front.number == job.number);
+        if let Some(front) = is_front.then(|| held.pop_front()).flatten() {
             self.bytes = self.bytes.saturating_sub(front.parcel.body.len());
             return Some(Place::Memory);
         }

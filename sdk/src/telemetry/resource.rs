@@ -9,6 +9,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::route::percent_decoded;
 use super::settings::variable;
+use crate::jsonrpc::boundary;
 
 /// The most text of the variable that is read, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -78,7 +79,7 @@ impl Environment {
 /// The pairs of `OTEL_RESOURCE_ATTRIBUTES`: separated by commas, and what cannot stand there is percent-encoded, as
 /// in baggage. Of two with one key the later counts.
 fn listed(text: &str) -> Vec<KeyValue> {
-    let text = text.get(..text.floor_char_boundary(LARGEST)).unwrap_or(text);
+    let text = text.get(..boundary(text, LARGEST)).unwrap_or(text);
     let decoded = |text: &str| String::from_utf8_lossy(&percent_decoded(text.trim())).into_owned();
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
     let mut attributes: Vec<KeyValue> = Vec::new();

@@ -11,6 +11,7 @@ use partial::Partial;
 use prost::Message;
 
 use super::signal::Signal;
+use crate::jsonrpc::boundary;
 
 /// The longest pause that a collector can ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(600);
@@ -221,10 +222,11 @@ fn words(headers: &HeaderMap, body: &[u8]) -> String {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(WORDS)).unwrap_or(text)
+    text.get(..boundary(text, WORDS)).unwrap_or(text)
 }
 
-#[cfg(all(test, feature = "grpc"))]
+#[cfg(test)]
+#[cfg(feature = "grpc")]
 mod tests {
     use http::HeaderValue;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
