@@ -96,6 +96,13 @@ if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources
 
 step "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+# the SDK with less than everything: a server over stdio, and a layer without rmcp
+for features in "" rmcp http rmcp,http,tls,logs; do
+  cargo clippy -p mcptap-sdk --locked --no-default-features --features "$features" -- -D warnings
+done
+
+step "what the SDK is packaged as"
+cargo package -p mcptap-model -p mcptap-sdk --no-verify --locked --allow-dirty --quiet
 
 step "tests"
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$scratch/cargo.log" || status=1
