@@ -15,6 +15,7 @@ use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, Key, KeyValue, Value, global};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+#[cfg(feature = "rmcp")]
 use rmcp::model::RequestMetaObject;
 use serde_json::Map;
 use tracing_subscriber::Registry;
@@ -191,6 +192,7 @@ impl Outgoing for Map<String, serde_json::Value> {
     }
 }
 
+#[cfg(feature = "rmcp")]
 impl Outgoing for RequestMetaObject {
     fn put(&mut self, name: &str, value: String) {
         self.0.0.put(name, value);

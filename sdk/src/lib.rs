@@ -40,11 +40,11 @@
 
 #![cfg_attr(
     not(all(feature = "rmcp", feature = "http")),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "parts of the engine that only the switched-off ways into it use"
-    )
+    expect(dead_code, reason = "parts of the engine that only the switched-off ways into it use")
+)]
+#![cfg_attr(
+    not(feature = "http"),
+    expect(unused_imports, reason = "parts of the engine that the layer alone uses")
 )]
 
 mod announcement;

@@ -9,6 +9,7 @@
 //! ([`spool`], made of [`shelf`] directories), and a later process delivers what a dead one left. The [`ledger`]
 //! counts what became of every record.
 
+#[cfg(feature = "logs")]
 mod bridge;
 mod builder;
 mod connector;
