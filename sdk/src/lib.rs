@@ -40,7 +40,10 @@
 
 #![cfg_attr(
     not(all(feature = "rmcp", feature = "http")),
-    expect(dead_code, reason = "parts of the engine that only the switched-off ways into it use")
+    expect(
+        dead_code,
+        reason = "parts of the engine that only the switched-off ways into it use"
+    )
 )]
 #![cfg_attr(
     not(feature = "http"),
