@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::Error;
-use crate::bounds::Cuts;
-use crate::writer::RETRY;
+use crate::rows::bounds::Cuts;
+use crate::write::queue::RETRY;
 
 /// How many damaged rows are told apart.
 const DAMAGED: usize = 10_000;

@@ -8,26 +8,26 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::cleanup::Cleanup;
-use crate::committer::Committer;
-use crate::database::Database;
-use crate::dictionary::Dictionary;
-use crate::intern::Remembered;
+use crate::db::database::Database;
+use crate::db::lineage;
+use crate::db::schema::Upkeep;
+use crate::feed::recent::Recent;
+use crate::feed::tail::Tail;
+use crate::feed::wakeups::{self, Waiters};
+use crate::liveness::silence::{Heartbeats, Silence};
 use crate::metrics::Counters;
-use crate::prepare::Preparation;
-use crate::readers::Readers;
-use crate::recent::Recent;
-use crate::schema::Upkeep;
+use crate::read::readers::Readers;
+use crate::retention::cleanup::Cleanup;
+use crate::retention::expire;
+use crate::rows::cache;
+use crate::rows::dictionary::Dictionary;
+use crate::rows::intern::Remembered;
 use crate::search::{Indexer, LiveSearcher, LiveSearches};
-use crate::silence::{Heartbeats, Silence};
 use crate::supervise::Supervisor;
-use crate::tail::Tail;
-use crate::wake::{self, Waiters};
-use crate::writer::Grouping;
-use crate::{
-    CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, cache, health, lineage,
-    retention,
-};
+use crate::write::committer::Committer;
+use crate::write::prepare::Preparation;
+use crate::write::queue::Grouping;
+use crate::{CpuPool, Error, Gate, MemoryBudget, Metrics, Options, Seq, Store, Writer, health};
 
 /// How many batches of texts may wait to be searched. Queries wait for a permit before they read any, so there are never so
 /// many.
@@ -194,7 +194,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let waiting = (Arc::clone(&recent), Arc::clone(&waiters), options.clone());
     supervisor.keep("live", stop.clone(), move || {
         let (recent, waiters, options) = waiting.clone();
-        wake::run(recent, waiters, options)
+        wakeups::run(recent, waiters, options)
     });
     let watched = database.clone();
     supervisor.keep("health", stop.clone(), move || {
@@ -221,7 +221,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     // It ends by itself when the store closes, after the step that it is at.
     supervisor.keep("retention", CancellationToken::new(), move || {
         let (database, options, counters, cleanup, stop) = kept.clone();
-        retention::run(database, options, counters, cleanup, stop)
+        expire::run(database, options, counters, cleanup, stop)
     });
     let inner = Inner {
         cleanup,

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 use super::finding::{finding, of_error};
 use super::{Rounds, UNREADABLE, Unready};
-use crate::database::{Backend, Database};
-use crate::{Error, ErrorKind, Store, scan, schema};
+use crate::db::database::{Backend, Database};
+use crate::db::schema;
+use crate::read::scan;
+use crate::{Error, ErrorKind, Store};
 
 /// How long the answer may take, so that whoever asks hears within a second.
 const ANSWER: Duration = Duration::from_millis(900);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::committer::Committer;
-use crate::database::{Backend, Database};
+use crate::db::database::{Backend, Database};
+use crate::write::committer::Committer;
 use crate::{Error, ErrorKind};
 
 /// How often it is looked whether the fault is over.

@@ -19,15 +19,15 @@ use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryO
 use tokio::sync::{Semaphore, watch};
 
 use super::{Texts, stored};
-use crate::database::Database;
-use crate::dictionary::Dictionary;
-use crate::entity::{call, detail, unindexed};
-use crate::insert::{Kind, Record, Sink, Table};
+use crate::db::database::Database;
+use crate::db::insert::{Kind, Record, Sink, Table};
+use crate::db::transaction::Transaction;
+use crate::limits::operation::{Asker, Operation};
 use crate::metrics::Counters;
-use crate::operation::{Asker, Operation};
-use crate::retention::REST;
-use crate::scan::{head, indexed};
-use crate::transaction::Transaction;
+use crate::read::scan::{head, indexed};
+use crate::retention::expire::REST;
+use crate::rows::dictionary::Dictionary;
+use crate::rows::entity::{call, detail, unindexed};
 use crate::{CpuPool, Error, Seq};
 
 /// How many calls one step indexes at most: while others write, and while nobody does. Large steps make a smaller index in

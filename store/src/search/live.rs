@@ -10,10 +10,10 @@ use mcptap_model::CallFilter;
 use mcptap_model::search::{Finder, Query, Searches};
 
 use super::Texts;
-use crate::database::Database;
+use crate::db::database::Database;
+use crate::feed::recent::{Recent, Unsearched};
+use crate::limits::operation::{Asker, Operation};
 use crate::metrics::Counters;
-use crate::operation::{Asker, Operation};
-use crate::recent::{Recent, Unsearched};
 use crate::{CpuPool, Error, MemoryBudget, Options};
 
 /// How many different searches are looked for in new calls. Beyond them a follower reads the database.

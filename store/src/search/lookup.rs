@@ -12,9 +12,9 @@ use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query as Select, UnionType}
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, Statement};
 
 use super::stored;
-use crate::database::Backend;
-use crate::entity::{call, unindexed};
-use crate::scan::indexed;
+use crate::db::database::Backend;
+use crate::read::scan::indexed;
+use crate::rows::entity::{call, unindexed};
 use crate::{Error, Store};
 
 /// How many calls that the index does not know are read for a query.

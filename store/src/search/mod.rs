@@ -16,9 +16,9 @@ pub(crate) use self::index::{Indexer, UnindexedRow, unindex};
 pub(crate) use self::live::{LiveSearcher, LiveSearches};
 pub(crate) use self::lookup::Lookup;
 pub(crate) use self::texts::Texts;
-use crate::dictionary::Dictionary;
-use crate::entity::call;
-use crate::operation::Operation;
+use crate::limits::operation::Operation;
+use crate::rows::dictionary::Dictionary;
+use crate::rows::entity::call;
 use crate::{Error, Store, Stored};
 
 impl Store {

@@ -14,10 +14,10 @@ use sea_orm::{
 };
 use tokio::time::timeout_at;
 
-use crate::body::{flag, unpack, unpacked_size};
-use crate::entity::{detail, log_line};
+use crate::limits::operation::Operation;
 use crate::metrics::Counters;
-use crate::operation::Operation;
+use crate::rows::body::{flag, unpack, unpacked_size};
+use crate::rows::entity::{detail, log_line};
 use crate::{CpuPool, Error, MemoryBudget, Stored};
 
 /// How many bytes, as they are stored, are read together, give or take those of one call.

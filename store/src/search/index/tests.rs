@@ -1,6 +1,6 @@
 use super::*;
 use crate::Store;
-use crate::transaction::tests::with_calls;
+use crate::db::transaction::tests::with_calls;
 
 /// As of a process that just started.
 fn indexer(store: &Store) -> Indexer {

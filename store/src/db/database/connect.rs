@@ -1,0 +1,271 @@
+//! Connecting: which pools there are, how many connections each has, and what these are set to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+
+use super::{Backend, Database, OpenFile, STATEMENT, Scratch, Single, is_idle, reach, until_free};
+use crate::db::address::Address;
+use crate::db::connections::Connections;
+use crate::db::lineage::Lineage;
+use crate::db::pooler::Work;
+use crate::db::schema::{self, Found, Upkeep};
+use crate::db::{deadline, look, pooler};
+use crate::{Error, Options};
+
+/// How many more connections read than queries may run at the same time: for small reads that do not count as queries, and
+/// in place of connections that a query has left behind when it was given up.
+const SPARE: u32 = 2;
+
+/// How many connections maintenance has: one for an erasure, one for retention, one for the indexer.
+const MAINTENANCE: u32 = 3;
+
+/// How long the checks wait for a connection or a lock.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// How many connections look around before writes: for the next group, for one that is tried again, and for whoever holds
+/// the lock, who must wait for none of them.
+const NEAR: u32 = 3;
+
+/// How long a write waits for the lock of a file at most. Its senders wait with it, and those of the next group.
+const LOCKED: Duration = Duration::from_secs(5);
+
+/// Sends a notification without content.
+const NOTIFY: &str = "SELECT pg_notify('mcptap', '')";
+
+impl Database {
+    /// Connects; brings the tables up to date when `options` say so.
+    pub(crate) async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
+        let upkeep = if options.migrate {
+            Upkeep::Migrate
+        } else {
+            Upkeep::Leave
+        };
+        Self::connect_for(url, options, upkeep).await
+    }
+
+    /// Connects, and does to the tables what may be done. What belongs to another program, or to a newer version, is left
+    /// as it is.
+    pub(crate) async fn connect_for(url: &str, options: &Options, upkeep: Upkeep) -> Result<Self, Error> {
+        let wait = upkeep.patience();
+        match Address::parse(url)? {
+            Address::Memory => {
+                // An in-memory database belongs to one connection; ours are several. A file that vanishes does the same.
+                let file = Scratch::new();
+                let connect = SqliteConnectOptions::new()
+                    .filename(&file.0)
+                    .create_if_missing(true);
+                let database = Self::sqlite(connect, options, upkeep, Some(Arc::new(file))).await?;
+                schema::migrate(&database.write, upkeep).await?;
+                Ok(database)
+            }
+            Address::File(connect) => {
+                // Other commands fail with another error: without a file there are no tables.
+                if matches!(upkeep, Upkeep::Migrate | Upkeep::Make) {
+                    look::place_of_file(url, &connect)?;
+                }
+                let (found, looked) = schema::look_into_file(&connect, wait).await?;
+                if let Some(looked) = looked {
+                    looked.close().await?;
+                }
+                let work = upkeep.asks_for_work(found)?;
+                let database = Self::sqlite(*connect, options, upkeep, None).await?;
+                if work || upkeep == Upkeep::Migrate {
+                    schema::migrate(&database.write, upkeep).await?;
+                }
+                Ok(database)
+            }
+            Address::Server { connect, pooled } => {
+                reach::server(&connect, wait).await?;
+                let database = Self::postgres(*connect, pooled, options, upkeep).await?;
+                let found = schema::inspect(&database.write).await?;
+                if upkeep.asks_for_work(found)? {
+                    schema::migrate(&database.write, upkeep).await?;
+                }
+                Ok(database)
+            }
+        }
+    }
+
+    /// A connection to a database that is there already, to look at it only; `None` when there is none yet. A server that is
+    /// not there is tried again for as long as `wait`, a file that is locked likewise.
+    pub(crate) async fn look(url: &str, wait: Duration) -> Result<Option<DatabaseConnection>, Error> {
+        match Address::parse(url)? {
+            Address::Memory => Ok(None),
+            Address::File(connect) => Ok(schema::look_into_file(&connect, wait).await?.1),
+            Address::Server { connect, pooled } => {
+                reach::server(&connect, wait).await?;
+                let pooling = pooler::detect(&connect, pooled).await?;
+                let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
+                    .connect_with(pooling.fit(*connect))
+                    .await?;
+                let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+                Ok(match schema::inspect(&connection).await? {
+                    Found::Nothing => None,
+                    Found::Ours { .. } => Some(connection),
+                })
+            }
+        }
+    }
+
+    async fn sqlite(
+        connect: SqliteConnectOptions,
+        options: &Options,
+        upkeep: Upkeep,
+        scratch: Option<Arc<Scratch>>,
+    ) -> Result<Self, Error> {
+        let wait = upkeep.patience();
+        let connect = connect
+            // Rows are referred to only by statements that keep them right; checking would read the other table.
+            .foreign_keys(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Acknowledged means stored, also through a power failure.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(wait)
+            .pragma("temp_store", "memory")
+            // Nothing of the file is mapped: where it is cut, or the disk cannot read a page, access to a mapped page ends the
+            // process by SIGBUS, and a read is an error. Pages come from the system's cache then (3 µs more each, measured), and a
+            // connection keeps those it needs most: 8 MiB each for readers, 64 MiB for the one that writes.
+            .pragma("mmap_size", "0")
+            .pragma("journal_size_limit", "134217728")
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        let writer = connect
+            .clone()
+            // This and the next only have an effect before the first table, and the next takes the lock of writers: readers
+            // must not wait for it. Larger pages make a write a fifth cheaper (measured): fewer to find, to balance and to log.
+            .page_size(8192)
+            // Lets retention give space back.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .thread_name(|_| "mcptap-write".to_owned())
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "8000")
+            // Deleted rows are overwritten, not only unlinked.
+            .pragma("secure_delete", "on")
+            .busy_timeout(wait.min(LOCKED));
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(wait * 3)
+            .after_release(|connection, _| Box::pin(is_idle(connection)));
+        let write = match upkeep {
+            // A command that only reads does not wait for the lock of writers.
+            Upkeep::Leave => write.connect_lazy_with(writer),
+            Upkeep::Migrate | Upkeep::Make | Upkeep::Change => {
+                until_free(wait, || {
+                    write.clone().min_connections(1).connect_with(writer.clone())
+                })
+                .await?
+            }
+        };
+        let prober = connect.clone().create_if_missing(false).busy_timeout(PROBE);
+        // Known from here on; whoever opens it again opens the same.
+        let file = match &scratch {
+            None => Some(OpenFile::of(connect.get_filename())?),
+            Some(_) => None,
+        };
+        let reader = connect
+            .create_if_missing(false)
+            .pragma("cache_size", "-8192")
+            .pragma("query_only", "on");
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(wait)
+                .after_release(|connection, _| Box::pin(is_idle(connection)))
+        };
+        let near = pool(NEAR).connect_lazy_with(reader.clone());
+        let feed = pool(1).connect_lazy_with(reader.clone());
+        let maintenance = pool(MAINTENANCE).connect_lazy_with(reader.clone());
+        let readers = pool(options.readers.max(1).saturating_add(SPARE));
+        let probe = pool(1).acquire_timeout(PROBE).connect_lazy_with(prober);
+        let read = deadline::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
+        Ok(Self {
+            backend: Backend::Sqlite,
+            write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
+            near: SqlxSqliteConnector::from_sqlx_sqlite_pool(near),
+            read: SqlxSqliteConnector::from_sqlx_sqlite_pool(read),
+            feed: Single::sqlite(feed),
+            maintenance: SqlxSqliteConnector::from_sqlx_sqlite_pool(maintenance),
+            probe: Single::sqlite(probe),
+            file,
+            health: Arc::default(),
+            readers: options.readers,
+            step_limit: options.step_timeout,
+            notifies: false,
+            listens: false,
+            scratch,
+            lineage: Arc::new(Lineage::new()?),
+            #[cfg(test)]
+            faults: Arc::default(),
+        })
+    }
+
+    async fn postgres(
+        connect: PgConnectOptions,
+        pooled: bool,
+        options: &Options,
+        upkeep: Upkeep,
+    ) -> Result<Self, Error> {
+        let wait = upkeep.patience();
+        let pooling = pooler::detect(&connect, pooled).await?;
+        let wanted = Connections {
+            write: 3,
+            near: NEAR,
+            // One of them listens.
+            feed: 2,
+            maintenance: MAINTENANCE,
+            probe: 1,
+            erasure: 2,
+            read: options.readers.max(1).saturating_add(SPARE),
+        };
+        // Commands take one or two of them.
+        let connections = match upkeep {
+            Upkeep::Migrate => pooler::share(&connect, pooling, wanted).await?,
+            Upkeep::Make | Upkeep::Change | Upkeep::Leave => wanted,
+        };
+        let connect = pooling.fit(connect);
+        let pool =
+            |connections, work| pooler::pool(connections, STATEMENT, work, pooling).acquire_timeout(wait);
+        let write = pool(connections.write, Work::Writes)
+            .connect_with(connect.clone())
+            .await?;
+        let near = pool(connections.near, Work::Reads).connect_lazy_with(connect.clone());
+        // The one that listens is in a pool of its own.
+        let feed = Single::postgres(pool(1, Work::Reads), connect.clone());
+        let maintenance = pool(connections.maintenance, Work::Reads).connect_lazy_with(connect.clone());
+        let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling).acquire_timeout(PROBE);
+        let probe = Single::postgres(probe, connect.clone());
+        let readers =
+            pooler::pool(connections.read, options.read_timeout, Work::Reads, pooling).acquire_timeout(wait);
+        let read = readers.connect_lazy_with(connect);
+        // A database that speaks like PostgreSQL may not know notifications, and then refuses every write that sends one.
+        let notifies = pooling.has_sessions() && sqlx::query(NOTIFY).execute(&write).await.is_ok();
+        Ok(Self {
+            backend: Backend::Postgres,
+            write: SqlxPostgresConnector::from_sqlx_postgres_pool(write),
+            near: SqlxPostgresConnector::from_sqlx_postgres_pool(near),
+            read: SqlxPostgresConnector::from_sqlx_postgres_pool(read),
+            feed,
+            maintenance: SqlxPostgresConnector::from_sqlx_postgres_pool(maintenance),
+            probe,
+            file: None,
+            health: Arc::default(),
+            readers: connections.read.saturating_sub(SPARE).max(1),
+            step_limit: options.step_timeout,
+            notifies,
+            listens: notifies && connections.feed > 1,
+            scratch: None,
+            lineage: Arc::new(Lineage::new()?),
+            #[cfg(test)]
+            faults: Arc::default(),
+        })
+    }
+}

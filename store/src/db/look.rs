@@ -1,0 +1,210 @@
+//! A check of the place where the database is to be, without opening it for use: most errors of a server's start are found
+//! here. Nothing is changed, and no server is connected to.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+
+use rustix::fs::{Access, access};
+
+use crate::Error;
+use crate::db::address::{Address, parameter};
+use crate::db::database::Database;
+use crate::db::schema::{Upkeep, look_into_file};
+
+/// Parameters of a PostgreSQL URL that name files.
+const FILES: [&str; 7] = [
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];
+
+/// Looks at the database named by a URL, as a server would use it. One of PostgreSQL is not connected to.
+///
+/// # Errors
+///
+/// [`Error::NotOpened`] where the file, its folder, or a file that the URL names is missing or may not be used; otherwise the
+/// database is another program's, a newer version's, or damaged.
+pub async fn examine(url: &str) -> Result<(), Error> {
+    match Address::parse(url)? {
+        Address::Memory => Ok(()),
+        Address::File(connect) => file(url, &connect).await,
+        Address::Server { .. } => certificates(url),
+    }
+}
+
+/// Whether mcptap's tables are there. Fails where the database belongs to another program or cannot be read.
+pub async fn exists(url: &str) -> Result<bool, Error> {
+    let Some(connection) = Database::look(url, Upkeep::Leave.patience()).await? else {
+        return Ok(false);
+    };
+    connection.close().await?;
+    Ok(true)
+}
+
+async fn file(url: &str, connect: &SqliteConnectOptions) -> Result<(), Error> {
+    if !place_of_file(url, connect)? {
+        return Ok(());
+    }
+    match look_into_file(connect, Upkeep::Leave.patience()).await {
+        Ok((_, looked)) => {
+            if let Some(connection) = looked {
+                connection.close().await?;
+            }
+            Ok(())
+        }
+        // Another process is at work on it.
+        Err(error) if error.kind().is_transient() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file is there. Fails where it could not be written to, or not be made.
+pub(crate) fn place_of_file(url: &str, connect: &SqliteConnectOptions) -> Result<bool, Error> {
+    let mode = parameter(url, "mode");
+    if mode == Some("ro") || parameter(url, "immutable") == Some("true") {
+        return Err(refusal(
+            "mode=ro and immutable=true let nothing be stored",
+            "use mode=rw or mode=rwc",
+        ));
+    }
+    let path = connect.get_filename();
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(refusal(
+            format!("the folder {} is not there", folder.display()),
+            "make it, or give another path",
+        ));
+    }
+    let there = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(refusal(
+                format!("{shown} is no file"),
+                "give the path of a file, which may be made with ?mode=rwc",
+            ));
+        }
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(_) => return Err(not_writable(path)),
+    };
+    if !there && mode != Some("rwc") {
+        return Err(refusal(
+            format!("{shown} is not there"),
+            "add ?mode=rwc to have it made, or give the path of the file that is",
+        ));
+    }
+    // The log of the database is a file beside it.
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|_| not_writable(folder))?;
+    if there {
+        access(path, Access::READ_OK | Access::WRITE_OK).map_err(|_| not_writable(path))?;
+    }
+    Ok(there)
+}
+
+fn not_writable(path: &Path) -> Error {
+    refusal(
+        format!("{} cannot be written by this user", path.display()),
+        "change its owner or mode, or give another path",
+    )
+}
+
+fn refusal(reason: impl Into<String>, advice: &str) -> Error {
+    Error::NotOpened {
+        reason: reason.into(),
+        advice: advice.to_owned(),
+    }
+}
+
+/// The files that the URL names are there.
+fn certificates(url: &str) -> Result<(), Error> {
+    for name in FILES {
+        let Some(value) = parameter(url, name) else {
+            continue;
+        };
+        // Some paths are written with %2F. One that is encoded otherwise is left to the driver.
+        let path = value.replace("%2F", "/").replace("%2f", "/");
+        // The contents may be given in place of a file.
+        if path.contains('%') || path.starts_with("-----BEGIN") {
+            continue;
+        }
+        readable(Path::new(&path)).map_err(|error| {
+            refusal(
+                format!("{name} names a file that cannot be read: {error}"),
+                "give the path of one that this user may read",
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Opens a file. To open a named pipe would wait for its writer.
+fn readable(path: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    std::fs::File::open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, open};
+
+    async fn told(url: &str) -> String {
+        examine(url)
+            .await
+            .map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[tokio::test]
+    async fn what_a_start_would_trip_over_is_told_and_nothing_is_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("sqlite://{}/{name}", directory.path().display());
+        std::fs::write(
+            directory.path().join("text.db"),
+            "not a database, only words\n".repeat(9),
+        )
+        .unwrap();
+        std::fs::create_dir(directory.path().join("folder.db")).unwrap();
+        for (url, words) in [
+            (at("missing/x.db?mode=rwc"), "folder"),
+            (at("text.db/x.db?mode=rwc"), "folder"),
+            (at("nothere.db"), "?mode=rwc"),
+            (at("nothere.db?mode=rw"), "?mode=rwc"),
+            (at("folder.db?mode=rwc"), "no file"),
+            (at("text.db?mode=rwc"), "another program"),
+            (at("new.db?mode=ro"), "mode=ro"),
+            (
+                "postgres://u@h/d?sslmode=verify-ca&sslrootcert=/none.pem".to_owned(),
+                "sslrootcert",
+            ),
+        ] {
+            assert!(told(&url).await.contains(words), "{url}: {}", told(&url).await);
+        }
+        assert_eq!(told(&at("new.db?mode=rwc")).await, "");
+        assert_eq!(told("sqlite::memory:").await, "");
+        assert_eq!(
+            told("postgres://u@nowhere.invalid/d?sslmode=verify-full").await,
+            ""
+        );
+        let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        // Beside a running server.
+        let url = at("ours.db?mode=rwc");
+        assert!(!exists(&url).await.unwrap());
+        let (writer, store) = open(&url, Options::default()).await.unwrap();
+        assert_eq!(told(&url).await, "");
+        assert!(exists(&url).await.unwrap());
+        drop(writer);
+        store.close().await;
+    }
+}

@@ -1,0 +1,7 @@
+//! What was committed, in order of commit: the window in memory, the database behind it, and followers that are woken.
+
+pub(crate) mod changes;
+pub(crate) mod follower;
+pub(crate) mod recent;
+pub(crate) mod tail;
+pub(crate) mod wakeups;

@@ -1,0 +1,3 @@
+//! Whether the processes of running calls live.
+
+pub(crate) mod silence;
