@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mcptap_model::{Access, Batch};
+use mcptap_model::{Access, Batch, UnixNanos};
 use mcptap_store::{Gate, MemoryBudget, Packed, Reservation, Writer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::arrival::Arrival;
 use crate::codec::{Accepted, Encoding, Signal};
 use crate::decode::{Decoded, decode};
+use crate::first_arrivals::FirstArrivals;
 use crate::guard::keep_own;
 use crate::inflate::Codings;
 use crate::normalise::{Normalised, Reader};
@@ -25,6 +26,7 @@ pub struct Collector {
     writer: Writer,
     reader: Arc<Reader>,
     counters: Arc<Counters>,
+    arrivals: Arc<FirstArrivals>,
     gate: Option<Gate>,
     retention: Option<Duration>,
 }
@@ -126,6 +128,7 @@ impl Collector {
             writer,
             reader: Arc::new(reader),
             counters: Arc::default(),
+            arrivals: Arc::default(),
             gate: None,
             retention: None,
         }
@@ -180,20 +183,22 @@ impl Collector {
             records,
             mut rejections,
         } = read??;
-        let mut arrived = None;
+        let mut storing = None;
         let packed = match records {
             Some(Records::Packed(packed, held)) => Some((packed, held)),
             Some(Records::Undated(undated)) => {
+                let begun = self.arrivals.begin(undated.export, undated.at);
+                let dated = self.date(undated, begun.first).await?;
                 // The events of a span come again with their span, however often.
-                arrived = (signal == Signal::Logs).then_some(undated.export);
-                Some(self.date(undated).await?)
+                storing = Some(begun).filter(|_| signal == Signal::Logs);
+                Some(dated)
             }
             None => None,
         };
         if let Some((packed, held)) = packed {
             let written = self.writer.send(packed, held).await?;
-            if let Some(export) = arrived {
-                self.writer.forget_arrival(export).await?;
+            if let Some(storing) = storing {
+                storing.stored();
             }
             let mut refused = Rejections::default();
             for rejected in written.rejected {
@@ -217,9 +222,8 @@ impl Collector {
         })
     }
 
-    /// Gives records the time at which they came first, which is remembered until they are stored.
-    async fn date(&self, undated: Undated) -> Result<(Packed, Reservation), Refusal> {
-        let first = self.writer.first_arrival(undated.export, undated.at).await?;
+    /// Gives records the time at which they came first.
+    async fn date(&self, undated: Undated, first: UnixNanos) -> Result<(Packed, Reservation), Refusal> {
         let writer = self.writer.clone();
         let packing = self.writer.cpu().run(move |_| {
             let (batch, held) = undated.dated(first);

@@ -16,6 +16,7 @@ mod census;
 mod codec;
 mod country;
 mod decode;
+mod first_arrivals;
 mod grpc;
 mod guard;
 mod http;

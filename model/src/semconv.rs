@@ -116,6 +116,9 @@ pub const COUNTRY: &str = "mcptap.country";
 /// a minute.
 pub const MCPTAP_CLOCK_AHEAD_MS: &str = "mcptap.clock_ahead_ms";
 
+/// How many of a span's links were left out: written by the collector.
+pub const MCPTAP_DROPPED_LINKS: &str = "mcptap.dropped_links";
+
 /// `http.request.header.`, before a request header's name in lower case.
 pub const HTTP_REQUEST_HEADER_PREFIX: &str = "http.request.header.";
 /// The value of [`RESULT_TYPE`] when the answer asks the client for more.

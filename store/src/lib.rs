@@ -70,7 +70,7 @@ pub use read::tools::Tool;
 pub use retention::erase::Erasure;
 pub use retention::expire::Pruned;
 pub use retention::slack::Remains;
-pub use write::arrivals::export_key;
+pub use rows::row::export_key;
 pub use write::queue::{Packed, Rejected, Writer, Written};
 
 /// Answers queries about what is stored. Cheap to clone.

@@ -97,7 +97,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     let counters = Arc::new(Counters::default());
     let memory = MemoryBudget::new(options.memory_budget);
     let caches = cache::share(&memory);
-    let dictionary = Arc::new(Dictionary::new(&caches, &counters));
+    let dictionary = Arc::new(Dictionary::new(&caches, &counters, database.lineage()));
     let preparation = Preparation {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
@@ -106,13 +106,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         counters: Arc::clone(&counters),
         memory: memory.clone(),
     };
-    let (writer, requests) = Writer::new(
-        &options,
-        &memory,
-        Arc::clone(&counters),
-        head.clone(),
-        database.clone(),
-    );
+    let (writer, requests) = Writer::new(&options, &memory, Arc::clone(&counters), head.clone());
     // One slot: a group is prepared while the one before it is committed.
     let (places, groups) = mpsc::channel(1);
     let stop = CancellationToken::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mcptap_model::redact::REDACTED;
 use mcptap_model::{
-    Access, Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage,
+    Access, Call, Observation, Origin, SpanId, SpanKind, SpanRef, TraceId, UnixNanos, Vantage, semconv,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
@@ -17,6 +17,9 @@ use super::{Normalised, Reader, failure, http, log, may_send, method, not_allowe
 use crate::arrival::Arrival;
 use crate::losses::beginning;
 use crate::rejections::Reason;
+
+/// How many links of a span are followed: as many as OpenTelemetry's SDKs send at most (`OTEL_SPAN_LINK_COUNT_LIMIT`).
+const LINKS: usize = 128;
 
 /// Attributes below these are part of a body.
 const FOLDED: &[&str] = &[
@@ -247,11 +250,14 @@ impl Reader {
 
         let mut rest = attributes.rest(FOLDED);
         log::mark(&mut rest, arrival, times.started_at);
+        if let dropped @ 1.. = span.links.len().saturating_sub(LINKS) {
+            rest.insert(semconv::MCPTAP_DROPPED_LINKS.to_owned(), dropped.into());
+        }
         if !is_conventional(&span.name, &method, &target) {
             rest.insert("span.name".to_owned(), span.name.clone().into());
         }
         Observation {
-            links: span.links.iter().filter_map(linked).collect(),
+            links: span.links.iter().take(LINKS).filter_map(linked).collect(),
             call: Call {
                 trace_id: times.trace_id,
                 span_id: times.span_id,

@@ -27,6 +27,13 @@ const LEFT_OUT: &str = "left";
 /// How many writers are kept, and from how many on some are left out. Each start of a process is one.
 const WRITERS: (usize, usize) = (32, 64);
 
+/// The row of the sequence is gone.
+const MISSING: Error = Error::Damaged {
+    table: "sequence",
+    row: 1,
+    what: "is missing",
+};
+
 /// How many lineages that ended are remembered.
 const ENDED: usize = 64;
 
@@ -74,6 +81,11 @@ impl State {
     /// The number that changes with each loss that was noticed.
     pub(crate) fn lineage(&self) -> i64 {
         self.lineage
+    }
+
+    /// Whether it has so many writers that some are left out.
+    pub(crate) fn is_long(&self) -> bool {
+        self.writers.len() > WRITERS.1
     }
 
     fn relation_to(&self, seen: Option<&Self>) -> Relation {
@@ -182,6 +194,13 @@ impl Lineage {
         seen.as_ref().map_or(0, |seen| seen.identity ^ seen.lineage)
     }
 
+    /// Whether memory is of the history with this mark, or of none yet.
+    pub(crate) fn is_of(&self, (identity, lineage): Mark) -> bool {
+        let seen = self.seen();
+        seen.as_ref()
+            .is_none_or(|seen| (seen.identity, seen.lineage) == (identity, lineage))
+    }
+
     /// How often everything in memory was dropped.
     pub(crate) fn generation(&self) -> u64 {
         *self.generation.borrow()
@@ -248,6 +267,11 @@ impl Lineage {
             return;
         };
         let seen = seen.get_or_insert_with(|| state.clone());
+        if let Some(left_out) = state.writers.get(LEFT_OUT) {
+            // It stands for those that are not there any more.
+            seen.writers
+                .retain(|writer, last| state.writers.contains_key(writer) || *last > *left_out);
+        }
         for (writer, last) in state.writers {
             let known = seen.writers.entry(writer).or_insert(last);
             *known = last.max(*known);
@@ -297,17 +321,26 @@ impl Lineage {
     }
 }
 
+/// The number of a database, and that of its history since the last loss.
+pub(crate) type Mark = (i64, i64);
+
+/// The mark of the history that a snapshot is of.
+pub(crate) async fn mark(db: &impl ConnectionTrait) -> Result<Mark, Error> {
+    let text = "SELECT identity, lineage FROM sequence WHERE id = 1";
+    let row = db
+        .query_one_raw(Statement::from_string(db.get_database_backend(), text))
+        .await?
+        .ok_or(MISSING)?;
+    Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+}
+
 /// The head of the database, and its state.
 pub(crate) async fn look(db: &impl ConnectionTrait) -> Result<(Seq, State), Error> {
     let text = "SELECT value, identity, lineage, writers FROM sequence WHERE id = 1";
     let row = db
         .query_one_raw(Statement::from_string(db.get_database_backend(), text))
         .await?
-        .ok_or(Error::Damaged {
-            table: "sequence",
-            row: 1,
-            what: "is missing",
-        })?;
+        .ok_or(MISSING)?;
     let writers: String = row.try_get_by_index(3)?;
     let state = State::new(row.try_get_by_index(1)?, row.try_get_by_index(2)?, &writers)?;
     Ok((Seq(row.try_get_by_index(0)?), state.after()))
@@ -316,10 +349,10 @@ pub(crate) async fn look(db: &impl ConnectionTrait) -> Result<(Seq, State), Erro
 /// Leaves out of the vector the writers that wrote longest ago, where there are many. `state` is what is there; where that
 /// has changed meanwhile, nothing happens.
 pub(crate) async fn shorten(db: &impl ConnectionTrait, state: &State) -> Result<(), Error> {
-    let (kept, many) = WRITERS;
-    if state.writers.len() <= many {
+    if !state.is_long() {
         return Ok(());
     }
+    let (kept, _) = WRITERS;
     let text = "SELECT writers FROM sequence WHERE id = 1";
     let row = db
         .query_one_raw(Statement::from_string(db.get_database_backend(), text))

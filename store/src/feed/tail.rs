@@ -93,6 +93,10 @@ impl Tail {
         let lineage = self.database.lineage();
         let known = lineage.known();
         let (head, state) = lineage::look(&self.database.feed()).await?;
+        if state.is_long() {
+            // Each command that wrote is one, and each transaction of all processes carries all of them.
+            lineage::shorten(self.database.write(), &state).await?;
+        }
         if lineage.read(known, state, head) {
             // It finds the same while nobody writes, and drops what is known.
             let mut tx = Transaction::begin(&self.database).await?;

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::details::{details, heavy, log_line};
 use self::shelf::{Kept, Looked, Shelf};
+use crate::db::lineage::{self, Lineage};
 use crate::metrics::Counters;
 use crate::rows::entity::{call, client, name, origin, session};
 use crate::rows::row::{span_of, trace_of};
@@ -39,6 +40,7 @@ pub(crate) struct Dictionary {
     origins: Shelf<Origin>,
     resources: Shelf<Resource>,
     counters: Arc<Counters>,
+    lineage: Arc<Lineage>,
 }
 
 /// All attributes of a resource. They are large, and only details show them.
@@ -54,13 +56,14 @@ pub(crate) struct Glossary {
 
 /// Reads what is not known of `$ids`, some at a time, and reserves their bytes with `$hold`.
 macro_rules! read {
-    ($shelf:expr, $db:expr, $ids:expr, $hold:expr, $entity:ident, $value:expr) => {{
+    ($self:expr, $shelf:expr, $db:expr, $ids:expr, $hold:expr, $entity:ident, $value:expr) => {{
         let Looked {
             mut found,
             missing,
             forgotten,
         } = $shelf.get($ids);
         $hold(found.len() * ENTRY)?;
+        let is_kept = !missing.is_empty() && $self.is_present($db).await?;
         for some in missing.chunks(AT_ONCE) {
             let rows = $entity::Entity::find()
                 .filter($entity::Column::Id.is_in(some.iter().copied()))
@@ -68,10 +71,10 @@ macro_rules! read {
                 .await?;
             let values: Vec<_> = rows.into_iter().map(|row| (row.id, $value(row))).collect();
             $hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
-            $shelf.put(
-                forgotten,
-                values.iter().map(|(id, value)| (*id, Arc::clone(value))),
-            );
+            if is_kept {
+                let values = values.iter().map(|(id, value)| (*id, Arc::clone(value)));
+                $shelf.put(forgotten, values);
+            }
             found.extend(values);
         }
         found
@@ -85,15 +88,22 @@ pub(crate) fn freely(_: usize) -> Result<(), Error> {
 
 impl Dictionary {
     /// Nothing yet; takes its part of what the caches share.
-    pub(crate) fn new(caches: &MemoryBudget, counters: &Arc<Counters>) -> Self {
+    pub(crate) fn new(caches: &MemoryBudget, counters: &Arc<Counters>, lineage: &Arc<Lineage>) -> Self {
         Self {
             counters: Arc::clone(counters),
+            lineage: Arc::clone(lineage),
             names: Shelf::new(caches),
             clients: Shelf::new(caches),
             sessions: Shelf::new(caches),
             origins: Shelf::new(caches),
             resources: Shelf::new(caches),
         }
+    }
+
+    /// Whether what is read is of the history of the database that memory is of. A snapshot may be from before the database was
+    /// put back, and be read after everything was forgotten.
+    async fn is_present(&self, db: &impl ConnectionTrait) -> Result<bool, Error> {
+        Ok(self.lineage.is_of(lineage::mark(db).await?))
     }
 
     /// Forgets everything: ids may stand for something else.
@@ -120,9 +130,15 @@ impl Dictionary {
         ids: impl Iterator<Item = i64>,
         hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<HashMap<i64, Arc<str>>, Error> {
-        Ok(read!(self.names, db, ids, hold, name, |row: name::Model| {
-            Arc::<str>::from(row.text)
-        }))
+        Ok(read!(
+            self,
+            self.names,
+            db,
+            ids,
+            hold,
+            name,
+            |row: name::Model| { Arc::<str>::from(row.text) }
+        ))
     }
 
     /// The origins of these ids, without their resources: no rule and no list looks at those. `hold` reserves their bytes,
@@ -139,6 +155,7 @@ impl Dictionary {
             forgotten,
         } = self.origins.get(ids);
         hold(found.len() * ENTRY)?;
+        let is_kept = !missing.is_empty() && self.is_present(db).await?;
         for some in missing.chunks(AT_ONCE) {
             let rows: Vec<OriginTexts> = origin::Entity::find()
                 .select_only()
@@ -167,10 +184,10 @@ impl Dictionary {
                 });
             let values: Vec<(i64, Arc<Origin>)> = values.collect();
             hold(values.iter().map(|(_, value)| value.weight() + ENTRY).sum())?;
-            self.origins.put(
-                forgotten,
-                values.iter().map(|(id, value)| (*id, Arc::clone(value))),
-            );
+            if is_kept {
+                let values = values.iter().map(|(id, value)| (*id, Arc::clone(value)));
+                self.origins.put(forgotten, values);
+            }
             found.extend(values);
         }
         Ok(found)
@@ -187,6 +204,7 @@ impl Dictionary {
             missing,
             forgotten,
         } = self.resources.get(ids);
+        let is_kept = !missing.is_empty() && self.is_present(db).await?;
         for some in missing.chunks(AT_ONCE) {
             let bytes = Func::cust("OCTET_LENGTH").arg(Expr::col(origin::Column::Resource));
             let sizes: Vec<(i64, i64)> = origin::Entity::find()
@@ -226,10 +244,10 @@ impl Dictionary {
                     (id, Arc::new(resource))
                 });
                 let values: Vec<(i64, Arc<Resource>)> = parsed.collect();
-                self.resources.put(
-                    forgotten,
-                    values.iter().map(|(id, value)| (*id, Arc::clone(value))),
-                );
+                if is_kept {
+                    let values = values.iter().map(|(id, value)| (*id, Arc::clone(value)));
+                    self.resources.put(forgotten, values);
+                }
                 found.extend(values);
             }
         }
@@ -251,7 +269,7 @@ impl Dictionary {
         ids: impl Iterator<Item = i64>,
         hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<HashMap<i64, Arc<session::Model>>, Error> {
-        Ok(read!(self.sessions, db, ids, hold, session, Arc::new))
+        Ok(read!(self, self.sessions, db, ids, hold, session, Arc::new))
     }
 
     /// The clients of these ids.
@@ -269,7 +287,7 @@ impl Dictionary {
         ids: impl Iterator<Item = i64>,
         hold: &mut (impl FnMut(usize) -> Result<(), Error> + Send),
     ) -> Result<HashMap<i64, Arc<client::Model>>, Error> {
-        Ok(read!(self.clients, db, ids, hold, client, Arc::new))
+        Ok(read!(self, self.clients, db, ids, hold, client, Arc::new))
     }
 
     /// The entries that these rows refer to. `hold` reserves their bytes, or fails.

@@ -1,6 +1,5 @@
 //! From a batch to its commit: the queue, the preparation of a group, folding, the committer.
 
-pub(crate) mod arrivals;
 pub(crate) mod committer;
 pub(crate) mod fold;
 pub(crate) mod footprint;

@@ -8,7 +8,6 @@ use mcptap_model::{Batch, SpanId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::database::Database;
 use crate::liveness::silence::Heartbeats;
 use crate::metrics::Counters;
 use crate::rows::bounds;
@@ -81,7 +80,6 @@ struct Shared {
     head: watch::Receiver<Seq>,
     closing: CancellationToken,
     heartbeats: Arc<Heartbeats>,
-    database: Database,
 }
 
 impl WeakWriter {
@@ -161,7 +159,6 @@ impl Writer {
         memory: &MemoryBudget,
         counters: Arc<Counters>,
         head: watch::Receiver<Seq>,
-        database: Database,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         // Bounded by the semaphore, in records instead of messages.
         let (queue, requests) = mpsc::unbounded_channel();
@@ -186,7 +183,6 @@ impl Writer {
                     head,
                     closing: CancellationToken::new(),
                     heartbeats: Arc::default(),
-                    database,
                 }),
             },
             requests,
@@ -299,10 +295,6 @@ impl Writer {
     /// Waits until the store no longer writes.
     pub async fn closed(&self) {
         self.queue.closed().await;
-    }
-
-    pub(crate) fn database(&self) -> &Database {
-        &self.shared.database
     }
 
     /// Cancelled to take no more writes.

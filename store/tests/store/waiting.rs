@@ -15,22 +15,11 @@ on_both!(
     what_a_client_alone_told_of_takes_all_of_its_time_with_it,
     spans_that_calls_link_to_go_alone,
     with_the_last_call_of_a_trace_all_that_waits_goes,
-    where_very_many_calls_stay_all_that_waits_for_none_goes,
-    an_export_without_times_is_known_until_it_is_answered
+    where_very_many_calls_stay_ids_alone_tell,
+    a_call_of_very_many_links_is_erased
 );
 
 const MILLISECOND: i64 = 1_000_000;
-
-async fn an_export_without_times_is_known_until_it_is_answered(place: &Place) {
-    let (writer, _store) = place.open().await;
-    let first = async |export, at| writer.first_arrival(export, UnixNanos(at)).await.unwrap().0;
-    assert_eq!((first(7, 100).await, first(8, 200).await), (100, 200));
-    // Its sender heard nothing, and sends it again, also to another process.
-    let (other, _store) = place.open().await;
-    assert_eq!(other.first_arrival(7, UnixNanos(300)).await.unwrap().0, 100);
-    writer.forget_arrival(7).await.unwrap();
-    assert_eq!((first(7, 400).await, first(8, 400).await), (400, 200));
-}
 
 /// A call of a tool in a trace, so many milliseconds after noon.
 fn tool(name: &str, trace: TraceId, number: u64, milliseconds: i64) -> Call {
@@ -248,7 +237,7 @@ async fn with_the_last_call_of_a_trace_all_that_waits_goes(place: &Place) {
 }
 
 /// Each step of an erasure would read all of the trace again.
-async fn where_very_many_calls_stay_all_that_waits_for_none_goes(place: &Place) {
+async fn where_very_many_calls_stay_ids_alone_tell(place: &Place) {
     let (writer, store) = place.open().await;
     let calls: Vec<Call> = (1..=600)
         .map(|number| tool(if number % 2 == 0 { "even" } else { "odd" }, trace(1), number, 0))
@@ -257,14 +246,54 @@ async fn where_very_many_calls_stay_all_that_waits_for_none_goes(place: &Place) 
         started_at: UnixNanos(calls[0].started_at.0 - 1_000 * MILLISECOND),
         ..calls[0].clone()
     };
+    let below = |parent: u64, call: &Call| Call {
+        parent_span_id: Some(span(parent)),
+        ..call.clone()
+    };
+    let mut calls = calls;
+    for (call, parent) in [(1, 2_001), (3, 2_003), (4, 2_003), (6, 2_004)] {
+        calls[call] = below(parent, &calls[call]);
+    }
     let before = Batch {
-        https: vec![http(&far, 1_001, None, SpanKind::Server)],
-        logs: vec![line(&far, 1_002)],
+        https: vec![
+            http(&far, 1_001, None, SpanKind::Server),
+            // Of an erased call alone, of one that stays too, of one that stays.
+            http(&calls[1], 2_001, None, SpanKind::Client),
+            http(&calls[3], 2_003, None, SpanKind::Client),
+            http(&calls[6], 2_004, None, SpanKind::Client),
+        ],
+        logs: vec![line(&far, 1_002), line(&calls[1], 2_001), line(&calls[3], 2_003)],
         ..batch(calls)
     };
     writer.write(before).await.unwrap();
+    assert_eq!(
+        waiting(place).await,
+        [1_001, 1_002, 2_001, 2_001, 2_003, 2_003, 2_004]
+    );
     erase(&store, "even", 300).await;
-    assert_eq!(waiting(place).await, [0; 0]);
+    assert_eq!(waiting(place).await, [1_001, 1_002, 2_003, 2_003, 2_004]);
     let page = store.count(&CallFilter::default(), 1_000).await.unwrap();
     assert_eq!(page.value, 300);
+}
+
+/// More links than a statement takes values.
+async fn a_call_of_very_many_links_is_erased(place: &Place) {
+    let (writer, store) = place.open().await;
+    let call = tool("linked", trace(1), 1, 0);
+    let mut sent = batch([call.clone()]);
+    for observation in &mut sent.observations {
+        let links = (0..70_000).map(|number| SpanRef {
+            trace_id: trace(1_000 + number),
+            span_id: span(1),
+        });
+        observation.links = links.collect();
+    }
+    let carried = Call {
+        trace_id: trace(1_005),
+        ..call
+    };
+    sent.https = vec![http(&carried, 1, None, SpanKind::Server)];
+    writer.write(sent).await.unwrap();
+    erase(&store, "linked", 1).await;
+    assert_eq!(waiting(place).await, [0; 0]);
 }

@@ -5,7 +5,8 @@
 //! line that no rule gave to a call is of another service than those that handled the erased ones. It goes only where the
 //! client alone told of such a call: the service that answered it is not known then.
 //!
-//! In a trace where very many calls stay nobody looks whose it is: all that waits there for no call goes.
+//! Of a trace where very many calls stay only the spans of the erased ones are read: what ids say is of them goes. What by time
+//! alone may be stays, and is forgotten like all that waits for no call, when it is past its time.
 
 mod known;
 
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::TryStreamExt;
 use known::Known;
 use mcptap_model::{TraceId, Vantage};
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 use serde::Deserialize;
 
@@ -25,6 +26,9 @@ use crate::{Error, Seq};
 
 /// Of how many calls that stay all is read that is known of their trace. Each step of an erasure reads it again.
 const CROWD: usize = 256;
+
+/// How many values one statement is given. The databases take 32,766 (SQLite) and 65,535 (PostgreSQL).
+const KEYS: usize = 8_000;
 
 /// A trace, by the halves of its id, the last first: rows are found by that one, and several traces may have the same.
 pub(super) type Trace = (i64, i64);
@@ -137,8 +141,8 @@ impl Rest {
             };
         }
         let mut going = Known::read(db, shared, erased).await?.going(erased);
-        going.extend(waiting_in(db, &alone, None).await?);
-        going.extend(waiting_in(db, &crowded, Some(&rows)).await?);
+        going.extend(Known::read_of_erased(db, crowded, erased).await?.named_by(erased));
+        going.extend(waiting_in(db, &alone).await?);
         Ok(Self {
             traces: alone.into_iter().collect(),
             rows: going,
@@ -146,8 +150,10 @@ impl Rest {
     }
 }
 
-fn last_halves(traces: &HashSet<Trace>) -> HashSet<i64> {
-    traces.iter().map(|(lo, _)| *lo).collect()
+/// The last halves of these traces, each once.
+fn last_halves(traces: &HashSet<Trace>) -> Vec<i64> {
+    let halves: HashSet<i64> = traces.iter().map(|(lo, _)| *lo).collect();
+    halves.into_iter().collect()
 }
 
 /// How many calls each of these traces has, counted up to `most`.
@@ -173,35 +179,27 @@ async fn counts(
     Ok(counts)
 }
 
-/// The rows of all that waits in traces, or, beside these calls, for none of the others. One that cannot be read, and so may be
-/// of them, is nobody's.
-async fn waiting_in(
-    db: &DatabaseTransaction,
-    traces: &HashSet<Trace>,
-    calls: Option<&[i64]>,
-) -> Result<Vec<i64>, Error> {
+/// The rows of all that waits in traces. One that cannot be read, and so may be of them, is nobody's.
+async fn waiting_in(db: &DatabaseTransaction, traces: &HashSet<Trace>) -> Result<Vec<i64>, Error> {
     type Row = (i64, i64, Option<i64>, Option<Vec<u8>>);
-    let of_none = calls.map(|calls| {
-        let column = waiting::Column::Call;
-        column.is_null().or(column.is_in(calls.iter().copied()))
-    });
-    let mut waits = waiting::Entity::find()
-        .filter(sea_orm::Condition::all().add_option(of_none))
-        .select_only()
-        .columns([
-            waiting::Column::Id,
-            waiting::Column::TraceLo,
-            waiting::Column::TraceHi,
-        ])
-        .column_as(Expr::cust(UNTOLD), "untold")
-        .filter(waiting::Column::TraceLo.is_in(last_halves(traces)))
-        .into_tuple::<Row>()
-        .stream(db)
-        .await?;
     let mut rows = Vec::new();
-    while let Some((row, lo, hi, untold)) = waits.try_next().await? {
-        if trace_of(lo, (hi, untold)).is_none_or(|trace| traces.contains(&trace)) {
-            rows.push(row);
+    for some in last_halves(traces).chunks(KEYS) {
+        let mut waits = waiting::Entity::find()
+            .select_only()
+            .columns([
+                waiting::Column::Id,
+                waiting::Column::TraceLo,
+                waiting::Column::TraceHi,
+            ])
+            .column_as(Expr::cust(UNTOLD), "untold")
+            .filter(waiting::Column::TraceLo.is_in(some.iter().copied()))
+            .into_tuple::<Row>()
+            .stream(db)
+            .await?;
+        while let Some((row, lo, hi, untold)) = waits.try_next().await? {
+            if trace_of(lo, (hi, untold)).is_none_or(|trace| traces.contains(&trace)) {
+                rows.push(row);
+            }
         }
     }
     Ok(rows)
@@ -209,18 +207,20 @@ async fn waiting_in(
 
 /// The traces of spans that calls link to, as long as something of these waits: the HTTP spans there carried the calls.
 async fn linked(db: &DatabaseTransaction, calls: &[i64]) -> Result<HashSet<Trace>, Error> {
-    let traces: Vec<(i64, Option<i64>, Option<Vec<u8>>)> = waiting::Entity::find()
-        .select_only()
-        .columns([waiting::Column::TraceLo, waiting::Column::TraceHi])
-        .column_as(Expr::cust(UNTOLD), "untold")
-        .filter(waiting::Column::Call.is_in(calls.iter().copied()))
-        .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
-        .into_tuple()
-        .all(db)
-        .await?;
-    let traces = traces.into_iter();
-    // Where a link of an older version does not tell it, one of these halves: what is there is told apart by its own rows.
-    Ok(traces
-        .map(|(lo, hi, untold)| trace_of(lo, (hi, untold)).unwrap_or((lo, 0)))
-        .collect())
+    let mut traces = HashSet::new();
+    for calls in calls.chunks(KEYS) {
+        let links: Vec<(i64, Option<i64>, Option<Vec<u8>>)> = waiting::Entity::find()
+            .select_only()
+            .columns([waiting::Column::TraceLo, waiting::Column::TraceHi])
+            .column_as(Expr::cust(UNTOLD), "untold")
+            .filter(waiting::Column::Call.is_in(calls.iter().copied()))
+            .filter(waiting::Column::Kind.is_in([kind::LINK, kind::JOINED]))
+            .into_tuple()
+            .all(db)
+            .await?;
+        let links = links.into_iter();
+        // Where a link of an older version does not tell it, one of these halves: what is there is told apart by its own rows.
+        traces.extend(links.map(|(lo, hi, untold)| trace_of(lo, (hi, untold)).unwrap_or((lo, 0))));
+    }
+    Ok(traces)
 }

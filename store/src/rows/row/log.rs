@@ -63,6 +63,21 @@ pub(crate) fn log_fingerprint(line: &LogLine) -> i64 {
         .hash8()
 }
 
+/// The key of an export, by its lines that have no time (zero) and their order: the same export has the same again.
+pub fn export_key(lines: &[LogLine]) -> i64 {
+    let mut identity = Identity::default();
+    let identity = identity.start(b'e');
+    for line in lines {
+        let (trace_hi, trace_lo) = trace_halves(line.trace_id);
+        identity
+            .number(trace_hi)
+            .number(trace_lo)
+            .text(line.service.as_deref())
+            .number(log_fingerprint(line));
+    }
+    identity.hash8()
+}
+
 impl Record for LogOfCall {
     const TABLE: Table = Table {
         name: "log_lines",

@@ -9,6 +9,7 @@ mod waiting;
 pub(crate) use alias::AliasRow;
 pub(crate) use call::{CallRow, as_listed};
 pub(crate) use detail::DetailRow;
+pub use log::export_key;
 pub(crate) use log::{LogRow, log_fingerprint};
 use mcptap_model::{SpanId, TraceId, UnixNanos};
 use serde_json::{Map, Value};

@@ -24,9 +24,6 @@ pub(crate) mod kind {
     pub(crate) const JOINED: i16 = 4;
     /// A watcher's span that is part of a call: in its trace, or under the key of its request.
     pub(crate) const WATCHER: i16 = 5;
-    /// An export of lines without times, by its key instead of a trace. It waits for nothing: it tells when the export came
-    /// first.
-    pub(crate) const EXPORT: i16 = 6;
 }
 
 /// What waits, before the ids it refers to are known.

@@ -25,16 +25,25 @@ use crate::write::incoming::Incoming;
 /// costs about what the statements cost that read only what it touches.
 const WHOLE: usize = 16;
 
-/// How many rows one list of ids or one stretch of time brings at least, if there are as many.
+/// How many rows a list of ids, or all stretches of time of a trace, bring at least, if there are as many.
 const ROWS: usize = 448;
+
+/// How many rows one stretch of time brings at least, if there are as many.
+const LEAST: usize = 128;
 
 /// How many traces are read together: the statements are as many for all of them as for one.
 const TOGETHER: usize = 256;
 
-/// How many rows a list of ids or a stretch of time brings at most: some for each span of the batch. One of few numbers,
-/// so that there are few statements.
+/// How many rows a list of ids brings at most: some for each span of the batch. One of few numbers, so that there are few
+/// statements.
 fn limit(spans: usize) -> usize {
     (ROWS + 4 * spans).next_power_of_two()
+}
+
+/// How many rows each stretch of time of a trace brings at most: all together about as many as a list of the batch's ids.
+fn limit_in_time(reach: &Reach) -> usize {
+    let all = ROWS + 4 * reach.own.len();
+    (all / reach.windows.len().max(1)).max(LEAST).next_power_of_two()
 }
 
 /// Of these traces (sorted), those that are too large to be read as a whole.
@@ -103,7 +112,7 @@ impl<'a> Reading<'a> {
     /// Reads of the traces what the batch can touch.
     pub(super) async fn read(&mut self, batch: &Incoming, traces: &HashSet<TraceId>) -> Result<(), Error> {
         let mut traces: Vec<(TraceId, Reach)> = reaches(batch, traces).into_iter().collect();
-        let limit = |(_, reach): &(TraceId, Reach)| limit(reach.own.len());
+        let limit = |(_, reach): &(TraceId, Reach)| limit_in_time(reach);
         traces.sort_unstable_by_key(|of| (limit(of), of.0));
         for alike in traces.chunk_by(|one, other| limit(one) == limit(other)) {
             for some in alike.chunks(TOGETHER) {

@@ -1,16 +1,13 @@
 //! Whose the HTTP spans and lines are that wait in some traces: of calls that are erased, of calls that stay, or of nobody by ids.
 
+mod reading;
+
 use std::collections::{HashMap, HashSet};
 
-use futures_util::TryStreamExt;
 use mcptap_model::{HttpSpan, SpanKind, SpanRef};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
 
-use super::{Erased, Trace, UNTOLD, last_halves, trace_of};
-use crate::Error;
-use crate::rows::entity::{alias, call, waiting};
-use crate::rows::row::{joined_by, joined_fingerprint, kind, span_number, trace_halves};
+use super::{Erased, Trace};
+use crate::rows::row::{joined_fingerprint, span_number, trace_halves};
 
 /// How far times of one request may differ that different spans give, in nanoseconds.
 const SLACK: i64 = 5_000_000;
@@ -65,11 +62,6 @@ struct Line {
     at: Option<i64>,
 }
 
-/// Columns of what waits: a line, and what names a span; and of a call.
-type LineRow = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, Option<i64>);
-type NamedRow = (i64, i16, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
-type CallRow = (i64, i64, i64, i64, Option<i64>, Option<i64>);
-
 /// What is known of some traces.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -86,150 +78,23 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads of these traces. What waits is found by their last halves; that of others with the same is kept apart by what it
-    /// is of.
-    pub(super) async fn read(
-        db: &DatabaseTransaction,
-        traces: HashSet<Trace>,
-        erased: &[Erased],
-    ) -> Result<Self, Error> {
-        let mut known = Self::default();
-        if traces.is_empty() {
-            return Ok(known);
-        }
-        let of = traces;
-        let traces = last_halves(&of);
-        let among = |column: waiting::Column| column.is_in(traces.iter().copied());
-        let lines: Vec<LineRow> = waiting::Entity::find()
-            .select_only()
-            .columns([
-                waiting::Column::Id,
-                waiting::Column::TraceLo,
-                waiting::Column::TraceHi,
-            ])
-            .column_as(Expr::cust(UNTOLD), "untold")
-            .columns([waiting::Column::SpanId, waiting::Column::EndedAt])
-            .filter(among(waiting::Column::TraceLo))
-            .filter(waiting::Column::Call.is_null())
-            .filter(waiting::Column::Kind.eq(kind::LOG))
-            .into_tuple()
-            .all(db)
-            .await?;
-        for (row, lo, hi, untold, span, at) in lines {
-            match trace_of(lo, (hi, untold)) {
-                Some(trace) => known.lines.push(Line {
-                    row,
-                    trace,
-                    span: span.map(|span| (trace, span)),
-                    at,
-                }),
-                None => known.damaged.push(row),
+    /// The rows that ids say are of erased calls alone, where of the others only those right below the same HTTP spans are
+    /// known: what carried an erased call, what it sent, and the lines that name these.
+    pub(super) fn named_by(&self, erased: &[Erased]) -> Vec<i64> {
+        let mut going = self.damaged.clone();
+        let mut gone = own_spans(erased);
+        for (http, below) in self.https.iter().zip(self.below()) {
+            let mut owners = self.above.get(&http.span).copied().unwrap_or_default();
+            owners.join(below);
+            if owners.erased && !owners.other {
+                gone.insert(http.span);
+                going.push(http.row);
             }
         }
-        // One at a time: they hold all that is known of their requests.
-        let mut https = waiting::Entity::find()
-            .filter(among(waiting::Column::TraceLo))
-            .filter(waiting::Column::Call.is_null())
-            .filter(waiting::Column::Kind.eq(kind::HTTP))
-            .stream(db)
-            .await?;
-        while let Some(row) = https.try_next().await? {
-            match serde_json::from_slice(&row.data) {
-                Ok(span) => known.https.push(Http::of(row.id, &span)),
-                Err(_) if row.trace_hi.is_none_or(|hi| of.contains(&(row.trace_lo, hi))) => {
-                    known.damaged.push(row.id);
-                }
-                Err(_) => {}
-            }
-        }
-        drop(https);
-        if !known.https.is_empty() {
-            known.read_calls(db, &of, erased).await?;
-        }
-        Ok(known)
-    }
-
-    /// The spans of the calls, and those that they name.
-    async fn read_calls(
-        &mut self,
-        db: &DatabaseTransaction,
-        traces: &HashSet<Trace>,
-        erased: &[Erased],
-    ) -> Result<(), Error> {
-        let rows: HashSet<i64> = erased.iter().map(|call| call.row).collect();
-        // With the first halves too: a trace of others that ends alike may be very large.
-        let first: HashSet<i64> = traces.iter().map(|(_, hi)| *hi).collect();
-        let traces = last_halves(traces);
-        let calls: Vec<CallRow> = call::Entity::find()
-            .select_only()
-            .columns([
-                call::Column::Id,
-                call::Column::TraceLo,
-                call::Column::TraceHi,
-                call::Column::SpanId,
-                call::Column::PrimarySpanId,
-                call::Column::ParentSpanId,
-            ])
-            .filter(call::Column::TraceLo.is_in(traces.iter().copied()))
-            .filter(call::Column::TraceHi.is_in(first.iter().copied()))
-            .into_tuple()
-            .all(db)
-            .await?;
-        for (row, lo, hi, span, primary, parent) in calls {
-            let trace = (lo, hi);
-            let is_erased = rows.contains(&row);
-            for span in [Some(span), primary].into_iter().flatten() {
-                self.spans.entry((trace, span)).or_default().add(is_erased);
-            }
-            if let Some(parent) = parent {
-                self.above.entry((trace, parent)).or_default().add(is_erased);
-            }
-        }
-        let aliases: Vec<(i64, i64, i64, i64)> = alias::Entity::find()
-            .select_only()
-            .columns([
-                alias::Column::TraceLo,
-                alias::Column::TraceHi,
-                alias::Column::SpanId,
-                alias::Column::Call,
-            ])
-            .filter(alias::Column::TraceLo.is_in(traces.iter().copied()))
-            .filter(alias::Column::TraceHi.is_in(first.iter().copied()))
-            .filter(alias::Column::Call.is_not_null())
-            .into_tuple()
-            .all(db)
-            .await?;
-        for (lo, hi, span, row) in aliases {
-            let owners = self.spans.entry(((lo, hi), span)).or_default();
-            owners.add(rows.contains(&row));
-        }
-        let named: Vec<NamedRow> = waiting::Entity::find()
-            .select_only()
-            .columns([
-                waiting::Column::Call,
-                waiting::Column::Kind,
-                waiting::Column::TraceLo,
-                waiting::Column::TraceHi,
-            ])
-            .column_as(Expr::cust(UNTOLD), "untold")
-            .columns([waiting::Column::SpanId, waiting::Column::Fingerprint])
-            .filter(waiting::Column::TraceLo.is_in(traces.iter().copied()))
-            .filter(waiting::Column::Call.is_not_null())
-            .filter(waiting::Column::Kind.is_in([kind::LINK, kind::VIEW, kind::JOINED]))
-            .into_tuple()
-            .all(db)
-            .await?;
-        for (row, is, lo, hi, untold, span, fingerprint) in named {
-            let owners = if is == kind::JOINED {
-                self.joined.entry(joined_by(fingerprint, row)).or_default()
-            } else if let Some((span, trace)) = span.zip(trace_of(lo, (hi, untold))) {
-                self.above.entry((trace, span)).or_default()
-            } else {
-                continue;
-            };
-            owners.add(rows.contains(&row));
-        }
-        Ok(())
+        let lines = self.lines.iter();
+        let named = lines.filter(|line| line.span.is_some_and(|span| gone.contains(&span)));
+        going.extend(named.map(|line| line.row));
+        going
     }
 
     /// The rows that go.
@@ -253,8 +118,7 @@ impl Known {
                 going.push(http.row);
             }
         }
-        let spans = |call: &Erased| [Some(call.span), call.primary].map(|span| Some((call.trace, span?)));
-        let own: HashSet<Span> = erased.iter().flat_map(spans).flatten().collect();
+        let own = own_spans(erased);
         for line in &self.lines {
             let named = |spans: &HashSet<Span>| line.span.is_some_and(|span| spans.contains(&span));
             let goes = named(&own)
@@ -269,16 +133,8 @@ impl Known {
 
     /// Whose each HTTP span is, by ids.
     fn owners(&self) -> Vec<Owners> {
-        let by_span: HashMap<Span, usize> = self
-            .https
-            .iter()
-            .enumerate()
-            .map(|(at, http)| (http.span, at))
-            .collect();
-        let parent = |at: usize| {
-            let http = self.https.get(at)?;
-            by_span.get(&http.parent?).copied()
-        };
+        let parents = self.parents();
+        let parent = |at: usize| parents.get(at).copied().flatten();
         // Above a call: what carried it, and what led to that.
         let mut above = vec![Owners::default(); self.https.len()];
         for (at, http) in self.https.iter().enumerate() {
@@ -292,10 +148,26 @@ impl Known {
                 next = parent(at);
             }
         }
-        // Below a call: what it sent, and what that led to.
+        for (owners, below) in above.iter_mut().zip(self.below()) {
+            owners.join(below);
+        }
+        above
+    }
+
+    /// Of each HTTP span the one right above it.
+    fn parents(&self) -> Vec<Option<usize>> {
+        let https = self.https.iter().enumerate();
+        let by_span: HashMap<Span, usize> = https.map(|(at, http)| (http.span, at)).collect();
+        let above = |http: &Http| by_span.get(&http.parent?).copied();
+        self.https.iter().map(above).collect()
+    }
+
+    /// Whose each HTTP span is that a call sent, or that such a one led to.
+    fn below(&self) -> Vec<Owners> {
+        let parents = self.parents();
         let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
         for at in 0..self.https.len() {
-            if let Some(parent) = parent(at) {
+            if let Some(parent) = parents.get(at).copied().flatten() {
                 children.entry(parent).or_default().push(at);
             }
         }
@@ -311,11 +183,14 @@ impl Known {
                 left.extend(children.map(|child| (*child, owners)));
             }
         }
-        for (owners, below) in above.iter_mut().zip(below) {
-            owners.join(below);
-        }
-        above
+        below
     }
+}
+
+/// The spans of erased calls.
+fn own_spans(erased: &[Erased]) -> HashSet<Span> {
+    let spans = |call: &Erased| [Some(call.span), call.primary].map(|span| Some((call.trace, span?)));
+    erased.iter().flat_map(spans).flatten().collect()
 }
 
 impl Http {
