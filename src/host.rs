@@ -51,14 +51,12 @@ impl Hosts {
     }
 
     fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), String> {
-        // HTTP/2 says the host in the request's own target.
-        let host = headers
-            .get(header::HOST)
-            .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
-            .or_else(|| uri.authority().map(ToString::to_string))
-            // Only programs leave it out.
-            .unwrap_or_else(|| "localhost".to_owned());
-        self.judge_host(&host)
+        let said = headers.get_all(header::HOST).into_iter();
+        let said = said.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+        // HTTP/2 says the host in the request's own target, as others may. Only programs say none. Of several, whoever is in
+        // front may have believed another.
+        let mut hosts = said.chain(uri.authority().map(ToString::to_string));
+        hosts.try_for_each(|host| self.judge_host(&host))
     }
 
     /// The name in a `Host`, cut for a message, if it is not ours.
@@ -117,6 +115,23 @@ fn misdirected(name: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_that_is_said_is_ours() {
+        let hosts = Hosts::new("127.0.0.1:6278".parse().unwrap(), &[]);
+        let judged = |said: &[&str], target: &str| {
+            let mut headers = HeaderMap::new();
+            for host in said {
+                headers.append(header::HOST, host.parse().unwrap());
+            }
+            hosts.judge(&headers, &target.parse().unwrap()).is_ok()
+        };
+        assert!(judged(&["localhost"], "/graphql") && judged(&[], "/graphql"));
+        assert!(judged(&["localhost"], "http://localhost:6278/graphql"));
+        assert!(!judged(&["localhost", "evil.example"], "/graphql"));
+        assert!(!judged(&["evil.example", "localhost"], "/graphql"));
+        assert!(!judged(&["localhost"], "http://evil.example/graphql"));
+    }
 
     #[test]
     fn only_names_of_our_own() {

@@ -50,7 +50,7 @@ enum Command {
     Proxy {
         #[command(flatten)]
         settings: ProxySettings,
-        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,rmcp=off,sea_orm_migration=warn]
+        /// What is logged: error, warn, info, debug, or a filter such as mcptap=debug [default: info,h2=error,rmcp=off,sea_orm_migration=warn]
         #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
         log: Option<String>,
     },
@@ -160,6 +160,7 @@ fn told(error: &clap::Error, given: &[OsString]) -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    outlive_limits()?;
     let file = SettingsFile::read(cli.config.as_deref());
     match cli.command {
         Command::Serve(flags) => {
@@ -379,6 +380,17 @@ async fn wait_for_stop(mut server: Server) -> anyhow::Result<Server> {
     }
     tracing::info!("stopping");
     Ok(server)
+}
+
+/// From now on a file that would grow past the limit of its size (`ulimit -f`) is an error of the write, and not the end of the
+/// process.
+fn outlive_limits() -> anyhow::Result<()> {
+    /// SIGXFSZ, on Linux and macOS.
+    const FILE_SIZE: i32 = 25;
+    // Once it is taken it stays so; a program that is started gets the system's own way again.
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(FILE_SIZE))
+        .map(drop)
+        .context("taking SIGXFSZ")
 }
 
 /// Ends with ctrl-c or SIGTERM, from now on.

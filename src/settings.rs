@@ -102,7 +102,7 @@ pub struct Settings {
         value_name = "VARIABLE"
     )]
     pub redact_env: Option<Vec<String>>,
-    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,rmcp=off,sea_orm_migration=warn]
+    /// What is logged: error, warn, info, debug, or a filter such as mcptap_store=debug [default: info,h2=error,rmcp=off,sea_orm_migration=warn]
     #[arg(long, env = "MCPTAP_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// The table `[graphql]`: limits of the API.
@@ -167,7 +167,7 @@ impl Settings {
             redact_keys: Some(Vec::new()),
             redact_patterns: Some(Vec::new()),
             redact_env: Some(Vec::new()),
-            log: Some("info,rmcp=off,sea_orm_migration=warn".to_owned()),
+            log: Some("info,h2=error,rmcp=off,sea_orm_migration=warn".to_owned()),
             graphql: ApiSettings::defaults(),
             proxy: None,
         }

@@ -259,7 +259,7 @@ mod tests {
         for good in [
             "info",
             "WARN",
-            "info,rmcp=off,sea_orm_migration=warn",
+            "info,h2=error,rmcp=off,sea_orm_migration=warn",
             "mcptap_store=debug",
             "off",
             "",

@@ -24,8 +24,27 @@ pub(crate) struct Checked {
     pub(crate) depth: usize,
 }
 
+/// How many values, lists and objects the variables may have together. Each is checked for every use of its variable; filters
+/// have 500 values and 100 filters at most.
+const MAX_VALUES: usize = 4_000;
+
+fn values_in<'a>(values: impl Iterator<Item = &'a Value>) -> usize {
+    let of = |value: &Value| match value {
+        Value::List(items) => 1 + values_in(items.iter()),
+        Value::Object(fields) => 1 + values_in(fields.values()),
+        _ => 1,
+    };
+    values.map(of).sum()
+}
+
 /// Reads the document of a request. `known`: the one who asks gave a key.
 pub(crate) fn check(request: &Request, limits: &Limits, known: bool) -> Result<Checked, ServerError> {
+    let values = values_in(request.variables.values());
+    if values > MAX_VALUES {
+        return Err(Code::TooComplex.refusal(format!(
+            "the variables have {values} values, more than {MAX_VALUES}; a filter takes 500 at most"
+        )));
+    }
     if request.query.len() > MAX_BYTES {
         return Err(Code::TooComplex.refusal(format!("the document is longer than {MAX_BYTES} bytes")));
     }
@@ -259,6 +278,21 @@ mod tests {
         };
         assert!(code(nested(2)).is_none());
         assert_eq!(code(nested(3)).as_deref(), Some("\"QUERY_TOO_COMPLEX\""));
+    }
+
+    #[test]
+    fn variables_have_few_values() {
+        let with = |filters: usize| {
+            let filters = vec![serde_json::json!({ "tools": ["t"] }); filters];
+            let variables = serde_json::json!({ "f": { "or": filters } });
+            let request = Request::new("query ($f: CallFilter) { a(filter: $f) { b } }")
+                .variables(Variables::from_json(variables));
+            check(&request, &Limits::default(), false)
+                .err()
+                .map(|refusal| Code::of(&refusal))
+        };
+        assert_eq!(with(1_000), None);
+        assert_eq!(with(4_000), Some(Code::TooComplex));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::future::ready as ready_now;
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,13 +13,14 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, value};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, once, poll_fn};
-use mcptap_store::{Asker, MemoryBudget, Operation, Reservation, Store};
+use mcptap_store::{Asker, CpuError, CpuPool, MemoryBudget, Operation, Reservation, Store};
 use tokio::time::timeout_at;
 
 use crate::access::Caller;
 use crate::answer::{Answer, Resources};
 use crate::ask::Ask;
 use crate::cost::{Allowance, exhausted};
+use crate::document::{self, Checked};
 use crate::error::{Code, complete, is_of_damage};
 use crate::limits::{Introspection, Limits, bound, over};
 use crate::loaders::Loaders;
@@ -26,7 +28,7 @@ use crate::permits::{Full, Permit, Permits};
 use crate::resume::Place;
 use crate::shape::{Fields, Shape};
 use crate::weight::Scales;
-use crate::{Receivers, Schema, document};
+use crate::{Receivers, Schema};
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub(crate) struct Engine {
     scales: Scales,
     fields: Arc<Fields>,
     limits: Arc<Limits>,
+    /// Where requests are parsed, validated and weighed.
+    readers: CpuPool,
     /// A permit for each query that may run.
     operations: Arc<Permits>,
     /// A permit for each subscription that may be open.
@@ -84,12 +88,49 @@ pub(crate) enum Safety {
     ReadOnly,
 }
 
+/// Reads a request, and weighs it: the request, its document, and its cost.
+fn weighed(
+    ask: Ask,
+    safety: Safety,
+    known: bool,
+    limits: &Limits,
+    scales: &Scales,
+) -> Result<(Request, Checked, usize), Vec<ServerError>> {
+    let request = ask.request(limits).map_err(|refusal| vec![refusal])?;
+    let checked = document::check(&request, limits, known).map_err(|refusal| vec![refusal])?;
+    if checked.kind == Some(OperationType::Mutation) && safety == Safety::ReadOnly {
+        return Err(vec![Code::MethodNotAllowed.refusal("a mutation is sent by POST")]);
+    }
+    let cost = scales.weigh(
+        &checked.document,
+        request.operation_name.as_deref(),
+        &request.variables,
+    )?;
+    let limit = ("max_complexity", limits.max_complexity);
+    bound(Code::TooComplex, limit, cost, "the cost of the operation is").map_err(|refusal| vec![refusal])?;
+    Ok((request, checked, cost))
+}
+
+/// A request that was not read.
+fn unread(error: CpuError) -> ServerError {
+    match error {
+        CpuError::Full => {
+            Code::TooManyOperations.refusal("too many requests wait to be read; try again later")
+        }
+        CpuError::Panicked => Code::Internal.refusal("the request could not be read; the log says why"),
+    }
+}
+
 impl Engine {
     pub(crate) fn new(schema: Schema, limits: Limits) -> Self {
         Self {
             fields: Arc::new(Fields::of(&schema.sdl())),
             schema,
             scales: Scales::new(limits.introspection != Introspection::Off),
+            readers: CpuPool::new(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+                limits.max_operations.saturating_mul(4),
+            ),
             operations: Arc::new(Permits::new(limits.max_operations)),
             subscriptions: Arc::new(Permits::new(limits.max_subscriptions)),
             limits: Arc::new(limits),
@@ -307,27 +348,17 @@ impl Engine {
     }
 
     async fn check(&self, ask: Ask, safety: Safety) -> Result<Ready, Vec<ServerError>> {
-        let limits = &*self.limits;
         let memory = self.memory().map_err(|refusal| vec![refusal])?;
         let held = memory.try_reserve(ask.bytes().saturating_mul(HELD));
         let held = held.map_err(|refused| vec![exhausted(refused).into_server_error(Default::default())])?;
-        let mut request = ask.request(limits).map_err(|refusal| vec![refusal])?;
         let known = self.caller.as_ref().is_some_and(Caller::gave_a_key);
-        let checked = document::check(&request, limits, known).map_err(|refusal| vec![refusal])?;
-        if checked.kind == Some(OperationType::Mutation) && safety == Safety::ReadOnly {
-            return Err(vec![Code::MethodNotAllowed.refusal("a mutation is sent by POST")]);
-        }
-        let cost = self
-            .scales
-            .weigh(
-                &checked.document,
-                request.operation_name.as_deref(),
-                &request.variables,
-            )
-            .await?;
-        let limit = ("max_complexity", limits.max_complexity);
-        bound(Code::TooComplex, limit, cost, "the cost of the operation is")
-            .map_err(|refusal| vec![refusal])?;
+        let (limits, scales) = (Arc::clone(&self.limits), self.scales.clone());
+        // A document of the size that is allowed keeps a core busy for a while.
+        let reading = self
+            .readers
+            .run(move |_| weighed(ask, safety, known, &limits, &scales));
+        let (mut request, checked, cost) = reading.await.map_err(|error| vec![unread(error)])??;
+        let limits = &*self.limits;
         request.set_parsed_query(checked.document);
         if let Some(caller) = &self.caller {
             request = request.data(caller.clone());

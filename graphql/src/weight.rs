@@ -9,8 +9,13 @@ use async_graphql::async_trait::async_trait;
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Request, ServerError, ValidationResult, Variables};
+use futures_util::FutureExt;
 
+use crate::error::Code;
 use crate::{Schema, builder};
+
+/// How many faults of a document are told: each repeats some of its text.
+const MOST_ERRORS: usize = 20;
 
 /// Validates documents against the schema, and weighs them.
 #[derive(Clone)]
@@ -31,7 +36,7 @@ impl Scales {
     }
 
     /// What the document costs with these variables, or why it does not fit the schema.
-    pub(crate) async fn weigh(
+    pub(crate) fn weigh(
         &self,
         document: &ExecutableDocument,
         operation_name: Option<&str>,
@@ -40,9 +45,16 @@ impl Scales {
         let mut request = Request::new("").variables(variables.clone());
         request.operation_name = operation_name.map(str::to_owned);
         request.set_parsed_query(document.clone());
-        let errors = self.0.execute(request).await.errors;
+        // Nothing in it waits: no resolver runs.
+        let mut errors = self
+            .0
+            .execute(request)
+            .now_or_never()
+            .map_or_else(Vec::new, |weighed| weighed.errors);
+        errors.truncate(MOST_ERRORS);
         match errors.first().and_then(|error| error.source::<Weight>()) {
             Some(Weight(weight)) => Ok(*weight),
+            None if errors.is_empty() => Err(vec![Code::Internal.refusal("the document was not weighed")]),
             None => Err(errors),
         }
     }

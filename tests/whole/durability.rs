@@ -259,3 +259,36 @@ async fn shared_memory_that_is_cut_loses_nothing_that_was_acknowledged() {
         .unwrap();
     assert_eq!(check, "ok");
 }
+
+/// A file that may not grow any more is a disk that is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_is_told_and_survived() {
+    let database = Database::sqlite();
+    // 8 MiB, in blocks of 512 bytes.
+    let process = TestProcess::serve_limited(&database, "-f 16384").await;
+    let client = (*process).clone();
+    let mut stored = Vec::new();
+    for number in 0..200_u64 {
+        // Text that does not compress.
+        let text: String = (0..60_000_u64)
+            .map(|at| {
+                let mixed = (number * 60_000 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+                char::from(b'a' + u8::try_from(mixed % 26).unwrap())
+            })
+            .collect();
+        let big =
+            span("tools/call get_order").attr("mcptap.request.body", format!("{{\"text\":\"{text}\"}}"));
+        if client.try_send(&traces_request([big.clone()])).await.is_err() {
+            break;
+        }
+        stored.push(big.id());
+    }
+    assert!(stored.len() < 200, "the limit was met");
+    let unready = async || (client.get("/readyz").await.0 == 503).then_some(());
+    eventually("it is told", unready).await;
+    assert_eq!(client.get("/healthz").await.0, 200);
+    process.kill().await;
+    let process = TestProcess::serve(&database).await;
+    let ids = process.span_ids().await;
+    assert_eq!(sorted(ids), sorted(stored));
+}

@@ -56,8 +56,13 @@ impl TestProcess {
 
     /// `mcptap serve` where the system lets it have no more open files than this.
     pub(crate) async fn serve_with_files(database: &Database, files: u32) -> Self {
+        Self::serve_limited(database, &format!("-n {files}")).await
+    }
+
+    /// `mcptap serve` where the system sets it a limit, as `ulimit` takes it.
+    pub(crate) async fn serve_limited(database: &Database, limit: &str) -> Self {
         let mut shell = Command::new("sh");
-        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         shell.args(["-c", &limited, BINARY]);
         Self::launch(shell, "serve", database, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
