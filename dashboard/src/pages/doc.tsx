@@ -1,7 +1,8 @@
-import { useEffect, useState } from "react";
-import { Link } from "wouter";
+import { useEffect, useRef, useState } from "react";
+import { Link, useLocation } from "wouter";
 import type { Document } from "../../markdown";
 import { explain } from "../state/api";
+import { takeReturn } from "../state/returning";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
 import { useTitle } from "../view/title";
@@ -48,7 +49,26 @@ export default function DocPage({ name }: { name: string }) {
   useEffect(() => {
     const id = decodeURIComponent(location.hash.slice(1));
     if (shown && id) document.getElementById(id)?.scrollIntoView();
+    else if (shown && !takeReturn()) document.getElementById("main")?.scrollTo({ top: 0 });
   }, [shown]);
+  // links between documents stay in the application, as all of its own do
+  const article = useRef<HTMLElement>(null);
+  const [, navigate] = useLocation();
+  useEffect(() => {
+    const element = shown && article.current;
+    if (!element) return;
+    const follow = (event: MouseEvent) => {
+      const link = event.target instanceof Element ? event.target.closest("a") : null;
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+      const { origin, pathname, hash } = new URL(link.href);
+      if (origin !== location.origin || pathname === location.pathname) return;
+      event.preventDefault();
+      // as it stands, below whatever path all of this is served
+      navigate(`~${pathname}${hash}`);
+    };
+    element.addEventListener("click", follow);
+    return () => element.removeEventListener("click", follow);
+  }, [shown, navigate]);
   return (
     <div className="page doc-page">
       <nav className="doc-list" aria-label="Documentation">
@@ -70,7 +90,7 @@ export default function DocPage({ name }: { name: string }) {
       {loader && !shown && problem === undefined && <Skeleton lines={12} />}
       {shown && (
         // biome-ignore lint/security/noDangerouslySetInnerHtml: made of mcptap's own documents when it is built
-        <article className="doc" dangerouslySetInnerHTML={{ __html: shown.html }} />
+        <article className="doc" ref={article} dangerouslySetInnerHTML={{ __html: shown.html }} />
       )}
     </div>
   );
