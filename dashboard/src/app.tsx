@@ -1,6 +1,6 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Button } from "react-aria-components";
-import { Link, Route, Switch, useLocation } from "wouter";
+import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import icon from "./icon.svg";
 import CallPage from "./pages/call";
 import { CallsPage } from "./pages/calls";
@@ -139,7 +139,8 @@ export function App() {
                   <SetUpPage />
                 </Route>
                 <Route path="/docs">
-                  <DocPage name="readme" />
+                  {/* links of a document are relative to its own address */}
+                  <Redirect to="/docs/readme" replace />
                 </Route>
                 <Route path="/docs/:name">{() => <DocPage name={lastPart()} />}</Route>
                 <Route path="/keys">

@@ -49,6 +49,7 @@ test("no link of a document leads to nothing, and each can be read on any window
     await openContext(pages, { width, colorScheme });
     const { page } = pages;
     await page.goto(`${mcptap.url}/docs`);
+    await expectAddress(page, /\/docs\/readme$/);
     await page.locator("article").waitFor();
     const list = page.getByRole("navigation", { name: "Documentation" }).getByRole("link");
     const names = await list.allTextContents();
