@@ -40,6 +40,7 @@ async fn a_stream_is_seen_while_it_is_open_and_when_it_ends() {
     let stream = web
         .get(&url)
         .header("accept", "text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
         .send()
         .await
         .unwrap();
