@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import threading
 import time
 from typing import Any
 
@@ -360,3 +362,57 @@ def test_a_redactor_of_ones_own(observe: Any, collector: Collector) -> None:
     conversation.take("server", answer(), Carrier())
     assert observer.telemetry.courier.flush(10)
     assert "1-2" not in attributes(collector.spans[0])["mcptap.request.body"]
+
+
+def test_halves_of_characters_keep_nothing_back(observe: Any, collector: Collector) -> None:
+    observer = observe()
+    conversation = Conversation(observer)
+    made = conversation.take("client", call("\ud800", arguments={"file": "caf\udce9"}), Carrier())
+    made.log(SeverityNumber.INFO, "reading caf\udce9", {"path": "\udce9"})
+    conversation.take("server", answer(text="\udfff"), Carrier())
+    assert observer.telemetry.courier.flush(10)
+    assert [span.name for span in collector.spans] == ["tools/call \ufffd"]
+    assert [record.body.string_value for record in collector.logs] == ["reading caf\ufffd"]
+
+
+def test_a_record_that_cannot_be_written_costs_no_other(observe: Any, collector: Collector) -> None:
+    observer = observe()
+    conversation = Conversation(observer)
+    for number in range(9):
+        made = conversation.take("client", call(f"tool-{number}", number), Carrier())
+        if number == 4:
+            # An application may set what it likes.
+            made.span.update_name("caf\udce9")
+        conversation.take("server", answer(number), Carrier())
+    assert observer.telemetry.courier.flush(20)
+    assert sorted(span.name[-1] for span in collector.spans) == list("01235678")
+
+
+def test_a_warning_of_the_courier_holds_no_lock(observe: Any, collector: Collector, monkeypatch: Any) -> None:
+    observer = observe()
+    courier = observer.telemetry.courier
+    monkeypatch.setattr("mcptap.courier.QUEUE_BYTES", 0)
+    heard: list[bool] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            other = threading.Thread(target=courier.later, args=(lambda: None,), daemon=True)
+            other.start()
+            other.join(10)
+            heard.append(not other.is_alive())
+
+    log = logging.getLogger("mcptap")
+    handler = Handler()
+    log.addHandler(handler)
+    try:
+        assert courier._thread is None or courier._thread.is_alive()
+        monkeypatch.setattr("mcptap.courier.QUEUE_BYTES", 1 << 20)
+        courier.later(lambda: None)
+        monkeypatch.setattr("mcptap.courier.QUEUE_BYTES", 0)
+        assert not courier.later(lambda: None)
+        end = time.monotonic() + 10
+        while not heard and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        log.removeHandler(handler)
+    assert heard and all(heard)

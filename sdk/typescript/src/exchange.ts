@@ -26,10 +26,13 @@ type Handle = () => Response | Promise<Response>;
 const watched = new WeakSet<Request>();
 export const isWatched = (request: Request): boolean => watched.has(request);
 
+/** Whether requests of this method may be of MCP. */
+export const isRecorded = (method: string | undefined): boolean => ["POST", "GET", "DELETE", "PUT"].includes(method ?? "");
+
 /** Has a request handled, and records it. */
 export async function watch(observer: Observer, request: Request, parsedBody: unknown, handle: Handle): Promise<Response> {
   // HTTP+SSE answers on another stream, where its messages are watched.
-  if (watched.has(request) || !["POST", "GET", "DELETE", "PUT"].includes(request.method) || /[?&]session_?id=/i.test(request.url)) return handle();
+  if (watched.has(request) || !isRecorded(request.method) || /[?&]session_?id=/i.test(request.url)) return handle();
   watched.add(request);
   const exchange = observer.safely("an HTTP request could not be recorded", () => new Exchange(observer, request));
   if (!exchange) return handle();
@@ -51,7 +54,20 @@ export async function watch(observer: Observer, request: Request, parsedBody: un
 async function textOf(request: Request): Promise<string> {
   if (request.body === null || Number(request.headers.get("content-length") ?? 0) > MOST_READ) return "";
   try {
-    return await request.clone().text();
+    const reader = request.clone().body?.getReader();
+    const read: Uint8Array[] = [];
+    let size = 0;
+    // By what comes, and not by what a head claims: a body in chunks has no length.
+    for (let piece = await reader?.read(); piece?.value; piece = await reader?.read()) {
+      size += piece.value.length;
+      if (size > MOST_READ) {
+        // It ends when its handler has ended the other branch, too.
+        reader?.cancel().catch(() => {});
+        return "";
+      }
+      read.push(piece.value);
+    }
+    return Buffer.concat(read).toString("utf8");
   } catch {
     // It is read already, or broken off: its handler hears of that.
     return "";

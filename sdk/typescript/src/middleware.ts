@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { currentPeer } from "./carrier.js";
-import { isWatched, watch } from "./exchange.js";
+import { isRecorded, isWatched, watch } from "./exchange.js";
 import { complain } from "./courier.js";
 import type { Observer } from "./observer.js";
 import { observerOf } from "./servers.js";
@@ -42,17 +42,19 @@ function watchRefusal(observer: Observer, request: IncomingMessage, response: Se
       return send.apply(response, given);
     } as any;
   }
-  response.once("finish", () => {
-    if (response.statusCode < 400 || handled.has(request)) return;
+  const record = (): void => {
+    if (response.statusCode < 400 || handled.has(request) || !isRecorded(request.method)) return;
     const { remoteAddress: address, remotePort: port } = request.socket;
     const headers = new Headers();
     for (const [key, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(key, String(value));
     const { originalUrl = request.url, body } = request as IncomingMessage & { originalUrl?: string; body?: unknown };
     const asked = new Request(new URL(originalUrl ?? "/", "http://localhost"), { method: request.method ?? "GET", headers });
     const answer = new Response(Buffer.concat(pieces), { status: response.statusCode, headers: { "content-type": String(response.getHeader("content-type") ?? "") } });
-    const record = () => watch(observer, asked, body ?? "", () => answer).then((watched) => watched.arrayBuffer());
-    void currentPeer.run({ address, port, version: request.httpVersion }, record).catch((error) => observer.failed("a refusal could not be recorded", error));
-  });
+    const watched = () => watch(observer, asked, body ?? "", () => answer).then((seen) => seen.arrayBuffer());
+    void currentPeer.run({ address, port, version: request.httpVersion }, watched).catch((error) => observer.failed("a refusal could not be recorded", error));
+  };
+  // Not every method and address of Node.js is one of a `Request`, and what a listener throws ends the process.
+  response.once("finish", () => observer.safely("a refusal could not be recorded", record));
 }
 
 /** Requests of Node.js that a server was given. */

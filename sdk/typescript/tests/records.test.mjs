@@ -204,3 +204,19 @@ test("what messages say", () => {
     assert.deepEqual([ending.error !== undefined, ending.attributes["rpc.response.status_code"]], [isError, String(code)]);
   }
 });
+
+test("a body without an end is not read to it before its handler is called", async (t) => {
+  const { observer } = await observed(t);
+  let given = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      given += 1 << 20;
+      controller.enqueue(new Uint8Array(1 << 20).fill(32));
+    },
+  });
+  const request = new Request("http://localhost/mcp", { method: "POST", body, duplex: "half" });
+  const answered = await watch(observer, request, undefined, () => new Response(null, { status: 413 }));
+  assert.equal(answered.status, 413);
+  assert.ok(given < 40 << 20, `${given}`);
+  await request.body.cancel();
+});

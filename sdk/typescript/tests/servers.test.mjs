@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect as netConnect } from "node:net";
 import { test } from "node:test";
 
 import { serve } from "@hono/node-server";
@@ -107,5 +108,22 @@ test("what is no server is an error, and a wrong setting none", async (t) => {
     const before = server.server.connect;
     assert.equal(instrument(server), server);
     assert.equal(server.server.connect, before);
+  }
+});
+
+test("what Node.js takes and no Request does ends no process", async (t) => {
+  const server = instrument(shop(), { endpoint: "http://127.0.0.1:9" });
+  const watched = express(server);
+  const listener = createServer((request, response) => watched(request, response, () => response.writeHead(404).end("no")));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  t.after(() => listener.close());
+  const { port } = listener.address();
+  for (const head of ["TRACE /mcp", "GET //", "GET http://u:p@localhost/", "OPTIONS *"]) {
+    const socket = netConnect(port, "127.0.0.1");
+    socket.end(`${head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+    const [answer] = await once(socket, "data");
+    assert.match(String(answer), /^HTTP\/1.1 404/, head);
+    socket.destroy();
   }
 });

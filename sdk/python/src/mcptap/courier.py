@@ -42,6 +42,7 @@ class Courier:
         self._working = False
         self._flushing = 0
         self._dropped = 0
+        self._told = False
         self._failing: set[str] = set()
         atexit.register(self.close)
         if hasattr(os, "register_at_fork"):
@@ -60,7 +61,8 @@ class Courier:
         size += _RECORD_BYTES
         with self._changed:
             if self._closing or len(self._tasks) >= QUEUE_RECORDS or self._bytes + size > QUEUE_BYTES:
-                self._drop(1)
+                self._dropped += 1
+                self._changed.notify()
                 return False
             self._tasks.append((size, task))
             self._bytes += size
@@ -82,7 +84,7 @@ class Courier:
             while self._bytes > QUEUE_BYTES and (self._ready["logs"] or self._ready["spans"]):
                 oldest = self._ready["logs"] or self._ready["spans"]
                 self._bytes -= oldest.popleft()[0]
-                self._drop(1)
+                self._dropped += 1
 
     def flush(self, timeout: float) -> bool:
         """Sends all that is recorded so far. Whether that was done in time."""
@@ -116,9 +118,11 @@ class Courier:
             thread.start()
             thread.join(0.5)
 
-    def _drop(self, count: int) -> None:
-        self._dropped += count
-        if self._dropped == count:
+    def _tell(self) -> None:
+        """Says once that records were dropped. The courier's thread says so, and holds no lock: whoever records may be inside of a
+        handler of the log."""
+        if self._dropped and not self._told:
+            self._told = True
             logger.warning("the collector is away or slow, and there is no more room for records: some are dropped")
 
     def _forked(self) -> None:
@@ -136,7 +140,7 @@ class Courier:
             with self._changed:
                 self._working = False
                 self._changed.notify_all()
-                while not self._tasks and not self._closing:
+                while not self._tasks and not self._closing and (self._told or not self._dropped):
                     has_ready = any(self._ready.values())
                     if not has_ready:
                         since = None
@@ -152,6 +156,7 @@ class Courier:
                 tasks = [self._tasks.popleft() for _ in range(min(len(self._tasks), 256))]
                 self._bytes -= sum(size for size, _ in tasks)
                 self._working = True
+            self._tell()
             for _, task in tasks:
                 try:
                     task()

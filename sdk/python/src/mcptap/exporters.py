@@ -56,6 +56,9 @@ class Exporter:
         if protocol not in (None, "http/protobuf", "grpc"):
             raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; give http/protobuf or grpc")
         self._status: int | None = None
+        self._is_asked = False
+        # Where the transport is ours.
+        self._knows_asking = protocol != "grpc"
         headers = {"x-api-key": api_key} if api_key else {}
         self._where = endpoint or either("ENDPOINT") or (GRPC_ENDPOINT if protocol == "grpc" else HTTP_ENDPOINT)
         self._exporter = (
@@ -81,7 +84,7 @@ class Exporter:
             takes records, since that holds up what else is to be done: the courier tries again."""
 
             def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-                exporter._status = None
+                exporter._status, exporter._is_asked = None, True
                 try:
                     response = super().send(request, **options)
                     exporter._status = response.status_code
@@ -106,7 +109,7 @@ class Exporter:
 
     def export(self, batch: list[Any]) -> Outcome:
         self._silenced.on = True
-        self._status = None
+        self._status, self._is_asked = None, False
         try:
             result = self._exporter.export(batch)
         except Exception as error:
@@ -119,6 +122,15 @@ class Exporter:
             self._said.clear()
             return "sent"
         status = self._status
+        if self._knows_asking and not self._is_asked:
+            # Nobody was asked: something in it cannot be written. The others can.
+            if len(batch) == 1:
+                self._say("unwritable", "a record could not be written, and is dropped")
+                return "refused"
+            middle = len(batch) // 2
+            halves: list[Outcome] = [self.export(batch[:middle]), self.export(batch[middle:])]
+            # What was sent already is known by its ids when it comes again.
+            return "away" if "away" in halves else "sent"
         if status is not None and 400 <= status < 500 and status not in (408, 429):
             advice = _ADVICE.get(status, "such records would be refused again, and are dropped")
             self._say(status, f"{self._where} refuses records with HTTP {status}; {advice}")

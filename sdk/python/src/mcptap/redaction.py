@@ -43,6 +43,14 @@ _BEHIND_SCHEME = re.compile(r"[ \t]+([^\s\"'\\,;<>{}\[\]]+)")
 _FLAG = re.compile(r"(?<![A-Za-z0-9_\-])--?([A-Za-z][A-Za-z0-9\-]{1,60}) +(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'-][^\s\"']*))")
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def whole(text: str) -> str:
+    """The text without halves of characters, which no exporter can write: anybody may send ``"\\ud800"``."""
+    return _HALVES.sub("\ufffd", text)
+
+
 class BadRule(ValueError):
     """A rule of the operator's that cannot be kept; it says what would be right."""
 
@@ -90,8 +98,8 @@ class Redactor:
             return self.text(text)
         redacted = self._value(value, None, 0, 0)
         if redacted is value:
-            return text
-        return json.dumps(redacted, ensure_ascii=False, separators=(",", ":"))
+            return whole(text)
+        return whole(json.dumps(redacted, ensure_ascii=False, separators=(",", ":")))
 
     def _kind(self, name: str) -> names.Kind | None:
         return names.kind_of(name, self._keys)
@@ -144,6 +152,7 @@ class Redactor:
         return redacted
 
     def _text(self, text: str, inside: int) -> str:
+        text = whole(text)
         if len(text) < 4:
             return text
         if inside < _DEEPEST and text[0] in "{[\"" and text[-1] in "}]\"":
