@@ -36,6 +36,13 @@ test("Set-up leads to the documentation of each kind of server, at its place", {
   expect(pages.complaints).toEqual([]);
 });
 
+test("a place that means nothing leads to the document's beginning", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(`${mcptap.url}/docs/readme#%E0%A4%A`);
+  await page.locator("article h1").waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
 test("no link of a document leads to nothing, and each can be read on any window", {
   timeout: 120_000,
 }, async () => {

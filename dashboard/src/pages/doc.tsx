@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { Document } from "../../markdown";
 import { explain } from "../state/api";
+import { decoded } from "../state/place";
 import { takeReturn } from "../state/returning";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
@@ -47,7 +48,7 @@ export default function DocPage({ name }: { name: string }) {
   useTitle(shown?.title ?? (loader ? "Documentation" : "Page not found"));
   // the browser looks for it before it is there
   useEffect(() => {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = decoded(location.hash.slice(1));
     if (shown && id) document.getElementById(id)?.scrollIntoView();
     else if (shown && !takeReturn()) document.getElementById("main")?.scrollTo({ top: 0 });
   }, [shown]);

@@ -22,7 +22,11 @@ function rawPath(): string {
 
 /** What the last part of the path names: an id, or the name of a server. */
 export function lastPart(): string {
-  const part = rawPath().split("/").at(-1) ?? "";
+  return decoded(rawPath().split("/").at(-1) ?? "");
+}
+
+/** A part of an address as it is meant, or as it stands where it means nothing. */
+export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

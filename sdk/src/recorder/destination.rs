@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use super::joining::joins;
 use super::open::Open;
-use crate::capture::Capture;
+use crate::capture::{Capture, CaptureError};
 use crate::telemetry::Redaction;
 
 /// What may be recorded, and how secrets are cut out of it.
@@ -162,19 +162,20 @@ impl Destination {
     }
 
     /// The application's global provider, if it has one, and what the environment says.
-    fn environment() -> Arc<Self> {
-        let capture = Capture::from_env().unwrap_or_else(|error| {
-            tracing::error!(%error, "no bodies are recorded until this is mended");
-            Capture::metadata()
-        });
-        Arc::new(Self {
+    fn environment() -> (Arc<Self>, Option<CaptureError>) {
+        let (capture, wrong) = match Capture::from_env() {
+            Ok(capture) => (capture, None),
+            Err(error) => (Capture::metadata(), Some(error)),
+        };
+        let read = Self {
             tracer: None,
             logs: None,
             rules: Some(Rules::new(capture)),
             redacts: false,
             home: None,
             is_inside: true,
-        })
+        };
+        (Arc::new(read), wrong)
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -212,10 +213,15 @@ pub(crate) fn process() -> Arc<Destination> {
     if let Some(known) = PROCESS.read().unwrap_or_else(PoisonError::into_inner).current() {
         return Arc::clone(known);
     }
-    let read = Destination::environment();
+    let (read, wrong) = Destination::environment();
     let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
-    let known = process.environment.get_or_insert(read);
-    Arc::clone(known)
+    let known = Arc::clone(process.environment.get_or_insert(read));
+    drop(process);
+    if let Some(error) = wrong {
+        // After it is known: what hears of this may ask for it.
+        tracing::error!(%error, "no bodies are recorded until this is mended");
+    }
+    known
 }
 
 /// What may be recorded of servers that were given no destination.

@@ -212,7 +212,7 @@ fn is_own(target: &str) -> bool {
             .strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    target.starts_with("opentelemetry") || is_below("mcptap_sdk::telemetry")
+    target.starts_with("opentelemetry") || is_below("mcptap_sdk")
 }
 
 #[cfg(test)]
@@ -243,6 +243,8 @@ mod tests {
             drop(sending);
             tracing::info!(target: "opentelemetry_sdk", "exported");
             tracing::info!(target: "mcptap_sdk::telemetry::courier", "sent");
+            // It is said where settings are read, which each line may ask for.
+            tracing::error!(target: "mcptap_sdk::recorder::destination", "a wrong setting");
             tracing::info!(target: "hyperspace", "not ours");
         });
         let records = memory.get_emitted_logs().unwrap();
