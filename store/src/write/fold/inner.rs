@@ -10,6 +10,9 @@ use super::effort::Effort;
 use super::https::Https;
 use super::relate::{SLACK_NANOS, agree};
 
+/// Requests that a server makes of its client while it handles one: no steps of that.
+const SERVERS_OWN: [&str; 3] = ["sampling/createMessage", "roots/list", "elicitation/create"];
+
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
 /// same process (at most 5.2 ms were seen); a client that lists and then calls needs a way there and back.
 pub(super) const PAIRING_NANOS: i64 = 6_000_000;
@@ -152,7 +155,8 @@ pub(super) fn find_nested(
 ) {
     let handled = handled(nodes);
     for (index, node) in nodes.iter().enumerate() {
-        if sets.is_inner(index) || node.call.vantage == Vantage::Client {
+        let is_own = SERVERS_OWN.contains(&node.call.method.as_str());
+        if sets.is_inner(index) || node.call.vantage == Vantage::Client || is_own {
             continue;
         }
         let Some(parent) = node.parent() else { continue };
