@@ -139,5 +139,8 @@ pub const OPERATION: &str = "mcptap.operation";
 pub const PROGRESS_COUNT: &str = "mcptap.progress.count";
 /// The value of [`ERROR_TYPE`] when the server's own code panicked.
 pub const PANIC: &str = "panic";
+/// Methods of requests that a server sends to its client, often while it handles one of the client's (MCP 2025-11-25,
+/// "Client Features").
+pub const SERVER_INITIATED: [&str; 3] = ["sampling/createMessage", "roots/list", "elicitation/create"];
 /// `process.pid` of the resource.
 pub const PROCESS_PID: &str = "process.pid";

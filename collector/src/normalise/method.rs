@@ -34,9 +34,6 @@ const METHODS: &[&str] = &[
     "subscriptions/listen",
 ];
 
-/// Requests that the server sends to the client: kinds mean the opposite there.
-pub(super) const SERVER_INITIATED: &[&str] = &["sampling/createMessage", "roots/list", "elicitation/create"];
-
 /// Names of Python functions that stand for methods.
 const PYTHON_METHODS: &[(&str, &str)] = &[
     ("call_tool", "tools/call"),

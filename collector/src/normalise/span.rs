@@ -214,7 +214,8 @@ impl Reader {
             whole.as_ref().and_then(|body| body.json.as_ref()),
         );
         let vantage = dialect::vantage(&dialect, &origin.scope, &span.name, kind, &attributes);
-        let vantage = if method::SERVER_INITIATED.contains(&method.as_str()) {
+        // The server is the client of what it asks: kinds mean the opposite there.
+        let vantage = if semconv::SERVER_INITIATED.contains(&method.as_str()) {
             flipped(vantage)
         } else {
             vantage

@@ -9,6 +9,7 @@ mod derive;
 mod effort;
 mod explain;
 mod gateway;
+mod gathered;
 mod https;
 mod inner;
 mod intervals;
@@ -30,8 +31,9 @@ use std::sync::Arc;
 
 use mcptap_model::{Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
-use cluster::{Clusters, Node};
+use cluster::Clusters;
 use effort::Effort;
+pub(crate) use gathered::Gathered;
 pub(crate) use https::HOPS;
 use https::Https;
 use inner::{LISTING_NANOS, PAIRING_NANOS};
@@ -43,8 +45,8 @@ use watched::Watchers;
 pub(crate) use tellers::{Told, told};
 
 use crate::rows::body::Bodies;
-use crate::write::incoming::{Incoming, Seen};
-pub(crate) use watched::{Watched, Watcher, watched, watched_keys};
+use crate::write::incoming::Incoming;
+pub(crate) use watched::{Watched, Watcher, watched, watched_key, watched_keys};
 
 /// A call that is stored already. Its details are asked for where they matter; see [`Folding::wanted`].
 #[derive(Clone, Debug)]
@@ -232,7 +234,9 @@ pub(crate) fn time_ranges(batch: &Incoming) -> Vec<TimeRange> {
 /// Folds a batch into its neighbourhood, whose calls are given with their details.
 #[cfg(test)]
 pub(crate) fn fold(near: Neighbourhood, batch: mcptap_model::Batch) -> Changes {
-    Folding::new(near, Incoming::new(batch)).finish(HashMap::new(), &HashSet::new())
+    Gathered::new(near, Incoming::new(batch))
+        .fold(Neighbourhood::default())
+        .finish(HashMap::new(), &HashSet::new())
 }
 
 /// A batch and its neighbourhood, clustered: it is known what is one request, and so of which stored calls the details
@@ -254,49 +258,35 @@ pub(crate) struct Folding {
 
 impl Folding {
     /// Clusters the spans of one request.
-    pub(crate) fn new(near: Neighbourhood, batch: Incoming) -> Self {
-        let effort = Effort::default();
-        let mut changes = Changes {
-            waiting_https: batch.https.clone(),
-            ..Changes::default()
-        };
-        let mut whole: HashSet<TraceId> = traces(&batch).collect();
-        whole.retain(|trace| !near.partial.contains(trace));
-        let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
-        let (mut nodes, foreign) = nodes(near.known, near.aliases, batch.observations, &aliases);
-        changes.foreign = foreign;
-        let is_watched: HashSet<i64> = near.watchers.iter().map(|(_, row)| *row).collect();
-        for node in &mut nodes {
-            node.is_watched = node.row.is_some_and(|row| is_watched.contains(&row));
-        }
-        let mut links: HashMap<i64, Vec<SpanRef>> = HashMap::new();
-        for (span, row) in near.links {
-            links.entry(row).or_default().push(span);
-        }
-        let mut https = near.https;
-        https.extend(batch.https);
-
+    fn new(gathered: Gathered) -> Self {
+        let Gathered {
+            nodes,
+            https,
+            links,
+            views,
+            watchers,
+            waiting,
+            logs,
+            aliases,
+            whole,
+            effort,
+            changes,
+        } = gathered;
         let mut clusters = Clusters::new(nodes);
         let index = Https::new(&https);
         let places = clusters.places();
-        let watchers = Watchers::new(clusters.split().0, &places, near.watchers);
-        relate::relate(
-            clusters.split(),
-            &places,
-            &index,
-            (&near.views, &watchers),
-            &effort,
-        );
+        let watchers = Watchers::new(clusters.split().0, &places, watchers);
+        relate::relate(clusters.split(), &places, &index, (&views, &watchers), &effort);
         inner::find_nested(clusters.split(), &places, &index, &effort);
         inner::pair_lists(&mut clusters, &effort);
-        let wanted = wanted(&mut clusters, &near.logs, &batch.logs);
+        let wanted = wanted(&mut clusters, &waiting, &logs);
         Self {
             clusters,
             https,
             links,
-            views: near.views,
-            waiting: near.logs,
-            logs: batch.logs,
+            views,
+            waiting,
+            logs,
             aliases,
             whole,
             wanted,
@@ -361,47 +351,4 @@ fn wanted(clusters: &mut Clusters, waiting: &[WaitingLine], logs: &[LogLine]) ->
         wanted.extend(stored.filter_map(|node| node.row));
     }
     wanted
-}
-
-/// Everything there is to cluster. A span seen before as part of a stored call stands beside that call; one known to
-/// be no request is left out, and so is what has the ids of another sender's span (given beside the nodes).
-fn nodes(
-    known: Vec<Known>,
-    alias_list: Vec<(SpanRef, Option<i64>)>,
-    mut observations: Vec<Seen>,
-    aliases: &HashMap<SpanRef, Option<i64>>,
-) -> (Vec<Node>, HashSet<Told>) {
-    let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();
-    let rows: HashMap<i64, usize> = nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, node)| Some((node.row?, index)))
-        .collect();
-    for (span, row) in alias_list {
-        let index = row.and_then(|row| rows.get(&row));
-        if let Some(node) = index.and_then(|index| nodes.get_mut(*index)) {
-            node.spans.insert(span);
-        }
-    }
-    observations.retain(|Seen { call, .. }| {
-        let span = SpanRef {
-            trace_id: call.trace_id,
-            span_id: call.span_id,
-        };
-        match aliases.get(&span) {
-            Some(None) => false,
-            // A redelivered inner span of another method adds nothing to its call.
-            Some(Some(row)) => {
-                let of = rows.get(row).and_then(|index| nodes.get(*index));
-                of.is_some_and(|of| of.call.method == call.method)
-            }
-            None => true,
-        }
-    });
-    let foreign = tellers::leave_out_foreign(&nodes, &mut observations);
-    nodes.extend(observations.into_iter().map(|mut observation| {
-        observation.call.evidence.lists_first |= inner::lists_first(&observation.call);
-        Node::observed(observation)
-    }));
-    (nodes, foreign)
 }

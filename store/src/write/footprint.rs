@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use mcptap_model::Call;
 
 use crate::rows::row::trace_lo;
-use crate::write::fold::{Changes, Target, TimeRange};
+use crate::write::fold::{Changes, Target, TimeRange, watched_key};
 use crate::write::incoming::Incoming;
 use crate::write::neighbourhood;
 
@@ -100,6 +100,7 @@ impl Writes {
 
     fn call(&mut self, call: &Call) {
         self.traces.insert(trace_lo(call.trace_id));
+        self.traces.extend(watched_key(call));
         self.starts
             .entry(call.server_name().to_owned())
             .or_default()

@@ -47,12 +47,10 @@ const PER_RANGE: usize = 1000;
 /// How many time ranges one statement takes at most.
 const RANGES: usize = 100;
 
-/// A neighbourhood and the number up to which it is true.
+/// A neighbourhood, and how it was read.
 pub(crate) struct Near {
     /// The rows that were found.
     pub(crate) undecoded: Undecoded,
-    /// The last change that the snapshot saw.
-    pub(crate) head: i64,
     /// The calls that were read or looked for, by row.
     pub(crate) rows: HashSet<i64>,
     /// How many rows were read, of all tables.
@@ -81,7 +79,7 @@ fn traces(batch: &Incoming) -> Vec<i64> {
 }
 
 /// Reads the neighbourhood of a batch in one snapshot: small traces as a whole, of large ones what the batch can touch.
-/// The details of calls are not read; see [`read_details`].
+/// The details of calls are not read; see [`read_details`]. Gives also the last change that the snapshot saw.
 pub(crate) async fn load(
     snapshot: &DatabaseTransaction,
     dictionary: &Dictionary,
@@ -89,7 +87,7 @@ pub(crate) async fn load(
     ranges: &[TimeRange],
     join_window: Duration,
     held: &mut Held,
-) -> Result<Near, Error> {
+) -> Result<(i64, Near), Error> {
     let state = snapshot
         .query_one_raw(Statement::from_string(
             snapshot.get_database_backend(),
@@ -201,24 +199,60 @@ pub(crate) async fn load(
             let is_cut = fullest(&found, &named, &keys) >= PER_RANGE;
             found.stopped(is_cut);
         }
-        let elsewhere = found.referred_to();
-        for rows in elsewhere.chunks(KEYS) {
-            let named = weights::of_calls(snapshot, rows).await?;
-            found.read(named.len(), usize::MAX);
-            found.read_calls(snapshot, &named, Because::Named, held).await?;
-        }
+        read_referred_to(snapshot, &mut found, held).await?;
     }
-    let mut rows: HashSet<i64> = found.rows().collect();
-    rows.extend(found.referred_to());
-    let (read, statements, cut) = (found.rows_read, found.statements, found.cut);
-    Ok(Near {
-        undecoded: Undecoded::new(found, snapshot, dictionary, partial, held).await?,
-        head,
-        rows,
-        read,
-        statements,
-        cut,
-    })
+    Ok((head, Near::new(found, snapshot, dictionary, partial, held).await?))
+}
+
+/// Reads the watchers that wait under keys of requests, which became known when the neighbourhood was read, and their calls.
+pub(crate) async fn load_watchers(
+    snapshot: &DatabaseTransaction,
+    dictionary: &Dictionary,
+    keys: &[i64],
+    join_window: Duration,
+    held: &mut Held,
+) -> Result<Near, Error> {
+    let mut found = Found::default();
+    let since = clock::ago(join_window).0;
+    watched::watchers(snapshot, keys, since, &mut found, held).await?;
+    read_referred_to(snapshot, &mut found, held).await?;
+    Near::new(found, snapshot, dictionary, HashSet::new(), held).await
+}
+
+/// Reads the calls that aliases and waiting rows name and that are not here yet.
+async fn read_referred_to(
+    snapshot: &DatabaseTransaction,
+    found: &mut Found,
+    held: &mut Held,
+) -> Result<(), Error> {
+    let elsewhere = found.referred_to();
+    for rows in elsewhere.chunks(KEYS) {
+        let named = weights::of_calls(snapshot, rows).await?;
+        found.read(named.len(), usize::MAX);
+        found.read_calls(snapshot, &named, Because::Named, held).await?;
+    }
+    Ok(())
+}
+
+impl Near {
+    async fn new(
+        found: Found,
+        snapshot: &DatabaseTransaction,
+        dictionary: &Dictionary,
+        partial: HashSet<TraceId>,
+        held: &mut Held,
+    ) -> Result<Self, Error> {
+        let mut rows: HashSet<i64> = found.rows().collect();
+        rows.extend(found.referred_to());
+        let (read, statements, cut) = (found.rows_read, found.statements, found.cut);
+        Ok(Self {
+            undecoded: Undecoded::new(found, snapshot, dictionary, partial, held).await?,
+            rows,
+            read,
+            statements,
+            cut,
+        })
+    }
 }
 
 /// The details of calls.

@@ -14,11 +14,11 @@ use crate::metrics::Counters;
 use crate::rows::dictionary::{Dictionary, heavy};
 use crate::rows::intern::Interner;
 use crate::rows::row::{CallRow, DetailRow, LogRow, Waiting, as_listed, log_fingerprint};
-use crate::write::fold::{self, Folding, Target, Told, Whole};
+use crate::write::fold::{self, Folding, Gathered, Neighbourhood, Target, Told, Whole};
 use crate::write::footprint::{Reads, Writes};
 use crate::write::incoming::Incoming;
 use crate::write::neighbourhood;
-use crate::write::neighbourhood::Held;
+use crate::write::neighbourhood::{Held, Near};
 use crate::{CpuPool, Error, MemoryBudget, clock};
 
 /// Everything that one transaction writes.
@@ -95,6 +95,36 @@ impl Prepared {
     }
 }
 
+/// How far a group is when its neighbourhood is read.
+enum Clustered {
+    Whole(Folding),
+    /// Watchers under these keys are to be read first.
+    Lacking(Gathered, Vec<i64>),
+}
+
+/// How much was read of the database.
+struct Counts {
+    statements: u64,
+    read: u64,
+    cut: u64,
+}
+
+impl Counts {
+    fn of(near: &Near) -> Self {
+        Self {
+            statements: near.statements,
+            read: near.read,
+            cut: near.cut,
+        }
+    }
+
+    fn add(&mut self, near: &Near) {
+        self.statements += near.statements;
+        self.read += near.read;
+        self.cut += near.cut;
+    }
+}
+
 /// Makes batches ready. What is stored near them is read from the last committed state.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
@@ -116,7 +146,7 @@ impl Preparation {
         let mut held = Held::new(&self.memory, batch.len())?;
         let mut reads = Reads::of(&batch);
         let snapshot = self.database.near_snapshot().await?;
-        let near = neighbourhood::load(
+        let (head, near) = neighbourhood::load(
             &snapshot,
             &self.dictionary,
             &batch,
@@ -125,13 +155,43 @@ impl Preparation {
             &mut held,
         )
         .await?;
+        let mut counts = Counts::of(&near);
         reads.rows = near.rows;
-        let origins = near.undecoded.origins();
+        let mut origins = near.undecoded.origins();
         let undecoded = near.undecoded;
         let counters = Arc::clone(&self.counters);
-        let folding = self
-            .compute(move || Ok(Folding::new(undecoded.decode(&counters), batch)))
+        let clustered = self
+            .compute(move || {
+                let gathered = Gathered::new(undecoded.decode(&counters), batch);
+                let keys = gathered.lent_keys();
+                Ok(if keys.is_empty() {
+                    Clustered::Whole(gathered.fold(Neighbourhood::default()))
+                } else {
+                    Clustered::Lacking(gathered, keys)
+                })
+            })
             .await?;
+        let folding = match clustered {
+            Clustered::Whole(folding) => folding,
+            Clustered::Lacking(gathered, keys) => {
+                let near = neighbourhood::load_watchers(
+                    &snapshot,
+                    &self.dictionary,
+                    &keys,
+                    self.join_window,
+                    &mut held,
+                )
+                .await?;
+                counts.add(&near);
+                reads.traces.extend(keys);
+                reads.rows.extend(&near.rows);
+                origins.extend(near.undecoded.origins());
+                let undecoded = near.undecoded;
+                let counters = Arc::clone(&self.counters);
+                self.compute(move || Ok(gathered.fold(undecoded.decode(&counters))))
+                    .await?
+            }
+        };
         let found = neighbourhood::read_details(&snapshot, &folding.wanted(), &mut held).await?;
         snapshot.commit().await?;
         let (detailed, too_large) = (found.rows.len(), found.unread.len() as u64);
@@ -152,17 +212,17 @@ impl Preparation {
                 }
                 let changes = folding.finish(details, &unread);
                 let (compared, cut) = (changes.compared, changes.cut);
-                Ok((rows(near.head, reads, origins, changes), compared, cut))
+                Ok((rows(head, reads, origins, changes), compared, cut))
             })
             .await?;
         prepared.held = Some(held);
         prepared.generation = generation;
         self.counters.joined(
-            near.statements,
-            near.read,
+            counts.statements,
+            counts.read,
             detailed,
             compared,
-            near.cut + too_large + cut,
+            counts.cut + too_large + cut,
         );
         Ok(prepared)
     }

@@ -244,6 +244,26 @@ impl Story {
         self
     }
 
+    /// The same, of a server whose session only its HTTP span knows.
+    fn apart_over_http(mut self) -> Self {
+        let server = Call {
+            parent_span_id: Some(span(self.id(2))),
+            request_id: Some("1".into()),
+            ..self.call(5, 3, "mcp", 20, 80)
+        };
+        let watcher = self.watcher(Some(4));
+        let client = self.client(1, 4, -10, 110);
+        self.observe(server, Vec::new());
+        self.observe(watcher, Vec::new());
+        self.observe(client, Vec::new());
+        self.http(5, 2, None, 10, 90);
+        let http = self.pieces.last_mut().and_then(|piece| piece.https.last_mut());
+        http.unwrap().session_id = Some(format!("session-{}", self.number));
+        self.line(5, Some(3), 30, "of the span");
+        self.line(1, Some(1), 40, "of the proxy");
+        self
+    }
+
     /// Two calls of one trace are a session.
     fn together(mut self) -> Self {
         let first = self.call(1, 3, "mcp", 0, 10);
@@ -260,12 +280,13 @@ fn exports(first: u64, random: &mut Random) -> Vec<Batch> {
     let mut all = Vec::new();
     for number in first..first + REQUESTS {
         let story = Story::new(number);
-        let mut pieces = match random.below(6) {
+        let mut pieces = match random.below(7) {
             0 => story.nested(),
             1 => story.linked(),
             2 => story.listed(),
             3 => story.watched(),
             4 => story.apart(),
+            5 => story.apart_over_http(),
             _ => story.together(),
         }
         .pieces;

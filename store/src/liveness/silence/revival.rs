@@ -27,20 +27,23 @@ pub(super) async fn revive(database: &Database, origins: &[i64]) -> Result<(), E
     for origins in origins.chunks(PAGE) {
         let mut after = Place::START;
         loop {
+            let generation = database.lineage().generation();
             let feed = database.feed();
             let next = next_without_end(&feed, Outcome::Lost, origins, UnixNanos(i64::MAX), after, AT_ONCE);
             let lost = database.step_within(TASK, READ, next).await?;
             let Some(last) = lost.last() else { break };
             after = *last;
             let rows: Vec<i64> = lost.iter().map(|place| place.row).collect();
-            database.step(TASK, run_again(database, &rows)).await?;
+            database
+                .step(TASK, run_again(database, &rows, generation))
+                .await?;
         }
     }
     Ok(())
 }
 
-async fn run_again(database: &Database, rows: &[i64]) -> Result<(), Error> {
-    let mut tx = Transaction::begin(database).await?;
+async fn run_again(database: &Database, rows: &[i64], generation: u64) -> Result<(), Error> {
+    let mut tx = Transaction::begin_after(database, generation).await?;
     let numbers = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let advanced = tx.advance(numbers, 0).await?;
     let numbered = rows.iter().zip(advanced.before + 1..);

@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub(super) before: Option<Box<Whole>>,
     /// Whether it is stored, and a watcher's view is part of it.
     pub(super) is_watched: bool,
+    /// The session that an HTTP span lends to a server's call that has none of its own.
+    pub(super) lent_session: Option<String>,
     /// Whether what lists leave out of it is here too.
     pub(super) detailed: bool,
 }
@@ -52,6 +54,7 @@ impl Node {
             links: Vec::new(),
             before,
             is_watched: false,
+            lent_session: None,
             detailed: false,
         }
     }
@@ -82,6 +85,7 @@ impl Node {
             links,
             before: None,
             is_watched: false,
+            lent_session: None,
             detailed: true,
         }
     }
@@ -101,6 +105,11 @@ impl Node {
         self.bodies = bodies;
         self.call.stack_trace = stack_trace;
         self.call.attributes = attributes;
+    }
+
+    /// The id of its session on the wire, its own or what an HTTP span lends.
+    pub(super) fn wire_session(&self) -> Option<&str> {
+        self.call.session_id.as_deref().or(self.lent_session.as_deref())
     }
 
     /// Whether the span is one of its own.

@@ -3,15 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use mcptap_model::{Call, SpanRef, Vantage};
+use mcptap_model::{Call, SpanRef, Vantage, semconv};
 
 use super::cluster::{Clusters, Node, Places, Sets};
 use super::effort::Effort;
 use super::https::Https;
 use super::relate::{SLACK_NANOS, agree};
-
-/// Requests that a server makes of its client while it handles one: no steps of that.
-const SERVERS_OWN: [&str; 3] = ["sampling/createMessage", "roots/list", "elicitation/create"];
 
 /// How long before a tool call a library may list its tools for its own use, in nanoseconds. It does so within the
 /// same process (at most 5.2 ms were seen); a client that lists and then calls needs a way there and back.
@@ -155,7 +152,8 @@ pub(super) fn find_nested(
 ) {
     let handled = handled(nodes);
     for (index, node) in nodes.iter().enumerate() {
-        let is_own = SERVERS_OWN.contains(&node.call.method.as_str());
+        // What a server asks of its client while it handles a request is a request of its own.
+        let is_own = semconv::SERVER_INITIATED.contains(&node.call.method.as_str());
         if sets.is_inner(index) || node.call.vantage == Vantage::Client || is_own {
             continue;
         }

@@ -13,6 +13,7 @@ use super::effort::Effort;
 use super::https::Https;
 use super::merge::Merged;
 use super::relate::SLACK_NANOS;
+use super::watched::is_watcher;
 
 /// Lends to a call what the HTTP span around it knows, be it the parent, linked, or the tightest around it.
 pub(super) fn lend(
@@ -39,6 +40,29 @@ pub(super) fn lend(
             call.server.clone_from(&http.origin.service);
             call.evidence.sources.set(Part::Server, Source::LinkedHttp);
         }
+    }
+}
+
+/// Finds the sessions that HTTP spans lend to servers' calls that name a request and no session. By them watchers in other
+/// traces may know the requests.
+pub(super) fn lend_sessions(
+    nodes: &mut [Node],
+    https: &[HttpSpan],
+    links: &HashMap<i64, Vec<SpanRef>>,
+    effort: &Effort,
+) {
+    let lacks = |node: &Node| {
+        let is_named = node.call.session_id.is_none() && node.call.request_id.is_some();
+        is_named && node.call.vantage != Vantage::Client && !is_watcher(&node.call)
+    };
+    if !https.iter().any(|http| http.session_id.is_some()) || !nodes.iter().any(lacks) {
+        return;
+    }
+    let https = Https::new(https);
+    for node in nodes.iter_mut().filter(|node| lacks(node)) {
+        let stored = node.row.and_then(|row| links.get(&row)).into_iter().flatten();
+        let found = around(&node.call, &https, node.links.iter().chain(stored), effort);
+        node.lent_session = found.and_then(|(http, _)| http.session_id.clone());
     }
 }
 

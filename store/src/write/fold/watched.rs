@@ -49,8 +49,13 @@ pub(crate) struct Watched {
 }
 
 /// The key under which a request waits for what others tell of it in other traces. None where nothing names it, or it runs.
-fn key_of(call: &Call) -> Option<i64> {
-    let (session, id) = (call.session_id.as_deref()?, call.request_id.as_deref()?);
+pub(crate) fn watched_key(call: &Call) -> Option<i64> {
+    key_in(call, call.session_id.as_deref())
+}
+
+/// The same in a session that may be lent.
+fn key_in(call: &Call, session: Option<&str>) -> Option<i64> {
+    let (session, id) = (session?, call.request_id.as_deref()?);
     (call.vantage != Vantage::Client && call.has_own_end()).then(|| key(session, id, &call.method))
 }
 
@@ -66,7 +71,18 @@ fn key(session: &str, id: &str, method: &str) -> i64 {
 /// Keys under which watchers of the requests of a batch may wait, sorted, each once.
 pub(crate) fn watched_keys(batch: &Incoming) -> Vec<i64> {
     let calls = batch.observations.iter();
-    let mut keys: Vec<i64> = calls.filter_map(|seen| key_of(&seen.call)).collect();
+    let mut keys: Vec<i64> = calls.filter_map(|seen| watched_key(&seen.call)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// Keys of requests whose sessions only HTTP spans know, sorted, each once: watchers may wait under them.
+pub(super) fn lent_keys(nodes: &[Node]) -> Vec<i64> {
+    let keys = nodes
+        .iter()
+        .filter_map(|node| key_in(&node.call, Some(node.lent_session.as_deref()?)));
+    let mut keys: Vec<i64> = keys.collect();
     keys.sort_unstable();
     keys.dedup();
     keys
@@ -75,7 +91,7 @@ pub(crate) fn watched_keys(batch: &Incoming) -> Vec<i64> {
 /// Where the servers' own telemetry is looked for, of what watchers in the batch saw.
 pub(crate) fn watched(batch: &Incoming) -> Vec<Watched> {
     let watchers = batch.observations.iter().map(|seen| &seen.call);
-    let watched = watchers.filter(|call| is_watcher(call) && key_of(call).is_some());
+    let watched = watchers.filter(|call| is_watcher(call) && watched_key(call).is_some());
     watched
         .filter_map(|call| {
             Some(Watched {
@@ -138,8 +154,8 @@ impl Watcher {
         self.request_id.is_some() && self.request_id == call.request_id
     }
 
-    fn has_session_of(&self, call: &Call) -> bool {
-        self.session.is_some() && self.session == call.session_id
+    fn is_in(&self, session: Option<&str>) -> bool {
+        self.session.is_some() && self.session.as_deref() == session
     }
 
     /// Whether one lasts within the other, roundings aside.
@@ -217,7 +233,7 @@ impl Watchers {
             let is_same = |watcher: &Watcher| {
                 // Two watchers that say no session may stand around two servers.
                 watcher.agrees_with(&node.call)
-                    && (!is_watcher(&node.call) || watcher.has_session_of(&node.call))
+                    && (!is_watcher(&node.call) || watcher.is_in(node.call.session_id.as_deref()))
             };
             let trace_id = node.call.trace_id;
             for span_id in https.ancestors(trace_id, node.call.parent_span_id) {
@@ -285,12 +301,15 @@ impl Watchers {
         let served = |node: &Node| !is_watcher(&node.call) && seen_from(&node.call) == Vantage::Server;
         let mut pairs: Vec<(UnixNanos, UnixNanos, SpanRef, usize, usize)> = Vec::new();
         for (index, node) in nodes.iter().enumerate().filter(|(_, node)| served(node)) {
-            let Some(key) = key_of(&node.call) else { continue };
+            let session = node.wire_session();
+            let Some(key) = key_in(&node.call, session) else {
+                continue;
+            };
             let named = waiting.get(&key).map(Vec::as_slice).unwrap_or_default();
             for (watcher, other) in effort.bounded(named.iter().copied()) {
                 if watcher.agrees_with(&node.call)
                     && watcher.has_id_of(&node.call)
-                    && watcher.has_session_of(&node.call)
+                    && watcher.is_in(session)
                     && watcher.lasts_with(&node.call)
                 {
                     let starts = (node.call.started_at, watcher.started_at);

@@ -75,7 +75,7 @@ fn prepared(known: Option<(&Call, &detail::Model)>, batch: Incoming) -> (Prepare
         ..Neighbourhood::default()
     };
     let reads = Reads::of(&batch);
-    let folding = Folding::new(near, batch);
+    let folding = Gathered::new(near, batch).fold(Neighbourhood::default());
     let mut details = HashMap::new();
     for row in folding.wanted() {
         details.insert(row, heavy(known.unwrap().1.clone()).unwrap());

@@ -6,7 +6,7 @@ use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef};
 use serde_json::Map;
 
 use crate::write::fold::{
-    Changes, Folding, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Watcher, Whole,
+    Changes, Gathered, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Watcher, Whole,
     time_ranges,
 };
 
@@ -36,7 +36,8 @@ impl Memory {
                 .all(|one| time_ranges(&Incoming::new(batch.clone())).len() <= 2
                     || one.call.duration_nanos >= 0)
         );
-        let folding = Folding::new(self.near(), Incoming::new(batch));
+        let gathered = Gathered::new(self.near(), Incoming::new(batch));
+        let folding = gathered.fold(Neighbourhood::default());
         let wanted = folding.wanted();
         let details = self.calls.iter().filter(|(row, _)| wanted.contains(row));
         let changes = folding.finish(

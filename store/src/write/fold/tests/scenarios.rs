@@ -1,6 +1,6 @@
 //! Requests as their spans, HTTP spans and log lines tell them.
 
-use mcptap_model::{Evidence, Payload, SessionKey, SessionSource};
+use mcptap_model::{Evidence, Payload, SessionKey, SessionSource, SpanRef};
 
 use super::*;
 
@@ -433,6 +433,57 @@ pub(super) fn watched_in_another_trace() -> Batch {
     )
 }
 
+/// Servers whose spans say no session, only the HTTP spans around or linked do: the proxy's are in other traces. One request
+/// of another session with the same id at the same time.
+pub(super) fn watched_by_the_session_of_http() -> Batch {
+    let session = |mut one: Observation, session: &str| {
+        one.call.session_id = Some(session.to_owned());
+        one.call.session = Some(SessionKey {
+            source: SessionSource::Wire,
+            key: session.to_owned(),
+        });
+        one
+    };
+    let own = |number: u8, parent: Option<u8>, of: u8, from, to| {
+        let mut one = span(number, parent, "shop", SpanKind::Server, from, to);
+        one.call.trace_id = trace(of);
+        one.call.request_id = Some("1".to_owned());
+        one
+    };
+    let around = |number: u8, of: u8, session: &str, from, to| {
+        let mut one = http(number, None, "shop", SpanKind::Server, from, to);
+        one.trace_id = trace(of);
+        one.session_id = Some(session.to_owned());
+        one
+    };
+    let seen = |number: u8, id: &str, from, to| {
+        let mut one = session(watcher(number, None, "1", from, to), id);
+        one.call.trace_id = trace(number);
+        one
+    };
+    let mut linked = own(13, None, 13, 210, 290);
+    linked.links.push(SpanRef {
+        trace_id: trace(23),
+        span_id: id(23),
+    });
+    batch(
+        vec![
+            seen(1, "ours", 0, 100),
+            own(11, Some(21), 11, 10, 90),
+            seen(2, "theirs", 0, 100),
+            own(12, None, 12, 10, 90),
+            seen(3, "third", 200, 300),
+            linked,
+        ],
+        vec![
+            around(21, 11, "ours", 5, 95),
+            around(22, 12, "theirs", 5, 95),
+            around(23, 23, "third", 205, 295),
+        ],
+        vec![line(Some(11), "shop", 50, "looking")],
+    )
+}
+
 pub(super) fn scenarios() -> [Batch; SCENARIOS] {
     [
         through_a_gateway(),
@@ -449,7 +500,8 @@ pub(super) fn scenarios() -> [Batch; SCENARIOS] {
         accepted_and_answered_later(),
         watched_from_outside(),
         watched_in_another_trace(),
+        watched_by_the_session_of_http(),
     ]
 }
 
-pub(super) const SCENARIOS: usize = 14;
+pub(super) const SCENARIOS: usize = 15;
