@@ -91,10 +91,18 @@ def middleware(server: Any) -> Any:
 
 
 def set(**attributes: Any) -> None:
-    """Adds attributes to the call that is being handled; outside one nothing happens."""
+    """Adds attributes to the call that is being handled; outside one nothing happens. After its end it is too late, and the log
+    says so once. What is no value of attributes, such as a dictionary, is written as JSON."""
     call = current_call.get()
-    if call is not None and not call.is_over:
-        call.set(attributes)
+    if call is None:
+        return
+    try:
+        if call.is_over:
+            call.observer.too_late()
+        else:
+            call.set(attributes)
+    except Exception:
+        call.observer.failed("an attribute could not be set")
 
 
 def flush(server: Any, timeout: float = 3.0) -> bool:

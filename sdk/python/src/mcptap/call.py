@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -14,7 +16,8 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from . import semconv
-from .messages import Attributes, Body, Ending, Target, answer_body, member, request_body
+from .body import Body, beginning
+from .messages import Attributes, Ending, Target, answer_body, member, request_body
 
 if TYPE_CHECKING:
     from .observer import Observer
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 # How many lines of progress one call has at most, and how many lines of any kind.
 _PROGRESS_LINES = 100
 _LINES = 10_000
+# The most bytes that are kept of a line, and of a text that is no body.
 _LINE_BYTES = 64 * 1024
+_TEXT_BYTES = 64 * 1024
 # The most bytes of a text among the attributes with which a late answer is told.
 _SHORT = 256
 _KINDS = {SpanKind.SERVER: 2, SpanKind.CLIENT: 3}
@@ -42,6 +47,25 @@ def remote(carrier: Mapping[str, Any] | None) -> SpanContext | None:
     return span if span.is_valid else None
 
 
+def _plain(value: Any) -> Any:
+    """A value as attributes may be: what is none is written as JSON."""
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) and value and all(type(each) is type(value[0]) for each in value):
+        if isinstance(value[0], (str, bool, int, float)):
+            return tuple(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def size_of(attributes: Mapping[str, Any]) -> int:
+    """About how many bytes attributes take."""
+    size = 0
+    for name, value in attributes.items():
+        texts = value if isinstance(value, (list, tuple)) else (value,)
+        size += len(name) + sum(len(each) if isinstance(each, str) else 8 for each in texts)
+    return size
+
+
 class Call:
     """A request that runs."""
 
@@ -53,6 +77,7 @@ class Call:
         target: Target,
         attributes: Attributes,
         *,
+        id: Any = None,
         meta: Any = None,
         header_parent: SpanContext | None = None,
         bodies: bool,
@@ -60,16 +85,22 @@ class Call:
         self.observer = observer
         self.method = method
         self.target = target
+        self.id = id
+        self.side: Literal["client", "server"] = "client" if kind is SpanKind.SERVER else "server"
         self.bodies = bodies
         self.is_over = False
+        self.is_awaited = False
+        """Whether the body of an HTTP answer is still to come, in which its own answer will be."""
+        self.is_ambiguous = False
+        """Whether an answer came that may be its own or that of another with the same id."""
         self.long_lived = method == "subscriptions/listen"
         self.progress = 0
         self.lines = 0
         self.token: str | None = None
-        self.attributes = attributes
         self._size = 0
+        self._held = 0
+        self._process = observer.telemetry.process
         self._at = time.time_ns()
-        self._name = target.span_name(method)
         self._kind = kind
         ambient = otel_context.get_current()
         around = trace.get_current_span(ambient).get_span_context()
@@ -86,35 +117,60 @@ class Call:
         self._parent = above
         if above is not None and above is not around:
             parent = trace.set_span_in_context(NonRecordingSpan(above), ambient)
-        redact = observer.capture.redactor
-        self.attributes = redact.value(attributes)
-        self.span = observer.telemetry.start(redact.text(self._name), kind, self.attributes, links, parent, self._at)
+        self._name = self._shown(target.span_name(method))
+        self.attributes = self._redacted(attributes)
+        self.span = observer.telemetry.start(self._name, kind, self.attributes, links, parent, self._at)
         self.span_context = self.span.get_span_context()
         self.context = trace.set_span_in_context(self.span, ambient)
         self._is_recording = self.span.is_recording()
         if self._is_recording:
+            self._hold_bytes(size_of(self.attributes), is_forced=True)
             observer.running.add(self)
 
     @property
     def span_id(self) -> str:
         return format(self.span_context.span_id, "016x")
 
-    def set(self, attributes: Attributes) -> None:
+    def _shown(self, text: str) -> str:
+        return beginning(text, _TEXT_BYTES, self.observer.capture.redactor)
+
+    def _redacted(self, attributes: Mapping[str, Any]) -> Attributes:
+        redact = self.observer.capture.redactor
+        return {
+            redact.text(name): self._shown(value) if isinstance(value, str) and len(value) > _TEXT_BYTES // 4 else value
+            for name, value in redact.value({str(name): _plain(value) for name, value in attributes.items()}).items()
+        }
+
+    def _hold_bytes(self, size: int, is_forced: bool = False) -> bool:
+        """Takes so many bytes of what open calls may hold together, until it ends. Whether there was room."""
+        if not self.observer.open_bytes.take(size, is_forced):
+            return False
+        self._held += size
+        return True
+
+    def _release(self) -> None:
+        self.observer.open_bytes.give(self._held)
+        self._held = 0
+
+    def set(self, attributes: Mapping[str, Any]) -> None:
         """Adds what became known meanwhile."""
-        if self._is_recording and attributes:
-            attributes = self.observer.capture.redactor.value(attributes)
-            self.attributes = {**self.attributes, **attributes}
-            self.span.set_attributes(attributes)
+        if not self._is_recording or not attributes:
+            return
+        redacted = self._redacted(attributes)
+        if not self._hold_bytes(size_of(redacted)):
+            self.observer.full()
+            return
+        self.attributes = {**self.attributes, **redacted}
+        self.span.set_attributes(redacted)
 
     def hold_request(self, message: Mapping[str, Any]) -> None:
         if self.bodies and self._is_recording:
             self._hold(Body.of(request_body(message), self.observer.capture.body_cap), "REQUEST")
 
-    def hold_text(self, text: str, size: int, part: str) -> None:
-        """A body that is no message."""
+    def hold_text(self, text: str, size: int, part: str, most: int) -> None:
+        """A body that is no message, of which so many bytes are shown."""
         if self.bodies and self._is_recording and size > 0:
-            body = Body.of_text(text, self.observer.capture.body_cap)
-            self._hold(Body(body.text, max(size, body.size)), part)
+            self._hold(Body.of_text(text, size, min(most, self.observer.capture.body_cap)), part)
 
     def _hold(self, body: Body, part: str) -> None:
         held = len(body.text)
@@ -123,15 +179,17 @@ class Call:
 
         def set_body() -> None:
             attributes: Attributes = {
-                text: self.observer.capture.redactor.json(body.text), size: body.size, truncated: body.is_cut,
+                text: body.redacted(self.observer.capture.redactor), size: body.size, truncated: body.is_cut,
             }
             self.attributes = {**self.attributes, **attributes}
             self.span.set_attributes(attributes)
 
-        if courier.room(held) and courier.later(set_body, held):
-            self._size += held
-        else:
-            self.span.set_attributes({size: body.size, truncated: True})
+        if courier.room(held) and self._hold_bytes(held):
+            if courier.later(set_body, held):
+                self._size += held
+                return
+        self.observer.full()
+        self.span.set_attributes({size: body.size, truncated: True})
 
     def log(
         self, severity: SeverityNumber, body: str, attributes: Attributes | None = None, at: int | None = None
@@ -141,14 +199,17 @@ class Call:
             return
         self.lines += 1
         at = time.time_ns() if at is None else at
-        body = body if len(body) <= _LINE_BYTES else body[:_LINE_BYTES]
+        said = attributes or {}
         observer, span = self.observer, self.span_context
+        if not observer.telemetry.courier.room(len(body) + size_of(said)):
+            observer.telemetry.courier.drop()
+            return
 
         def emit() -> None:
-            redact = observer.capture.redactor
-            observer.telemetry.emit(span, at, severity, redact.text(body), redact.value(attributes or {}))
+            shown = beginning(body, _LINE_BYTES, observer.capture.redactor)
+            observer.telemetry.emit(span, at, severity, shown, self._redacted(said))
 
-        observer.telemetry.courier.later(emit, len(body))
+        observer.telemetry.courier.later(emit, len(body) + size_of(said))
 
     def progressed(self, params: Any) -> None:
         """The server tells how far it is."""
@@ -174,7 +235,8 @@ class Call:
             return
         self.is_over = True
         self.observer.running.ended(self)
-        if not self._is_recording:
+        # The child of a fork has the calls of its parent, too, which ends them itself.
+        if not self._is_recording or self._process != self.observer.telemetry.process:
             return
         at = time.time_ns() if at is None else at
         self.set(ending.attributes)
@@ -184,37 +246,33 @@ class Call:
 
         def finish() -> None:
             if ending.is_error:
-                said = self.observer.capture.redactor.text(ending.said or "")
-                span.set_status(Status(StatusCode.ERROR, said or None))
-            telemetry.end(span, at, self._size)
+                span.set_status(Status(StatusCode.ERROR, self._shown(ending.said or "") or None))
+            self._release()
+            telemetry.end(span, at, self._size + size_of(self.attributes))
 
-        if not telemetry.courier.later(finish):
+        if not telemetry.courier.later(finish, len(ending.said or "")):
             # There is no room to redact what was said; the rest of the record is as it should be.
+            self._release()
             if ending.is_error:
                 span.set_status(Status(StatusCode.ERROR))
             span.end(end_time=at)
 
-    def _told(self, attributes: Attributes) -> None:
-        told: Attributes = {**attributes, semconv.SPAN_KIND: _KINDS[self._kind]}
-        if self._parent is not None:
-            told[semconv.SPAN_PARENT] = format(self._parent.span_id, "016x")
-        telemetry = self.observer.telemetry
-        name = self.observer.capture.redactor.text(self._name)
-        telemetry.emit(self.span_context, self._at, SeverityNumber.DEBUG, name, told, semconv.CALL_RUNNING)
-
     def announce(self) -> None:
         """Tells that it runs, by a log record with the ids and attributes of its span."""
         courier = self.observer.telemetry.courier
-        courier.later(lambda: None if self.is_over else self._told(self.attributes), self._size)
+        courier.later(lambda: None if self.is_over else self._teller().told(self.attributes), self._size)
 
-    def tell_late(self) -> None:
-        """Tells that an answer came after it had been given up."""
+    def late(self) -> Late:
+        """What is remembered of it once it is given up, without its long attributes."""
         short = {
             key: value
             for key, value in self.attributes.items()
-            if not isinstance(value, Sequence) or (isinstance(value, str) and len(value) <= _SHORT)
+            if not isinstance(value, (str, list, tuple)) or (isinstance(value, str) and len(value) <= _SHORT)
         }
-        self.observer.telemetry.courier.later(lambda: self._told({**short, semconv.LATE: True}))
+        return Late(self._teller(), self.bodies and self._is_recording, short)
+
+    def _teller(self) -> _Teller:
+        return _Teller(self.observer, self.span_context, self._parent, self._kind, self._name, self._at)
 
     def beat(self, ended: list[str]) -> None:
         """Says that its process lives, and which announced requests ended a while ago."""
@@ -224,3 +282,38 @@ class Call:
         telemetry.courier.later(
             lambda: telemetry.emit(None, at, SeverityNumber.DEBUG, "", attributes, semconv.HEARTBEAT)
         )
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Tells of a call by log records with the ids of its span."""
+
+    observer: Observer
+    span: SpanContext
+    parent: SpanContext | None
+    kind: SpanKind
+    name: str
+    at: int
+
+    def told(self, attributes: Attributes) -> None:
+        told: Attributes = {**attributes, semconv.SPAN_KIND: _KINDS[self.kind]}
+        if self.parent is not None:
+            told[semconv.SPAN_PARENT] = format(self.parent.span_id, "016x")
+        self.observer.telemetry.emit(self.span, self.at, SeverityNumber.DEBUG, self.name, told, semconv.CALL_RUNNING)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A call that was given up, for the answer that may still come."""
+
+    teller: _Teller
+    has_lines: bool
+    attributes: Attributes
+
+    def tell(self) -> None:
+        """Tells that an answer came."""
+        telemetry, at = self.teller.observer.telemetry, time.time_ns()
+        if self.has_lines:
+            said = "the answer came after the request was cancelled"
+            telemetry.courier.later(lambda: telemetry.emit(self.teller.span, at, SeverityNumber.WARN, said, {}))
+        telemetry.courier.later(lambda: self.teller.told({**self.attributes, semconv.LATE: True}))

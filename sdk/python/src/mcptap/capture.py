@@ -33,6 +33,8 @@ class Capture:
     body_cap: int = DEFAULT_BODY_CAP
     """How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none."""
     redactor: Redactor = field(default_factory=Redactor)
+    exclude: tuple[str, ...] = ()
+    """Requests of these methods are not recorded: exact names, or beginnings with ``*`` at the end."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("full", "metadata", "off"):
@@ -41,6 +43,12 @@ class Capture:
             if "*" in entry[:-1]:
                 raise CaptureError(
                     f"{entry!r} is no name of a tool; give names, or beginnings of names with * at the end, such as get_*"
+                )
+        for entry in self.exclude:
+            if not entry or "*" in entry[:-1]:
+                raise CaptureError(
+                    f"{entry!r} is no name of a method; give names, or beginnings of names with * at the end, such as ping or "
+                    "resources/*"
                 )
         if self.body_cap < 0:
             raise CaptureError(f"the cap of bodies is {self.body_cap}; give a number of bytes")
@@ -90,6 +98,10 @@ class Capture:
     def records(self) -> bool:
         """Whether anything is recorded at all."""
         return self.mode != "off"
+
+    def excludes(self, method: str) -> bool:
+        """Whether requests of this method are not recorded."""
+        return bool(self.exclude) and _named(self.exclude, method)
 
     def bodies_of(self, tool: str | None) -> bool:
         """Whether the bodies of a request are kept: one about this tool, or about none."""

@@ -22,8 +22,8 @@ _SEVERITIES = (
     (logging.WARNING, SeverityNumber.WARN),
     (logging.INFO, SeverityNumber.INFO),
 )
-# The longest beginning of a line that is kept until the line ends, in characters.
-_LONGEST_LINE = 64 * 1024
+# The longest beginning of a line that is kept until the line ends, in characters: somewhat longer than what is shown of it.
+_LONGEST_LINE = 96 * 1024
 
 _begun: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("mcptap_begun", default=None)
 _logging = threading.local()
@@ -109,8 +109,16 @@ def _lines(call: Call, name: str, text: str) -> None:
     if begun is None:
         begun = {}
         _begun.set(begun)
-    *lines, rest = (begun.get(name, "") + text).split("\n")
-    begun[name] = rest[:_LONGEST_LINE]
+    *lines, rest = text.split("\n")
+    before = begun.get(name, "")
+    if lines:
+        lines[0], before = _joined(before, lines[0]), ""
+    begun[name] = _joined(before, rest)
     for line in lines:
         if line.strip():
             call.log(SeverityNumber.INFO, line.rstrip("\r"), {"log.iostream": name})
+
+
+def _joined(before: str, text: str) -> str:
+    """A line as it goes on, as far as it is kept."""
+    return before + text[: max(0, _LONGEST_LINE - len(before))]

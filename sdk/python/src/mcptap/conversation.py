@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import SpanKind
 
-from . import semconv
-from .call import Call
-from .messages import STATELESS, Attributes, Ending, Target, cut, implementation, member, text
+from . import ids, semconv
+from .call import Call, Late
+from .messages import STATELESS, Attributes, Ending, Target, cut, failure, implementation, member, text
+from .open import ONLY, OpenRequests, Scope, Side, running
 
 if TYPE_CHECKING:
     from .observer import Carrier, Observer
-
-Side = Literal["client", "server"]
 
 # How many requests may be open, and how many that ended without an answer are remembered.
 _MOST_OPEN = 10_000
@@ -25,17 +24,13 @@ _MOST_PAST = 32
 # How many open requests a line of console output is written to that belongs to none.
 _MOST_LISTENERS = 16
 _META = "io.modelcontextprotocol/"
+_AMBIGUOUS = "requests with the same id were open at once, and which of their answers is its own cannot be told"
 
 _SEVERITIES = {
     "debug": SeverityNumber.DEBUG, "info": SeverityNumber.INFO, "notice": SeverityNumber.INFO2,
     "warning": SeverityNumber.WARN, "error": SeverityNumber.ERROR, "critical": SeverityNumber.ERROR2,
     "alert": SeverityNumber.ERROR3, "emergency": SeverityNumber.FATAL,
 }
-
-
-def id_key(id: Any) -> str:
-    """An id as it is compared: 1 is not "1"."""
-    return json.dumps(id)
 
 
 class Conversation:
@@ -46,22 +41,23 @@ class Conversation:
         self.session = session
         self.client: tuple[str, str | None] | None = None
         self.version: str | None = None
-        self.open: dict[tuple[Side, str], Call] = {}
-        self._tokens: dict[str, Call] = {}
-        self._past: deque[tuple[Side, str, Call]] = deque(maxlen=_MOST_PAST)
+        self.open = OpenRequests()
+        self._past: deque[tuple[Side, str, Late]] = deque(maxlen=_MOST_PAST)
+        # Cancellations that may be of any of several requests: of the one that ends without an answer.
+        self._cancellations: list[tuple[Side, str, str | None]] = []
+        self._reuses_ids = False
 
-    def take(self, side: Side, message: Any, carrier: Carrier, only: list[Call] | None = None) -> Call | None:
-        """Takes a message that this side sent. Returns the call that it began, if it began one. ``only`` are the calls of the
-        HTTP request in whose answer it came."""
+    def take(self, side: Side, message: Any, carrier: Carrier, scope: Scope = ONLY) -> Call | None:
+        """Takes a message that this side sent on this stream. Returns the call that it began, if it began one."""
         if not isinstance(message, Mapping):
             return None
         method, id = text(message.get("method")), message.get("id")
         if method is None:
-            if id is not None and ("result" in message or "error" in message):
-                self._answer("server" if side == "client" else "client", id, message)
+            if id is not None and ("result" in message or failure(message) is not None):
+                self._answer("server" if side == "client" else "client", id, message, scope)
             return None
         if method.startswith("notifications/") or id is None:
-            self._notification(side, method, message.get("params"), only)
+            self._notification(side, method, message.get("params"), scope)
             return None
         return self._request(side, method, id, message, carrier)
 
@@ -71,10 +67,9 @@ class Conversation:
         params = message.get("params")
         if method == "initialize":
             self.client = implementation(member(params, "clientInfo")) or self.client
-        key = (side, id_key(id))
-        if (earlier := self.open.get(key)) is not None:
-            self._end(key, earlier, Ending.broken("its id was used again before it was answered"))
-        if len(self.open) >= _MOST_OPEN:
+        if side == "client" and carrier.is_http and self.open.has(side, id):
+            self._reuses_ids = True
+        if len(self.open) >= _MOST_OPEN or self.observer.capture.excludes(method):
             return None
         from .observer import Incoming
 
@@ -87,7 +82,7 @@ class Conversation:
         }
         attributes: Attributes = {
             **target.attributes(method),
-            semconv.JSONRPC_REQUEST_ID: str(id),
+            semconv.JSONRPC_REQUEST_ID: ids.written(id),
             semconv.MCP_SERVER_NAME: self.observer.name,
             **carrier.attributes,
             **self.known(method, meta, carrier),
@@ -101,16 +96,16 @@ class Conversation:
             method,
             target,
             attributes,
+            id=id,
             meta=meta,
             header_parent=carrier.header_parent if side == "client" else None,
             bodies=self.observer.capture.bodies_of(target.tool),
         )
-        self.open[key] = call
-        call.hold_request(message)
+        call.is_awaited = side == "client" and carrier.is_http
         token = member(meta, "progressToken")
-        if token is not None:
-            call.token = id_key(token)
-            self._tokens[call.token] = call
+        call.token = None if token is None else ids.exact(token)
+        self.open.add(call)
+        call.hold_request(message)
         return call
 
     def known(self, method: str, meta: Any, carrier: Carrier) -> Attributes:
@@ -137,72 +132,91 @@ class Conversation:
         version = self.version or carrier.version
         return version is not None and version >= STATELESS
 
-    def _answer(self, side: Side, id: Any, message: Mapping[str, Any]) -> None:
-        key = (side, id_key(id))
-        call = self.open.get(key)
-        if call is None:
-            self._late(key)
+    def _answer(self, side: Side, id: Any, message: Mapping[str, Any], scope: Scope) -> None:
+        # Where ids are used again, one that is answered in an HTTP answer of its own is not meant by what comes elsewhere.
+        found = self.open.find(side, id, scope, may_be_awaited=not self._reuses_ids)
+        if not found:
+            self._late(side, id)
             return
+        call = found[0]
+        for each in found[1:]:
+            each.is_ambiguous = True
         if side == "client" and call.method == "initialize":
-            self.version = text(member(message, "result", "protocolVersion")) or self.version
-        self._forget(key, call)
-        call.answered(message)
+            version = text(member(message, "result", "protocolVersion"))
+            self.version = self.version if version is None else cut(version)
+        self._forget(call)
+        if len(found) > 1 or (call.is_ambiguous and call not in scope.own):
+            call.set({semconv.RESPONSE_UNREADABLE: _AMBIGUOUS})
+            call.end(Ending())
+        else:
+            call.answered(message)
 
-    def _late(self, key: tuple[Side, str]) -> None:
-        for side, id, call in list(self._past):
-            if (side, id) == key:
-                self._past.remove((side, id, call))
-                call.log(SeverityNumber.WARN, "the answer came after the request was cancelled")
-                call.tell_late()
+    def _late(self, side: Side, id: Any) -> None:
+        if self._reuses_ids:
+            # Which one it answers cannot be told.
+            return
+        for past in list(self._past):
+            if past[:2] == (side, ids.exact(id)):
+                self._past.remove(past)
+                past[2].tell()
                 return
 
-    def _notification(self, side: Side, method: str, params: Any, only: list[Call] | None) -> None:
+    def _notification(self, side: Side, method: str, params: Any, scope: Scope) -> None:
         if method == "notifications/cancelled":
-            id = member(params, "requestId")
-            key = (side, id_key(id))
-            if (call := self.open.get(key)) is not None:
-                self._past.append((*key, call))
-                self._end(key, call, Ending.cancelled(text(member(params, "reason"))))
+            self._cancel(side, member(params, "requestId"), text(member(params, "reason")), scope)
         elif side == "server" and method == "notifications/progress":
-            call = self._tokens.get(id_key(member(params, "progressToken")))
+            call = self.open.with_token(member(params, "progressToken"), scope)
             if call is not None:
                 call.progressed(params)
         elif side == "server" and method == "notifications/message":
             data = member(params, "data")
             body = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)
             name = text(member(params, "logger"))
-            severity = _SEVERITIES.get(member(params, "level"), SeverityNumber.INFO)
-            running = only or [
-                call for (who, _), call in self.open.items() if who == "client" and not call.long_lived
-            ]
-            for call in running[-_MOST_LISTENERS:]:
+            severity = _SEVERITIES.get(text(member(params, "level")) or "", SeverityNumber.INFO)
+            for call in running(scope.own if scope.kind == "answer" and scope.own else self.open)[-_MOST_LISTENERS:]:
                 call.log(severity, body, {"logger": name} if name else None)
+
+    def _cancel(self, side: Side, id: Any, reason: str | None, scope: Scope) -> None:
+        found = self.open.find(side, id, scope, may_be_awaited=True)
+        # It may also be of an earlier request with the same id, which was answered meanwhile.
+        is_certain = len(found) == 1 and (not self._reuses_ids or not found[0].is_awaited or found[0] in scope.own)
+        if is_certain:
+            self._end(found[0], Ending.cancelled(reason))
+            self._past.append((side, ids.exact(id), found[0].late()))
+        elif found and len(self._cancellations) < len(self.open):
+            self._cancellations.append((side, ids.exact(id), reason))
 
     def end(self, call: Call, ending: Ending) -> None:
         """Ends a call without an answer."""
-        for key, other in list(self.open.items()):
-            if other is call:
-                self._end(key, call, ending)
+        self._end(call, ending)
+
+    def give_up(self, call: Call, reason: str) -> None:
+        """Ends a call that was not answered and that nobody refused. If one with its id was cancelled, it was this."""
+        for cancelled in self._cancellations:
+            if cancelled[:2] == (call.side, ids.exact(call.id)):
+                self._cancellations.remove(cancelled)
+                self._end(call, Ending.cancelled(cancelled[2]))
                 return
+        self._end(call, Ending.broken(reason))
 
     def end_with(self, call: Call, answer: Mapping[str, Any]) -> None:
         """Ends a call with an answer that does not name it."""
-        for key, other in list(self.open.items()):
-            if other is call:
-                self._forget(key, call)
-                call.answered(answer)
-                return
+        if self._forget(call):
+            call.answered(answer)
 
     def close(self, reason: str) -> None:
         """The transport is over: nothing that is open will be answered."""
-        for key, call in list(self.open.items()):
-            self._end(key, call, Ending() if call.long_lived else Ending.broken(reason))
+        for call in self.open:
+            self._end(call, Ending() if call.long_lived else Ending.broken(reason))
 
-    def _end(self, key: tuple[Side, str], call: Call, ending: Ending) -> None:
-        self._forget(key, call)
-        call.end(ending)
+    def _end(self, call: Call, ending: Ending) -> None:
+        if self._forget(call):
+            call.end(ending)
 
-    def _forget(self, key: tuple[Side, str], call: Call) -> None:
-        self.open.pop(key, None)
-        if call.token is not None:
-            self._tokens.pop(call.token, None)
+    def _forget(self, call: Call) -> bool:
+        if not self.open.remove(call):
+            return False
+        if self._cancellations and not self.open.has(call.side, call.id):
+            name = (call.side, ids.exact(call.id))
+            self._cancellations = [cancelled for cancelled in self._cancellations if cancelled[:2] != name]
+        return True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import contextvars
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
+
+from opentelemetry import context as otel_context
 
 logger = logging.getLogger("mcptap")
 
@@ -25,6 +27,10 @@ _LONGEST_PAUSE = 30.0
 _RECORD_BYTES = 2048
 
 Signal = Literal["spans", "logs"]
+
+
+def _suppress_instrumentation() -> None:
+    otel_context.attach(otel_context.set_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY, True))
 
 
 class Courier:
@@ -45,8 +51,6 @@ class Courier:
         self._told = False
         self._failing: set[str] = set()
         atexit.register(self.close)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
 
     def sends(self, signal: Signal) -> bool:
         """Whether records of this signal are sent."""
@@ -55,6 +59,12 @@ class Courier:
     def room(self, size: int) -> bool:
         """Whether so many bytes more may be held."""
         return self._bytes + size <= QUEUE_BYTES
+
+    def drop(self) -> None:
+        """Notes that there was no room for something."""
+        with self._changed:
+            self._dropped += 1
+            self._changed.notify()
 
     def later(self, task: Callable[[], None], size: int = 0) -> bool:
         """Has the thread do it, after all before. ``size`` is what it holds, in bytes. Whether there was room for it."""
@@ -67,7 +77,10 @@ class Courier:
             self._tasks.append((size, task))
             self._bytes += size
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="mcptap", daemon=True)
+                # Not in the context of a call, whichever is handled now; and what it asks of the collector is nobody's span.
+                context = contextvars.Context()
+                context.run(_suppress_instrumentation)
+                self._thread = threading.Thread(target=context.run, args=(self._run,), name="mcptap", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return True
@@ -125,13 +138,14 @@ class Courier:
             self._told = True
             logger.warning("the collector is away or slow, and there is no more room for records: some are dropped")
 
-    def _forked(self) -> None:
-        # The thread is the parent's, and so is what it had to send.
+    def abandon(self) -> None:
+        """For the child of a fork: what is to be sent, and who sends it, are its parent's."""
+        atexit.unregister(self.close)
         self._changed = threading.Condition()
         self._tasks.clear()
         for ready in self._ready.values():
             ready.clear()
-        self._bytes, self._thread, self._working = 0, None, False
+        self._bytes, self._thread, self._working, self._closing = 0, None, False, True
 
     def _run(self) -> None:
         pause = 0.0

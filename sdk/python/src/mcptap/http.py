@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from opentelemetry.trace import SpanKind
 
-from . import semconv
+from . import ids, semconv
 from .call import Call
 from .carrier import Scope, carrier_of, decoded, query_session
 from .conversation import Conversation
 from .events import MOST_READ, Events
-from .messages import Ending, Target
+from .messages import Ending, Target, failure
+from .open import Scope as Stream
 from .observer import Observer, current_call
 
 Message = MutableMapping[str, Any]
@@ -30,6 +31,7 @@ EXCHANGE = "mcptap.exchange"
 # How long an answer is waited for that may come on another stream, and a cancellation, in seconds.
 _MOST_AWAITED = 300.0
 _GRACE = 5.0
+_CROWDED = "too much is being read at once"
 # How much of a body that is no message is shown.
 _MOST_SHOWN = 64 * 1024
 
@@ -80,8 +82,11 @@ class Exchange:
         self.conversation = observer.session(session) if session else Conversation(observer)
         self._asked: bytearray | None = bytearray()
         self._asked_size = 0
+        self._read_bytes = 0
+        self._unasked: str | None = None
         self._answered = bytearray()
         self._reader: Events | None = None
+        self._events_bytes = 0
         self._inflate: Any = None
         self._unreadable: str | None = None
         self._status: int | None = None
@@ -95,10 +100,15 @@ class Exchange:
 
     def call_of(self, id: Any) -> Call | None:
         """The open request with this id, for who handles it."""
-        from .conversation import id_key
+        return next((call for call in self._calls if not call.is_over and ids.exact(call.id) == ids.exact(id)), None)
 
-        call = self.conversation.open.get(("client", id_key(id)))
-        return call if call in self._calls else None
+    def _may_read(self, size: int) -> bool:
+        """Takes so many bytes of what may be held, until the end. Whether there was room."""
+        if not self._observer.open_bytes.take(size):
+            self._observer.full()
+            return False
+        self._read_bytes += size
+        return True
 
     def receiving(self, receive: Receive) -> Receive:
         async def received() -> Message:
@@ -124,33 +134,48 @@ class Exchange:
     def _receive(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
             self._is_gone = True
-        if message["type"] != "http.request" or self._asked is None:
+        if message["type"] != "http.request" or self._asked is None or self._is_over:
             return
-        self._asked_size += len(message.get("body", b""))
-        if self._asked_size <= MOST_READ:
-            self._asked += message.get("body", b"")
+        piece = message.get("body", b"")
+        self._asked_size += len(piece)
+        if self._unasked is None and self._asked_size > MOST_READ:
+            self._unasked = "it is longer than 16 MiB"
+        if self._unasked is None and not self._may_read(len(piece)):
+            self._unasked = _CROWDED
+        if self._unasked is None:
+            self._asked += piece
+        else:
+            self._asked.clear()
         if message.get("more_body", False):
             return
-        body, self._asked = bytes(self._asked), None
-        if self._asked_size > MOST_READ:
-            return
+        self._shown, self._asked = bytes(self._asked), None
+        if self._unasked is None:
+            self._ask(self._shown)
+
+    def _ask(self, body: bytes) -> None:
         try:
             said = json.loads(body) if body else None
         except (ValueError, RecursionError):
-            self._shown = body
             return
-        self._shown = body
         self._is_json = said is not None
-        messages = said if isinstance(said, list) else [said]
-        for one in messages:
+        for one in said if isinstance(said, list) else [said]:
             if not isinstance(one, dict) or one.get("jsonrpc") != "2.0":
                 continue
             self._is_request = True
-            call = self.conversation.take("client", one, self._carrier)
+            # A cancellation in a batch may be of what stands before it.
+            call = self.conversation.take("client", one, self._carrier, Stream(tuple(self._calls), "session"))
             if call is not None:
                 self._calls.append(call)
                 current_call.set(call)
                 self._tell_status([call])
+        if self._is_request:
+            # What is kept of it the calls have.
+            self._shown = b""
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._observer.open_bytes.give(self._read_bytes)
+        self._read_bytes = 0
 
     def _tell_status(self, calls: list[Call]) -> None:
         if self._status is not None:
@@ -188,7 +213,7 @@ class Exchange:
             self._stream.set({semconv.STREAM: True, semconv.HTTP_RESPONSE_STATUS_CODE: self._status})
 
     def _read(self, data: bytes) -> None:
-        if self._unreadable is not None or not data:
+        if self._unreadable is not None or not data or self._is_over:
             return
         if self._inflate is not None:
             try:
@@ -199,12 +224,21 @@ class Exchange:
         if self._reader is None:
             if len(self._answered) + len(data) > MOST_READ:
                 self._unreadable = "it is longer than 16 MiB"
+            elif not self._may_read(len(data)):
+                self._unreadable = _CROWDED
+            if self._unreadable is not None:
+                self._answered.clear()
                 return
             self._answered += data
             return
         for text in self._reader.feed(data):
             if not self._reader.is_answering_elsewhere:
                 self._take(text)
+        if self._reader.held > self._events_bytes:
+            if not self._may_read(self._reader.held - self._events_bytes):
+                self._unreadable, self._reader = _CROWDED, Events()
+                return
+            self._events_bytes = self._reader.held
         if self._reader.is_answering_elsewhere and self._stream is not None:
             self._stream.set({semconv.MCP_TRANSPORT: "sse"})
 
@@ -214,16 +248,17 @@ class Exchange:
             said = json.loads(text)
         except (ValueError, RecursionError):
             return False
-        own = self._calls or None
+        is_stream = self._method == "GET"
+        stream = Stream(kind="session") if is_stream else Stream(tuple(self._calls), "answer")
         for message in said if isinstance(said, list) else [said]:
             if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
                 continue
-            if "error" in message and message.get("id") is None and self._calls:
+            if failure(message) is not None and message.get("id") is None and self._calls:
                 # An error without an id answers every request of the same POST.
                 for call in self._calls:
                     self.conversation.end_with(call, message)
                 continue
-            self.conversation.take("server", message, self._carrier, own)
+            self.conversation.take("server", message, self._carrier, stream)
         return True
 
     def _answer_over(self) -> None:
@@ -242,6 +277,10 @@ class Exchange:
             self._settle(how)
         except Exception:
             self._observer.failed("the end of an HTTP request could not be recorded")
+        finally:
+            self._give_back()
+            self._shown, self._reader = b"", None
+            self._answered.clear()
 
     def _settle(self, how: Literal["complete", "failed"]) -> None:
         if self._stream is not None:
@@ -268,41 +307,56 @@ class Exchange:
             # Its answer may come on another stream, and a client that went away may say yet that it cancelled.
             is_resumable = status == 202 or (self._reader is not None and self._reader.has_ids)
             reason = "the client went away" if self._is_gone else "the answer ended without a result"
-            _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: conversation.end(call, Ending.broken(reason)))
+            call.is_awaited = False
+            _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: conversation.give_up(call, reason))
         elif self._unreadable is not None:
             call.set({semconv.RESPONSE_UNREADABLE: self._unreadable})
             conversation.end(call, Ending())
         else:
             self._hold_answer(call)
-            reason = "the client went away" if self._is_gone else "the answer ended without a result"
-            conversation.end(call, Ending.broken(reason))
+            conversation.give_up(call, "the client went away" if self._is_gone else "the answer ended without a result")
 
     def _hold_answer(self, call: Call) -> None:
-        shown = bytes(self._answered[:_MOST_SHOWN])
-        if shown and self._unreadable is None:
-            call.hold_text(shown.decode("utf-8", "replace"), len(self._answered), "RESPONSE")
+        if self._answered and self._unreadable is None:
+            call.hold_text(self._answered.decode("utf-8", "replace"), len(self._answered), "RESPONSE", _MOST_SHOWN)
 
     def _refused(self, status: int | None) -> None:
         """A request that never became one of JSON-RPC: refused before anybody read it, or not to be read."""
-        if status is None or status < 400 or self._is_request or not self._is_mcp() or self._is_routine(status):
+        if status is None or self._is_request or not self._is_mcp():
+            return
+        if self._unasked is not None:
+            self._unread(status)
+            return
+        if status < 400 or self._is_routine(status):
             return
         if self._is_json and "mcp-method" not in self._headers and "mcp-session-id" not in self._headers:
             return
         call = self._http_call()
         call.set({semconv.HTTP_RESPONSE_STATUS_CODE: status})
         if self._shown:
-            call.hold_text(self._shown[:_MOST_SHOWN].decode("utf-8", "replace"), len(self._shown), "REQUEST")
+            call.hold_text(self._shown.decode("utf-8", "replace"), len(self._shown), "REQUEST", _MOST_SHOWN)
         try:
             said = json.loads(bytes(self._answered)) if self._answered else None
         except (ValueError, RecursionError):
             said = None
-        if isinstance(said, dict) and said.get("jsonrpc") == "2.0" and ("error" in said or "result" in said):
+        if isinstance(said, dict) and said.get("jsonrpc") == "2.0" and (failure(said) is not None or "result" in said):
             if said.get("id") is not None:
-                call.set({semconv.JSONRPC_REQUEST_ID: str(said["id"])})
+                call.set({semconv.JSONRPC_REQUEST_ID: ids.written(said["id"])})
             call.answered(said)
             return
         self._hold_answer(call)
         call.end(Ending.refused(status))
+
+    def _unread(self, status: int) -> None:
+        """A request whose body was too much to be read: its head tells what there is to tell."""
+        call = self._http_call()
+        call.set({
+            semconv.HTTP_RESPONSE_STATUS_CODE: status, semconv.REQUEST_UNREADABLE: self._unasked,
+            semconv.REQUEST_SIZE: self._asked_size,
+        })
+        if self._unreadable is None and self._answered:
+            self._hold_answer(call)
+        call.end(Ending.refused(status) if status >= 400 else Ending())
 
     def _is_mcp(self) -> bool:
         headers = self._headers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,33 +76,18 @@ class Target:
         return attributes
 
 
-@dataclass(frozen=True)
-class Body:
-    """As much of a body as is kept, and the size of the whole in bytes."""
-
-    text: str
-    size: int
-
-    @classmethod
-    def of(cls, value: Any, cap: int) -> Body:
-        return cls.of_text(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str), cap)
-
-    @classmethod
-    def of_text(cls, value: str, cap: int) -> Body:
-        size = len(value.encode("utf-8", "replace"))
-        return cls(cut(value, cap), size)
-
-    @property
-    def is_cut(self) -> bool:
-        return len(self.text.encode()) < self.size
-
-
 def request_body(message: Mapping[str, Any]) -> Any:
-    return {key: message[key] for key in ("method", "params") if key in message}
+    return {key: message[key] for key in ("method", "params") if message.get(key) is not None}
 
 
 def answer_body(message: Mapping[str, Any]) -> Any:
-    return {"error": message["error"]} if "error" in message else message.get("result")
+    error = failure(message)
+    return message.get("result") if error is None else {"error": error}
+
+
+def failure(message: Mapping[str, Any]) -> Any:
+    """The error of an answer; ``None`` where it has none. Some libraries write absent members as null."""
+    return message.get("error")
 
 
 @dataclass
@@ -135,8 +119,8 @@ class Ending:
     @classmethod
     def of(cls, method: str, answer: Mapping[str, Any]) -> Ending:
         """Reads it from the answer."""
-        if "error" in answer:
-            return _error(answer["error"])
+        if (error := failure(answer)) is not None:
+            return _error(error)
         result = answer.get("result")
         if method in ("tasks/get", "tasks/result"):
             return _task(result)

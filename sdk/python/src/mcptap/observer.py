@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 from opentelemetry.trace import SpanContext
 
+from .budget import Budget
 from .call import Call
 from .capture import Capture
 from .conversation import Conversation
@@ -21,6 +24,8 @@ from .telemetry import Telemetry
 
 # How many sessions are remembered; the least used are forgotten. One that a client ends stays: a cancellation may follow.
 _MOST_SESSIONS = 10_000
+OPEN_BYTES = 64 << 20
+"""How many bytes open calls hold together, with what of HTTP bodies is being read."""
 
 current_call: contextvars.ContextVar[Call | None] = contextvars.ContextVar("mcptap_call", default=None)
 """The call that is being handled."""
@@ -36,6 +41,8 @@ class Carrier:
     header_parent: SpanContext | None = None
     request: Any = None
     """The HTTP request as the server's library has it, or an ASGI scope; for the caller hook."""
+    is_http: bool = False
+    """Whether it is the body of an HTTP request, whose answer has the answer."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,18 @@ class Incoming:
 Caller = Callable[[Incoming], "Mapping[str, Any] | str | None"]
 
 
+_observers: WeakSet[Observer] = WeakSet()
+
+
+def _forked() -> None:
+    for observer in list(_observers):
+        observer.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Observer:
     """Watches one server."""
 
@@ -63,10 +82,18 @@ class Observer:
         self.capture = capture
         self.name = name
         self.caller = caller
-        self.running = Running()
+        self.forked()
+        _observers.add(self)
         self._sessions: OrderedDict[str, Conversation] = OrderedDict()
-        self._lock = threading.Lock()
         self._has_failed = False
+        self._is_full = False
+        self._was_late = False
+
+    def forked(self) -> None:
+        """Begins anew: what is open is another process's."""
+        self.running = Running()
+        self.open_bytes = Budget(OPEN_BYTES)
+        self._lock = threading.Lock()
 
     def session(self, id: str) -> Conversation:
         """The conversation of a session that has this id on the wire."""
@@ -84,6 +111,9 @@ class Observer:
         with self._lock:
             conversation.session = id
             self._sessions[id] = conversation
+            self._sessions.move_to_end(id)
+            if len(self._sessions) > _MOST_SESSIONS:
+                self._sessions.popitem(last=False)
 
     def who(self, incoming: Incoming) -> Attributes:
         """What the application says of the caller."""
@@ -103,3 +133,15 @@ class Observer:
         if not self._has_failed:
             self._has_failed = True
             logger.exception("%s; the server is not concerned", what)
+
+    def full(self) -> None:
+        """Says once that open calls hold as much as they may."""
+        if not self._is_full:
+            self._is_full = True
+            logger.warning("the calls that are open hold as much as they may together; of some not everything is recorded")
+
+    def too_late(self) -> None:
+        """Says once that attributes came after the end of their call."""
+        if not self._was_late:
+            self._was_late = True
+            logger.warning("attributes were set after their call had been answered; they are not recorded")

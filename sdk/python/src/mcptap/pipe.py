@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from dataclasses import replace
 from typing import Any
 
 from . import semconv
@@ -50,6 +51,8 @@ class Pipe:
             if carrier is None:
                 self._is_seen_elsewhere = True
                 return None
+            # Its answer comes on a stream of its own.
+            carrier = replace(carrier, is_http=False)
             self._carrier = Carrier(carrier.attributes, carrier.session)
             call = self.conversation.take("client", plain(item, False), carrier)
             if call is None:

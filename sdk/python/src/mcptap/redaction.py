@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -35,12 +35,19 @@ _URL = re.compile(r"://([^\s/?#\"'\\<>`:@]*)(?::([^\s/?#\"'\\<>`]*))?@")
 _SIGNATURE = re.compile(r"(?i)(?<![A-Za-z0-9_])(?:sig|signature)=([A-Za-z0-9%+/=_-]{16,})")
 _CURL = re.compile(r"\bcurl\b[^\n]{0,120}? (?:-u|--user|--proxy-user)[ =]?[\"']?([^\s:\"']+):([^\s\"'\\]{3,})")
 _SIGN = r"(\\?[\"']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})"
-_VALUE = r"(?:\\?\"((?:[^\"\\]|\\.)*)\\?\"|\\?'([^'\\]*)\\?'|([^\s\"'\\,;&<>{}()\[\]]+))"
+# The last two are of a text that was cut within a value.
+_VALUE = (
+    r"(?:\\?\"((?:[^\"\\]|\\.)*)\\?\"|\\?'([^'\\]*)\\?'|([^\s\"'\\,;&<>{}()\[\]]+)"
+    r"|\\?\"((?:[^\"\\]|\\.)*)\\?\Z|\\?'([^'\\]*)\\?\Z)"
+)
 _PAIR = re.compile(rf"(?<![\w\-])(--?)?([^\W\d][\w.\-]{{1,79}}){_SIGN}{_VALUE}")
 _SPACED: dict[str, names.Kind] = {each["name"]: each["kind"] for each in _TABLE["spaced"]}
 _SPACED_PAIR = re.compile(rf"(?i)(?<![\w\-])()({'|'.join(_SPACED)}){_SIGN}{_VALUE}")
 _BEHIND_SCHEME = re.compile(r"[ \t]+([^\s\"'\\,;<>{}\[\]]+)")
-_FLAG = re.compile(r"(?<![A-Za-z0-9_\-])--?([A-Za-z][A-Za-z0-9\-]{1,60}) +(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'-][^\s\"']*))")
+_FLAG = re.compile(
+    r"(?<![A-Za-z0-9_\-])--?([A-Za-z][A-Za-z0-9\-]{1,60}) +"
+    r"(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'-][^\s\"']*)|\"([^\"]*)\Z|'([^']*)\Z)"
+)
 
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -59,13 +66,20 @@ class Redactor:
     """Cuts secrets out, by the built-in rules and these."""
 
     def __init__(
-        self, keys: Sequence[str] = (), patterns: Sequence[str] = (), values: Mapping[str, str] | None = None
+        self,
+        keys: Sequence[str] = (),
+        patterns: Sequence[str] = (),
+        values: Mapping[str, str] | None = None,
+        also: Callable[[str], str] | None = None,
     ) -> None:
         """``keys`` are names whose values are cut, whatever they are; ``patterns`` regular expressions of what is cut;
-        ``values`` secret values of at least 6 bytes by the name they are known by, which are cut in whatever form they leak."""
+        ``values`` secret values of at least 6 bytes by the name they are known by, which are cut in whatever form they leak;
+        ``also`` is given every text after that (of JSON each string) and gives it back without what else is secret. Of a text
+        that it fails on nothing is kept. Another thread than the handler's may call it."""
         for key in keys:
             if not any(character.isalnum() for character in key):
                 raise BadRule(f"the redaction key {key!r} is no name; give the name of a key, such as ssn")
+        self._also = also
         self._keys = frozenset(names.key(key) for key in keys)
         self._patterns = [_compiled(pattern) for pattern in patterns]
         forms: set[str] = set()
@@ -152,7 +166,15 @@ class Redactor:
         return redacted
 
     def _text(self, text: str, inside: int) -> str:
-        text = whole(text)
+        text = self._cut(whole(text), inside)
+        if self._also is None or not text:
+            return text
+        try:
+            return whole(str(self._also(text)))
+        except Exception:
+            return REDACTED
+
+    def _cut(self, text: str, inside: int) -> str:
         if len(text) < 4:
             return text
         if inside < _DEEPEST and text[0] in "{[\"" and text[-1] in "}]\"":

@@ -119,9 +119,7 @@ def _call_of(request: Any, id: Any) -> Call | None:
         return exchange.call_of(id)
     conversation = conversation_of_pipe.get()
     if conversation is not None:
-        from .conversation import id_key
-
-        return conversation.open.get(("client", id_key(id)))
+        return conversation.open.newest("client", id)
     call = current_call.get()
     return call if call is not None and not call.is_over else None
 

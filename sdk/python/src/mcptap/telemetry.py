@@ -6,8 +6,11 @@ import os
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize, register_after_fork
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakSet
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -15,6 +18,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from . import exporters, semconv
@@ -42,25 +46,59 @@ def service_name_of_environment() -> str | None:
     return None
 
 
+_telemetries: WeakSet[Telemetry] = WeakSet()
+
+
+def _forked() -> None:
+    for telemetry in list(_telemetries):
+        telemetry.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Telemetry:
     """The providers of one instrumented server. Nothing is started before the first request."""
 
     def __init__(self, name: str, endpoint: str | None = None, api_key: str | None = None) -> None:
+        self._name, self._endpoint, self._api_key = name, endpoint, api_key
+        self.process = 0
+        """Which of a line of processes this is, each forked from the one before it."""
+        self._begin()
+        _telemetries.add(self)
+        # Its children end without the functions of `atexit`; so do those that it is started as.
+        register_after_fork(self, Telemetry._finish_with_process)
+        if parent_process() is not None:
+            self._finish_with_process()
+
+    def _begin(self) -> None:
         linger = exporters.variable("OTEL_BSP_SCHEDULE_DELAY")
         self.courier = Courier(
-            exporters.of_environment(endpoint, api_key),  # type: ignore[arg-type]
+            exporters.of_environment(self._endpoint, self._api_key),  # type: ignore[arg-type]
             float(linger) / 1000 if linger and linger.isdigit() else _LINGER,
         )
-        attributes: dict[str, Any] = {semconv.PROCESS_PID: os.getpid(), semconv.SERVICE_NAME: name}
+        attributes: dict[str, Any] = {semconv.PROCESS_PID: os.getpid(), semconv.SERVICE_NAME: self._name}
         resource = Resource.create()
         if not resource.attributes.get(semconv.SERVICE_INSTANCE_ID):
             attributes[semconv.SERVICE_INSTANCE_ID] = str(uuid.uuid4())
         self.resource = resource.merge(Resource(attributes))
-        self._own = TracerProvider(resource=self.resource, shutdown_on_exit=False)
+        # The specification's default asks the parent, so that a client which does not sample would hide its calls.
+        sampler = None if exporters.variable("OTEL_TRACES_SAMPLER") else ALWAYS_ON
+        self._own = TracerProvider(sampler=sampler, resource=self.resource, shutdown_on_exit=False)
         self._sends_logs = self.courier.sends("logs")
         self._loggers = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
         self._loggers.add_log_record_processor(_Logs(self.courier))
         self._logger = self._loggers.get_logger(SCOPE, VERSION)
+
+    def forked(self) -> None:
+        """Begins anew in the child of a fork, which is a process of its own: connections, threads and names are its parent's."""
+        self.courier.abandon()
+        self.process += 1
+        self._begin()
+
+    def _finish_with_process(self) -> None:
+        Finalize(self, self.courier.close, exitpriority=0)
 
     @property
     def sends(self) -> bool:
