@@ -142,5 +142,7 @@ pub const PANIC: &str = "panic";
 /// Methods of requests that a server sends to its client, often while it handles one of the client's (MCP 2025-11-25,
 /// "Client Features").
 pub const SERVER_INITIATED: [&str; 3] = ["sampling/createMessage", "roots/list", "elicitation/create"];
+/// Ours: for how many requests the record of one that succeeded stands, where a method is sampled.
+pub const WEIGHT: &str = "mcptap.weight";
 /// `process.pid` of the resource.
 pub const PROCESS_PID: &str = "process.pid";

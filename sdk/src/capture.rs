@@ -1,9 +1,15 @@
 //! What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
 
+mod hooks;
+mod methods;
+
 use std::fmt;
 
+pub use hooks::CallParts;
+pub(crate) use hooks::Hooks;
 use mcptap_model::bytes;
 use mcptap_model::redact::{BadRule, Redactor, Rules};
+pub(crate) use methods::{Methods, Sampling};
 
 /// How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default.
 pub const DEFAULT_BODY_CAP: usize = 1 << 20;
@@ -56,6 +62,10 @@ pub struct Capture {
     rules: Rules,
     /// Cuts secrets out of what is recorded.
     pub(crate) redactor: Redactor,
+    /// What the application does with it besides.
+    pub(crate) hooks: Hooks,
+    /// Which methods are not recorded, or not always.
+    pub(crate) methods: Methods,
 }
 
 /// Settings that hold where no variable says otherwise, those of a file for example.
@@ -116,6 +126,8 @@ impl fmt::Debug for Capture {
             .field("allow", &self.allow)
             .field("deny", &self.deny)
             .field("body_cap", &self.body_cap)
+            .field("methods", &self.methods)
+            .field("hooks", &self.hooks)
             .finish_non_exhaustive()
     }
 }
@@ -138,6 +150,8 @@ impl Default for Capture {
             body_cap: DEFAULT_BODY_CAP,
             rules: Rules::default(),
             redactor: Redactor::default(),
+            hooks: Hooks::default(),
+            methods: Methods::default(),
         }
     }
 }
@@ -331,6 +345,8 @@ impl Capture {
             },
             redactor: Redactor::new(&rules)?,
             rules,
+            hooks: Hooks::default(),
+            methods: Methods::default(),
         })
     }
 
@@ -349,17 +365,19 @@ impl Capture {
 
     /// Whether the bodies of a request are kept: one about this tool, or about none.
     pub(crate) fn bodies_of(&self, tool: Option<&str>) -> bool {
-        let named = |list: &[String], tool: &str| {
-            list.iter().any(|entry| match entry.strip_suffix('*') {
-                Some(beginning) => tool.starts_with(beginning),
-                None => tool == entry,
-            })
-        };
         self.mode == Mode::Full
             && tool.is_none_or(|tool| {
-                !named(&self.deny, tool) && (self.allow.is_empty() || named(&self.allow, tool))
+                !is_named(&self.deny, tool) && (self.allow.is_empty() || is_named(&self.allow, tool))
             })
     }
+}
+
+/// Whether a list of names, and of beginnings with `*` at the end, has this one.
+fn is_named(list: &[String], name: &str) -> bool {
+    list.iter().any(|entry| match entry.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == entry,
+    })
 }
 
 #[cfg(test)]

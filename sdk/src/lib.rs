@@ -76,7 +76,7 @@ mod watch;
 #[cfg(feature = "rmcp")]
 mod wire;
 
-pub use capture::{Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
+pub use capture::{CallParts, Capture, CaptureError, DEFAULT_BODY_CAP, Mode};
 pub use current::{Call, Outgoing};
 #[cfg(feature = "http")]
 pub use layer::{Answer, Answering, Question, RequestBody, Traffic, TrafficLayer};

@@ -34,6 +34,7 @@ pub(crate) use joining::saw;
 use open::Open;
 
 /// What a span says when it starts.
+#[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) name: String,
     pub(crate) kind: SpanKind,
@@ -48,11 +49,11 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// The id of the request, as text.
-    fn id(&self) -> Option<String> {
+    /// An attribute as text.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
         let mut attributes = self.attributes.iter();
-        let id = attributes.find(|known| known.key.as_str() == semconv::JSONRPC_REQUEST_ID)?;
-        Some(id.value.as_str().into_owned())
+        let found = attributes.find(|known| known.key.as_str() == key)?;
+        Some(found.value.as_str().into_owned())
     }
 }
 
@@ -123,7 +124,7 @@ impl Recorder {
         }
         let is_told = is_joined() || destination.logs.as_ref().is_some_and(|logs| logs.takes_events());
         let started = is_told.then(|| Started::of(&start));
-        let id = start.id();
+        let id = start.text(semconv::JSONRPC_REQUEST_ID);
         let Beginning {
             mut context,
             home,

@@ -66,6 +66,22 @@ impl Watch {
         self
     }
 
+    /// The name of the server on its records (`mcp.server.name`), where one process has several; the service keeps its own.
+    /// mcptap shows the call under this name.
+    ///
+    /// ```no_run
+    /// # use mcptap_sdk::Watch;
+    /// # fn run(orders: impl rmcp::Service<rmcp::RoleServer>, stock: impl rmcp::Service<rmcp::RoleServer>) {
+    /// let orders = mcptap_sdk::instrument_with(orders, Watch::global().server_name("orders"));
+    /// let stock = mcptap_sdk::instrument_with(stock, Watch::global().server_name("stock"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn server_name(mut self, name: impl AsRef<str>) -> Self {
+        self.observer = self.observer.of_server(name.as_ref());
+        self
+    }
+
     #[doc(hidden)]
     /// Records carry the name that the server gives itself (`serverInfo.name`), as soon as it says one. With a [`Guard`] whose
     /// service was given no name it is that of the service too, so that log lines and heartbeats are of the same server.

@@ -1,22 +1,23 @@
 //! One open request: a span that is started, and ended whatever happens to the request.
 
+mod starting;
+
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use mcptap_model::semconv;
 use opentelemetry::logs::Severity;
-use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt};
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
-use serde_json::Value;
 
 use super::rounds::{Handle, Round};
-use super::{Carrier, Observer, Reserved};
+use super::{Observer, Reserved};
 use crate::announcement::Late;
+use crate::capture::Sampling;
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
 use crate::recorder::{Line, Recording, Start};
-use crate::span::{self, Ending, Part, Target};
+use crate::span::{self, Ending, Part};
 
-/// Methods whose answer may take hours.
-const LONG_LIVED: [&str; 1] = ["subscriptions/listen"];
 /// How many lines of progress one call has at most.
 const PROGRESS_LINES: i64 = 100;
 
@@ -45,6 +46,13 @@ pub(crate) struct Call {
     observer: Observer,
     method: String,
     recording: Option<Recording>,
+    /// Where it is handled, as long as it has no record.
+    around: Context,
+    /// How its method is sampled.
+    sampling: Option<Arc<Sampling>>,
+    /// How its record begins if it fails, where it was not chosen.
+    unchosen: Option<Box<Start>>,
+    is_over: bool,
     /// Whether its bodies may be recorded.
     bodies: bool,
     /// Bytes that it holds: of its request, in the span, and of an answer that waits.
@@ -76,155 +84,22 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Starts the span of a request. `known` is what the conversation adds to what request and carrier say; `body` is asked
-    /// where a body is kept.
-    pub(crate) fn start(
-        observer: &Observer,
-        kind: SpanKind,
-        request: &Message,
-        carrier: &Carrier,
-        known: Vec<KeyValue>,
-        body: impl FnOnce() -> Excerpt,
-    ) -> Option<Self> {
-        let method = request.method()?;
-        let target = Target::of(&method, request);
-        let meta = request.json(Field::Meta);
-        let mut attributes = target.attributes(&method);
-        attributes.extend(
-            request
-                .id()
-                .map(|id| KeyValue::new(semconv::JSONRPC_REQUEST_ID, id.to_string())),
-        );
-        attributes.extend(carrier.attributes());
-        let is_version = |known: &KeyValue| known.key.as_str() == semconv::MCP_PROTOCOL_VERSION;
-        let knows_version = method == "initialize" || known.iter().any(is_version);
-        attributes.extend(known);
-        let (told, above) = match kind {
-            SpanKind::Server => carrier.place(),
-            _ => (None, carrier.around.sent.span.clone()),
-        };
-        let (parent, mut links) = carrier.around.parent(meta.as_ref(), above.as_ref());
-        let before = earlier_round(observer, request);
-        let operation = before.as_ref().map(|before| before.operation.clone());
-        links.extend(before.map(|before| Link::with_context(before.span)));
-        attributes.extend(
-            operation
-                .clone()
-                .map(|operation| KeyValue::new(semconv::OPERATION, operation)),
-        );
-        let long_lived = LONG_LIVED.contains(&method.as_str());
-        let is_call = kind == SpanKind::Server;
-        let awaits_head = carrier.is_sse && is_call;
-        let mut recording = observer.recorder.start(Start {
-            name: target.span_name(&method),
-            kind,
-            attributes,
-            links,
-            parent,
-            told,
-            at: SystemTime::now(),
-            is_call,
-        });
-        let bodies = keeps_bodies(observer, &mut recording, &target);
-        let mut call = Self {
-            observer: observer.clone(),
-            method,
-            recording: Some(recording),
-            bodies,
-            held: Reserved::none(observer.open_bytes()),
-            operation,
-            progress: 0,
-            panic: None,
-            progress_token: meta
-                .as_ref()
-                .and_then(|meta| meta.get("progressToken"))
-                .and_then(token),
-            knows_version,
-            early: None,
-            over: None,
-            awaits_head,
-            answered_in_vain: false,
-            long_lived,
-            is_handled: false,
-            cancelled: None,
-        };
-        if call.keeps_bodies() {
-            call.hold_request(body());
-        }
-        Some(call)
-    }
-
-    /// Starts the span of an HTTP request that is no request of JSON-RPC: a stream that a client opened, or one that
-    /// was refused before anybody read a message.
-    pub(crate) fn start_http(
-        observer: &Observer,
-        method: &str,
-        name: Option<&str>,
-        carrier: &Carrier,
-        known: Vec<KeyValue>,
-        lasting: Lasting,
-    ) -> Self {
-        let target = match (method, name) {
-            ("tools/call", Some(name)) => Target::Tool(name.to_owned()),
-            ("prompts/get", Some(name)) => Target::Prompt(name.to_owned()),
-            (method, Some(name)) if method.starts_with("resources/") => Target::Resource(name.to_owned()),
-            _ => Target::Nothing,
-        };
-        let mut attributes = target.attributes(method);
-        attributes.extend(carrier.attributes());
-        attributes.extend(known);
-        if lasting.long_lived {
-            attributes.push(KeyValue::new(semconv::STREAM, true));
-        }
-        let (told, above) = carrier.place();
-        let (parent, links) = carrier.around.parent(None, above.as_ref());
-        let mut recording = observer.recorder.start(Start {
-            name: target.span_name(method),
-            kind: SpanKind::Server,
-            attributes,
-            links,
-            parent,
-            told,
-            at: lasting.since,
-            is_call: false,
-        });
-        let bodies = keeps_bodies(observer, &mut recording, &target);
-        Self {
-            observer: observer.clone(),
-            method: method.to_owned(),
-            recording: Some(recording),
-            bodies,
-            held: Reserved::none(observer.open_bytes()),
-            operation: None,
-            progress: 0,
-            panic: None,
-            progress_token: None,
-            knows_version: true,
-            early: None,
-            over: None,
-            awaits_head: false,
-            answered_in_vain: false,
-            long_lived: lasting.long_lived,
-            is_handled: false,
-            cancelled: None,
-        }
-    }
-
     /// Whether it begins a session.
     pub(crate) fn is_handshake(&self) -> bool {
         self.method == "initialize"
     }
 
-    /// The context in which its span is the current one.
+    /// The context in which its span is the current one, or the one above it where it has none.
     pub(crate) fn context(&self) -> Context {
-        self.recording
-            .as_ref()
-            .map_or_else(Context::current, |recording| recording.context().clone())
+        let own = self.recording.as_ref().map(Recording::context);
+        own.unwrap_or(&self.around).clone()
     }
 
     /// Its span.
     pub(crate) fn span_context(&self) -> SpanContext {
-        self.context().span().span_context().clone()
+        self.recording.as_ref().map_or(SpanContext::NONE, |recording| {
+            recording.context().span().span_context().clone()
+        })
     }
 
     /// Tells of an answer that comes after its end.
@@ -253,7 +128,9 @@ impl Call {
     /// method which tells something of later requests.
     pub(crate) fn reads_answer(&self, telling: &[&str]) -> Option<bool> {
         let is_read = self.is_recording() || telling.contains(&self.method.as_str());
-        is_read.then(|| self.keeps_bodies())
+        // One that was not chosen is recorded if this says that it failed.
+        let may_be_recorded = self.unchosen.is_some();
+        (is_read || may_be_recorded).then(|| self.keeps_bodies() || may_be_recorded && self.bodies)
     }
 
     /// The body of its request.
@@ -324,19 +201,46 @@ impl Call {
 
     /// Ends it with its answer.
     pub(crate) fn answered(mut self, answer: &Message) {
-        let Some(recording) = self.recording.as_mut() else {
-            return;
-        };
-        recording.conclude();
-        if recording.is_recording() {
-            if self.bodies {
-                let mut body = answer.body();
-                body.cut(recording.cap());
-                recording.set(span::body(Part::Response, body));
+        let ending = Ending::of(&self.method, answer);
+        self.choose(&ending);
+        if let Some(recording) = self.recording.as_mut() {
+            recording.conclude();
+            if recording.is_recording() {
+                if self.bodies {
+                    let mut body = answer.body();
+                    body.cut(recording.cap());
+                    recording.set(span::body(Part::Response, body));
+                }
+                self.remember_round(answer);
             }
-            self.remember_round(answer);
         }
-        self.end(Ending::of(&self.method, answer));
+        self.end(ending);
+    }
+
+    /// Begins the record of one that was not chosen, if it failed.
+    fn choose(&mut self, ending: &Ending) {
+        let has_failed = self.panic.is_some() || !ending.is_success();
+        if has_failed && let Some(start) = self.unchosen.take() {
+            let tool = start.text(semconv::GEN_AI_TOOL_NAME);
+            let start = Start {
+                is_call: false,
+                ..*start
+            };
+            self.record(start, tool.as_deref());
+        }
+    }
+
+    /// For how many requests its record stands, where its method is sampled.
+    fn weigh(&self, ending: &Ending) -> Option<KeyValue> {
+        let sampling = self.sampling.as_ref()?;
+        if self.panic.is_some() || !ending.is_success() {
+            return None;
+        }
+        if self.recording.is_none() {
+            sampling.skip();
+            return None;
+        }
+        Some(KeyValue::new(semconv::WEIGHT, sampling.weight()))
     }
 
     /// Ends it without an answer.
@@ -378,6 +282,9 @@ impl Call {
     }
 
     fn end(&mut self, mut ending: Ending) {
+        self.is_over = true;
+        self.choose(&ending);
+        let weight = self.weigh(&ending);
         let Some(mut recording) = self.recording.take() else {
             return;
         };
@@ -390,6 +297,7 @@ impl Call {
             ending.status = panic.status;
         }
         recording.set(ending.attributes);
+        recording.set(weight);
         recording.set(
             self.observer
                 .server()
@@ -405,7 +313,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if self.recording.is_some() {
+        if !self.is_over {
             self.end(if std::thread::panicking() {
                 Ending::panicked(None)
             } else {
@@ -413,37 +321,4 @@ impl Drop for Call {
             });
         }
     }
-}
-
-/// Whether the bodies of a request are kept. Where they are not, neither are the log lines that its handler writes.
-fn keeps_bodies(observer: &Observer, recording: &mut Recording, target: &Target) -> bool {
-    let keeps = observer.bodies_of(target.tool()) && recording.keeps_bodies_of(target.tool());
-    if !keeps {
-        recording.hush();
-    }
-    keeps
-}
-
-/// A token of progress: a text or a number.
-fn token(value: &Value) -> Option<Id> {
-    match value {
-        Value::String(text) => Some(Id::Text(text.clone())),
-        Value::Number(number) => Some(Id::number(&number.to_string())),
-        _ => None,
-    }
-}
-
-/// The round that a request goes on from.
-fn earlier_round(observer: &Observer, request: &Message) -> Option<Round> {
-    let state = request.text(Field::SentState);
-    let task = request.text(Field::TaskId);
-    if state.is_none() && task.is_none() {
-        return None;
-    }
-    observer.rounds(|rounds| {
-        let by_state = state
-            .as_deref()
-            .and_then(|state| rounds.before(Handle::State(state)));
-        by_state.or_else(|| rounds.before(Handle::Task(task.as_deref()?)))
-    })
 }

@@ -23,7 +23,9 @@ pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
 pub(crate) use conversation::{ACCEPTED, Conversation, GONE, Side, Unanswered, Way};
 pub(crate) use endpoint::{address_session, resolve, target};
 use mcptap_model::redact::Sequence;
+use mcptap_model::semconv;
 pub(crate) use open::{Key, Scope};
+use opentelemetry::KeyValue;
 use rounds::Rounds;
 
 use crate::capture::Capture;
@@ -47,6 +49,8 @@ pub(crate) struct Observer {
     pub(crate) recorder: Recorder,
     /// Told of the server's own name.
     naming: Option<Naming>,
+    /// The name that was given to the server.
+    name: Option<Arc<str>>,
     shared: Arc<Shared>,
 }
 
@@ -90,6 +94,7 @@ impl Observer {
         Self {
             recorder,
             naming: None,
+            name: None,
             shared: Arc::default(),
         }
     }
@@ -112,6 +117,18 @@ impl Observer {
             ..Shared::default()
         });
         self
+    }
+
+    /// The same for a server of this name.
+    pub(crate) fn of_server(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The name that was given to the server, as an attribute.
+    fn named(&self) -> Option<KeyValue> {
+        let name = self.name.clone()?;
+        Some(KeyValue::new(semconv::MCP_SERVER_NAME, name))
     }
 
     /// Whether anything is recorded at all.
@@ -147,8 +164,11 @@ impl Observer {
         }
     }
 
-    /// The server's own name, if it is to be said and was learned.
+    /// The server's own name, if it is to be said and was learned, and nobody gave it another.
     fn server(&self) -> Option<String> {
+        if self.name.is_some() {
+            return None;
+        }
         self.shared
             .server
             .lock()

@@ -24,7 +24,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(capture: Capture) -> Arc<Self> {
-        let redaction = Redaction::new(capture.redactor.clone());
+        let redaction = Redaction::of(&capture);
         Arc::new(Self {
             capture: Arc::new(capture),
             redaction,

@@ -297,7 +297,7 @@ impl Telemetry {
         let has = |signal| settings.targets.of(signal).is_some();
         let (has_traces, has_logs) = (has(Signal::Traces), has(Signal::Logs));
         let line = if has_traces || has_logs {
-            Some(Line::start(settings, &resource, capture.redactor.clone())?)
+            Some(Line::start(settings, &resource, &capture)?)
         } else {
             None
         };

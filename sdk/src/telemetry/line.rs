@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mcptap_model::redact::Redactor;
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
 use tokio::runtime::{Builder, Runtime};
@@ -52,8 +51,8 @@ pub(super) struct Line {
 
 impl Line {
     /// Starts the threads.
-    pub(super) fn start(settings: Settings, resource: &Resource, rules: Redactor) -> Result<Self, Error> {
-        let redaction = Redaction::new(rules);
+    pub(super) fn start(settings: Settings, resource: &Resource, capture: &Capture) -> Result<Self, Error> {
+        let redaction = Redaction::of(capture);
         let encoder = Encoder::new(&settings.targets, &redaction.resource(resource))?;
         let mut addresses = Addresses::default();
         let mut collector = None;

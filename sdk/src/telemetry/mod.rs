@@ -54,5 +54,6 @@ pub(crate) use ids::with_ids;
 pub use layer::{LogLayer, log_layer, log_layer_with};
 pub use ledger::Stats;
 pub(crate) use naming::Naming;
+pub(crate) use notice::warn;
 pub(crate) use redaction::Redaction;
 pub use settings::{Compression, Protocol, check_env};

@@ -9,7 +9,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Says what is wrong: as an event of `tracing`, or on standard error where the application listens to none. An author who
 /// has set up nothing but telemetry could not learn otherwise why nothing arrives.
-pub(super) fn warn(message: fmt::Arguments<'_>) {
+pub(crate) fn warn(message: fmt::Arguments<'_>) {
     tracing::warn!("{message}");
     if !tracing::dispatcher::has_been_set() {
         // Who closed standard error wants to hear nothing.

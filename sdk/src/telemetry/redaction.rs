@@ -10,10 +10,14 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::SpanData;
 
+use crate::capture::{Capture, Hooks};
+
 /// Redacts what is recorded.
 #[derive(Debug)]
 pub(crate) struct Redaction {
     rules: Redactor,
+    /// What the application has to say of each text, after the rules.
+    hooks: Hooks,
     /// Makes empty log records: the attributes of a record can be added to, and not changed.
     blank: SdkLogger,
 }
@@ -21,9 +25,10 @@ pub(crate) struct Redaction {
 // === impl Redaction ===
 
 impl Redaction {
-    pub(crate) fn new(rules: Redactor) -> Self {
+    pub(crate) fn of(capture: &Capture) -> Self {
         Self {
-            rules,
+            rules: capture.redactor.clone(),
+            hooks: capture.hooks.clone(),
             blank: SdkLoggerProvider::builder().build().logger(""),
         }
     }
@@ -67,7 +72,7 @@ impl Redaction {
         self.scope(scope);
         if let Some(body) = record.body() {
             let mut tree = tree(body);
-            if self.rules.redact_node::<Tree>(&mut tree) {
+            if self.rules.redact_node::<Tree>(&mut tree) | self.ask(&mut tree) {
                 let body = any(tree, body);
                 record.set_body(body);
             }
@@ -82,7 +87,7 @@ impl Redaction {
         let mut trees: Vec<(String, Tree)> = attributes
             .map(|(key, value)| (key.as_str().to_owned(), tree(value)))
             .collect();
-        if self.rules.redact_fields::<Tree>(&mut trees) {
+        if self.fields(&mut trees) {
             let given = record.attributes_iter();
             let attributes = trees
                 .into_iter()
@@ -130,7 +135,7 @@ impl Redaction {
             .iter()
             .map(|attribute| (attribute.key.as_str().to_owned(), tree_of(&attribute.value)))
             .collect();
-        if !self.rules.redact_fields::<Tree>(&mut trees) {
+        if !self.fields(&mut trees) {
             return;
         }
         for (attribute, (key, tree)) in attributes.iter_mut().zip(trees) {
@@ -186,12 +191,44 @@ impl Redaction {
 
     pub(crate) fn text(&self, text: &mut String) {
         self.rules.redact_in_place(text);
+        self.hooks.redact(text);
+    }
+
+    /// Fields: their names by the rules, their values by the application too. Returns whether anything changed.
+    fn fields(&self, fields: &mut [(String, Tree)]) -> bool {
+        let is_cut = self.rules.redact_fields::<Tree>(fields);
+        let values = fields.iter_mut().map(|(_, value)| self.ask(value));
+        values.fold(is_cut, |any, is| any | is)
+    }
+
+    /// Gives each text of a tree to the application. Returns whether anything changed.
+    fn ask(&self, tree: &mut Tree) -> bool {
+        if !self.hooks.redacts() {
+            return false;
+        }
+        match tree {
+            Tree::Text(text) => self.hooks.redact(text),
+            Tree::Bytes(bytes) => {
+                let Ok(text) = std::str::from_utf8(bytes) else {
+                    return false;
+                };
+                let mut text = text.to_owned();
+                let is_other = self.hooks.redact(&mut text);
+                *bytes = text.into_bytes();
+                is_other
+            }
+            Tree::List(items) => items.iter_mut().fold(false, |any, item| any | self.ask(item)),
+            Tree::Fields(fields) => fields
+                .iter_mut()
+                .fold(false, |any, (_, value)| any | self.ask(value)),
+            Tree::Number(_) | Tree::Nothing => false,
+        }
     }
 
     /// The value of a field that is called so.
     pub(crate) fn field(&self, name: &str, value: &mut String) {
         let mut fields = [(name.to_owned(), Tree::Text(std::mem::take(value)))];
-        self.rules.redact_fields::<Tree>(&mut fields);
+        self.fields(&mut fields);
         let [(_, redacted)] = fields;
         if let Tree::Text(text) = redacted {
             *value = text;
@@ -200,12 +237,15 @@ impl Redaction {
 
     /// Returns whether anything was cut out.
     pub(crate) fn cow(&self, text: &mut Cow<'static, str>) -> bool {
-        let clean = match self.rules.redact(text) {
-            Cow::Owned(clean) => clean,
-            Cow::Borrowed(_) => return false,
-        };
-        *text = Cow::Owned(clean);
-        true
+        let mut is_other = false;
+        if let Cow::Owned(clean) = self.rules.redact(text) {
+            *text = Cow::Owned(clean);
+            is_other = true;
+        }
+        if self.hooks.redacts() {
+            is_other |= self.hooks.redact(text.to_mut());
+        }
+        is_other
     }
 }
 
@@ -298,114 +338,5 @@ fn any(became: Tree, given: &AnyValue) -> AnyValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry::logs::Severity;
-    use opentelemetry::trace::{Span, TraceContextExt, TraceFlags, Tracer, TracerProvider};
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-
-    use super::*;
-
-    const SECRET: &str = "sk-live-0123456789abcdefghij";
-
-    fn scope() -> InstrumentationScope {
-        InstrumentationScope::builder(format!("lib {SECRET}"))
-            .with_version(SECRET)
-            .with_schema_url(format!("https://x.test/{SECRET}"))
-            .with_attributes([KeyValue::new("kept", 7), KeyValue::new("of", SECRET)])
-            .build()
-    }
-
-    #[test]
-    fn no_part_of_a_span_keeps_a_secret() {
-        let memory = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(memory.clone())
-            .build();
-        let state = TraceState::from_key_value([("vendor", SECRET)]).unwrap();
-        let remote = SpanContext::new(1_u128.into(), 2_u64.into(), TraceFlags::SAMPLED, true, state);
-        let parent = opentelemetry::Context::new().with_remote_span_context(remote.clone());
-        let mut span = provider
-            .tracer_with_scope(scope())
-            .start_with_context(format!("call {SECRET}"), &parent);
-        span.add_link(remote, vec![KeyValue::new("link", SECRET)]);
-        span.set_attribute(KeyValue::new("body", format!("{{\"api_key\":\"{SECRET}\"}}")));
-        span.set_attribute(KeyValue::new("password", "hunter2"));
-        span.set_attribute(KeyValue::new("pin.password", 99_887_766));
-        span.set_attribute(KeyValue::new(format!("key {SECRET}"), true));
-        let numbers = Array::I64(vec![99_887_766, 5]);
-        span.set_attribute(KeyValue::new("client.secret", Value::Array(numbers)));
-        let arguments = Array::String(vec!["--token".into(), "hunter2".into(), "kept".into()]);
-        span.set_attribute(KeyValue::new("process.command_args", Value::Array(arguments)));
-        span.add_event(
-            "exception",
-            vec![KeyValue::new("exception.stacktrace", format!("at {SECRET}"))],
-        );
-        span.set_status(Status::error(format!("bad key {SECRET}")));
-        span.end();
-        let mut spans = memory.get_finished_spans().unwrap();
-        let span = spans.first_mut().unwrap();
-        assert!(format!("{span:?}").matches(SECRET).count() >= 12, "{span:?}");
-        Redaction::new(Redactor::default()).span(span);
-        let text = format!("{span:?}");
-        assert!(!text.contains(SECRET), "{text}");
-        assert!(!text.contains("hunter2") && !text.contains("99887766"), "{text}");
-        assert_eq!(text.matches("kept").count(), 2, "{text}");
-    }
-
-    #[test]
-    fn sessions_stay_apart() {
-        let redaction = Redaction::new(Redactor::default());
-        let of = |id: &str| {
-            let mut attributes = [KeyValue::new("mcp.session.id", id.to_owned())];
-            redaction.attributes(&mut attributes);
-            attributes[0].value.as_str().into_owned()
-        };
-        let one = of(SECRET);
-        assert!(one.starts_with("[redacted]#"), "{one}");
-        assert_eq!(one, of(SECRET));
-        assert_ne!(one, of(&SECRET.replace("live", "proj")));
-        assert_eq!(of("s-1"), "s-1");
-    }
-
-    #[test]
-    fn no_part_of_a_log_record_keeps_a_secret_and_the_rest_stays() {
-        let redaction = Redaction::new(Redactor::default());
-        let mut record = redaction.blank.create_log_record();
-        record.set_target(format!("shop {SECRET}"));
-        record.set_severity_number(Severity::Warn);
-        record.set_trace_context(1_u128.into(), 2_u64.into(), None);
-        record.set_body(AnyValue::ListAny(Box::new(vec![
-            format!("key is {SECRET}").into(),
-            AnyValue::Bytes(Box::new(SECRET.into())),
-            AnyValue::Int(8),
-        ])));
-        record.add_attribute("password", "hunter2");
-        record.add_attribute("order", 7);
-        record.add_attribute(format!("name {SECRET}"), true);
-        let map = [
-            (Key::from(SECRET), AnyValue::from(SECRET)),
-            ("n".into(), 9.into()),
-        ];
-        record.add_attribute("map", AnyValue::Map(Box::new(map.into_iter().collect())));
-        let mut both = (record, scope());
-        redaction.log(&mut both);
-        let text = format!("{both:?}");
-        assert!(!text.contains(SECRET) && !text.contains("hunter2"), "{text}");
-        let bytes = format!("{:?}", SECRET.as_bytes());
-        assert!(!text.contains(bytes.trim_matches(['[', ']'])), "{text}");
-        let (record, scope) = both;
-        assert_eq!(record.target().unwrap(), "shop [redacted]");
-        assert_eq!(record.severity_number(), Some(Severity::Warn));
-        assert!(record.trace_context().is_some());
-        let has = |name: &str, value: AnyValue| {
-            record
-                .attributes_iter()
-                .any(|(key, given)| key.as_str() == name && *given == value)
-        };
-        assert!(has("order", AnyValue::Int(7)) && has("name [redacted]", AnyValue::Boolean(true)));
-        assert!(
-            matches!(record.body(), Some(AnyValue::ListAny(items)) if items.get(2) == Some(&AnyValue::Int(8)))
-        );
-        assert_eq!(scope.attributes().count(), 2);
-    }
-}
+#[path = "redaction_tests.rs"]
+mod tests;

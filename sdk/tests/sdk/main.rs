@@ -14,6 +14,7 @@ mod collector;
 mod contexts;
 mod elsewhere;
 mod export;
+mod hooks;
 mod http;
 mod joined;
 mod layer;

@@ -94,7 +94,11 @@ impl Conversation {
             attributes: Vec::new(),
             at: SystemTime::now(),
         };
-        self.observer.recorder.log(&past.span(), line);
+        let span = past.span();
+        // One that is not recorded has none.
+        if span.is_valid() {
+            self.observer.recorder.log(&span, line);
+        }
         let late = past.late.take();
         self.remembered.shrink(late.as_ref().map_or(0, Late::bytes));
         if let Some(late) = late {
