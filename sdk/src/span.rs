@@ -4,12 +4,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use mcptap_model::redact::ragged_end;
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
 use serde_json::Value;
 
-use crate::jsonrpc::{Excerpt, Field, Message, boundary, ragged_end};
+use crate::jsonrpc::{Excerpt, Field, Message, boundary};
 
 /// The JSON-RPC errors that are the caller's fault: on a server's span they are no errors (status unset, no
 /// `error.type`), as the conventions say since August 2026.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use mcptap_model::Payload;
-use mcptap_model::redact::REDACTED;
+use mcptap_model::redact::{REDACTED, ragged_end};
 use mcptap_model::surrogates::replace_halves;
 use serde_json::{Map, Value, json};
 
@@ -100,12 +100,17 @@ impl Body {
             (Some(false), None) => false,
             (None, None) => looks_cut(),
         };
+        let mut text = self.text;
+        if truncated {
+            // Whoever cut it may have cut a secret in two, and half of one is not known as one.
+            text.truncate(text.len() - ragged_end(text.as_bytes()));
+        }
         Payload {
             truncated,
             bytes,
             // A sender may have cut secrets out already.
-            redacted: self.text.contains(REDACTED),
-            text: self.text,
+            redacted: text.contains(REDACTED),
+            text,
         }
     }
 }
@@ -440,5 +445,18 @@ mod tests {
         ] {
             assert_eq!(truncated(text, size, said), expected, "{text} {size:?} {said:?}");
         }
+    }
+
+    #[test]
+    fn half_a_secret_at_the_end_of_what_was_cut_is_not_kept() {
+        let kept = |text: &str, said| Body::new(text.to_owned()).payload(said).text;
+        let cut = Said {
+            size: Some(900),
+            truncated: Some(true),
+        };
+        assert_eq!(kept("{\"a\":\"see ghp_0123", Said::default()), "{\"a\":\"see ");
+        assert_eq!(kept("see ghp_0123", cut), "see ");
+        assert_eq!(kept("see ghp_0123", Said::default()), "see ghp_0123");
+        assert_eq!(kept("{\"a\":\"ghp_0123\"}", cut), "{\"a\":\"ghp_0123\"}");
     }
 }

@@ -37,6 +37,7 @@ mod patterns;
 mod phrases;
 mod private_keys;
 mod quotes;
+mod ragged;
 mod records;
 mod rules;
 mod shapes;
@@ -55,6 +56,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use key_lines::Sequence;
 use names::Kind;
+pub use ragged::ragged_end;
 use rules::Compiled;
 pub use rules::{BadRule, Rules};
 pub use tree::{Content, Shape, Tree};

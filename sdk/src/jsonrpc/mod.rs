@@ -10,7 +10,7 @@ mod places;
 mod scanner;
 
 pub(crate) use events::{Event, EventStream};
-pub(crate) use excerpt::{Excerpt, Taking, boundary, ragged_end};
+pub(crate) use excerpt::{Excerpt, Taking, boundary};
 pub(crate) use id::Id;
 pub(crate) use lines::Lines;
 pub(crate) use message::Message;
