@@ -78,7 +78,18 @@ pub(super) fn separator(
     {
         return Some(typed);
     }
-    let after = spaces(quoted);
+    let mut after = spaces(quoted);
+    // As Java escapes the signs in the names of properties.
+    let signed = run(bytes, after, 2, |byte| byte == b'\\');
+    if matches!(byte(bytes, signed), b'=' | b':') {
+        after = signed;
+    }
+    // A binary of Erlang.
+    after += if quoted > end && bytes.get(after..after + 2) == Some(b">>") {
+        2
+    } else {
+        0
+    };
     let assigned = match (byte(bytes, after), byte(bytes, after + 1)) {
         (b'=', b'=') | (b'!', b'=') => {
             let at = spaces(run(bytes, after, 3, |byte| matches!(byte, b'=' | b'!')));
@@ -159,6 +170,19 @@ pub(super) fn separator(
     if byte(bytes, end) == b'>' {
         return begin(end + 1, Joint::Tight, (0, 0));
     }
+    if bytes.get(end..end + 3) == Some(b")=(") {
+        // As PostgreSQL tells of a row: `Key (password)=(…)`.
+        let close = run(bytes, end + 3, NEAR, |byte| !matches!(byte, b')' | b',' | b'\n'));
+        return (byte(bytes, close) == b')' && close > end + 3).then_some(Begin {
+            at: end + 3,
+            joint: Joint::Known,
+            quote: (0, 0),
+            end: Some(close),
+        });
+    }
+    if flag && quoted > end && after > quoted && quote(bytes, after).is_some() {
+        return begin(after, Joint::Tight, (0, 0));
+    }
     if byte(bytes, after) == b',' {
         let next = spaces(after + 1);
         // {"name": "API_KEY", "value": "…"}
@@ -211,6 +235,12 @@ pub(super) fn separator(
         .or_else(|| source::called(bytes, start, whole))
         .or_else(|| source::declared(bytes, start, whole))
         .or_else(|| records::value(bytes, start, whole, &mut reads.records))
+        .or_else(|| {
+            // trying password "…"
+            (after > quoted && quoted == end && quote(bytes, after).is_some())
+                .then(|| begin(after, Joint::Listed, (0, 0)))
+                .flatten()
+        })
 }
 
 /// The text in brackets at `at` that no quotes are in, behind a name whose colon ends at `colon`, as Go prints lists:

@@ -242,6 +242,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     };
     let lower = text.get(..5).map(str::to_ascii_lowercase).unwrap_or_default();
     (text.starts_with('<') && text.ends_with('>'))
+        || is_parameter(text)
         || text.starts_with("{{")
         || text.starts_with("${{")
         || (text.starts_with("%(") || text == "%s" || text == "%q" || text == "%v")
@@ -252,6 +253,24 @@ pub(super) fn is_placeholder(text: &str) -> bool {
                 .all(|character| matches!(character, '*' | '.' | '…' | 'x' | 'X' | '•' | '-' | '_')))
         || matches!(lower.as_str(), "your-" | "your_" | "your " | "<your")
         || text.starts_with("...")
+}
+
+/// The place of a value in a statement of SQL: `?`, `$1`, `:password`, `@p1`.
+fn is_parameter(text: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    text == "?"
+        || text.strip_prefix('$').is_some_and(|number| {
+            !number.is_empty() && number.len() <= 3 && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+        || (text.starts_with(':')
+            && text
+                .get(1..)
+                .is_some_and(|name| is_name(name) && !name.bytes().any(|byte| byte.is_ascii_digit())))
 }
 
 /// `^1.2.3`, `>=2`, `1.x`.

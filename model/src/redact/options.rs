@@ -15,6 +15,10 @@ enum Way {
     Apart,
     /// `-U user%X`
     BehindUser,
+    /// `--user u:X`
+    BehindColon,
+    /// `user/X@host`
+    Login,
     /// The first word that is no option.
     First,
     /// Those of `curl`: `-su user:X`, `-H "X-Key: X"`, `-b "sid=X"`.
@@ -43,6 +47,27 @@ const PROGRAMS: &[(&str, &str, Way)] = &[
     ("convertto-securestring", "", Way::First),
     ("mongo", "-p", Way::Apart),
     ("ipmitool", "-P", Way::Apart),
+    ("isql", "-P", Way::Either),
+    ("bcp ", "-P", Way::Either),
+    ("psexec", "-p", Way::Apart),
+    ("evil-winrm", "-p", Way::Apart),
+    ("crackmapexec", "-p", Way::Apart),
+    ("twine upload", "-p", Way::Apart),
+    ("crane auth login", "-p", Way::Apart),
+    ("cqlsh", "-p", Way::Apart),
+    ("neo4j", "-p", Way::Apart),
+    ("cypher-shell", "-p", Way::Apart),
+    ("useradd", "-p", Way::Apart),
+    ("usermod", "-p", Way::Apart),
+    ("choco apikey", "-k", Way::Apart),
+    ("slappasswd", "-s", Way::Apart),
+    ("ldappasswd", "-s", Way::Apart),
+    ("kadmin", "-w", Way::Apart),
+    ("signtool sign", "/p", Way::Apart),
+    ("openssl passwd", "-1", Way::Apart),
+    ("etcdctl", "--user", Way::BehindColon),
+    ("sqlplus", "", Way::Login),
+    ("cargo login", "", Way::First),
     ("zip", "-P", Way::Either),
     ("unzip", "-P", Way::Either),
     ("7z", "-p", Way::Glued),
@@ -90,6 +115,17 @@ pub(super) fn passwords(
             found.extend(of_curl(bytes, text, word, &mut words));
             continue;
         }
+        if *way == Way::Login {
+            let slash = run(bytes, word.0, word.1 - word.0, |byte| byte != b'/');
+            let at = run(bytes, slash, word.1 - slash, |byte| byte != b'@');
+            if text.starts_with(b"-") {
+                continue;
+            }
+            if at > slash + 1 && is_password(bytes.get(slash + 1..at).unwrap_or_default()) {
+                found.push((slash + 1, at));
+            }
+            break;
+        }
         if *way == Way::First {
             if text.starts_with(b"-") {
                 continue;
@@ -109,18 +145,20 @@ pub(super) fn passwords(
                 Some(value) => value,
                 None => break,
             },
-            Way::Either | Way::Apart | Way::BehindUser if rest.is_empty() => match words.next() {
-                Some(value) => value,
-                None => break,
-            },
+            Way::Either | Way::Apart | Way::BehindUser | Way::BehindColon if rest.is_empty() => {
+                match words.next() {
+                    Some(value) => value,
+                    None => break,
+                }
+            }
             Way::BehindUser => (word.1 - rest.len(), word.1),
             _ => continue,
         };
-        let from = if *way == Way::BehindUser {
-            let percent = run(bytes, value.0, value.1 - value.0, |byte| byte != b'%');
-            percent + 1
-        } else {
-            value.0
+        let user = |sign: u8| run(bytes, value.0, value.1 - value.0, |byte| byte != sign) + 1;
+        let from = match way {
+            Way::BehindUser => user(b'%'),
+            Way::BehindColon => user(b':'),
+            _ => value.0,
         };
         if from < value.1 && is_password(bytes.get(from..value.1).unwrap_or_default()) {
             found.push((from, value.1));

@@ -1,6 +1,6 @@
 //! Values behind a name as people read them: an arrow, a word, a cell, marks of HTML between.
 
-use super::bytes::{before, byte, run, run_back};
+use super::bytes::{after_escape, before, byte, run, run_back};
 use super::named::NEAR;
 use super::private_keys::line_break;
 use super::quotes::quote;
@@ -48,11 +48,7 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, quoted: usize) -> Op
         0xe2 if after > quoted && bytes.get(after..after + 3) == Some("→".as_bytes()) => {
             Some(spaces(after + 3))
         }
-        b'i' if after > end => {
-            let word = bytes.get(after..after + 3)?;
-            let colon = word == b"is:" || word == b"is ";
-            colon.then(|| spaces(after + 3))
-        }
+        b'a'..=b'z' if after > end => sentence(bytes, after).or_else(|| column(bytes, start, end)),
         b'(' if after > end => {
             let close = run(bytes, after, 24, |byte| !matches!(byte, b')' | b'\n'));
             (bytes.get(close..close + 3)? == b"): ").then_some(close + 3)
@@ -78,6 +74,91 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, quoted: usize) -> Op
                 .then(|| quote(bytes, digits + 1).map(|_| digits + 1))
                 .flatten()
         }
-        _ => None,
+        _ => column(bytes, start, end),
     }
+}
+
+/// Words that may stand between a name and its value in a sentence.
+const WORDS: &[&[u8]] = &[
+    b"is",
+    b"was",
+    b"has",
+    b"been",
+    b"to",
+    b"set",
+    b"changed",
+    b"reset",
+    b"generated",
+    b"created",
+    b"provided",
+    b"for",
+    b"value",
+    b"updated",
+    b"as",
+    b"given",
+    b"now",
+    b"used",
+];
+
+/// Where the value begins in a sentence whose words behind the name begin at `at`: `password for bob: …`, `API key
+/// provided: …`, `password changed to …`.
+fn sentence(bytes: &[u8], at: usize) -> Option<usize> {
+    /// The most words between.
+    const MOST: usize = 5;
+    let mut at = at;
+    let mut before: &[u8] = b"";
+    for _ in 0..MOST {
+        let end = run(bytes, at, 40, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'.' | b'-' | b'_' | b'\'' | b'/')
+        });
+        let word = bytes.get(at..end)?;
+        // Whose it is.
+        if !WORDS.contains(&word) && before != b"for" {
+            return None;
+        }
+        if byte(bytes, end) == b':' && byte(bytes, end + 1) == b' ' {
+            return Some(end + 2);
+        }
+        if end == at || byte(bytes, end) != b' ' {
+            return None;
+        }
+        before = word;
+        at = end + 1;
+        let ends = matches!(before, b"is" | b"to" | b"value" | b"was");
+        let next = run(bytes, at, 20, |byte| byte.is_ascii_lowercase());
+        if ends && (next == at || !matches!(byte(bytes, next), b' ' | b':')) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Where the value begins that stands in the second column of a line whose first is a name, or behind the number of a
+/// network device: `DB_PASSWORD      …`, `enable secret 5 …`, `username bob password 0 …`.
+fn column(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let value = run(bytes, end, NEAR, |byte| matches!(byte, b' ' | b'\t'));
+    if value == end {
+        return None;
+    }
+    let name = run_back(bytes, start, 64, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+    });
+    let begins = name == 0 || matches!(byte(bytes, name - 1), b'\n' | b'"') || after_escape(bytes, name);
+    if begins && (value - end > 1 || byte(bytes, end) == b'\t') {
+        return Some(value);
+    }
+    let line = bytes.get(name.saturating_sub(24)..name)?;
+    let words = line
+        .rsplit(|byte| matches!(byte, b'\n' | b'"'))
+        .next()?
+        .trim_ascii();
+    if !(words.ends_with(b"enable") || words.starts_with(b"username ")) {
+        return None;
+    }
+    let digit = run(bytes, value, 1, |byte| byte.is_ascii_digit());
+    Some(if byte(bytes, digit) == b' ' {
+        digit + 1
+    } else {
+        value
+    })
 }

@@ -74,7 +74,10 @@ pub(super) fn quoted_or_listed(bytes: &[u8], at: usize) -> Option<(usize, usize)
         loop {
             let plus = run(bytes, next, 8, is_space);
             let further = run(bytes, plus + 1, 8, is_space);
-            if byte(bytes, plus) != b'+' || plus == next || quote(bytes, further).is_none() {
+            // A plan shows what it was and what it will be: `"…" -> "…"`.
+            let arrow = bytes.get(plus..plus + 3) == Some(b"-> ");
+            let further = if arrow { plus + 3 } else { further };
+            if (byte(bytes, plus) != b'+' && !arrow) || plus == next || quote(bytes, further).is_none() {
                 break;
             }
             let Some((_, stop, behind)) = quoted(bytes, further) else {

@@ -67,12 +67,16 @@ fn insert(
     let mut at = if word.eq_ignore_ascii_case(b"values") {
         spaces(values + 6)
     } else if word.eq_ignore_ascii_case(b"select") {
-        return row(text, values + 6, &columns, found);
+        return row(text, values + 6, &columns, found).0;
     } else {
         return next;
     };
     while byte(bytes, at) == b'(' {
-        let end = row(text, at + 1, &columns, found);
+        let (end, _) = row(text, at + 1, &columns, found);
+        let places = text.get(at + 1..end).unwrap_or_default();
+        if places.len() <= LONGEST && places.trim_end_matches(')').split(',').all(is_place) {
+            return parameters(text, end, &columns, found);
+        }
         let comma = spaces(end);
         if byte(bytes, comma) != b',' {
             return end;
@@ -82,8 +86,51 @@ fn insert(
     at
 }
 
-/// The values of the row that begins at `at`, up to behind its bracket.
-fn row(text: &str, at: usize, columns: &[Option<Kind>], found: &mut impl FnMut(usize, usize)) -> usize {
+/// Whether what stands in a row is the place of a value: `?`, `$1`, `%s`, `:name`, `%(name)s`.
+fn is_place(value: &str) -> bool {
+    let value = value.trim();
+    value == "?" || value == "%s" || value.starts_with("%(") || value.starts_with(['$', ':', '@'])
+}
+
+/// The values of a row that a log has behind the statement, which ends at `at`: `… -- ["bob","…"]`, and
+/// `[generated in 0.1s] ('bob', '…')`.
+fn parameters(
+    text: &str,
+    at: usize,
+    columns: &[Option<Kind>],
+    found: &mut impl FnMut(usize, usize),
+) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = at;
+    for _ in 0..2 {
+        let open = run(bytes, at, 80, |byte| !matches!(byte, b'(' | b'[' | b';'));
+        if !matches!(byte(bytes, open), b'(' | b'[') {
+            return at;
+        }
+        let first = run(bytes, open + 1, 4, |byte| byte == b' ');
+        if super::quotes::quote(bytes, super::source::wrapped(bytes, first)).is_some()
+            || byte(bytes, first).is_ascii_digit()
+        {
+            let mut cells = Vec::new();
+            let (end, count) = row(text, open + 1, columns, &mut |from, to| cells.push((from, to)));
+            if count == columns.len() {
+                cells.into_iter().for_each(|(from, to)| found(from, to));
+            }
+            return end;
+        }
+        // A note: `[generated in 0.1s]`.
+        at = open + 1;
+    }
+    at
+}
+
+/// The values of the row that begins at `at`: where it ends, behind its bracket, and how many there are.
+fn row(
+    text: &str,
+    at: usize,
+    columns: &[Option<Kind>],
+    found: &mut impl FnMut(usize, usize),
+) -> (usize, usize) {
     let bytes = text.as_bytes();
     let (mut at, mut column, mut depth) = (at, 0, 0_usize);
     while at < bytes.len() {
@@ -106,16 +153,16 @@ fn row(text: &str, at: usize, columns: &[Option<Kind>], found: &mut impl FnMut(u
                 at = next;
                 continue;
             }
-            b'(' => depth += 1,
-            b')' if depth == 0 => return at + 1,
-            b')' => depth -= 1,
+            b'(' | b'[' => depth += 1,
+            b')' | b']' if depth == 0 => return (at + 1, column + 1),
+            b')' | b']' => depth -= 1,
             b',' if depth == 0 => column += 1,
-            b';' => return at + 1,
+            b';' => return (at + 1, column + 1),
             _ => {}
         }
         at += 1;
     }
-    at
+    (at, column + 1)
 }
 
 /// The content of the text that begins at `at`, also inside a string; a doubled quote is a part of it.

@@ -65,6 +65,9 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
     let others = [
         ("bearer", Trigger::Scheme),
         ("basic", Trigger::Scheme),
+        // Of mail.
+        ("auth plain", Trigger::Scheme),
+        ("auth login", Trigger::Scheme),
         ("://", Trigger::Url),
         ("-----BEGIN ", Trigger::PrivateKey),
         ("-----END ", Trigger::KeyEnd),
@@ -100,6 +103,7 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("@unix(", Trigger::Dsn),
         ("@//", Trigger::Dsn),
         (":thin:", Trigger::Dsn),
+        (":pserver:", Trigger::Dsn),
         ("%22", Trigger::Encoding),
         ("%25", Trigger::Encoding),
         ("%3a%2f%2f", Trigger::Hidden),

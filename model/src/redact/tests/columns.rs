@@ -38,6 +38,26 @@ fn rows_of_sql_are_cut() {
 }
 
 #[test]
+fn parameters_of_statements_are_cut() {
+    check_gone(
+        SECRET,
+        &[
+            "INSERT INTO users (name, password) VALUES (?, ?)\n[generated in 0.00012s] ('bob', 'SECRET')",
+            "INSERT INTO \"users\"(\"name\", \"password\") VALUES ($1, $2) -- PARAMETERS: [\"bob\",\"SECRET\"]",
+            "insert into users (name, password) values (%s, %s)  args=('bob', 'SECRET')",
+            "{ sql: 'insert into users (name, password) values (?, ?)', bindings: [ 'bob', 'SECRET' ] }",
+            "Key (password)=(SECRET) already exists.",
+        ],
+    );
+    check_stays(&[
+        "INSERT INTO users (name, password) VALUES (?, ?)\n[generated in 0.1s] ('a', 'b1c2d3e4', 'c1d2e3f4')",
+        "INSERT INTO users (name, password) VALUES (?, ?); SELECT f('a', 'b1c2d3e4')",
+        "UPDATE users SET password=? WHERE id=?",
+        "Key (id)=(a1b2c3d4) already exists.",
+    ]);
+}
+
+#[test]
 fn columns_of_text_are_cut() {
     let texts = [
         "name,password\nbob,SECRET\namy,x",

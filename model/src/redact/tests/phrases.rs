@@ -69,3 +69,44 @@ fn dumps_of_further_languages_are_cut() {
         "zip -r a1b2c3d4.zip b",
     ]);
 }
+
+#[test]
+fn sentences_and_aligned_columns_are_cut() {
+    check_gone(
+        SECRET,
+        &[
+            "Password for bob: SECRET",
+            "Incorrect API key provided: SECRET.",
+            "A random password has been generated: SECRET",
+            "temporary password is generated for root@localhost: SECRET",
+            "Password changed to SECRET",
+            "password set to 'SECRET'",
+            "login failed for bob with password 'SECRET'",
+            "DB_PASSWORD                    SECRET\nPATH                           C:\\x",
+            "enable secret 5 SECRET",
+            "username bob password 0 SECRET",
+            "password\\=SECRET",
+            "password = \"old\" -> \"SECRET\"",
+            "exec: \"x\" \"--client-secret\" \"SECRET\"",
+            "{<<\"x-api-key\">>, <<\"SECRET\">>}",
+            "AUTH PLAIN SECRET==",
+            "cvs -d :pserver:bob:SECRET@h:/x",
+            "sqlplus bob/SECRET@h",
+            "etcdctl --user root:SECRET get x",
+            "cqlsh -u a -p SECRET",
+            "cargo login SECRET",
+        ],
+    );
+    check_stays(&[
+        "Access denied for user 'bob'@'h' (using password: YES)",
+        "password set to expire",
+        "Password changed to something",
+        "API Key created: 2026-11-29",
+        "token refresh failed: a1b2c3d4e5",
+        "enable password encryption",
+        "password                       string",
+        "secret  of the a1b2c3d4",
+        "auth login is needed",
+        "sqlplus -v",
+    ]);
+}
