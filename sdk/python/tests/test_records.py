@@ -341,6 +341,9 @@ def test_half_a_token_is_not_kept() -> None:
     assert cut("key: ghp_0123456789", 12) == "key: "
     assert cut('["é"]', 3) == '["'
     assert cut("ghp_0", 5) == "ghp_0"
+    assert cut("card 4111 1111 1111 1111", 19) == "card "
+    assert cut("card 4111 1111 1111 1111", 15) == "card "
+    assert cut("in 2026 there were 3", 15) == "in 2026 there "
 
 
 def test_the_callers_faults_are_no_errors() -> None:

@@ -12,6 +12,8 @@ export const STATELESS = "2026-07-28";
 const CALLER_FAULTS = new Set([-32700, -32600, -32601, -32602, -32002]);
 // How much is taken away before a cut at most: longer than any token.
 const RAGGED = 8 * 1024;
+// How many groups of digits a card's number has before its last one at most.
+const GROUPS = 4;
 
 export type Json = Record<string, unknown>;
 
@@ -33,6 +35,13 @@ export function cut(value: string, most = LONGEST_NAME): string {
   const kept = data.subarray(0, end).toString();
   let at = kept.length;
   while (at > 0 && kept.length - at < RAGGED && /[A-Za-z0-9_\-+/=.:~%]/.test(kept[at - 1] ?? "")) at -= 1;
+  if (!/[^0-9]/.test(kept.slice(at))) {
+    for (let group = 0; group < GROUPS; group += 1) {
+      const found = /(?<![0-9])[0-9]{4,6} $/.exec(kept.slice(Math.max(0, at - 8), at));
+      if (!found) break;
+      at -= found[0].length;
+    }
+  }
   return kept.slice(0, at);
 }
 

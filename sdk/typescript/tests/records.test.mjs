@@ -199,6 +199,7 @@ test("what messages say", () => {
     assert.equal(maskAuthorization(masked), masked);
   }
   assert.deepEqual([cut("key: ghp_0123456789", 12), cut('["é"]', 3), cut("ghp_0", 5)], ["key: ", '["', "ghp_0"]);
+  assert.deepEqual([cut("card 4111 1111 1111 1111", 19), cut("card 4111 1111 1111 1111", 15), cut("in 2026 there were 3", 15)], ["card ", "card ", "in 2026 there "]);
   for (const [code, isError] of [[-32601, false], [-32602, false], [-32603, true], ["-32000", true]]) {
     const ending = endingOf("tools/call", { error: { code, message: "no" } });
     assert.deepEqual([ending.error !== undefined, ending.attributes["rpc.response.status_code"]], [isError, String(code)]);

@@ -20,6 +20,9 @@ _CALLER_FAULTS = frozenset((-32700, -32600, -32601, -32602, -32002))
 # How much is taken away before a cut at most: longer than any token.
 _RAGGED = 8 * 1024
 _RAGGED_END = re.compile(r"[A-Za-z0-9_\-+/=.:~%]*\Z")
+# A group of digits before the last one, as the numbers of cards have up to four.
+_GROUP = re.compile(r"(?<![0-9])[0-9]{4,6} \Z")
+_GROUPS = 4
 
 
 def text(value: Any) -> str | None:
@@ -40,7 +43,14 @@ def cut(value: str, most: int = LONGEST_NAME) -> str:
         return data.decode()
     kept = data[:most].decode("utf-8", "ignore")
     ragged = _RAGGED_END.search(kept, max(0, len(kept) - _RAGGED))
-    return kept[: ragged.start()] if ragged else kept
+    end = ragged.start() if ragged else len(kept)
+    if all(character in "0123456789" for character in kept[end:]):
+        for _ in range(_GROUPS):
+            group = _GROUP.search(kept, max(0, end - 8), end)
+            if not group:
+                break
+            end = group.start()
+    return kept[:end]
 
 
 @dataclass(frozen=True)
