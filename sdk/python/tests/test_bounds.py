@@ -46,9 +46,10 @@ def test_a_secret_is_cut_out_wherever_the_text_is_cut(secret: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    '{"a":1,"password":"correct horse bat', "x password: \"corr3ct horse", "{'password': 'correct horse", 'run --password "correct horse',
+    '{"a":1,"password":"correct horse bat', 'x password: "corr3ct horse', "{'password': 'correct horse",
+    'run --password "correct horse',
     '{"a":"{\\"password\\":\\"correct horse',
-])  # fmt: skip
+])
 def test_a_text_that_ends_within_a_value_is_known_as_such(text: str) -> None:
     assert "horse" not in Redactor().text(text)
 

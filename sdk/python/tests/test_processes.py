@@ -74,7 +74,12 @@ def test_what_sends_is_in_no_call_and_in_no_span(observe: Any, collector: Collec
     token = current_call.set(Conversation(observer).take("client", call(), Carrier()))
     try:
         done = threading.Event()
-        courier.later(lambda: (found.append((current_call.get(), otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY))), done.set()))
+
+        def look() -> None:
+            found.append((current_call.get(), otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY)))
+            done.set()
+
+        courier.later(look)
         assert done.wait(10)
     finally:
         current_call.reset(token)

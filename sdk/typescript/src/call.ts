@@ -4,14 +4,18 @@ import { type Attributes, type Context, context, isSpanContextValid, type Link, 
 import { SeverityNumber } from "@opentelemetry/api-logs";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 
-import { answerBody, type Body, bodyOf, type Ending, endingOf, isObject, type Json, member, requestBody, spanName, type Target, toolOf } from "./messages.js";
+import { beginning, Body } from "./body.js";
+import { answerBody, type Ending, endingOf, isObject, type Json, member, requestBody, spanName, type Target, toolOf } from "./messages.js";
 import type { Observer } from "./observer.js";
+import type { Side } from "./open.js";
 import { semconv } from "./tables.js";
 
 /** How many lines of progress one call has at most, and how many lines of any kind. */
 const PROGRESS_LINES = 100;
 const LINES = 10_000;
-const LINE_LENGTH = 64 * 1024;
+/** The most bytes that are kept of a line, and of a text that is no body. */
+const LINE_BYTES = 64 * 1024;
+const TEXT_BYTES = 64 * 1024;
 /** The longest text among the attributes with which a late answer is told. */
 const SHORT = 256;
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}/;
@@ -29,13 +33,38 @@ export interface Beginning {
   method: string;
   target: Target;
   attributes: Attributes;
+  id?: unknown;
   meta?: unknown;
   headerParent?: SpanContext | undefined;
 }
 
 type Part = "REQUEST" | "RESPONSE";
 
+/** About how many bytes attributes take. */
+function sizeOf(attributes: Attributes): number {
+  let size = 0;
+  for (const [name, value] of Object.entries(attributes)) {
+    size += name.length;
+    for (const one of Array.isArray(value) ? value : [value]) size += typeof one === "string" ? one.length : 8;
+  }
+  return size;
+}
+
+/** A value as attributes may be: what is none is written as JSON. */
+function plain(value: unknown): Attributes[string] {
+  if (["string", "number", "boolean"].includes(typeof value)) return value as string;
+  const isList = Array.isArray(value) && value.every((one) => ["string", "number", "boolean"].includes(typeof one) && typeof one === typeof value[0]);
+  if (isList) return value as string[];
+  return JSON.stringify(value, (_, part) => (typeof part === "bigint" ? String(part) : part)) ?? String(value);
+}
+
 export class Call {
+  readonly side: Side;
+  readonly id: unknown;
+  /** Whether the body of an HTTP answer is still to come, in which its own answer will be. */
+  isAwaited = false;
+  /** Whether an answer came that may be its own or that of another with the same id. */
+  isAmbiguous = false;
   readonly method: string;
   readonly target: Target;
   readonly context: Context;
@@ -56,9 +85,11 @@ export class Call {
   #progress = 0;
   #lines = 0;
   #size = 0;
+  #held = 0;
 
-  constructor(observer: Observer, { kind, method, target, attributes, meta, headerParent }: Beginning) {
+  constructor(observer: Observer, { kind, method, target, attributes, id, meta, headerParent }: Beginning) {
     [this.#observer, this.method, this.target, this.#kind] = [observer, method, target, kind];
+    [this.id, this.side] = [id, kind === SpanKind.SERVER ? "client" : "server"];
     this.#bodies = observer.capture.bodiesOf(toolOf(target));
     this.longLived = method === "subscriptions/listen";
     const ambient = context.active();
@@ -76,12 +107,13 @@ export class Call {
       this.#parent = sent ?? around ?? headerParent;
       if (this.#parent && this.#parent !== around) parent = trace.setSpanContext(ambient, this.#parent);
     }
-    const { redactor } = observer.capture;
-    this.#name = redactor.text(spanName(method, target));
-    this.#attributes = redactor.value(attributes);
+    this.#name = this.#shown(spanName(method, target));
+    this.#attributes = this.#redacted(attributes);
     this.#span = observer.telemetry.start(this.#name, kind, this.#attributes, links, parent, this.#at);
     this.context = trace.setSpan(ambient, this.#span);
-    if (this.#isRecording) observer.running.add(this);
+    if (!this.#isRecording) return;
+    this.#holdBytes(sizeOf(this.#attributes), true);
+    observer.running.add(this);
   }
 
   get #isRecording(): boolean {
@@ -96,44 +128,73 @@ export class Call {
     return this.#observer;
   }
 
+  #shown(text: string): string {
+    return beginning(text, TEXT_BYTES, this.#observer.capture.redactor);
+  }
+
+  #redacted(attributes: Attributes): Attributes {
+    const { redactor } = this.#observer.capture;
+    const given = Object.entries(attributes).filter(([, value]) => value !== undefined).map(([name, value]) => [name, plain(value)]);
+    const redacted: Attributes = redactor.value(Object.fromEntries(given));
+    return Object.fromEntries(
+      Object.entries(redacted).map(([name, value]) => [name, typeof value === "string" && value.length > TEXT_BYTES / 4 ? this.#shown(value) : value]),
+    );
+  }
+
+  /** Takes so many bytes of what open calls may hold together, until it ends. Whether there was room. */
+  #holdBytes(size: number, isForced = false): boolean {
+    if (!this.#observer.openBytes.take(size, isForced)) {
+      this.#observer.full();
+      return false;
+    }
+    this.#held += size;
+    return true;
+  }
+
+  #release(): void {
+    this.#observer.openBytes.give(this.#held);
+    this.#held = 0;
+  }
+
   /** Adds what became known meanwhile. */
   set(attributes: Attributes): void {
     if (!this.#isRecording) return;
-    const redacted = this.#observer.capture.redactor.value(attributes);
+    const redacted = this.#redacted(attributes);
+    if (!this.#holdBytes(sizeOf(redacted))) return;
     Object.assign(this.#attributes, redacted);
     this.#span.setAttributes(redacted);
   }
 
   holdRequest(message: Json): void {
-    if (this.#bodies && this.#isRecording) this.#hold(bodyOf(requestBody(message), this.#observer.capture.bodyCap), "REQUEST");
+    if (this.#bodies && this.#isRecording) this.#hold(Body.of(requestBody(message), this.#observer.capture.bodyCap), "REQUEST");
   }
 
-  /** A body that is no message. */
-  holdText(text: string, size: number, part: Part): void {
-    if (!this.#bodies || !this.#isRecording || size === 0) return;
-    const body = bodyOf(text, this.#observer.capture.bodyCap);
-    this.#hold({ text: body.text, size: Math.max(size, body.size) }, part);
+  /** A body that is no message, of which so many bytes are shown. */
+  holdText(text: string, part: Part, most: number): void {
+    const size = Buffer.byteLength(text);
+    if (this.#bodies && this.#isRecording && size > 0) this.#hold(Body.ofText(text, size, Math.min(most, this.#observer.capture.bodyCap)), part);
   }
 
   #hold(body: Body, part: Part): void {
     const { courier } = this.#observer.telemetry;
     const [text, size, truncated] = [semconv[`${part}_BODY`], semconv[`${part}_SIZE`], semconv[`${part}_TRUNCATED`]];
-    const isCut = Buffer.byteLength(body.text) < body.size;
     const set = () => {
-      const attributes = { [text]: this.#observer.capture.redactor.json(body.text), [size]: body.size, [truncated]: isCut };
+      const attributes = { [text]: body.redacted(this.#observer.capture.redactor), [size]: body.size, [truncated]: body.isCut };
       Object.assign(this.#attributes, attributes);
       this.#span.setAttributes(attributes);
     };
-    if (courier.room(body.text.length) && courier.later(set, body.text.length)) this.#size += body.text.length;
+    const held = body.text.length;
+    if (courier.room(held) && this.#holdBytes(held) && courier.later(set, held)) this.#size += held;
     else this.#span.setAttributes({ [size]: body.size, [truncated]: true });
   }
 
   /** Writes a line of its console output. */
-  log(severity: SeverityNumber, whole: string, attributes: Attributes = {}): void {
+  log(severity: SeverityNumber, body: string, attributes: Attributes = {}): void {
     if (!this.#bodies || !this.#isRecording || this.#lines >= LINES) return;
     this.#lines += 1;
-    const [at, body, { telemetry, capture: { redactor } }] = [Date.now(), whole.slice(0, LINE_LENGTH), this.#observer];
-    telemetry.courier.later(() => telemetry.emit(this.#span.spanContext(), at, severity, redactor.text(body), redactor.value(attributes)), body.length);
+    const [at, { telemetry, capture: { redactor } }] = [Date.now(), this.#observer];
+    const emit = () => telemetry.emit(this.#span.spanContext(), at, severity, beginning(body, LINE_BYTES, redactor), this.#redacted(attributes));
+    telemetry.courier.later(emit, body.length + sizeOf(attributes));
   }
 
   /** The server tells how far it is. */
@@ -147,7 +208,7 @@ export class Call {
 
   /** Ends it with its answer, once the status is known. */
   answered(answer: Json): void {
-    if (this.#bodies && this.#isRecording && !this.isOver) this.#hold(bodyOf(answerBody(answer), this.#observer.capture.bodyCap), "RESPONSE");
+    if (this.#bodies && this.#isRecording && !this.isOver) this.#hold(Body.of(answerBody(answer), this.#observer.capture.bodyCap), "RESPONSE");
     this.#endWith(endingOf(this.method, answer), this.awaitsHead);
   }
 
@@ -171,14 +232,16 @@ export class Call {
     const at = Date.now();
     this.set(attributes);
     if (this.#progress > 0) this.set({ [semconv.PROGRESS_COUNT]: this.#progress });
-    const { telemetry, capture: { redactor } } = this.#observer;
+    const { telemetry } = this.#observer;
     const finish = () => {
-      if (error !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR, ...(error ? { message: redactor.text(error) } : {}) });
-      telemetry.end(this.#span, at, this.#size);
+      if (error !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR, ...(error ? { message: this.#shown(error) } : {}) });
+      this.#release();
+      telemetry.end(this.#span, at, this.#size + sizeOf(this.#attributes));
     };
     const leave = () => {
-      if (telemetry.courier.later(finish)) return;
+      if (telemetry.courier.later(finish, error?.length)) return;
       // There is no room to redact what was said; the rest of the record is as it should be.
+      this.#release();
       if (error !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR });
       this.#span.end(at);
     };
@@ -186,21 +249,34 @@ export class Call {
     else leave();
   }
 
-  #told(attributes: Attributes): void {
+  /** Tells of it by log records with the ids of its span. Keeps nothing of it but those. */
+  #teller(): (attributes: Attributes) => void {
     const kind = this.#kind === SpanKind.CLIENT ? 3 : 2;
-    const told = { ...attributes, [semconv.SPAN_KIND]: kind, ...(this.#parent ? { [semconv.SPAN_PARENT]: this.#parent.spanId } : {}) };
-    this.#observer.telemetry.emit(this.#span.spanContext(), this.#at, SeverityNumber.DEBUG, this.#name, told, semconv.CALL_RUNNING);
+    const parent = this.#parent ? { [semconv.SPAN_PARENT]: this.#parent.spanId } : {};
+    const [telemetry, span, at, name] = [this.#observer.telemetry, this.#span.spanContext(), this.#at, this.#name];
+    return (attributes) => telemetry.emit(span, at, SeverityNumber.DEBUG, name, { ...attributes, [semconv.SPAN_KIND]: kind, ...parent }, semconv.CALL_RUNNING);
   }
 
   /** Tells that it runs, by a log record with the ids and attributes of its span. */
   announce(): void {
-    this.#observer.telemetry.courier.later(() => { if (!this.isOver) this.#told(this.#attributes); }, this.#size);
+    this.#observer.telemetry.courier.later(() => { if (!this.isOver) this.#teller()(this.#attributes); }, this.#size);
   }
 
-  /** Tells that an answer came after it had been given up. */
-  tellLate(): void {
-    const short = Object.entries(this.#attributes).filter(([, value]) => !Array.isArray(value) && !(typeof value === "string" && value.length > SHORT));
-    this.#observer.telemetry.courier.later(() => this.#told({ ...Object.fromEntries(short), [semconv.LATE]: true }));
+  /** What is remembered of it once it is given up, without its long attributes. */
+  late(): Late {
+    const short = Object.fromEntries(
+      Object.entries(this.#attributes).filter(([, value]) => !Array.isArray(value) && !(typeof value === "string" && value.length > SHORT)),
+    );
+    const { telemetry } = this.#observer;
+    const [span, hasLines] = [this.#span.spanContext(), this.#bodies && this.#isRecording];
+    const told = this.#teller();
+    const tell = () => {
+      const at = Date.now();
+      const said = "the answer came after the request was cancelled";
+      if (hasLines) telemetry.courier.later(() => telemetry.emit(span, at, SeverityNumber.WARN, said, {}));
+      telemetry.courier.later(() => told({ ...short, [semconv.LATE]: true }));
+    };
+    return { tell };
   }
 
   /** Says that its process lives, and which announced requests ended a while ago. */
@@ -209,4 +285,10 @@ export class Call {
     const at = Date.now();
     telemetry.courier.later(() => telemetry.emit(undefined, at, SeverityNumber.DEBUG, "", ended.length > 0 ? { [semconv.ENDED]: ended } : {}, semconv.HEARTBEAT));
   }
+}
+
+/** A call that was given up, for the answer that may still come. */
+export interface Late {
+  /** Tells that an answer came. */
+  tell(): void;
 }

@@ -22,6 +22,8 @@ export interface CaptureOptions {
   /** How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none. */
   bodyCap?: number;
   redactor?: Redactor;
+  /** Requests of these methods are not recorded: exact names, or beginnings with `*` at the end. */
+  exclude?: string[];
 }
 
 /** What is recorded. The default is everything, with bodies of up to 1 MiB each and the built-in redaction. */
@@ -31,11 +33,17 @@ export class Capture {
   readonly deny: string[];
   readonly bodyCap: number;
   readonly redactor: Redactor;
+  readonly exclude: string[];
 
-  constructor({ mode = "full", allow = [], deny = [], bodyCap = DEFAULT_BODY_CAP, redactor = new Redactor() }: CaptureOptions = {}) {
+  constructor({ mode = "full", allow = [], deny = [], bodyCap = DEFAULT_BODY_CAP, redactor = new Redactor(), exclude = [] }: CaptureOptions = {}) {
     if (!["full", "metadata", "off"].includes(mode)) throw new CaptureError(`the mode of capture is ${JSON.stringify(mode)}; give full, metadata or off`);
     checkTools("the list of tools", [...allow, ...deny]);
     if (!(bodyCap >= 0)) throw new CaptureError(`the cap of bodies is ${bodyCap}; give a number of bytes`);
+    const wrong = exclude.find((entry) => !entry || entry.slice(0, -1).includes("*"));
+    if (wrong !== undefined) {
+      throw new CaptureError(`${JSON.stringify(wrong)} is no name of a method; give names, or beginnings of names with * at the end, such as ping or resources/*`);
+    }
+    this.exclude = exclude;
     [this.mode, this.allow, this.deny, this.bodyCap, this.redactor] = [mode, allow, deny, bodyCap, redactor];
   }
 
@@ -67,6 +75,11 @@ export class Capture {
   /** Whether anything is recorded at all. */
   get records(): boolean {
     return this.mode !== "off";
+  }
+
+  /** Whether requests of this method are not recorded. */
+  excludes(method: string): boolean {
+    return isNamed(this.exclude, method);
   }
 
   /** Whether the bodies of a request are kept: one about this tool, or about none. */

@@ -57,5 +57,5 @@ export function carrierOf(request: Request, peer: Peer | undefined): Carrier {
     kept[name] = value;
     attributes[semconv.HTTP_REQUEST_HEADER_PREFIX + name] = [value];
   }
-  return { attributes, session: headers["mcp-session-id"], version: headers["mcp-protocol-version"], headerParent: remote(headers), headers: kept };
+  return { attributes, session: headers["mcp-session-id"], version: headers["mcp-protocol-version"], headerParent: remote(headers), headers: kept, isHttp: true };
 }

@@ -5,8 +5,8 @@ import { SeverityNumber } from "@opentelemetry/api-logs";
 import type { Call } from "./call.js";
 import { currentCall } from "./observer.js";
 
-/** The longest beginning of a line that is kept until the line ends, in characters. */
-const LONGEST_LINE = 64 * 1024;
+/** The longest beginning of a line that is kept until the line ends, in characters: somewhat longer than what is shown of it. */
+const LONGEST_LINE = 96 * 1024;
 
 const begun = new WeakMap<Call, Map<string, string>>();
 let isInstalled = false;
@@ -44,7 +44,13 @@ export function installConsole(): void {
 function lines(call: Call, name: string, text: string): void {
   const rests = begun.get(call) ?? new Map<string, string>();
   begun.set(call, rests);
-  const found = ((rests.get(name) ?? "") + text).split("\n");
-  rests.set(name, (found.pop() ?? "").slice(0, LONGEST_LINE));
+  const found = text.split("\n");
+  const rest = found.pop() ?? "";
+  let before = rests.get(name) ?? "";
+  if (found.length > 0) [found[0], before] = [joined(before, found[0] ?? ""), ""];
+  rests.set(name, joined(before, rest));
   for (const line of found) if (line.trim()) call.log(SeverityNumber.INFO, line.replace(/\r$/, ""), { "log.iostream": name });
 }
+
+/** A line as it goes on, as far as it is kept. */
+const joined = (before: string, text: string): string => before + text.slice(0, Math.max(0, LONGEST_LINE - before.length));

@@ -3,12 +3,12 @@
 import { type Attributes, SpanKind } from "@opentelemetry/api";
 import { SeverityNumber } from "@opentelemetry/api-logs";
 
-import { Call } from "./call.js";
-import { broken, cancelled, cut, type Ending, implementation, isObject, type Json, member, over, STATELESS, targetAttributes, targetOf, text } from "./messages.js";
+import { Call, type Late } from "./call.js";
+import { exact, written } from "./ids.js";
+import { broken, cancelled, cut, type Ending, failureOf, implementation, isObject, type Json, member, over, STATELESS, targetAttributes, targetOf, text } from "./messages.js";
 import type { Carrier, Observer } from "./observer.js";
+import { ONLY, OpenRequests, type Scope, type Side } from "./open.js";
 import { semconv } from "./tables.js";
-
-export type Side = "client" | "server";
 
 /** How many requests may be open, and how many that ended without an answer are remembered. */
 const MOST_OPEN = 10_000;
@@ -16,22 +16,23 @@ const MOST_PAST = 32;
 /** How many open requests a line of console output is written to that belongs to none. */
 const MOST_LISTENERS = 16;
 const META = "io.modelcontextprotocol/";
+const AMBIGUOUS = "requests with the same id were open at once, and which of their answers is its own cannot be told";
 
 const SEVERITIES: Record<string, SeverityNumber> = {
   debug: SeverityNumber.DEBUG, info: SeverityNumber.INFO, notice: SeverityNumber.INFO2, warning: SeverityNumber.WARN,
   error: SeverityNumber.ERROR, critical: SeverityNumber.ERROR2, alert: SeverityNumber.ERROR3, emergency: SeverityNumber.FATAL,
 };
 
-/** A request as it is found: by who sent it, and its id, where 1 is not "1". */
-const keyOf = (side: Side, id: unknown): string => `${side} ${JSON.stringify(id)}`;
 const otherOf = (side: Side): Side => (side === "client" ? "server" : "client");
 
 export class Conversation {
   session: string | undefined;
   readonly #observer: Observer;
-  readonly #open = new Map<string, Call>();
-  readonly #tokens = new Map<string, Call>();
-  #past: { key: string; call: Call }[] = [];
+  readonly #open = new OpenRequests();
+  #past: { side: Side; id: string; late: Late }[] = [];
+  /** Cancellations that may be of any of several requests: of the one that ends without an answer. */
+  #cancellations: { side: Side; id: string; reason: string | undefined }[] = [];
+  #reusesIds = false;
   #client: { name: string; version?: string } | undefined;
   #version: string | undefined;
 
@@ -39,36 +40,27 @@ export class Conversation {
     [this.#observer, this.session] = [observer, session];
   }
 
-  /**
-   * Takes a message that this side sent. Returns the call that it began, if it began one. `only` are the calls of the HTTP request
-   * in whose answer it came.
-   */
-  take(side: Side, message: unknown, carrier: Carrier, only?: Call[]): Call | undefined {
+  /** Takes a message that this side sent on this stream. Returns the call that it began, if it began one. */
+  take(side: Side, message: unknown, carrier: Carrier, scope: Scope = ONLY): Call | undefined {
     if (!isObject(message)) return undefined;
-    const [method, id] = [text(message["method"]), message["id"]];
+    const [method, id] = [text(message["method"]), message["id"] ?? undefined];
     if (method === undefined) {
-      if (id !== undefined && id !== null && ("result" in message || "error" in message)) this.#answer(keyOf(otherOf(side), id), message);
+      const isAnswer = "result" in message || failureOf(message) !== undefined;
+      if (id !== undefined && isAnswer) this.#answer(otherOf(side), id, message, scope);
       return undefined;
     }
-    if (method.startsWith("notifications/") || id === undefined || id === null) {
-      this.#notification(side, method, message["params"], only);
+    if (method.startsWith("notifications/") || id === undefined) {
+      this.#notification(side, method, message["params"], scope);
       return undefined;
     }
     return this.#request(side, method, id, message, carrier);
   }
 
-  /** The open request of the client with this id. */
-  handled(id: unknown): Call | undefined {
-    return this.#open.get(keyOf("client", id));
-  }
-
   #request(side: Side, method: string, id: unknown, message: Json, carrier: Carrier): Call | undefined {
     const params = message["params"];
     if (method === "initialize") this.#client = implementation(member(params, "clientInfo")) ?? this.#client;
-    const key = keyOf(side, id);
-    const earlier = this.#open.get(key);
-    if (earlier) this.#end(key, earlier, broken("its id was used again before it was answered"));
-    if (this.#open.size >= MOST_OPEN) return undefined;
+    if (side === "client" && carrier.isHttp && this.#open.has(side, id)) this.#reusesIds = true;
+    if (this.#open.size >= MOST_OPEN || this.#observer.capture.excludes(method)) return undefined;
     const [target, meta] = [targetOf(method, params), member(params, "_meta")];
     const who = side === "client"
       ? this.#observer.who({ method, target: target.name, params: isObject(params) ? params : {}, headers: carrier.headers ?? {} })
@@ -79,22 +71,21 @@ export class Conversation {
       target,
       attributes: {
         ...targetAttributes(method, target),
-        [semconv.JSONRPC_REQUEST_ID]: String(id),
+        [semconv.JSONRPC_REQUEST_ID]: written(id),
         ...(this.#observer.name === undefined ? {} : { [semconv.MCP_SERVER_NAME]: this.#observer.name }),
         ...carrier.attributes,
         ...this.known(method, meta, carrier),
         ...who,
       },
+      id,
       meta,
       headerParent: carrier.headerParent,
     });
-    this.#open.set(key, call);
+    call.isAwaited = side === "client" && carrier.isHttp === true;
+    const token = member(meta, "progressToken") ?? undefined;
+    if (token !== undefined) call.token = exact(token);
+    this.#open.add(call);
     call.holdRequest(message);
-    const token = member(meta, "progressToken");
-    if (token !== undefined) {
-      call.token = JSON.stringify(token);
-      this.#tokens.set(call.token, call);
-    }
     return call;
   }
 
@@ -119,16 +110,24 @@ export class Conversation {
     return (this.#version ?? carrier.version ?? "") >= STATELESS;
   }
 
-  #answer(key: string, message: Json): void {
-    const call = this.#open.get(key);
+  #answer(side: Side, id: unknown, message: Json, scope: Scope): void {
+    // Where ids are used again, one that is answered in an HTTP answer of its own is not meant by what comes elsewhere.
+    const [call, ...others] = this.#open.find(side, id, scope, !this.#reusesIds);
     if (!call) {
-      this.#late(key);
+      this.#late(side, id);
       return;
     }
-    if (call.method === "initialize") this.#version = text(member(message, "result", "protocolVersion")) ?? this.#version;
+    for (const other of others) other.isAmbiguous = true;
+    if (call.method === "initialize") {
+      const version = text(member(message, "result", "protocolVersion"));
+      this.#version = version === undefined ? this.#version : cut(version);
+    }
     this.#learn(call, message["result"]);
-    this.#forget(key, call);
-    call.answered(message);
+    this.#forget(call);
+    if (others.length > 0 || (call.isAmbiguous && !scope.own.includes(call))) {
+      call.set({ [semconv.RESPONSE_UNREADABLE]: AMBIGUOUS });
+      call.end(over());
+    } else call.answered(message);
   }
 
   /** What an answer says of the server, where nobody gave it a name. */
@@ -140,55 +139,65 @@ export class Conversation {
     call.set({ [semconv.MCP_SERVER_NAME]: own.name });
   }
 
-  #late(key: string): void {
-    const found = this.#past.find((past) => past.key === key);
+  #late(side: Side, id: unknown): void {
+    // Where ids are used again, which one it answers cannot be told.
+    const found = this.#reusesIds ? undefined : this.#past.find((past) => past.side === side && past.id === exact(id));
     if (!found) return;
     this.#past = this.#past.filter((past) => past !== found);
-    found.call.log(SeverityNumber.WARN, "the answer came after the request was cancelled");
-    found.call.tellLate();
+    found.late.tell();
   }
 
-  #notification(side: Side, method: string, params: unknown, only: Call[] | undefined): void {
-    if (method === "notifications/cancelled") {
-      const key = keyOf(side, member(params, "requestId"));
-      const call = this.#open.get(key);
-      if (!call) return;
-      this.#past = [...this.#past.slice(1 - MOST_PAST), { key, call }];
-      this.#end(key, call, cancelled(text(member(params, "reason"))));
-    } else if (side === "server" && method === "notifications/progress") {
-      this.#tokens.get(JSON.stringify(member(params, "progressToken")))?.progressed(params);
-    } else if (side === "server" && method === "notifications/message") {
+  #notification(side: Side, method: string, params: unknown, scope: Scope): void {
+    if (method === "notifications/cancelled") this.#cancel(side, member(params, "requestId"), text(member(params, "reason")), scope);
+    else if (side === "server" && method === "notifications/progress") this.#open.withToken(member(params, "progressToken"), scope)?.progressed(params);
+    else if (side === "server" && method === "notifications/message") {
       const [data, logger] = [member(params, "data"), text(member(params, "logger"))];
       const body = typeof data === "string" ? data : (JSON.stringify(data) ?? "");
       const severity = SEVERITIES[String(member(params, "level"))] ?? SeverityNumber.INFO;
-      const running = only ?? [...this.#open].filter(([key, call]) => key.startsWith("client ") && !call.longLived).map(([, call]) => call);
+      const about = scope.kind === "answer" && scope.own.length > 0 ? scope.own : [...this.#open];
+      const running = about.filter((call) => call.side === "client" && !call.longLived);
       for (const call of running.slice(-MOST_LISTENERS)) call.log(severity, body, logger === undefined ? {} : { logger });
     }
   }
 
+  #cancel(side: Side, id: unknown, reason: string | undefined, scope: Scope): void {
+    const found = this.#open.find(side, id, scope, true);
+    const [call] = found;
+    if (!call) return;
+    // It may also be of an earlier request with the same id, which was answered meanwhile.
+    if (found.length === 1 && (!this.#reusesIds || !call.isAwaited || scope.own.includes(call))) {
+      this.#end(call, cancelled(reason));
+      this.#past = [...this.#past.slice(1 - MOST_PAST), { side, id: exact(id), late: call.late() }];
+    } else if (this.#cancellations.length < this.#open.size) this.#cancellations.push({ side, id: exact(id), reason });
+  }
+
+  /** Ends a call that was not answered and that nobody refused. If one with its id was cancelled, it was this. */
+  giveUp(call: Call, reason: string): void {
+    const meant = this.#cancellations.find(({ side, id }) => side === call.side && id === exact(call.id));
+    this.#cancellations = this.#cancellations.filter((other) => other !== meant);
+    this.#end(call, meant ? cancelled(meant.reason) : broken(reason));
+  }
+
   /** Ends a call without an answer, or with one that does not name it. */
   end(call: Call, ending: Ending | { answer: Json }): void {
-    for (const [key, other] of this.#open) {
-      if (other !== call) continue;
-      this.#forget(key, call);
-      if ("answer" in ending) call.answered(ending.answer);
-      else call.end(ending);
-      return;
-    }
+    if (!("answer" in ending)) this.#end(call, ending);
+    else if (this.#forget(call)) call.answered(ending.answer);
   }
 
   /** The transport is over: nothing that is open will be answered. */
   close(reason: string): void {
-    for (const [key, call] of [...this.#open]) this.#end(key, call, call.longLived ? over() : broken(reason));
+    for (const call of this.#open) this.#end(call, call.longLived ? over() : broken(reason));
   }
 
-  #end(key: string, call: Call, ending: Ending): void {
-    this.#forget(key, call);
-    call.end(ending);
+  #end(call: Call, ending: Ending): void {
+    if (this.#forget(call)) call.end(ending);
   }
 
-  #forget(key: string, call: Call): void {
-    this.#open.delete(key);
-    if (call.token !== undefined) this.#tokens.delete(call.token);
+  #forget(call: Call): boolean {
+    if (!this.#open.remove(call)) return false;
+    if (this.#cancellations.length > 0 && !this.#open.has(call.side, call.id)) {
+      this.#cancellations = this.#cancellations.filter(({ side, id }) => side !== call.side || id !== exact(call.id));
+    }
+    return true;
   }
 }

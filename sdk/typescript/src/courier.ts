@@ -3,6 +3,8 @@
 import { diag } from "@opentelemetry/api";
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 
+import { outside } from "./outside.js";
+
 /** How much may wait, in bytes; what comes when it is full is dropped, and counted. */
 export const QUEUE_BYTES = 32 << 20;
 const BATCH_BYTES = 4 << 20;
@@ -34,10 +36,11 @@ interface Waiting {
 }
 
 /** Says something on standard error, which is never the transport's. */
-export const complain = (said: string): void => void process.stderr.write(`mcptap: ${said}\n`);
+export const complain = (said: string): void => outside(() => void process.stderr.write(`mcptap: ${said}\n`));
 
 /** Those that may have something to send when the process has nothing more to do. */
 const open = new Set<Courier>();
+let isEndWatched = false;
 
 export class Courier {
   readonly #exporters: Map<Signal, Exporter>;
@@ -57,8 +60,9 @@ export class Courier {
 
   constructor(exporters: Map<Signal, Exporter>, linger: number, where: string, limit = QUEUE_BYTES) {
     [this.#exporters, this.#linger, this.#where, this.#limit] = [exporters, linger, where, limit];
-    if (open.size === 0) process.once("beforeExit", () => { for (const courier of open) void courier.close(); });
     open.add(this);
+    if (!isEndWatched) process.on("beforeExit", () => { for (const courier of open) void courier.close(); });
+    isEndWatched = true;
   }
 
   /** Whether records of this signal are sent. */
@@ -144,12 +148,14 @@ export class Courier {
   #wake(): void {
     if (this.#timer || this.#isOver) return;
     const wait = Math.max(this.#linger, this.#notBefore - Date.now());
-    this.#timer = setTimeout(() => {
+    const due = () => {
       this.#timer = undefined;
       this.#work(TURN);
       if (this.#tasks.length === 0 && Date.now() >= this.#notBefore) void (this.#sending ?? this.#deliver());
       else this.#wake();
-    }, this.#tasks.length > 0 ? Math.min(wait, this.#linger) : wait);
+    };
+    const timer = outside(() => setTimeout(due, this.#tasks.length > 0 ? Math.min(wait, this.#linger) : wait));
+    this.#timer = timer;
     // It keeps no process alive.
     this.#timer.unref();
   }
@@ -172,7 +178,8 @@ export class Courier {
   }
 
   #deliver(): Promise<boolean> {
-    const delivery = this.#export().finally(() => {
+    // What exporters ask of the collector is no part of the call in which it is sent.
+    const delivery = outside(() => this.#export()).finally(() => {
       this.#sending = undefined;
       if (this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#tasks.length > 0) this.#wake();
     });

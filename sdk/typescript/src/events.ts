@@ -7,17 +7,37 @@ export class Events {
   /** Whether its events have ids, so that a client may take it up again. */
   hasIds = false;
   readonly #decoder = new TextDecoder();
-  #rest = "";
+  #rest: string[] = [];
+  #restSize = 0;
+  #isLong = false;
   #data: string[] = [];
   #size = 0;
   #name = "";
 
+  /** How many characters are held of what is not over yet. */
+  get held(): number {
+    return this.#restSize + Math.min(this.#size, MOST_READ);
+  }
+
   /** The data of each message that ends in this piece. */
   feed(piece: Uint8Array): string[] {
     const messages: string[] = [];
-    const lines = (this.#rest + this.#decoder.decode(piece, { stream: true })).split("\n");
-    this.#rest = lines.pop() ?? "";
-    if (this.#rest.length > MOST_READ) this.#rest = "";
+    const lines = this.#decoder.decode(piece, { stream: true }).split("\n");
+    const rest = lines.pop() ?? "";
+    if (lines.length > 0) {
+      // What went before of a line is put together once, however many pieces it came in.
+      if (this.#isLong) {
+        // A field that is too long: the message that it is of is not read.
+        this.#size = MOST_READ + 1;
+        lines.shift();
+      } else lines[0] = this.#rest.join("") + lines[0];
+      [this.#rest, this.#restSize, this.#isLong] = [[], 0, false];
+    }
+    if (!this.#isLong) {
+      this.#rest.push(rest);
+      this.#restSize += rest.length;
+      if (this.#restSize > MOST_READ) [this.#rest, this.#restSize, this.#isLong] = [[], 0, true];
+    }
     for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
       if (line) {
         this.#field(line);
@@ -37,6 +57,7 @@ export class Events {
     else if (name === "data") {
       this.#size += value.length;
       if (this.#size <= MOST_READ) this.#data.push(value);
+      else this.#data = [];
     }
   }
 }

@@ -8,7 +8,10 @@ import { Call } from "./call.js";
 import { carrierOf, currentPeer } from "./carrier.js";
 import { Conversation } from "./conversation.js";
 import { Events, MOST_READ } from "./events.js";
-import { broken, cancelled, isObject, type Json, over, redirected, refused, type Target, targetAttributes } from "./messages.js";
+import { exact, written } from "./ids.js";
+import { cancelled, failureOf, isObject, type Json, over, redirected, refused, type Target, targetAttributes } from "./messages.js";
+import type { Scope } from "./open.js";
+import { outside } from "./outside.js";
 import { currentCall, type Carrier, type Observer } from "./observer.js";
 import { semconv } from "./tables.js";
 
@@ -17,6 +20,8 @@ const MOST_SHOWN = 64 * 1024;
 /** How long an answer is waited for that may come on another stream, and a cancellation, in milliseconds. */
 const MOST_AWAITED = 300_000;
 const GRACE = 5000;
+const TOO_LONG = "it is longer than 16 MiB";
+const CROWDED = "too much is being read at once";
 
 export const currentExchange = new AsyncLocalStorage<Exchange>();
 
@@ -36,7 +41,7 @@ export async function watch(observer: Observer, request: Request, parsedBody: un
   watched.add(request);
   const exchange = observer.safely("an HTTP request could not be recorded", () => new Exchange(observer, request));
   if (!exchange) return handle();
-  const body = parsedBody === undefined ? await textOf(request) : parsedBody;
+  const body = parsedBody === undefined ? await exchange.textOf(request) : parsedBody;
   observer.safely("an HTTP request could not be recorded", () => exchange.asked(body));
   const run = () => currentExchange.run(exchange, handle);
   let response: Response;
@@ -48,30 +53,6 @@ export async function watch(observer: Observer, request: Request, parsedBody: un
     throw error;
   }
   return observer.safely("an HTTP answer could not be recorded", () => exchange.answered(response)) ?? response;
-}
-
-/** The body of a request, which its handler reads as well. */
-async function textOf(request: Request): Promise<string> {
-  if (request.body === null || Number(request.headers.get("content-length") ?? 0) > MOST_READ) return "";
-  try {
-    const reader = request.clone().body?.getReader();
-    const read: Uint8Array[] = [];
-    let size = 0;
-    // By what comes, and not by what a head claims: a body in chunks has no length.
-    for (let piece = await reader?.read(); piece?.value; piece = await reader?.read()) {
-      size += piece.value.length;
-      if (size > MOST_READ) {
-        // It ends when its handler has ended the other branch, too.
-        reader?.cancel().catch(() => {});
-        return "";
-      }
-      read.push(piece.value);
-    }
-    return Buffer.concat(read).toString("utf8");
-  } catch {
-    // It is read already, or broken off: its handler hears of that.
-    return "";
-  }
 }
 
 export class Exchange {
@@ -89,6 +70,10 @@ export class Exchange {
   #size = 0;
   #stream: Call | undefined;
   #unreadable: string | undefined;
+  /** Why the body of the request could not be read. */
+  #unasked: string | undefined;
+  #readBytes = 0;
+  #eventsBytes = 0;
   #isOver = false;
 
   constructor(observer: Observer, request: Request) {
@@ -96,6 +81,56 @@ export class Exchange {
     this.#carrier = carrierOf(request, currentPeer.getStore());
     const session = this.#carrier.session;
     this.conversation = session ? observer.session(session) : new Conversation(observer);
+  }
+
+  /** The open request with this id, for who handles it. */
+  callOf(id: unknown): Call | undefined {
+    return this.calls.find((call) => !call.isOver && exact(call.id) === exact(id));
+  }
+
+  /** The body of a request, which its handler reads as well. */
+  async textOf(request: Request): Promise<string> {
+    if (request.body === null) return "";
+    if (Number(request.headers.get("content-length") ?? 0) > MOST_READ) {
+      this.#unasked = TOO_LONG;
+      return "";
+    }
+    try {
+      const reader = request.clone().body?.getReader();
+      const read: Uint8Array[] = [];
+      let size = 0;
+      // By what comes, and not by what a head claims: a body in chunks has no length.
+      for (let piece = await reader?.read(); piece?.value; piece = await reader?.read()) {
+        size += piece.value.length;
+        if (size > MOST_READ) this.#unasked = TOO_LONG;
+        else if (!this.#mayRead(piece.value.length)) this.#unasked = CROWDED;
+        if (this.#unasked !== undefined) {
+          // It ends when its handler has ended the other branch, too.
+          reader?.cancel().catch(() => {});
+          return "";
+        }
+        read.push(piece.value);
+      }
+      return Buffer.concat(read).toString("utf8");
+    } catch {
+      // It is read already, or broken off: its handler hears of that.
+      return "";
+    }
+  }
+
+  /** Takes so many bytes of what may be held, until the end. Whether there was room. */
+  #mayRead(size: number): boolean {
+    if (!this.#observer.openBytes.take(size)) {
+      this.#observer.full();
+      return false;
+    }
+    this.#readBytes += size;
+    return true;
+  }
+
+  #giveBack(): void {
+    this.#observer.openBytes.give(this.#readBytes);
+    this.#readBytes = 0;
   }
 
   /** The body of the request, as text or parsed. */
@@ -113,11 +148,16 @@ export class Exchange {
     for (const message of Array.isArray(said) ? said : [said]) {
       if (!isObject(message) || message["jsonrpc"] !== "2.0") continue;
       this.#isRequest = true;
-      const call = this.conversation.take("client", message, this.#carrier);
+      // A cancellation in a batch may be of what stands before it.
+      const call = this.conversation.take("client", message, this.#carrier, { own: this.calls, kind: "session" });
       if (!call) continue;
       call.awaitsHead = true;
       this.calls.push(call);
     }
+    if (!this.#isRequest) return;
+    // What is kept of it the calls have.
+    this.#shown = undefined;
+    this.#giveBack();
   }
 
   /** The answer. Gives the one that is to be sent in its place, which is the same to its client. */
@@ -181,13 +221,19 @@ export class Exchange {
   }
 
   #read(piece: Uint8Array): void {
-    if (this.#unreadable) return;
+    if (this.#unreadable || this.#isOver) return;
     if (this.#events) {
       for (const text of this.#events.feed(piece)) this.#take(text);
+      const more = this.#events.held - this.#eventsBytes;
+      if (more <= 0) return;
+      if (this.#mayRead(more)) this.#eventsBytes += more;
+      else [this.#unreadable, this.#events] = [CROWDED, new Events()];
       return;
     }
     this.#size += piece.length;
-    if (this.#size > MOST_READ) this.#unreadable = "it is longer than 16 MiB";
+    if (this.#size > MOST_READ) this.#unreadable = TOO_LONG;
+    else if (!this.#mayRead(piece.length)) this.#unreadable = CROWDED;
+    if (this.#unreadable) this.#answer = [];
     else this.#answer.push(piece);
   }
 
@@ -199,12 +245,13 @@ export class Exchange {
     } catch {
       return false;
     }
+    const scope: Scope = this.#request.method === "GET" ? { own: [], kind: "session" } : { own: this.calls, kind: "answer" };
     for (const message of Array.isArray(said) ? said : [said]) {
       if (!isObject(message) || message["jsonrpc"] !== "2.0") continue;
-      if ("error" in message && (message["id"] === null || message["id"] === undefined)) {
+      if (failureOf(message) !== undefined && (message["id"] ?? undefined) === undefined) {
         // An error without an id answers every request of the same POST.
         for (const call of this.calls) this.conversation.end(call, { answer: message });
-      } else this.conversation.take("server", message, this.#carrier, this.calls.length > 0 ? this.calls : undefined);
+      } else this.conversation.take("server", message, this.#carrier, scope);
     }
     return true;
   }
@@ -214,6 +261,8 @@ export class Exchange {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(how));
+    this.#giveBack();
+    [this.#answer, this.#shown, this.#events] = [[], undefined, undefined];
   }
 
   #settle(how: "complete" | "gone" | "failed"): void {
@@ -230,7 +279,7 @@ export class Exchange {
     const status = this.#status;
     const reason = how === "gone" ? "the client went away" : "the answer ended without a result";
     if (status !== undefined && status >= 300) {
-      call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
+      call.holdText(text, "RESPONSE", MOST_SHOWN);
       conversation.end(call, status < 400 ? redirected() : refused(status));
     } else if (call.longLived) conversation.end(call, over());
     else if (conversation.isStateless(this.#carrier) && (how !== "complete" || this.#events)) {
@@ -238,38 +287,52 @@ export class Exchange {
     } else if (status === 202 || ((this.#events || how === "gone") && conversation.session !== undefined)) {
       // Its answer may come on another stream, and a client that went away may say yet that it cancelled.
       const wait = status === 202 || this.#events?.hasIds ? MOST_AWAITED : GRACE;
-      setTimeout(() => conversation.end(call, broken(reason)), wait).unref();
+      call.isAwaited = false;
+      outside(() => setTimeout(() => conversation.giveUp(call, reason), wait).unref());
     } else if (this.#unreadable) {
       call.set({ [semconv.RESPONSE_UNREADABLE]: this.#unreadable });
       conversation.end(call, over());
     } else {
-      call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
-      conversation.end(call, broken(reason));
+      call.holdText(text, "RESPONSE", MOST_SHOWN);
+      conversation.giveUp(call, reason);
     }
   }
 
   /** A request that never became one of JSON-RPC: refused before anybody read it, or not to be read. */
   #refused(text: string): void {
     const status = this.#status ?? 0;
-    if (status < 400 || this.#isRequest || !this.#isMcp() || this.#isRoutine(status)) return;
+    if (this.#isRequest || !this.#isMcp()) return;
+    if (this.#unasked !== undefined && this.#status !== undefined) {
+      this.#unread(status, this.#unasked, text);
+      return;
+    }
+    if (status < 400 || this.#isRoutine(status)) return;
     const { headers } = this.#request;
     if (this.#isJson && !headers.has("mcp-method") && !headers.has("mcp-session-id")) return;
     const call = this.#httpCall();
     call.set({ [semconv.HTTP_RESPONSE_STATUS_CODE]: status });
-    if (this.#shown) call.holdText(this.#shown.slice(0, MOST_SHOWN), Buffer.byteLength(this.#shown), "REQUEST");
+    if (this.#shown) call.holdText(this.#shown, "REQUEST", MOST_SHOWN);
     let said: unknown;
     try {
       said = JSON.parse(text);
     } catch {
       // It is shown as it is.
     }
-    if (isObject(said) && said["jsonrpc"] === "2.0" && ("error" in said || "result" in said)) {
-      if (said["id"] !== null && said["id"] !== undefined) call.set({ [semconv.JSONRPC_REQUEST_ID]: String(said["id"]) });
+    if (isObject(said) && said["jsonrpc"] === "2.0" && (failureOf(said) !== undefined || "result" in said)) {
+      if (said["id"] !== null && said["id"] !== undefined) call.set({ [semconv.JSONRPC_REQUEST_ID]: written(said["id"]) });
       call.answered(said as Json);
       return;
     }
-    call.holdText(text.slice(0, MOST_SHOWN), Buffer.byteLength(text), "RESPONSE");
+    call.holdText(text, "RESPONSE", MOST_SHOWN);
     call.end(refused(status));
+  }
+
+  /** A request whose body was too much to be read: its head tells what there is to tell. */
+  #unread(status: number, why: string, text: string): void {
+    const call = this.#httpCall();
+    call.set({ [semconv.HTTP_RESPONSE_STATUS_CODE]: status, [semconv.REQUEST_UNREADABLE]: why });
+    call.holdText(text, "RESPONSE", MOST_SHOWN);
+    call.end(status >= 400 ? refused(status) : over());
   }
 
   #isMcp(): boolean {

@@ -77,10 +77,14 @@ function observerFor(inner: any, { name, endpoint, apiKey, capture, caller }: Op
   return observer;
 }
 
-/** Adds attributes to the call that is being handled; outside one nothing happens. */
-export function set(attributes: Attributes): void {
+/**
+ * Adds attributes to the call that is being handled; outside one nothing happens. After its end it is too late, and standard error says so
+ * once. What is no value of attributes, such as an object, is written as JSON.
+ */
+export function set(attributes: Record<string, unknown>): void {
   const call = currentCall.getStore();
-  if (call && !call.isOver) call.set(attributes);
+  if (call?.isOver) call.observer.tooLate();
+  else call?.observer.safely("an attribute could not be set", () => call.set(attributes as Attributes));
 }
 
 /** Sends what is recorded of a server so far. Whether that was done within so many milliseconds. */

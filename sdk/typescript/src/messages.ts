@@ -70,19 +70,10 @@ export function targetAttributes(method: string, { kind, name }: Target): Attrib
   return attributes;
 }
 
-/** As much of a body as is kept, and the size of the whole in bytes. */
-export interface Body {
-  text: string;
-  size: number;
-}
-
-export function bodyOf(value: unknown, cap: number): Body {
-  const whole = typeof value === "string" ? value : (JSON.stringify(value) ?? "null");
-  return { text: cut(whole, cap), size: Buffer.byteLength(whole) };
-}
-
-export const requestBody = (message: Json): Json => ("params" in message && message["params"] !== undefined ? { method: message["method"], params: message["params"] } : { method: message["method"] });
-export const answerBody = (message: Json): unknown => ("error" in message ? { error: message["error"] } : message["result"]);
+export const requestBody = (message: Json): Json => (message["params"] !== undefined && message["params"] !== null ? { method: message["method"], params: message["params"] } : { method: message["method"] });
+export const answerBody = (message: Json): unknown => (failureOf(message) === undefined ? message["result"] : { error: failureOf(message) });
+/** The error of an answer, if it has one. Some libraries write absent members as null. */
+export const failureOf = (message: Json): unknown => message["error"] ?? undefined;
 
 /** How a request ended. */
 export interface Ending {
@@ -99,7 +90,8 @@ export const over = (): Ending => ({ attributes: {} });
 
 /** Reads how a request ended from its answer. */
 export function endingOf(method: string, answer: Json): Ending {
-  if ("error" in answer) return errorOf(answer["error"]);
+  const failure = failureOf(answer);
+  if (failure !== undefined) return errorOf(failure);
   const result = answer["result"];
   if (method === "tasks/get" || method === "tasks/result") return taskOf(result);
   const ending = over();

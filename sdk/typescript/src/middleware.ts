@@ -48,7 +48,9 @@ function watchRefusal(observer: Observer, request: IncomingMessage, response: Se
     const headers = new Headers();
     for (const [key, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(key, String(value));
     const { originalUrl = request.url, body } = request as IncomingMessage & { originalUrl?: string; body?: unknown };
-    const asked = new Request(new URL(originalUrl ?? "/", "http://localhost"), { method: request.method ?? "GET", headers });
+    // An address may be whatever a client wrote; `//` is one without a host.
+    const path = originalUrl?.startsWith("/") ? originalUrl : "/";
+    const asked = new Request(`http://localhost${path}`, { method: request.method ?? "GET", headers });
     const answer = new Response(Buffer.concat(pieces), { status: response.statusCode, headers: { "content-type": String(response.getHeader("content-type") ?? "") } });
     const watched = () => watch(observer, asked, body ?? "", () => answer).then((seen) => seen.arrayBuffer());
     void currentPeer.run({ address, port, version: request.httpVersion }, watched).catch((error) => observer.failed("a refusal could not be recorded", error));

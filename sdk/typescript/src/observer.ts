@@ -4,6 +4,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 
 import type { Attributes, SpanContext } from "@opentelemetry/api";
 
+import { Budget } from "./budget.js";
 import type { Call } from "./call.js";
 import type { Capture } from "./capture.js";
 import { Conversation } from "./conversation.js";
@@ -13,6 +14,9 @@ import type { Telemetry } from "./telemetry.js";
 
 /** How many sessions are remembered; the least used are forgotten. One that a client ends stays: a cancellation may follow. */
 const MOST_SESSIONS = 10_000;
+
+/** How many bytes open calls hold together, with what of HTTP bodies is being read. */
+const OPEN_BYTES = 64 << 20;
 
 /** The call that is being handled. */
 export const currentCall = new AsyncLocalStorage<Call>();
@@ -24,6 +28,8 @@ export interface Carrier {
   version?: string | undefined;
   headerParent?: SpanContext | undefined;
   headers?: Record<string, string>;
+  /** Whether it is the body of an HTTP request, whose answer has the answer. */
+  isHttp?: boolean;
 }
 
 /** A request as the caller hook sees it. */
@@ -41,8 +47,10 @@ export type Caller = (incoming: Incoming) => Attributes | string | undefined;
 
 export class Observer {
   readonly running = new Running();
+  readonly openBytes = new Budget(OPEN_BYTES);
   readonly #sessions = new Map<string, Conversation>();
   #hasFailed = false;
+  #said = new Set<string>();
 
   constructor(
     readonly telemetry: Telemetry,
@@ -77,6 +85,22 @@ export class Observer {
       this.failed("the hook that names callers failed", error);
       return {};
     }
+  }
+
+  /** Says once that open calls hold as much as they may. */
+  full(): void {
+    this.#say("the calls that are open hold as much as they may together; of some not everything is recorded");
+  }
+
+  /** Says once that attributes came after the end of their call. */
+  tooLate(): void {
+    this.#say("attributes were set after their call had been answered; they are not recorded");
+  }
+
+  #say(said: string): void {
+    if (this.#said.has(said)) return;
+    this.#said.add(said);
+    complain(said);
   }
 
   /** Says once that something here went wrong; the server goes on. */

@@ -22,12 +22,13 @@ const URL_USER = /:\/\/([^\s/?#"'\\<>`:@]*)(?::([^\s/?#"'\\<>`]*))?@/dg;
 const SIGNATURE = /(?<![A-Za-z0-9_])(?:sig|signature)=([A-Za-z0-9%+/=_-]{16,})/dgi;
 const CURL = /\bcurl\b[^\n]{0,120}? (?:-u|--user|--proxy-user)[ =]?["']?[^\s:"']+:([^\s"'\\]{3,})/dg;
 const SIGN = String.raw`(\\?["']?[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})`;
-const VALUE = String.raw`(?:\\?"((?:[^"\\]|\\.)*)\\?"|\\?'([^'\\]*)\\?'|([^\s"'\\,;&<>{}()\[\]]+))`;
+// The last two are of a text that was cut within a value.
+const VALUE = String.raw`(?:\\?"((?:[^"\\]|\\.)*)\\?"|\\?'([^'\\]*)\\?'|([^\s"'\\,;&<>{}()\[\]]+)|\\?"((?:[^"\\]|\\.)*)\\?$|\\?'([^'\\]*)\\?$)`;
 const PAIR = new RegExp(String.raw`(?<![\p{L}\p{N}_\-])(--?)?([\p{L}_][\p{L}\p{M}\p{N}_.\-]{1,79})${SIGN}${VALUE}`, "dgu");
 const SPACED = new Map(redaction.spaced.map(({ name, kind }) => [name, kind as Kind]));
 const SPACED_PAIR = new RegExp(String.raw`(?<![\p{L}\p{N}_\-])()(${[...SPACED.keys()].join("|")})${SIGN}${VALUE}`, "dgiu");
 const BEHIND_SCHEME = /[ \t]+([^\s"'\\,;<>{}[\]]+)/y;
-const FLAG = /(?<![A-Za-z0-9_-])--?([A-Za-z][A-Za-z0-9-]{1,60}) +(?:"([^"]*)"|'([^']*)'|([^\s"'-][^\s"']*))/dg;
+const FLAG = /(?<![A-Za-z0-9_-])--?([A-Za-z][A-Za-z0-9-]{1,60}) +(?:"([^"]*)"|'([^']*)'|([^\s"'-][^\s"']*)|"([^"]*)$|'([^']*)$)/dg;
 
 /** A rule of the operator's that cannot be kept; it says what would be right. */
 export class BadRule extends Error {}
@@ -40,6 +41,11 @@ export interface Rules {
   patterns?: string[];
   /** Secret values of at least 6 bytes, by the names that they are known by. They are cut in whatever form they leak. */
   values?: Record<string, string>;
+  /**
+   * Is given every text after that (of JSON each string) and gives it back without what else is secret. Of a text that it fails on
+   * nothing is kept.
+   */
+  also?: (text: string) => string;
 }
 
 /** Cuts secrets out, by the built-in rules and these. */
@@ -48,7 +54,10 @@ export class Redactor {
   readonly #patterns: RegExp[];
   readonly #values: RegExp | undefined;
 
-  constructor({ keys = [], patterns = [], values = {} }: Rules = {}) {
+  readonly #also: ((text: string) => string) | undefined;
+
+  constructor({ keys = [], patterns = [], values = {}, also }: Rules = {}) {
+    this.#also = also;
     for (const key of keys) {
       if (!/[\p{L}\p{N}]/u.test(key)) throw new BadRule(`the redaction key ${JSON.stringify(key)} is no name; give the name of a key, such as ssn`);
     }
@@ -130,7 +139,17 @@ export class Redactor {
     return redacted.every((item, at) => item === value[at]) ? value : redacted;
   }
 
-  #text(text: string, inside: number): string {
+  #text(given: string, inside: number): string {
+    const text = this.#cut(given, inside);
+    if (!this.#also || !text) return text;
+    try {
+      return String(this.#also(text));
+    } catch {
+      return REDACTED;
+    }
+  }
+
+  #cut(text: string, inside: number): string {
     if (text.length < 4) return text;
     if (inside < DEEPEST && /^[{["]/.test(text) && /[}\]"]$/.test(text)) {
       try {
@@ -165,7 +184,7 @@ export class Redactor {
     for (const found of text.matchAll(FLAG)) {
       const given = this.#kind(found[1] ?? "");
       const kind = given === "token" ? "secret" : given;
-      const at = [2, 3, 4].find((group) => found[group] !== undefined) ?? 4;
+      const at = [2, 3, 4, 5, 6].find((group) => found[group] !== undefined) ?? 4;
       const [span, value = ""] = [found.indices?.[at], found[at]];
       const isWritten = given === "token" && at === 4 && !(isDrawn(value) && /[0-9]/.test(value));
       const isOne = kind === "key" ? value !== REDACTED : kind === "secret" && !isWritten && isSecret(kind, value);
@@ -178,7 +197,7 @@ export class Redactor {
 function pair(found: RegExpExecArray, given: Kind | undefined, text: string): Cut[] {
   if (!given) return [];
   const kind = given === "token" && found[1] ? "secret" : given;
-  const at = [4, 5, 6].find((group) => found[group] !== undefined) ?? 6;
+  const at = [4, 5, 6, 7, 8].find((group) => found[group] !== undefined) ?? 6;
   const [span, value = ""] = [found.indices?.[at], found[at]];
   if (!span) return [];
   if (kind === "authorization" && at === 6 && redaction.schemes.includes(value.toLowerCase())) {

@@ -2,6 +2,7 @@
 // such. A span is sent when it ends, so a request that hangs, or whose process is killed, would never be seen.
 
 import type { Call } from "./call.js";
+import { outside } from "./outside.js";
 
 /** Times in milliseconds; tests shorten them. */
 export const TIMES = { announcedAfter: 1000, heartbeat: 10_000, namedAfter: 60_000 };
@@ -36,7 +37,7 @@ export class Running {
     const next = Math.min(due ?? Number.POSITIVE_INFINITY, beat ?? Number.POSITIVE_INFINITY);
     this.#timer = undefined;
     if (next === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#look(), Math.max(50, next - Date.now()));
+    this.#timer = outside(() => setTimeout(() => this.#look(), Math.max(50, next - Date.now())));
     // It keeps no process alive.
     this.#timer.unref();
   }

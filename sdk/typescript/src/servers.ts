@@ -68,8 +68,9 @@ function watchTransport(transport: Transport, observer: Observer): void {
     const exchange = currentExchange.getStore();
     isSeenElsewhere ||= exchange !== undefined;
     const call = observer.safely("a message could not be recorded", () => {
-      if (isSeenElsewhere) return exchange?.conversation.handled(message?.id);
-      carrier = carrierFor(rest[0]);
+      if (isSeenElsewhere) return exchange?.callOf(message?.id);
+      // Its answer comes by this transport, whatever it makes of it.
+      carrier = { ...carrierFor(rest[0]), isHttp: false };
       return conversation.take("client", message, carrier);
     });
     const handle = () => onmessage?.call(transport, message, ...rest);

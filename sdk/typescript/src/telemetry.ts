@@ -8,7 +8,7 @@ import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-proto";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import { LoggerProvider, type LogRecordProcessor, type SdkLogRecord } from "@opentelemetry/sdk-logs";
-import { BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
+import { AlwaysOnSampler, BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
 
 import { Courier, type Signal } from "./courier.js";
 import { semconv } from "./tables.js";
@@ -60,7 +60,8 @@ export class Telemetry {
     const resource = defaultResource().merge(environment).merge(
       resourceFromAttributes({ [semconv.SERVICE_NAME]: name, [semconv.SERVICE_INSTANCE_ID]: instance, [semconv.PROCESS_PID]: process.pid }),
     );
-    this.#own = new BasicTracerProvider({ resource });
+    // The specification's default asks the parent, so that a client which does not sample would hide its calls.
+    this.#own = new BasicTracerProvider({ resource, ...(variable("OTEL_TRACES_SAMPLER") ? {} : { sampler: new AlwaysOnSampler() }) });
     const { courier } = this;
     const processor: LogRecordProcessor = {
       onEmit: (record: SdkLogRecord) => courier.send("logs", record, typeof record.body === "string" ? record.body.length : 0),
