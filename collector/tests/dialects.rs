@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use mcptap_collector::{Arrival, Reader};
-use mcptap_model::{Access, Call, UnixNanos};
+use mcptap_model::{Access, Call, Observation, UnixNanos};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
+use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, ScopeSpans, Span, Status,
+    span::{Event, Link},
+};
 use serde_json::{Value, json};
 
 const INTERNAL: i32 = 1;
@@ -25,6 +28,7 @@ struct Given {
     attributes: Value,
     status: (i32, &'static str),
     events: Vec<(&'static str, Value)>,
+    links: u8,
 }
 
 fn given(scope: &'static str, name: &'static str, kind: i32, attributes: Value) -> Given {
@@ -35,6 +39,7 @@ fn given(scope: &'static str, name: &'static str, kind: i32, attributes: Value) 
         attributes,
         status: (0, ""),
         events: Vec::new(),
+        links: 0,
     }
 }
 
@@ -51,6 +56,11 @@ impl Given {
 
     /// The calls read, one text each.
     fn read(self) -> Vec<String> {
+        let observations = self.observed();
+        observations.iter().map(|seen| tell(&seen.call)).collect()
+    }
+
+    fn observed(self) -> Vec<Observation> {
         let resource = pairs(&json!({"service.name": "shop", "service.instance.id": "i-1"}));
         let event = |(name, attributes): &(&str, Value)| Event {
             time_unix_nano: 1_500_000_000,
@@ -67,6 +77,13 @@ impl Given {
             end_time_unix_nano: 2_000_000_000,
             attributes: pairs(&self.attributes),
             events: self.events.iter().map(event).collect(),
+            links: (1..=self.links)
+                .map(|number| Link {
+                    trace_id: vec![number; 16],
+                    span_id: vec![number; 8],
+                    ..Link::default()
+                })
+                .collect(),
             status: Some(Status {
                 code: self.status.0,
                 message: self.status.1.to_owned(),
@@ -95,11 +112,7 @@ impl Given {
             &Arrival::replayed(UnixNanos(0)),
             &Access::everything(),
         );
-        read.batch
-            .observations
-            .iter()
-            .map(|observation| tell(&observation.call))
-            .collect()
+        read.batch.observations
     }
 
     fn one(self) -> String {
@@ -619,4 +632,24 @@ fn a_handler_that_failed_was_reached_whatever_the_status() {
     let redirected = json!({"mcp.method.name": "tools/list", "http.response.status_code": 307, "mcptap.outcome": "redirected"});
     let redirected = given("any", "tools/list", SERVER, redirected).one();
     assert!(redirected.starts_with("tools/list - · OK · "), "{redirected}");
+}
+
+/// As many links as SDKs send are followed, and it is said how many were not.
+#[test]
+fn links_beyond_those_that_sdks_send_are_counted() {
+    let with = |links: u8| {
+        let mut one = given(
+            "sdk",
+            "tools/call add",
+            SERVER,
+            json!({"mcp.method.name": "tools/call"}),
+        );
+        one.links = links;
+        let seen = one.observed().remove(0);
+        let left_out = seen.call.attributes.get("mcptap.dropped_links").cloned();
+        (seen.links.len(), left_out)
+    };
+    assert_eq!(with(0), (0, None));
+    assert_eq!(with(128), (128, None));
+    assert_eq!(with(200), (128, Some(json!(72))));
 }

@@ -3,6 +3,8 @@
 
 mod details;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ on_both!(
     sessions_of_a_trace_are_those_of_its_servers,
     many_traces_of_some_calls_cost_what_the_batch_touches,
     an_export_over_many_large_traces_takes_the_statements_of_few,
+    late_spans_all_over_a_large_trace_read_a_part_of_it,
 );
 
 const CALLS: u64 = 10_000;
@@ -511,4 +512,46 @@ async fn an_export_over_many_large_traces_takes_the_statements_of_few(place: &Pl
         panic!("{statements:?}")
     };
     assert!(few > 0 && many <= 2 * few + 24, "{statements:?}");
+}
+
+/// However far apart they are, the spans of one export bring about as many rows as they are, not the trace.
+async fn late_spans_all_over_a_large_trace_read_a_part_of_it(place: &Place) {
+    let (writer, store) = place.open().await;
+    for first in (1..=CALLS).step_by(1_000) {
+        writer
+            .write(batch((first..first + 1_000).map(one_of_many)))
+            .await
+            .unwrap();
+    }
+    let before = store.metrics().join_rows_read;
+    let http = |number: u64| {
+        let call = one_of_many(number);
+        HttpSpan {
+            trace_id: call.trace_id,
+            span_id: span(2_000_000 + number),
+            parent_span_id: None,
+            kind: SpanKind::Server,
+            origin: Arc::clone(&call.origin),
+            started_at: call.started_at,
+            ended_at: call.ended_at(),
+            http_status: Some(204),
+            client_ip: None,
+            country: None,
+            authorization: None,
+            user_agent: None,
+            session_id: None,
+            protocol_version: None,
+        }
+    };
+    let late = Batch {
+        // Their pauses differ, so that many stretches of time are told apart.
+        https: (1..67).map(|at| http(at * 150 - at * at % 149)).collect(),
+        ..Batch::default()
+    };
+    writer.write(late).await.unwrap();
+    let read = store.metrics().join_rows_read - before;
+    assert!(
+        read > 0 && read < CALLS / 4,
+        "{read} rows of {CALLS} calls were read"
+    );
 }
