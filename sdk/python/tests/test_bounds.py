@@ -133,19 +133,28 @@ def test_an_event_may_come_in_any_number_of_pieces() -> None:
         assert events.held == 0 and events.has_ids
 
 
-def test_a_hook_of_ones_own_redacts_last_and_keeps_nothing_where_it_fails(observe: Any, collector: Collector) -> None:
-    def also(text: str) -> str:
-        if text == "boom":
-            raise ValueError(text)
-        return text.replace("ACME", "***")
+def test_a_function_of_ones_own_redacts_last_and_keeps_nothing_where_it_fails(observe: Any, collector: Collector) -> None:
+    seen: list[str] = []
 
-    observer = observe(Capture(redactor=Redactor(also=also)))
+    def redact_with(text: str) -> str | None:
+        seen.append(text)
+        if "boom" in text:
+            raise ValueError(text)
+        return text.replace("ACME", "***") if "ACME" in text else None
+
+    observer = observe(Capture(redact_with=redact_with))
     conversation = Conversation(observer)
-    conversation.take("client", call(arguments={"at": "ACME", "bad": "boom"}), Carrier())
-    conversation.take("server", answer(), Carrier())
+    for id, said in enumerate(("ACME", "boom")):
+        made = conversation.take("client", call(said, id=id, arguments={"at": said, "password": "hunter2"}), Carrier({"x": said}))
+        made.log(SeverityNumber.INFO, f"is {said}")
+        error = {"jsonrpc": "2.0", "id": id, "error": {"code": -32603, "message": f"no {said}"}}
+        conversation.take("server", error, Carrier())
     assert observer.telemetry.courier.flush(10)
-    kept = json.loads(attributes(collector.spans[0])["mcptap.request.body"])["params"]["arguments"]
-    assert kept == {"at": "***", "bad": "[redacted]"}
+    assert "ACME" not in collector.text() and "boom" not in collector.text()
+    first, second = (attributes(span) for span in collector.spans)
+    assert json.loads(first["mcptap.request.body"])["params"]["arguments"] == {"at": "***", "password": "[redacted]"}
+    assert (second["mcptap.request.body"], second["x"], collector.spans[1].name) == ("[redacted]",) * 3
+    assert not any("hunter2" in text for text in seen)
 
 
 def test_attributes_of_any_kind_are_set_and_late_ones_said(observe: Any, collector: Collector, caplog: Any) -> None:

@@ -157,10 +157,47 @@ def test_null_is_nothing(observe: Any, collector: Collector) -> None:
 
 
 def test_methods_that_are_excluded_are_not_recorded(observe: Any, collector: Collector) -> None:
-    observer = observe(Capture(exclude=("ping", "resources/*")))
+    observer = observe(Capture(exclude_methods=("ping", "resources/*")))
     conversation = Conversation(observer)
     for id, method in enumerate(("ping", "resources/read", "tools/list")):
         conversation.take("client", {"jsonrpc": "2.0", "id": id, "method": method}, Carrier())
         conversation.take("server", answer(id), Carrier())
     assert observer.telemetry.courier.flush(10)
     assert [span.name for span in collector.spans] == ["tools/list"]
+
+
+def test_of_a_sampled_method_failures_are_all_there_and_weights_make_up_the_rest(observe: Any, collector: Collector) -> None:
+    observer = observe(Capture(sample_methods={"tools/call": 4, "resources/read": 2}))
+    conversation = Conversation(observer)
+    failure = {"error": {"code": -32603, "message": "no"}}
+    for id in range(13):
+        conversation.take("client", call(str(id), id), Carrier())
+        conversation.take("server", {"jsonrpc": "2.0", "id": id, **(failure if id in (5, 8) else {"result": {}})}, Carrier())
+    conversation.take("client", {"jsonrpc": "2.0", "id": 20, "method": "ping"}, Carrier())
+    conversation.take("server", answer(20), Carrier())
+    assert observer.telemetry.courier.flush(10)
+    weights = {span.name: attributes(span).get("mcptap.weight") for span in collector.spans}
+    assert weights == {
+        "tools/call 0": 1, "tools/call 4": 4, "tools/call 5": None, "tools/call 8": None, "tools/call 12": 6, "ping": None,
+    }
+    late = next(span for span in collector.spans if span.name == "tools/call 5")
+    said = attributes(late)
+    assert late.status.code == 2 and "mcptap.response.body" in said and "mcptap.request.body" not in said
+    assert observer.open_bytes.held == 0
+
+
+def test_tags_of_an_application(observe: Any, collector: Collector) -> None:
+    def tag_with(incoming: Any) -> Any:
+        if incoming.target == "bad":
+            raise ValueError("the hook is broken")
+        return {"tenant": incoming.params["_meta"]["tenant"], "password": "hunter2"}
+
+    observer = observe(Capture(tag_with=tag_with))
+    conversation = Conversation(observer)
+    for id, name in enumerate(("good", "bad")):
+        conversation.take("client", call(name, id, _meta={"tenant": "a"}), Carrier())
+        conversation.take("server", answer(id), Carrier())
+    assert observer.telemetry.courier.flush(10)
+    good, bad = (attributes(span) for span in collector.spans)
+    assert (good["tenant"], good["password"]) == ("a", "[redacted]")
+    assert "tenant" not in bad

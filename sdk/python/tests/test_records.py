@@ -315,11 +315,14 @@ def test_the_hook_sees_the_request_and_cannot_break_it(observe: Any, collector: 
 
     observer = observe(caller=caller)
     app = app_of(200, json.dumps(answer(1)).encode(), content_type="application/json")
-    sent = exchange(app, observer, head(x_real_ip="198.51.100.7"), json.dumps(call()).encode())
+    asked = head(x_real_ip="198.51.100.7", x_tenant="a", authorization="Bearer t-1")
+    sent = exchange(app, observer, asked, json.dumps(call()).encode())
     assert sent[0]["status"] == 200
     assert observer.telemetry.courier.flush(10)
     assert len(collector.spans) == 1
     assert (seen[0].target, seen[0].headers["x-real-ip"]) == ("get", "198.51.100.7")
+    assert (seen[0].headers["x-tenant"], seen[0].headers["authorization"]) == ("a", "Bearer t-1")
+    assert "http.request.header.x-tenant" not in attributes(collector.spans[0])
 
 
 # === what messages say ===

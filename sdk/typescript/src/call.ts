@@ -1,13 +1,14 @@
 // One open request: a span that is started, and ended whatever happens to the request.
 
-import { type Attributes, type Context, context, isSpanContextValid, type Link, ROOT_CONTEXT, type Span, type SpanContext, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { type Attributes, type Context, context, INVALID_SPAN_CONTEXT, isSpanContextValid, type Link, ROOT_CONTEXT, type Span, type SpanContext, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { SeverityNumber } from "@opentelemetry/api-logs";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 
 import { beginning, Body } from "./body.js";
-import { answerBody, type Ending, endingOf, isObject, type Json, member, requestBody, spanName, type Target, toolOf } from "./messages.js";
+import { answerBody, type Ending, endingOf, isObject, isSuccess, type Json, member, requestBody, spanName, type Target, toolOf } from "./messages.js";
 import type { Observer } from "./observer.js";
 import type { Side } from "./open.js";
+import type { Sampling } from "./sampling.js";
 import { semconv } from "./tables.js";
 
 /** How many lines of progress one call has at most, and how many lines of any kind. */
@@ -36,6 +37,7 @@ export interface Beginning {
   id?: unknown;
   meta?: unknown;
   headerParent?: SpanContext | undefined;
+  sampling?: Sampling | undefined;
 }
 
 type Part = "REQUEST" | "RESPONSE";
@@ -67,7 +69,7 @@ export class Call {
   isAmbiguous = false;
   readonly method: string;
   readonly target: Target;
-  readonly context: Context;
+  context: Context;
   readonly longLived: boolean;
   isOver = false;
   token: string | undefined;
@@ -76,7 +78,11 @@ export class Call {
   #early: (() => void) | undefined;
   readonly #observer: Observer;
   readonly #bodies: boolean;
-  readonly #span: Span;
+  #span: Span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+  readonly #sampling: Sampling | undefined;
+  /** One that is not chosen has a record only if it fails. */
+  #isChosen: boolean;
+  readonly #begin: () => void;
   readonly #kind: SpanKind;
   readonly #name: string;
   readonly #at = Date.now();
@@ -87,7 +93,7 @@ export class Call {
   #size = 0;
   #held = 0;
 
-  constructor(observer: Observer, { kind, method, target, attributes, id, meta, headerParent }: Beginning) {
+  constructor(observer: Observer, { kind, method, target, attributes, id, meta, headerParent, sampling }: Beginning) {
     [this.#observer, this.method, this.target, this.#kind] = [observer, method, target, kind];
     [this.id, this.side] = [id, kind === SpanKind.SERVER ? "client" : "server"];
     this.#bodies = observer.capture.bodiesOf(toolOf(target));
@@ -109,11 +115,26 @@ export class Call {
     }
     this.#name = this.#shown(spanName(method, target));
     this.#attributes = this.#redacted(attributes);
-    this.#span = observer.telemetry.start(this.#name, kind, this.#attributes, links, parent, this.#at);
-    this.context = trace.setSpan(ambient, this.#span);
-    if (!this.#isRecording) return;
-    this.#holdBytes(sizeOf(this.#attributes), true);
-    observer.running.add(this);
+    [this.context, this.#sampling] = [ambient, sampling];
+    this.#begin = () => {
+      this.#span = observer.telemetry.start(this.#name, kind, this.#attributes, links, parent, this.#at);
+      this.context = trace.setSpan(ambient, this.#span);
+      if (this.#isRecording) this.#holdBytes(sizeOf(this.#attributes), true);
+    };
+    this.#isChosen = sampling?.takesNext() ?? true;
+    if (!this.#isChosen) return;
+    this.#begin();
+    if (this.#isRecording) observer.running.add(this);
+  }
+
+  /** Sees to it that a failure is recorded, and that a success says for how many it stands. */
+  #weigh(ending: Ending): void {
+    if (!this.#sampling) return;
+    if (!isSuccess(ending)) {
+      if (!this.#isChosen) this.#begin();
+      this.#isChosen = true;
+    } else if (this.#isChosen) this.set({ [semconv.WEIGHT]: this.#sampling.weight() });
+    else this.#sampling.skip();
   }
 
   get #isRecording(): boolean {
@@ -158,8 +179,12 @@ export class Call {
 
   /** Adds what became known meanwhile. */
   set(attributes: Attributes): void {
-    if (!this.#isRecording) return;
+    if (!this.#isRecording && this.#isChosen) return;
     const redacted = this.#redacted(attributes);
+    if (!this.#isChosen) {
+      Object.assign(this.#attributes, redacted);
+      return;
+    }
     if (!this.#holdBytes(sizeOf(redacted))) return;
     Object.assign(this.#attributes, redacted);
     this.#span.setAttributes(redacted);
@@ -208,12 +233,17 @@ export class Call {
 
   /** Ends it with its answer, once the status is known. */
   answered(answer: Json): void {
-    if (this.#bodies && this.#isRecording && !this.isOver) this.#hold(Body.of(answerBody(answer), this.#observer.capture.bodyCap), "RESPONSE");
-    this.#endWith(endingOf(this.method, answer), this.awaitsHead);
+    if (this.isOver) return;
+    const ending = endingOf(this.method, answer);
+    this.#weigh(ending);
+    if (this.#bodies && this.#isRecording) this.#hold(Body.of(answerBody(answer), this.#observer.capture.bodyCap), "RESPONSE");
+    this.#endWith(ending, this.awaitsHead);
   }
 
   /** Ends it without an answer. */
   end(ending: Ending): void {
+    if (this.isOver) return;
+    this.#weigh(ending);
     this.#endWith(ending, false);
   }
 
@@ -225,7 +255,6 @@ export class Call {
   }
 
   #endWith({ attributes, error }: Ending, waits: boolean): void {
-    if (this.isOver) return;
     this.isOver = true;
     this.#observer.running.ended(this);
     if (!this.#isRecording) return;

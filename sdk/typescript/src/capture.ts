@@ -1,6 +1,8 @@
 // What is recorded of requests: everything, all but bodies, or nothing; which tools' bodies; and how much of them.
 
+import type { Incoming } from "./observer.js";
 import { BadRule, Redactor } from "./redaction.js";
+import { Sampling } from "./sampling.js";
 
 /** How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default. */
 export const DEFAULT_BODY_CAP = 1 << 20;
@@ -22,8 +24,21 @@ export interface CaptureOptions {
   /** How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none. */
   bodyCap?: number;
   redactor?: Redactor;
-  /** Requests of these methods are not recorded: exact names, or beginnings with `*` at the end. */
-  exclude?: string[];
+  /**
+   * Is given each text that is recorded, after the secrets known here were cut out of it: values of attributes, bodies as JSON text,
+   * errors, log lines, names of spans; and gives what is recorded in its place, or undefined to leave it. Where it throws, the text is
+   * `[redacted]`.
+   */
+  redactWith?: (text: string) => string | undefined;
+  /** Is given each request before it is handled, and gives attributes of its call. */
+  tagWith?: (incoming: Incoming) => Record<string, unknown> | undefined;
+  /** Requests of these methods are not recorded, neither in nor out: exact names, or beginnings with `*` at the end. */
+  excludeMethods?: string[];
+  /**
+   * Of these methods every failure is recorded, and one of so many requests that succeed. A success says for how many requests it
+   * stands, as the attribute `mcptap.weight`. A failure that was not chosen when it began has no request body and no lines.
+   */
+  sampleMethods?: Record<string, number>;
 }
 
 /** What is recorded. The default is everything, with bodies of up to 1 MiB each and the built-in redaction. */
@@ -33,18 +48,25 @@ export class Capture {
   readonly deny: string[];
   readonly bodyCap: number;
   readonly redactor: Redactor;
-  readonly exclude: string[];
+  readonly tagWith: CaptureOptions["tagWith"];
+  readonly excludeMethods: string[];
+  readonly #samplings = new Map<string, Sampling>();
 
-  constructor({ mode = "full", allow = [], deny = [], bodyCap = DEFAULT_BODY_CAP, redactor = new Redactor(), exclude = [] }: CaptureOptions = {}) {
+  constructor(options: CaptureOptions = {}) {
+    const { mode = "full", allow = [], deny = [], bodyCap = DEFAULT_BODY_CAP, redactor = new Redactor(), redactWith, tagWith, excludeMethods = [] } = options;
     if (!["full", "metadata", "off"].includes(mode)) throw new CaptureError(`the mode of capture is ${JSON.stringify(mode)}; give full, metadata or off`);
     checkTools("the list of tools", [...allow, ...deny]);
     if (!(bodyCap >= 0)) throw new CaptureError(`the cap of bodies is ${bodyCap}; give a number of bytes`);
-    const wrong = exclude.find((entry) => !entry || entry.slice(0, -1).includes("*"));
+    for (const [method, every] of Object.entries(options.sampleMethods ?? {})) {
+      if (!Number.isInteger(every) || every < 1) throw new CaptureError(`${method} is sampled by ${every}; give a number: 10 records one of ten`);
+      if (every > 1) this.#samplings.set(method, new Sampling(every));
+    }
+    const wrong = excludeMethods.find((entry) => !entry || entry.slice(0, -1).includes("*"));
     if (wrong !== undefined) {
       throw new CaptureError(`${JSON.stringify(wrong)} is no name of a method; give names, or beginnings of names with * at the end, such as ping or resources/*`);
     }
-    this.exclude = exclude;
-    [this.mode, this.allow, this.deny, this.bodyCap, this.redactor] = [mode, allow, deny, bodyCap, redactor];
+    [this.tagWith, this.excludeMethods] = [tagWith, excludeMethods];
+    [this.mode, this.allow, this.deny, this.bodyCap, this.redactor] = [mode, allow, deny, bodyCap, redactor.followedBy(redactWith)];
   }
 
   /**
@@ -79,7 +101,12 @@ export class Capture {
 
   /** Whether requests of this method are not recorded. */
   excludes(method: string): boolean {
-    return isNamed(this.exclude, method);
+    return isNamed(this.excludeMethods, method);
+  }
+
+  /** How this method is sampled, if it is. */
+  sampling(method: string): Sampling | undefined {
+    return this.#samplings.get(method);
   }
 
   /** Whether the bodies of a request are kept: one about this tool, or about none. */

@@ -50,12 +50,10 @@ export function carrierOf(request: Request, peer: Peer | undefined): Carrier {
   add(semconv.USER_AGENT_ORIGINAL, headers["user-agent"]);
   const authorization = headers["authorization"];
   if (authorization !== undefined) attributes[semconv.AUTHORIZATION] = maskAuthorization(authorization);
-  const kept: Record<string, string> = {};
   for (const name of KEPT_HEADERS) {
     const value = headers[name];
     if (value === undefined) continue;
-    kept[name] = value;
     attributes[semconv.HTTP_REQUEST_HEADER_PREFIX + name] = [value];
   }
-  return { attributes, session: headers["mcp-session-id"], version: headers["mcp-protocol-version"], headerParent: remote(headers), headers: kept, isHttp: true };
+  return { attributes, session: headers["mcp-session-id"], version: headers["mcp-protocol-version"], headerParent: remote(headers), headers, isHttp: true };
 }

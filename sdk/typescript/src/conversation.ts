@@ -62,9 +62,8 @@ export class Conversation {
     if (side === "client" && carrier.isHttp && this.#open.has(side, id)) this.#reusesIds = true;
     if (this.#open.size >= MOST_OPEN || this.#observer.capture.excludes(method)) return undefined;
     const [target, meta] = [targetOf(method, params), member(params, "_meta")];
-    const who = side === "client"
-      ? this.#observer.who({ method, target: target.name, params: isObject(params) ? params : {}, headers: carrier.headers ?? {} })
-      : {};
+    const incoming = { method, target: target.name, params: isObject(params) ? params : {}, headers: carrier.headers ?? {} };
+    const who = { ...this.#observer.tags(incoming), ...(side === "client" ? this.#observer.who(incoming) : {}) };
     const call = new Call(this.#observer, {
       kind: side === "client" ? SpanKind.SERVER : SpanKind.CLIENT,
       method,
@@ -80,6 +79,7 @@ export class Conversation {
       id,
       meta,
       headerParent: carrier.headerParent,
+      sampling: this.#observer.capture.sampling(method),
     });
     call.isAwaited = side === "client" && carrier.isHttp === true;
     const token = member(meta, "progressToken") ?? undefined;

@@ -88,6 +88,10 @@ export const refused = (status: number): Ending => ({ attributes: { [semconv.ERR
 export const redirected = (): Ending => ({ attributes: { [semconv.OUTCOME]: semconv.REDIRECTED } });
 export const over = (): Ending => ({ attributes: {} });
 
+/** Whether nothing says that it ended otherwise than it was meant to. */
+export const isSuccess = ({ attributes, error }: Ending): boolean =>
+  error === undefined && ![semconv.ERROR_TYPE, semconv.OUTCOME, semconv.RPC_STATUS_CODE].some((name) => name in attributes);
+
 /** Reads how a request ended from its answer. */
 export function endingOf(method: string, answer: Json): Ending {
   const failure = failureOf(answer);

@@ -27,12 +27,13 @@ export interface Carrier {
   session?: string | undefined;
   version?: string | undefined;
   headerParent?: SpanContext | undefined;
+  /** All of them, for the functions of the application; only some are recorded. */
   headers?: Record<string, string>;
   /** Whether it is the body of an HTTP request, whose answer has the answer. */
   isHttp?: boolean;
 }
 
-/** A request as the caller hook sees it. */
+/** A request as the functions of the application see it. */
 export interface Incoming {
   method: string;
   /** The tool, prompt or resource. */
@@ -85,6 +86,11 @@ export class Observer {
       this.failed("the hook that names callers failed", error);
       return {};
     }
+  }
+
+  /** What the application adds to the attributes of a request. */
+  tags(incoming: Incoming): Attributes {
+    return (this.safely("tagWith failed", () => ({ ...this.capture.tagWith?.(incoming) })) ?? {}) as Attributes;
   }
 
   /** Says once that open calls hold as much as they may. */

@@ -4,6 +4,7 @@
 // credentials behind their scheme, passwords in URLs, private keys, and what the operator adds. The collector goes over
 // everything again when it comes.
 
+import { complain } from "./courier.js";
 import { isDrawn, isLot, isPlaceholder } from "./looks.js";
 import { isCut, isSecret, isSecretNumber, keyOf, namer, type Kind } from "./names.js";
 import { redaction } from "./tables.js";
@@ -41,23 +42,24 @@ export interface Rules {
   patterns?: string[];
   /** Secret values of at least 6 bytes, by the names that they are known by. They are cut in whatever form they leak. */
   values?: Record<string, string>;
-  /**
-   * Is given every text after that (of JSON each string) and gives it back without what else is secret. Of a text that it fails on
-   * nothing is kept.
-   */
-  also?: (text: string) => string;
 }
+
+/** A function of the application over a text; undefined leaves it. */
+type Then = (text: string) => string | undefined;
+let hasFailed = false;
 
 /** Cuts secrets out, by the built-in rules and these. */
 export class Redactor {
+  readonly #rules: Rules;
   readonly #kind: (name: string) => Kind | undefined;
   readonly #patterns: RegExp[];
   readonly #values: RegExp | undefined;
 
-  readonly #also: ((text: string) => string) | undefined;
+  #then: Then | undefined;
 
-  constructor({ keys = [], patterns = [], values = {}, also }: Rules = {}) {
-    this.#also = also;
+  constructor(rules: Rules = {}) {
+    const { keys = [], patterns = [], values = {} } = rules;
+    this.#rules = rules;
     for (const key of keys) {
       if (!/[\p{L}\p{N}]/u.test(key)) throw new BadRule(`the redaction key ${JSON.stringify(key)} is no name; give the name of a key, such as ssn`);
     }
@@ -79,14 +81,41 @@ export class Redactor {
     this.#values = escaped.length > 0 ? new RegExp(escaped.join("|"), "g") : undefined;
   }
 
+  /** The same rules, and then this function over each text; what it fails on is not kept. */
+  followedBy(then: Then | undefined): Redactor {
+    if (!then) return this;
+    const followed = new Redactor(this.#rules);
+    followed.#then = then;
+    return followed;
+  }
+
+  #follow(text: string): string {
+    if (!this.#then) return text;
+    try {
+      return this.#then(text) ?? text;
+    } catch (error) {
+      if (!hasFailed) complain(`redactWith failed: the text is not recorded, and neither is one on which it fails again: ${String(error)}`);
+      hasFailed = true;
+      return REDACTED;
+    }
+  }
+
+  #followAll(value: unknown): unknown {
+    if (!this.#then) return value;
+    if (typeof value === "string") return this.#follow(value);
+    if (Array.isArray(value)) return value.map((item) => this.#followAll(item));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, this.#followAll(member)]));
+  }
+
   /** The text without the secrets in it. */
   text(text: string): string {
-    return this.#text(text, 0);
+    return this.#follow(this.#text(text, 0));
   }
 
   /** A value of JSON without the secrets in it; the same object where there are none. */
   value<T>(value: T): T {
-    return this.#value(value, undefined, 0, 0) as T;
+    return this.#followAll(this.#value(value, undefined, 0, 0)) as T;
   }
 
   /** A text of JSON without the secrets in it: JSON afterwards, too. What is no JSON is redacted as text. */
@@ -98,7 +127,7 @@ export class Redactor {
       return this.text(text);
     }
     const redacted = this.#value(value, undefined, 0, 0);
-    return redacted === value ? text : JSON.stringify(redacted);
+    return this.#follow(redacted === value ? text : JSON.stringify(redacted));
   }
 
   #value(value: unknown, kind: Kind | undefined, depth: number, inside: number): unknown {
@@ -139,17 +168,7 @@ export class Redactor {
     return redacted.every((item, at) => item === value[at]) ? value : redacted;
   }
 
-  #text(given: string, inside: number): string {
-    const text = this.#cut(given, inside);
-    if (!this.#also || !text) return text;
-    try {
-      return String(this.#also(text));
-    } catch {
-      return REDACTED;
-    }
-  }
-
-  #cut(text: string, inside: number): string {
+  #text(text: string, inside: number): string {
     if (text.length < 4) return text;
     if (inside < DEEPEST && /^[{["]/.test(text) && /[}\]"]$/.test(text)) {
       try {

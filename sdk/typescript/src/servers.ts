@@ -70,8 +70,9 @@ function watchTransport(transport: Transport, observer: Observer): void {
     const call = observer.safely("a message could not be recorded", () => {
       if (isSeenElsewhere) return exchange?.callOf(message?.id);
       // Its answer comes by this transport, whatever it makes of it.
-      carrier = { ...carrierFor(rest[0]), isHttp: false };
-      return conversation.take("client", message, carrier);
+      const came = { ...carrierFor(rest[0]), isHttp: false };
+      carrier = { ...came, headers: {} };
+      return conversation.take("client", message, came);
     });
     const handle = () => onmessage?.call(transport, message, ...rest);
     if (!call || message?.method === undefined) return handle();

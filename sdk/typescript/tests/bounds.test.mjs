@@ -109,17 +109,26 @@ test("an event may come in any number of pieces", () => {
   }
 });
 
-test("a hook of one's own redacts last, and keeps nothing where it fails", async (t) => {
-  const also = (text) => {
-    if (text === "boom") throw new Error(text);
-    return text.replaceAll("ACME", "***");
+test("a function of one's own redacts last, and keeps nothing where it fails", async (t) => {
+  const seen = [];
+  const redactWith = (text) => {
+    seen.push(text);
+    if (text.includes("boom")) throw new Error(text);
+    return text.includes("ACME") ? text.replaceAll("ACME", "***") : undefined;
   };
-  const { observer, collector, flush } = await observed(t, { capture: new Capture({ redactor: new Redactor({ also }) }) });
+  const { observer, collector, flush } = await observed(t, { capture: new Capture({ redactWith }) });
   const conversation = new Conversation(observer);
-  conversation.take("client", call("get", 1, { arguments: { at: "ACME", bad: "boom" } }), HERE);
-  conversation.take("server", answer(), HERE);
+  for (const [id, said] of ["ACME", "boom"].entries()) {
+    const made = conversation.take("client", call(said, id, { arguments: { at: said, password: "hunter2" } }), { attributes: { x: said } });
+    made.log(SeverityNumber.INFO, `is ${said}`);
+    conversation.take("server", { jsonrpc: "2.0", id, error: { code: -32603, message: `no ${said}` } }, HERE);
+  }
   assert.ok(await flush());
-  assert.deepEqual(JSON.parse(collector.spans[0].attributes["mcptap.request.body"]).params.arguments, { at: "***", bad: "[redacted]" });
+  assert.ok(!collector.text.includes("ACME") && !collector.text.includes("boom"));
+  const [first, second] = collector.spans;
+  assert.deepEqual(JSON.parse(first.attributes["mcptap.request.body"]).params.arguments, { at: "***", password: "[redacted]" });
+  assert.deepEqual([second.attributes["mcptap.request.body"], second.attributes.x, second.name], ["[redacted]", "[redacted]", "[redacted]"]);
+  assert.ok(!seen.some((text) => text.includes("hunter2")));
 });
 
 test("attributes of any kind are set, and late ones said", async (t) => {

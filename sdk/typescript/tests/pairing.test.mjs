@@ -142,8 +142,8 @@ test("null is nothing", async (t) => {
 });
 
 test("methods that are excluded are not recorded", async (t) => {
-  assert.throws(() => new Capture({ exclude: ["p*g"] }), CaptureError);
-  const { observer, collector, flush } = await observed(t, { capture: new Capture({ exclude: ["ping", "resources/*"] }) });
+  assert.throws(() => new Capture({ excludeMethods: ["p*g"] }), CaptureError);
+  const { observer, collector, flush } = await observed(t, { capture: new Capture({ excludeMethods: ["ping", "resources/*"] }) });
   const conversation = new Conversation(observer);
   for (const [id, method] of ["ping", "resources/read", "tools/list"].entries()) {
     conversation.take("client", { jsonrpc: "2.0", id, method }, HERE);
@@ -151,4 +151,37 @@ test("methods that are excluded are not recorded", async (t) => {
   }
   assert.ok(await flush());
   assert.deepEqual(collector.spans.map(({ name }) => name), ["tools/list"]);
+});
+
+test("of a sampled method failures are all there, and weights make up the rest", async (t) => {
+  assert.throws(() => new Capture({ sampleMethods: { ping: 0 } }), CaptureError);
+  const { observer, collector, flush } = await observed(t, { capture: new Capture({ sampleMethods: { "tools/call": 4 } }) });
+  const conversation = new Conversation(observer);
+  for (let id = 0; id < 13; id += 1) {
+    conversation.take("client", call(String(id), id), HERE);
+    conversation.take("server", { jsonrpc: "2.0", id, ...([5, 8].includes(id) ? { error: { code: -32603, message: "no" } } : { result: {} }) }, HERE);
+  }
+  conversation.take("client", { jsonrpc: "2.0", id: 20, method: "ping" }, HERE);
+  conversation.take("server", answer(20), HERE);
+  assert.ok(await flush());
+  const weights = Object.fromEntries(collector.spans.map(({ name, attributes }) => [name.split(" ").at(-1), attributes["mcptap.weight"]]));
+  assert.deepEqual(weights, { 0: 1, 4: 4, 5: undefined, 8: undefined, 12: 6, ping: undefined });
+  const { status, attributes } = collector.spans.find(({ name }) => name === "tools/call 5");
+  assert.deepEqual([status.code, "mcptap.response.body" in attributes, "mcptap.request.body" in attributes], [2, true, false]);
+  assert.equal(observer.openBytes.held, 0);
+});
+
+test("tags of an application, which sees all headers", async (t) => {
+  const tagWith = ({ target, headers }) => {
+    if (target === "bad") throw new Error("the hook is broken");
+    return { tenant: headers["x-tenant"], password: "hunter2" };
+  };
+  const { observer, collector, flush } = await observed(t, { capture: new Capture({ tagWith }) });
+  for (const [id, name] of ["good", "bad"].entries()) {
+    const request = new Request("http://localhost/mcp", { method: "POST", body: JSON.stringify(call(name, id)), headers: { "x-tenant": "a" } });
+    await (await watch(observer, request, undefined, () => Response.json(answer(id)))).text();
+  }
+  assert.ok(await flush());
+  const [good, bad] = collector.spans.map(({ attributes }) => attributes);
+  assert.deepEqual([good.tenant, good.password, good["http.request.header.x-tenant"], bad.tenant], ["a", "[redacted]", undefined, undefined]);
 });

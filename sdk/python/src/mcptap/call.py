@@ -21,6 +21,7 @@ from .messages import Attributes, Ending, Target, answer_body, member, request_b
 
 if TYPE_CHECKING:
     from .observer import Observer
+    from .sampling import Sampling
 
 # How many lines of progress one call has at most, and how many lines of any kind.
 _PROGRESS_LINES = 100
@@ -81,6 +82,7 @@ class Call:
         meta: Any = None,
         header_parent: SpanContext | None = None,
         bodies: bool,
+        sampling: Sampling | None = None,
     ) -> None:
         self.observer = observer
         self.method = method
@@ -119,13 +121,44 @@ class Call:
             parent = trace.set_span_in_context(NonRecordingSpan(above), ambient)
         self._name = self._shown(target.span_name(method))
         self.attributes = self._redacted(attributes)
-        self.span = observer.telemetry.start(self._name, kind, self.attributes, links, parent, self._at)
-        self.span_context = self.span.get_span_context()
-        self.context = trace.set_span_in_context(self.span, ambient)
+        self._sampling = sampling
+        self._ambient, self._links, self._above = ambient, links, parent
+        self._is_recording = False
+        self.span: trace.Span = trace.INVALID_SPAN
+        self.context = ambient
+        # One that is not chosen has a record only if it fails.
+        self._is_chosen = sampling is None or sampling.takes_next()
+        if self._is_chosen:
+            self._begin()
+            if self._is_recording:
+                observer.running.add(self)
+
+    def _begin(self) -> None:
+        """Starts its span."""
+        self.span = self.observer.telemetry.start(
+            self._name, self._kind, self.attributes, self._links, self._above, self._at
+        )
+        self.context = trace.set_span_in_context(self.span, self._ambient)
         self._is_recording = self.span.is_recording()
         if self._is_recording:
             self._hold_bytes(size_of(self.attributes), is_forced=True)
-            observer.running.add(self)
+
+    def _weigh(self, ending: Ending) -> None:
+        """Sees to it that a failure is recorded, and that a success says for how many it stands."""
+        if self._sampling is None:
+            return
+        if not ending.is_success:
+            if not self._is_chosen:
+                self._is_chosen = True
+                self._begin()
+        elif self._is_chosen:
+            self.set({semconv.WEIGHT: self._sampling.weight()})
+        else:
+            self._sampling.skip()
+
+    @property
+    def span_context(self) -> SpanContext:
+        return self.span.get_span_context()
 
     @property
     def span_id(self) -> str:
@@ -154,9 +187,12 @@ class Call:
 
     def set(self, attributes: Mapping[str, Any]) -> None:
         """Adds what became known meanwhile."""
-        if not self._is_recording or not attributes:
+        if not attributes or not (self._is_recording or not self._is_chosen):
             return
         redacted = self._redacted(attributes)
+        if not self._is_chosen:
+            self.attributes = {**self.attributes, **redacted}
+            return
         if not self._hold_bytes(size_of(redacted)):
             self.observer.full()
             return
@@ -225,12 +261,20 @@ class Call:
 
     def answered(self, answer: Mapping[str, Any], at: int | None = None) -> None:
         """Ends it with its answer."""
-        if self.bodies and self._is_recording and not self.is_over:
-            self._hold(Body.of(answer_body(answer), self.observer.capture.body_cap), "RESPONSE")
-        self.end(Ending.of(self.method, answer), at)
+        ending = Ending.of(self.method, answer)
+        if not self.is_over:
+            self._weigh(ending)
+            if self.bodies and self._is_recording:
+                self._hold(Body.of(answer_body(answer), self.observer.capture.body_cap), "RESPONSE")
+        self._end(ending, at)
 
     def end(self, ending: Ending, at: int | None = None) -> None:
         """Ends it, once."""
+        if not self.is_over:
+            self._weigh(ending)
+        self._end(ending, at)
+
+    def _end(self, ending: Ending, at: int | None) -> None:
         if self.is_over:
             return
         self.is_over = True

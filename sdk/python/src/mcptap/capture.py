@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .redaction import BadRule, Redactor
+from .sampling import Sampling
+
+if TYPE_CHECKING:
+    from .observer import Incoming
 
 DEFAULT_BODY_CAP = 1 << 20
 """How many bytes of a body are kept when nothing is said: 1 MiB, the collector's own default."""
@@ -33,8 +37,17 @@ class Capture:
     body_cap: int = DEFAULT_BODY_CAP
     """How many bytes of each body are kept; its whole size is recorded in any case. 0 keeps none."""
     redactor: Redactor = field(default_factory=Redactor)
-    exclude: tuple[str, ...] = ()
-    """Requests of these methods are not recorded: exact names, or beginnings with ``*`` at the end."""
+    redact_with: Callable[[str], str | None] | None = None
+    """Is given each text that is recorded, after the secrets known here were cut out of it: values of attributes, bodies as JSON
+    text, errors, log lines, names of spans; and gives what is recorded in its place, or ``None`` to leave it. Another thread than
+    the handler's may call it. Where it fails, the text is ``[redacted]``."""
+    tag_with: Callable[[Incoming], Mapping[str, Any] | None] | None = None
+    """Is given each request before it is handled, and gives attributes of its call."""
+    exclude_methods: tuple[str, ...] = ()
+    """Requests of these methods are not recorded, neither in nor out: exact names, or beginnings with ``*`` at the end."""
+    sample_methods: Mapping[str, int] = field(default_factory=dict)
+    """Of these methods every failure is recorded, and one of so many requests that succeed. A success says for how many requests
+    it stands, as the attribute ``mcptap.weight``. A failure that was not chosen when it began has no request body and no lines."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("full", "metadata", "off"):
@@ -44,7 +57,13 @@ class Capture:
                 raise CaptureError(
                     f"{entry!r} is no name of a tool; give names, or beginnings of names with * at the end, such as get_*"
                 )
-        for entry in self.exclude:
+        for method, every in self.sample_methods.items():
+            if not isinstance(every, int) or every < 1:
+                raise CaptureError(f"{method} is sampled by {every!r}; give a number: 10 records one of ten")
+        object.__setattr__(self, "redactor", self.redactor.followed_by(self.redact_with))
+        samplings = {method: Sampling(every) for method, every in self.sample_methods.items() if every > 1}
+        object.__setattr__(self, "_samplings", samplings)
+        for entry in self.exclude_methods:
             if not entry or "*" in entry[:-1]:
                 raise CaptureError(
                     f"{entry!r} is no name of a method; give names, or beginnings of names with * at the end, such as ping or "
@@ -101,7 +120,11 @@ class Capture:
 
     def excludes(self, method: str) -> bool:
         """Whether requests of this method are not recorded."""
-        return bool(self.exclude) and _named(self.exclude, method)
+        return _named(self.exclude_methods, method)
+
+    def sampling(self, method: str) -> Sampling | None:
+        """How this method is sampled, if it is."""
+        return self._samplings.get(method)  # type: ignore[attr-defined, no-any-return]
 
     def bodies_of(self, tool: str | None) -> bool:
         """Whether the bodies of a request are kept: one about this tool, or about none."""

@@ -62,7 +62,8 @@ def carrier_of(scope: Scope, request: Any = None) -> Carrier:
         session = asked
         attributes[semconv.MCP_TRANSPORT] = "sse"
     texts = {name: value[0] for name, value in headers.items() if name in ("traceparent", "tracestate")}
-    return Carrier(attributes, session, first("mcp-protocol-version"), remote(texts), request or scope, True)
+    given = {name: value[0] for name, value in headers.items()}
+    return Carrier(attributes, session, first("mcp-protocol-version"), remote(texts), request or scope, True, given)
 
 
 def query_session(scope: Scope) -> str | None:

@@ -75,11 +75,6 @@ class Conversation:
 
         target = Target.of(method, params)
         meta = member(params, "_meta")
-        headers = {
-            name.removeprefix(semconv.HTTP_REQUEST_HEADER_PREFIX): value[0]
-            for name, value in carrier.attributes.items()
-            if name.startswith(semconv.HTTP_REQUEST_HEADER_PREFIX)
-        }
         attributes: Attributes = {
             **target.attributes(method),
             semconv.JSONRPC_REQUEST_ID: ids.written(id),
@@ -87,8 +82,9 @@ class Conversation:
             **carrier.attributes,
             **self.known(method, meta, carrier),
         }
+        who = Incoming(method, target.name or None, params if isinstance(params, Mapping) else {}, carrier.headers, carrier.request)
+        attributes.update(self.observer.tags(who))
         if side == "client":
-            who = Incoming(method, target.name or None, params if isinstance(params, Mapping) else {}, headers, carrier.request)
             attributes.update(self.observer.who(who))
         call = Call(
             self.observer,
@@ -100,6 +96,7 @@ class Conversation:
             meta=meta,
             header_parent=carrier.header_parent if side == "client" else None,
             bodies=self.observer.capture.bodies_of(target.tool),
+            sampling=self.observer.capture.sampling(method),
         )
         call.is_awaited = side == "client" and carrier.is_http
         token = member(meta, "progressToken")

@@ -108,6 +108,12 @@ class Ending:
     is_error: bool = False
     said: str | None = None
 
+    @property
+    def is_success(self) -> bool:
+        """Whether nothing says that it ended otherwise than it was meant to."""
+        otherwise = (semconv.ERROR_TYPE, semconv.OUTCOME, semconv.RPC_STATUS_CODE)
+        return not self.is_error and not any(name in self.attributes for name in otherwise)
+
     @classmethod
     def broken(cls, reason: str) -> Ending:
         """It ended without an answer, for a reason of the transport."""

@@ -43,11 +43,13 @@ class Carrier:
     """The HTTP request as the server's library has it, or an ASGI scope; for the caller hook."""
     is_http: bool = False
     """Whether it is the body of an HTTP request, whose answer has the answer."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """All of them, for the functions of the application; only some are recorded."""
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A request as the caller hook sees it."""
+    """A request as the functions of the application see it."""
 
     method: str
     target: str | None
@@ -127,6 +129,16 @@ class Observer:
         if said is None:
             return {}
         return {"enduser.id": said} if isinstance(said, str) else dict(said)
+
+    def tags(self, incoming: Incoming) -> Attributes:
+        """What the application adds to the attributes of a request."""
+        if self.capture.tag_with is None:
+            return {}
+        try:
+            return dict(self.capture.tag_with(incoming) or {})
+        except Exception:
+            self.failed("tag_with failed")
+            return {}
 
     def failed(self, what: str) -> None:
         """Says once that something here went wrong; the server goes on."""

@@ -8,7 +8,9 @@ goes over everything again when it comes.
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -18,6 +20,9 @@ from urllib.parse import quote, quote_plus
 from . import names, tokens
 from .looks import is_drawn, is_lot, is_placeholder
 from .semconv import TABLES
+
+logger = logging.getLogger("mcptap")
+_has_failed = False
 
 _TABLE = TABLES["redaction"]
 REDACTED: str = _TABLE["marker"]
@@ -70,16 +75,13 @@ class Redactor:
         keys: Sequence[str] = (),
         patterns: Sequence[str] = (),
         values: Mapping[str, str] | None = None,
-        also: Callable[[str], str] | None = None,
     ) -> None:
         """``keys`` are names whose values are cut, whatever they are; ``patterns`` regular expressions of what is cut;
-        ``values`` secret values of at least 6 bytes by the name they are known by, which are cut in whatever form they leak;
-        ``also`` is given every text after that (of JSON each string) and gives it back without what else is secret. Of a text
-        that it fails on nothing is kept. Another thread than the handler's may call it."""
+        ``values`` secret values of at least 6 bytes by the name they are known by, which are cut in whatever form they leak."""
         for key in keys:
             if not any(character.isalnum() for character in key):
                 raise BadRule(f"the redaction key {key!r} is no name; give the name of a key, such as ssn")
-        self._also = also
+        self._then: Callable[[str], str | None] | None = None
         self._keys = frozenset(names.key(key) for key in keys)
         self._patterns = [_compiled(pattern) for pattern in patterns]
         forms: set[str] = set()
@@ -95,13 +97,45 @@ class Redactor:
         longest_first = sorted(forms, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
+    def followed_by(self, then: Callable[[str], str | None] | None) -> Redactor:
+        """The same rules, and then this function over each text; what it fails on is not kept."""
+        if then is None:
+            return self
+        followed = copy.copy(self)
+        followed._then = then
+        return followed
+
+    def _follow(self, text: str) -> str:
+        if self._then is None:
+            return text
+        try:
+            new = self._then(text)
+            return text if new is None else whole(new)
+        except Exception:
+            global _has_failed
+            if not _has_failed:
+                _has_failed = True
+                logger.exception("redact_with failed: the text is not recorded, and neither is one on which it fails again")
+            return REDACTED
+
+    def _follow_all(self, value: Any) -> Any:
+        if self._then is None:
+            return value
+        if isinstance(value, str):
+            return self._follow(value)
+        if isinstance(value, Mapping):
+            return {name: self._follow_all(member) for name, member in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._follow_all(item) for item in value)
+        return value
+
     def text(self, text: str) -> str:
         """The text without the secrets in it."""
-        return self._text(text, 0)
+        return self._follow(self._text(text, 0))
 
     def value(self, value: Any, name: str | None = None) -> Any:
         """A value of JSON without the secrets in it; the same object where there are none."""
-        return self._value(value, self._kind(name) if name else None, 0, 0)
+        return self._follow_all(self._value(value, self._kind(name) if name else None, 0, 0))
 
     def json(self, text: str) -> str:
         """A text of JSON without the secrets in it: JSON afterwards, too. What is no JSON, such as the beginning of one, is
@@ -112,8 +146,8 @@ class Redactor:
             return self.text(text)
         redacted = self._value(value, None, 0, 0)
         if redacted is value:
-            return whole(text)
-        return whole(json.dumps(redacted, ensure_ascii=False, separators=(",", ":")))
+            return self._follow(whole(text))
+        return self._follow(whole(json.dumps(redacted, ensure_ascii=False, separators=(",", ":"))))
 
     def _kind(self, name: str) -> names.Kind | None:
         return names.kind_of(name, self._keys)
@@ -166,15 +200,7 @@ class Redactor:
         return redacted
 
     def _text(self, text: str, inside: int) -> str:
-        text = self._cut(whole(text), inside)
-        if self._also is None or not text:
-            return text
-        try:
-            return whole(str(self._also(text)))
-        except Exception:
-            return REDACTED
-
-    def _cut(self, text: str, inside: int) -> str:
+        text = whole(text)
         if len(text) < 4:
             return text
         if inside < _DEEPEST and text[0] in "{[\"" and text[-1] in "}]\"":
