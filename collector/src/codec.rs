@@ -36,6 +36,42 @@ pub(crate) enum Signal {
     Metrics,
 }
 
+impl Signal {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
+    /// The name of its records.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// The name of its service over gRPC.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Traces => "TraceService",
+            Self::Logs => "LogsService",
+            Self::Metrics => "MetricsService",
+        }
+    }
+
+    /// Its records stand in an export of another signal, in a list of this name.
+    pub(crate) fn misplaced_beside(self, list: &str) -> String {
+        format!("{list} belong to /v1/{}", self.name())
+    }
+
+    /// The refusal of an export of another signal that was sent as this one.
+    pub(crate) fn misplaced(self, other: Self) -> Refusal {
+        let (own, other, service) = (self.name(), other.name(), other.service());
+        Refusal::Malformed(format!(
+            "the body is an export of {other}, which belongs to /v1/{other} (over gRPC to {service}), and was sent as {own}"
+        ))
+    }
+}
+
 impl Encoding {
     /// The encoding a content type names; parameters such as charset are ignored.
     pub(crate) fn of(content_type: Option<&HeaderValue>) -> Result<Self, Refusal> {

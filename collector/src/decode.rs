@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use mcptap_store::Reservation;
+use memchr::memmem;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::{DecodeError, Message};
 
-use crate::codec::Encoding;
+use crate::codec::{Encoding, Signal};
 use crate::json::{Document, InvalidJson, tree_bytes};
 use crate::losses::Losses;
 use crate::status::Refusal;
@@ -45,6 +46,23 @@ impl Decoded {
     }
 }
 
+/// Refuses metrics that are an export of another signal: nothing is kept of metrics, and what is sent to the wrong place would be
+/// lost without a word.
+pub(crate) fn judge_metrics(encoding: Encoding, body: &[u8], held: &mut Reservation) -> Result<(), Refusal> {
+    let own = Signal::Metrics;
+    let other = match encoding {
+        Encoding::Protobuf => wire::other_signal(own, body),
+        Encoding::Json if memmem::find(body, b"resourceMetrics").is_some() => None,
+        // A text that is no JSON is no export of another signal either.
+        Encoding::Json => match parsed(&text(body, held)?, held) {
+            Ok(document) => document.other_signal(own),
+            Err(Refusal::Malformed(_)) => None,
+            Err(refusal) => return Err(refusal),
+        },
+    };
+    other.map_or(Ok(()), |other| Err(own.misplaced(other)))
+}
+
 /// Decodes an export of logs, or else of traces, and says which parts cannot be read. Its memory is added to `held`.
 pub(crate) fn decode(
     encoding: Encoding,
@@ -53,7 +71,13 @@ pub(crate) fn decode(
     held: &mut Reservation,
 ) -> Result<(Decoded, Losses), Refusal> {
     let (decoded, losses) = match encoding {
-        Encoding::Protobuf => lenient(logs, body, held)?,
+        Encoding::Protobuf => {
+            let own = if logs { Signal::Logs } else { Signal::Traces };
+            if let Some(other) = wire::other_signal(own, body) {
+                return Err(own.misplaced(other));
+            }
+            lenient(logs, body, held)?
+        }
         Encoding::Json => json(logs, body, held)?,
     };
     // Where nothing is left, it was no export of this kind.
@@ -175,22 +199,33 @@ impl Wide {
     }
 }
 
-fn json(logs: bool, body: &[u8], held: &mut Reservation) -> Result<(Decoded, Losses), Refusal> {
-    let before = held.bytes();
-    let text = text(body, held)?;
+/// The text as a tree, whose memory is added to `held`: with the texts, of which those with escapes are copied.
+fn parsed<'a>(text: &'a str, held: &mut Reservation) -> Result<Document<'a>, Refusal> {
     let tree = tree_bytes(text.as_bytes());
     if tree > MOST_TREE {
         return Err(Refusal::TooMany(
             "the request has too many JSON values; send smaller batches".to_owned(),
         ));
     }
-    // The texts with escapes are copied into the tree.
-    let parsed = held.bytes() + tree;
-    held.resize(parsed + text.len())?;
-    let malformed = |error: InvalidJson| Refusal::Malformed(error.to_string());
-    let document = Document::parse(&text).map_err(malformed)?;
+    held.grow(tree + text.len())?;
+    Document::parse(text).map_err(malformed)
+}
+
+fn malformed(error: InvalidJson) -> Refusal {
+    Refusal::Malformed(error.to_string())
+}
+
+fn json(logs: bool, body: &[u8], held: &mut Reservation) -> Result<(Decoded, Losses), Refusal> {
+    let before = held.bytes();
+    let text = text(body, held)?;
+    let document = parsed(&text, held)?;
+    let own = if logs { Signal::Logs } else { Signal::Traces };
+    if let Some(other) = document.other_signal(own) {
+        return Err(own.misplaced(other));
+    }
     let bytes = document.census().bytes(text.len())?;
-    held.resize(parsed + bytes)?;
+    // The texts that were copied into the tree are those of the export.
+    held.resize(held.bytes() - text.len() + bytes)?;
     let (decoded, losses) = if logs {
         let (request, losses) = document.logs().map_err(malformed)?;
         (Decoded::Logs(request), losses)

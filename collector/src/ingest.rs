@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::arrival::Arrival;
 use crate::codec::{Accepted, Encoding, Signal};
-use crate::decode::{Decoded, decode};
+use crate::decode::{self, Decoded, decode};
 use crate::first_arrivals::FirstArrivals;
 use crate::guard::keep_own;
 use crate::inflate::Codings;
@@ -165,6 +165,8 @@ impl Collector {
     /// for it, so that nothing else waits.
     pub(crate) async fn export(&self, export: Export, sender: Access) -> Result<Accepted, Refusal> {
         if export.signal == Signal::Metrics {
+            let reading = self.writer.cpu();
+            reading.run(move |_| judge_metrics(export)).await??;
             Counters::add(&self.counters.metric_exports, 1);
             // Nothing is stored, and the sender is told so without an error.
             return Ok(Accepted {
@@ -324,6 +326,16 @@ impl Collector {
             }
         }
     }
+}
+
+/// Refuses an export of another signal that was sent as metrics. What cannot be unpacked is lost as metrics are.
+fn judge_metrics(export: Export) -> Result<(), Refusal> {
+    let Received { body, mut held } = export.received;
+    let Ok(body) = export.codings.undo(body, &mut held) else {
+        return Ok(());
+    };
+    held.resize(body.capacity())?;
+    decode::judge_metrics(export.encoding, &body, &mut held)
 }
 
 /// Makes records ready for the queue. From now on they take as much memory as that.

@@ -129,6 +129,8 @@ pub const TASK: &str = "task";
 pub const CANCELLED: &str = "cancelled";
 /// The value of [`OUTCOME`] when the answer sent the client elsewhere (HTTP 3xx).
 pub const REDIRECTED: &str = "redirected";
+/// The value of [`OUTCOME`] when it ended, and how is not known: its answer cannot be told from another's.
+pub const UNKNOWN: &str = "unknown";
 /// The value of [`FRAMING`] when each message stands after a `Content-Length` header, as in LSP.
 pub const CONTENT_LENGTH: &str = "content-length";
 /// The value of [`ERROR_TYPE`] when the transport ended before the answer.

@@ -35,7 +35,7 @@ impl Pipe {
         let cap = observer.cap();
         let state = observer.is_on().then(|| State {
             carrier: Carrier::pipe(),
-            conversation: Conversation::new(observer),
+            conversation: Conversation::new(observer).with_any_server(),
             from_client: Lines::new(cap),
             from_server: Lines::new(cap),
             errors: Taking::new(LONGEST_LINE),
@@ -81,7 +81,7 @@ impl Pipe {
             let last: Vec<Scan> = state.from_server.finish().into_iter().collect();
             state.take(Side::Server, &last);
             state.console(b"\n");
-            state.conversation.close(reason);
+            state.conversation.close(reason, Scope::Only);
             let strays = state.conversation.strays();
             if strays > 0 {
                 tracing::warn!(strays, "answers came to requests that nobody made");

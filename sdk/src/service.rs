@@ -159,7 +159,7 @@ impl<S: Service<RoleServer>> Instrumented<S> {
         let http = context.extensions.get::<Parts>();
         let id = id_of(&context.id);
         if let Some(wire) = wire {
-            let begun = wire.begin(&id);
+            let begun = wire.begin(&id, &context.extensions);
             return begun.map_or(Handling::Unseen, |(key, around)| {
                 Handling::Wire(Arc::clone(wire), key, around)
             });

@@ -196,6 +196,14 @@ impl Ending {
         !is_error && !attributes.any(|known| OTHERWISE.contains(&known.key.as_str()))
     }
 
+    /// It ended, and nothing tells how.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            attributes: vec![KeyValue::new(semconv::OUTCOME, semconv::UNKNOWN)],
+            status: Status::Unset,
+        }
+    }
+
     /// Reads how a request ended from its answer.
     pub(crate) fn of(method: &str, answer: &Message) -> Self {
         if answer.error().is_some() {

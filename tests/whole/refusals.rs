@@ -1,9 +1,13 @@
 //! Exports that are refused stand in the server's own log, with the sender and the reason.
 
+use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic::Code;
 
 use crate::commands::mcptap;
-use crate::support::{Database, TestProcess, eventually};
+use crate::support::{
+    Database, TestProcess, TestServer, eventually, line, logs_request, span, traces_request,
+};
 
 #[tokio::test]
 async fn the_log_tells_who_is_refused_and_why_and_counts_the_rest() {
@@ -104,4 +108,116 @@ async fn the_log_tells_who_is_refused_and_why_and_counts_the_rest() {
     assert!(!log.lines().any(|line| line.starts_with("WARN forged")), "{log}");
     let keyless = lines.iter().filter(|line| line.contains("401"));
     assert!(keyless.count() >= 2, "without a key, and with a wrong one: {log}");
+}
+
+/// One export of each signal, in both encodings.
+fn exports() -> [(&'static str, Vec<u8>, &'static str); 3] {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+    };
+    let call = span("tools/call add");
+    let data_points = vec![NumberDataPoint::default()];
+    let metric = Metric {
+        name: "cpu".to_owned(),
+        data: Some(Data::Gauge(Gauge { data_points })),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics {
+        metrics: vec![metric],
+        ..ScopeMetrics::default()
+    }];
+    let resource_metrics = vec![ResourceMetrics {
+        scope_metrics,
+        ..ResourceMetrics::default()
+    }];
+    let metrics = ExportMetricsServiceRequest { resource_metrics };
+    [
+        (
+            "traces",
+            traces_request([call.clone()]).encode_to_vec(),
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c",
+            "spanId":"eee19b7ec3c1b174","name":"tools/call add","startTimeUnixNano":"1"}]}]}]}"#,
+        ),
+        (
+            "logs",
+            logs_request([line(&call, "out of stock")]).encode_to_vec(),
+            r#"{"resource_logs":[{"scope_logs":[{"log_records":[{"body":{"stringValue":"out of stock"}}]}]}]}"#,
+        ),
+        (
+            "metrics",
+            metrics.encode_to_vec(),
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"cpu"}]}]}]}"#,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn an_export_of_another_signal_is_told_where_it_belongs() {
+    let server = TestServer::start().await;
+    for (sent_as, ..) in exports() {
+        for (of, protobuf, json) in exports() {
+            let url = format!("{}/v1/{sent_as}", server.otlp_http_url());
+            for (kind, body) in [
+                ("application/x-protobuf", protobuf.clone()),
+                ("application/json", json.as_bytes().to_vec()),
+            ] {
+                let sent = server.web().post(&url).header("content-type", kind).body(body);
+                let answer = sent.send().await.unwrap();
+                let status = answer.status().as_u16();
+                let said = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
+                if of == sent_as {
+                    assert_eq!(status, 200, "{of} {kind}: {said}");
+                } else {
+                    assert_eq!(status, 400, "{of} as {sent_as} in {kind}: {said}");
+                    assert!(said.contains(&format!("belongs to /v1/{of} ")), "{said}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_grpc_it_is_told_as_well() {
+    let server = TestServer::start().await;
+    let (traces, logs) = (
+        traces_request([span("ping")]),
+        logs_request([line(&span("ping"), "out of stock")]),
+    );
+    let url = server.otlp_grpc_url();
+    for (service, of_traces, of_logs) in [
+        ("trace.v1.TraceService", Code::Ok, Code::InvalidArgument),
+        ("logs.v1.LogsService", Code::InvalidArgument, Code::Ok),
+        (
+            "metrics.v1.MetricsService",
+            Code::InvalidArgument,
+            Code::InvalidArgument,
+        ),
+    ] {
+        assert_eq!(
+            unary(&url, service, traces.clone()).await,
+            of_traces,
+            "traces to {service}"
+        );
+        assert_eq!(
+            unary(&url, service, logs.clone()).await,
+            of_logs,
+            "logs to {service}"
+        );
+    }
+}
+
+/// Calls a service of OTLP over gRPC with any message.
+async fn unary(url: &str, service: &str, message: impl prost::Message + Default + 'static) -> Code {
+    let channel = tonic::transport::Endpoint::from_shared(url.to_owned()).unwrap();
+    let mut client = tonic::client::Grpc::new(channel.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let path = format!("/opentelemetry.proto.collector.{service}/Export")
+        .parse()
+        .unwrap();
+    let codec = tonic_prost::ProstCodec::<_, ()>::default();
+    match client.unary(tonic::Request::new(message), path, codec).await {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    }
 }

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::census::Census;
+use crate::codec::Signal;
 use crate::losses::Losses;
 use node::Node;
 pub(crate) use node::tree_bytes;
@@ -31,6 +32,15 @@ pub(crate) enum InvalidJson {
     Shape(&'static str),
     #[error("the body is not an OTLP request: {0:?} is not a list of objects")]
     List(&'static str),
+}
+
+/// The list in which an export of this signal has everything, in camel case and in snake case.
+fn list_of(signal: Signal) -> (&'static str, &'static str) {
+    match signal {
+        Signal::Traces => ("resourceSpans", "resource_spans"),
+        Signal::Logs => ("resourceLogs", "resource_logs"),
+        Signal::Metrics => ("resourceMetrics", "resource_metrics"),
+    }
 }
 
 /// An export as a JSON tree.
@@ -55,6 +65,30 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// The signal that the export is of, where it has no records of the one that it was sent as.
+    pub(crate) fn other_signal(&self, own: Signal) -> Option<Signal> {
+        let losses = RefCell::default();
+        let root = Object::of(&self.0, &losses)?;
+        let is_of = |signal: &Signal| {
+            let (camel, snake) = list_of(*signal);
+            let list = root.get(camel, snake).and_then(Node::as_list);
+            list.is_some_and(|list| !list.is_empty())
+        };
+        let others = || Signal::ALL.into_iter().filter(|signal| *signal != own);
+        others().find(is_of).filter(|_| !is_of(&own))
+    }
+
+    /// Notes the records of other signals beside those of the one that is read.
+    fn lose_others(own: Signal, root: Object<'_>) {
+        for other in Signal::ALL.into_iter().filter(|signal| *signal != own) {
+            let (camel, snake) = list_of(other);
+            let groups = root.get(camel, snake).and_then(Node::as_list);
+            for _ in groups.unwrap_or_default() {
+                root.lose_record(|| other.misplaced_beside(camel));
+            }
+        }
+    }
+
     /// Counts what a trace or log export would become.
     pub(crate) fn census(&self) -> Census {
         let mut census = Census::default();
@@ -65,7 +99,8 @@ impl<'a> Document<'a> {
     /// Reads a trace export.
     pub(crate) fn traces(&self) -> Result<(ExportTraceServiceRequest, Losses), InvalidJson> {
         let losses = RefCell::default();
-        let root = self.root(("resourceSpans", "resource_spans"), &losses)?;
+        let root = self.root(list_of(Signal::Traces), &losses)?;
+        Self::lose_others(Signal::Traces, root);
         let request = ExportTraceServiceRequest {
             resource_spans: root.records("resourceSpans", "resource_spans", read::resource_spans),
         };
@@ -75,7 +110,8 @@ impl<'a> Document<'a> {
     /// Reads a log export.
     pub(crate) fn logs(&self) -> Result<(ExportLogsServiceRequest, Losses), InvalidJson> {
         let losses = RefCell::default();
-        let root = self.root(("resourceLogs", "resource_logs"), &losses)?;
+        let root = self.root(list_of(Signal::Logs), &losses)?;
+        Self::lose_others(Signal::Logs, root);
         let request = ExportLogsServiceRequest {
             resource_logs: root.records("resourceLogs", "resource_logs", read::resource_logs),
         };

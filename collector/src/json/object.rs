@@ -49,7 +49,7 @@ impl<'a> Object<'a> {
     }
 
     /// Notes that a record, or a group of them, cannot be read.
-    fn lose_record(self, text: impl FnOnce() -> String) {
+    pub(super) fn lose_record(self, text: impl FnOnce() -> String) {
         self.losses.borrow_mut().records.add(text);
     }
 

@@ -135,7 +135,10 @@ pub(super) fn failure(
     let of_type = error_type.as_deref().map(class).unwrap_or_default();
     let is_code = of_type.parse::<i64>().is_ok();
 
-    let cancelled = attributes.text(Key::OurOutcome).as_deref() == Some("cancelled")
+    let our_outcome = attributes.text(Key::OurOutcome);
+    // Its end is known, and not how it ended: that word is lost for good.
+    let is_unknown = our_outcome.as_deref() == Some(mcptap_model::semconv::UNKNOWN);
+    let cancelled = our_outcome.as_deref() == Some(mcptap_model::semconv::CANCELLED)
         || CANCELLED_TYPES.contains(&of_type);
     let transport = TRANSPORT_TYPES.contains(&of_type)
         || is_http_status(of_type)
@@ -169,8 +172,9 @@ pub(super) fn failure(
             failed,
             transport: transport && failed,
             exception: raised,
-            open: is_announcement(attributes),
-            late: mark(attributes, Key::OurLate),
+            open: is_announcement(attributes) || is_unknown,
+            lost: is_unknown,
+            late: mark(attributes, Key::OurLate) || is_unknown,
             stream: mark(attributes, Key::OurStream) || STREAMS.contains(&method),
             ..Evidence::default()
         },

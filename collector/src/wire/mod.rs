@@ -1,10 +1,13 @@
-//! Protobuf as it is on the wire: counted before it is decoded ([`count`]), and mended where it cannot be ([`mend`]).
+//! Protobuf as it is on the wire: counted before it is decoded ([`count`]), mended where it cannot be ([`mend`]), and told from
+//! an export of another signal ([`other_signal`]).
 
 mod count;
 mod mend;
+mod signal;
 
 pub(crate) use count::count;
 pub(crate) use mend::{GROWTH, mend};
+pub(crate) use signal::other_signal;
 
 use crate::census::Part;
 

@@ -12,12 +12,20 @@ pub(crate) enum Id {
     /// In one form for each value: see [`Id::number`].
     Number(String),
     Text(String),
+    /// What JSON-RPC has no such ids of, a boolean, an object or a list: servers may answer it all the same. As compact JSON.
+    Other(String),
 }
 
 impl Id {
     /// The id that a number names. Numbers of any size are compared by their digits, so that none is rounded.
     pub(crate) fn number(token: &str) -> Self {
         Self::Number(canonical(token).unwrap_or_else(|| token.to_owned()))
+    }
+
+    /// The id that a value of another kind is.
+    pub(super) fn other(json: &str) -> Self {
+        let value = serde_json::from_str::<serde_json::Value>(json);
+        Self::Other(value.map_or_else(|_| json.to_owned(), |value| value.to_string()))
     }
 
     /// Its hash, for where ids are only compared: one may be 4 KiB long.
@@ -30,7 +38,7 @@ impl Id {
     /// The same for ids that some peer takes for the same: a text counts as the number that it spells.
     pub(crate) fn digits(&self) -> String {
         match self {
-            Self::Number(number) => number.clone(),
+            Self::Number(id) | Self::Other(id) => id.clone(),
             Self::Text(text) => canonical(text).unwrap_or_else(|| text.clone()),
         }
     }
@@ -39,7 +47,7 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(id) | Self::Text(id) => formatter.write_str(id),
+            Self::Number(id) | Self::Text(id) | Self::Other(id) => formatter.write_str(id),
         }
     }
 }
@@ -115,6 +123,15 @@ mod tests {
         }
         assert_eq!(Id::number("1.0").to_string(), "1");
         assert_eq!(Id::number("1.5").to_string(), "15e-1");
+    }
+
+    #[test]
+    fn ids_of_other_kinds_are_compared_by_value() {
+        assert_eq!(Id::other("{ \"a\" : [1, true] }"), Id::other("{\"a\":[1,true]}"));
+        assert_ne!(Id::other("true"), Id::other("false"));
+        assert_ne!(Id::other("true"), Id::Text("true".to_owned()));
+        // What was cut is no JSON any more.
+        assert_eq!(Id::other("[\"cut").to_string(), "[\"cut");
     }
 
     #[test]

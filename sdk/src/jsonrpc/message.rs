@@ -34,6 +34,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// A value begins at this path: what was read of one of the same name goes with that.
+    pub(super) fn forget(&mut self, path: &[String]) {
+        self.fields.retain(|(field, ..)| !field.is_within(path));
+    }
+
     /// Adds a value. Of a key that stands twice the last counts, as most parsers have it. A member that is null is
     /// absent, as libraries write it that write all members; only a result may be null.
     pub(super) fn set(&mut self, field: Field, kind: Kind, value: Excerpt) {
@@ -136,15 +141,14 @@ impl Message {
         self.get(field).is_some_and(|raw| raw.text == "true")
     }
 
-    /// A value that names a request: a string or a number.
+    /// A value that names a request: a string or a number; other kinds count as well, since some peer may answer them.
     pub(crate) fn id_in(&self, field: Field) -> Option<Id> {
         let raw = self.get(field)?;
-        if raw.text.starts_with('"') {
-            return self.text(field).map(Id::Text);
+        match raw.text.chars().next()? {
+            '"' => self.text(field).map(Id::Text),
+            '-' | '0'..='9' => Some(Id::number(&raw.text)),
+            _ => Some(Id::other(&raw.text)),
         }
-        raw.text
-            .starts_with(|first: char| first == '-' || first.is_ascii_digit())
-            .then(|| Id::number(&raw.text))
     }
 
     /// The message's own id; `null` names nothing.

@@ -134,6 +134,20 @@ const PLACES: &[(&[&str], Field, Cap)] = &[
 /// The longest path in [`PLACES`].
 pub(super) const DEEPEST: usize = 3;
 
+impl Field {
+    /// Whether it stands at this path or below.
+    pub(super) fn is_within(self, path: &[String]) -> bool {
+        let mut places = PLACES.iter().filter(|(_, field, _)| *field == self);
+        places.any(|(place, ..)| {
+            path.len() <= place.len()
+                && place
+                    .iter()
+                    .zip(path)
+                    .all(|(place, name)| *place == name.as_str())
+        })
+    }
+}
+
 /// The value at a path, if it is one that is read.
 pub(super) fn place(path: &[String]) -> Option<(Field, Cap)> {
     PLACES

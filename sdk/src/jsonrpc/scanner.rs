@@ -6,8 +6,6 @@ use super::places::{Cap, DEEPEST, Field, SMALL, place};
 
 /// The longest key that can matter, in bytes.
 const LONGEST_KEY: usize = 64;
-/// How deep values may be nested before the text is called malformed: deeper than any parser goes.
-const DEEPEST_NESTING: usize = 100_000;
 /// How many messages a batch may hold; what is beyond is passed over.
 const LARGEST_BATCH: usize = 10_000;
 /// How many bodies' worth of bytes are kept of a batch as a whole: a batch has a few large messages or many small ones.
@@ -263,7 +261,6 @@ impl Scanner {
             self.objects.push(object);
         }
         self.depth += 1;
-        self.malformed |= self.depth > DEEPEST_NESTING;
         self.expects_key = object && self.is_object();
         if self.is_near() {
             self.path.truncate(self.depth - self.base - 1);
@@ -323,9 +320,11 @@ impl Scanner {
     /// A value begins; it is taken if it is one of those that are read.
     fn begin_value(&mut self, kind: Kind) {
         let below = self.depth - self.base.min(self.depth);
-        if self.message.is_none() || !self.is_near() || self.path.len() != below || !self.is_object() {
+        if !self.is_near() || self.path.len() != below || !self.is_object() {
             return;
         }
+        let Some(message) = &mut self.message else { return };
+        message.forget(&self.path);
         if let Some((field, cap)) = place(&self.path) {
             let room = self.most().saturating_sub(self.kept);
             let cap = match cap {

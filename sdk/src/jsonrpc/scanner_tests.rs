@@ -220,6 +220,51 @@ fn what_is_no_jsonrpc_says_so() {
     assert!(!scan(deep.as_bytes(), 4096, 100).complete);
 }
 
+#[test]
+fn no_depth_makes_a_text_another() {
+    let (open, close) = ("[".repeat(200_000), "]".repeat(200_000));
+    let text = format!("{{\"id\":1,\"result\":{{\"deep\":{open}{close},\"isError\":true}}}}");
+    let read = scan(text.as_bytes(), 4096, 100);
+    assert!(read.is_jsonrpc() && read.messages[0].is_true(Field::IsError));
+    assert_eq!(
+        read.messages[0].body().size,
+        text.len() - "{\"id\":1,\"result\":}".len()
+    );
+}
+
+#[test]
+fn of_a_member_that_stands_twice_all_of_the_last_counts() {
+    let message = one(r#"{"id":1,"result":{"isError":true,"resultType":"task"},"result":{"content":[]}}"#);
+    assert_eq!(
+        (message.get(Field::IsError), message.get(Field::ResultType)),
+        (None, None)
+    );
+    assert_eq!(message.body().text, r#"{"content":[]}"#);
+    let message = one(r#"{"id":1,"error":{"code":-1},"result":{},"error":null}"#);
+    assert!(message.error().is_none() && message.get(Field::ErrorCode).is_none());
+    let message =
+        one(r#"{"method":"a","id":1,"params":{"name":"first","_meta":{"a":1}},"params":{"_meta":{}}}"#);
+    assert_eq!(message.get(Field::Name), None);
+    assert_eq!(message.json(Field::Meta), Some(json!({})));
+    let message = one(r#"{"id":1,"result":{"task":{"taskId":"a"},"task":{}}}"#);
+    assert_eq!(message.get(Field::GivenTaskId), None);
+    assert_eq!(message.get(Field::GivenTask), None);
+}
+
+#[test]
+fn ids_of_any_kind_name_a_request() {
+    for (id, said) in [
+        ("true", "true"),
+        ("[1, \"a\"]", "[1,\"a\"]"),
+        ("{\"a\": 1}", "{\"a\":1}"),
+    ] {
+        let message = one(&format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"ping\",\"id\":{id}}}"
+        ));
+        assert_eq!(message.id().map(|id| id.to_string()).as_deref(), Some(said));
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

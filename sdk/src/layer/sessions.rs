@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::observer::{Conversation, Observer};
+use crate::observer::{Conversation, Observer, Scope};
 use known::{Known, REMEMBERED};
 
 /// How often is looked for what has waited or been idle for too long.
@@ -189,7 +189,7 @@ impl Sessions {
         let waiting = std::mem::take(&mut *lock(&self.remembered.waiting));
         let announced = announced.into_values().map(|announced| announced.conversation);
         for conversation in known.into_all().chain(announced).chain(waiting) {
-            lock(&conversation).close(reason);
+            lock(&conversation).close(reason, Scope::Session(&[]));
         }
     }
 }

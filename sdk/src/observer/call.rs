@@ -53,6 +53,7 @@ pub(crate) struct Call {
     /// How its record begins if it fails, where it was not chosen.
     unchosen: Option<Box<Start>>,
     is_over: bool,
+    began: SystemTime,
     /// Whether its bodies may be recorded.
     bodies: bool,
     /// Bytes that it holds: of its request, in the span, and of an answer that waits.
@@ -66,8 +67,8 @@ pub(crate) struct Call {
     pub(crate) progress_token: Option<Id>,
     /// Whether its protocol version was known when it began, or is in its answer.
     pub(crate) knows_version: bool,
-    /// Its answer, where that waits: for the head of the HTTP answer, or for word that the client got it.
-    pub(crate) early: Option<Message>,
+    /// Its answer and when that came, where it waits: for the head of the HTTP answer, or for word that the client got it.
+    pub(crate) early: Option<(Message, SystemTime)>,
     /// When it was over, where that became known later.
     pub(crate) over: Option<SystemTime>,
     /// Whether its answer is to wait: the head of the HTTP answer is to come still, on another stream than the answer, or the
@@ -149,11 +150,27 @@ impl Call {
     /// Keeps its answer, which came before the head of the HTTP answer. Where there is no room for long values, they
     /// are left out.
     pub(crate) fn hold_answer(&mut self, answer: &Message) {
-        self.early = Some(if self.held.grow(answer.bytes()) {
+        let answer = if self.held.grow(answer.bytes()) {
             answer.clone()
         } else {
             answer.without_long_values()
-        });
+        };
+        self.early = Some((answer, SystemTime::now()));
+    }
+
+    /// Keeps the body of an answer that waited, and that the client did not get.
+    pub(crate) fn show_in_vain(&mut self) {
+        let Some((answer, at)) = self.early.take() else {
+            return;
+        };
+        self.answered_in_vain = true;
+        self.over = Some(at);
+        let recording = self.recording.as_ref().filter(|_| self.keeps_bodies());
+        if let Some(recording) = recording {
+            let mut body = answer.body();
+            body.cut(recording.cap());
+            recording.set(span::body(Part::Response, body));
+        }
     }
 
     /// The body of its answer, where that is no answer of JSON-RPC.
@@ -307,7 +324,9 @@ impl Call {
             recording.set([KeyValue::new(semconv::PROGRESS_COUNT, self.progress)]);
         }
         recording.set_status(ending.status);
-        recording.end(self.over.unwrap_or_else(SystemTime::now));
+        // A server may answer before the request that it answers has come whole.
+        let over = self.over.filter(|over| *over >= self.began);
+        recording.end(over.unwrap_or_else(SystemTime::now));
     }
 }
 

@@ -46,8 +46,33 @@ pub(super) struct Open {
     pub(super) is_awaited: bool,
     /// Where its answer may come, when the HTTP answer to it is over without it.
     pub(super) elsewhere: Option<Elsewhere>,
-    /// Whether an answer came that may be its own or that of another with the same id.
-    pub(super) is_ambiguous: bool,
+    /// Why an answer with its id may be another's.
+    pub(super) doubt: Option<Doubt>,
+    /// Whether an answer came to one that had the same id at the same time. The first of them that are open knows.
+    pub(super) was_twin_answered: bool,
+}
+
+/// Why it cannot be told which request an answer is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Another with the same id was open at the same time.
+    Twins,
+    /// One with the same id ended before without an answer, which may come yet.
+    Predecessor,
+}
+
+impl Doubt {
+    /// The reason, as the record has it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Twins => {
+                "requests with the same id were open at once, and which of their answers is its own cannot be told"
+            }
+            Self::Predecessor => {
+                "a request with the same id had ended without an answer, and of which of the two this answer is cannot be told"
+            }
+        }
+    }
 }
 
 /// What a message is about.
@@ -84,7 +109,8 @@ impl OpenRequests {
             call,
             is_awaited: true,
             elsewhere: None,
-            is_ambiguous: false,
+            doubt: None,
+            was_twin_answered: false,
         };
         self.open.insert(key, open);
         key
@@ -122,6 +148,22 @@ impl OpenRequests {
     /// Whether any open request has this id, at least by its digits.
     pub(super) fn has(&self, side: Side, id: &Id) -> bool {
         self.names.contains_key(&(side, id.digits()))
+    }
+
+    /// The open requests with this very id, in the order in which they began.
+    pub(super) fn named<'a>(&'a self, side: Side, id: &'a Id) -> impl Iterator<Item = Key> + 'a {
+        let named = self.names.get(&(side, id.digits())).into_iter().flatten();
+        named
+            .filter(|key| self.get(**key).is_some_and(|open| open.id == *id))
+            .copied()
+    }
+
+    /// The open request whose id is of a kind that JSON-RPC does not have, where there is one alone.
+    pub(super) fn misnamed(&self, side: Side) -> Option<Key> {
+        let is_one = |open: &Open| open.side == side && matches!(open.id, Id::Other(_));
+        let mut all = self.open.iter().filter(|(_, open)| is_one(open));
+        let (first, _) = all.next()?;
+        all.next().is_none().then_some(*first)
     }
 
     /// The request with this id among those given: one that has it exactly, else one with the same digits.
@@ -162,6 +204,12 @@ impl OpenRequests {
         let Some(named) = self.names.get(&(side, id.digits())) else {
             return Found::Nothing;
         };
+        // Those that share an id on a pipe know it of each other, so the first is as good as any.
+        if matches!(scope, Scope::Only)
+            && let Some(first) = self.named(side, id).next()
+        {
+            return Found::One(first);
+        }
         let waiting: Vec<(Key, &Open)> = named
             .iter()
             .filter_map(|key| Some((*key, self.get(*key)?)))

@@ -13,8 +13,8 @@ use mcptap_model::semconv;
 use opentelemetry::{Context, KeyValue};
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientNotification, ErrorData, GetExtensions, JsonRpcMessage, JsonRpcRequest, ServerNotification,
-    ServerRequest, ServerResult,
+    ClientNotification, ErrorData, Extensions, GetExtensions, JsonRpcMessage, JsonRpcRequest,
+    ServerNotification, ServerRequest, ServerResult,
 };
 use rmcp::service::{OriginatingRequestId, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -63,10 +63,14 @@ impl Wire {
         }
     }
 
-    /// The open request with this id, for who handles it, and the context to handle it in.
-    pub(crate) fn begin(&self, id: &Id) -> Option<(Key, Context)> {
+    /// The open request with this id, for who handles it, and the context to handle it in. `extensions`: what goes with it, and
+    /// tells it from others with the same id.
+    pub(crate) fn begin(&self, id: &Id, extensions: &Extensions) -> Option<(Key, Context)> {
         let mut conversation = self.conversation();
-        let key = conversation.named(Side::Client, id)?;
+        let key = match extensions.get::<Key>() {
+            Some(key) => *key,
+            None => conversation.named(Side::Client, id)?,
+        };
         let call = conversation.call_mut(key)?;
         call.is_handled = true;
         Some((key, call.context()))
@@ -149,8 +153,12 @@ impl Wire {
         let carrier = of_http.as_ref().unwrap_or(&self.carrier);
         let cap = self.observer.cap();
         let body = || body_of(request, cap);
-        self.conversation()
-            .take_request(Side::Client, &head, carrier, Scope::Only, body);
+        let mut conversation = self.conversation();
+        let key = conversation.take_request(Side::Client, &head, carrier, Scope::Only, body);
+        drop(conversation);
+        if let Some(key) = key {
+            request.extensions_mut().insert(key);
+        }
     }
 
     /// Takes a message as it is, whole.
@@ -236,7 +244,7 @@ impl Wire {
 
     fn close(&self) {
         self.conversation()
-            .close("the connection ended before the answer");
+            .close("the connection ended before the answer", Scope::Only);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::StreamExt;
 use mcptap_model::semconv;
+use mcptap_sdk::internals::Receipt;
 use mcptap_sdk::{Watch, instrument_with};
 use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_sdk::trace::SpanData;
@@ -574,4 +575,48 @@ async fn rounds_of_one_operation_point_back_to_the_first() {
         said(&all[0], semconv::RESULT_TYPE).as_deref(),
         Some("input_required")
     );
+}
+
+#[tokio::test]
+async fn what_came_to_nobody_ended_when_it_came_and_is_shown() {
+    let spans = Spans::new();
+    let (told, received) = tokio::sync::watch::channel(None);
+    let serving = async move |_: Bytes| {
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": "hello"}});
+        let mut response = Json(answer).into_response();
+        response
+            .extensions_mut()
+            .insert(Receipt::new(|| true, received.clone()));
+        response
+    };
+    let address = serve(&spans, Router::new().route("/mcp", post(serving))).await;
+    assert_eq!(send(address, POST, &call(1, "nobodys")).await.0, 200);
+    let answered = SystemTime::now();
+    // Word of it comes later.
+    told.send(Some(false)).unwrap();
+    let span = spans.named("tools/call nobodys").await;
+    assert_eq!(said(&span, semconv::ERROR_TYPE).as_deref(), Some("closed"));
+    assert!(span.end_time <= answered, "{:?} {answered:?}", span.end_time);
+    assert_eq!(json_said(&span, semconv::RESPONSE_BODY), json!({"text": "hello"}));
+}
+
+#[tokio::test]
+async fn what_came_to_its_client_ended_when_it_came() {
+    let spans = Spans::new();
+    let (told, received) = tokio::sync::watch::channel(None);
+    let serving = async move |_: Bytes| {
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
+        let mut response = Json(answer).into_response();
+        response
+            .extensions_mut()
+            .insert(Receipt::new(|| true, received.clone()));
+        response
+    };
+    let address = serve(&spans, Router::new().route("/mcp", post(serving))).await;
+    assert_eq!(send(address, POST, &call(1, "its")).await.0, 200);
+    let answered = SystemTime::now();
+    told.send(Some(true)).unwrap();
+    let span = spans.named("tools/call its").await;
+    assert_eq!(said(&span, semconv::ERROR_TYPE), None);
+    assert!(span.end_time <= answered, "{:?} {answered:?}", span.end_time);
 }

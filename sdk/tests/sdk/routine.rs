@@ -145,3 +145,44 @@ async fn half_an_emoji_and_null_members_cost_nothing_over_http() {
     );
     assert_eq!(said(span, semconv::RESPONSE_TRUNCATED).as_deref(), Some("false"));
 }
+
+#[tokio::test]
+async fn events_of_other_names_are_no_messages() {
+    for (name, is_answer) in [
+        ("", true),
+        ("event: message\n", true),
+        ("event:\n", true),
+        ("event: ping\n", false),
+    ] {
+        let spans = Spans::new();
+        let events = format!("{name}data: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"ok\":true}}}}\n\n");
+        let serving = async move |_: Bytes| ([("content-type", "text/event-stream")], events.clone());
+        let address = serve(&spans, Router::new().fallback(any(serving))).await;
+        assert_eq!(send(address, POST, &call(1, "t")).await.0, 200);
+        let span = spans.named("tools/call t").await;
+        assert_eq!(
+            said(&span, semconv::RESPONSE_BODY).is_some(),
+            is_answer,
+            "{name:?}"
+        );
+        let expected = if is_answer {
+            Status::Unset
+        } else {
+            Status::error("the answer ended without a result")
+        };
+        assert_eq!(span.status, expected, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_with_ids_that_are_none_leave_a_record() {
+    let error = json!({"jsonrpc": "2.0", "error": {"code": -32600, "message": "no id"}, "id": null});
+    let request = json!({"jsonrpc": "2.0", "id": true, "method": "tools/call", "params": {"name": "t"}});
+    let spans = answered(POST, &request.to_string(), 400, &error.to_string()).await;
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!(said(span, semconv::JSONRPC_REQUEST_ID).as_deref(), Some("true"));
+    assert_eq!(
+        said(span, semconv::RPC_RESPONSE_STATUS_CODE).as_deref(),
+        Some("-32600")
+    );
+}

@@ -238,20 +238,31 @@ async fn an_answer_that_nobody_takes_is_none_and_a_half_closed_client_gets_its_o
         asked.send(": nobody reads this\n\n").await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let query = "{ calls(first: 10) { nodes { tool outcome errorType late } } }";
+    let query = "{ calls(first: 10) { nodes { tool outcome errorType late response { json } } } }";
+    // An answer that came is shown, whoever got it.
+    let text = json!({"text": "hello"});
     let expected = [
-        json!(["events false", "OK", null, false]),
-        json!(["events left", "OK", null, false]),
-        json!(["events true", "TRANSPORT_ERROR", "closed", true]),
-        json!(["json false", "OK", null, false]),
-        json!(["json true", "TRANSPORT_ERROR", "closed", true]),
+        json!(["events false", "OK", null, false, text]),
+        json!(["events left", "OK", null, false, text]),
+        json!(["events true", "TRANSPORT_ERROR", "closed", true, text]),
+        json!(["json false", "OK", null, false, text]),
+        json!(["json true", "TRANSPORT_ERROR", "closed", true, text]),
     ];
     eventually("all five", async || {
         let answer = server.graphql(query, json!({})).await;
         let mut calls: Vec<Value> = answer["calls"]["nodes"]
             .as_array()?
             .iter()
-            .map(|call| json!([call["tool"], call["outcome"], call["errorType"], call["late"]]))
+            .map(|call| {
+                let answer = &call["response"]["json"];
+                json!([
+                    call["tool"],
+                    call["outcome"],
+                    call["errorType"],
+                    call["late"],
+                    answer
+                ])
+            })
             .collect();
         calls.sort_by_key(ToString::to_string);
         (calls == expected).then_some(()).or_else(|| {

@@ -88,27 +88,81 @@ async fn numbers_and_texts_are_different_ids() {
     }
 }
 
-#[tokio::test]
-async fn an_id_used_again_before_its_answer() {
+/// The calls of a conversation of two requests with one id: tool, outcome and answer of each, and the reason why that is not
+/// known.
+async fn of_one_id(answers: &[String], cancels: usize) -> Vec<Value> {
     let server = TestServer::start().await;
-    let answers = [answer(1, json!({}))];
-    converse(
-        &server,
-        scripted(&[(2, &answers)]),
-        &[call_tool(1, "first"), call_tool(1, "second")],
-        1,
-    )
-    .await;
-    let calls = calls_of(&server, 2, "tool outcome errorMessage").await;
-    assert_eq!(calls[0]["outcome"], "TRANSPORT_ERROR");
-    assert_eq!(
-        calls[0]["errorMessage"],
-        "its id was used again before it was answered"
-    );
-    assert_eq!(
-        calls[1],
-        json!({"tool": "second", "outcome": "OK", "errorMessage": null})
-    );
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let mut requests = vec![call_tool(1, "first"), call_tool(1, "second")];
+    requests.extend(vec![format!("{cancel}\n"); cancels]);
+    let script = scripted(&[(requests.len(), answers)]);
+    converse(&server, script, &requests, answers.len()).await;
+    calls_of(&server, 2, "tool outcome durationMs response { json } attributes").await
+}
+
+#[tokio::test]
+async fn answers_to_one_id_that_two_requests_have_are_nobodys() {
+    let both = [
+        answer(1, json!({"of": "second"})),
+        answer(1, json!({"of": "first"})),
+    ];
+    let one = [answer(1, json!({}))];
+    for (answers, cancels) in [(&both[..], 0), (&one[..], 0), (&one[..], 1)] {
+        for (call, tool) in of_one_id(answers, cancels).await.iter().zip(["first", "second"]) {
+            assert_eq!(
+                (&call["tool"], &call["outcome"]),
+                (&json!(tool), &json!("LOST")),
+                "{call}"
+            );
+            assert_eq!(
+                (&call["durationMs"], &call["response"]),
+                (&Value::Null, &Value::Null)
+            );
+            let why = call["attributes"]["mcptap.response.unreadable"].as_str().unwrap();
+            assert!(why.contains("same id were open at once"), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_of_one_id_that_nobody_answers_are_as_unanswered_as_others() {
+    for (cancels, outcome) in [(0, "TRANSPORT_ERROR"), (2, "CANCELLED")] {
+        for call in of_one_id(&[], cancels).await {
+            assert_eq!(call["outcome"], outcome, "{call}");
+            assert_eq!(call["attributes"]["mcptap.response.unreadable"], Value::Null);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_be_that_of_a_request_that_was_cancelled_before() {
+    let server = TestServer::start().await;
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let requests = [
+        call_tool(1, "cancelled"),
+        format!("{cancel}\n"),
+        call_tool(1, "doubtful"),
+        call_tool(1, "sure"),
+    ];
+    let answers = [
+        [answer(1, json!({"of": "?"}))],
+        [answer(1, json!({"of": "sure"}))],
+    ];
+    let script = scripted(&[(3, &answers[0]), (1, &answers[1])]);
+    let mut wrapped = Wrapping::to(&server).run(&script);
+    wrapped.send(requests[..3].concat()).await;
+    assert_ne!(wrapped.line().await, "");
+    wrapped.send(requests[3].clone()).await;
+    assert_ne!(wrapped.line().await, "");
+    assert_eq!(wrapped.end().await.status.code(), Some(0));
+    let calls = calls_of(&server, 3, "tool outcome response { json }").await;
+    let said: Vec<Value> = calls
+        .iter()
+        .map(|call| json!([call["tool"], call["outcome"]]))
+        .collect();
+    let expected = json!([["cancelled", "CANCELLED"], ["doubtful", "LOST"], ["sure", "OK"]]);
+    assert_eq!(json!(said), expected);
+    assert_eq!(calls[2]["response"]["json"], json!({"of": "sure"}));
 }
 
 #[tokio::test]

@@ -104,6 +104,8 @@ struct State {
     /// The address that belongs to this stream (HTTP+SSE), and the session that it names: they end with it.
     owned: Option<(String, Option<String>)>,
     left: Option<Left>,
+    /// When the answer's body was over.
+    over: Option<SystemTime>,
     /// By what is to be learned whether the client got the answer.
     receipt: Option<Receipt>,
     /// Whether answers are held until that is known.
@@ -169,6 +171,7 @@ impl Exchange {
             stream: None,
             owned: None,
             left: None,
+            over: None,
             receipt: None,
             is_held: false,
             is_abandoned: false,

@@ -133,6 +133,10 @@ impl State {
             self.reading.form = Form::Nothing;
             return;
         }
+        if event.name != "message" {
+            // Clients take events of no other name for messages.
+            return;
+        }
         self.hold_answers();
         for message in &event.data.messages {
             self.said(message);
@@ -156,7 +160,12 @@ impl State {
             text: scan.head,
             size: scan.size,
         };
-        self.refusal = if self.reading.decoder.fault().is_some() && !refusal.is_text() {
+        let is_damaged = self.reading.decoder.damage().is_some();
+        if is_damaged && !scan.complete {
+            self.note(&beginning("answer", &refusal));
+        }
+        self.refusal = if is_damaged || (self.reading.decoder.fault().is_some() && !refusal.is_text()) {
+            // How large it is, nobody knows.
             Excerpt::default()
         } else if scan.complete {
             refusal.readable()
@@ -170,12 +179,14 @@ impl State {
         let Some(damage) = self.reading.decoder.damage() else {
             return;
         };
-        let line = Line {
-            severity: Severity::Warn,
-            body: format!("the answer was read, and more of its body was not: {damage}"),
-            attributes: Vec::new(),
-            at: SystemTime::now(),
-        };
+        self.note(&Some(warning(format!(
+            "the answer was read, and more of its body was not: {damage}"
+        ))));
+    }
+
+    /// Writes a line into the console output of the requests that are answered.
+    fn note(&self, line: &Option<Line>) {
+        let Some(line) = line else { return };
         let conversation = lock(&self.conversation);
         let calls = self.keys.iter().filter_map(|key| conversation.call(*key));
         calls.take(MOST_NOTED).for_each(|call| call.log(line.clone()));
@@ -256,6 +267,26 @@ impl State {
             }
             conversation.carried(*key);
         }
+    }
+}
+
+/// How the text of a body begins that could not be decoded to its end, to be shown in place of it.
+pub(super) fn beginning(what: &str, body: &Excerpt) -> Option<Line> {
+    let is_shown = body.is_text() && !body.text.trim().is_empty();
+    is_shown.then(|| {
+        let text = &body.text;
+        warning(format!(
+            "the {what} could not be read to its end; it begins: {text}"
+        ))
+    })
+}
+
+fn warning(body: String) -> Line {
+    Line {
+        severity: Severity::Warn,
+        body,
+        attributes: Vec::new(),
+        at: SystemTime::now(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
@@ -79,6 +79,7 @@ impl State {
     /// The end of the answer. Returns by what is to be learned how it ended, where that is not known.
     fn answer_ended(&mut self, left: Left) -> Option<Receipt> {
         let left = if self.is_abandoned { Left::Gone } else { left };
+        self.over = Some(SystemTime::now());
         if left == Left::Complete {
             self.hold_answers();
         }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 
-use super::reading::status_attribute;
+use super::reading::{beginning, status_attribute};
 use super::{State, lock};
 use crate::jsonrpc::{Excerpt, Message, Scan};
 use crate::observer::{Call, Lasting};
@@ -73,12 +73,20 @@ impl State {
                 long_lived: false,
             },
         );
+        call.over = self.over;
         call.set([status_attribute(status)]);
         let is_coded = fault.is_some();
         call.set(fault.map(|fault| unreadable(Part::Request, fault.to_string())));
         let is_shown = |asked: &Asked| !asked.is_blank && (!is_coded || asked.head.is_text());
         if let Some(asked) = asked.filter(is_shown) {
-            call.hold_request(asked.head);
+            if self.request_decoder.damage().is_some() {
+                // How large it is, nobody knows.
+                beginning("request", &asked.head)
+                    .into_iter()
+                    .for_each(|line| call.log(line));
+            } else {
+                call.hold_request(asked.head);
+            }
         }
         let answer = self.unasked.take().or_else(|| {
             Message::from_text(&self.refusal.text, self.refusal.size)

@@ -37,7 +37,12 @@ impl State {
             } else {
                 conversation.carried(key);
             }
-            match self.verdict(&conversation, key, status, left) {
+            let verdict = self.verdict(&conversation, key, status, left);
+            if let Some(over) = self.over.filter(|_| !matches!(verdict, Verdict::Elsewhere(_))) {
+                // Word of it may have come later.
+                conversation.over_at(key, over);
+            }
+            match verdict {
                 Verdict::Ended => {}
                 Verdict::Over => conversation.end(key, Ended::Broken, Ending::over()),
                 Verdict::Unreadable(reason) => {

@@ -75,7 +75,7 @@ impl Call {
             links,
             parent,
             told,
-            at: SystemTime::now(),
+            at: call.began,
             is_call,
         };
         call.sampling = rules.capture.methods.sampling(&call.method);
@@ -101,6 +101,7 @@ impl Call {
             sampling: None,
             unchosen: None,
             is_over: false,
+            began: SystemTime::now(),
             bodies: false,
             held: Reserved::none(observer.open_bytes()),
             operation: None,
@@ -146,6 +147,7 @@ impl Call {
         let mut call = Self::unrecorded(observer, method.to_owned(), parent.clone());
         call.knows_version = true;
         call.long_lived = lasting.long_lived;
+        call.began = lasting.since;
         if observer.rules().capture.methods.excludes(method) {
             return call;
         }

@@ -86,6 +86,8 @@ pub(super) struct Past {
     trace: TraceId,
     span: SpanId,
     flags: TraceFlags,
+    /// Whether a later request with its id was begun, whose answer may be taken for its own.
+    pub(super) is_doubted: bool,
     /// Tells of its answer, where it was given up.
     pub(super) late: Option<Late>,
 }
@@ -100,6 +102,7 @@ impl Past {
             trace: span.trace_id(),
             span: span.span_id(),
             flags: span.trace_flags(),
+            is_doubted: false,
             late: None,
         }
     }

@@ -1,12 +1,14 @@
 //! How open requests end, or go on elsewhere.
 
-use super::super::open::{Key, Open, Scope};
+use std::time::SystemTime;
+
+use super::super::open::{Doubt, Key, Open, Scope};
 use super::elsewhere::Past;
 use super::{Cancellation, Conversation};
 use crate::announcement::Late;
 use crate::jsonrpc::Message;
 use crate::observer::Ended;
-use crate::span::Ending;
+use crate::span::{Ending, Part, unreadable};
 
 /// How many requests that ended are remembered, to know a second answer from a stray one.
 const REMEMBERED: usize = 512;
@@ -26,8 +28,9 @@ impl Conversation {
             return;
         };
         open.call.awaits_head = false;
-        if let Some(answer) = open.call.early.take() {
-            self.answer_one(key, &answer, Scope::Only);
+        if let Some((answer, at)) = open.call.early.take() {
+            open.call.over = Some(at);
+            self.end_answered(key, &answer, Scope::Session(&[]));
         }
     }
 
@@ -44,7 +47,14 @@ impl Conversation {
     pub(crate) fn answered_in_vain(&mut self, key: Key) {
         if let Some(open) = self.open.get_mut(key) {
             open.call.awaits_head = false;
-            open.call.answered_in_vain = open.call.early.take().is_some();
+            open.call.show_in_vain();
+        }
+    }
+
+    /// The HTTP answer to an open request was over at that time, which is its end where none is known that was before.
+    pub(crate) fn over_at(&mut self, key: Key, at: SystemTime) {
+        if let Some(call) = self.call_mut(key) {
+            call.over.get_or_insert(at);
         }
     }
 
@@ -80,7 +90,17 @@ impl Conversation {
 
     /// Ends an open request that was not answered and that nobody refused. If one with its id was cancelled, it was this.
     pub(crate) fn give_up(&mut self, key: Key, why: Unanswered) {
+        self.give_up_on(key, why.0, Scope::Session(&[]));
+    }
+
+    pub(super) fn give_up_on(&mut self, key: Key, why: &str, scope: Scope<'_>) {
         let Some(open) = self.open.get(key) else { return };
+        if open.doubt == Some(Doubt::Twins) && self.was_twin_answered(open) {
+            if let Some(open) = self.remove(key, Ended::Answered) {
+                end_in_doubt(open, Doubt::Twins, scope);
+            }
+            return;
+        }
         let meant = self
             .cancellations
             .iter()
@@ -90,12 +110,27 @@ impl Conversation {
                 let Cancellation { reason, .. } = self.cancellations.swap_remove(meant);
                 self.end(key, Ended::Cancelled, Ending::cancelled(reason));
             }
-            None => self.end(key, Ended::Broken, Ending::broken(why.0)),
+            None => self.end(key, Ended::Broken, Ending::broken(why)),
         }
+    }
+
+    /// Whether an answer came to one of those that share their id with this one, and so may have been this one's.
+    fn was_twin_answered(&self, open: &Open) -> bool {
+        let first = self.open.named(open.side, &open.id).next();
+        first
+            .and_then(|first| self.open.get(first))
+            .is_some_and(|first| first.was_twin_answered)
     }
 
     pub(super) fn remove(&mut self, key: Key, how: Ended) -> Option<Open> {
         let open = self.open.remove(key)?;
+        if open.doubt == Some(Doubt::Twins) && (how == Ended::Answered || open.was_twin_answered) {
+            // The first of those that are left knows it for all of them.
+            let next = self.open.named(open.side, &open.id).next();
+            if let Some(next) = next.and_then(|next| self.open.get_mut(next)) {
+                next.was_twin_answered = true;
+            }
+        }
         if !self.open.has(open.side, &open.id) {
             self.cancellations
                 .retain(|cancelled| cancelled.side != open.side || cancelled.id != open.id);
@@ -141,10 +176,10 @@ impl Conversation {
         self.observer.strays()
     }
 
-    /// The end of the conversation: what is open will not be answered.
-    pub(crate) fn close(&mut self, reason: &str) {
+    /// The end of the conversation: what is open will not be answered on any stream. `scope`: the last of them.
+    pub(crate) fn close(&mut self, reason: &str, scope: Scope<'_>) {
         for key in self.open.keys() {
-            self.close_one(key, reason);
+            self.close_one(key, reason, scope);
         }
         self.closed = Some(reason.to_owned());
     }
@@ -153,22 +188,29 @@ impl Conversation {
     pub(crate) fn close_session(&mut self, reason: &str) {
         for key in self.open.keys() {
             if self.open.get(key).is_some_and(|open| !open.is_awaited) {
-                self.close_one(key, reason);
+                self.close_one(key, reason, Scope::Session(&[]));
             }
         }
         self.closed = Some(reason.to_owned());
     }
 
-    fn close_one(&mut self, key: Key, reason: &str) {
+    fn close_one(&mut self, key: Key, reason: &str, scope: Scope<'_>) {
         self.carried(key);
-        let Some(open) = self.remove(key, Ended::Broken) else {
-            return;
-        };
-        let ending = if open.call.long_lived {
-            Ending::over()
+        if self.open.get(key).is_some_and(|open| open.call.long_lived) {
+            self.end(key, Ended::Broken, Ending::over());
         } else {
-            Ending::broken(reason)
-        };
-        open.call.end_as(ending);
+            self.give_up_on(key, reason, scope);
+        }
     }
+}
+
+/// Ends a request whose answer came, or may have come, and cannot be told from another's.
+pub(super) fn end_in_doubt(open: Open, doubt: Doubt, scope: Scope<'_>) {
+    let reason = doubt.reason().to_owned();
+    open.call.set([unreadable(Part::Response, reason)]);
+    open.call.end_as(match scope {
+        // There is no status of HTTP that could be the verdict.
+        Scope::Only => Ending::unknown(),
+        Scope::Answer(_) | Scope::Session(_) => Ending::over(),
+    });
 }

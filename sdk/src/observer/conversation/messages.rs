@@ -6,19 +6,17 @@ use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::logs::Severity;
 
-use super::super::open::{Found, Key, Scope};
+use super::super::open::{Doubt, Found, Key, Scope};
+use super::endings::end_in_doubt;
 use super::{Cancellation, Conversation, Side};
 use crate::announcement::Late;
 use crate::jsonrpc::{Field, Id, Message};
 use crate::observer::Ended;
 use crate::recorder::Line;
-use crate::span::{Ending, Part, unreadable};
+use crate::span::Ending;
 
 /// How many open requests a line of console output is written to: the ones begun last.
 const MOST_LISTENERS: usize = 16;
-/// Why an answer is not shown that may be another request's.
-const AMBIGUOUS: &str =
-    "requests with the same id were open at once, and which of their answers is its own cannot be told";
 
 impl Conversation {
     pub(super) fn answer(&mut self, side: Side, id: &Id, message: &Message, scope: Scope<'_>) {
@@ -28,7 +26,7 @@ impl Conversation {
             Found::AnyOf(keys) => {
                 for key in &keys {
                     if let Some(open) = self.open.get_mut(*key) {
-                        open.is_ambiguous = true;
+                        open.doubt = Some(Doubt::Twins);
                     }
                 }
                 if let Some(key) = keys.first() {
@@ -36,6 +34,19 @@ impl Conversation {
                 }
             }
             Found::Nothing => self.answer_late(side, id, scope),
+        }
+        if matches!(scope, Scope::Only) {
+            self.give_up_cancelled(side, id);
+        }
+    }
+
+    /// Takes an error that names no request. On a pipe it is about the one whose id is none of JSON-RPC, if there is one.
+    pub(super) fn answer_nameless(&mut self, side: Side, message: &Message, scope: Scope<'_>) {
+        if matches!(scope, Scope::Only)
+            && message.error().is_some()
+            && let Some(key) = self.open.misnamed(side)
+        {
+            self.answer_one(key, message, scope);
         }
     }
 
@@ -45,12 +56,19 @@ impl Conversation {
             return;
         };
         if scope.own().binary_search(&key).is_ok() {
-            open.is_ambiguous = false;
+            open.doubt = None;
         }
         if open.call.awaits_head {
             open.call.hold_answer(message);
             return;
         }
+        // Whatever was over before.
+        open.call.over = None;
+        self.end_answered(key, message, scope);
+    }
+
+    /// Ends an open request with its answer.
+    pub(super) fn end_answered(&mut self, key: Key, message: &Message, scope: Scope<'_>) {
         self.learn(message);
         let Some(open) = self.remove(key, Ended::Answered) else {
             return;
@@ -59,11 +77,9 @@ impl Conversation {
             open.call
                 .set([KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version)]);
         }
-        if open.is_ambiguous {
-            open.call.set([unreadable(Part::Response, AMBIGUOUS.to_owned())]);
-            open.call.end_as(Ending::over());
-        } else {
-            open.call.answered(message);
+        match open.doubt {
+            Some(doubt) => end_in_doubt(open, doubt, scope),
+            None => open.call.answered(message),
         }
     }
 
@@ -127,13 +143,41 @@ impl Conversation {
 
     fn cancel(&mut self, side: Side, id: Id, reason: Option<String>, scope: Scope<'_>) {
         match self.open.find(side, &id, scope, true) {
-            Found::One(key) if !self.may_be_late(key, scope) => {
+            Found::One(key) if !self.may_be_late(key, scope) && !self.has_twin(key) => {
                 self.end(key, Ended::Cancelled, Ending::cancelled(reason));
             }
             Found::One(_) | Found::AnyOf(_) if self.cancellations.len() < self.open.len() => {
+                let cancelled = id.clone();
                 self.cancellations.push(Cancellation { side, id, reason });
+                if matches!(scope, Scope::Only) {
+                    self.give_up_cancelled(side, &cancelled);
+                }
             }
             Found::One(_) | Found::AnyOf(_) | Found::Nothing => {}
+        }
+    }
+
+    /// Whether another request had the same id while this one was open.
+    fn has_twin(&self, key: Key) -> bool {
+        self.open
+            .get(key)
+            .is_some_and(|open| open.doubt == Some(Doubt::Twins))
+    }
+
+    /// Gives up the open requests with this id, where all that are left of them were cancelled: on a pipe nobody else says that no
+    /// answer comes.
+    fn give_up_cancelled(&mut self, side: Side, id: &Id) {
+        let cancelled = self.cancellations.iter();
+        let cancelled = cancelled.filter(|cancelled| cancelled.side == side && cancelled.id == *id);
+        let count = cancelled.count();
+        if count == 0 {
+            return;
+        }
+        let left: Vec<Key> = self.open.named(side, id).take(count + 1).collect();
+        if left.len() <= count {
+            for key in left {
+                self.give_up_on(key, "it was cancelled", Scope::Only);
+            }
         }
     }
 

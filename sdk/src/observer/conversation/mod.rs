@@ -18,10 +18,10 @@ pub(crate) use elsewhere::{ACCEPTED, Elsewhere, GONE, Way};
 use elsewhere::{Following, Moment, Past};
 pub(crate) use endings::Unanswered;
 
-use super::open::{Found, Key, OpenRequests, Scope};
+use super::open::{Doubt, Found, Key, OpenRequests, Scope};
 use super::{Call, Carrier, Ended, Observer, Reserved};
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
-use crate::span::{Ending, LONGEST_NAME, cut, implementation};
+use crate::span::{LONGEST_NAME, cut, implementation};
 
 /// How many requests of one conversation may be open; what is beyond is not recorded.
 const MOST_OPEN: usize = 10_000;
@@ -85,6 +85,8 @@ pub(crate) struct Conversation {
     lines: [Sequence; 3],
     /// The session id on the wire.
     session: Option<String>,
+    /// Whether the server may answer what was cancelled.
+    may_answer_ended: bool,
     /// Whether the client uses ids again, as clients do that pool a session for several.
     reuses_ids: bool,
     /// Why nothing that is still open will be answered but in its own HTTP answer.
@@ -113,8 +115,17 @@ impl Conversation {
             version: None,
             lines: Default::default(),
             session: None,
+            may_answer_ended: false,
             reuses_ids: false,
             closed: None,
+        }
+    }
+
+    /// The same with a server of which nothing is known: it may answer what was cancelled.
+    pub(crate) fn with_any_server(self) -> Self {
+        Self {
+            may_answer_ended: true,
+            ..self
         }
     }
 
@@ -165,7 +176,10 @@ impl Conversation {
             return None;
         }
         if message.is_answer() {
-            self.answer(from.other(), &message.id()?, message, scope);
+            match message.id() {
+                Some(id) => self.answer(from.other(), &id, message, scope),
+                None => self.answer_nameless(from.other(), message, scope),
+            }
             return None;
         }
         let method = message.method()?;
@@ -203,13 +217,10 @@ impl Conversation {
             self.set_client(implementation(&info));
         }
         // On a pipe nothing but the id tells two requests apart.
-        if matches!(scope, Scope::Only)
-            && let Found::One(earlier) = self.open.find(from, &id, scope, true)
-            && self.open.get(earlier).is_some_and(|open| open.id == id)
-        {
-            let reason = "its id was used again before it was answered";
-            self.end(earlier, Ended::Broken, Ending::broken(reason));
-        }
+        let doubt = match scope {
+            Scope::Only => self.doubt(from, &id),
+            Scope::Answer(_) | Scope::Session(_) => None,
+        };
         if from == Side::Client && !self.reuses_ids {
             let hash = id.hash();
             let is_past = |past: &Past| past.side == from && past.id == hash;
@@ -238,10 +249,30 @@ impl Conversation {
         let key = self.open.add(from, id, call);
         // A client answers in a request of its own; on a pipe and over HTTP+SSE there is one stream for all answers.
         let on_its_own = from == Side::Client && !carrier.is_sse && !matches!(scope, Scope::Only);
-        if !on_its_own && let Some(open) = self.open.get_mut(key) {
-            open.is_awaited = false;
+        if let Some(open) = self.open.get_mut(key) {
+            open.doubt = doubt;
+            open.is_awaited = on_its_own;
         }
         Some(key)
+    }
+
+    /// Why the answer to a request that begins on the only stream may be another's. One that is open with the same id has the
+    /// same doubt.
+    fn doubt(&mut self, side: Side, id: &Id) -> Option<Doubt> {
+        let twin = self.open.named(side, id).next();
+        if let Some(twin) = twin.and_then(|twin| self.open.get_mut(twin)) {
+            twin.doubt = Some(Doubt::Twins);
+            return Some(Doubt::Twins);
+        }
+        if !self.may_answer_ended {
+            return None;
+        }
+        let hash = id.hash();
+        let mut past = self.past.iter_mut().rev();
+        let before = past.find(|past| past.side == side && past.id == hash)?;
+        let is_owed = matches!(before.how, Ended::Cancelled | Ended::Broken);
+        // Most servers never answer what was cancelled, so one that did not by the next answer is not waited for.
+        (is_owed && !std::mem::replace(&mut before.is_doubted, true)).then_some(Doubt::Predecessor)
     }
 
     /// What is known of a request besides what it says and how it came.

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::capture::Capture;
 use crate::recorder::Recorder;
+use crate::span::Ending;
 
 fn conversation() -> (Conversation, InMemorySpanExporter, SdkTracerProvider) {
     let (observer, memory, provider) = observer();
@@ -280,4 +281,178 @@ fn an_answer_to_what_was_given_up_is_told_once_as_late() {
     assert!(left * 3 <= of_past * 103 + 3, "{left} {of_past}");
     drop(conversation);
     assert_eq!(observer.remembered().held(), 0);
+}
+
+/// What a pipe with these messages leaves: tool, outcome and body of each span, in the order of their ends.
+fn over_a_pipe(messages: &[(Side, Value)]) -> Vec<(String, String, Option<String>)> {
+    let (observer, memory, _provider) = observer();
+    let mut conversation = Conversation::new(observer).with_any_server();
+    let carrier = Carrier::default();
+    for (from, said) in messages {
+        conversation.take(*from, &message(said.clone()), &carrier, Scope::Only);
+    }
+    conversation.close("the pipe closed", Scope::Only);
+    let spans = memory.get_finished_spans().unwrap();
+    let told = spans.iter().map(|span| {
+        let said = |key: &str| {
+            let found = span.attributes.iter().find(|known| known.key.as_str() == key);
+            found.map(|known| known.value.to_string())
+        };
+        let tool = said(semconv::GEN_AI_TOOL_NAME).unwrap();
+        let outcome = said(semconv::OUTCOME).or_else(|| said(semconv::ERROR_TYPE));
+        (
+            tool,
+            outcome.unwrap_or_else(|| "ok".to_owned()),
+            said(semconv::RESPONSE_BODY),
+        )
+    });
+    told.collect()
+}
+
+fn asks(id: Value, tool: &str) -> (Side, Value) {
+    let params = json!({"name": tool});
+    (
+        Side::Client,
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}),
+    )
+}
+
+fn answers(id: Value, of: &str) -> (Side, Value) {
+    (
+        Side::Server,
+        json!({"jsonrpc": "2.0", "id": id, "result": {"of": of}}),
+    )
+}
+
+fn cancels(id: Value) -> (Side, Value) {
+    let params = json!({"requestId": id});
+    (
+        Side::Client,
+        json!({"method": "notifications/cancelled", "params": params}),
+    )
+}
+
+fn told(tool: &str, outcome: &str, body: Option<&str>) -> (String, String, Option<String>) {
+    (tool.to_owned(), outcome.to_owned(), body.map(str::to_owned))
+}
+
+#[test]
+fn on_a_pipe_answers_to_one_id_are_nobodys_while_two_have_it() {
+    let one = || json!(1);
+    for (name, messages, expected) in [
+        (
+            "both answered, and one after them",
+            vec![
+                asks(one(), "a"),
+                asks(one(), "b"),
+                answers(one(), "b"),
+                answers(one(), "a"),
+                asks(one(), "c"),
+                answers(one(), "c"),
+            ],
+            vec![
+                told("a", "unknown", None),
+                told("b", "unknown", None),
+                told("c", "ok", Some("{\"of\":\"c\"}")),
+            ],
+        ),
+        (
+            "one answered",
+            vec![asks(one(), "a"), asks(one(), "b"), answers(one(), "?")],
+            vec![told("a", "unknown", None), told("b", "unknown", None)],
+        ),
+        (
+            "none answered",
+            vec![asks(one(), "a"), asks(one(), "b")],
+            vec![
+                told("a", "connection_closed", None),
+                told("b", "connection_closed", None),
+            ],
+        ),
+        (
+            "one cancelled, one answered",
+            vec![
+                asks(one(), "a"),
+                asks(one(), "b"),
+                cancels(one()),
+                answers(one(), "?"),
+                asks(json!(2), "c"),
+            ],
+            vec![
+                told("a", "unknown", None),
+                told("b", "unknown", None),
+                told("c", "connection_closed", None),
+            ],
+        ),
+        (
+            "both cancelled",
+            vec![
+                asks(one(), "a"),
+                asks(one(), "b"),
+                cancels(one()),
+                cancels(one()),
+                asks(json!(2), "c"),
+            ],
+            vec![
+                told("a", "cancelled", None),
+                told("b", "cancelled", None),
+                told("c", "connection_closed", None),
+            ],
+        ),
+        (
+            "cancelled and used again",
+            vec![
+                asks(one(), "a"),
+                cancels(one()),
+                asks(one(), "b"),
+                answers(one(), "?"),
+                asks(one(), "c"),
+                answers(one(), "c"),
+            ],
+            vec![
+                told("a", "cancelled", None),
+                told("b", "unknown", None),
+                told("c", "ok", Some("{\"of\":\"c\"}")),
+            ],
+        ),
+        (
+            "cancelled, used again and cancelled",
+            vec![asks(one(), "a"), cancels(one()), asks(one(), "b"), cancels(one())],
+            vec![told("a", "cancelled", None), told("b", "cancelled", None)],
+        ),
+        (
+            "a number and a text",
+            vec![
+                asks(one(), "a"),
+                asks(json!("1"), "b"),
+                answers(json!("1"), "b"),
+                answers(one(), "a"),
+            ],
+            vec![
+                told("b", "ok", Some("{\"of\":\"b\"}")),
+                told("a", "ok", Some("{\"of\":\"a\"}")),
+            ],
+        ),
+    ] {
+        let expected = expected.into_iter().map(|(tool, outcome, body)| {
+            let outcome = if outcome == "connection_closed" {
+                semconv::CLOSED.to_owned()
+            } else {
+                outcome
+            };
+            (tool, outcome, body)
+        });
+        assert_eq!(over_a_pipe(&messages), expected.collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn ids_that_are_none_of_json_rpc_leave_a_record() {
+    for id in [json!(true), json!([1]), json!({"a": 1})] {
+        let of_id = over_a_pipe(&[asks(id.clone(), "t"), answers(id.clone(), "t")]);
+        assert_eq!(of_id, [told("t", "ok", Some("{\"of\":\"t\"}"))], "{id}");
+        let error = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": "no id"}});
+        let of_null = over_a_pipe(&[asks(id, "t"), (Side::Server, error)]);
+        assert!(of_null[0].2.as_ref().unwrap().contains("no id"), "{of_null:?}");
+    }
 }

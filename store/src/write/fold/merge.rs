@@ -53,7 +53,9 @@ pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
 
 /// Whether it is no span, but the word that a process is silent. Only this store says so, of calls that it has.
 fn is_silence(node: &Node) -> bool {
-    node.row.is_none() && node.call.evidence.open && node.call.evidence.lost
+    // A sender that says so of a call of its own says why, in an attribute.
+    let is_lost = node.call.evidence.open && node.call.evidence.lost;
+    node.row.is_none() && is_lost && node.call.attributes.is_empty()
 }
 
 fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
