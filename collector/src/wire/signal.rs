@@ -20,10 +20,8 @@ pub(crate) fn other_signal(own: Signal, export: &[u8]) -> Option<Signal> {
                 if is_of(own, record) {
                     return None;
                 }
-                let all = Signal::ALL.into_iter();
-                let of = all
-                    .filter(|signal| *signal != own && is_of(*signal, record))
-                    .next()?;
+                let mut all = Signal::ALL.into_iter();
+                let of = all.find(|signal| *signal != own && is_of(*signal, record))?;
                 if *other.get_or_insert(of) != of {
                     return None;
                 }
