@@ -653,3 +653,20 @@ fn links_beyond_those_that_sdks_send_are_counted() {
     assert_eq!(with(128), (128, None));
     assert_eq!(with(200), (128, Some(json!(72))));
 }
+
+#[test]
+fn what_our_sdk_says_twice_is_stored_once() {
+    let request = r#"{"method":"tools/call","params":{"name":"add","arguments":{"a":1}}}"#;
+    let told = given(
+        "mcptap-sdk",
+        "tools/call add",
+        SERVER,
+        json!({"mcp.method.name": "tools/call", "gen_ai.tool.name": "add",
+            "mcptap.request.body": request, "gen_ai.tool.call.arguments": r#"{"a":1}"#,
+            "mcptap.response.body": r#"{"content":[]}"#, "gen_ai.tool.call.result": r#"{"content":[ ]}"#}),
+    );
+    let call = told.observed().remove(0).call;
+    let rest = format!("{:?}", call.attributes);
+    assert!(!rest.contains("gen_ai.tool.call"), "{rest}");
+    insta::assert_snapshot!(tell(&call), @r#"tools/call add · OK · SERVER at shop · > {"method":"tools/call","params":{"name":"add","arguments":{"a":1}}} · < {"content":[]}"#);
+}

@@ -62,6 +62,8 @@ pub struct Capture {
     rules: Rules,
     /// Cuts secrets out of what is recorded.
     pub(crate) redactor: Redactor,
+    /// Whether bodies of tools are also under the names that the conventions have for them.
+    pub(crate) names_gen_ai: bool,
     /// What the application does with it besides.
     pub(crate) hooks: Hooks,
     /// Which methods are not recorded, or not always.
@@ -150,6 +152,7 @@ impl Default for Capture {
             body_cap: DEFAULT_BODY_CAP,
             rules: Rules::default(),
             redactor: Redactor::default(),
+            names_gen_ai: true,
             hooks: Hooks::default(),
             methods: Methods::default(),
         }
@@ -203,6 +206,15 @@ impl Capture {
     #[must_use]
     pub fn body_cap(mut self, bytes: usize) -> Self {
         self.body_cap = bytes;
+        self
+    }
+
+    /// Whether the arguments and the result of a tool call are also under the names that the conventions have for them,
+    /// `gen_ai.tool.call.arguments` and `gen_ai.tool.call.result`, which other backends show. They are unless told otherwise; mcptap
+    /// stores them once in any case. Both are redacted and cut as the bodies are; arguments are absent where the request was cut.
+    #[must_use]
+    pub fn gen_ai_names(mut self, are_used: bool) -> Self {
+        self.names_gen_ai = are_used;
         self
     }
 
@@ -345,6 +357,7 @@ impl Capture {
             },
             redactor: Redactor::new(&rules)?,
             rules,
+            names_gen_ai: true,
             hooks: Hooks::default(),
             methods: Methods::default(),
         })

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use mcptap_model::semconv;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, Key, KeyValue, Value, global};
@@ -22,9 +23,13 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::recorder::Handle;
+use crate::span::cut;
 
 /// Who calls, as the conventions of OpenTelemetry name it.
 const CALLER: &str = "enduser.id";
+
+/// The longest message and the longest stack of an exception, in bytes.
+const LONGEST_EXCEPTION: usize = 64 * 1024;
 
 /// The call that the current code runs in.
 ///
@@ -106,6 +111,38 @@ impl Call {
         self.set(CALLER, id.into());
     }
 
+    /// Records an error of the tool's own code, as the event `exception`: its type, its message, and as its stack what `Debug` says
+    /// of it. rmcp's [`ErrorData`](https://docs.rs/rmcp/latest/rmcp/model/struct.ErrorData.html) carries none of these, so say it where the error is still at hand:
+    ///
+    /// ```
+    /// # use mcptap_sdk::Call;
+    /// # fn stock() -> Result<u32, std::io::Error> { Ok(7) }
+    /// # fn tool() -> Result<u32, rmcp::ErrorData> {
+    /// stock().map_err(|error| {
+    ///     if let Some(call) = Call::current() {
+    ///         call.exception(&error);
+    ///     }
+    ///     rmcp::ErrorData::internal_error(error.to_string(), None)
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// `anyhow`, `eyre` and their like give their causes, and a backtrace where `RUST_BACKTRACE` asks for one; an error that derives
+    /// `Debug` gives what it holds, with its sources. Message and stack are cut at 64 KiB each, secrets are cut out of both, and
+    /// where bodies or log lines of the call are not kept, the type alone is recorded. How the call ends is said by its answer all the same.
+    pub fn exception<E: fmt::Debug + fmt::Display + ?Sized>(&self, error: &E) {
+        let mut attributes = vec![KeyValue::new(semconv::EXCEPTION_TYPE, std::any::type_name::<E>())];
+        if !self.0.is_hushed.load(Ordering::Relaxed) {
+            // The alternate form of what has causes names them.
+            let (message, stack) = (format!("{error:#}"), format!("{error:?}"));
+            if stack != message {
+                attributes.push(KeyValue::new(semconv::EXCEPTION_STACKTRACE, short(stack)));
+            }
+            attributes.push(KeyValue::new(semconv::EXCEPTION_MESSAGE, short(message)));
+        }
+        self.0.handle.event("exception", attributes);
+    }
+
     /// Writes the trace and the baggage into what goes out to another server: the headers of an HTTP request, or the `_meta` of a
     /// request of MCP. What is asked there is then below the call, or below the span that is current in it.
     pub fn inject(&self, into: &mut impl Outgoing) {
@@ -137,6 +174,11 @@ impl Call {
             }
         });
     }
+}
+
+fn short(mut text: String) -> String {
+    cut(&mut text, LONGEST_EXCEPTION);
+    text
 }
 
 /// What finds a call from its span of `tracing`. It does not keep the span open.

@@ -30,7 +30,7 @@
 //! # Features
 //!
 //! By default there is all that a server and the variables may ask for: `rmcp` ([`instrument`]), `http` ([`layer`]), `tls` (a collector
-//! behind `https://`), `logs` ([`log_layer`]), `grpc` (OTLP over gRPC) and `zstd`. Besides: `axum` (the client's address from
+//! behind `https://`), `logs` ([`log_layer`]), `metrics` ([`Watch::metrics`]), `grpc` (OTLP over gRPC) and `zstd`. Besides: `axum` (the client's address from
 //! `ConnectInfo`) and `brotli` (answers in that coding). A server over stdio with a collector on its own machine needs
 //! `default-features = false, features = ["rmcp"]`. The versions of [`opentelemetry`] and [`opentelemetry_sdk`] that this crate has
 //! in its signatures are re-exported.
@@ -39,7 +39,7 @@
 //! to its first 10 characters and only a short list of others is kept.
 
 #![cfg_attr(
-    not(all(feature = "rmcp", feature = "http")),
+    not(all(feature = "rmcp", feature = "http", feature = "logs", feature = "tls")),
     expect(
         dead_code,
         reason = "parts of the engine that only the switched-off ways into it use"
@@ -64,6 +64,11 @@ mod layer;
 #[cfg(all(feature = "rmcp", not(feature = "http")))]
 #[path = "without_layer.rs"]
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "without_metrics.rs"]
+mod metrics;
 mod observer;
 mod pipe;
 mod recorder;

@@ -82,6 +82,7 @@ impl Pipe {
             state.take(Side::Server, &last);
             state.console(b"\n");
             state.conversation.close(reason, Scope::Only);
+            state.conversation.end_session();
             let strays = state.conversation.strays();
             if strays > 0 {
                 tracing::warn!(strays, "answers came to requests that nobody made");

@@ -26,6 +26,8 @@ use crate::capture::Capture;
 use crate::current::Call;
 use crate::running::{Begun, Started};
 use beginning::Beginning;
+#[cfg(feature = "metrics")]
+pub(crate) use destination::scope;
 pub(crate) use destination::{Destination, Home, Logs, Rules, install, join, leave, process_rules};
 pub(crate) use handle::Handle;
 use handle::set;
@@ -103,6 +105,11 @@ impl Recorder {
             (None, Some(destination)) => destination.rules(),
             (None, None) => process_rules(),
         }
+    }
+
+    /// Whether the server that is watched is in this process.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.to.as_ref().is_none_or(|to| to.is_inside)
     }
 
     fn destination(&self) -> Arc<Destination> {
@@ -307,6 +314,11 @@ impl Recording {
             self.running.as_deref(),
             attributes,
         );
+    }
+
+    /// Sets what is on its span under another name already, and so is not announced.
+    pub(crate) fn set_beside(&self, attribute: KeyValue) {
+        set(&self.context, self.ahead.as_deref(), None, [attribute]);
     }
 
     pub(crate) fn set_status(&self, mut status: Status) {

@@ -8,7 +8,9 @@ use mcptap_model::redact::ragged_end;
 use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Excerpt, Field, Message, boundary};
 
@@ -105,6 +107,25 @@ pub(crate) fn body(part: Part, body: Excerpt) -> [KeyValue; 3] {
         KeyValue::new(size_key, i64::try_from(body.size).unwrap_or(i64::MAX)),
         KeyValue::new(truncated_key, is_cut),
     ]
+}
+
+/// The arguments of a tool call in the body of its request, as they stand there; none where that was cut.
+pub(crate) fn arguments(request: &Excerpt) -> Option<Arc<str>> {
+    #[derive(Deserialize)]
+    struct Asked<'a> {
+        #[serde(borrow)]
+        params: Params<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        arguments: &'a RawValue,
+    }
+    if request.is_cut() {
+        return None;
+    }
+    let asked: Asked<'_> = serde_json::from_str(&request.text).ok()?;
+    Some(asked.params.arguments.get().into())
 }
 
 /// Why a body could not be read.

@@ -1,5 +1,7 @@
 //! How traffic is watched: where its records go, and what may be in them.
 
+#[cfg(feature = "metrics")]
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 #[cfg(feature = "rmcp")]
@@ -8,6 +10,8 @@ use rmcp::{RoleServer, Service};
 use crate::capture::Capture;
 #[cfg(feature = "http")]
 use crate::layer::TrafficLayer;
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::pipe::Pipe;
 use crate::recorder::Recorder;
@@ -79,6 +83,21 @@ impl Watch {
     #[must_use]
     pub fn server_name(mut self, name: impl AsRef<str>) -> Self {
         self.observer = self.observer.of_server(name.as_ref());
+        self
+    }
+
+    /// Gives durations to this meter provider in place of the global one: the histograms `mcp.server.operation.duration` of requests
+    /// and `mcp.server.session.duration` of sessions, both in seconds, with the bounds and attributes of OpenTelemetry's
+    /// conventions for MCP.
+    ///
+    /// Requests are measured whether a span is recorded of them or not, also those of excluded and sampled methods; under
+    /// [`Capture::off`] nothing is. A session is measured that began with `initialize` and whose end was seen: of a
+    /// connection, or, under [`layer`](Watch::layer), by `DELETE` or as unknown to the server. Secrets are cut out of attributes. Tools are named
+    /// by clients: a meter provider bounds how many combinations of attributes it keeps.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, provider: &impl MeterProvider) -> Self {
+        self.observer = self.observer.measured_by(Metrics::of(provider));
         self
     }
 

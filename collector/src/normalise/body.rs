@@ -164,7 +164,11 @@ pub(super) fn has_request(attributes: &Attributes<'_>) -> bool {
 
 /// The request's own JSON, where a span carries the whole of it: needed to read method and target.
 pub(super) fn whole_request(attributes: &mut Attributes<'_>) -> Option<Body> {
-    let (_, text) = first(attributes, WHOLE_REQUEST)?;
+    let (key, text) = first(attributes, WHOLE_REQUEST)?;
+    if key == Key::OurRequestBody {
+        // Our own SDK says the arguments again, for others to read.
+        attributes.take(Key::GenAiToolCallArguments);
+    }
     Some(Body::new(text))
 }
 
@@ -309,6 +313,9 @@ fn insert_at(object: &mut Map<String, Value>, path: &str, value: Value, depth: u
 /// The response body.
 pub(super) fn response(attributes: &mut Attributes<'_>, method: &str, status_message: &str) -> Option<Body> {
     if let Some((key, text)) = first(attributes, RESPONSE) {
+        if key == Key::OurResponseBody {
+            attributes.take(Key::GenAiToolCallResult);
+        }
         let body = Body::new(text);
         return Some(if key == Key::LogfireResponse {
             rpc_error(&body).unwrap_or(body)

@@ -179,6 +179,7 @@ impl Sessions {
         let ended = lock(&self.remembered.known).remove(hash);
         if let Some(conversation) = ended {
             close(&conversation, reason);
+            lock(&conversation).end_session();
         }
     }
 
@@ -189,7 +190,9 @@ impl Sessions {
         let waiting = std::mem::take(&mut *lock(&self.remembered.waiting));
         let announced = announced.into_values().map(|announced| announced.conversation);
         for conversation in known.into_all().chain(announced).chain(waiting) {
-            lock(&conversation).close(reason, Scope::Session(&[]));
+            let mut conversation = lock(&conversation);
+            conversation.close(reason, Scope::Session(&[]));
+            conversation.end_session();
         }
     }
 }

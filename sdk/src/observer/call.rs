@@ -15,6 +15,7 @@ use super::{Observer, Reserved};
 use crate::announcement::Late;
 use crate::capture::Sampling;
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
+use crate::metrics::Measure;
 use crate::recorder::{Line, Recording, Start};
 use crate::span::{self, Ending, Part};
 
@@ -54,6 +55,8 @@ pub(crate) struct Call {
     unchosen: Option<Box<Start>>,
     is_over: bool,
     began: SystemTime,
+    /// Measures how long it takes, of one that a server is asked.
+    measure: Option<Measure>,
     /// Whether its bodies may be recorded.
     bodies: bool,
     /// Bytes that it holds: of its request, in the span, and of an answer that waits.
@@ -144,7 +147,18 @@ impl Call {
         if !self.held.grow(body.text.len()) {
             body.text.clear();
         }
+        let arguments = span::arguments(&body).filter(|_| self.names_gen_ai());
         self.set(span::body(Part::Request, body));
+        if let (Some(arguments), Some(recording)) = (arguments, &self.recording)
+            && self.held.grow(arguments.len())
+        {
+            recording.set_beside(KeyValue::new(semconv::GEN_AI_TOOL_CALL_ARGUMENTS, arguments));
+        }
+    }
+
+    /// Whether its bodies are also under the names of the conventions.
+    fn names_gen_ai(&self) -> bool {
+        self.method == "tools/call" && self.observer.names_gen_ai()
     }
 
     /// Keeps its answer, which came before the head of the HTTP answer. Where there is no room for long values, they
@@ -220,13 +234,21 @@ impl Call {
     pub(crate) fn answered(mut self, answer: &Message) {
         let ending = Ending::of(&self.method, answer);
         self.choose(&ending);
+        let names_gen_ai = self.names_gen_ai();
         if let Some(recording) = self.recording.as_mut() {
             recording.conclude();
             if recording.is_recording() {
                 if self.bodies {
                     let mut body = answer.body();
                     body.cut(recording.cap());
-                    recording.set(span::body(Part::Response, body));
+                    let body = span::body(Part::Response, body);
+                    let [text, ..] = &body;
+                    let result = (names_gen_ai && answer.error().is_none())
+                        .then(|| KeyValue::new(semconv::GEN_AI_TOOL_CALL_RESULT, text.value.clone()));
+                    recording.set(body);
+                    if let Some(result) = result {
+                        recording.set_beside(result);
+                    }
                 }
                 self.remember_round(answer);
             }
@@ -302,10 +324,6 @@ impl Call {
         self.is_over = true;
         self.choose(&ending);
         let weight = self.weigh(&ending);
-        let Some(mut recording) = self.recording.take() else {
-            return;
-        };
-        recording.conclude();
         if let Some(panic) = self.panic.take() {
             ending
                 .attributes
@@ -313,6 +331,13 @@ impl Call {
             ending.attributes.extend(panic.attributes);
             ending.status = panic.status;
         }
+        if let Some(measure) = self.measure.take() {
+            measure.operated(&ending, self.over, &self.observer.rules());
+        }
+        let Some(mut recording) = self.recording.take() else {
+            return;
+        };
+        recording.conclude();
         recording.set(ending.attributes);
         recording.set(weight);
         recording.set(

@@ -29,6 +29,7 @@ use opentelemetry::KeyValue;
 use rounds::Rounds;
 
 use crate::capture::Capture;
+use crate::metrics::Metrics;
 use crate::recorder::{Recorder, Rules};
 use crate::telemetry::Naming;
 
@@ -51,6 +52,8 @@ pub(crate) struct Observer {
     naming: Option<Naming>,
     /// The name that was given to the server.
     name: Option<Arc<str>>,
+    /// Where durations go.
+    metrics: Metrics,
     shared: Arc<Shared>,
 }
 
@@ -95,6 +98,7 @@ impl Observer {
             recorder,
             naming: None,
             name: None,
+            metrics: Metrics::default(),
             shared: Arc::default(),
         }
     }
@@ -125,6 +129,13 @@ impl Observer {
         self
     }
 
+    /// The same, whose durations go there.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn measured_by(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
     /// The name that was given to the server, as an attribute.
     fn named(&self) -> Option<KeyValue> {
         let name = self.name.clone()?;
@@ -144,6 +155,12 @@ impl Observer {
     /// Whether bodies of this tool may be recorded.
     fn bodies_of(&self, tool: Option<&str>) -> bool {
         self.rules().capture.bodies_of(tool)
+    }
+
+    /// Whether bodies of tools are also under the names that the conventions have for them. Who watches from outside tells
+    /// mcptap, which needs no second copy.
+    fn names_gen_ai(&self) -> bool {
+        self.recorder.is_inside() && self.rules().capture.names_gen_ai
     }
 
     /// Cuts secrets out of the next of some lines, also those that only the lines before tell.

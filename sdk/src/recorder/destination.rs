@@ -271,7 +271,7 @@ fn is_of(destination: &Destination, home: &Arc<Home>) -> bool {
     destination.home.as_ref().is_some_and(|of| Arc::ptr_eq(of, home))
 }
 
-pub(super) fn scope() -> InstrumentationScope {
+pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))
         .build()

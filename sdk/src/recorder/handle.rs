@@ -37,6 +37,20 @@ impl Handle {
     }
 }
 
+impl Handle {
+    /// Adds an event to its span, without secrets.
+    pub(crate) fn event(&self, name: &'static str, mut attributes: Vec<KeyValue>) {
+        let span = self.context.span();
+        if !span.is_recording() {
+            return;
+        }
+        if let Some(rules) = &self.ahead {
+            rules.redaction.attributes(&mut attributes);
+        }
+        span.add_event(name, attributes);
+    }
+}
+
 /// Sets attributes of a span, without secrets.
 pub(super) fn set(
     context: &Context,

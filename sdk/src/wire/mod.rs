@@ -243,8 +243,9 @@ impl Wire {
     }
 
     fn close(&self) {
-        self.conversation()
-            .close("the connection ended before the answer", Scope::Only);
+        let mut conversation = self.conversation();
+        conversation.close("the connection ended before the answer", Scope::Only);
+        conversation.end_session();
     }
 }
 

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::support::{Client, LEGACY, Shop, Spans, said};
 
-type Connected = RunningService<RoleClient, Client>;
+pub(crate) type Connected = RunningService<RoleClient, Client>;
 
 /// A shop and its client at two ends of a pipe.
-async fn shop(watch: Watch) -> Connected {
+pub(crate) async fn shop(watch: Watch) -> Connected {
     let (server_end, client_end) = tokio::io::duplex(64 * 1024);
     let server = watch.instrument(Shop);
     tokio::spawn(async move { server.serve(server_end).await.unwrap().waiting().await });
@@ -34,12 +34,12 @@ async fn handler(watch: Watch) -> Connected {
     Client.serve_with_lifecycle(client_end, LEGACY).await.unwrap()
 }
 
-async fn ping(client: &Connected) {
+pub(crate) async fn ping(client: &Connected) {
     let ping = ClientRequest::PingRequest(PingRequest::default());
     client.send_request(ping).await.unwrap();
 }
 
-fn tool(name: &'static str) -> CallToolRequestParams {
+pub(crate) fn tool(name: &'static str) -> CallToolRequestParams {
     CallToolRequestParams::new(name)
 }
 

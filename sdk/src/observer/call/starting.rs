@@ -45,9 +45,6 @@ impl Call {
         let is_version = |known: &KeyValue| known.key.as_str() == semconv::MCP_PROTOCOL_VERSION;
         call.knows_version = call.is_handshake() || known.iter().any(is_version);
         let rules = observer.rules();
-        if rules.capture.methods.excludes(&call.method) {
-            return Some(call);
-        }
         let target = Target::of(&call.method, request);
         let mut attributes = target.attributes(&call.method);
         attributes.extend(
@@ -57,6 +54,10 @@ impl Call {
         );
         attributes.extend(carrier.attributes());
         attributes.extend(known);
+        call.measure = is_call.then(|| observer.metrics.operation(&attributes));
+        if rules.capture.methods.excludes(&call.method) {
+            return Some(call);
+        }
         let before = earlier_round(observer, request);
         call.operation = before.as_ref().map(|before| before.operation.clone());
         links.extend(before.map(|before| Link::with_context(before.span)));
@@ -102,6 +103,7 @@ impl Call {
             unchosen: None,
             is_over: false,
             began: SystemTime::now(),
+            measure: None,
             bodies: false,
             held: Reserved::none(observer.open_bytes()),
             operation: None,

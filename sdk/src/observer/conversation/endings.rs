@@ -176,6 +176,13 @@ impl Conversation {
         self.observer.strays()
     }
 
+    /// The session is over, and not only forgotten: how long it took is known, if its handshake was answered.
+    pub(crate) fn end_session(&mut self) {
+        if let (Some(measure), Some(version)) = (self.measure.take(), &self.version) {
+            measure.closed(version, &self.observer.rules());
+        }
+    }
+
     /// The end of the conversation: what is open will not be answered on any stream. `scope`: the last of them.
     pub(crate) fn close(&mut self, reason: &str, scope: Scope<'_>) {
         for key in self.open.keys() {

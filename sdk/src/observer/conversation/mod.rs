@@ -21,6 +21,7 @@ pub(crate) use endings::Unanswered;
 use super::open::{Doubt, Found, Key, OpenRequests, Scope};
 use super::{Call, Carrier, Ended, Observer, Reserved};
 use crate::jsonrpc::{Excerpt, Field, Id, Message};
+use crate::metrics::Measure;
 use crate::span::{LONGEST_NAME, cut, implementation};
 
 /// How many requests of one conversation may be open; what is beyond is not recorded.
@@ -91,6 +92,8 @@ pub(crate) struct Conversation {
     reuses_ids: bool,
     /// Why nothing that is still open will be answered but in its own HTTP answer.
     closed: Option<String>,
+    /// Measures how long the session takes that a handshake began.
+    measure: Option<Measure>,
 }
 
 impl Conversation {
@@ -118,6 +121,7 @@ impl Conversation {
             may_answer_ended: false,
             reuses_ids: false,
             closed: None,
+            measure: None,
         }
     }
 
@@ -215,6 +219,9 @@ impl Conversation {
             && let Some(info) = message.json(Field::ClientInfo)
         {
             self.set_client(implementation(&info));
+        }
+        if method == "initialize" && from == Side::Client {
+            self.measure = Some(self.observer.metrics.session(&carrier.attributes()));
         }
         // On a pipe nothing but the id tells two requests apart.
         let doubt = match scope {
