@@ -83,6 +83,7 @@ function attributes(text) {
 function tables() {
   const words = source("redact/names/words.rs");
   const looks = source("redact/looks.rs");
+  const placeholders = source("redact/placeholders.rs");
   return {
     attributes: attributes(source("semconv.rs")),
     redaction: {
@@ -103,6 +104,8 @@ function tables() {
       spaced: spaced(source("redact/names.rs")),
       words: list(looks, "WORDS"),
       sentence: list(looks, "SENTENCE"),
+      labels: { secrets: list(placeholders, "SECRETS"), of: list(placeholders, "OF") },
+      files: list(looks, "ENDS"),
       locations: list(looks, "BEGINNINGS"),
       algorithms: list(looks, "NAMES"),
       schemes: list(source("redact/named.rs"), "SCHEMES"),

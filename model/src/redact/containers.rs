@@ -206,6 +206,26 @@ fn add(
     }
 }
 
+/// Whether the name whose last words begin at `start` is that of an operation, whose members are its parameters:
+/// `"ListAccessKeys": {"limit_key": "MaxItems"}`.
+pub(super) fn is_operation(bytes: &[u8], start: usize) -> bool {
+    const VERBS: &[&[u8]] = &[
+        b"List",
+        b"Get",
+        b"Describe",
+        b"Create",
+        b"Delete",
+        b"Update",
+        b"Put",
+        b"list",
+        b"get",
+        b"describe",
+    ];
+    let from = run_back(bytes, start, 48, |byte| byte.is_ascii_alphanumeric());
+    let name = bytes.get(from..start).unwrap_or_default();
+    VERBS.iter().any(|verb| name.starts_with(verb))
+}
+
 /// Where the object or list begins of a name that ends at `end`.
 pub(super) fn begin(bytes: &[u8], end: usize) -> Option<usize> {
     let named = quote(bytes, end).map_or(end, |(_, content)| content);

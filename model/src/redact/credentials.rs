@@ -1,8 +1,9 @@
 //! Credentials that stand under no name: behind their scheme, in URLs, behind a flag of `curl`.
 
 use super::bytes::{after_escape, before, byte, is_mixed, is_space, run, run_back};
-use super::looks::{is_drawn, is_lot, is_placeholder};
+use super::looks::{is_drawn, is_lot};
 use super::named::{NEAR, is_basic, is_cut};
+use super::placeholders::is_placeholder;
 
 /// Parameters of a challenge, which says how to ask and holds no secret.
 const CHALLENGE: &[&[u8]] = &[
@@ -56,7 +57,12 @@ pub(super) fn credential(bytes: &[u8], start: usize, end: usize) -> Result<(usiz
     if !(is_mixed(text) || text.ends_with(b"=")) {
         return Err(to);
     }
-    let is_basic = || is_basic(text) || text.ends_with(b"=") || text.iter().any(u8::is_ascii_digit);
+    // `a basic HTTP/1.1 client`
+    let is_basic = || {
+        is_basic(text)
+            || text.ends_with(b"=")
+            || (text.iter().any(u8::is_ascii_digit) && !text.contains(&b'.'))
+    };
     let looks = !byte(bytes, start).eq_ignore_ascii_case(&b'b')
         || !byte(bytes, start + 1).eq_ignore_ascii_case(&b'a')
         || is_basic();
@@ -81,7 +87,7 @@ pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> 
     let user = bytes.get(from..colon)?;
     if byte(bytes, colon) == b'@' && user.len() >= 16 && is_drawn(user) {
         // A token in the place of a user.
-        return Some((from, colon));
+        return (!is_blank(user)).then_some((from, colon));
     }
     if byte(bytes, colon) != b':' {
         return None;
@@ -111,7 +117,12 @@ pub(super) fn url_password(bytes: &[u8], from: usize) -> Option<(usize, usize)> 
             .flatten();
     }
     let password = bytes.get(colon + 1..at).filter(|password| !password.is_empty())?;
-    (!is_cut(password)).then_some((colon + 1, at))
+    (!is_blank(password)).then_some((colon + 1, at))
+}
+
+/// Whether there is no password in the place of one: it is cut already, or only says that one belongs there.
+fn is_blank(text: &[u8]) -> bool {
+    is_cut(text) || std::str::from_utf8(text).is_ok_and(is_placeholder)
 }
 
 /// The password of a URL that begins at `from`, behind the user's name, where `/`, `?` and `#` in it are not encoded as
@@ -153,7 +164,7 @@ pub(super) fn dsn_password(bytes: &[u8], start: usize, end: usize) -> Option<(us
     };
     let password = bytes.get(from + 1..to)?;
     let is_one = byte(bytes, to) == b'@' && matches!(byte(bytes, from), b':' | b'/') && from > 0;
-    let stays = is_cut(password) || std::str::from_utf8(password).is_ok_and(is_placeholder);
+    let stays = is_blank(password);
     // Packages of npm have an `@` in their paths, too.
     let sure = byte(bytes, from) == b':' || is_lot(password);
     (is_one && sure && !stays && password.len() >= 3 && !password.contains(&b'/')).then_some((from + 1, to))
@@ -175,7 +186,7 @@ pub(super) fn curl_user(bytes: &[u8], start: usize, end: usize) -> Option<(usize
     });
     let colon = run(bytes, from, to - from, |byte| byte != b':');
     let password = bytes.get(colon + 1..to)?;
-    let stays = is_cut(password) || std::str::from_utf8(password).is_ok_and(is_placeholder);
+    let stays = is_blank(password);
     (!stays && password.len() >= 3 && !password.starts_with(b"//")).then_some((colon + 1, to))
 }
 

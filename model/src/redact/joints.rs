@@ -135,9 +135,8 @@ pub(super) fn separator(
         if let Some(at) = phrases::tagged(bytes, value) {
             return begin(at, Joint::Listed, (end, quoted));
         }
-        // The quote behind a prompt closes it: `input('Password: ')`.
-        if value > at
-            && quoted == end
+        // The quote behind a prompt closes it: `input('Password: ')`, `log('password:', password)`.
+        if quoted == end
             && quote(bytes, value).is_some_and(|(_, next)| matches!(byte(bytes, next), b')' | b',' | b';'))
         {
             return None;
@@ -213,7 +212,7 @@ pub(super) fn separator(
         {
             return Some(listed);
         }
-        if quoted == end && source::is_atom(bytes, start) {
+        if quoted == end && source::is_atom(bytes, start) && source::ends_tuple(bytes, next) {
             return begin(next, Joint::Listed, (0, 0));
         }
     }

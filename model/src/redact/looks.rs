@@ -1,6 +1,7 @@
 //! Whether a text looks like a secret, or plainly is none.
 
 use super::bytes::is_space;
+use super::placeholders::is_placeholder;
 
 /// Words that stand under names of secrets and are none.
 const WORDS: &[&str] = &[
@@ -49,6 +50,11 @@ const WORDS: &[&str] = &[
     "body",
     "prompt",
     "latest",
+    "test",
+    "example",
+    "sample",
+    "dummy",
+    "placeholder",
     "inherit",
     "read",
     "write",
@@ -137,7 +143,21 @@ pub(super) fn is_random(text: &[u8]) -> bool {
         && has(u8::is_ascii_lowercase)
         && (has(u8::is_ascii_uppercase) || text.len() >= 24)
         && !text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+        && !is_humped(text)
         && is_lot(text)
+}
+
+/// Whether it is words that capitals begin, with digits between at most: `ServerlessV2PlatformVersions`.
+fn is_humped(text: &[u8]) -> bool {
+    /// The letters of a word on average: between two capitals or digits drawn by lot there are fewer.
+    const LETTERS: usize = 5;
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let words = text
+        .windows(2)
+        .filter(|pair| matches!(pair, [one, next] if !one.is_ascii_uppercase() && next.is_ascii_uppercase()))
+        .count()
+        + usize::from(text.first().is_some_and(u8::is_ascii_alphabetic));
+    text.iter().all(u8::is_ascii_alphanumeric) && words > 1 && letters >= words * LETTERS
 }
 
 /// Whether it is words, with numbers of their own at most.
@@ -183,7 +203,20 @@ pub(super) fn is_location(text: &[u8]) -> bool {
         b"/secrets/",
         b"/mnt/",
     ];
-    BEGINNINGS.iter().any(|begin| text.starts_with(begin))
+    BEGINNINGS.iter().any(|begin| text.starts_with(begin)) || is_file(text)
+}
+
+/// Whether it is the path of a file, by what its name ends with: `/config/db.json`, `secret.pem`.
+fn is_file(text: &[u8]) -> bool {
+    const ENDS: &[&[u8]] = &[
+        b".json", b".pem", b".txt", b".yaml", b".yml", b".toml", b".conf", b".cfg", b".ini", b".env",
+        b".zip", b".7z", b".crt", b".key", b".p12", b".pfx", b".jks",
+    ];
+    text.len() <= LOOK
+        && ENDS.iter().any(|end| text.ends_with(end))
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-:\\~${}".contains(byte))
 }
 
 /// Whether what follows a name in a list is its value, and not another name.
@@ -200,7 +233,9 @@ pub(super) fn is_harmless(text: &[u8]) -> bool {
         return false;
     };
     let text = text.trim();
-    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+    // The comma and the bracket behind an argument.
+    let word = text.trim_end_matches([',', ';', ')', '.', '!', '?']);
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
         || is_location(text.as_bytes())
         || is_algorithm(text)
         || is_placeholder(text)
@@ -227,50 +262,6 @@ fn is_algorithm(text: &str) -> bool {
         && parts
             .clone()
             .all(|part| part.len() <= 8 && letters(part).bytes().all(|byte| byte.is_ascii_alphabetic()))
-}
-
-/// `<password>`, `${PASSWORD}`, `$PASSWORD`, `{{ password }}`, `%s`, `***`, `…`, `your-api-key`.
-pub(super) fn is_placeholder(text: &str) -> bool {
-    let variable = |text: &str| {
-        text.strip_prefix('$').is_some_and(|name| {
-            name.starts_with(['{', '('])
-                || (name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
-                    && name
-                        .bytes()
-                        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'))
-        })
-    };
-    let lower = text.get(..5).map(str::to_ascii_lowercase).unwrap_or_default();
-    (text.starts_with('<') && text.ends_with('>'))
-        || is_parameter(text)
-        || text.starts_with("{{")
-        || text.starts_with("${{")
-        || (text.starts_with("%(") || text == "%s" || text == "%q" || text == "%v")
-        || variable(text)
-        || (text.len() > 2
-            && text
-                .chars()
-                .all(|character| matches!(character, '*' | '.' | '…' | 'x' | 'X' | '•' | '-' | '_')))
-        || matches!(lower.as_str(), "your-" | "your_" | "your " | "<your")
-        || text.starts_with("...")
-}
-
-/// The place of a value in a statement of SQL: `?`, `$1`, `:password`, `@p1`.
-fn is_parameter(text: &str) -> bool {
-    let is_name = |name: &str| {
-        name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    text == "?"
-        || text.strip_prefix('$').is_some_and(|number| {
-            !number.is_empty() && number.len() <= 3 && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-        || (text.starts_with(':')
-            && text
-                .get(1..)
-                .is_some_and(|name| is_name(name) && !name.bytes().any(|byte| byte.is_ascii_digit())))
 }
 
 /// `^1.2.3`, `>=2`, `1.x`.

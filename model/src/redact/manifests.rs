@@ -1,8 +1,8 @@
 //! Secrets of Kubernetes as YAML: whatever the keys of `data` and `stringData` are called, their values are secrets.
 
 use super::bytes::{byte, run};
-use super::looks::is_placeholder;
 use super::named::is_cut;
+use super::placeholders::is_placeholder;
 
 /// Tells the values, in one walk over the lines. A document is known as a secret by its `kind`, which may stand below the
 /// data.

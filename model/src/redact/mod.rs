@@ -35,6 +35,7 @@ mod pairs;
 mod pass;
 mod patterns;
 mod phrases;
+mod placeholders;
 mod private_keys;
 mod quotes;
 mod ragged;

@@ -5,10 +5,10 @@ use super::REDACTED;
 use super::bytes::{before, byte, is_space, run, run_back};
 use super::joints::{Begin, Joint, Reads, separator};
 use super::looks::{
-    is_drawn, is_drawn_item, is_harmless, is_location, is_lot, is_parts, is_placeholder, is_random,
-    is_reference, is_words,
+    is_drawn, is_drawn_item, is_harmless, is_location, is_lot, is_parts, is_random, is_reference, is_words,
 };
 use super::names::{Kind, begins_line, is_flag, kind_of};
+use super::placeholders::is_placeholder;
 use super::quotes::{bare, quoted_or_listed};
 
 /// How the value of an authorization begins, where another word follows.
@@ -82,7 +82,9 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
     } else if at == end + 1 && byte(bytes, end) == b'>' {
         let is = |byte: u8| !(is_space(byte) || matches!(byte, b'<' | b'>' | b'"' | b'\\'));
         let to = run(bytes, at, usize::MAX, is);
-        (byte(bytes, to) == b'<' && to > at).then_some((at, to))?
+        // `</password>`, and no further placeholder: `<user>:<password>@<host>`.
+        let closes = byte(bytes, to) == b'<' && matches!(byte(bytes, to + 1), b'/' | b'\\' | b'!');
+        (closes && to > at).then_some((at, to))?
     } else {
         quoted_or_listed(bytes, at).or_else(|| bare(bytes, at, kind, begin.joint))?
     };
@@ -98,7 +100,7 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
     let bare = bare_from == at && begin.end.is_none();
     // A word of JSON or a count, written bare in JSON, is no secret, except under the operator's keys. A cut is not cut
     // again.
-    let plain = bare && is_plain(text, kind, quoted_name);
+    let plain = bare && (is_plain(text, kind, quoted_name) || (kind != Kind::Key && is_markup(text)));
     Some(Value {
         start: from,
         end: to,
@@ -117,6 +119,9 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
                     next,
                     bytes.get(start..end).unwrap_or_default(),
                     before(bytes, start, 1),
+                    bytes
+                        .get(..start)
+                        .is_some_and(|address| address.ends_with(b".svg?")),
                 )
             }),
         quote: if bare && quoted_name && is_number(text) {
@@ -141,6 +146,7 @@ fn covers(
     next: u8,
     name: &[u8],
     previous: u8,
+    is_badge: bool,
 ) -> bool {
     if joint == Joint::Listed && !matches!(kind, Kind::Cookie | Kind::Authorization) {
         return match kind {
@@ -169,7 +175,11 @@ fn covers(
         Kind::Authorization => {
             is_authorization(text)
                 || is_drawn(text)
-                || (!bare && text.len() >= 12 && !text.contains(&b' ') && !is_harmless(text))
+                || (!bare
+                    && joint != Joint::Listed
+                    && text.len() >= 12
+                    && !text.contains(&b' ')
+                    && !is_harmless(text))
         }
         Kind::Secret if joint == Joint::Compared => !bare && is_drawn(text) && !is_harmless(text),
         Kind::Affixed => joint != Joint::Compared && is_lot(text) && !is_harmless(text),
@@ -187,6 +197,8 @@ fn covers(
             (is_drawn(text) && text.iter().any(u8::is_ascii_digit)) || (line && !is_harmless(text))
         }
         Kind::Secret => !is_harmless(text),
+        // The badge of a project.
+        Kind::Token if previous == b'?' && is_badge => false,
         Kind::Token if joint == Joint::Tight && bare => {
             let in_address = matches!(previous, b'?' | b'&');
             is_token(text) || ((in_address || text.len() >= 12) && !is_harmless(text))
@@ -218,7 +230,7 @@ pub(super) fn is_secret_value(kind: Kind, text: &str) -> bool {
     !is_cut(text.as_bytes()) && {
         let bytes = text.as_bytes();
         let behind = kind == Kind::Authorization && behind_scheme(bytes, 0, bytes.len(), false).is_some();
-        behind || covers(kind, bytes, false, Joint::Known, false, 0, &[], 0)
+        behind || covers(kind, bytes, false, Joint::Known, false, 0, &[], 0, false)
     }
 }
 
@@ -354,6 +366,15 @@ fn is_flow(bytes: &[u8], start: usize, end: usize) -> bool {
         && is_key
         && matches!(before(bytes, key, 1), 0 | b'\n' | b'"')
         && matches!(byte(bytes, behind), 0 | b'\n' | b'#' | b'"')
+}
+
+/// Whether what stands bare is no text of its own: an element, a placeholder of several words, signs without a letter.
+fn is_markup(text: &[u8]) -> bool {
+    let is_element = matches!(text, [b'<', next, ..] if next.is_ascii_alphabetic() || *next == b'/');
+    is_element
+        || !text
+            .iter()
+            .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
 }
 
 /// Whether JSON writes this bare and means no secret.

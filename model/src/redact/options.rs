@@ -1,8 +1,9 @@
 //! Passwords that programs are given on their command lines behind an option that says nothing of a password.
 
 use super::bytes::{before, byte, is_space, run, run_back};
-use super::looks::{is_harmless, is_lot, is_placeholder};
+use super::looks::{is_harmless, is_lot};
 use super::named::{NEAR, is_cut};
+use super::placeholders::is_placeholder;
 
 /// How a program takes its password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,9 +125,12 @@ impl Pass<'_> {
                 let Some(token) = shape.token(bytes, start, end, &mut self.plain) else {
                     return;
                 };
-                self.cut(shape.rule, token);
                 self.latest = start;
                 self.covered = self.covered.max(token.1);
+                if shape.is_sample(bytes, end, token.1) {
+                    return;
+                }
+                self.cut(shape.rule, token);
                 if shape.rule == "AWS access key id" {
                     for key in shapes::aws_secrets(bytes, token.0, token.1) {
                         self.cut("AWS secret key", key);
@@ -332,6 +335,9 @@ impl Pass<'_> {
         let Some(members) = containers::Members::of(name, kind) else {
             return;
         };
+        if containers::is_operation(bytes, start) {
+            return;
+        }
         if end < self.members {
             return;
         }

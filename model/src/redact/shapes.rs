@@ -3,6 +3,7 @@
 use super::bytes::{before, begins_word, byte, run, run_back};
 use super::looks::is_lot;
 use super::patterns::begins_loosely;
+use super::placeholders::{is_documented, is_monotone};
 
 /// What a token is made of.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +108,8 @@ pub(super) const SHAPES: &[Shape] = &[
     mixed(WORDY, &["sk-", "pk-", "rk-"], Class::Dashed, 16),
     shape(
         "Stripe key",
-        &[
-            "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_",
-        ],
+        // Those that begin with `pk_` are published in pages.
+        &["sk_live_", "sk_test_", "rk_live_", "rk_test_"],
         Class::Word,
         16,
     ),
@@ -176,7 +176,8 @@ pub(super) const SHAPES: &[Shape] = &[
         Class::Word,
         32,
     ),
-    shape("Square token", &["EAAA"], Class::Dashed, 56),
+    // Public keys of SSH have the same letters inside.
+    mixed("Square token", &["EAAA"], Class::Dashed, 56),
     shape("Square token", &["sq0atp-", "sq0csp-"], Class::Dashed, 22),
     exact("Mailgun key", &["key-"], Class::Hex, 32),
     mixed("Vault token", &["hvs.", "hvb.", "hvr."], Class::Dashed, 20),
@@ -281,6 +282,12 @@ impl Shape {
             return None;
         }
         (end - from >= self.least).then_some((if self.keeps_prefix { from } else { start }, end))
+    }
+
+    /// Whether a token whose prefix ends at `from` and that ends at `end` is a sample of a manual.
+    pub(super) fn is_sample(&self, bytes: &[u8], from: usize, end: usize) -> bool {
+        let drawn = bytes.get(from..end).unwrap_or_default();
+        is_monotone(drawn) || (self.most != ANY && is_documented(drawn))
     }
 }
 

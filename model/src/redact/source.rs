@@ -220,6 +220,14 @@ pub(super) fn is_atom(bytes: &[u8], start: usize) -> bool {
     matches!(before(bytes, from, 1), b'{' | b'(') && !is_word(before(bytes, from, 2))
 }
 
+/// Whether the item at `at` is the last one of a tuple: what goes on is a list of names.
+pub(super) fn ends_tuple(bytes: &[u8], at: usize) -> bool {
+    let end = run(bytes, at, super::named::NEAR, |byte| {
+        !(super::bytes::is_space(byte) || matches!(byte, b',' | b')' | b'}' | b';'))
+    });
+    matches!(byte(bytes, end), b')' | b'}')
+}
+
 /// Ends of the names of functions that are given a name and its value.
 const SETTERS: &[&[u8]] = &[
     b"set",

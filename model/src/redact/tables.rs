@@ -97,6 +97,10 @@ fn head(line: &str, kind: &impl Fn(&str) -> Option<Kind>) -> Option<Table> {
     let names = cells
         .iter()
         .map(|(from, to)| line.get(*from..*to).unwrap_or_default());
+    // Arguments of a call, one in a line.
+    if separator == ',' && line.ends_with(',') {
+        return None;
+    }
     let is_title = |name: &str| {
         name.len() <= LONGEST
             && name.split(' ').count() <= 4

@@ -21,7 +21,7 @@ DRAWN = "0123456789abcdefghijklmnopqrstuvABCDEFGHIJ"
         ("password=hunter2 and more", "password=[redacted] and more"),
         ("?api_key=abc123def456&page=2", "?api_key=[redacted]&page=2"),
         ("run --password hunter2 now", "run --password [redacted] now"),
-        ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+        ("AKIAIOSFODNN7QT5LX2K", "[redacted]"),
         ("curl -u ada:pass123 http://shop", "curl -u ada:[redacted] http://shop"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "[redacted]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "[redacted]"),
@@ -39,6 +39,8 @@ def test_secrets_are_cut_out_of_texts(text: str, cut: str) -> None:
         "the password: is not here", "password = os.environ['PASSWORD']", "total_tokens=500", "next_token=abc",
         '{"password":"string","token":"hello"}', "Bearer realm=\"shop\"", "http://user@host/", "sk-button-primary",
         "see https://example.com/a:b@c", "version: ^1.2.3", '{"password_policy":"at least 8"}', "public_key_id=abc",
+        '{"newPassword":"New password","secret":"[Filtered]","api_key":"YOUR_API_KEY","client_secret":"my-client-secret"}',
+        "postgres://user:password@localhost/db", "amqp://u:{password}@mq", "AKIAIOSFODNN7EXAMPLE", "ghp_xxxxxxxxxxxxxxxxxxxxxxxx",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

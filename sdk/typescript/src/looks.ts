@@ -5,10 +5,16 @@ import { redaction } from "./tables.js";
 const WORDS = new Set(redaction.words);
 const SENTENCE = new Set(redaction.sentence);
 const ALGORITHMS = new Set(redaction.algorithms);
+const SECRETS = new Set(redaction.labels.secrets);
+const OF = new Set(redaction.labels.of);
 const LOOK = 200;
+// The longest label, in bytes, and the most words of one.
+const LABEL = 80;
+const MOST_WORDS = 6;
 
 const count = (text: string, what: RegExp): number => text.match(what)?.length ?? 0;
 const isLocation = (text: string): boolean => redaction.locations.some((begin) => text.startsWith(begin));
+const isFile = (text: string): boolean => redaction.files.some((end) => text.endsWith(end)) && /^[A-Za-z0-9/._\-:\\~${}]+$/.test(text);
 
 /** Digits among letters, or capitals among small ones, and nothing that sentences, paths and versions are made of. */
 export function isDrawn(whole: string): boolean {
@@ -64,8 +70,9 @@ export function isWords(text: string): boolean {
 export function isHarmless(whole: string): boolean {
   const text = whole.slice(0, LOOK).trim();
   return (
-    WORDS.has(text.toLowerCase()) ||
+    WORDS.has(text.replace(/[,;).!?]+$/, "").toLowerCase()) ||
     isLocation(text) ||
+    isFile(text) ||
     isAlgorithm(text) ||
     isPlaceholder(text) ||
     isVersion(text) ||
@@ -84,15 +91,48 @@ function isAlgorithm(text: string): boolean {
   );
 }
 
-/** `<password>`, `${PASSWORD}`, `$PASSWORD`, `{{ password }}`, `%s`, `***`, `…`, `your-api-key`. */
+/** `<password>`, `${PASSWORD}`, `$PASSWORD`, `{{ password }}`, `%s`, `***`, `…`, `your-api-key`, `[Filtered]`, `YOUR_API_KEY`, `New password`. */
 export function isPlaceholder(text: string): boolean {
   return (
     (text.startsWith("<") && text.endsWith(">")) ||
     /^(?:\{\{|\$\{|\$\(|%\(|\.\.\.)/.test(text) ||
     /^(?:%[sqv]|\$[A-Z_][A-Z0-9_]*)$/.test(text) ||
-    /^[*.…xX•_-]{3,}$/.test(text) ||
-    /^(?:your[-_ ]|<your)/i.test(text)
+    /^[*.…xX•_#-]{3,}$/.test(text) ||
+    /^(?:your[-_ ]|<your)/i.test(text) ||
+    (Buffer.byteLength(text) <= LABEL && isPut(text))
   );
+}
+
+function isPut(text: string): boolean {
+  const lower = text.toLowerCase();
+  return (
+    /^(?:\[[\p{L}_][\p{L} _.-]*\]|\{[\p{L}_][\p{L} _.-]*\})$/u.test(text) ||
+    /^[A-Z]+(?:[_. ][A-Z]+)+$/.test(text.replace(/\.+$/, "")) ||
+    (/^[a-z _\-.<>'\u0080-\uffff]+$/.test(lower) && (/^(?:(?:insert|replace|enter)[ _-]|your)/.test(lower) || lower.endsWith("here"))) ||
+    isSample(text) ||
+    isLabel(text)
+  );
+}
+
+/** What nobody drew by lot, and what the manuals of AWS give. */
+export const isSample = (text: string): boolean => isMonotone(text.slice(0, LABEL)) || /EXAMPLE(?:KEY)?$/.test(text);
+
+/** Made of two characters at most. */
+function isMonotone(text: string): boolean {
+  const drawn = text.replace(/[-_. ]/g, "");
+  return new Set(drawn).size <= 2 && (drawn.length >= 16 || /^[xX]{8,}$/.test(drawn));
+}
+
+/** The label of a field, or a value that only says what belongs there. */
+function isLabel(whole: string): boolean {
+  const text = whole.replace(/[!?.:…* ]+$/, "");
+  const words = text.toLowerCase().split(/[ \-_/.]/);
+  const [first = ""] = words;
+  if (words.length > MOST_WORDS || !words.every((word) => /^\p{L}+$/u.test(word))) return false;
+  if (words.length === 1) return SECRETS.has(first.replace(/^(?:my|your|some)/, ""));
+  const begins = text.includes(" ") && /^\p{Lu}/u.test(text);
+  const speaks = SECRETS.has(first) || SECRETS.has(words.at(-1) ?? "");
+  return speaks && (begins || words.every((word) => OF.has(word) || SECRETS.has(word)));
 }
 
 function isVersion(text: string): boolean {

@@ -259,7 +259,7 @@ function credentials(text: string): Cut[] {
   for (const found of text.matchAll(URL_USER)) {
     const [, user = "", password] = found;
     // A token may stand in the place of a user.
-    if (password === undefined ? user.length >= 16 && isDrawn(user) : password && !isCut(password) && password !== REDACTED) {
+    if (password === undefined ? user.length >= 16 && isDrawn(user) : password && !isCut(password) && !isPlaceholder(password) && password !== REDACTED) {
       add(found, password === undefined ? 1 : 2);
     }
   }

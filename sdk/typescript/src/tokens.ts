@@ -1,6 +1,6 @@
 // Tokens that are known by their shape: the tables of `model/src/redact/shapes.rs` and `patterns.rs`, read by regular expressions.
 
-import { isLot } from "./looks.js";
+import { isLot, isSample } from "./looks.js";
 import { redaction } from "./tables.js";
 
 export type Cut = [start: number, end: number];
@@ -127,7 +127,7 @@ export function findTokens(text: string): Cut[] {
       const token = SHAPES.has(prefix) ? tokenAt(text, start, prefix, false) : undefined;
       if (!token) continue;
       covered = token[1];
-      cuts.push(token);
+      if (!isSample(text.slice(start + length, token[1]))) cuts.push(token);
       break;
     }
   }
@@ -139,7 +139,7 @@ export function findTokens(text: string): Cut[] {
       const token = isInside ? tokenAt(text, start, prefix, true) : undefined;
       if (!token) continue;
       covered = token[1];
-      cuts.push(token);
+      if (!isSample(text.slice(start + prefix.length, token[1]))) cuts.push(token);
     }
   }
   const all = (expression: RegExp) => [...text.matchAll(expression)].map(({ index, 0: found }): Cut => [index, index + found.length]);

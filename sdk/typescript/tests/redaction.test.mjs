@@ -15,7 +15,7 @@ test("secrets are cut out of texts, once", () => {
     ["password=hunter2 and more", "password=[redacted] and more"],
     ["?api_key=abc123def456&page=2", "?api_key=[redacted]&page=2"],
     ["run --password hunter2 now", "run --password [redacted] now"],
-    ["AKIAIOSFODNN7EXAMPLE", "[redacted]"],
+    ["AKIAIOSFODNN7QT5LX2K", "[redacted]"],
     ["curl -u ada:pass123 http://shop", "curl -u ada:[redacted] http://shop"],
     ["-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "[redacted]"],
     ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "[redacted]"],
@@ -32,6 +32,8 @@ test("what is no secret stays", () => {
     "the password: is not here", "password = os.environ['PASSWORD']", "total_tokens=500", "next_token=abc",
     '{"password":"string","token":"hello"}', 'Bearer realm="shop"', "http://user@host/", "sk-button-primary",
     "see https://example.com/a:b@c", "version: ^1.2.3", '{"password_policy":"at least 8"}', "public_key_id=abc",
+    '{"newPassword":"New password","secret":"[Filtered]","api_key":"YOUR_API_KEY","client_secret":"my-client-secret"}',
+    "postgres://user:password@localhost/db", "amqp://u:{password}@mq", "AKIAIOSFODNN7EXAMPLE", "ghp_xxxxxxxxxxxxxxxxxxxxxxxx",
   ]) assert.equal(REDACTOR.json(text), text);
 });
 

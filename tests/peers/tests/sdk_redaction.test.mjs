@@ -32,17 +32,19 @@ function texts({ shapes, patterns, names, spaced }) {
     ...names.same.map((word) => json(`password_${word}`, DRAWN)),
     ...spaced.map(({ name }) => `${name}: ${DRAWN}`),
   ];
-  const values = ["<password>", "${PASSWORD}", "$PASSWORD", "***", "your-api-key", "/etc/secret", "AES-256-GCM", "^1.2.3", "the key of your account", "hunter2", "correct horse battery", "true", "12", "1234567", "none"];
+  const values = ["<password>", "${PASSWORD}", "$PASSWORD", "***", "your-api-key", "/etc/secret", "AES-256-GCM", "^1.2.3", "the key of your account", "hunter2", "correct horse battery", "true", "12", "1234567", "none",
+    "YOUR_API_KEY", "[Filtered]", "New password", "my-api-key", "password", "{password}", "0000000000000000000000000000000000000001", "insert-token-here", "/a/b.json"];
   const doubtful = values.flatMap((value) => ["password", "token", "api_key", "auth", "authorization", "cookie"].map((name) => json(name, value)));
   return [...tokens, ...others, ...named, ...before, ...doubtful, ...TEXTS];
 }
 
 const TEXTS = [
   "Authorization: Bearer abcdef0123456789", 'Bearer realm="shop"', "Basic dXNlcjpwYXNz", "authorization: Bearer <token>", "Authorization: Basic dXNlcjpwYXNz, more",
-  "postgres://u:hunter2@h/db", "https://u:p%40ss@h/", "mysql://root@h/db", "see https://example.com/a:b@c", "curl -u a:b12345 http://h",
+  "postgres://u:hunter2@h/db", "https://u:p%40ss@h/", "mysql://root@h/db", "postgres://user:password@h/db", "postgres://u:${PASSWORD}@h/db", "see https://example.com/a:b@c", "curl -u a:b12345 http://h",
   "?api_key=abc123def456&page=2", "sig=aB3dE5gH7aB3dE5gH7", "run --password hunter2 now", "run --token abc now", "run --client-secret abcdefg now", "run --api-key=abc123x now",
   'run --password "abc" now', "the password: is not here", "password = os.environ['X']", "const token = getToken()", "let apiKey = config.apiKey;",
   "API key: abc123def456ghi", "commit 3f786850e387550fdab836ed7e6dc881de23001b", "id 550e8400-e29b-41d4-a716-446655440000", "order 12345678 is shipped", "tokens used: 512",
+  "is AKIAIOSFODNN7EXAMPLE it", "is ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx it", "is pk_live_aB3dE5gH7aB3dE5gH7 it",
 ];
 
 test("both SDKs cut what the collector cuts", async (t) => {

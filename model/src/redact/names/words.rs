@@ -405,6 +405,8 @@ pub(super) const HARMLESS: &[&[u8]] = &[
     b"idempotency",
     b"change",
     b"resume",
+    b"creation",
+    b"clientrequest",
 ];
 
 /// Words before `token` of secrets, and of ids that callers make up: only what looks drawn by lot counts.

@@ -173,7 +173,7 @@ fn hostile_texts_take_no_longer_than_others() {
         "sig=",
         "://a:",
         "-----BEGIN PRIVATE KEY-----",
-        "AKIAIOSFODNN7EXAMPLE ",
+        "AKIAIOSFODNN7QT5LX2K ",
         "--token ",
         "a.bcdefg",
         "password='",

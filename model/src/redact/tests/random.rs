@@ -46,7 +46,7 @@ fn pieces() -> impl Strategy<Value = String> {
         "eyJ",
         ".",
         "sk-",
-        "AKIAIOSFODNN7EXAMPLE",
+        "AKIAIOSFODNN7QT5LX2K",
         "abc",
         "Zx9",
         "hunter2secret",

@@ -31,8 +31,8 @@ fn tokens() -> Vec<(&'static str, String)> {
             "Anthropic key",
             of(&["sk", "-ant-api03-", &d(45), "-", &d(47), "AA"]),
         ),
-        ("AWS access key id", of(&["AK", "IA", "IOSFODNN7EXAMPLE"])),
-        ("AWS access key id", of(&["AS", "IA", "IOSFODNN7EXAMPLE"])),
+        ("AWS access key id", of(&["AK", "IA", "IOSFODNN7QT5LX2K"])),
+        ("AWS access key id", of(&["AS", "IA", "IOSFODNN7QT5LX2K"])),
         ("Google key", of(&["AI", "za", "Sy", &d(33)])),
         ("Google token", of(&["ya", "29.", "a0AfH6SM", &d(60)])),
         ("Google secret", of(&["GOC", "SPX-", &d(28)])),
@@ -189,8 +189,8 @@ fn addresses_that_are_secrets_are_cut_but_for_their_host() {
 #[test]
 fn secret_keys_beside_an_access_key_id_are_cut() {
     let (id, key) = (
-        ["AK", "IAIOSFODNN7EXAMPLE"].concat(),
-        ["wJalrXUtnFEMI/K7MDENG", "/bPxRfiCYEXAMPLEKEY"].concat(),
+        ["AK", "IAIOSFODNN7QT5LX2K"].concat(),
+        ["wJalrXUtnFEMI/K7MDENG", "/bPxRfiCYzQ81vLnT3k"].concat(),
     );
     for text in [
         format!("{id} {key}"),

@@ -8,9 +8,15 @@ from .semconv import TABLES
 
 _TABLE = TABLES["redaction"]
 _WORDS = frozenset(_TABLE["words"])
+_SECRETS = frozenset(_TABLE["labels"]["secrets"])
+_OF = frozenset(_TABLE["labels"]["of"])
+_FILES = tuple(_TABLE["files"])
 _SENTENCE = frozenset(_TABLE["sentence"])
 _LOCATIONS = tuple(_TABLE["locations"])
 _ALGORITHMS = frozenset(_TABLE["algorithms"])
+# The longest label, in bytes, and the most words of one.
+_LABEL = 80
+_MOST_WORDS = 6
 _LOOK = 200
 
 
@@ -80,8 +86,9 @@ def is_harmless(text: str) -> bool:
     """A word of a schema, a sentence about a secret, a version, a place where one is to be put."""
     text = text[:_LOOK].strip()
     return (
-        text.lower() in _WORDS
+        text.rstrip(",;).!?").lower() in _WORDS
         or text.startswith(_LOCATIONS)
+        or (text.endswith(_FILES) and re.fullmatch(r"[A-Za-z0-9/._\-:\\~${}]+", text) is not None)
         or _is_algorithm(text)
         or is_placeholder(text)
         or _is_version(text)
@@ -96,15 +103,57 @@ def _is_algorithm(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """``<password>``, ``${PASSWORD}``, ``$PASSWORD``, ``{{ password }}``, ``%s``, ``***``, ``…``, ``your-api-key``."""
+    """``<password>``, ``${PASSWORD}``, ``$PASSWORD``, ``{{ password }}``, ``%s``, ``***``, ``…``, ``your-api-key``,
+    ``[Filtered]``, ``YOUR_API_KEY``, ``0000000000000001``, ``New password``.
+    """
     return (
         (text.startswith("<") and text.endswith(">"))
         or text.startswith(("{{", "${", "$(", "%(", "..."))
         or text in ("%s", "%q", "%v")
         or re.fullmatch(r"\$[A-Z_][A-Z0-9_]*", text) is not None
-        or (len(text) > 2 and re.fullmatch(r"[*.…xX•_-]+", text) is not None)
+        or (len(text) > 2 and re.fullmatch(r"[*.…xX•_#-]+", text) is not None)
         or text[:5].lower() in ("your-", "your_", "your ", "<your")
+        or (len(text.encode("utf-8", "replace")) <= _LABEL and _is_put(text))
     )
+
+
+def _is_put(text: str) -> bool:
+    lower = text.lower()
+    return (
+        re.fullmatch(r"\[[^\W\d](?:[^\W\d]|[ .-])*\]|\{[^\W\d](?:[^\W\d]|[ .-])*\}", text) is not None
+        or re.fullmatch(r"[A-Z]+(?:[_. ][A-Z]+)+", text.rstrip(".")) is not None
+        or (
+            re.fullmatch(r"(?:[a-z _\-.<>']|[^\x00-\x7f])+", lower) is not None
+            and (re.match(r"(?:insert|replace|enter)[ _-]|your", lower) is not None or lower.endswith("here"))
+        )
+        or is_sample(text)
+        or _is_label(text)
+    )
+
+
+def is_sample(text: str) -> bool:
+    """What nobody drew by lot, and what the manuals of AWS give."""
+    return _is_monotone(text[:_LABEL]) or text.endswith(("EXAMPLE", "EXAMPLEKEY"))
+
+
+def _is_monotone(text: str) -> bool:
+    """Made of two characters at most, so that nobody drew it by lot."""
+    drawn = re.sub(r"[-_. ]", "", text)
+    return len(set(drawn)) <= 2 and (len(drawn) >= 16 or (len(drawn) >= 8 and set(drawn) <= {"x", "X"}))
+
+
+def _is_label(text: str) -> bool:
+    """The label of a field, or a value that only says what belongs there."""
+    text = text.rstrip("!?.:…* ")
+    words = re.split(r"[ \-_/.]", text.lower())
+    if len(words) > _MOST_WORDS or not all(word.isalpha() for word in words):
+        return False
+    if len(words) == 1:
+        own = next((own for own in ("my", "your", "some") if words[0].startswith(own)), "")
+        return words[0][len(own) :] in _SECRETS
+    begins = " " in text and text[:1].isupper()
+    speaks = words[0] in _SECRETS or words[-1] in _SECRETS
+    return speaks and (begins or all(word in _OF or word in _SECRETS for word in words))
 
 
 def _is_version(text: str) -> bool:

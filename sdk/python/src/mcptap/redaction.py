@@ -293,7 +293,7 @@ def _credentials(text: str) -> Iterator[tuple[int, int]]:
             yield found.span(2)
     for found in _URL.finditer(text):
         if found[2]:
-            if not names.is_cut(found[2]) and found[2] != REDACTED:
+            if not names.is_cut(found[2]) and not is_placeholder(found[2]) and found[2] != REDACTED:
                 yield found.span(2)
         elif found[2] is None and len(found[1]) >= 16 and is_drawn(found[1]):
             # A token in the place of a user.

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .looks import is_lot
+from .looks import is_lot, is_sample
 from .semconv import TABLES
 
 _TABLE = TABLES["redaction"]
@@ -152,7 +152,8 @@ def find(text: str) -> Iterator[tuple[int, int]]:
             prefix = text[start : start + length]
             if prefix in _SHAPES and (token := _token(text, start, prefix, loosely=False)):
                 covered = token[1]
-                yield token
+                if not is_sample(text[start + length : token[1]]):
+                    yield token
                 break
     for prefix in _LOOSE if _LONG_RUN.search(text) else ():
         start, covered = text.find(prefix), 0
@@ -162,7 +163,8 @@ def find(text: str) -> Iterator[tuple[int, int]]:
             is_blob = len(word) == _BLOB and re.fullmatch(r"[A-Za-z0-9_+/]+", word)
             if start >= covered and is_inside and not is_blob and (token := _token(text, start, prefix, loosely=True)):
                 covered = token[1]
-                yield token
+                if not is_sample(text[start + len(prefix) : token[1]]):
+                    yield token
             start = text.find(prefix, max(start + 1, covered))
     if "eyJ" in text:
         yield from _web_tokens(text)
