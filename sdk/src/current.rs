@@ -63,7 +63,7 @@ impl fmt::Debug for Call {
 
 impl Call {
     /// The call that is handled here. None outside of calls, in tasks and threads that the span `mcp.call` did not go along to,
-    /// and where nothing is instrumented.
+    /// where nothing is instrumented, and where nobody takes records.
     pub fn current() -> Option<Self> {
         let of_context = Context::map_current(Self::of);
         of_context.or_else(|| Mark::current()?.call())

@@ -108,6 +108,12 @@ impl Metrics {
         self.0.clone().unwrap_or_else(of_global)
     }
 
+    /// Whether anybody may take durations.
+    pub(crate) fn may_measure(&self) -> bool {
+        // The one that does nothing, which is the global one until another is set, has no state either.
+        self.0.is_some() || size_of_val(&*global::meter_provider()) > 0
+    }
+
     /// A request begins that has these attributes.
     pub(crate) fn operation(&self, attributes: &[KeyValue]) -> Measure {
         Measure {

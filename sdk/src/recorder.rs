@@ -107,6 +107,11 @@ impl Recorder {
         }
     }
 
+    /// Whether nobody takes records, and nobody sees the span of `tracing` that a call is.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.destination().leads_nowhere() && !tracing::span_enabled!(target: "mcptap", tracing::Level::INFO)
+    }
+
     /// Whether the server that is watched is in this process.
     pub(crate) fn is_inside(&self) -> bool {
         self.to.as_ref().is_none_or(|to| to.is_inside)

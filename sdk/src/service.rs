@@ -15,7 +15,8 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{Context, KeyValue};
 use rmcp::model::{
-    ClientNotification, ClientRequest, ErrorData, Implementation, ProtocolVersion, ServerConfig, ServerResult,
+    ClientNotification, ClientRequest, ErrorData, Implementation, ProtocolVersion, RequestMetaObject,
+    ServerConfig, ServerResult,
 };
 use rmcp::service::{NotificationContext, RequestContext, RunningService, ServerInitializeError, ServiceExt};
 use rmcp::transport::IntoTransport;
@@ -23,6 +24,7 @@ use rmcp::{RoleServer, Service};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::context::{Around, Sent};
 use crate::current::Call as Current;
 use crate::jsonrpc::Id;
 use crate::layer::{Observed, client_address};
@@ -79,7 +81,9 @@ pub(crate) enum Handling {
     Layer(Observed, Id, Context),
     /// By the connection, which sees it on the wire.
     Wire(Arc<Wire>, Key, Context),
-    /// Not at all.
+    /// Not at all, in the context that the client sent: what the handler asks of others is of the client's trace.
+    Passing(Context),
+    /// Not here.
     Unseen,
 }
 
@@ -153,16 +157,19 @@ impl<S: Service<RoleServer>> Instrumented<S> {
         context: &RequestContext<RoleServer>,
         wire: Option<&Arc<Wire>>,
     ) -> Handling {
-        if !self.observer.is_on() {
-            return Handling::Unseen;
-        }
         let http = context.extensions.get::<Parts>();
+        let passing = || Handling::Passing(sent(&context.meta, http));
+        if !self.observer.is_on() {
+            return passing();
+        }
         let id = id_of(&context.id);
         if let Some(wire) = wire {
             let begun = wire.begin(&id, &context.extensions);
-            return begun.map_or(Handling::Unseen, |(key, around)| {
-                Handling::Wire(Arc::clone(wire), key, around)
-            });
+            return match begun {
+                Some((key, around)) => Handling::Wire(Arc::clone(wire), key, around),
+                None if self.observer.is_idle() => passing(),
+                None => Handling::Unseen,
+            };
         }
         if let Some(observed) = http.and_then(|parts| parts.extensions.get::<Observed>())
             && let Some(around) = observed.context_of(&id)
@@ -172,6 +179,9 @@ impl<S: Service<RoleServer>> Instrumented<S> {
         // Wrapped twice, it is one call.
         if Context::map_current(Current::of).is_some_and(|call| call.has_id(&id.to_string())) {
             return Handling::Unseen;
+        }
+        if self.observer.is_idle() {
+            return passing();
         }
         let known = known(request, context, http);
         let carrier = match http {
@@ -186,6 +196,23 @@ impl<S: Service<RoleServer>> Instrumented<S> {
         });
         call.map_or(Handling::Unseen, |call| Handling::Own(Box::new(call)))
     }
+}
+
+/// The context that a request was sent with.
+fn sent(meta: &RequestMetaObject, http: Option<&Parts>) -> Context {
+    let current = Context::current();
+    if meta.0.0.is_empty() && http.is_none() {
+        return current;
+    }
+    let around = Around {
+        request: http
+            .and_then(|parts| parts.extensions.get::<Context>().cloned())
+            .unwrap_or(current),
+        connection: Context::new(),
+        sent: http.map_or_else(Sent::default, |parts| Sent::in_headers(&parts.headers)),
+    };
+    let meta = serde_json::Value::Object(meta.0.0.clone());
+    around.parent(Some(&meta), around.sent.span.as_ref()).0
 }
 
 /// What rmcp knows of a request besides what it says.
@@ -246,7 +273,9 @@ impl Handling {
     {
         let context = match &self {
             Self::Own(call) => call.context(),
-            Self::Layer(_, _, context) | Self::Wire(_, _, context) => context.clone(),
+            Self::Layer(_, _, context) | Self::Wire(_, _, context) | Self::Passing(context) => {
+                context.clone()
+            }
             Self::Unseen => Context::current(),
         };
         let span = Current::of(&context).map_or_else(tracing::Span::none, |call| call.span().clone());
@@ -277,7 +306,7 @@ impl Handling {
         match std::mem::replace(self, Self::Unseen) {
             Self::Own(call) => call.end_as(Ending::cancelled(None)),
             Self::Wire(wire, key, _) => wire.gave_up(key),
-            Self::Layer(..) | Self::Unseen => {}
+            Self::Layer(..) | Self::Passing(_) | Self::Unseen => {}
         }
     }
 
@@ -297,7 +326,7 @@ impl Handling {
             }
             // rmcp sends no answer to what was cancelled.
             Self::Wire(wire, key, _) if cancelled => wire.answered_in_vain(key, answer),
-            Self::Wire(..) | Self::Layer(..) | Self::Unseen => {}
+            Self::Wire(..) | Self::Layer(..) | Self::Passing(_) | Self::Unseen => {}
         }
     }
 
@@ -314,7 +343,7 @@ impl Handling {
             }
             Self::Layer(observed, id, _) => observed.panicked(&id, said),
             Self::Wire(wire, key, _) => wire.panicked(key, said),
-            Self::Unseen => {}
+            Self::Passing(_) | Self::Unseen => {}
         }
         error
     }

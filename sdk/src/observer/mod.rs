@@ -147,6 +147,11 @@ impl Observer {
         self.rules().capture.records()
     }
 
+    /// Whether a request would leave no trace, so that it need not be read.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.metrics.may_measure() && self.recorder.is_idle()
+    }
+
     /// How many bytes of a body are kept.
     pub(crate) fn cap(&self) -> usize {
         self.rules().capture.body_cap

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use super::joining::joins;
 use super::open::Open;
 use crate::capture::{Capture, CaptureError};
-use crate::telemetry::Redaction;
+use crate::telemetry::{Redaction, has_global_provider};
 
 /// What may be recorded, and how secrets are cut out of it.
 #[derive(Debug)]
@@ -64,14 +64,17 @@ pub(crate) struct Home {
     pub(crate) rules: Arc<Rules>,
     /// The requests being handled whose spans it sends.
     pub(crate) open: Arc<Open>,
+    /// Whether it sends nothing at all.
+    is_off: bool,
 }
 
 impl Home {
-    pub(crate) fn new(logs: &SdkLoggerProvider, capture: Capture) -> Arc<Self> {
+    pub(crate) fn new(logs: &SdkLoggerProvider, capture: Capture, is_off: bool) -> Arc<Self> {
         Arc::new(Self {
             logs: Logs::new(logs, &scope()),
             rules: Rules::new(capture),
             open: Arc::default(),
+            is_off,
         })
     }
 
@@ -176,6 +179,14 @@ impl Destination {
             is_inside: true,
         };
         (Arc::new(read), wrong)
+    }
+
+    /// Whether nobody takes what it is given: telemetry that is switched off, or none at all.
+    pub(super) fn leads_nowhere(&self) -> bool {
+        match &self.home {
+            Some(home) => self.redacts && home.is_off,
+            None => self.tracer.is_none() && !has_global_provider(),
+        }
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {

@@ -306,7 +306,7 @@ impl Telemetry {
             loggers = loggers.with_log_processor(line.log_intake(&capture));
         }
         let loggers = loggers.build();
-        let home = Home::new(&loggers, capture);
+        let home = Home::new(&loggers, capture, line.is_none());
         let mut tracers = SdkTracerProvider::builder()
             .with_resource(resource)
             .with_id_generator(Ids::default());
@@ -330,8 +330,13 @@ impl Telemetry {
 /// Whether the global tracer provider was ever one of ours.
 static WAS_OURS: AtomicBool = AtomicBool::new(false);
 
-/// Whether the application has set a global tracer provider. No span is begun that anybody would see.
+/// Whether the application has set a global tracer provider.
 fn application_has_provider() -> bool {
+    has_global_provider() && !WAS_OURS.load(Ordering::Relaxed)
+}
+
+/// Whether there is a global tracer provider. No span is begun that anybody would see.
+pub(crate) fn has_global_provider() -> bool {
     use opentelemetry::trace::{
         Span, SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
     };
@@ -344,5 +349,5 @@ fn application_has_provider() -> bool {
     // was shut down neither.
     let tracer = global::tracer(env!("CARGO_PKG_NAME"));
     let span = tracer.build_with_context(tracer.span_builder(""), &quiet);
-    !span.span_context().is_valid() && !WAS_OURS.load(Ordering::Relaxed)
+    !span.span_context().is_valid()
 }

@@ -44,6 +44,7 @@ mod transport;
 mod verdict;
 mod worker;
 
+pub(crate) use builder::has_global_provider;
 pub use builder::{Telemetry, connect, init};
 #[cfg(feature = "tls")]
 pub use connector::is_no_tls;

@@ -145,6 +145,14 @@ impl Wire {
 
     fn asked(&self, asking: &mut JsonRpcRequest<rmcp::model::ClientRequest>) {
         let JsonRpcRequest { id, request, .. } = asking;
+        // Who the client is holds for later requests, which may be recorded.
+        let is_telling = matches!(
+            request,
+            rmcp::model::ClientRequest::InitializeRequest(_) | rmcp::model::ClientRequest::DiscoverRequest(_)
+        );
+        if !is_telling && self.observer.is_idle() {
+            return;
+        }
         let Some(head) = asked(id, request) else { return };
         let of_http = request
             .extensions()
@@ -227,6 +235,9 @@ impl Wire {
 
     /// The server asks its client.
     fn asked_back(&self, asking: &JsonRpcRequest<ServerRequest>) {
+        if self.observer.is_idle() {
+            return;
+        }
         let within = asking.request.extensions().get::<OriginatingRequestId>();
         let context = within.and_then(|within| {
             let conversation = self.conversation();
