@@ -123,6 +123,21 @@ def test_a_body_that_is_too_long_to_be_read_is_told_of(observe: Any, collector: 
     assert observer.open_bytes.held == 0
 
 
+def test_of_a_request_that_is_refused_while_it_comes_its_beginning_is_kept(observe: Any, collector: Collector) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"too large"})
+
+    observer = observe()
+    exchange(app, observer, head(), json.dumps(call(text="w " * 50)).encode())
+    assert observer.telemetry.courier.flush(10)
+    said = attributes(collector.spans[0])
+    assert (said["http.response.status_code"], said["mcptap.response.body"]) == (413, "too large")
+    assert said["mcptap.request.truncated"] and said["mcptap.request.size"] == 8
+    assert observer.open_bytes.held == 0
+
+
 def test_an_event_may_come_in_any_number_of_pieces() -> None:
     from mcptap.events import Events
 
@@ -207,3 +222,20 @@ def test_what_is_read_of_requests_is_given_back(observe: Any, collector: Collect
     asyncio.run(Middleware(app, observer)(head(), receive, send))
     assert observer.telemetry.courier.flush(10)
     assert len(collector.spans) == 1 and observer.open_bytes.held == 0
+
+
+def test_an_answer_whose_event_is_too_long_to_be_read_is_no_failure(observe: Any, collector: Collector) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        for piece in (b"data: ", *[b"w" * (1 << 20)] * 17):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"\n\n"})
+
+    observer = observe()
+    exchange(app, observer, head(mcp_session_id="s-1"), json.dumps(call()).encode())
+    assert observer.telemetry.courier.flush(10)
+    (span,) = collector.spans
+    assert span.status.code == 0 and "16 MiB" in attributes(span)["mcptap.response.unreadable"]
+    assert observer.open_bytes.held == 0

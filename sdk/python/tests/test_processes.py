@@ -3,17 +3,22 @@
 import contextvars
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 from opentelemetry import context as otel_context
 
 from conftest import Collector, attributes
+from mcptap.capture import Capture
 from mcptap.conversation import Conversation
+from mcptap.messages import Ending
 from mcptap.observer import Carrier, Observer, current_call
 from mcptap.telemetry import Telemetry
-from mcptap.capture import Capture
 from test_records import answer, call
 
 
@@ -32,7 +37,7 @@ def in_fork(observer: Observer, made: Any) -> None:
     converse(observer, "forked")
     # The parent's own call is the parent's to end.
     made.set({"from": "child"})
-    made.end(__import__("mcptap.messages").messages.Ending())
+    made.end(Ending())
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn", "os.fork"])
@@ -86,3 +91,57 @@ def test_what_sends_is_in_no_call_and_in_no_span(observe: Any, collector: Collec
     assert found == [(None, True)]
     assert otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY) is None
     assert contextvars.copy_context().get(current_call) is None
+
+
+def test_a_call_that_comes_alone_is_sent_at_once_and_those_after_it_together(
+    observe: Any, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So far apart are two exports, unless somebody flushes.
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    observer = observe()
+    converse(observer, "alone")
+    end = time.monotonic() + 30
+    while not collector.spans and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [span.name for span in collector.spans] == ["tools/call alone"]
+    for number in range(3):
+        converse(observer, str(number))
+    before = collector.asked
+    assert observer.telemetry.courier.flush(10)
+    assert (len(collector.spans), collector.asked - before) == (4, 1)
+
+
+SERVER = """
+import asyncio, sys, threading
+import mcptap, uvicorn
+from mcptap.conversation import Conversation
+from mcptap.observer import Carrier, Observer
+from mcptap.telemetry import Telemetry
+
+observer = Observer(Telemetry("shop", sys.argv[1]), mcptap.Capture(), "shop", None)
+conversation = Conversation(observer)
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    for id in range(2):
+        conversation.take("client", {"jsonrpc": "2.0", "id": id, "method": "ping"}, Carrier())
+    await send({"type": "lifespan.startup.complete"})
+    print("up", flush=True)
+    await receive()
+    conversation.close("the server stops")
+    await send({"type": "lifespan.shutdown.complete"})
+
+uvicorn.run(mcptap.Middleware(app, observer), port=0, log_level="critical")
+"""
+
+
+def test_a_server_that_ends_by_a_signal_sends_what_is_left(collector: Collector) -> None:
+    # With that the second of the two would wait.
+    env = {**os.environ, "OTEL_BSP_SCHEDULE_DELAY": "3600000", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", SERVER, collector.url], stdout=subprocess.PIPE, text=True, env=env)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.terminate()
+    assert process.wait(60) == -signal.SIGTERM
+    process.stdout.close()
+    assert [span.status.message for span in collector.spans] == ["the server stops"] * 2

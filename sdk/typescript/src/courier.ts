@@ -12,6 +12,8 @@ const BATCH_RECORDS = 512;
 /** How long the end of the process waits for what is left to be sent, in milliseconds. */
 const PATIENCE = 3000;
 const LONGEST_PAUSE = 30_000;
+/** How long what is to be redacted waits, in milliseconds: the answer is on its way then. */
+const SOON = 10;
 /** What a record takes besides its bodies. */
 const RECORD_BYTES = 2048;
 /** How much is redacted in one turn of the event loop, in bytes. */
@@ -54,6 +56,9 @@ export class Courier {
   #sending: Promise<boolean> | undefined;
   #pause = 0;
   #notBefore = 0;
+  #sentAt = 0;
+  /** Since when something is ready. */
+  #since: number | undefined;
   #dropped = 0;
   #said = new Set<number | string>();
   #isOver = false;
@@ -145,17 +150,35 @@ export class Courier {
     if (this.#dropped === 1) complain("the collector is away or slow, and there is no more room for records: some are dropped");
   }
 
+  /**
+   * When to send what is ready. The end of a call that comes alone goes at once, with its lines, so that a process that is killed loses
+   * little; what comes in a row is put together.
+   */
+  #due(now: number): number | undefined {
+    const { spans, logs } = this.#ready;
+    if (spans.length + logs.length === 0) {
+      this.#since = undefined;
+      return undefined;
+    }
+    this.#since ??= now;
+    const quiet = spans.length > 0 ? this.#sentAt : this.#since;
+    return Math.max(quiet + this.#linger, this.#notBefore);
+  }
+
   #wake(): void {
     if (this.#timer || this.#isOver) return;
-    const wait = Math.max(this.#linger, this.#notBefore - Date.now());
-    const due = () => {
+    const now = Date.now();
+    const [soon, due] = [now + Math.min(SOON, this.#linger), this.#due(now)];
+    if (this.#tasks.length === 0 && due === undefined) return;
+    const next = this.#tasks.length > 0 ? soon : Math.max(due ?? 0, now);
+    const look = () => {
       this.#timer = undefined;
       this.#work(TURN);
-      if (this.#tasks.length === 0 && Date.now() >= this.#notBefore) void (this.#sending ?? this.#deliver());
+      const ready = this.#due(Date.now());
+      if (this.#tasks.length === 0 && ready !== undefined && ready <= Date.now()) void (this.#sending ?? this.#deliver());
       else this.#wake();
     };
-    const timer = outside(() => setTimeout(due, this.#tasks.length > 0 ? Math.min(wait, this.#linger) : wait));
-    this.#timer = timer;
+    this.#timer = outside(() => setTimeout(look, next - now));
     // It keeps no process alive.
     this.#timer.unref();
   }
@@ -179,6 +202,8 @@ export class Courier {
 
   #deliver(): Promise<boolean> {
     // What exporters ask of the collector is no part of the call in which it is sent.
+    if (this.#ready.spans.length > 0) this.#sentAt = Date.now();
+    this.#since = undefined;
     const delivery = outside(() => this.#export()).finally(() => {
       this.#sending = undefined;
       if (this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#tasks.length > 0) this.#wake();

@@ -6,6 +6,8 @@ export const MOST_READ = 16 << 20;
 export class Events {
   /** Whether its events have ids, so that a client may take it up again. */
   hasIds = false;
+  /** Whether a message was too long to be read. */
+  hasSkipped = false;
   readonly #decoder = new TextDecoder();
   #rest: string[] = [];
   #restSize = 0;
@@ -44,6 +46,7 @@ export class Events {
         continue;
       }
       if (this.#data.length > 0 && (this.#name === "" || this.#name === "message") && this.#size <= MOST_READ) messages.push(this.#data.join("\n"));
+      this.hasSkipped ||= this.#size > MOST_READ;
       [this.#data, this.#size, this.#name] = [[], 0, ""];
     }
     return messages;

@@ -72,6 +72,8 @@ export class Exchange {
   #unreadable: string | undefined;
   /** Why the body of the request could not be read. */
   #unasked: string | undefined;
+  /** Why messages on the stream were passed over; those after them were read. */
+  #skipped: string | undefined;
   #readBytes = 0;
   #eventsBytes = 0;
   #isOver = false;
@@ -81,6 +83,8 @@ export class Exchange {
     this.#carrier = carrierOf(request, currentPeer.getStore());
     const session = this.#carrier.session;
     this.conversation = session ? observer.session(session) : new Conversation(observer);
+    // A handler that waits hears nothing of a client that left.
+    request.signal.addEventListener("abort", () => this.over("gone"), { once: true });
   }
 
   /** The open request with this id, for who handles it. */
@@ -224,6 +228,7 @@ export class Exchange {
     if (this.#unreadable || this.#isOver) return;
     if (this.#events) {
       for (const text of this.#events.feed(piece)) this.#take(text);
+      if (this.#events.hasSkipped) this.#skipped = TOO_LONG;
       const more = this.#events.held - this.#eventsBytes;
       if (more <= 0) return;
       if (this.#mayRead(more)) this.#eventsBytes += more;
@@ -260,7 +265,9 @@ export class Exchange {
   over(how: "complete" | "gone" | "failed"): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(how));
+    // A handler whose client is gone may end the answer as if it were whole.
+    const isGone = how === "complete" && this.#request.signal.aborted && this.calls.some((call) => !call.isOver);
+    this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(isGone ? "gone" : how));
     this.#giveBack();
     [this.#answer, this.#shown, this.#events] = [[], undefined, undefined];
   }
@@ -277,21 +284,23 @@ export class Exchange {
   #end(call: Call, how: "complete" | "gone" | "failed", text: string): void {
     const { conversation } = this;
     const status = this.#status;
+    const unread = this.#unreadable ?? this.#skipped;
     const reason = how === "gone" ? "the client went away" : "the answer ended without a result";
     if (status !== undefined && status >= 300) {
       call.holdText(text, "RESPONSE", MOST_SHOWN);
       conversation.end(call, status < 400 ? redirected() : refused(status));
     } else if (call.longLived) conversation.end(call, over());
-    else if (conversation.isStateless(this.#carrier) && (how !== "complete" || this.#events)) {
+    else if (unread !== undefined && how === "complete") {
+      // It was answered, as far as anybody can tell.
+      call.set({ [semconv.RESPONSE_UNREADABLE]: unread });
+      conversation.end(call, over());
+    } else if (conversation.isStateless(this.#carrier) && (how !== "complete" || this.#events)) {
       conversation.end(call, cancelled("the client closed the stream"));
     } else if (status === 202 || ((this.#events || how === "gone") && conversation.session !== undefined)) {
       // Its answer may come on another stream, and a client that went away may say yet that it cancelled.
       const wait = status === 202 || this.#events?.hasIds ? MOST_AWAITED : GRACE;
       call.isAwaited = false;
       outside(() => setTimeout(() => conversation.giveUp(call, reason), wait).unref());
-    } else if (this.#unreadable) {
-      call.set({ [semconv.RESPONSE_UNREADABLE]: this.#unreadable });
-      conversation.end(call, over());
     } else {
       call.holdText(text, "RESPONSE", MOST_SHOWN);
       conversation.giveUp(call, reason);

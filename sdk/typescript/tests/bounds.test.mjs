@@ -190,3 +190,48 @@ test("what is sent is in no call, in no span, and where no instrumentation looks
   }
   assert.deepEqual(found, [[undefined, undefined, undefined, true], [undefined, undefined, undefined, true]]);
 });
+
+test("a call that comes alone is sent at once, and those after it together", async (t) => {
+  // So far apart are two exports, unless somebody flushes.
+  process.env.OTEL_BSP_SCHEDULE_DELAY = "3600000";
+  t.after(() => { delete process.env.OTEL_BSP_SCHEDULE_DELAY; });
+  const { observer, collector, flush } = await observed(t);
+  const conversation = new Conversation(observer);
+  const say = (name, id) => {
+    conversation.take("client", call(name, id), HERE);
+    conversation.take("server", answer(id), HERE);
+  };
+  say("alone", 1);
+  await eventually(() => collector.spans.length === 1);
+  for (const id of [2, 3, 4]) say("other", id);
+  const before = collector.asked;
+  assert.ok(await flush());
+  assert.deepEqual([collector.spans.length, collector.asked - before], [4, 1]);
+});
+
+test("an answer whose event is too long to be read is no failure", async (t) => {
+  const { observer, collector, flush } = await observed(t);
+  const pieces = [Buffer.from("data: "), ...Array.from({ length: 17 }, () => Buffer.alloc(1 << 20, "w")), Buffer.from("\n\n")];
+  const body = new ReadableStream({ pull(controller) { const piece = pieces.shift(); if (piece) controller.enqueue(piece); else controller.close(); } });
+  const request = new Request("http://localhost/mcp", { method: "POST", body: JSON.stringify(call()), headers: { "mcp-session-id": "s-1" } });
+  const answered = await watch(observer, request, undefined, () => new Response(body, { headers: { "content-type": "text/event-stream" } }));
+  assert.equal((await answered.arrayBuffer()).byteLength, (17 << 20) + 8);
+  assert.ok(await flush());
+  const [{ status, attributes }] = collector.spans;
+  assert.equal(status.code, 0);
+  assert.match(attributes["mcptap.response.unreadable"], /16 MiB/);
+  assert.equal(observer.openBytes.held, 0);
+});
+
+test("a client that leaves while its handler waits is told of", async (t) => {
+  const { observer, collector, flush } = await observed(t);
+  const left = new AbortController();
+  const request = new Request("http://localhost/mcp", { method: "POST", body: JSON.stringify(call()), signal: left.signal });
+  let begin;
+  const begun = new Promise((tell) => { begin = tell; });
+  void watch(observer, request, undefined, () => { begin(); return new Promise(() => {}); });
+  await begun;
+  left.abort();
+  assert.ok(await flush());
+  assert.deepEqual(collector.spans.map(({ status }) => status.message), ["the client went away"]);
+});

@@ -17,7 +17,7 @@ import connect from "express";
 import { Hono } from "hono";
 
 import { Capture, express, flush, hono, instrument, set } from "../dist/index.js";
-import { Collector } from "./support.mjs";
+import { Collector, eventually } from "./support.mjs";
 
 function shop(Server = McpServer) {
   const server = new Server({ name: "shop", version: "1" });
@@ -126,4 +126,25 @@ test("what Node.js takes and no Request does ends no process", async (t) => {
     assert.match(String(answer), /^HTTP\/1.1 404/, head);
     socket.destroy();
   }
+});
+
+test("a client of Node.js that leaves while its tool waits is told of", async (t) => {
+  const collector = await Collector.start(t);
+  const server = instrument(shop(), { endpoint: collector.url });
+  let begin;
+  const begun = new Promise((tell) => { begin = tell; });
+  server.registerTool("wait", {}, () => { begin(); return new Promise(() => {}); });
+  const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined, enableJsonResponse: true });
+  await server.connect(transport);
+  const http = createServer((request, response) => transport.handleRequest(request, response)).listen(0, "127.0.0.1");
+  t.after(() => { http.closeAllConnections(); http.close(); });
+  await once(http, "listening");
+  const left = new AbortController();
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 7, method: "tools/call", params: { name: "wait" } });
+  const asked = fetch(`http://127.0.0.1:${http.address().port}/mcp`, { ...ASKED, body, signal: left.signal }).catch((error) => error.name);
+  await begun;
+  left.abort();
+  assert.equal(await asked, "AbortError");
+  await eventually(() => collector.spans.length === 1);
+  assert.equal(collector.spans[0].status.message, "the client went away");
 });

@@ -47,6 +47,10 @@ class Courier:
         self._closing = False
         self._working = False
         self._flushing = 0
+        self._sent_at = time.monotonic() - linger
+        self._not_before = 0.0
+        # Since when something is ready.
+        self._since: float | None = None
         self._dropped = 0
         self._told = False
         self._failing: set[str] = set()
@@ -147,22 +151,26 @@ class Courier:
             ready.clear()
         self._bytes, self._thread, self._working, self._closing = 0, None, False, True
 
+    def _due(self, now: float) -> float | None:
+        """When to send what is ready. The end of a call that comes alone goes at once, with its lines, so that a process that is
+        killed loses little; what comes in a row is put together."""
+        if not any(self._ready.values()):
+            self._since = None
+            return None
+        self._since = now if self._since is None else self._since
+        quiet = self._sent_at if self._ready["spans"] else self._since
+        return max(quiet + (0.0 if self._flushing else self._linger), self._not_before)
+
     def _run(self) -> None:
         pause = 0.0
-        since: float | None = None
         while True:
             with self._changed:
                 self._working = False
                 self._changed.notify_all()
                 while not self._tasks and not self._closing and (self._told or not self._dropped):
-                    has_ready = any(self._ready.values())
-                    if not has_ready:
-                        since = None
-                        self._changed.wait()
-                        continue
-                    due = (since or 0.0) + max(pause, 0.0 if self._flushing else self._linger)
-                    left = due - time.monotonic()
-                    if left <= 0:
+                    due = self._due(time.monotonic())
+                    left = None if due is None else due - time.monotonic()
+                    if left is not None and left <= 0:
                         break
                     self._changed.wait(left)
                 if self._closing and not self._tasks and not any(self._ready.values()):
@@ -176,13 +184,17 @@ class Courier:
                     task()
                 except Exception:
                     logger.exception("a record could not be made")
-            if since is None:
-                since = time.monotonic()
-            if tasks and time.monotonic() - since < max(self._linger, pause):
+            with self._changed:
+                due = self._due(time.monotonic())
+                has_spans = bool(self._ready["spans"])
+            if due is None or (not self._closing and due > time.monotonic()):
                 continue
             sent = all([self._export(signal) for signal in self._exporters])
+            now = time.monotonic()
             pause = 0.0 if sent else min(max(pause * 2, 1.0), _LONGEST_PAUSE)
-            since = time.monotonic()
+            self._since, self._not_before = None, now + pause
+            if has_spans:
+                self._sent_at = now
             if self._closing and not sent:
                 return
 

@@ -19,6 +19,8 @@ class Events:
         self._size = 0
         self._name = b""
         self.has_ids = False
+        self.has_skipped = False
+        """Whether a message was too long to be read."""
         self.is_answering_elsewhere = False
         """Whether it is the stream of HTTP+SSE, where requests come by others."""
 
@@ -52,6 +54,7 @@ class Events:
                 continue
             if self._data and self._name in (b"", b"message") and self._size <= MOST_READ:
                 yield b"\n".join(self._data)
+            self.has_skipped |= self._size > MOST_READ
             self._data, self._size, self._name = [], 0, b""
 
     def _field(self, line: bytes) -> None:

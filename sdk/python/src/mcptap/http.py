@@ -15,6 +15,7 @@ from . import ids, semconv
 from .call import Call
 from .carrier import Scope, carrier_of, decoded, query_session
 from .conversation import Conversation
+from .courier import PATIENCE
 from .events import MOST_READ, Events
 from .messages import Ending, Target, failure
 from .open import Scope as Stream
@@ -31,6 +32,7 @@ EXCHANGE = "mcptap.exchange"
 # How long an answer is waited for that may come on another stream, and a cancellation, in seconds.
 _MOST_AWAITED = 300.0
 _GRACE = 5.0
+_TOO_LONG = "it is longer than 16 MiB"
 _CROWDED = "too much is being read at once"
 # How much of a body that is no message is shown.
 _MOST_SHOWN = 64 * 1024
@@ -51,6 +53,9 @@ class Middleware:
 
 async def watch(app: App, observer: Observer, scope: Scope, receive: Receive, send: Send) -> None:
     """Runs an application for one request, and records it."""
+    if scope["type"] == "lifespan":
+        await app(scope, receive, _ending(observer, send))
+        return
     is_watched = scope["type"] == "http" and EXCHANGE not in scope and scope["method"] in ("POST", "GET", "DELETE", "PUT")
     # HTTP+SSE answers on another stream, where its messages are watched.
     if not is_watched or query_session(scope):
@@ -66,6 +71,20 @@ async def watch(app: App, observer: Observer, scope: Scope, receive: Receive, se
     finally:
         current_exchange.reset(token)
         exchange.over("failed" if failed else "complete")
+
+
+def _ending(observer: Observer, send: Send) -> Send:
+    """Servers that end by a signal give it back to the process when they are done, and nothing else of it runs then: what is
+    recorded is sent before."""
+
+    async def sent(message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown."):
+            import anyio.to_thread
+
+            await anyio.to_thread.run_sync(observer.telemetry.courier.flush, PATIENCE)
+        await send(message)
+
+    return sent
 
 
 class Exchange:
@@ -84,6 +103,8 @@ class Exchange:
         self._asked_size = 0
         self._read_bytes = 0
         self._unasked: str | None = None
+        # Why messages on the stream were passed over; those after them were read.
+        self._skipped: str | None = None
         self._answered = bytearray()
         self._reader: Events | None = None
         self._events_bytes = 0
@@ -139,7 +160,7 @@ class Exchange:
         piece = message.get("body", b"")
         self._asked_size += len(piece)
         if self._unasked is None and self._asked_size > MOST_READ:
-            self._unasked = "it is longer than 16 MiB"
+            self._unasked = _TOO_LONG
         if self._unasked is None and not self._may_read(len(piece)):
             self._unasked = _CROWDED
         if self._unasked is None:
@@ -223,7 +244,7 @@ class Exchange:
                 return
         if self._reader is None:
             if len(self._answered) + len(data) > MOST_READ:
-                self._unreadable = "it is longer than 16 MiB"
+                self._unreadable = _TOO_LONG
             elif not self._may_read(len(data)):
                 self._unreadable = _CROWDED
             if self._unreadable is not None:
@@ -239,6 +260,8 @@ class Exchange:
                 self._unreadable, self._reader = _CROWDED, Events()
                 return
             self._events_bytes = self._reader.held
+        if self._reader.has_skipped:
+            self._skipped = _TOO_LONG
         if self._reader.is_answering_elsewhere and self._stream is not None:
             self._stream.set({semconv.MCP_TRANSPORT: "sse"})
 
@@ -279,7 +302,7 @@ class Exchange:
             self._observer.failed("the end of an HTTP request could not be recorded")
         finally:
             self._give_back()
-            self._shown, self._reader = b"", None
+            self._shown, self._asked, self._reader = b"", None, None
             self._answered.clear()
 
     def _settle(self, how: Literal["complete", "failed"]) -> None:
@@ -296,10 +319,15 @@ class Exchange:
 
     def _end(self, call: Call, status: int | None, how: str) -> None:
         conversation = self.conversation
+        unread = self._unreadable or self._skipped
         if status is not None and status >= 300:
             self._hold_answer(call)
             conversation.end(call, Ending.redirected() if status < 400 else Ending.refused(status))
         elif call.long_lived:
+            conversation.end(call, Ending())
+        elif unread is not None and how == "complete" and not self._is_gone:
+            # It was answered, as far as anybody can tell.
+            call.set({semconv.RESPONSE_UNREADABLE: unread})
             conversation.end(call, Ending())
         elif conversation.is_stateless(self._carrier) and (self._is_gone or how == "failed" or self._reader is not None):
             conversation.end(call, Ending.cancelled("the client closed the stream"))
@@ -309,9 +337,6 @@ class Exchange:
             reason = "the client went away" if self._is_gone else "the answer ended without a result"
             call.is_awaited = False
             _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: conversation.give_up(call, reason))
-        elif self._unreadable is not None:
-            call.set({semconv.RESPONSE_UNREADABLE: self._unreadable})
-            conversation.end(call, Ending())
         else:
             self._hold_answer(call)
             conversation.give_up(call, "the client went away" if self._is_gone else "the answer ended without a result")
@@ -333,7 +358,10 @@ class Exchange:
             return
         call = self._http_call()
         call.set({semconv.HTTP_RESPONSE_STATUS_CODE: status})
-        if self._shown:
+        if self._asked:
+            # It was refused before all of it had come.
+            call.hold_text(self._asked.decode("utf-8", "replace"), self._asked_size + 1, "REQUEST", _MOST_SHOWN)
+        elif self._shown:
             call.hold_text(self._shown.decode("utf-8", "replace"), len(self._shown), "REQUEST", _MOST_SHOWN)
         try:
             said = json.loads(bytes(self._answered)) if self._answered else None
