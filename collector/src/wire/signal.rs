@@ -63,7 +63,7 @@ fn inner(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a record has fields as those of this signal have, and says something that others do not.
 fn is_of(signal: Signal, record: &[u8]) -> bool {
-    let mut is_told = false;
+    let (mut is_told, mut is_named) = (false, false);
     for read in Fields(record) {
         let Some((number, wire_type, content)) = read else {
             return false;
@@ -91,8 +91,9 @@ fn is_of(signal: Signal, record: &[u8]) -> bool {
             Signal::Logs => true,
             Signal::Metrics => POINTS.contains(&number),
         };
+        is_named |= number == 1;
     }
-    is_told
+    is_told && (is_named || signal != Signal::Metrics)
 }
 
 /// Whether a message may have such a field: one of that type, or one that is not known here.
