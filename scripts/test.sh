@@ -103,6 +103,11 @@ done
 
 step "what the SDK is packaged as"
 cargo package -p mcptap-model -p mcptap-sdk --no-verify --locked --allow-dirty --quiet
+# What it promised is what was published last; before the first release there is nothing to compare with.
+if cargo info mcptap-sdk --registry crates-io >/dev/null 2>&1; then
+  cargo semver-checks --version >/dev/null 2>&1 || cargo install --locked cargo-semver-checks
+  cargo semver-checks -p mcptap-model -p mcptap-sdk
+fi
 
 step "tests"
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$scratch/cargo.log" || status=1
