@@ -64,7 +64,7 @@ const MAX_READ: usize = 64 * 1024 * 1024;
 const MAX_FAILURES: usize = 1_000;
 
 /// About how many bytes a value takes besides its text.
-const VALUE: usize = 64;
+const VALUE: usize = 96;
 
 /// Room for what is delivered is taken in steps of so many bytes: most answers are smaller than one, and take none.
 const STEP: usize = 64 * 1024;
@@ -112,9 +112,9 @@ impl Allowance {
         ctx.data()
     }
 
-    /// Adds a value that is delivered, with so many bytes of text; fails when they are too many, or do not fit into memory.
+    /// Adds values that are delivered, with so many bytes of text; fails when they are too many, or do not fit into memory.
     /// Every value of an answer comes by here: [`Meter`](crate::meter::Meter) sees to that.
-    pub(crate) fn deliver(&self, text: usize) -> Result<(), Error> {
+    pub(crate) fn deliver(&self, text: usize, values: usize) -> Result<(), Error> {
         let mut weighed = self.weighed();
         // Counted even if it is refused: after the first refusal nothing smaller slips through.
         weighed.texts = weighed.texts.saturating_add(text);
@@ -124,7 +124,9 @@ impl Allowance {
             )));
         }
         let before = weighed.values;
-        weighed.values = before.saturating_add(text).saturating_add(VALUE);
+        weighed.values = before
+            .saturating_add(text)
+            .saturating_add(values.saturating_mul(VALUE));
         let more = weighed.values / STEP - before / STEP;
         weighed.hold(more.saturating_mul(STEP))
     }
@@ -224,9 +226,9 @@ mod tests {
         let memory = MemoryBudget::new(40 << 20);
         let allowance = Allowance::new(&memory);
         for _ in 0..32 {
-            allowance.deliver(1 << 20).unwrap();
+            allowance.deliver(1 << 20, 1).unwrap();
         }
-        assert_eq!(code(&allowance.deliver(1).unwrap_err()), "RESPONSE_TOO_LARGE");
+        assert_eq!(code(&allowance.deliver(1, 1).unwrap_err()), "RESPONSE_TOO_LARGE");
         assert_eq!(code(&allowance.read(9 << 20).unwrap_err()), "RESOURCE_EXHAUSTED");
         allowance.read(8 << 20).unwrap();
         assert_eq!((allowance.held(), memory.used()), (40 << 20, 40 << 20));
@@ -241,9 +243,9 @@ mod tests {
     fn values_without_text_take_memory_too_but_no_small_answer_takes_any() {
         let memory = MemoryBudget::new(1 << 20);
         let allowance = Allowance::new(&memory);
-        (0..STEP / VALUE - 1).for_each(|_| allowance.deliver(0).unwrap());
+        (0..STEP / VALUE - 1).for_each(|_| allowance.deliver(0, 1).unwrap());
         assert_eq!(memory.used(), 0);
-        let refused = (0..(2 << 20) / VALUE).find_map(|_| allowance.deliver(0).err());
+        let refused = (0..(2 << 20) / VALUE).find_map(|_| allowance.deliver(0, 1).err());
         assert_eq!(code(&refused.unwrap()), "RESOURCE_EXHAUSTED");
     }
 

@@ -45,8 +45,9 @@ impl Extension for Meter {
         let (node, position) = (*info.path_node, info.field.name.pos);
         let resolved = next.run(ctx, info).await;
         let counted = resolved.and_then(|value| {
-            let bytes = value.as_ref().map_or(0, |value| bytes(value, is_json));
-            allowance.deliver(bytes).map_err(|refused| {
+            let weight = value.as_ref().map(|value| Weight::of(value, is_json));
+            let Weight { text, values } = weight.unwrap_or(Weight { text: 0, values: 1 });
+            allowance.deliver(text, values).map_err(|refused| {
                 let mut refused = refused.into_server_error(position);
                 refused.path = path(&node);
                 refused
@@ -63,19 +64,39 @@ impl Extension for Meter {
     }
 }
 
-/// How many bytes a value adds to those that stand in it: lists and objects were counted by what they are made of, except
-/// for JSON, which is one value whatever it holds.
-fn bytes(value: &Value, is_json: bool) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Enum(name) => name.len(),
-        Value::Binary(binary) => binary.len(),
-        Value::List(items) if is_json => items.iter().map(|item| bytes(item, true)).sum(),
-        Value::Object(members) if is_json => members
-            .iter()
-            .map(|(name, value)| name.len() + bytes(value, true))
-            .sum(),
-        Value::Null | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Object(_) => 0,
+/// What a value adds to those that stand in it: lists and objects were counted by what they are made of, except for JSON, which
+/// is one value to the schema whatever it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Weight {
+    /// Bytes of texts.
+    text: usize,
+    /// Values in memory.
+    values: usize,
+}
+
+impl Weight {
+    fn of(value: &Value, is_json: bool) -> Self {
+        let own = |text: usize| Self { text, values: 1 };
+        match value {
+            Value::String(text) => own(text.len()),
+            Value::Enum(name) => own(name.len()),
+            Value::Binary(binary) => own(binary.len()),
+            Value::List(items) if is_json => items
+                .iter()
+                .fold(own(0), |sum, item| sum.with(Self::of(item, true))),
+            // A name is a value too.
+            Value::Object(members) if is_json => members.iter().fold(own(0), |sum, (name, value)| {
+                sum.with(own(name.len())).with(Self::of(value, true))
+            }),
+            Value::Null | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Object(_) => own(0),
+        }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            text: self.text + other.text,
+            values: self.values + other.values,
+        }
     }
 }
 
@@ -89,4 +110,26 @@ fn path(node: &QueryPathNode<'_>) -> Vec<PathSegment> {
         .collect();
     path.reverse();
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_values_of_a_json_text_are_counted() {
+        let weight = |json: serde_json::Value, is_json| {
+            let value = Value::from_json(json).unwrap();
+            let Weight { text, values } = Weight::of(&value, is_json);
+            (text, values)
+        };
+        assert_eq!(weight(json!(null), true), (0, 1));
+        assert_eq!(weight(json!([0, 1, [true]]), true), (0, 5));
+        assert_eq!(weight(json!({"ab": "cde", "f": [null]}), true), (6, 6));
+        // What stands in others was counted when it was given.
+        assert_eq!(weight(json!([0, 1, [true]]), false), (0, 1));
+        assert_eq!(weight(json!("cde"), false), (3, 1));
+    }
 }

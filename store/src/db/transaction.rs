@@ -295,43 +295,57 @@ impl Transaction {
         .unwrap();
     }
 
-    /// Runs a statement over pairs: `{pairs}` in it stands for a table of two columns. Gives the number of rows
-    /// changed.
+    /// Runs a statement over pairs, as [`Self::with_rows`] does.
     pub(crate) async fn with_pairs(
         &mut self,
         statement: &'static str,
         pairs: &[(i64, Option<i64>)],
+    ) -> Result<u64, sqlx::Error> {
+        let rows: Vec<[Option<i64>; 2]> = pairs.iter().map(|(one, other)| [Some(*one), *other]).collect();
+        self.with_rows(statement, &rows).await
+    }
+
+    /// Runs a statement over rows of `N` numbers: `{rows}` in it stands for a table of them. Gives the number of rows
+    /// changed.
+    pub(crate) async fn with_rows<const N: usize>(
+        &mut self,
+        statement: &'static str,
+        rows: &[[Option<i64>; N]],
     ) -> Result<u64, sqlx::Error> {
         #[cfg(test)]
         self.fail_when_told().await?;
         let mut changed = 0;
         match &mut self.open {
             Open::Sqlite(tx) => {
-                for chunk in pairs.chunks(KEYS) {
+                for chunk in rows.chunks(KEYS) {
                     let size = chunk.len().next_power_of_two();
                     let text = self.key_texts.entry((statement, size)).or_insert_with(|| {
-                        statement
-                            .replace("{pairs}", &format!("VALUES {}", vec!["(?,?)"; size].join(",")))
-                            .into()
+                        let row = format!("({})", vec!["?"; N].join(","));
+                        let rows = format!("VALUES {}", vec![row.as_str(); size].join(","));
+                        statement.replace("{rows}", &rows).into()
                     });
                     let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
-                    for (one, other) in chunk.iter().chain(chunk.last().into_iter().cycle()).take(size) {
-                        query = query.bind(*one).bind(*other);
+                    for number in chunk
+                        .iter()
+                        .chain(chunk.last().into_iter().cycle())
+                        .take(size)
+                        .flatten()
+                    {
+                        query = query.bind(*number);
                     }
                     changed += query.execute(&mut **tx).await?.rows_affected();
                 }
             }
             Open::Postgres(tx) => {
-                if !pairs.is_empty() {
-                    let text =
-                        statement.replace("{pairs}", "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])");
-                    let (ones, others): (Vec<i64>, Vec<Option<i64>>) = pairs.iter().copied().unzip();
-                    changed = sqlx::query(AssertSqlSafe(text))
-                        .bind(ones)
-                        .bind(others)
-                        .execute(&mut **tx)
-                        .await?
-                        .rows_affected();
+                if !rows.is_empty() {
+                    let arrays: Vec<String> = (1..=N).map(|at| format!("${at}::bigint[]")).collect();
+                    let table = format!("SELECT * FROM UNNEST({})", arrays.join(", "));
+                    let mut query = sqlx::query(AssertSqlSafe(statement.replace("{rows}", &table)));
+                    for at in 0..N {
+                        let column = rows.iter().map(|row| row.get(at).copied().flatten());
+                        query = query.bind(column.collect::<Vec<Option<i64>>>());
+                    }
+                    changed = query.execute(&mut **tx).await?.rows_affected();
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(crate) use tellers::{Told, told};
 
 use crate::rows::body::Bodies;
 use crate::write::incoming::Incoming;
-pub(crate) use watched::{Watched, Watcher, watched, watched_key, watched_keys};
+pub(crate) use watched::{Served, Watched, Watcher, served, watched, watched_key};
 
 /// A call that is stored already. Its details are asked for where they matter; see [`Folding::wanted`].
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use found::{Because, Found};
 use large::Filled;
 pub(crate) use memory::Held;
 use memory::{ROW, of_texts};
-pub(crate) use statement::{arms, each};
+pub(crate) use statement::{arms, each, keyed};
 pub(crate) use undecoded::Undecoded;
 pub(crate) use weights::CALL_BYTES;
 use weights::Weight;
@@ -31,7 +31,7 @@ use crate::rows::dictionary::Dictionary;
 use crate::rows::entity::{alias, call, detail, name, waiting};
 use crate::rows::intern::{NameKind, name_hash};
 use crate::rows::row::{kind, trace_lo};
-use crate::write::fold::{self, TimeRange};
+use crate::write::fold::{self, Served, TimeRange};
 use crate::write::incoming::Incoming;
 use crate::{DetailParts, Error, clock};
 
@@ -64,7 +64,7 @@ pub(crate) struct Near {
 /// The traces of a batch, sorted, each once, and the keys of requests that are in other traces too.
 pub(crate) fn places(batch: &Incoming) -> Vec<i64> {
     let mut places = traces(batch);
-    places.extend(fold::watched_keys(batch));
+    places.extend(fold::served(batch).iter().map(|served| served.key));
     places.sort_unstable();
     places.dedup();
     places
@@ -182,7 +182,7 @@ pub(crate) async fn load(
         .read(batch, &partial)
         .await?;
     if waiting {
-        watched::watchers(snapshot, &fold::watched_keys(batch), since, &mut found, held).await?;
+        watched::watchers(snapshot, &fold::served(batch), since, &mut found, held).await?;
     }
     if calls {
         let watched = fold::watched(batch);
@@ -204,17 +204,17 @@ pub(crate) async fn load(
     Ok((head, Near::new(found, snapshot, dictionary, partial, held).await?))
 }
 
-/// Reads the watchers that wait under keys of requests, which became known when the neighbourhood was read, and their calls.
+/// Reads the watchers that wait for requests whose sessions became known when the neighbourhood was read, and their calls.
 pub(crate) async fn load_watchers(
     snapshot: &DatabaseTransaction,
     dictionary: &Dictionary,
-    keys: &[i64],
+    served: &[Served],
     join_window: Duration,
     held: &mut Held,
 ) -> Result<Near, Error> {
     let mut found = Found::default();
     let since = clock::ago(join_window).0;
-    watched::watchers(snapshot, keys, since, &mut found, held).await?;
+    watched::watchers(snapshot, served, since, &mut found, held).await?;
     read_referred_to(snapshot, &mut found, held).await?;
     Near::new(found, snapshot, dictionary, HashSet::new(), held).await
 }

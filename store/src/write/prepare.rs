@@ -14,7 +14,7 @@ use crate::metrics::Counters;
 use crate::rows::dictionary::{Dictionary, heavy};
 use crate::rows::intern::Interner;
 use crate::rows::row::{CallRow, DetailRow, LogRow, Waiting, as_listed, log_fingerprint};
-use crate::write::fold::{self, Folding, Gathered, Neighbourhood, Target, Told, Whole};
+use crate::write::fold::{self, Folding, Gathered, Neighbourhood, Served, Target, Told, Whole};
 use crate::write::footprint::{Reads, Writes};
 use crate::write::incoming::Incoming;
 use crate::write::neighbourhood;
@@ -98,8 +98,8 @@ impl Prepared {
 /// How far a group is when its neighbourhood is read.
 enum Clustered {
     Whole(Folding),
-    /// Watchers under these keys are to be read first.
-    Lacking(Gathered, Vec<i64>),
+    /// Watchers of these requests are to be read first.
+    Lacking(Gathered, Vec<Served>),
 }
 
 /// How much was read of the database.
@@ -163,27 +163,27 @@ impl Preparation {
         let clustered = self
             .compute(move || {
                 let gathered = Gathered::new(undecoded.decode(&counters), batch);
-                let keys = gathered.lent_keys();
-                Ok(if keys.is_empty() {
+                let served = gathered.served_in_lent_sessions();
+                Ok(if served.is_empty() {
                     Clustered::Whole(gathered.fold(Neighbourhood::default()))
                 } else {
-                    Clustered::Lacking(gathered, keys)
+                    Clustered::Lacking(gathered, served)
                 })
             })
             .await?;
         let folding = match clustered {
             Clustered::Whole(folding) => folding,
-            Clustered::Lacking(gathered, keys) => {
+            Clustered::Lacking(gathered, served) => {
                 let near = neighbourhood::load_watchers(
                     &snapshot,
                     &self.dictionary,
-                    &keys,
+                    &served,
                     self.join_window,
                     &mut held,
                 )
                 .await?;
                 counts.add(&near);
-                reads.traces.extend(keys);
+                reads.traces.extend(served.iter().map(|served| served.key));
                 reads.rows.extend(&near.rows);
                 origins.extend(near.undecoded.origins());
                 let undecoded = near.undecoded;

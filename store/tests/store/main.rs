@@ -13,6 +13,7 @@ mod concurrent;
 mod damaged;
 #[cfg(test)]
 mod erase;
+mod erased_spans;
 #[cfg(test)]
 mod facets;
 #[cfg(test)]
@@ -63,3 +64,4 @@ mod times;
 mod visits;
 #[cfg(test)]
 mod waiting;
+mod watched;

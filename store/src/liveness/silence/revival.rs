@@ -18,7 +18,7 @@ const AT_ONCE: u64 = 500;
 
 /// Each is a change like any other. 6 is RUNNING, 7 is LOST, 2048 is [`Evidence::lost`](mcptap_model::Evidence::lost), and
 /// 4096 is [`Evidence::late`](mcptap_model::Evidence::late): such a call has ended.
-const RUN_AGAIN: &str = "WITH moved (source, target) AS ({pairs}) \
+const RUN_AGAIN: &str = "WITH moved (source, target) AS ({rows}) \
     UPDATE calls SET evidence = evidence & -2049, outcome = 6, updated_seq = moved.target FROM moved \
     WHERE calls.id = moved.source AND calls.outcome = 7 AND calls.evidence & 4096 = 0";
 

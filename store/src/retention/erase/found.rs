@@ -19,7 +19,7 @@ use crate::{CallPosition, Error, Seq, Store};
 const LOOKED_AT: std::ops::RangeInclusive<u64> = 2_000..=500_000;
 
 /// What is known of spans of no call in traces that are given by the halves of their ids, the last first.
-const ALIASES_OF_NO_CALL: &str = "WITH erased (lo, hi) AS ({pairs}) DELETE FROM aliases WHERE call IS NULL \
+const ALIASES_OF_NO_CALL: &str = "WITH erased (lo, hi) AS ({rows}) DELETE FROM aliases WHERE call IS NULL \
      AND trace_lo IN (SELECT lo FROM erased) AND (trace_lo, trace_hi) IN (SELECT lo, hi FROM erased)";
 
 /// How often it is looked for calls that were completed meanwhile.

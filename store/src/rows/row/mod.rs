@@ -13,7 +13,7 @@ pub use log::export_key;
 pub(crate) use log::{LogRow, log_fingerprint};
 use mcptap_model::{SpanId, TraceId, UnixNanos};
 use serde_json::{Map, Value};
-pub(crate) use waiting::{Waiting, http_fingerprint, joined_by, joined_fingerprint, kind};
+pub(crate) use waiting::{Waiting, http_fingerprint, http_fingerprint_of, kind, moved};
 
 /// The earliest and the latest start that is stored, in nanoseconds since 1970 (the years 1896 and 2189). The database
 /// adds pauses to starts and takes their differences, which stay in range with these.

@@ -46,30 +46,27 @@ pub(crate) struct Waiting {
 
 /// The fingerprint under which an HTTP span waits.
 pub(crate) fn http_fingerprint(span: SpanRef) -> i64 {
+    http_fingerprint_of(trace_halves(span.trace_id).0, span_number(span.span_id))
+}
+
+/// The same, by the first half of the trace's id and the number of the span's.
+pub(crate) fn http_fingerprint_of(trace_hi: i64, span: i64) -> i64 {
     Identity::default()
         .start(b'h')
-        .number(trace_halves(span.trace_id).0)
-        .number(span_number(span.span_id))
+        .number(trace_hi)
+        .number(span)
         .hash8()
 }
 
-/// The fingerprint of links to an HTTP span, whichever calls they are of.
-pub(crate) fn joined_fingerprint(span: SpanRef) -> i64 {
-    Identity::default()
-        .start(b'j')
-        .number(trace_halves(span.trace_id).0)
-        .number(span_number(span.span_id))
-        .hash8()
-}
-
-/// The same, by the row of such a link and its call.
-pub(crate) fn joined_by(fingerprint: i64, call: i64) -> i64 {
-    fingerprint.wrapping_sub(salt(call))
-}
-
-/// Tells the links of one call from those of another.
+/// Tells what refers to one call from what refers to another: it is XORed to fingerprints, which no database takes for an
+/// overflow.
 fn salt(call: i64) -> i64 {
     call.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)
+}
+
+/// By what the fingerprint of a row differs where it refers to another call, by XOR.
+pub(crate) fn moved(from: i64, to: i64) -> i64 {
+    salt(from) ^ salt(to)
 }
 
 impl Waiting {
@@ -147,13 +144,17 @@ impl Waiting {
         Self {
             trace_hi: trace_halves(target.trace_id).0,
             trace_lo: trace_halves(target.trace_id).1,
-            fingerprint: joined_fingerprint(target),
+            fingerprint: Identity::default()
+                .start(b'j')
+                .number(trace_halves(target.trace_id).0)
+                .number(span_number(target.span_id))
+                .hash8(),
             kind: kind::JOINED,
             call: Some(call),
             origin: None,
             span: None,
             ended_at: None,
-            data: Vec::new(),
+            data: serde_json::to_vec(&target).unwrap_or_default(),
             arrived_at,
         }
     }
@@ -225,7 +226,7 @@ impl Waiting {
             && self.kind != kind::LOG
         {
             // Several calls may link to the same span.
-            self.fingerprint = self.fingerprint.wrapping_add(salt(call));
+            self.fingerprint ^= salt(call);
         }
         WaitingRow {
             waiting: self,

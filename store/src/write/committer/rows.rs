@@ -6,7 +6,7 @@ use super::Committer;
 use crate::db::transaction::{Advanced, Transaction};
 use crate::feed::recent::Stretch;
 use crate::rows::intern::Ids;
-use crate::rows::row::{AliasRow, CallRow};
+use crate::rows::row::{AliasRow, CallRow, moved};
 use crate::search::{UnindexedRow, unindex};
 use crate::write::fold::Target;
 use crate::write::prepare::Prepared;
@@ -49,7 +49,7 @@ impl Committer {
             .map(|(row, fingerprint)| (*row, Some(*fingerprint)))
             .collect();
         tx.with_pairs(
-            "WITH moved (source, line) AS ({pairs}) DELETE FROM log_lines \
+            "WITH moved (source, line) AS ({rows}) DELETE FROM log_lines \
              WHERE call IN (SELECT source FROM moved) \
              AND (call, fingerprint) IN (SELECT source, line FROM moved)",
             &left,
@@ -66,7 +66,7 @@ impl Committer {
             .collect();
         let found = tx
             .with_pairs(
-                "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
+                "WITH moved (source, target) AS ({rows}) UPDATE waiting SET call = moved.target FROM moved \
                  WHERE id = moved.source",
                 &placed,
             )
@@ -249,6 +249,17 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
     all_there("calls", found, &sources)
 }
 
+/// Lines that were placed by their time go with the call that has them. 1 is [`kind::LOG`](crate::rows::row::kind::LOG).
+const LINES_THAT_WAIT: &str = "WITH moved (source, target) AS ({rows}) UPDATE waiting SET call = moved.target FROM moved \
+    WHERE call = moved.source AND kind = 1";
+
+/// All else that waits refers to its call by its fingerprint too: `flip` is by what that differs. No operator of both databases
+/// is XOR.
+const OTHERS_THAT_WAIT: &str = "WITH moved (source, target, flip) AS ({rows}) INSERT INTO waiting \
+    (trace_hi, trace_lo, fingerprint, kind, call, origin, span_id, ended_at, data, arrived_at) \
+    SELECT trace_hi, trace_lo, (fingerprint | flip) & ~(fingerprint & flip), kind, target, origin, span_id, ended_at, data, \
+    arrived_at FROM waiting JOIN moved ON call = source WHERE kind <> 1 ON CONFLICT DO NOTHING";
+
 /// Hangs what hangs on calls on others: lines, aliases and what waits.
 async fn rehang(tx: &mut Transaction, pairs: &[(i64, Option<i64>)]) -> Result<(), Error> {
     if pairs.is_empty() {
@@ -256,7 +267,7 @@ async fn rehang(tx: &mut Transaction, pairs: &[(i64, Option<i64>)]) -> Result<()
     }
     // The same line may be there already, so lines are copied, then deleted.
     tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) INSERT INTO log_lines \
+        "WITH moved (source, target) AS ({rows}) INSERT INTO log_lines \
          (call, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes) \
          SELECT moved.target, time, fingerprint, trace_hi, trace_lo, span_id, severity, body, attributes \
          FROM log_lines JOIN moved ON call = moved.source WHERE moved.target IS NOT NULL ON CONFLICT DO NOTHING",
@@ -264,18 +275,23 @@ async fn rehang(tx: &mut Transaction, pairs: &[(i64, Option<i64>)]) -> Result<()
     )
     .await?;
     tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) UPDATE aliases SET call = moved.target FROM moved \
+        "WITH moved (source, target) AS ({rows}) UPDATE aliases SET call = moved.target FROM moved \
          WHERE call = moved.source",
         pairs,
     )
     .await?;
-    tx.with_pairs(
-        "WITH moved (source, target) AS ({pairs}) UPDATE waiting SET call = moved.target FROM moved \
-         WHERE call = moved.source AND call IS NOT NULL",
-        pairs,
-    )
-    .await?;
+    tx.with_pairs(LINES_THAT_WAIT, pairs).await?;
+    // What is the other call's already has the same fingerprint, and is not copied.
+    let targets = pairs
+        .iter()
+        .filter_map(|(source, target)| Some((*source, (*target)?)));
+    let others: Vec<[Option<i64>; 3]> = targets
+        .map(|(source, target)| [source, target, moved(source, target)].map(Some))
+        .collect();
+    tx.with_rows(OTHERS_THAT_WAIT, &others).await?;
     let sources: Vec<i64> = pairs.iter().map(|(source, _)| *source).collect();
+    tx.with_keys("DELETE FROM waiting WHERE call IN ({keys})", &sources)
+        .await?;
     tx.with_keys("DELETE FROM log_lines WHERE call IN ({keys})", &sources)
         .await?;
     Ok(())

@@ -7,8 +7,8 @@ use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId};
 use super::cluster::Node;
 use super::effort::Effort;
 use super::{
-    Changes, Folding, Known, Neighbourhood, Told, View, WaitingLine, Watcher, inner, join, tellers, traces,
-    watched,
+    Changes, Folding, Known, Neighbourhood, Served, Told, View, WaitingLine, Watcher, inner, join, tellers,
+    traces, watched,
 };
 use crate::write::incoming::{Incoming, Seen};
 
@@ -63,12 +63,12 @@ impl Gathered {
         }
     }
 
-    /// Keys of requests of which watchers may wait in other traces, beside those that the batch itself names.
-    pub(crate) fn lent_keys(&self) -> Vec<i64> {
-        watched::lent_keys(&self.nodes)
+    /// Requests of which watchers may wait in other traces, beside those whose sessions the batch itself names.
+    pub(crate) fn served_in_lent_sessions(&self) -> Vec<Served> {
+        watched::served_in_lent_sessions(&self.nodes)
     }
 
-    /// Clusters the spans of one request, with the watchers that wait under [those keys](Self::lent_keys) and their calls.
+    /// Clusters the spans of one request, with the watchers that wait under [those keys](Self::served_in_lent_sessions) and their calls.
     pub(crate) fn fold(mut self, named: Neighbourhood) -> Folding {
         let rows: HashSet<i64> = self.nodes.iter().filter_map(|node| node.row).collect();
         let new = named.known.into_iter().filter(|known| !rows.contains(&known.row));

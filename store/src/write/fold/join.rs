@@ -61,9 +61,51 @@ pub(super) fn lend_sessions(
     let https = Https::new(https);
     for node in nodes.iter_mut().filter(|node| lacks(node)) {
         let stored = node.row.and_then(|row| links.get(&row)).into_iter().flatten();
-        let found = around(&node.call, &https, node.links.iter().chain(stored), effort);
-        node.lent_session = found.and_then(|(http, _)| http.session_id.clone());
+        let session = session_around(&node.call, &https, node.links.iter().chain(stored), effort);
+        node.lent_session = session.map(str::to_owned);
     }
+}
+
+/// The session of the nearest HTTP span that a server's call was received on and that has one: above it, linked, or the
+/// tightest around it. One that has none hides no other, so that it makes no difference when it comes.
+fn session_around<'h, 'l>(
+    call: &Call,
+    https: &Https<'h>,
+    linked: impl Iterator<Item = &'l SpanRef>,
+    effort: &Effort,
+) -> Option<&'h str> {
+    if !call.has_own_end() {
+        return None;
+    }
+    let has_one =
+        |http: &&HttpSpan| http.session_id.is_some() && http.kind == SpanKind::Server && encloses(http, call);
+    let trace_id = call.trace_id;
+    let mut ancestors = https.ancestors(trace_id, call.parent_span_id);
+    let above = ancestors.find_map(|span_id| https.all(SpanRef { trace_id, span_id }).find(has_one));
+    let by_link = || {
+        let linked = linked.filter_map(|link| https.get(*link).filter(has_one));
+        linked.min_by_key(|http| (http.trace_id, http.span_id))
+    };
+    let found = above
+        .or_else(by_link)
+        .or_else(|| tightest(call, https, effort, |http| http.session_id.is_some()));
+    found.and_then(|http| http.session_id.as_deref())
+}
+
+/// Of the HTTP spans on which the call's service received something while the call lasted, the shortest that may be.
+fn tightest<'h>(
+    call: &Call,
+    https: &Https<'h>,
+    effort: &Effort,
+    may_be: impl Fn(&HttpSpan) -> bool,
+) -> Option<&'h HttpSpan> {
+    let from = call.started_at.0.saturating_add(SLACK_NANOS);
+    let to = call.ended_at().0.saturating_sub(SLACK_NANOS);
+    let around = https.received(call.trace_id, call.origin.service.as_deref(), from, to);
+    effort
+        .bounded(around)
+        .filter(|http| http.origin.same_service(&call.origin) && may_be(http))
+        .min_by_key(|http| (http.ended_at.since(http.started_at), http.span_id))
 }
 
 /// The HTTP span with which another service answered a client's call: the first such below it, over HTTP spans. That
@@ -110,20 +152,11 @@ fn around<'h, 'l>(
         let linked = linked.filter_map(|link| https.get(*link).filter(|http| received(http)));
         linked.min_by_key(|http| (http.trace_id, http.span_id))
     };
-    let tightest = || {
-        let from = call.started_at.0.saturating_add(SLACK_NANOS);
-        let to = call.ended_at().0.saturating_sub(SLACK_NANOS);
-        let around = https.received(call.trace_id, call.origin.service.as_deref(), from, to);
-        effort
-            .bounded(around)
-            .filter(|http| http.origin.same_service(&call.origin))
-            .min_by_key(|http| (http.ended_at.since(http.started_at), http.span_id))
-    };
     let found = |source| move |http| (http, source);
     parent()
         .map(found(Source::Http))
         .or_else(|| by_link().map(found(Source::LinkedHttp)))
-        .or_else(|| tightest().map(found(Source::HttpAround)))
+        .or_else(|| tightest(call, https, effort, |_| true).map(found(Source::HttpAround)))
 }
 
 /// Forgets what HTTP spans lent that are no better: one of them is the request's, and it is known now.

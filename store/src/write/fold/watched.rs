@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster::{Node, Places, Sets};
 use super::effort::Effort;
 use super::https::Https;
+use super::intervals::{Interval, Intervals};
 use super::relate::{SLACK_NANOS, agree};
 use super::views::seen_from;
 use crate::rows::hash::Identity;
@@ -48,6 +49,15 @@ pub(crate) struct Watched {
     pub(crate) to: UnixNanos,
 }
 
+/// A request as its server tells it, for which a watcher may wait in another trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Served {
+    /// The key under which.
+    pub(crate) key: i64,
+    /// No watcher of it ended before that.
+    pub(crate) from: UnixNanos,
+}
+
 /// The key under which a request waits for what others tell of it in other traces. None where nothing names it, or it runs.
 pub(crate) fn watched_key(call: &Call) -> Option<i64> {
     key_in(call, call.session_id.as_deref())
@@ -68,24 +78,33 @@ fn key(session: &str, id: &str, method: &str) -> i64 {
         .hash8()
 }
 
-/// Keys under which watchers of the requests of a batch may wait, sorted, each once.
-pub(crate) fn watched_keys(batch: &Incoming) -> Vec<i64> {
-    let calls = batch.observations.iter();
-    let mut keys: Vec<i64> = calls.filter_map(|seen| watched_key(&seen.call)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+fn served_in(call: &Call, session: Option<&str>) -> Option<Served> {
+    Some(Served {
+        key: key_in(call, session)?,
+        from: call.started_at.plus(-SLACK_NANOS),
+    })
 }
 
-/// Keys of requests whose sessions only HTTP spans know, sorted, each once: watchers may wait under them.
-pub(super) fn lent_keys(nodes: &[Node]) -> Vec<i64> {
-    let keys = nodes
-        .iter()
-        .filter_map(|node| key_in(&node.call, Some(node.lent_session.as_deref()?)));
-    let mut keys: Vec<i64> = keys.collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+/// The requests of a batch for which watchers may wait, sorted, each once.
+pub(crate) fn served(batch: &Incoming) -> Vec<Served> {
+    let calls = batch.observations.iter().map(|seen| &seen.call);
+    in_order(calls.filter_map(|call| served_in(call, call.session_id.as_deref())))
+}
+
+/// Those whose sessions only HTTP spans know.
+pub(super) fn served_in_lent_sessions(nodes: &[Node]) -> Vec<Served> {
+    in_order(
+        nodes
+            .iter()
+            .filter_map(|node| served_in(&node.call, Some(node.lent_session.as_deref()?))),
+    )
+}
+
+fn in_order(served: impl Iterator<Item = Served>) -> Vec<Served> {
+    let mut served: Vec<Served> = served.collect();
+    served.sort_unstable();
+    served.dedup();
+    served
 }
 
 /// Where the servers' own telemetry is looked for, of what watchers in the batch saw.
@@ -156,18 +175,6 @@ impl Watcher {
 
     fn is_in(&self, session: Option<&str>) -> bool {
         self.session.is_some() && self.session.as_deref() == session
-    }
-
-    /// Whether one lasts within the other, roundings aside.
-    fn lasts_with(&self, call: &Call) -> bool {
-        let Some(ended_at) = self.ended_at else {
-            return false;
-        };
-        let within = |outer: (UnixNanos, UnixNanos), inner: (UnixNanos, UnixNanos)| {
-            outer.0.plus(-SLACK_NANOS) <= inner.0 && inner.1 <= outer.1.plus(SLACK_NANOS)
-        };
-        let (own, other) = ((self.started_at, ended_at), (call.started_at, call.ended_at()));
-        within(own, other) || within(other, own)
     }
 }
 
@@ -289,15 +296,18 @@ impl Watchers {
     /// Spans of different traces, by what names the request on the wire, one lasting within the other. Ids that are in use
     /// twice at the same time name nothing for certain: each watcher has one server then, the first has the first.
     fn join_apart(&self, nodes: &[Node], sets: &mut Sets, effort: &Effort) {
-        let mut waiting: HashMap<i64, Vec<&(Watcher, usize)>> = HashMap::new();
-        for entry in &self.all {
-            if let Some(key) = entry.0.key() {
-                waiting.entry(key).or_default().push(entry);
+        let mut ended: HashMap<i64, Vec<Interval>> = HashMap::new();
+        for (at, (watcher, _)) in self.all.iter().enumerate() {
+            if let Some(key) = watcher.key() {
+                let interval = (watcher.started_at.0, watcher.until().0, at);
+                ended.entry(key).or_default().push(interval);
             }
         }
-        if waiting.is_empty() {
+        if ended.is_empty() {
             return;
         }
+        let ended = ended.into_iter();
+        let waiting: HashMap<i64, Intervals> = ended.map(|(key, of)| (key, Intervals::new(of))).collect();
         let served = |node: &Node| !is_watcher(&node.call) && seen_from(&node.call) == Vantage::Server;
         let mut pairs: Vec<(UnixNanos, UnixNanos, SpanRef, usize, usize)> = Vec::new();
         for (index, node) in nodes.iter().enumerate().filter(|(_, node)| served(node)) {
@@ -305,12 +315,17 @@ impl Watchers {
             let Some(key) = key_in(&node.call, session) else {
                 continue;
             };
-            let named = waiting.get(&key).map(Vec::as_slice).unwrap_or_default();
-            for (watcher, other) in effort.bounded(named.iter().copied()) {
-                if watcher.agrees_with(&node.call)
-                    && watcher.has_id_of(&node.call)
-                    && watcher.is_in(session)
-                    && watcher.lasts_with(&node.call)
+            let Some(named) = waiting.get(&key) else { continue };
+            let (from, to) = (node.call.started_at.0, node.call.ended_at().0);
+            let (later, earlier) = (
+                |at: i64| at.saturating_add(SLACK_NANOS),
+                |at: i64| at.saturating_sub(SLACK_NANOS),
+            );
+            let around = named.around(later(from), earlier(to));
+            let within = named.within(earlier(from), later(to));
+            let at_the_time = effort.bounded(around).chain(effort.bounded(within));
+            for (watcher, other) in at_the_time.filter_map(|at| self.all.get(at)) {
+                if watcher.agrees_with(&node.call) && watcher.has_id_of(&node.call) && watcher.is_in(session)
                 {
                     let starts = (node.call.started_at, watcher.started_at);
                     pairs.push((starts.0, starts.1, watcher.span, index, *other));

@@ -6,7 +6,7 @@ use sea_orm::{DbBackend, Statement};
 use super::KEYS;
 
 /// A statement with a table of rows of `N` integers where `{keys}` stands in it, to be joined as `k(a, b, …)`.
-pub(super) fn keyed<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
+pub(crate) fn keyed<const N: usize>(db: DbBackend, text: &str, keys: &[[i64; N]]) -> Statement {
     if db == DbBackend::Postgres {
         let arrays = (1..=N).map(|number| format!("${number}::bigint[]"));
         let table = format!("SELECT * FROM UNNEST({})", arrays.collect::<Vec<_>>().join(", "));

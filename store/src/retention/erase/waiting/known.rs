@@ -4,10 +4,10 @@ mod reading;
 
 use std::collections::{HashMap, HashSet};
 
-use mcptap_model::{HttpSpan, SpanKind, SpanRef};
+use mcptap_model::{HttpSpan, SpanKind};
 
 use super::{Erased, Trace};
-use crate::rows::row::{joined_fingerprint, span_number, trace_halves};
+use crate::rows::row::{span_number, trace_halves};
 
 /// How far times of one request may differ that different spans give, in nanoseconds.
 const SLACK: i64 = 5_000_000;
@@ -45,8 +45,6 @@ struct Http {
     row: i64,
     span: Span,
     parent: Option<Span>,
-    /// The number by which calls that were joined with it name it.
-    joined: i64,
     is_servers: bool,
     from: i64,
     to: i64,
@@ -69,12 +67,12 @@ pub(super) struct Known {
     lines: Vec<Line>,
     /// Rows that cannot be read. They are nobody's.
     damaged: Vec<i64>,
+    /// The rows of those that were looked for by ids.
+    rows: HashSet<i64>,
     /// By spans that are part of calls.
     spans: HashMap<Span, Owners>,
     /// By spans above calls, and those that calls link to.
     above: HashMap<Span, Owners>,
-    /// By [`Http::joined`].
-    joined: HashMap<i64, Owners>,
 }
 
 impl Known {
@@ -138,8 +136,7 @@ impl Known {
         // Above a call: what carried it, and what led to that.
         let mut above = vec![Owners::default(); self.https.len()];
         for (at, http) in self.https.iter().enumerate() {
-            let mut owners = self.above.get(&http.span).copied().unwrap_or_default();
-            owners.join(self.joined.get(&http.joined).copied().unwrap_or_default());
+            let owners = self.above.get(&http.span).copied().unwrap_or_default();
             let mut next = (owners != Owners::default()).then_some(at);
             while let Some(at) = next
                 && let Some(known) = above.get_mut(at)
@@ -197,15 +194,10 @@ impl Http {
     fn of(row: i64, span: &HttpSpan) -> Self {
         let (hi, lo) = trace_halves(span.trace_id);
         let trace = (lo, hi);
-        let own = SpanRef {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        };
         Self {
             row,
             span: (trace, span_number(span.span_id)),
             parent: span.parent_span_id.map(|parent| (trace, span_number(parent))),
-            joined: joined_fingerprint(own),
             is_servers: span.kind == SpanKind::Server,
             from: span.started_at.0.saturating_sub(SLACK),
             to: span.ended_at.0.saturating_add(SLACK),

@@ -474,8 +474,18 @@ pub(super) fn watched_by_the_session_of_http() -> Batch {
             own(12, None, 12, 10, 90),
             seen(3, "third", 200, 300),
             linked,
+            seen(4, "fourth", 400, 500),
+            own(14, Some(25), 14, 410, 490),
         ],
         vec![
+            // The nearer one has no session.
+            {
+                let mut inner = around(25, 14, "", 406, 494);
+                inner.session_id = None;
+                inner.parent_span_id = Some(id(24));
+                inner
+            },
+            around(24, 14, "fourth", 405, 495),
             around(21, 11, "ours", 5, 95),
             around(22, 12, "theirs", 5, 95),
             around(23, 23, "third", 205, 295),

@@ -1,24 +1,29 @@
 //! Reading what waits in some traces, and the spans of their calls.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
+use mcptap_model::SpanRef;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
 };
 
 use super::super::{Erased, KEYS, Trace, UNTOLD, last_halves, trace_of};
-use super::{Http, Known, Line, Span};
+use super::{Http, Known, Line, Owners, Span, own_spans};
 use crate::Error;
 use crate::rows::entity::{alias, call, waiting};
-use crate::rows::row::{joined_by, kind};
-use crate::write::neighbourhood::{arms, each};
+use crate::rows::row::{http_fingerprint_of, kind, span_number};
+use crate::write::fold::HOPS;
+use crate::write::neighbourhood::{arms, each, keyed};
 
 /// Columns of what waits: a line, and what names a span; and of a call.
 type LineRow = (i64, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, Option<i64>);
-type NamedRow = (i64, i16, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
+type NamedRow = (i64, i16, i64, Option<i64>, Option<Vec<u8>>, Option<i64>);
 type CallRow = (i64, i64, i64, i64, Option<i64>, Option<i64>);
+
+/// Selects the data of what says in it what it names. 4 is [`kind::JOINED`].
+const TOLD: &str = "CASE WHEN trace_hi IS NULL OR kind = 4 THEN data END";
 
 /// Which calls are read.
 #[derive(Clone, Copy, Debug)]
@@ -69,20 +74,112 @@ impl Known {
         Ok(known)
     }
 
-    /// Reads of these traces all that waits, and of their calls the erased ones and those right below the same HTTP spans.
+    /// Reads of these traces the erased calls, what waits that ids say is of them, and the calls right below the same HTTP
+    /// spans. The others are not looked at, however many they are.
     pub(in super::super) async fn read_of_erased(
         db: &DatabaseTransaction,
         traces: HashSet<Trace>,
         erased: &[Erased],
     ) -> Result<Self, Error> {
-        let mut known = Self::read_waiting(db, &traces).await?;
-        if !known.https.is_empty() {
-            let rows: Vec<i64> = erased.iter().map(|call| call.row).collect();
-            let going = rows.iter().copied().collect();
-            known.read_calls(db, Calls::In(&rows), &going).await?;
-            known.read_beside(db, &going).await?;
+        let mut known = Self::default();
+        if traces.is_empty() {
+            return Ok(known);
         }
+        let rows: Vec<i64> = erased.iter().map(|call| call.row).collect();
+        let going = rows.iter().copied().collect();
+        known.read_calls(db, Calls::In(&rows), &going).await?;
+        let in_traces = |spans: &HashMap<Span, Owners>| -> Vec<Span> {
+            let spans = spans.keys().filter(|(trace, _)| traces.contains(trace));
+            spans.copied().collect()
+        };
+        let (above, mut own) = (in_traces(&known.above), in_traces(&known.spans));
+        let keys: Vec<[i64; 2]> = above
+            .iter()
+            .map(|((lo, hi), span)| [*lo, http_fingerprint_of(*hi, *span)])
+            .collect();
+        known.read_https(db, "fingerprint", &keys, &traces).await?;
+        own.extend(
+            own_spans(erased)
+                .into_iter()
+                .filter(|(trace, _)| traces.contains(trace)),
+        );
+        let mut parents = own.clone();
+        for _ in 0..HOPS {
+            let keys: Vec<[i64; 2]> = parents.iter().map(|((lo, _), span)| [*lo, *span]).collect();
+            parents = known.read_https(db, "span_id", &keys, &traces).await?;
+        }
+        known.read_beside(db, &going).await?;
+        own.extend(known.https.iter().map(|http| http.span));
+        known.read_lines(db, &own, &traces).await?;
         Ok(known)
+    }
+
+    /// Reads the HTTP spans that wait with these numbers in a column, by the last half of their trace. Gives the spans of
+    /// those that were not known.
+    async fn read_https(
+        &mut self,
+        db: &DatabaseTransaction,
+        column: &'static str,
+        keys: &[[i64; 2]],
+        traces: &HashSet<Trace>,
+    ) -> Result<Vec<Span>, Error> {
+        let text = format!(
+            "WITH k (lo, number) AS ({{keys}}) SELECT w.id, w.data FROM k CROSS JOIN waiting AS w \
+             WHERE w.trace_lo = k.lo AND w.{column} = k.number AND w.kind = {}",
+            kind::HTTP
+        );
+        let mut new = Vec::new();
+        for keys in keys.chunks(KEYS / 2) {
+            let statement = keyed(db.get_database_backend(), &text, keys);
+            for row in db.query_all_raw(statement).await? {
+                let (row, data): (i64, Vec<u8>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+                let Ok(span) = serde_json::from_slice(&data) else {
+                    continue;
+                };
+                let http = Http::of(row, &span);
+                if traces.contains(&http.span.0) && self.rows.insert(row) {
+                    new.push(http.span);
+                    self.https.push(http);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// Reads the lines of no call that name these spans.
+    async fn read_lines(
+        &mut self,
+        db: &DatabaseTransaction,
+        spans: &[Span],
+        traces: &HashSet<Trace>,
+    ) -> Result<(), Error> {
+        let text = format!(
+            "WITH k (lo, span) AS ({{keys}}) SELECT w.id, w.trace_lo, w.trace_hi, {UNTOLD} AS untold, w.span_id, w.ended_at \
+             FROM k CROSS JOIN waiting AS w \
+             WHERE w.trace_lo = k.lo AND w.span_id = k.span AND w.kind = {} AND w.call IS NULL",
+            kind::LOG
+        );
+        let keys: Vec<[i64; 2]> = spans.iter().map(|((lo, _), span)| [*lo, *span]).collect();
+        for keys in keys.chunks(KEYS / 2) {
+            let statement = keyed(db.get_database_backend(), &text, keys);
+            for found in db.query_all_raw(statement).await? {
+                let row: i64 = found.try_get_by_index(0)?;
+                let halves = (found.try_get_by_index(2)?, found.try_get_by_index(3)?);
+                let Some(trace) = trace_of(found.try_get_by_index(1)?, halves) else {
+                    continue;
+                };
+                let span: Option<i64> = found.try_get_by_index(4)?;
+                if traces.contains(&trace) && self.rows.insert(row) {
+                    self.lines.push(Line {
+                        row,
+                        trace,
+                        span: span.map(|span| (trace, span)),
+                        at: found.try_get_by_index(5)?,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn read_waiting(db: &DatabaseTransaction, of: &HashSet<Trace>) -> Result<Self, Error> {
@@ -199,22 +296,27 @@ impl Known {
                     waiting::Column::TraceLo,
                     waiting::Column::TraceHi,
                 ])
-                .column_as(Expr::cust(UNTOLD), "untold")
-                .columns([waiting::Column::SpanId, waiting::Column::Fingerprint])
+                .column_as(Expr::cust(TOLD), "told")
+                .column(waiting::Column::SpanId)
                 .filter(condition)
                 .filter(waiting::Column::Call.is_not_null())
                 .filter(waiting::Column::Kind.is_in([kind::LINK, kind::VIEW, kind::JOINED]))
                 .into_tuple()
                 .all(db)
                 .await?;
-            for (row, is, lo, hi, untold, span, fingerprint) in named {
-                let owners = if is == kind::JOINED {
-                    self.joined.entry(joined_by(fingerprint, row)).or_default()
-                } else if let Some((span, trace)) = span.zip(trace_of(lo, (hi, untold))) {
-                    self.above.entry((trace, span)).or_default()
+            for (row, is, lo, hi, told, span) in named {
+                // A link to an HTTP span that had come is not found by that, and says it in its data.
+                let span = if is == kind::JOINED {
+                    let target: Option<SpanRef> =
+                        told.as_deref().and_then(|data| serde_json::from_slice(data).ok());
+                    target.map(|target| span_number(target.span_id))
                 } else {
+                    span
+                };
+                let Some((span, trace)) = span.zip(trace_of(lo, (hi, told))) else {
                     continue;
                 };
+                let owners = self.above.entry((trace, span)).or_default();
                 owners.add(erased.contains(&row));
             }
         }
