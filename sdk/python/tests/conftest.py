@@ -31,6 +31,7 @@ def attributes(record: Any) -> dict[str, Any]:
 class Collector:
     def __init__(self) -> None:
         self.status = 200
+        self.limit = 1 << 30
         self.spans: list[Any] = []
         self.logs: list[Any] = []
         self.resources: list[dict[str, Any]] = []
@@ -45,9 +46,10 @@ class Collector:
                     body = gzip.decompress(body)
                 collector.asked += 1
                 collector.headers = {name.lower(): value for name, value in self.headers.items()}
-                if collector.status == 200:
+                status = collector.status if len(body) <= collector.limit else 413
+                if status == 200:
                     collector.take(self.path, body)
-                self.send_response(collector.status)
+                self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
 

@@ -145,3 +145,37 @@ def test_a_server_that_ends_by_a_signal_sends_what_is_left(collector: Collector)
     assert process.wait(60) == -signal.SIGTERM
     process.stdout.close()
     assert [span.status.message for span in collector.spans] == ["the server stops"] * 2
+
+
+def test_what_is_too_large_for_a_collector_is_cut_until_it_passes(
+    observe: Any, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    observer = observe()
+    converse(observer, "alone")
+    assert observer.telemetry.courier.flush(10)
+    collector.limit = 20_000
+    for number in range(9):
+        conversation = Conversation(observer)
+        conversation.take("client", call(str(number), text="w " * (50_000 if number == 4 else 2000)), Carrier())
+        conversation.take("server", answer(), Carrier())
+    assert observer.telemetry.courier.flush(20)
+    assert sorted({span.name[-1] for span in collector.spans[1:]}) == list("01235678")
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://127.0.0.1:99999", "ftp://h", "127.0.0.1:4318"])
+def test_an_endpoint_that_is_none_is_told(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="give a URL such as http://127.0.0.1:4318"):
+        Telemetry("shop", endpoint)
+
+
+def test_what_is_not_sent_at_the_end_is_not_said_to_be_damaged(observe: Any, collector: Collector, caplog: Any) -> None:
+    collector.status = 503
+    observer = observe()
+    converse(observer, "lost")
+    observer.telemetry.courier.close(0.5)
+    thread = observer.telemetry.courier._thread
+    assert thread is not None
+    thread.join(30)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1 and "does not take records" in said[0]

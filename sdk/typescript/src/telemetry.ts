@@ -4,13 +4,12 @@ import { randomUUID } from "node:crypto";
 
 import { type Attributes, type Context, type Link, ProxyTracerProvider, ROOT_CONTEXT, type Span, type SpanContext, SpanKind, trace, TraceFlags } from "@opentelemetry/api";
 import { SeverityNumber } from "@opentelemetry/api-logs";
-import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-proto";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import { LoggerProvider, type LogRecordProcessor, type SdkLogRecord } from "@opentelemetry/sdk-logs";
 import { AlwaysOnSampler, BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
 
 import { Courier, type Signal } from "./courier.js";
+import { HttpExporter } from "./exporter.js";
 import { semconv } from "./tables.js";
 
 export const SCOPE = "@mcptap/sdk";
@@ -22,13 +21,22 @@ const LINGER = 100;
 /** A variable's value; an empty one counts as not set, as the specification says. */
 const variable = (name: string): string | undefined => process.env[name]?.trim() || undefined;
 
+/** A value that may be percent-encoded. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
 /** The name that somebody gave the service. */
 export function serviceNameOfEnvironment(): string | undefined {
   const given = variable("OTEL_SERVICE_NAME");
   if (given) return given;
   for (const pair of (variable("OTEL_RESOURCE_ATTRIBUTES") ?? "").split(",")) {
     const at = pair.indexOf("=");
-    if (at > 0 && pair.slice(0, at).trim() === semconv.SERVICE_NAME) return decodeURIComponent(pair.slice(at + 1).trim()) || undefined;
+    if (at > 0 && pair.slice(0, at).trim() === semconv.SERVICE_NAME) return decoded(pair.slice(at + 1).trim()) || undefined;
   }
   return undefined;
 }
@@ -108,6 +116,13 @@ export class Telemetry {
   }
 }
 
+/** An address that is none would be silently replaced by the usual one. */
+function checkEndpoint(given: string): void {
+  const protocol = URL.canParse(given) ? new URL(given).protocol : undefined;
+  if (protocol === "http:" || protocol === "https:") return;
+  throw new Error(`the endpoint is ${JSON.stringify(given)}; give a URL such as ${ENDPOINT}`);
+}
+
 function exportersOf(endpoint: string | undefined, apiKey: string | undefined) {
   const exporters = new Map<Signal, any>();
   const general = variable("OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -119,6 +134,7 @@ function exportersOf(endpoint: string | undefined, apiKey: string | undefined) {
       throw new Error(`OTEL_EXPORTER_OTLP_PROTOCOL is ${JSON.stringify(protocol)}; this SDK sends http/protobuf`);
     }
     const isSaid = !endpoint && (variable(`OTEL_EXPORTER_OTLP_${own}_ENDPOINT`) ?? general);
+    checkEndpoint(endpoint ?? (isSaid || ENDPOINT));
     const isPacked = variable(`OTEL_EXPORTER_OTLP_${own}_COMPRESSION`) ?? variable("OTEL_EXPORTER_OTLP_COMPRESSION");
     const options = {
       ...(isSaid ? {} : { url: `${(endpoint ?? ENDPOINT).replace(/\/+$/, "")}/v1/${signal === "spans" ? "traces" : "logs"}` }),
@@ -126,7 +142,7 @@ function exportersOf(endpoint: string | undefined, apiKey: string | undefined) {
       ...(isPacked ? {} : { compression: "gzip" as any }),
       ...(apiKey ? { headers: { "x-api-key": apiKey } } : {}),
     };
-    exporters.set(signal, signal === "spans" ? new OTLPTraceExporter(options) : new OTLPLogExporter(options));
+    exporters.set(signal, new HttpExporter(signal, options));
   }
   return { exporters, where: endpoint ?? variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") ?? general ?? ENDPOINT };
 }

@@ -2,6 +2,9 @@
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 
 import { context, createContextKey, ROOT_CONTEXT, trace } from "@opentelemetry/api";
@@ -15,6 +18,7 @@ import { Events } from "../dist/events.js";
 import { watch } from "../dist/exchange.js";
 import { Capture, Redactor, set } from "../dist/index.js";
 import { currentCall } from "../dist/observer.js";
+import { Telemetry } from "../dist/telemetry.js";
 import { eventually, observed } from "./support.mjs";
 
 const HERE = { attributes: {} };
@@ -234,4 +238,44 @@ test("a client that leaves while its handler waits is told of", async (t) => {
   left.abort();
   assert.ok(await flush());
   assert.deepEqual(collector.spans.map(({ status }) => status.message), ["the client went away"]);
+});
+
+test("what is too large for a collector is cut until it passes", async (t) => {
+  const { observer, collector, flush } = await observed(t);
+  collector.limit = 20_000;
+  const conversation = new Conversation(observer);
+  for (let id = 0; id < 9; id += 1) {
+    conversation.take("client", call(String(id), id, { text: "w ".repeat(id === 4 ? 50_000 : 2000) }), HERE);
+    conversation.take("server", answer(id), HERE);
+  }
+  assert.ok(await flush());
+  assert.deepEqual([...new Set(collector.spans.map(({ name }) => name.at(-1)))].sort().join(""), "01235678");
+});
+
+test("an endpoint that is none is told", () => {
+  for (const endpoint of ["nonsense", "http://127.0.0.1:99999", "ftp://h", "127.0.0.1:4318"]) {
+    assert.throws(() => new Telemetry("shop", { endpoint }), /give a URL such as http:\/\/127\.0\.0\.1:4318/);
+  }
+});
+
+test("a process that has nothing more to do waits for no collector that does not answer", async (t) => {
+  const asked = [];
+  const deaf = createServer((request) => asked.push(request.url)).listen(0, "127.0.0.1");
+  t.after(() => { deaf.closeAllConnections(); deaf.close(); });
+  await once(deaf, "listening");
+  const program = `
+    import { Conversation } from ${JSON.stringify(new URL("../dist/conversation.js", import.meta.url).href)};
+    import { Capture } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)};
+    import { Observer } from ${JSON.stringify(new URL("../dist/observer.js", import.meta.url).href)};
+    import { Telemetry } from ${JSON.stringify(new URL("../dist/telemetry.js", import.meta.url).href)};
+    const observer = new Observer(new Telemetry("shop", { endpoint: process.argv[1] }), new Capture(), "shop");
+    const conversation = new Conversation(observer);
+    conversation.take("client", ${JSON.stringify(call())}, { attributes: {} });
+    conversation.take("server", ${JSON.stringify(answer())}, { attributes: {} });
+  `;
+  const env = { ...process.env, OTEL_EXPORTER_OTLP_TIMEOUT: "3600000" };
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program, `http://127.0.0.1:${deaf.address().port}`], { env, stdio: "ignore" });
+  t.after(() => child.kill("SIGKILL"));
+  const [code] = await once(child, "exit");
+  assert.deepEqual([code, asked], [0, ["/v1/traces"]]);
 });

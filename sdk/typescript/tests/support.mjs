@@ -71,6 +71,7 @@ function logRecord(bytes) {
 
 export class Collector {
   status = 200;
+  limit = 1 << 30;
   asked = 0;
   headers = {};
   spans = [];
@@ -84,8 +85,10 @@ export class Collector {
       const sent = await buffer(request);
       collector.asked += 1;
       collector.headers = request.headers;
-      if (collector.status === 200) collector.take(request.url, request.headers["content-encoding"] === "gzip" ? gunzipSync(sent) : sent);
-      response.writeHead(collector.status).end();
+      const body = request.headers["content-encoding"] === "gzip" ? gunzipSync(sent) : sent;
+      const status = body.length <= collector.limit ? collector.status : 413;
+      if (status === 200) collector.take(request.url, body);
+      response.writeHead(status).end();
     }).listen(0, "127.0.0.1");
     await once(server, "listening");
     t.after(() => { server.closeAllConnections(); server.close(); });

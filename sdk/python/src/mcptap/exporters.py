@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from .courier import Signal, logger
 
@@ -38,14 +39,28 @@ def is_off(signal: Signal) -> bool:
 def of_environment(endpoint: str | None, api_key: str | None) -> dict[Signal, Exporter]:
     """The exporters that the variables ask for; ``endpoint``, a base URL of OTLP over HTTP, wins over them."""
     signals: tuple[Signal, ...] = ("spans", "logs")
-    return {signal: Exporter(signal, endpoint, api_key) for signal in signals if endpoint or not is_off(signal)}
+    said: set[object] = set()
+    return {signal: Exporter(signal, endpoint, api_key, said) for signal in signals if endpoint or not is_off(signal)}
+
+
+def _check(endpoint: str) -> None:
+    """An address that is none would be tried for ever."""
+    try:
+        parts = urlsplit(endpoint)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(f"the endpoint is {endpoint!r}; give a URL such as {HTTP_ENDPOINT}")
 
 
 class Exporter:
     """Sends one signal. What is said once is not said again until something was sent."""
 
-    def __init__(self, signal: Signal, endpoint: str | None, api_key: str | None) -> None:
-        self._said: set[object] = set()
+    def __init__(self, signal: Signal, endpoint: str | None, api_key: str | None, said: set[object]) -> None:
+        # By the exporters of both signals.
+        self._said = said
+        self._is_shut = False
         self._silenced = threading.local()
         own = {"spans": "TRACES", "logs": "LOGS"}[signal]
 
@@ -61,6 +76,8 @@ class Exporter:
         self._knows_asking = protocol != "grpc"
         headers = {"x-api-key": api_key} if api_key else {}
         self._where = endpoint or either("ENDPOINT") or (GRPC_ENDPOINT if protocol == "grpc" else HTTP_ENDPOINT)
+        if protocol != "grpc":
+            _check(self._where)
         self._exporter = (
             _grpc(signal, self._where, headers) if protocol == "grpc" else self._http(signal, endpoint, either, headers)
         )
@@ -122,15 +139,17 @@ class Exporter:
             self._said.clear()
             return "sent"
         status = self._status
+        if self._is_shut:
+            return "away"
         if self._knows_asking and not self._is_asked:
             # Nobody was asked: something in it cannot be written. The others can.
             if len(batch) == 1:
                 self._say("unwritable", "a record could not be written, and is dropped")
                 return "refused"
-            middle = len(batch) // 2
-            halves: list[Outcome] = [self.export(batch[:middle]), self.export(batch[middle:])]
-            # What was sent already is known by its ids when it comes again.
-            return "away" if "away" in halves else "sent"
+            return self._halves(batch)
+        if status == 413 and len(batch) > 1:
+            # It is too large for what is in front of the collector.
+            return self._halves(batch)
         if status is not None and 400 <= status < 500 and status not in (408, 429):
             advice = _ADVICE.get(status, "such records would be refused again, and are dropped")
             self._say(status, f"{self._where} refuses records with HTTP {status}; {advice}")
@@ -138,7 +157,14 @@ class Exporter:
         self._say("away", f"{self._where} does not take records; they wait in memory. Is mcptap running there?")
         return "away"
 
+    def _halves(self, batch: list[Any]) -> Outcome:
+        middle = len(batch) // 2
+        halves: list[Outcome] = [self.export(batch[:middle]), self.export(batch[middle:])]
+        # What was sent already is known by its ids when it comes again.
+        return "away" if "away" in halves else "sent"
+
     def shutdown(self) -> None:
+        self._is_shut = True
         self._exporter.shutdown()
 
     def _say(self, what: object, text: str) -> None:
