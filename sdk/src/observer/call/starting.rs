@@ -54,7 +54,8 @@ impl Call {
         );
         attributes.extend(carrier.attributes());
         attributes.extend(known);
-        call.measure = is_call.then(|| observer.metrics.operation(&attributes));
+        let is_measured = is_call && observer.metrics.may_measure();
+        call.measure = is_measured.then(|| observer.metrics.operation(&attributes));
         if rules.capture.methods.excludes(&call.method) {
             return Some(call);
         }
