@@ -13,6 +13,7 @@ mod concurrent;
 mod damaged;
 #[cfg(test)]
 mod erase;
+#[cfg(test)]
 mod erased_spans;
 #[cfg(test)]
 mod facets;
@@ -64,4 +65,5 @@ mod times;
 mod visits;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
 mod watched;
