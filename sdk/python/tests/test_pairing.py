@@ -105,6 +105,7 @@ def test_the_same_id_twice_on_one_stream_shows_no_answer_that_may_be_anothers(ob
     assert len(collector.spans) == 2
     for span in collector.spans:
         assert "same id" in attributes(span)["mcptap.response.unreadable"] and span.status.code == 0
+        assert attributes(span)["mcptap.outcome"] == "unknown"
         assert "mcptap.response.body" not in attributes(span)
 
 
@@ -201,3 +202,17 @@ def test_tags_of_an_application(observe: Any, collector: Collector) -> None:
     good, bad = (attributes(span) for span in collector.spans)
     assert (good["tenant"], good["password"]) == ("a", "[redacted]")
     assert "tenant" not in bad
+
+
+def test_the_first_answer_after_a_cancelled_request_of_the_same_id_is_in_doubt(observe: Any, collector: Collector) -> None:
+    observer = observe()
+    conversation = Conversation(observer)
+    conversation.take("client", call("first", 1), Carrier())
+    conversation.take("client", {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}, Carrier())
+    for name in ("second", "third"):
+        conversation.take("client", call(name, 1), Carrier())
+        conversation.take("server", answer(1, of=name), Carrier())
+    assert observer.telemetry.courier.flush(10)
+    said = {span.name.split()[1]: attributes(span) for span in collector.spans}
+    assert [said[name].get("mcptap.outcome") for name in ("first", "second", "third")] == ["cancelled", "unknown", None]
+    assert bodies(collector)["tools/call third"] == {"of": "third"} and "mcptap.response.body" not in said["second"]

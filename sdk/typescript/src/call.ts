@@ -141,6 +141,11 @@ export class Call {
     return this.#span.isRecording();
   }
 
+  /** Whether the status of its HTTP answer is known. */
+  get hasStatus(): boolean {
+    return semconv.HTTP_RESPONSE_STATUS_CODE in this.#attributes;
+  }
+
   get spanId(): string {
     return this.#span.spanContext().spanId;
   }

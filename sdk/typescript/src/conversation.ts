@@ -5,7 +5,7 @@ import { SeverityNumber } from "@opentelemetry/api-logs";
 
 import { Call, type Late } from "./call.js";
 import { exact, written } from "./ids.js";
-import { broken, cancelled, cut, type Ending, failureOf, implementation, isObject, type Json, member, over, STATELESS, targetAttributes, targetOf, text } from "./messages.js";
+import { broken, cancelled, cut, type Ending, failureOf, implementation, isObject, type Json, member, over, STATELESS, targetAttributes, targetOf, text, unknown } from "./messages.js";
 import type { Carrier, Observer } from "./observer.js";
 import { ONLY, OpenRequests, type Scope, type Side } from "./open.js";
 import { semconv } from "./tables.js";
@@ -124,9 +124,10 @@ export class Conversation {
     }
     this.#learn(call, message["result"]);
     this.#forget(call);
-    if (others.length > 0 || (call.isAmbiguous && !scope.own.includes(call))) {
+    if (others.length > 0 || ((call.isAmbiguous || this.#isDoubted(call, scope)) && !scope.own.includes(call))) {
       call.set({ [semconv.RESPONSE_UNREADABLE]: AMBIGUOUS });
-      call.end(over());
+      // Where there is a status of HTTP, that is the outcome.
+      call.end(call.hasStatus ? over() : unknown());
     } else call.answered(message);
   }
 
@@ -137,6 +138,13 @@ export class Conversation {
     if (!own) return;
     this.#observer.name = own.name;
     call.set({ [semconv.MCP_SERVER_NAME]: own.name });
+  }
+
+  /** Whether an answer may be that of a request with the same id which was cancelled before. */
+  #isDoubted(call: Call, scope: Scope): boolean {
+    const before = scope.kind === "only" ? this.#past.filter(({ side, id }) => side === call.side && id === exact(call.id)) : [];
+    this.#past = this.#past.filter((past) => !before.includes(past));
+    return before.length > 0;
   }
 
   #late(side: Side, id: unknown): void {

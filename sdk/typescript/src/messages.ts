@@ -86,6 +86,8 @@ export const broken = (reason: string): Ending => ({ attributes: { [semconv.ERRO
 export const cancelled = (reason?: string): Ending => ({ attributes: { [semconv.OUTCOME]: semconv.CANCELLED }, ...(reason === undefined ? {} : { error: reason }) });
 export const refused = (status: number): Ending => ({ attributes: { [semconv.ERROR_TYPE]: String(status) }, error: `HTTP ${status}` });
 export const redirected = (): Ending => ({ attributes: { [semconv.OUTCOME]: semconv.REDIRECTED } });
+/** It was answered, and which answer is its own cannot be told. */
+export const unknown = (): Ending => ({ attributes: { [semconv.OUTCOME]: semconv.UNKNOWN } });
 export const over = (): Ending => ({ attributes: {} });
 
 /** Whether nothing says that it ended otherwise than it was meant to. */

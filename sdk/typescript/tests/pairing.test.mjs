@@ -90,7 +90,7 @@ test("the same id twice on one stream shows no answer that may be another's", as
   assert.equal(collector.spans.length, 2);
   for (const { attributes, status } of collector.spans) {
     assert.match(attributes["mcptap.response.unreadable"], /same id/);
-    assert.deepEqual([attributes["mcptap.response.body"], status.code], [undefined, 0]);
+    assert.deepEqual([attributes["mcptap.response.body"], attributes["mcptap.outcome"], status.code], [undefined, "unknown", 0]);
   }
 });
 
@@ -184,4 +184,19 @@ test("tags of an application, which sees all headers", async (t) => {
   assert.ok(await flush());
   const [good, bad] = collector.spans.map(({ attributes }) => attributes);
   assert.deepEqual([good.tenant, good.password, good["http.request.header.x-tenant"], bad.tenant], ["a", "[redacted]", undefined, undefined]);
+});
+
+test("the first answer after a cancelled request of the same id is in doubt", async (t) => {
+  const { observer, collector, flush } = await observed(t);
+  const conversation = new Conversation(observer);
+  conversation.take("client", call("first", 1), HERE);
+  conversation.take("client", { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } }, HERE);
+  for (const name of ["second", "third"]) {
+    conversation.take("client", call(name, 1), HERE);
+    conversation.take("server", answer(1, { of: name }), HERE);
+  }
+  assert.ok(await flush());
+  const said = Object.fromEntries(collector.spans.map(({ name, attributes }) => [name.split(" ")[1], attributes]));
+  assert.deepEqual(["first", "second", "third"].map((name) => said[name]["mcptap.outcome"]), ["cancelled", "unknown", undefined]);
+  assert.deepEqual([bodies(collector).third, said.second["mcptap.response.body"]], [{ of: "third" }, undefined]);
 });

@@ -142,11 +142,20 @@ class Conversation:
             version = text(member(message, "result", "protocolVersion"))
             self.version = self.version if version is None else cut(version)
         self._forget(call)
-        if len(found) > 1 or (call.is_ambiguous and call not in scope.own):
+        if len(found) > 1 or ((call.is_ambiguous or self._is_doubted(call, scope)) and call not in scope.own):
             call.set({semconv.RESPONSE_UNREADABLE: _AMBIGUOUS})
-            call.end(Ending())
+            # Where there is a status of HTTP, that is the outcome.
+            has_status = semconv.HTTP_RESPONSE_STATUS_CODE in call.attributes
+            call.end(Ending({} if has_status else {semconv.OUTCOME: semconv.UNKNOWN}))
         else:
             call.answered(message)
+
+    def _is_doubted(self, call: Call, scope: Scope) -> bool:
+        """Whether an answer may be that of a request with the same id which was cancelled before."""
+        before = [past for past in self._past if past[:2] == (call.side, ids.exact(call.id))] if scope.kind == "only" else []
+        for past in before:
+            self._past.remove(past)
+        return bool(before)
 
     def _late(self, side: Side, id: Any) -> None:
         if self._reuses_ids:
