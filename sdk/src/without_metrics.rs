@@ -8,7 +8,7 @@ use crate::recorder::Rules;
 use crate::span::Ending;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics;
+pub(crate) struct Metrics(());
 
 #[derive(Debug)]
 pub(crate) struct Measure;
