@@ -118,6 +118,13 @@ pub const MCPTAP_CLOCK_AHEAD_MS: &str = "mcptap.clock_ahead_ms";
 
 /// How many of a span's links were left out: written by the collector.
 pub const MCPTAP_DROPPED_LINKS: &str = "mcptap.dropped_links";
+/// Ours: how many values that the code of a call set there was no room for.
+pub const MCPTAP_DROPPED_ATTRIBUTES: &str = "mcptap.dropped_attributes";
+/// Ours: true on a span that an application's own layer made of a call which has another span of its own. Its status is that of the
+/// layer, which says ERROR after any log line that does.
+pub const MIRROR: &str = "mcptap.mirror";
+/// Ours: true on the span of a call whose log lines may not be kept, though its events have them.
+pub const HUSHED: &str = "mcptap.hushed";
 
 /// `http.request.header.`, before a request header's name in lower case.
 pub const HTTP_REQUEST_HEADER_PREFIX: &str = "http.request.header.";

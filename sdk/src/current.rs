@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -22,7 +21,7 @@ use serde_json::Map;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::recorder::Handle;
+use crate::recorder::{Handle, Hush};
 use crate::span::cut;
 
 /// Who calls, as the conventions of OpenTelemetry name it.
@@ -51,8 +50,7 @@ struct Current {
     /// The id of its request.
     id: Option<String>,
     span: tracing::Span,
-    /// Whether its log lines may not be kept.
-    is_hushed: Arc<AtomicBool>,
+    hush: Hush,
 }
 
 impl fmt::Debug for Call {
@@ -69,12 +67,12 @@ impl Call {
         of_context.or_else(|| Mark::current()?.call())
     }
 
-    pub(crate) fn new(handle: Handle, id: Option<String>, span: tracing::Span) -> Self {
+    pub(crate) fn new(handle: Handle, id: Option<String>, span: tracing::Span, hush: Hush) -> Self {
         let call = Self(Arc::new(Current {
             handle,
             id,
             span,
-            is_hushed: Arc::default(),
+            hush,
         }));
         call.mark();
         call
@@ -90,20 +88,18 @@ impl Call {
         &self.0.span
     }
 
-    /// Its log lines are not kept from now on.
-    pub(crate) fn hush(&self) {
-        self.0.is_hushed.store(true, Ordering::Relaxed);
-    }
-
     /// Whether it is a request with this id.
     pub(crate) fn has_id(&self, id: &str) -> bool {
         self.0.id.as_deref() == Some(id)
     }
 
-    /// Sets an attribute of the call. Secrets are cut out of its value as out of everything else; after the call's end nothing
-    /// happens.
+    /// Sets an attribute of the call, in place of one that was set with that name. Secrets are cut out of its value as out of
+    /// everything else; after the call's end nothing happens.
+    ///
+    /// They are in the record when the call ends. Of each call 64 names and 64 KiB are kept; `mcptap.dropped_attributes` counts the
+    /// values that there was no room for. What the record says by itself, such as `error.type`, stays as it is.
     pub fn set(&self, key: impl Into<Key>, value: impl Into<Value>) {
-        self.0.handle.set([KeyValue::new(key, value)]);
+        self.0.handle.set(KeyValue::new(key, value));
     }
 
     /// Says who calls: the id of a user or an account, as the attribute `enduser.id`.
@@ -132,7 +128,7 @@ impl Call {
     /// where bodies or log lines of the call are not kept, the type alone is recorded. How the call ends is said by its answer all the same.
     pub fn exception<E: fmt::Debug + fmt::Display + ?Sized>(&self, error: &E) {
         let mut attributes = vec![KeyValue::new(semconv::EXCEPTION_TYPE, std::any::type_name::<E>())];
-        if !self.0.is_hushed.load(Ordering::Relaxed) {
+        if !self.0.hush.holds() {
             // The alternate form of what has causes names them.
             let (message, stack) = (format!("{error:#}"), format!("{error:?}"));
             if stack != message {
@@ -165,7 +161,7 @@ impl Call {
         let mark = Mark {
             context: self.0.handle.context().clone(),
             is_bridged: self.0.handle.is_bridged(),
-            is_hushed: Arc::clone(&self.0.is_hushed),
+            hush: self.0.hush.clone(),
             current: Arc::downgrade(&self.0),
         };
         self.0.span.with_subscriber(|(id, dispatch)| {
@@ -188,7 +184,7 @@ pub(crate) struct Mark {
     pub(crate) context: Context,
     /// Whether the application's own layer records the span as that of the call.
     pub(crate) is_bridged: bool,
-    is_hushed: Arc<AtomicBool>,
+    hush: Hush,
     current: Weak<Current>,
 }
 
@@ -205,7 +201,7 @@ impl Mark {
 
     /// Whether the call's log lines may not be kept.
     pub(crate) fn is_hushed(&self) -> bool {
-        self.is_hushed.load(Ordering::Relaxed)
+        self.hush.holds()
     }
 
     /// The call, as long as it runs.

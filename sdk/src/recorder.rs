@@ -6,7 +6,9 @@
 
 mod beginning;
 mod destination;
+mod given;
 mod handle;
+mod hush;
 mod joining;
 mod open;
 mod visible;
@@ -29,11 +31,12 @@ use beginning::Beginning;
 #[cfg(feature = "metrics")]
 pub(crate) use destination::scope;
 pub(crate) use destination::{Destination, Home, Logs, Rules, install, join, leave, process_rules};
+pub(crate) use given::Given;
 pub(crate) use handle::Handle;
-use handle::set;
+pub(crate) use hush::{Hush, is_hushed};
 use joining::is_joined;
 pub(crate) use joining::saw;
-use open::Open;
+use open::Opened;
 
 /// What a span says when it starts.
 #[derive(Debug)]
@@ -76,6 +79,8 @@ pub(crate) struct Recorder {
     to: Option<Arc<Destination>>,
     /// What may be recorded, where that was said for this recorder.
     over: Option<Arc<Rules>>,
+    /// Whether the spans of an application's own layer go elsewhere.
+    is_apart: bool,
 }
 
 impl Recorder {
@@ -84,6 +89,7 @@ impl Recorder {
         Self {
             to: Some(destination),
             over: None,
+            is_apart: false,
         }
     }
 
@@ -95,6 +101,12 @@ impl Recorder {
     /// The same with other settings.
     pub(crate) fn with(mut self, capture: Capture) -> Self {
         self.over = Some(Rules::new(capture));
+        self
+    }
+
+    /// The same, whose spans are never those of an application's own layer.
+    pub(crate) fn apart(mut self) -> Self {
+        self.is_apart = true;
         self
     }
 
@@ -137,44 +149,50 @@ impl Recorder {
         let is_told = is_joined() || destination.logs.as_ref().is_some_and(|logs| logs.takes_events());
         let started = is_told.then(|| Started::of(&start));
         let id = start.text(semconv::JSONRPC_REQUEST_ID);
+        let hush = Hush::within(&start.parent);
+        start.parent = start.parent.with_value(hush.clone());
         let Beginning {
             mut context,
             home,
             span: span_of_tracing,
             is_bridged,
-        } = Beginning::of(&destination, start);
+        } = Beginning::of(&destination, start, &self.rules(), self.is_apart);
+        let given = Arc::new(Given::default());
         let logs = destination
             .logs
             .clone()
             .or_else(|| home.as_ref().map(|home| Arc::clone(&home.logs)));
-        let open = home.as_ref().map(|home| {
-            let open = Arc::clone(&home.open);
-            let key = open.add(context.clone());
-            (open, key)
-        });
+        let open = home
+            .as_ref()
+            .map(|home| Opened::new(&home.open, context.clone(), &given));
         let span = context.span();
         // Nobody sends a span that is not sampled, also if its sampler has it recorded.
         let is_sent = span.is_recording() && span.span_context().is_sampled();
         let running = started
             .zip(logs.as_ref())
             .filter(|(_, logs)| is_sent && logs.takes_events());
-        let running =
-            running.map(|(started, logs)| Begun::new(Arc::clone(logs), span.span_context().clone(), started));
+        let running = running.map(|(started, logs)| {
+            let span = span.span_context().clone();
+            Begun::new(Arc::clone(logs), span, started, Arc::clone(&given))
+        });
         if let Some(visible) = span_of_tracing {
             let handle = Handle {
                 context: context.clone(),
                 ahead: ahead.clone(),
-                running: running.as_ref().map(Arc::downgrade),
+                given: Arc::clone(&given),
                 is_bridged,
             };
-            context = context.with_value(Call::new(handle, id, visible));
+            context = context.with_value(Call::new(handle, id, visible, hush.clone()));
         }
         Recording {
             context,
+            given,
+            hush,
+            is_bridged,
             home,
             ahead,
             logs,
-            open,
+            _open: open,
             running,
         }
     }
@@ -262,23 +280,19 @@ fn any_value(value: Value) -> AnyValue {
 #[derive(Debug)]
 pub(crate) struct Recording {
     context: Context,
+    /// What the code of the call sets.
+    given: Arc<Given>,
+    hush: Hush,
+    /// Whether the application's own layer made the span.
+    is_bridged: bool,
     /// The guard that sends it, if one does.
     home: Option<Arc<Home>>,
     /// The rules by which secrets are cut out before the span has them.
     ahead: Option<Arc<Rules>>,
     logs: Option<Arc<Logs>>,
-    open: Option<(Arc<Open>, u64)>,
+    _open: Option<Opened>,
     /// While it is held, the request runs.
     running: Option<Arc<Begun>>,
-}
-
-/// Marks a context in which a call is handled whose bodies are not kept: its log lines are not, either.
-#[derive(Debug)]
-struct Hushed;
-
-/// Whether the current call's log lines may not be kept.
-pub(crate) fn is_hushed() -> bool {
-    Context::map_current(|context| context.get::<Hushed>().is_some())
 }
 
 impl Recording {
@@ -305,32 +319,51 @@ impl Recording {
     }
 
     /// Log lines that are written in its context are not kept.
-    pub(crate) fn hush(&mut self) {
-        self.context = self.context.with_value(Hushed);
+    pub(crate) fn hush(&self) {
+        self.hush.begin();
         if let Some(call) = Call::of(&self.context) {
-            call.hush();
+            // A layer of the application's own writes them into its span all the same.
+            call.span().record(semconv::HUSHED, true);
         }
     }
 
     pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        set(
-            &self.context,
-            self.ahead.as_deref(),
-            self.running.as_deref(),
-            attributes,
-        );
+        let span = self.context.span();
+        if !span.is_recording() {
+            return;
+        }
+        let mut attributes: Vec<KeyValue> = attributes.into_iter().collect();
+        if attributes.is_empty() {
+            return;
+        }
+        if let Some(rules) = &self.ahead {
+            rules.redaction.attributes(&mut attributes);
+        }
+        self.given.note_own(&attributes);
+        if let Some(running) = &self.running {
+            running.add(&attributes);
+        }
+        span.set_attributes(attributes);
     }
 
     /// Sets what is on its span under another name already, and so is not announced.
     pub(crate) fn set_beside(&self, attribute: KeyValue) {
-        set(&self.context, self.ahead.as_deref(), None, [attribute]);
+        let mut attributes = vec![attribute];
+        if let Some(rules) = &self.ahead {
+            rules.redaction.attributes(&mut attributes);
+        }
+        self.context.span().set_attributes(attributes);
     }
 
     pub(crate) fn set_status(&self, mut status: Status) {
         if let (Some(rules), Status::Error { description }) = (&self.ahead, &mut status) {
             rules.redaction.cow(description);
         }
-        self.context.span().set_status(status);
+        // The application's layer says ERROR after any log line that does, and what it said can be overruled by OK alone.
+        let is_overruled = self.is_bridged && status == Status::Unset;
+        self.context
+            .span()
+            .set_status(if is_overruled { Status::Ok } else { status });
     }
 
     /// Writes a line of its console output.
@@ -354,86 +387,11 @@ impl Recording {
 
     /// Ends the span.
     pub(crate) fn end(self, at: SystemTime) {
-        self.context.span().end_with_timestamp(at);
-        if let Some((open, key)) = self.open {
-            open.remove(key);
-        }
+        let span = self.context.span();
+        self.given.write(&span);
+        span.end_with_timestamp(at);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use opentelemetry::trace::{TraceId, TraceState};
-    use opentelemetry_sdk::logs::InMemoryLogExporter;
-    use opentelemetry_sdk::trace::{
-        InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, ShouldSample,
-    };
-
-    use super::*;
-
-    /// Records every span for the process itself and has none sent.
-    #[derive(Clone, Debug)]
-    struct RecordsOnly;
-
-    impl ShouldSample for RecordsOnly {
-        fn should_sample(
-            &self,
-            _: Option<&Context>,
-            _: TraceId,
-            _: &str,
-            _: &SpanKind,
-            _: &[KeyValue],
-            _: &[Link],
-        ) -> SamplingResult {
-            SamplingResult {
-                decision: SamplingDecision::RecordOnly,
-                attributes: Vec::new(),
-                trace_state: TraceState::default(),
-            }
-        }
-    }
-
-    fn is_announced(sampler: impl ShouldSample + 'static, logs: &SdkLoggerProvider) -> bool {
-        let spans = SdkTracerProvider::builder()
-            .with_simple_exporter(InMemorySpanExporter::default())
-            .with_sampler(sampler)
-            .build();
-        let mut recording = Recorder::given(&spans, Some(logs)).start(Start {
-            name: "ping".to_owned(),
-            kind: SpanKind::Server,
-            attributes: Vec::new(),
-            links: Vec::new(),
-            parent: Context::new(),
-            told: None,
-            at: SystemTime::now(),
-            is_call: false,
-        });
-        let is_announced = recording.running.is_some();
-        recording.conclude();
-        assert!(recording.running.is_none());
-        is_announced
-    }
-
-    #[test]
-    fn only_spans_that_are_sent_are_announced_and_only_where_log_records_are_sent() {
-        let logs = SdkLoggerProvider::builder()
-            .with_simple_exporter(InMemoryLogExporter::default())
-            .build();
-        assert!(is_announced(Sampler::AlwaysOn, &logs));
-        assert!(!is_announced(Sampler::AlwaysOff, &logs));
-        assert!(!is_announced(RecordsOnly, &logs));
-        assert!(!is_announced(
-            Sampler::AlwaysOn,
-            &SdkLoggerProvider::builder().build()
-        ));
-    }
-
-    #[test]
-    fn a_list_stays_one_in_a_log_record() {
-        let list = Value::Array(Array::String(vec!["a".into(), "b".into()]));
-        let AnyValue::ListAny(items) = any_value(list) else {
-            panic!("no list");
-        };
-        assert_eq!(*items, [AnyValue::from("a"), AnyValue::from("b")]);
-    }
-}
+mod tests;

@@ -22,7 +22,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use crate::announcement::{Announcement, Late};
-use crate::recorder::{Event, Logs, Start};
+use crate::recorder::{Event, Given, Logs, Start};
 use ended::Ended;
 
 /// How long a request runs before it is announced.
@@ -71,10 +71,12 @@ pub(crate) struct Begun {
     at: SystemTime,
     /// The attributes of its span so far.
     attributes: Mutex<Vec<KeyValue>>,
+    /// Those that the code of the call sets.
+    given: Arc<Given>,
 }
 
 impl Begun {
-    pub(crate) fn new(logs: Arc<Logs>, span: SpanContext, started: Started) -> Arc<Self> {
+    pub(crate) fn new(logs: Arc<Logs>, span: SpanContext, started: Started, given: Arc<Given>) -> Arc<Self> {
         let Started {
             parent,
             name,
@@ -90,6 +92,7 @@ impl Begun {
             kind,
             at,
             attributes: Mutex::new(attributes),
+            given,
         });
         RUNNING.add(&begun);
         begun
@@ -112,8 +115,9 @@ impl Begun {
 
     fn told(&self) -> Announcement {
         let known = self.attributes.lock().unwrap_or_else(PoisonError::into_inner);
-        let attributes = known.clone();
+        let mut attributes = known.clone();
         drop(known);
+        attributes.extend(self.given.all());
         Announcement {
             logs: Arc::clone(&self.logs),
             span: self.span.clone(),

@@ -62,6 +62,18 @@ impl Watch {
         }
     }
 
+    /// Records are spans of their own, in the provider that was given, whatever the application's layer makes of the span
+    /// `mcp.call`.
+    ///
+    /// Where an application sends spans of `tracing` to OpenTelemetry, the span that its layer makes of a call is the call's, so that there
+    /// are not two. Nothing tells one provider of an application from another, so it is said here that the layer's is another than the one
+    /// that was given to [`through`](Self::through). The providers of guards are known.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.observer = self.observer.apart();
+        self
+    }
+
     /// What may be recorded, in place of what would hold otherwise. A guard that sends the records allows no more than it
     /// does by itself.
     #[must_use]

@@ -93,9 +93,22 @@ pub(super) fn failure(
 ) -> Failure {
     let of_tool = method == "tools/call";
     let status = span.status.as_ref();
+    // The call's own span tells how it ended; this one's status and events are what somebody logged.
+    let is_mirror = mark(attributes, Key::OurMirror);
+    let status = status.filter(|_| !is_mirror);
     let failed = status.is_some_and(|status| status.code == StatusCode::Error as i32);
     let status_message = status.map(|status| status.message.as_str()).unwrap_or_default();
-    let exception = exception(span);
+    let hides_lines = mark(attributes, Key::OurHushed);
+    let exception = Some(exception(span)).filter(|_| !is_mirror).unwrap_or_default();
+    let exception = if hides_lines {
+        // The record itself says the type alone.
+        Exception {
+            kind: exception.kind,
+            ..Exception::default()
+        }
+    } else {
+        exception
+    };
     let answer = response.and_then(|response| response.json.as_ref());
     let answered_error = answer
         .and_then(|answer| answer.get("error"))
@@ -232,5 +245,69 @@ fn exception(span: &Span) -> Exception {
         kind: text(mcptap_model::semconv::EXCEPTION_TYPE),
         message: text(mcptap_model::semconv::EXCEPTION_MESSAGE),
         stack: text(mcptap_model::semconv::EXCEPTION_STACKTRACE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::trace::v1::Status;
+    use opentelemetry_proto::tonic::trace::v1::span::Event;
+
+    use super::super::dialect;
+    use super::*;
+
+    fn attribute(key: &str, value: Any) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue { value: Some(value) }),
+            ..KeyValue::default()
+        }
+    }
+
+    /// What is read of a span that failed and tells of an exception, with this attribute.
+    fn read(said: KeyValue) -> Failure {
+        let text = |text: &str| Any::StringValue(text.to_owned());
+        let span = Span {
+            status: Some(Status {
+                message: "a line of a log".to_owned(),
+                code: StatusCode::Error as i32,
+            }),
+            events: vec![Event {
+                name: "exception".to_owned(),
+                attributes: vec![attribute("exception.message", text("no cache"))],
+                ..Event::default()
+            }],
+            attributes: vec![attribute("mcp.method.name", text("tools/call")), said],
+            ..Span::default()
+        };
+        let mut attributes = Attributes::new(&span.attributes);
+        let dialect = dialect::dialect("", &attributes, false);
+        failure(&mut attributes, &dialect, &span, "tools/call", None)
+    }
+
+    #[test]
+    fn a_mirror_knows_nothing_of_the_end() {
+        let mirror = read(attribute("mcptap.mirror", Any::BoolValue(true)));
+        assert_eq!(mirror.evidence, Evidence::default());
+        assert_eq!((mirror.error_message, mirror.error_type), (None, None));
+        let own = read(attribute("mcptap.mirror", Any::BoolValue(false)));
+        assert!(own.evidence.failed);
+        assert_eq!(own.error_message.as_deref(), Some("a line of a log"));
+    }
+
+    #[test]
+    fn an_end_that_nobody_knows_is_lost_for_good() {
+        let unknown = read(attribute(
+            "mcptap.outcome",
+            Any::StringValue("unknown".to_owned()),
+        ));
+        let (open, lost, late) = (
+            unknown.evidence.open,
+            unknown.evidence.lost,
+            unknown.evidence.late,
+        );
+        assert!(open && lost && late);
     }
 }

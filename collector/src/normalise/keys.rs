@@ -56,6 +56,8 @@ keys! {
     OurSpanParent = "mcptap.span.parent",
     OurLate = "mcptap.late",
     OurStream = "mcptap.stream",
+    OurMirror = "mcptap.mirror",
+    OurHushed = "mcptap.hushed",
     OurAuthorization = "mcptap.authorization",
     OurCountry = "mcptap.country",
     // Names others chose, drafts of the conventions among them.

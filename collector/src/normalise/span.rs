@@ -124,8 +124,10 @@ impl Reader {
             }
             Some(method) => {
                 let whole = whole.or_else(|| body::parameters(&mut attributes, &method));
-                let events = span
-                    .events
+                // Those of a call whose lines may not be kept are its lines.
+                let hides_lines = attributes.truth(Key::OurHushed) == Some(true);
+                let events = if hides_lines { &[] } else { span.events.as_slice() };
+                let events = events
                     .iter()
                     .filter_map(|event| log::event(&times, origin.service(), event, arrival));
                 events.for_each(|line| into.add(line));

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use budget::{Budget, Reserved};
 pub(crate) use call::{Call, Ended, Lasting};
 pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
-pub(crate) use conversation::{ACCEPTED, Conversation, GONE, Side, Unanswered, Way};
+pub(crate) use conversation::{ACCEPTED, Answering, Conversation, GONE, Side, Unanswered, Way};
 pub(crate) use endpoint::{address_session, resolve, target};
 use mcptap_model::redact::Sequence;
 use mcptap_model::semconv;
@@ -106,6 +106,12 @@ impl Observer {
     /// The same with other settings.
     pub(crate) fn with(mut self, capture: Capture) -> Self {
         self.recorder = self.recorder.with(capture);
+        self
+    }
+
+    /// The same, whose records are never spans of an application's own layer.
+    pub(crate) fn apart(mut self) -> Self {
+        self.recorder = self.recorder.apart();
         self
     }
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use mcptap_model::semconv;
 use opentelemetry::trace::{Span, SpanContext, TraceContextExt, TraceFlags, TraceState, Tracer};
 use opentelemetry::{Context, global};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
-use super::Start;
 use super::destination::{Destination, Home, scope};
 use super::joining::seeing;
 use super::visible::{Visible, is_field};
+use super::{Rules, Start};
 use crate::telemetry::with_ids;
 
 /// A span that has begun.
@@ -24,18 +25,18 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    pub(super) fn of(destination: &Destination, mut start: Start) -> Self {
+    pub(super) fn of(destination: &Destination, mut start: Start, rules: &Rules, is_apart: bool) -> Self {
         if !start.is_call || !destination.is_inside {
             return Self::own(destination, start, None);
         }
         // A provider of ours gives these ids to the layer's span, and so is known.
         let ids = (destination.redacts && start.told.is_none()).then(random);
-        let (visible, home) = seeing(|| with_ids(ids.as_ref(), || Visible::begin(&start)));
+        let (visible, home) = seeing(|| with_ids(ids.as_ref(), || Visible::begin(&start, rules)));
         let span = Some(visible.span);
         let Some(within) = visible.bridged else {
             return Self::own(destination, start, span);
         };
-        if destination.has_begun(&within, ids.as_ref(), home.as_ref()) {
+        if !is_apart && destination.has_begun(&within, ids.as_ref(), home.as_ref()) {
             let own = within.span();
             start.attributes.retain(|known| !is_field(known.key.as_str()));
             own.set_attributes(start.attributes);
@@ -49,7 +50,10 @@ impl Beginning {
                 is_bridged: true,
             };
         }
-        // The layer's spans go elsewhere: the two are of one trace at least.
+        // The layer's spans go elsewhere: the two are of one trace at least, and what is read of both knows which is which.
+        if let Some(span) = &span {
+            span.record(semconv::MIRROR, true);
+        }
         if !start.parent.span().span_context().is_valid() {
             start.parent = within;
         }
@@ -84,7 +88,7 @@ impl Destination {
         match &self.home {
             // A processor sees what is recorded; of what a sampler left out nobody tells.
             Some(home) => !span.is_recording() || seen.is_some_and(|seen| Arc::ptr_eq(seen, home)),
-            // An application has one provider, as a rule, and nothing tells one from another.
+            // An application has one provider, as a rule, and nothing tells one from another but its word.
             None => true,
         }
     }

@@ -1,18 +1,17 @@
 //! A record as the code of its call has it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, KeyValue};
 
-use super::Rules;
-use crate::running::Begun;
+use super::{Given, Rules};
 
 /// What the code of a call holds of its record.
 pub(crate) struct Handle {
     pub(super) context: Context,
     pub(super) ahead: Option<Arc<Rules>>,
-    pub(super) running: Option<Weak<Begun>>,
+    pub(super) given: Arc<Given>,
     pub(super) is_bridged: bool,
 }
 
@@ -26,14 +25,16 @@ impl Handle {
         self.is_bridged
     }
 
-    pub(crate) fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        let running = self.running.as_ref().and_then(Weak::upgrade);
-        set(
-            &self.context,
-            self.ahead.as_deref(),
-            running.as_deref(),
-            attributes,
-        );
+    /// Sets an attribute, without secrets; nothing happens after the end.
+    pub(crate) fn set(&self, attribute: KeyValue) {
+        if !self.context.span().is_recording() {
+            return;
+        }
+        let mut attributes = vec![attribute];
+        if let Some(rules) = &self.ahead {
+            rules.redaction.attributes(&mut attributes);
+        }
+        self.given.put(attributes);
     }
 }
 
@@ -49,28 +50,4 @@ impl Handle {
         }
         span.add_event(name, attributes);
     }
-}
-
-/// Sets attributes of a span, without secrets.
-pub(super) fn set(
-    context: &Context,
-    ahead: Option<&Rules>,
-    running: Option<&Begun>,
-    attributes: impl IntoIterator<Item = KeyValue>,
-) {
-    let span = context.span();
-    if !span.is_recording() {
-        return;
-    }
-    let mut attributes: Vec<KeyValue> = attributes.into_iter().collect();
-    if attributes.is_empty() {
-        return;
-    }
-    if let Some(rules) = ahead {
-        rules.redaction.attributes(&mut attributes);
-    }
-    if let Some(running) = running {
-        running.add(&attributes);
-    }
-    span.set_attributes(attributes);
 }

@@ -8,7 +8,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tracing::field::{self, Empty};
 
-use super::Start;
+use super::{Rules, Start};
 
 /// The attributes of a call that are fields of its span.
 const FIELDS: [&str; 3] = [
@@ -25,19 +25,23 @@ pub(super) struct Visible {
 }
 
 impl Visible {
-    /// Begins it, below the parent of the call.
-    pub(super) fn begin(start: &Start) -> Self {
+    /// Begins it, below the parent of the call. Whoever listens to `tracing` is given no secret, whatever the provider of the call
+    /// cuts out itself.
+    pub(super) fn begin(start: &Start, rules: &Rules) -> Self {
         let _below = start.parent.clone().attach();
-        let [method, tool, id] = FIELDS.map(|key| said(start, key));
+        let said = |key| said(start, key, rules).map(field::display);
+        // What follows is asked for where somebody listens.
         let span = tracing::info_span!(
             target: "mcptap",
             "mcp.call",
-            otel.name = start.name,
+            otel.name = name(start, rules),
             otel.kind = "server",
-            mcp.method.name = method.map(field::display),
-            gen_ai.tool.name = tool.map(field::display),
-            jsonrpc.request.id = id.map(field::display),
+            mcp.method.name = said(semconv::MCP_METHOD_NAME),
+            gen_ai.tool.name = said(semconv::GEN_AI_TOOL_NAME),
+            jsonrpc.request.id = said(semconv::JSONRPC_REQUEST_ID),
             enduser.id = Empty,
+            mcptap.hushed = Empty,
+            mcptap.mirror = Empty,
         );
         let mut bridged = None;
         if !span.is_disabled() {
@@ -58,8 +62,17 @@ pub(super) fn is_field(key: &str) -> bool {
     FIELDS.contains(&key)
 }
 
-fn said(start: &Start, key: &str) -> Option<String> {
+fn name(start: &Start, rules: &Rules) -> String {
+    let mut name = start.name.clone();
+    rules.redaction.text(&mut name);
+    name
+}
+
+fn said(start: &Start, key: &str, rules: &Rules) -> Option<String> {
     let mut attributes = start.attributes.iter();
     let found = attributes.find(|known| known.key.as_str() == key)?;
-    Some(found.value.as_str().into_owned())
+    let mut said = [found.clone()];
+    rules.redaction.attributes(&mut said);
+    let [said] = said;
+    Some(said.value.as_str().into_owned())
 }

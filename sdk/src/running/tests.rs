@@ -22,6 +22,7 @@ fn begun(logs: &Arc<Logs>) -> Arc<Begun> {
         kind: SpanKind::Server,
         at: SystemTime::now(),
         attributes: Mutex::default(),
+        given: Arc::default(),
     })
 }
 

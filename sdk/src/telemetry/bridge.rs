@@ -1,6 +1,7 @@
 //! One event of `tracing` as a log record: what it says, what the spans around it say, where in the code it is, and which call it
 //! belongs to.
 
+use mcptap_model::semconv;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context as OtelContext, Key, KeyValue};
@@ -23,10 +24,21 @@ pub(super) struct Bridge(SdkLogger);
 #[derive(Default)]
 struct Said {
     fields: Vec<(Key, AnyValue)>,
+    /// How many bytes each field of a span takes, and all of them.
+    sizes: Vec<(&'static str, usize)>,
     bytes: usize,
 }
 
 impl Said {
+    /// Takes a field of a span away.
+    fn remove(&mut self, name: &str) {
+        if let Some(known) = self.sizes.iter().position(|(known, _)| *known == name) {
+            let (_, length) = self.sizes.swap_remove(known);
+            self.bytes = self.bytes.saturating_sub(length);
+            self.fields.retain(|(known, _)| known.as_str() != name);
+        }
+    }
+
     /// Adds a field; of those that have one name the last counts.
     fn add(&mut self, key: impl Into<Key>, value: AnyValue) {
         let key = key.into();
@@ -56,9 +68,13 @@ impl Takes for OfSpan<'_> {
             AnyValue::String(text) => text.as_str().len(),
             _ => 8,
         };
-        let bytes = self.0.bytes.saturating_add(name.len() + length);
+        // A field that is recorded again takes the place of its own; where it does not fit, no old value is left.
+        self.0.remove(name);
+        let length = name.len() + length;
+        let bytes = self.0.bytes.saturating_add(length);
         if bytes <= MOST_OF_A_SPAN {
             self.0.bytes = bytes;
+            self.0.sizes.push((name, length));
             self.0.add(name, value);
         }
     }
@@ -154,10 +170,15 @@ where
     if is_call(span.metadata()) {
         let mark = span.extensions().get::<Mark>().cloned();
         // Where the application's own layer has the span, that has set it.
+        // What the record itself says there is in the record.
         if let Some(call) = mark.filter(|mark| !mark.is_bridged).and_then(|mark| mark.call()) {
             let mut attributes = Vec::new();
             values.record(&mut Reading(OfCall(&mut attributes)));
-            for attribute in attributes {
+            let own = [semconv::HUSHED, semconv::MIRROR];
+            for attribute in attributes
+                .into_iter()
+                .filter(|said| !own.contains(&said.key.as_str()))
+            {
                 call.set(attribute.key, attribute.value);
             }
         }
@@ -253,5 +274,32 @@ fn severity_of(level: Level) -> Severity {
         Level::INFO => Severity::Info,
         Level::WARN => Severity::Warn,
         Level::ERROR => Severity::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_recorded_again_is_never_stale() {
+        let mut said = Said::default();
+        for round in 0..10_000 {
+            OfSpan(&mut said).take("step", AnyValue::from(format!("{round}")));
+        }
+        let is = |said: &Said, expected: &[&str]| {
+            let values: Vec<_> = said.fields.iter().map(|(_, value)| value.clone()).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|text| AnyValue::from((*text).to_owned()))
+                .collect();
+            assert_eq!(values, expected);
+        };
+        is(&said, &["9999"]);
+        // Where the new value has no room, the old one is gone.
+        OfSpan(&mut said).take("step", AnyValue::from("x".repeat(MOST_OF_A_SPAN)));
+        is(&said, &[]);
+        OfSpan(&mut said).take("step", AnyValue::from("again".to_owned()));
+        is(&said, &["again"]);
     }
 }

@@ -1,14 +1,17 @@
 //! Telemetry to be started: what the variables say, and what was said in code.
 
+use std::cell::Cell;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::{Key, KeyValue, Value, global};
+use opentelemetry::trace::{
+    Span, SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer, TracerProvider,
+};
+use opentelemetry::{InstrumentationScope, Key, KeyValue, Value, global};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::trace::{SdkTracerProvider, ShouldSample};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, ShouldSample};
 
 use super::error::Error;
 use super::guard::Guard;
@@ -270,8 +273,7 @@ impl Telemetry {
                  Guard::span_processor and start telemetry by Telemetry::start"
             ));
         } else {
-            WAS_OURS.store(true, Ordering::Relaxed);
-            global::set_tracer_provider(guard.tracer_provider().clone());
+            global::set_tracer_provider(OurProvider(guard.tracer_provider().clone()));
         }
         propagation::set_global(propagator);
         Ok(guard)
@@ -327,27 +329,60 @@ impl Telemetry {
     }
 }
 
-/// Whether the global tracer provider was ever one of ours.
-static WAS_OURS: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A provider of ours as the global one. It tells that it is asked for a tracer, since the global one does not tell whose it is.
+#[derive(Debug)]
+struct OurProvider(SdkTracerProvider);
+
+impl TracerProvider for OurProvider {
+    type Tracer = SdkTracer;
+
+    fn tracer_with_scope(&self, scope: InstrumentationScope) -> SdkTracer {
+        ASKED.set(true);
+        self.0.tracer_with_scope(scope)
+    }
+}
+
+/// Whose the global tracer provider is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Global {
+    Nobodys,
+    Ours,
+    Applications,
+}
 
 /// Whether the application has set a global tracer provider.
 fn application_has_provider() -> bool {
-    has_global_provider() && !WAS_OURS.load(Ordering::Relaxed)
+    Global::now() == Global::Applications
 }
 
-/// Whether there is a global tracer provider. No span is begun that anybody would see.
+/// Whether there is a global tracer provider.
 pub(crate) fn has_global_provider() -> bool {
-    use opentelemetry::trace::{
-        Span, SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
-    };
-    let (trace, span) = (TraceId::from(1), SpanId::from(1));
-    let above = SpanContext::new(trace, span, TraceFlags::NOT_SAMPLED, true, TraceState::NONE);
-    let quiet = opentelemetry::Context::new()
-        .with_remote_span_context(above)
-        .with_telemetry_suppressed();
-    // Without a provider the parent is passed on; one of the SDK begins nothing where telemetry is suppressed, and one of ours that
-    // was shut down neither.
-    let tracer = global::tracer(env!("CARGO_PKG_NAME"));
-    let span = tracer.build_with_context(tracer.span_builder(""), &quiet);
-    !span.span_context().is_valid()
+    Global::now() != Global::Nobodys
+}
+
+impl Global {
+    /// The present one. No span is begun that anybody would see.
+    fn now() -> Self {
+        let (trace, span) = (TraceId::from(1), SpanId::from(1));
+        let above = SpanContext::new(trace, span, TraceFlags::NOT_SAMPLED, true, TraceState::NONE);
+        let quiet = opentelemetry::Context::new()
+            .with_remote_span_context(above)
+            .with_telemetry_suppressed();
+        ASKED.set(false);
+        let tracer = global::tracer(env!("CARGO_PKG_NAME"));
+        if ASKED.take() {
+            return Self::Ours;
+        }
+        // Without a provider the parent is passed on; one of the SDK begins nothing where telemetry is suppressed.
+        let span = tracer.build_with_context(tracer.span_builder(""), &quiet);
+        if span.span_context().is_valid() {
+            Self::Nobodys
+        } else {
+            Self::Applications
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcptap_model::semconv;
-use opentelemetry::{Context, InstrumentationScope};
+use opentelemetry::trace::Event;
+use opentelemetry::{Context, InstrumentationScope, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
@@ -79,11 +80,14 @@ impl SpanProcessor for SpanIntake {
         }
     }
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
         let Some((intake, home)) = &self.0 else { return };
         // Whoever recorded a request of MCP may not have known that this guard allows none.
         let is_allowed = home.records() || span.instrumentation_scope.name() != env!("CARGO_PKG_NAME");
         if span.span_context.is_sampled() && is_allowed {
+            if has_hidden_lines(&span, &home.rules.capture) {
+                span.events.events.retain(tells_a_type_alone);
+            }
             intake.queue.push(Record::Span(Box::new(span)));
         }
     }
@@ -101,6 +105,27 @@ impl SpanProcessor for SpanIntake {
             intake.naming.add(resource);
         }
     }
+}
+
+/// Whether an event says the type of an exception and nothing else, as the record of such a call does.
+fn tells_a_type_alone(event: &Event) -> bool {
+    let mut said = event.attributes.iter();
+    event.name == "exception" && said.all(|said| said.key.as_str() == semconv::EXCEPTION_TYPE)
+}
+
+/// Whether the events of a span are log lines of a call whose lines may not be kept.
+fn has_hidden_lines(span: &SpanData, capture: &Capture) -> bool {
+    let said = |key: &str| {
+        let mut attributes = span.attributes.iter();
+        attributes
+            .find(|known| known.key.as_str() == key)
+            .map(|known| &known.value)
+    };
+    let tool = said(semconv::GEN_AI_TOOL_NAME).map(Value::as_str);
+    let is_call = said(semconv::MCP_METHOD_NAME).is_some();
+    !span.events.events.is_empty()
+        && (said(semconv::HUSHED) == Some(&Value::Bool(true))
+            || (is_call && !capture.bodies_of(tool.as_deref())))
 }
 
 impl LogIntake {

@@ -24,7 +24,7 @@ pub(crate) use spoken::{answered, asked, body_of, id_of, with_meta};
 
 use crate::jsonrpc::{Id, Message};
 use crate::layer::client_address;
-use crate::observer::{Call, Carrier, Conversation, Ended, Key, Observer, Scope, Side};
+use crate::observer::{Answering, Call, Carrier, Conversation, Ended, Key, Observer, Scope, Side};
 use crate::span::Ending;
 
 /// Methods whose answers say what holds for later requests.
@@ -183,19 +183,19 @@ impl Wire {
         }
     }
 
-    fn sending(&self, message: &mut TxJsonRpcMessage<RoleServer>) {
+    /// Reads what is about to be sent. Returns the request that it answers: how that ends is known when it was sent.
+    fn sending(&self, message: &mut TxJsonRpcMessage<RoleServer>) -> Option<Answering> {
         if !self.observer.is_on() {
-            return;
+            return None;
         }
         match message {
             JsonRpcMessage::Response(answer) => {
                 let id = id_of(&answer.id);
-                self.answered(&id, Ok(&mut answer.result));
+                return self.answered(&id, Ok(&mut answer.result));
             }
             JsonRpcMessage::Error(answer) => {
-                if let Some(id) = answer.id.as_ref().map(id_of) {
-                    self.answered(&id, Err(&answer.error));
-                }
+                let id = answer.id.as_ref().map(id_of)?;
+                return self.answered(&id, Err(&answer.error));
             }
             JsonRpcMessage::Request(asking) => self.asked_back(asking),
             JsonRpcMessage::Notification(told) => {
@@ -210,10 +210,11 @@ impl Wire {
                 }
             }
         }
+        None
     }
 
     /// The answer to a request of the client.
-    fn answered(&self, id: &Id, answer: Result<&mut ServerResult, &ErrorData>) {
+    fn answered(&self, id: &Id, answer: Result<&mut ServerResult, &ErrorData>) -> Option<Answering> {
         let found = {
             let conversation = self.conversation();
             let key = conversation.named(Side::Client, id);
@@ -224,13 +225,16 @@ impl Wire {
             if let Some(key) = conversation.named(Side::Client, id) {
                 conversation.end(key, Ended::Answered, Ending::over());
             }
-            return;
+            return None;
         };
         let cap = keeps_body.then(|| self.observer.cap());
-        match answered(answer, cap) {
-            Some(said) => self.conversation().answer_key(key, &said),
-            None => self.conversation().end(key, Ended::Answered, Ending::over()),
-        }
+        let said = answered(answer, cap);
+        let mut conversation = self.conversation();
+        let Some(said) = said else {
+            conversation.end(key, Ended::Answered, Ending::over());
+            return None;
+        };
+        conversation.begin_answer(key, &said)
     }
 
     /// The server asks its client.
@@ -284,8 +288,17 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Watched<T> {
         &mut self,
         mut item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        Wire::guarded(|| self.wire.sending(&mut item));
-        self.inner.send(item)
+        let mut answering = None;
+        Wire::guarded(|| answering = self.wire.sending(&mut item));
+        let sending = self.inner.send(item);
+        async move {
+            let sent = sending.await;
+            if let Some(answering) = answering {
+                let failure = sent.as_ref().err().map(ToString::to_string);
+                Wire::guarded(|| answering.end(failure.as_deref()));
+            }
+            sent
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {

@@ -3,9 +3,7 @@
 
 use std::io;
 
-use rmcp::model::{
-    CallToolResult, ClientRequest, ErrorData, GetMeta, RequestId, RequestMetaObject, ServerResult,
-};
+use rmcp::model::{ClientRequest, ErrorData, GetMeta, RequestId, RequestMetaObject, ServerResult};
 use serde::Serialize;
 
 use crate::jsonrpc::{Excerpt, Id, Message, Taking};
@@ -67,20 +65,55 @@ impl io::Write for Kept {
     }
 }
 
+/// A message that is changed for as long as it is read. It is as it was afterwards, also where reading panics.
+struct Altered<'a, T, L, R: Fn(&mut T, L)> {
+    message: &'a mut T,
+    held: Option<L>,
+    restore: R,
+}
+
+impl<T, L, R: Fn(&mut T, L)> Drop for Altered<'_, T, L, R> {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            (self.restore)(self.message, held);
+        }
+    }
+}
+
+/// Calls `read` on a message after `alter`, and `restore` on it afterwards.
+fn altered<T, L, S>(
+    message: &mut T,
+    alter: impl FnOnce(&mut T) -> L,
+    restore: impl Fn(&mut T, L),
+    read: impl FnOnce(&mut T) -> S,
+) -> S {
+    let held = Some(alter(message));
+    let altered = Altered {
+        message,
+        held,
+        restore,
+    };
+    read(altered.message)
+}
+
 /// What a request says, without the arguments of a tool. The request is as it was afterwards.
 pub(crate) fn asked(id: &RequestId, request: &mut ClientRequest) -> Option<Message> {
-    let large = match request {
-        ClientRequest::CallToolRequest(call) => {
-            let params = &mut call.params;
-            (params.arguments.take(), params.input_responses.take())
-        }
-        _ => (None, None),
-    };
-    let head = Message::of(&Asked { id, request }, usize::MAX);
-    if let ClientRequest::CallToolRequest(call) = request {
-        (call.params.arguments, call.params.input_responses) = large;
-    }
-    head
+    altered(
+        request,
+        |request| match request {
+            ClientRequest::CallToolRequest(call) => {
+                let params = &mut call.params;
+                (params.arguments.take(), params.input_responses.take())
+            }
+            _ => (None, None),
+        },
+        |request, large| {
+            if let ClientRequest::CallToolRequest(call) = request {
+                (call.params.arguments, call.params.input_responses) = large;
+            }
+        },
+        |request| Message::of(&Asked { id, request }, usize::MAX),
+    )
 }
 
 /// The body of a request: method and params.
@@ -109,23 +142,27 @@ pub(crate) fn answered(answer: Result<&mut ServerResult, &ErrorData>, cap: Optio
         return Message::of(&said, cap.unwrap_or_default());
     };
     let body = cap.and_then(|cap| written(&*result, cap));
-    let mut large = (Vec::new(), None);
-    if let ServerResult::CallToolResult(CallToolResult {
-        content,
-        structured_content,
-        ..
-    }) = result
-    {
-        large = (std::mem::take(content), structured_content.take());
-    }
-    let said = Answered {
-        id: 0,
-        answer: Outcome::Result(result),
-    };
-    let said = Message::of(&said, usize::MAX);
-    if let ServerResult::CallToolResult(told) = result {
-        (told.content, told.structured_content) = large;
-    }
+    let said = altered(
+        result,
+        |result| match result {
+            ServerResult::CallToolResult(told) => {
+                (std::mem::take(&mut told.content), told.structured_content.take())
+            }
+            _ => (Vec::new(), None),
+        },
+        |result, large| {
+            if let ServerResult::CallToolResult(told) = result {
+                (told.content, told.structured_content) = large;
+            }
+        },
+        |result| {
+            let said = Answered {
+                id: 0,
+                answer: Outcome::Result(result),
+            };
+            Message::of(&said, usize::MAX)
+        },
+    );
     said.map(|said| said.with_body(body))
 }
 
@@ -139,15 +176,17 @@ pub(crate) fn with_meta<T>(
     if meta.0.0.is_empty() {
         return read(request);
     }
-    let held = std::mem::replace(request.get_meta_mut(), meta.clone());
-    let seen = read(request);
-    *request.get_meta_mut() = held;
-    seen
+    altered(
+        request,
+        |request| std::mem::replace(request.get_meta_mut(), meta.clone()),
+        |request, held| *request.get_meta_mut() = held,
+        read,
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use rmcp::model::{CallToolRequest, CallToolRequestParams, ContentBlock};
+    use rmcp::model::{CallToolRequest, CallToolRequestParams, CallToolResult, ContentBlock};
     use serde_json::json;
 
     use super::*;
@@ -166,6 +205,24 @@ mod tests {
         assert_eq!(body_of(&request, usize::MAX).text, before);
         let cut = body_of(&request, 20);
         assert!(cut.text.len() <= 20 && cut.size == before.len());
+    }
+
+    #[test]
+    fn a_message_is_as_it_was_also_where_reading_it_panics() {
+        let mut message = vec![1, 2, 3];
+        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            altered(
+                &mut message,
+                std::mem::take,
+                |message, held| *message = held,
+                |message| {
+                    assert!(message.is_empty());
+                    panic!("reading breaks")
+                },
+            )
+        }));
+        assert!(read.is_err());
+        assert_eq!(message, [1, 2, 3]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcptap_sdk::{Capture, Error, Guard, Telemetry, Watch, instrument, instrument_with, layer};
-use opentelemetry::trace::{TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, global};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
@@ -123,6 +123,7 @@ fn telemetry_is_installed_once_and_again_when_the_first_has_ended() {
     let _ = layer();
     runtime.block_on(call(&client, "span"));
     runtime.block_on(call(&client, "fail"));
+    received.wait_for(3, 0);
     flush(&first);
     assert_eq!(
         received.names(),
@@ -144,6 +145,7 @@ fn telemetry_is_installed_once_and_again_when_the_first_has_ended() {
     let (received, _collector, again) = telemetry("shop");
     let again = again.install().unwrap();
     runtime.block_on(call(&client, "span"));
+    received.wait_for(1, 0);
     flush(&again);
     assert_eq!(received.names(), ["tools/call span"]);
     drop(again);
@@ -154,7 +156,16 @@ fn telemetry_is_installed_once_and_again_when_the_first_has_ended() {
         .build();
     global::set_tracer_provider(provider);
     runtime.block_on(call(&client, "span"));
+    // The client may have its answer a little before the call has ended.
+    while mine.get_finished_spans().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
     assert_eq!(mine.get_finished_spans().unwrap().len(), 1);
+    // So it does when telemetry is installed anew.
+    let (_, _another, third) = telemetry("shop");
+    let _third = third.install().unwrap();
+    global::tracer("mine").start("of the application").end();
+    assert_eq!(mine.get_finished_spans().unwrap()[1].name, "of the application");
 }
 
 #[test]

@@ -7,6 +7,7 @@
     reason = "tests may panic"
 )]
 
+mod beside;
 mod calls;
 mod cancelled;
 mod coded;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mcptap_model::semconv;
 use mcptap_sdk::{Watch, instrument_with};
-use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLoggerProvider};
 use rmcp::handler::server::router::Router;
 use rmcp::handler::server::router::tool::ToolRoute;
@@ -204,4 +204,69 @@ async fn a_router_is_recorded_whoever_serves_it() {
         json_said(&call, semconv::REQUEST_BODY)["params"]["name"],
         "routed"
     );
+}
+
+/// A pipe on which nothing can be written any more after some lines.
+struct Closing {
+    pipe: tokio::io::DuplexStream,
+    lines: usize,
+}
+
+impl tokio::io::AsyncWrite for Closing {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        if self.lines == 0 {
+            return std::task::Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
+        }
+        let written = std::task::ready!(std::pin::Pin::new(&mut self.pipe).poll_write(context, bytes))?;
+        let lines = bytes.iter().take(written).filter(|byte| **byte == b'\n');
+        self.lines = self.lines.saturating_sub(lines.count());
+        std::task::Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.pipe).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.pipe).poll_shutdown(context)
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_could_not_be_sent_is_none() {
+    let spans = Spans::new();
+    let (to_server, from_client) = tokio::io::duplex(64 * 1024);
+    let (from_server, to_client) = tokio::io::duplex(64 * 1024);
+    let writer = Closing {
+        pipe: from_server,
+        lines: 1,
+    };
+    let server = instrument_with(Shop, &spans.provider);
+    tokio::spawn(async move { server.serve((to_server, writer)).await.unwrap().waiting().await });
+    let client = Client
+        .serve_with_lifecycle((to_client, from_client), LEGACY)
+        .await
+        .unwrap();
+    let asking = tokio::spawn(async move { client.call_tool(CallToolRequestParams::new("span")).await });
+    let span = spans.named("tools/call span").await;
+    assert_eq!(said(&span, semconv::ERROR_TYPE).as_deref(), Some("closed"));
+    let Status::Error { description } = &span.status else {
+        panic!("{:?}", span.status)
+    };
+    assert!(description.contains("could not be sent"), "{description}");
+    assert!(
+        said(&span, semconv::RESPONSE_BODY).is_some(),
+        "the answer is shown"
+    );
+    asking.abort();
 }

@@ -124,8 +124,8 @@ impl Call {
 
     /// Begins its record.
     pub(super) fn record(&mut self, start: Start, tool: Option<&str>) {
-        let mut recording = self.observer.recorder.start(start);
-        self.bodies = keeps_bodies(&self.observer, &mut recording, tool);
+        let recording = self.observer.recorder.start(start);
+        self.bodies = keeps_bodies(&self.observer, &recording, tool);
         self.recording = Some(recording);
     }
 
@@ -177,7 +177,7 @@ impl Call {
 }
 
 /// Whether the bodies of a request are kept. Where they are not, neither are the log lines that its handler writes.
-fn keeps_bodies(observer: &Observer, recording: &mut Recording, tool: Option<&str>) -> bool {
+fn keeps_bodies(observer: &Observer, recording: &Recording, tool: Option<&str>) -> bool {
     let keeps = observer.bodies_of(tool) && recording.keeps_bodies_of(tool);
     if !keeps {
         recording.hush();

@@ -69,6 +69,15 @@ impl Conversation {
         }
     }
 
+    /// Takes the answer to an open request on the only stream before it is sent.
+    pub(crate) fn begin_answer(&mut self, key: Key, answer: &Message) -> Option<Answering> {
+        self.learn(answer);
+        let mut open = self.remove(key, Ended::Answered)?;
+        self.tell_version(&open);
+        open.call.hold_answer(answer);
+        Some(Answering(Some(open)))
+    }
+
     /// Takes an answer to all requests of one HTTP request: one whose id is `null`, or of a refusal.
     pub(crate) fn answer_all(&mut self, keys: &[Key], message: &Message) {
         for key in keys {
@@ -208,6 +217,43 @@ impl Conversation {
         } else {
             self.give_up_on(key, reason, scope);
         }
+    }
+}
+
+/// A request whose answer is on its way. Dropped meanwhile, it was not sent.
+#[derive(Debug)]
+pub(crate) struct Answering(Option<Open>);
+
+impl Answering {
+    /// The answer was sent, or it could not be, for this reason.
+    pub(crate) fn end(mut self, failure: Option<&str>) {
+        match failure {
+            None => self.end_sent(),
+            Some(failure) => self.end_unsent(&format!("the answer could not be sent: {failure}")),
+        }
+    }
+
+    fn end_sent(&mut self) {
+        let Some(mut open) = self.0.take() else { return };
+        match (open.doubt, open.call.early.take()) {
+            (Some(doubt), _) => end_in_doubt(open, doubt, Scope::Only),
+            (None, Some((answer, _))) => open.call.answered(&answer),
+            (None, None) => open.call.end_as(Ending::over()),
+        }
+    }
+
+    fn end_unsent(&mut self, reason: &str) {
+        let Some(mut open) = self.0.take() else { return };
+        open.call.show_in_vain();
+        // It ended when nobody could be told any more.
+        open.call.over = None;
+        open.call.end_as(Ending::broken(reason));
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.end_unsent("the connection ended before the answer was sent");
     }
 }
 

@@ -6,7 +6,7 @@ use mcptap_model::semconv;
 use opentelemetry::KeyValue;
 use opentelemetry::logs::Severity;
 
-use super::super::open::{Doubt, Found, Key, Scope};
+use super::super::open::{Doubt, Found, Key, Open, Scope};
 use super::endings::end_in_doubt;
 use super::{Cancellation, Conversation, Side};
 use crate::announcement::Late;
@@ -73,14 +73,18 @@ impl Conversation {
         let Some(open) = self.remove(key, Ended::Answered) else {
             return;
         };
-        if let Some(version) = self.version.clone().filter(|_| !open.call.knows_version) {
-            open.call
-                .set([KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version)]);
-        }
+        self.tell_version(&open);
         match open.doubt {
             Some(doubt) => end_in_doubt(open, doubt, scope),
             None => open.call.answered(message),
         }
+    }
+
+    /// Says the version in force of a request that began before it was known.
+    pub(super) fn tell_version(&self, open: &Open) {
+        let version = self.version.clone().filter(|_| !open.call.knows_version);
+        let version = version.map(|version| KeyValue::new(semconv::MCP_PROTOCOL_VERSION, version));
+        open.call.set(version);
     }
 
     /// Takes an answer to nothing that is open.
