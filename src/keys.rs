@@ -15,16 +15,16 @@ pub(crate) enum Keys {
     /// Make a key and print its secret, which is not shown again
     #[command(mut_args(crate::help::only(crate::help::OF_THE_DATABASE)))]
     Create {
-        /// What it is called, for people
+        /// Display name
         #[arg(long)]
         name: String,
         /// What it allows: ingest, read, payloads (with read: bodies, log lines, errors), admin
         #[arg(long, value_delimiter = ',', required = true, value_parser = scope)]
         scope: Vec<Scope>,
-        /// A server whose calls alone it sends and sees; may be given several times [default: all servers]
+        /// Restrict the key to this server; may be given several times [default: all servers]
         #[arg(long, value_name = "NAME")]
         server: Vec<String>,
-        /// When it ends by itself, such as 90d [default: never]
+        /// Expires after this time, such as 90d [default: never]
         #[arg(long, value_name = "AGE")]
         expires: Option<String>,
         #[command(flatten)]
@@ -42,11 +42,17 @@ pub(crate) enum Keys {
     /// Revoke a key: it is refused from now on, and open connections with it are closed within seconds
     #[command(mut_args(crate::help::only(crate::help::OF_THE_DATABASE)))]
     Revoke {
-        /// Its number, as `mcptap keys list` shows it
+        /// The key's number, as in `mcptap keys list`
+        #[arg(value_parser = number)]
         id: i64,
         #[command(flatten)]
         settings: Settings,
     },
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    let said = || "give the key's number, as in `mcptap keys list`".to_owned();
+    text.parse().map_err(|_| said())
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -169,7 +175,7 @@ async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String>
     let database = mcptap_store::shown_url(url);
     if first {
         mcptap::tell(format_args!(
-            "this is the first key of {database}: from now on nobody sends to or reads from a server on it without one"
+            "this is the first key of {database}: from now on every client needs an API key"
         ));
     }
     mcptap::tell(format_args!(

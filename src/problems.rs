@@ -8,12 +8,16 @@ pub(crate) struct Problems(Vec<anyhow::Error>);
 
 /// More than one mistake.
 #[derive(Debug)]
-struct Several(Vec<anyhow::Error>);
+struct Several {
+    /// Their number, and what they are.
+    title: String,
+    problems: Vec<anyhow::Error>,
+}
 
 impl fmt::Display for Several {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} settings are wrong:", self.0.len())?;
-        self.0
+        write!(f, "{}:", self.title)?;
+        self.problems
             .iter()
             .try_for_each(|problem| write!(f, "\n- {}", chain(problem)))
     }
@@ -55,14 +59,14 @@ impl Problems {
     pub(crate) fn add(&mut self, error: anyhow::Error) {
         let context = error.to_string();
         match error.downcast::<Several>() {
-            Ok(Several(problems)) => {
+            Ok(several) => {
                 // The words around them belong to each.
-                let around =
-                    (!context.starts_with(&format!("{} settings", problems.len()))).then_some(context);
-                self.0.extend(problems.into_iter().map(|problem| match &around {
-                    Some(words) => problem.context(words.clone()),
-                    None => problem,
-                }));
+                let around = (context != several.to_string()).then_some(context);
+                self.0
+                    .extend(several.problems.into_iter().map(|problem| match &around {
+                        Some(words) => problem.context(words.clone()),
+                        None => problem,
+                    }));
             }
             Err(problem) => self.0.push(problem),
         }
@@ -96,13 +100,25 @@ impl Problems {
     }
 
     /// The value, if there was no problem.
-    pub(crate) fn end<T>(mut self, value: T) -> anyhow::Result<T> {
+    pub(crate) fn end<T>(self, value: T) -> anyhow::Result<T> {
+        self.end_titled(value, |count| format!("{count} settings are wrong"))
+    }
+
+    /// The value, if there was no problem. `title`: what so many problems are together, where there is more than one.
+    pub(crate) fn end_titled<T>(
+        mut self,
+        value: T,
+        title: impl FnOnce(usize) -> String,
+    ) -> anyhow::Result<T> {
         match self.0.pop() {
             None => Ok(value),
             Some(only) if self.0.is_empty() => Err(only),
             Some(last) => {
                 self.0.push(last);
-                Err(anyhow::Error::new(Several(self.0)))
+                Err(anyhow::Error::new(Several {
+                    title: title(self.0.len()),
+                    problems: self.0,
+                }))
             }
         }
     }

@@ -65,7 +65,8 @@ impl Server {
             Some(path) => Countries::from_file(path)?,
             None => Countries::default(),
         };
-        let (listen, otlp_grpc, otlp_http) = bind_all(config).await?;
+        let (listen, otlp_grpc, otlp_http) =
+            bind_all(config.listen, config.otlp_grpc, config.otlp_http).await?;
         let shown = shown_url(&config.database_url);
         let (writer, store) = mcptap_store::open(&config.database_url, options)
             .await
@@ -206,24 +207,40 @@ impl Server {
 }
 
 /// Listens at all addresses, or tells all that cannot be listened at.
-async fn bind_all(config: &Config) -> anyhow::Result<(TcpListener, TcpListener, TcpListener)> {
+async fn bind_all(
+    listen: SocketAddr,
+    otlp_grpc: SocketAddr,
+    otlp_http: SocketAddr,
+) -> anyhow::Result<(TcpListener, TcpListener, TcpListener)> {
     let bound = tokio::join!(
-        bind("listen", config.listen),
-        bind("otlp_grpc", config.otlp_grpc),
-        bind("otlp_http", config.otlp_http),
+        bind("listen", listen),
+        bind("otlp_grpc", otlp_grpc),
+        bind("otlp_http", otlp_http),
     );
     match bound {
         (Ok(listen), Ok(grpc), Ok(http)) => Ok((listen, grpc, http)),
         (listen, grpc, http) => {
             let mut problems = Problems::default();
+            let mut in_use = true;
             for error in [listen, grpc, http].into_iter().filter_map(Result::err) {
+                in_use &= is_in_use(&error);
                 problems.add(error);
             }
+            let title = |count| match in_use {
+                true => format!("could not start: {count} addresses are in use"),
+                false => format!("could not start: mcptap cannot listen on {count} addresses"),
+            };
             problems
-                .end(())
+                .end_titled((), title)
                 .and(Err(anyhow::anyhow!("no address to listen at")))
         }
     }
+}
+
+/// Whether somebody else listens there.
+fn is_in_use(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -239,4 +256,27 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
                 ),
             }
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_in_use_are_no_wrong_settings() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = taken.local_addr().unwrap();
+        let told = bind_all(at, at, at).await.unwrap_err().to_string();
+        assert!(
+            told.starts_with("could not start: 3 addresses are in use:\n- listening on"),
+            "{told}"
+        );
+        // Nobody has this one, and nobody can.
+        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
+        let told = bind_all(at, nowhere, at).await.unwrap_err().to_string();
+        assert!(
+            told.starts_with("could not start: mcptap cannot listen on 3 addresses:"),
+            "{told}"
+        );
+    }
 }

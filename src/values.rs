@@ -70,9 +70,7 @@ pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
 pub(crate) fn origin(text: &str) -> anyhow::Result<()> {
     let example = "give origins such as https://ui.example.org";
     match text.trim() {
-        "*" => bail!(
-            "allowed_origins holds *, but every page of the web is not meant to read what servers are asked; {example}"
-        ),
+        "*" => bail!("allowed_origins: `*` would let any website read your traffic; {example}"),
         "null" => bail!(
             "allowed_origins holds null, which any page can say of itself; {example}, and open pages from a server \
              instead of a file"

@@ -37,7 +37,7 @@ const pages = [
   ["/sessions", "Sessions", "s"],
   ["/overview", "Overview", "o"],
   ["/servers", "Servers", "v"],
-  ["/setup", "Set-up", "u"],
+  ["/setup", "Setup", "u"],
   ["/keys", "Keys", "k"],
 ] as const;
 
@@ -140,7 +140,7 @@ export function App() {
                 </Route>
                 <Route path="/docs">
                   {/* links of a document are relative to its own address */}
-                  <Redirect to="/docs/readme" replace />
+                  <Redirect to={`/docs/readme${location.search}`} replace />
                 </Route>
                 <Route path="/docs/:name">{() => <DocPage name={lastPart()} />}</Route>
                 <Route path="/keys">

@@ -144,12 +144,12 @@ test("the theme can be chosen, and stays", async () => {
   await page.waitForFunction((before) => getComputedStyle(document.body).backgroundColor !== before, light);
   const dark = await ground();
   await page.reload();
-  await page.getByRole("heading", { name: "Set-up" }).waitFor();
+  await page.getByRole("heading", { name: "Setup" }).waitFor();
   expect(await ground()).toBe(dark);
   expect(pages.complaints).toEqual([]);
 });
 
-test("axe has nothing against what tells of wrong input, and against the help of Set-up", async () => {
+test("axe has nothing against what tells of wrong input, and against the help of Setup", async () => {
   const { mcptap } = pages;
   await mcptap.announce({ tool: "slow", session: "s-1" });
   for (const colorScheme of ["light", "dark"] as const) {

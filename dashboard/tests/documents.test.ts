@@ -3,7 +3,7 @@ import { axeSays, expectAddress, givenPages, openContext, overflow } from "./pag
 
 const pages = givenPages();
 
-test("Set-up leads to the documentation of each kind of server, at its place", {
+test("Setup leads to the documentation of each kind of server, at its place", {
   timeout: 120_000,
 }, async () => {
   const { page, mcptap } = pages;

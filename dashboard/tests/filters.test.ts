@@ -287,17 +287,17 @@ test("what of an address is not read is told, on every page, with what is right"
   await page.goto(`${mcptap.url}/?server=orders&status=abc&live=2&columns=time,foo`);
   await expect
     .poll(() => told.textContent())
-    .toMatch(/status=abc \(right: 100 to 599\); live=2 \(right: 1\); columns=foo \(right: status, method/);
+    .toMatch(/status=abc \(expected 100–599\); live=2 \(expected 1\); columns=foo \(expected status, method/);
   await shows(page, 3);
   for (const path of ["/sessions", "/overview", "/servers", "/servers/orders?tab=nix", "/setup", "/keys"]) {
     await page.goto(`${mcptap.url}${path}${path.includes("?") ? "&" : "?"}nonsense=1`);
-    await told.getByText("nonsense=1 (this page does not read it)").waitFor();
+    await told.getByText("nonsense=1 (not used on this page)").waitFor();
     await page.getByRole("heading", { level: 1 }).waitFor();
     expect(await axeSays(page), path).toEqual([]);
   }
   await page.goto(`${mcptap.url}/servers/orders?tab=nix&server=other&country=Germany`);
-  await told.getByText("tab=nix (right: calls, tools); server=other").waitFor();
-  await told.getByText("country=Germany (right: a code of two capitals, such as NL)").waitFor();
+  await told.getByText("tab=nix (expected calls, tools); server=other").waitFor();
+  await told.getByText("country=Germany (expected a two-letter country code, such as NL)").waitFor();
   await shows(page, 3);
   expect(await page.getByRole("list", { name: "Chosen filters" }).count()).toBe(0);
   // what is mended is not told any more

@@ -34,10 +34,7 @@ test("where the API wants a key the page asks for one, sends it, and keeps it fo
   await signIn().waitFor();
   expect(await page.getByRole("alert").count()).toBe(0);
   await enter("mcptap_wrong");
-  await page
-    .getByRole("alert")
-    .getByText("did not accept that key: this API key is not known here")
-    .waitFor();
+  await page.getByRole("alert").getByText("Invalid API key.").waitFor();
   // as the documentation shows it
   await enter(`Authorization: Bearer ${right}`);
   await rows(page).first().waitFor();
@@ -123,6 +120,8 @@ test("a key without Payloads sees the records, and why it does not see what was 
 test("a key that is bound to a server sees that one alone, everywhere", async () => {
   const { page, mcptap } = pages;
   await report();
+  const { calls } = await mcptap.ask('{ calls(filter: { servers: ["weather"] }) { nodes { id } } }');
+  const id = (calls as { nodes: { id: string }[] }).nodes[0]?.id;
   await withKey(pages, await mcptap.createKey("orders", "read,payloads", "--server", "orders"));
   await page.goto(mcptap.url);
   await page.getByText("1 call", { exact: true }).waitFor();
@@ -136,10 +135,18 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
   for (const path of ["/servers", "/sessions", "/overview"]) {
     await page.goto(`${mcptap.url}${path}`);
     await page.getByText("orders").first().waitFor();
+    await page.getByText("Your key only sees orders.").waitFor();
     expect(await page.getByRole("main").innerText(), path).not.toMatch(/weather|forecast/);
   }
   await page.goto(`${mcptap.url}/servers/weather`);
-  await page.getByText("No call of a server with this name is stored.").waitFor();
+  await page.getByText("No call of a server with this name is stored, or this key may not see it.").waitFor();
+  await page.getByText("Your key only sees orders.").waitFor();
+  await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
+  await page.getByText("No call of a tool of this server is stored, or this key may not see it.").waitFor();
+  await page.goto(`${mcptap.url}/calls/${id}`);
+  await page
+    .getByText("It has expired, been deleted, the address is wrong, or this key may not see it.")
+    .waitFor();
   expect(pages.complaints).toEqual([]);
 });
 
@@ -173,7 +180,7 @@ test("a key that only sends is not let in, and one that only administers is show
   await page.getByRole("alert").getByText("neither scope read nor scope admin").waitFor();
   await enter(rules);
   await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
-  await page.getByRole("link", { name: "To the keys" }).click();
+  await page.getByRole("link", { name: "Go to Keys" }).click();
   await page.getByRole("row", { name: /root.*This tab.*Active.*Admin/ }).waitFor();
   expect(withoutRefusals(pages.complaints).filter((words) => !words.includes("422"))).toEqual([]);
 });

@@ -30,7 +30,7 @@ test("the first key is an administrator's, and the tab that makes it goes on wit
   await page.getByText("No entries yet.").waitFor();
   await page.getByRole("button", { name: "Create a key" }).click();
   const form = dialog("Create the first key");
-  await form.getByText("Once a key exists, nobody gets in without one.").waitFor();
+  await form.getByText("Once a key exists, every request needs a key.").waitFor();
   await form.getByText("their calls are refused").waitFor();
 
   // without Admin it would be a lockout: said before, and refused by the API beside the field
@@ -264,3 +264,17 @@ test.each(["light", "dark"] as const)(
     }
   },
 );
+
+test("a key that is made in a shell meanwhile, and a server that stops, are noticed", async () => {
+  const { page, mcptap } = pages;
+  await page.clock.install();
+  await page.goto(`${mcptap.url}/keys`);
+  await page.getByRole("heading", { name: "No keys yet" }).waitFor();
+  await page.route("**/graphql", (route) => route.abort());
+  await page.clock.runFor(16_000);
+  await page.getByText("Not up to date. mcptap does not answer. Data as of").first().waitFor();
+  await page.unroute("**/graphql");
+  await mcptap.createKey("root", "read,admin");
+  await page.clock.runFor(16_000);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+});

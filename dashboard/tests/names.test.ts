@@ -205,7 +205,7 @@ test("what cannot be seen is drawn in every other text that a sender gives as a 
     ...{ tool: "a\u3164b", server: "c\u206Fd", client: "e\u{E0041}f", session: "s\u200B1", ip },
     error: "no\u202Etxt",
   });
-  // Set-up, when it turns green
+  // Setup, when it turns green
   await page.getByText("c⟨U+206F⟩d:").waitFor();
   await page.getByRole("link", { name: "tools/call a⟨U+3164⟩b" }).click();
   await expect.poll(() => page.title()).toBe("tools/call a⟨U+3164⟩b · mcptap");
@@ -220,5 +220,64 @@ test("what cannot be seen is drawn in every other text that a sender gives as a 
   expect(shown.filter((text) => /[\u3164\u206f\u202e\u{e0041}]/u.test(text ?? ""))).toEqual([]);
   await page.goto(`${mcptap.url}/?session=s%E2%80%8B1`);
   await page.getByRole("button", { name: "Remove Session s⟨U+200B⟩1" }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});
+
+test("no text of a call hides or reorders what stands beside it, and a cut leaves characters whole", async () => {
+  const { page, mcptap } = pages;
+  const odd = "\u202Eodd\u2066";
+  await mcptap.report({
+    ...{ tool: odd, server: odd, session: `${odd}${"🌦️".repeat(9)}${odd}`, client: odd, authorization: odd },
+    ...{
+      request: `{"${odd}":"${odd}"}`,
+      response: odd,
+      error: `${odd} first\nsecond`,
+      stack: `${odd}\n  at x`,
+    },
+    logs: [{ severity: "INFO", body: odd }],
+  });
+  /** What of the page holds marks of direction: texts, and those for screen readers and tips. */
+  const raw = () =>
+    page.locator("body").evaluate((body) => {
+      const texts = [document.title, (body as HTMLElement).innerText];
+      for (const element of body.querySelectorAll("*"))
+        for (const name of ["title", "aria-label"]) texts.push(element.getAttribute(name) ?? "");
+      return texts.filter((text) => /[\u202e\u2066\ufffd]|\p{Surrogate}/u.test(text));
+    });
+  await page.addInitScript(() =>
+    localStorage.setItem("mcptap.settings", '{"columns":["status","target","server","client","session"]}'),
+  );
+  await page.goto(mcptap.url);
+  await rows(page).first().getByText("⟨U+202E⟩odd⟨U+2066⟩").first().waitFor();
+  expect(await raw()).toEqual([]);
+  await rows(page).first().click();
+  const dialog = page.getByRole("dialog", { name: "Call" });
+  await dialog.getByRole("region", { name: "Error" }).getByText("⟨U+202E⟩odd⟨U+2066⟩ first").waitFor();
+  await dialog.getByRole("region", { name: "Console output" }).getByText("⟨U+202E⟩odd⟨U+2066⟩").waitFor();
+  await dialog.getByRole("region", { name: "Request" }).getByText("⟨U+202E⟩odd⟨U+2066⟩").first().waitFor();
+  await dialog.getByRole("region", { name: "Response" }).getByText("⟨U+202E⟩odd⟨U+2066⟩").waitFor();
+  expect(await raw()).toEqual([]);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a server whose name is blank has a name, and one with the longest leaves room for its tools", async () => {
+  const { page, mcptap } = pages;
+  const long = "w".repeat(1000);
+  await mcptap.reportAll([
+    { tool: "a", server: "\u2003" },
+    { tool: "b", server: long },
+  ]);
+  await page.goto(`${mcptap.url}/servers`);
+  await page.getByRole("link", { name: "⟨U+2003⟩" }).click();
+  await page.getByRole("heading", { name: "⟨U+2003⟩" }).waitFor();
+  for (const width of [320, 390]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(`${mcptap.url}/servers/${long}?tab=tools`);
+    const table = page.getByRole("table", { name: "Tools" });
+    await table.waitFor();
+    const heading = await page.getByRole("heading", { level: 1 }).boundingBox();
+    const box = await table.boundingBox();
+    expect(heading && box && heading.y + heading.height <= box.y, String(width)).toBe(true);
+  }
   expect(pages.complaints).toEqual([]);
 });

@@ -147,3 +147,37 @@ test("going back finds the focus where it was", { timeout: 120_000 }, async () =
   expect(await focused()).toBe(chosen);
   expect(pages.complaints).toEqual([]);
 });
+
+test("a list that is come back to while mcptap is away says how old it is and why", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast" });
+  await page.goto(mcptap.url);
+  await rows(page).getByText("forecast").waitFor();
+  await page.getByRole("link", { name: "Sessions" }).click();
+  await page.getByRole("heading", { name: "Sessions", exact: true }).waitFor();
+  await page.route("**/graphql", (route) => route.abort());
+  await page.goBack();
+  await rows(page).getByText("forecast").waitFor();
+  await page.getByText("Not up to date. mcptap does not answer. Data as of").waitFor();
+  // and is as good as new when it answers again
+  await page.unroute("**/graphql");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("1 call", { exact: true }).waitFor();
+  await page.getByText("Not up to date.").waitFor({ state: "detached" });
+});
+
+test("Live can be turned off before the first call", async () => {
+  const { page, mcptap } = pages;
+  await page.goto(mcptap.url);
+  const live = page.getByRole("switch", { name: "Live" });
+  await page.getByText("No calls yet").waitFor();
+  await expectAddress(page, /live=1/);
+  await page.keyboard.press("l");
+  await page.getByText("Live is off").waitFor();
+  await page.reload();
+  await page.getByText("No calls yet").waitFor();
+  expect(await live.count()).toBe(1);
+  await page.keyboard.press("l");
+  await page.getByText("Turn it on to see the first call when it arrives.").waitFor();
+  expect(new URL(page.url()).search).toBe("");
+});

@@ -22,16 +22,23 @@ test("servers and tools are found by name, also those that are not loaded, and s
       agoMs: index,
     })),
   ]);
-  for (const [path, table, field, last, first] of [
-    ["/servers", "Servers", "Find a server", "server-449", "many"],
-    ["/servers/many?tab=tools", "Tools", "Find a tool", "tool_449", "tool_444"],
+  for (const [path, table, field, last, first, sorted] of [
+    ["/servers", "Servers", "Find a server", "server-449", "many", "name, calls, errors"],
+    [
+      "/servers/many?tab=tools",
+      "Tools",
+      "Find a tool",
+      "tool_449",
+      "tool_444",
+      "name, calls, errors, p50, p95, p99",
+    ],
   ] as const) {
     await page.goto(mcptap.url + path);
     await page.getByRole("table", { name: table }).waitFor();
     await page.getByRole("searchbox", { name: field }).fill("449");
     await expect.poll(() => names(table), { message: path }).toEqual([last]);
     await page.getByRole("searchbox", { name: field }).fill("nothing like it");
-    await page.getByText(/^No (server|tool) has that in its name/).waitFor();
+    await page.getByText(/^No (servers|tools) match\.$/).waitFor();
     await page.getByRole("button", { name: "Clear the search" }).click();
     const calls = page.getByRole("columnheader", { name: "Calls" });
     await calls.getByRole("button").click();
@@ -53,7 +60,7 @@ test("servers and tools are found by name, also those that are not loaded, and s
     await expect.poll(() => names(table), { message: path, timeout: 20_000 }).toEqual([last]);
     // what is no order is said to be none
     await page.goto(`${mcptap.url}${path}${path.includes("?") ? "&" : "?"}sort=foo`);
-    await page.getByText("sort=foo (right: name, calls, errors, p50, p95, p99").waitFor();
+    await page.getByText(`sort=foo (expected ${sorted}; prefix with - for descending)`).waitFor();
     // on a narrow screen, too
     await page.setViewportSize({ width: 390, height: 844 });
     await calls.getByRole("button").click();
@@ -62,7 +69,7 @@ test("servers and tools are found by name, also those that are not loaded, and s
     expect(box && box.width > 20 && box.height > 10).toBe(true);
     await page.setViewportSize({ width: 1280, height: 900 });
   }
-  await page.getByText("Failing: 10% of its calls or more").waitFor();
+  await page.getByText("Failing: error rate ≥ 10%. Some errors: below 10%.").waitFor();
   expect(pages.complaints).toEqual([]);
 });
 
@@ -122,8 +129,8 @@ test("a key that only administers reads how to set a server up", async () => {
   await page.getByRole("button", { name: "OpenTelemetry Collector" }).click();
   await page.getByText("otlp_http/mcptap:").first().waitFor();
   await page.goto(mcptap.url);
-  await page.getByRole("main").getByRole("link", { name: "Set-up" }).click();
-  await page.getByRole("heading", { name: "Set-up" }).waitFor();
+  await page.getByRole("main").getByRole("link", { name: "Setup" }).click();
+  await page.getByRole("heading", { name: "Setup" }).waitFor();
   expect(pages.complaints).toEqual([]);
 });
 
@@ -148,4 +155,25 @@ test("what the list was searched for is found in the call that was opened", asyn
   await rows(page).first().getByRole("link").click();
   await expect.poll(() => request.locator(".line.hit").count()).toBe(2);
   expect(pages.complaints).toEqual([]);
+});
+
+test("more servers that do not come say why, and a click with Control opens a call in a tab of its own", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll(Array.from({ length: 210 }, (_, index) => ({ tool: "a", server: `s-${index}` })));
+  await page.goto(`${mcptap.url}/servers`);
+  await page.getByRole("table", { name: "Servers" }).waitFor();
+  await page.route("**/graphql", (route) =>
+    route.fulfill({ status: 503, body: '{"errors":[{"message":"the memory budget is full"}]}' }),
+  );
+  await page.getByRole("button", { name: "Load more" }).click();
+  await page.getByText("Could not load more servers: the memory budget is full").waitFor();
+  await page.unroute("**/graphql");
+
+  await page.goto(mcptap.url);
+  const row = rows(page).first();
+  const opens = pages.context.waitForEvent("page");
+  await row.locator(".cell.time").click({ modifiers: ["Control"] });
+  const href = await row.getByRole("link").getAttribute("href");
+  expect((await opens).url()).toBe(`${mcptap.url}${href}`);
+  await expectAddress(page, /\/$/);
 });

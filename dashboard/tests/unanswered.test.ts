@@ -45,6 +45,8 @@ test("who answers in which way is told apart", async () => {
     await page.goto(mcptap.url);
     await page.getByRole("alert").getByRole("heading", { name: title }).waitFor();
     await page.getByRole("alert").getByText(words).waitFor();
+    // the browser has words of its own
+    expect(await page.getByRole("alert").innerText()).not.toContain("Failed to fetch");
     await answerAgain();
     await page.getByRole("button", { name: "Try again" }).click();
     await rows(page).first().waitFor();
@@ -64,7 +66,7 @@ test("a menu whose values did not come can be asked for again", async () => {
   await page.getByRole("option", { name: /forecast/ }).waitFor();
 });
 
-test("pages without anything lead to Set-up", async () => {
+test("pages without anything lead to Setup", async () => {
   const { page, mcptap } = pages;
   for (const [address, words] of [
     ["/sessions", "No sessions yet"],
@@ -74,7 +76,7 @@ test("pages without anything lead to Set-up", async () => {
     await page.goto(`${mcptap.url}${address}`);
     await page.getByText(words).waitFor();
     await page.getByRole("main").getByRole("link", { name: "Set one up" }).click();
-    await page.getByRole("heading", { name: "Set-up" }).waitFor();
+    await page.getByRole("heading", { name: "Setup" }).waitFor();
   }
   expect(pages.complaints).toEqual([]);
 });

@@ -39,6 +39,7 @@ const unknown = [
   "/SETUP",
   "/Servers/weather",
   "/nothing",
+  "/index.html",
   "/no/such/page",
   "/calls/7/more?tool=a",
   "//calls",

@@ -72,6 +72,7 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
   await page.keyboard.press("Escape");
   await page.getByRole("link", { name: "Show calls in list" }).click();
   await page.getByText("3 calls", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Remove Session s-1" }).waitFor();
   expect(pages.complaints).toEqual([]);
 });
 
@@ -218,7 +219,7 @@ test("an empty store shows what to do, and turns green with the first call", asy
   expect(pages.complaints).toEqual([]);
 });
 
-test("the page Set-up has a way for servers that nobody can change, and says what keys ask for", async () => {
+test("the page Setup has a way for servers that nobody can change, and says what keys ask for", async () => {
   const { page, mcptap } = pages;
   await page.goto(`${mcptap.url}/setup`);
   await page.getByRole("button", { name: "Any, over stdio" }).click();
@@ -235,7 +236,7 @@ test("the page Set-up has a way for servers that nobody can change, and says wha
   expect(pages.complaints).toEqual([]);
 });
 
-test("the page Set-up turns green when a call arrives, however many are stored", async () => {
+test("the page Setup turns green when a call arrives, however many are stored", async () => {
   const { page, mcptap } = pages;
   await mcptap.report({ tool: "old", agoMs: 60_000 });
   await page.goto(`${mcptap.url}/setup`);
@@ -250,7 +251,7 @@ test("the page Set-up turns green when a call arrives, however many are stored",
   expect(pages.complaints).toEqual([]);
 });
 
-test("the page Set-up says what arrived, where no call does", async () => {
+test("the page Setup says what arrived, where no call does", async () => {
   const { page, mcptap } = pages;
   await page.goto(`${mcptap.url}/setup`);
   await page.getByText("Nothing shows up?").click();

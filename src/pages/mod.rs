@@ -43,11 +43,26 @@ const VIEWS: [(&str, usize); 12] = [
     ("/keys", 0),
 ];
 
+/// The documents that the pages carry, by their names in addresses: those that `pages/doc.tsx` lists.
+const DOCUMENTS: [&str; 8] = [
+    "readme",
+    "instrumenting",
+    "api",
+    "dashboard",
+    "security",
+    "database",
+    "architecture",
+    "changelog",
+];
+
 /// The dashboard at each of its addresses, and all files that the pages load: one route, because routes cost memory and
 /// files are many.
 pub(crate) fn router() -> Router {
     let views = VIEWS.iter().fold(Router::new(), |router, (path, depth)| {
-        let view = async move |headers: HeaderMap| {
+        let view = async move |method: Method, uri: Uri, headers: HeaderMap| {
+            if is_unknown_document(uri.path()) {
+                return nowhere(&method, &uri, &headers).await;
+            }
             // a program that asks for what only a person can look at is told that there is nothing
             if *path == "/" || takes_html(&headers) {
                 find("index.html", *depth, &headers).await
@@ -73,8 +88,9 @@ async fn asset(uri: Uri, headers: HeaderMap) -> Response {
 /// A file of the pages by its path.
 async fn file(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     match BY_PATH.get(uri.path().trim_start_matches('/')) {
-        Some(file) => serve(file, 0, &headers).await,
-        None => nowhere(&method, &uri, &headers).await,
+        // The pages have addresses of their own.
+        Some(file) if !uri.path().ends_with(".html") => serve(file, 0, &headers).await,
+        _ => nowhere(&method, &uri, &headers).await,
     }
 }
 
@@ -118,14 +134,21 @@ fn above(uri: &Uri) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{climb}{last}{query}")).ok()
 }
 
+/// Whether this is where a document would be that there is not.
+fn is_unknown_document(path: &str) -> bool {
+    path.strip_prefix("/docs/")
+        .is_some_and(|name| !DOCUMENTS.contains(&name))
+}
+
 /// Whether the dashboard is at this address.
 pub(crate) fn is_view(path: &str) -> bool {
-    VIEWS.iter().any(|(view, _)| match view.split_once('{') {
-        Some((beginning, _)) => path
-            .strip_prefix(beginning)
-            .is_some_and(|id| !id.is_empty() && !id.contains('/')),
-        None => *view == path,
-    })
+    !is_unknown_document(path)
+        && VIEWS.iter().any(|(view, _)| match view.split_once('{') {
+            Some((beginning, _)) => path
+                .strip_prefix(beginning)
+                .is_some_and(|id| !id.is_empty() && !id.contains('/')),
+            None => *view == path,
+        })
 }
 
 /// A route layer for the GraphQL API: a person who opens it in a browser gets GraphiQL, and every

@@ -41,6 +41,7 @@ async fn every_address_of_the_dashboard_can_be_opened_by_a_person() {
         "/servers/my%20server",
         "/setup",
         "/keys",
+        "/docs/readme",
     ] {
         assert_eq!(status(&ask(path, HTML).await), status(&home), "{path}");
         assert_eq!(status(&ask(path, "application/json").await), NOTHING, "{path}");
@@ -52,6 +53,9 @@ async fn a_person_at_an_unknown_address_gets_the_dashboard_which_finds_its_files
     let deep = "/x".repeat(200);
     for (path, up) in [
         ("/nothing", "./"),
+        ("/docs/nothing", "../"),
+        ("/index.html", "./"),
+        ("/graphiql.html", "./"),
         ("/nothing?call=7", "./"),
         ("/no/such", "../"),
         ("/no/such/page", "../../"),
@@ -112,4 +116,13 @@ async fn a_binary_without_pages_says_so() {
     assert!(body.starts_with(b"<!doctype html>"));
     let index = find("index.html", 0, &HeaderMap::new()).await;
     assert_eq!(PAGES.is_empty(), index.status() == StatusCode::NOT_IMPLEMENTED);
+}
+
+#[test]
+fn the_documents_are_those_that_the_pages_list() {
+    let listed = include_str!("../../dashboard/src/pages/doc.tsx");
+    let from = listed.find("const documents").unwrap();
+    let lines = listed[from..].lines().skip(1).take_while(|line| *line != "];");
+    let names: Vec<&str> = lines.filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(names, DOCUMENTS);
 }

@@ -43,7 +43,7 @@ export default function CallPage({ id }: { id: string }) {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>{call ? callWords(call) : "Call"}</h1>
+        <h1 title={call && callWords(call)}>{call ? callWords(call) : "Call"}</h1>
         <span className="space" />
         {newer && (
           <Link href={addressOf(newer)} className="button small">

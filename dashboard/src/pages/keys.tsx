@@ -2,7 +2,9 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { KeysDocument, type KeysQuery } from "../gql/graphql";
 import { madeKey } from "../state/api-keys";
+import { useAskAgain } from "../state/asking";
 import { keyStore, signOut } from "../state/key";
+import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
 import { useStore } from "../state/store";
 import { may, useViewer } from "../state/viewer";
@@ -30,6 +32,9 @@ export default function KeysPage() {
   );
 }
 
+/** How often the keys are asked for again, in milliseconds. */
+const refresh = 15_000;
+
 const firstPage = () => ({ first: 100 });
 const keysOf = ({ apiKeys }: KeysQuery) => ({ items: apiKeys.nodes, pageInfo: apiKeys.pageInfo });
 
@@ -38,6 +43,8 @@ function Keys() {
   const [round, setRound] = useState(0);
   const [making, setMaking] = useState(false);
   const keys = usePages(KeysDocument, firstPage, keysOf, round);
+  useAskAgain(keys, refresh);
+  useKeys({ r: keys.again });
   const changed = () => setRound((before) => before + 1);
   const { items, problem } = keys;
   return (
@@ -77,7 +84,8 @@ function Keys() {
           }}
         />
       )}
-      <LoadMore list={keys} what="Later keys" label="Keys" />
+      {items && items.length > 0 && <p className="hint">Last used is recorded once a minute.</p>}
+      <LoadMore list={keys} what="more keys" label="Keys" />
       {items && <Audit round={round} />}
       {viewer && (
         <NewKey

@@ -20,6 +20,7 @@ import { type Bucket, Chart } from "../view/chart";
 import { Country } from "../view/country";
 import { Figures, type Totals } from "../view/figures";
 import { FilterBar } from "../view/filter-bar";
+import { Narrowed } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { longestRanking, type Rank, Ranking } from "../view/ranking";
@@ -49,9 +50,12 @@ export default function OverviewPage() {
       <div className="page-head">
         <h1>Overview</h1>
         <span className="hint">
-          Requests that began {from ? `from ${absolute(from, zone, "short")} ` : ""}until{" "}
-          {absolute(to, zone, "short")}; refreshes every {refresh / 1000} s
+          {from
+            ? `${absolute(from, zone, "short")} – ${absolute(to, zone, "short")}`
+            : `Data through ${absolute(to, zone, "short")}`}{" "}
+          · auto-refresh {refresh / 1000} s
         </span>
+        <Narrowed />
       </div>
       <FilterBar />
       {problem !== undefined && <Problem problem={problem} again={again} />}
@@ -67,7 +71,13 @@ export default function OverviewPage() {
           <h2>Calls and errors</h2>
           {stats ? (
             <>
-              <Chart series={stats.series} kind="calls" label="Calls and errors over time" onBrush={brush} />
+              <Chart
+                series={stats.series}
+                to={to}
+                kind="calls"
+                label="Calls and errors over time"
+                onBrush={brush}
+              />
               <BucketTable series={stats.series} to={to} filter={requests} />
             </>
           ) : (
@@ -79,6 +89,7 @@ export default function OverviewPage() {
           {stats ? (
             <Chart
               series={stats.series}
+              to={to}
               kind="latency"
               label="Percentiles of durations over time"
               onBrush={brush}
@@ -118,7 +129,7 @@ export default function OverviewPage() {
         <Ranking
           title="Most failing tools"
           none="No failed tool calls."
-          order="By the share of errors that is certain (lower bound of Wilson's interval for 95%): of few calls that is less."
+          order="Ranked by error rate, adjusted for low call counts (95% Wilson lower bound)."
           ranks={failing(requests, tools?.failing.nodes)}
         />
         <Ranking

@@ -3,14 +3,16 @@ import { Link } from "wouter";
 import { ToolsDocument, type ToolsQuery } from "../gql/graphql";
 import { useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
+import { failing, health } from "../state/health";
 import { useKeys } from "../state/keys";
-import { toOrderBy, useOrder } from "../state/order";
+import { toOrderBy, toolFields, useOrder } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress, usePlace } from "../state/place";
 import { count, duration, percent, plural, visible } from "../state/words";
 import { Calls } from "../view/calls";
 import { loadedWords, useFind } from "../view/find";
 import { LoadMore } from "../view/load-more";
+import { Narrowed, useBound } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { type Heading, PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -53,21 +55,11 @@ export default function ServerPage({ name }: { name: string }) {
   );
 }
 
-/** The share of errors from which a tool counts as failing. */
-const failing = 0.1;
-
-/** How well a tool does, in a word: a colour alone would not say it. */
-function health(calls: number, failed: number): { words: string; tone: string } {
-  const rate = calls === 0 ? 0 : failed / calls;
-  if (rate === 0) return { words: "Healthy", tone: "good" };
-  return rate < failing ? { words: "Some errors", tone: "warn" } : { words: "Failing", tone: "bad" };
-}
-
 const pageSize = 200;
 const toolsOf = ({ tools }: ToolsQuery) => ({ items: tools.nodes, pageInfo: tools.pageInfo });
 
 function Tools({ server }: { server: string }) {
-  const { order, sortBy } = useOrder();
+  const { order, sortBy } = useOrder(toolFields);
   const { by, descending } = order;
   const question = useCallback(
     () => ({ filter: { servers: [server] }, orderBy: toOrderBy({ by, descending }), first: pageSize }),
@@ -78,19 +70,21 @@ function Tools({ server }: { server: string }) {
   const found = useFind(tools, "Find a tool");
   const { items } = found;
   const { problem, again } = tools;
+  const bound = useBound().length > 0;
   useKeys({ r: again });
   const ofServer = pick(noFilter, "server", server, "include");
   return (
     <div className="page">
       <div className="page-head">
-        <h1>{visible(server)}</h1>
+        <h1 title={visible(server)}>{visible(server)}</h1>
+        <Narrowed />
         {tools.items && tools.items.length > 0 && (
           <>
             <span className="quiet" role="status">
               {loadedWords(tools, found, "tool")}
             </span>
             <span className="hint">
-              Failing: {failing * 100}% of its calls or more are errors. Some errors: fewer.
+              Failing: error rate ≥ {failing * 100}%. Some errors: below {failing * 100}%.
             </span>
             <span className="space" />
             {found.field}
@@ -100,19 +94,17 @@ function Tools({ server }: { server: string }) {
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={tools} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {found.typed && items?.length === 0 && !tools.more && (
-        <p className="hint">No tool has that in its name.</p>
-      )}
+      {found.typed && items?.length === 0 && !tools.more && <p className="hint">No tools match.</p>}
       {tools.items?.length === 0 && (
         <div className="none">
           <h2>No tools</h2>
-          <p>No call of a tool of this server is stored.</p>
+          <p>No call of a tool of this server is stored{bound ? ", or this key may not see it" : ""}.</p>
         </div>
       )}
       {items && items.length > 0 && (
         <PlainTable label="Tools" headings={headings} order={order} onSort={sortBy}>
           {items.map(({ id, name, stats }) => {
-            const { words, tone } = health(stats.callCount, stats.errorCount);
+            const { words, tone } = health(stats);
             const ofTool = pickAll(ofServer, "tool", [name]);
             return (
               <tr key={id}>
@@ -148,7 +140,7 @@ function Tools({ server }: { server: string }) {
           })}
         </PlainTable>
       )}
-      {!found.typed && <LoadMore list={tools} what="More tools" label="Tools" />}
+      {!found.typed && <LoadMore list={tools} what="more tools" label="Tools" />}
     </div>
   );
 }

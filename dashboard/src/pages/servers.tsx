@@ -4,13 +4,14 @@ import { FacetsDocument, ServersDocument, type ServersQuery } from "../gql/graph
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { toOrderBy, useOrder } from "../state/order";
+import { serverFields, toOrderBy, useOrder } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress } from "../state/place";
 import { count, percent, plural, visible } from "../state/words";
 import { loadedWords, useFind } from "../view/find";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
+import { Narrowed } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { type Heading, PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -35,7 +36,7 @@ const serversOf = ({ servers }: ServersQuery) => ({ items: servers.nodes, pageIn
 export default function ServersPage() {
   useTitle("Servers");
   const [round, again] = useReducer((before: number) => before + 1, 0);
-  const { order, sortBy } = useOrder();
+  const { order, sortBy } = useOrder(serverFields);
   const { by, descending } = order;
   const question = useCallback(
     () => ({ orderBy: toOrderBy({ by, descending }), first: pageSize }),
@@ -66,6 +67,7 @@ export default function ServersPage() {
     <div className="page">
       <div className="page-head">
         <h1>Servers</h1>
+        <Narrowed />
         {servers.items && servers.items.length > 0 && (
           <>
             <span className="quiet" role="status">
@@ -79,9 +81,7 @@ export default function ServersPage() {
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={[servers, calls, failed].map((asked) => ({ ...asked, again }))} />
       {!items && problem === undefined && <Skeleton lines={6} />}
-      {found.typed && items?.length === 0 && !servers.more && (
-        <p className="hint">No server has that in its name.</p>
-      )}
+      {found.typed && items?.length === 0 && !servers.more && <p className="hint">No servers match.</p>}
       {servers.items?.length === 0 && (
         <div className="none">
           <h2>No servers yet</h2>
@@ -124,7 +124,7 @@ export default function ServersPage() {
           })}
         </PlainTable>
       )}
-      {!found.typed && <LoadMore list={servers} what="More servers" label="Servers" />}
+      {!found.typed && <LoadMore list={servers} what="more servers" label="Servers" />}
     </div>
   );
 }

@@ -3,7 +3,7 @@ import { Link, useLocation } from "wouter";
 import { SessionDetailDocument, type SessionDetailQuery } from "../gql/graphql";
 import { isBadInput } from "../state/api";
 import { useAskAgain } from "../state/asking";
-import { noFilter, pick, writeFilter } from "../state/filter";
+import { type Filter, noFilter, pick, writeFilter } from "../state/filter";
 import { useReturnTo } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
@@ -22,6 +22,7 @@ import { Drawer } from "../view/drawer";
 import { Duration } from "../view/duration";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
+import { Narrowed, useReasons } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { Skeleton } from "../view/skeleton";
@@ -81,18 +82,21 @@ export default function SessionPage({ id }: { id: string }) {
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
   const unknown = isBadInput(problem);
+  const reasons = useReasons("Its calls have expired", "been deleted", "the address is wrong");
   if (problem !== undefined && !unknown && !head) return <Problem problem={problem} again={again} />;
   return (
     <div className="page">
       <div className="page-head">
-        <h1>{title}</h1>
-        <span className="code" title={id}>
-          {tail(id)}
+        <h1 title={title}>{title}</h1>
+        {/* the client's own, where it has one, is what people know it by */}
+        <span className="code" title={visible(session?.wireId ?? id)}>
+          {session?.wireId ? short(session.wireId) : tail(id)}
         </span>
-        <Copy text={id} label="Copy the session id" />
+        <Copy text={session?.wireId ?? id} label="Copy the session id" />
+        <Narrowed />
         <span className="space" />
         {session && (
-          <Link href={listAddress({ ...noFilter, session: id })} className="button small">
+          <Link href={listAddress(filterOf(session))} className="button small">
             Show calls in list
           </Link>
         )}
@@ -101,7 +105,7 @@ export default function SessionPage({ id }: { id: string }) {
       {(head || unknown) && !session && (
         <div className="problem">
           <h2>There is no such session</h2>
-          <p>Its calls have expired or been deleted, or the address is wrong.</p>
+          <p>{reasons}.</p>
         </div>
       )}
       {!unknown && <Outdated of={asked} />}
@@ -120,7 +124,7 @@ export default function SessionPage({ id }: { id: string }) {
             {session.wireId && (
               <Fact label="Session ID">
                 <span className="code" title={visible(session.wireId)}>
-                  {visible(short(session.wireId))}
+                  {short(session.wireId)}
                 </span>{" "}
                 <Copy text={session.wireId} label="Copy the Mcp-Session-Id" />
               </Fact>
@@ -142,7 +146,7 @@ export default function SessionPage({ id }: { id: string }) {
               ))}
             </ol>
           </div>
-          <LoadMore list={asked} what="Later calls" label="Calls in order" />
+          <LoadMore list={asked} what="later calls" label="Calls in order" />
         </>
       )}
       <Drawer
@@ -156,6 +160,12 @@ export default function SessionPage({ id }: { id: string }) {
       />
     </div>
   );
+}
+
+/** The calls of a session. By the client's own id where that tells it, which people know it by. */
+function filterOf({ id, wireId, source, server }: NonNullable<SessionDetailQuery["session"]>): Filter {
+  if (source !== "WIRE" || !wireId) return { ...noFilter, session: id };
+  return { ...pick(noFilter, "server", server.name, "include"), session: wireId };
 }
 
 function Fact({ label, children }: { label: string; children: React.ReactNode }) {
@@ -196,7 +206,7 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
                 beside {beside} other{beside > 1 ? "s" : ""}
               </span>
             )}
-            {call.errorMessage && <span className="message">{visible(call.errorMessage)}</span>}
+            {call.errorMessage && <span className="message">{call.errorMessage}</span>}
           </span>
           <span className="track" aria-hidden="true">
             <span

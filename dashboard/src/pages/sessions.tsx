@@ -10,6 +10,7 @@ import { count, duration, plural, short, sourceWords, tail, visible } from "../s
 import { FilterBar } from "../view/filter-bar";
 import { LoadMore } from "../view/load-more";
 import { Moment } from "../view/moment";
+import { Narrowed } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { PlainTable } from "../view/plain-table";
 import { Problem } from "../view/problem";
@@ -51,7 +52,8 @@ export default function SessionsPage() {
     <div className="page">
       <div className="page-head">
         <h1>Sessions</h1>
-        <span className="hint">Calls that belong together: by session ID, connection, trace or client.</span>
+        <span className="hint">Calls grouped by session ID, connection, trace or client.</span>
+        <Narrowed />
       </div>
       <FilterBar />
       {problem !== undefined && !sessions && <Problem problem={problem} again={again} />}
@@ -81,7 +83,7 @@ export default function SessionsPage() {
           ))}
         </PlainTable>
       )}
-      <LoadMore list={list} what="Older sessions" label="Sessions" />
+      <LoadMore list={list} what="older sessions" label="Sessions" />
     </div>
   );
 }
@@ -96,7 +98,7 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
           className="code"
           title={visible(session.wireId ?? session.id)}
         >
-          {session.wireId ? visible(short(session.wireId)) : tail(session.id)}
+          {session.wireId ? short(session.wireId) : tail(session.id)}
         </Link>
       </td>
       <td>{sourceWords[session.source]}</td>
@@ -115,7 +117,7 @@ function SessionLine({ session }: { session: SessionRowFragment }) {
       <td className="number" data-label={plural(session.errorCount, "error")}>
         {session.errorCount > 0 ? <span className="chip bad">{count(session.errorCount)}</span> : "0"}
       </td>
-      <td className="number" data-label="long">
+      <td className="number" data-before="duration">
         {lasted === 0 ? "–" : duration(lasted)}
       </td>
       <td data-before="last call">

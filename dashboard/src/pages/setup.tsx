@@ -10,12 +10,12 @@ import { useTitle } from "../view/title";
 
 /** How to point a server at mcptap. */
 export default function SetUpPage() {
-  useTitle("Set-up");
+  useTitle("Setup");
   const viewer = useViewer();
   return (
     <div className="page narrow-page">
       <div className="page-head">
-        <h1>Set-up</h1>
+        <h1>Setup</h1>
       </div>
       {/* a key that reads no calls is refused when it asks for them */}
       {!viewer && currentKey() ? (

@@ -59,7 +59,8 @@ export async function ask<Result, Variables>(
   }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
     setAway(true);
-    throw new AskError(explain(error), "away");
+    // the browser has words of its own for it, and each another
+    throw new AskError("mcptap does not answer", "away");
   });
   const text = await response.text();
   // 403 is a key that holds and is for something else, such as sending alone

@@ -1,4 +1,5 @@
 import type { CallFilter, CallKind, Outcome } from "../gql/graphql";
+import { count } from "./words";
 
 /** The parts of a filter that are lists of values, by their names in the address. */
 export const lists = [
@@ -89,16 +90,33 @@ const milliseconds: Form = {
 };
 const moment: Form = {
   is: (value) => /^\d{4}-.*(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value)),
-  right: "a moment with a time zone, such as 2026-11-24T06:00:00Z",
+  right: "a timestamp with time zone, such as 2026-11-24T06:00:00Z",
 };
+
+/** The most characters that the API searches for. */
+const longestSearch = 1000;
+
+/** Whether a text is an IP address, by what a browser takes for the host of one. */
+function isAddress(value: string): boolean {
+  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(value)) return value.split(".").every((part) => Number(part) <= 255);
+  return /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(value) && URL.canParse(`http://[${value}]/`);
+}
 
 /** The forms of the values that are not any text. */
 export const forms: Partial<Record<ListName | Single, Form>> = {
-  status: { is: (value) => /^[1-5]\d\d$/.test(value), right: "100 to 599" },
+  status: { is: (value) => /^[1-5]\d\d$/.test(value), right: "100–599" },
   outcome: { is: isOutcome, right: outcomeNames.join(", ") },
-  country: { is: (value) => /^[A-Z]{2}$/.test(value), right: "a code of two capitals, such as NL" },
+  country: { is: (value) => /^[A-Z]{2}$/.test(value), right: "a two-letter country code, such as NL" },
   kind: { is: isKind, right: Object.keys(kinds).join(", ") },
-  trace: { is: (value) => /^[0-9a-f]{32}$/.test(value), right: "32 digits from 0 to f" },
+  ip: { is: isAddress, right: "an IPv4 or IPv6 address" },
+  trace: {
+    is: (value) => /^[0-9a-f]{32}$/.test(value) && /[^0]/.test(value),
+    right: "32 hexadecimal digits, not all zero",
+  },
+  q: {
+    is: (value) => [...value].length <= longestSearch,
+    right: `at most ${count(longestSearch)} characters`,
+  },
   min: milliseconds,
   max: milliseconds,
   range: {

@@ -16,7 +16,7 @@ export const shortcuts: readonly { group: string; keys: readonly Shortcut[] }[] 
       { key: "g s", does: "Go to Sessions" },
       { key: "g o", does: "Go to Overview" },
       { key: "g v", does: "Go to Servers" },
-      { key: "g u", does: "Go to Set-up" },
+      { key: "g u", does: "Go to Setup" },
       { key: "g k", does: "Go to Keys, for administrators" },
       { key: "Esc", does: "Close what is open" },
     ],

@@ -21,6 +21,8 @@ export interface ListState {
   waiting: number;
   /** How many calls the feed has added since the first page was asked for. */
   added: number;
+  /** When the first page was answered, in milliseconds since 1970. */
+  at: number | undefined;
 }
 
 interface Page {
@@ -58,6 +60,7 @@ export interface Left {
   hasMore: boolean;
   endCursor: string | undefined;
   liveCursor: string;
+  at: number | undefined;
 }
 
 const nothing: ListState = {
@@ -69,6 +72,7 @@ const nothing: ListState = {
   live: "paused",
   waiting: 0,
   added: 0,
+  at: undefined,
 };
 
 /** The calls of one filter: pages of them, and what the feed adds. */
@@ -104,7 +108,8 @@ export class CallList {
       if (signal.aborted) return;
       this.endCursor = page.endCursor ?? undefined;
       this.liveCursor = page.liveCursor;
-      this.change({ rows: page.rows, hasMore: page.hasMore, loading: undefined, waiting: 0, added: 0 });
+      const at = Date.now();
+      this.change({ rows: page.rows, hasMore: page.hasMore, loading: undefined, waiting: 0, added: 0, at });
       if (this.wantLive) this.connect();
     } catch (problem) {
       if (signal.aborted) return;
@@ -211,7 +216,7 @@ export class CallList {
 
   /** The list as it is, for whoever comes back to it. Undefined while there is nothing to come back to. */
   leave(): Left | undefined {
-    const { rows: all, hasMore, loading, question } = this.state.get();
+    const { rows: all, hasMore, loading, question, at } = this.state.get();
     if (loading === "first" || all.length === 0 || this.liveCursor === undefined) return undefined;
     const rows = all.slice(0, maxLeft);
     const isWhole = rows.length === all.length;
@@ -221,6 +226,7 @@ export class CallList {
       hasMore: hasMore || !isWhole,
       endCursor: isWhole ? this.endCursor : rows.at(-1)?.cursor,
       liveCursor: this.liveCursor,
+      at,
     };
   }
 
@@ -232,8 +238,8 @@ export class CallList {
     this.endCursor = left.endCursor;
     this.liveCursor = left.liveCursor;
     this.away = away;
-    const { rows, hasMore } = left;
-    this.change({ question, rows, hasMore, loading: undefined, problem: undefined });
+    const { rows, hasMore, at } = left;
+    this.change({ question, rows, hasMore, at, loading: undefined, problem: undefined });
     if (this.wantLive) this.connect();
   }
 

@@ -21,11 +21,16 @@ export interface Order {
 
 const byName: Order = { by: "name", descending: false };
 
-/** The order of an address: `sort=calls`, or `sort=-calls` for the greatest first. By name, where it says nothing that is known. */
-export function readOrder(text: string | null): Order {
+/** The columns of the table of servers that it can be sorted by; that of tools has all. */
+export const serverFields: readonly OrderName[] = ["name", "calls", "errors"];
+export const toolFields = Object.keys(fields) as readonly OrderName[];
+
+/** The order of an address: `sort=calls`, or `sort=-calls` for the greatest first. By name, where no column is called so. */
+export function readOrder(text: string | null, known: readonly OrderName[]): Order {
   const descending = text?.startsWith("-") ?? false;
   const by = text?.slice(descending ? 1 : 0) ?? "";
-  return Object.hasOwn(fields, by) ? { by: by as OrderName, descending } : byName;
+  const name = known.find((name) => name === by);
+  return name ? { by: name, descending } : byName;
 }
 
 export function toOrderBy({ by, descending }: Order): AggregateOrder {
@@ -33,9 +38,9 @@ export function toOrderBy({ by, descending }: Order): AggregateOrder {
 }
 
 /** The order in the address. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
-export function useOrder(): { order: Order; sortBy: (by: OrderName) => void } {
+export function useOrder(known: readonly OrderName[]): { order: Order; sortBy: (by: OrderName) => void } {
   const { parameters, change } = usePlace();
-  const { by, descending } = readOrder(parameters.get("sort"));
+  const { by, descending } = readOrder(parameters.get("sort"), known);
   const sortBy = (next: OrderName) => {
     const turned = next === by ? !descending : next !== "name";
     const isUsual = next === "name" && !turned;

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
-import { ask } from "./api";
+import { ask, explain } from "./api";
 import type { Asked } from "./asking";
 import { keyStore } from "./key";
 import { listParameters } from "./place";
@@ -31,8 +31,8 @@ export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data
   items: readonly Item[] | undefined;
   /** The whole answer that the first page is from. */
   head: Result | undefined;
-  /** Loads the next page and says whether that worked. Undefined where there is none. */
-  more: (() => Promise<boolean>) | undefined;
+  /** Loads the next page and says why that did not work, if it did not. Undefined where there is none. */
+  more: (() => Promise<string | undefined>) | undefined;
   /** Whether the next page is being loaded. */
   loadingMore: boolean;
 }
@@ -130,14 +130,14 @@ export function usePages<Result, Variables extends PageVariables, Item>(
     setLoadingMore(true);
     try {
       const next = await ask(document, { ...question(), after });
-      if (latest.current.of !== question) return true;
+      if (latest.current.of !== question) return undefined;
       wanted.current = countOf(answers, connection) + connection(next).items.length;
       // the page goes on from the list as it was; one that came anew meanwhile is asked for as long
       if (latest.current.answers !== answers || latest.current.loading) again();
       else setState((before) => ({ ...before, answers: [...answers, next] }));
-      return true;
-    } catch {
-      return false;
+      return undefined;
+    } catch (problem) {
+      return explain(problem) || "mcptap does not answer";
     } finally {
       setLoadingMore(false);
     }

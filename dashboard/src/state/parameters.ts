@@ -1,6 +1,7 @@
 import { type Form, forms, lists, readFilter, singles, writeFilter } from "./filter";
-import { fields } from "./order";
+import { type OrderName, serverFields, toolFields } from "./order";
 import { columns } from "./settings";
+import { head } from "./words";
 
 /** A parameter of the address that is no filter. */
 interface Parameter extends Form {
@@ -18,11 +19,13 @@ const oneOf = (names: readonly string[]): Form => ({
 const live = oneOf(["1"]);
 const call = anything;
 const shownColumns: Parameter = { ...oneOf(columns), several: true };
-const sort: Form = {
-  is: (value) => Object.hasOwn(fields, value.replace(/^-/, "")),
-  right: `${Object.keys(fields).join(", ")}, with - before it the greatest first`,
-};
-const tables = { sort, find: anything };
+const table = (known: readonly OrderName[]): Record<string, Parameter> => ({
+  sort: {
+    is: (value) => known.some((name) => name === value.replace(/^-/, "")),
+    right: `${known.join(", ")}; prefix with - for descending`,
+  },
+  find: anything,
+});
 
 const filters: Record<string, Parameter> = Object.fromEntries(
   [...lists.flatMap((name) => [name, `-${name}`]), ...singles].map((name) => [
@@ -39,11 +42,11 @@ function readAt(path: string, parameters: URLSearchParams): Record<string, Param
     return { ...filters, live, columns: shownColumns, ...(of === undefined ? { call } : {}) };
   if (page === "sessions") return of === undefined ? filters : { call };
   if (page === "overview") return filters;
-  if (page === "servers" && of === undefined) return tables;
+  if (page === "servers" && of === undefined) return table(serverFields);
   if (page === "servers") {
     const tab = oneOf(["calls", "tools"]);
     return parameters.get("tab") === "tools"
-      ? { tab, ...tables }
+      ? { tab, ...table(toolFields) }
       : { tab, ...filtersOfServer, live, columns: shownColumns, call };
   }
   return page === "setup" || page === "keys" || page === "docs" ? {} : undefined;
@@ -57,6 +60,9 @@ export interface Ignored {
   why: string;
 }
 
+/** What is too long to be read is not to fill the page. */
+const shortened = (value: string) => (value.length > 60 ? `${head(value, 50)}…` : value);
+
 /** The parts of an address that the page there does not read, or cannot. */
 export function ignoredAt(path: string, parameters: URLSearchParams): Ignored[] {
   const known = readAt(path, parameters);
@@ -66,16 +72,19 @@ export function ignoredAt(path: string, parameters: URLSearchParams): Ignored[] 
   return [...parameters].flatMap(([name, value]): Ignored[] => {
     const parameter = Object.hasOwn(known, name) ? known[name] : undefined;
     const told = (words: string, why: string) => [{ words: `${name}=${words}`, why }];
-    if (!parameter) return told(value, "this page does not read it");
-    // what is empty asks for nothing
-    if (value.trim() === "") return [];
+    if (!parameter) return told(value, "not used on this page");
+    if (value.trim() === "") return told(value, "empty");
     const parts = parameter.several ? value.split(",") : [value.trim()];
     const wrong = parts.filter((part) => !parameter.is(part));
-    if (wrong.length > 0) return wrong.flatMap((part) => told(part, `right: ${parameter.right}`));
+    if (wrong.length > 0)
+      return wrong.flatMap((part) => told(shortened(part), `expected ${parameter.right}`));
+    const again = parts.filter((part, at) => parts.indexOf(part) < at);
+    if (again.length > 0) return again.flatMap((part) => told(part, "given twice"));
     const isList = /^-/.test(name) || lists.some((list) => list === name);
-    if (!isList && seen.has(name)) return told(value, "it stands there twice, and the first counts");
-    seen.add(name);
-    if ((name === "from" || name === "to") && !filter.has(name)) return told(value, "range stands there too");
+    const as = isList ? `${name} ${value}` : name;
+    if (seen.has(as)) return told(value, isList ? "given twice" : "given twice; the first value is used");
+    seen.add(as);
+    if ((name === "from" || name === "to") && !filter.has(name)) return told(value, "overridden by `range`");
     return [];
   });
 }

@@ -83,24 +83,41 @@ export const plural = (value: number, thing: string): string => (value === 1 ? t
 export function percent(part: number, whole: number): string {
   if (whole === 0) return "0%";
   const share = (100 * part) / whole;
-  return share > 0 && share < 1 ? "<1%" : `${Math.round(share)}%`;
+  if (share > 0 && share < 1) return "<1%";
+  return share < 100 && share >= 99.5 ? ">99%" : `${Math.round(share)}%`;
 }
 
-/** Control characters, marks of direction, fillers, tags, and what has no width: in a name nobody sees them. */
-const unseen =
-  /[\p{Cc}\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e00ff}]|\u034f|\u17b4|\u17b5|\u180b|\u180c|\u180d|\u180f/gu;
+/** Selectors and joiners that make an emoji what it is: they hide nothing. */
+const inEmoji = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)|(?<=\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d(?=\p{Extended_Pictographic})`;
+
+/** Control characters, marks of direction, fillers, tags, selectors of variants, and what has no width. */
+const unseen = String.raw`[\p{Cc}\u00ad\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e01ef}]|\u034f|\u17b4|\u17b5`;
+
+/** Spaces of other kinds than the usual one, and the usual one where it is overlooked: first, last, and doubled. */
+const unseenSpaces = String.raw`[\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]|^ +| +$| {2,}`;
+
+const inNames = new RegExp(`(?!${inEmoji})(?:${unseen})|${unseenSpaces}`, "gu");
+// lines and tabs are drawn as such in a text, and scripts need joiners
+const inTexts = new RegExp(`(?!${inEmoji}|[\\t\\n\\r\\u200c\\u200d])(?:${unseen})`, "gu");
+
+const asMarks = (characters: string) =>
+  [...characters]
+    .map((character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`)
+    .join("");
 
 /** A name with what cannot be seen drawn as marks, so that two names that differ look different. */
 export function visible(name: string): string {
-  return name.replace(
-    unseen,
-    (character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
-  );
+  return name.replace(inNames, asMarks);
+}
+
+/** A text of any kind with what would hide or reorder it drawn as marks. */
+export function drawn(text: string): string {
+  return text.replace(inTexts, asMarks);
 }
 
 /** What a call was of, in a line: its method, and what it acted on. */
 export function callWords({ method, target }: { method: string; target?: string | null }): string {
-  return visible(target ? `${method} ${target}` : method);
+  return target ? `${visible(method)} ${visible(target)}` : visible(method);
 }
 
 /** How long ago a moment was. */
@@ -165,7 +182,22 @@ export function tail(id: string): string {
   return id.length <= 12 ? id : `…${id.slice(-10)}`;
 }
 
-/** The head and tail of a long id. */
+const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** The first characters of a text, as a person counts them: none is cut in half. */
+export function head(text: string, most: number): string {
+  let end = 0;
+  let taken = 0;
+  for (const { index, segment } of characters.segment(text.slice(0, most * 16))) {
+    if (taken === most) break;
+    end = index + segment.length;
+    taken += 1;
+  }
+  return text.slice(0, end);
+}
+
+/** The head and tail of a long id, with what cannot be seen drawn as marks. */
 export function short(id: string): string {
-  return id.length <= 14 ? id : `${id.slice(0, 8)}…${id.slice(-4)}`;
+  const all = Array.from(characters.segment(id), ({ segment }) => segment);
+  return visible(all.length <= 14 ? id : `${all.slice(0, 8).join("")}…${all.slice(-4).join("")}`);
 }

@@ -1,4 +1,5 @@
 import { AuditDocument, type AuditQuery } from "../gql/graphql";
+import { useAskAgain } from "../state/asking";
 import { usePages } from "../state/paging";
 import { visible } from "../state/words";
 import { LoadMore } from "./load-more";
@@ -7,6 +8,9 @@ import { Outdated } from "./outdated";
 import { PlainTable } from "./plain-table";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
+
+/** How often the entries are asked for again, in milliseconds. */
+const refresh = 15_000;
 
 const firstPage = () => ({ first: 50 });
 const entriesOf = ({ audit }: AuditQuery) => ({ items: audit.edges, pageInfo: audit.pageInfo });
@@ -24,6 +28,7 @@ const actions: Record<string, string> = {
 /** What was done with the rights of an administrator, newest first. */
 export function Audit({ round }: { round: number }) {
   const entries = usePages(AuditDocument, firstPage, entriesOf, round);
+  useAskAgain(entries, refresh);
   const { items, problem } = entries;
   return (
     <section aria-label="Audit log" className="audit">
@@ -54,7 +59,7 @@ export function Audit({ round }: { round: number }) {
           ))}
         </PlainTable>
       )}
-      <LoadMore list={entries} what="Older entries" label="Audit log" />
+      <LoadMore list={entries} what="older entries" label="Audit log" />
     </section>
   );
 }

@@ -14,6 +14,7 @@ import { Console } from "./console";
 import { Copy } from "./copy";
 import { Hidden } from "./hidden";
 import { Icon } from "./icon";
+import { useReasons } from "./narrowed";
 import { Outdated } from "./outdated";
 import { Problem } from "./problem";
 import { Skeleton } from "./skeleton";
@@ -46,6 +47,7 @@ export function CallDetail({
     if (call?.id === id) onCall?.(call);
   }, [call, id, onCall]);
   const unknown = isBadInput(problem);
+  const reasons = useReasons("It has expired", "been deleted", "the address is wrong");
   if (problem !== undefined && !unknown && !loading && !call)
     return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call
@@ -60,7 +62,7 @@ export function CallDetail({
     return (
       <div className="problem">
         <h2>There is no such call</h2>
-        <p>It has expired or been deleted, or the address is wrong.</p>
+        <p>{reasons}.</p>
       </div>
     );
   }
@@ -110,7 +112,7 @@ function Failure({ call }: { call: Detail }) {
         {call.errorMessage && <Copy label="Copy the error" text={call.errorMessage} />}
       </header>
       {hidden ? (
-        <Hidden what="What the error said is" />
+        <Hidden what="The error message is" />
       ) : call.errorMessage ? (
         <p className="message">{call.errorMessage}</p>
       ) : (

@@ -28,7 +28,7 @@ function Id({ id, label, children }: { id: string; label: string; children?: Rea
   return (
     <>
       {children ?? (
-        <span className="code" title={id}>
+        <span className="code" title={visible(id)}>
           {short(id)}
         </span>
       )}
@@ -123,7 +123,7 @@ export function CallFields({ call, onPick }: { call: Detail; onPick: OnPick }) {
         {value(
           "client",
           call.clientName,
-          visible(`${call.clientName ?? ""}${call.clientVersion ? ` ${call.clientVersion}` : ""}`),
+          `${visible(call.clientName ?? "")}${call.clientVersion ? ` ${visible(call.clientVersion)}` : ""}`,
         )}
       </Field>
       {call.userAgent && <Field label="User agent">{visible(call.userAgent)}</Field>}

@@ -4,7 +4,7 @@ import type { ListName, Picked } from "../state/filter";
 import type { Call } from "../state/row";
 import { type Column, columnNames, settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute, callWords, short, visible } from "../state/words";
+import { absolute, callWords, head, short, visible } from "../state/words";
 import { StatusChip, statusText } from "./chip";
 import { Country } from "./country";
 import { Duration } from "./duration";
@@ -49,7 +49,7 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
           href={href}
           className="row-link"
           aria-label={`${callWords(call)}, ${statusText(call)}, ${absolute(call.startedAt, zone, "short")}`}
-          title={call.errorMessage ? visible(call.errorMessage) : undefined}
+          title={call.errorMessage ?? undefined}
           // the row opens it beside the list
           onClick={(event) => event.preventDefault()}
         >
@@ -65,9 +65,9 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
             {visible(call.target ?? "")}
           </span>
           {call.errorMessage && (
-            <span className="why" title={visible(call.errorMessage)}>
+            <span className="why" title={call.errorMessage}>
               {" "}
-              {visible(call.errorMessage.slice(0, 200))}
+              {head(call.errorMessage, 200)}
             </span>
           )}
         </>
@@ -108,10 +108,16 @@ interface Props {
 export const CallRow = memo(function CallRow(props: Props) {
   const { call, columns, index, href, top, height, selected, onOpen, onPick } = props;
   const [hovered, setHovered] = useState(false);
-  const open = (event: MouseEvent) => {
-    // new tabs are the link's own business, and marking text is no click; a keyboard's click has no count
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  const open = (event: MouseEvent<HTMLElement>) => {
+    // marking text is no click; a keyboard's click has no count
+    if (event.shiftKey || event.button !== 0) return;
     if (event.detail > 0 && getSelection()?.toString()) return;
+    if (event.ctrlKey || event.metaKey) {
+      // the link does that itself
+      const link = event.currentTarget.querySelector<HTMLAnchorElement>(".row-link");
+      if (link && !link.contains(event.target as Node)) window.open(link.href, "_blank", "noopener");
+      return;
+    }
     event.preventDefault();
     onOpen(call.id);
   };

@@ -12,8 +12,7 @@ import { settings } from "../state/settings";
 import { type Step, useSteps } from "../state/steps";
 import { useStore } from "../state/store";
 import { type Place, useCallList } from "../state/use-list";
-import { useViewer } from "../state/viewer";
-import { count, many, visible } from "../state/words";
+import { count, many } from "../state/words";
 import { AsOf } from "./as-of";
 import type { OnPick } from "./call-row";
 import { CallTable } from "./call-table";
@@ -22,6 +21,8 @@ import { Drawer } from "./drawer";
 import { FilterBar } from "./filter-bar";
 import { Icon } from "./icon";
 import { LiveSwitch } from "./live-switch";
+import { Narrowed, useBound } from "./narrowed";
+import { Outdated } from "./outdated";
 import { Problem } from "./problem";
 import { SetUp } from "./set-up";
 import { ViewsMenu } from "./views-menu";
@@ -30,8 +31,7 @@ import { ViewsMenu } from "./views-menu";
 export function Calls({ title, server }: { title: string; server?: string }) {
   const { parameters, change, go } = usePlace();
   const { filter, setFilter } = useFilter();
-  const viewer = useViewer();
-  const bound = viewer !== undefined && viewer.servers.length > 0;
+  const bound = useBound().length > 0;
   const { pageSize } = useStore(settings);
   const { columns: all } = useColumns();
   // the same name in each row would say nothing
@@ -46,7 +46,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const [back, setBack] = useState<Place>();
   const { list, state } = useCallList(asked, pageSize, live, round, place, setBack);
   const { rows, loading, problem, hasMore, waiting } = state;
-  const total = useTotal(asked, round, live, state.added);
+  const { total, problem: untold } = useTotal(asked, round, live, state.added);
 
   const scroller = useRef<HTMLDivElement>(null);
   const [marked, setMarked] = useState<string>();
@@ -68,8 +68,12 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     loading === undefined && problem === undefined && rows.length === 0 && !hasMore && isEmpty(asked);
   const [wasEmpty, setWasEmpty] = useState(false);
   if (empty && !wasEmpty) setWasEmpty(true);
+  // turned on once: whoever turns it off wants it off
+  const turnedOn = useRef(false);
   useEffect(() => {
-    if (empty && !live) change("live", "1", true);
+    if (!empty || turnedOn.current) return;
+    turnedOn.current = true;
+    if (!live) change("live", "1", true);
   }, [empty, live, change]);
 
   const query = writeFilter(asked, listParameters(parameters)).toString();
@@ -158,14 +162,12 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   return (
     <div className="calls-page">
       <div className="page-head">
-        <h1>{title}</h1>
+        <h1 title={title}>{title}</h1>
         <span className="quiet" role="status">
           {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
         </span>
-        {total && !live && <AsOf at={total.at} />}
-        {bound && !server && (
-          <span className="hint">Your key only sees {viewer.servers.map(visible).join(", ")}.</span>
-        )}
+        {total && !live && <AsOf at={Math.min(total.at, state.at ?? total.at)} />}
+        <Narrowed />
         <span className="space" />
         <ViewsMenu filter={asked} live={live} />
         <ColumnsMenu />
@@ -182,6 +184,10 @@ export function Calls({ title, server }: { title: string; server?: string }) {
           <FilterBar without={server ? ["server"] : []} onFound={() => setSearched(true)} />
           {problem !== undefined && (
             <Problem problem={problem} again={rows.length ? () => void list.more() : again} />
+          )}
+          {/* with Live on, the switch says how the list is */}
+          {problem === undefined && !live && rows.length > 0 && (
+            <Outdated of={{ at: state.at, problem: untold, again }} />
           )}
           <div className="table-box">
             {waiting > 0 && (
@@ -217,7 +223,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
                   <h2>{isEmpty(filter) ? "No calls" : "No calls match"}</h2>
                   <p>
                     {isEmpty(filter)
-                      ? "No call of a server with this name is stored."
+                      ? `No call of a server with this name is stored${bound ? ", or this key may not see it" : ""}.`
                       : "No stored call matches these filters."}
                   </p>
                   {!isEmpty(filter) && (
@@ -266,17 +272,19 @@ function useTotal(
   round: number,
   live: boolean,
   added: number,
-): { value: number; more: boolean; at: number } | undefined {
+): { total: { value: number; more: boolean; at: number } | undefined; problem: unknown } {
   const [turn, again] = useReducer((before: number) => before + 1, 0);
   const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()) }), [filter, turn]);
-  const total = useAsk(CallCountDocument, variables, round, filter);
-  const { data, at, loading } = total;
+  const asked = useAsk(CallCountDocument, variables, round, filter);
+  const { data, at, loading, problem } = asked;
   const goesOn = live && filter.range !== undefined;
   useAskAgain({ loading, again }, goesOn ? totalPause : undefined);
   // those that came before the answer are in it
   const [counted, setCounted] = useState({ filter, at, added });
   if (counted.at !== at) setCounted({ filter, at, added });
-  if (!data || at === undefined || counted.filter !== filter || (loading && !goesOn)) return undefined;
+  if (!data || at === undefined || counted.filter !== filter || (loading && !goesOn))
+    return { total: undefined, problem };
   const { value, relation } = data.calls.totalCount;
-  return { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST", at };
+  const total = { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST", at };
+  return { total, problem };
 }

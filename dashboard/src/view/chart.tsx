@@ -14,6 +14,8 @@ export interface Bucket {
 
 interface Props {
   series: readonly Bucket[];
+  /** The end of the last bucket. */
+  to: string;
   kind: "calls" | "latency";
   label: string;
   height?: number;
@@ -48,7 +50,7 @@ function ceiling(value: number, kind: Props["kind"]): number {
 }
 
 /** Calls and errors, or percentiles of durations, over time. Dragging over it marks a stretch of time. */
-export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
+export function Chart({ series, to, kind, label, height = 180, onBrush }: Props) {
   const { zone } = useStore(settings);
   const { box, width } = useWidth();
   const [brush, setBrush] = useState<[number, number]>();
@@ -149,21 +151,20 @@ export function Chart({ series, kind, label, height = 180, onBrush }: Props) {
         )}
         {[0, 0.5, 1].map((share) => {
           // three do not fit beside one another on a phone
-          if (share === 0.5 && width - left < 3 * labelWidth) return null;
-          const index = Math.min(series.length - 1, Math.floor(series.length * share));
-          const bucket = series[index];
+          if (series.length === 0 || (share === 0.5 && width - left < 3 * labelWidth)) return null;
+          const index = Math.floor(series.length * share);
+          // where the last one ends none begins
+          const time = series[index]?.start ?? to;
           return (
-            bucket && (
-              <text
-                key={share}
-                className="axis"
-                x={left + (width - left) * share}
-                y={height - 4}
-                textAnchor={share === 0 ? "start" : share === 1 ? "end" : "middle"}
-              >
-                {absolute(bucket.start, zone, "short")}
-              </text>
-            )
+            <text
+              key={share}
+              className="axis"
+              x={x(index)}
+              y={height - 4}
+              textAnchor={share === 0 ? "start" : share === 1 ? "end" : "middle"}
+            >
+              {absolute(time, zone, "short")}
+            </text>
           );
         })}
       </svg>
@@ -193,7 +194,7 @@ function Legend({ kind }: { kind: Props["kind"] }) {
           {name}
         </span>
       ))}
-      <span className="quiet wide-only">Drag to see the calls of a time range.</span>
+      <span className="quiet wide-only">Drag to filter by time.</span>
     </>
   );
 }

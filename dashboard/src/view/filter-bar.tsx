@@ -16,7 +16,7 @@ import { useFilter } from "../state/place";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
-import { duration, short, visible } from "../state/words";
+import { duration, short } from "../state/words";
 import { DurationFilter, SessionFilter } from "./filter-fields";
 import { FilterMenu, valueWords } from "./filter-menu";
 import { Icon } from "./icon";
@@ -184,7 +184,7 @@ function chips(filter: Filter, without: readonly ListName[], zone: string): Chip
   };
   const none = undefined as never;
   single("time", "Time", timeWords(filter, zone), { range: none, from: none, to: none });
-  single("session", "Session", filter.session && visible(short(filter.session)), { session: none });
+  single("session", "Session", filter.session && short(filter.session), { session: none });
   single("trace", "Trace", filter.trace && short(filter.trace), { trace: none });
   single("min", "Duration", filter.min === undefined ? undefined : `at least ${duration(filter.min)}`, {
     min: none,

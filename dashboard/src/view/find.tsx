@@ -20,7 +20,7 @@ export function useFind<Item extends { name: string }>(
   const wanted = text.trim().toLowerCase();
   const missing = wanted !== "" && more !== undefined && !loadingMore && !failed;
   useEffect(() => {
-    if (missing) void more?.().then((loaded) => setFailed(!loaded));
+    if (missing) void more?.().then((why) => setFailed(why !== undefined));
   }, [missing, more]);
   const items = wanted ? list.items?.filter(({ name }) => name.toLowerCase().includes(wanted)) : list.items;
   const change = (next: string) => {
@@ -49,6 +49,6 @@ export function loadedWords(
 ): string {
   const loaded = list.items?.length ?? 0;
   if (found.typed)
-    return `${count(found.items?.length ?? 0)} of ${list.more ? "" : "all "}${many(loaded, one)}`;
+    return `${count(found.items?.length ?? 0)} of ${list.more ? "the first " : ""}${many(loaded, one)}`;
   return list.more ? `First ${many(loaded, one)}` : many(loaded, one);
 }

@@ -4,8 +4,8 @@ import { Icon } from "./icon";
 export function Hidden({ what }: { what: string }) {
   return (
     <p className="sight hidden-sight">
-      <Icon name="lock" /> <strong>Hidden from this key.</strong> {what} only shown to keys with the scope
-      Payloads.
+      <Icon name="lock" /> <strong>Hidden from this key.</strong> {what} only visible to keys with the
+      Payloads scope.
     </p>
   );
 }

@@ -22,9 +22,10 @@ export function LoadMore({ list, what, label }: { list: Paged<unknown>; what: st
   const load = async () => {
     if (loadingMore) return;
     setBefore(now);
-    if (await more()) return;
+    const why = await more();
+    if (why === undefined) return;
     setBefore(undefined);
-    notice(`${what} could not be loaded`);
+    notice(`Could not load ${what}: ${why}`);
   };
   return (
     // not disabled meanwhile: it would lose the focus

@@ -91,7 +91,7 @@ function KeyForm({ first, seesServers, onClose, onMade }: Props) {
       <Form className="asks-form" onSubmit={create} validationBehavior="aria">
         {first && (
           <div className="sight cut">
-            <strong>Once a key exists, nobody gets in without one.</strong> That is also so for servers that
+            <strong>Once a key exists, every request needs a key.</strong> That is also so for servers that
             send here now: until they have a key with Ingest, their calls are refused. This tab goes on with
             the new key; other tabs and programs need one.
           </div>

@@ -10,14 +10,14 @@ export function NoReading({ viewer }: { viewer: Viewer }) {
     <div className="none">
       <h1>This key does not read calls</h1>
       <p>
-        {visible(viewer.key?.name ?? "")} does not have the scope Read, which all pages but{" "}
+        {visible(viewer.key?.name ?? "")} does not have the scope Read, which is required by all pages except{" "}
         {may(viewer, "ADMIN") && "Keys and "}
-        <Link href="/setup">Set-up</Link> need.
+        <Link href="/setup">Setup</Link>.
       </p>
       <p className="answers">
         {may(viewer, "ADMIN") && (
           <Link href="/keys" className="primary">
-            To the keys
+            Go to Keys
           </Link>
         )}
         <Button className="small" onPress={signOut}>

@@ -6,7 +6,7 @@ import { ask } from "../state/api";
 import { readJson, writeJson } from "../state/json";
 import { useFilter } from "../state/place";
 import { useViewer, withoutPayloads } from "../state/viewer";
-import { size } from "../state/words";
+import { lostWords, size } from "../state/words";
 import type { Detail } from "./call-fields";
 import { Copy } from "./copy";
 import { Hidden } from "./hidden";
@@ -168,8 +168,7 @@ function Missing({ side, method, outcome }: { side: Side } & Pick<Detail, "metho
     return (
       <p className="sight empty">
         <strong>No {side} message.</strong> {method} is an HTTP request that holds no MCP message.{" "}
-        {method === "GET" &&
-          "What comes on the stream that it opens is recorded with the calls it belongs to."}
+        {method === "GET" && "Messages on this stream are recorded with their calls."}
       </p>
     );
   if (side === "response" && outcome === "RUNNING")
@@ -182,14 +181,13 @@ function Missing({ side, method, outcome }: { side: Side } & Pick<Detail, "metho
   if (side === "response" && outcome === "LOST")
     return (
       <p className="sight missing">
-        <strong>No response recorded.</strong> The process stopped sending heartbeats before the call ended:
-        it was stopped, or its telemetry no longer arrives. A late response still appears here.
+        <strong>No response recorded.</strong> {lostWords} A late response still appears here.
       </p>
     );
   return (
     <p className="sight missing">
       <strong>Not captured.</strong> No span carried the {side}. Most SDKs leave bodies out;{" "}
-      <Link href="/setup">Set-up</Link> says how to capture them.
+      <Link href="/setup">Setup</Link> says how to capture them.
     </p>
   );
 }

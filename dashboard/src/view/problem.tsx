@@ -7,6 +7,8 @@ import { Icon } from "./icon";
 export function Problem({ problem, again }: { problem: unknown; again: () => void }) {
   const kind = problem instanceof AskError ? problem.kind : "wrong";
   if (kind === "refused") return null;
+  // the words of a proxy say more than the title does
+  const said = kind === "away" && !(problem as AskError).status ? "" : explain(problem);
   return (
     <div className="problem" role="alert">
       <h2>{titles[kind]}</h2>
@@ -15,7 +17,7 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
       ) : (
         <p>{advice(problem)}</p>
       )}
-      <p className="said">{explain(problem)}</p>
+      {said && <p className="said">{said}</p>}
       <Button className="primary" onPress={again}>
         <Icon name="again" />
         Try again

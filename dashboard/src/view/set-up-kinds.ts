@@ -66,7 +66,7 @@ export OTEL_TRACES_SAMPLER=always_on`;
       steps: [
         {
           words:
-            "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as usual. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. One that emits none, as with most official SDKs, is recorded from outside: see the next two.",
+            "A server that emits OpenTelemetry spans of its MCP requests: say where mcptap listens, then start it as usual. OTEL_SERVICE_NAME is its name in the log, unless its spans name the server themselves. Otherwise, as with most official SDKs, use the wrapper or the proxy (next two tabs).",
           code: variables,
         },
         {
@@ -75,7 +75,7 @@ export OTEL_TRACES_SAMPLER=always_on`;
           code: "mcptap demo",
         },
       ],
-      inLog: "what the server's instrumentation records; a field that nobody observed stays empty.",
+      inLog: "what the server's instrumentation records; fields the sender does not report stay empty.",
     },
     {
       name: "Any, over stdio",

@@ -30,7 +30,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
   const kinds = useMemo(() => kindsFor(receivers), [receivers]);
   const kind = kinds[chosen] ?? kinds[0];
   return (
-    <section className={arrived ? "set-up arrived" : "set-up"} aria-label="Set-up">
+    <section className={arrived ? "set-up arrived" : "set-up"} aria-label="Setup">
       <div className="set-up-state" role="status">
         {arrived ? (
           <p>
@@ -56,12 +56,20 @@ export function SetUp({ state, arrived, first = false }: Props) {
             />
             <span>
               <strong>
-                {state !== "live" ? "Not connected" : first ? "No calls yet" : "Waiting for a call"}
+                {state === "paused"
+                  ? "Live is off"
+                  : state !== "live"
+                    ? "Not connected"
+                    : first
+                      ? "No calls yet"
+                      : "Waiting for a call"}
               </strong>
               <br />
               {state === "live"
                 ? `This turns green when the ${first ? "first" : "next"} call arrives.`
-                : "Not connected to mcptap; retrying."}
+                : state === "paused"
+                  ? "Turn it on to see the first call when it arrives."
+                  : "Not connected to mcptap; retrying."}
             </span>
           </p>
         )}
@@ -119,5 +127,5 @@ function receiversWords({ http, grpc, known, onlyThere }: Receivers): string {
   const where = `This mcptap receives OTLP over HTTP at ${http} and over gRPC at ${grpc}`;
   return onlyThere
     ? `${where}, on its own machine only. To receive from others, start it with --otlp-http and --otlp-grpc.`
-    : `${where}. Behind a mapping of ports, as of a container, use those that lead there.`;
+    : `${where}. If ports are mapped (e.g. in a container), use the mapped ports.`;
 }

@@ -18,8 +18,9 @@ export function SignIn() {
         <h1 id="sign-in">Sign in</h1>
         {key && (
           <p role="alert" className="sight cut">
-            The API did not accept that key
-            {why ? `: ${why}.` : ". It may be revoked, out of date, or not allowed to read calls."}
+            {why
+              ? `${why.slice(0, 1).toUpperCase()}${why.slice(1)}.`
+              : "The API key was not accepted. It may be revoked, expired, or not allowed to read calls."}
           </p>
         )}
         <p>This mcptap requires an API key. Its operator can create one.</p>

@@ -18,7 +18,7 @@ const bound = (http: [string, number], grpc: [string, number]) => ({
 /** A line without what each reader puts in its place. */
 const stem = (line: string) => line.split(/HOST_OF_MCPTAP|COMMAND|NAME/)[0]?.trimEnd() ?? "";
 
-test("what the page Set-up tells to run or to set stands in the documentation too", () => {
+test("what the page Setup tells to run or to set stands in the documentation too", () => {
   const missing = kinds.flatMap(({ name, steps }) =>
     steps
       .flatMap(({ code = "" }) => code.split("\n"))
@@ -26,6 +26,12 @@ test("what the page Set-up tells to run or to set stands in the documentation to
       .map((line) => `${name}: ${line}`),
   );
   expect(missing).toEqual([]);
+});
+
+test("README, documentation and page name the same versions that record spans themselves", () => {
+  const versions = "official SDK 2.x, FastMCP 3 and 4";
+  const page = kinds.flatMap(({ steps }) => steps.map(({ words }) => words)).join("\n");
+  for (const text of [read("README.md"), read("docs/instrumenting.md"), page]) expect(text).toContain(versions);
 });
 
 test("every kind of server of the documentation has its place on the page", () => {

@@ -1,6 +1,19 @@
 import { expect, test } from "vitest";
+import { drawnProps } from "../../src/jsx/jsx-runtime";
+import { health } from "../../src/state/health";
 import { defaultColumns, readSettings } from "../../src/state/settings";
-import { absolute, ago, duration, percent, short, size, until, visible } from "../../src/state/words";
+import {
+  absolute,
+  ago,
+  drawn,
+  duration,
+  head,
+  percent,
+  short,
+  size,
+  until,
+  visible,
+} from "../../src/state/words";
 
 test("durations are in the unit that reads best", () => {
   expect([0, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000].map(duration)).toEqual([
@@ -29,6 +42,12 @@ test("small things are said shortly", () => {
   expect(short("685e8ec7-fc20-4daa-8d66-40b0ec0eb150")).toBe("685e8ec7…b150");
   expect([size(12), size(1500), size(2_300_000)]).toEqual(["12 B", "1.5 kB", "2.3 MB"]);
   expect([percent(0, 0), percent(1, 1000), percent(1, 3)]).toEqual(["0%", "<1%", "33%"]);
+  expect([percent(299, 300), percent(199, 200), percent(99, 100), percent(3, 3)]).toEqual([
+    ">99%",
+    ">99%",
+    "99%",
+    "100%",
+  ]);
 });
 
 test("settings of another version, or broken ones, are no trouble", () => {
@@ -66,4 +85,64 @@ test("what is to come is told as such", () => {
 test("what cannot be seen in a name is drawn, and all else is left as it is", () => {
   expect(visible("pay\u202Elap\u0007\u200b")).toBe("pay⟨U+202E⟩lap⟨U+0007⟩⟨U+200B⟩");
   for (const name of ["get_weather", "天気 予報", "Zürich é", "🌦️", "a b"]) expect(visible(name)).toBe(name);
+});
+
+test("names that look alike are told apart", () => {
+  const alike = [
+    "pay\ufe0f",
+    "pay\u{e0100}",
+    "pay\u2800",
+    "pay\u00a0now",
+    "pay\u2003now",
+    "pay\u3000now",
+    "pay\u200dnow",
+  ];
+  for (const name of alike) expect(visible(name)).toMatch(/^pay⟨U\+[0-9A-F]{4,5}⟩(now)?$/);
+  expect([" pay", "pay ", "pay  now", "  ", "pay now"].map(visible)).toEqual([
+    "⟨U+0020⟩pay",
+    "pay⟨U+0020⟩",
+    "pay⟨U+0020⟩⟨U+0020⟩now",
+    "⟨U+0020⟩⟨U+0020⟩",
+    "pay now",
+  ]);
+  for (const emoji of ["🌦️", "👩‍💻", "🏳️‍🌈", "👩🏽‍💻", "1️⃣"]) expect(visible(emoji)).toBe(emoji);
+  expect(visible("🌦️\ufe0f")).toBe("🌦️⟨U+FE0F⟩");
+});
+
+test("a cut never goes through a character", () => {
+  const id = `${"👩‍💻".repeat(9)}-${"é".repeat(8)}`;
+  expect(short(id)).toBe(`${"👩‍💻".repeat(8)}…${"é".repeat(4)}`);
+  expect(short("👩‍💻".repeat(14))).toBe("👩‍💻".repeat(14));
+  expect(short(`ab\u202ecd${"x".repeat(20)}`)).toBe("ab⟨U+202E⟩cdxxx…xxxx");
+  expect(head("🌦️🌦️🌦️", 2)).toBe("🌦️🌦️");
+  expect(head("short", 200)).toBe("short");
+});
+
+test("no text reaches the screen that hides or reorders what stands there", () => {
+  expect(drawn("no\u202etxt\n\tnext  line")).toBe("no⟨U+202E⟩txt\n\tnext  line");
+  const inside = { props: "an element" };
+  const list = [inside, inside];
+  const props = { children: ["a\u202eb", inside, list, 7], title: "c\u2066d", value: "e\u202ef", id: "g" };
+  expect(drawnProps(props)).toEqual({
+    children: ["a⟨U+202E⟩b", inside, list, 7],
+    title: "c⟨U+2066⟩d",
+    value: "e\u202ef",
+    id: "g",
+  });
+  expect(drawnProps({ children: "h\u200bi" })).toEqual({ children: "h⟨U+200B⟩i" });
+  const plain = { children: "usual", title: "usual" };
+  expect(drawnProps({ ...plain })).toEqual(plain);
+  expect(drawnProps({ children: list }).children).toBe(list);
+});
+
+test("of tools whose calls have not ended nobody says that they are healthy", () => {
+  const words = (callCount: number, errorCount: number, p50Ms: number | null) =>
+    health({ callCount, errorCount, p50Ms }).words;
+  expect([words(3, 0, null), words(3, 0, 12), words(100, 9, 1), words(10, 1, 1), words(1, 1, null)]).toEqual([
+    "No data",
+    "Healthy",
+    "Some errors",
+    "Failing",
+    "Failing",
+  ]);
 });

@@ -59,7 +59,7 @@ pub enum Denied {
     #[error("an API key is needed here: send it as Authorization: Bearer mcptap_…, or as x-api-key")]
     Missing,
     /// No key has this secret.
-    #[error("this API key is not known here")]
+    #[error("invalid API key")]
     Unknown,
     /// It was revoked.
     #[error("this API key was revoked")]

@@ -213,10 +213,15 @@ fn understood(row: api_key::Model) -> Result<(ApiKey, [u8; 32]), DamagedKey> {
     Ok((read(row)?, hash))
 }
 
+/// A name in quotes. Characters that cannot be seen stay what they are: how they are drawn is up to whoever shows it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', r"\\").replace('"', "\\\""))
+}
+
 /// A key as the audit names it.
 fn about(key: &ApiKey) -> String {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    format!("key {} {:?} ({})", key.id, key.name, scopes.join(", "))
+    format!("key {} {} ({})", key.id, quoted(&key.name), scopes.join(", "))
 }
 
 /// A row as a key. Whatever is wrong with it must not give more than the key was to give.

@@ -175,7 +175,7 @@ async fn changes_of_other_processes_arrive(place: &Place) {
     assert_eq!(ended(here.gate(), &anybody).await, Denied::Missing);
     // One more is looked up when it is first used, before it would have arrived, also right after a stranger.
     let (_, second) = there
-        .create_key(new("b", &[Scope::Read]), Actor::CommandLine)
+        .create_key(new("b\u{202e}\"", &[Scope::Read]), Actor::CommandLine)
         .await
         .unwrap();
     assert_eq!(
@@ -196,7 +196,10 @@ async fn changes_of_other_processes_arrive(place: &Place) {
         told,
         [
             ("revokeApiKey", "key 1 \"a\" (read), on the command line"),
-            ("createApiKey", "key 2 \"b\" (read), on the command line"),
+            (
+                "createApiKey",
+                "key 2 \"b\u{202e}\\\"\" (read), on the command line"
+            ),
             ("createApiKey", "key 1 \"a\" (read), on the command line"),
         ]
     );
