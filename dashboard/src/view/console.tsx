@@ -2,7 +2,7 @@ import { useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { flushSync } from "react-dom";
 import { CallLogsDocument, type LogPageFragment } from "../gql/graphql";
-import { ask } from "../state/api";
+import { ask, explain } from "../state/api";
 import { focusOn } from "../state/focus";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
@@ -52,8 +52,8 @@ export function Console({ id, first, ended }: { id: string; first: LogPageFragme
       const endCursor = call.logs.pageInfo.endCursor ?? from;
       flushSync(() => setLater({ after, nodes, pageInfo: { ...call.logs.pageInfo, endCursor } }));
       focusOn(list.current?.children[before]);
-    } catch {
-      notice("The log lines could not be loaded");
+    } catch (problem) {
+      notice(`Could not load log lines: ${explain(problem) || "mcptap does not answer"}`);
     }
   };
   return (

@@ -31,7 +31,8 @@ test("what the page Setup tells to run or to set stands in the documentation too
 test("README, documentation and page name the same versions that record spans themselves", () => {
   const versions = "official SDK 2.x, FastMCP 3 and 4";
   const page = kinds.flatMap(({ steps }) => steps.map(({ words }) => words)).join("\n");
-  for (const text of [read("README.md"), read("docs/instrumenting.md"), page]) expect(text).toContain(versions);
+  for (const text of [read("README.md"), read("docs/instrumenting.md"), page])
+    expect(text).toContain(versions);
 });
 
 test("every kind of server of the documentation has its place on the page", () => {
