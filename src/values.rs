@@ -70,7 +70,9 @@ pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
 pub(crate) fn origin(text: &str) -> anyhow::Result<()> {
     let example = "give origins such as https://ui.example.org";
     match text.trim() {
-        "*" => bail!("allowed_origins: `*` would let any website read your traffic; {example}"),
+        "*" => {
+            bail!("allowed_origins holds *, which would let any website read your traffic; {example}")
+        }
         "null" => bail!(
             "allowed_origins holds null, which any page can say of itself; {example}, and open pages from a server \
              instead of a file"
