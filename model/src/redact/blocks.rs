@@ -1,12 +1,23 @@
 //! Values of names in lines that belong together: YAML.
 
-use super::bytes::{byte, is_space, run, run_back};
+use super::bytes::{before, byte, is_space, run, run_back};
 use super::joints::{Begin, Joint};
+use super::looks::is_lot;
 use super::named::NEAR;
 
 /// Where a value of YAML begins behind its anchor and its tag: `&db x`, `!!str x`.
 pub(super) fn untagged(bytes: &[u8], colon: usize, value: usize) -> usize {
     let mut at = value;
+    // What another program puts in: `!secret x` is a name as often as it is a secret.
+    if value > colon && byte(bytes, at) == b'!' && byte(bytes, at + 1).is_ascii_alphabetic() {
+        let tag = run(bytes, at + 1, 40, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/')
+        });
+        let next = run(bytes, tag, 4, |byte| byte == b' ');
+        let end = run(bytes, next, NEAR, |byte| !is_space(byte));
+        let is_one = next > tag && is_lot(bytes.get(next..end).unwrap_or_default());
+        return if is_one { next } else { value };
+    }
     // Without a gap they are part of the value.
     while at > colon && (byte(bytes, at) == b'&' || bytes.get(at..at + 2) == Some(b"!!")) {
         let word = run(bytes, at, 40, |byte| {
@@ -28,8 +39,23 @@ pub(super) fn next_line(bytes: &[u8], start: usize, end: usize) -> Option<usize>
         return None;
     }
     let word = run_back(bytes, start, NEAR, |byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'"' | b'\'')
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'"' | b'\'' | b'.')
     });
+    // As R prints a member of a list.
+    if before(bytes, word, 1) == b'$' && bytes.get(line + 1..line + 6) == Some(b"[1] \"") {
+        return Some(line + 5);
+    }
+    // As pydantic says what is wrong with a value.
+    if matches!(before(bytes, word, 1), 0 | b'\n') && bytes.get(line + 1..line + 3) == Some(b"  ") {
+        let end = run(bytes, line + 1, NEAR, |byte| byte != b'\n');
+        let told = bytes.get(line + 1..end)?;
+        #[cfg(test)]
+        super::bytes::looks::add(told.len());
+        return told
+            .windows(12)
+            .position(|window| window == b"input_value=")
+            .map(|at| line + 1 + at + 12);
+    }
     if !bytes
         .get(..word)
         .unwrap_or_default()

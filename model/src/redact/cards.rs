@@ -39,7 +39,7 @@ pub(super) fn find(bytes: &[u8], mut found: impl FnMut(usize, usize)) {
 }
 
 fn is_grouped(byte: u8) -> bool {
-    byte.is_ascii_digit() || matches!(byte, b' ' | b'-')
+    byte.is_ascii_digit() || matches!(byte, b' ' | b'-' | b'.')
 }
 
 /// Whether a number is written in one, or in groups as on cards: by fours, or 4, 6 and 5.

@@ -226,12 +226,17 @@ pub(super) fn is_operation(bytes: &[u8], start: usize) -> bool {
     VERBS.iter().any(|verb| name.starts_with(verb))
 }
 
-/// Where the object or list begins of a name that ends at `end`.
-pub(super) fn begin(bytes: &[u8], end: usize) -> Option<usize> {
+/// Where the object or list begins of the name from `start` to `end`.
+pub(super) fn begin(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     let named = quote(bytes, end).map_or(end, |(_, content)| content);
     // A block of Terraform has no sign: `variable "password" {`.
     let gap = run(bytes, named, 1, |byte| byte == b' ');
-    let open = if named > end && byte(bytes, gap) == b'{' {
+    let is_line = || {
+        let line = run_back(bytes, start, NEAR, |byte| matches!(byte, b' ' | b'\t'));
+        line == 0 || byte(bytes, line - 1) == b'\n'
+    };
+    let is_block = named > end || (gap > named && byte(bytes, gap + 1) == b'\n' && is_line());
+    let open = if is_block && byte(bytes, gap) == b'{' {
         gap
     } else {
         joined(bytes, named)?
@@ -266,7 +271,10 @@ pub(super) fn lines(
         return None;
     }
     let indent = |at: usize| run(bytes, at, NEAR, |byte| byte == b' ') - at;
-    let outer = indent(from);
+    // The members of an item of a list stand further to the right than its dash.
+    let dash = |at: usize| bytes.get(at..at + 2) == Some(b"- ");
+    let is_item = dash(from + indent(from));
+    let outer = indent(from) + if is_item { 2 } else { 0 };
     let mut found = Vec::new();
     let mut at = line_end + 1;
     let mut first = None;
@@ -277,7 +285,8 @@ pub(super) fn lines(
         let is_over = if is_section {
             byte(bytes, content) == b'['
         } else {
-            inner <= outer
+            // Items may stand below the name of their list.
+            inner < outer || (inner == outer && !dash(content))
         };
         if content < end && byte(bytes, content) != b'\r' {
             if is_over {

@@ -20,6 +20,9 @@ pub(super) fn element_content(bytes: &[u8], start: usize, end: usize) -> Option<
         (byte(bytes, close) == b'>' && before(bytes, close, 1) != b'/').then_some(close + 1)?
     } else if byte(bytes, end) == b'>' && bytes.get(end + 1..end + 10) == Some(b"<![CDATA[") {
         end + 1
+    } else if byte(bytes, end) == b'>' && is_space(byte(bytes, end + 1)) {
+        // The text stands in a line of its own.
+        run(bytes, end + 1, NEAR, is_space)
     } else if bytes.get(end..end + 6) == Some(b"</key>") {
         let next = run(bytes, end + 6, NEAR, is_space);
         bytes.get(next..next + 8).filter(|tag| *tag == b"<string>")?;
@@ -35,7 +38,9 @@ pub(super) fn element_content(bytes: &[u8], start: usize, end: usize) -> Option<
     } else {
         (at, run(bytes, at, NEAR, is))
     };
-    (to > at && matches!(byte(bytes, to), b'<' | b']')).then_some(Begin {
+    let next = run(bytes, to, NEAR, is_space);
+    let in_line = byte(bytes, to) == b'\n' && bytes.get(next..next + 2) == Some(b"</");
+    (to > at && (in_line || matches!(byte(bytes, to), b'<' | b']'))).then_some(Begin {
         at,
         joint: Joint::Known,
         quote: (0, 0),
@@ -86,8 +91,11 @@ pub(super) fn elsewhere(
     super::bytes::looks::add(near.len());
     // <input name="password" value="…">, <entry key="password">…</entry>
     let close = find(b">");
-    if let Some(value) = find(b"value=").filter(|value| close.is_none_or(|close| *value < close)) {
-        return quote(bytes, value + 6).and_then(|_| known(value + 6, None));
+    for label in [&b"value="[..], b"content="] {
+        if let Some(value) = find(label).filter(|value| close.is_none_or(|close| *value < close)) {
+            let value = value + label.len();
+            return quote(bytes, value).and_then(|_| known(value, None));
+        }
     }
     if let Some(close) = close.filter(|close| {
         near.get(..close - at)

@@ -10,7 +10,8 @@ use super::named::NEAR;
 use super::phrases;
 use super::quotes::quote;
 use super::records;
-use super::source::{self, wrapped};
+use super::source;
+use super::wraps::{self, wrapped};
 
 /// How a value is joined to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +123,9 @@ pub(super) fn separator(
         if lines && quote(bytes, value).is_none() && !matches!(byte(bytes, value), b'[' | b'%') {
             return None;
         }
-        if let Some((from, to)) =
-            records::braced(bytes, start, value).or_else(|| in_brackets(bytes, spaces(at), at))
+        if let Some((from, to)) = records::braced(bytes, start, value)
+            .or_else(|| in_brackets(bytes, spaces(at), at))
+            .or_else(|| wraps::optional(bytes, value))
         {
             return Some(Begin {
                 at: from,
@@ -206,6 +208,13 @@ pub(super) fn separator(
         if flag && quoted > end && (is_text || (default > next && quote(bytes, default).is_some())) {
             return begin(default, Joint::Tight, (0, 0));
         }
+        // `[Password, …]`
+        let close = run(bytes, next, NEAR, |byte| {
+            !(is_space(byte) || matches!(byte, b',' | b'[' | b']'))
+        });
+        if quoted == end && before(bytes, start, 1) == b'[' && byte(bytes, close) == b']' {
+            return begin(next, Joint::Listed, (0, 0));
+        }
         if !flag
             && (quoted > end || source::is_defined(bytes, start) || source::is_atom(bytes, start))
             && let Some(listed) = source::listed(bytes, start, after)
@@ -268,6 +277,18 @@ fn in_brackets(bytes: &[u8], at: usize, colon: usize) -> Option<(usize, usize)> 
 fn sql_value(bytes: &[u8], at: usize) -> usize {
     let spaces = |at| run(bytes, at, NEAR, is_space);
     let mut at = at;
+    // `IDENTIFIED WITH mysql_native_password BY '…'`
+    let plugin = run(bytes, at, 48, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'\'' | b'"')
+    });
+    let word = spaces(plugin);
+    if plugin > at
+        && bytes
+            .get(word..word + 3)
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"by ") || word.eq_ignore_ascii_case(b"as "))
+    {
+        at = spaces(word + 3);
+    }
     if bytes
         .get(at..at + 4)
         .is_some_and(|word| word.eq_ignore_ascii_case(b"for "))
@@ -319,7 +340,9 @@ fn closed(bytes: &[u8], start: usize, end: usize) -> usize {
 
 /// Words of SQL that a password in quotes follows: `IDENTIFIED BY '…'`, `WITH PASSWORD '…'`.
 fn is_sql(name: &[u8]) -> bool {
-    matches!(name, b"PASSWORD" | b"SECRET") || name.eq_ignore_ascii_case(b"identified by")
+    matches!(name, b"PASSWORD" | b"SECRET")
+        || name.eq_ignore_ascii_case(b"identified by")
+        || name.eq_ignore_ascii_case(b"identified with")
 }
 
 /// Whether the value at `value`, in the line below the name whose colon is before `at`, is all that stands there and looks

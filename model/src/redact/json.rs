@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::bytes::{byte, is_space, run};
 use super::columns::{Columns, Row};
+use super::cuts::Cut;
 use super::edits::{self, Edit};
 use super::held::{Held, Holds};
 use super::json_text::{string_end, structure_end};
@@ -13,7 +14,6 @@ use super::looks::is_drawn_item;
 use super::named::{is_cut, is_secret_number, is_secret_value};
 use super::names::Kind;
 use super::pairs::{self, has_scheme};
-use super::pass::Cut;
 use super::rules::{Compiled, DEEPEST, Found, HELD, Named};
 use super::view::unescaped;
 

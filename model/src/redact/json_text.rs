@@ -14,6 +14,16 @@ pub(super) fn is_valid(text: &str) -> bool {
     ) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
+/// Whether there may be strings with escapes in a text.
+pub(super) fn has_escapes(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    #[cfg(test)]
+    super::bytes::looks::add(bytes.len());
+    memchr::memchr(b'"', bytes).is_some()
+        && memchr::memchr_iter(b'\\', bytes)
+            .any(|at| matches!(byte(bytes, at + 1), b'n' | b't' | b'r' | b'"' | b'u'))
+}
+
 /// Where the string that begins at `at` ends.
 pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
     let mut at = at + 1;

@@ -210,7 +210,8 @@ pub(super) fn is_location(text: &[u8]) -> bool {
 fn is_file(text: &[u8]) -> bool {
     const ENDS: &[&[u8]] = &[
         b".json", b".pem", b".txt", b".yaml", b".yml", b".toml", b".conf", b".cfg", b".ini", b".env",
-        b".zip", b".7z", b".crt", b".key", b".p12", b".pfx", b".jks",
+        b".zip", b".7z", b".crt", b".key", b".svg", b".png", b".jpg", b".js", b".ts", b".css", b".html",
+        b".md", b".py", b".rs", b".p12", b".pfx", b".jks",
     ];
     text.len() <= LOOK
         && ENDS.iter().any(|end| text.ends_with(end))

@@ -16,6 +16,7 @@ mod columns;
 mod containers;
 mod contexts;
 mod credentials;
+mod cuts;
 mod edits;
 mod elements;
 mod held;
@@ -50,6 +51,8 @@ mod tests;
 mod tree;
 mod triggers;
 mod view;
+mod wires;
+mod wraps;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -150,8 +150,8 @@ fn covers(
 ) -> bool {
     if joint == Joint::Listed && !matches!(kind, Kind::Cookie | Kind::Authorization) {
         return match kind {
-            Kind::Token | Kind::Code | Kind::Phrase => false,
-            Kind::Loose => is_random(text),
+            Kind::Code | Kind::Phrase => false,
+            Kind::Loose | Kind::Token => is_random(text),
             _ => is_drawn_item(text) && is_lot(text) && !is_harmless(text),
         };
     }
@@ -241,9 +241,21 @@ const SHORTEST_NUMBER: usize = 4;
 pub(super) fn is_secret_number(kind: Kind, number: &str) -> bool {
     match kind {
         Kind::Key => true,
-        Kind::Secret => number.len() >= SHORTEST_NUMBER && number.bytes().all(|byte| byte.is_ascii_digit()),
+        Kind::Secret => {
+            number.len() >= SHORTEST_NUMBER && number.bytes().all(|byte| byte.is_ascii_digit())
+                || is_long_fraction(number)
+        }
         _ => false,
     }
+}
+
+/// Whether a fraction has more digits than what is measured or counted.
+fn is_long_fraction(number: &str) -> bool {
+    const LONG: usize = 12;
+    number.contains('.')
+        && number.len() >= LONG
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && !number.starts_with("0.")
 }
 
 /// Whether it is a number as short as people remember.
@@ -382,7 +394,9 @@ fn is_plain(text: &[u8], kind: Kind, in_json: bool) -> bool {
     let is_count = || {
         let length = if in_json { SHORTEST_NUMBER } else { 1 };
         is_number(text)
-            && (text.len() < length || text.contains(&b'.') || matches!(kind, Kind::Token | Kind::Weak))
+            && (text.len() < length
+                || (text.contains(&b'.') && !std::str::from_utf8(text).is_ok_and(is_long_fraction))
+                || matches!(kind, Kind::Token | Kind::Weak))
     };
     matches!(text, b"null" | b"true" | b"false") || (kind != Kind::Key && in_json && is_count())
 }

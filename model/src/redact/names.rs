@@ -39,6 +39,7 @@ pub(super) enum Kind {
 pub(super) fn all() -> impl Iterator<Item = (String, Kind)> {
     let others = [
         ("token", Kind::Token),
+        ("tokens", Kind::Token),
         ("mnemonic", Kind::Phrase),
         ("seed?phrase", Kind::Phrase),
         ("cookie", Kind::Cookie),
@@ -71,6 +72,7 @@ pub(super) fn all() -> impl Iterator<Item = (String, Kind)> {
             ("access.key".to_owned(), Kind::Weak),
             ("secret access key".to_owned(), Kind::Secret),
             ("identified by".to_owned(), Kind::Secret),
+            ("identified with".to_owned(), Kind::Secret),
             ("pragma key".to_owned(), Kind::Secret),
         ])
 }
@@ -107,6 +109,10 @@ pub(super) fn kind_of(bytes: &[u8], start: usize, end: usize, kind: Kind) -> Opt
                 || after_escape(bytes, start);
             if alone {
                 return Some(Kind::Token);
+            }
+            // Of others there are counts: `total_tokens`.
+            if before(bytes, end, 1).eq_ignore_ascii_case(&b's') {
+                return None;
             }
             let word = word_before(bytes, start);
             if is_one_of(word, DOUBTFUL) {

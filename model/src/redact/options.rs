@@ -1,6 +1,6 @@
 //! Passwords that programs are given on their command lines behind an option that says nothing of a password.
 
-use super::bytes::{before, byte, is_space, run, run_back};
+use super::bytes::{before, begins_word, byte, is_space, run, run_back};
 use super::looks::{is_harmless, is_lot};
 use super::named::{NEAR, is_cut};
 use super::placeholders::is_placeholder;
@@ -22,6 +22,10 @@ enum Way {
     Login,
     /// The first word that is no option.
     First,
+    /// `--from-literal=name=X`
+    BehindName,
+    /// The word before `/user:…`
+    BeforeUser,
     /// Those of `curl`: `-su user:X`, `-H "X-Key: X"`, `-b "sid=X"`.
     Curl,
 }
@@ -82,6 +86,14 @@ const PROGRAMS: &[(&str, &str, Way)] = &[
     ("requirepass", "", Way::First),
     ("masterauth", "", Way::First),
     ("curl", "", Way::Curl),
+    ("http ", "-a", Way::BehindColon),
+    ("https ", "-a", Way::BehindColon),
+    ("xh ", "-a", Way::BehindColon),
+    ("create secret", "--from-literal", Way::BehindName),
+    ("ssh-keygen", "-N", Way::Apart),
+    ("nmcli", "password", Way::Apart),
+    ("net use", "/user:", Way::BeforeUser),
+    ("nickserv :identify", "", Way::First),
 ];
 
 /// The names of the programs.
@@ -103,15 +115,29 @@ pub(super) fn passwords(
     if previous.is_ascii_alphanumeric() || matches!(previous, b'-' | b'_' | b'.' | b':') {
         return (Vec::new(), end);
     }
+    let name = (start, end);
     // `mysqldump`, `curl.exe`
     let end = run(bytes, end, 12, |byte| byte.is_ascii_lowercase() || byte == b'.');
-    let stop = run(bytes, end, NEAR, |byte| {
+    let next = next_use(bytes, name, end);
+    let stop = run(bytes, end, next - end, |byte| {
         !matches!(byte, b'\n' | b'|' | b';' | b'\0' | b'}' | b'`')
     });
     let mut found = Vec::new();
     let mut words = Words { bytes, at: end, stop };
+    let mut last = (end, end);
     while let Some(word) = words.next() {
         let text = bytes.get(word.0..word.1).unwrap_or_default();
+        let previous = std::mem::replace(&mut last, word);
+        if *way == Way::BeforeUser {
+            let password = bytes.get(previous.0..previous.1).unwrap_or_default();
+            if text.to_ascii_lowercase().starts_with(option.as_bytes())
+                && is_password(password)
+                && is_lot(password)
+            {
+                found.push(previous);
+            }
+            continue;
+        }
         if *way == Way::Curl {
             found.extend(of_curl(bytes, text, word, &mut words));
             continue;
@@ -146,6 +172,10 @@ pub(super) fn passwords(
                 Some(value) => value,
                 None => break,
             },
+            Way::BehindName => match rest.iter().skip(1).position(|byte| *byte == b'=') {
+                Some(name) => (word.1 - rest.len() + name + 2, word.1),
+                None => continue,
+            },
             Way::Either | Way::Apart | Way::BehindUser | Way::BehindColon if rest.is_empty() => {
                 match words.next() {
                     Some(value) => value,
@@ -166,6 +196,24 @@ pub(super) fn passwords(
         }
     }
     (found, stop)
+}
+
+/// Where the program whose name is from `start` to `end` is used again behind `from`, which is another command; or how far
+/// its options are read.
+fn next_use(bytes: &[u8], (start, end): (usize, usize), from: usize) -> usize {
+    let name = bytes.get(start..end).unwrap_or_default();
+    let stop = bytes.len().min(from + NEAR).max(from);
+    let next = memchr::memmem::find_iter(bytes.get(from..stop).unwrap_or_default(), name)
+        .map(|at| from + at)
+        .find(|at| {
+            let follows = run(bytes, at + name.len(), 12, |byte| byte.is_ascii_lowercase());
+            let is_whole = name.ends_with(b" ") || byte(bytes, follows) == b' ';
+            is_whole && begins_word(bytes, *at) && before(bytes, *at, 1) != b'-'
+        })
+        .unwrap_or(stop);
+    #[cfg(test)]
+    super::bytes::looks::add(next - from);
+    next
 }
 
 /// Whether quotes begin behind a word that has none itself.

@@ -16,9 +16,25 @@ const VALUES: &[&str] = &[
     "data",
     "s",
     "$secure",
+    "v",
+    // Of what tells of a change.
+    "new",
+    "newvalue",
+    "new_value",
 ];
 /// Names of members that hold the name of a pair.
-const NAMES: &[&str] = &["name", "key", "header", "field", "param", "parameter", "id"];
+const NAMES: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "field",
+    "param",
+    "parameter",
+    "id",
+    "k",
+    "path",
+    "property",
+];
 
 /// Whether the member of this name holds the value of a pair, or of what an object wraps.
 pub(super) fn is_value(name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! One pass over one text: what begins where the automaton stops, and the cuts that come of it.
 
 use super::bytes::before;
+use super::cuts::Cut;
 use super::joints::Reads;
 use super::named;
 use super::names::{self, Kind};
@@ -9,30 +10,9 @@ use super::rules::{COOKIE, CREDENTIAL, Found, NAMED, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
 use super::{
-    REDACTED, containers, contexts, credentials, joints, key_lines, lines, manifests, options, private_keys,
-    records, source, tables,
+    containers, contexts, credentials, joints, key_lines, lines, manifests, options, private_keys, records,
+    source, tables, wires,
 };
-
-/// A place to cut.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) found: Found,
-    pub(super) quote: (usize, usize),
-}
-
-impl Cut {
-    /// Whether the operator's own rule found something that may reach over the borders of a JSON value.
-    pub(super) fn is_crossing(&self, text: &str) -> bool {
-        matches!(
-            self.found,
-            Found::Pattern(_) | Found::Value(_) | Found::BuiltIn(PRIVATE_KEY)
-        ) && text
-            .get(self.start..self.end)
-            .is_some_and(|cut| cut.contains(['"', '{', '}', '[', ']', ',', ':']))
-    }
-}
 
 /// One pass over one text.
 pub(super) struct Pass<'t> {
@@ -68,8 +48,12 @@ pub(super) struct Pass<'t> {
     pub(super) table: bool,
     /// Up to here members of named objects were read.
     pub(super) members: usize,
+    /// Up to here lines of a file of cookies were read.
+    pub(super) jar: usize,
     /// Whether anything was found that a secret could stand behind.
     pub(super) begun: bool,
+    /// The same, but for names that stand in any text.
+    pub(super) named: bool,
     /// Whether the text is about a grant of OAuth, once that was asked.
     pub(super) grants: Option<bool>,
 }
@@ -87,7 +71,9 @@ impl Pass<'_> {
             | Trigger::Pattern(_)
             | Trigger::Around(_)
             | Trigger::Shape(..) => {}
-            _ => self.begun = true,
+            // Whether it is a word by itself tells `name`.
+            Trigger::Name(..) => self.begun = true,
+            _ => (self.begun, self.named) = (true, true),
         }
         match trigger {
             Trigger::Escape | Trigger::Encoding | Trigger::Hidden => {}
@@ -180,7 +166,10 @@ impl Pass<'_> {
                 for password in passwords {
                     self.cut(CREDENTIAL, password);
                 }
-                self.command = (index, stop);
+                // A part of another program's name is none: that goes on.
+                if stop > end {
+                    self.command = (index, stop);
+                }
             }
             Trigger::Putty => {
                 if let Some(key) = private_keys::putty(bytes, end) {
@@ -232,6 +221,25 @@ impl Pass<'_> {
                     self.cut(COOKIE, value);
                 }
             }
+            Trigger::Wire => {
+                if let Some(password) = wires::login(bytes, start, end) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::Pipe => {
+                if let Some(password) = wires::piped(bytes, start) {
+                    self.cut(CREDENTIAL, password);
+                }
+            }
+            Trigger::Jar if start < self.jar => {}
+            Trigger::Jar => {
+                let (value, read) = wires::jar(bytes, start + 1);
+                if let Some(value) = value {
+                    self.cut(COOKIE, value);
+                }
+                self.jar = read;
+            }
+            Trigger::Columns => {}
             Trigger::KeyType => self.structured |= super::quotes::quote(bytes, end).is_some(),
             Trigger::CurlUser => {
                 if let Some(password) = credentials::curl_user(bytes, start, end) {
@@ -275,6 +283,7 @@ impl Pass<'_> {
             && kind != Kind::Code
             && kind != Kind::Loose
         {
+            self.named = true;
             // Under the operator's names whole objects are secrets.
             self.structured |= kind == Kind::Key || joints::is_structural(bytes, start, end);
         }
@@ -341,7 +350,7 @@ impl Pass<'_> {
         if end < self.members {
             return;
         }
-        let (secrets, read) = match containers::begin(bytes, end) {
+        let (secrets, read) = match containers::begin(bytes, start, end) {
             Some(open) => containers::members(bytes, open, members),
             None => match containers::lines(bytes, start, end, members) {
                 Some(found) => found,
@@ -378,40 +387,4 @@ impl Pass<'_> {
             quote: (0, 0),
         });
     }
-}
-
-/// In order, overlapping ones as one. The one that begins first, of those the longest, of those the last gives its
-/// name.
-pub(super) fn merged(mut cuts: Vec<Cut>) -> Vec<Cut> {
-    cuts.sort_by_key(|cut| (cut.start, std::cmp::Reverse(cut.end)));
-    cuts.dedup_by(|next, last| {
-        let overlaps = next.start < last.end;
-        if overlaps {
-            if (next.start, next.end) == (last.start, last.end) {
-                last.found = next.found;
-            }
-            last.end = last.end.max(next.end);
-        }
-        overlaps
-    });
-    cuts
-}
-
-/// The text with the cuts made.
-pub(super) fn apply(text: &str, cuts: &[Cut], found: &mut Vec<Found>) -> String {
-    let mut redacted = String::with_capacity(text.len());
-    let mut kept = 0;
-    for cut in cuts {
-        let quote = text.get(cut.quote.0..cut.quote.1).unwrap_or_default();
-        redacted.push_str(text.get(kept..cut.start).unwrap_or_default());
-        redacted.push_str(quote);
-        redacted.push_str(REDACTED);
-        redacted.push_str(quote);
-        if text.get(cut.start..cut.end) != Some(REDACTED) {
-            found.push(cut.found);
-        }
-        kept = cut.end;
-    }
-    redacted.push_str(text.get(kept..).unwrap_or_default());
-    redacted
 }

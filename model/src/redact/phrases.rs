@@ -57,7 +57,14 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, quoted: usize) -> Op
             let name = run_back(bytes, start, 24, |byte| {
                 byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'_')
             });
-            (before(bytes, name, 1) == b'|' && before(bytes, name, 2) != b'|').then(|| spaces(after + 1))
+            // As `psql` prints a record: `password | …`.
+            let end = run(bytes, after + 1, NEAR, |byte| !matches!(byte, b'\n' | b'|'));
+            let is_record = matches!(before(bytes, name, 1), 0 | b'\n')
+                && after > quoted
+                && byte(bytes, after + 1) == b' '
+                && byte(bytes, end) != b'|';
+            (is_record || (before(bytes, name, 1) == b'|' && before(bytes, name, 2) != b'|'))
+                .then(|| spaces(after + 1))
         }
         b'<' if after == end => {
             let is_cell = [&b"</td>"[..], b"</dt>", b"</th>", b"</b>", b"</strong>"]

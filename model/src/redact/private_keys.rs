@@ -17,6 +17,11 @@ pub(super) fn find(bytes: &[u8], start: usize, from: usize) -> Option<(usize, us
     let mut end = label + 5;
     loop {
         end = run(bytes, end, usize::MAX, is);
+        // The mark behind the number of a line, as tools print files.
+        if let Some(mark) = line_mark(bytes, end) {
+            end = mark;
+            continue;
+        }
         if byte(bytes, end) != b'-' {
             match next_line(bytes, end) {
                 Some(line) => {
@@ -43,6 +48,15 @@ pub(super) fn find(bytes: &[u8], start: usize, from: usize) -> Option<(usize, us
     // A backslash belongs to the quote behind it; white space to what follows.
     let end = run_back(bytes, end, usize::MAX, |byte| byte == b'\\' || is_space(byte));
     Some((start, end.max(label + 5)))
+}
+
+/// Behind the arrow or the bar that follows the number of a line.
+fn line_mark(bytes: &[u8], at: usize) -> Option<usize> {
+    let numbered = before(bytes, at, 1).is_ascii_digit() || before(bytes, at, 1) == b' ';
+    let mark = ["→".as_bytes(), "│".as_bytes(), b"|"]
+        .into_iter()
+        .find(|mark| bytes.get(at..).is_some_and(|rest| rest.starts_with(mark)))?;
+    numbered.then_some(at + mark.len())
 }
 
 /// The lines of a private key of PuTTY, whose number stands behind `Private-Lines: `, at `at`.

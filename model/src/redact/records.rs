@@ -161,7 +161,7 @@ fn value_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         return None;
     }
     let from = run(bytes, sign + 1, 4, |byte| byte == b' ');
-    let from = super::source::wrapped(bytes, from);
+    let from = super::wraps::wrapped(bytes, from);
     if let Some((slashes, content)) = super::quotes::quote(bytes, from) {
         let mark = byte(bytes, content - 1);
         let end = run(bytes, content, usize::MAX, |byte| byte != mark && byte != b'\n');
@@ -261,7 +261,7 @@ pub(super) fn around(bytes: &[u8], at: usize, read: &mut Read) -> Option<(usize,
         while before(bytes, from, 1) == b',' && spaces - from < LONG {
             from = run_back(bytes, from - 1, LONG, is_line);
         }
-        from = run(bytes, from, 4, |byte| byte == b' ');
+        from = run(bytes, from, 4, |byte| matches!(byte, b' ' | b'<'));
         let colon = run(bytes, from, 16, |byte| byte.is_ascii_alphabetic() || byte == b'-');
         if byte(bytes, colon) == b':' {
             from = run(bytes, colon + 1, 4, |byte| byte == b' ');

@@ -4,10 +4,11 @@ use aho_corasick::BuildError;
 use regex::Regex;
 
 use super::automaton::Automaton;
+use super::cuts::{Cut, apply, merged};
 use super::joints::Reads;
 use super::literals::{Literals, SHORTEST};
 use super::names::{self, Kind};
-use super::pass::{Cut, Pass, apply, merged};
+use super::pass::Pass;
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
 use super::view::View;
@@ -327,6 +328,8 @@ impl Compiled {
             escaped: false,
             encoded: false,
             begun: false,
+            jar: 0,
+            named: false,
             manifest: false,
             insert: false,
             table: false,
@@ -380,8 +383,10 @@ impl Compiled {
             });
         }
         let cuts = merged(pass.cuts);
+        // What stands behind a name in a string of JSON may have ends of lines, tabs and quotes in it, which are escaped.
+        let in_strings = pass.named && json_text::has_escapes(text);
         Sight {
-            structured: pass.structured || cuts.iter().any(|cut| cut.is_crossing(text)),
+            structured: pass.structured || in_strings || cuts.iter().any(|cut| cut.is_crossing(text)),
             hidden: pass.escaped || (pass.encoded && pass.begun),
             cuts,
         }

@@ -125,13 +125,13 @@ pub(super) const SHAPES: &[Shape] = &[
     shape("Google token", &["ya29."], Class::Dotted, 20),
     shape("Google token", &["1//0"], Class::Dashed, 35),
     shape("Google secret", &["GOCSPX-"], Class::Dashed, 20),
-    mixed(
+    shape(
         "Slack token",
         &[
             "xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-",
         ],
         Class::Base64,
-        10,
+        20,
     ),
     address(
         "Slack webhook",

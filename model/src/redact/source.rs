@@ -3,6 +3,7 @@
 use super::bytes::{before, byte, run, run_back};
 use super::joints::{Begin, Joint};
 use super::quotes::{quote, quoted};
+use super::wraps::wrapped;
 
 /// How long identifiers, and types, are at most.
 const LONGEST: usize = 48;
@@ -148,6 +149,10 @@ const DECLARE: &[&[u8]] = &[
     b"ENV",
     b"fastcgi_param",
     b"uwsgi_param",
+    b"proxy_set_header",
+    b"grpc_set_header",
+    b"add_header",
+    b"header",
     b"set",
     b"db",
 ];
@@ -160,6 +165,10 @@ const DECLARE_BARE: &[&[u8]] = &[
     b"ENV",
     b"fastcgi_param",
     b"uwsgi_param",
+    b"proxy_set_header",
+    b"grpc_set_header",
+    b"add_header",
+    b"header",
     b"set",
     b"define",
     b"#define",
@@ -301,84 +310,6 @@ fn argument(bytes: &[u8], at: usize) -> Option<usize> {
     };
     let comma = spaces(bytes, end);
     (byte(bytes, comma) == b',').then(|| spaces(bytes, comma + 1))
-}
-
-/// What code puts around a text that it makes something else of.
-const WRAPS: &[&[u8]] = &[
-    b"Some(",
-    b"Ok(",
-    b"Just(",
-    b"Optional.of(",
-    b"Secret(",
-    b"SecretString(",
-    b"SecretStr(",
-    b"Secret::new(",
-    b"SecretString::from(",
-    b"SecretString::new(",
-    b"Password(",
-    b"PASSWORD(",
-    b"String::from(",
-    b"new String(",
-    b"Buffer.from(",
-    b"bytes(",
-    b"bytearray(",
-    b"str(",
-    b"String(",
-    b"base64.b64decode(",
-    b"b64decode(",
-    b"[]byte(",
-    b"[]string{",
-    b"<<",
-    b"b",
-    b"u",
-    b"r",
-    b"f",
-    b"N",
-    b"L",
-    b"@",
-    b"$",
-    b"rb",
-    b"br",
-    b"u8",
-    b"*b",
-    b"$@",
-    b".asciz ",
-    b".ascii ",
-    b".string ",
-];
-
-/// Where the quotes begin of a value that code wraps, however often: `Some("…")`, `b'…'`, `(string) (len=3) "…"`.
-pub(super) fn wrapped(bytes: &[u8], at: usize) -> usize {
-    /// As often as anybody does.
-    const MOST: usize = 3;
-    let mut inner = at;
-    for _ in 0..MOST {
-        if quote(bytes, inner).is_some() {
-            return inner;
-        }
-        let rest = bytes.get(inner..).unwrap_or_default();
-        if let Some(dumped) = dumped(bytes, inner) {
-            inner = dumped;
-        } else if let Some(wrap) = WRAPS
-            .iter()
-            .filter(|wrap| rest.starts_with(wrap))
-            .max_by_key(|wrap| wrap.len())
-        {
-            inner += wrap.len();
-        } else {
-            return at;
-        }
-    }
-    if quote(bytes, inner).is_some() { inner } else { at }
-}
-
-/// Behind the type and the length that a dump of Go or PHP writes before a text: `(string) (len=10) "…"`, `string(10) "…"`.
-fn dumped(bytes: &[u8], at: usize) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    let kinds: [&[u8]; 2] = [b"(string) (len=", b"string("];
-    let kind = kinds.iter().find(|kind| rest.starts_with(kind))?;
-    let digits = run(rest, kind.len(), 9, |byte| byte.is_ascii_digit());
-    (rest.get(digits..digits + 2)? == b") ").then(|| at + digits + 2)
 }
 
 /// Calls that are given a user and a password: how they begin, which text in them is the password, and whether they are

@@ -108,7 +108,7 @@ fn parameters(
             return at;
         }
         let first = run(bytes, open + 1, 4, |byte| byte == b' ');
-        if super::quotes::quote(bytes, super::source::wrapped(bytes, first)).is_some()
+        if super::quotes::quote(bytes, super::wraps::wrapped(bytes, first)).is_some()
             || byte(bytes, first).is_ascii_digit()
         {
             let mut cells = Vec::new();

@@ -16,6 +16,7 @@ mod rule_sets;
 mod source;
 mod structures;
 mod tokens;
+mod wires;
 
 use serde_json::{Value, json};
 

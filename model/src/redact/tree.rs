@@ -204,7 +204,14 @@ fn list<S: Shape>(redactor: &Redactor, items: &mut [S::Node]) -> bool {
 /// `argument.name` and `argument.value`.
 fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
     let mut secret = HashMap::new();
+    let mut pair = None;
     for field in &mut *fields {
+        if pairs::is_name(S::parts(field).0)
+            && let Some(Content::Text(named)) = S::parts(field).1.map(S::content)
+        {
+            pair = pair.or(redactor.secret_kind(named));
+            continue;
+        }
         let (name, value) = S::parts(field);
         let Some(before) = name.strip_suffix("name").or_else(|| name.strip_suffix("key")) else {
             continue;
@@ -217,9 +224,12 @@ fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
         }
     }
     let mut changed = false;
-    for field in fields.iter_mut().filter(|_| !secret.is_empty()) {
+    for field in fields.iter_mut().filter(|_| pair.is_some() || !secret.is_empty()) {
         let (name, value) = S::parts(field);
-        if let (Some(value), Some(kind)) = (value, secret.get(name.as_str()).copied()) {
+        let kind = pair
+            .filter(|_| pairs::is_value(name))
+            .or(secret.get(name.as_str()).copied());
+        if let (Some(value), Some(kind)) = (value, kind) {
             changed |= cut::<S>(redactor, value, kind);
         }
     }

@@ -31,6 +31,14 @@ pub(super) enum Trigger {
     Dsn,
     /// An attribute that only cookies have.
     HttpOnly,
+    /// A line in which a client logs in.
+    Wire,
+    /// A program that reads a password from a pipe.
+    Pipe,
+    /// A line of a file of cookies.
+    Jar,
+    /// Columns that are escaped in a string.
+    Columns,
     /// A key of PuTTY, of `ssh.com`, or one that is encoded as a whole.
     Putty,
     Ssh2,
@@ -82,6 +90,14 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("\\u00", Trigger::Escape),
         ("\\/", Trigger::Escape),
         ("\\x", Trigger::Escape),
+        ("\\042", Trigger::Escape),
+        // The first letters of names of secrets in other languages, and the colon of Chinese and Japanese.
+        ("\\u5bc6", Trigger::Escape),
+        ("\\u30d1", Trigger::Escape),
+        ("\\u043f", Trigger::Escape),
+        ("\\ube44", Trigger::Escape),
+        ("\\u0142", Trigger::Escape),
+        ("\\uff1a", Trigger::Escape),
         ("&amp;quot;", Trigger::Encoding),
         ("&amp;lt;", Trigger::Encoding),
         ("&amp;#", Trigger::Encoding),
@@ -98,6 +114,16 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("ignore into ", Trigger::Insert),
         ("overwrite into ", Trigger::Insert),
         ("httponly", Trigger::HttpOnly),
+        ("auth ", Trigger::Wire),
+        ("pass ", Trigger::Wire),
+        (" login ", Trigger::Wire),
+        ("--password-stdin", Trigger::Pipe),
+        ("chpasswd", Trigger::Pipe),
+        ("sudo -s", Trigger::Pipe),
+        ("\ttrue\t", Trigger::Jar),
+        ("\tfalse\t", Trigger::Jar),
+        ("\\ttrue\\", Trigger::Columns),
+        ("\\tfalse\\", Trigger::Columns),
         ("machine ", Trigger::Machine),
         ("@tcp(", Trigger::Dsn),
         ("@unix(", Trigger::Dsn),

@@ -188,6 +188,14 @@ fn character(bytes: &[u8], at: usize) -> Option<(char, usize)> {
                     let code = hex(bytes, mark + 1, 2).filter(|code| (0x20..0x7f).contains(code))?;
                     Some((char::from_u32(code)?, mark + 3))
                 }
+                // Of C and of shells.
+                b'0' | b'1' => {
+                    let digits = bytes.get(mark..mark + 3)?;
+                    let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 8)
+                        .ok()
+                        .filter(|code| (0x20..0x7f).contains(code))?;
+                    Some((char::from_u32(code)?, mark + 3))
+                }
                 _ => None,
             }
         }

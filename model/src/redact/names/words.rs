@@ -90,6 +90,7 @@ pub(super) const WEAK: &[&str] = &[
     "pwd",
     "pw",
     "psk",
+    "pepper",
     "dbpass",
     "dbpwd",
     "userpass",
