@@ -43,6 +43,9 @@ def ask(url, accept, query, variables):
 
 
 def data_of(answer):
+    if any(error["extensions"]["code"] == "UNAVAILABLE" for error in answer.get("errors", [])):
+        # the server's database does not answer now: like a connection that is lost
+        raise OSError(answer["errors"][0]["message"])
     if answer.get("errors"):
         raise Refused("; ".join(error["message"] for error in answer["errors"]))
     return answer["data"]

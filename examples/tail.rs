@@ -33,6 +33,12 @@ struct Answer<T> {
 #[derive(Deserialize)]
 struct Problem {
     message: String,
+    extensions: Extensions,
+}
+
+#[derive(Deserialize)]
+struct Extensions {
+    code: String,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +94,13 @@ async fn main() -> anyhow::Result<()> {
         if let Ok(mut stream) = ask(&client, &url, "text/event-stream", FEED, variables).await {
             let mut buffer = Vec::new();
             while let Some(data) = next_event(&mut stream, &mut buffer).await {
-                let event: Event = data_of(serde_json::from_str(&data)?)?;
+                let answer: Answer<Event> = serde_json::from_str(&data)?;
+                // The server's database does not answer now: like a connection that is lost.
+                let mut codes = answer.errors.iter().map(|problem| &problem.extensions.code);
+                if codes.any(|code| code == "UNAVAILABLE") {
+                    break;
+                }
+                let event = data_of(answer)?;
                 event.edges.iter().for_each(|edge| show(&edge.node));
                 cursor = event.cursor;
             }

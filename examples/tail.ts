@@ -46,6 +46,8 @@ async function ask(url: string, accept: string, query: string, variables: object
 }
 
 function dataOf<T>({ data, errors }: Answer<T>): T {
+  // the server's database does not answer now: like a connection that is lost
+  if (errors?.some(({ extensions }) => extensions.code === "UNAVAILABLE")) throw new Error(errors[0]?.message);
   if (errors?.length) throw new Refused(errors.map(({ message }) => message).join("; "));
   return data as T;
 }

@@ -15,6 +15,10 @@ async function inPlaceOf(name: string, answer: { status: number; body: string } 
 }
 
 const busy = { status: 503, body: '{"errors":[{"message":"the memory budget is full"}]}' };
+const unavailable = {
+  status: 294,
+  body: '{"data":null,"errors":[{"message":"the database does not answer now","extensions":{"code":"UNAVAILABLE"}}]}',
+};
 const proxy = { status: 502, body: "<h1>Bad Gateway</h1>" };
 
 test("a call that cannot be loaded beside the list says so, and is there when it is asked for again", async () => {
@@ -37,6 +41,7 @@ test("who answers in which way is told apart", async () => {
   const { page, mcptap } = pages;
   await mcptap.report({ tool: "forecast" });
   for (const [answer, title, words] of [
+    [unavailable, "mcptap cannot read its database now", "This page tries again by itself"],
     [busy, "mcptap cannot answer right now", "the memory budget is full"],
     [proxy, "mcptap does not answer", "A proxy answers, but cannot reach mcptap, at"],
     ["none", "mcptap does not answer", "Nothing answers at"],
@@ -48,8 +53,24 @@ test("who answers in which way is told apart", async () => {
     // the browser has words of its own
     expect(await page.getByRole("alert").innerText()).not.toContain("Failed to fetch");
     await answerAgain();
-    await page.getByRole("button", { name: "Try again" }).click();
+    if (answer !== unavailable) await page.getByRole("button", { name: "Try again" }).click();
     await rows(page).first().waitFor();
+  }
+});
+
+test("pages that were opened while the database did not answer heal by themselves", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "forecast", server: "shop" });
+  for (const [name, address, words, healed] of [
+    ["CallPage", "/setup", "mcptap, or its database, does not answer; retrying.", "Waiting for a call"],
+    ["CallPage", "/servers/shop", "mcptap cannot read its database now", "forecast"],
+    ["Keys", "/keys", "mcptap cannot read its database now", "No keys yet"],
+  ] as const) {
+    const answerAgain = await inPlaceOf(name, unavailable);
+    await page.goto(`${mcptap.url}${address}`);
+    await page.getByText(words).waitFor();
+    await answerAgain();
+    await page.getByText(healed).first().waitFor();
   }
 });
 

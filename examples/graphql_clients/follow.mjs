@@ -9,6 +9,13 @@ export const withKey = (key) => (key ? { authorization: `Bearer ${key}` } : {});
 /** How the socket is closed where a key is missing, wrong or not for this: asking again does not help. */
 const refusals = [4401, 4403];
 
+/** Whether the server's database does not answer: once it does, the feed goes on. */
+const isAway = (error) =>
+  Array.isArray(error) && error.some(({ extensions }) => extensions?.code === "UNAVAILABLE");
+
+/** How long to wait before subscribing again then, in milliseconds. */
+const pause = 2_000;
+
 /** A connection to the feed that is made anew for as long as it takes. `url`: http://… of the API. */
 export function connect(url, key, options = {}) {
   return createClient({
@@ -27,13 +34,25 @@ export function connect(url, key, options = {}) {
  */
 export function follow(socket, request, sink) {
   const payload = { ...request, variables: { ...request.variables } };
-  return socket.subscribe(payload, {
-    next(result) {
-      sink.next(result);
-      // After the event was taken: what fails on it gets it again.
-      payload.variables.after = result.data?.calls?.cursor ?? payload.variables.after;
-    },
-    error: (error) => sink.error(error),
-    complete: () => sink.complete(),
-  });
+  let again;
+  let end;
+  const begin = () => {
+    end = socket.subscribe(payload, {
+      next(result) {
+        sink.next(result);
+        // After the event was taken: what fails on it gets it again.
+        payload.variables.after = result.data?.calls?.cursor ?? payload.variables.after;
+      },
+      error(error) {
+        if (isAway(error)) again = setTimeout(begin, pause);
+        else sink.error(error);
+      },
+      complete: () => sink.complete(),
+    });
+  };
+  begin();
+  return () => {
+    clearTimeout(again);
+    end();
+  };
 }

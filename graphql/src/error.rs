@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
+use async_graphql::{Error, ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::StatusCode;
 
 /// The values of `extensions.code`. Clients branch on them: never rename one.
@@ -169,6 +169,8 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")
         }
+        // The store has logged why, once for all followers.
+        error @ mcptap_store::Error::Away => Code::Unavailable.error(error.to_string()),
         mcptap_store::Error::Full(cause) => {
             tracing::error!(%cause, "the disk is full");
             Code::Unavailable.error("the database's disk is full; try again when there is space")
@@ -208,6 +210,15 @@ pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
             Code::Internal.error("something went wrong inside the server; its log says what")
         }
     }
+}
+
+/// Whether nothing could be answered because the database is away: the same question may be answered later.
+pub(crate) fn is_of_outage(response: &Response) -> bool {
+    response.data == Value::Null
+        && response
+            .errors
+            .iter()
+            .any(|error| Code::of(error) == Code::Unavailable)
 }
 
 /// Whether reading for an answer came upon damage in the database's files.

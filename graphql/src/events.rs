@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answer;
+use crate::error::is_of_outage;
 use crate::media::Media;
 use crate::resume::Place;
 use crate::router::refusal_text;
@@ -41,11 +42,13 @@ pub(crate) fn respond(
     shutdown: CancellationToken,
 ) -> Response {
     let events = stream! {
-        // The end of an operation is told; that of the server is not, so that clients come back.
+        // The end of an operation is told; that of the server, or of its database, is not, so that clients come back.
+        let mut away = false;
         while let Some(next) = shutdown.run_until_cancelled(timeout(KEEP_ALIVE, answers.next())).await {
             match next {
                 Ok(Some(answer)) => {
                     let head = head(place.take());
+                    away = is_of_outage(&answer);
                     match answer.write().await {
                         // An event keeps its memory until it is sent.
                         Ok(written) => yield Ok::<_, Infallible>(written.between(&head, END).into_bytes()),
@@ -58,7 +61,9 @@ pub(crate) fn respond(
                     }
                 }
                 Ok(None) => {
-                    yield Ok(COMPLETE);
+                    if !away {
+                        yield Ok(COMPLETE);
+                    }
                     break;
                 }
                 Err(_) => yield Ok(ALIVE),

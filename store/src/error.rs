@@ -155,6 +155,9 @@ pub enum Error {
     /// was put back to an earlier state.
     #[error("the position is ahead of the database")]
     Ahead,
+    /// The database does not answer now, and so the feed says nothing. Follow it again from the last position, after a while.
+    #[error("the database does not answer now; the feed goes on when it does")]
+    Away,
     /// The database is not the one that it was: it was put back to an earlier state, or another one took its place. What was
     /// read of it before may not be in it. Begin again with what is there now.
     #[error(
@@ -196,6 +199,10 @@ pub enum WriteError {
     Database(#[from] Error),
 }
 
+/// The words where a pool has none to give.
+const NO_CONNECTION: &str = "no connection was free or could be made in time; the server does not answer, or it, or a pooler in \
+                             front of it, has given all that it has";
+
 /// The database library's own error, in one line.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
@@ -208,9 +215,12 @@ impl fmt::Display for Cause {
                 Some(code) => write!(f, "{} (code {code})", error.message()),
                 None => f.write_str(error.message()),
             },
-            Some(sqlx::Error::PoolTimedOut) => f.write_str("no connection was free or could be made in time"),
+            Some(sqlx::Error::PoolTimedOut) => f.write_str(NO_CONNECTION),
             Some(error) => error.fmt(f),
-            None => self.0.fmt(f),
+            None => match self.0.downcast_ref() {
+                Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) => f.write_str(NO_CONNECTION),
+                _ => self.0.fmt(f),
+            },
         }
     }
 }
@@ -253,7 +263,7 @@ impl Error {
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::TimedOut | Self::Busy => ErrorKind::TimedOut,
             Self::Memory(_) => ErrorKind::Resources,
-            Self::Stopping => ErrorKind::Unreachable,
+            Self::Stopping | Self::Away => ErrorKind::Unreachable,
             // What is prepared anew fits what is there.
             Self::Rewound => ErrorKind::Conflict,
             _ => ErrorKind::Internal,

@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::db::database::Database;
+use crate::db::database::{Database, Purpose};
 use crate::db::lineage;
 use crate::db::schema::Upkeep;
+use crate::feed::reach::Reach;
 use crate::feed::recent::Recent;
 use crate::feed::tail::Tail;
 use crate::feed::wakeups::{self, Waiters};
@@ -70,7 +71,8 @@ pub async fn open_to_create(url: &str) -> Result<Store, Error> {
 
 /// Brings the tables up to date, and does nothing else.
 pub async fn migrate(url: &str) -> Result<(), Error> {
-    let database = Database::connect(url, &Options::default()).await?;
+    let options = Options::default();
+    let database = Database::connect_for(url, &options, Upkeep::Migrate, Purpose::Command).await?;
     database.close().await;
     Ok(())
 }
@@ -81,7 +83,7 @@ async fn attach(url: &str, upkeep: Upkeep) -> Result<Store, Error> {
         readers: 1,
         ..Options::default()
     };
-    let database = Database::connect_for(url, &options, upkeep).await?;
+    let database = Database::connect_for(url, &options, upkeep, Purpose::Command).await?;
     let (writer, store) = assemble(database, options, false).await?;
     drop(writer);
     Ok(store)
@@ -153,11 +155,13 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
     });
     let keys = gate.clone();
     supervisor.keep("keys", stop.clone(), move || keys.clone().run());
+    let reach = Arc::new(Reach::default());
     let tail = Tail {
         database: database.clone(),
         dictionary: Arc::clone(&dictionary),
         recent: Arc::clone(&recent),
         announce,
+        reach: Arc::clone(&reach),
     };
     supervisor.keep("tail", written.clone(), move || tail.clone().run());
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -228,6 +232,7 @@ async fn assemble(database: Database, options: Options, background: bool) -> Res
         dictionary,
         counters,
         head,
+        reach,
         recent,
         searches,
         waiters,
@@ -263,6 +268,8 @@ pub(crate) struct Inner {
     /// When processes were heard that this one received something from.
     pub(crate) heartbeats: Arc<Heartbeats>,
     head: watch::Receiver<Seq>,
+    /// Whether the head can be read.
+    pub(crate) reach: Arc<Reach>,
     /// The newest changes.
     pub(crate) recent: Arc<Recent>,
     /// The permits of queries.

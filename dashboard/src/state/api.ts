@@ -40,6 +40,13 @@ export function isBadInput(problem: unknown): boolean {
   return problem instanceof AskError && problem.code === "BAD_USER_INPUT";
 }
 
+/** Whether the same question may be answered a moment later, though nobody changes anything here. */
+export function mayPass(problem: unknown): boolean {
+  if (!(problem instanceof AskError)) return false;
+  // to ask for too much again at once would keep mcptap busy
+  return problem.kind === "away" || (problem.kind === "busy" && problem.code !== "TIMED_OUT");
+}
+
 /** Asks once, by POST. Throws an AskError with the server's own words when there is no data. */
 export async function ask<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,
@@ -73,7 +80,7 @@ export async function ask<Result, Variables>(
   const words = cannot ? said(text) : "";
   // what does not speak GraphQL is not mcptap
   setAway(cannot && !words);
-  if (words) throw new AskError(words, "busy");
+  if (words) throw new AskError(words, "busy", codeOf(text));
   if (cannot) throw new AskError(`HTTP ${status}`, "away", undefined, status);
   let answer: Answer<Result>;
   try {
@@ -85,11 +92,21 @@ export async function ask<Result, Variables>(
 }
 
 function said(text: string): string {
+  return errorsOf(text)
+    .map((error) => error.message)
+    .join("; ");
+}
+
+function codeOf(text: string): string | undefined {
+  return errorsOf(text)[0]?.extensions?.code;
+}
+
+function errorsOf(text: string): NonNullable<Answer<unknown>["errors"]> {
   try {
     const answer: Answer<unknown> = JSON.parse(text);
-    return answer.errors?.map((error) => error.message).join("; ") ?? "";
+    return answer.errors ?? [];
   } catch {
-    return "";
+    return [];
   }
 }
 
@@ -106,10 +123,12 @@ export function explain(error: unknown): string {
 /** The data of an answer, or its errors as one Error. */
 export function dataOf<T>(answer: Answer<T>): T {
   if (answer.errors?.length || !answer.data) {
+    const code = answer.errors?.[0]?.extensions?.code;
     throw new AskError(
       answer.errors?.map((error) => error.message).join("; ") || "an answer without data",
-      "wrong",
-      answer.errors?.[0]?.extensions?.code,
+      // the rest of the answer was there, or mcptap itself was
+      code === "UNAVAILABLE" ? "busy" : "wrong",
+      code,
     );
   }
   return answer.data;

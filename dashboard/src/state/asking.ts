@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
-import { ask } from "./api";
+import { ask, mayPass } from "./api";
 import { keyStore } from "./key";
-import { repeat } from "./repeat";
+import { healPause, repeat } from "./repeat";
 import { useStore } from "./store";
 
 export interface Asked<T> {
@@ -42,7 +42,7 @@ export function useAskAgain(
 /**
  * Asks whenever the question or the round changes. `undefined` variables ask nothing. `subject`: what the question is about,
  * where its text has a time in it too; else that is the question itself. An answer about another subject does not outlive a
- * failure.
+ * failure. A failure that may pass is asked about again.
  */
 export function useAsk<Result, Variables>(
   document: TypedDocumentString<Result, Variables>,
@@ -80,5 +80,6 @@ export function useAsk<Result, Variables>(
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
   const { data, answered, problem, loading, at } = state;
+  useAskAgain({ loading, again }, mayPass(problem) ? healPause : undefined);
   return { data, answered, problem, loading, at, again };
 }

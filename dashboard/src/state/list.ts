@@ -1,6 +1,7 @@
 import { type CallFilter, CallPageDocument } from "../gql/graphql";
-import { ask } from "./api";
+import { ask, mayPass } from "./api";
 import { type FeedListener, follow } from "./feed";
+import { healPause } from "./repeat";
 import { type Call, merge, newestFirst, type Row, timeKey, toRow } from "./row";
 import { callsAgain, mostAtOnce, takeTurns } from "./running";
 import { createStore } from "./store";
@@ -96,20 +97,32 @@ export class CallList {
 
   constructor(private readonly source: Source = api) {}
 
-  /** Forgets everything and asks for the first page. */
+  /** Forgets everything and asks for the first page, again and again where it cannot be answered now. */
   async start(filter: CallFilter, pageSize: number, question: unknown = filter): Promise<void> {
     this.stop();
+    this.change({ problem: undefined });
+    for (;;) {
+      const { signal } = this.asking;
+      await this.first(filter, pageSize, question);
+      if (signal.aborted || !mayPass(this.state.get().problem)) return;
+      await this.source.wait(healPause, signal);
+      if (signal.aborted) return;
+    }
+  }
+
+  private async first(filter: CallFilter, pageSize: number, question: unknown): Promise<void> {
     this.filter = filter;
     this.pageSize = pageSize;
     const { signal } = this.asking;
-    this.change({ question, loading: "first", problem: undefined });
+    this.change({ question, loading: "first" });
     try {
       const page = await this.source.page(filter, pageSize, undefined, signal);
       if (signal.aborted) return;
       this.endCursor = page.endCursor ?? undefined;
       this.liveCursor = page.liveCursor;
+      const { rows, hasMore } = page;
       const at = Date.now();
-      this.change({ rows: page.rows, hasMore: page.hasMore, loading: undefined, waiting: 0, added: 0, at });
+      this.change({ rows, hasMore, loading: undefined, problem: undefined, waiting: 0, added: 0, at });
       if (this.wantLive) this.connect();
     } catch (problem) {
       if (signal.aborted) return;

@@ -1,3 +1,6 @@
+/** How long to wait before asking again for what mcptap, or its database, could not answer, in milliseconds. */
+export const healPause = 5_000;
+
 /**
  * Does something every so many milliseconds while somebody looks, at once for one who comes back later than that, and never
  * while the last time still goes on. Gives back how it is stopped.

@@ -11,7 +11,7 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
   const said = kind === "away" && !(problem as AskError).status ? "" : explain(problem);
   return (
     <div className="problem" role="alert">
-      <h2>{titles[kind]}</h2>
+      <h2>{isUnavailable(problem) ? "mcptap cannot read its database now" : titles[kind]}</h2>
       {kind === "away" ? (
         <Away status={problem instanceof AskError ? problem.status : undefined} />
       ) : (
@@ -24,6 +24,11 @@ export function Problem({ problem, again }: { problem: unknown; again: () => voi
       </Button>
     </div>
   );
+}
+
+/** Whether it is the database that does not answer, and not mcptap. */
+function isUnavailable(problem: unknown): boolean {
+  return problem instanceof AskError && problem.code === "UNAVAILABLE";
 }
 
 const titles = {
@@ -44,6 +49,8 @@ function Away({ status }: { status: number | undefined }) {
 }
 
 function advice(problem: unknown): string {
+  if (isUnavailable(problem))
+    return "mcptap is running; its log says why. This page tries again by itself until the database answers.";
   if (problem instanceof AskError && problem.kind === "busy")
     return "It is running, but busy, or its database does not answer. Try again in a moment.";
   if (isBadInput(problem)) return "The address of this page, or one of its filters, is not valid.";

@@ -69,7 +69,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
                 ? `This turns green when the ${first ? "first" : "next"} call arrives.`
                 : state === "paused"
                   ? "Turn it on to see the first call when it arrives."
-                  : "Not connected to mcptap; retrying."}
+                  : "mcptap, or its database, does not answer; retrying."}
             </span>
           </p>
         )}

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { AskError, dataOf, mayPass } from "../../src/state/api";
 import type { FeedListener } from "../../src/state/feed";
 import { CallList, maxRows, type Source } from "../../src/state/list";
 import { merge, newestFirst, type Row, timeKey, toRow } from "../../src/state/row";
@@ -102,6 +103,49 @@ test("merging keeps the order and each call once, whatever comes in", () => {
     );
     expect(merged.map(({ call }) => call.id)).toEqual(wanted.map(({ call }) => call.id));
   }
+});
+
+test("a first page that cannot be answered now is asked for until it is, and then followed", async () => {
+  const fake = new Fake(span(9, 7));
+  const page = fake.page.bind(fake);
+  const told: unknown[] = [];
+  const list = new CallList(fake);
+  fake.page = async (...asked) => {
+    const { problem, live } = list.state.get();
+    told.push([problem instanceof AskError && problem.code, live]);
+    if (told.length <= 2) dataOf({ errors: [{ message: "away", extensions: { code: "UNAVAILABLE" } }] });
+    return page(...asked);
+  };
+  list.setLive(true);
+  await list.start({}, 3);
+  expect(told).toEqual([
+    [false, "catching up"],
+    ["UNAVAILABLE", "not connected"],
+    ["UNAVAILABLE", "not connected"],
+  ]);
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+  expect(list.state.get().problem).toBe(undefined);
+  fake.feed.on.live();
+  expect(list.state.get().live).toBe("live");
+});
+
+test("only what may pass by itself is asked again", () => {
+  const answered = (code: string) => {
+    try {
+      return dataOf({ errors: [{ message: "no", extensions: { code } }] });
+    } catch (problem) {
+      return mayPass(problem);
+    }
+  };
+  expect(["UNAVAILABLE", "INTERNAL", "BAD_USER_INPUT", "TIMED_OUT"].map(answered)).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+  expect(mayPass(new AskError("no network", "away"))).toBe(true);
+  expect(mayPass(new AskError("too much runs", "busy", "TOO_MANY_OPERATIONS"))).toBe(true);
+  expect(mayPass(new AskError("too much is asked", "busy", "TIMED_OUT"))).toBe(false);
 });
 
 test("pages go on after the last cursor", async () => {

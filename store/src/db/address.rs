@@ -177,6 +177,13 @@ pub(crate) fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
         .map(|(_, value)| value)
 }
 
+/// The parameters of a URL, decoded.
+pub(crate) fn parameters(url: &str) -> Vec<(String, String)> {
+    let parts = Parts::of(url).and_then(|parts| parts.parameters);
+    let decoded = form_urlencoded::parse(parts.unwrap_or_default().as_bytes());
+    decoded.into_owned().collect()
+}
+
 /// A URL as it may be shown: without a password, whatever is wrong with it. What cannot be told from a password is not
 /// shown either.
 pub fn shown(url: &str) -> String {

@@ -33,6 +33,13 @@ impl Connections {
         read: 2,
     };
 
+    /// Those of a command. It uses at most three at the same time, as many as a server leaves: it looks for nothing before it
+    /// writes, reads by the connections of maintenance alone, and nobody checks on it.
+    pub(crate) const COMMAND: Self = Self {
+        maintenance: 1,
+        ..Self::MINIMUM
+    };
+
     /// How many they are together.
     pub(crate) fn sum(self) -> u32 {
         let others = [

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use crate::db::lineage::Lineage;
 use crate::health::Health;
 use crate::{Error, ErrorKind};
+pub(crate) use connect::Purpose;
 pub(crate) use file::beside;
 use file::{ERASING, OpenFile, Scratch};
 pub(crate) use handle::{Access, header, number, open, page_size};

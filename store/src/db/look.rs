@@ -10,19 +10,9 @@ use rustix::fs::{Access, access};
 
 use crate::Error;
 use crate::db::address::{Address, parameter};
+use crate::db::certificates;
 use crate::db::database::Database;
 use crate::db::schema::{Upkeep, look_into_file};
-
-/// Parameters of a PostgreSQL URL that name files.
-const FILES: [&str; 7] = [
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-];
 
 /// Looks at the database named by a URL, as a server would use it. One of PostgreSQL is not connected to.
 ///
@@ -34,7 +24,7 @@ pub async fn examine(url: &str) -> Result<(), Error> {
     match Address::parse(url)? {
         Address::Memory => Ok(()),
         Address::File(connect) => file(url, &connect).await,
-        Address::Server { .. } => certificates(url),
+        Address::Server { .. } => certificates::check(url),
     }
 }
 
@@ -122,36 +112,6 @@ fn refusal(reason: impl Into<String>, advice: &str) -> Error {
         reason: reason.into(),
         advice: advice.to_owned(),
     }
-}
-
-/// The files that the URL names are there.
-fn certificates(url: &str) -> Result<(), Error> {
-    for name in FILES {
-        let Some(value) = parameter(url, name) else {
-            continue;
-        };
-        // Some paths are written with %2F. One that is encoded otherwise is left to the driver.
-        let path = value.replace("%2F", "/").replace("%2f", "/");
-        // The contents may be given in place of a file.
-        if path.contains('%') || path.starts_with("-----BEGIN") {
-            continue;
-        }
-        readable(Path::new(&path)).map_err(|error| {
-            refusal(
-                format!("{name} names a file that cannot be read: {error}"),
-                "give the path of one that this user may read",
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// Opens a file. To open a named pipe would wait for its writer.
-fn readable(path: &Path) -> std::io::Result<()> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
-    }
-    std::fs::File::open(path).map(drop)
 }
 
 #[cfg(test)]

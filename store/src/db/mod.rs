@@ -1,6 +1,7 @@
 //! The connection to SQLite or PostgreSQL: the address, the pools, transactions with the sequence that orders them, the schema.
 
 pub(crate) mod address;
+pub(crate) mod certificates;
 pub(crate) mod connections;
 pub(crate) mod database;
 pub(crate) mod deadline;

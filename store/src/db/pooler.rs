@@ -15,10 +15,8 @@ use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, PgConnectio
 use tokio::time::timeout;
 
 use crate::Error;
-use crate::db::connections::Connections;
 use crate::db::database::{RELEASE, is_idle};
-use limits::MORE;
-pub(crate) use limits::share;
+pub(crate) use limits::{none_in_time, share};
 
 /// How long a statement waits for a lock.
 const LOCK: Duration = Duration::from_secs(10);
@@ -86,9 +84,8 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
     let connect = Pooling::Session.fit(connect.clone());
     let pool = PgPoolOptions::new()
         .max_connections(2)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(connect)
-        .await?;
+        .acquire_timeout(DETECT)
+        .connect_lazy_with(connect);
     let compared = timeout(DETECT, async {
         let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
         // First, since it would lose prepared statements too: a pooler that lends a connection for a statement refuses this.
@@ -107,13 +104,7 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
     .await
     .unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let pooling = match compared {
-        Err(sqlx::Error::PoolTimedOut) => {
-            return Err(Error::FewConnections {
-                found: pool.size(),
-                needed: Connections::MINIMUM.sum(),
-                raise: MORE.to_owned(),
-            });
-        }
+        Err(sqlx::Error::PoolTimedOut) => return Err(none_in_time(DETECT)),
         Ok((one, other)) => {
             let moved = [&one, &other]
                 .into_iter()

@@ -61,8 +61,11 @@ pub struct Follower {
 impl Store {
     /// Follows the changes of the filter after a position, or from now on. A position ahead of the database was given out
     /// by another, or by this one before it was put back to an earlier state: [`Error::Ahead`]. Of what was forgotten
-    /// since the position, nothing comes.
+    /// since the position, nothing comes. [`Error::Away`] while the database does not answer.
     pub async fn follow(&self, filter: CallFilter, after: Option<Seq>) -> Result<Follower, Error> {
+        if self.inner.reach.is_away() {
+            return Err(Error::Away);
+        }
         let generation = self.inner.database.lineage().subscribe();
         let head = scan::head(self.inner.database.read()).await?;
         let position = after.unwrap_or(head);
@@ -123,7 +126,8 @@ impl Follower {
     ///
     /// # Errors
     ///
-    /// [`Error::Rewound`] when the database was put back to an earlier state, or another one took its place.
+    /// [`Error::Rewound`] when the database was put back to an earlier state, or another one took its place. [`Error::Away`]
+    /// when it does not answer: the feed goes on for whoever follows it again from the last position, once it does.
     pub async fn next(&mut self, limit: usize) -> Result<Option<FeedChanges>, Error> {
         // The caller has taken what it was given before.
         self.held.shrink_to(0);
@@ -145,7 +149,7 @@ impl Follower {
             }
             if !done {
                 tokio::task::yield_now().await;
-            } else if !self.wait().await {
+            } else if !self.wait().await? {
                 return Ok(None);
             }
         }
@@ -174,6 +178,14 @@ impl Follower {
     }
 
     async fn read(&self, limit: usize) -> Result<FeedChanges, Error> {
+        tokio::select! {
+            biased;
+            read = self.read_again(limit) => read,
+            () = self.store.inner.reach.away() => Err(Error::Away),
+        }
+    }
+
+    async fn read_again(&self, limit: usize) -> Result<FeedChanges, Error> {
         if let Some(read) = self.read_window(limit).await {
             return Ok(read);
         }
@@ -230,8 +242,8 @@ impl Follower {
         self.store.changes(&self.filter, self.position, limit).await
     }
 
-    /// Until there is something to read; false when there will never be.
-    async fn wait(&mut self) -> bool {
+    /// Until there is something to read; false when there will never be. Fails when that cannot be known.
+    async fn wait(&mut self) -> Result<bool, Error> {
         self.waiter.park(self.position);
         // From here on it is woken for new changes. It looks for earlier ones itself.
         self.look_ahead().await;
@@ -241,6 +253,7 @@ impl Follower {
             () = self.waiter.woken() => {}
             // The next read tells of it.
             _ = generation.changed() => {}
+            () = self.store.inner.reach.away() => return Err(Error::Away),
             // The last writes are to be heard too.
             () = self.store.inner.written.cancelled() => {
                 if self.visibility == Some(Visibility::Texts) {
@@ -253,7 +266,7 @@ impl Follower {
         }
         let (more, position) = self.waiter.unpark();
         self.position = position.max(self.position);
-        more || self.is_cut_off()
+        Ok(more || self.is_cut_off())
     }
 
     /// Whether the database is not the one any more that the position is of.

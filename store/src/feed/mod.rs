@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod follower;
+pub(crate) mod reach;
 pub(crate) mod recent;
 pub(crate) mod tail;
 pub(crate) mod wakeups;

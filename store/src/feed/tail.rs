@@ -16,6 +16,7 @@ use crate::db::database::Database;
 use crate::db::lineage;
 use crate::db::transaction::Transaction;
 use crate::feed::changes;
+use crate::feed::reach::Reach;
 use crate::feed::recent::Recent;
 use crate::read::scan;
 use crate::rows::dictionary::Dictionary;
@@ -55,6 +56,7 @@ pub(crate) struct Tail {
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) recent: Arc<Recent>,
     pub(crate) announce: Arc<watch::Sender<Seq>>,
+    pub(crate) reach: Arc<Reach>,
 }
 
 impl Tail {
@@ -92,7 +94,7 @@ impl Tail {
     async fn look(&self) -> Result<(), Error> {
         let lineage = self.database.lineage();
         let known = lineage.known();
-        let (head, state) = lineage::look(&self.database.feed()).await?;
+        let (head, state) = self.reach.watch(lineage::look(&self.database.feed())).await?;
         if state.is_long() {
             // Each command that wrote is one, and each transaction of all processes carries all of them.
             lineage::shorten(self.database.write(), &state).await?;

@@ -5,6 +5,9 @@ use mcptap_model::UnixNanos;
 use super::Failure;
 use crate::{Error, ErrorKind};
 
+/// SQLSTATE read_only_sql_transaction.
+const READ_ONLY: &str = "25006";
+
 /// Why the store is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
@@ -47,6 +50,14 @@ impl Failure {
 /// The finding that reports a kind of failure, and, where the code of the database tells more than that, this.
 pub(super) fn of_code(check: &'static str, kind: ErrorKind, code: Option<&str>) -> Finding {
     match code {
+        Some(READ_ONLY) => Finding {
+            check,
+            reason:
+                "the database is read-only: the server is a standby, or default_transaction_read_only is on"
+                    .to_owned(),
+            advice: "connect to the primary, or promote this server, or turn default_transaction_read_only off; writing goes on by \
+                     itself when the database takes writes",
+        },
         Some(code) if kind == ErrorKind::Refused && is_about_login(code) => Finding {
             check,
             reason: "the database refuses the user or the password".to_owned(),
@@ -129,5 +140,18 @@ pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
         // The checks have a connection of their own: without one, nobody answers.
         error if error.is_without_connection() => finding(check, ErrorKind::TimedOut),
         error => of_code(check, error.kind(), error.code().as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_is_called_read_only() {
+        let told = of_code("write", ErrorKind::Unreachable, Some(READ_ONLY));
+        assert!(told.reason.contains("read-only") && told.advice.contains("primary"));
+        let told = of_code("write", ErrorKind::Unreachable, Some("57P01"));
+        assert!(told.reason.contains("does not answer"));
     }
 }

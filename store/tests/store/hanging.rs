@@ -410,3 +410,47 @@ async fn feeds_go_on_without_a_connection_that_fell_silent() {
     assert_eq!(store.close().await.cut, [""; 0]);
     place.vanish().await;
 }
+
+/// Whoever follows is told that the database is away, and goes on where it was once it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_end_where_the_database_is_away_and_go_on_when_it_is_back() {
+    let Some((place, url, freeze)) = freezable().await else {
+        return;
+    };
+    let (writer, store) = mcptap_store::open(&url, Options::default()).await.unwrap();
+    writer.write(batch([plain(1)])).await.unwrap();
+    let mut waiting = store.follow(CallFilter::default(), Some(Seq(0))).await.unwrap();
+    let first = waiting.next(10).await.unwrap().unwrap();
+    assert!(first.caught_up && first.items.len() == 1);
+    freeze.send_replace(None);
+    let told = tokio::time::timeout(ENOUGH, waiting.next(10)).await;
+    let told = told.expect("it is told").unwrap_err();
+    assert!(matches!(told, Error::Away), "{told}");
+    // Nobody else waits for an answer either.
+    let refused = store.follow(CallFilter::default(), Some(first.upto)).await;
+    assert!(matches!(refused, Err(Error::Away)), "{refused:?}");
+    drop(waiting);
+    freeze.send_replace(Some(0));
+    until(&store, <[_]>::is_empty).await;
+    let again = async {
+        loop {
+            match store.follow(CallFilter::default(), Some(first.upto)).await {
+                Ok(follower) => break follower,
+                Err(error) => assert!(matches!(error, Error::Away), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let mut again = tokio::time::timeout(ENOUGH, again)
+        .await
+        .expect("it is followed again");
+    writer.write(batch([plain(2)])).await.unwrap();
+    let mut found = 0;
+    while found == 0 {
+        let next = tokio::time::timeout(ENOUGH, again.next(10)).await;
+        found = next.expect("it goes on").unwrap().unwrap().items.len();
+    }
+    assert_eq!(found, 1);
+    assert_eq!(store.close().await.cut, [""; 0]);
+    place.vanish().await;
+}

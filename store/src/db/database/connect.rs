@@ -19,6 +19,19 @@ use crate::db::schema::{self, Found, Upkeep};
 use crate::db::{deadline, look, pooler};
 use crate::{Error, Options};
 
+/// How long a new connection to a server is waited for at least, also by commands: the server may be far, or a pooler may have
+/// to make it first.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// The one for whom a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A server, which takes as many connections as there are for it.
+    Server,
+    /// A command, which runs beside a server, with those that it leaves.
+    Command,
+}
+
 /// How many more connections read than queries may run at the same time: for small reads that do not count as queries, and
 /// in place of connections that a query has left behind when it was given up.
 const SPARE: u32 = 2;
@@ -47,12 +60,17 @@ impl Database {
         } else {
             Upkeep::Leave
         };
-        Self::connect_for(url, options, upkeep).await
+        Self::connect_for(url, options, upkeep, Purpose::Server).await
     }
 
     /// Connects, and does to the tables what may be done. What belongs to another program, or to a newer version, is left
     /// as it is.
-    pub(crate) async fn connect_for(url: &str, options: &Options, upkeep: Upkeep) -> Result<Self, Error> {
+    pub(crate) async fn connect_for(
+        url: &str,
+        options: &Options,
+        upkeep: Upkeep,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
         let wait = upkeep.patience();
         match Address::parse(url)? {
             Address::Memory => {
@@ -82,8 +100,8 @@ impl Database {
                 Ok(database)
             }
             Address::Server { connect, pooled } => {
-                reach::server(&connect, wait).await?;
-                let database = Self::postgres(*connect, pooled, options, upkeep).await?;
+                reach::server(url, &connect, wait).await?;
+                let database = Self::postgres(*connect, pooled, options, upkeep, purpose).await?;
                 let found = schema::inspect(&database.write).await?;
                 if upkeep.asks_for_work(found)? {
                     schema::migrate(&database.write, upkeep).await?;
@@ -100,7 +118,7 @@ impl Database {
             Address::Memory => Ok(None),
             Address::File(connect) => Ok(schema::look_into_file(&connect, wait).await?.1),
             Address::Server { connect, pooled } => {
-                reach::server(&connect, wait).await?;
+                reach::server(url, &connect, wait).await?;
                 let pooling = pooler::detect(&connect, pooled).await?;
                 let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
                     .connect_with(pooling.fit(*connect))
@@ -213,8 +231,9 @@ impl Database {
         pooled: bool,
         options: &Options,
         upkeep: Upkeep,
+        purpose: Purpose,
     ) -> Result<Self, Error> {
-        let wait = upkeep.patience();
+        let wait = upkeep.patience().max(CONNECTING);
         let pooling = pooler::detect(&connect, pooled).await?;
         let wanted = Connections {
             write: 3,
@@ -226,21 +245,27 @@ impl Database {
             erasure: 2,
             read: options.readers.max(1).saturating_add(SPARE),
         };
-        // Commands take one or two of them.
-        let connections = match upkeep {
-            Upkeep::Migrate => pooler::share(&connect, pooling, wanted).await?,
-            Upkeep::Make | Upkeep::Change | Upkeep::Leave => wanted,
+        let connections = match purpose {
+            Purpose::Server => pooler::share(&connect, pooling, wanted).await?,
+            Purpose::Command => Connections::COMMAND,
         };
         let connect = pooling.fit(connect);
         let pool =
             |connections, work| pooler::pool(connections, STATEMENT, work, pooling).acquire_timeout(wait);
         let write = pool(connections.write, Work::Writes)
             .connect_with(connect.clone())
-            .await?;
+            .await
+            .map_err(|error| match error {
+                sqlx::Error::PoolTimedOut => pooler::none_in_time(wait),
+                error => error.into(),
+            })?;
         let near = pool(connections.near, Work::Reads).connect_lazy_with(connect.clone());
-        // The one that listens is in a pool of its own.
-        let feed = Single::postgres(pool(1, Work::Reads), connect.clone());
         let maintenance = pool(connections.maintenance, Work::Reads).connect_lazy_with(connect.clone());
+        // The one that listens is in a pool of its own.
+        let feed = match purpose {
+            Purpose::Server => Single::postgres(pool(1, Work::Reads), connect.clone()),
+            Purpose::Command => Single::shared(&maintenance),
+        };
         let probe = pooler::pool(connections.probe, PROBE, Work::Writes, pooling).acquire_timeout(PROBE);
         let probe = Single::postgres(probe, connect.clone());
         let readers =

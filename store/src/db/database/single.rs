@@ -7,8 +7,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::SqlitePool;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{PgPool, SqlitePool};
 use sea_orm::{DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 
 /// A pool is used for at least so long: of a server that is only slow, few connections are wanted.
@@ -32,6 +32,11 @@ impl Single {
     pub(super) fn postgres(pool: PgPoolOptions, connect: PgConnectOptions) -> Self {
         let pool = pool.max_connections(1).connect_lazy_with(connect);
         Self::new(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    }
+
+    /// A pool of PostgreSQL that has other uses too.
+    pub(super) fn shared(pool: &PgPool) -> Self {
+        Self::new(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()))
     }
 
     fn new(pool: DatabaseConnection) -> Self {
