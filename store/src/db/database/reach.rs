@@ -179,7 +179,10 @@ mod tests {
             assert!(!may_pass(&error), "{error}");
             let told = explained(url, "db:5432", &connect, error).to_string();
             assert!(words.iter().all(|word| told.contains(word)), "{told}");
-            assert!(!told.contains("is PostgreSQL running") && !told.contains("hunter2"), "{told}");
+            assert!(
+                !told.contains("is PostgreSQL running") && !told.contains("hunter2"),
+                "{told}"
+            );
         }
         let refused = sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
         assert!(may_pass(&refused));
