@@ -20,7 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use budget::{Budget, Reserved};
 pub(crate) use call::{Call, Ended, Lasting};
 pub(crate) use carrier::{Carrier, SESSION_HEADER, VERSION_HEADER, text};
-pub(crate) use conversation::{ACCEPTED, Answering, Conversation, GONE, Side, Unanswered, Way};
+#[cfg(feature = "rmcp")]
+pub(crate) use conversation::Answering;
+pub(crate) use conversation::{ACCEPTED, Conversation, GONE, Side, Unanswered, Way};
 pub(crate) use endpoint::{address_session, resolve, target};
 use mcptap_model::redact::Sequence;
 use mcptap_model::semconv;
