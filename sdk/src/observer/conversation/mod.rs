@@ -16,7 +16,9 @@ use tokio::time::Instant;
 
 pub(crate) use elsewhere::{ACCEPTED, Elsewhere, GONE, Way};
 use elsewhere::{Following, Moment, Past};
-pub(crate) use endings::{Answering, Unanswered};
+#[cfg(feature = "rmcp")]
+pub(crate) use endings::Answering;
+pub(crate) use endings::Unanswered;
 
 use super::open::{Doubt, Found, Key, OpenRequests, Scope};
 use super::{Call, Carrier, Ended, Observer, Reserved};
