@@ -20,7 +20,7 @@ import { type Bucket, Chart } from "../view/chart";
 import { Country } from "../view/country";
 import { Figures, type Totals } from "../view/figures";
 import { FilterBar } from "../view/filter-bar";
-import { Narrowed } from "../view/narrowed";
+import { Narrowed, useBound } from "../view/narrowed";
 import { Outdated } from "../view/outdated";
 import { Problem } from "../view/problem";
 import { longestRanking, type Rank, Ranking } from "../view/ranking";
@@ -34,6 +34,7 @@ const ranks = longestRanking + 1;
 export default function OverviewPage() {
   useTitle("Overview");
   const { filter } = useFilter();
+  const bound = useBound().length > 0;
   const [, navigate] = useLocation();
   const { zone } = useStore(settings);
   // of streams, which stay open, durations say nothing; the same calls are behind all figures, and behind their links
@@ -102,7 +103,7 @@ export default function OverviewPage() {
       <div className="cards">
         <Ranking
           title="Outcomes"
-          none={isEmpty(filter) ? "No calls are stored." : "No calls match these filters."}
+          none={`${isEmpty(filter) ? "No calls are stored" : "No calls match these filters"}${bound ? ", or this key may not see them" : ""}.`}
           ranks={valueRanks(requests, "outcome", facets?.outcomes, (value) => ({
             words: outcomeOf(value),
             tone: outcomeTone(value as Outcome),

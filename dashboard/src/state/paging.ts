@@ -1,9 +1,10 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
-import { ask, explain } from "./api";
-import type { Asked } from "./asking";
+import { ask, explain, mayPass } from "./api";
+import { type Asked, useAskAgain } from "./asking";
 import { keyStore } from "./key";
 import { listParameters } from "./place";
+import { healPause } from "./repeat";
 import { Memory, takeReturn } from "./returning";
 import { useStore } from "./store";
 
@@ -48,7 +49,8 @@ interface State<Result> {
 
 /**
  * A list whose pages are asked for one after the other. `question` gives the variables of its first page; another function is
- * another list. `connection` finds the page in the answer. Asked again, the list comes with all pages that are loaded.
+ * another list. `connection` finds the page in the answer. Asked again, the list comes with all pages that are loaded. A
+ * failure that may pass is asked about again.
  */
 export function usePages<Result, Variables extends PageVariables, Item>(
   document: TypedDocumentString<Result, Variables>,
@@ -122,7 +124,8 @@ export function usePages<Result, Variables extends PageVariables, Item>(
   }, [document, question, connection, round, retries, attempt]);
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
-  const { answers } = state;
+  const { answers, loading, problem } = state;
+  useAskAgain({ loading, again }, mayPass(problem) ? healPause : undefined);
   const tail = answers.at(-1);
   const end = tail && connection(tail).pageInfo;
   const after = end?.hasNextPage ? end.endCursor : null;
@@ -145,8 +148,8 @@ export function usePages<Result, Variables extends PageVariables, Item>(
   return {
     items: tail && answers.flatMap((answer) => connection(answer).items),
     head: answers[0],
-    problem: state.problem,
-    loading: state.loading,
+    problem,
+    loading,
     at: state.at,
     again,
     more: after === null ? undefined : more,

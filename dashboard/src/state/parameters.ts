@@ -71,15 +71,17 @@ export function ignoredAt(path: string, parameters: URLSearchParams): Ignored[] 
   const seen = new Set<string>();
   return [...parameters].flatMap(([name, value]): Ignored[] => {
     const parameter = Object.hasOwn(known, name) ? known[name] : undefined;
-    const told = (words: string, why: string) => [{ words: `${name}=${words}`, why }];
+    const told = (words: string, why: string) => [{ words: `${shortened(name)}=${shortened(words)}`, why }];
     if (!parameter) return told(value, "not used on this page");
     if (value.trim() === "") return told(value, "empty");
     const parts = parameter.several ? value.split(",") : [value.trim()];
     const wrong = parts.filter((part) => !parameter.is(part));
-    if (wrong.length > 0)
-      return wrong.flatMap((part) => told(shortened(part), `expected ${parameter.right}`));
     const again = parts.filter((part, at) => parts.indexOf(part) < at);
-    if (again.length > 0) return again.flatMap((part) => told(part, "given twice"));
+    if (wrong.length + again.length > 0)
+      return [
+        ...wrong.flatMap((part) => told(part, `expected ${parameter.right}`)),
+        ...again.filter((part) => !wrong.includes(part)).flatMap((part) => told(part, "given twice")),
+      ];
     const isList = /^-/.test(name) || lists.some((list) => list === name);
     const as = isList ? `${name} ${value}` : name;
     if (seen.has(as)) return told(value, isList ? "given twice" : "given twice; the first value is used");

@@ -90,8 +90,8 @@ export function percent(part: number, whole: number): string {
 /** Selectors and joiners that make an emoji what it is: they hide nothing. */
 const inEmoji = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)|(?<=\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d(?=\p{Extended_Pictographic})`;
 
-/** Control characters, marks of direction, fillers, tags, selectors of variants, and what has no width. */
-const unseen = String.raw`[\p{Cc}\u00ad\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e01ef}]|\u034f|\u17b4|\u17b5`;
+/** Control characters, all that Unicode says is drawn as nothing, and what fonts draw as nothing besides. */
+const unseen = String.raw`[\p{Cc}\p{Default_Ignorable_Code_Point}\u070f\u2028\u2029\ufff9-\ufffc\u{13430}-\u{1345f}]`;
 
 /** Spaces of other kinds than the usual one, and the usual one where it is overlooked: first, last, and doubled. */
 const unseenSpaces = String.raw`[\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]|^ +| +$| {2,}`;

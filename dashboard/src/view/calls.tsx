@@ -27,6 +27,9 @@ import { Problem } from "./problem";
 import { SetUp } from "./set-up";
 import { ViewsMenu } from "./views-menu";
 
+/** Whoever turns Live off wants it off, also on an empty store, and when they come back to it. */
+let isTurnedOff = false;
+
 /** The traffic log: filters, the switch Live, the list, and a call of it in a drawer. */
 export function Calls({ title, server }: { title: string; server?: string }) {
   const { parameters, change, go } = usePlace();
@@ -60,7 +63,10 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const selected = shown ?? marked;
   useEffect(() => list.setOpen(shown), [list, shown]);
   const onCall = useCallback((call: Call) => list.tell(call), [list]);
-  const setLive = (on: boolean) => change("live", on ? "1" : undefined, true);
+  const setLive = (on: boolean) => {
+    isTurnedOff = !on;
+    change("live", on ? "1" : undefined, true);
+  };
   const again = () => setRound((before) => before + 1);
 
   // an empty store is waited for: the first call appears by itself
@@ -68,12 +74,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     loading === undefined && problem === undefined && rows.length === 0 && !hasMore && isEmpty(asked);
   const [wasEmpty, setWasEmpty] = useState(false);
   if (empty && !wasEmpty) setWasEmpty(true);
-  // turned on once: whoever turns it off wants it off
-  const turnedOn = useRef(false);
   useEffect(() => {
-    if (!empty || turnedOn.current) return;
-    turnedOn.current = true;
-    if (!live) change("live", "1", true);
+    if (empty && !live && !isTurnedOff) change("live", "1", true);
   }, [empty, live, change]);
 
   const query = writeFilter(asked, listParameters(parameters)).toString();
@@ -224,7 +226,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
                   <p>
                     {isEmpty(filter)
                       ? `No call of a server with this name is stored${bound ? ", or this key may not see it" : ""}.`
-                      : "No stored call matches these filters."}
+                      : `No stored call matches these filters${bound ? ", or this key may not see it" : ""}.`}
                   </p>
                   {!isEmpty(filter) && (
                     <Button className="primary" onPress={() => setFilter(noFilter)}>

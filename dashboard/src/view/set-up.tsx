@@ -8,6 +8,7 @@ import { may, useViewer } from "../state/viewer";
 import { callWords, visible } from "../state/words";
 import { Icon } from "./icon";
 import { Moment } from "./moment";
+import { Narrowed, useBound } from "./narrowed";
 import { SetUpHelp } from "./set-up-help";
 import { kindsFor } from "./set-up-kinds";
 import { Snippet } from "./snippet";
@@ -24,6 +25,7 @@ interface Props {
 /** What to do so that a server's calls appear here, for each kind of server. Green when one has arrived. */
 export function SetUp({ state, arrived, first = false }: Props) {
   const viewer = useViewer();
+  const bound = useBound().length > 0;
   const [chosen, setChosen] = useState(0);
   // one that was away may have been started anew
   const receivers = useReceivers(state === "live" ? 1 : 0);
@@ -63,10 +65,11 @@ export function SetUp({ state, arrived, first = false }: Props) {
                     : first
                       ? "No calls yet"
                       : "Waiting for a call"}
-              </strong>
+              </strong>{" "}
+              <Narrowed />
               <br />
               {state === "live"
-                ? `This turns green when the ${first ? "first" : "next"} call arrives.`
+                ? `This turns green when the ${first ? "first" : "next"} call${bound ? " that your key sees" : ""} arrives.`
                 : state === "paused"
                   ? "Turn it on to see the first call when it arrives."
                   : "mcptap, or its database, does not answer; retrying."}

@@ -62,3 +62,11 @@ test("what the API would refuse is told, and so is what is empty or given twice"
   expect(told("/docs/readme", "x=1")).toEqual(["x=1"]);
   expect(told("/", "server=a&server=a")).toEqual(["server=a"]);
 });
+
+test("no part of an address fills the page, and each is told with what is wrong of it", () => {
+  const [ignored] = ignoredAt("/", new URLSearchParams({ [`n${"a".repeat(1500)}`]: "b".repeat(1500) }));
+  expect(ignored?.words.length).toBeLessThan(120);
+  expect(ignored?.words).toMatch(/^na+…=b+…$/);
+  const told = ignoredAt("/", new URLSearchParams("columns=status,foo,status"));
+  expect(told.map(({ words }) => words)).toEqual(["columns=foo", "columns=status"]);
+});

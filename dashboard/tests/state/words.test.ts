@@ -105,6 +105,8 @@ test("names that look alike are told apart", () => {
     "⟨U+0020⟩⟨U+0020⟩",
     "pay now",
   ]);
+  for (const nothing of ["\ufffc", "\u070f", "\u{1bca0}", "\u{e01f5}", "\u{13430}", "\u2064"])
+    expect(visible(`pay${nothing}`)).not.toBe(`pay${nothing}`);
   for (const emoji of ["🌦️", "👩‍💻", "🏳️‍🌈", "👩🏽‍💻", "1️⃣"]) expect(visible(emoji)).toBe(emoji);
   expect(visible("🌦️\ufe0f")).toBe("🌦️⟨U+FE0F⟩");
 });
