@@ -80,6 +80,7 @@ test("Enter leaves the search for what it found, and Escape leaves an empty one"
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: "Call" }).waitFor();
   await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Call" }).waitFor({ state: "detached" });
   await expect.poll(focused).toContain("radar");
   // asked for again it is there at once; without a call the focus is still on the page
   await page.keyboard.press("/");

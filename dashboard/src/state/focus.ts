@@ -61,20 +61,30 @@ export function focusItem(label: string, index: number): void {
   else focusOn(item);
 }
 
-/** Gives the focus to a call of the list in sight, when the next pictures are drawn: by then a drawer beside it is gone. */
-export function focusCall(id: string): void {
+/**
+ * Gives the focus to a call of the list in sight, when the next pictures are drawn: by then a drawer beside it is gone.
+ * `may`: whether it is wanted still.
+ */
+export function focusCall(id: string, may = () => true): void {
   const find = () => {
     const line = document.querySelector<HTMLElement>(`#main [data-call="${CSS.escape(id)}"]`);
     return line?.matches("a, button") ? line : line?.querySelector<HTMLElement>("a");
   };
-  requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus({ preventScroll: true })));
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      if (may()) find()?.focus({ preventScroll: true });
+    }),
+  );
 }
+
+/** Whether something is being typed: whoever went to a field meanwhile wants to stay there. */
+const isTyping = () => document.activeElement?.matches("input, textarea") ?? false;
 
 /** The keyboard goes on from the call that was `shown` last, wherever its drawer was opened and however it is closed. */
 export function useReturnTo(shown: string | undefined): void {
   const last = useRef(shown);
   useEffect(() => {
-    if (last.current !== undefined && shown === undefined) focusCall(last.current);
+    if (last.current !== undefined && shown === undefined) focusCall(last.current, () => !isTyping());
     last.current = shown;
   }, [shown]);
 }
