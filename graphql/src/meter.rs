@@ -64,8 +64,8 @@ impl Extension for Meter {
     }
 }
 
-/// What a value adds to those that stand in it: lists and objects were counted by what they are made of, except for JSON, which
-/// is one value to the schema whatever it holds.
+/// The weight of a value without those that stand in it: the items of lists and the members of objects were counted when they
+/// were given, except for JSON, which is one value to the schema whatever it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Weight {
     /// Bytes of texts.
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(weight(json!(null), true), (0, 1));
         assert_eq!(weight(json!([0, 1, [true]]), true), (0, 5));
         assert_eq!(weight(json!({"ab": "cde", "f": [null]}), true), (6, 6));
-        // What stands in others was counted when it was given.
+        // Items of other lists were counted when they were given.
         assert_eq!(weight(json!([0, 1, [true]]), false), (0, 1));
         assert_eq!(weight(json!("cde"), false), (3, 1));
     }

@@ -102,7 +102,7 @@ impl Body {
         };
         let mut text = self.text;
         if truncated {
-            // Whoever cut it may have cut a secret in two, and half of one is not known as one.
+            // The cut may have gone through a secret, and half of one is not known as one.
             text.truncate(text.len() - ragged_end(text.as_bytes()));
         }
         Payload {

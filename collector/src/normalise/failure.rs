@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// What is read of a span that failed and tells of an exception, with this attribute.
+    /// The failure that is read of a span with an exception, with this attribute.
     fn read(said: KeyValue) -> Failure {
         let text = |text: &str| Any::StringValue(text.to_owned());
         let span = Span {

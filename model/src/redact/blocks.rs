@@ -8,7 +8,7 @@ use super::named::NEAR;
 /// Where a value of YAML begins behind its anchor and its tag: `&db x`, `!!str x`.
 pub(super) fn untagged(bytes: &[u8], colon: usize, value: usize) -> usize {
     let mut at = value;
-    // What another program puts in: `!secret x` is a name as often as it is a secret.
+    // A tag that another program resolves: `!secret x` is a name as often as it is a secret.
     if value > colon && byte(bytes, at) == b'!' && byte(bytes, at + 1).is_ascii_alphabetic() {
         let tag = run(bytes, at + 1, 40, |byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/')

@@ -184,7 +184,7 @@ fn is_constant(text: &str) -> bool {
         && parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
-/// What begins with `your` or ends with `here`, without a digit.
+/// A placeholder begins with `your` or ends with `here`, and has no digit.
 fn is_yours(text: &str) -> bool {
     const BEGIN: &[&str] = &["your", "<your", "insert", "replace", "enter"];
     let lower = text.to_ascii_lowercase();

@@ -383,7 +383,7 @@ impl Compiled {
             });
         }
         let cuts = merged(pass.cuts);
-        // What stands behind a name in a string of JSON may have ends of lines, tabs and quotes in it, which are escaped.
+        // A value behind a name in a string of JSON may have ends of lines, tabs and quotes in it, which are escaped.
         let in_strings = pass.named && json_text::has_escapes(text);
         Sight {
             structured: pass.structured || in_strings || cuts.iter().any(|cut| cut.is_crossing(text)),

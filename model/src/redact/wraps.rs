@@ -7,7 +7,7 @@ use super::quotes::quote;
 /// How long names of types are at most.
 const LONGEST: usize = 48;
 
-/// What code puts around a text that it makes something else of.
+/// The beginnings of calls and types that code puts around a text.
 const WRAPS: &[&[u8]] = &[
     b"Some(",
     b"Ok(",

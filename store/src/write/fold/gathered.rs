@@ -68,7 +68,7 @@ impl Gathered {
         watched::served_in_lent_sessions(&self.nodes)
     }
 
-    /// Clusters the spans of one request, with the watchers that wait under [those keys](Self::served_in_lent_sessions) and their calls.
+    /// Clusters the spans of one request, with the watchers of [those requests](Self::served_in_lent_sessions) and their calls.
     pub(crate) fn fold(mut self, named: Neighbourhood) -> Folding {
         let rows: HashSet<i64> = self.nodes.iter().filter_map(|node| node.row).collect();
         let new = named.known.into_iter().filter(|known| !rows.contains(&known.row));
