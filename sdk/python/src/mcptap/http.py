@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
@@ -14,12 +13,13 @@ from opentelemetry.trace import SpanKind
 from . import ids, semconv
 from .call import Call
 from .carrier import Scope, carrier_of, decoded, query_session
+from .coding import Decoder, Unreadable
 from .conversation import Conversation
 from .courier import PATIENCE
 from .events import MOST_READ, Events
 from .messages import Ending, Target, failure
-from .open import Scope as Stream
 from .observer import Observer, current_call
+from .open import Scope as Stream
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -108,7 +108,7 @@ class Exchange:
         self._answered = bytearray()
         self._reader: Events | None = None
         self._events_bytes = 0
-        self._inflate: Any = None
+        self._decoder = Decoder("", observer.open_bytes)
         self._unreadable: str | None = None
         self._status: int | None = None
         self._calls: list[Call] = []
@@ -218,11 +218,8 @@ class Exchange:
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
         if kind == "text/event-stream":
             self._reader = Events()
-        coding = headers.get("content-encoding", "").strip().lower()
-        if coding in ("gzip", "deflate"):
-            self._inflate = zlib.decompressobj(47)
-        elif coding not in ("", "identity"):
-            self._unreadable = f"its content coding {coding} is not read here"
+        codings = [value for name, value in message.get("headers", ()) if name.lower() == b"content-encoding"]
+        self._decoder = Decoder(b",".join(codings).decode("latin-1"), self._observer.open_bytes)
         given = headers.get("mcp-session-id")
         if given and is_success and given != self.conversation.session:
             for call in self._calls:
@@ -236,12 +233,16 @@ class Exchange:
     def _read(self, data: bytes) -> None:
         if self._unreadable is not None or not data or self._is_over:
             return
-        if self._inflate is not None:
-            try:
-                data = self._inflate.decompress(data, MOST_READ)
-            except zlib.error as error:
-                self._unreadable = f"its content coding is damaged: {error}"
-                return
+        try:
+            for piece in self._decoder.feed(data):
+                self._read_decoded(piece)
+                if self._unreadable is not None:
+                    return
+        except Unreadable as error:
+            self._unreadable = str(error)
+            self._answered.clear()
+
+    def _read_decoded(self, data: bytes) -> None:
         if self._reader is None:
             if len(self._answered) + len(data) > MOST_READ:
                 self._unreadable = _TOO_LONG
@@ -285,10 +286,16 @@ class Exchange:
         return True
 
     def _answer_over(self) -> None:
+        try:
+            if self._unreadable is None:
+                self._decoder.finish()
+        except Unreadable as error:
+            self._unreadable = str(error)
+            self._answered.clear()
         if self._reader is None and self._answered and self._unreadable is None:
             is_json = self._take(bytes(self._answered))
             if not is_json and self._status is not None and self._status < 300:
-                self._unreadable = "it is no JSON"
+                self._unreadable = self._decoder.unknown or "it is no JSON"
         self.over("complete")
 
     def over(self, how: Literal["complete", "failed"]) -> None:
@@ -302,6 +309,7 @@ class Exchange:
             self._observer.failed("the end of an HTTP request could not be recorded")
         finally:
             self._give_back()
+            self._decoder.close()
             self._shown, self._asked, self._reader = b"", None, None
             self._answered.clear()
 
@@ -319,7 +327,7 @@ class Exchange:
 
     def _end(self, call: Call, status: int | None, how: str) -> None:
         conversation = self.conversation
-        unread = self._unreadable or self._skipped
+        unread = self._unreadable or self._skipped or self._decoder.unknown
         if status is not None and status >= 300:
             self._hold_answer(call)
             conversation.end(call, Ending.redirected() if status < 400 else Ending.refused(status))
