@@ -6,6 +6,7 @@ import { context, SpanKind } from "@opentelemetry/api";
 
 import { Call } from "./call.js";
 import { carrierOf, currentPeer } from "./carrier.js";
+import { Decoder } from "./coding.js";
 import { Conversation } from "./conversation.js";
 import { Events, MOST_READ } from "./events.js";
 import { exact, written } from "./ids.js";
@@ -76,6 +77,7 @@ export class Exchange {
   #skipped: string | undefined;
   #readBytes = 0;
   #eventsBytes = 0;
+  #decoder: Decoder;
   #isOver = false;
 
   constructor(observer: Observer, request: Request) {
@@ -83,6 +85,7 @@ export class Exchange {
     this.#carrier = carrierOf(request, currentPeer.getStore());
     const session = this.#carrier.session;
     this.conversation = session ? observer.session(session) : new Conversation(observer);
+    this.#decoder = this.#decoding(null);
     // A handler that waits hears nothing of a client that left.
     request.signal.addEventListener("abort", () => this.over("gone"), { once: true });
   }
@@ -173,8 +176,7 @@ export class Exchange {
     }
     this.#status = response.status;
     const kind = (response.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase();
-    const coding = response.headers.get("content-encoding");
-    if (coding && coding !== "identity") this.#unreadable = `its content coding ${coding} is not read here`;
+    this.#decoder = this.#decoding(response.headers.get("content-encoding"));
     if (kind === "text/event-stream") this.#events = new Events();
     const given = response.headers.get("mcp-session-id");
     if (given && response.ok && given !== this.conversation.session) {
@@ -208,7 +210,7 @@ export class Exchange {
               controller.close();
               return;
             }
-            this.#observer.safely("an HTTP answer could not be recorded", () => this.#read(value));
+            if (!this.#isOver) this.#observer.safely("an HTTP answer could not be recorded", () => this.#decoder.feed(value));
             controller.enqueue(value);
           } catch (error) {
             this.over("failed");
@@ -224,8 +226,14 @@ export class Exchange {
     );
   }
 
+  #decoding(header: string | null): Decoder {
+    return new Decoder(header, this.#observer.openBytes, (piece) => {
+      this.#observer.safely("an HTTP answer could not be recorded", () => this.#read(piece));
+    });
+  }
+
   #read(piece: Uint8Array): void {
-    if (this.#unreadable || this.#isOver) return;
+    if (this.#unreadable) return;
     if (this.#events) {
       for (const text of this.#events.feed(piece)) this.#take(text);
       if (this.#events.hasSkipped) this.#skipped = TOO_LONG;
@@ -265,16 +273,25 @@ export class Exchange {
   over(how: "complete" | "gone" | "failed"): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    // A handler whose client is gone may end the answer as if it were whole.
-    const isGone = how === "complete" && this.#request.signal.aborted && this.calls.some((call) => !call.isOver);
-    this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(isGone ? "gone" : how));
-    this.#giveBack();
-    [this.#answer, this.#shown, this.#events] = [[], undefined, undefined];
+    const isAborted = this.#request.signal.aborted;
+    const settle = () => {
+      // A handler whose client is gone may end the answer as if it were whole.
+      const isGone = how === "complete" && isAborted && this.calls.some((call) => !call.isOver);
+      this.#observer.safely("the end of an HTTP request could not be recorded", () => this.#settle(isGone ? "gone" : how));
+      this.#giveBack();
+      [this.#answer, this.#shown, this.#events] = [[], undefined, undefined];
+    };
+    if (how === "complete") this.#decoder.finish(settle);
+    else {
+      this.#decoder.close();
+      settle();
+    }
   }
 
   #settle(how: "complete" | "gone" | "failed"): void {
+    this.#unreadable ??= this.#decoder.fault;
     const text = this.#events || this.#unreadable ? "" : Buffer.concat(this.#answer).toString();
-    if (text && how === "complete" && !this.#take(text) && (this.#status ?? 500) < 300) this.#unreadable = "it is no JSON";
+    if (text && how === "complete" && !this.#take(text) && (this.#status ?? 500) < 300) this.#unreadable = this.#decoder.unknown ?? "it is no JSON";
     this.#stream?.end(over());
     for (const call of this.calls) call.headed();
     if (this.calls.length === 0) this.#refused(text);
@@ -284,7 +301,7 @@ export class Exchange {
   #end(call: Call, how: "complete" | "gone" | "failed", text: string): void {
     const { conversation } = this;
     const status = this.#status;
-    const unread = this.#unreadable ?? this.#skipped;
+    const unread = this.#unreadable ?? this.#skipped ?? this.#decoder.unknown;
     const reason = how === "gone" ? "the client went away" : "the answer ended without a result";
     if (status !== undefined && status >= 300) {
       call.holdText(text, "RESPONSE", MOST_SHOWN);

@@ -51,7 +51,9 @@ function watchRefusal(observer: Observer, request: IncomingMessage, response: Se
     // An address may be whatever a client wrote; `//` is one without a host.
     const path = originalUrl?.startsWith("/") ? originalUrl : "/";
     const asked = new Request(`http://localhost${path}`, { method: request.method ?? "GET", headers });
-    const answer = new Response(Buffer.concat(pieces), { status: response.statusCode, headers: { "content-type": String(response.getHeader("content-type") ?? "") } });
+    const told = new Headers();
+    for (const name of ["content-type", "content-encoding"]) told.set(name, String(response.getHeader(name) ?? ""));
+    const answer = new Response(Buffer.concat(pieces), { status: response.statusCode, headers: told });
     const watched = () => watch(observer, asked, body ?? "", () => answer).then((seen) => seen.arrayBuffer());
     void currentPeer.run({ address, port, version: request.httpVersion }, watched).catch((error) => observer.failed("a refusal could not be recorded", error));
   };
