@@ -128,8 +128,8 @@ impl Activity {
             state.flooded = true;
             return false;
         }
-        // In HTTP/2 pings and settings come at any time.
-        if state.open == 0 && state.http2.is_none() && !state.upgraded {
+        // In HTTP/2 pings and settings come at any time, and a body that was refused comes after its answer.
+        if state.open == 0 && state.receiving == 0 && state.http2.is_none() && !state.upgraded {
             state.head_since.get_or_insert_with(Instant::now);
         }
         true

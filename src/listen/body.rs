@@ -1,5 +1,6 @@
 //! Bodies of both directions, with the time that a peer may take for them.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +18,28 @@ use super::port::Limits;
 /// Any error.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How many bytes of a body that nobody reads are discarded: four times the largest export.
+const MAX_DISCARDED: u64 = 64 << 20;
+/// How long that may take.
+const DISCARDING: Duration = Duration::from_secs(30);
+
 /// The peer was too slow to send a body.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the rest of the request did not come in time")]
 pub(super) struct TooSlow;
 
-/// The body of a request. Only the time that is spent waiting for the peer counts.
+/// The body of a request. Whatever of it nobody reads is discarded, within bounds: a client that still sends when its
+/// connection is closed gets a reset, and never sees the answer (RFC 9112, 9.6).
 pub(crate) struct Received {
+    /// None once it is discarded.
+    arriving: Option<Arriving>,
+    discards: bool,
+    /// Tells whoever answers.
+    late: Arc<AtomicBool>,
+}
+
+/// The bytes of a body, as they come. Only the time that is spent waiting for the peer counts.
+struct Arriving {
     body: Incoming,
     limits: Arc<Limits>,
     receiving: Option<Receiving>,
@@ -31,8 +47,6 @@ pub(crate) struct Received {
     waiting_since: Option<Instant>,
     waited: Duration,
     bytes: u64,
-    /// Tells whoever answers.
-    late: Arc<AtomicBool>,
 }
 
 impl mcptap_sdk::RequestBody for Received {
@@ -48,8 +62,9 @@ impl mcptap_sdk::RequestBody for Received {
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, limits: Arc<Limits>, request: &OpenRequest) -> Self {
-        Self {
+    /// `discards`: whether the rest is discarded where it is not read.
+    pub(super) fn new(body: Incoming, limits: Arc<Limits>, request: &OpenRequest, discards: bool) -> Self {
+        let arriving = Arriving {
             receiving: (!body.is_end_stream()).then(|| request.receive()),
             body,
             limits,
@@ -57,6 +72,10 @@ impl Received {
             waiting_since: None,
             waited: Duration::ZERO,
             bytes: 0,
+        };
+        Self {
+            arriving: Some(arriving),
+            discards,
             late: Arc::default(),
         }
     }
@@ -64,6 +83,37 @@ impl Received {
     /// Becomes true when the peer was too slow.
     pub(super) fn late(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.late)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let Some(arriving) = self.arriving.take().filter(|_| self.discards) else {
+            return;
+        };
+        let rest = arriving.body.size_hint().lower();
+        let is_due = arriving.receiving.is_some() && rest <= MAX_DISCARDED;
+        // Without a runtime there is no connection either.
+        if is_due && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(arriving.discard());
+        }
+    }
+}
+
+impl Arriving {
+    /// Reads what is left and keeps none of it. It ends with the connection, which no longer gives any bytes then.
+    async fn discard(mut self) {
+        let mut discarded = 0_u64;
+        let all = async {
+            while let Some(Ok(frame)) = poll_fn(|context| self.poll_frame(context)).await {
+                discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if discarded > MAX_DISCARDED {
+                    return;
+                }
+            }
+        };
+        // Either way the peer had its time.
+        let _ = tokio::time::timeout(DISCARDING, all).await;
     }
 
     /// How long may be waited from now on.
@@ -74,16 +124,8 @@ impl Received {
         let altogether = self.limits.body_grace + Duration::from_secs(earned);
         self.limits.body_pause.min(altogether.saturating_sub(self.waited))
     }
-}
 
-impl Body for Received {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             if let Some(since) = self.waiting_since.take() {
                 self.waited += since.elapsed();
@@ -108,17 +150,37 @@ impl Body for Received {
         if let Some(timer) = &mut self.timer {
             ready!(timer.as_mut().poll(context));
         }
-        self.late.store(true, Ordering::Relaxed);
         self.receiving = None;
         Poll::Ready(Some(Err(TooSlow.into())))
     }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(arriving) = &mut self.arriving else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(arriving.poll_frame(context));
+        if matches!(&frame, Some(Err(error)) if error.is::<TooSlow>()) {
+            self.late.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let arriving = self.arriving.as_ref();
+        arriving.is_none_or(|arriving| arriving.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let arriving = self.arriving.as_ref();
+        arriving.map_or(SizeHint::with_exact(0), |arriving| arriving.body.size_hint())
     }
 }
 

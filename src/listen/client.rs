@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -65,7 +65,13 @@ impl<W: Wire, S: Service> hyper::service::Service<Request<Incoming>> for Client<
 
 impl<W: Wire, S: Service> Client<W, S> {
     fn answer(&self, request: Request<Incoming>, open: OpenRequest) -> Answering<S::Body> {
-        let mut request = request.map(|body| Received::new(body, Arc::clone(&self.port.limits), &open));
+        // HTTP/2 ends one stream and keeps the connection. A client that asked whether it may send has not sent anything.
+        // The proxy leaves it to its upstream.
+        let discards = request.version() < Version::HTTP_2
+            && !request.headers().contains_key(EXPECT)
+            && !self.port.limits.transparent;
+        let mut request =
+            request.map(|body| Received::new(body, Arc::clone(&self.port.limits), &open, discards));
         W::begin(&self.link, &mut request);
         // As axum's own server leaves it, and plainly for the proxy.
         request.extensions_mut().insert(ConnectInfo(self.peer));

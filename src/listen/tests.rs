@@ -55,6 +55,10 @@ async fn serve(limits: Limits) -> Served {
         .route("/", get(async || "hello"))
         .route("/healthz", get(async || "ok"))
         .route("/echo", post(async |body: String| body))
+        .route(
+            "/refuse",
+            post(async || axum::http::StatusCode::PAYLOAD_TOO_LARGE),
+        )
         .route("/large", get(async || vec![b'a'; 64 << 20]))
         .route("/never", get(async || std::future::pending::<()>().await))
         .route(
@@ -131,6 +135,58 @@ async fn a_peer_that_takes_too_long_for_a_head_is_let_go() {
     socket.write_all(HALF_HEAD).await.unwrap();
     rest(&mut socket).await;
     assert_eq!(served.counters.timed_out.load(Ordering::Relaxed), 4);
+}
+
+/// A POST that is refused unread, with this length and header.
+fn refused(length: usize, header: &str) -> String {
+    format!("POST /refuse HTTP/1.1\r\nhost: x\r\n{header}content-length: {length}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn who_still_sends_what_was_refused_gets_the_answer_and_goes_on() {
+    let served = serve(patient()).await;
+    // More than the buffers of a connection hold.
+    let large = vec![b'a'; 32 << 20];
+    let mut socket = served.say(refused(large.len(), "").as_bytes()).await;
+    // A client that sends its whole request before it looks for an answer.
+    socket.write_all(&large).await.expect("it is discarded");
+    let mut answer = [0; 16];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 413"));
+    // The answer's rest, and that of the next request, by the same connection.
+    let next = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    socket.write_all(next).await.unwrap();
+    let rest = rest(&mut socket).await;
+    assert!(
+        rest.contains("HTTP/1.1 200 OK") && rest.ends_with("hello"),
+        "{rest}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_discarded_without_end() {
+    let served = serve(patient()).await;
+    let endless = "POST /refuse HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [b"100000\r\n".as_slice(), &vec![b'a'; 1 << 20], b"\r\n"].concat();
+    for begin in [endless.to_owned(), refused(usize::MAX >> 1, "")] {
+        let mut socket = served.say(begin.as_bytes()).await;
+        let mut sent = 0;
+        while sent < 256 && socket.write_all(&chunk).await.is_ok() {
+            sent += 1;
+        }
+        assert!(sent < 256, "the connection is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_not_told_to_send_what_is_refused() {
+    let served = serve(patient()).await;
+    let mut socket = served
+        .say(refused(1 << 20, "expect: 100-continue\r\n").as_bytes())
+        .await;
+    let answer = rest(&mut socket).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(!answer.contains("100 Continue"), "{answer}");
 }
 
 #[tokio::test]
