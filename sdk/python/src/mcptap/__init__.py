@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 from . import console as _console
 from .capture import Capture, CaptureError
 from .courier import logger as _logger
+from .current import Call
 from .http import Middleware
-from .observer import Caller, Incoming, Observer, current_call
+from .observer import Caller, Incoming, Observer
 from .redaction import REDACTED, BadRule, Redactor
 from .servers import attach, low_level, observer_of
 from .telemetry import VERSION as __version__
 from .telemetry import Telemetry, service_name_of_environment
 
 __all__ = [
-    "REDACTED", "BadRule", "Caller", "Capture", "CaptureError", "Incoming", "Middleware", "Redactor", "__version__", "flush",
+    "REDACTED", "BadRule", "Call", "Caller", "Capture", "CaptureError", "Incoming", "Middleware", "Redactor", "__version__", "flush",
     "instrument", "middleware", "set",
 ]
 
@@ -91,18 +92,11 @@ def middleware(server: Any) -> Any:
 
 
 def set(**attributes: Any) -> None:
-    """Adds attributes to the call that is being handled; outside one nothing happens. After its end it is too late, and the log
-    says so once. What is no value of attributes, such as a dictionary, is written as JSON."""
-    call = current_call.get()
-    if call is None:
-        return
-    try:
-        if call.is_over:
-            call.observer.too_late()
-        else:
-            call.set(attributes)
-    except Exception:
-        call.observer.failed("an attribute could not be set")
+    """Sets attributes of the call that is being handled, as :meth:`Call.set` does; outside one nothing happens."""
+    call = Call.current()
+    if call is not None:
+        for name, value in attributes.items():
+            call.set(name, value)
 
 
 def flush(server: Any, timeout: float = 3.0) -> bool:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from . import semconv
 from .body import Body, beginning
+from .given import MOST_BYTES, Given
 from .messages import Attributes, Ending, Target, answer_body, member, request_body
+from .raised import described
 
 if TYPE_CHECKING:
     from .observer import Observer
@@ -29,6 +32,8 @@ _LINES = 10_000
 # The most bytes that are kept of a line, and of a text that is no body.
 _LINE_BYTES = 64 * 1024
 _TEXT_BYTES = 64 * 1024
+# How many exceptions of one call are recorded.
+_EXCEPTIONS = 32
 # The most bytes of a text among the attributes with which a late answer is told.
 _SHORT = 256
 _KINDS = {SpanKind.SERVER: 2, SpanKind.CLIENT: 3}
@@ -46,6 +51,15 @@ def remote(carrier: Mapping[str, Any] | None) -> SpanContext | None:
     found = TraceContextTextMapPropagator().extract(texts, otel_context.Context())
     span = trace.get_current_span(found).get_span_context()
     return span if span.is_valid else None
+
+
+def with_baggage(context: otel_context.Context, *carriers: Any) -> otel_context.Context:
+    """The same context with the baggage of the first of these that carries any (W3C Baggage)."""
+    for carrier in carriers:
+        sent = carrier.get("baggage") if isinstance(carrier, Mapping) else None
+        if isinstance(sent, str):
+            return W3CBaggagePropagator().extract({"baggage": sent}, context)
+    return context
 
 
 def _plain(value: Any) -> Any:
@@ -78,12 +92,15 @@ class Call:
         target: Target,
         attributes: Attributes,
         *,
+        said: Attributes | None = None,
         id: Any = None,
         meta: Any = None,
         header_parent: SpanContext | None = None,
+        headers: Mapping[str, str] | None = None,
         bodies: bool,
         sampling: Sampling | None = None,
     ) -> None:
+        """``said`` are attributes that the application adds when it begins, which its code may change."""
         self.observer = observer
         self.method = method
         self.target = target
@@ -113,19 +130,24 @@ class Call:
             links = [Link(around)] if around.is_valid else []
         else:
             # A context in `_meta` is the parent, and what is current becomes a link, as the conventions for MCP say.
-            sent, parent = remote(meta), ambient
+            sent, parent = remote(meta), with_baggage(ambient, meta, headers)
             links = [Link(around)] if sent is not None and around.is_valid else []
             above = sent or (around if around.is_valid else header_parent)
         self._parent = above
         if above is not None and above is not around:
-            parent = trace.set_span_in_context(NonRecordingSpan(above), ambient)
+            parent = trace.set_span_in_context(NonRecordingSpan(above), parent)
         self._name = self._shown(target.span_name(method))
-        self.attributes = self._redacted(attributes)
+        self._own = set(attributes)
+        self._given = Given()
+        self._exceptions: list[int] = []
+        self.attributes = self._redacted({**attributes, **(said or {})})
         self._sampling = sampling
-        self._ambient, self._links, self._above = ambient, links, parent
+        self._links, self._above = links, parent
         self._is_recording = False
         self.span: trace.Span = trace.INVALID_SPAN
-        self.context = ambient
+        # One of the server's own is in its call, and what it asks of others is below that.
+        self._around = ambient if kind is SpanKind.CLIENT else parent
+        self.context = self._around
         # One that is not chosen has a record only if it fails.
         self._is_chosen = sampling is None or sampling.takes_next()
         if self._is_chosen:
@@ -138,7 +160,7 @@ class Call:
         self.span = self.observer.telemetry.start(
             self._name, self._kind, self.attributes, self._links, self._above, self._at
         )
-        self.context = trace.set_span_in_context(self.span, self._ambient)
+        self.context = trace.set_span_in_context(self.span, self._around)
         self._is_recording = self.span.is_recording()
         if self._is_recording:
             self._hold_bytes(size_of(self.attributes), is_forced=True)
@@ -187,6 +209,7 @@ class Call:
 
     def set(self, attributes: Mapping[str, Any]) -> None:
         """Adds what became known meanwhile."""
+        self._own.update(attributes)
         if not attributes or not (self._is_recording or not self._is_chosen):
             return
         redacted = self._redacted(attributes)
@@ -198,6 +221,40 @@ class Call:
             return
         self.attributes = {**self.attributes, **redacted}
         self.span.set_attributes(redacted)
+
+    def give(self, name: str, value: Any) -> None:
+        """Adds what the application's code says."""
+        if self.is_over:
+            self.observer.too_late()
+            return
+        if self._is_chosen and not self._is_recording:
+            return
+        value = _plain(value)
+        size = size_of({name: value})
+        more = self._given.more(size)
+        if size > MOST_BYTES or not self._hold_bytes(more):
+            self._given.drop(name)
+            return
+        for shown, redacted in self._redacted({str(name): value}).items():
+            self._given.put(shown, redacted, size)
+
+    def raised(self, error: BaseException) -> None:
+        """Records an exception, once however many handlers it passes."""
+        if self.is_over or not self._is_recording or id(error) in self._exceptions or len(self._exceptions) >= _EXCEPTIONS:
+            return
+        self._exceptions.append(id(error))
+        at = time.time_ns()
+        said = described(error, self.bodies)
+        size = size_of(said)
+
+        def add() -> None:
+            self.span.add_event("exception", {name: self._shown(text) for name, text in said.items()}, at)
+
+        courier = self.observer.telemetry.courier
+        if courier.room(size) and self._hold_bytes(size) and courier.later(add, size):
+            self._size += size
+        else:
+            self.observer.full()
 
     def hold_request(self, message: Mapping[str, Any]) -> None:
         if self.bodies and self._is_recording:
@@ -280,12 +337,18 @@ class Call:
         self.is_over = True
         self.observer.running.ended(self)
         # The child of a fork has the calls of its parent, too, which ends them itself.
-        if not self._is_recording or self._process != self.observer.telemetry.process:
+        if self._process != self.observer.telemetry.process:
+            return
+        if not self._is_recording:
+            self._release()
             return
         at = time.time_ns() if at is None else at
         self.set(ending.attributes)
         if self.progress:
             self.set({semconv.PROGRESS_COUNT: self.progress})
+        given = self._given.all(self._own)
+        self.attributes = {**self.attributes, **given}
+        self.span.set_attributes(given)
         span, telemetry = self.span, self.observer.telemetry
 
         def finish() -> None:
@@ -304,7 +367,11 @@ class Call:
     def announce(self) -> None:
         """Tells that it runs, by a log record with the ids and attributes of its span."""
         courier = self.observer.telemetry.courier
-        courier.later(lambda: None if self.is_over else self._teller().told(self.attributes), self._size)
+        def tell() -> None:
+            if not self.is_over:
+                self._teller().told({**self.attributes, **self._given.all(self._own)})
+
+        courier.later(tell, self._size)
 
     def late(self) -> Late:
         """What is remembered of it once it is given up, without its long attributes."""

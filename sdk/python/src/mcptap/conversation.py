@@ -83,18 +83,20 @@ class Conversation:
             **self.known(method, meta, carrier),
         }
         who = Incoming(method, target.name or None, params if isinstance(params, Mapping) else {}, carrier.headers, carrier.request)
-        attributes.update(self.observer.tags(who))
+        said = self.observer.tags(who)
         if side == "client":
-            attributes.update(self.observer.who(who))
+            said.update(self.observer.who(who))
         call = Call(
             self.observer,
             SpanKind.SERVER if side == "client" else SpanKind.CLIENT,
             method,
             target,
             attributes,
+            said=said,
             id=id,
             meta=meta,
             header_parent=carrier.header_parent if side == "client" else None,
+            headers=carrier.headers,
             bodies=self.observer.capture.bodies_of(target.tool),
             sampling=self.observer.capture.sampling(method),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,10 +14,13 @@ from .call import Call
 from .http import EXCHANGE, Middleware, current_exchange, watch
 from .observer import Observer, current_call
 from .pipe import Pipe, conversation_of_pipe
+from .raised import told
 
 # The names of the factories of ASGI applications, and of the attributes that hold the low-level server.
 _FACTORIES = ("http_app", "streamable_http_app", "sse_app")
 _INNER = ("_mcp_server", "_lowlevel_server")
+# Those of a server that run its tools, resources and prompts, and raise what these raise.
+_RUNNERS = ("call_tool", "read_resource", "get_prompt")
 
 _observers: WeakKeyDictionary[Any, Observer] = WeakKeyDictionary()
 
@@ -46,6 +50,7 @@ def attach(server: Any, observer: Observer) -> None:
     _observers[inner] = observer
     _watch_streams(inner, observer)
     _watch_handling(inner)
+    _watch_errors(server, inner)
     for owner in {id(each): each for each in (server, inner)}.values():
         for name in _FACTORIES:
             if callable(getattr(owner, name, None)):
@@ -81,16 +86,73 @@ def _watch_handling(inner: Any) -> None:
     async def watched(message: Any, *arguments: Any, **options: Any) -> Any:
         request = getattr(getattr(message, "message_metadata", None), "request_context", None)
         with _Handling(_call_of(request, getattr(message, "request_id", None))):
+            if arguments:
+                _watch_handler(inner, type(arguments[0]))
             return await handle(message, *arguments, **options)
 
     inner._handle_request = watched
+
+
+def _watch_handler(inner: Any, kind: type) -> None:
+    """SDK 1.x makes an answer of what a handler raises before anybody sees it."""
+    handler = inner.request_handlers.get(kind)
+    if handler is not None and not getattr(handler, "mcptap", False):
+        inner.request_handlers[kind] = _telling(handler)
+
+
+def _watch_errors(server: Any, inner: Any) -> None:
+    if server is not inner:
+        for name in _RUNNERS:
+            if callable(getattr(server, name, None)):
+                setattr(server, name, _telling(getattr(server, name)))
+    make = getattr(inner, "_make_error_result", None)
+    if callable(make):
+
+        @functools.wraps(make)
+        def made(*arguments: Any, **options: Any) -> Any:
+            # SDK 1.x calls it where it handles what a tool raised.
+            _tell(sys.exc_info()[1])
+            return make(*arguments, **options)
+
+        inner._make_error_result = made
+
+
+def _telling(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose exceptions the record of the call tells."""
+
+    @functools.wraps(run)
+    async def telling(*arguments: Any, **options: Any) -> Any:
+        try:
+            return await run(*arguments, **options)
+        except Exception as error:
+            _tell(error)
+            raise
+
+    telling.mcptap = True  # type: ignore[attr-defined]
+    return telling
+
+
+def _tell(error: BaseException | None) -> None:
+    call = current_call.get()
+    if call is None or error is None:
+        return
+    try:
+        own = told(error)
+        if own is not None:
+            call.raised(own)
+    except Exception:
+        call.observer.failed("an exception could not be recorded")
 
 
 async def _handled(context: Any, call_next: Callable[[Any], Any]) -> Any:
     if context.request_id is None:
         return await call_next(context)
     with _Handling(_call_of(context.request, context.request_id)):
-        return await call_next(context)
+        try:
+            return await call_next(context)
+        except Exception as error:
+            _tell(error)
+            raise
 
 
 class _Handling:
