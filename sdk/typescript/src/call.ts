@@ -2,12 +2,14 @@
 
 import { type Attributes, type Context, context, INVALID_SPAN_CONTEXT, isSpanContextValid, type Link, ROOT_CONTEXT, type Span, type SpanContext, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { SeverityNumber } from "@opentelemetry/api-logs";
-import { W3CTraceContextPropagator } from "@opentelemetry/core";
+import { W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 
 import { beginning, Body } from "./body.js";
+import { Given, MOST_BYTES } from "./given.js";
 import { answerBody, type Ending, endingOf, isObject, isSuccess, type Json, member, requestBody, spanName, type Target, toolOf } from "./messages.js";
 import type { Observer } from "./observer.js";
 import type { Side } from "./open.js";
+import { described } from "./raised.js";
 import type { Sampling } from "./sampling.js";
 import { semconv } from "./tables.js";
 
@@ -17,14 +19,23 @@ const LINES = 10_000;
 /** The most bytes that are kept of a line, and of a text that is no body. */
 const LINE_BYTES = 64 * 1024;
 const TEXT_BYTES = 64 * 1024;
+/** How many exceptions of one call are recorded. */
+const EXCEPTIONS = 32;
 /** The longest text among the attributes with which a late answer is told. */
 const SHORT = 256;
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}/;
 
+const getter = { get: (from: Json, key: string) => from[key] as string | undefined, keys: (from: Json) => Object.keys(from) };
+
+/** The same context with the baggage of the first of these that carries any (W3C Baggage). */
+function withBaggage(around: Context, ...carriers: unknown[]): Context {
+  const found = carriers.find((carrier) => isObject(carrier) && typeof carrier["baggage"] === "string");
+  return isObject(found) ? new W3CBaggagePropagator().extract(around, found, getter) : around;
+}
+
 /** The span that a `traceparent` names. */
 export function remote(carrier: unknown): SpanContext | undefined {
   if (!isObject(carrier) || typeof carrier["traceparent"] !== "string" || !TRACEPARENT.test(carrier["traceparent"].trim())) return undefined;
-  const getter = { get: (from: Json, key: string) => from[key] as string | undefined, keys: (from: Json) => Object.keys(from) };
   const found = trace.getSpanContext(new W3CTraceContextPropagator().extract(ROOT_CONTEXT, carrier, getter));
   return found && isSpanContextValid(found) ? found : undefined;
 }
@@ -34,6 +45,10 @@ export interface Beginning {
   method: string;
   target: Target;
   attributes: Attributes;
+  /** What the application adds when it begins; its code may change that. */
+  said?: Attributes;
+  /** Of the HTTP request. */
+  headers?: Record<string, string> | undefined;
   id?: unknown;
   meta?: unknown;
   headerParent?: SpanContext | undefined;
@@ -92,8 +107,13 @@ export class Call {
   #lines = 0;
   #size = 0;
   #held = 0;
+  /** The names of what the record says by itself. */
+  readonly #own: Set<string>;
+  readonly #given = new Given();
+  readonly #told = new WeakSet<object>();
+  #exceptions = 0;
 
-  constructor(observer: Observer, { kind, method, target, attributes, id, meta, headerParent, sampling }: Beginning) {
+  constructor(observer: Observer, { kind, method, target, attributes, said, headers, id, meta, headerParent, sampling }: Beginning) {
     [this.#observer, this.method, this.target, this.#kind] = [observer, method, target, kind];
     [this.id, this.side] = [id, kind === SpanKind.SERVER ? "client" : "server"];
     this.#bodies = observer.capture.bodiesOf(toolOf(target));
@@ -111,14 +131,18 @@ export class Call {
       const sent = remote(meta);
       if (!sent) links = [];
       this.#parent = sent ?? around ?? headerParent;
-      if (this.#parent && this.#parent !== around) parent = trace.setSpanContext(ambient, this.#parent);
+      parent = withBaggage(ambient, meta, headers);
+      if (this.#parent && this.#parent !== around) parent = trace.setSpanContext(parent, this.#parent);
     }
     this.#name = this.#shown(spanName(method, target));
-    this.#attributes = this.#redacted(attributes);
-    [this.context, this.#sampling] = [ambient, sampling];
+    this.#own = new Set(Object.keys(attributes));
+    this.#attributes = this.#redacted({ ...attributes, ...said });
+    // One of the server's own is in its call, and what it asks of others is below that.
+    const within = kind === SpanKind.CLIENT ? ambient : parent;
+    [this.context, this.#sampling] = [within, sampling];
     this.#begin = () => {
       this.#span = observer.telemetry.start(this.#name, kind, this.#attributes, links, parent, this.#at);
-      this.context = trace.setSpan(ambient, this.#span);
+      this.context = trace.setSpan(within, this.#span);
       if (this.#isRecording) this.#holdBytes(sizeOf(this.#attributes), true);
     };
     this.#isChosen = sampling?.takesNext() ?? true;
@@ -184,6 +208,7 @@ export class Call {
 
   /** Adds what became known meanwhile. */
   set(attributes: Attributes): void {
+    for (const name of Object.keys(attributes)) this.#own.add(name);
     if (!this.#isRecording && this.#isChosen) return;
     const redacted = this.#redacted(attributes);
     if (!this.#isChosen) {
@@ -193,6 +218,39 @@ export class Call {
     if (!this.#holdBytes(sizeOf(redacted))) return;
     Object.assign(this.#attributes, redacted);
     this.#span.setAttributes(redacted);
+  }
+
+  /** Adds what the application's code says. */
+  give(name: string, given: unknown): void {
+    if (this.isOver) {
+      this.#observer.tooLate();
+      return;
+    }
+    if (given === undefined || (this.#isChosen && !this.#isRecording)) return;
+    const value = plain(given);
+    const size = sizeOf({ [name]: value });
+    const more = this.#given.more(size);
+    if (size > MOST_BYTES || !this.#holdBytes(more)) {
+      this.#given.drop(name);
+      return;
+    }
+    for (const [shown, redacted] of Object.entries(this.#redacted({ [name]: value }))) if (redacted !== undefined) this.#given.put(shown, redacted, size);
+  }
+
+  /** Records an exception, once however many handlers it passes. */
+  raised(error: unknown): void {
+    if (this.isOver || !this.#isRecording || this.#exceptions >= EXCEPTIONS) return;
+    if (typeof error === "object" && error !== null) {
+      if (this.#told.has(error)) return;
+      this.#told.add(error);
+    }
+    this.#exceptions += 1;
+    const [at, said, { courier }] = [Date.now(), described(error, this.#bodies), this.#observer.telemetry];
+    const size = sizeOf(said);
+    const add = () => {
+      this.#span.addEvent("exception", Object.fromEntries(Object.entries(said).map(([name, text]) => [name, this.#shown(text)])), at);
+    };
+    if (courier.room(size) && this.#holdBytes(size) && courier.later(add, size)) this.#size += size;
   }
 
   holdRequest(message: Json): void {
@@ -262,10 +320,16 @@ export class Call {
   #endWith({ attributes, error }: Ending, waits: boolean): void {
     this.isOver = true;
     this.#observer.running.ended(this);
-    if (!this.#isRecording) return;
+    if (!this.#isRecording) {
+      this.#release();
+      return;
+    }
     const at = Date.now();
     this.set(attributes);
     if (this.#progress > 0) this.set({ [semconv.PROGRESS_COUNT]: this.#progress });
+    const given = this.#given.all(this.#own);
+    Object.assign(this.#attributes, given);
+    this.#span.setAttributes(given);
     const { telemetry } = this.#observer;
     const finish = () => {
       if (error !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR, ...(error ? { message: this.#shown(error) } : {}) });
@@ -293,7 +357,7 @@ export class Call {
 
   /** Tells that it runs, by a log record with the ids and attributes of its span. */
   announce(): void {
-    this.#observer.telemetry.courier.later(() => { if (!this.isOver) this.#teller()(this.#attributes); }, this.#size);
+    this.#observer.telemetry.courier.later(() => { if (!this.isOver) this.#teller()({ ...this.#attributes, ...this.#given.all(this.#own) }); }, this.#size);
   }
 
   /** What is remembered of it once it is given up, without its long attributes. */

@@ -6,16 +6,16 @@
  * @module
  */
 
-import type { Attributes } from "@opentelemetry/api";
-
 import { Capture } from "./capture.js";
 import { installConsole } from "./console.js";
 import { complain } from "./courier.js";
-import { currentCall, type Caller, Observer } from "./observer.js";
+import { Call } from "./current.js";
+import { type Caller, Observer } from "./observer.js";
 import { attach, observerOf, serverOf } from "./servers.js";
 import { serviceNameOfEnvironment, Telemetry } from "./telemetry.js";
 
 export { Capture, CaptureError, type CaptureOptions, DEFAULT_BODY_CAP } from "./capture.js";
+export { Call, type Outgoing } from "./current.js";
 export { express, hono } from "./middleware.js";
 export type { Caller, Incoming } from "./observer.js";
 export { BadRule, REDACTED, Redactor, type Rules } from "./redaction.js";
@@ -77,14 +77,10 @@ function observerFor(inner: any, { name, endpoint, apiKey, capture, caller }: Op
   return observer;
 }
 
-/**
- * Adds attributes to the call that is being handled; outside one nothing happens. After its end it is too late, and standard error says so
- * once. What is no value of attributes, such as an object, is written as JSON.
- */
+/** Sets attributes of the call that is being handled, as `Call.set` does; outside one nothing happens. */
 export function set(attributes: Record<string, unknown>): void {
-  const call = currentCall.getStore();
-  if (call?.isOver) call.observer.tooLate();
-  else call?.observer.safely("an attribute could not be set", () => call.set(attributes as Attributes));
+  const call = Call.current();
+  for (const [name, value] of Object.entries(attributes)) call?.set(name, value);
 }
 
 /** Sends what is recorded of a server so far. Whether that was done within so many milliseconds. */

@@ -8,6 +8,7 @@ import { Conversation } from "./conversation.js";
 import { currentExchange, watch } from "./exchange.js";
 import { handled } from "./middleware.js";
 import { currentCall, type Carrier, type Observer } from "./observer.js";
+import { telling } from "./raised.js";
 import { semconv } from "./tables.js";
 
 type Method = (...given: any[]) => any;
@@ -48,16 +49,25 @@ export function attach(server: any, observer: Observer): void {
       watch(observer, request, options?.parsedBody, () => Reflect.apply(fetch, server, [request, options]));
     return;
   }
+  // What runs a tool of an McpServer, which makes an answer of what that throws before anybody sees it.
+  if (typeof server.executeToolHandler === "function") server.executeToolHandler = telling(server.executeToolHandler);
   const connect: Method = inner.connect;
   inner.connect = async function connected(this: unknown, transport: Transport, ...rest: unknown[]) {
     // What the library sets on the transport while it connects comes first.
     const result = await Reflect.apply(connect, inner, [transport, ...rest]);
-    observer.safely("a transport could not be watched", () => watchTransport(transport, observer));
+    observer.safely("a transport could not be watched", () => watchTransport(transport, observer, inner));
     return result;
   };
 }
 
-function watchTransport(transport: Transport, observer: Observer): void {
+/** Has what the handler of a method throws told. */
+function watchHandler(inner: any, method: unknown): void {
+  const handlers = inner?._requestHandlers;
+  const handler = handlers instanceof Map ? handlers.get(method) : undefined;
+  if (typeof handler === "function") handlers.set(method, telling(handler));
+}
+
+function watchTransport(transport: Transport, observer: Observer, inner: any): void {
   watchRequests(transport, observer);
   const conversation = new Conversation(observer);
   // Over HTTP the bodies have the messages; here is only where they are handled.
@@ -76,6 +86,7 @@ function watchTransport(transport: Transport, observer: Observer): void {
     });
     const handle = () => onmessage?.call(transport, message, ...rest);
     if (!call || message?.method === undefined) return handle();
+    observer.safely("a handler could not be watched", () => watchHandler(inner, message.method));
     return currentCall.run(call, () => context.with(call.context, handle));
   };
   transport.send = (message: any, ...rest: unknown[]) => {

@@ -57,6 +57,7 @@ function span(bytes) {
   return {
     traceId: first(bytes, 1).toString("hex"), spanId: first(bytes, 2).toString("hex"), parentId: (first(bytes, 4) ?? Buffer.alloc(0)).toString("hex"),
     name: first(bytes, 5).toString(), kind: Number(first(bytes, 6)), attributes: attributes(bytes, 9),
+    events: all(bytes, 11).map((event) => ({ name: first(event, 2).toString(), attributes: attributes(event, 3) })),
     status: { code: Number(first(status, 3) ?? 0), message: (first(status, 2) ?? "").toString() },
   };
 }
