@@ -225,13 +225,13 @@ test("when the API is away the page says what to do, and goes on when it is back
   await page.goto(`${mcptap.url}/?tool=before`);
   await page.getByRole("row", { name: /before/ }).waitFor();
   await mcptap.terminate();
-  await page.getByRole("button", { name: "Refresh" }).click();
+  await page.getByRole("searchbox", { name: "Search" }).fill("before");
   const alert = page.getByRole("alert");
   await alert.getByText("mcptap does not answer").waitFor();
   await alert.getByText("mcptap serve").waitFor();
   await mcptap.launch();
   await alert.getByRole("button", { name: "Try again" }).click();
   await page.getByRole("row", { name: /before/ }).waitFor();
-  expect(page.url()).toBe(`${mcptap.url}/?tool=before`);
+  expect(page.url()).toBe(`${mcptap.url}/?tool=before&q=before`);
   expect(withoutLostConnections(pages.complaints)).toEqual([]);
 });

@@ -47,6 +47,31 @@ test("numbers that are old say how old they are and why, on every page, until th
   );
 });
 
+for (const live of ["", "?live=1"])
+  test(`calls stay where Refresh is not answered, with how old they are and why${live && ", also with Live on"}`, async () => {
+    const { page, mcptap } = pages;
+    await mcptap.reportAll(["a", "b", "c"].map((tool) => ({ tool })));
+    await page.goto(`${mcptap.url}/${live}`);
+    await rows(page).nth(2).waitFor();
+    if (live) await page.locator(".live-words").getByText("Live", { exact: true }).waitFor();
+    await mcptap.terminate();
+    await page.getByRole("button", { name: "Refresh" }).click();
+    const old = page.locator(".outdated");
+    await old.getByText("Not up to date. mcptap does not answer. Data as of").waitFor();
+    expect(await rows(page).count()).toBe(3);
+    expect(await page.getByRole("heading", { name: "mcptap does not answer" }).count()).toBe(0);
+    // those of another question are none of this
+    await page.getByRole("searchbox", { name: "Search" }).fill("radar");
+    await page.getByRole("heading", { name: "mcptap does not answer" }).waitFor();
+    expect(await rows(page).count()).toBe(0);
+    await page.getByRole("button", { name: "Clear the search" }).click();
+    await mcptap.launch();
+    await rows(page).nth(2).waitFor();
+    await page.getByRole("button", { name: "Refresh" }).click();
+    await old.waitFor({ state: "detached" });
+    expect(withoutLostConnections(pages.complaints)).toEqual([]);
+  });
+
 test("sessions and servers refresh themselves, with every page that is loaded", async () => {
   const { page, mcptap } = pages;
   const sessions = (count: number, name: string) =>

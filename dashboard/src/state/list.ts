@@ -1,9 +1,9 @@
-import { type CallFilter, CallPageDocument } from "../gql/graphql";
-import { ask, mayPass } from "./api";
-import { type FeedListener, follow } from "./feed";
+import type { CallFilter } from "../gql/graphql";
+import { mayPass } from "./api";
 import { healPause } from "./repeat";
-import { type Call, merge, newestFirst, type Row, timeKey, toRow } from "./row";
-import { callsAgain, mostAtOnce, takeTurns } from "./running";
+import { type Call, merge, newestFirst, type Row, timeKey } from "./row";
+import { mostAtOnce, takeTurns } from "./running";
+import { api, type Source } from "./source";
 import { createStore } from "./store";
 
 /** The truth about the feed, as the dot tells it. */
@@ -16,32 +16,16 @@ export interface ListState {
   /** What is being asked for. */
   loading: "first" | "more" | undefined;
   problem: unknown;
+  /** Why the list was not answered when it was asked for again. Its rows are those of before then, as they were `at`. */
+  outdated: unknown;
   hasMore: boolean;
   live: LiveState;
   /** New calls that wait above the list, because the reader is further down. */
   waiting: number;
   /** How many calls the feed has added since the first page was asked for. */
   added: number;
-  /** When the first page was answered, in milliseconds since 1970. */
+  /** When the rows were last known to be so: when the first page was answered, or the feed was lost. In milliseconds since 1970. */
   at: number | undefined;
-}
-
-interface Page {
-  rows: Row[];
-  hasMore: boolean;
-  endCursor: string | null | undefined;
-  liveCursor: string;
-}
-
-/** Where calls come from: the API, or a test. */
-export interface Source {
-  page(filter: CallFilter, first: number, after: string | undefined, signal: AbortSignal): Promise<Page>;
-  follow(filter: CallFilter, cursor: string, on: FeedListener, signal: AbortSignal): Promise<void>;
-  /** The calls of a few ids as they are now. */
-  again(ids: readonly string[], signal: AbortSignal): Promise<Call[]>;
-  /** Runs something before the next picture is drawn. */
-  frame(run: () => void): void;
-  wait(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 /** Rows that are kept; older ones are a question away. */
@@ -69,6 +53,7 @@ const nothing: ListState = {
   rows: [],
   loading: "first",
   problem: undefined,
+  outdated: undefined,
   hasMore: false,
   live: "paused",
   waiting: 0,
@@ -97,20 +82,32 @@ export class CallList {
 
   constructor(private readonly source: Source = api) {}
 
-  /** Forgets everything and asks for the first page, again and again where it cannot be answered now. */
+  /**
+   * Asks for the first page, again and again where it cannot be answered now. What is loaded of the same question stays until
+   * then; that of another is forgotten.
+   */
   async start(filter: CallFilter, pageSize: number, question: unknown = filter): Promise<void> {
-    this.stop();
+    const { question: before, rows } = this.state.get();
+    const isKnown = before === question && rows.length > 0;
+    if (isKnown) this.halt();
+    else this.stop();
     this.change({ problem: undefined });
     for (;;) {
       const { signal } = this.asking;
-      await this.first(filter, pageSize, question);
-      if (signal.aborted || !mayPass(this.state.get().problem)) return;
+      await this.first(filter, pageSize, question, isKnown);
+      const { problem, outdated } = this.state.get();
+      if (signal.aborted || !mayPass(problem ?? outdated)) return;
       await this.source.wait(healPause, signal);
       if (signal.aborted) return;
     }
   }
 
-  private async first(filter: CallFilter, pageSize: number, question: unknown): Promise<void> {
+  private async first(
+    filter: CallFilter,
+    pageSize: number,
+    question: unknown,
+    isKnown: boolean,
+  ): Promise<void> {
     this.filter = filter;
     this.pageSize = pageSize;
     const { signal } = this.asking;
@@ -118,15 +115,20 @@ export class CallList {
     try {
       const page = await this.source.page(filter, pageSize, undefined, signal);
       if (signal.aborted) return;
+      this.forget();
       this.endCursor = page.endCursor ?? undefined;
       this.liveCursor = page.liveCursor;
       const { rows, hasMore } = page;
       const at = Date.now();
-      this.change({ rows, hasMore, loading: undefined, problem: undefined, waiting: 0, added: 0, at });
+      this.change({
+        ...{ rows, hasMore, at, loading: undefined, problem: undefined, outdated: undefined },
+        ...{ waiting: 0, added: 0 },
+      });
       if (this.wantLive) this.connect();
     } catch (problem) {
       if (signal.aborted) return;
-      this.change({ rows: [], hasMore: false, loading: undefined, problem });
+      if (isKnown) this.change({ loading: undefined, outdated: problem });
+      else this.change({ rows: [], hasMore: false, loading: undefined, problem, outdated: undefined });
       // without a first page there is nothing to follow
       if (this.wantLive) this.change({ live: "not connected" });
     }
@@ -156,6 +158,7 @@ export class CallList {
     else {
       this.following?.abort();
       this.following = undefined;
+      this.lost();
       this.change({ live: "paused" });
     }
   }
@@ -252,7 +255,10 @@ export class CallList {
     this.liveCursor = left.liveCursor;
     this.away = away;
     const { rows, hasMore, at } = left;
-    this.change({ question, rows, hasMore, at, loading: undefined, problem: undefined });
+    this.change({
+      ...{ question, rows, hasMore, at },
+      ...{ loading: undefined, problem: undefined, outdated: undefined },
+    });
     if (this.wantLive) this.connect();
   }
 
@@ -272,17 +278,34 @@ export class CallList {
   }
 
   stop(): void {
+    this.halt();
+    this.forget();
+    this.change({ waiting: 0, added: 0 });
+  }
+
+  /** Lets nothing come any more. What is there stays. */
+  private halt(): void {
     this.asking.abort();
     this.following?.abort();
     this.following = undefined;
     this.asking = new AbortController();
+    this.lost();
+    this.change({ live: this.wantLive ? "catching up" : "paused" });
+  }
+
+  /** Forgets what waits, and where the list goes on. */
+  private forget(): void {
     this.queued = [];
     this.held = [];
     this.heldCount = 0;
     this.addedCount = 0;
     this.endCursor = undefined;
     this.liveCursor = undefined;
-    this.change({ live: this.wantLive ? "catching up" : "paused", waiting: 0, added: 0 });
+  }
+
+  /** The rows are those of now, as long as the feed tells what comes. */
+  private lost(): void {
+    if (this.state.get().live === "live") this.change({ at: Date.now() });
   }
 
   private connect(): void {
@@ -319,6 +342,7 @@ export class CallList {
         // said by the dot; a list that cannot be asked for either says why
       }
       if (signal.aborted) return;
+      this.lost();
       this.change({ live: "reconnecting" });
       await this.source.wait(pause, signal);
     }
@@ -374,36 +398,3 @@ export class CallList {
     this.state.set({ ...this.state.get(), ...part });
   }
 }
-
-const api: Source = {
-  async page(filter, first, after, signal) {
-    const { calls } = await ask(CallPageDocument, { filter, first, after }, signal);
-    return {
-      rows: calls.edges.map(toRow),
-      hasMore: calls.pageInfo.hasNextPage,
-      endCursor: calls.pageInfo.endCursor,
-      liveCursor: calls.liveCursor,
-    };
-  },
-  follow,
-  again: callsAgain,
-  frame: (run) => void requestAnimationFrame(run),
-  wait: (ms, signal) =>
-    new Promise((resolve) => {
-      // all tabs of a restarted server at the same moment would be a crowd
-      const timer = setTimeout(resolve, ms * (0.75 + Math.random() / 2));
-      for (const [target, event] of [
-        [signal, "abort"],
-        [globalThis, "online"],
-      ] as const) {
-        target.addEventListener(
-          event,
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      }
-    }),
-};

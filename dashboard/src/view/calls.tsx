@@ -48,7 +48,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const place = useRef<Place>({ top: 0, marked: undefined });
   const [back, setBack] = useState<Place>();
   const { list, state } = useCallList(asked, pageSize, live, round, place, setBack);
-  const { rows, loading, problem, hasMore, waiting } = state;
+  const { rows, loading, problem, outdated, hasMore, waiting } = state;
   const { total, problem: untold } = useTotal(asked, round, live, state.added);
 
   const scroller = useRef<HTMLDivElement>(null);
@@ -187,9 +187,9 @@ export function Calls({ title, server }: { title: string; server?: string }) {
           {problem !== undefined && (
             <Problem problem={problem} again={rows.length ? () => void list.more() : again} />
           )}
-          {/* with Live on, the switch says how the list is */}
-          {problem === undefined && !live && rows.length > 0 && (
-            <Outdated of={{ at: state.at, problem: untold, again }} />
+          {/* with Live on, the switch says how the list is, unless it was asked for anew */}
+          {problem === undefined && rows.length > 0 && (
+            <Outdated of={{ at: state.at, problem: outdated ?? (live ? undefined : untold), again }} />
           )}
           <div className="table-box">
             {waiting > 0 && (

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { AskError, dataOf, mayPass } from "../../src/state/api";
 import type { FeedListener } from "../../src/state/feed";
-import { CallList, maxRows, type Source } from "../../src/state/list";
+import { CallList, maxRows } from "../../src/state/list";
 import { merge, newestFirst, type Row, timeKey, toRow } from "../../src/state/row";
+import type { Source } from "../../src/state/source";
 
 function row(number: number, id = `c${String(number).padStart(6, "0")}`, error?: string): Row {
   const startedAt = new Date(Date.UTC(2026, 0, 1) + number).toISOString();
@@ -127,6 +128,42 @@ test("a first page that cannot be answered now is asked for until it is, and the
   expect(list.state.get().problem).toBe(undefined);
   fake.feed.on.live();
   expect(list.state.get().live).toBe("live");
+});
+
+test("a list that is asked for again and not answered stays, and goes on where it was", async () => {
+  const fake = new Fake(span(9, 7), span(6, 4), span(9, 7));
+  const list = new CallList(fake);
+  const question = {};
+  await list.start({}, 3, question);
+  const { at } = list.state.get();
+  const page = fake.page.bind(fake);
+  fake.page = async () => dataOf({ errors: [{ message: "away", extensions: { code: "INTERNAL" } }] });
+  await list.start({}, 3, question);
+  const { problem, outdated, hasMore, at: now } = list.state.get();
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007"]);
+  expect([problem, (outdated as Error).message, hasMore, now]).toEqual([undefined, "away", true, at]);
+  fake.page = page;
+  await list.more();
+  expect(fake.asked.at(-1)).toBe("cursor-c000007");
+  expect(ids(list)).toHaveLength(6);
+  await list.start({}, 3, question);
+  expect(list.state.get().outdated).toBe(undefined);
+  expect(ids(list)).toHaveLength(3);
+  // the rows of one question are none of another
+  fake.page = async () => dataOf({ errors: [{ message: "away", extensions: { code: "INTERNAL" } }] });
+  await list.start({ servers: ["other"] }, 3, {});
+  expect([ids(list), (list.state.get().problem as Error).message, list.state.get().outdated]).toEqual([
+    [],
+    "away",
+    undefined,
+  ]);
+});
+
+test("rows are as old as the feed that told of them last", async () => {
+  const list = await started(new Fake(span(9, 7)));
+  list.state.set({ ...list.state.get(), at: 1 });
+  list.setLive(false);
+  expect(list.state.get().at).toBeGreaterThan(1);
 });
 
 test("only what may pass by itself is asked again", () => {
