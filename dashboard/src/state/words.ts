@@ -87,23 +87,50 @@ export function percent(part: number, whole: number): string {
   return share < 100 && share >= 99.5 ? ">99%" : `${Math.round(share)}%`;
 }
 
-/** Selectors and joiners that make an emoji what it is: they hide nothing. */
-const inEmoji = String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)|(?<=\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d(?=\p{Extended_Pictographic})`;
-
-/** Control characters, all that Unicode says is drawn as nothing, and what fonts draw as nothing besides. */
-const unseen = String.raw`[\p{Cc}\p{Default_Ignorable_Code_Point}\u070f\u2028\u2029\ufff9-\ufffc\u{13430}-\u{1345f}]`;
+/**
+ * Control characters, all that Unicode says is drawn as nothing, and what fonts draw as nothing besides: marks of layout, fillers,
+ * and code points that are no characters.
+ */
+const unseen = String.raw`[\p{Cc}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u070f\u2028\u2029\ufff9-\ufffc\u{1107f}\u{13430}-\u{1345f}\u{16fe4}\u{1d159}]`;
 
 /** Spaces of other kinds than the usual one, and the usual one where it is overlooked: first, last, and doubled. */
-const unseenSpaces = String.raw`[\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]|^ +| +$| {2,}`;
+const unseenSpaces = String.raw`[[\p{Zs}\u2800]--[\x20]]|^ +| +$| {2,}`;
 
-const inNames = new RegExp(`(?!${inEmoji})(?:${unseen})|${unseenSpaces}`, "gu");
-// lines and tabs are drawn as such in a text, and scripts need joiners
-const inTexts = new RegExp(`(?!${inEmoji}|[\\t\\n\\r\\u200c\\u200d])(?:${unseen})`, "gu");
+/**
+ * An emoji that Unicode recommends, in its one recommended spelling: its selectors, joiners and tags make it what it is. Any other
+ * spelling looks the same, or falls apart. The look-ahead spares other characters the long list.
+ */
+const emoji = String.raw`(?=\p{Emoji})\p{RGI_Emoji}`;
 
-const asMarks = (characters: string) =>
-  [...characters]
-    .map((character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`)
-    .join("");
+// what is to be drawn as marks is the group; the rest is stepped over
+const inNames = new RegExp(`${emoji}|(${unseen}|${unseenSpaces})`, "gv");
+
+/** Scripts whose letters no joiner shapes. */
+const unjoined = ["Latn", "Grek", "Cyrl", "Hani", "Hira", "Kana", "Hang"].map(
+  (script) => `\\p{scx=${script}}`,
+);
+
+/**
+ * What stands in texts for good reasons and hides nothing there: lines and tabs, the selectors and joiners that keyboards write
+ * into emoji beyond those that Unicode recommends, and joiners that shape the letter before them.
+ */
+const usualInTexts = [
+  String.raw`[\t\n\r]`,
+  String.raw`(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]`,
+  String.raw`(?<=\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d(?=\p{Extended_Pictographic})`,
+  String.raw`(?<=[[\p{L}\p{M}]--[${unjoined.join("")}]])[\u200c\u200d]`,
+].join("|");
+const inTexts = new RegExp(`${emoji}|${usualInTexts}|(${unseen})`, "gv");
+const anyUnseen = new RegExp(unseen, "v");
+
+const asMarks = (found: string, hidden: string | undefined) =>
+  hidden === undefined
+    ? found
+    : [...hidden]
+        .map(
+          (character) => `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
+        )
+        .join("");
 
 /** A name with what cannot be seen drawn as marks, so that two names that differ look different. */
 export function visible(name: string): string {
@@ -112,7 +139,8 @@ export function visible(name: string): string {
 
 /** A text of any kind with what would hide or reorder it drawn as marks. */
 export function drawn(text: string): string {
-  return text.replace(inTexts, asMarks);
+  // long texts hardly ever have any
+  return anyUnseen.test(text) ? text.replace(inTexts, asMarks) : text;
 }
 
 /** What a call was of, in a line: its method, and what it acted on. */
@@ -194,6 +222,16 @@ export function head(text: string, most: number): string {
     taken += 1;
   }
   return text.slice(0, end);
+}
+
+/** Where a text may be cut near a place without going through a character: there, or a little before. */
+export function cutAt(text: string, at: number): number {
+  if (at >= text.length) return text.length;
+  // the longest emoji has 35 units; a longer one is no character that anybody would miss
+  const from = Math.max(0, at - 48);
+  const around = text.slice(from, at + 48);
+  const cut = from + (characters.segment(around).containing(at - from)?.index ?? at - from);
+  return cut > from || from === 0 ? cut : at;
 }
 
 /** The head and tail of a long id, with what cannot be seen drawn as marks. */

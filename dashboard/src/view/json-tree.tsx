@@ -2,7 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef, useState } from "react";
 import { Button, Input, SearchField } from "react-aria-components";
 import { holdsJson, type Json, readJson, writeJson } from "../state/json";
-import { count, many } from "../state/words";
+import { count, cutAt, many } from "../state/words";
 import { Copy } from "./copy";
 import { Icon } from "./icon";
 
@@ -229,22 +229,21 @@ function Leaf({ value, open, text }: { value: Json; open: boolean; text: boolean
       );
     case "word":
       return <span className="word">{value.value}</span>;
-    case "text":
+    case "text": {
       if (text && open) return <span className="quiet">JSON text</span>;
+      const end = cutAt(value.value, longText);
       return (
         <span className={value.value === "[redacted]" ? "secret" : "string"}>
-          {JSON.stringify(value.value.slice(0, longText)).slice(
-            0,
-            value.value.length > longText ? -1 : undefined,
-          )}
-          {value.value.length > longText && (
+          {JSON.stringify(value.value.slice(0, end)).slice(0, end < value.value.length ? -1 : undefined)}
+          {end < value.value.length && (
             <span className="quiet">
               {" "}
-              … {count(value.value.length - longText)} more characters (copy has them all)
+              … {count(value.value.length - end)} more characters (copy has them all)
             </span>
           )}
           {value.cut && <span className="quiet"> cut off here</span>}
         </span>
       );
+    }
   }
 }

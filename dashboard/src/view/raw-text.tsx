@@ -1,5 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useMemo, useRef } from "react";
+import { cutAt } from "../state/words";
 
 /** Longer lines are broken: no browser likes a line of a million letters. */
 const longest = 400;
@@ -8,7 +9,11 @@ function broken(text: string): string[] {
   const lines: string[] = [];
   for (const line of text.split("\n")) {
     if (line.length <= longest) lines.push(line);
-    else for (let at = 0; at < line.length; at += longest) lines.push(line.slice(at, at + longest));
+    else
+      for (let at = 0, end = 0; at < line.length; at = end) {
+        end = cutAt(line, at + longest);
+        lines.push(line.slice(at, end));
+      }
   }
   return lines;
 }

@@ -5,6 +5,7 @@ import { defaultColumns, readSettings } from "../../src/state/settings";
 import {
   absolute,
   ago,
+  cutAt,
   drawn,
   duration,
   head,
@@ -107,8 +108,62 @@ test("names that look alike are told apart", () => {
   ]);
   for (const nothing of ["\ufffc", "\u070f", "\u{1bca0}", "\u{e01f5}", "\u{13430}", "\u2064"])
     expect(visible(`pay${nothing}`)).not.toBe(`pay${nothing}`);
-  for (const emoji of ["🌦️", "👩‍💻", "🏳️‍🌈", "👩🏽‍💻", "1️⃣"]) expect(visible(emoji)).toBe(emoji);
-  expect(visible("🌦️\ufe0f")).toBe("🌦️⟨U+FE0F⟩");
+});
+
+test("an emoji is whole in its one spelling, and every other spelling looks different", () => {
+  const family = "👨‍👩‍👧‍👦";
+  const england = "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";
+  for (const emoji of [
+    "🌦️",
+    "👩‍💻",
+    "🏳️‍🌈",
+    "👩🏽‍💻",
+    "1️⃣",
+    "❤️‍🔥",
+    "👍🏽",
+    "🇳🇱",
+    "🧑🏻‍🤝‍🧑🏿",
+    "©️",
+    family,
+    england,
+  ]) {
+    expect(visible(emoji)).toBe(emoji);
+    expect(visible(`${emoji}${emoji} of ${emoji}`)).toBe(`${emoji}${emoji} of ${emoji}`);
+    expect(drawn(emoji)).toBe(emoji);
+    expect(visible(`${emoji}\ufe0f`)).toBe(`${emoji}⟨U+FE0F⟩`);
+    expect(visible(`${emoji}\u200d`)).toBe(`${emoji}⟨U+200D⟩`);
+  }
+  // these look the same without
+  for (const [spelling, marked] of [
+    ["🔥\ufe0f", "🔥⟨U+FE0F⟩"],
+    ["🔥\ufe0e", "🔥⟨U+FE0E⟩"],
+    ["❤\ufe0e", "❤⟨U+FE0E⟩"],
+    ["1\ufe0f", "1⟨U+FE0F⟩"],
+    ["👩\u200d🔥", "👩⟨U+200D⟩🔥"],
+    ["🏴\u{e0075}\u{e0073}\u{e007f}", "🏴⟨U+E0075⟩⟨U+E0073⟩⟨U+E007F⟩"],
+    ["👩\u{e0041}", "👩⟨U+E0041⟩"],
+  ] as const)
+    expect(visible(spelling)).toBe(marked);
+});
+
+test("a text keeps what keyboards and scripts write, and marks what nobody sees", () => {
+  for (const usual of ["⭐\ufe0f new", "🤷\u200d♂", "می\u200cخواهم", "क्\u200dष", "葛\n\tb  c"]) {
+    expect(drawn(usual)).toBe(usual);
+  }
+  expect(drawn("pay\u200dlap\u200c")).toBe("pay⟨U+200D⟩lap⟨U+200C⟩");
+  expect(drawn("pay\ufe0f ⭐\ufe0f\ufe0f")).toBe("pay⟨U+FE0F⟩ ⭐\ufe0f⟨U+FE0F⟩");
+  expect(drawn("葛\u{e0100}\ufdd0\uffff")).toBe("葛⟨U+E0100⟩⟨U+FDD0⟩⟨U+FFFF⟩");
+});
+
+test("a long text is cut between characters", () => {
+  const text = "👨‍👩‍👧‍👦".repeat(100);
+  for (let at = 380; at < 420; at++) {
+    const cut = cutAt(text, at);
+    expect(cut).toBeLessThanOrEqual(at);
+    expect(cut % "👨‍👩‍👧‍👦".length).toBe(0);
+  }
+  expect(cutAt("short", 400)).toBe(5);
+  expect(cutAt("x".repeat(500), 400)).toBe(400);
 });
 
 test("a cut never goes through a character", () => {
