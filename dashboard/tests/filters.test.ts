@@ -336,3 +336,24 @@ test("a menu that could not be loaded does not also say that there is nothing", 
   await page.getByText("The counts could not be loaded.").waitFor();
   expect(await page.getByText(/No values|Nothing matches/).count()).toBe(0);
 });
+
+test("the chip of a session names it by what people know: its own id, or what makes it one", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll([
+    { tool: "a", session: "1868a90c-2f5b-4b8d-9a34-5d2b1f4c7e10" },
+    { tool: "b", server: "orders", client: "cursor" },
+  ]);
+  const { sessions } = await mcptap.ask("{ sessions { nodes { id wireId source } } }");
+  const { nodes } = sessions as { nodes: { id: string; wireId: string | null; source: string }[] };
+  const idOf = (own: boolean) =>
+    encodeURIComponent(nodes.find(({ wireId }) => (wireId !== null) === own)?.id ?? "");
+  expect(nodes.map(({ source }) => source).sort()).toEqual(["CLIENT", "WIRE"]);
+  await page.goto(`${mcptap.url}/?session=${idOf(true)}`);
+  await page.getByRole("button", { name: "Remove Session 1868a90c…7e10" }).waitFor();
+  await rows(page).first().getByText("a", { exact: true }).waitFor();
+  await page.goto(`${mcptap.url}/?session=${idOf(false)}`);
+  await page.getByRole("button", { name: "Remove Session Client activity" }).waitFor();
+  await page.goto(`${mcptap.url}/?session=no-such-session-is-stored`);
+  await page.getByRole("button", { name: "Remove Session no-such-…ored" }).waitFor();
+  expect(pages.complaints).toEqual([]);
+});

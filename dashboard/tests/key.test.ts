@@ -177,7 +177,10 @@ test("a key that only sends is not let in, and one that only administers is show
   const rules = await mcptap.createKey("root", "admin");
   await page.goto(mcptap.url);
   await enter(sends);
-  await page.getByRole("alert").getByText("neither scope read nor scope admin").waitFor();
+  await page
+    .getByRole("alert")
+    .getByText("This API key may not read: it needs the scope read or admin.")
+    .waitFor();
   await enter(rules);
   await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
   await page.getByRole("link", { name: "Go to Keys" }).click();

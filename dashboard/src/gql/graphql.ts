@@ -402,6 +402,13 @@ export type SessionsQueryVariables = Exact<{
 
 export type SessionsQuery = { sessions: { nodes: Array<{ id: string, wireId: string | null, source: SessionSource, clientName: string | null, clientVersion: string | null, startedAt: string, lastCallAt: string, callCount: number, errorCount: number, server: { name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
+export type SessionNameQueryVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type SessionNameQuery = { session: { wireId: string | null, source: SessionSource } | null };
+
 export type SessionDetailQueryVariables = Exact<{
   id: string | number;
   first: number;
@@ -1056,6 +1063,14 @@ export const SessionsDocument = new TypedDocumentString(`
   callCount
   errorCount
 }`) as unknown as TypedDocumentString<SessionsQuery, SessionsQueryVariables>;
+export const SessionNameDocument = new TypedDocumentString(`
+    query SessionName($id: ID!) {
+  session(id: $id) {
+    wireId
+    source
+  }
+}
+    `) as unknown as TypedDocumentString<SessionNameQuery, SessionNameQueryVariables>;
 export const SessionDetailDocument = new TypedDocumentString(`
     query SessionDetail($id: ID!, $first: Int!, $after: String) {
   session(id: $id) {

@@ -13,6 +13,7 @@ import {
 import { focusPage } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useFilter } from "../state/place";
+import { useSessionWords } from "../state/session-words";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
 import { useViewer, withoutPayloads } from "../state/viewer";
@@ -152,7 +153,12 @@ interface Chip {
   excluded: boolean;
 }
 
-function chips(filter: Filter, without: readonly ListName[], zone: string): Chip[] {
+function chips(
+  filter: Filter,
+  without: readonly ListName[],
+  zone: string,
+  session: string | undefined,
+): Chip[] {
   const found: Chip[] = [];
   for (const name of lists.filter((name) => !without.includes(name))) {
     for (const excluded of [false, true]) {
@@ -184,7 +190,7 @@ function chips(filter: Filter, without: readonly ListName[], zone: string): Chip
   };
   const none = undefined as never;
   single("time", "Time", timeWords(filter, zone), { range: none, from: none, to: none });
-  single("session", "Session", filter.session && short(filter.session), { session: none });
+  single("session", "Session", session, { session: none });
   single("trace", "Trace", filter.trace && short(filter.trace), { trace: none });
   single("min", "Duration", filter.min === undefined ? undefined : `at least ${duration(filter.min)}`, {
     min: none,
@@ -223,7 +229,7 @@ function Chosen({
     goal.current = to;
     onChange(next);
   };
-  const chosen = chips(filter, without, zone);
+  const chosen = chips(filter, without, zone, useSessionWords(filter.session));
   if (chosen.length === 0) return null;
   return (
     <ul className="chosen-filters" aria-label="Chosen filters" ref={list}>
