@@ -59,7 +59,7 @@ async fn admit(store: &Store, headers: &HeaderMap) -> Result<(), Response> {
     } else if access.may(Scope::Read) || access.may(Scope::Admin) {
         Ok(())
     } else {
-        let message = "this API key has neither scope read nor scope admin".to_owned();
+        let message = "this API key may not read the counters: it needs the scope read or admin".to_owned();
         Err(refuse(StatusCode::FORBIDDEN, message))
     }
 }

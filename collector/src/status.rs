@@ -31,7 +31,7 @@ pub enum Refusal {
     #[error("{0}")]
     Unauthenticated(#[from] Denied),
     /// The sender's key is for something else.
-    #[error("this API key has no scope ingest")]
+    #[error("this API key may not send: it needs the scope ingest")]
     Forbidden,
     /// The queue is full. The same export can be sent again after the delay.
     #[error("the queue is full; send again after {} ms", retry_after.as_millis())]

@@ -58,7 +58,7 @@ impl Refused {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Unknown(denied) => denied.to_string(),
-            Self::Forbidden => "this API key has neither scope read nor scope admin".to_owned(),
+            Self::Forbidden => "this API key may not read: it needs the scope read or admin".to_owned(),
             Self::TooMany(wait) => {
                 format!(
                     "too many wrong API keys came from your address; try again in {} s",

@@ -103,7 +103,11 @@ async fn the_log_tells_who_is_refused_and_why_and_counts_the_rest() {
         "https://",
     ]);
     told(&["refused an export", "at OTLP/gRPC: it does not speak HTTP"]);
-    told(&["refused an export", "at OTLP/HTTP: 403", "no scope ingest"]);
+    told(&[
+        "refused an export",
+        "at OTLP/HTTP: 403",
+        "it needs the scope ingest",
+    ]);
     assert!(!log.contains("mcptap_wrong") && !log.contains(&key), "{log}");
     assert!(!log.lines().any(|line| line.starts_with("WARN forged")), "{log}");
     let keyless = lines.iter().filter(|line| line.contains("401"));
