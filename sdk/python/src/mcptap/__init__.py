@@ -21,8 +21,8 @@ from .telemetry import VERSION as __version__
 from .telemetry import Telemetry, service_name_of_environment
 
 __all__ = [
-    "REDACTED", "BadRule", "Call", "Caller", "Capture", "CaptureError", "Incoming", "Middleware", "Redactor", "__version__", "flush",
-    "instrument", "middleware", "set",
+    "REDACTED", "BadRule", "Call", "Caller", "Capture", "CaptureError", "Incoming", "Middleware", "Redactor", "__version__",
+    "flush", "instrument", "middleware", "set",
 ]
 
 S = TypeVar("S")
@@ -56,6 +56,7 @@ def instrument(
     try:
         observer = _observer(inner, name, endpoint, api_key, capture, caller)
         if observer is not None:
+            observer.hears_console = console
             attach(server, observer)
             if console:
                 _console.install()

@@ -47,7 +47,7 @@ def _watch_logging() -> None:
     @functools.wraps(call_handlers)
     def watched(self: logging.Logger, record: logging.LogRecord) -> None:
         call = current_call.get()
-        if call is None:
+        if call is None or not call.observer.hears_console:
             call_handlers(self, record)
             return
         _write(call, record)
@@ -89,7 +89,9 @@ def _watch_stream(stream: Any, name: str) -> None:
     def watched(text: Any) -> Any:
         written = write(text)
         call = current_call.get()
-        if call is not None and not call.is_over and isinstance(text, str) and not getattr(_logging, "depth", 0):
+        if call is None or call.is_over or not call.observer.hears_console or not isinstance(text, str):
+            return written
+        if not getattr(_logging, "depth", 0):
             try:
                 _lines(call, name, text)
             except Exception:

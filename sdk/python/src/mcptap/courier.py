@@ -211,7 +211,11 @@ class Courier:
                     size += batch[-1][0]
             if not batch:
                 return True
-            outcome = exporter.export([record for _, record in batch])
+            try:
+                outcome = exporter.export([record for _, record in batch])
+            except Exception:
+                logger.exception("records could not be sent")
+                outcome = "refused"
             with self._changed:
                 if outcome == "away":
                     self._ready[signal].extendleft(reversed(batch))

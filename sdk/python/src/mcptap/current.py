@@ -30,13 +30,15 @@ class Call:
 
     @staticmethod
     def current() -> Call | None:
-        """The call that is handled here. ``None`` outside of calls, where nothing is instrumented, and where nobody takes records."""
+        """The call that is handled here. ``None`` outside of calls, where nothing is instrumented, and where nobody takes
+        records."""
         own = current_call.get()
         return None if own is None else Call(own)
 
     def set(self, key: str, value: Any) -> None:
         """Sets an attribute of the call, in place of one that was set with that name. What is no value of attributes, such as a
-        dictionary, is written as JSON. Secrets are cut out of it; after the end of the call nothing happens, and the log says so once.
+        dictionary, is written as JSON. Secrets are cut out of it; after the end of the call nothing happens, and the log says so
+        once.
 
         Of each call 64 names and 64 KiB are kept; ``mcptap.dropped_attributes`` counts the values that there was no room for.
         What the record says by itself, such as ``error.type``, stays as it is."""
@@ -48,14 +50,14 @@ class Call:
 
     def exception(self, error: BaseException) -> None:
         """Records an error, as the event ``exception``: its type, its message and its stack, with its causes. Those that leave a
-        handler are recorded by themselves; this is for what a tool handles itself. Message and stack are cut at 64 KiB each, secrets
-        are cut out of both, and where bodies of the call are not kept, the type alone is recorded. How the call ends is said by
-        its answer all the same."""
+        handler are recorded by themselves; this is for what a tool handles itself. Message and stack are cut at 64 KiB each,
+        secrets are cut out of both, and where bodies of the call are not kept, the type alone is recorded. How the call ends is
+        said by its answer all the same."""
         self._safely("an exception could not be recorded", lambda: self._own.raised(error))
 
     def inject(self, into: MutableMapping[str, Any]) -> None:
-        """Writes the trace and the baggage into what goes out to another server: the headers of an HTTP request, or the ``_meta`` of
-        a request of MCP. What is asked there is then below the call, or below the span that is current in it."""
+        """Writes the trace and the baggage into what goes out to another server: the headers of an HTTP request, or the ``_meta``
+        of a request of MCP. What is asked there is then below the call, or below the span that is current in it."""
         self._safely("a trace could not be injected", lambda: self._inject(into))
 
     def _inject(self, into: MutableMapping[str, Any]) -> None:

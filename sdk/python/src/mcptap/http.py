@@ -56,12 +56,10 @@ async def watch(app: App, observer: Observer, scope: Scope, receive: Receive, se
     if scope["type"] == "lifespan":
         await app(scope, receive, _ending(observer, send))
         return
-    is_watched = scope["type"] == "http" and EXCHANGE not in scope and scope["method"] in ("POST", "GET", "DELETE", "PUT")
-    # HTTP+SSE answers on another stream, where its messages are watched.
-    if not is_watched or query_session(scope):
+    exchange = observer.safely("an HTTP request could not be recorded", lambda: _exchange(observer, scope))
+    if exchange is None:
         await app(scope, receive, send)
         return
-    exchange = Exchange(observer, scope)
     scope[EXCHANGE] = exchange
     token = current_exchange.set(exchange)
     failed = True
@@ -73,6 +71,13 @@ async def watch(app: App, observer: Observer, scope: Scope, receive: Receive, se
         exchange.over("failed" if failed else "complete")
 
 
+def _exchange(observer: Observer, scope: Scope) -> Exchange | None:
+    """What watches a request, unless it is none that is to be watched."""
+    is_watched = scope["type"] == "http" and EXCHANGE not in scope and scope["method"] in ("POST", "GET", "DELETE", "PUT")
+    # HTTP+SSE answers on another stream, where its messages are watched.
+    return Exchange(observer, scope) if is_watched and not query_session(scope) else None
+
+
 def _ending(observer: Observer, send: Send) -> Send:
     """Servers that end by a signal give it back to the process when they are done, and nothing else of it runs then: what is
     recorded is sent before."""
@@ -81,7 +86,10 @@ def _ending(observer: Observer, send: Send) -> Send:
         if message["type"].startswith("lifespan.shutdown."):
             import anyio.to_thread
 
-            await anyio.to_thread.run_sync(observer.telemetry.courier.flush, PATIENCE)
+            try:
+                await anyio.to_thread.run_sync(observer.telemetry.courier.flush, PATIENCE)
+            except Exception:
+                observer.failed("what is recorded could not be sent at the end")
         await send(message)
 
     return sent
@@ -344,10 +352,13 @@ class Exchange:
             is_resumable = status == 202 or (self._reader is not None and self._reader.has_ids)
             reason = "the client went away" if self._is_gone else "the answer ended without a result"
             call.is_awaited = False
-            _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: conversation.give_up(call, reason))
+            _later(_MOST_AWAITED if is_resumable else _GRACE, lambda: self._give_up(call, reason))
         else:
             self._hold_answer(call)
             conversation.give_up(call, "the client went away" if self._is_gone else "the answer ended without a result")
+
+    def _give_up(self, call: Call, reason: str) -> None:
+        self._observer.safely("a request could not be given up", lambda: self.conversation.give_up(call, reason))
 
     def _hold_answer(self, call: Call) -> None:
         if self._answered and self._unreadable is None:

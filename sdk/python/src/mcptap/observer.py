@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from opentelemetry.trace import SpanContext
@@ -21,6 +21,8 @@ from .courier import logger
 from .messages import Attributes
 from .running import Running
 from .telemetry import Telemetry
+
+R = TypeVar("R")
 
 # How many sessions are remembered; the least used are forgotten. One that a client ends stays: a cancellation may follow.
 _MOST_SESSIONS = 10_000
@@ -87,6 +89,8 @@ class Observer:
         self.forked()
         _observers.add(self)
         self._sessions: OrderedDict[str, Conversation] = OrderedDict()
+        self.hears_console = True
+        """Whether console output belongs to its calls."""
         self._has_failed = False
         self._is_full = False
         self._was_late = False
@@ -139,6 +143,14 @@ class Observer:
         except Exception:
             self.failed("tag_with failed")
             return {}
+
+    def safely(self, what: str, act: Callable[[], R]) -> R | None:
+        """Does something that may not disturb the server."""
+        try:
+            return act()
+        except Exception:
+            self.failed(what)
+            return None
 
     def failed(self, what: str) -> None:
         """Says once that something here went wrong; the server goes on."""

@@ -73,7 +73,8 @@ class Pipe:
             self.observer.failed("a message could not be recorded")
 
     def over(self) -> None:
-        self.conversation.close("the transport ended before the answer")
+        reason = "the transport ended before the answer"
+        self.observer.safely("the end of a connection could not be recorded", lambda: self.conversation.close(reason))
 
 
 def _carrier(item: Any) -> Carrier | None:
@@ -115,7 +116,8 @@ class _Reading(_Watched):
         item = await self._stream.receive()
         # Streams of SDK 2.x tell in whose context a message is to be handled.
         sender = getattr(self._stream, "last_context", None)
-        context = sender.run(self._pipe.came, item) if sender is not None else self._pipe.came(item)
+        # A copy, since one that is entered already cannot be entered again.
+        context = sender.copy().run(self._pipe.came, item) if sender is not None else self._pipe.came(item)
         self.last_context = context or sender
         return item
 

@@ -11,7 +11,7 @@ from .messages import Attributes
 LONGEST = 64 * 1024
 """The most bytes that are shown of a message, and of a stack."""
 # What libraries raise in the place of a handler's own exception, which is the cause of theirs.
-_WRAPPERS = frozenset(("PromptError", "ResourceError", "ToolError", "UnexpectedPromptError", "UnexpectedResourceError", "UnexpectedToolError"))
+_WRAPPERS = frozenset(f"{how}{what}Error" for how in ("", "Unexpected") for what in ("Prompt", "Resource", "Tool"))
 # What a handler raises to say what the answer is to be.
 _ANSWERS = frozenset(("MCPError", "McpError", "UrlElicitationRequiredError"))
 

@@ -22,6 +22,8 @@ _INNER = ("_mcp_server", "_lowlevel_server")
 # Those of a server that run its tools, resources and prompts, and raise what these raise.
 _RUNNERS = ("call_tool", "read_resource", "get_prompt")
 
+_UNKNOWN = "the call that is handled could not be told"
+
 _observers: WeakKeyDictionary[Any, Observer] = WeakKeyDictionary()
 
 
@@ -49,7 +51,7 @@ def attach(server: Any, observer: Observer) -> None:
     inner = low_level(server)
     _observers[inner] = observer
     _watch_streams(inner, observer)
-    _watch_handling(inner)
+    _watch_handling(inner, observer)
     _watch_errors(server, inner)
     for owner in {id(each): each for each in (server, inner)}.values():
         for name in _FACTORIES:
@@ -63,7 +65,9 @@ def _watch_streams(inner: Any, observer: Observer) -> None:
 
     @functools.wraps(run)
     async def watched(read_stream: Any, write_stream: Any, *arguments: Any, **options: Any) -> Any:
-        pipe = Pipe(observer, read_stream, write_stream)
+        pipe = observer.safely("a connection could not be recorded", lambda: Pipe(observer, read_stream, write_stream))
+        if pipe is None:
+            return await run(read_stream, write_stream, *arguments, **options)
         token = conversation_of_pipe.set(pipe.conversation)
         try:
             return await run(pipe.read, pipe.write, *arguments, **options)
@@ -74,20 +78,21 @@ def _watch_streams(inner: Any, observer: Observer) -> None:
     inner.run = watched
 
 
-def _watch_handling(inner: Any) -> None:
+def _watch_handling(inner: Any, observer: Observer) -> None:
     middleware = getattr(inner, "middleware", None)
     if isinstance(middleware, list):
         # SDK 2.x. Outermost, so that the spans of others are within the call's.
-        middleware.insert(0, _handled)
+        middleware.insert(0, functools.partial(_handled, observer))
         return
     handle = inner._handle_request
 
     @functools.wraps(handle)
     async def watched(message: Any, *arguments: Any, **options: Any) -> Any:
         request = getattr(getattr(message, "message_metadata", None), "request_context", None)
-        with _Handling(_call_of(request, getattr(message, "request_id", None))):
+        id = getattr(message, "request_id", None)
+        with _Handling(observer.safely(_UNKNOWN, lambda: _call_of(request, id))):
             if arguments:
-                _watch_handler(inner, type(arguments[0]))
+                observer.safely(_UNKNOWN, lambda: _watch_handler(inner, type(arguments[0])))
             return await handle(message, *arguments, **options)
 
     inner._handle_request = watched
@@ -144,10 +149,10 @@ def _tell(error: BaseException | None) -> None:
         call.observer.failed("an exception could not be recorded")
 
 
-async def _handled(context: Any, call_next: Callable[[Any], Any]) -> Any:
+async def _handled(observer: Observer, context: Any, call_next: Callable[[Any], Any]) -> Any:
     if context.request_id is None:
         return await call_next(context)
-    with _Handling(_call_of(context.request, context.request_id)):
+    with _Handling(observer.safely(_UNKNOWN, lambda: _call_of(context.request, context.request_id))):
         try:
             return await call_next(context)
         except Exception as error:
@@ -195,7 +200,11 @@ def _watch_factory(owner: Any, name: str, observer: Observer) -> None:
         add = getattr(app, "add_middleware", None)
         if add is not None and not getattr(app, "_mcptap", False):
             app._mcptap = True
-            add(Middleware, observer=observer)
+            try:
+                add(Middleware, observer=observer)
+            except RuntimeError:
+                # It runs already.
+                observer.failed("HTTP requests to an application that runs already are not recorded")
         return app
 
     setattr(owner, name, watched)
