@@ -7,5 +7,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 180_000,
     hookTimeout: 60_000,
+    // as long as a page's own locators wait
+    expect: { poll: { timeout: 15_000 } },
   },
 });

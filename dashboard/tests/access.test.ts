@@ -115,9 +115,9 @@ test("the keyboard goes everywhere, and keys can be turned off", async () => {
   }
   await rows(page).first().waitFor();
   await page.keyboard.press("Shift+L");
-  expect(await page.getByRole("switch", { name: "Live" }).isChecked()).toBe(true);
+  await expect.poll(() => page.getByRole("switch", { name: "Live" }).isChecked()).toBe(true);
   await page.keyboard.press("l");
-  expect(await page.getByRole("switch", { name: "Live" }).isChecked()).toBe(false);
+  await expect.poll(() => page.getByRole("switch", { name: "Live" }).isChecked()).toBe(false);
 
   // typing is typing
   await page.keyboard.press("/");

@@ -108,7 +108,7 @@ for (const [name, command] of Object.entries(commands)) {
       for (const wrong of [undefined, "mcptap_wrong"]) {
         const unknown = run(wrong);
         await expect.poll(() => unknown.child.exitCode, { timeout: 20_000 }).toBeGreaterThan(0);
-        expect(unknown.complaints).toContain("API key");
+        await expect.poll(() => unknown.complaints).toContain("API key");
         expect(unknown.output).toBe("");
       }
     } finally {

@@ -34,7 +34,7 @@ test("where the system forces its colours, what is chosen and what is on can be 
   ];
   expect(knob).not.toBe(track);
   await page.getByRole("switch", { name: "Live" }).click();
-  expect(await drawn(".switch .track", ground)).not.toBe(track);
+  await expect.poll(() => drawn(".switch .track", ground)).not.toBe(track);
   expect(await drawn(".switch .track", ground, "::after")).not.toBe(await drawn(".switch .track", ground));
   await rows(page).first().getByRole("link").focus();
   await expect.poll(() => drawn(".row.selected", "outline-style")).toBe("solid");

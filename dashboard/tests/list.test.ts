@@ -18,15 +18,15 @@ test("the list shows what a call was, newest first, ten at a time", async () => 
   });
   await page.goto(mcptap.url);
   await page.getByText("26 calls", { exact: true }).waitFor();
-  expect(await rows(page).count()).toBe(10);
+  await expect.poll(() => rows(page).count()).toBe(10);
   const first = rows(page).first();
   expect(await first.textContent()).toMatch(
     /404.*Tool error.*tools\/call.*forecast.*weather.*NL.*2a02:898::1.*1\.50 s.*(ago|just now)/s,
   );
   await first.locator("img.flag").waitFor();
-  expect(
-    await first.locator("img.flag").evaluate((image) => (image as HTMLImageElement).naturalWidth),
-  ).toBeGreaterThan(0);
+  await expect
+    .poll(() => first.locator("img.flag").evaluate((image) => (image as HTMLImageElement).naturalWidth))
+    .toBeGreaterThan(0);
   expect(await first.locator("time").getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}/);
   expect(await rows(page).nth(1).textContent()).toContain("tool_24");
 

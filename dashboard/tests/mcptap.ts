@@ -61,14 +61,14 @@ export class Mcptap {
   async createKey(name: string, scopes: string, ...more: readonly string[]): Promise<string> {
     const created = ["keys", "create", "--name", name, "--scope", scopes, ...more];
     const secret = this.run(...created).trim();
-    for (let tries = 0; tries < 100; tries++) {
+    for (let tries = 0; tries < 300; tries++) {
       const asked = this.question("{ viewer { key { id } } }", {}, secret);
       const answer = await fetch(`${this.url}/graphql`, asked);
       // a key that is for sending alone is known too; without any key known everybody is let in
       if (answer.status === 403 || (await answer.text()).includes('"id"')) return secret;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new Error("the server did not learn of the key in 10 seconds");
+    throw new Error("the server did not learn of the key in 30 seconds");
   }
 
   /** Runs a command on the database, and gives what it prints. */

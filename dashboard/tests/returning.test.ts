@@ -26,7 +26,7 @@ test("going back finds the loaded rows and the place in the list again", async (
   await page.goBack();
   await rows(page).getByText("tool_30", { exact: true }).waitFor();
   expect(await table.getAttribute("aria-rowcount")).toBe("61");
-  expect(await top()).toBe(900);
+  await expect.poll(top).toBe(900);
 
   // another filter, and back
   await page.getByRole("button", { name: /^Tool/ }).click();
@@ -140,6 +140,7 @@ test("going back finds the focus where it was", { timeout: 120_000 }, async () =
     await route.continue();
   });
   await page.goBack();
+  await page.waitForURL(/\/servers$/);
   await page.keyboard.press("Tab");
   const chosen = await focused();
   await page.getByRole("table", { name: "Servers" }).waitFor();

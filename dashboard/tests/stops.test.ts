@@ -174,7 +174,7 @@ test("Space turns and opens what has the focus, and scrolls elsewhere", async ()
   await ready("/");
   await page.getByRole("switch", { name: "Live" }).focus();
   await page.keyboard.press("Space");
-  expect(await page.getByRole("switch", { name: "Live" }).isChecked()).toBe(true);
+  await expect.poll(() => page.getByRole("switch", { name: "Live" }).isChecked()).toBe(true);
   await rows(page).first().getByRole("link").focus();
   await page.keyboard.press("Space");
   expect(await page.getByRole("dialog").count()).toBe(0);

@@ -43,14 +43,14 @@ test("servers and tools are found by name, also those that are not loaded, and s
     const calls = page.getByRole("columnheader", { name: "Calls" });
     await calls.getByRole("button").click();
     await expect.poll(async () => (await names(table))[0], { message: path }).toBe(first);
-    expect(await calls.getAttribute("aria-sort")).toBe("descending");
+    await expect.poll(() => calls.getAttribute("aria-sort")).toBe("descending");
     await calls.getByRole("button").click();
     await expect.poll(() => calls.getAttribute("aria-sort")).toBe("ascending");
     // the address keeps it
     await expectAddress(page, /sort=calls/);
     await page.reload();
     await page.getByRole("table", { name: table }).waitFor();
-    expect(await calls.getAttribute("aria-sort")).toBe("ascending");
+    await expect.poll(() => calls.getAttribute("aria-sort")).toBe("ascending");
     // and going back undoes it
     await page.goBack();
     await expect.poll(() => calls.getAttribute("aria-sort")).toBe("descending");
@@ -174,6 +174,6 @@ test("more servers that do not come say why, and a click with Control opens a ca
   const opens = pages.context.waitForEvent("page");
   await row.locator(".cell.time").click({ modifiers: ["Control"] });
   const href = await row.getByRole("link").getAttribute("href");
-  expect((await opens).url()).toBe(`${mcptap.url}${href}`);
+  await (await opens).waitForURL(`${mcptap.url}${href}`);
   await expectAddress(page, /\/$/);
 });

@@ -7,7 +7,7 @@ import { Mcptap } from "./mcptap";
 let mcptap: Mcptap;
 beforeAll(async () => {
   // instead of 10 seconds
-  process.env.MCPTAP_GRAPHQL_INIT_TIMEOUT = "1s";
+  process.env.MCPTAP_GRAPHQL_INIT_TIMEOUT = "5s";
   mcptap = await Mcptap.start();
 });
 afterAll(() => {

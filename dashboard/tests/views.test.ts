@@ -170,7 +170,7 @@ test("a server has its logs, and its tools with their health", async () => {
     .click();
   await expectAddress(page, /\/servers\/weather$/);
   await page.getByText("3 calls", { exact: true }).waitFor();
-  expect(await rows(page).count()).toBe(3);
+  await expect.poll(() => rows(page).count()).toBe(3);
   // its own filter is not offered: it is given
   expect(await page.getByRole("button", { name: /^Server/ }).count()).toBe(0);
   await page.getByRole("link", { name: "Tools", exact: true }).click();

@@ -277,5 +277,6 @@ test("a process that has nothing more to do waits for no collector that does not
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program, `http://127.0.0.1:${deaf.address().port}`], { env, stdio: "ignore" });
   t.after(() => child.kill("SIGKILL"));
   const [code] = await once(child, "exit");
+  await eventually(() => asked.length > 0);
   assert.deepEqual([code, asked], [0, ["/v1/traces"]]);
 });

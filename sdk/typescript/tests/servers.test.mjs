@@ -93,8 +93,7 @@ test("what an application refuses is recorded", async (t) => {
   for (const [{ port }, status] of [[ours.address(), 401], [theirs.address(), 403]]) {
     assert.equal((await fetch(`http://127.0.0.1:${port}/mcp`, ASKED)).status, status);
   }
-  await new Promise((wake) => setTimeout(wake, 50));
-  assert.ok(await flush(server));
+  await eventually(async () => (await flush(server)) && collector.spans.length >= 2);
   assert.deepEqual(collector.spans.map(({ attributes }) => attributes["http.response.status_code"]).sort(), [401, 403]);
   assert.ok(collector.text.includes("who are you?") && collector.text.includes("not you"));
 });

@@ -119,7 +119,7 @@ export async function observed(t, { capture = new Capture(), caller, ...options 
 /** Asks until the answer is true. */
 export async function eventually(ask) {
   const end = Date.now() + 30_000;
-  while (!ask()) {
+  while (!(await ask())) {
     if (Date.now() > end) throw new Error(`it did not come: ${ask}`);
     await new Promise((wake) => setTimeout(wake, 20));
   }

@@ -176,8 +176,12 @@ export class Mcptap {
     }).catch((error) => {
       throw new Error(`${error.message}; there are ${calls.length}: ${calls.map((call) => call.method)}`);
     });
-    // What would be one too many may still be on its way.
-    await new Promise((wake) => setTimeout(wake, 500));
-    return this.calls();
+    // What would be one too many may still be on its way, and log lines come by a request of their own.
+    for (let before = ""; before !== JSON.stringify(calls); ) {
+      before = JSON.stringify(calls);
+      await new Promise((wake) => setTimeout(wake, 1000));
+      calls = await this.calls();
+    }
+    return calls;
   }
 }

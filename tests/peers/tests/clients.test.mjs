@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -84,7 +85,8 @@ for (const [name, [program, ...args]] of RECIPES) {
     await eventually(`the call: ${name}`, () => known.output.includes("first") || undefined);
     for (const wrong of ["", "mcptap_wrong"]) {
       const unknown = run({ API_KEY: wrong });
-      await eventually(`the end: ${name}`, () => unknown.child.exitCode ?? undefined);
+      // Its output has ended too.
+      await once(unknown.child, "close");
       assert.notEqual(unknown.child.exitCode, 0);
       assert.match(unknown.complaints, /API key/);
       assert.equal(unknown.output, "");

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
-import { BINARY, Mcptap, ROOT } from "../support/mcptap.mjs";
+import { BINARY, Mcptap, ROOT, eventually } from "../support/mcptap.mjs";
 import { PYTHON, freePort, listening, run } from "../support/peers.mjs";
 
 const BUILT = join(BINARY, "..", "examples");
@@ -73,6 +73,7 @@ for (const mode of ["legacy", "auto"]) {
       assert.equal(text(await client.callTool({ name: "roll_dice", arguments: { sides: 6 } })), "1");
     });
     const isRoll = ({ target }) => target === "roll_dice";
+    await eventually("the roll", async () => ((await mcptap.calls()).some(isRoll) ? true : undefined));
     const rolls = (await mcptap.settled(refused.length + 2)).filter(isRoll);
     assert.equal(rolls.length, 1);
     assertWhole(rolls[0], { tool: "roll_dice", args: { sides: 6 }, answer: "1", server: "casino", transport: "STREAMABLE_HTTP", status: 200 });
