@@ -33,7 +33,7 @@ export function installConsole(): void {
       const written = write.apply(stream, given);
       const call = currentCall.getStore();
       const [chunk] = given;
-      if (call && !call.isOver && transportWrites === 0 && (typeof chunk === "string" || chunk instanceof Uint8Array)) {
+      if (call?.observer.hearsConsole && !call.isOver && transportWrites === 0 && (typeof chunk === "string" || chunk instanceof Uint8Array)) {
         call.observer.safely("a line of output could not be recorded", () => lines(call, name, typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()));
       }
       return written;

@@ -1,5 +1,7 @@
 // A queue that redacts, ends spans and sends them when the server has nothing else to do, so that no handler waits for it.
 
+import fs from "node:fs";
+
 import { diag } from "@opentelemetry/api";
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 
@@ -37,12 +39,31 @@ interface Waiting {
   record: unknown;
 }
 
-/** Says something on standard error, which is never the transport's. */
-export const complain = (said: string): void => outside(() => void process.stderr.write(`mcptap: ${said}\n`));
+/**
+ * Says something on standard error, which is never the transport's. By its number: where nobody reads it any more, a write to the stream
+ * would end the process.
+ */
+export function complain(said: string): void {
+  try {
+    fs.writeSync(2, `mcptap: ${said}\n`);
+  } catch {
+    // Nobody reads it.
+  }
+}
 
 /** Those that may have something to send when the process has nothing more to do. */
 const open = new Set<Courier>();
 let isEndWatched = false;
+
+/** What became of records. An exporter that throws has some that it cannot write: it would throw again. */
+async function resultOf(exporter: Exporter, records: unknown[]): Promise<ExportResult> {
+  try {
+    return await new Promise<ExportResult>((tell) => exporter.export(records, tell));
+  } catch (error) {
+    diag.error("mcptap: records could not be written", error);
+    return { code: ExportResultCode.FAILED, error: Object.assign(new Error("they cannot be written"), { code: 400 }) };
+  }
+}
 
 export class Courier {
   readonly #exporters: Map<Signal, Exporter>;
@@ -204,7 +225,11 @@ export class Courier {
     // What exporters ask of the collector is no part of the call in which it is sent.
     if (this.#ready.spans.length > 0) this.#sentAt = Date.now();
     this.#since = undefined;
-    const delivery = outside(() => this.#export()).finally(() => {
+    const failed = (error: unknown): boolean => {
+      diag.error("mcptap: records could not be sent", error);
+      return false;
+    };
+    const delivery = outside(() => this.#export()).catch(failed).finally(() => {
       this.#sending = undefined;
       if (this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#tasks.length > 0) this.#wake();
     });
@@ -222,7 +247,7 @@ export class Courier {
           count += 1;
         }
         const batch = ready.splice(0, count);
-        const result = await new Promise<ExportResult>((tell) => exporter.export(batch.map(({ record }) => record), tell));
+        const result = await resultOf(exporter, batch.map(({ record }) => record));
         if (result.code === ExportResultCode.SUCCESS) {
           this.#bytes -= size;
           this.#pause = 0;

@@ -37,10 +37,12 @@ export const isRecorded = (method: string | undefined): boolean => ["POST", "GET
 
 /** Has a request handled, and records it. */
 export async function watch(observer: Observer, request: Request, parsedBody: unknown, handle: Handle): Promise<Response> {
-  // HTTP+SSE answers on another stream, where its messages are watched.
-  if (watched.has(request) || !isRecorded(request.method) || /[?&]session_?id=/i.test(request.url)) return handle();
-  watched.add(request);
-  const exchange = observer.safely("an HTTP request could not be recorded", () => new Exchange(observer, request));
+  const exchange = observer.safely("an HTTP request could not be recorded", () => {
+    // HTTP+SSE answers on another stream, where its messages are watched.
+    if (watched.has(request) || !isRecorded(request.method) || /[?&]session_?id=/i.test(request.url)) return undefined;
+    watched.add(request);
+    return new Exchange(observer, request);
+  });
   if (!exchange) return handle();
   const body = parsedBody === undefined ? await exchange.textOf(request) : parsedBody;
   observer.safely("an HTTP request could not be recorded", () => exchange.asked(body));
@@ -317,7 +319,8 @@ export class Exchange {
       // Its answer may come on another stream, and a client that went away may say yet that it cancelled.
       const wait = status === 202 || this.#events?.hasIds ? MOST_AWAITED : GRACE;
       call.isAwaited = false;
-      outside(() => setTimeout(() => conversation.giveUp(call, reason), wait).unref());
+      const giveUp = () => this.#observer.safely("a request could not be given up", () => conversation.giveUp(call, reason));
+      outside(() => setTimeout(giveUp, wait).unref());
     } else {
       call.holdText(text, "RESPONSE", MOST_SHOWN);
       conversation.giveUp(call, reason);

@@ -37,7 +37,10 @@ export interface Options {
 
 /** Of one name and address there is one, since servers are often made for each session or request. */
 const telemetries = new Map<string, Telemetry>();
-const observers = new Map<string, Observer>();
+/** Of the same settings there is one. What the application made of them they are kept by, so that they go with it. */
+const observers = new WeakMap<object, WeakMap<object, Map<string, Observer>>>();
+/** Stands for what nobody gave. */
+const NONE = {};
 
 /**
  * Has every request to a server recorded, and gives the server back: a `Server` or `McpServer` of the official SDK (1.x or 2.x),
@@ -60,21 +63,32 @@ export function instrument<S extends object>(server: S, options: Options = {}): 
   return server;
 }
 
-function observerFor(inner: any, { name, endpoint, apiKey, capture, caller }: Options): Observer | undefined {
+function observerFor(inner: any, { name, endpoint, apiKey, capture, caller, console }: Options): Observer | undefined {
   const own = serviceNameOfEnvironment() ?? name ?? (inner?._serverInfo?.name as string | undefined);
   const called = own ?? "mcp-server";
-  const isShared = !endpoint && !apiKey && !capture && !caller;
-  const found = isShared ? observers.get(called) : undefined;
+  const key = JSON.stringify([called, endpoint, apiKey, console !== false]);
+  const known = observersOf(capture, caller);
+  const found = known.get(key);
   if (found) return found;
   const given = capture ?? Capture.fromEnv();
   if (!given.records) return undefined;
-  const key = JSON.stringify([called, endpoint, apiKey]);
-  const telemetry = telemetries.get(key) ?? new Telemetry(called, { endpoint, apiKey });
-  telemetries.set(key, telemetry);
+  const place = JSON.stringify([called, endpoint, apiKey]);
+  const telemetry = telemetries.get(place) ?? new Telemetry(called, { endpoint, apiKey });
+  telemetries.set(place, telemetry);
   if (!telemetry.sends) return undefined;
   const observer = new Observer(telemetry, given, own, caller);
-  if (isShared) observers.set(called, observer);
+  observer.hearsConsole = console !== false;
+  known.set(key, observer);
   return observer;
+}
+
+/** Those of the same capture and the same caller. */
+function observersOf(capture: Capture = NONE as Capture, caller: Caller = NONE as Caller): Map<string, Observer> {
+  const ofCapture = observers.get(capture) ?? new WeakMap<object, Map<string, Observer>>();
+  observers.set(capture, ofCapture);
+  const found = ofCapture.get(caller) ?? new Map<string, Observer>();
+  ofCapture.set(caller, found);
+  return found;
 }
 
 /** Sets attributes of the call that is being handled, as `Call.set` does; outside one nothing happens. */

@@ -36,8 +36,8 @@ function watchRefusal(observer: Observer, request: IncomingMessage, response: Se
       const [chunk] = given;
       if (response.statusCode >= 400 && size < MOST_SHOWN && (typeof chunk === "string" || chunk instanceof Uint8Array)) {
         const piece = Buffer.from(chunk as string);
+        pieces.push(piece.subarray(0, MOST_SHOWN - size));
         size += piece.length;
-        pieces.push(piece);
       }
       return send.apply(response, given);
     } as any;

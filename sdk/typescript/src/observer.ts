@@ -48,6 +48,8 @@ export type Caller = (incoming: Incoming) => Attributes | string | undefined;
 
 export class Observer {
   readonly running = new Running();
+  /** Whether console output belongs to its calls. */
+  hearsConsole = true;
   readonly openBytes = new Budget(OPEN_BYTES);
   readonly #sessions = new Map<string, Conversation>();
   #hasFailed = false;

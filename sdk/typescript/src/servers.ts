@@ -18,6 +18,7 @@ interface Transport {
   onmessage?: Method | undefined;
   onclose?: Method | undefined;
   send: Method;
+  start?: Method;
   handleRequest?: Method;
   _webStandardTransport?: Transport;
 }
@@ -53,10 +54,26 @@ export function attach(server: any, observer: Observer): void {
   if (typeof server.executeToolHandler === "function") server.executeToolHandler = telling(server.executeToolHandler);
   const connect: Method = inner.connect;
   inner.connect = async function connected(this: unknown, transport: Transport, ...rest: unknown[]) {
-    // What the library sets on the transport while it connects comes first.
-    const result = await Reflect.apply(connect, inner, [transport, ...rest]);
-    observer.safely("a transport could not be watched", () => watchTransport(transport, observer, inner));
-    return result;
+    let isWatched = false;
+    const watch = () => {
+      if (isWatched) return;
+      isWatched = true;
+      observer.safely("a transport could not be watched", () => watchTransport(transport, observer, inner));
+    };
+    // What the library sets on the transport while it connects comes first; what waits on the transport it hands on when it starts.
+    const start = transport?.start;
+    const begun = function begun(this: unknown, ...given: unknown[]): unknown {
+      if (transport.onmessage) watch();
+      return Reflect.apply(start as Method, transport, given);
+    };
+    if (typeof start === "function") observer.safely("a transport could not be watched", () => { transport.start = begun; });
+    try {
+      const result = await Reflect.apply(connect, inner, [transport, ...rest]);
+      watch();
+      return result;
+    } finally {
+      if (transport?.start === begun && start) observer.safely("a transport could not be watched", () => { transport.start = start; });
+    }
   };
 }
 
