@@ -1,4 +1,5 @@
-//! Tables in JSON: a list of names of columns, and lists of as many values: `[["name", "password"], ["bob", "…"]]`.
+//! Tables in JSON: a list of names of columns, and lists of as many values: `[["name", "password"], ["bob", "…"]]`. The
+//! columns may be objects, each with a name.
 
 use super::rules::Named;
 
@@ -38,6 +39,14 @@ impl Columns {
             is_row: is_list && is_row,
             names: self.names.len(),
             cells: self.cells.len(),
+        }
+    }
+
+    /// An item of the list `row` is an object that describes a column; `named` is the rule of its name, if it has one.
+    pub(super) fn titled(&mut self, row: &mut Row, named: Option<Option<Named>>) {
+        match named {
+            Some(named) if row.is_head => self.names.push(named),
+            _ => row.is_head = false,
         }
     }
 

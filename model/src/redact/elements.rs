@@ -57,7 +57,12 @@ pub(super) fn is_form(bytes: &[u8], start: usize) -> bool {
     let before = bytes.get(..mark).unwrap_or_default();
     let before = before.get(before.len().saturating_sub(5)..).unwrap_or_default();
     let before = before.to_ascii_lowercase();
-    mark < word
+    // A part of a form has its name without quotes, too.
+    let bare = mark == word
+        && bytes
+            .get(..word)
+            .is_some_and(|head| head.ends_with(b"form-data; name="));
+    (mark < word || bare)
         && [&b"name="[..], b"key=", b"id="]
             .iter()
             .any(|name| before.ends_with(name))

@@ -1,5 +1,7 @@
 //! Members of objects that are secrets because of what another member says: the data of a secret of Kubernetes, the
-//! private members of a key in JSON (JWK).
+//! private members of a key in JSON (JWK), the value of what is marked as sensitive.
+
+use super::pairs;
 
 /// A string that is a secret if the object around it is of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,12 @@ pub(super) enum Held {
     Key,
     /// The member that names the kind of an object.
     Kind,
+    /// A value, or one that a schema gives.
+    Value,
+    /// The member that says that the value is a secret.
+    Mark,
+    /// The member that says of what format the value is.
+    Format,
 }
 
 impl Held {
@@ -19,8 +27,16 @@ impl Held {
             "data" | "stringData" => Some(Self::Data),
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "k" => Some(Self::Key),
             "kind" => Some(Self::Kind),
+            "format" => Some(Self::Format),
+            name if pairs::is_value(name) || pairs::is_sample(name) => Some(Self::Value),
+            name if pairs::is_mark(name) => Some(Self::Mark),
             _ => None,
         }
+    }
+
+    /// Whether a string in such a member may turn out to be a secret.
+    pub(super) fn may_hold(self) -> bool {
+        matches!(self, Self::Data | Self::Key | Self::Value)
     }
 }
 
@@ -35,6 +51,8 @@ pub(super) struct Holds {
     is_manifest: bool,
     /// Whether it is a key.
     is_key: bool,
+    /// Whether its value is said to be a secret.
+    is_marked: bool,
 }
 
 impl Holds {
@@ -55,6 +73,12 @@ impl Holds {
     /// Such a member is this text.
     pub(super) fn value(&mut self, member: Option<Held>, text: &str) {
         self.is_manifest |= member == Some(Held::Kind) && text == "Secret";
+        self.is_marked |= member == Some(Held::Format) && text == "password";
+    }
+
+    /// Such a member is true.
+    pub(super) fn holds_true(&mut self, member: Option<Held>) {
+        self.is_marked |= member == Some(Held::Mark);
     }
 
     /// Whether its strings are the data of what is around it.
@@ -67,7 +91,8 @@ impl Holds {
         match held {
             Held::Data => self.is_manifest,
             Held::Key => self.is_key,
-            Held::Kind => false,
+            Held::Value => self.is_marked,
+            Held::Kind | Held::Mark | Held::Format => false,
         }
     }
 }

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::bytes::{byte, is_space, run};
-use super::columns::{Columns, Row};
+use super::columns::Columns;
 use super::cuts::Cut;
 use super::edits::{self, Edit};
+use super::frames::{Frame, Key};
 use super::held::{Held, Holds};
 use super::json_text::{string_end, structure_end};
 use super::looks::is_drawn_item;
@@ -21,42 +22,6 @@ use super::view::unescaped;
 const CUT: &str = "\"[redacted]\"";
 /// How many objects and lists that are open are remembered: the innermost ones. Readers of JSON refuse deeper ones.
 const MOST_OPEN: usize = 1_000;
-
-/// An object or list that is open.
-#[derive(Clone, Copy, Debug, Default)]
-struct Frame {
-    is_list: bool,
-    /// The rule that makes its texts secrets; for an object those of its `value`.
-    secret: Option<Named>,
-    /// The rule of the name that a pair has, if that came first.
-    named: Option<Named>,
-    /// The `value` of a pair whose name is still to come.
-    value: Option<(usize, usize)>,
-    /// How many items a list has so far.
-    items: usize,
-    /// The rule of the item before, if that is the name of a secret.
-    before: Option<Named>,
-    /// The second item of a list whose first is the name of a secret.
-    second: Option<(usize, usize, Named)>,
-    /// Whether the item before is a flag, whose value follows.
-    flag: bool,
-    /// What else its members say of it.
-    holds: Holds,
-    /// What it is as a row of a table.
-    row: Row,
-}
-
-/// Facts about a value, known before it is read.
-#[derive(Clone, Copy, Debug, Default)]
-struct Key {
-    secret: Option<Named>,
-    is_value: bool,
-    is_name: bool,
-    /// What its value is if the object around it turns out to hold secrets.
-    held: Option<Held>,
-    /// Whether it names the values of a row.
-    is_row: bool,
-}
 
 /// Redacts JSON; `None` when nothing is to be cut. A cut in `crossing`, over the border of a value, takes the whole value.
 /// `depth` is how many strings of JSON there are around it. Each rule that cuts something is given to `report`.
@@ -157,6 +122,7 @@ impl Walk<'_> {
             self.key = Key {
                 secret: self.rules.secret_name(&read),
                 is_value: pairs::is_value(&read),
+                is_sample: pairs::is_sample(&read),
                 is_name: pairs::is_name(&read),
                 held: Held::of(&read),
                 is_row: Columns::are_values(&read),
@@ -192,7 +158,7 @@ impl Walk<'_> {
             key.held
         };
         if let Some(held) =
-            held.filter(|held| *held != Held::Kind && !read.is_empty() && !is_cut(read.as_bytes()))
+            held.filter(|held| held.may_hold() && !read.is_empty() && !is_cut(read.as_bytes()))
         {
             self.held.push((start, end, held));
         }
@@ -201,6 +167,8 @@ impl Walk<'_> {
     /// The rule that makes a string a secret.
     fn secret(&mut self, key: Key, start: usize, end: usize, read: &str) -> Option<Named> {
         let covered = |named: Named| is_secret_value(named.kind, read).then_some(named);
+        // A schema says what a value is to be: its own are secrets only if they cannot be words.
+        let drawn = |named: Named| covered(named).filter(|_| is_drawn_item(read.as_bytes()));
         if let Some(named) = key.secret {
             return covered(named);
         }
@@ -216,7 +184,11 @@ impl Walk<'_> {
             let flagged = std::mem::take(&mut frame.flag);
             let before = frame.before.take();
             if let Some(named) = frame.secret {
-                return covered(named);
+                return if frame.is_sample {
+                    drawn(named)
+                } else {
+                    covered(named)
+                };
             }
             let named = rules.secret_name(read);
             self.columns
@@ -246,11 +218,23 @@ impl Walk<'_> {
         if let Some(named) = frame.secret.filter(|_| key.is_value) {
             return covered(named);
         }
-        if key.is_name
-            && let Some(named) = rules.secret_name(read)
-        {
+        if key.is_sample {
+            frame.sample = Some((start, end));
+            return frame.secret.or(frame.named).and_then(drawn);
+        }
+        let name = key.is_name.then(|| rules.secret_name(read));
+        frame.title = frame.title.or(name);
+        if let Some(Some(named)) = name {
             frame.named = Some(named);
+            let sample = frame.sample.take();
             if let Some((from, to)) = frame.value.take() {
+                self.cut(from, to, named.found);
+            }
+            if let Some((from, to)) = sample
+                && let Some(text) = self.text.get(from + 1..to - 1)
+                && is_drawn_item(text.as_bytes())
+                && is_secret_value(named.kind, text)
+            {
                 self.cut(from, to, named.found);
             }
             return None;
@@ -306,17 +290,18 @@ impl Walk<'_> {
         let of_pair = outer
             .named
             .or(outer.secret)
-            .filter(|_| key.is_value && !outer.is_list);
+            .filter(|_| (key.is_value || key.is_sample) && !outer.is_list);
         if let Some(outer) = self.open.back_mut() {
             outer.items += 1;
             outer.before = None;
-            outer.row.is_head = false;
+            outer.row.is_head &= !is_list;
         }
         if self.open.len() == MOST_OPEN {
             self.open.pop_front();
         }
         self.open.push_back(Frame {
             is_list,
+            is_sample: key.is_sample || (is_list && outer.is_list && outer.is_sample),
             holds: Holds::begin(self.held.len(), key.held),
             row: self.columns.begin(is_list, outer.is_list || key.is_row),
             secret: key
@@ -336,6 +321,11 @@ impl Walk<'_> {
                 self.cut(start, end, named.found);
             }
         }
+        if !frame.is_list
+            && let Some(outer) = self.open.back_mut().filter(|outer| outer.is_list)
+        {
+            self.columns.titled(&mut outer.row, frame.title);
+        }
         let in_list = self.open.back().is_some_and(|outer| outer.is_list);
         if let Some((start, end, named)) = frame.second
             && frame.items == 2
@@ -350,7 +340,8 @@ impl Walk<'_> {
             let Some((start, end, held)) = self.held.get(at).copied() else {
                 break;
             };
-            if frame.holds.has(held) {
+            let text = self.text.get(start + 1..end - 1).unwrap_or_default();
+            if frame.holds.has(held) && (held != Held::Value || is_secret_value(Kind::Secret, text)) {
                 self.cut(start, end, Found::BuiltIn(HELD));
             } else if frame.holds.is_data() && held == Held::Data {
                 // The object around it may still be a secret of Kubernetes.
@@ -374,6 +365,9 @@ impl Walk<'_> {
         if let Some(frame) = self.open.back_mut() {
             frame.items += 1;
             frame.row.is_head = false;
+            if number == "true" {
+                frame.holds.holds_true(key.held);
+            }
         }
         let frame = self.open.back().copied().unwrap_or_default();
         let secret = key

@@ -29,6 +29,7 @@ const WORDS: &[&str] = &[
     "basic",
     "bearer",
     "digest",
+    "signature",
     "oauth2",
     "any",
     "object",

@@ -5,7 +5,7 @@
 //! closely. The operator's own secrets have an automaton of their own ([`literals`]), and each of the operator's patterns
 //! is a regular expression. What they find is merged and cut at once. Where a name of secrets stands in a string or
 //! escapes may hide something, [`json`] is read as what it says, inside other JSON too, and other text through a
-//! [`view`] without escapes. A text that was JSON is JSON afterwards. Time grows with the length of a text and no faster,
+//! [`view`] without escapes; text in base64 is decoded ([`encoded`]). A text that was JSON is JSON afterwards. Time grows with the length of a text and no faster,
 //! except for patterns that the operator wrote otherwise; nothing is kept between texts. Attributes are [`tree`]s.
 
 mod automaton;
@@ -19,12 +19,15 @@ mod credentials;
 mod cuts;
 mod edits;
 mod elements;
+mod encoded;
+mod frames;
 mod held;
 mod joined;
 mod joints;
 mod json;
 mod json_text;
 mod key_lines;
+mod labels;
 mod lines;
 mod literals;
 mod looks;

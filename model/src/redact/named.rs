@@ -9,7 +9,9 @@ use super::looks::{
 };
 use super::names::{Kind, begins_line, is_flag, kind_of};
 use super::placeholders::is_placeholder;
+use super::private_keys;
 use super::quotes::{bare, quoted_or_listed};
+use super::view::unescaped;
 
 /// How the value of an authorization begins, where another word follows.
 pub(super) const SCHEMES: &[&[u8]] = &[
@@ -106,6 +108,7 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
         end: to,
         secret: !plain
             && !is_cut(text)
+            && (kind == Kind::Key || !is_own_name(bytes, start, end, text))
             && (behind || {
                 let line = begin.joint == Joint::Spaced && begins_line(bytes, start);
                 let next = byte(bytes, to);
@@ -130,6 +133,14 @@ pub(super) fn value(bytes: &[u8], start: usize, end: usize, begin: Begin, kind: 
             (0, 0)
         },
     })
+}
+
+/// Whether a value is only its name again: `client_secret='client_secret'`.
+fn is_own_name(bytes: &[u8], start: usize, end: usize, text: &[u8]) -> bool {
+    let from = run_back(bytes, start, 48, |byte| {
+        byte.is_ascii_alphanumeric() || byte == b'_'
+    });
+    text.len() > end - start && bytes.get(from..end) == Some(text) && !is_lot(text)
 }
 
 /// Whether a name of this kind makes this text a secret.
@@ -161,7 +172,7 @@ fn covers(
     if text.is_empty() {
         return false;
     }
-    if std::str::from_utf8(text).is_ok_and(is_placeholder) || is_location(text) {
+    if std::str::from_utf8(text).is_ok_and(is_put) || is_location(text) || private_keys::is_sample(text) {
         return false;
     }
     if bare && joint != Joint::Known && kind != Kind::Cookie && is_reference(text, next) {
@@ -223,6 +234,23 @@ fn covers(
                 && text.iter().any(u8::is_ascii_digit)
         }
     }
+}
+
+/// Whether a text stands where a secret is to be put, also where JSON escapes its letters: `API-Schl\u00fcssel`.
+fn is_put(text: &str) -> bool {
+    /// In so many strings of JSON.
+    const DEEPEST: usize = 3;
+    let mut text = std::borrow::Cow::Borrowed(text);
+    for _ in 0..DEEPEST {
+        if is_placeholder(&text) {
+            return true;
+        }
+        if !text.contains("\\u") {
+            break;
+        }
+        text = unescaped(&text).into();
+    }
+    is_placeholder(&text)
 }
 
 /// Whether a value under this name and in quotes is a secret.

@@ -10,8 +10,8 @@ use super::rules::{COOKIE, CREDENTIAL, Found, NAMED, PRIVATE_KEY, URL_PASSWORD};
 use super::shapes::{self, Plain, SHAPES};
 use super::triggers::Trigger;
 use super::{
-    containers, contexts, credentials, joints, key_lines, lines, manifests, options, private_keys, records,
-    source, tables, wires,
+    containers, contexts, credentials, joints, key_lines, labels, lines, manifests, options, private_keys,
+    records, source, tables, wires,
 };
 
 /// One pass over one text.
@@ -42,6 +42,8 @@ pub(super) struct Pass<'t> {
     pub(super) command: (usize, usize),
     /// Whether there is a document of Kubernetes that is a secret.
     pub(super) manifest: bool,
+    /// Whether there is a field that holds another's name.
+    pub(super) labelled: bool,
     /// Whether there is a row of SQL.
     pub(super) insert: bool,
     /// Whether there is a name of secrets where a table could have one.
@@ -194,6 +196,7 @@ impl Pass<'_> {
                     self.structured = true;
                 }
             }
+            Trigger::Label => self.labelled |= labels::is_label(bytes, start, end),
             Trigger::Insert => {
                 self.insert = true;
                 self.structured = true;
@@ -366,7 +369,11 @@ impl Pass<'_> {
     /// Whether a value is none yet that is cut already, or plainly no secret.
     fn is_open(&self, (start, end): (usize, usize)) -> bool {
         let text = self.bytes.get(start..end).unwrap_or_default();
-        !named::is_cut(text) && !super::looks::is_harmless(text) && text.len() >= 3
+        let quoted = matches!(before(self.bytes, start, 1), b'"' | b'\'' | b'`');
+        !named::is_cut(text)
+            && !super::looks::is_harmless(text)
+            && (quoted || !super::looks::is_reference(text, 0))
+            && text.len() >= 3
     }
 
     /// Whether the text is about a grant of OAuth: then a code is one of it.

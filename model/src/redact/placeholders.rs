@@ -137,6 +137,9 @@ pub(super) fn is_placeholder(text: &str) -> bool {
                 .chars()
                 .all(|character| matches!(character, '*' | '.' | '…' | 'x' | 'X' | '•' | '-' | '_' | '#')))
         || text.starts_with("...")
+        || (text.len() > 4 && text.starts_with("**") && text.ends_with("**"))
+        || is_elided(text)
+        || METASYNTACTIC.iter().any(|word| text.eq_ignore_ascii_case(word))
         || (text.len() <= LOOK
             && (is_bracketed(text)
                 || is_constant(text)
@@ -144,6 +147,22 @@ pub(super) fn is_placeholder(text: &str) -> bool {
                 || is_monotone(text.as_bytes())
                 || is_label(text)
                 || is_documented(text.as_bytes())))
+}
+
+/// Words that stand for any word.
+const METASYNTACTIC: &[&str] = &["foo", "bar", "baz", "qux", "quux", "foobar"];
+
+/// The beginning of a token whose rest somebody left out: `sk_test_...`, `ghp_…`.
+fn is_elided(text: &str) -> bool {
+    /// As much as is kept of a credential.
+    const KEPT: usize = 10;
+    let begin = text.strip_suffix("...").or_else(|| text.strip_suffix('…'));
+    begin.is_some_and(|begin| {
+        begin.len() <= KEPT
+            && begin
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    })
 }
 
 /// The place of a value in a statement of SQL: `?`, `$1`, `:password`, `@p1`.
@@ -186,7 +205,7 @@ fn is_constant(text: &str) -> bool {
 
 /// A placeholder begins with `your` or ends with `here`, and has no digit.
 fn is_yours(text: &str) -> bool {
-    const BEGIN: &[&str] = &["your", "<your", "insert", "replace", "enter"];
+    const BEGIN: &[&str] = &["your", "<your", "some", "insert", "replace", "enter"];
     let lower = text.to_ascii_lowercase();
     let is_text = lower
         .bytes()

@@ -41,13 +41,51 @@ pub(super) fn find(bytes: &[u8], start: usize, from: usize) -> Option<(usize, us
                 byte.is_ascii_uppercase() || byte == b' '
             });
             end = run(bytes, label, 5, |byte| byte == b'-');
-            return Some((start, end));
+            return is_key(bytes, from, end).then_some((start, end));
         }
         end = dashes;
     }
     // A backslash belongs to the quote behind it; white space to what follows.
     let end = run_back(bytes, end, usize::MAX, |byte| byte == b'\\' || is_space(byte));
-    Some((start, end.max(label + 5)))
+    let end = end.max(label + 5);
+    is_key(bytes, from, end).then_some((start, end))
+}
+
+/// Whether a text begins as private keys do and holds nothing of one, as manuals write it.
+pub(super) fn is_sample(text: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    text.starts_with(BEGIN) && !is_key(text, BEGIN.len(), text.len())
+}
+
+/// Whether there is anything of a key behind the label from `from` on: manuals write `XXXX…`, or nothing.
+fn is_key(bytes: &[u8], from: usize, end: usize) -> bool {
+    /// A few letters of a key are shown as a sample.
+    const SHORTEST: usize = 6;
+    /// So many letters are not the same one repeated.
+    const LETTERS: usize = 3;
+    let label = run(bytes, from, 60, |byte| byte != b'-');
+    let mut at = label;
+    while at < end {
+        let line = run(bytes, at, end - at, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+        });
+        // The letter behind a backslash is an end of a line.
+        let escaped = usize::from(before(bytes, at, 1) == b'\\');
+        let text = bytes.get(at + escaped..line).unwrap_or_default();
+        if text == b"END" {
+            return false;
+        }
+        if text.len() >= SHORTEST {
+            let mut letters: Vec<u8> = text.iter().take(80).copied().collect();
+            letters.sort_unstable();
+            letters.dedup();
+            if letters.len() >= LETTERS {
+                return true;
+            }
+        }
+        at = line.max(at) + 1;
+    }
+    false
 }
 
 /// Behind the arrow or the bar that follows the number of a line.

@@ -11,8 +11,8 @@ use super::names::{self, Kind};
 use super::pass::Pass;
 use super::shapes::{self, Plain};
 use super::triggers::{Trigger, built_in};
-use super::view::View;
-use super::{REDACTED, cards, json, json_text, key_lines, manifests, sql, tables};
+use super::view::{self, View};
+use super::{REDACTED, cards, encoded, json, json_text, key_lines, labels, manifests, sql, tables};
 
 /// The rule of values under a secret's name.
 pub(super) const NAMED: &str = "value under a secret's name";
@@ -184,7 +184,7 @@ impl Compiled {
 
     /// Whether what a rule finds was drawn by lot, so that nobody can guess it.
     pub(super) fn is_drawn(&self, found: Found) -> bool {
-        matches!(found, Found::BuiltIn(rule) if ![NAMED, HELD, CREDENTIAL, URL_PASSWORD, COOKIE, CARD].contains(&rule))
+        matches!(found, Found::BuiltIn(rule) if ![NAMED, HELD, CREDENTIAL, URL_PASSWORD, COOKIE, CARD, encoded::RULE].contains(&rule))
     }
 
     /// The text without its secrets; `None` when there are none. The rule of each cut is given to `report`.
@@ -216,7 +216,8 @@ impl Compiled {
     fn redact_once(&self, text: &str, depth: Option<usize>, report: &mut dyn FnMut(Found)) -> Option<String> {
         let mut sight = self.find(text);
         let looks_closer = depth.is_some() && (sight.structured || sight.hidden);
-        if sight.cuts.is_empty() && !looks_closer {
+        let mut encoded = self.encoded(text, depth);
+        if sight.cuts.is_empty() && !looks_closer && encoded.is_empty() {
             return None;
         }
         let mut walked = None;
@@ -232,8 +233,12 @@ impl Compiled {
         let current = walked.as_deref().unwrap_or(text);
         if looks_closer && sight.hidden {
             sight.cuts.extend(self.hidden(current));
-            sight.cuts = merged(sight.cuts);
         }
+        if walked.is_some() {
+            encoded = self.encoded(current, depth);
+        }
+        sight.cuts.extend(encoded);
+        sight.cuts = merged(sight.cuts);
         let mut found = Vec::new();
         let redacted = apply(current, &sight.cuts, &mut found);
         // A secret found across the borders of values breaks JSON: then each value is looked at by itself.
@@ -260,6 +265,14 @@ impl Compiled {
         cuts.collect()
     }
 
+    /// Texts in base64 that hold secrets, each as a whole. Those in strings of JSON are found in the outermost text.
+    fn encoded(&self, text: &str, depth: Option<usize>) -> Vec<Cut> {
+        if depth != Some(0) {
+            return Vec::new();
+        }
+        encoded::cuts(text, |read| self.redact_at(read, 1, &mut |_| {}).is_some())
+    }
+
     /// Redacts a part of a text for itself.
     pub(super) fn redact_part(&self, part: &str, report: &mut dyn FnMut(Found)) -> Option<String> {
         let cuts = self.find(part).cuts;
@@ -271,6 +284,8 @@ impl Compiled {
 
     /// The rule by which a value under this name is a secret.
     pub(super) fn secret_name(&self, name: &str) -> Option<Named> {
+        let seen = view::seen(name);
+        let name = seen.as_ref();
         let bytes = name.as_bytes();
         let flag = name.starts_with('-');
         let mut best: Option<Named> = None;
@@ -331,6 +346,7 @@ impl Compiled {
             jar: 0,
             named: false,
             manifest: false,
+            labelled: false,
             insert: false,
             table: false,
             members: 0,
@@ -361,6 +377,9 @@ impl Compiled {
         let value = add(Found::BuiltIn(NAMED));
         if pass.insert {
             sql::find(text, column, |start, end| pass.cuts.push(value(start, end)));
+        }
+        if pass.labelled {
+            labels::find(text, column, |start, end| pass.cuts.push(value(start, end)));
         }
         if pass.table {
             tables::find(text, column, |start, end| pass.cuts.push(value(start, end)));

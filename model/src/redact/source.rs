@@ -106,7 +106,9 @@ pub(super) fn called(bytes: &[u8], start: usize, end: usize) -> Option<Begin> {
     let caller = bytes.get(from..start)?.to_ascii_lowercase();
     let previous = before(bytes, from, 1);
     if byte(bytes, end) == b'(' && (caller.starts_with(b"set") || caller.starts_with(b"with")) {
-        return begin(value, Joint::Known);
+        // `keyring.set_password("service", "user", "…")`
+        let last = argument(bytes, value).and_then(|second| argument(bytes, second));
+        return begin(last.map_or(value, |last| wrapped(bytes, last)), Joint::Known);
     }
     let is_builder = previous == b'.' && byte(bytes, end) == b'(';
     if is_builder && caller.is_empty() {

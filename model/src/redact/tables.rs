@@ -101,6 +101,10 @@ fn head(line: &str, kind: &impl Fn(&str) -> Option<Kind>) -> Option<Table> {
     if separator == ',' && line.ends_with(',') {
         return None;
     }
+    // A statement of code.
+    if separator == ';' && cells.iter().filter(|(from, to)| from < to).count() < 2 {
+        return None;
+    }
     let is_title = |name: &str| {
         name.len() <= LONGEST
             && name.split(' ').count() <= 4
@@ -146,7 +150,9 @@ fn cells(line: &str, separator: char) -> Vec<(usize, usize)> {
         if character == '"' && !framed {
             quoted = !quoted;
         }
-        if character != separator || (quoted && at < line.len()) {
+        // Some draw the lines inside in another way.
+        let separates = character == separator || (separator == '│' && character == '┆');
+        if !separates || (quoted && at < line.len()) {
             continue;
         }
         let cell = line.get(begin..at).unwrap_or_default();

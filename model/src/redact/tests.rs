@@ -2,6 +2,7 @@
 
 mod columns;
 mod containers;
+mod encoded;
 mod fields;
 mod harmless;
 mod hidden;
@@ -13,6 +14,7 @@ mod phrases;
 mod random;
 mod records;
 mod rule_sets;
+mod schemas;
 mod source;
 mod structures;
 mod tokens;

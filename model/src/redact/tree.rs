@@ -225,6 +225,12 @@ fn cut_pairs<S: Shape>(redactor: &Redactor, fields: &mut [S::Field]) -> bool {
     }
     let mut changed = false;
     for field in fields.iter_mut().filter(|_| pair.is_some() || !secret.is_empty()) {
+        if pairs::is_sample(S::parts(field).0)
+            && let (Some(value), Some(kind)) = (S::parts(field).1, pair)
+        {
+            changed |= cut_samples::<S>(value, kind);
+            continue;
+        }
         let (name, value) = S::parts(field);
         let kind = pair
             .filter(|_| pairs::is_value(name))
@@ -317,10 +323,14 @@ fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node, kind: Kind) -> bool {
     match S::content(value) {
         Content::Fields(inner) => {
             for field in inner {
-                if let (name, Some(value)) = S::parts(field)
-                    && pairs::is_value(name)
-                {
-                    changed |= cut::<S>(redactor, value, kind);
+                match S::parts(field) {
+                    (name, Some(value)) if pairs::is_value(name) => {
+                        changed |= cut::<S>(redactor, value, kind);
+                    }
+                    (name, Some(value)) if pairs::is_sample(name) => {
+                        changed |= cut_samples::<S>(value, kind);
+                    }
+                    _ => {}
                 }
             }
             return changed;
@@ -344,6 +354,24 @@ fn cut<S: Shape>(redactor: &Redactor, value: &mut S::Node, kind: Kind) -> bool {
         };
         is_secret.then(|| REDACTED.to_owned())
     })
+}
+
+/// Cuts the values that a schema gives under a name of this kind: texts that look drawn by lot.
+fn cut_samples<S: Shape>(value: &mut S::Node, kind: Kind) -> bool {
+    let is_secret = match S::content(value) {
+        Content::Text(text) => is_drawn_item(text.as_bytes()) && is_secret_value(kind, text),
+        Content::List(items) => {
+            return items.iter_mut().fold(false, |changed, item| {
+                let is_text = matches!(S::content(item), Content::Text(_));
+                (is_text && cut_samples::<S>(item, kind)) | changed
+            });
+        }
+        _ => false,
+    };
+    if is_secret {
+        S::set_text(value, REDACTED.to_owned());
+    }
+    is_secret
 }
 
 /// Puts something in the place of a text, of a number, or of each of them in a list. Objects are redacted as they are

@@ -43,9 +43,11 @@ pub(super) enum Trigger {
     Putty,
     Ssh2,
     EncodedKey,
+    /// The name of a field of a log line that holds another's name.
+    Label,
     /// The kind of a document of Kubernetes.
     Manifest,
-    /// A member of a key in JSON.
+    /// A member of a key in JSON, or one that marks a value as a secret.
     KeyType,
     Scheme,
     Url,
@@ -98,6 +100,17 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("\\ube44", Trigger::Escape),
         ("\\u0142", Trigger::Escape),
         ("\\uff1a", Trigger::Escape),
+        ("\\u200", Trigger::Escape),
+        ("\\u2060", Trigger::Escape),
+        ("\\ufeff", Trigger::Escape),
+        // Characters that nobody sees.
+        ("\0", Trigger::Escape),
+        ("\u{ad}", Trigger::Escape),
+        ("\u{200b}", Trigger::Escape),
+        ("\u{200c}", Trigger::Escape),
+        ("\u{200d}", Trigger::Escape),
+        ("\u{2060}", Trigger::Escape),
+        ("\u{feff}", Trigger::Escape),
         ("&amp;quot;", Trigger::Encoding),
         ("&amp;lt;", Trigger::Encoding),
         ("&amp;#", Trigger::Encoding),
@@ -108,7 +121,12 @@ pub(super) fn built_in() -> (Vec<String>, Vec<Trigger>) {
         ("kind: secret", Trigger::Manifest),
         ("kind: \"secret", Trigger::Manifest),
         ("kind: 'secret", Trigger::Manifest),
+        ("label=", Trigger::Label),
         ("kty", Trigger::KeyType),
+        ("sensitive", Trigger::KeyType),
+        ("issecret", Trigger::KeyType),
+        ("is_secret", Trigger::KeyType),
+        ("x-secret", Trigger::KeyType),
         ("insert into ", Trigger::Insert),
         ("replace into ", Trigger::Insert),
         ("ignore into ", Trigger::Insert),

@@ -1,5 +1,7 @@
 //! A text with its escapes undone, and where each part of it stands in the text: `\u0022`, `\/`, `%22`, `&quot;`. The
-//! colours of a terminal are not in it.
+//! colours of a terminal and characters that nobody sees are not in it.
+
+use std::borrow::Cow;
 
 use super::bytes::{byte, run};
 
@@ -44,7 +46,7 @@ impl View {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
             let plain = run(bytes, at, usize::MAX, |byte| {
-                !matches!(byte, b'\\' | b'%' | b'&' | b'^' | ESCAPE)
+                !matches!(byte, b'\\' | b'%' | b'&' | b'^' | ESCAPE | 0 | 0xc2 | 0xe2 | 0xef)
             });
             let Some((character, end)) = undo(bytes, plain) else {
                 // Backslashes are undone together, or none of them.
@@ -94,8 +96,35 @@ fn undo(bytes: &[u8], at: usize) -> Option<(Option<char>, usize)> {
     if let Some(end) = colour(bytes, at) {
         return Some((None, end));
     }
+    if let Some(length) = UNSEEN.iter().find_map(|unseen| {
+        let unseen = unseen.encode_utf8(&mut [0; 4]).len();
+        let text = bytes
+            .get(at..at + unseen)
+            .and_then(|text| std::str::from_utf8(text).ok())?;
+        text.chars().all(is_unseen).then_some(unseen)
+    }) {
+        return Some((None, at + length));
+    }
     let (character, end) = character(bytes, at)?;
-    Some((Some(character), end))
+    Some(((!is_unseen(character)).then_some(character), end))
+}
+
+/// Characters that are drawn as nothing: of no width, or the zeros between the letters of UTF-16.
+const UNSEEN: &[char] = &[
+    '\0', '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}',
+];
+
+fn is_unseen(character: char) -> bool {
+    UNSEEN.contains(&character)
+}
+
+/// A name without the characters that nobody sees.
+pub(super) fn seen(name: &str) -> Cow<'_, str> {
+    if name.contains(is_unseen) {
+        Cow::Owned(name.replace(is_unseen, ""))
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// Where the order to a terminal ends that begins at `at`, as itself or escaped: `ESC[1;31m`, `\x1b[0m`, `^[[K`, and the

@@ -104,3 +104,20 @@ fn columns_of_json_are_cut() {
         r#"{"columns":["name","password"],"rows":[["bob",null],["amy",true]]}"#,
     ]);
 }
+
+#[test]
+fn columns_that_objects_describe_have_names() {
+    check_gone(
+        SECRET,
+        &[
+            r#"{"columns":[{"name":"id","type":"int"},{"name":"password","type":"text"}],"rows":[[1,"SECRET"],[2,"x"]]}"#,
+            r#"{"fields":[{"name":"user"},{"name":"api_key"}],"values":[["bob","SECRET"]]}"#,
+            "┌──────┬──────────┐\n│ user ┆ password │\n│ ---  ┆ ---      │\n╞══════╪══════════╡\n│ bob  ┆ SECRET │\n└──────┴──────────┘",
+        ],
+    );
+    check_stays(&[
+        r#"{"columns":[{"name":"password"},{"name":"id"}],"rows":[[null,"kV9zQ2mLw7"]]}"#,
+        r#"{"columns":[{"name":"id"},{"type":"int"},{"name":"password"}],"rows":[["a","b","kV9zQ2mLw7"]]}"#,
+        r#"[{"name":"password","type":"string"},{"name":"hint","type":"string"},["kV9zQ2mLw7"]]"#,
+    ]);
+}

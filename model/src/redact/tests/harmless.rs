@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::redact;
+use super::{SECRET, check_gone, check_stays, redact};
 
 #[test]
 fn what_only_speaks_of_secrets_stays() {
@@ -142,5 +142,37 @@ fn what_real_instrumentations_sent_is_not_touched() {
         "{} of {texts} texts:\n{}",
         touched.len(),
         touched.join("\n")
+    );
+}
+
+#[test]
+fn what_code_and_manuals_write_in_the_place_of_a_secret_stays() {
+    check_stays(&[
+        "token = req.cookies['jwt'];\nreturn token;\n};\n// more",
+        "{\n  projectId: 'mine',\n  authClient: oauth2Client,\n}",
+        "credentials := \"Signature\" params",
+        "uri://foo:bar@example.com:1/path?query",
+        "set({\n  name: \"name\",\n  value: String(query.name),\n  httpOnly: true,\n})",
+        r#"keyring.set_password("system", "username", "password")"#,
+        "`\"-----BEGIN EC PRIVATE KEY-----\"` base64-encoded",
+        r"const key = '-----BEGIN RSA PRIVATE KEY-----\nXXXXXXXXXXX...';",
+        r#"key="-----BEGIN PRIVATE KEY-----\nXXXX\nXXXX\n-----END PRIVATE KEY-----""#,
+        r#""api_key": "sk_test_...""#,
+        "oauth(resource_owner_secret='resource_owner_secret')",
+        r#""secret":"**GDPR COMPLIANT**""#,
+        r#""apiKey":"API-Schl\u00fcssel","secret":"Cl\u00e9 secr\u00e8te""#,
+        r#"{key: "some_key", value: "some_value", httpOnly: true}"#,
+        "PRIVATE_KEY=\"-----BEGIN RSA PRIVATE KEY-----\n...\nKh9NV...\n-----END RSA PRIVATE KEY-----\"",
+    ]);
+    check_gone(
+        SECRET,
+        &[
+            r#"keyring.set_password("system", "username", "SECRET")"#,
+            r#"config.setPassword("SECRET", true)"#,
+            r#""api_key": "SECRETkV9zQ2mLw7...""#,
+            "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----",
+            r#"{"backup_code": "SECRET", "otp_code": "SECRET"}"#,
+            "--b\r\nContent-Disposition: form-data; name=token\r\n\r\nSECRET\r\n--b--",
+        ],
     );
 }
