@@ -109,7 +109,7 @@ class Capture:
             mode=mode,  # type: ignore[arg-type]
             allow=tools["MCPTAP_CAPTURE_TOOLS"],
             deny=tools["MCPTAP_CAPTURE_DENY_TOOLS"],
-            body_cap=_bytes(cap) if cap else DEFAULT_BODY_CAP,
+            body_cap=bytes_of("MCPTAP_BODY_CAP", cap) if cap else DEFAULT_BODY_CAP,
             redactor=redactor,
         )
 
@@ -139,9 +139,10 @@ def _named(entries: tuple[str, ...], tool: str) -> bool:
     return any(tool.startswith(entry[:-1]) if entry.endswith("*") else tool == entry for entry in entries)
 
 
-def _bytes(text: str) -> int:
+def bytes_of(name: str, text: str, expected: str = "a number of bytes, or one with a unit such as 1MiB") -> int:
+    """A size as variables have it; fails by telling what would be right."""
     found = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)
     unit = _UNITS.get(found[2].lower()) if found else None
     if found is None or unit is None:
-        raise CaptureError(f"MCPTAP_BODY_CAP is {text!r}; give a number of bytes, or one with a unit such as 1MiB")
+        raise CaptureError(f"{name} is {text!r}; give {expected}")
     return int(found[1]) * unit

@@ -20,6 +20,10 @@ QUEUE_BYTES = 32 << 20
 QUEUE_RECORDS = 65_536
 BATCH_BYTES = 4 << 20
 BATCH_RECORDS = 512
+SPILL_BYTES = 8 << 20
+"""How much may wait in memory before it goes to disk, where it is kept there, while the collector is away, in bytes."""
+PIECE_BYTES = 512 << 10
+"""How much goes into one file at most, in bytes, unless a record is larger: what is in front of a collector may take little more."""
 PATIENCE = 3.0
 """How long the end of the process waits for what is left to be sent, in seconds."""
 _LONGEST_PAUSE = 30.0
@@ -36,8 +40,15 @@ def _suppress_instrumentation() -> None:
 class Courier:
     """Runs tasks in order, and sends the spans and log records that they give it."""
 
-    def __init__(self, exporters: dict[Signal, Any], linger: float) -> None:
+    def __init__(self, exporters: dict[Signal, Any], linger: float, spool: Any = None) -> None:
+        """``spool`` is what keeps records on disk while the collector is away, if something does."""
         self._exporters = exporters
+        self._spool = spool
+        self._is_away = False
+        # When to send what may wait on disk.
+        self._backlog_at: float | None = None
+        # What is being sent.
+        self._under_way: tuple[Signal, list[tuple[int, Any]]] | None = None
         self._linger = linger
         self._tasks: deque[tuple[int, Callable[[], None]]] = deque()
         self._ready: dict[Signal, deque[tuple[int, Any]]] = {"spans": deque(), "logs": deque()}
@@ -105,12 +116,20 @@ class Courier:
 
     def flush(self, timeout: float) -> bool:
         """Sends all that is recorded so far. Whether that was done in time."""
+        return self._wait(timeout, lambda: self._is_busy or self._backlog_at is not None)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is in memory that is not sent."""
+        return bool(self._tasks or self._working or any(self._ready.values()))
+
+    def _wait(self, timeout: float, is_needed: Callable[[], bool]) -> bool:
         end = time.monotonic() + timeout
         with self._changed:
             self._flushing += 1
             self._changed.notify()
             try:
-                while self._tasks or self._working or any(self._ready.values()):
+                while is_needed():
                     left = end - time.monotonic()
                     if left <= 0 or self._thread is None:
                         return False
@@ -123,8 +142,8 @@ class Courier:
         """Sends what is left, for so many seconds at most."""
         if self._closing:
             return
-        if self._thread is not None:
-            self.flush(timeout)
+        if self._thread is not None and not self._wait(timeout, lambda: self._is_busy):
+            self._leave()
         atexit.unregister(self.close)
         with self._changed:
             self._closing = True
@@ -149,7 +168,7 @@ class Courier:
         self._tasks.clear()
         for ready in self._ready.values():
             ready.clear()
-        self._bytes, self._thread, self._working, self._closing = 0, None, False, True
+        self._bytes, self._thread, self._working, self._closing, self._under_way = 0, None, False, True, None
 
     def _due(self, now: float) -> float | None:
         """When to send what is ready. The end of a call that comes alone goes at once, with its lines, so that a process that is
@@ -169,6 +188,8 @@ class Courier:
                 self._changed.notify_all()
                 while not self._tasks and not self._closing and (self._told or not self._dropped):
                     due = self._due(time.monotonic())
+                    if self._backlog_at is not None:
+                        due = self._backlog_at if due is None else min(due, self._backlog_at)
                     left = None if due is None else due - time.monotonic()
                     if left is not None and left <= 0:
                         break
@@ -187,12 +208,18 @@ class Courier:
             with self._changed:
                 due = self._due(time.monotonic())
                 has_spans = bool(self._ready["spans"])
+            if self._is_away and self._bytes > SPILL_BYTES:
+                self._spill()
             if due is None or (not self._closing and due > time.monotonic()):
-                continue
-            sent = all([self._export(signal) for signal in self._exporters])
+                if self._backlog_at is None or self._closing or self._backlog_at > time.monotonic():
+                    continue
+                has_spans, sent, has_more = False, *self._deliver()
+            else:
+                sent, has_more = all([self._export(signal) for signal in self._exporters]), True
             now = time.monotonic()
             pause = 0.0 if sent else min(max(pause * 2, 1.0), _LONGEST_PAUSE)
             self._since, self._not_before = None, now + pause
+            self._is_away, self._backlog_at = not sent, now + pause if has_more and self._spool is not None else None
             if has_spans:
                 self._sent_at = now
             if self._closing and not sent:
@@ -209,6 +236,7 @@ class Courier:
                 while ready and len(batch) < BATCH_RECORDS and (not batch or size + ready[0][0] <= BATCH_BYTES):
                     batch.append(ready.popleft())
                     size += batch[-1][0]
+                self._under_way = (signal, batch)
             if not batch:
                 return True
             try:
@@ -217,9 +245,71 @@ class Courier:
                 logger.exception("records could not be sent")
                 outcome = "refused"
             with self._changed:
+                if self._under_way is None:
+                    # Who closes has put it on disk meanwhile.
+                    return False
+                self._under_way = None
                 if outcome == "away":
                     self._ready[signal].extendleft(reversed(batch))
-                    return False
-                self._bytes -= size
+                else:
+                    self._bytes -= size
                 if outcome == "refused":
                     self._dropped += len(batch)
+            if outcome == "away":
+                self._spill()
+                return False
+
+    def _spill(self) -> None:
+        """Puts on disk what is ready, as far as it takes that. Not for two at once."""
+        if self._spool is None:
+            return
+        for signal, exporter in self._exporters.items():
+            while exporter.can_wait_on_disk:
+                piece: list[tuple[int, Any]] = []
+                size = 0
+                with self._changed:
+                    ready = self._ready[signal]
+                    while ready and (not piece or size + ready[0][0] <= PIECE_BYTES):
+                        piece.append(ready.popleft())
+                        size += piece[-1][0]
+                if not piece:
+                    break
+                data = exporter.written([record for _, record in piece])
+                is_kept = data is not None and self._spool.put(signal, data)
+                with self._changed:
+                    if data is not None and not is_kept:
+                        self._ready[signal].extendleft(reversed(piece))
+                        return
+                    self._bytes -= size
+
+    def _leave(self) -> None:
+        """The process ends, and the collector does not answer: what is left goes to disk."""
+        if self._spool is None:
+            return
+        with self._changed:
+            self._closing = True
+            tasks, under_way = list(self._tasks), self._under_way
+            self._tasks.clear()
+            self._under_way = None
+            if under_way is not None:
+                self._ready[under_way[0]].extendleft(reversed(under_way[1]))
+        for _, task in tasks:
+            try:
+                task()
+            except Exception:
+                logger.exception("a record could not be made")
+        self._spill()
+
+    def _deliver(self) -> tuple[bool, bool]:
+        """Sends a piece that waits on disk. Whether somebody answered, and whether there may be more."""
+        for signal, exporter in self._exporters.items():
+            piece = self._spool.take(signal) if exporter.can_wait_on_disk and exporter.can_resend else None
+            if piece is None:
+                continue
+            outcome = exporter.resend(piece.data)
+            if outcome == "away":
+                self._spool.back(piece)
+                return False, True
+            self._spool.done(piece)
+            return True, True
+        return not self._is_away, False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import threading
+import zlib
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -43,6 +45,12 @@ def of_environment(endpoint: str | None, api_key: str | None) -> dict[Signal, Ex
     return {signal: Exporter(signal, endpoint, api_key, said) for signal in signals if endpoint or not is_off(signal)}
 
 
+def address(endpoint: str | None) -> str:
+    """Where records go, in one text."""
+    given = [variable(f"OTEL_EXPORTER_OTLP_{own}ENDPOINT") or "" for own in ("", "TRACES_", "LOGS_")]
+    return endpoint.rstrip("/") if endpoint else "\n".join(given).rstrip("/\n") or HTTP_ENDPOINT
+
+
 def _check(endpoint: str) -> None:
     """An address that is none would be tried for ever."""
     try:
@@ -58,6 +66,9 @@ class Exporter:
     """Sends one signal. What is said once is not said again until something was sent."""
 
     def __init__(self, signal: Signal, endpoint: str | None, api_key: str | None, said: set[object]) -> None:
+        self._signal: Signal = signal
+        # A request as it is sent, for what is sent again.
+        self._sample: tuple[Any, dict[str, Any]] | None = None
         # By the exporters of both signals.
         self._said = said
         self._is_shut = False
@@ -102,6 +113,7 @@ class Exporter:
 
             def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
                 exporter._status, exporter._is_asked = None, True
+                exporter._sample = (request.copy(), options)
                 try:
                     response = super().send(request, **options)
                     exporter._status = response.status_code
@@ -114,7 +126,8 @@ class Exporter:
 
         made = {"spans": OTLPSpanExporter, "logs": OTLPLogExporter}[signal]
         path = {"spans": "/v1/traces", "logs": "/v1/logs"}[signal]
-        options: dict[str, Any] = {"session": Session()}
+        self._session = Session()
+        options: dict[str, Any] = {"session": self._session}
         if headers:
             options["headers"] = headers
         if endpoint or not either("ENDPOINT"):
@@ -138,7 +151,6 @@ class Exporter:
         if result.name == "SUCCESS":
             self._said.clear()
             return "sent"
-        status = self._status
         if self._is_shut:
             return "away"
         if self._knows_asking and not self._is_asked:
@@ -147,15 +159,56 @@ class Exporter:
                 self._say("unwritable", "a record could not be written, and is dropped")
                 return "refused"
             return self._halves(batch)
-        if status == 413 and len(batch) > 1:
+        if self._status == 413 and len(batch) > 1:
             # It is too large for what is in front of the collector.
             return self._halves(batch)
+        return self._failed(self._status)
+
+    def _failed(self, status: int | None) -> Outcome:
+        """What becomes of what was answered with this status, which is no success."""
         if status is not None and 400 <= status < 500 and status not in (408, 429):
             advice = _ADVICE.get(status, "such records would be refused again, and are dropped")
             self._say(status, f"{self._where} refuses records with HTTP {status}; {advice}")
             return "refused"
-        self._say("away", f"{self._where} does not take records; they wait in memory. Is mcptap running there?")
+        self._say("away", f"{self._where} does not take records; they wait. Is mcptap running there?")
         return "away"
+
+    @property
+    def can_wait_on_disk(self) -> bool:
+        """Whether what it sends can be written as bytes, and sent again. Not over gRPC."""
+        return self._knows_asking
+
+    def written(self, batch: list[Any]) -> bytes | None:
+        """Records as they are sent, or ``None`` where something in them cannot be written."""
+        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+        try:
+            return bytes((encode_spans if self._signal == "spans" else encode_logs)(batch).SerializeToString())
+        except Exception as error:
+            self._say("unwritable", f"records could not be written, and are dropped: {error!r}")
+            return None
+
+    @property
+    def can_resend(self) -> bool:
+        """Whether something was sent already, so that it is known how."""
+        return self._sample is not None
+
+    def resend(self, data: bytes) -> Outcome:
+        """Sends what was written."""
+        if self._sample is None or self._is_shut:
+            return "away"
+        sample, options = self._sample
+        request = sample.copy()
+        coding = request.headers.get("Content-Encoding")
+        request.body = gzip.compress(data) if coding == "gzip" else zlib.compress(data) if coding == "deflate" else data
+        request.headers["Content-Length"] = str(len(request.body))
+        try:
+            response = self._session.send(request, **options)
+        except Exception as error:
+            self._say(type(error), f"records could not be sent: {error!r}")
+            return "away"
+        return "sent" if response.ok else self._failed(self._status)
 
     def _halves(self, batch: list[Any]) -> Outcome:
         middle = len(batch) // 2

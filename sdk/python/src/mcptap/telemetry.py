@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
-from . import exporters, semconv
+from . import exporters, semconv, spool
 from .courier import Courier
 
 SCOPE = "mcptap"
@@ -77,6 +77,7 @@ class Telemetry:
         self.courier = Courier(
             exporters.of_environment(self._endpoint, self._api_key),  # type: ignore[arg-type]
             float(linger) / 1000 if linger and linger.isdigit() else _LINGER,
+            spool.of_environment(exporters.address(self._endpoint)),
         )
         attributes: dict[str, Any] = {semconv.PROCESS_PID: os.getpid(), semconv.SERVICE_NAME: self._name}
         resource = Resource.create()
