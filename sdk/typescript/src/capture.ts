@@ -87,7 +87,7 @@ export class Capture {
     const cap = (env["MCPTAP_BODY_CAP"] ?? "").trim();
     try {
       const redactor = new Redactor({ keys: listed("MCPTAP_REDACT_KEYS"), patterns: listed("MCPTAP_REDACT_PATTERNS", "\n"), values });
-      return new Capture({ mode, allow, deny, bodyCap: cap ? bytes(cap) : DEFAULT_BODY_CAP, redactor });
+      return new Capture({ mode, allow, deny, bodyCap: cap ? bytesOf("MCPTAP_BODY_CAP", cap) : DEFAULT_BODY_CAP, redactor });
     } catch (error) {
       if (!(error instanceof BadRule)) throw error;
       throw new CaptureError(`in MCPTAP_REDACT_KEYS, MCPTAP_REDACT_PATTERNS or MCPTAP_REDACT_ENV: ${error.message}`);
@@ -126,11 +126,12 @@ function checkTools(name: string, entries: string[]): void {
   throw new CaptureError(`${name} holds ${JSON.stringify(wrong)}; give names of tools, or beginnings of names with * at the end, such as get_*`);
 }
 
-function bytes(text: string): number {
+/** A size as variables have it; throws by telling what would be right. */
+export function bytesOf(name: string, text: string, expected = "a number of bytes, or one with a unit such as 1MiB"): number {
   const found = /^(\d+)\s*([A-Za-z]*)$/.exec(text);
   const unit = found ? UNITS[(found[2] ?? "").toLowerCase()] : undefined;
   if (!found || unit === undefined) {
-    throw new CaptureError(`MCPTAP_BODY_CAP is ${JSON.stringify(text)}; give a number of bytes, or one with a unit such as 1MiB`);
+    throw new CaptureError(`${name} is ${JSON.stringify(text)}; give ${expected}`);
   }
   return Number(found[1]) * unit;
 }

@@ -1,16 +1,20 @@
 // A queue that redacts, ends spans and sends them when the server has nothing else to do, so that no handler waits for it.
 
-import fs from "node:fs";
-
 import { diag } from "@opentelemetry/api";
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 
+import { complain } from "./complaint.js";
 import { outside } from "./outside.js";
+import type { Spool } from "./spool.js";
 
 /** How much may wait, in bytes; what comes when it is full is dropped, and counted. */
 export const QUEUE_BYTES = 32 << 20;
 const BATCH_BYTES = 4 << 20;
 const BATCH_RECORDS = 512;
+/** How much may wait in memory before it goes to disk, where it is kept there and the collector is away, in bytes. */
+const SPILL_BYTES = 8 << 20;
+/** How much goes into one file at most, in bytes, unless a record is larger: what is in front of a collector may take little more. */
+const PIECE_BYTES = 512 << 10;
 /** How long the end of the process waits for what is left to be sent, in milliseconds. */
 const PATIENCE = 3000;
 const LONGEST_PAUSE = 30_000;
@@ -30,6 +34,9 @@ const ADVICE: Record<number, string> = {
 export type Signal = "spans" | "logs";
 
 interface Exporter {
+  /** Records as they are sent, for the disk; and sends what was written. */
+  written?(records: unknown[]): Uint8Array | undefined;
+  resend?(message: Uint8Array): Promise<ExportResult>;
   export(records: unknown[], done: (result: ExportResult) => void): void;
   shutdown(): Promise<void>;
 }
@@ -37,18 +44,6 @@ interface Exporter {
 interface Waiting {
   size: number;
   record: unknown;
-}
-
-/**
- * Says something on standard error, which is never the transport's. By its number: where nobody reads it any more, a write to the stream
- * would end the process.
- */
-export function complain(said: string): void {
-  try {
-    fs.writeSync(2, `mcptap: ${said}\n`);
-  } catch {
-    // Nobody reads it.
-  }
 }
 
 /** Those that may have something to send when the process has nothing more to do. */
@@ -69,6 +64,13 @@ export class Courier {
   readonly #exporters: Map<Signal, Exporter>;
   readonly #linger: number;
   readonly #limit: number;
+  readonly #spool: Spool | undefined;
+  readonly #spill: number;
+  #isAway = false;
+  /** When to send what may wait on disk. */
+  #backlogAt: number | undefined;
+  /** What is being sent. */
+  #underWay: { signal: Signal; batch: Waiting[]; size: number } | undefined;
   readonly #where: string;
   #tasks: { size: number; task: () => void }[] = [];
   readonly #ready: Record<Signal, Waiting[]> = { spans: [], logs: [] };
@@ -84,11 +86,16 @@ export class Courier {
   #said = new Set<number | string>();
   #isOver = false;
 
-  constructor(exporters: Map<Signal, Exporter>, linger: number, where: string, limit = QUEUE_BYTES) {
+  /** `spool` keeps what waits on disk while the collector is away, if it is there: beyond `spill` bytes of it at once. */
+  constructor(exporters: Map<Signal, Exporter>, linger: number, where: string, limit = QUEUE_BYTES, spool?: Spool, spill = SPILL_BYTES) {
     [this.#exporters, this.#linger, this.#where, this.#limit] = [exporters, linger, where, limit];
+    [this.#spool, this.#spill] = [spool, spill];
     open.add(this);
-    if (!isEndWatched) process.on("beforeExit", () => { for (const courier of open) void courier.close(); });
+    if (isEndWatched) return;
     isEndWatched = true;
+    process.on("beforeExit", () => { for (const courier of open) void courier.close(); });
+    // Nothing is waited for here.
+    process.on("exit", () => { for (const courier of open) courier.leave(); });
   }
 
   /** Whether records of this signal are sent. */
@@ -137,8 +144,12 @@ export class Courier {
 
   /** Sends all that is recorded so far. Whether that was done within so many milliseconds. */
   async flush(timeout: number): Promise<boolean> {
+    return this.#wait(timeout, () => this.#has() || this.#backlogAt !== undefined);
+  }
+
+  async #wait(timeout: number, isNeeded: () => boolean): Promise<boolean> {
     const end = Date.now() + timeout;
-    while (this.#has()) {
+    while (isNeeded()) {
       const left = end - Date.now();
       if (left <= 0) return false;
       this.#work(Number.POSITIVE_INFINITY);
@@ -155,11 +166,40 @@ export class Courier {
   /** Sends what is left, for a few seconds at most. */
   async close(timeout = PATIENCE): Promise<void> {
     if (this.#isOver) return;
-    await this.flush(timeout);
+    if (!(await this.#wait(timeout, () => this.#has()))) this.leave();
     open.delete(this);
     this.#isOver = true;
     clearTimeout(this.#timer);
     for (const exporter of this.#exporters.values()) exporter.shutdown().catch(() => {});
+  }
+
+  /** The process ends, and the collector does not answer: what is left goes to disk, if something is kept there. */
+  leave(): void {
+    if (!this.#spool) return;
+    this.#work(Number.POSITIVE_INFINITY);
+    const left = this.#underWay;
+    this.#underWay = undefined;
+    if (left) this.#ready[left.signal].unshift(...left.batch);
+    this.#toDisk();
+  }
+
+  /** Puts on disk what is ready, as far as it takes that. */
+  #toDisk(): void {
+    if (!this.#spool) return;
+    for (const [signal, exporter] of this.#exporters) {
+      const ready = this.#ready[signal];
+      while (exporter.written && ready.length > 0) {
+        let [count, size] = [0, 0];
+        while (count < ready.length && (count === 0 || size + (ready[count]?.size ?? 0) <= PIECE_BYTES)) {
+          size += ready[count]?.size ?? 0;
+          count += 1;
+        }
+        const data = exporter.written(ready.slice(0, count).map(({ record }) => record));
+        if (data && !this.#spool.put(signal, data)) return;
+        ready.splice(0, count);
+        this.#bytes -= size;
+      }
+    }
   }
 
   #has(): boolean {
@@ -186,16 +226,23 @@ export class Courier {
     return Math.max(quiet + this.#linger, this.#notBefore);
   }
 
+  /** When there is something to send, also of what waits on disk. */
+  #soonest(now: number): number | undefined {
+    const due = this.#due(now);
+    return this.#backlogAt === undefined || (due !== undefined && due < this.#backlogAt) ? due : this.#backlogAt;
+  }
+
   #wake(): void {
     if (this.#timer || this.#isOver) return;
     const now = Date.now();
-    const [soon, due] = [now + Math.min(SOON, this.#linger), this.#due(now)];
+    const [soon, due] = [now + Math.min(SOON, this.#linger), this.#soonest(now)];
     if (this.#tasks.length === 0 && due === undefined) return;
     const next = this.#tasks.length > 0 ? soon : Math.max(due ?? 0, now);
     const look = () => {
       this.#timer = undefined;
       this.#work(TURN);
-      const ready = this.#due(Date.now());
+      if (this.#isAway && this.#bytes > this.#spill) this.#toDisk();
+      const ready = this.#soonest(Date.now());
       if (this.#tasks.length === 0 && ready !== undefined && ready <= Date.now()) void (this.#sending ?? this.#deliver());
       else this.#wake();
     };
@@ -231,13 +278,42 @@ export class Courier {
     };
     const delivery = outside(() => this.#export()).catch(failed).finally(() => {
       this.#sending = undefined;
-      if (this.#ready.spans.length > 0 || this.#ready.logs.length > 0 || this.#tasks.length > 0) this.#wake();
+      this.#wake();
     });
     this.#sending = delivery;
     return delivery;
   }
 
+  /** Sends what is ready, else what waits on disk. Whether somebody answered. */
   async #export(): Promise<boolean> {
+    const hasReady = this.#ready.spans.length + this.#ready.logs.length > 0;
+    const { sent, hasMore } = hasReady ? { sent: await this.#exportReady(), hasMore: true } : await this.#deliverPiece();
+    if (sent) this.#pause = 0;
+    else {
+      this.#pause = Math.min(Math.max(this.#pause * 2, 1000), LONGEST_PAUSE);
+      this.#notBefore = Date.now() + this.#pause;
+    }
+    this.#isAway = !sent;
+    this.#backlogAt = hasMore && this.#spool && !this.#isOver ? Date.now() + this.#pause : undefined;
+    return sent;
+  }
+
+  async #deliverPiece(): Promise<{ sent: boolean; hasMore: boolean }> {
+    for (const [signal, exporter] of this.#exporters) {
+      const piece = exporter.resend && this.#spool?.take(signal);
+      if (!piece) continue;
+      const result = await exporter.resend?.(piece.data);
+      if (result?.code === ExportResultCode.SUCCESS || this.#isRefused(result?.error)) this.#spool?.done(piece);
+      else {
+        this.#spool?.back(piece);
+        return { sent: false, hasMore: true };
+      }
+      return { sent: true, hasMore: true };
+    }
+    return { sent: !this.#isAway, hasMore: false };
+  }
+
+  async #exportReady(): Promise<boolean> {
     for (const [signal, exporter] of this.#exporters) {
       const ready = this.#ready[signal];
       while (ready.length > 0) {
@@ -247,18 +323,21 @@ export class Courier {
           count += 1;
         }
         const batch = ready.splice(0, count);
+        const underWay = { signal, batch, size };
+        this.#underWay = underWay;
         const result = await resultOf(exporter, batch.map(({ record }) => record));
+        // Who ends has put it on disk meanwhile.
+        if (this.#underWay !== underWay) return false;
+        this.#underWay = undefined;
         if (result.code === ExportResultCode.SUCCESS) {
           this.#bytes -= size;
-          this.#pause = 0;
           this.#said.clear();
         } else if (this.#isRefused(result.error)) {
           this.#bytes -= size;
         } else {
           ready.unshift(...batch);
-          this.#pause = Math.min(Math.max(this.#pause * 2, 1000), LONGEST_PAUSE);
-          this.#notBefore = Date.now() + this.#pause;
-          this.#say("away", `${this.#where} does not take records; they wait in memory. Is mcptap running there?`);
+          this.#toDisk();
+          this.#say("away", `${this.#where} does not take records; they wait. Is mcptap running there?`);
           return false;
         }
       }

@@ -51,18 +51,33 @@ export class HttpExporter {
     void this.#export(records).then(done, (error: Error) => done(failed(error)));
   }
 
+  /** Records as they are sent; undefined where something in them cannot be written. */
+  written(records: unknown[]): Uint8Array | undefined {
+    try {
+      return this.#serializer.serializeRequest(records);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Sends what was written. */
+  async resend(message: Uint8Array): Promise<ExportResult> {
+    try {
+      const status = await this.#send(message);
+      return status >= 200 && status < 300 ? { code: ExportResultCode.SUCCESS } : failed(new Refusal(`HTTP ${status}`, status));
+    } catch (error) {
+      return failed(error as Error);
+    }
+  }
+
   /** Gives up what is under way. */
   async shutdown(): Promise<void> {
     this.#ends.abort();
   }
 
   async #export(records: unknown[]): Promise<ExportResult> {
-    let message: Uint8Array | undefined;
-    try {
-      message = this.#serializer.serializeRequest(records);
-    } catch {
-      // Something in it cannot be written. The others can.
-    }
+    // Where something in it cannot be written, the others can.
+    const message = this.written(records);
     const status = message ? await this.#send(message) : 413;
     if (status >= 200 && status < 300) return { code: ExportResultCode.SUCCESS };
     if (status !== 413 || records.length === 1) return failed(new Refusal(`HTTP ${status}`, status));

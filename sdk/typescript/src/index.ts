@@ -8,7 +8,7 @@
 
 import { Capture } from "./capture.js";
 import { installConsole } from "./console.js";
-import { complain } from "./courier.js";
+import { complain } from "./complaint.js";
 import { Call } from "./current.js";
 import { type Caller, Observer } from "./observer.js";
 import { attach, observerOf, serverOf } from "./servers.js";

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { currentPeer } from "./carrier.js";
 import { isRecorded, isWatched, watch } from "./exchange.js";
-import { complain } from "./courier.js";
+import { complain } from "./complaint.js";
 import type { Observer } from "./observer.js";
 import { observerOf } from "./servers.js";
 

@@ -8,7 +8,7 @@ import { Budget } from "./budget.js";
 import type { Call } from "./call.js";
 import type { Capture } from "./capture.js";
 import { Conversation } from "./conversation.js";
-import { complain } from "./courier.js";
+import { complain } from "./complaint.js";
 import { Running } from "./running.js";
 import type { Telemetry } from "./telemetry.js";
 

@@ -4,7 +4,7 @@
 // credentials behind their scheme, passwords in URLs, private keys, and what the operator adds. The collector goes over
 // everything again when it comes.
 
-import { complain } from "./courier.js";
+import { complain } from "./complaint.js";
 import { isDrawn, isLot, isPlaceholder } from "./looks.js";
 import { isCut, isSecret, isSecretNumber, keyOf, namer, type Kind } from "./names.js";
 import { redaction } from "./tables.js";

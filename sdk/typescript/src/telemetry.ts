@@ -10,6 +10,7 @@ import { AlwaysOnSampler, BasicTracerProvider } from "@opentelemetry/sdk-trace-b
 
 import { Courier, type Signal } from "./courier.js";
 import { HttpExporter } from "./exporter.js";
+import { spoolOfEnvironment } from "./spool.js";
 import { semconv } from "./tables.js";
 
 export const SCOPE = "@mcptap/sdk";
@@ -51,6 +52,8 @@ export interface TelemetryOptions {
   apiKey?: string | undefined;
   /** How much may wait, in bytes. */
   limit?: number | undefined;
+  /** How much waits in memory before it goes to disk while the collector is away, in bytes. */
+  spill?: number | undefined;
 }
 
 /** The providers of one name. Nothing is sent before the first request. */
@@ -59,10 +62,11 @@ export class Telemetry {
   readonly #own: BasicTracerProvider;
   readonly #logger: ReturnType<LoggerProvider["getLogger"]>;
 
-  constructor(name: string, { endpoint, apiKey, limit }: TelemetryOptions = {}) {
+  constructor(name: string, { endpoint, apiKey, limit, spill }: TelemetryOptions = {}) {
     const linger = Number(variable("OTEL_BSP_SCHEDULE_DELAY") ?? LINGER);
     const { exporters, where } = exportersOf(endpoint, apiKey);
-    this.courier = new Courier(exporters, Number.isFinite(linger) ? linger : LINGER, where, limit);
+    const spool = spoolOfEnvironment(where);
+    this.courier = new Courier(exporters, Number.isFinite(linger) ? linger : LINGER, where, limit, spool, spill);
     const environment = detectResources({ detectors: [envDetector] });
     const instance = environment.attributes[semconv.SERVICE_INSTANCE_ID] ?? randomUUID();
     const resource = defaultResource().merge(environment).merge(

@@ -112,7 +112,7 @@ test("an exporter that throws ends no process, and costs its batch alone", async
 
 test("a process whose standard error nobody reads does not end by what is said there", async (t) => {
   const program = `
-    import { complain } from ${JSON.stringify(new URL("../dist/courier.js", import.meta.url).href)};
+    import { complain } from ${JSON.stringify(new URL("../dist/complaint.js", import.meta.url).href)};
     process.stdin.once("data", () => {
       complain("nobody hears it");
       complain("nor this");
