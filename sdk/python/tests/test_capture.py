@@ -1,3 +1,5 @@
+from importlib import resources
+
 import pytest
 
 from mcptap import Capture, CaptureError
@@ -37,3 +39,7 @@ def test_sizes(text: str, size: int) -> None:
 def test_mistakes_name_the_variable(name: str, value: str) -> None:
     with pytest.raises(CaptureError, match=name):
         Capture.from_env({name: value})
+
+
+def test_the_package_says_that_it_has_types() -> None:
+    assert resources.files("mcptap").joinpath("py.typed").is_file()

@@ -176,7 +176,8 @@ export class Courier {
   /** The process ends, and the collector does not answer: what is left goes to disk, if something is kept there. */
   leave(): void {
     if (!this.#spool) return;
-    this.#work(Number.POSITIVE_INFINITY);
+    const end = Date.now() + PATIENCE;
+    while (this.#tasks.length > 0 && Date.now() < end) this.#work(TURN);
     const left = this.#underWay;
     this.#underWay = undefined;
     if (left) this.#ready[left.signal].unshift(...left.batch);

@@ -293,7 +293,10 @@ class Courier:
             self._under_way = None
             if under_way is not None:
                 self._ready[under_way[0]].extendleft(reversed(under_way[1]))
+        end = time.monotonic() + PATIENCE
         for _, task in tasks:
+            if time.monotonic() > end:
+                break
             try:
                 task()
             except Exception:
