@@ -44,6 +44,37 @@ test("over a restart of mcptap it says so, and goes on with what was missed, eac
   expect(withoutLostConnections(pages.complaints)).toEqual([]);
 });
 
+test("a connection that looks open and brings nothing is told, and made anew", async () => {
+  const { page, mcptap } = pages;
+  let isCut = false;
+  await page.routeWebSocket("**/graphql", (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((message) => !isCut && server.send(message));
+    server.onMessage((message) => !isCut && socket.send(message));
+  });
+  await mcptap.report({ tool: "before" });
+  await page.clock.install();
+  await page.goto(`${mcptap.url}/?live=1`);
+  await says("Live");
+  isCut = true;
+  await mcptap.report({ tool: "after" });
+  const word = page.locator(".live-words");
+  const runOn = async () => {
+    await page.clock.runFor(5_000);
+    return word.textContent();
+  };
+  await expect.poll(runOn, { timeout: 60_000 }).not.toBe("Live");
+  isCut = false;
+  await expect.poll(runOn, { timeout: 60_000 }).toBe("Live");
+  await page.getByRole("row", { name: /after/ }).waitFor();
+  // and stays, as the other end answers
+  for (let turn = 0; turn < 6; turn++) {
+    await page.clock.runFor(5_000);
+    expect(await word.textContent()).toBe("Live");
+  }
+  expect(withoutLostConnections(pages.complaints)).toEqual([]);
+});
+
 test("choosing a value in the drawer leaves Live on", async () => {
   const { page, mcptap } = pages;
   await mcptap.reportAll([{ tool: "forecast" }, { tool: "radar" }]);

@@ -14,6 +14,10 @@ export interface FeedListener {
   moved(cursor: string): void;
 }
 
+/** How often the other end is asked whether it is still there, and how long it may take to say so, in milliseconds. */
+const pingPause = 12_000;
+const pongPatience = 5_000;
+
 /** The calls stored after `cursor`, until `signal` ends it, or the server or the network does by an error. */
 export async function follow(
   filter: CallFilter,
@@ -22,10 +26,21 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<void> {
   const key = currentKey();
+  let unanswered: ReturnType<typeof setTimeout> | undefined;
   // The client's own retries would ask again from the first cursor, and deliver calls twice.
   const client = createClient({
     url: socketEndpoint.href,
     retryAttempts: 0,
+    // a network that is gone closes no socket, and nothing comes through one that looks open
+    keepAlive: pingPause,
+    on: {
+      ping: (received) => {
+        if (!received) unanswered = setTimeout(() => client.terminate(), pongPatience);
+      },
+      pong: (received) => {
+        if (received) clearTimeout(unanswered);
+      },
+    },
     ...(key ? { connectionParams: { authorization: `Bearer ${key}` } } : {}),
   });
   const answers = client.iterate<CallFeedSubscription>({
@@ -48,6 +63,7 @@ export async function follow(
       refuseKey(key, error.reason);
     throw error;
   } finally {
+    clearTimeout(unanswered);
     signal.removeEventListener("abort", stop);
     await client.dispose();
   }
