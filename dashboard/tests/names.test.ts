@@ -39,7 +39,7 @@ const leaving = () =>
       ),
   );
 
-for (const width of [320, 390, 1280, 1440]) {
+for (const width of [320, 390, 768, 1280, 1440]) {
   test(`names of any length stay inside their cards at ${width} pixels`, async () => {
     const { mcptap } = pages;
     await report();
@@ -83,6 +83,15 @@ for (const width of [320, 390, 1280, 1440]) {
           ]);
         }),
       );
+    /** Cells of the list that one has to scroll aside for. */
+    const aside = () =>
+      rows(page).evaluateAll((all) =>
+        all.flatMap((row) =>
+          [...row.querySelectorAll("[role=cell]")]
+            .filter((cell) => cell.getBoundingClientRect().right > window.innerWidth)
+            .map((cell) => cell.className),
+        ),
+      );
     for (const [address, content] of addresses) {
       await page.goto(mcptap.url + address);
       await content.first().waitFor();
@@ -92,6 +101,7 @@ for (const width of [320, 390, 1280, 1440]) {
     await page.goto(mcptap.url);
     await rows(page).nth(3).waitFor();
     expect(await overlapping()).toEqual([]);
+    expect(await aside()).toEqual([]);
     for (const link of await page.getByRole("navigation", { name: "Pages" }).getByRole("link").all()) {
       const place = await link.boundingBox();
       expect(place && place.x >= 0 && place.x + place.width <= width, (await link.textContent()) ?? "").toBe(
@@ -279,5 +289,51 @@ test("a server whose name is blank has a name, and one with the longest leaves r
     const box = await table.boundingBox();
     expect(heading && box && heading.y + heading.height <= box.y, String(width)).toBe(true);
   }
+  expect(pages.complaints).toEqual([]);
+});
+
+test("names of a thousand characters leave room for what they are the names of, on every page", async () => {
+  const { mcptap } = pages;
+  const of = (word: string) => `${word} `.repeat(500).slice(0, 1000);
+  await mcptap.report({
+    ...{ tool: of("tool"), server: of("server"), client: of("client"), session: of("session") },
+    ...{ method: "tools/call", error: of("error") },
+  });
+  const { calls } = await mcptap.ask("{ calls { nodes { id session { id } } } }");
+  const [call] = (calls as { nodes: { id: string; session: { id: string } }[] }).nodes;
+  await openContext(pages, { width: 320 });
+  const { page } = pages;
+  const main = page.getByRole("main");
+  for (const [address, name, after] of [
+    ["/servers", of("server"), main.locator("tbody td:last-child")],
+    [
+      `/servers/${encodeURIComponent(of("server"))}?tab=tools`,
+      of("tool"),
+      main.locator("tbody td:last-child"),
+    ],
+    ["/sessions", of("server"), main.locator("tbody td:last-child")],
+    [
+      `/sessions/${encodeURIComponent(call?.session.id ?? "")}`,
+      of("server"),
+      main.getByRole("list", { name: "Calls in order" }),
+    ],
+    [`/calls/${call?.id}`, of("tool"), main.getByText("Transport", { exact: true })],
+  ] as const) {
+    await page.goto(mcptap.url + address);
+    await main.getByText(name.slice(0, 40)).first().waitFor();
+    const place = await after.first().boundingBox();
+    expect(place?.y, address).toBeLessThan(1_200);
+    expect(await overflow(page), address).toBe(0);
+  }
+  expect(pages.complaints).toEqual([]);
+});
+
+test("the flag of a country has an edge on every ground", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "a", ip: "203.0.113.17", country: "JP" });
+  await page.goto(mcptap.url);
+  const flag = rows(page).first().locator("img.flag");
+  await flag.waitFor();
+  expect(await flag.evaluate((image) => getComputedStyle(image).outlineStyle)).toBe("solid");
   expect(pages.complaints).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectAddress, givenPages, openContext, overflow, rows, withKey } from "./pages";
+import { axeSays, expectAddress, givenPages, openContext, overflow, rows, withKey } from "./pages";
 
 const pages = givenPages();
 const names = (table: string) =>
@@ -125,7 +125,7 @@ test("a key that only administers reads how to set a server up", async () => {
   const { page, mcptap } = pages;
   await withKey(pages, await mcptap.createKey("root", "admin"));
   await page.goto(`${mcptap.url}/setup`);
-  await page.getByText("your key does not read calls").waitFor();
+  await page.getByText("Your key cannot read calls").waitFor();
   await page.getByRole("button", { name: "OpenTelemetry Collector" }).click();
   await page.getByText("otlp_http/mcptap:").first().waitFor();
   await page.goto(mcptap.url);
@@ -176,4 +176,37 @@ test("more servers that do not come say why, and a click with Control opens a ca
   const href = await row.getByRole("link").getAttribute("href");
   await (await opens).waitForURL(`${mcptap.url}${href}`);
   await expectAddress(page, /\/$/);
+});
+
+test("at 320 pixels the links of a table are as far apart as fingers need", async () => {
+  const { mcptap } = pages;
+  await mcptap.reportAll(
+    Array.from({ length: 32 }, (_, index) => ({
+      ...{ tool: ["forecast", "radar"][index % 2] ?? "", session: `s-${index % 3}`, durationMs: 300 + index },
+      ...(index % 5 < 2 ? { error: "no" } : {}),
+    })),
+  );
+  await openContext(pages, { width: 320 });
+  const { page } = pages;
+  for (const [address, table] of [
+    ["/servers/weather?tab=tools", "Tools"],
+    ["/servers", "Servers"],
+    ["/sessions", "Sessions"],
+  ] as const) {
+    await page.goto(mcptap.url + address);
+    await page.getByRole("table", { name: table }).getByRole("link").first().waitFor();
+    expect(await axeSays(page), address).toEqual([]);
+  }
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a call that is in no session is no reason to say that none is stored", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.report({ tool: "alone" });
+  await page.goto(`${mcptap.url}/sessions`);
+  await page
+    .getByText("Calls with a session ID, connection, trace or client in common appear here.")
+    .waitFor();
+  expect(await page.getByText("yet").count()).toBe(0);
+  expect(pages.complaints).toEqual([]);
 });

@@ -82,7 +82,7 @@ export default function SessionPage({ id }: { id: string }) {
   const onPick: OnPick = (name, value, as) => navigate(listAddress(pick(noFilter, name, value, as)));
 
   const unknown = isBadInput(problem);
-  const reasons = useReasons("Its calls have expired", "been deleted", "the address is wrong");
+  const reasons = useReasons("Its calls have expired", "they were deleted", "the address is wrong");
   if (problem !== undefined && !unknown && !head) return <Problem problem={problem} again={again} />;
   return (
     <div className="page">
@@ -112,12 +112,12 @@ export default function SessionPage({ id }: { id: string }) {
       {session && (
         <>
           <dl className="facts">
-            <Fact label="Server">
+            <Fact label="Server" title={visible(session.server.name)}>
               <Link href={`/servers/${encodeURIComponent(session.server.name)}`}>
                 {visible(session.server.name)}
               </Link>
             </Fact>
-            <Fact label="Client">
+            <Fact label="Client" title={session.clientName ? visible(session.clientName) : undefined}>
               {session.clientName ? visible(session.clientName) : <span className="quiet">unknown</span>}{" "}
               {visible(session.clientVersion ?? "")}
             </Fact>
@@ -168,11 +168,21 @@ function filterOf({ id, wireId, source, server }: NonNullable<SessionDetailQuery
   return { ...pick(noFilter, "server", server.name, "include"), session: wireId };
 }
 
-function Fact({ label, children }: { label: string; children: React.ReactNode }) {
+function Fact({
+  label,
+  title,
+  children,
+}: {
+  label: string;
+  title?: string | undefined;
+  children: React.ReactNode;
+}) {
   return (
     <div>
       <dt>{label}</dt>
-      <dd>{children}</dd>
+      <dd className="few-lines" title={title}>
+        {children}
+      </dd>
     </div>
   );
 }

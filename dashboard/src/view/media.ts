@@ -12,5 +12,5 @@ export function useMedia(query: string): boolean {
   );
 }
 
-/** The width below which rows become cards. */
-export const narrow = "(max-width: 760px)";
+/** The width below which rows become cards: usual columns need more. */
+export const narrow = "(max-width: 940px)";

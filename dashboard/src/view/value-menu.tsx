@@ -23,7 +23,7 @@ export function ValueMenu({
   return (
     <MenuTrigger>
       <Button className="value" aria-describedby={valueHelp}>
-        {children}
+        <span className="few-lines">{children}</span>
       </Button>
       <Popover className="popover" placement="bottom start">
         <Menu className="options">
