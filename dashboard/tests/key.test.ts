@@ -139,13 +139,15 @@ test("a key that is bound to a server sees that one alone, everywhere", async ()
     expect(await page.getByRole("main").innerText(), path).not.toMatch(/weather|forecast/);
   }
   await page.goto(`${mcptap.url}/servers/weather`);
-  await page.getByText("No call of a server with this name is stored, or this key may not see it.").waitFor();
+  await page
+    .getByText("No calls of a server with this name are stored, or this key may not see them.")
+    .waitFor();
   await page.getByText("Your key only sees orders.").waitFor();
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
-  await page.getByText("No call of a tool of this server is stored, or this key may not see it.").waitFor();
+  await page.getByText("No tool calls of this server are stored, or this key may not see them.").waitFor();
   await page.goto(`${mcptap.url}/calls/${id}`);
   await page
-    .getByText("It has expired, been deleted, the address is wrong, or this key may not see it.")
+    .getByText("It has expired, it was deleted, the address is wrong, or this key may not see it.")
     .waitFor();
   expect(pages.complaints).toEqual([]);
 });
@@ -182,7 +184,7 @@ test("a key that only sends is not let in, and one that only administers is show
     .getByText("This API key may not read: it needs the scope read or admin.")
     .waitFor();
   await enter(rules);
-  await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
+  await page.getByRole("heading", { name: "This key cannot read calls" }).waitFor();
   await page.getByRole("link", { name: "Go to Keys" }).click();
   await page.getByRole("row", { name: /root.*This tab.*Active.*Admin/ }).waitFor();
   expect(withoutRefusals(pages.complaints).filter((words) => !words.includes("422"))).toEqual([]);
@@ -217,9 +219,22 @@ test.each(["light", "dark"] as const)(
       await enter(rules);
       await page.getByRole("button", { name: "Create a key" }).waitFor();
       await page.getByRole("link", { name: "Calls" }).click();
-      await page.getByRole("heading", { name: "This key does not read calls" }).waitFor();
+      await page.getByRole("heading", { name: "This key cannot read calls" }).waitFor();
       await fine("no reading");
       expect(withoutRefusals(pages.complaints)).toEqual([]);
     }
   },
 );
+
+test("a key that is bound to servers is told why it sees no counters", async () => {
+  const { page, mcptap } = pages;
+  await withKey(pages, await mcptap.createKey("auditor", "read", "--server", "weather"));
+  await page.goto(`${mcptap.url}/setup`);
+  await page.getByText("Nothing shows up?").click();
+  await page
+    .getByText(
+      "The counters could not be read: the counters are of all servers, and this API key is bound to some.",
+    )
+    .waitFor();
+  expect(withoutRefusals(pages.complaints)).toEqual([]);
+});

@@ -87,16 +87,29 @@ test("a menu whose values did not come can be asked for again", async () => {
   await page.getByRole("option", { name: /forecast/ }).waitFor();
 });
 
+test("a page that is still connecting does not say that nobody answers", async () => {
+  const { page, mcptap } = pages;
+  // a socket that is accepted and told nothing
+  await page.routeWebSocket("**/graphql", () => {});
+  for (const address of ["/", "/setup"]) {
+    await page.goto(mcptap.url + address);
+    await page.getByText("Connecting…").waitFor();
+    await page.getByText("This turns green when the first call arrives.").waitFor();
+    expect(await page.getByText("does not answer").count(), address).toBe(0);
+  }
+  expect(pages.complaints).toEqual([]);
+});
+
 test("pages without anything lead to Setup", async () => {
   const { page, mcptap } = pages;
   for (const [address, words] of [
-    ["/sessions", "No sessions yet"],
+    ["/sessions", "No sessions"],
     ["/overview", "No calls yet"],
     ["/servers", "No servers yet"],
   ] as const) {
     await page.goto(`${mcptap.url}${address}`);
     await page.getByText(words).waitFor();
-    await page.getByRole("main").getByRole("link", { name: "Set one up" }).click();
+    await page.getByRole("main").getByRole("link", { name: "Set up a server" }).click();
     await page.getByRole("heading", { name: "Setup" }).waitFor();
   }
   expect(pages.complaints).toEqual([]);

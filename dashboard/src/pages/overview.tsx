@@ -63,7 +63,7 @@ export default function OverviewPage() {
       <Outdated of={all} />
       {isEmpty(filter) && stats?.callCount === 0 && (
         <p className="hint">
-          No calls yet: figures appear with the calls of a server. <Link href="/setup">Set one up</Link>
+          No calls yet. <Link href="/setup">Set up a server</Link>
         </p>
       )}
       <Figures filter={requests} stats={stats} />

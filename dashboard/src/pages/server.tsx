@@ -98,7 +98,7 @@ function Tools({ server }: { server: string }) {
       {tools.items?.length === 0 && (
         <div className="none">
           <h2>No tools</h2>
-          <p>No call of a tool of this server is stored{bound ? ", or this key may not see it" : ""}.</p>
+          <p>No tool calls of this server are stored{bound ? ", or this key may not see them" : ""}.</p>
         </div>
       )}
       {items && items.length > 0 && (

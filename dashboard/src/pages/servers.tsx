@@ -86,7 +86,7 @@ export default function ServersPage() {
         <div className="none">
           <h2>No servers yet</h2>
           <p>
-            <Link href="/setup">Set one up</Link>, and it appears here with its first call.
+            A server appears here with its first call. <Link href="/setup">Set up a server</Link>
           </p>
         </div>
       )}

@@ -63,15 +63,16 @@ export default function SessionsPage() {
         <div className="none">
           {isEmpty(filter) ? (
             <>
-              <h2>No sessions yet</h2>
+              <h2>No sessions</h2>
               <p>
-                Sessions appear with the calls of a server. <Link href="/setup">Set one up</Link>
+                Calls with a session ID, connection, trace or client in common appear here.{" "}
+                <Link href="/setup">Set up a server</Link>
               </p>
             </>
           ) : (
             <>
               <h2>No sessions match</h2>
-              <p>No session matches these filters.</p>
+              <p>No sessions match these filters.</p>
             </>
           )}
         </div>

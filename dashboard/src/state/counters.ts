@@ -13,13 +13,15 @@ export function parseCounters(text: string): ReadonlyMap<string, number> {
   return found;
 }
 
-/** Reads them now. Throws where this key may not, or nobody answers. */
+/** Reads them now. Throws where nobody answers, and where this key may not, with the reason. */
 export async function readCounters(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
   const key = currentKey();
   const headers: HeadersInit = key ? { authorization: `Bearer ${key}` } : {};
   const answer = await fetch(metricsAddress, { headers, signal }).catch((error: unknown) => {
     throw new AskError(explain(error), "away");
   });
+  if (answer.status === 401 || answer.status === 403)
+    throw new AskError((await answer.text()).trim() || "this key may not read them", "refused");
   if (!answer.ok) throw new AskError(`/metrics answered with HTTP ${answer.status}`, "wrong");
   return parseCounters(await answer.text());
 }

@@ -47,7 +47,7 @@ export function CallDetail({
     if (call?.id === id) onCall?.(call);
   }, [call, id, onCall]);
   const unknown = isBadInput(problem);
-  const reasons = useReasons("It has expired", "been deleted", "the address is wrong");
+  const reasons = useReasons("It has expired", "it was deleted", "the address is wrong");
   if (problem !== undefined && !unknown && !loading && !call)
     return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call

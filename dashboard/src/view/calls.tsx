@@ -225,8 +225,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
                   <h2>{isEmpty(filter) ? "No calls" : "No calls match"}</h2>
                   <p>
                     {isEmpty(filter)
-                      ? `No call of a server with this name is stored${bound ? ", or this key may not see it" : ""}.`
-                      : `No stored call matches these filters${bound ? ", or this key may not see it" : ""}.`}
+                      ? `No calls of a server with this name are stored${bound ? ", or this key may not see them" : ""}.`
+                      : `No stored calls match these filters${bound ? ", or this key may not see them" : ""}.`}
                   </p>
                   {!isEmpty(filter) && (
                     <Button className="primary" onPress={() => setFilter(noFilter)}>

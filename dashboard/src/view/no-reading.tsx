@@ -8,7 +8,7 @@ import { visible } from "../state/words";
 export function NoReading({ viewer }: { viewer: Viewer }) {
   return (
     <div className="none">
-      <h1>This key does not read calls</h1>
+      <h1>This key cannot read calls</h1>
       <p>
         {visible(viewer.key?.name ?? "")} does not have the scope Read, which is required by all pages except{" "}
         {may(viewer, "ADMIN") && "Keys and "}

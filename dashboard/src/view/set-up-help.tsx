@@ -1,5 +1,6 @@
 import { useEffect, useReducer, useState } from "react";
 import { Link } from "wouter";
+import { AskError, explain } from "../state/api";
 import { metricsAddress, readCounters } from "../state/counters";
 import type { Receivers } from "../state/receivers";
 import { repeat } from "../state/repeat";
@@ -55,6 +56,8 @@ export function SetUpHelp({ receivers }: { receivers: Receivers }) {
   );
 }
 
+const isAway = (problem: unknown) => problem instanceof AskError && problem.kind === "away";
+
 function Counters() {
   const [state, setState] = useState<{ known?: ReadonlyMap<string, number>; at?: number; problem?: unknown }>(
     {},
@@ -85,7 +88,7 @@ function Counters() {
       </p>
       {problem !== undefined && !known && (
         <p className="hint" role="status">
-          The counters could not be read: mcptap does not answer, or this key may not read them.
+          The counters could not be read: {isAway(problem) ? "mcptap does not answer" : explain(problem)}.
         </p>
       )}
       <Outdated of={{ at, problem, again }} />

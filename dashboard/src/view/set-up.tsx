@@ -48,7 +48,7 @@ export function SetUp({ state, arrived, first = false }: Props) {
             </span>
           </p>
         ) : state === undefined ? (
-          <p>Calls that arrive are not shown here, because your key does not read calls.</p>
+          <p>Your key cannot read calls, so arriving calls are not shown here.</p>
         ) : (
           <p>
             {/* green is for the call alone */}
@@ -60,18 +60,20 @@ export function SetUp({ state, arrived, first = false }: Props) {
               <strong>
                 {state === "paused"
                   ? "Live is off"
-                  : state !== "live"
-                    ? "Not connected"
-                    : first
-                      ? "No calls yet"
-                      : "Waiting for a call"}
+                  : state === "catching up"
+                    ? "Connecting…"
+                    : state !== "live"
+                      ? "Not connected"
+                      : first
+                        ? "No calls yet"
+                        : "Waiting for a call"}
               </strong>{" "}
               <Narrowed />
               <br />
-              {state === "live"
+              {state === "live" || state === "catching up"
                 ? `This turns green when the ${first ? "first" : "next"} call${bound ? " that your key sees" : ""} arrives.`
                 : state === "paused"
-                  ? "Turn it on to see the first call when it arrives."
+                  ? "Turn it on to see the first call as it arrives."
                   : "mcptap, or its database, does not answer; retrying."}
             </span>
           </p>
