@@ -46,9 +46,11 @@ pub(super) fn find(bytes: &[u8], start: usize, from: usize) -> Option<(usize, us
         end = dashes;
     }
     // A backslash belongs to the quote behind it; white space to what follows.
+    // Its lines may come one by one.
+    let goes_on = end >= bytes.len();
     let end = run_back(bytes, end, usize::MAX, |byte| byte == b'\\' || is_space(byte));
     let end = end.max(label + 5);
-    is_key(bytes, from, end).then_some((start, end))
+    (goes_on || is_key(bytes, from, end)).then_some((start, end))
 }
 
 /// Whether a text begins as private keys do and holds nothing of one, as manuals write it.
