@@ -195,3 +195,17 @@ def test_a_size_that_is_none_is_told_and_off_keeps_nothing(root: Path, monkeypat
     monkeypatch.delenv("MCPTAP_SPOOL_DIR")
     monkeypatch.delenv("MCPTAP_SPOOL_BYTES")
     assert spool.of_environment("here") is None
+
+
+def test_where_opentelemetry_has_no_such_encoder_records_stay_in_memory(
+    observe: Any, collector: Collector, root: Path, monkeypatch: Any
+) -> None:
+    for name in ("trace_encoder", "_log_encoder"):
+        monkeypatch.setitem(sys.modules, f"opentelemetry.exporter.otlp.proto.common.{name}", None)
+    collector.status = 503
+    observer = observe()
+    say(observer, 1)
+    until(lambda: collector.asked > 0)
+    collector.status = 200
+    assert observer.telemetry.courier.flush(30)
+    assert ids(collector) == [1] and files(root) == []

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import zlib
+from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,8 +16,8 @@ from .courier import Signal, logger
 HTTP_ENDPOINT = "http://127.0.0.1:4318"
 GRPC_ENDPOINT = "http://127.0.0.1:4317"
 
-# No status of HTTP: exporters try again after some of those.
-_AWAY = 599
+# No status of HTTP that exporters try again after: older ones do after all from 500 on.
+_AWAY = 499
 
 Outcome = Literal["sent", "away", "refused"]
 
@@ -143,7 +144,9 @@ class Exporter:
         try:
             result = self._exporter.export(batch)
         except Exception as error:
-            # An exporter that fails so has a batch that it cannot write: it would fail again.
+            # An exporter that fails so has a batch that it cannot write: it would fail again. Older ones fail by one record.
+            if len(batch) > 1 and self._knows_asking and not self._is_asked:
+                return self._halves(batch)
             self._say(type(error), f"records could not be sent: {error!r}")
             return "refused"
         finally:
@@ -176,15 +179,13 @@ class Exporter:
     @property
     def can_wait_on_disk(self) -> bool:
         """Whether what it sends can be written as bytes, and sent again. Not over gRPC."""
-        return self._knows_asking
+        return self._knows_asking and _encoder(self._signal) is not None
 
     def written(self, batch: list[Any]) -> bytes | None:
         """Records as they are sent, or ``None`` where something in them cannot be written."""
-        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-
+        encode = _encoder(self._signal)
         try:
-            return bytes((encode_spans if self._signal == "spans" else encode_logs)(batch).SerializeToString())
+            return bytes(encode(batch).SerializeToString()) if encode is not None else None
         except Exception as error:
             self._say("unwritable", f"records could not be written, and are dropped: {error!r}")
             return None
@@ -227,6 +228,20 @@ class Exporter:
 
     def _is_told(self, _record: logging.LogRecord) -> bool:
         return not getattr(self._silenced, "on", False)
+
+
+def _encoder(signal: Signal) -> Callable[[list[Any]], Any] | None:
+    """What makes messages of records. Where this version of OpenTelemetry keeps it elsewhere, nothing is kept on disk."""
+    try:
+        if signal == "spans":
+            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+            return encode_spans
+        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+
+        return encode_logs
+    except ImportError:
+        return None
 
 
 def _grpc(signal: Signal, endpoint: str, headers: dict[str, str]) -> Any:
