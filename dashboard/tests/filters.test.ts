@@ -1,5 +1,7 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { lists, singles, toCallFilter } from "../src/state/filter";
+import { readFilter } from "../src/state/parameters";
 import { many } from "../src/state/words";
 import { axeSays, expectAddress, givenPages, rows } from "./pages";
 
@@ -304,6 +306,65 @@ test("what of an address is not read is told, on every page, with what is right"
   await page.getByRole("link", { name: "Tools", exact: true }).click();
   await told.waitFor({ state: "hidden" });
   expect(pages.complaints).toEqual([]);
+});
+
+test("what the API would refuse is told, above the calls of what is right", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  const told = page.getByRole("complementary", { name: "Ignored in the address" });
+  const words = Array.from({ length: 33 }, (_, index) => `w${index}`).join(" ");
+  const wrong = new URLSearchParams({ from: "2026-02-30T00:00:00Z", to: "9999-01-01T00:00:00Z", q: words });
+  for (const path of ["/", "/overview", "/sessions"]) {
+    await page.goto(`${mcptap.url}${path}?outcome=TOOL_ERROR%20&${wrong}`);
+    await told.getByText("from=2026-02-30T00:00:00Z (expected a timestamp").waitFor();
+    await page.getByRole("list", { name: "Chosen filters" }).getByText("Tool error").waitFor();
+    expect(await page.getByRole("alert").count(), path).toBe(0);
+    // it stays where it can be put right
+    expect(await page.getByRole("searchbox", { name: "Search" }).inputValue()).toBe(words);
+  }
+  // as many as fill no page
+  const servers = Array.from({ length: 500 }, (_, index) => `-server=s${index}`).join("&");
+  await page.goto(`${mcptap.url}/?${servers}&columns=${Array.from({ length: 900 }, (_, at) => `c${at}`)}`);
+  await told.getByText("and 895 more").waitFor();
+  await rows(page).first().waitFor();
+  const { y = 0 } = (await page.getByRole("table", { name: "Calls" }).boundingBox()) ?? {};
+  expect(y).toBeLessThan(600);
+  await page.getByRole("button", { name: "Clear all" }).click();
+  await expectAddress(page, /\?columns=c0/);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("an API refuses no filter of any address", async () => {
+  const { mcptap } = pages;
+  const texts = ["", " ", "\u2003", "a ", "-- ((", '"a b" c*', "\0", "%", "x".repeat(5000), "w ".repeat(32)];
+  const times = [
+    "2026-11-24t06:00z",
+    "2026-11-24T06:00:00.123456789+05:30",
+    "2261-12-31T23:59:59Z",
+    "1678-01-01T00:00:00Z",
+  ];
+  const others = [
+    "1e-7",
+    "1e12",
+    "0",
+    " 200",
+    "OK ",
+    "REQUEST",
+    "::1",
+    "NL",
+    "A".repeat(32),
+    "2024-02-29T23:59:59-23:59",
+  ];
+  const names = [...lists.flatMap((name) => [name, `-${name}`]), ...singles];
+  for (const value of [...texts, ...times, ...others]) {
+    const parameters = new URLSearchParams(names.map((name) => [name, value]));
+    const filter = toCallFilter(readFilter(parameters), new Date());
+    const asked = mcptap.ask(
+      "query($filter: CallFilter) { calls(filter: $filter, first: 1) { liveCursor } }",
+      { filter },
+    );
+    await expect(asked, value).resolves.toHaveProperty("calls");
+  }
 });
 
 test("a menu says that nothing matches what was typed, and not that there is nothing", async () => {

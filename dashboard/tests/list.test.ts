@@ -212,8 +212,8 @@ test("when mcptap is away every page says so, also one that was not loaded befor
   await mcptap.launch();
   await page.getByRole("button", { name: "Try again" }).click();
   await shows.v.waitFor();
+  // whoever comes back has to do nothing
   await visit("k");
-  await page.getByRole("button", { name: "Try again" }).click();
   await shows.k.waitFor();
   const lost = withoutLostConnections(pages.complaints);
   expect(lost.filter((words) => !words.includes("Failed to fetch dynamically imported module"))).toEqual([]);

@@ -109,6 +109,9 @@ test("what of the overview could not be loaded says so, and is asked for again",
   await page.goto(`${mcptap.url}/overview`);
   await page.getByRole("alert").getByRole("heading", { name: "mcptap does not answer" }).waitFor();
   await expect.poll(() => figure("Calls").first().textContent()).toBe("1");
+  // what was not answered is not on its way
+  await page.getByRole("region", { name: "Slowest tools (p95)" }).getByText("Not loaded.").waitFor();
+  await expect.poll(() => page.locator(".skeleton").count()).toBe(0);
   await page.unroute("**/graphql");
   await page.getByRole("button", { name: "Try again" }).click();
   await page.getByRole("region", { name: "Slowest tools (p95)" }).getByRole("link").waitFor();

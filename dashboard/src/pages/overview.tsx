@@ -13,6 +13,7 @@ import {
   outcomeOf,
   outcomeTone,
   percent,
+  shortly,
   statusTone,
   visible,
 } from "../state/words";
@@ -42,7 +43,7 @@ export default function OverviewPage() {
     () => (filter.include.kind || filter.exclude.kind ? filter : pick(filter, "kind", "REQUEST", "include")),
     [filter],
   );
-  const { shown, all, problem, again } = useOverview(requests, ranks);
+  const { shown, failed, all, problem, again } = useOverview(requests, ranks);
   const { from, to, stats, facets, tools } = shown;
   const brush = (first: string, end = to) =>
     navigate(listAddress(defined({ ...requests, range: undefined, from: first, to: end })));
@@ -51,10 +52,8 @@ export default function OverviewPage() {
       <div className="page-head">
         <h1>Overview</h1>
         <span className="hint">
-          {from
-            ? `${absolute(from, zone, "short")} – ${absolute(to, zone, "short")}`
-            : `Data through ${absolute(to, zone, "short")}`}{" "}
-          · auto-refresh {refresh / 1000} s
+          {from ? shortly([from, to], zone).join(" – ") : `Data through ${absolute(to, zone, "short")}`} ·
+          auto-refresh {refresh / 1000} s
         </span>
         <Narrowed />
       </div>
@@ -66,7 +65,7 @@ export default function OverviewPage() {
           No calls yet. <Link href="/setup">Set up a server</Link>
         </p>
       )}
-      <Figures filter={requests} stats={stats} />
+      <Figures filter={requests} stats={stats} failed={failed.stats} />
       <div className="cards wide-cards">
         <section className="card" aria-label="Calls and errors">
           <h2>Calls and errors</h2>
@@ -82,7 +81,7 @@ export default function OverviewPage() {
               <BucketTable series={stats.series} to={to} filter={requests} />
             </>
           ) : (
-            <Skeleton lines={7} />
+            <Skeleton lines={7} failed={failed.stats} />
           )}
         </section>
         <section className="card" aria-label="Durations">
@@ -96,7 +95,7 @@ export default function OverviewPage() {
               onBrush={brush}
             />
           ) : (
-            <Skeleton lines={7} />
+            <Skeleton lines={7} failed={failed.stats} />
           )}
         </section>
       </div>
@@ -104,6 +103,7 @@ export default function OverviewPage() {
         <Ranking
           title="Outcomes"
           none={`${isEmpty(filter) ? "No calls are stored" : "No calls match these filters"}${bound ? ", or this key may not see them" : ""}.`}
+          failed={failed.facets}
           ranks={valueRanks(requests, "outcome", facets?.outcomes, (value) => ({
             words: outcomeOf(value),
             tone: outcomeTone(value as Outcome),
@@ -112,6 +112,7 @@ export default function OverviewPage() {
         <Ranking
           title="HTTP status"
           none="No HTTP status recorded."
+          failed={failed.facets}
           ranks={valueRanks(requests, "status", facets?.httpStatuses, (value) => ({
             words: value,
             tone: statusTone(Number(value)),
@@ -120,32 +121,38 @@ export default function OverviewPage() {
         <Ranking
           title="Top tools"
           none="No tool calls."
+          failed={failed.facets}
           ranks={valueRanks(requests, "tool", facets?.tools, code)}
         />
         <Ranking
           title="Slowest tools (p95)"
           none="No tool calls."
+          failed={failed.tools}
           ranks={slowest(requests, tools?.slowest.nodes)}
         />
         <Ranking
           title="Most failing tools"
           none="No failed tool calls."
           order="Ranked by error rate, adjusted for low call counts (95% Wilson lower bound)."
+          failed={failed.tools}
           ranks={failing(requests, tools?.failing.nodes)}
         />
         <Ranking
           title="Servers"
           none="No servers."
+          failed={failed.facets}
           ranks={valueRanks(requests, "server", facets?.servers, name)}
         />
         <Ranking
           title="Clients"
           none="No client names recorded."
+          failed={failed.facets}
           ranks={valueRanks(requests, "client", facets?.clients, name)}
         />
         <Ranking
           title="Countries"
           none="No countries recorded. Private addresses have none."
+          failed={failed.facets}
           ranks={valueRanks(requests, "country", facets?.countries, (value) => ({
             words: <Country code={value} named />,
           }))}

@@ -5,9 +5,10 @@ import { useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { failing, health } from "../state/health";
 import { useKeys } from "../state/keys";
-import { toOrderBy, toolFields, useOrder } from "../state/order";
+import { toOrderBy, toolFields } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress, usePlace } from "../state/place";
+import { useOrder } from "../state/use-order";
 import { count, duration, percent, plural, visible } from "../state/words";
 import { Calls } from "../view/calls";
 import { loadedWords, useFind } from "../view/find";
@@ -35,8 +36,8 @@ const refresh = 15_000;
 /** One server: its calls, and its tools. */
 export default function ServerPage({ name }: { name: string }) {
   useTitle(visible(name));
-  const { parameters, path } = usePlace();
-  const tab = parameters.get("tab") === "tools" ? "tools" : "calls";
+  const { used, path } = usePlace();
+  const tab = used.get("tab") === "tools" ? "tools" : "calls";
   const tabs = [
     ["calls", "Calls", path],
     ["tools", "Tools", `${path}?tab=tools`],

@@ -4,9 +4,10 @@ import { FacetsDocument, ServersDocument, type ServersQuery } from "../gql/graph
 import { useAsk, useAskAgain } from "../state/asking";
 import { errorOutcomes, noFilter, pick, pickAll } from "../state/filter";
 import { useKeys } from "../state/keys";
-import { serverFields, toOrderBy, useOrder } from "../state/order";
+import { serverFields, toOrderBy } from "../state/order";
 import { usePages } from "../state/paging";
 import { listAddress } from "../state/place";
+import { useOrder } from "../state/use-order";
 import { count, percent, plural, visible } from "../state/words";
 import { loadedWords, useFind } from "../view/find";
 import { LoadMore } from "../view/load-more";

@@ -40,7 +40,7 @@ const callsOf = ({ session }: SessionDetailQuery) => ({
 
 /** One session as a timeline: what ran when, what beside what, and where it paused. */
 export default function SessionPage({ id }: { id: string }) {
-  const { parameters, change } = usePlace();
+  const { used, change } = usePlace();
   const [, navigate] = useLocation();
   const question = useCallback(() => ({ id, first: pageSize }), [id]);
   const asked = usePages(SessionDetailDocument, question, callsOf);
@@ -50,7 +50,7 @@ export default function SessionPage({ id }: { id: string }) {
     ? `Session${session.clientName ? ` of ${visible(session.clientName)}` : ""} with ${visible(session.server.name)}`
     : "Session";
   useTitle(title);
-  const shown = parameters.get("call") ?? undefined;
+  const shown = used.get("call") ?? undefined;
   const [opened, setOpened] = useState<Call>();
   const calls = useEndings(items, shown, opened);
   const now = useNow(calls.some(({ outcome }) => outcome === "RUNNING"));

@@ -1,5 +1,5 @@
 import type { CallFilter, CallKind, Outcome } from "../gql/graphql";
-import { count } from "./words";
+import { nanoseconds } from "./moment";
 
 /** The parts of a filter that are lists of values, by their names in the address. */
 export const lists = [
@@ -68,97 +68,15 @@ const outcomes: Record<Outcome, true> = {
 };
 export const outcomeNames = Object.keys(outcomes) as Outcome[];
 const kinds: Record<CallKind, true> = { REQUEST: true, STREAM: true };
-const isKind = (value: string): value is CallKind => Object.hasOwn(kinds, value);
+export const kindNames = Object.keys(kinds) as CallKind[];
+export const isKind = (value: string): value is CallKind => Object.hasOwn(kinds, value);
 /** The outcomes that count as errors, as they do in every `errorCount` of the API. */
 export const errorOutcomes: readonly Outcome[] = ["TOOL_ERROR", "PROTOCOL_ERROR", "TRANSPORT_ERROR"];
-const isOutcome = (value: string): value is Outcome => Object.hasOwn(outcomes, value);
+export const isOutcome = (value: string): value is Outcome => Object.hasOwn(outcomes, value);
 
 /** The parts of a filter that are one value, by their names in the address. */
 export const singles = ["session", "trace", "min", "max", "q", "range", "from", "to"] as const;
-type Single = (typeof singles)[number];
-
-/** What the values of a parameter look like. */
-export interface Form {
-  is: (value: string) => boolean;
-  /** The same in words, for somebody who wrote another. */
-  right: string;
-}
-
-const milliseconds: Form = {
-  is: (value) => Number.isFinite(Number(value)) && Number(value) >= 0,
-  right: "milliseconds, such as 250 or 1.5",
-};
-const moment: Form = {
-  is: (value) => /^\d{4}-.*(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value)),
-  right: "a timestamp with time zone, such as 2026-11-24T06:00:00Z",
-};
-
-/** The most characters that the API searches for. */
-const longestSearch = 1000;
-
-/** Whether a text is an IP address, by what a browser takes for the host of one. */
-function isAddress(value: string): boolean {
-  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(value)) return value.split(".").every((part) => Number(part) <= 255);
-  return /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(value) && URL.canParse(`http://[${value}]/`);
-}
-
-/** The forms of the values that are not any text. */
-export const forms: Partial<Record<ListName | Single, Form>> = {
-  status: { is: (value) => /^[1-5]\d\d$/.test(value), right: "100–599" },
-  outcome: { is: isOutcome, right: outcomeNames.join(", ") },
-  country: { is: (value) => /^[A-Z]{2}$/.test(value), right: "a two-letter country code, such as NL" },
-  kind: { is: isKind, right: Object.keys(kinds).join(", ") },
-  ip: { is: isAddress, right: "an IPv4 or IPv6 address" },
-  trace: {
-    is: (value) => /^[0-9a-f]{32}$/.test(value) && /[^0]/.test(value),
-    right: "32 hexadecimal digits, not all zero",
-  },
-  q: {
-    is: (value) => [...value].length <= longestSearch,
-    right: `at most ${count(longestSearch)} characters`,
-  },
-  min: milliseconds,
-  max: milliseconds,
-  range: {
-    is: (value) => ranges.some(([name]) => name === value),
-    right: ranges.map(([name]) => name).join(", "),
-  },
-  from: moment,
-  to: moment,
-};
-
-/** Everything that an address says of the filter. What makes no sense there is ignored. */
-export function readFilter(parameters: URLSearchParams): Filter {
-  const filter: Filter = { include: {}, exclude: {} };
-  const isRight = (name: ListName | Single, value: string) => forms[name]?.is(value) ?? true;
-  for (const name of lists) {
-    const known = (value: string) => value !== "" && isRight(name, value);
-    const include = [...new Set(parameters.getAll(name))].filter(known);
-    const exclude = [...new Set(parameters.getAll(`-${name}`))].filter(known);
-    if (include.length > 0) filter.include[name] = include;
-    if (exclude.length > 0) filter.exclude[name] = exclude;
-  }
-  const text = (name: Single) => {
-    const value = parameters.get(name)?.trim();
-    return value && isRight(name, value) ? value : undefined;
-  };
-  const number = (name: Single) => {
-    const value = text(name);
-    return value === undefined ? undefined : Number(value);
-  };
-  const range = ranges.find(([name]) => name === text("range"))?.[0];
-  return defined({
-    ...filter,
-    session: text("session"),
-    trace: text("trace"),
-    min: number("min"),
-    max: number("max"),
-    search: text("q"),
-    range,
-    from: range ? undefined : text("from"),
-    to: range ? undefined : text("to"),
-  });
-}
+export type SingleName = (typeof singles)[number];
 
 /** Writes the filter into parameters that may hold other things too. */
 export function writeFilter(filter: Filter, into = new URLSearchParams()): URLSearchParams {
@@ -286,17 +204,8 @@ export function nonsense(filter: Filter): string[] {
   if (search && !hasWord(search)) found.push(`Search ignored: ${search} has no letters or digits.`);
   if (min !== undefined && max !== undefined && min > max)
     found.push("The minimum duration is above the maximum, so no call can match.");
-  if (from && to && Date.parse(from) >= Date.parse(to))
+  const [first, end] = [from, to].map((time) => (time === undefined ? undefined : nanoseconds(time)));
+  if (first !== undefined && end !== undefined && first >= end)
     found.push("The time range ends before it starts, so no call can match.");
   return found;
-}
-
-/** Reads a number of milliseconds as a person types it. Nothing typed is no bound. */
-export function readMilliseconds(text: string): { value: number | undefined } | { problem: string } {
-  const typed = text.trim();
-  if (typed === "") return { value: undefined };
-  if (/^\d+,\d+$/.test(typed)) return { problem: `Write ${typed.replace(",", ".")}, with a point.` };
-  if (/^-/.test(typed)) return { problem: "A duration is not negative." };
-  const value = /^\d*\.?\d+(e\d+)?$/i.test(typed) ? Number(typed) : Number.NaN;
-  return Number.isFinite(value) ? { value } : { problem: "Write a number, such as 250 or 1.5." };
 }

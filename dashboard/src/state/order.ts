@@ -1,5 +1,4 @@
 import type { AggregateOrder, AggregateOrderField } from "../gql/graphql";
-import { usePlace } from "./place";
 
 /** What tables of tools and servers are sorted by, as the address has it. */
 export const fields = {
@@ -35,16 +34,4 @@ export function readOrder(text: string | null, known: readonly OrderName[]): Ord
 
 export function toOrderBy({ by, descending }: Order): AggregateOrder {
   return { field: fields[by], direction: descending ? "DESC" : "ASC" };
-}
-
-/** The order in the address. To choose one that holds turns it round; names begin with the least, figures with the greatest. */
-export function useOrder(known: readonly OrderName[]): { order: Order; sortBy: (by: OrderName) => void } {
-  const { parameters, change } = usePlace();
-  const { by, descending } = readOrder(parameters.get("sort"), known);
-  const sortBy = (next: OrderName) => {
-    const turned = next === by ? !descending : next !== "name";
-    const isUsual = next === "name" && !turned;
-    change("sort", isUsual ? undefined : `${turned ? "-" : ""}${next}`);
-  };
-  return { order: { by, descending }, sortBy };
 }

@@ -75,7 +75,14 @@ export function useOverview(filter: Filter, ranks: number) {
   const shown = isWhole && whole.current ? whole.current.of : now;
   // what is old says so itself
   const problem = isWhole ? undefined : all.find((one) => one.problem !== undefined)?.problem;
-  return { shown, all: all.map((one) => ({ ...one, again })), problem, again };
+  const isFailed = ({ problem }: Asked<unknown>, answer: unknown) =>
+    problem !== undefined && answer === undefined;
+  const failed = {
+    stats: isFailed(stats, shown.stats),
+    facets: isFailed(facets, shown.facets),
+    tools: isFailed(tools, shown.tools),
+  };
+  return { shown, failed, all: all.map((one) => ({ ...one, again })), problem, again };
 }
 
 /** What there is of one question. Answers of an earlier one are not of its time. */

@@ -1,55 +1,11 @@
-import { type Form, forms, lists, readFilter, singles, writeFilter } from "./filter";
-import { type OrderName, serverFields, toolFields } from "./order";
-import { columns } from "./settings";
-import { head } from "./words";
+import { defined, type Filter, lists, ranges, singles } from "./filter";
+import { type Form, forms } from "./forms";
+import { count, head } from "./words";
 
-/** A parameter of the address that is no filter. */
-interface Parameter extends Form {
-  /** Whether its value is several, with commas between them. */
-  several?: boolean;
-}
-
-const anything: Form = { is: () => true, right: "" };
-
-const oneOf = (names: readonly string[]): Form => ({
-  is: (value) => names.includes(value),
-  right: names.join(", "),
-});
-
-const live = oneOf(["1"]);
-const call = anything;
-const shownColumns: Parameter = { ...oneOf(columns), several: true };
-const table = (known: readonly OrderName[]): Record<string, Parameter> => ({
-  sort: {
-    is: (value) => known.some((name) => name === value.replace(/^-/, "")),
-    right: `${known.join(", ")}; prefix with - for descending`,
-  },
-  find: anything,
-});
-
-const filters: Record<string, Parameter> = Object.fromEntries(
-  [...lists.flatMap((name) => [name, `-${name}`]), ...singles].map((name) => [
-    name,
-    forms[name.replace(/^-/, "") as keyof typeof forms] ?? anything,
-  ]),
-);
-const { server: _, "-server": __, ...filtersOfServer } = filters;
-
-/** What the page at a path reads of its address. Undefined where there is no page. */
-function readAt(path: string, parameters: URLSearchParams): Record<string, Parameter> | undefined {
-  const [page = "", of] = path.split("/").slice(1);
-  if (page === "" || page === "calls")
-    return { ...filters, live, columns: shownColumns, ...(of === undefined ? { call } : {}) };
-  if (page === "sessions") return of === undefined ? filters : { call };
-  if (page === "overview") return filters;
-  if (page === "servers" && of === undefined) return table(serverFields);
-  if (page === "servers") {
-    const tab = oneOf(["calls", "tools"]);
-    return parameters.get("tab") === "tools"
-      ? { tab, ...table(toolFields) }
-      : { tab, ...filtersOfServer, live, columns: shownColumns, call };
-  }
-  return page === "setup" || page === "keys" || page === "docs" ? {} : undefined;
+/** A parameter that a page reads. */
+export interface Parameter extends Form {
+  /** Whether it has several values: as parameters of the same name, or in one with commas between them. Else it has one. */
+  several?: "named alike" | "with commas";
 }
 
 /** A part of an address that means nothing: it is left out, and nobody is to take the page for what it asks. */
@@ -60,33 +16,111 @@ export interface Ignored {
   why: string;
 }
 
+/** An address as it is read: each part of it is either used or ignored. */
+export interface Read {
+  /** What the page goes by. */
+  used: URLSearchParams;
+  ignored: readonly Ignored[];
+}
+
+/** How many values a list may have; the API refuses more. */
+const mostValues = 500;
+/** How many values all lists may have together. The API takes 2,000, and pages add a server or a kind of their own. */
+const mostOfAll = 1_990;
+
 /** What is too long to be read is not to fill the page. */
 const shortened = (value: string) => (value.length > 60 ? `${head(value, 50)}…` : value);
 
-/** The parts of an address that the page there does not read, or cannot. */
-export function ignoredAt(path: string, parameters: URLSearchParams): Ignored[] {
-  const known = readAt(path, parameters);
-  if (!known) return [];
-  const filter = writeFilter(readFilter(parameters));
+/** Reads parameters by their forms. The one place that says what of an address is used and what is ignored. */
+export function readParameters(known: Record<string, Parameter>, parameters: URLSearchParams): Read {
+  const used = new URLSearchParams();
+  const ignored: Ignored[] = [];
   const seen = new Set<string>();
-  return [...parameters].flatMap(([name, value]): Ignored[] => {
+  const sizes = new Map<string, number>();
+  let all = 0;
+  const { range } = known;
+  const hasRange = range && parameters.getAll("range").some((value) => range.read(value) !== undefined);
+
+  /** Why a value is not used, now that these are. */
+  const whyNot = (name: string, { several, right }: Parameter, value: string, read: string | undefined) => {
+    if (read === undefined) return value.trim() === "" ? "empty" : `expected ${right}`;
+    if (hasRange && (name === "from" || name === "to")) return "overridden by `range`";
+    if (!several) return seen.has(name) ? "given twice; the first value is used" : undefined;
+    if (seen.has(`${name} ${read}`)) return "given twice";
+    if (several === "with commas") return undefined;
+    if ((sizes.get(name) ?? 0) >= mostValues) return `at most ${count(mostValues)} values`;
+    return all >= mostOfAll ? `at most ${count(mostOfAll)} values of all filters together` : undefined;
+  };
+
+  for (const [name, value] of parameters) {
+    const tell = (words: string, why: string) =>
+      ignored.push({ words: `${shortened(name)}=${shortened(words)}`, why });
     const parameter = Object.hasOwn(known, name) ? known[name] : undefined;
-    const told = (words: string, why: string) => [{ words: `${shortened(name)}=${shortened(words)}`, why }];
-    if (!parameter) return told(value, "not used on this page");
-    if (value.trim() === "") return told(value, "empty");
-    const parts = parameter.several ? value.split(",") : [value.trim()];
-    const wrong = parts.filter((part) => !parameter.is(part));
-    const again = parts.filter((part, at) => parts.indexOf(part) < at);
-    if (wrong.length + again.length > 0)
-      return [
-        ...wrong.flatMap((part) => told(part, `expected ${parameter.right}`)),
-        ...again.filter((part) => !wrong.includes(part)).flatMap((part) => told(part, "given twice")),
-      ];
-    const isList = /^-/.test(name) || lists.some((list) => list === name);
-    const as = isList ? `${name} ${value}` : name;
-    if (seen.has(as)) return told(value, isList ? "given twice" : "given twice; the first value is used");
-    seen.add(as);
-    if ((name === "from" || name === "to") && !filter.has(name)) return told(value, "overridden by `range`");
-    return [];
+    if (!parameter) {
+      tell(value, "not used on this page");
+      continue;
+    }
+    const commas = parameter.several === "with commas";
+    if (commas && used.has(name)) {
+      tell(value, "given twice; the first value is used");
+      continue;
+    }
+    const right: string[] = [];
+    for (const part of commas ? value.split(",") : [value]) {
+      const read = parameter.read(part);
+      const why = whyNot(name, parameter, part, read);
+      if (why !== undefined || read === undefined) {
+        tell(part, why ?? "");
+        continue;
+      }
+      seen.add(parameter.several ? `${name} ${read}` : name);
+      right.push(read);
+    }
+    if (right.length === 0) continue;
+    used.append(name, right.join());
+    if (parameter.several !== "named alike") continue;
+    sizes.set(name, (sizes.get(name) ?? 0) + 1);
+    all += 1;
+  }
+  return { used, ignored };
+}
+
+/** The parameters of a filter. */
+export const filterParameters: Record<string, Parameter> = Object.fromEntries([
+  ...lists.flatMap((name) => {
+    const list: Parameter = { ...forms[name], several: "named alike" };
+    return [
+      [name, list],
+      [`-${name}`, list],
+    ];
+  }),
+  ...singles.map((name) => [name, forms[name]]),
+]);
+
+/** The filter of parameters that are used. */
+export function filterOf(used: URLSearchParams): Filter {
+  const filter: Filter = { include: {}, exclude: {} };
+  for (const name of lists) {
+    const [include, exclude] = [used.getAll(name), used.getAll(`-${name}`)];
+    if (include.length > 0) filter.include[name] = include;
+    if (exclude.length > 0) filter.exclude[name] = exclude;
+  }
+  const text = (name: (typeof singles)[number]) => used.get(name) ?? undefined;
+  const number = (name: "min" | "max") => (used.has(name) ? Number(used.get(name)) : undefined);
+  return defined({
+    ...filter,
+    session: text("session"),
+    trace: text("trace"),
+    min: number("min"),
+    max: number("max"),
+    search: text("q"),
+    range: ranges.find(([name]) => name === used.get("range"))?.[0],
+    from: text("from"),
+    to: text("to"),
   });
+}
+
+/** Everything that parameters say of a filter. */
+export function readFilter(parameters: URLSearchParams): Filter {
+  return filterOf(readParameters(filterParameters, parameters).used);
 }

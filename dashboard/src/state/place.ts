@@ -2,8 +2,10 @@ import { useCallback, useMemo } from "react";
 import { useLocation } from "wouter";
 // the one of "wouter" itself decodes once too often
 import { useSearch } from "wouter/use-browser-location";
+import { readAddress } from "./address";
 import { root } from "./endpoint";
-import { type Filter, readFilter, writeFilter } from "./filter";
+import { type Filter, writeFilter } from "./filter";
+import { filterOf } from "./parameters";
 import { type Column, changeSettings, readColumns, settings } from "./settings";
 import { useStore } from "./store";
 
@@ -35,14 +37,15 @@ export function decoded(part: string): string {
 }
 
 /**
- * The address of the page, which is the state of the view. What a person does is pushed, so that going back undoes
- * it; typing and what the page does by itself replaces.
+ * The address of the page, which is the state of the view: `used` is what the page goes by, `parameters` all that stands there.
+ * What a person does is pushed, so that going back undoes it; typing and what the page does by itself replaces.
  */
 export function usePlace() {
   const search = useSearch();
   const [, navigate] = useLocation();
   const path = rawPath();
   const parameters = useMemo(() => new URLSearchParams(search), [search]);
+  const { used, ignored } = useMemo(() => readAddress(path, parameters), [path, parameters]);
 
   const go = useCallback(
     (next: URLSearchParams, replace = false) => {
@@ -60,15 +63,15 @@ export function usePlace() {
     },
     [search, go],
   );
-  return { path, parameters, go, change, navigate };
+  return { path, parameters, used, ignored, go, change, navigate };
 }
 
 /** The filter in the address, and how to change it. */
 export function useFilter() {
-  const { parameters, go } = usePlace();
+  const { parameters, used, go } = usePlace();
   // an object of its own for the filter alone, so that opening a row does not ask for the list again
-  const text = writeFilter(readFilter(parameters)).toString();
-  const filter = useMemo(() => readFilter(new URLSearchParams(text)), [text]);
+  const text = writeFilter(filterOf(used)).toString();
+  const filter = useMemo(() => filterOf(new URLSearchParams(text)), [text]);
   const setFilter = useCallback(
     (next: Filter, replace = false) => go(writeFilter(next, new URLSearchParams(parameters)), replace),
     [parameters, go],
@@ -78,9 +81,9 @@ export function useFilter() {
 
 /** The columns of the list: those of the address, as a view puts them there, else those that the reader prefers. */
 export function useColumns() {
-  const { parameters, change } = usePlace();
+  const { used, change } = usePlace();
   const { columns: preferred } = useStore(settings);
-  const text = parameters.get("columns");
+  const text = used.get("columns");
   const given = useMemo(() => readColumns(text?.split(",") ?? []), [text]);
   const setColumns = (next: readonly Column[]) => {
     if (given) change("columns", next.join(), true);

@@ -1,14 +1,6 @@
 import type { CallFilter, ViewInput } from "../gql/graphql";
-import {
-  defined,
-  type Filter,
-  type ListName,
-  lists,
-  ranges,
-  readFilter,
-  toCallFilter,
-  writeFilter,
-} from "./filter";
+import { defined, type Filter, type ListName, lists, ranges, toCallFilter, writeFilter } from "./filter";
+import { readFilter } from "./parameters";
 
 /** What a view asks by: a filter, which may have moments, or besides it the last so many seconds. */
 export type ViewFilter = Pick<ViewInput, "filter" | "lastSeconds">;
@@ -116,7 +108,7 @@ export function sameFilter(one: ViewFilter, other: ViewFilter): boolean {
 export function viewAddress(filter: Filter, columns: string | undefined, now: URLSearchParams): string {
   const parameters = writeFilter(filter);
   if (columns) parameters.set("columns", columns);
-  if (now.get("live") === "1") parameters.set("live", "1");
+  if (now.has("live")) parameters.set("live", "1");
   const text = parameters.toString();
   return text ? `/?${text}` : "/";
 }

@@ -5,8 +5,9 @@ import {
   UpdateViewDocument,
   type ViewInput,
 } from "../gql/graphql";
+import { readAddress } from "./address";
 import { ask } from "./api";
-import { readFilter } from "./filter";
+import { readFilter } from "./parameters";
 import { createStore } from "./store";
 import { toViewFilter } from "./view-filter";
 import { may, type Viewer } from "./viewer";
@@ -104,5 +105,5 @@ export function toViewInput({ name, query }: LocalView): ViewInput {
 
 /** Whether a view of this browser holds the switch Live on, which the API does not keep. */
 export function isLive({ query }: LocalView): boolean {
-  return new URLSearchParams(query).get("live") === "1";
+  return readAddress("/", new URLSearchParams(query)).used.has("live");
 }

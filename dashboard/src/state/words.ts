@@ -56,6 +56,7 @@ export function statusTone(status: number): Tone {
 /** Milliseconds in the unit that reads best. */
 export function duration(ms: number): string {
   if (ms === 0) return "0 ms";
+  if (ms < 0.001) return `${Number((ms * 1e6).toPrecision(2))} ns`;
   if (ms < 1) return `${(ms * 1000).toFixed(0)} µs`;
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
@@ -63,7 +64,7 @@ export function duration(ms: number): string {
   const seconds = Math.round(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   const minutes = Math.round(seconds / 60);
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${count(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }
 
 export function size(bytes: number): string {
@@ -171,27 +172,44 @@ export function until(time: string, now: number): string {
   return days === 1 ? "in 1 day" : `in ${days} days`;
 }
 
-/** The full date and time to the millisecond in a time zone, such as `2026-11-24 06:04:46.355 UTC`. */
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** The parts of a time in a time zone. */
+function partsOf(time: string | number, zone: string): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
+  const clock =
+    clocks.get(zone) ??
+    new Intl.DateTimeFormat("en-GB", {
+      year: "numeric",
+      month: "2-digit",
+      day: "2-digit",
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+      fractionalSecondDigits: 3,
+      hourCycle: "h23",
+      timeZoneName: "short",
+      ...(zone === "local" ? {} : { timeZone: zone }),
+    });
+  clocks.set(zone, clock);
+  return Object.fromEntries(clock.formatToParts(new Date(time)).map(({ type, value }) => [type, value]));
+}
+
+/** The full date and time to the millisecond in a time zone, such as `2026-11-24 06:04:46.355 UTC`; or shortly, see `shortly`. */
 export function absolute(time: string, zone: string, form: "full" | "short" = "full"): string {
-  const at = new Date(time);
-  const options: Intl.DateTimeFormatOptions = {
-    year: "numeric",
-    month: "2-digit",
-    day: "2-digit",
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-    fractionalSecondDigits: 3,
-    hourCycle: "h23",
-    timeZoneName: "short",
-    ...(zone === "local" ? {} : { timeZone: zone }),
-  };
-  const parts = Object.fromEntries(
-    new Intl.DateTimeFormat("en-GB", options).formatToParts(at).map(({ type, value }) => [type, value]),
+  if (form === "short") return shortly([time], zone)[0] ?? "";
+  const { year, month, day, hour, minute, second, fractionalSecond, timeZoneName } = partsOf(time, zone);
+  return `${year}-${month}-${day} ${hour}:${minute}:${second}.${fractionalSecond} ${timeZoneName}`;
+}
+
+/** Times to the second, such as `11-24 06:04:46`; all with the year, where one of them is of another year than `now`. */
+export function shortly(times: readonly string[], zone: string, now = Date.now()): string[] {
+  const all = times.map((time) => partsOf(time, zone));
+  const { year: thisYear } = partsOf(now, zone);
+  const isOther = all.some(({ year }) => year !== thisYear);
+  return all.map(
+    ({ year, month, day, hour, minute, second }) =>
+      `${isOther ? `${year}-` : ""}${month}-${day} ${hour}:${minute}:${second}`,
   );
-  const clock = `${parts.hour}:${parts.minute}:${parts.second}`;
-  if (form === "short") return `${parts.month}-${parts.day} ${clock}`;
-  return `${parts.year}-${parts.month}-${parts.day} ${clock}.${parts.fractionalSecond} ${parts.timeZoneName}`;
 }
 
 let names: Intl.DisplayNames | undefined;

@@ -32,7 +32,7 @@ let isTurnedOff = false;
 
 /** The traffic log: filters, the switch Live, the list, and a call of it in a drawer. */
 export function Calls({ title, server }: { title: string; server?: string }) {
-  const { parameters, change, go } = usePlace();
+  const { parameters, used, change, go } = usePlace();
   const { filter, setFilter } = useFilter();
   const bound = useBound().length > 0;
   const { pageSize } = useStore(settings);
@@ -43,7 +43,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     return server && others.length > 0 ? others : all;
   }, [all, server]);
   const [round, setRound] = useState(0);
-  const live = parameters.get("live") === "1";
+  const live = used.has("live");
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);
   const place = useRef<Place>({ top: 0, marked: undefined });
   const [back, setBack] = useState<Place>();
@@ -59,7 +59,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     setMarked(back.marked);
     scroller.current?.scrollTo({ top: back.top });
   }, [back]);
-  const shown = parameters.get("call") ?? undefined;
+  const shown = used.get("call") ?? undefined;
   const selected = shown ?? marked;
   useEffect(() => list.setOpen(shown), [list, shown]);
   const onCall = useCallback((call: Call) => list.tell(call), [list]);

@@ -1,7 +1,7 @@
 import { type PointerEvent, useEffect, useRef, useState } from "react";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute, count, duration, many } from "../state/words";
+import { absolute, count, duration, many, shortly } from "../state/words";
 
 export interface Bucket {
   start: string;
@@ -25,8 +25,8 @@ interface Props {
 
 const bottom = 20;
 const top = 6;
-/** About how wide a time at the axis is, with what parts it from the next, in pixels. */
-const labelWidth = 110;
+/** About how wide a time at the axis is, with what parts it from the next, in pixels for each character. */
+const labelWidth = 8;
 
 function useWidth() {
   const box = useRef<HTMLDivElement>(null);
@@ -81,6 +81,11 @@ export function Chart({ series, to, kind, label, height = 180, onBrush }: Props)
     if (from) onBrush(from, after);
   };
   const shown = at === undefined ? undefined : series[at];
+  // where the last bucket ends none begins
+  const times = shortly(
+    [0, 0.5, 1].map((share) => series[Math.floor(series.length * share)]?.start ?? to),
+    zone,
+  );
 
   return (
     <figure className="chart" ref={box}>
@@ -150,11 +155,11 @@ export function Chart({ series, to, kind, label, height = 180, onBrush }: Props)
           />
         )}
         {[0, 0.5, 1].map((share) => {
+          const words = times[share * 2] ?? "";
           // three do not fit beside one another on a phone
-          if (series.length === 0 || (share === 0.5 && width - left < 3 * labelWidth)) return null;
+          if (series.length === 0 || (share === 0.5 && width - left < 3 * labelWidth * words.length))
+            return null;
           const index = Math.floor(series.length * share);
-          // where the last one ends none begins
-          const time = series[index]?.start ?? to;
           return (
             <text
               key={share}
@@ -163,7 +168,7 @@ export function Chart({ series, to, kind, label, height = 180, onBrush }: Props)
               y={height - 4}
               textAnchor={share === 0 ? "start" : share === 1 ? "end" : "middle"}
             >
-              {absolute(time, zone, "short")}
+              {words}
             </text>
           );
         })}

@@ -11,8 +11,16 @@ export interface Totals {
   p99Ms?: number | null | undefined;
 }
 
-/** The totals, each with a link to the calls that it counts. */
-export function Figures({ filter, stats }: { filter: Filter; stats: Totals | undefined }) {
+/** The totals, each with a link to the calls that it counts. `failed`: the question for them did. */
+export function Figures({
+  filter,
+  stats,
+  failed,
+}: {
+  filter: Filter;
+  stats: Totals | undefined;
+  failed: boolean;
+}) {
   const slower = (ms: number | null | undefined) => listAddress(defined({ ...filter, min: ms ?? undefined }));
   const figures = [
     ["Calls", stats && count(stats.callCount), listAddress(filter)],
@@ -39,7 +47,7 @@ export function Figures({ filter, stats }: { filter: Filter; stats: Totals | und
         <li key={label}>
           <Link href={href} className="card figure">
             <span className="quiet">{label}</span>
-            <strong>{value ?? "…"}</strong>
+            <strong>{value ?? (failed ? "–" : "…")}</strong>
           </Link>
         </li>
       ))}

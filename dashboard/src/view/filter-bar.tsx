@@ -12,7 +12,7 @@ import {
 } from "../state/filter";
 import { focusPage } from "../state/focus";
 import { useKeys } from "../state/keys";
-import { useFilter } from "../state/place";
+import { useFilter, usePlace } from "../state/place";
 import { useSessionWords } from "../state/session-words";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
@@ -89,24 +89,26 @@ function Search({
   onFound: () => void;
 }) {
   const namesAlone = withoutPayloads(useViewer());
-  const [text, setText] = useState(filter.search ?? "");
   const input = useRef<HTMLInputElement>(null);
-  const asked = filter.search ?? "";
+  // one that is ignored stays in the field, to be put right
+  const inAddress = usePlace().parameters.get("q")?.trim() ?? "";
+  const asked = filter.search ?? inAddress;
+  const [text, setText] = useState(asked);
   // going back changes the address, and the field with it
   const [known, setKnown] = useState(asked);
   if (known !== asked) {
     setKnown(asked);
     if (text.trim() !== asked) setText(asked);
   }
-  const latest = useRef({ filter, onChange });
-  latest.current = { filter, onChange };
+  const latest = useRef({ filter, onChange, asked });
+  latest.current = { filter, onChange, asked };
 
   useEffect(() => {
-    if (text.trim() === (latest.current.filter.search ?? "")) return;
+    if (text.trim() === latest.current.asked) return;
     const timer = setTimeout(() => {
-      const { filter: now, onChange: tell } = latest.current;
+      const { filter: now, onChange: tell, asked: before } = latest.current;
       // one step back leaves the search, not its last letter
-      tell(defined({ ...now, search: text.trim() || undefined }), now.search !== undefined);
+      tell(defined({ ...now, search: text.trim() || undefined }), before !== "");
     }, 350);
     return () => clearTimeout(timer);
   }, [text]);
@@ -115,9 +117,9 @@ function Search({
     // Enter and Escape of an input method are about the word that is being composed
     if (event.nativeEvent.isComposing) return;
     if (event.key === "Enter") {
-      const search = text.trim() || undefined;
-      const { filter: now, onChange: tell } = latest.current;
-      if (search !== now.search) tell(defined({ ...now, search }), now.search !== undefined);
+      const search = text.trim();
+      const { filter: now, onChange: tell, asked: before } = latest.current;
+      if (search !== before) tell(defined({ ...now, search: search || undefined }), before !== "");
       input.current?.blur();
       onFound();
     } else if (event.key === "Escape" && text === "") input.current?.blur();

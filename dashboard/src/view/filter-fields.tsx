@@ -9,7 +9,8 @@ import {
   Popover,
   TextField,
 } from "react-aria-components";
-import { defined, type Filter, readMilliseconds } from "../state/filter";
+import { defined, type Filter } from "../state/filter";
+import { readMilliseconds } from "../state/milliseconds";
 import { Icon } from "./icon";
 
 interface Props {

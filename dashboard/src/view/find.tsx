@@ -14,7 +14,7 @@ export function useFind<Item extends { name: string }>(
   label: string,
 ): { items: readonly Item[] | undefined; typed: boolean; field: ReactNode } {
   const place = usePlace();
-  const text = place.parameters.get("find") ?? "";
+  const text = place.used.get("find") ?? "";
   const [failed, setFailed] = useState(false);
   const { more, loadingMore } = list;
   const wanted = text.trim().toLowerCase();

@@ -1,21 +1,43 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { Button } from "react-aria-components";
 import { root } from "../state/endpoint";
+import { healPause, repeat } from "../state/repeat";
 import { Icon } from "./icon";
 
-/** In place of a page or a menu whose script did not come: mcptap is away, or has other scripts since an update. */
+/** Whether there is a page to load. A proxy may answer in the place of mcptap. */
+async function isThere(): Promise<boolean> {
+  try {
+    const { status } = await fetch(root, { method: "HEAD", cache: "no-store" });
+    return status < 500;
+  } catch {
+    return false;
+  }
+}
+
+// whether mcptap was away since this page was loaded. What does not come from one that is there would be loaded anew for ever
+let wasAway = false;
+
+/**
+ * In place of a page or a menu whose script did not come: mcptap is away, or has other scripts since an update. When mcptap is
+ * seen to come back, the page is loaded anew.
+ */
 export function NotLoaded() {
   const [state, setState] = useState<"failed" | "asking" | "still">("failed");
   const again = async () => {
     setState("asking");
-    try {
-      await fetch(root, { method: "HEAD", cache: "no-store" });
-      location.reload();
-    } catch {
-      // to load the page now would leave nothing of it
-      setState("still");
-    }
+    if (await isThere()) location.reload();
+    // to load the page now would leave nothing of it
+    else setState("still");
   };
+  useEffect(() => {
+    const look = async () => {
+      const isBack = await isThere();
+      if (isBack && wasAway) location.reload();
+      wasAway ||= !isBack;
+    };
+    void look();
+    return repeat(healPause, look);
+  }, []);
   return (
     <div className="problem" role="alert">
       <h2>This part of the page could not be loaded</h2>

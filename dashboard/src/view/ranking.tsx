@@ -22,11 +22,14 @@ export function Ranking({
   title,
   ranks,
   none,
+  failed,
   order,
 }: {
   title: string;
   ranks: readonly Rank[] | undefined;
   none: string;
+  /** Whether the question for them failed. */
+  failed: boolean;
   /** By what they are ordered, where the values do not say it. */
   order?: string;
 }) {
@@ -35,7 +38,7 @@ export function Ranking({
       <h2>{title}</h2>
       {order && ranks && ranks.length > 0 && <p className="hint">{order}</p>}
       {ranks === undefined ? (
-        <Skeleton lines={5} />
+        <Skeleton lines={5} failed={failed} />
       ) : ranks.length === 0 ? (
         <p className="hint">{none}</p>
       ) : (

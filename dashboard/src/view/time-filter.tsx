@@ -3,7 +3,7 @@ import { Button, Dialog, DialogTrigger, Popover } from "react-aria-components";
 import { defined, type Filter, ranges } from "../state/filter";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute } from "../state/words";
+import { absolute, shortly } from "../state/words";
 import { Boundary } from "./boundary";
 import { Icon } from "./icon";
 import { Skeleton } from "./skeleton";
@@ -15,11 +15,10 @@ const Calendar = lazy(() => import("./calendar"));
 export function timeWords(filter: Filter, zone: string): string | undefined {
   const range = ranges.find(([name]) => name === filter.range);
   if (range) return range[1];
-  const from = filter.from && absolute(filter.from, zone, "short");
-  const to = filter.to && absolute(filter.to, zone, "short");
-  if (from && to) return `${from} – ${to}`;
-  if (from) return `since ${from}`;
-  return to ? `until ${to}` : undefined;
+  const { from, to } = filter;
+  if (from && to) return shortly([from, to], zone).join(" – ");
+  if (from) return `since ${absolute(from, zone, "short")}`;
+  return to ? `until ${absolute(to, zone, "short")}` : undefined;
 }
 
 /** Presets such as the last hour, and a calendar with the first and the last day. */

@@ -26,19 +26,19 @@ interface Props {
 /** One view: a link that opens it, whose it is, and what its owner can do with it. */
 export function ViewLine({ view, viewer, shown, onChanged, close }: Props) {
   const [editing, setEditing] = useState(false);
-  const { parameters } = usePlace();
+  const { used } = usePlace();
   const { columns } = useColumns();
   const filter = fromViewFilter(view);
   const owner = whose(view, viewer);
   const wanted = readColumns(view.columns)?.join();
   // columns that the list has already need no other words in the address than it has
-  const inAddress = wanted === columns.join() ? (parameters.get("columns") ?? undefined) : wanted;
+  const inAddress = wanted === columns.join() ? (used.get("columns") ?? undefined) : wanted;
   return (
     <li>
       <div className="view-line">
         {filter ? (
           <Link
-            href={viewAddress(filter, inAddress, parameters)}
+            href={viewAddress(filter, inAddress, used)}
             aria-current={sameFilter(view, shown) ? "true" : undefined}
             onClick={close}
           >

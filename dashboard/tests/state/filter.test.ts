@@ -5,11 +5,11 @@ import {
   nonsense,
   pick,
   picked,
-  readFilter,
-  readMilliseconds,
   toCallFilter,
   writeFilter,
 } from "../../src/state/filter";
+import { readMilliseconds } from "../../src/state/milliseconds";
+import { readFilter } from "../../src/state/parameters";
 
 const now = new Date("2026-11-24T12:00:00.000Z");
 const read = (query: string) => readFilter(new URLSearchParams(query));
@@ -81,14 +81,20 @@ test("what finds nothing by itself is said, and numbers are read as they are typ
   expect(nonsense({ ...base, from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z" })[0]).toContain(
     "ends before",
   );
+  // to the nanosecond, and in any time zone
+  const of = (from: string, to: string) => nonsense({ ...base, from, to });
+  expect(of("2026-01-01T10:00:00Z", "2026-01-01T10:00:00.000000001Z")).toEqual([]);
+  expect(of("2026-01-01T10:00:00.000000001Z", "2026-01-01T10:00:00Z")).toHaveLength(1);
+  expect(of("2026-01-01T10:00:00.1Z", "2026-01-01T12:00:00.100000000+02:00")).toHaveLength(1);
   for (const [text, value] of [
     ["", undefined],
     [" 250 ", 250],
     ["1.5", 1.5],
     [".5", 0.5],
     ["1e3", 1000],
+    ["1e-7", 1e-7],
   ] as const)
     expect(readMilliseconds(text)).toEqual({ value });
-  for (const text of ["abc", "-5", "1,5", "Infinity", "NaN", "0x10", "1e999"])
+  for (const text of ["abc", "-5", "1,5", "Infinity", "NaN", "0x10", "1e999", "1e308"])
     expect(readMilliseconds(text)).toHaveProperty("problem");
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { noFilter, ranges, readFilter, writeFilter } from "../../src/state/filter";
+import { noFilter, ranges, writeFilter } from "../../src/state/filter";
+import { readFilter } from "../../src/state/parameters";
 import {
   fromViewFilter,
   sameFilter,

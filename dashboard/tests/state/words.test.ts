@@ -11,14 +11,16 @@ import {
   head,
   percent,
   short,
+  shortly,
   size,
   until,
   visible,
 } from "../../src/state/words";
 
 test("durations are in the unit that reads best", () => {
-  expect([0, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000].map(duration)).toEqual([
+  expect([0, 0.00025, 0.131, 4.56, 42.4, 999.6, 1500, 61_000, 3_700_000, 1e12].map(duration)).toEqual([
     "0 ms",
+    "250 ns",
     "131 µs",
     "4.6 ms",
     "42 ms",
@@ -26,6 +28,7 @@ test("durations are in the unit that reads best", () => {
     "1.50 s",
     "1 min 1 s",
     "1 h 2 min",
+    "277,777 h 47 min",
   ]);
 });
 
@@ -37,6 +40,19 @@ test("a moment is told in the zone that was asked for", () => {
   expect(
     [time, "2026-11-24T23:00:00Z", "2026-11-23T23:00:00Z", "2026-11-24T23:31:00Z"].map((at) => ago(at, now)),
   ).toEqual(["56 s ago", "31 min ago", "1 day ago", "just now"]);
+});
+
+test("times of another year than this one have it, all of a range alike", () => {
+  const now = Date.parse("2026-11-24T12:00:00Z");
+  const of = (...times: string[]) => shortly(times, "UTC", now);
+  expect(of("2026-01-01T00:00:00Z", "2026-12-31T23:59:59Z")).toEqual(["01-01 00:00:00", "12-31 23:59:59"]);
+  expect(of("2020-01-01T00:00:00Z", "2026-12-31T00:00:00Z")).toEqual([
+    "2020-01-01 00:00:00",
+    "2026-12-31 00:00:00",
+  ]);
+  // the year in the zone of the reader
+  expect(shortly(["2025-12-31T23:30:00Z"], "Asia/Tokyo", now)).toEqual(["01-01 08:30:00"]);
+  expect(absolute("2001-02-03T04:05:06Z", "UTC", "short")).toBe("2001-02-03 04:05:06");
 });
 
 test("small things are said shortly", () => {
