@@ -1,9 +1,10 @@
 //! Why there is no answer from upstream, as the answer that the client gets instead.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 
@@ -16,6 +17,14 @@ pub(super) enum Failure {
     /// The request means different things to different readers, or is none that a proxy forwards.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The request's body has a transfer coding that is not undone here (RFC 9112, 6.1).
+    #[error(
+        "this proxy knows no transfer coding but chunked: send the body without it; Content-Encoding passes as it is"
+    )]
+    Coding,
+    /// The client's body does not keep to the form that its head tells.
+    #[error("the body of this request cannot be read: {0}")]
+    BadBody(String),
     /// A tunnel was asked for.
     #[error("this is a reverse proxy; it opens no tunnels to other hosts")]
     Tunnel,
@@ -34,6 +43,9 @@ pub(super) enum Failure {
     /// The client closed its connection, and upstream gave no answer to that.
     #[error("the client went away before {upstream} answered")]
     Abandoned { upstream: Upstream },
+    /// Upstream's answer would read differently if it were passed on.
+    #[error("{upstream} answered with a transfer coding other than chunked once, which nobody asked for")]
+    UnknownCoding { upstream: Upstream },
     /// Upstream was reached and broke off before it answered.
     #[error("{upstream} ended the connection before it answered: {reason}")]
     Broken { upstream: Upstream, reason: String },
@@ -49,6 +61,35 @@ fn other_protocol(error: &(dyn Error + 'static), upstream: &Upstream) -> &'stati
         return "; the server there does not speak plain HTTP: if it speaks TLS, let upstream begin with https://";
     }
     ""
+}
+
+/// Whether upstream's connection ended because the body that was to be sent to it is none: the fault is its sender's. A client
+/// that went away is something else.
+fn is_malformed_body(error: &(dyn Error + 'static)) -> bool {
+    if !error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_user)
+    {
+        return false;
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// What happened; the errors around it say where.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(cause) = inner.source() {
+        inner = cause;
+    }
+    inner.to_string()
 }
 
 /// The connection was not made in time. It travels inside the client's error.
@@ -69,6 +110,9 @@ impl Failure {
                     after: *after,
                 };
             }
+            if is_malformed_body(inner) {
+                return Self::BadBody(innermost(inner));
+            }
             if advice.is_empty() {
                 advice = other_protocol(inner, &upstream);
             }
@@ -86,11 +130,15 @@ impl Failure {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Connect { .. } | Self::Abandoned { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. }
+            | Self::Abandoned { .. }
+            | Self::UnknownCoding { .. }
+            | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -110,6 +158,10 @@ impl Failure {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(CONTENT_TYPE, plain);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if matches!(self, Self::BadRequest(_) | Self::Coding | Self::BadBody(_)) {
+            // Where such a request ends, and the next one begins, is not known for sure.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         answer
     }
 }

@@ -32,6 +32,7 @@ use super::expect::{self, Held};
 use super::failure::Failure;
 use super::forwarded::Arrival;
 use super::half_close::{Exchange, Heard, OpenRequest};
+use super::hop::TransferCoding;
 use super::outward::Outward;
 use super::settings::ProxyConfig;
 use super::upstream::Upstream;
@@ -139,6 +140,15 @@ impl Shared {
             let host = String::from_utf8_lossy(host.as_bytes());
             self.hosts.judge_host(&host).map_err(Failure::Misdirected)?;
         }
+        match hop::transfer_coding(request.headers()) {
+            TransferCoding::None | TransferCoding::Chunked => {}
+            TransferCoding::ChunkedAgain => {
+                return Err(Failure::BadRequest(
+                    "a body is chunked once, and this request's Transfer-Encoding says it more than once",
+                ));
+            }
+            TransferCoding::Other => return Err(Failure::Coding),
+        }
         let protocol = upgrade::asked_for(request.headers());
         let client_side = hyper::upgrade::on(&mut request);
         let is_get = request.method() == Method::GET;
@@ -187,6 +197,11 @@ impl Shared {
         }
         let upstream_side = hyper::upgrade::on(&mut answer);
         let (mut parts, body) = answer.into_parts();
+        let coding = hop::transfer_coding(&parts.headers);
+        if !body.is_end_stream() && !matches!(coding, TransferCoding::None | TransferCoding::Chunked) {
+            let upstream = self.upstream.clone();
+            return Err(Failure::UnknownCoding { upstream });
+        }
         let agreed = upgrade::asked_for(&parts.headers);
         parts.headers = hop::end_to_end(parts.headers);
         if let Some(outward) = outward {

@@ -38,6 +38,43 @@ pub(super) fn end_to_end(headers: HeaderMap) -> HeaderMap {
     kept
 }
 
+/// How `Transfer-Encoding` says that a body is coded (RFC 9112, 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TransferCoding {
+    /// Not at all.
+    None,
+    /// In chunks, once.
+    Chunked,
+    /// In chunks, more than once.
+    ChunkedAgain,
+    /// Also in another way, which is not undone here.
+    Other,
+}
+
+/// What the header says. It is of one connection alone and not passed on, so a coding that stays in the body must not be lost.
+pub(super) fn transfer_coding(headers: &HeaderMap) -> TransferCoding {
+    let mut chunked = 0;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let Ok(codings) = value.to_str() else {
+            return TransferCoding::Other;
+        };
+        for coding in codings.split(',').map(str::trim) {
+            match coding {
+                // The old word for none.
+                "" => {}
+                coding if coding.eq_ignore_ascii_case("identity") => {}
+                coding if coding.eq_ignore_ascii_case("chunked") => chunked += 1,
+                _ => return TransferCoding::Other,
+            }
+        }
+    }
+    match chunked {
+        0 => TransferCoding::None,
+        1 => TransferCoding::Chunked,
+        _ => TransferCoding::ChunkedAgain,
+    }
+}
+
 /// Whether one of the comma-separated words of this header is the one asked for.
 pub(super) fn has_token(headers: &HeaderMap, header: &HeaderName, token: &str) -> bool {
     tokens(headers, header).any(|word| word.eq_ignore_ascii_case(token))
@@ -57,6 +94,27 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_body_is_chunked_once_or_coded_otherwise() {
+        for (values, coding) in [
+            (&[][..], TransferCoding::None),
+            (&["identity"], TransferCoding::None),
+            (&["chunked"], TransferCoding::Chunked),
+            (&[" , CHUNKED,"], TransferCoding::Chunked),
+            (&["chunked, chunked"], TransferCoding::ChunkedAgain),
+            (&["chunked", "chunked"], TransferCoding::ChunkedAgain),
+            (&["gzip, chunked"], TransferCoding::Other),
+            (&["gzip", "chunked"], TransferCoding::Other),
+            (&["chunked;a=b"], TransferCoding::Other),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_static(value));
+            }
+            assert_eq!(transfer_coding(&headers), coding, "{values:?}");
+        }
+    }
 
     #[test]
     fn only_what_is_of_one_connection_is_dropped_and_the_rest_keeps_its_order() {

@@ -190,6 +190,100 @@ async fn chunks_count_more_than_a_length() {
     }
 }
 
+/// A request whose body would read differently, and what upstream gets of it: nothing.
+#[tokio::test]
+async fn a_transfer_coding_that_is_not_undone_is_refused() {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::start(&upstream.url()).await;
+    for (codings, body, status, words) in [
+        (
+            "chunked, chunked",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "400",
+            "chunked once",
+        ),
+        (
+            "chunked\r\nTransfer-Encoding: chunked",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "400",
+            "chunked once",
+        ),
+        (
+            "gzip, chunked",
+            "3\r\n\u{1f}\u{2}\u{8}\r\n0\r\n\r\n",
+            "501",
+            "transfer coding",
+        ),
+        (
+            "gzip\r\nTransfer-Encoding: chunked",
+            "1\r\nx\r\n0\r\n\r\n",
+            "501",
+            "transfer coding",
+        ),
+    ] {
+        for media_type in ["application/json", "text/plain"] {
+            let mut client = Peer::connect(proxy.address).await;
+            client
+                .send(format!(
+                    "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\n\
+                     Transfer-Encoding: {codings}\r\n\r\n{body}"
+                ))
+                .await;
+            let answer = client.rest_text().await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words),
+                "{codings}: {answer}"
+            );
+            assert!(!answer.contains("502"), "{codings}: {answer}");
+        }
+    }
+    assert!(!upstream.has_caller().await);
+}
+
+#[tokio::test]
+async fn a_body_that_is_none_is_its_senders_fault() {
+    let upstream = Upstream::bind().await;
+    let proxy = ProxyProcess::start(&upstream.url()).await;
+    for body in ["zz\r\nhello", "5\r\nhelloXX0\r\n\r\n"] {
+        let mut client = Peer::connect(proxy.address).await;
+        client
+            .send(format!(
+                "POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+            ))
+            .await;
+        let answer = client.rest_text().await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") && answer.contains("cannot be read"),
+            "{body}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_would_read_differently_is_not_passed_on() {
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let body = "5\r\nhello\r\n0\r\n\r\n";
+    for codings in ["gzip, chunked", "chunked, chunked", "gzip"] {
+        let got = answered(
+            get,
+            &format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {codings}\r\n\r\n{body}"),
+        )
+        .await;
+        assert!(
+            got.starts_with("HTTP/1.1 502 ") && got.contains("transfer coding"),
+            "{codings}: {got}"
+        );
+    }
+    // A head alone has no body that could be read.
+    let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let got = answered(
+        head,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    )
+    .await;
+    assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+}
+
 #[tokio::test]
 async fn only_names_of_its_own_are_answered_to() {
     let upstream = Upstream::bind().await;
