@@ -43,7 +43,10 @@ fn tip(given: &[OsString], error: &clap::Error) -> Option<String> {
         "proxy" => "proxy --upstream",
         "redact" => "redact --test",
         "prune" => "prune --older-than",
-        "keys" if commands.any(|word| word == "create") => "keys create --name",
+        "keys" if commands.any(|word| word == "create") => match scopes_apart(given, stray) {
+            Some(tip) => return Some(tip),
+            None => "keys create --name",
+        },
         "serve" | "demo" | "migrate" if is_url => {
             return Some(format!(
                 "to say which database: mcptap {command} --database-url URL"
@@ -57,6 +60,22 @@ fn tip(given: &[OsString], error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     Some(format!("mcptap {right} {}", shown(stray)))
+}
+
+/// The tip for scopes that stand apart behind one flag.
+fn scopes_apart(given: &[OsString], stray: &str) -> Option<String> {
+    let is_scope = |word: &str| mcptap_model::Scope::from_name(word.trim_matches(',')).is_some();
+    let words = given.iter().skip(1).filter_map(|word| word.to_str());
+    let scopes: Vec<&str> = words
+        .filter(|word| is_scope(word))
+        .map(|word| word.trim_matches(','))
+        .collect();
+    is_scope(stray).then(|| {
+        format!(
+            "to give several scopes: mcptap keys create --scope {}",
+            scopes.join(",")
+        )
+    })
 }
 
 /// The tip for flags by which other servers are told where to listen.
@@ -128,6 +147,10 @@ mod tests {
             ("mcptap redact a&b.json", "mcptap redact --test 'a&b.json'"),
             ("mcptap prune 90d", "mcptap prune --older-than 90d"),
             ("mcptap keys create laptop", "mcptap keys create --name laptop"),
+            (
+                "mcptap keys create --name x --scope read payloads",
+                "mcptap keys create --scope read,payloads",
+            ),
             ("mcptap serve 127.0.0.1:80", "mcptap serve --listen 127.0.0.1:80"),
             ("mcptap serve --port 6300", "mcptap serve --listen 127.0.0.1:6300"),
             ("mcptap serve --port=6300", "mcptap serve --listen 127.0.0.1:6300"),

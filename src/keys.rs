@@ -18,7 +18,7 @@ pub(crate) enum Keys {
         /// Display name
         #[arg(long)]
         name: String,
-        /// What it allows: ingest, read, payloads (with read: bodies, log lines, errors), admin
+        /// What it allows, such as read,payloads: ingest, read, payloads (with read: bodies, log lines, errors), admin
         #[arg(long, value_delimiter = ',', required = true, value_parser = scope)]
         scope: Vec<Scope>,
         /// Restrict the key to this server; may be given several times [default: all servers]
@@ -55,8 +55,17 @@ fn number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| said())
 }
 
+/// One of those that commas separate. Spaces beside these are nobody's mistake.
 fn scope(text: &str) -> Result<Scope, String> {
-    Scope::from_name(text).ok_or_else(|| "give ingest, read, payloads or admin".to_owned())
+    let name = text.trim();
+    let reason = match name {
+        "" => "there is no scope beside a comma; ",
+        several if several.contains(char::is_whitespace) => "scopes are separated by commas; ",
+        _ => "",
+    };
+    Scope::from_name(name).ok_or_else(|| {
+        format!("{reason}give ingest, read, payloads or admin, several as in --scope read,payloads")
+    })
 }
 
 impl Keys {
@@ -268,6 +277,28 @@ fn table(keys: &[ApiKey], damaged: &[DamagedKey], now: UnixNanos) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scopes_are_told_with_spaces_and_without() {
+        for (given, expected) in [
+            ("read", Some(Scope::Read)),
+            (" ingest", Some(Scope::Ingest)),
+            ("admin\n", Some(Scope::Admin)),
+        ] {
+            assert_eq!(scope(given).ok(), expected, "{given:?}");
+        }
+        for (given, words) in [
+            ("read ingest", "separated by commas"),
+            ("", "beside a comma"),
+            ("write", "give ingest, read, payloads or admin"),
+        ] {
+            let told = scope(given).unwrap_err();
+            assert!(
+                told.contains(words) && told.contains("--scope read,payloads"),
+                "{told}"
+            );
+        }
+    }
 
     #[test]
     fn keys_stand_in_a_table() {

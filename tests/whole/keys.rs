@@ -743,7 +743,7 @@ async fn keys_are_made_and_revoked_while_the_server_runs() {
                 "--name",
                 "laptop",
                 "--scope",
-                "read,payloads",
+                "read, payloads",
                 "--server",
                 "shop",
                 "--expires",
