@@ -42,6 +42,10 @@ pub(crate) fn database_url(url: &str) -> anyhow::Result<()> {
             let rest = url.split_once("://").map(|(_, rest)| rest);
             let rest =
                 rest.with_context(|| format!("database_url lacks the // after {scheme}:; {example}"))?;
+            if mcptap_store::is_cut_off(url) {
+                // Neither host nor port is where it seems to be.
+                return mcptap_store::check_url(url).context("database_url");
+            }
             let (authority, query) = match rest.split_once('?') {
                 Some((before, query)) => (before, query),
                 None => (rest, ""),
@@ -178,6 +182,9 @@ mod tests {
             "postgres://me:hunter2@db/x?application_name=a&sslmode=",
             "sqlite://mcptap.db?mode=nope",
             "sqlite:mcptap.db?cache=private&mode=rwcx",
+            "postgres://me:hunter2?x@db/x",
+            "postgres://me:1/hunter2@db/x",
+            "postgres://me:#hunter2@db/x",
         ] {
             let error = format!("{:#}", database_url(wrong).unwrap_err());
             let example = ["postgres://USER", "postgres://user", "sqlite://mcptap.db"];

@@ -45,7 +45,7 @@ pub use access::keys::{DamagedKey, RevokedKey, has_keys};
 pub use access::saved_views::{Reach, View, ViewContent};
 pub use access::secret::Secret;
 pub use clock::now;
-pub use db::address::{check_url, shown as shown_url};
+pub use db::address::{check_url, is_cut_off, shown as shown_url};
 pub use db::look::{examine, exists};
 pub use error::{Cause, Error, ErrorKind, WriteError};
 pub use feed::changes::{Change, ChangeKind, FeedChanges};

@@ -76,9 +76,13 @@ const FILE: &str = "use sqlite://mcptap.db?mode=rwc; mode is ro, rw, rwc or memo
     (shared or private), immutable and vfs";
 /// The advice about a URL of no use.
 const USE: &str = "use sqlite://mcptap.db?mode=rwc or postgres://user@host/name";
+/// The advice about a URL whose user or password has a character that ends it there.
+const CUT_OFF: &str = "its user or password has a /, ? or # in it, which ends it there; percent-encode every character of both \
+    that is no letter or digit (/ is %2F, ? is %3F, # is %23, @ is %40, : is %3A, % is %25), as in \
+    postgres://user:password@host:5432/name";
 /// The advice about a PostgreSQL URL of no use.
 const ENCODE: &str = "use postgres://user:password@host:5432/name?sslmode=verify-full, with every character of user, \
-    password and name that is no letter or digit percent-encoded (@ is %40, / is %2F, : is %3A, # is %23, % is %25)";
+    password and name that is no letter or digit percent-encoded (@ is %40, / is %2F, ? is %3F, : is %3A, # is %23, % is %25)";
 
 /// Which database a URL names.
 pub(crate) enum Address {
@@ -118,6 +122,9 @@ impl Address {
                 Ok(Self::File(Box::new(connect)))
             }
             Some("postgres" | "postgresql") => {
+                if is_cut_off(url) {
+                    return Err(refuse(CUT_OFF));
+                }
                 let parts = Parts::of(url).ok_or_else(|| refuse(ENCODE))?;
                 let mut pooled = false;
                 let mut kept = Vec::new();
@@ -166,6 +173,16 @@ impl Address {
 /// nothing.
 pub fn check_url(url: &str) -> Result<(), Error> {
     Address::parse(url).map(drop)
+}
+
+/// Whether the user or the password in a URL has a character that ends it: then the `@` behind it stands in another part.
+pub fn is_cut_off(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let end = rest.find(['/', '?', '#']);
+    end.and_then(|end| rest.get(end..))
+        .is_some_and(|behind| behind.contains('@'))
 }
 
 /// The value of a parameter of a URL, as it is written.
@@ -397,6 +414,27 @@ mod tests {
             assert!(!shown(url).contains(SECRET), "{url}: {}", shown(url));
             assert!(!error(url).contains(SECRET), "{url}: {}", error(url));
         }
+    }
+
+    #[test]
+    fn a_password_that_is_cut_off_is_told_to_be_encoded() {
+        for password in [
+            "pos?word", "pa#ss", "pa/ss", "1?2", "5432/x", "a?b=c", "#", "p:a/s@s",
+        ] {
+            for rest in ["host/db", "host:5432/db?sslmode=require", "[::1]/db"] {
+                let url = format!("postgres://u:{password}@{rest}");
+                let told = error(&url);
+                for part in ["%2F", "%3F", "%23", "percent-encode", "password"] {
+                    assert!(told.contains(part), "{url}: {told}");
+                }
+                let parts = password.split(['?', '#', '/', ':', '@']);
+                for part in parts.filter(|part| part.len() > 1 && !"5432".contains(part)) {
+                    assert!(!told.contains(part), "{url}: {told}");
+                }
+            }
+        }
+        assert!(!is_cut_off("postgres://u:p%3Fw@host/db?sslmode=require"));
+        assert!(!is_cut_off("postgres://u:p:w@[::1]:5432"));
     }
 
     #[test]
