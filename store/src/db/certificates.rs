@@ -1,7 +1,8 @@
 //! The files of TLS that a URL of PostgreSQL names. They are read before anything is connected to: the driver's errors name
 //! neither the parameter nor the file, and look as if nobody listened.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::ring::default_provider;
@@ -139,12 +140,23 @@ fn is_inline(value: &str) -> bool {
     trimmed.starts_with("-----BEGIN") && trimmed.ends_with("-----")
 }
 
+/// The size of a file of certificates or of a key at most, in bytes: ten thousand times that of a key, and several times that
+/// of all authorities that systems trust.
+const MOST: u64 = 1 << 20;
+
 /// Reads a file. To open a named pipe would wait for its writer.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    std::fs::read(path)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other(format!(
+            "it has more than {MOST} bytes, as no file of certificates or of a key has"
+        )));
+    }
+    Ok(bytes)
 }
 
 impl Given {
@@ -194,6 +206,7 @@ mod tests {
                 "broken",
                 "-----BEGIN CERTIFICATE-----\n%%%%\n-----END CERTIFICATE-----\n".to_owned(),
             ),
+            ("large", format!("{}{}", cert.pem(), "#".repeat(1 << 20))),
         ] {
             std::fs::write(folder.path().join(name), contents).unwrap();
         }
@@ -226,6 +239,14 @@ mod tests {
             (
                 format!("sslrootcert={}", folder.path().display()),
                 ["sslrootcert", "/", "no regular file"],
+            ),
+            (
+                format!("sslrootcert={}", at("large")),
+                ["sslrootcert", "large", "more than 1048576 bytes"],
+            ),
+            (
+                format!("sslcert={certificate}&sslkey={}", at("large")),
+                ["sslkey", "large", "more than 1048576 bytes"],
             ),
             (
                 format!("sslrootcert={}", at("words")),

@@ -1,6 +1,9 @@
 //! TLS with ring, and what the system trusts.
 
 use std::error::Error as StdError;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +58,9 @@ fn settings(is_https: bool, target: &Target) -> Result<ClientConfig, Error> {
                 path: path.clone(),
                 reason,
             };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            let bytes = read(path).map_err(|error| wrong(error.to_string()))?;
+            let certificates = CertificateDer::pem_slice_iter(&bytes)
+                .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| wrong(error.to_string()))?;
             if certificates.is_empty() {
                 return Err(wrong("there is no PEM certificate in it".to_owned()));
@@ -73,6 +77,25 @@ fn settings(is_https: bool, target: &Target) -> Result<ClientConfig, Error> {
             reason: error.to_string(),
         })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The size of a file of certificates at most, in bytes: several times that of all authorities that systems trust.
+const MOST: u64 = 1 << 20;
+
+/// Reads a file of certificates. To open a named pipe would wait for its writer.
+fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other(format!(
+            "it has more than {MOST} bytes, as no file of certificates has"
+        )));
+    }
+    Ok(bytes)
 }
 
 /// Advice where the collector's URL asks for TLS that the server there does not speak.
@@ -106,5 +129,23 @@ fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Erro
             return Some(tls);
         }
         outer = inner.downcast_ref()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_a_size_that_certificates_have_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "x".repeat(1 << 20)).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 1 << 20);
+        std::fs::write(&path, "x".repeat((1 << 20) + 1)).unwrap();
+        let told = read(&path).unwrap_err().to_string();
+        assert!(told.contains("more than 1048576 bytes"), "{told}");
+        let told = read(folder.path()).unwrap_err().to_string();
+        assert!(told.contains("no regular file"), "{told}");
     }
 }
