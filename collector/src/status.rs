@@ -120,6 +120,9 @@ impl From<WriteError> for Refusal {
             error => {
                 tracing::error!(%error, "an export could not be stored; its sender is told to send it again");
                 let what = match error {
+                    WriteError::Database(error) if error.is_read_only() => {
+                        "the database is read-only: its server is a standby, or default_transaction_read_only is on"
+                    }
                     WriteError::Database(Error::Full(_)) => "the disk is full",
                     WriteError::Database(
                         Error::Corrupt(_) | Error::Damaged { .. } | Error::Incomplete { .. },

@@ -160,11 +160,19 @@ pub(crate) fn gone(what: &str) -> Error {
     Code::Gone.error(format!("{what} is no longer stored"))
 }
 
+/// Of a database that answers questions and takes no changes.
+const READ_ONLY: &str = "this database is read-only, so nothing can be changed: its server is a standby, or \
+    default_transaction_read_only is on; ask an mcptap that is connected to the primary";
+
 const DAMAGED: &str = "the database is damaged; the server's log says what to do";
 
 /// The store's error: logged here, once, and masked, because it may quote SQL, addresses or data.
 pub(crate) fn from_store(error: mcptap_store::Error) -> Error {
     match error {
+        error if error.is_read_only() => {
+            tracing::error!(%error, "the database takes no changes");
+            Code::Unavailable.error(READ_ONLY)
+        }
         mcptap_store::Error::Database(cause) => {
             tracing::error!(%cause, "the database failed while answering a query");
             Code::Unavailable.error("the database does not answer now; try again")

@@ -113,14 +113,14 @@ pub enum Error {
     },
     /// The file that was opened is not at its path any more: it was deleted, moved or replaced.
     #[error(
-        "the database's file was deleted, moved or replaced while it was open: nothing is written any more; put it back, \
+        "the database's file was deleted, moved or replaced while it was open: nothing is written until the very file is back; put it back, \
          or restart mcptap to begin with what is there now"
     )]
     Replaced,
     /// The write-ahead log of SQLite, or the index of it, is not at its path any more: it was deleted, moved or replaced.
     #[error(
         "a file beside the database's (-wal or -shm) was deleted, moved or replaced while it was open: nothing is written \
-         any more; restart mcptap"
+         until mcptap has opened the database anew; restart it where that does not come"
     )]
     LogReplaced,
     /// A fault of mcptap's own ended the work half-way.
@@ -198,6 +198,9 @@ pub enum WriteError {
     #[error(transparent)]
     Database(#[from] Error),
 }
+
+/// SQLSTATE read_only_sql_transaction.
+pub(crate) const READ_ONLY: &str = "25006";
 
 /// The words where a pool has none to give.
 const NO_CONNECTION: &str = "no connection was free or could be made in time; the server does not answer, or it, or a pooler in \
@@ -287,6 +290,12 @@ impl Error {
             cause.0.downcast_ref(),
             Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
         ) || matches!(cause.0.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Whether the database takes no changes, though it answers: PostgreSQL's server is a standby, or
+    /// `default_transaction_read_only` is on there.
+    pub fn is_read_only(&self) -> bool {
+        self.code().as_deref() == Some(READ_ONLY)
     }
 
     /// The code that the database gave: a SQLSTATE of PostgreSQL, a result code of SQLite.

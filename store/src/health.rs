@@ -147,7 +147,11 @@ impl Health {
         match outcome {
             Err(error) if matches!(error, Error::TimedOut) || error.is_without_connection() => {
                 if state.unanswered.insert(task, Instant::now()).is_none() {
-                    tracing::warn!(task, "the database does not answer; its connection is given up");
+                    tracing::warn!(
+                        task,
+                        "the database did not answer this background task in time; its connection is closed, and the task \
+                         tries again on a new one"
+                    );
                 }
             }
             _ => {
@@ -261,6 +265,18 @@ impl Health {
         }
         state.failure = None;
         true
+    }
+
+    /// The files that were away are at their paths again: a group that was refused for that alone can be stored.
+    fn is_back(&self) {
+        let mut state = self.state();
+        if state
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.replaced.is_some())
+        {
+            state.failure = None;
+        }
     }
 
     /// The database answered.

@@ -260,6 +260,51 @@ async fn shared_memory_that_is_cut_loses_nothing_that_was_acknowledged() {
     assert_eq!(check, "ok");
 }
 
+/// A file system of its own that is small, where the system lets anybody make one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_on_a_full_disk_is_answered_at_once() {
+    let database = Database::sqlite();
+    let folder = database.file().unwrap().parent().unwrap().to_owned();
+    let Some(process) = TestProcess::serve_on_small_disk(&database, &folder).await else {
+        eprintln!("not run: no file system can be mounted here");
+        return;
+    };
+    let client = (*process).clone();
+    let big = |number: u64| {
+        // Text that does not compress.
+        let text: String = (0..60_000_u64)
+            .map(|at| {
+                let mixed = (number * 60_000 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+                char::from(b'a' + u8::try_from(mixed % 26).unwrap())
+            })
+            .collect();
+        span("tools/call get_order").attr("mcptap.request.body", format!("{{\"text\":\"{text}\"}}"))
+    };
+    let mut number = 0;
+    while client.try_send(&traces_request([big(number)])).await.is_ok() {
+        number += 1;
+        assert!(number < 2_000, "the disk is full at some time");
+    }
+    let delete = "mutation { deleteCalls(filter: {}, everything: true) { __typename } }";
+    let asked = client
+        .web()
+        .post(client.url("/graphql"))
+        .json(&json!({ "query": delete }))
+        .send();
+    let answer: Value = asked.await.unwrap().json().await.unwrap();
+    // Where little is missing, deleting makes the room that it needs.
+    if answer["data"]["deleteCalls"]["__typename"] != "CallsDeleted" {
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "UNAVAILABLE", "{answer}");
+        assert!(
+            error["message"].as_str().unwrap().contains("disk is full"),
+            "{answer}"
+        );
+    }
+    assert_eq!(client.get("/healthz").await.0, 200);
+    process.kill().await;
+}
+
 /// A file that may not grow any more is a disk that is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_file_sizes_is_told_and_survived() {

@@ -1,8 +1,7 @@
-//! PostgreSQL as people have it: behind TLS, and behind PgBouncer.
+//! PostgreSQL as people have it: behind TLS, and read-only.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -10,16 +9,16 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Database, TestServer, eventually, span};
+use crate::support::{Database, TestServer, eventually, span, traces_request};
+use crate::tls::ran;
 
 /// What a client of PostgreSQL sends first when it wants TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// The address of a URL's server, and the URL with another.
-fn server_of(url: &str) -> (String, impl Fn(&str) -> String + use<>) {
+pub(crate) fn server_of(url: &str) -> (String, impl Fn(&str) -> String + use<>) {
     let (before, rest) = url.split_once('@').expect("a user");
     let (server, after) = rest.split_once('/').expect("a database");
     let (before, after) = (before.to_owned(), after.split('?').next().unwrap().to_owned());
@@ -104,158 +103,45 @@ async fn connections_are_encrypted_and_certificates_checked_as_asked() {
     server.stop().await;
 }
 
-/// PgBouncer, ended with its test.
-struct PgBouncer {
-    child: Child,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Where PgBouncer is. `None` where it is not; with `TEST_PGBOUNCER` set it must be.
-fn pgbouncer() -> Option<String> {
-    let given = std::env::var("TEST_PGBOUNCER").ok();
-    let named = given.clone().filter(|given| given != "1");
-    let program = named.unwrap_or_else(|| "pgbouncer".to_owned());
-    let found = [program.clone(), format!("/usr/sbin/{program}")]
-        .into_iter()
-        .find(|program| Command::new(program).arg("--version").output().is_ok());
-    assert!(found.is_some() || given.is_none(), "{program} is not there");
-    found
-}
-
-impl PgBouncer {
-    async fn start(program: &str, server: &str, mode: &str, connections: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let (host, upstream) = server.split_once(':').unwrap();
-        let users = folder.path().join("users");
-        std::fs::write(&users, "\"mcptap\" \"\"\n").unwrap();
-        let settings = folder.path().join("pgbouncer.ini");
-        let text = format!(
-            "[databases]\n* = host={host} port={upstream}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
-             default_pool_size = {connections}\n",
-            users.display()
-        );
-        std::fs::write(&settings, text).unwrap();
-        // It refuses to run as root.
-        let mut command = if rustix::process::geteuid().is_root() {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", program]);
-            command
-        } else {
-            Command::new(program)
-        };
-        let child = command
-            .arg(&settings)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        eventually("PgBouncer", async || TcpStream::connect(address).await.ok()).await;
-        Self {
-            child,
-            address,
-            _folder: folder,
-        }
-    }
-}
-
+/// As on a hot standby, which gives the same error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pgbouncer_may_stand_in_between() {
-    let Some(program) = pgbouncer() else {
+async fn a_database_that_takes_no_changes_is_called_read_only() {
+    let Some(database) = Database::of_server() else {
         return;
     };
-    // PgBouncer's own default, and the least that will do.
-    for (mode, connections) in [
-        ("session", 20),
-        ("transaction", 20),
-        ("session", 10),
-        ("transaction", 10),
-    ] {
-        let Some(database) = Database::of_server() else {
-            return;
-        };
-        let (server, with) = server_of(database.url());
-        let bouncer = PgBouncer::start(&program, &server, mode, connections).await;
-        let url = with(&bouncer.address.to_string());
-        let server = TestServer::at(database, url.clone()).await;
-        let mut senders = JoinSet::new();
-        for _ in 0..4 {
-            let client = (*server).clone();
-            senders.spawn(async move {
-                for _ in 0..20 {
-                    client.export([span("tools/call get_order")]).await;
-                    let asked = client.calls(serde_json::Value::Null, "tool attributes").await;
-                    assert!(!asked.is_empty());
-                }
-            });
-        }
-        while let Some(ended) = senders.join_next().await {
-            ended.unwrap();
-        }
-        assert_eq!(server.span_ids().await.len(), 80, "{mode}");
-        assert_eq!(server.get("/readyz").await.0, 200, "{mode}");
-        // Commands beside it, where there are connections for them.
-        if connections > 10 {
-            mcptap_store::open_to_read(&url).await.unwrap().close().await;
-        }
-        let database = server.stop().await;
-        let server = TestServer::at(database, url).await;
-        assert_eq!(server.span_ids().await.len(), 80, "{mode}");
-        let erased = server
-            .graphql(
-                "mutation { deleteCalls(filter: {}, everything: true) { ... on CallsDeleted { count } } }",
-                serde_json::Value::Null,
-            )
-            .await;
-        assert_eq!(erased["deleteCalls"]["count"], 80, "{mode}: {erased}");
-        assert_eq!(server.span_ids().await.len(), 0, "{mode}");
-        drop(server.stop().await);
-        drop(bouncer);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_that_cannot_do_is_told_at_the_start() {
-    let Some(program) = pgbouncer() else {
-        return;
-    };
-    for (mode, connections, advice) in [
-        ("statement", 20, "pool_mode"),
-        ("session", 9, "default_pool_size"),
-        ("session", 1, "default_pool_size"),
-    ] {
-        let Some(database) = Database::of_server() else {
-            return;
-        };
-        let (server, with) = server_of(database.url());
-        let bouncer = PgBouncer::start(&program, &server, mode, connections).await;
-        let url = with(&bouncer.address.to_string());
-        let error = mcptap_store::open(&url, mcptap_store::Options::default())
-            .await
-            .map(drop)
-            .unwrap_err();
-        assert!(
-            error.to_string().contains(advice),
-            "{mode} {connections}: {error}"
-        );
-        drop(bouncer);
-    }
+    let server = TestServer::on(database).await;
+    server.export([span("tools/call get_order")]).await;
+    let (_, name) = server.database().url().rsplit_once('/').unwrap();
+    let name = name.split('?').next().unwrap();
+    let statements = format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = on; SELECT pg_terminate_backend(pid) FROM \
+         pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    );
+    let admin = std::env::var("TEST_DATABASE_URL").unwrap();
+    ran(Command::new("psql").args(["--no-psqlrc", "--quiet", "--command", &statements, &admin]));
+    let save = "mutation { saveView(input: { name: \"x\", filter: {}, columns: [] }) { __typename } }";
+    let told = eventually("it is told", async || {
+        let asked = server
+            .web()
+            .post(server.url("/graphql"))
+            .json(&serde_json::json!({ "query": save }))
+            .send();
+        let answer: serde_json::Value = asked.await.unwrap().json().await.unwrap();
+        let told = answer["errors"][0]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        // The connections that it had were ended first.
+        told.contains("read-only").then_some(answer)
+    })
+    .await;
+    assert_eq!(told["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{told}");
+    assert!(!told.to_string().contains("does not answer"), "{told}");
+    let refused = server
+        .try_send(&traces_request([span("tools/call get_order")]))
+        .await;
+    assert!(refused.is_err());
+    // Reading goes on.
+    assert_eq!(server.span_ids().await.len(), 1);
+    server.stop().await;
 }

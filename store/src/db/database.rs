@@ -6,6 +6,7 @@ mod file;
 mod handle;
 pub(crate) mod reach;
 mod release;
+mod reopen;
 mod single;
 #[cfg(test)]
 mod tests;
@@ -13,13 +14,11 @@ mod tests;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sea_orm::sqlx::PgPool;
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, IsolationLevel, Statement,
-    TransactionTrait,
-};
+use sea_orm::{AccessMode, DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait};
 use tokio::time::timeout;
 
 use crate::db::lineage::Lineage;
@@ -63,6 +62,8 @@ pub(crate) struct Database {
     probe: Single,
     /// The file, where the database is one.
     file: Option<OpenFile>,
+    /// Whether connections that come back to their pools are closed.
+    leaving: Arc<AtomicBool>,
     health: Arc<Health>,
     /// How many queries read at the same time.
     readers: u32,
@@ -206,22 +207,6 @@ impl Database {
             Some(file) => file.in_place().await,
             None => Ok(()),
         }
-    }
-
-    /// Brings what is in SQLite's write-ahead log into the file itself, by the connection that wrote it. Whether all of it is
-    /// there then.
-    pub(crate) async fn write_back(&self) -> Result<bool, Error> {
-        let backend = self.write.get_database_backend();
-        let statement = Statement::from_string(backend, "PRAGMA wal_checkpoint(FULL)");
-        let Some(row) = self.write.query_one_raw(statement).await? else {
-            return Ok(false);
-        };
-        let [blocked, logged, written]: [i64; 3] = [
-            row.try_get_by_index(0)?,
-            row.try_get_by_index(1)?,
-            row.try_get_by_index(2)?,
-        ];
-        Ok(blocked == 0 && logged == written)
     }
 
     /// Whether the file system of the file has at least so many bytes left. True where that is not known.

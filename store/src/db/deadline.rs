@@ -11,15 +11,25 @@ use crate::limits::operation::Operation;
 pub(crate) const STEPS: i32 = if cfg!(test) { 10 } else { 50_000 };
 
 /// Readers of SQLite that give up when the time of their query is over, or nobody waits for it; without a query,
-/// `limit` after they got the connection.
-pub(crate) fn sqlite(pool: SqlitePoolOptions, limit: Duration) -> SqlitePoolOptions {
-    pool.after_connect(move |connection, _| Box::pin(bound(connection, limit)))
-        .before_acquire(move |connection, _| {
-            Box::pin(async move {
-                bound(connection, limit).await?;
-                Ok(true)
-            })
+/// `limit` after they got the connection. One that is new is used only where `admit` agrees.
+pub(crate) fn sqlite(
+    pool: SqlitePoolOptions,
+    limit: Duration,
+    admit: impl Fn() -> Result<(), Error> + Clone + Send + Sync + 'static,
+) -> SqlitePoolOptions {
+    pool.after_connect(move |connection, _| {
+        let admitted = admit();
+        Box::pin(async move {
+            admitted?;
+            bound(connection, limit).await
         })
+    })
+    .before_acquire(move |connection, _| {
+        Box::pin(async move {
+            bound(connection, limit).await?;
+            Ok(true)
+        })
+    })
 }
 
 async fn bound(connection: &mut SqliteConnection, limit: Duration) -> Result<(), Error> {
@@ -56,7 +66,7 @@ mod tests {
     }
 
     async fn one_reader(limit: Duration) -> SqlitePool {
-        let pool = sqlite(SqlitePoolOptions::new().max_connections(1), limit);
+        let pool = sqlite(SqlitePoolOptions::new().max_connections(1), limit, || Ok(()));
         pool.connect("sqlite::memory:").await.unwrap()
     }
 

@@ -1,31 +1,48 @@
 //! A check of the place where the database is to be, without opening it for use: most errors of a server's start are found
-//! here. Nothing is changed, and no server is connected to.
+//! here. Nothing is changed.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 
 use rustix::fs::{Access, access};
 
 use crate::Error;
 use crate::db::address::{Address, parameter};
-use crate::db::certificates;
 use crate::db::database::Database;
-use crate::db::schema::{Upkeep, look_into_file};
+use crate::db::pooler::suffice;
+use crate::db::schema::{Upkeep, grants, inspect, look_into_file};
 
-/// Looks at the database named by a URL, as a server would use it. One of PostgreSQL is not connected to.
+/// Looks at the database named by a URL, as a server would use it. A server of PostgreSQL that is not there is tried again for
+/// 10 s.
 ///
 /// # Errors
 ///
-/// [`Error::NotOpened`] where the file, its folder, or a file that the URL names is missing or may not be used; otherwise the
-/// database is another program's, a newer version's, or damaged.
+/// [`Error::NotOpened`] where the file, its folder, or a file that the URL names is missing or may not be used, or where a server
+/// cannot be connected to or gives the role too few rights; [`Error::FewConnections`] where it was set to give too few;
+/// otherwise the database is another program's, a newer version's, or damaged.
 pub async fn examine(url: &str) -> Result<(), Error> {
     match Address::parse(url)? {
         Address::Memory => Ok(()),
         Address::File(connect) => file(url, &connect).await,
-        Address::Server { .. } => certificates::check(url),
+        Address::Server { connect, pooled } => server(url, &connect, pooled).await,
     }
+}
+
+/// A server is given the time that one which starts gives it.
+async fn server(url: &str, connect: &PgConnectOptions, pooled: bool) -> Result<(), Error> {
+    let upkeep = Upkeep::Migrate;
+    let (connection, pooling) = Database::look_at_server(url, connect, pooled, upkeep.patience()).await?;
+    let looked = async {
+        let work = upkeep.asks_for_work(inspect(&connection).await?)?;
+        grants::check(&connection, upkeep, work).await
+    }
+    .await;
+    connection.close().await?;
+    looked?;
+    suffice(connect, pooling).await
 }
 
 /// Whether mcptap's tables are there. Fails where the database belongs to another program or cannot be read.
@@ -152,10 +169,6 @@ mod tests {
         }
         assert_eq!(told(&at("new.db?mode=rwc")).await, "");
         assert_eq!(told("sqlite::memory:").await, "");
-        assert_eq!(
-            told("postgres://u@nowhere.invalid/d?sslmode=verify-full").await,
-            ""
-        );
         let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
         // Beside a running server.

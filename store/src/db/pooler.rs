@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::db::database::{RELEASE, is_idle};
-pub(crate) use limits::{none_in_time, share};
+pub(crate) use limits::{none_in_time, share, suffice};
 
 /// How long a statement waits for a lock.
 const LOCK: Duration = Duration::from_secs(10);
@@ -93,9 +93,10 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
             run(&mut one, statement.to_owned()).await?;
         }
         let (mut seen_by_one, mut seen_by_other) = (Vec::new(), Vec::new());
+        let mark = mark();
         for _ in 0..ROUNDS {
-            seen_by_one.push(backend(&mut one, "SELECT pg_backend_pid() AS one").await?);
-            seen_by_other.push(backend(&mut other, "SELECT pg_backend_pid() AS other").await?);
+            seen_by_one.push(backend(&mut one, mark).await?);
+            seen_by_other.push(backend(&mut other, mark + 1).await?);
         }
         one.close_on_drop();
         other.close_on_drop();
@@ -106,13 +107,17 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
     let pooling = match compared {
         Err(sqlx::Error::PoolTimedOut) => return Err(none_in_time(DETECT)),
         Ok((one, other)) => {
+            let is_foreign = [&one, &other].into_iter().flatten().any(Option::is_none);
             let moved = [&one, &other]
                 .into_iter()
                 .any(|seen| seen.windows(2).any(|two| two.first() != two.last()));
-            if moved || told || one.iter().any(|pid| other.contains(pid)) {
-                Pooling::Transaction { prepares: true }
-            } else {
-                Pooling::Session
+            let moves = moved || one.iter().any(|pid| other.contains(pid));
+            match (is_foreign, moves) {
+                (true, _) => Pooling::Transaction { prepares: false },
+                (false, true) => Pooling::Transaction { prepares: true },
+                // Each had a connection of its own all the time, so nothing is known of what was prepared.
+                (false, false) if told => Pooling::Transaction { prepares: false },
+                (false, false) => Pooling::Session,
             }
         }
         Err(error) if is_about_preparing(&error) => Pooling::Transaction { prepares: false },
@@ -130,9 +135,20 @@ pub(crate) async fn detect(connect: &PgConnectOptions, told: bool) -> Result<Poo
     Ok(pooling)
 }
 
-/// The number of the server's process. The statement is prepared, and its name used again.
-async fn backend(connection: &mut PgConnection, statement: &'static str) -> Result<i32, sqlx::Error> {
-    sqlx::query(statement).fetch_one(connection).await?.try_get(0)
+/// A number that no other statement has: those of earlier processes may be prepared there under the same name.
+fn mark() -> i64 {
+    crate::clock::now().0 & !1
+}
+
+/// The number of the server's process; `None` where another statement was run, which somebody else prepared under the same name on
+/// the connection of the server that was lent. The statement is prepared, and its name used again.
+async fn backend(connection: &mut PgConnection, mark: i64) -> Result<Option<i32>, sqlx::Error> {
+    let statement = format!("SELECT pg_backend_pid(), {mark}::int8");
+    let row = sqlx::query(AssertSqlSafe(statement))
+        .fetch_one(connection)
+        .await?;
+    let (backend, marked): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok((marked == mark).then_some(backend))
 }
 
 /// Whether a prepared statement was there already, or not there any more.

@@ -4,6 +4,7 @@
 //! again under the lock under which the tables are made, so that of two processes that start at once one makes them and
 //! the other finds them.
 
+pub(crate) mod grants;
 mod header;
 
 use std::time::Duration;
@@ -128,7 +129,13 @@ pub(crate) async fn inspect(db: &impl ConnectionTrait) -> Result<Found, Error> {
     let tables = texts(db, tables).await?;
     let has_history = tables.iter().any(|table| table == HISTORY);
     let done = match has_history {
-        true => texts(db, "SELECT version AS name FROM seaql_migrations ORDER BY 1").await?,
+        true => match texts(db, "SELECT version AS name FROM seaql_migrations ORDER BY 1").await {
+            Err(refused @ Error::Refused(_)) => {
+                grants::check(db, Upkeep::Migrate, false).await?;
+                return Err(refused);
+            }
+            done => done?,
+        },
         false => Vec::new(),
     };
     let known: Vec<String> = Migrator::migrations()

@@ -1,5 +1,7 @@
 //! The one classification of what a database answers.
 
+use std::io;
+
 use sea_orm::sqlx;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 
@@ -49,6 +51,14 @@ impl ErrorKind {
             }
             sqlx::Error::Encode(_) => Self::Data,
             sqlx::Error::PoolTimedOut => Self::Resources,
+            sqlx::Error::Io(cause)
+                if matches!(
+                    cause.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Self::Full
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)

@@ -3,10 +3,11 @@
 use mcptap_model::UnixNanos;
 
 use super::Failure;
+use crate::error::READ_ONLY;
 use crate::{Error, ErrorKind};
 
-/// SQLSTATE read_only_sql_transaction.
-const READ_ONLY: &str = "25006";
+/// SQLSTATE insufficient_privilege.
+const NO_RIGHT: &str = "42501";
 
 /// Why the store is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,12 @@ pub(super) fn of_code(check: &'static str, kind: ErrorKind, code: Option<&str>) 
                     .to_owned(),
             advice: "connect to the primary, or promote this server, or turn default_transaction_read_only off; writing goes on by \
                      itself when the database takes writes",
+        },
+        Some(NO_RIGHT) => Finding {
+            check,
+            reason: "the database refuses its tables to mcptap's role".to_owned(),
+            advice: "let their owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO …: the role is that of the \
+                     URL, and mcptap config check tells which rights are missing; mcptap goes on by itself",
         },
         Some(code) if kind == ErrorKind::Refused && is_about_login(code) => Finding {
             check,
@@ -129,8 +136,9 @@ pub(super) fn of_error(check: &'static str, error: &Error) -> Finding {
             reason:
                 "a file beside the database's (-wal or -shm) was deleted, moved or replaced while it was open"
                     .to_owned(),
-            advice: "nothing is written any more; move the same file back (a copy is another file), or restart mcptap: what was \
-                     acknowledged is in the database's own file as soon as its log says so, and after an orderly stop",
+            advice: "what was acknowledged is brought into the database's own file, and that is opened anew within seconds where no \
+                     other process works on it and no other log is in its place; otherwise move the same file back (a copy is \
+                     another file), or restart mcptap when its log says that all is in the file",
         },
         Error::Incomplete { table } => Finding {
             check: "schema",

@@ -137,6 +137,12 @@ async fn each_cause_is_told_in_its_own_words() {
     let [replaced] = health.known().try_into().ok().unwrap();
     let looked = finding::of_error("database", &Error::Replaced);
     assert_eq!((replaced.check, &replaced.reason), ("file", &looked.reason));
+    health.is_back();
+    assert_eq!(told(&health), [""; 0]);
+    // Another fault stays.
+    health.wrote(Err(&Error::TimedOut));
+    health.is_back();
+    assert_eq!(told(&health), ["write"]);
 
     for code in ["28P01", "28000"] {
         let told = finding::of_code("write", ErrorKind::Refused, Some(code));

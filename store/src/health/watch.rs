@@ -44,11 +44,20 @@ pub(crate) async fn watch(database: Database, mut committer: Committer) {
         let before = std::mem::replace(&mut health.state().replaced, replaced.clone());
         match (&before, &replaced) {
             (None, Some(error)) => tracing::error!("{error}"),
-            (Some(_), None) => tracing::info!("the database's file is back; writing goes on"),
+            (Some(_), None) => {
+                database.keep();
+                health.is_back();
+                tracing::info!("the database's file is back; writing goes on");
+            }
             _ => {}
         }
         match replaced {
-            Some(Error::LogReplaced) if !saved => saved = save(&database).await,
+            Some(Error::LogReplaced) => {
+                saved = saved || save(&database).await;
+                if saved && let Err(error) = database.let_go().await {
+                    tracing::warn!(%error, "a connection could not be closed");
+                }
+            }
             Some(_) => {}
             None => saved = false,
         }
@@ -84,7 +93,10 @@ pub(crate) async fn watch(database: Database, mut committer: Committer) {
 async fn save(database: &Database) -> bool {
     match tokio::time::timeout(TRIAL, database.write_back()).await {
         Ok(Ok(true)) => {
-            tracing::warn!("what was acknowledged is in the database's own file: restart mcptap");
+            tracing::warn!(
+                "what was acknowledged is in the database's own file, which is opened anew where no other process works on \
+                 it and no other log is in its place: otherwise restart mcptap"
+            );
             true
         }
         Ok(Ok(false)) | Err(_) => false,

@@ -7,9 +7,9 @@ use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
 use crate::db::database::{Backend, Database, RELEASE};
 use crate::retention::pace::Pace;
+use crate::{Error, ErrorKind};
 
 /// How many free pages are kept, since new rows will want them.
 pub(crate) const USEFUL: i64 = 10_000;
@@ -41,12 +41,11 @@ pub(crate) async fn words(database: &Database, stop: &CancellationToken) -> Resu
     if database.backend() != Backend::Sqlite {
         return Ok(());
     }
-    let pool = database.write().get_sqlite_connection_pool();
     let mut pace = Pace::new(stop, MERGED);
     // Negative: everything is to become one part, in which nothing deleted is left. Positive: more of the same.
     let mut sign = -1;
     loop {
-        let mut connection = pool.acquire().await?;
+        let mut connection = database.writer().await?;
         let started = Instant::now();
         let merged = merge(&mut connection, sign * pace.size() as i64).await;
         if merged.is_err() {
@@ -84,11 +83,10 @@ pub(crate) async fn space(database: &Database, keep: i64, stop: &CancellationTok
     if database.backend() != Backend::Sqlite {
         return Ok(());
     }
-    let pool = database.write().get_sqlite_connection_pool();
     let mut pace = Pace::new(stop, PAGES);
     let mut last = i64::MAX;
     loop {
-        let mut connection = pool.acquire().await?;
+        let mut connection = database.writer().await?;
         let free: i64 = sqlx::query("PRAGMA freelist_count")
             .fetch_one(&mut *connection)
             .await?
@@ -119,16 +117,18 @@ pub(crate) async fn beside_writers(database: &Database) -> Result<SqliteConnecti
     Ok(options.connect().await?)
 }
 
-/// Whether the log could be written back and emptied in a moment.
+/// Whether the log could be written back and emptied in a moment. What waiting for readers does not help, such as a full
+/// disk, is an error.
 pub(crate) async fn is_emptied(connection: &mut SqliteConnection) -> Result<bool, Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
         .fetch_one(&mut *connection)
         .await;
     // Busy is a row here and an error there.
-    Ok(match row {
-        Ok(row) => row.try_get::<i64, _>(0)? == 0,
-        Err(_) => false,
-    })
+    match row.map_err(Error::from) {
+        Ok(row) => Ok(row.try_get::<i64, _>(0)? == 0),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes SQLite's log back and empties it: it holds pages as they were before. It waits for readers, in short attempts,
@@ -203,3 +203,28 @@ const VACUUM: [&str; 12] = [
     "VACUUM search",
     "VACUUM unindexed",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// As on a disk that is full: to wait for readers does not help.
+    #[tokio::test]
+    async fn what_is_no_readers_fault_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let database = Database::connect(&url, &Options::default()).await.unwrap();
+        let unable = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let mut unable = unable.connect().await.unwrap();
+        is_emptied(&mut unable).await.unwrap_err();
+        let told = empty_wal(&mut unable, &CancellationToken::new()).await;
+        assert!(told.is_err(), "{told:?}");
+        let mut able = beside_writers(&database).await.unwrap();
+        assert!(is_emptied(&mut able).await.unwrap());
+        able.close().await.unwrap();
+        unable.close().await.unwrap();
+        database.close().await;
+    }
+}

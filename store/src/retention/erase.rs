@@ -294,12 +294,13 @@ impl Store {
         }
     }
 
-    /// Waits until a step that failed can be tried again, or gives its error when that was often enough.
+    /// Waits until a step that failed can be tried again, or gives its error when that was often enough, or helps nothing:
+    /// whoever waits for the answer of a full disk learns of it at once.
     async fn try_again(&self, error: Error, failed: &mut u32, pace: &Pace) -> Result<(), Error> {
         *failed += 1;
         let is_over = matches!(
             error,
-            Error::Stopping | Error::Rewound | Error::Damaged { .. } | Error::Data(_)
+            Error::Stopping | Error::Rewound | Error::Damaged { .. } | Error::Data(_) | Error::Full(_)
         );
         if is_over || *failed >= TRIES {
             return Err(error);
@@ -330,6 +331,7 @@ fn reason(error: &Error) -> &'static str {
         Error::TimedOut => "the database took too long",
         Error::Rewound => "the database was put back to another state",
         Error::Damaged { .. } => "a row is damaged",
+        Error::Full(_) => "the disk is full",
         Error::Data(_) => "the database refused it",
         _ => "the database failed",
     }

@@ -83,7 +83,8 @@ async fn parts(
     stop: &CancellationToken,
 ) -> Result<Remains, Error> {
     let file = open(path, Access::Write).map_err(sqlx::Error::Io)?;
-    let pool = database.write().get_sqlite_connection_pool();
+    // Of the very file, which may have been away for a moment.
+    database.in_place().await?;
     let mut pace = Pace::new(stop, PAGES);
     let (mut next, mut attempts) = (1, 0);
     while attempts < ATTEMPTS {
@@ -91,7 +92,7 @@ async fn parts(
         if compact::empty_wal(emptying, stop).await? == Wal::Kept {
             return Ok(Remains::Log);
         }
-        let mut connection = pool.acquire().await?;
+        let mut connection = database.writer().await?;
         let started = Instant::now();
         attempts += 1;
         if compact::is_emptied(emptying).await? {

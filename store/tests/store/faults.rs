@@ -295,6 +295,46 @@ async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
     assert_eq!(store.head().0, 2);
 }
 
+/// Another program makes a file at the path, which takes the log away that lies beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_very_file_is_used_again_after_another_one_was_at_its_path() {
+    let place = Place::sqlite();
+    let file = place.file().unwrap();
+    let (writer, store) = place.open().await;
+    let aside = file.with_extension("aside");
+    for number in [0, 2, 4] {
+        writer.write(batch([plain(number + 1)])).await.unwrap();
+        std::fs::rename(&file, &aside).unwrap();
+        let other = Database::connect(&place.url).await.unwrap();
+        other
+            .execute_unprepared("CREATE TABLE theirs (id integer)")
+            .await
+            .unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&file).unwrap();
+        let told = until(&store, |told| !told.is_empty()).await;
+        assert!(told.iter().any(|told| told.check == "file"), "{told:?}");
+        for _ in 0..3 {
+            writer.write(batch([plain(number + 2)])).await.unwrap_err();
+        }
+        assert!(store.ready().await.is_err());
+        assert!(
+            std::fs::read(&file).unwrap() == before,
+            "another file was written"
+        );
+        std::fs::rename(&aside, &file).unwrap();
+        until(&store, <[_]>::is_empty).await;
+        writer.write(batch([plain(number + 2)])).await.unwrap();
+    }
+    store.close().await;
+    let (_, store) = place.open().await;
+    assert_eq!(store.head().0, 6);
+    let connection = Database::connect(&place.url).await.unwrap();
+    let check = Statement::from_string(DbBackend::Sqlite, "PRAGMA integrity_check");
+    let row = connection.query_one_raw(check).await.unwrap().unwrap();
+    assert_eq!(row.try_get_by_index::<String>(0).unwrap(), "ok");
+}
+
 #[tokio::test]
 async fn damaged_pages_are_told() {
     let place = Place::sqlite();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -65,6 +66,24 @@ impl TestProcess {
         let limited = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         shell.args(["-c", &limited, BINARY]);
         Self::launch(shell, "serve", database, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// `mcptap serve` on a file system of 6 MiB, which it alone sees at this folder. `None` where none can be made.
+    pub(crate) async fn serve_on_small_disk(database: &Database, folder: &Path) -> Option<Self> {
+        let mounted = "mount -t tmpfs -o size=6m tmpfs \"$1\"";
+        let unshared = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+            command.arg(BINARY).arg(folder);
+            command
+        };
+        let tried = unshared(mounted).output().await.ok()?;
+        if !tried.status.success() {
+            return None;
+        }
+        let serve = format!("{mounted} && shift && exec \"$0\" \"$@\"");
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Some(Self::launch(unshared(&serve), "serve", database, anywhere).await)
     }
 
     /// Any command that serves.

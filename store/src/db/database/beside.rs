@@ -42,6 +42,12 @@ impl Beside {
         }
         Ok(true)
     }
+
+    /// Whether this is the write-ahead log that was there at the last look.
+    pub(super) fn is_known_log(&self, found: &Metadata) -> bool {
+        let [log, _] = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log == Some(id(found))
+    }
 }
 
 fn id(of: &Metadata) -> Id {

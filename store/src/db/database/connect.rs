@@ -1,6 +1,8 @@
 //! Connecting: which pools there are, how many connections each has, and what these are set to.
 
-use std::sync::Arc;
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -14,8 +16,8 @@ use super::{Backend, Database, OpenFile, STATEMENT, Scratch, Single, is_idle, re
 use crate::db::address::Address;
 use crate::db::connections::Connections;
 use crate::db::lineage::Lineage;
-use crate::db::pooler::Work;
-use crate::db::schema::{self, Found, Upkeep};
+use crate::db::pooler::{Pooling, Work};
+use crate::db::schema::{self, Found, Upkeep, grants};
 use crate::db::{deadline, look, pooler};
 use crate::{Error, Options};
 
@@ -103,7 +105,9 @@ impl Database {
                 reach::server(url, &connect, wait).await?;
                 let database = Self::postgres(*connect, pooled, options, upkeep, purpose).await?;
                 let found = schema::inspect(&database.write).await?;
-                if upkeep.asks_for_work(found)? {
+                let work = upkeep.asks_for_work(found)?;
+                grants::check(&database.write, upkeep, work).await?;
+                if work {
                     schema::migrate(&database.write, upkeep).await?;
                 }
                 Ok(database)
@@ -118,12 +122,7 @@ impl Database {
             Address::Memory => Ok(None),
             Address::File(connect) => Ok(schema::look_into_file(&connect, wait).await?.1),
             Address::Server { connect, pooled } => {
-                reach::server(url, &connect, wait).await?;
-                let pooling = pooler::detect(&connect, pooled).await?;
-                let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
-                    .connect_with(pooling.fit(*connect))
-                    .await?;
-                let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+                let (connection, _) = Self::look_at_server(url, &connect, pooled, wait).await?;
                 Ok(match schema::inspect(&connection).await? {
                     Found::Nothing => None,
                     Found::Ours { .. } => Some(connection),
@@ -132,9 +131,24 @@ impl Database {
         }
     }
 
+    /// One connection to a server, to look at the database only. One that is not there is tried again for as long as `wait`.
+    pub(crate) async fn look_at_server(
+        url: &str,
+        connect: &PgConnectOptions,
+        pooled: bool,
+        wait: Duration,
+    ) -> Result<(DatabaseConnection, Pooling), Error> {
+        reach::server(url, connect, wait).await?;
+        let pooling = pooler::detect(connect, pooled).await?;
+        let pool = pooler::pool(1, STATEMENT, Work::Reads, pooling)
+            .connect_with(pooling.fit(connect.clone()))
+            .await?;
+        Ok((SqlxPostgresConnector::from_sqlx_postgres_pool(pool), pooling))
+    }
+
     async fn sqlite(
         connect: SqliteConnectOptions,
-        options: &Options,
+        given: &Options,
         upkeep: Upkeep,
         scratch: Option<Arc<Scratch>>,
     ) -> Result<Self, Error> {
@@ -142,7 +156,6 @@ impl Database {
         let connect = connect
             // Rows are referred to only by statements that keep them right; checking would read the other table.
             .foreign_keys(false)
-            .journal_mode(SqliteJournalMode::Wal)
             // Acknowledged means stored, also through a power failure.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(wait)
@@ -156,55 +169,73 @@ impl Database {
             .disable_statement_logging();
         let writer = connect
             .clone()
-            // This and the next only have an effect before the first table, and the next takes the lock of writers: readers
-            // must not wait for it. Larger pages make a write a fifth cheaper (measured): fewer to find, to balance and to log.
-            .page_size(8192)
-            // Lets retention give space back.
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .busy_timeout(wait.min(LOCKED))
             .thread_name(|_| "mcptap-write".to_owned())
             .pragma("cache_size", "-65536")
             .pragma("wal_autocheckpoint", "8000")
             // Deleted rows are overwritten, not only unlinked.
-            .pragma("secure_delete", "on")
-            .busy_timeout(wait.min(LOCKED));
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
+            .pragma("secure_delete", "on");
+        // The file keeps this mode. Later connections do not ask for it: it would be a write to another program's file, should
+        // one be at the path for a while.
+        let first = writer
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            // This and the next only have an effect before the first table, and the next takes the lock of writers: readers
+            // must not wait for it. Larger pages make a write a fifth cheaper (measured): fewer to find, to balance and to log.
+            .page_size(8192)
+            // Lets retention give space back.
+            .auto_vacuum(SqliteAutoVacuum::Incremental);
+        // Known from the first connection on.
+        let opened: Arc<OnceLock<OpenFile>> = Arc::default();
+        let same = Arc::clone(&opened);
+        let admit = move || same.get().map_or(Ok(()), OpenFile::admit);
+        let leaving: Arc<AtomicBool> = Arc::default();
+        let options = |connections| {
+            let (admit, leaving) = (admit.clone(), Arc::clone(&leaving));
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .after_connect(move |_, _| Box::pin(ready(admit())))
+                .after_release(move |connection, _| {
+                    let leaves = leaving.load(Ordering::Relaxed);
+                    Box::pin(async move { Ok(!leaves && is_idle(connection).await?) })
+                })
+        };
+        let write = options(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(wait * 3)
-            .after_release(|connection, _| Box::pin(is_idle(connection)));
+            .acquire_timeout(wait * 3);
         let write = match upkeep {
             // A command that only reads does not wait for the lock of writers.
-            Upkeep::Leave => write.connect_lazy_with(writer),
+            Upkeep::Leave => write.connect_lazy_with(first),
             Upkeep::Migrate | Upkeep::Make | Upkeep::Change => {
                 until_free(wait, || {
-                    write.clone().min_connections(1).connect_with(writer.clone())
+                    write.clone().min_connections(1).connect_with(first.clone())
                 })
                 .await?
             }
         };
+        // It is there from now on. Where it is gone, a new one would take its place, and its log away.
+        write.set_connect_options(writer.create_if_missing(false));
         let prober = connect.clone().create_if_missing(false).busy_timeout(PROBE);
         // Known from here on; whoever opens it again opens the same.
         let file = match &scratch {
             None => Some(OpenFile::of(connect.get_filename())?),
             Some(_) => None,
         };
+        if let Some(file) = &file {
+            opened.get_or_init(|| file.clone());
+        }
         let reader = connect
             .create_if_missing(false)
             .pragma("cache_size", "-8192")
             .pragma("query_only", "on");
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(wait)
-                .after_release(|connection, _| Box::pin(is_idle(connection)))
-        };
+        let pool = |connections| options(connections).acquire_timeout(wait);
         let near = pool(NEAR).connect_lazy_with(reader.clone());
         let feed = pool(1).connect_lazy_with(reader.clone());
         let maintenance = pool(MAINTENANCE).connect_lazy_with(reader.clone());
-        let readers = pool(options.readers.max(1).saturating_add(SPARE));
+        let readers = pool(given.readers.max(1).saturating_add(SPARE));
         let probe = pool(1).acquire_timeout(PROBE).connect_lazy_with(prober);
-        let read = deadline::sqlite(readers, options.read_timeout).connect_lazy_with(reader);
+        let read = deadline::sqlite(readers, given.read_timeout, admit).connect_lazy_with(reader);
         Ok(Self {
             backend: Backend::Sqlite,
             write: SqlxSqliteConnector::from_sqlx_sqlite_pool(write),
@@ -214,9 +245,10 @@ impl Database {
             maintenance: SqlxSqliteConnector::from_sqlx_sqlite_pool(maintenance),
             probe: Single::sqlite(probe),
             file,
+            leaving,
             health: Arc::default(),
-            readers: options.readers,
-            step_limit: options.step_timeout,
+            readers: given.readers,
+            step_limit: given.step_timeout,
             notifies: false,
             listens: false,
             scratch,
@@ -282,6 +314,7 @@ impl Database {
             maintenance: SqlxPostgresConnector::from_sqlx_postgres_pool(maintenance),
             probe,
             file: None,
+            leaving: Arc::default(),
             health: Arc::default(),
             readers: connections.read.saturating_sub(SPARE).max(1),
             step_limit: options.step_timeout,

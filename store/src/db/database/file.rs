@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use sea_orm::sqlx;
 
 use super::beside::Beside;
@@ -15,6 +16,10 @@ use crate::Error;
 
 /// How long after a header that cannot be it is read once more.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// The bytes on which SQLite's readers hold locks.
+const SHARED: u64 = 0x4000_0002;
+const SHARED_LENGTH: u64 = 510;
 
 /// Ends the name of the file on which running erasures hold locks.
 pub(super) const ERASING: &str = "-erasing";
@@ -88,12 +93,51 @@ impl OpenFile {
         Ok(if are_kept { Place::Kept } else { Place::LogReplaced })
     }
 
-    fn is_in_place(&self) -> std::io::Result<bool> {
+    /// Fails where a connection that was just made may have other files open than those before it. SQLite keeps one index of
+    /// the log for all connections of a process: what is right for the log of one is wrong for that of another.
+    pub(super) fn admit(&self) -> Result<(), sqlx::Error> {
+        let is_same = self.is_at_path().map_err(sqlx::Error::Io)?
+            && self.beside.are_in_place(&self.path).map_err(sqlx::Error::Io)?;
+        if is_same {
+            return Ok(());
+        }
+        Err(sqlx::Error::Io(std::io::Error::other(
+            "the database's file, or one beside it, is not the one that is open; a new connection is not used",
+        )))
+    }
+
+    /// Whether connections that are made now find a log that belongs to this file: none, an empty one, or its own.
+    pub(super) fn log_is_free(&self) -> bool {
+        match std::fs::metadata(beside(&self.path, "-wal")) {
+            Ok(found) => found.len() == 0 || self.beside.is_known_log(&found),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Whether no other process has it open: each connection in WAL mode holds a shared lock on these bytes until it is closed
+    /// (<https://www.sqlite.org/fileformat2.html>, "Lock-Byte Page").
+    pub(super) fn is_ours_alone(&self) -> std::io::Result<bool> {
+        let shared = Flock {
+            start: SHARED,
+            length: SHARED_LENGTH,
+            pid: None,
+            typ: FlockType::WriteLock,
+            offset_type: FlockOffsetType::Set,
+        };
+        Ok(fcntl_getlk(&*self.handle, &shared)?.is_none())
+    }
+
+    fn is_at_path(&self) -> std::io::Result<bool> {
         match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => {}
-            Ok(_) => return Ok(false),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+            Ok(found) => Ok((found.dev(), found.ino()) == (self.device, self.inode)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_in_place(&self) -> std::io::Result<bool> {
+        if !self.is_at_path()? {
+            return Ok(false);
         }
         if self.is_intact()? {
             return Ok(true);

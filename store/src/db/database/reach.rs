@@ -64,7 +64,16 @@ fn may_pass(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     matches!(error, sqlx::Error::Io(cause) if of_tls(cause).is_none())
+        || is_undecided(error)
         || matches!(code.as_deref(), Some("57P03" | "53300" | "57P01"))
+}
+
+/// Whether the server closed the connection, or refused it, before it said whether it speaks TLS: it starts or stops, or what
+/// stands before it listens already. The driver has no other sign of it than its words, which have the byte that came: none,
+/// or that of an error.
+fn is_undecided(error: &sqlx::Error) -> bool {
+    let bytes = ["SSLRequest: 0x00", "SSLRequest: 0x45"];
+    matches!(error, sqlx::Error::Protocol(words) if bytes.iter().any(|byte| words.contains(byte)))
 }
 
 /// The error of TLS that a connection failed with. The driver gives it as one of reading or writing.
@@ -122,6 +131,14 @@ fn explained(url: &str, place: &str, connect: &PgConnectOptions, error: sqlx::Er
         sqlx::Error::Io(cause) => told(
             format!("{place}: {cause}"),
             "is PostgreSQL running there, and is the way to it open?",
+        ),
+        sqlx::Error::Protocol(_) if is_undecided(&error) => told(
+            format!("{place}: the connection was closed before the server said whether it speaks TLS"),
+            "is PostgreSQL running there, and is the way to it open?",
+        ),
+        sqlx::Error::Protocol(cause) => told(
+            format!("{place}: what answers there does not speak as PostgreSQL does ({cause})"),
+            "look at host and port in the URL",
         ),
         sqlx::Error::Tls(cause) => told(
             format!("{place}: {cause}"),

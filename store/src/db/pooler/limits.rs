@@ -70,14 +70,7 @@ pub(crate) async fn share(
             None => return Ok(wanted),
         }
     };
-    let minimum = Connections::MINIMUM.sum();
-    if found < minimum {
-        return Err(Error::FewConnections {
-            found,
-            needed: minimum,
-            raise,
-        });
-    }
+    let minimum = enough(found, raise.clone())?;
     let share = found.saturating_sub(SPARE).max(minimum);
     if share < all {
         tracing::warn!(
@@ -88,6 +81,27 @@ pub(crate) async fn share(
         );
     }
     Ok(wanted.within(share))
+}
+
+/// Fails where PostgreSQL was set to give fewer connections than a server needs. Those of a pooler are not counted: a server that
+/// runs has them.
+pub(crate) async fn suffice(connect: &PgConnectOptions, pooling: Pooling) -> Result<(), Error> {
+    if pooling != Pooling::Session || stands_between(connect).await? {
+        return Ok(());
+    }
+    match cap(connect).await {
+        Some(Cap { most, raise }) => enough(most, raise).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The fewest connections that do, if there are so many.
+fn enough(found: u32, raise: String) -> Result<u32, Error> {
+    let needed = Connections::MINIMUM.sum();
+    if found < needed {
+        return Err(Error::FewConnections { found, needed, raise });
+    }
+    Ok(needed)
 }
 
 /// The most connections that a server was set to give to mcptap.

@@ -1,8 +1,11 @@
 //! The end of an erasure, as the caller and the audit learn of it.
 
+use std::time::Duration;
+
 use mcptap_model::{Batch, Call, CallFilter, Observation, Payload};
 
 use super::{Progress, Until};
+use crate::db::transaction::faults::Fault;
 use crate::write::fold::shapes::span;
 use crate::{Actor, Error, Options, PageRequest, Remains, clock, open};
 
@@ -64,6 +67,41 @@ async fn copies_that_may_be_left_are_told() {
         let audit = store.audit(PageRequest::default()).await.unwrap().items;
         assert_eq!(audit[0].subject, format!("calls with tools: {told}"));
     }
+    drop(writer);
+    store.close().await;
+}
+
+/// Whoever waits for the answer learns of it at once, and the audit too where it can be written.
+#[tokio::test]
+async fn a_full_disk_ends_an_erasure_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+    let options = Options {
+        retention: None,
+        index_delay: Duration::from_secs(3600),
+        ..Options::default()
+    };
+    let (writer, store) = open(&url, options).await.unwrap();
+    let sent = Batch {
+        observations: vec![Observation {
+            call: span(1),
+            links: Vec::new(),
+        }],
+        ..Batch::default()
+    };
+    writer.write(sent).await.unwrap();
+    let faults = store.inner.database.faults();
+    faults.plan(0, Fault::Full);
+    let erased = store
+        .erase(CallFilter::default(), Actor::Anybody, "all".into())
+        .await;
+    assert!(matches!(erased, Err(Error::Full(_))), "{erased:?}");
+    assert_eq!(faults.struck(), 1, "it is not tried again");
+    let audit = store.audit(PageRequest::default()).await.unwrap().items;
+    assert_eq!(
+        audit[0].subject,
+        "calls with all: failed after 0 calls: the disk is full"
+    );
     drop(writer);
     store.close().await;
 }
