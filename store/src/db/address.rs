@@ -418,8 +418,15 @@ mod tests {
 
     #[test]
     fn a_password_that_is_cut_off_is_told_to_be_encoded() {
-        for password in [
-            "pos?word", "pa#ss", "pa/ss", "1?2", "5432/x", "a?b=c", "#", "p:a/s@s",
+        for (password, parts) in [
+            ("q9x?z7k", ["q9x", "z7k"]),
+            ("q9x#z7k", ["q9x", "z7k"]),
+            ("q9x/z7k", ["q9x", "z7k"]),
+            ("1?z7k", ["z7k", "1?"]),
+            ("5432/z7k", ["z7k", "5432/z"]),
+            ("q9x?z7k=c", ["q9x", "z7k"]),
+            ("z7k#", ["z7k", "k#"]),
+            ("q9x:a/z7k@s", ["q9x", "z7k"]),
         ] {
             for rest in ["host/db", "host:5432/db?sslmode=require", "[::1]/db"] {
                 let url = format!("postgres://u:{password}@{rest}");
@@ -427,10 +434,7 @@ mod tests {
                 for part in ["%2F", "%3F", "%23", "percent-encode", "password"] {
                     assert!(told.contains(part), "{url}: {told}");
                 }
-                let parts = password.split(['?', '#', '/', ':', '@']);
-                for part in parts.filter(|part| part.len() > 1 && !"5432".contains(part)) {
-                    assert!(!told.contains(part), "{url}: {told}");
-                }
+                assert!(parts.iter().all(|part| !told.contains(part)), "{url}: {told}");
             }
         }
         assert!(!is_cut_off("postgres://u:p%3Fw@host/db?sslmode=require"));
