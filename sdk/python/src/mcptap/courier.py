@@ -23,7 +23,7 @@ BATCH_RECORDS = 512
 SPILL_BYTES = 8 << 20
 """How much may wait in memory before it goes to disk, where it is kept there, while the collector is away, in bytes."""
 PIECE_BYTES = 512 << 10
-"""How much goes into one file at most, in bytes, unless a record is larger: what is in front of a collector may take little more."""
+"""How much goes into one file at most, in bytes, unless a record is larger: what is before a collector may take little more."""
 PATIENCE = 3.0
 """How long the end of the process waits for what is left to be sent, in seconds."""
 _LONGEST_PAUSE = 30.0
