@@ -84,8 +84,12 @@ async fn a_full_queue_says_when_to_come_back() {
     held.execute_batch("ROLLBACK").unwrap();
     let mut acknowledged = Vec::new();
     for (batch, sending) in waiting {
-        sending.await.unwrap().unwrap();
-        acknowledged.extend(ids(&batch));
+        match sending.await.unwrap() {
+            Ok(_) => acknowledged.extend(ids(&batch)),
+            // Its refusal was only late.
+            Err(Refused::Later(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
     }
     assert!(!acknowledged.is_empty());
     assert_eq!(server.span_ids().await, sorted(acknowledged));

@@ -77,7 +77,7 @@ pub(crate) fn call(id: u32, tool: &str) -> String {
 
 /// Waits until there are so many spans, and that there are no more.
 pub(crate) async fn exactly(spans: &Spans, count: usize) -> Vec<SpanData> {
-    for _ in 0..300 {
+    for _ in 0..3_000 {
         if spans.all().len() >= count {
             break;
         }

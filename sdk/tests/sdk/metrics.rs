@@ -63,7 +63,7 @@ impl Meters {
 
     /// Waits until an instrument has measured as often in all.
     async fn wait(&self, name: &str, count: u64) -> BTreeMap<String, u64> {
-        for _ in 0..300 {
+        for _ in 0..3_000 {
             let counts = self.counts(name);
             if counts.values().sum::<u64>() >= count {
                 return counts;

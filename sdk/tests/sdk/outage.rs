@@ -93,12 +93,13 @@ fn noise(name: &str, kilobytes: u64) {
 
 /// Waits until nothing is in memory any more.
 fn settle(telemetry: &Guard) {
-    for _ in 0..1000 {
+    for _ in 0..12_000 {
         if telemetry.stats().waiting == 0 {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    panic!("still in memory: {:?}", telemetry.stats());
 }
 
 /// The counts: delivered, waiting, spooled, lost, refused.

@@ -206,7 +206,7 @@ impl Spans {
 
     /// The span named `name`, waited for: a span may end a little after the client has its answer.
     pub(crate) async fn named(&self, name: &str) -> SpanData {
-        for _ in 0..200 {
+        for _ in 0..3_000 {
             if let Some(span) = self.all().into_iter().find(|span| span.name == name) {
                 return span;
             }

@@ -150,7 +150,7 @@ async fn keys_end_wherever_they_are_in_use(place: &Place) {
     // Without a key that holds, the gate stays shut.
     assert_eq!(gate.admit(None).await, Err(Denied::Missing));
 
-    let end = soon(300);
+    let end = soon(3_000);
     let short = NewKey {
         expires_at: Some(end),
         ..new("short", &[Scope::Read])
