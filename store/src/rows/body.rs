@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mcptap_model::{Call, Payload};
+use serde::{Deserialize, Serialize};
 
 /// Below this many bytes, compression costs more than it gives.
 const WORTH_IT: usize = 1024;
@@ -31,9 +32,10 @@ pub(crate) mod flag {
 }
 
 /// A body as it is stored. Clones share its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Body {
     /// The text, or what it is compressed to.
+    #[serde(with = "base64_text")]
     pub(crate) data: Arc<[u8]>,
     /// Whether it is compressed.
     pub(crate) compressed: bool,
@@ -46,7 +48,7 @@ pub(crate) struct Body {
 }
 
 /// The two bodies of a call, as they are stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bodies {
     /// What the client sent.
     pub(crate) request: Option<Body>,
@@ -75,6 +77,25 @@ impl Bodies {
             request: call.request.take().map(Body::new),
             response: call.response.take().map(Body::new),
         }
+    }
+}
+
+/// Bytes as text, for JSON.
+mod base64_text {
+    use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD_NO_PAD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD_NO_PAD.decode(text).map_err(de::Error::custom)?;
+        Ok(bytes.into())
     }
 }
 

@@ -4,7 +4,9 @@
 //! says what to change. It does no I/O and reads no clock, so every rule of merging is tested without a database.
 
 mod alike;
+mod clients;
 mod cluster;
+mod collect;
 mod derive;
 mod effort;
 mod explain;
@@ -16,6 +18,7 @@ mod intervals;
 mod join;
 mod lines;
 mod merge;
+mod parts;
 mod reach;
 mod relate;
 #[cfg(test)]
@@ -31,13 +34,14 @@ use std::sync::Arc;
 
 use mcptap_model::{Call, HttpSpan, LogLine, Origin, SpanRef, TraceId, UnixNanos};
 
-use cluster::Clusters;
+use cluster::{Clusters, Node};
 use effort::Effort;
 pub(crate) use gathered::Gathered;
 pub(crate) use https::HOPS;
 use https::Https;
 use inner::{LISTING_NANOS, PAIRING_NANOS};
 use mcptap_model::semconv::EXCEPTION_STACKTRACE;
+pub(crate) use parts::{Parted, Parts};
 pub(crate) use reach::{Reach, reaches};
 use serde_json::{Map, Value};
 use watched::Watchers;
@@ -112,10 +116,16 @@ pub(crate) struct Neighbourhood {
     pub(crate) links: Vec<(SpanRef, i64)>,
     /// What is above the client's views of stored calls.
     pub(crate) views: Vec<View>,
+    /// The parts of stored calls that are one request only as far as is known, by row.
+    pub(crate) parts: Vec<(i64, Parts)>,
+    /// Stored calls that have such parts, which are too large to be read or damaged: they are one request for good.
+    pub(crate) without_parts: HashSet<i64>,
     /// Watchers' spans that are part of stored calls, and the calls' rows.
     pub(crate) watchers: Vec<(Watcher, i64)>,
     /// Spans folded into stored calls earlier; without a row, spans known to be no request at all.
     pub(crate) aliases: Vec<(SpanRef, Option<i64>)>,
+    /// Traces that were not read as a whole, and servers of which all calls are here that are in such a trace's session.
+    pub(crate) whole_sessions: HashSet<(TraceId, String)>,
     /// Traces that were not read as a whole, being too large: what the batch can touch is here.
     pub(crate) partial: HashSet<TraceId>,
 }
@@ -179,6 +189,12 @@ pub(crate) struct Changes {
     /// Watchers' spans that are part of calls: what others tell of the request may come, elsewhere, and in the same trace where
     /// the call is no more the watcher's own.
     pub(crate) waiting_watchers: Vec<(Watcher, Target, InTrace)>,
+    /// The parts of calls that are one request only as far as is known, as they are kept from now on.
+    pub(crate) parts: Vec<(Parts, Target)>,
+    /// Stored calls whose parts are kept no more as they were.
+    pub(crate) no_parts: Vec<i64>,
+    /// Stored calls whose parts are of different requests.
+    pub(crate) parted: Vec<Parted>,
     /// How many candidates were compared to find what belongs together.
     pub(crate) compared: u64,
     /// How many times a rule had more candidates than it looks at.
@@ -247,10 +263,13 @@ pub(crate) struct Folding {
     https: Vec<HttpSpan>,
     links: HashMap<i64, Vec<SpanRef>>,
     views: Vec<View>,
+    parts: HashMap<i64, Parts>,
+    without_parts: HashSet<i64>,
     waiting: Vec<WaitingLine>,
     logs: Vec<LogLine>,
     aliases: HashMap<SpanRef, Option<i64>>,
     whole: HashSet<TraceId>,
+    whole_sessions: HashSet<(TraceId, String)>,
     wanted: HashSet<i64>,
     effort: Effort,
     changes: Changes,
@@ -265,10 +284,13 @@ impl Folding {
             links,
             views,
             watchers,
+            parts,
+            without_parts,
             waiting,
             logs,
             aliases,
             whole,
+            whole_sessions,
             effort,
             changes,
         } = gathered;
@@ -285,10 +307,13 @@ impl Folding {
             https,
             links,
             views,
+            parts,
+            without_parts,
             waiting,
             logs,
             aliases,
             whole,
+            whole_sessions,
             wanted,
             effort,
             changes,
@@ -312,7 +337,7 @@ impl Folding {
         } = self;
         clusters.add(&self.wanted, details);
         let https = Https::new(&self.https);
-        let mut merged = merge::merge(clusters);
+        let mut merged = merge::merge(clusters, &self.wanted, unread);
         gateway::find_gateways(&mut merged, &self.views, &https, &effort);
         for call in &mut merged {
             join::lend(call, &https, &self.links, &effort);
@@ -325,8 +350,14 @@ impl Folding {
             &effort,
             &mut changes,
         );
-        derive::derive(&mut merged, &self.whole);
-        merge::collect(merged, &https, &self.aliases, unread, &mut changes);
+        derive::derive(&mut merged, &self.whole, &self.whole_sessions);
+        collect::collect(
+            merged,
+            &https,
+            &self.aliases,
+            (self.parts, &self.without_parts),
+            &mut changes,
+        );
         changes.compared = effort.compared();
         changes.cut = effort.cut();
         changes
@@ -343,12 +374,15 @@ fn wanted(clusters: &mut Clusters, waiting: &[WaitingLine], logs: &[LogLine]) ->
     let (nodes, sets) = clusters.split();
     let mut wanted = HashSet::new();
     for members in sets.groups() {
-        let several = members.len() > 1;
-        let stored = members
-            .iter()
-            .filter_map(|index| nodes.get(*index))
-            .filter(|node| several || explained.contains(&node.call.trace_id));
-        wanted.extend(stored.filter_map(|node| node.row));
+        let nodes = || members.iter().filter_map(|index| nodes.get(*index));
+        // A call that is put together from its parts as before does not change.
+        let first = nodes().next().and_then(|node| node.part);
+        let is_changed = match first {
+            Some(first) => members.len() != first.of || nodes().any(|node| node.stored() != Some(first.row)),
+            None => members.len() > 1,
+        };
+        let stored = nodes().filter(|node| is_changed || explained.contains(&node.call.trace_id));
+        wanted.extend(stored.filter_map(Node::stored));
     }
     wanted
 }

@@ -92,6 +92,22 @@ impl Writes {
             writes.traces.extend(watcher.key());
             writes.target(Some(target));
         }
+        for (parts, target) in &changes.parts {
+            let spans = parts.iter().flat_map(|part| &part.spans);
+            writes.traces.extend(spans.map(|span| trace_lo(span.trace_id)));
+            writes.target(Some(target));
+        }
+        writes.rows.extend(&changes.no_parts);
+        for parted in &changes.parted {
+            writes.rows.insert(parted.row);
+            writes.target(parted.first.as_ref());
+            for (spans, target) in &parted.others {
+                writes
+                    .traces
+                    .extend(spans.iter().map(|span| trace_lo(span.trace_id)));
+                writes.target(target.as_ref());
+            }
+        }
         for http in &changes.waiting_https {
             writes.traces.insert(trace_lo(http.trace_id));
         }

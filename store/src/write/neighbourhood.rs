@@ -3,6 +3,7 @@
 mod found;
 mod large;
 mod memory;
+mod parts;
 mod statement;
 mod undecoded;
 mod watched;
@@ -170,7 +171,7 @@ pub(crate) async fn load(
             let rows = waiting::Entity::find()
                 .filter(among)
                 .filter(waiting::Column::ArrivedAt.gte(since))
-                .filter(waiting::Column::Kind.ne(kind::JOINED));
+                .filter(waiting::Column::Kind.is_not_in([kind::JOINED, kind::PARTS]));
             found.waiting.extend(rows.all(snapshot).await?);
         }
     }
@@ -201,6 +202,9 @@ pub(crate) async fn load(
         }
         read_referred_to(snapshot, &mut found, held).await?;
     }
+    if calls && waiting {
+        parts::read(snapshot, &mut found, held).await?;
+    }
     Ok((head, Near::new(found, snapshot, dictionary, partial, held).await?))
 }
 
@@ -216,6 +220,7 @@ pub(crate) async fn load_watchers(
     let since = clock::ago(join_window).0;
     watched::watchers(snapshot, served, since, &mut found, held).await?;
     read_referred_to(snapshot, &mut found, held).await?;
+    parts::read(snapshot, &mut found, held).await?;
     Near::new(found, snapshot, dictionary, HashSet::new(), held).await
 }
 

@@ -14,7 +14,7 @@ use crate::metrics::Counters;
 use crate::rows::dictionary::{Dictionary, heavy};
 use crate::rows::intern::Interner;
 use crate::rows::row::{CallRow, DetailRow, LogRow, Waiting, as_listed, log_fingerprint};
-use crate::write::fold::{self, Folding, Gathered, Neighbourhood, Served, Target, Told, Whole};
+use crate::write::fold::{self, Folding, Gathered, Neighbourhood, Parted, Served, Target, Told, Whole};
 use crate::write::footprint::{Reads, Writes};
 use crate::write::incoming::Incoming;
 use crate::write::neighbourhood;
@@ -60,6 +60,10 @@ pub(crate) struct Prepared {
     pub(crate) left: Vec<(i64, i64)>,
     /// Log lines that wait for a better place than this.
     pub(crate) placed: Vec<(i64, Target)>,
+    /// Calls whose parts are kept no more as they were, by row.
+    pub(crate) no_parts: Vec<i64>,
+    /// Calls whose parts are of different requests.
+    pub(crate) parted: Vec<Parted>,
     /// Rows that wait for their calls.
     pub(crate) waiting: Vec<Waiting>,
     /// Spans that are left out: their ids are those of another sender's span.
@@ -91,6 +95,8 @@ impl Prepared {
             && self.arrived.is_empty()
             && self.left.is_empty()
             && self.placed.is_empty()
+            && self.no_parts.is_empty()
+            && self.parted.is_empty()
             && self.waiting.is_empty()
     }
 }
@@ -286,6 +292,8 @@ fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold
     waiting.extend(
         watchers.flat_map(|(watcher, call, in_trace)| Waiting::watcher(watcher, *call, *in_trace, now)),
     );
+    let parts = changes.parts.iter();
+    waiting.extend(parts.map(|(parts, call)| Waiting::parts(parts, *call, now)));
     let (logs, left) = (changes.logs.into_iter(), changes.left.iter());
     Prepared {
         generation: 0,
@@ -306,6 +314,8 @@ fn rows(head: i64, reads: Reads, origins: Vec<(i64, Arc<Origin>)>, changes: fold
         arrived: changes.arrived,
         left: left.map(|(row, line)| (*row, log_fingerprint(line))).collect(),
         placed: changes.placed,
+        no_parts: changes.no_parts,
+        parted: changes.parted,
         waiting,
         foreign: changes.foreign,
         held: None,

@@ -264,6 +264,80 @@ impl Story {
         self
     }
 
+    /// An agent's request through a gateway: who sent what is known when the gateway's spans are there.
+    fn handed_on(mut self, with_proxy: bool) -> Self {
+        let gateway = |call: Call| Call {
+            origin: Arc::new(Origin {
+                service: Some("gateway".into()),
+                ..Origin::default()
+            }),
+            ..call
+        };
+        let agent = Call {
+            response: Some(Payload::whole(format!("{{\"answer\":{}}}", self.number))),
+            ..self.client(1, 4, -20, 120)
+        };
+        let handed_on = gateway(Call {
+            parent_span_id: Some(span(self.id(4))),
+            ..self.call(1, 5, "", -10, 110)
+        });
+        let own = gateway(Call {
+            parent_span_id: Some(span(self.id(5))),
+            client_name: None,
+            ..self.client(1, 6, -5, 105)
+        });
+        let server = Call {
+            parent_span_id: Some(span(self.id(if with_proxy { 1 } else { 6 }))),
+            ..self.call(1, 3, "mcp", 20, 80)
+        };
+        if with_proxy {
+            let watcher = self.watcher(Some(6));
+            self.observe(watcher, Vec::new());
+        }
+        self.observe(agent, Vec::new());
+        self.observe(handed_on, Vec::new());
+        self.observe(own, Vec::new());
+        self.observe(server, Vec::new());
+        self.line(1, Some(4), 10, "of the agent");
+        self.line(1, Some(3), 30, "of the server");
+        self.line(1, None, 40, "of the time");
+        self
+    }
+
+    /// A server's request that is received in one session and linked to another, of which proxies saw requests.
+    fn of_two_sessions(mut self) -> Self {
+        let link = SpanRef {
+            trace_id: trace(self.id(5)),
+            span_id: span(self.id(2)),
+        };
+        let server = Call {
+            parent_span_id: Some(span(self.id(7))),
+            request_id: Some("1".into()),
+            ..self.call(6, 3, "mcp", 20, 80)
+        };
+        self.observe(server, vec![link]);
+        for (of, http, session) in [(6, 7, "first"), (5, 2, "second")] {
+            let id = format!("{session}-{}", self.number);
+            self.http(of, http, None, 10, 90);
+            let http = self.pieces.last_mut().and_then(|piece| piece.https.last_mut());
+            http.unwrap().session_id = Some(id.clone());
+            let seen = self.id(if session == "first" { 8 } else { 9 });
+            let watcher = Call {
+                trace_id: trace(seen),
+                span_id: span(seen),
+                primary_span_id: span(seen),
+                session: Some(SessionKey {
+                    source: SessionSource::Wire,
+                    key: id.clone(),
+                }),
+                session_id: Some(id),
+                ..self.watcher(None)
+            };
+            self.observe(watcher, Vec::new());
+        }
+        self
+    }
+
     /// Two calls of one trace are a session.
     fn together(mut self) -> Self {
         let first = self.call(1, 3, "mcp", 0, 10);
@@ -280,13 +354,16 @@ fn exports(first: u64, random: &mut Random) -> Vec<Batch> {
     let mut all = Vec::new();
     for number in first..first + REQUESTS {
         let story = Story::new(number);
-        let mut pieces = match random.below(7) {
+        let mut pieces = match random.below(10) {
             0 => story.nested(),
             1 => story.linked(),
             2 => story.listed(),
             3 => story.watched(),
             4 => story.apart(),
             5 => story.apart_over_http(),
+            6 => story.handed_on(false),
+            7 => story.handed_on(true),
+            8 => story.of_two_sessions(),
             _ => story.together(),
         }
         .pieces;

@@ -26,6 +26,8 @@ mod filters;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod gone;
 #[cfg(test)]
 mod halves;

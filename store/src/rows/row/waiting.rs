@@ -8,7 +8,7 @@ use super::{log_fingerprint, span_number, trace_halves};
 use crate::db::insert::{Kind, Record, Sink, Table};
 use crate::rows::hash::Identity;
 use crate::rows::intern::{Ids, Interner, Local};
-use crate::write::fold::{InTrace, Target, Watcher};
+use crate::write::fold::{InTrace, Parts, Target, Watcher};
 
 /// The kinds of rows of `waiting`. Frozen: never renumber.
 pub(crate) mod kind {
@@ -24,6 +24,8 @@ pub(crate) mod kind {
     pub(crate) const JOINED: i16 = 4;
     /// A watcher's span that is part of a call: in its trace, or under the key of its request.
     pub(crate) const WATCHER: i16 = 5;
+    /// The parts of a call that are one request only as far as is known. Found by the call alone.
+    pub(crate) const PARTS: i16 = 6;
 }
 
 /// What waits, before the ids it refers to are known.
@@ -216,6 +218,26 @@ impl Waiting {
             data: data.clone(),
             arrived_at,
         })
+    }
+
+    /// The parts of a call, in the trace of the last span of the last one.
+    pub(crate) fn parts(parts: &Parts, call: Target, arrived_at: i64) -> Self {
+        let spans = parts.iter().flat_map(|part| &part.spans);
+        let trace = spans.last().map(|span| trace_halves(span.trace_id));
+        let (trace_hi, trace_lo) = trace.unwrap_or_default();
+        Self {
+            trace_hi,
+            trace_lo,
+            // A call has them once.
+            fingerprint: Identity::default().start(b'p').hash8(),
+            kind: kind::PARTS,
+            call: Some(call),
+            origin: None,
+            span: None,
+            ended_at: None,
+            data: serde_json::to_vec(parts).unwrap_or_default(),
+            arrived_at,
+        }
     }
 
     /// With the ids it refers to.

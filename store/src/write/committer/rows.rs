@@ -1,5 +1,7 @@
 //! The changes of a prepared group, as statements. Each one that changes rows checks that they were there.
 
+mod parted;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Committer;
@@ -8,7 +10,7 @@ use crate::feed::recent::Stretch;
 use crate::rows::intern::Ids;
 use crate::rows::row::{AliasRow, CallRow, moved};
 use crate::search::{UnindexedRow, unindex};
-use crate::write::fold::Target;
+use crate::write::fold::{Parted, Target};
 use crate::write::prepare::Prepared;
 use crate::{Change, ChangeKind, Error, Seq, Stored, clock};
 
@@ -34,6 +36,12 @@ impl Committer {
             Target::Known(row) => row,
             Target::Added(index) => first + index as i64,
         };
+        parted::part(tx, &prepared.parted, row_of).await?;
+        tx.with_keys(
+            "DELETE FROM waiting WHERE call IN ({keys}) AND kind = 6",
+            &prepared.no_parts,
+        )
+        .await?;
         remove(
             tx,
             prepared
@@ -171,7 +179,14 @@ fn relined(prepared: &Prepared) -> BTreeSet<i64> {
     let getting = prepared.logs.iter().map(|(target, _)| target);
     let merged = prepared.removed.iter().filter_map(|(_, target)| target.as_ref());
     let losing = prepared.left.iter().map(|(row, _)| *row);
-    getting.chain(merged).filter_map(known).chain(losing).collect()
+    let losing = losing.chain(prepared.parted.iter().map(|parted| parted.row));
+    let parted = prepared.parted.iter().flat_map(Parted::targets);
+    getting
+        .chain(merged)
+        .chain(parted)
+        .filter_map(known)
+        .chain(losing)
+        .collect()
 }
 
 /// Stored calls that something is attached to, but that are neither completed nor removed: those are counted anyway.
@@ -180,7 +195,8 @@ fn others(prepared: &Prepared) -> HashSet<i64> {
     let targets = targets
         .chain(prepared.aliases.iter().filter_map(|(_, target)| target.as_ref()))
         .chain(prepared.logs.iter().map(|(target, _)| target))
-        .chain(prepared.placed.iter().map(|(_, target)| target));
+        .chain(prepared.placed.iter().map(|(_, target)| target))
+        .chain(prepared.parted.iter().flat_map(Parted::targets));
     let mut rows: HashSet<i64> = targets
         .filter_map(|target| match target {
             Target::Known(row) => Some(*row),
@@ -253,12 +269,12 @@ async fn remove(tx: &mut Transaction, pairs: Vec<(i64, Option<i64>)>) -> Result<
 const LINES_THAT_WAIT: &str = "WITH moved (source, target) AS ({rows}) UPDATE waiting SET call = moved.target FROM moved \
     WHERE call = moved.source AND kind = 1";
 
-/// All else that waits refers to its call by its fingerprint too: `flip` is by what that differs. No operator of both databases
-/// is XOR.
+/// All else that waits, but for its parts, refers to its call by its fingerprint too: `flip` is by what that differs. No
+/// operator of both databases is XOR.
 const OTHERS_THAT_WAIT: &str = "WITH moved (source, target, flip) AS ({rows}) INSERT INTO waiting \
     (trace_hi, trace_lo, fingerprint, kind, call, origin, span_id, ended_at, data, arrived_at) \
     SELECT trace_hi, trace_lo, (fingerprint | flip) & ~(fingerprint & flip), kind, target, origin, span_id, ended_at, data, \
-    arrived_at FROM waiting JOIN moved ON call = source WHERE kind <> 1 ON CONFLICT DO NOTHING";
+    arrived_at FROM waiting JOIN moved ON call = source WHERE kind NOT IN (1, 6) ON CONFLICT DO NOTHING";
 
 /// Hangs what hangs on calls on others: lines, aliases and what waits.
 async fn rehang(tx: &mut Transaction, pairs: &[(i64, Option<i64>)]) -> Result<(), Error> {

@@ -1,10 +1,12 @@
 //! Spans and stored calls, grouped into requests.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use mcptap_model::{Call, Source, Sources, SpanId, SpanKind, SpanRef, TraceId, Vantage};
+use mcptap_model::{Call, Origin, Part, Source, Sources, SpanId, SpanKind, SpanRef, TraceId, Vantage};
 
 use super::join::{LOOPBACK_V4, LOOPBACK_V6};
+use super::parts::{PartOf, share};
 use super::{Heavy, Known, Whole};
 use crate::rows::body::Bodies;
 use crate::write::incoming::Seen;
@@ -30,6 +32,10 @@ pub(super) struct Node {
     pub(super) lent_session: Option<String>,
     /// Whether what lists leave out of it is here too.
     pub(super) detailed: bool,
+    /// Which part of a stored call it is, where that is kept in parts.
+    pub(super) part: Option<PartOf>,
+    /// What is above the client's views that were folded into a part: the span, and the service.
+    pub(super) above: Vec<(SpanRef, Arc<Origin>)>,
 }
 
 impl Node {
@@ -56,6 +62,8 @@ impl Node {
             is_watched: false,
             lent_session: None,
             detailed: false,
+            part: None,
+            above: Vec::new(),
         }
     }
 
@@ -73,6 +81,15 @@ impl Node {
             .filter(|_| call.vantage != Vantage::Client);
         call.evidence.loopback_v4 |= address == Some(LOOPBACK_V4);
         call.evidence.loopback_v6 |= address == Some(LOOPBACK_V6);
+        Self {
+            bodies,
+            links,
+            ..Self::of_span(call)
+        }
+    }
+
+    /// What one span tells.
+    pub(super) fn of_span(call: Call) -> Self {
         let spans = BTreeSet::from([SpanRef {
             trace_id: call.trace_id,
             span_id: call.span_id,
@@ -80,18 +97,25 @@ impl Node {
         Self {
             row: None,
             call,
-            bodies,
+            bodies: Bodies::default(),
             spans,
-            links,
+            links: Vec::new(),
             before: None,
             is_watched: false,
             lent_session: None,
             detailed: true,
+            part: None,
+            above: Vec::new(),
         }
     }
 
+    /// The row of the call that it is, or is part of, when it is stored.
+    pub(super) fn stored(&self) -> Option<i64> {
+        self.part.map(|part| part.row).or(self.row)
+    }
+
     /// With what lists leave out of a stored call.
-    pub(super) fn add(&mut self, details: Heavy) {
+    fn add(&mut self, details: Heavy) {
         let Heavy {
             bodies,
             stack_trace,
@@ -102,14 +126,21 @@ impl Node {
             before.call.stack_trace.clone_from(&stack_trace);
             before.call.attributes.clone_from(&attributes);
         }
+        if self.part.is_some() {
+            share(self, &bodies);
+            return;
+        }
         self.bodies = bodies;
         self.call.stack_trace = stack_trace;
         self.call.attributes = attributes;
     }
 
-    /// The id of its session on the wire, its own or what an HTTP span lends.
+    /// The id of its session on the wire, its own or what an HTTP span lends. What was lent before is known where that span is
+    /// not here.
     pub(super) fn wire_session(&self) -> Option<&str> {
-        self.call.session_id.as_deref().or(self.lent_session.as_deref())
+        own_session(&self.call)
+            .or(self.lent_session.as_deref())
+            .or(self.call.session_id.as_deref())
     }
 
     /// Whether the span is one of its own.
@@ -138,6 +169,12 @@ impl Node {
     }
 }
 
+/// The id of a call's session on the wire, unless an HTTP span lent it: another, of another session, may be nearer.
+pub(super) fn own_session(call: &Call) -> Option<&str> {
+    let is_own = call.evidence.sources.of(Part::Session) < Source::Http;
+    call.session_id.as_deref().filter(|_| is_own)
+}
+
 /// The source of what a span says.
 fn source(call: &Call) -> Source {
     match (call.vantage, call.kind) {
@@ -152,29 +189,46 @@ fn source(call: &Call) -> Source {
 #[derive(Debug)]
 pub(super) struct Sets {
     leader: Vec<usize>,
+    /// The same by what nothing that comes later changes.
+    sure: Vec<usize>,
     inner: Vec<bool>,
+}
+
+/// The first of the nodes of a set, by the leader of each node.
+fn find(leaders: &mut [usize], mut index: usize) -> usize {
+    while let Some(leader) = leaders.get(index).copied().filter(|leader| *leader != index) {
+        let above = leaders.get(leader).copied().unwrap_or(leader);
+        // Path halving: who asks again has half the way.
+        if let Some(slot) = leaders.get_mut(index) {
+            *slot = above;
+        }
+        index = above;
+    }
+    index
+}
+
+fn join(leaders: &mut [usize], one: usize, other: usize) {
+    let (one, other) = (find(leaders, one), find(leaders, other));
+    if let Some(leader) = leaders.get_mut(one.max(other)) {
+        *leader = one.min(other);
+    }
 }
 
 impl Sets {
     /// The cluster a node is in, by its leader: the first of its nodes.
-    pub(super) fn find(&mut self, mut index: usize) -> usize {
-        while let Some(leader) = self.leader.get(index).copied().filter(|leader| *leader != index) {
-            let above = self.leader.get(leader).copied().unwrap_or(leader);
-            // Path halving: who asks again has half the way.
-            if let Some(slot) = self.leader.get_mut(index) {
-                *slot = above;
-            }
-            index = above;
-        }
-        index
+    pub(super) fn find(&mut self, index: usize) -> usize {
+        find(&mut self.leader, index)
     }
 
-    /// Puts two nodes into one cluster.
+    /// Puts two nodes into one cluster for good.
     pub(super) fn join(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.find(one), self.find(other));
-        if let Some(leader) = self.leader.get_mut(one.max(other)) {
-            *leader = one.min(other);
-        }
+        join(&mut self.leader, one, other);
+        join(&mut self.sure, one, other);
+    }
+
+    /// Puts two nodes into one cluster as far as is known: what comes later may show that they are of two requests.
+    pub(super) fn join_for_now(&mut self, one: usize, other: usize) {
+        join(&mut self.leader, one, other);
     }
 
     /// Marks a node as a step inside a request: it adds nothing to its cluster but its identity.
@@ -217,7 +271,7 @@ pub(super) struct Clusters {
 pub(super) struct Places {
     /// By the spans they are made of.
     spans: HashMap<SpanRef, Vec<usize>>,
-    /// By their row.
+    /// By the row of the call that they are, or the first part of.
     rows: HashMap<i64, usize>,
     /// Those of each trace.
     traces: Vec<(TraceId, Vec<usize>)>,
@@ -233,7 +287,7 @@ impl Places {
             for span in &node.spans {
                 spans.entry(*span).or_default().push(index);
             }
-            if let Some(row) = node.row {
+            if let Some(row) = node.stored() {
                 rows.entry(row).or_insert(index);
             }
             let trace_id = node.call.trace_id;
@@ -253,9 +307,16 @@ impl Places {
         self.spans.get(&span).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The node of a stored call.
+    /// The node of a stored call, or of its first part.
     pub(super) fn with_row(&self, row: i64) -> Option<usize> {
         self.rows.get(&row).copied()
+    }
+
+    /// The node of a stored call, or of the part of it that has a span.
+    pub(super) fn with_row_and_span(&self, nodes: &[Node], row: i64, span: SpanRef) -> Option<usize> {
+        let with_span = self.with_span(span).iter().copied();
+        let mut of_row = with_span.filter(|index| nodes.get(*index).and_then(Node::stored) == Some(row));
+        of_row.next().or_else(|| self.with_row(row))
     }
 
     /// Nodes that share a span.
@@ -278,6 +339,7 @@ impl Clusters {
     pub(super) fn new(nodes: Vec<Node>) -> Self {
         let sets = Sets {
             leader: (0..nodes.len()).collect(),
+            sure: (0..nodes.len()).collect(),
             inner: vec![false; nodes.len()],
         };
         Self { nodes, sets }
@@ -296,11 +358,17 @@ impl Clusters {
     /// Puts in what lists leave out of stored calls, by row. Of the others that stays as it is stored.
     pub(super) fn add(&mut self, wanted: &HashSet<i64>, mut details: HashMap<i64, Heavy>) {
         for node in &mut self.nodes {
-            if let Some(row) = node.row.filter(|row| wanted.contains(row)) {
-                node.detailed = true;
-                if let Some(details) = details.remove(&row) {
-                    node.add(details);
-                }
+            let Some(row) = node.stored().filter(|row| wanted.contains(row)) else {
+                continue;
+            };
+            node.detailed = true;
+            let found = match node.part {
+                // The other parts have some of it too.
+                Some(_) => details.get(&row).cloned(),
+                None => details.remove(&row),
+            };
+            if let Some(details) = found {
+                node.add(details);
             }
         }
     }
@@ -314,20 +382,34 @@ impl Clusters {
         }
     }
 
-    /// The clusters, each with its nodes and whether they are inner, in order of first appearance.
-    pub(super) fn into_groups(mut self) -> Vec<Vec<(Node, bool)>> {
-        let leaders: Vec<usize> = (0..self.nodes.len()).map(|index| self.sets.find(index)).collect();
-        let mut place: HashMap<usize, usize> = HashMap::with_capacity(self.nodes.len());
-        let mut groups: Vec<Vec<(Node, bool)>> = Vec::with_capacity(self.nodes.len());
-        for ((node, leader), inner) in self.nodes.into_iter().zip(leaders).zip(self.sets.inner) {
-            let at = *place.entry(leader).or_insert_with(|| {
+    /// The clusters, each with its nodes, in order of first appearance.
+    pub(super) fn into_groups(self) -> Vec<Vec<Member>> {
+        let Self { nodes, mut sets } = self;
+        let mut place: HashMap<usize, usize> = HashMap::with_capacity(nodes.len());
+        let mut groups: Vec<Vec<Member>> = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.into_iter().enumerate() {
+            let at = *place.entry(sets.find(index)).or_insert_with(|| {
                 groups.push(Vec::with_capacity(1));
                 groups.len() - 1
             });
             if let Some(group) = groups.get_mut(at) {
-                group.push((node, inner));
+                group.push(Member {
+                    node,
+                    inner: sets.is_inner(index),
+                    sure: find(&mut sets.sure, index),
+                });
             }
         }
         groups
     }
+}
+
+/// A node of a cluster.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) node: Node,
+    /// Whether it is a step inside the request.
+    pub(super) inner: bool,
+    /// What it is one with for good, by a number.
+    pub(super) sure: usize,
 }

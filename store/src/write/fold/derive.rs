@@ -12,8 +12,13 @@ use super::merge::Merged;
 use crate::rows::hash::Identity;
 
 /// Gives a session to each call that none was given to. Of the traces that were read as a whole, all calls are here; of
-/// the others those that matter to the batch, and some of each session that the trace makes: there it stays one.
-pub(super) fn derive(merged: &mut [Merged], whole: &HashSet<TraceId>) {
+/// the others those that matter to the batch, and some of each session that the trace makes: unless these are all of it
+/// (`whole_sessions`, by server), it stays one.
+pub(super) fn derive(
+    merged: &mut [Merged],
+    whole: &HashSet<TraceId>,
+    whole_sessions: &HashSet<(TraceId, String)>,
+) {
     let mut calls: HashMap<(TraceId, &str), usize> = HashMap::new();
     for call in merged.iter().filter(|call| needs_one(call)) {
         let call = &call.node.call;
@@ -27,12 +32,14 @@ pub(super) fn derive(merged: &mut [Merged], whole: &HashSet<TraceId>) {
     for call in merged.iter_mut().filter(|call| needs_one(call)) {
         let node = &mut call.node;
         let place = (node.call.trace_id, node.call.server_name().to_owned());
-        let stored = node
-            .before
-            .as_ref()
-            .and_then(|before| before.call.session.as_ref());
+        // As another server's call it was in another session.
+        let before = node.before.as_ref().map(|before| &before.call);
+        let stored = before
+            .filter(|before| before.server_name() == place.1)
+            .and_then(|before| before.session.as_ref());
         let in_trace = several.contains(&place)
             || (!whole.contains(&place.0)
+                && !whole_sessions.contains(&place)
                 && stored.is_some_and(|session| session.source == SessionSource::Trace));
         let key = if in_trace {
             Some((SessionSource::Trace, place.0.to_string()))

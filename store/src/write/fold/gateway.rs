@@ -1,6 +1,6 @@
 //! Servers that hand a request on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use mcptap_model::{Call, Origin, SpanRef, TraceId, Vantage};
 
@@ -40,15 +40,24 @@ pub(super) fn find_gateways(merged: &mut [Merged], views: &[View], https: &Https
     for index in gateways {
         if let Some(gateway) = merged.get_mut(index) {
             gateway.node.call.vantage = Vantage::Gateway;
+            for part in gateway.parts.iter_mut().take(1) {
+                part.call.vantage = Vantage::Gateway;
+            }
         }
     }
 }
 
 fn gateways(merged: &[Merged], senders: &Senders<'_>, https: &Https<'_>, effort: &Effort) -> Vec<usize> {
     let mut requests: HashMap<(TraceId, &str, Option<&str>), Vec<usize>> = HashMap::new();
-    for (index, Merged { node, .. }) in merged.iter().enumerate() {
-        let key = (node.call.trace_id, node.call.method.as_str(), node.call.target());
-        requests.entry(key).or_default().push(index);
+    for (index, one) in merged.iter().enumerate() {
+        let node = &one.node;
+        // A server's call that a proxy told of too may be in another trace than the client that sent it.
+        let above = senders.of(one).map(|(above, _)| above.trace_id);
+        let traces: BTreeSet<TraceId> = above.chain([node.call.trace_id]).collect();
+        for trace_id in traces {
+            let key = (trace_id, node.call.method.as_str(), node.call.target());
+            requests.entry(key).or_default().push(index);
+        }
     }
     let mut gateways = Vec::new();
     for members in requests.into_values().filter(|members| members.len() > 1) {
@@ -94,13 +103,16 @@ fn by_parent(
     for &index in members {
         let Some(inner) = merged.get(index) else { continue };
         let call = &inner.node.call;
-        let above_clients = senders.of(inner).map(|(above, _)| Some(above.span_id));
-        let parents = above_clients.chain([call.parent_span_id]);
-        for span_id in parents.flat_map(|parent| https.ancestors(call.trace_id, parent)) {
-            let span = SpanRef {
-                trace_id: call.trace_id,
-                span_id,
-            };
+        let own = call.parent_span_id.map(|span_id| SpanRef {
+            trace_id: call.trace_id,
+            span_id,
+        });
+        let parents = senders.of(inner).map(|(above, _)| above).chain(own);
+        let above = parents.flat_map(|SpanRef { trace_id, span_id }| {
+            let spans = https.ancestors(trace_id, Some(span_id));
+            spans.map(move |span_id| SpanRef { trace_id, span_id })
+        });
+        for span in above {
             let above = primary.get(&span).map(Vec::as_slice).unwrap_or_default();
             found.extend(effort.bounded(above.iter()).copied().filter(|outer| {
                 *outer != index && merged.get(*outer).is_some_and(|outer| is_onward(inner, outer))

@@ -6,6 +6,7 @@ use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId};
 
 use super::cluster::Node;
 use super::effort::Effort;
+use super::parts::{Parts, nodes_of};
 use super::{
     Changes, Folding, Known, Neighbourhood, Served, Told, View, WaitingLine, Watcher, inner, join, tellers,
     traces, watched,
@@ -20,10 +21,13 @@ pub(crate) struct Gathered {
     pub(super) links: HashMap<i64, Vec<SpanRef>>,
     pub(super) views: Vec<View>,
     pub(super) watchers: Vec<(Watcher, i64)>,
+    pub(super) parts: HashMap<i64, Parts>,
+    pub(super) without_parts: HashSet<i64>,
     pub(super) waiting: Vec<WaitingLine>,
     pub(super) logs: Vec<LogLine>,
     pub(super) aliases: HashMap<SpanRef, Option<i64>>,
     pub(super) whole: HashSet<TraceId>,
+    pub(super) whole_sessions: HashSet<(TraceId, String)>,
     pub(super) effort: Effort,
     pub(super) changes: Changes,
 }
@@ -39,7 +43,8 @@ impl Gathered {
         let mut whole: HashSet<TraceId> = traces(&batch).collect();
         whole.retain(|trace| !near.partial.contains(trace));
         let aliases: HashMap<SpanRef, Option<i64>> = near.aliases.iter().copied().collect();
-        let (mut nodes, foreign) = nodes(near.known, near.aliases, batch.observations, &aliases);
+        let parts: HashMap<i64, Parts> = near.parts.into_iter().collect();
+        let (mut nodes, foreign) = nodes(near.known, &parts, near.aliases, batch.observations, &aliases);
         changes.foreign = foreign;
         let mut links: HashMap<i64, Vec<SpanRef>> = HashMap::new();
         for (span, row) in near.links {
@@ -54,10 +59,13 @@ impl Gathered {
             links,
             views: near.views,
             watchers: near.watchers,
+            parts,
+            without_parts: near.without_parts,
             waiting: near.logs,
             logs: batch.logs,
             aliases,
             whole,
+            whole_sessions: near.whole_sessions,
             effort,
             changes,
         }
@@ -70,34 +78,62 @@ impl Gathered {
 
     /// Clusters the spans of one request, with the watchers of [those requests](Self::served_in_lent_sessions) and their calls.
     pub(crate) fn fold(mut self, named: Neighbourhood) -> Folding {
-        let rows: HashSet<i64> = self.nodes.iter().filter_map(|node| node.row).collect();
+        let rows: HashSet<i64> = self.nodes.iter().filter_map(Node::stored).collect();
         let new = named.known.into_iter().filter(|known| !rows.contains(&known.row));
-        self.nodes.extend(new.map(Node::known));
+        let new: Vec<Known> = new.collect();
+        let is_new: HashSet<i64> = new.iter().map(|known| known.row).collect();
+        let parts = named.parts.into_iter().filter(|(row, _)| is_new.contains(row));
+        self.parts.extend(parts);
+        self.without_parts.extend(named.without_parts);
+        self.nodes.extend(known_nodes(new, &self.parts));
         self.watchers.extend(named.watchers);
-        let is_watched: HashSet<i64> = self.watchers.iter().map(|(_, row)| *row).collect();
+        // What is above a view of a part is known with the part.
+        self.views.retain(|view| !self.parts.contains_key(&view.row));
+        let mut watched: HashMap<i64, Vec<SpanRef>> = HashMap::new();
+        for (watcher, row) in &self.watchers {
+            watched.entry(*row).or_default().push(watcher.span);
+        }
         for node in &mut self.nodes {
-            node.is_watched = node.row.is_some_and(|row| is_watched.contains(&row));
+            let watchers = node.stored().and_then(|row| watched.get(&row));
+            let watchers = watchers.map(Vec::as_slice).unwrap_or_default();
+            node.is_watched = match node.part {
+                Some(_) => watchers.iter().any(|span| node.spans.contains(span)),
+                None => !watchers.is_empty(),
+            };
         }
         Folding::new(self)
     }
+}
+
+/// Stored calls, each as one node or as its parts.
+fn known_nodes(known: Vec<Known>, parts: &HashMap<i64, Parts>) -> Vec<Node> {
+    let nodes = known.into_iter().flat_map(|known| match parts.get(&known.row) {
+        Some(parts) => nodes_of(known, parts.clone()),
+        None => vec![Node::known(known)],
+    });
+    nodes.collect()
 }
 
 /// Everything there is to cluster. A span seen before as part of a stored call stands beside that call; one known to
 /// be no request is left out, and so is what has the ids of another sender's span (given beside the nodes).
 fn nodes(
     known: Vec<Known>,
+    parts: &HashMap<i64, Parts>,
     alias_list: Vec<(SpanRef, Option<i64>)>,
     mut observations: Vec<Seen>,
     aliases: &HashMap<SpanRef, Option<i64>>,
 ) -> (Vec<Node>, HashSet<Told>) {
-    let mut nodes: Vec<Node> = known.into_iter().map(Node::known).collect();
-    let rows: HashMap<i64, usize> = nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, node)| Some((node.row?, index)))
-        .collect();
+    let mut nodes = known_nodes(known, parts);
+    let mut rows: HashMap<i64, usize> = HashMap::with_capacity(nodes.len());
+    for (index, node) in nodes.iter().enumerate() {
+        rows.entry(node.stored().unwrap_or_default()).or_insert(index);
+    }
     for (span, row) in alias_list {
-        let index = row.and_then(|row| rows.get(&row));
+        let in_part = row.and_then(|row| parts.get(&row)).is_some_and(|parts| {
+            let mut parts = parts.iter();
+            parts.any(|part| part.spans.contains(&span))
+        });
+        let index = row.filter(|_| !in_part).and_then(|row| rows.get(&row));
         if let Some(node) = index.and_then(|index| nodes.get_mut(*index)) {
             node.spans.insert(span);
         }

@@ -8,7 +8,7 @@ use mcptap_model::{
     Vantage,
 };
 
-use super::cluster::Node;
+use super::cluster::{Node, own_session};
 use super::effort::Effort;
 use super::https::Https;
 use super::merge::Merged;
@@ -22,19 +22,24 @@ pub(super) fn lend(
     links: &HashMap<i64, Vec<SpanRef>>,
     effort: &Effort,
 ) {
-    let node = &merged.node;
+    for node in std::iter::once(&mut merged.node).chain(&mut merged.parts) {
+        lend_to(node, https, links, effort);
+    }
+}
+
+fn lend_to(node: &mut Node, https: &Https<'_>, links: &HashMap<i64, Vec<SpanRef>>, effort: &Effort) {
     let stored = node.row.and_then(|row| links.get(&row)).into_iter().flatten();
     let linked = node.links.iter().chain(stored);
     if let Some((http, source)) = around(&node.call, https, linked, effort) {
         if node.call.vantage != Vantage::Client {
-            forget(&mut merged.node.call, source);
+            forget(&mut node.call, source);
         }
-        apply(&mut merged.node.call, http, source);
+        apply(&mut node.call, http, source);
     }
-    if merged.node.call.vantage == Vantage::Client
-        && let Some(http) = answered(&merged.node, https)
+    if node.call.vantage == Vantage::Client
+        && let Some(http) = answered(node, https)
     {
-        let call = &mut merged.node.call;
+        let call = &mut node.call;
         apply(call, http, Source::LinkedHttp);
         if call.server.is_none() {
             call.server.clone_from(&http.origin.service);
@@ -52,7 +57,7 @@ pub(super) fn lend_sessions(
     effort: &Effort,
 ) {
     let lacks = |node: &Node| {
-        let is_named = node.call.session_id.is_none() && node.call.request_id.is_some();
+        let is_named = own_session(&node.call).is_none() && node.call.request_id.is_some();
         is_named && node.call.vantage != Vantage::Client && !is_watcher(&node.call)
     };
     if !https.iter().any(|http| http.session_id.is_some()) || !nodes.iter().any(lacks) {
@@ -61,8 +66,12 @@ pub(super) fn lend_sessions(
     let https = Https::new(https);
     for node in nodes.iter_mut().filter(|node| lacks(node)) {
         let stored = node.row.and_then(|row| links.get(&row)).into_iter().flatten();
-        let session = session_around(&node.call, &https, node.links.iter().chain(stored), effort);
-        node.lent_session = session.map(str::to_owned);
+        let found = session_around(&node.call, &https, node.links.iter().chain(stored), effort);
+        // What was lent by a nearer span stays; that may be of a trace that is not looked at now.
+        let lent = node.call.evidence.sources.of(Part::Session);
+        let is_better = |source| node.call.session_id.is_none() || source <= lent;
+        let session = found.filter(|(_, source)| is_better(*source));
+        node.lent_session = session.map(|(session, _)| session.to_owned());
     }
 }
 
@@ -73,7 +82,7 @@ fn session_around<'h, 'l>(
     https: &Https<'h>,
     linked: impl Iterator<Item = &'l SpanRef>,
     effort: &Effort,
-) -> Option<&'h str> {
+) -> Option<(&'h str, Source)> {
     if !call.has_own_end() {
         return None;
     }
@@ -86,10 +95,15 @@ fn session_around<'h, 'l>(
         let linked = linked.filter_map(|link| https.get(*link).filter(has_one));
         linked.min_by_key(|http| (http.trace_id, http.span_id))
     };
-    let found = above
-        .or_else(by_link)
-        .or_else(|| tightest(call, https, effort, |http| http.session_id.is_some()));
-    found.and_then(|http| http.session_id.as_deref())
+    let found = |source| move |http| (http, source);
+    let (http, source) = above
+        .map(found(Source::Http))
+        .or_else(|| by_link().map(found(Source::LinkedHttp)))
+        .or_else(|| {
+            let has_session = |http: &HttpSpan| http.session_id.is_some();
+            tightest(call, https, effort, has_session).map(found(Source::HttpAround))
+        })?;
+    Some((http.session_id.as_deref()?, source))
 }
 
 /// Of the HTTP spans on which the call's service received something while the call lasted, the shortest that may be.

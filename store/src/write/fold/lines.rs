@@ -43,10 +43,13 @@ pub(super) fn attach(
         let (index, surely) = found?;
         let target = targets.get(index).copied().flatten()?;
         let mut settled = surely == Surely::Span;
-        if let Some(call) = merged.get_mut(index).filter(|_| surely > Surely::Time) {
-            let call = &mut call.node.call;
+        if let Some(merged) = merged.get_mut(index).filter(|_| surely > Surely::Time) {
+            let call = &mut merged.node.call;
             explain::explain(call, line);
             settled &= call.has_own_end() || !explain::may_explain(line);
+            if let Some(part) = merged.part_of(line) {
+                explain::explain(&mut part.call, line);
+            }
         }
         Some((target, settled))
     };

@@ -1,31 +1,57 @@
 //! Many views of one request, made one call.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use mcptap_model::{Call, Origin, Part, Source, SpanKind, SpanRef, Vantage};
+use mcptap_model::{Call, LogLine, Origin, Part, Source, SpanKind, SpanRef, Vantage};
 
-use super::cluster::{Clusters, Node};
-use super::https::Https;
-use super::join::{give_back, is_loopback};
+use super::cluster::{Clusters, Member, Node};
+use super::join::give_back;
+use super::parts::PartOf;
 use super::views::{fill, fill_body, seen_from};
 use super::watched::{Watcher, is_watcher};
-use super::{Changes, Target, Whole};
-use crate::read::visits::{client_of, is_in_place};
+use super::{Target, Whole};
+
+/// What is above the client's views of a request: the span, and the service.
+type Above = Vec<(SpanRef, Arc<Origin>)>;
 
 /// A request, merged: the node holds the call as it is now.
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) node: Node,
     /// Other rows that turned out to be part of it.
-    rows: Vec<i64>,
+    pub(super) rows: Vec<i64>,
     /// Whether it is no request at all.
     pub(super) void: bool,
-    /// The parents of the client's views that were folded into it: the span, and the service.
-    pub(super) above: Vec<(SpanRef, Arc<Origin>)>,
+    /// What is above the client's views that were folded into it.
+    pub(super) above: Above,
     /// The watchers whose views were folded into it now.
-    watchers: Vec<Watcher>,
+    pub(super) watchers: Vec<Watcher>,
+    /// Where its views are one request only as far as is known: what is surely one, the first being the best.
+    pub(super) parts: Vec<Node>,
+    /// The parts of stored calls that are part of it.
+    pub(super) of: Vec<PartOf>,
+    /// Whether it is a stored call, put together from its parts as before.
+    pub(super) is_unchanged: bool,
+    /// Whether details of a call that it was are there and cannot be read.
+    pub(super) is_unread: bool,
+}
+
+impl Merged {
+    fn new(node: Node) -> Self {
+        Self {
+            of: node.part.into_iter().collect(),
+            node,
+            rows: Vec::new(),
+            void: false,
+            above: Vec::new(),
+            watchers: Vec::new(),
+            parts: Vec::new(),
+            is_unchanged: false,
+            is_unread: false,
+        }
+    }
 }
 
 /// How well a span tells of the request: server before gateway before client, then what has an end, best its own, then
@@ -42,76 +68,184 @@ fn rank(call: &Call) -> (Vantage, bool, bool, bool, bool, i64, Reverse<i64>) {
     )
 }
 
-/// Merges each cluster.
-pub(super) fn merge(clusters: Clusters) -> Vec<Merged> {
-    clusters
+/// Merges each cluster. Of calls that are not `wanted` the details are not here; those whose details are `unread` cannot change.
+pub(super) fn merge(clusters: Clusters, wanted: &HashSet<i64>, unread: &HashSet<i64>) -> Vec<Merged> {
+    let mut merged: Vec<Merged> = clusters
         .into_groups()
         .into_iter()
-        .filter_map(merge_group)
-        .collect()
+        .filter_map(|group| merge_group(group, wanted))
+        .collect();
+    for merged in &mut merged {
+        let of_parts = merged.of.iter().map(|part| part.row);
+        let is_unread = merged.rows().chain(of_parts).any(|row| unread.contains(&row));
+        merged.is_unread = is_unread;
+    }
+    merged
 }
 
 /// Whether it is no span, but the word that a process is silent. Only this store says so, of calls that it has.
 fn is_silence(node: &Node) -> bool {
     // A sender that says so of a call of its own says why, in an attribute.
     let is_lost = node.call.evidence.open && node.call.evidence.lost;
-    node.row.is_none() && is_lost && node.call.attributes.is_empty()
+    node.stored().is_none() && is_lost && node.call.attributes.is_empty()
 }
 
-fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
-    if group.iter().all(|(node, _)| is_silence(node)) {
+fn merge_group(group: Vec<Member>, wanted: &HashSet<i64>) -> Option<Merged> {
+    if group.iter().all(|member| is_silence(&member.node)) {
         // That call was deleted meanwhile.
         return None;
     }
-    if let [(_, false)] = group.as_slice() {
-        let (node, _) = group.into_iter().next()?;
+    if let [Member { inner: false, .. }] = group.as_slice() {
+        let Member { mut node, .. } = group.into_iter().next()?;
         // A stored one is remembered already.
-        let new = node.row.is_none().then(|| Watcher::of(&node.call));
+        let new = node.stored().is_none().then(|| Watcher::of(&node.call));
+        let above = std::mem::take(&mut node.above);
         return Some(Merged {
             watchers: new.flatten().into_iter().collect(),
-            node,
-            rows: Vec::new(),
-            void: false,
-            above: Vec::new(),
+            above,
+            ..Merged::new(node)
         });
     }
-    let (inner, mut views): (Vec<_>, Vec<_>) = group.into_iter().partition(|(_, inner)| *inner);
+    if is_unchanged(&group, wanted) {
+        return put_together_again(group);
+    }
+    let of: Vec<PartOf> = group.iter().filter_map(|member| member.node.part).collect();
+    let (mut inner, mut views): (Vec<_>, Vec<_>) = group.into_iter().partition(|member| member.inner);
     let void = views.is_empty();
-    let mut inner: Vec<Node> = inner.into_iter().map(|(node, _)| node).collect();
     if void {
-        views.push((inner.pop()?, false));
+        views.push(inner.pop()?);
     }
     // A stored call among equals stays as it is, so it sorts before what is new.
-    views.sort_by_key(|(node, _)| {
+    views.sort_by_key(|Member { node, .. }| {
         let rank = Reverse(rank(&node.call));
         (is_silence(node), rank, node.row.is_none(), node.row)
     });
-    let mut views: Vec<Node> = views.into_iter().map(|(node, _)| node).collect();
-    let watchers = tell_apart(&mut views);
-    let mut views = views.into_iter();
-    let mut primary = views.next()?;
-    let views: Vec<Node> = views.collect();
+    let parts = parts(&views, &inner);
+    let views: Vec<Node> = views.into_iter().map(|member| member.node).collect();
 
     // The identity is that of the first row, so that an id once given stays; but for what a watcher told in a trace of its
     // own, since all else about the request is in the server's.
-    let mut stored: Vec<(i64, Box<Whole>)> = std::iter::once(&primary)
-        .chain(&views)
+    let mut stored: Vec<(i64, Box<Whole>)> = views
+        .iter()
         .filter_map(|node| Some((node.row?, node.before.clone()?)))
         .collect();
+    let (mut primary, above, watchers) = put_together(views)?;
     let is_apart = |before: &Whole| before.call.trace_id != primary.call.trace_id;
     stored.sort_by_key(|(row, before)| (is_apart(before), *row));
     let mut stored = stored.into_iter().peekable();
     let (row, before) = stored.next_if(|(_, before)| !is_apart(before)).unzip();
     let mut rows: Vec<i64> = stored.map(|(row, _)| row).collect();
-    let mut above = Vec::new();
+    for step in inner {
+        primary.spans.extend(step.node.spans);
+        rows.extend(step.node.row);
+    }
+    if let Some(before) = &before {
+        primary.call.trace_id = before.call.trace_id;
+        primary.call.span_id = before.call.span_id;
+        primary.call.received_at = before.call.received_at;
+    }
+    primary.row = row;
+    primary.before = before;
+    let mut merged = Merged {
+        rows,
+        void,
+        above,
+        watchers,
+        parts,
+        ..Merged::new(primary)
+    };
+    merged.above.retain(|(span, _)| !merged.node.spans.contains(span));
+    merged.of = of;
+    Some(merged)
+}
+
+/// Whether a cluster is all parts of one stored call and nothing else, and its details do not matter.
+fn is_unchanged(group: &[Member], wanted: &HashSet<i64>) -> bool {
+    let parts = || group.iter().map(|member| member.node.part);
+    let Some(Some(first)) = parts().next() else {
+        return false;
+    };
+    let all = first.of == group.len() && parts().all(|part| part.is_some_and(|part| part.row == first.row));
+    all && !wanted.contains(&first.row)
+}
+
+/// A stored call as it is, from all its parts.
+fn put_together_again(group: Vec<Member>) -> Option<Merged> {
+    let mut parts: Vec<Node> = group.into_iter().map(|member| member.node).collect();
+    parts.sort_by_key(|node| node.part.map(|part| part.place));
+    let of = parts.iter().filter_map(|node| node.part).collect();
+    let holder = parts.iter_mut().find(|node| node.row.is_some())?;
+    let (row, before) = (holder.row.take(), holder.before.take()?);
+    let mut node = Node::of_span(before.call.clone());
+    node.call.session.take_if(|session| session.source.is_derived());
+    node.spans = parts.iter().flat_map(|part| part.spans.iter().copied()).collect();
+    node.is_watched = parts.iter().any(|part| part.is_watched);
+    (node.row, node.before, node.detailed) = (row, Some(before), false);
+    let is_clients = node.call.vantage == Vantage::Client;
+    let above = parts.iter().flat_map(|part| {
+        let own = view_above(part).filter(|_| !is_clients);
+        part.above.iter().cloned().chain(own)
+    });
+    let above = above.filter(|(span, _)| !node.spans.contains(span)).collect();
+    Some(Merged {
+        above,
+        parts,
+        of,
+        is_unchanged: true,
+        ..Merged::new(node)
+    })
+}
+
+/// What is above a client's view.
+fn view_above(view: &Node) -> Option<(SpanRef, Arc<Origin>)> {
+    let parent = view.parent().filter(|_| view.call.vantage == Vantage::Client)?;
+    Some((parent, Arc::clone(&view.call.origin)))
+}
+
+/// What is surely one request of these views, the best first, with the steps inside. Nothing where all are.
+fn parts(views: &[Member], inner: &[Member]) -> Vec<Node> {
+    let mut sure: Vec<usize> = Vec::new();
     for view in views {
-        if view.call.vantage == Vantage::Client && primary.call.vantage != Vantage::Client {
-            let parent = view.call.parent_span_id.map(|span_id| SpanRef {
-                trace_id: view.call.trace_id,
-                span_id,
-            });
-            above.extend(parent.map(|parent| (parent, Arc::clone(&view.call.origin))));
+        if !sure.contains(&view.sure) {
+            sure.push(view.sure);
         }
+    }
+    if sure.len() < 2 {
+        return Vec::new();
+    }
+    let part = |sure: usize| {
+        let of_part = views.iter().filter(|view| view.sure == sure);
+        let mut of_part: Vec<Node> = of_part.map(|view| view.node.clone()).collect();
+        if let [node] = of_part.as_mut_slice() {
+            let steps = inner.iter().filter(|step| step.sure == sure);
+            node.spans
+                .extend(steps.flat_map(|step| step.node.spans.iter().copied()));
+            return of_part.pop();
+        }
+        let (mut node, above, _) = put_together(of_part)?;
+        let steps = inner.iter().filter(|step| step.sure == sure);
+        node.spans
+            .extend(steps.flat_map(|step| step.node.spans.iter().copied()));
+        node.above = above;
+        Some(node)
+    };
+    sure.into_iter().filter_map(part).collect()
+}
+
+/// Puts views, the best first, into that one. Gives what is above the client's views among them, and the watchers.
+fn put_together(mut views: Vec<Node>) -> Option<(Node, Above, Vec<Watcher>)> {
+    let watchers = tell_apart(&mut views);
+    let hands_on =
+        |node: &Node| node.call.vantage == Vantage::Gateway && seen_from(&node.call) == Vantage::Server;
+    let is_gateway = views.iter().any(hands_on);
+    let mut views = views.into_iter();
+    let mut primary = views.next()?;
+    let mut above = std::mem::take(&mut primary.above);
+    for view in views {
+        if primary.call.vantage != Vantage::Client {
+            above.extend(view_above(&view));
+        }
+        above.extend(view.above);
         let Node { bodies, call, .. } = &mut primary;
         fill_body(
             Part::Request,
@@ -130,29 +264,12 @@ fn merge_group(group: Vec<(Node, bool)>) -> Option<Merged> {
         fill(&mut primary.call, view.call);
         primary.spans.extend(view.spans);
         primary.links.extend(view.links);
+        primary.is_watched |= view.is_watched;
     }
-    for step in inner {
-        primary.spans.extend(step.spans);
-        rows.extend(step.row);
+    if is_gateway && primary.call.vantage == Vantage::Server {
+        primary.call.vantage = Vantage::Gateway;
     }
-    if let Some(before) = &before {
-        primary.call.trace_id = before.call.trace_id;
-        primary.call.span_id = before.call.span_id;
-        primary.call.received_at = before.call.received_at;
-        if before.call.vantage == Vantage::Gateway && primary.call.vantage == Vantage::Server {
-            primary.call.vantage = Vantage::Gateway;
-        }
-    }
-    primary.row = row;
-    primary.before = before;
-    above.retain(|(span, _)| !primary.spans.contains(span));
-    Some(Merged {
-        node: primary,
-        rows,
-        void,
-        above,
-        watchers,
-    })
+    Some((primary, above, watchers))
 }
 
 /// Of the views of a request, the best first, finds those of watchers. The address of the client is theirs to tell: the server
@@ -191,49 +308,6 @@ fn name_by_watcher(view: &mut Call, is_named: bool) {
     view.evidence.sources.set(Part::Server, Source::Gateway);
 }
 
-/// Unknown parts have no source, so that calls that say the same are equal.
-fn forget_sources_of_nothing(whole: &mut Whole, detailed: bool) {
-    let Whole { call, bodies } = whole;
-    let lent_address = call.evidence.sources.of(Part::ClientIp) >= Source::Http;
-    let known = [
-        (Part::Server, call.server.is_some()),
-        (Part::Tool, call.tool.is_some()),
-        (Part::Prompt, call.prompt.is_some()),
-        (Part::ResourceUri, call.resource_uri.is_some()),
-        (Part::HttpStatus, call.http_status.is_some()),
-        (Part::RequestId, call.request_id.is_some()),
-        (Part::ProtocolVersion, call.protocol_version.is_some()),
-        (Part::Transport, call.transport.is_some()),
-        (Part::ClientName, call.client_name.is_some()),
-        (Part::ClientVersion, call.client_version.is_some()),
-        // No view's word for the machine's own address is better than another's.
-        (
-            Part::ClientIp,
-            call.client_ip
-                .as_deref()
-                .is_some_and(|address| lent_address || !is_loopback(address)),
-        ),
-        (Part::Country, call.country.is_some()),
-        (Part::Authorization, call.authorization.is_some()),
-        (Part::UserAgent, call.user_agent.is_some()),
-        // A derived session comes from no span.
-        (
-            Part::Session,
-            call.session_id.is_some()
-                || call
-                    .session
-                    .as_ref()
-                    .is_some_and(|session| !session.source.is_derived()),
-        ),
-        // Bodies that were not read are as they are stored.
-        (Part::Request, !detailed || bodies.request.is_some()),
-        (Part::Response, !detailed || bodies.response.is_some()),
-    ];
-    for (part, _) in known.into_iter().filter(|(_, known)| !known) {
-        call.evidence.sources.set(part, Source::Server);
-    }
-}
-
 impl Merged {
     /// The rows of the stored calls that are it, or part of it.
     pub(super) fn rows(&self) -> impl Iterator<Item = i64> + '_ {
@@ -245,97 +319,24 @@ impl Merged {
         match self.node.row {
             _ if self.void => None,
             Some(row) => Some(Target::Known(row)),
+            None if self.is_unread => None,
             None => {
                 *added += 1;
                 Some(Target::Added(*added - 1))
             }
         }
     }
-}
 
-/// Writes down what changed.
-pub(super) fn collect(
-    merged: Vec<Merged>,
-    https: &Https<'_>,
-    aliases: &HashMap<SpanRef, Option<i64>>,
-    unread: &HashSet<i64>,
-    changes: &mut Changes,
-) {
-    let mut added = 0;
-    for merged in merged {
-        let target = merged.target(&mut added);
-        if merged.rows().any(|row| unread.contains(&row)) {
-            // To write it anew would lose what cannot be read.
-            continue;
-        }
-        let Merged {
-            node,
-            rows,
-            void,
-            above,
-            watchers,
-        } = merged;
-        changes.removed.extend(rows.iter().map(|row| (*row, target)));
-        if void {
-            changes.removed.extend(node.row.map(|row| (row, None)));
-        }
-        let first = SpanRef {
-            trace_id: node.call.trace_id,
-            span_id: node.call.span_id,
-        };
-        // Spans that are known to be part of that row need not be remembered again.
-        let known = |span: &SpanRef| {
-            let row = match target {
-                Some(Target::Known(row)) => Some(row),
-                Some(Target::Added(_)) => return false,
-                None => None,
-            };
-            aliases.get(span) == Some(&row)
-        };
-        let others = node.spans.iter().filter(|span| void || **span != first);
-        let new = others.filter(|span| !known(span));
-        changes.aliases.extend(new.map(|span| (*span, target)));
-        let Some(target) = target else { continue };
-        let links: BTreeSet<SpanRef> = node.links.into_iter().collect();
-        for link in links {
-            if https.get(link).is_none() {
-                changes.waiting_links.push((link, target));
-            } else if link.trace_id != first.trace_id {
-                changes.joined_links.push((link, target));
-            }
-        }
-        changes
-            .waiting_views
-            .extend(above.into_iter().map(|(span, origin)| (span, origin, target)));
-        let is_own =
-            |watcher: &Watcher| is_watcher(&node.call) && watcher.span.span_id == node.call.primary_span_id;
-        // One that is the call itself is found in its trace without that.
-        let watchers = watchers
-            .into_iter()
-            .map(|watcher| (is_own(&watcher), watcher))
-            .filter(|(is_own, watcher)| !is_own || watcher.key().is_some());
-        changes
-            .waiting_watchers
-            .extend(watchers.map(|(is_own, watcher)| (watcher, target, !is_own)));
-        let mut whole = Whole {
-            call: node.call,
-            bodies: node.bodies,
-        };
-        forget_sources_of_nothing(&mut whole, node.detailed);
-        match node.before {
-            Some(before) if *before != whole => {
-                changes.moved.extend(left_visits(&before.call, &whole.call));
-                changes.undetailed.extend(node.row.filter(|_| !node.detailed));
-                changes.completed.extend(node.row.map(|row| (row, whole)));
-            }
-            Some(_) => {}
-            None => changes.added.push(whole),
-        }
+    /// The part that a line is of: the one whose span it names, else the first.
+    pub(super) fn part_of(&mut self, line: &LogLine) -> Option<&mut Node> {
+        let named = line.span_id.map(|span_id| SpanRef {
+            trace_id: line.trace_id,
+            span_id,
+        });
+        let place = self
+            .parts
+            .iter()
+            .position(|part| named.is_some_and(|span| part.spans.contains(&span)));
+        self.parts.get_mut(place.unwrap_or_default())
     }
-}
-
-/// The client (server, key) in whose visits a stored call is not any more as it was.
-fn left_visits(before: &Call, now: &Call) -> Option<(String, String)> {
-    let client = client_of(before).filter(|_| !is_in_place(before, now))?;
-    Some((before.server_name().to_owned(), client.to_owned()))
 }

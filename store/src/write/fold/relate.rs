@@ -1,11 +1,12 @@
-//! Which spans of a trace tell of the same request: the rules for nested and duplicate spans, and for a client's view.
+//! Which spans of a trace tell of the same request: the rules for nested and duplicate spans.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mcptap_model::{Call, SpanRef, TraceId, Vantage};
 
 use super::View;
 use super::alike::Alike;
+use super::clients::join_clients;
 use super::cluster::{Node, Places, Sets};
 use super::effort::Effort;
 use super::https::Https;
@@ -37,30 +38,27 @@ pub(super) fn relate(
         }
     }
     watchers.join((nodes, sets), places, https, effort);
-    let sent: HashSet<i64> = views.iter().map(|view| view.row).collect();
     for (_, members) in places.traces().filter(|(_, members)| members.len() > 1) {
         join_duplicates(nodes, sets, members, effort);
-        join_clients((nodes, &sent), sets, members, places, https, effort);
     }
+    join_clients((nodes, sets), places, https, (views, watchers), effort);
 }
 
 /// A client's span above one that was folded into a stored call is a view of the same request.
 fn join_views(nodes: &[Node], sets: &mut Sets, places: &Places, views: &[View], effort: &Effort) {
-    for view in views {
-        let Some((call, stored)) = places
-            .with_row(view.row)
-            .and_then(|index| Some((index, nodes.get(index)?)))
-        else {
-            continue;
-        };
+    let of_rows = views
+        .iter()
+        .filter_map(|view| Some((places.with_row(view.row)?, view.above, &view.origin)));
+    let of_parts = nodes.iter().enumerate().flat_map(|(index, node)| {
+        let above = node.above.iter();
+        above.map(move |(above, origin)| (index, *above, origin))
+    });
+    for (call, above, origin) in of_rows.chain(of_parts) {
+        let Some(stored) = nodes.get(call) else { continue };
         let above = effort
-            .bounded(places.with_span(view.above).iter())
+            .bounded(places.with_span(above).iter())
             .filter_map(|index| Some((*index, nodes.get(*index)?)))
-            .find(|(_, node)| {
-                node.call.trace_id == stored.call.trace_id
-                    && node.call.vantage == Vantage::Client
-                    && node.call.origin.same_service(&view.origin)
-            });
+            .find(|(_, node)| node.call.vantage == Vantage::Client && node.call.origin.same_service(origin));
         if let Some((above, node)) = above
             && same_request(&node.call, &stored.call)
         {
@@ -95,7 +93,7 @@ pub(super) fn agree(one: Option<&str>, other: Option<&str>) -> bool {
 }
 
 /// Whether two spans can be of one request at all.
-fn same_request(a: &Call, b: &Call) -> bool {
+pub(super) fn same_request(a: &Call, b: &Call) -> bool {
     a.method == b.method
         && agree(a.target(), b.target())
         && agree(a.request_id.as_deref(), b.request_id.as_deref())
@@ -130,7 +128,7 @@ pub(super) fn encloses(outer: &Call, inner: &Call) -> bool {
         && inner.ended_at().0 <= outer.ended_at().0.saturating_add(SLACK_NANOS)
 }
 
-fn overlap(a: &Call, b: &Call) -> bool {
+pub(super) fn overlap(a: &Call, b: &Call) -> bool {
     a.started_at <= b.ended_at() && b.started_at <= a.ended_at()
 }
 
@@ -201,7 +199,7 @@ fn join_duplicates(nodes: &[Node], sets: &mut Sets, members: &[usize], effort: &
 /// Whether a stored call was told by several libraries of its side: nobody knows which these were, so what lasts around it
 /// may be another request's, as one of them tells it.
 fn has_several(node: &Node) -> bool {
-    node.row.is_some() && node.call.evidence.sources.are_several()
+    node.stored().is_some() && node.call.evidence.sources.are_several()
 }
 
 fn service_and_side(call: &Call) -> (Option<&str>, bool) {
@@ -245,167 +243,4 @@ impl<'a> Libraries<'a> {
         libraries.extend(others);
         self.0.insert(sets.find(one), (libraries, id.or(other_id)));
     }
-}
-
-/// How surely a server's span answers a client's, best first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Link {
-    /// The client's span is above the server's, directly or over HTTP spans.
-    Parent,
-    /// They share the JSON-RPC id, at the same time.
-    RequestId,
-    /// The server's lasts within the client's.
-    Within,
-}
-
-/// A traced client's span is the server's request as the client saw it: each goes to the one server or gateway that
-/// answers it most surely, the tightest client to the outermost server.
-fn join_clients(
-    (nodes, sent): (&[Node], &HashSet<i64>),
-    sets: &mut Sets,
-    members: &[usize],
-    places: &Places,
-    https: &Https<'_>,
-    effort: &Effort,
-) {
-    let is_client = |index: &usize| {
-        nodes
-            .get(*index)
-            .is_some_and(|node| node.call.vantage == Vantage::Client)
-    };
-    let (clients, servers): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_client);
-    if clients.is_empty() || servers.is_empty() {
-        return;
-    }
-    // One that was joined before, and comes again, has its answer.
-    let answered: HashSet<usize> = servers.iter().map(|server| sets.find(*server)).collect();
-    let alone: HashSet<usize> = clients
-        .into_iter()
-        .filter(|client| !answered.contains(&sets.find(*client)))
-        .collect();
-    if alone.is_empty() {
-        return;
-    }
-    let above = |node: &Node| above(node, places, https, effort);
-    let has_client = with_client((nodes, sent), sets, &servers, above, https);
-    let mut pairs: Vec<(Link, i64, i64, usize, usize)> = Vec::new();
-    let mut consider = |client: usize, server: usize| {
-        if let (Some(c), Some(s)) = (nodes.get(client), nodes.get(server))
-            && let Some(link) = link(c, s, has_client.contains(&server), https)
-        {
-            let lasts = |call: &Call| {
-                let known = call.has_own_end();
-                if known { call.duration_nanos } else { i64::MAX }
-            };
-            let (shortest, longest) = (lasts(&c.call), lasts(&s.call).saturating_neg());
-            pairs.push((link, shortest, longest, client, server));
-        }
-    };
-    for &server in &servers {
-        let Some(node) = nodes.get(server) else { continue };
-        let senders = above(node).into_iter();
-        senders
-            .filter(|client| alone.contains(client))
-            .for_each(|client| consider(client, server));
-    }
-    let called = servers
-        .iter()
-        .filter_map(|index| Some((*index, &nodes.get(*index)?.call)));
-    let alike = Alike::new(called.filter(|(_, call)| call.has_own_end()));
-    for &client in members.iter().filter(|index| alone.contains(*index)) {
-        let Some(Node { call, .. }) = nodes.get(client).filter(|node| node.call.has_own_end()) else {
-            continue;
-        };
-        let (from, to) = (
-            call.started_at.0.saturating_sub(SLACK_NANOS),
-            call.ended_at().0.saturating_add(SLACK_NANOS),
-        );
-        let within = alike.within(call, from, to);
-        let known_id = call.request_id.is_some();
-        let overlapping = alike
-            .around(call, call.ended_at().0, call.started_at.0)
-            .filter(|_| known_id);
-        effort
-            .bounded(within)
-            .chain(effort.bounded(overlapping))
-            .for_each(|server| consider(client, server));
-    }
-    pairs.sort_unstable();
-    // A request has one client's view and one answer: both are spoken for once joined.
-    let mut taken: HashSet<usize> = HashSet::new();
-    for (.., client, server) in pairs {
-        let (of_client, of_server) = (sets.find(client), sets.find(server));
-        if of_client != of_server && !taken.contains(&of_client) && !taken.contains(&of_server) {
-            sets.join(client, server);
-            taken.insert(sets.find(client));
-        }
-    }
-}
-
-/// The nodes above one, directly or over HTTP spans.
-fn above(node: &Node, places: &Places, https: &Https<'_>, effort: &Effort) -> Vec<usize> {
-    let trace_id = node.call.trace_id;
-    let spans = https.ancestors(trace_id, node.call.parent_span_id);
-    let nodes = spans.flat_map(|span_id| {
-        let with_span = places.with_span(SpanRef { trace_id, span_id });
-        effort.bounded(with_span.iter().copied())
-    });
-    nodes.collect()
-}
-
-/// Servers' spans of requests that have a client's view already: it is here above one of them, or it became part of the stored
-/// call earlier (the rows in `sent`).
-fn with_client(
-    (nodes, sent): (&[Node], &HashSet<i64>),
-    sets: &mut Sets,
-    servers: &[usize],
-    above: impl Fn(&Node) -> Vec<usize>,
-    https: &Https<'_>,
-) -> HashSet<usize> {
-    let mut clusters: HashSet<usize> = HashSet::new();
-    for &index in servers {
-        let Some(node) = nodes.get(index) else { continue };
-        let cluster = sets.find(index);
-        let sends = |above: &usize| {
-            let above = nodes.get(*above);
-            above.is_some_and(|above| above.call.vantage == Vantage::Client)
-        };
-        let mut senders = above(node).into_iter().filter(sends);
-        let was_sent = node.row.is_some_and(|row| sent.contains(&row));
-        if was_sent || descends(node, node, https) || senders.any(|sender| sets.find(sender) == cluster) {
-            clusters.insert(cluster);
-        }
-    }
-    let servers = servers.iter().copied();
-    servers
-        .filter(|server| clusters.contains(&sets.find(*server)))
-        .collect()
-}
-
-fn link(client: &Node, server: &Node, has_client: bool, https: &Https<'_>) -> Option<Link> {
-    let (c, s) = (&client.call, &server.call);
-    if !same_request(c, s) {
-        return None;
-    }
-    let outgoing =
-        client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
-    if descends(server, client, https) {
-        Some(Link::Parent)
-    } else if outgoing || has_client || (client.row.is_some() && server.row.is_some()) {
-        // The server's answer to another: its own client's view is part of it already, or both were stored apart.
-        None
-    } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {
-        Some(Link::RequestId)
-    } else if encloses(c, s) {
-        Some(Link::Within)
-    } else {
-        None
-    }
-}
-
-/// Whether `node` is below `above`, directly or over HTTP spans.
-fn descends(node: &Node, above: &Node, https: &Https<'_>) -> bool {
-    https
-        .ancestors(node.call.trace_id, node.call.parent_span_id)
-        .any(|span| above.has_span(span))
 }

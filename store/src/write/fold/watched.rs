@@ -10,11 +10,12 @@
 //! come makes no difference, but for ids in use twice at the same time, of which a watcher has the first that comes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use mcptap_model::{Call, SpanId, SpanRef, UnixNanos, Vantage, semconv};
+use mcptap_model::{Call, Origin, SpanId, SpanRef, UnixNanos, Vantage, semconv};
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{Node, Places, Sets};
+use super::cluster::{Node, Places, Sets, own_session};
 use super::effort::Effort;
 use super::https::Https;
 use super::intervals::{Interval, Intervals};
@@ -36,6 +37,9 @@ pub(crate) struct Watcher {
     target: Option<String>,
     session: Option<String>,
     request_id: Option<String>,
+    /// `None` also where a version remembered it that did not keep that.
+    #[serde(default)]
+    service: Option<String>,
 }
 
 /// Where a request that a watcher saw begin and end, and its server's own telemetry, can be looked for.
@@ -142,7 +146,29 @@ impl Watcher {
             target: call.target().map(str::to_owned),
             session: call.session_id.clone(),
             request_id: call.request_id.clone(),
+            service: call.origin.service.clone(),
         })
+    }
+
+    /// The call that it tells of, as far as rules compare it.
+    fn call(&self) -> Call {
+        let mut call = Call::bare(self.span.trace_id, self.span.span_id);
+        call.parent_span_id = self.parent;
+        call.started_at = self.started_at;
+        match self.ended_at {
+            Some(ended_at) => call.duration_nanos = ended_at.since(self.started_at),
+            None => call.evidence.open = true,
+        }
+        call.method.clone_from(&self.method);
+        call.tool.clone_from(&self.target);
+        call.session_id.clone_from(&self.session);
+        call.request_id.clone_from(&self.request_id);
+        call.origin = Arc::new(Origin {
+            service: self.service.clone(),
+            scope: semconv::WATCH_SCOPE.to_owned(),
+            ..Origin::default()
+        });
+        call
     }
 
     /// The key under which it waits for what the server tells in another trace.
@@ -166,7 +192,7 @@ impl Watcher {
         self.method == call.method
             && agree(self.target.as_deref(), call.target())
             && agree(self.request_id.as_deref(), call.request_id.as_deref())
-            && agree(self.session.as_deref(), call.session_id.as_deref())
+            && agree(self.session.as_deref(), own_session(call))
     }
 
     fn has_id_of(&self, call: &Call) -> bool {
@@ -181,6 +207,7 @@ impl Watcher {
 /// The watchers of a neighbourhood and a batch, each with the node that it is part of.
 pub(super) struct Watchers {
     all: Vec<(Watcher, usize)>,
+    spans: HashSet<SpanRef>,
 }
 
 impl Watchers {
@@ -190,9 +217,44 @@ impl Watchers {
         let mut all: Vec<(Watcher, usize)> = here
             .filter_map(|(index, node)| Some((Watcher::of(&node.call)?, index)))
             .collect();
-        let placed = |(watcher, row)| Some((watcher, places.with_row(row)?));
+        let placed = |(watcher, row): (Watcher, i64)| {
+            let index = places.with_row_and_span(nodes, row, watcher.span)?;
+            Some((watcher, index))
+        };
         all.extend(remembered.into_iter().filter_map(placed));
-        Self { all }
+        let spans = all.iter().map(|(watcher, _)| watcher.span).collect();
+        Self { all, spans }
+    }
+
+    /// Whether a span is a watcher's.
+    pub(super) fn has_span(&self, span: SpanRef) -> bool {
+        self.spans.contains(&span)
+    }
+
+    /// The nodes whose client's view is above a watcher's that is part of them.
+    pub(super) fn sent(&self, nodes: &[Node], https: &Https<'_>) -> Vec<usize> {
+        let sent = self.all.iter().filter(|(watcher, index)| {
+            let trace_id = watcher.span.trace_id;
+            let mut above = https.ancestors(trace_id, watcher.parent);
+            above.any(|span_id| {
+                let span = SpanRef { trace_id, span_id };
+                let node = nodes.get(*index);
+                node.is_some_and(|node| node.spans.contains(&span)) && !self.has_span(span)
+            })
+        });
+        sent.map(|(_, index)| *index).collect()
+    }
+
+    /// Those whose request its server tells of in another trace, as nodes of their own traces, each with the node that it is part
+    /// of.
+    pub(super) fn elsewhere(&self, nodes: &[Node]) -> Vec<(Node, usize)> {
+        let elsewhere = self.all.iter().filter(|(watcher, index)| {
+            let node = nodes.get(*index);
+            node.is_some_and(|node| node.call.trace_id != watcher.span.trace_id)
+        });
+        elsewhere
+            .map(|(watcher, index)| (Node::of_span(watcher.call()), *index))
+            .collect()
     }
 
     /// Joins what watchers and servers tell of one request.
@@ -240,7 +302,7 @@ impl Watchers {
             let is_same = |watcher: &Watcher| {
                 // Two watchers that say no session may stand around two servers.
                 watcher.agrees_with(&node.call)
-                    && (!is_watcher(&node.call) || watcher.is_in(node.call.session_id.as_deref()))
+                    && (!is_watcher(&node.call) || watcher.is_in(own_session(&node.call)))
             };
             let trace_id = node.call.trace_id;
             for span_id in https.ancestors(trace_id, node.call.parent_span_id) {
@@ -309,7 +371,7 @@ impl Watchers {
         let ended = ended.into_iter();
         let waiting: HashMap<i64, Intervals> = ended.map(|(key, of)| (key, Intervals::new(of))).collect();
         let served = |node: &Node| !is_watcher(&node.call) && seen_from(&node.call) == Vantage::Server;
-        let mut pairs: Vec<(UnixNanos, UnixNanos, SpanRef, usize, usize)> = Vec::new();
+        let mut pairs: Vec<(UnixNanos, UnixNanos, SpanRef, usize, usize, bool)> = Vec::new();
         for (index, node) in nodes.iter().enumerate().filter(|(_, node)| served(node)) {
             let session = node.wire_session();
             let Some(key) = key_in(&node.call, session) else {
@@ -328,7 +390,8 @@ impl Watchers {
                 if watcher.agrees_with(&node.call) && watcher.has_id_of(&node.call) && watcher.is_in(session)
                 {
                     let starts = (node.call.started_at, watcher.started_at);
-                    pairs.push((starts.0, starts.1, watcher.span, index, *other));
+                    let is_lent = own_session(&node.call).is_none();
+                    pairs.push((starts.0, starts.1, watcher.span, index, *other, is_lent));
                 }
             }
         }
@@ -340,13 +403,18 @@ impl Watchers {
         let mut with_watcher: HashSet<usize> = with_watcher.collect();
         let indexes = nodes.iter().enumerate().filter(|(_, node)| served(node));
         let mut with_server: HashSet<usize> = indexes.map(|(index, _)| sets.find(index)).collect();
-        for (.., server, watcher) in pairs {
+        for (.., server, watcher, is_lent) in pairs {
             let (of_server, of_watcher) = (sets.find(server), sets.find(watcher));
             if of_server != of_watcher
                 && !with_watcher.contains(&of_server)
                 && !with_server.contains(&of_watcher)
             {
-                sets.join(server, watcher);
+                if is_lent {
+                    // An HTTP span that is nearer may come, of another session.
+                    sets.join_for_now(server, watcher);
+                } else {
+                    sets.join(server, watcher);
+                }
                 let both = sets.find(server);
                 with_watcher.insert(both);
                 with_server.insert(both);

@@ -29,6 +29,10 @@ pub(super) struct Found {
     pub(super) waiting: Vec<waiting::Model>,
     /// The rows of large traces that wait, by number.
     waits: HashSet<i64>,
+    /// Calls (their rows) whose parts are kept and were not read.
+    pub(super) without_parts: HashSet<i64>,
+    /// Large traces and servers of which all calls are here that are in the trace's session.
+    pub(super) whole_sessions: HashSet<(i64, i64)>,
     pub(super) rows_read: u64,
     /// How many statements named these rows.
     pub(super) statements: u64,

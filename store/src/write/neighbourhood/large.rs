@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, Quer
 use super::memory::{Held, ROW};
 use super::statement::keyed;
 use super::weights::{CALL_BYTES, named, size};
-use super::{Because, Found, KEYS};
+use super::{Because, Found, KEYS, read_referred_to};
 use crate::Error;
 use crate::rows::dictionary::Dictionary;
 use crate::rows::entity::{alias, call};
@@ -137,13 +137,15 @@ impl<'a> Reading<'a> {
         let named: HashSet<SpanRef> = own.union(&named).chain(&chain.above).copied().collect();
         let mut read = self.calls_with(&named).await?;
         read.extend(self.calls_below(&below).await?);
-        self.sessions(traces).await?;
         self.aliases_with(&named).await?;
         self.waiting_for(&own.union(&chain.https).copied().collect())
             .await?;
         // What is known of the calls so found: their other spans, and the HTTP spans above them.
         self.aliases_of(&read).await?;
-        self.over_https(&HashSet::new(), &read.parents, &mut chain).await
+        self.over_https(&HashSet::new(), &read.parents, &mut chain)
+            .await?;
+        read_referred_to(self.snapshot, self.found, self.held).await?;
+        self.sessions(traces).await
     }
 
     /// The rows of a statement over pairs of a trace and a number in it. Each trace has a limit of its own: where all

@@ -13,7 +13,7 @@ use crate::metrics::Counters;
 use crate::rows::dictionary::{Dictionary, Glossary};
 use crate::rows::entity::waiting;
 use crate::rows::row::{kind, span_of, trace_of};
-use crate::write::fold::{Known, Neighbourhood, View, WaitingLine, Watcher};
+use crate::write::fold::{Known, Neighbourhood, Parts, View, WaitingLine, Watcher};
 
 /// Rows of a neighbourhood and what they refer to.
 pub(crate) struct Undecoded {
@@ -65,17 +65,24 @@ impl Undecoded {
             calls,
             aliases,
             waiting,
+            without_parts,
+            whole_sessions,
             ..
         } = found;
         let mut near = Neighbourhood {
             partial,
+            without_parts,
             ..Neighbourhood::default()
         };
         let mut rows: HashSet<i64> = HashSet::with_capacity(calls.len());
         for row in calls {
-            let id = row.id;
+            let (id, of_session) = (row.id, (row.trace_lo, row.server));
             match glossary.call(row) {
                 Ok(call) => {
+                    if whole_sessions.contains(&of_session) {
+                        let server = call.server_name().to_owned();
+                        near.whole_sessions.insert((call.trace_id, server));
+                    }
                     near.known.push(Known { row: id, call });
                     rows.insert(id);
                 }
@@ -136,6 +143,15 @@ impl Undecoded {
                         && let Some(call) = row.call.filter(|call| rows.contains(call))
                     {
                         near.watchers.push((watcher, call));
+                    }
+                }
+                kind::PARTS => {
+                    let Some(call) = row.call.filter(|call| rows.contains(call)) else {
+                        continue;
+                    };
+                    match data_of::<Parts>(&row, counters) {
+                        Some(parts) => near.parts.push((call, parts)),
+                        None => drop(near.without_parts.insert(call)),
                     }
                 }
                 _ => tracing::warn!(

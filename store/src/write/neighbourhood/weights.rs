@@ -58,7 +58,11 @@ pub(super) async fn of_traces(
              SELECT trace, COUNT(*), CAST(SUM(bytes) AS BIGINT) FROM sized GROUP BY trace"
         )
     };
-    let filter = format!(" AND arrived_at >= {since} AND kind <> {}", kind::JOINED);
+    let filter = format!(
+        " AND arrived_at >= {since} AND kind NOT IN ({}, {})",
+        kind::JOINED,
+        kind::PARTS
+    );
     let tables: [(bool, String, Part); 3] = [
         (filled.calls, counts("calls", CALL_BYTES, ""), |weight| {
             &mut weight.calls

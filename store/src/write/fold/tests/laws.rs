@@ -7,6 +7,7 @@ use super::memory::Memory;
 use super::scenarios::*;
 use super::*;
 use crate::liveness::silence::as_lost;
+use crate::write::fold::Whole;
 
 /// Each record alone, with a key to sort by and a number of times to send it.
 fn pieces(whole: &Batch) -> Vec<Batch> {
@@ -137,5 +138,85 @@ proptest! {
         let mut pieces: Vec<_> = pieces(&whole).into_iter().zip(&again).collect();
         pieces.sort_by_key(|(_, key)| **key);
         changes_nothing(&mut apart, pieces.into_iter().map(|(piece, _)| piece))?;
+    }
+}
+
+/// What matters most, for whoever reads why a law does not hold.
+fn told(everything: &[(Whole, Vec<String>)]) -> Vec<String> {
+    let one = |(Whole { call, .. }, lines): &(Whole, Vec<String>)| {
+        let session = call.session.as_ref().map(|session| session.source);
+        format!(
+            "{} {:?} of {} by {:?}, session {session:?}, lines {lines:?}",
+            call.primary_span_id,
+            call.vantage,
+            call.server_name(),
+            call.client_name
+        )
+    };
+    everything.iter().map(one).collect()
+}
+
+fn spans(whole: &Batch) -> String {
+    let one = |Observation { call, .. }: &Observation| {
+        format!(
+            "\n{} {:?} of {:?} below {:?}, id {:?}",
+            call.span_id, call.vantage, call.origin.service, call.parent_span_id, call.request_id
+        )
+    };
+    whole.observations.iter().map(one).collect()
+}
+
+/// Everything of one batch, in each order of its spans, one export each; the lines come last or first.
+fn in_each_order(whole: &Batch) {
+    let at_once = {
+        let mut memory = Memory::default();
+        memory.write(whole.clone());
+        memory.everything()
+    };
+    let mut orders = vec![vec![]];
+    for number in 0..whole.observations.len() {
+        orders = orders
+            .into_iter()
+            .flat_map(|order: Vec<usize>| {
+                (0..=order.len()).map(move |at| {
+                    let mut longer = order.clone();
+                    longer.insert(at, number);
+                    longer
+                })
+            })
+            .collect();
+    }
+    for (number, order) in orders.into_iter().enumerate() {
+        let mut memory = Memory::default();
+        let lines = batch(vec![], vec![], whole.logs.clone());
+        let lines_first = number % 2 == 0;
+        if lines_first {
+            memory.write(lines.clone());
+        }
+        for at in &order {
+            memory.write(batch(vec![whole.observations[*at].clone()], vec![], vec![]));
+        }
+        if !lines_first {
+            memory.write(lines);
+        }
+        let told_now = memory.everything();
+        if told_now != at_once {
+            assert_eq!(told(&told_now), told(&at_once), "{order:?} of {}", spans(whole));
+            assert_eq!(told_now, at_once, "{order:?} of {}", spans(whole));
+        }
+        if number % 16 == 0 {
+            for one in &whole.observations {
+                let again = memory.write(batch(vec![one.clone()], vec![], vec![]));
+                assert_eq!(again, 0, "{order:?}");
+            }
+            assert_eq!(memory.everything(), at_once, "{order:?} again");
+        }
+    }
+}
+
+#[test]
+fn requests_through_gateways_are_told_alike_in_each_order() {
+    for whole in through_gateways() {
+        in_each_order(&whole);
     }
 }

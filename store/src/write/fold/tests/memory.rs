@@ -6,8 +6,8 @@ use mcptap_model::{Batch, Call, HttpSpan, LogLine, SpanRef};
 use serde_json::Map;
 
 use crate::write::fold::{
-    Changes, Gathered, Heavy, Incoming, Known, Neighbourhood, Target, View, WaitingLine, Watcher, Whole,
-    time_ranges,
+    Changes, Gathered, Heavy, Incoming, Known, Neighbourhood, Parted, Parts, Target, View, WaitingLine,
+    Watcher, Whole, time_ranges,
 };
 
 /// A store in memory: what fold says, done to vectors.
@@ -19,6 +19,7 @@ pub(super) struct Memory {
     links: Vec<(SpanRef, i64)>,
     views: Vec<View>,
     watchers: Vec<(Watcher, i64)>,
+    parts: Vec<(i64, Parts)>,
     waiting: Vec<WaitingLine>,
     logs: Vec<(i64, LogLine)>,
     last: i64,
@@ -70,6 +71,7 @@ impl Memory {
             links: self.links.clone(),
             views: self.views.clone(),
             watchers: self.watchers.clone(),
+            parts: self.parts.clone(),
             aliases: self.aliases.clone(),
             ..Neighbourhood::default()
         }
@@ -99,6 +101,10 @@ impl Memory {
                 stored.call.attributes = details.attributes;
             }
         }
+        self.parts.retain(|(row, _)| !changes.no_parts.contains(row));
+        for parted in &changes.parted {
+            self.part(parted, row);
+        }
         let removed: Vec<_> = changes
             .removed
             .into_iter()
@@ -125,6 +131,10 @@ impl Memory {
                 .iter_mut()
                 .filter(|(_, row)| *row == gone)
                 .for_each(|(_, row)| *row = into.unwrap_or(-1));
+            let views = self.views.iter_mut().filter(|view| view.row == gone);
+            views.for_each(|view| view.row = into.unwrap_or(-1));
+            let links = self.links.iter_mut().filter(|(_, row)| *row == gone);
+            links.for_each(|(_, row)| *row = into.unwrap_or(-1));
         }
         for left in changes.left {
             self.logs.retain(|line| *line != left);
@@ -139,6 +149,9 @@ impl Memory {
                 .into_iter()
                 .map(|(span, target)| (span, row(target))),
         );
+        for (parts, target) in changes.parts {
+            self.parts.push((row(target), parts));
+        }
         for (above, origin, target) in changes.waiting_views {
             self.views.push(View {
                 above,
@@ -178,6 +191,35 @@ impl Memory {
                 self.https.push(http);
             }
         }
+    }
+
+    /// Hangs what hangs on a call on those that its parts are now.
+    fn part(&mut self, parted: &Parted, row: impl Fn(Target) -> i64) {
+        let of = |span: Option<SpanRef>| {
+            let mut others = parted.others.iter();
+            let other = others.find(|(spans, _)| span.is_some_and(|span| spans.contains(&span)));
+            other.map_or(parted.first, |(_, target)| *target).map(&row)
+        };
+        let of_line = |line: &LogLine| {
+            of(line.span_id.map(|span_id| SpanRef {
+                trace_id: line.trace_id,
+                span_id,
+            }))
+        };
+        for (call, line) in self.logs.iter_mut().filter(|(call, _)| *call == parted.row) {
+            *call = of_line(line).unwrap_or(*call);
+        }
+        let placed = self.waiting.iter_mut();
+        for waiting in placed.filter(|line| line.placed == Some(parted.row)) {
+            waiting.placed = of_line(&waiting.line).or(waiting.placed);
+        }
+        for (watcher, call) in self.watchers.iter_mut().filter(|(_, call)| *call == parted.row) {
+            *call = of(Some(watcher.span)).unwrap_or(*call);
+        }
+        for (_, call) in self.links.iter_mut().filter(|(_, call)| *call == parted.row) {
+            *call = of(None).unwrap_or(*call);
+        }
+        self.views.retain(|view| view.row != parted.row);
     }
 
     /// The calls without what may depend on the order of arrival (which span came first), in order of start.

@@ -494,6 +494,140 @@ pub(super) fn watched_by_the_session_of_http() -> Batch {
     )
 }
 
+/// A gateway without HTTP spans: what is between its own client's span and the server's, and whether ids say which request is
+/// which, is given.
+struct Gateway {
+    /// The JSON-RPC ids before and behind the gateway.
+    ids: Option<(&'static str, &'static str)>,
+    /// A proxy before the gateway, and one behind it.
+    proxies: (bool, bool),
+    /// Whether the server is in a trace of its own, and found by the session that the proxy saw.
+    apart: bool,
+}
+
+impl Gateway {
+    fn batch(&self) -> Batch {
+        let with_id = |mut one: Observation, id: Option<&str>| {
+            one.call.request_id = id.map(str::to_owned);
+            one
+        };
+        let (before, behind) = self.ids.unzip();
+        let mut agent = with_id(span(1, None, "agent", SpanKind::Client, 0, 100), before);
+        agent.call.client_name = Some("agent".to_owned());
+        agent.call.client_version = Some("1.0".to_owned());
+        agent.call.response = Some(Payload::whole("answered".to_owned()));
+        let mut all = vec![agent];
+        let mut above = 1;
+        if self.proxies.0 {
+            all.push(watcher(2, Some(above), before.unwrap_or("7"), 4, 96));
+            above = 2;
+        }
+        all.push(with_id(
+            span(3, Some(above), "gateway", SpanKind::Server, 10, 90),
+            before,
+        ));
+        all.push(with_id(
+            span(4, Some(3), "gateway", SpanKind::Client, 20, 80),
+            behind,
+        ));
+        above = 4;
+        if self.proxies.1 {
+            let mut seen = watcher(5, Some(4), behind.unwrap_or("8"), 24, 76);
+            seen.call.session_id = Some("wire".to_owned());
+            seen.call.session = Some(SessionKey {
+                source: SessionSource::Wire,
+                key: "wire".to_owned(),
+            });
+            all.push(seen);
+            above = 5;
+        }
+        let mut server = with_id(span(6, Some(above), "server", SpanKind::Server, 30, 70), behind);
+        server.call.server = Some("shop".to_owned());
+        if self.apart {
+            server.call.trace_id = trace(6);
+            server.call.parent_span_id = None;
+            server.call.session_id = Some("wire".to_owned());
+            server.call.session = Some(SessionKey {
+                source: SessionSource::Wire,
+                key: "wire".to_owned(),
+            });
+        }
+        all.push(server);
+        batch(
+            all,
+            vec![],
+            vec![
+                line(Some(1), "agent", 50, "of the agent"),
+                line(Some(4), "gateway", 50, "of the gateway's client"),
+                line(Some(6), "server", 51, "of the server"),
+            ],
+        )
+    }
+}
+
+/// The ways in which requests go through one gateway.
+pub(super) fn through_gateways() -> Vec<Batch> {
+    let mut all = Vec::new();
+    for ids in [None, Some(("7", "1")), Some(("1", "1"))] {
+        for proxies in [(false, false), (true, false), (false, true), (true, true)] {
+            for apart in [false, true] {
+                if !apart || (proxies.1 && ids.is_some()) {
+                    all.push(Gateway { ids, proxies, apart }.batch());
+                }
+            }
+        }
+    }
+    all.push(through_two_gateways(None));
+    all.push(through_two_gateways(Some(["1", "2", "3"])));
+    all.push(beside_the_request_of_another());
+    all
+}
+
+/// A gateway behind a gateway; the agent's span is not the first of the trace.
+fn through_two_gateways(ids: Option<[&str; 3]>) -> Batch {
+    let with = |number, parent, service, kind, from, to, hop: usize| {
+        let mut one = span(number, Some(parent), service, kind, from, to);
+        one.call.request_id = ids.map(|ids| ids[hop].to_owned());
+        one
+    };
+    let mut agent = with(1, 9, "agent", SpanKind::Client, 0, 100, 0);
+    agent.call.client_name = Some("agent".to_owned());
+    let mut inner = with(4, 3, "inner", SpanKind::Client, 50, 60, 2);
+    inner.call.client_name = Some("inner".to_owned());
+    inner.call.parent_span_id = Some(id(5));
+    batch(
+        vec![
+            agent,
+            with(2, 1, "outer", SpanKind::Server, 10, 90, 0),
+            with(3, 2, "outer", SpanKind::Client, 20, 80, 1),
+            with(5, 3, "inner", SpanKind::Server, 30, 70, 1),
+            inner,
+            with(6, 4, "server", SpanKind::Server, 52, 58, 2),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
+/// An agent's two requests at the same time, of which one is handled behind a span that nobody sends: it is known by its time.
+fn beside_the_request_of_another() -> Batch {
+    let named = |number, from, to| {
+        let mut one = span(number, None, "agent", SpanKind::Client, from, to);
+        one.call.client_name = Some(format!("agent {number}"));
+        one
+    };
+    batch(
+        vec![
+            named(1, 0, 100),
+            named(2, 10, 90),
+            span(3, Some(2), "server", SpanKind::Server, 20, 80),
+            span(4, Some(8), "server", SpanKind::Server, 15, 85),
+        ],
+        vec![],
+        vec![],
+    )
+}
+
 pub(super) fn scenarios() -> [Batch; SCENARIOS] {
     [
         through_a_gateway(),
@@ -511,7 +645,76 @@ pub(super) fn scenarios() -> [Batch; SCENARIOS] {
         watched_from_outside(),
         watched_in_another_trace(),
         watched_by_the_session_of_http(),
+        received_in_one_session_and_linked_to_another(),
+        through_a_gateway_over_http(),
+        Gateway {
+            ids: Some(("1", "1")),
+            proxies: (true, true),
+            apart: false,
+        }
+        .batch(),
+        Gateway {
+            ids: Some(("7", "1")),
+            proxies: (true, true),
+            apart: true,
+        }
+        .batch(),
+        through_two_gateways(Some(["1", "2", "3"])),
+        beside_the_request_of_another(),
     ]
 }
 
-pub(super) const SCENARIOS: usize = 15;
+pub(super) const SCENARIOS: usize = 21;
+
+/// The HTTP span above a server's call is of one session, and the one that it links to of another. Proxies saw requests of
+/// both, the one below an agent's span.
+fn received_in_one_session_and_linked_to_another() -> Batch {
+    let in_session = |mut one: Observation, of: u8, session: &str| {
+        one.call.trace_id = trace(of);
+        one.call.session_id = Some(session.to_owned());
+        one.call.session = Some(SessionKey {
+            source: SessionSource::Wire,
+            key: session.to_owned(),
+        });
+        one
+    };
+    let around = |number: u8, of: u8, session: &str| {
+        let mut one = http(number, None, "shop", SpanKind::Server, 7, 94);
+        one.trace_id = trace(of);
+        one.session_id = Some(session.to_owned());
+        one.http_status = Some(200 + i32::from(of));
+        one
+    };
+    let mut own = span(3, Some(4), "shop", SpanKind::Server, 10, 90);
+    own.call.trace_id = trace(2);
+    own.call.request_id = Some("1".to_owned());
+    own.links.push(SpanRef {
+        trace_id: trace(3),
+        span_id: id(5),
+    });
+    let mut agent = span(8, None, "agent", SpanKind::Client, 0, 100);
+    agent.call.trace_id = trace(9);
+    agent.call.client_name = Some("agent".to_owned());
+    batch(
+        vec![
+            in_session(watcher(2, None, "1", 5, 95), 1, "first"),
+            agent,
+            in_session(watcher(9, Some(8), "1", 4, 96), 9, "second"),
+            own,
+        ],
+        vec![around(4, 2, "first"), around(5, 3, "second")],
+        vec![],
+    )
+}
+
+/// The same as [`through_a_gateway`], of an agent that says its name.
+fn through_a_gateway_over_http() -> Batch {
+    let mut whole = through_a_gateway();
+    for one in &mut whole.observations {
+        if one.call.origin.service.as_deref() == Some("client") {
+            one.call.client_name = Some("agent".to_owned());
+            one.call.response = Some(Payload::whole("answered".to_owned()));
+        }
+    }
+    whole
+}

@@ -1,0 +1,43 @@
+//! The parts of calls that are one request only as far as is known.
+
+use std::collections::HashSet;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use super::memory::Held;
+use super::{Found, KEYS, statement, weights};
+use crate::Error;
+use crate::rows::row::kind;
+
+/// Reads the parts of all calls that were found. Those that are there and do not fit are told: their calls are one request for
+/// good.
+pub(super) async fn read(
+    snapshot: &DatabaseTransaction,
+    found: &mut Found,
+    held: &mut Held,
+) -> Result<(), Error> {
+    let keys: Vec<[i64; 1]> = found.rows().map(|row| [row]).collect();
+    let text = format!(
+        "WITH k (id) AS ({{keys}}) SELECT w.id, {}, w.call FROM k CROSS JOIN waiting AS w \
+         WHERE w.call = k.id AND w.kind = {}",
+        weights::WAITING_BYTES,
+        kind::PARTS
+    );
+    for keys in keys.chunks(KEYS) {
+        let statement = statement::keyed(snapshot.get_database_backend(), &text, keys);
+        let rows = snapshot.query_all_raw(statement).await?;
+        found.read(rows.len(), usize::MAX);
+        let mut named = Vec::with_capacity(rows.len());
+        let mut calls: HashSet<i64> = HashSet::with_capacity(rows.len());
+        for row in rows {
+            named.push((row.try_get_by_index(0)?, weights::size(row.try_get_by_index(1)?)));
+            calls.insert(row.try_get_by_index(2)?);
+        }
+        let before = found.read_waiting(snapshot, &named, held).await?;
+        for read in found.waiting.iter().skip(before) {
+            calls.remove(&read.call.unwrap_or_default());
+        }
+        found.without_parts.extend(calls);
+    }
+    Ok(())
+}
