@@ -16,15 +16,40 @@ const isAway = (error) =>
 /** How long to wait before subscribing again then, in milliseconds. */
 const pause = 2_000;
 
+/**
+ * How often the server is asked for a sign of life, and how long nothing may come after that, in milliseconds. Nobody is told of
+ * a path that drops everything, such as that of a laptop which has changed its network.
+ */
+const keepAlive = 10_000;
+const patience = 5_000;
+
 /** A connection to the feed that is made anew for as long as it takes. `url`: http://… of the API. */
 export function connect(url, key, options = {}) {
-  return createClient({
+  let silence;
+  const isAlive = () => {
+    clearTimeout(silence);
+    silence = undefined;
+  };
+  const listen = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => client.terminate(), patience);
+  };
+  const client = createClient({
     url: url.replace(/^http/, "ws"),
     connectionParams: withKey(key),
     shouldRetry: ({ code }) => !refusals.includes(code),
     retryAttempts: Number.POSITIVE_INFINITY,
+    keepAlive,
+    on: {
+      ping: (received) => received || listen(),
+      // an answer may wait behind a burst of calls
+      message: () => silence === undefined || listen(),
+      pong: (received) => received && isAlive(),
+      closed: isAlive,
+    },
     ...options,
   });
+  return client;
 }
 
 /**

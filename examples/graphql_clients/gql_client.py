@@ -47,7 +47,9 @@ async def follow(url, key):
     opening = {"authorization": f"Bearer {key}"} if key else {}
     while True:
         try:
-            async with Client(transport=WebsocketsTransport(url=url, init_payload=opening)) as session:
+            # Nobody is told of a path that drops everything: the server is asked for a sign of life, in seconds.
+            transport = WebsocketsTransport(url=url, init_payload=opening, ping_interval=10, pong_timeout=5)
+            async with Client(transport=transport) as session:
                 if cursor is None:
                     page = (await session.execute(gql(PAGE)))["calls"]
                     for call in reversed(page["nodes"]):

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -12,6 +13,38 @@ import { Mcptap, ROOT, eventually } from "../support/mcptap.mjs";
 import { NODE, PYTHON, stop } from "../support/peers.mjs";
 
 const CLIENTS = join(ROOT, "examples/graphql_clients");
+
+/** A path to a server on this machine. Its connections can fall silent, without an end: as those of a network that is gone. */
+class Path {
+  static async to(t, port) {
+    const path = new Path();
+    path.connections = new Set();
+    const server = createServer((client) => {
+      const connection = { client, server: connect(port, "127.0.0.1"), isDropped: false };
+      path.connections.add(connection);
+      const pipe = (from, to) => {
+        from.on("data", (data) => connection.isDropped || to.write(data));
+        from.on("close", () => connection.isDropped || to.destroy());
+        from.on("error", () => {});
+      };
+      pipe(client, connection.server);
+      pipe(connection.server, client);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => {
+      server.close();
+      for (const { client, server: other } of path.connections) for (const socket of [client, other]) socket.destroy();
+    });
+    path.web = `http://127.0.0.1:${server.address().port}`;
+    return path;
+  }
+
+  /** All connections that there are fall silent. New ones are none of them. */
+  drop() {
+    for (const connection of this.connections) connection.isDropped = true;
+  }
+}
 
 /** How many calls come in each part of the test. */
 const SOME = 40;
@@ -64,6 +97,29 @@ for (const [name, command] of RECIPES) {
     // What would be one too many may still be on its way.
     await new Promise((wake) => setTimeout(wake, 500));
     assert.deepEqual(shown(), sent);
+  });
+}
+
+for (const [name, [program, ...args]] of RECIPES) {
+  test(`${name} notices a connection that drops everything, and goes on over another`, async (t) => {
+    const mcptap = await Mcptap.start(t);
+    await mcptap.report("first");
+    const path = await Path.to(t, Number(new URL(mcptap.web).port));
+    const child = spawn(program, [...args, `${path.web}/graphql`], { cwd: CLIENTS, stdio: ["ignore", "pipe", "pipe"] });
+    t.after(() => stop(child));
+    let output = "";
+    child.stdout.on("data", (data) => { output += data; });
+    const shown = () => output.split("\n").slice(0, -1).map((line) => line.split(" ").at(-1));
+    const complete = (sent) =>
+      eventually(`${sent.at(-1)}: ${name}: ${output}`, () => shown().includes(sent.at(-1)) || undefined)
+        .then(() => assert.deepEqual(shown(), sent));
+    await complete(["first"]);
+    // The subscription is there when it brings something.
+    await mcptap.report("live");
+    await complete(["first", "live"]);
+    path.drop();
+    await mcptap.report("missed");
+    await complete(["first", "live", "missed"]);
   });
 }
 
