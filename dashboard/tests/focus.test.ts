@@ -41,7 +41,7 @@ test("more of a list is entered at its first new row", async () => {
 
   await page.goto(mcptap.url);
   await rows(page).first().waitFor();
-  const loaded = Number(await page.getByRole("table", { name: "Calls" }).getAttribute("aria-rowcount")) - 1;
+  const loaded = 10;
   await press("Load more");
   await expect.poll(focusedAtRest).toContain(`tool_${many[209 - loaded]}`);
 

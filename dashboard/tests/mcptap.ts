@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -129,6 +129,13 @@ export class Mcptap {
     await ended;
     clearTimeout(impatient);
     if (child.signalCode === "SIGKILL") throw new Error("mcptap did not end within 15 seconds of SIGTERM");
+  }
+
+  /** Ends the process, and starts it with another, empty database in the place of the one that it had. */
+  async replaceDatabase(): Promise<void> {
+    await this.terminate();
+    for (const file of readdirSync(this.dir)) rmSync(join(this.dir, file), { recursive: true });
+    await this.launch();
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { many } from "../src/state/words";
-import { expectAddress, givenPages, rows, withKey } from "./pages";
+import { expectAddress, givenPages, openContext, rows, withKey } from "./pages";
 
 const pages = givenPages();
 
@@ -314,4 +314,38 @@ test("tools are ranked among all that there are", async () => {
   await page.goto(`${mcptap.url}/servers/weather?tab=tools`);
   await page.getByText("First 200 tools").waitFor();
   expect(pages.complaints).toEqual([]);
+});
+
+test("what arrives and what is of a range goes by the clock of mcptap, however wrong that of the browser is", async () => {
+  const { mcptap } = pages;
+  await mcptap.reportAll([
+    { tool: "recent", agoMs: 12 * 60_000 },
+    { tool: "older", agoMs: 20 * 60_000 },
+  ]);
+  for (const ahead of [-10, 10]) {
+    await openContext(pages, {});
+    const { page } = pages;
+    await page.clock.install({ time: new Date(Date.now() + ahead * 60_000) });
+    for (const live of ["", "&live=1"]) {
+      await page.goto(`${mcptap.url}/?range=15m${live}`);
+      await expect
+        .poll(() => rows(page).allTextContents())
+        .toEqual([expect.stringMatching(/recent.*12 min ago/)]);
+      await page.getByText("1 call", { exact: true }).waitFor();
+    }
+    await page.goto(`${mcptap.url}/overview?range=15m`);
+    await page.getByRole("region", { name: "Top tools" }).getByText("recent").waitFor();
+    await expect
+      .poll(() => page.getByRole("region", { name: "Top tools" }).getByText("older").count())
+      .toBe(0);
+
+    await page.goto(`${mcptap.url}/setup`);
+    await page.getByText("Waiting for a call").waitFor();
+    await page.getByText("This turns green when the next call arrives.").waitFor();
+    // one that began long ago arrives now
+    await mcptap.report({ tool: "long", agoMs: 3_600_000 });
+    await page.getByText("It works: a call has arrived.").waitFor();
+    await page.locator(".set-up-state").getByRole("link", { name: "long" }).waitFor();
+    expect(pages.complaints).toEqual([]);
+  }
 });

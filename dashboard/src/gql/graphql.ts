@@ -275,6 +275,15 @@ export type CallPageQueryVariables = Exact<{
 
 export type CallPageQuery = { calls: { liveCursor: string, edges: Array<{ cursor: string, node: { id: string, startedAt: string, durationMs: number | null, kind: CallKind, late: boolean, outcome: Outcome, httpStatus: number | null, rpcErrorCode: number | null, errorMessage: string | null, method: string, target: string | null, tool: string | null, clientIp: string | null, country: string | null, clientName: string | null, sessionId: string | null, server: { name: string } } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
+export type CallStretchQueryVariables = Exact<{
+  filter?: CallFilter | null | undefined;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type CallStretchQuery = { calls: { nodes: Array<{ id: string, startedAt: string }>, pageInfo: { hasNextPage: boolean } } };
+
 export type CallCountQueryVariables = Exact<{
   filter?: CallFilter | null | undefined;
 }>;
@@ -719,6 +728,19 @@ export const CallPageDocument = new TypedDocumentString(`
   clientName
   sessionId
 }`) as unknown as TypedDocumentString<CallPageQuery, CallPageQueryVariables>;
+export const CallStretchDocument = new TypedDocumentString(`
+    query CallStretch($filter: CallFilter, $first: Int, $after: String) {
+  calls(filter: $filter, first: $first, after: $after) {
+    nodes {
+      id
+      startedAt
+    }
+    pageInfo {
+      hasNextPage
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CallStretchQuery, CallStretchQueryVariables>;
 export const CallCountDocument = new TypedDocumentString(`
     query CallCount($filter: CallFilter) {
   calls(filter: $filter, first: 1) {

@@ -2,6 +2,7 @@ import { useCallback } from "react";
 import { Link } from "wouter";
 import { type SessionRowFragment, SessionsDocument, type SessionsQuery } from "../gql/graphql";
 import { useAskAgain } from "../state/asking";
+import { clock, useSkew } from "../state/clock";
 import { isEmpty, toCallFilter } from "../state/filter";
 import { useKeys } from "../state/keys";
 import { usePages } from "../state/paging";
@@ -38,10 +39,11 @@ const sessionsOf = ({ sessions }: SessionsQuery) => ({ items: sessions.nodes, pa
 export default function SessionsPage() {
   useTitle("Sessions");
   const { filter } = useFilter();
-  // each time it has its own now
+  const skew = useSkew(filter.range !== undefined);
+  // each time it has its own now; the skew is part of it
   const question = useCallback(
-    () => ({ filter: toCallFilter(filter, new Date()), first: pageSize }),
-    [filter],
+    () => ({ filter: toCallFilter(filter, new Date(clock())), first: pageSize }),
+    [filter, skew],
   );
   const list = usePages(SessionsDocument, question, sessionsOf);
   useAskAgain(list, refresh);

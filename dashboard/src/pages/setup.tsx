@@ -1,8 +1,5 @@
-import { useEffect, useRef } from "react";
-import { noFilter } from "../state/filter";
+import { useArrivals } from "../state/arrivals";
 import { currentKey } from "../state/key";
-import { timeKey } from "../state/row";
-import { useCallList } from "../state/use-list";
 import { may, useViewer } from "../state/viewer";
 import { SetUp } from "../view/set-up";
 import { Skeleton } from "../view/skeleton";
@@ -31,19 +28,12 @@ export default function SetUpPage() {
 
 /** The same, which turns green when a call arrives. */
 function Watched() {
-  const { state } = useCallList(noFilter, 1, true, 0);
-  const opened = useRef(timeKey(new Date().toISOString()));
-  const newest = state.rows[0];
-  const known = useRef<string | undefined>(undefined);
-  useEffect(() => {
-    if (state.loading === undefined && known.current === undefined) known.current = newest?.call.id ?? "";
-  }, [state.loading, newest]);
-  const isNew = newest && (newest.key > opened.current || (known.current === "" && state.added > 0));
+  const { live, arrived, loading, rows, problem } = useArrivals();
   return (
     <SetUp
-      state={state.live}
-      arrived={isNew ? newest.call : undefined}
-      first={state.loading === undefined && state.rows.length === 0 && state.problem === undefined}
+      state={live}
+      arrived={arrived}
+      first={loading === undefined && rows.length === 0 && problem === undefined}
     />
   );
 }

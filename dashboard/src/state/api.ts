@@ -1,4 +1,5 @@
 import type { TypedDocumentString } from "../gql/graphql";
+import { learnClock } from "./clock";
 import { endpoint } from "./endpoint";
 import { currentKey, refuseKey } from "./key";
 import { createStore } from "./store";
@@ -35,9 +36,12 @@ function setAway(away: boolean): void {
   if (awayStore.get() !== away) awayStore.set(away);
 }
 
-/** Whether what was asked for cannot be, such as an id that is none. */
+/** Whether what was asked for cannot be, such as an id that is none. Over HTTP or the socket, which has errors as a list. */
 export function isBadInput(problem: unknown): boolean {
-  return problem instanceof AskError && problem.code === "BAD_USER_INPUT";
+  const code = Array.isArray(problem)
+    ? (problem as NonNullable<Answer<unknown>["errors"]>)[0]?.extensions?.code
+    : problem instanceof AskError && problem.code;
+  return code === "BAD_USER_INPUT";
 }
 
 /** Whether the same question may be answered a moment later, though nobody changes anything here. */
@@ -54,6 +58,7 @@ export async function ask<Result, Variables>(
   signal?: AbortSignal,
 ): Promise<Result> {
   const key = currentKey();
+  const asked = Date.now();
   const response = await fetch(endpoint, {
     method: "POST",
     headers: {
@@ -69,6 +74,7 @@ export async function ask<Result, Variables>(
     // the browser has words of its own for it, and each another
     throw new AskError("mcptap does not answer", "away");
   });
+  learnClock(response.headers.get("date"), asked, Date.now());
   const text = await response.text();
   // 403 is a key that holds and is for something else, such as sending alone
   if (response.status === 401 || (response.status === 403 && key)) {

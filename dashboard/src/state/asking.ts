@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
 import { ask, mayPass } from "./api";
+import { clock } from "./clock";
 import { keyStore } from "./key";
 import { healPause, repeat } from "./repeat";
 import { useStore } from "./store";
@@ -12,6 +13,8 @@ export interface Asked<T> {
   loading: boolean;
   /** The variables of the question that `data` answers. */
   answered: unknown;
+  /** The subject of the question that `data` answers. */
+  of: unknown;
   /** When `data` was answered, in milliseconds since 1970. */
   at: number | undefined;
   again: () => void;
@@ -69,7 +72,7 @@ export function useAsk<Result, Variables>(
     const answered = latest.current;
     setState((before) => ({ ...before, loading: true }));
     ask(document, latest.current, asking.signal).then(
-      (data) => setState({ data, at: Date.now(), of: about, answered, loading: false }),
+      (data) => setState({ data, at: clock(), of: about, answered, loading: false }),
       (problem: unknown) => {
         if (!asking.signal.aborted)
           setState((before) => ({ ...(before.of === about ? before : {}), problem, loading: false }));
@@ -79,7 +82,7 @@ export function useAsk<Result, Variables>(
   }, [document, question, round, retries, attempt]);
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
-  const { data, answered, problem, loading, at } = state;
+  const { data, of, answered, problem, loading, at } = state;
   useAskAgain({ loading, again }, mayPass(problem) ? healPause : undefined);
-  return { data, answered, problem, loading, at, again };
+  return { data, of, answered, problem, loading, at, again };
 }

@@ -14,9 +14,10 @@ export interface FeedListener {
   moved(cursor: string): void;
 }
 
-/** How often the other end is asked whether it is still there, and how long it may take to say so, in milliseconds. */
-const pingPause = 12_000;
-const pongPatience = 5_000;
+/** How often a connection is asked for a sign of life, in milliseconds. */
+const keepAlive = 10_000;
+/** How long nothing may come after that, in milliseconds. Nobody is told of a path that drops everything. */
+const patience = 5_000;
 
 /** The calls stored after `cursor`, until `signal` ends it, or the server or the network does by an error. */
 export async function follow(
@@ -26,20 +27,26 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<void> {
   const key = currentKey();
-  let unanswered: ReturnType<typeof setTimeout> | undefined;
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  const listen = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => client.terminate(), patience);
+  };
+  const isAlive = () => {
+    clearTimeout(silence);
+    silence = undefined;
+  };
   // The client's own retries would ask again from the first cursor, and deliver calls twice.
   const client = createClient({
     url: socketEndpoint.href,
     retryAttempts: 0,
-    // a network that is gone closes no socket, and nothing comes through one that looks open
-    keepAlive: pingPause,
+    keepAlive,
     on: {
-      ping: (received) => {
-        if (!received) unanswered = setTimeout(() => client.terminate(), pongPatience);
-      },
-      pong: (received) => {
-        if (received) clearTimeout(unanswered);
-      },
+      ping: (received) => void (received || listen()),
+      // an answer may wait behind a burst of calls
+      message: () => void (silence === undefined || listen()),
+      pong: (received) => void (received && isAlive()),
+      closed: isAlive,
     },
     ...(key ? { connectionParams: { authorization: `Bearer ${key}` } } : {}),
   });
@@ -63,7 +70,6 @@ export async function follow(
       refuseKey(key, error.reason);
     throw error;
   } finally {
-    clearTimeout(unanswered);
     signal.removeEventListener("abort", stop);
     await client.dispose();
   }

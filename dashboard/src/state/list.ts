@@ -1,32 +1,13 @@
 import type { CallFilter } from "../gql/graphql";
-import { mayPass } from "./api";
+import { isBadInput, mayPass } from "./api";
+import { clock } from "./clock";
+import { type Left, type ListState, unasked } from "./list-state";
 import { healPause } from "./repeat";
 import { type Call, merge, newestFirst, type Row, timeKey } from "./row";
 import { mostAtOnce, takeTurns } from "./running";
 import { api, type Source } from "./source";
 import { createStore } from "./store";
-
-/** The truth about the feed, as the dot tells it. */
-export type LiveState = "paused" | "catching up" | "live" | "reconnecting" | "not connected";
-
-export interface ListState {
-  /** What the rows answer, so that nobody takes them for the answer to another question. */
-  question: unknown;
-  rows: readonly Row[];
-  /** What is being asked for. */
-  loading: "first" | "more" | undefined;
-  problem: unknown;
-  /** Why the list was not answered when it was asked for again. Its rows are those of before then, as they were `at`. */
-  outdated: unknown;
-  hasMore: boolean;
-  live: LiveState;
-  /** New calls that wait above the list, because the reader is further down. */
-  waiting: number;
-  /** How many calls the feed has added since the first page was asked for. */
-  added: number;
-  /** When the rows were last known to be so: when the first page was answered, or the feed was lost. In milliseconds since 1970. */
-  at: number | undefined;
-}
+import { goneOf, mostStretched } from "./stretch";
 
 /** Rows that are kept; older ones are a question away. */
 export const maxRows = 50_000;
@@ -35,35 +16,16 @@ const maxWaiting = 2_000;
 /** Calls that wait for the next picture. A tab in the background draws none for hours. */
 const maxQueued = 2_000;
 
+/** How long the feed is left alone after it was lost, in milliseconds: twice as long each time that it is lost again. */
+const firstPause = 500;
+const longestPause = 15_000;
+
 /** Rows that are remembered of a list that is left. */
 const maxLeft = 5_000;
 
-/** A list that was left. */
-export interface Left {
-  question: unknown;
-  rows: readonly Row[];
-  hasMore: boolean;
-  endCursor: string | undefined;
-  liveCursor: string;
-  at: number | undefined;
-}
-
-const nothing: ListState = {
-  question: undefined,
-  rows: [],
-  loading: "first",
-  problem: undefined,
-  outdated: undefined,
-  hasMore: false,
-  live: "paused",
-  waiting: 0,
-  added: 0,
-  at: undefined,
-};
-
 /** The calls of one filter: pages of them, and what the feed adds. */
 export class CallList {
-  readonly state = createStore<ListState>(nothing);
+  readonly state = createStore<ListState>(unasked);
   private filter: CallFilter = {};
   private pageSize = 10;
   private endCursor: string | undefined;
@@ -76,11 +38,18 @@ export class CallList {
   private drawing = false;
   private held: Row[] = [];
   private heldCount = 0;
-  private addedCount = 0;
+  private toldCount = 0;
+  private arrived: Call | undefined;
+  private feedPause = firstPause;
+  private checked = 0;
   private turn = 0;
   private open: string | undefined;
 
-  constructor(private readonly source: Source = api) {}
+  /** `most`: how many rows are kept. */
+  constructor(
+    private readonly source: Source = api,
+    private readonly most = maxRows,
+  ) {}
 
   /**
    * Asks for the first page, again and again where it cannot be answered now. What is loaded of the same question stays until
@@ -98,6 +67,7 @@ export class CallList {
       const { problem, outdated } = this.state.get();
       if (signal.aborted || !mayPass(problem ?? outdated)) return;
       await this.source.wait(healPause, signal);
+      await this.source.seen(signal);
       if (signal.aborted) return;
     }
   }
@@ -119,10 +89,10 @@ export class CallList {
       this.endCursor = page.endCursor ?? undefined;
       this.liveCursor = page.liveCursor;
       const { rows, hasMore } = page;
-      const at = Date.now();
+      const at = clock();
       this.change({
         ...{ rows, hasMore, at, loading: undefined, problem: undefined, outdated: undefined },
-        ...{ waiting: 0, added: 0 },
+        ...{ waiting: 0, arrived: undefined },
       });
       if (this.wantLive) this.connect();
     } catch (problem) {
@@ -154,13 +124,21 @@ export class CallList {
   setLive(on: boolean): void {
     if (this.wantLive === on) return;
     this.wantLive = on;
-    if (on) this.connect();
+    if (on) this.beginLive();
     else {
       this.following?.abort();
       this.following = undefined;
       this.lost();
       this.change({ live: "paused" });
     }
+  }
+
+  private beginLive(): void {
+    const { loading, question } = this.state.get();
+    if (this.liveCursor !== undefined) this.connect();
+    // the first page that is on its way has where the feed begins
+    else if (loading === "first") this.change({ live: "catching up" });
+    else void this.start(this.filter, this.pageSize, question);
   }
 
   /** Whether the reader is away from the top. Then new calls wait, and the list stands still. */
@@ -218,6 +196,30 @@ export class CallList {
     }
   }
 
+  /**
+   * Looks for the calls of the list, a stretch of it at a time. Those that are not there any more leave: they were deleted, have
+   * expired, or have changed and are none of the filter's now, of which the feed tells nothing.
+   */
+  async recheck(): Promise<void> {
+    const { signal } = this.asking;
+    if (this.state.get().loading === "first") return;
+    const all = [...this.held].sort(newestFirst).concat(this.state.get().rows);
+    const from = this.checked < all.length ? this.checked : 0;
+    const stretch = all.slice(from, from + mostStretched);
+    if (stretch.length === 0) return;
+    this.checked = from + stretch.length;
+    const after = all[from - 1];
+    try {
+      const there = await this.source.stretch(this.filter, after?.cursor, signal);
+      if (signal.aborted) return;
+      // as they were then: one that came anew since is there
+      const gone = new Set(goneOf(stretch, after, there));
+      if (gone.size > 0) this.keepOnly((row) => !gone.has(row));
+    } catch {
+      // looked for again with the next round
+    }
+  }
+
   /** The call that is open beside the list, if any: it is asked for there. */
   setOpen(id: string | undefined): void {
     this.open = id;
@@ -266,21 +268,25 @@ export class CallList {
   dropBefore(from: string): void {
     const key = timeKey(from);
     const isIn = (row: Row) => row.key >= key;
-    const held = this.held.filter(isIn);
+    const last = this.state.get().rows.at(-1);
+    // what was not loaded is older still
+    if (last && !isIn(last)) this.change({ hasMore: false });
+    this.keepOnly(isIn);
+  }
+
+  private keepOnly(isKept: (row: Row) => boolean): void {
+    const held = this.held.filter(isKept);
     this.heldCount -= this.held.length - held.length;
     this.held = held;
     const { rows, waiting } = this.state.get();
-    const last = rows.at(-1);
-    if (last && !isIn(last))
-      // what was not loaded is older still
-      this.change({ rows: rows.filter(isIn), hasMore: false, waiting: this.heldCount });
-    else if (waiting !== this.heldCount) this.change({ waiting: this.heldCount });
+    if (waiting !== this.heldCount) this.change({ waiting: this.heldCount });
+    if (!rows.every(isKept)) this.change({ rows: rows.filter(isKept) });
   }
 
   stop(): void {
     this.halt();
     this.forget();
-    this.change({ waiting: 0, added: 0 });
+    this.change({ waiting: 0, arrived: undefined });
   }
 
   /** Lets nothing come any more. What is there stays. */
@@ -298,14 +304,15 @@ export class CallList {
     this.queued = [];
     this.held = [];
     this.heldCount = 0;
-    this.addedCount = 0;
+    this.arrived = undefined;
+    this.checked = 0;
     this.endCursor = undefined;
     this.liveCursor = undefined;
   }
 
   /** The rows are those of now, as long as the feed tells what comes. */
   private lost(): void {
-    if (this.state.get().live === "live") this.change({ at: Date.now() });
+    if (this.state.get().live === "live") this.change({ at: clock() });
   }
 
   private connect(): void {
@@ -317,19 +324,21 @@ export class CallList {
 
   private async keepFollowing(signal: AbortSignal): Promise<void> {
     this.change({ live: "catching up" });
-    for (let pause = 500; !signal.aborted; pause = Math.min(pause * 2, 15_000)) {
+    while (!signal.aborted) {
+      let isRefused = false;
       try {
         await this.source.follow(
           this.filter,
           this.liveCursor ?? "",
           {
             live: () => {
-              pause = 500;
+              this.feedPause = firstPause;
               if (!signal.aborted) this.change({ live: "live", problem: undefined });
             },
             calls: (rows, added) => {
               if (signal.aborted) return;
-              if (added) this.addedCount += rows.length;
+              this.toldCount += rows.length;
+              if (added) this.arrived = rows.at(-1)?.call;
               this.enqueue(rows);
             },
             moved: (cursor) => {
@@ -338,13 +347,19 @@ export class CallList {
           },
           signal,
         );
-      } catch {
+      } catch (problem) {
         // said by the dot; a list that cannot be asked for either says why
+        isRefused = isBadInput(problem);
       }
       if (signal.aborted) return;
       this.lost();
       this.change({ live: "reconnecting" });
-      await this.source.wait(pause, signal);
+      await this.source.wait(this.feedPause, signal);
+      this.feedPause = Math.min(this.feedPause * 2, longestPause);
+      if (!isRefused || signal.aborted) continue;
+      // the database is another one: this cursor will never be of it, that of its first page is
+      void this.start(this.filter, this.pageSize, this.state.get().question);
+      return;
     }
   }
 
@@ -386,12 +401,18 @@ export class CallList {
     const within = hasMore && last ? fresh.filter((row) => newestFirst(row, last) <= 0) : fresh;
     let rows = merge(old, within);
     let more = hasMore;
-    if (rows.length > maxRows) {
-      rows = rows.slice(0, maxRows);
+    if (rows.length > this.most) {
+      rows = rows.slice(0, this.most);
       this.endCursor = rows.at(-1)?.cursor;
       more = true;
     }
-    this.change({ rows, hasMore: more, waiting: this.heldCount, added: this.addedCount });
+    this.change({
+      rows,
+      hasMore: more,
+      waiting: this.heldCount,
+      told: this.toldCount,
+      arrived: this.arrived,
+    });
   }
 
   private change(part: Partial<ListState>): void {

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { CallNeighboursDocument, CallTimeDocument } from "../gql/graphql";
 import { ask } from "./api";
+import { clock } from "./clock";
 import { type Filter, toCallFilter } from "./filter";
 import { timeKey } from "./row";
 
@@ -17,7 +18,7 @@ export async function neighboursOf(id: string, filter: Filter, signal: AbortSign
   const { call } = await ask(CallTimeDocument, { id }, signal);
   if (!call) return {};
   const at = call.startedAt;
-  const asked = toCallFilter(filter, new Date());
+  const asked = toCallFilter(filter, new Date(clock()));
   const isLater = (one: string, other: string) => Date.parse(one) > Date.parse(other);
   const since = { ...asked, from: asked.from && isLater(asked.from, at) ? asked.from : at };
   const before = { ...asked, to: asked.to && isLater(at, asked.to) ? asked.to : at };

@@ -8,6 +8,7 @@ import {
   type ToolRankingsQuery,
 } from "../gql/graphql";
 import { type Asked, useAsk, useAskAgain } from "./asking";
+import { clock, useSkew } from "./clock";
 import { type Filter, toCallFilter } from "./filter";
 
 /** How often the figures are asked for again, in milliseconds. */
@@ -30,12 +31,13 @@ export interface Overview {
  */
 export function useOverview(filter: Filter, ranks: number) {
   const [round, again] = useReducer((before: number) => before + 1, 0);
-  // each round has its own now
+  const skew = useSkew(true);
+  // each round has its own now; the skew is part of it
   const asked = useMemo(() => {
-    const now = new Date();
+    const now = new Date(clock());
     const wanted = toCallFilter(filter, now);
     return { ...wanted, to: wanted.to ?? now.toISOString() };
-  }, [filter, round]);
+  }, [filter, round, skew]);
   const stats = useAsk(
     StatsDocument,
     useMemo(() => ({ filter: asked, buckets: 60 }), [asked]),

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react
 import type { TypedDocumentString } from "../gql/graphql";
 import { ask, explain, mayPass } from "./api";
 import { type Asked, useAskAgain } from "./asking";
+import { clock } from "./clock";
 import { keyStore } from "./key";
 import { listParameters } from "./place";
 import { healPause } from "./repeat";
@@ -27,7 +28,7 @@ interface PageVariables {
   after?: string | null | undefined;
 }
 
-export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data" | "answered"> {
+export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data" | "answered" | "of"> {
   /** What is loaded of the list, in its order. Undefined until the first page is there. */
   items: readonly Item[] | undefined;
   /** The whole answer that the first page is from. */
@@ -107,7 +108,7 @@ export function usePages<Result, Variables extends PageVariables, Item>(
     all().then(
       (answers) => {
         if (asking.signal.aborted) return;
-        setState({ of: question, answers, loading: false, at: Date.now() });
+        setState({ of: question, answers, loading: false, at: clock() });
         if (before) setBack(before);
       },
       (problem: unknown) => {

@@ -1,8 +1,10 @@
-import { type CallFilter, CallPageDocument } from "../gql/graphql";
+import { type CallFilter, CallPageDocument, CallStretchDocument } from "../gql/graphql";
 import { ask } from "./api";
 import { type FeedListener, follow } from "./feed";
+import { pause, seen } from "./repeat";
 import { type Call, type Row, toRow } from "./row";
 import { callsAgain } from "./running";
+import { mostStretched, type Stretch } from "./stretch";
 
 /** A page of the list. */
 export interface Page {
@@ -16,11 +18,15 @@ export interface Page {
 export interface Source {
   page(filter: CallFilter, first: number, after: string | undefined, signal: AbortSignal): Promise<Page>;
   follow(filter: CallFilter, cursor: string, on: FeedListener, signal: AbortSignal): Promise<void>;
+  /** Which calls there are after a cursor, newest first: at most `mostStretched`. */
+  stretch(filter: CallFilter, after: string | undefined, signal: AbortSignal): Promise<Stretch>;
   /** The calls of a few ids as they are now. */
   again(ids: readonly string[], signal: AbortSignal): Promise<Call[]>;
   /** Runs something before the next picture is drawn. */
   frame(run: () => void): void;
   wait(ms: number, signal: AbortSignal): Promise<void>;
+  /** Waits until somebody looks. */
+  seen(signal: AbortSignal): Promise<void>;
 }
 
 export const api: Source = {
@@ -33,25 +39,13 @@ export const api: Source = {
       liveCursor: calls.liveCursor,
     };
   },
+  async stretch(filter, after, signal) {
+    const { calls } = await ask(CallStretchDocument, { filter, first: mostStretched, after }, signal);
+    return { calls: calls.nodes, hasMore: calls.pageInfo.hasNextPage };
+  },
   follow,
   again: callsAgain,
   frame: (run) => void requestAnimationFrame(run),
-  wait: (ms, signal) =>
-    new Promise((resolve) => {
-      // all tabs of a restarted server at the same moment would be a crowd
-      const timer = setTimeout(resolve, ms * (0.75 + Math.random() / 2));
-      for (const [target, event] of [
-        [signal, "abort"],
-        [globalThis, "online"],
-      ] as const) {
-        target.addEventListener(
-          event,
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      }
-    }),
+  wait: pause,
+  seen,
 };

@@ -1,7 +1,9 @@
 import { type RefObject, useEffect, useRef, useState } from "react";
+import { clock, useSkew } from "./clock";
 import { type Filter, toCallFilter, writeFilter } from "./filter";
 import { keyStore } from "./key";
-import { CallList, type Left } from "./list";
+import { CallList } from "./list";
+import type { Left } from "./list-state";
 import { repeat } from "./repeat";
 import { Memory, takeReturn } from "./returning";
 import { runningPause } from "./running";
@@ -9,6 +11,8 @@ import { useStore } from "./store";
 
 /** How often calls that have left the range are let go, in milliseconds. */
 const windowPause = 1_000;
+/** How often the list is gone through for calls that are not there any more, in milliseconds. */
+const recheckPause = 5_000;
 
 /** Where a reader was in a list: how far down, in pixels, and at which call. */
 export interface Place {
@@ -33,17 +37,18 @@ export function useCallList(
   const [list] = useState(() => new CallList());
   const { attempt } = useStore(keyStore);
   const state = useStore(list.state);
+  const skew = useSkew(filter.range !== undefined);
   const known = useRef({ round, attempt });
   const tell = useRef(onReturn);
   tell.current = onReturn;
 
-  // round and attempt ask anew
+  // round, attempt and another clock ask anew
   useEffect(() => {
     const name = `${writeFilter(filter)} ${pageSize} ${attempt}`;
     const isAsked = known.current.round !== round || known.current.attempt !== attempt;
     known.current = { round, attempt };
     const before = place && takeReturn() && !isAsked ? memory.find(name) : undefined;
-    const asked = toCallFilter(filter, new Date());
+    const asked = toCallFilter(filter, new Date(clock()));
     if (before) {
       list.goOn(asked, pageSize, filter, before.left, before.place.top > 0);
       tell.current?.(before.place);
@@ -53,16 +58,17 @@ export function useCallList(
       if (place && left?.question === filter) memory.keep(name, { left, place: { ...place.current } });
       list.stop();
     };
-  }, [list, filter, pageSize, round, attempt, place]);
+  }, [list, filter, pageSize, round, attempt, skew, place]);
   useEffect(() => list.setLive(live), [list, live]);
   // a range that ends now goes on with the time
   useEffect(() => {
     if (!live || filter.range === undefined) return;
     return repeat(windowPause, () => {
-      const { from } = toCallFilter(filter, new Date());
+      const { from } = toCallFilter(filter, new Date(clock()));
       if (from) list.dropBefore(from);
     });
   }, [list, live, filter]);
+  useEffect(() => (live ? repeat(recheckPause, () => list.recheck()) : undefined), [list, live]);
   useEffect(() => repeat(runningPause, () => list.refreshRunning()), [list]);
   // for one moment the state still answers the question before
   return { list, state: state.question === filter ? state : { ...state, loading: "first" as const } };

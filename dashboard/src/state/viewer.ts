@@ -2,6 +2,7 @@ import { useEffect } from "react";
 import { type Scope, ViewerDocument, type ViewerQuery } from "../gql/graphql";
 import { ask } from "./api";
 import { keyStore } from "./key";
+import { healPause, pause, seen } from "./repeat";
 import { createStore, useStore } from "./store";
 
 export type Viewer = ViewerQuery["viewer"];
@@ -13,8 +14,19 @@ export function useViewer(): Viewer | undefined {
   return useStore(viewerStore);
 }
 
-/** How long a server that does not answer is left alone, in milliseconds. */
-const pause = 5000;
+async function findViewer(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const { viewer } = await ask(ViewerDocument, {}, signal);
+      viewerStore.set(viewer);
+      return;
+    } catch {
+      // until then nothing is offered that takes a right, and the page itself says what is wrong
+      await pause(healPause, signal);
+      await seen(signal);
+    }
+  }
+}
 
 /** Asks who one is, again with every key. For the one place that is always on the screen. */
 export function useViewerQuestion(): void {
@@ -24,20 +36,8 @@ export function useViewerQuestion(): void {
     viewerStore.set(undefined);
     if (refused) return;
     const asking = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const question = () =>
-      ask(ViewerDocument, {}, asking.signal).then(
-        ({ viewer }) => viewerStore.set(viewer),
-        // until then nothing is offered that takes a right, and the page itself says what is wrong
-        () => {
-          if (!asking.signal.aborted) timer = setTimeout(question, pause);
-        },
-      );
-    void question();
-    return () => {
-      asking.abort();
-      clearTimeout(timer);
-    };
+    void findViewer(asking.signal);
+    return () => asking.abort();
   }, [attempt, refused]);
 }
 

@@ -160,6 +160,12 @@ export function ago(time: string, now: number): string {
   return days === 1 ? "1 day ago" : `${days} days ago`;
 }
 
+/** The time of day that numbers are of, with the date where that is another than today's. In milliseconds since 1970. */
+export function dayTime(at: number, zone: string, now: number): string {
+  const [of, today] = [at, now].map((time) => absolute(new Date(time).toISOString(), zone));
+  return of?.slice(0, 10) === today?.slice(0, 10) ? (of ?? "").slice(11, 19) : (of ?? "").slice(0, 19);
+}
+
 /** How far ahead a moment is. */
 export function until(time: string, now: number): string {
   const seconds = Math.round((Date.parse(time) - now) / 1000);

@@ -2,6 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type RefObject, useEffect, useRef } from "react";
 import type { Row } from "../state/row";
 import { type Column, columnNames } from "../state/settings";
+import type { Total } from "../state/total";
 import type { Place } from "../state/use-list";
 import { CallRow, type OnPick } from "./call-row";
 import { narrow, useMedia } from "./media";
@@ -21,6 +22,10 @@ const widths: Record<Column, string> = {
 interface Props {
   rows: readonly Row[];
   columns: readonly Column[];
+  /** How many calls the whole list has, as far as they were counted. */
+  count: Total | undefined;
+  /** Whether there are calls after the last row. */
+  hasMore: boolean;
   busy: boolean;
   /** Rows that are still on their way, drawn grey. */
   ghosts: number;
@@ -38,11 +43,19 @@ interface Props {
   children: ReactNode;
 }
 
+/** How many rows the whole list has, with that of the headers; -1 where nobody knows. */
+function rowCount(loaded: number, count: Total | undefined, hasMore: boolean): number {
+  if (!hasMore) return loaded + 1;
+  return count && !count.more && count.value >= loaded ? count.value + 1 : -1;
+}
+
 /** The list of calls: only the rows in sight are in the page, however many there are. */
 export function CallTable(props: Props) {
   const {
     rows,
     columns,
+    count,
+    hasMore,
     busy,
     ghosts,
     selected,
@@ -96,7 +109,7 @@ export function CallTable(props: Props) {
       <div
         role="table"
         aria-label="Calls"
-        aria-rowcount={rows.length + 1}
+        aria-rowcount={rowCount(rows.length, count, hasMore)}
         aria-busy={busy}
         className="calls"
         onFocus={(event) => {

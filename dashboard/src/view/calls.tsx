@@ -1,8 +1,6 @@
-import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
-import { CallCountDocument } from "../gql/graphql";
-import { useAsk, useAskAgain } from "../state/asking";
-import { type Filter, isEmpty, noFilter, pick, pickAll, toCallFilter, writeFilter } from "../state/filter";
+import { isEmpty, noFilter, pick, pickAll, writeFilter } from "../state/filter";
 import { focusCall, useReturnTo } from "../state/focus";
 import { useKeys } from "../state/keys";
 import { useNeighbours } from "../state/neighbours";
@@ -11,6 +9,7 @@ import type { Call } from "../state/row";
 import { settings } from "../state/settings";
 import { type Step, useSteps } from "../state/steps";
 import { useStore } from "../state/store";
+import { useTotal } from "../state/total";
 import { type Place, useCallList } from "../state/use-list";
 import { count, many } from "../state/words";
 import { AsOf } from "./as-of";
@@ -49,7 +48,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const [back, setBack] = useState<Place>();
   const { list, state } = useCallList(asked, pageSize, live, round, place, setBack);
   const { rows, loading, problem, outdated, hasMore, waiting } = state;
-  const { total, problem: untold } = useTotal(asked, round, live, state.added);
+  const { total, problem: untold } = useTotal(asked, round, live, state);
 
   const scroller = useRef<HTMLDivElement>(null);
   const [marked, setMarked] = useState<string>();
@@ -168,7 +167,7 @@ export function Calls({ title, server }: { title: string; server?: string }) {
         <span className="quiet" role="status">
           {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
         </span>
-        {total && !live && <AsOf at={Math.min(total.at, state.at ?? total.at)} />}
+        {total && <AsOf at={live ? total.at : Math.min(total.at, state.at ?? total.at)} />}
         <Narrowed />
         <span className="space" />
         <ViewsMenu filter={asked} live={live} />
@@ -187,9 +186,11 @@ export function Calls({ title, server }: { title: string; server?: string }) {
           {problem !== undefined && (
             <Problem problem={problem} again={rows.length ? () => void list.more() : again} />
           )}
-          {/* with Live on, the switch says how the list is, unless it was asked for anew */}
+          {/* the rows are those of now while the feed goes on, whether they were counted or not */}
           {problem === undefined && rows.length > 0 && (
-            <Outdated of={{ at: state.at, problem: outdated ?? (live ? undefined : untold), again }} />
+            <Outdated
+              of={{ at: state.at, problem: outdated ?? (state.live === "live" ? undefined : untold), again }}
+            />
           )}
           <div className="table-box">
             {waiting > 0 && (
@@ -201,6 +202,8 @@ export function Calls({ title, server }: { title: string; server?: string }) {
             <CallTable
               rows={rows}
               columns={columns}
+              count={total}
+              hasMore={hasMore}
               busy={loading !== undefined}
               ghosts={
                 loading === "more" || (loading === "first" && rows.length === 0) ? Math.min(pageSize, 10) : 0
@@ -263,30 +266,4 @@ export function Calls({ title, server }: { title: string; server?: string }) {
       />
     </div>
   );
-}
-
-/** How often the number of a range that goes on with the time is asked for again, in milliseconds. */
-const totalPause = 5_000;
-
-/** How many calls the list has: as many as there were, and those that the feed has added since. */
-function useTotal(
-  filter: Filter,
-  round: number,
-  live: boolean,
-  added: number,
-): { total: { value: number; more: boolean; at: number } | undefined; problem: unknown } {
-  const [turn, again] = useReducer((before: number) => before + 1, 0);
-  const variables = useMemo(() => ({ filter: toCallFilter(filter, new Date()) }), [filter, turn]);
-  const asked = useAsk(CallCountDocument, variables, round, filter);
-  const { data, at, loading, problem } = asked;
-  const goesOn = live && filter.range !== undefined;
-  useAskAgain({ loading, again }, goesOn ? totalPause : undefined);
-  // those that came before the answer are in it
-  const [counted, setCounted] = useState({ filter, at, added });
-  if (counted.at !== at) setCounted({ filter, at, added });
-  if (!data || at === undefined || counted.filter !== filter || (loading && !goesOn))
-    return { total: undefined, problem };
-  const { value, relation } = data.calls.totalCount;
-  const total = { value: value + Math.max(0, added - counted.added), more: relation === "AT_LEAST", at };
-  return { total, problem };
 }

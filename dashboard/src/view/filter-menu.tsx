@@ -13,6 +13,7 @@ import {
 } from "react-aria-components";
 import { FacetsDocument, type FacetsQueryVariables } from "../gql/graphql";
 import { useAsk } from "../state/asking";
+import { clock } from "../state/clock";
 import { type Filter, type ListName, listLabels, outcomeNames, pickAll, toCallFilter } from "../state/filter";
 import { count, countryName, outcomeOf, visible } from "../state/words";
 import { Country } from "./country";
@@ -97,7 +98,7 @@ function Values({
   const facet = facetOf[name];
   // the API leaves the list's own part out, so choosing does not change what is offered
   const others = useMemo(
-    () => ({ filter: toCallFilter(pickAll(filter, name, []), new Date()), [facet]: true }),
+    () => ({ filter: toCallFilter(pickAll(filter, name, []), new Date(clock())), [facet]: true }),
     [filter, name, facet],
   );
   const { data, loading, problem, again } = useAsk(FacetsDocument, others);

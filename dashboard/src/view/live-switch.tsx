@@ -1,4 +1,4 @@
-import type { LiveState } from "../state/list";
+import type { LiveState } from "../state/list-state";
 import { Toggle } from "./toggle";
 
 const words: Record<LiveState, string> = {
@@ -13,7 +13,7 @@ const more: Record<LiveState, string> = {
   "catching up": "Connected; loading the calls that were missed.",
   live: "Each call appears as it is stored.",
   "not connected": "The calls could not be loaded; new ones appear once they are.",
-  reconnecting: "Connection lost. The list resumes where it stopped; no call is missed.",
+  reconnecting: "Connection lost. The list catches up once it is restored.",
 };
 
 /** The switch, and beside it a dot and a word for what is really so. */

@@ -14,6 +14,7 @@ import {
 import { CreateKeyDocument } from "../gql/graphql";
 import { ask, explain } from "../state/api";
 import { emptyDraft, madeKey, toKeyInput } from "../state/api-keys";
+import { clock } from "../state/clock";
 import { signIn } from "../state/key";
 import { Icon } from "./icon";
 import { KeyEnding } from "./key-ending";
@@ -64,7 +65,9 @@ function KeyForm({ first, seesServers, onClose, onMade }: Props) {
     setSaving(true);
     setObjection(undefined);
     try {
-      const { createApiKey: made } = await ask(CreateKeyDocument, { input: toKeyInput(draft, new Date()) });
+      const { createApiKey: made } = await ask(CreateKeyDocument, {
+        input: toKeyInput(draft, new Date(clock())),
+      });
       if (made.__typename === "ApiKeyCreated") {
         madeKey.set({ apiKey: made.apiKey, secret: made.secret, first });
         // from this moment nothing more is answered to a tab without a key

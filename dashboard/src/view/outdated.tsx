@@ -4,7 +4,7 @@ import type { Asked } from "../state/asking";
 import { useNow } from "../state/now";
 import { settings } from "../state/settings";
 import { useStore } from "../state/store";
-import { absolute, ago } from "../state/words";
+import { ago, dayTime } from "../state/words";
 
 type Shown = Pick<Asked<unknown>, "at" | "problem" | "again">;
 
@@ -24,7 +24,7 @@ export function Outdated({ of }: { of: Shown | readonly Shown[] }) {
       <span>
         <span role="status">
           <strong>Not up to date.</strong> {away ? "mcptap does not answer" : explain(problem)}. Data as of{" "}
-          <time dateTime={time}>{absolute(time, zone).slice(11, 19)}</time>
+          <time dateTime={time}>{dayTime(oldest, zone, now)}</time>
         </span>{" "}
         ({ago(time, now)}).
       </span>

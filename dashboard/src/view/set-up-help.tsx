@@ -1,6 +1,7 @@
 import { useEffect, useReducer, useState } from "react";
 import { Link } from "wouter";
 import { AskError, explain } from "../state/api";
+import { clock } from "../state/clock";
 import { metricsAddress, readCounters } from "../state/counters";
 import type { Receivers } from "../state/receivers";
 import { repeat } from "../state/repeat";
@@ -68,7 +69,7 @@ function Counters() {
     const asking = new AbortController();
     const read = () =>
       readCounters(asking.signal).then(
-        (known) => setState({ known, at: Date.now() }),
+        (known) => setState({ known, at: clock() }),
         (problem: unknown) => {
           if (!asking.signal.aborted) setState((before) => ({ ...before, problem }));
         },

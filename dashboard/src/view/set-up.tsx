@@ -1,7 +1,7 @@
 import { useMemo, useState } from "react";
 import { Link } from "wouter";
 import { sendSnippet } from "../state/api-keys";
-import type { LiveState } from "../state/list";
+import type { LiveState } from "../state/list-state";
 import { type Receivers, useReceivers } from "../state/receivers";
 import type { Call } from "../state/row";
 import { may, useViewer } from "../state/viewer";

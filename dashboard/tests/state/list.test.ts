@@ -4,6 +4,7 @@ import type { FeedListener } from "../../src/state/feed";
 import { CallList, maxRows } from "../../src/state/list";
 import { merge, newestFirst, type Row, timeKey, toRow } from "../../src/state/row";
 import type { Source } from "../../src/state/source";
+import { goneOf, mostStretched, type Stretch } from "../../src/state/stretch";
 
 function row(number: number, id = `c${String(number).padStart(6, "0")}`, error?: string): Row {
   const startedAt = new Date(Date.UTC(2026, 0, 1) + number).toISOString();
@@ -46,11 +47,23 @@ class Fake implements Source {
       this.feeds.push({ cursor, on, fail });
     });
   }
+  there: Stretch | undefined;
+  looked: (string | undefined)[] = [];
+  async stretch(_filter: object, after: string | undefined) {
+    this.looked.push(after);
+    return this.there ?? { calls: [], hasMore: true };
+  }
   frame(run: () => void) {
     this.frames.push(run);
   }
-  wait() {
+  waits: number[] = [];
+  wait(ms: number) {
+    this.waits.push(ms);
     return Promise.resolve();
+  }
+  looking = Promise.resolve();
+  seen() {
+    return this.looking;
   }
   ended = new Map<string, Row["call"]>();
   deleted = new Set<string>();
@@ -208,7 +221,7 @@ test("what the feed brings stands on top, drawn once a frame", async () => {
   fake.draw();
   expect(drawn).toBe(1);
   expect(ids(list)).toEqual(["c000006", "c000005", "c000004", "c000003", "c000002", "c000001"]);
-  expect(list.state.get().added).toBe(3);
+  expect(list.state.get()).toMatchObject({ told: 3, arrived: { id: "c000006" } });
 });
 
 test("a call that was completed is replaced where it stands", async () => {
@@ -218,7 +231,7 @@ test("a call that was completed is replaced where it stands", async () => {
   fake.draw();
   expect(ids(list)).toHaveLength(3);
   expect(list.state.get().rows[1]?.call.errorMessage).toBe("late");
-  expect(list.state.get().added).toBe(0);
+  expect(list.state.get()).toMatchObject({ told: 1, arrived: undefined });
 });
 
 test("a call older than all that is loaded waits for its page", async () => {
@@ -357,4 +370,119 @@ test("a list that was left goes on where it was, and its feed with what came mea
   // the reader is further down
   expect(again.state.get().waiting).toBe(1);
   expect(ids(again).length).toBe(10);
+});
+
+test("a feed that refuses its cursor begins anew with the first page, and one that is away goes on after it", async () => {
+  const fake = new Fake(span(9, 7));
+  const list = await started(fake);
+  fake.feed.on.moved("live-1");
+  const errors = (code: string) => [{ message: "no", extensions: { code } }] as unknown as Error;
+  fake.feed.fail(errors("UNAVAILABLE"));
+  await settle();
+  expect(fake.feed.cursor).toBe("live-1");
+  expect(fake.asked.length).toBe(1);
+  fake.pages = [span(3, 1)];
+  fake.feed.fail(errors("BAD_USER_INPUT"));
+  await settle();
+  expect(ids(list)).toEqual(["c000003", "c000002", "c000001"]);
+  expect(fake.feed.cursor).toBe("live-0");
+  fake.feed.on.live();
+  expect(list.state.get().live).toBe("live");
+  // one that is refused again and again is not asked without a pause
+  for (let times = 0; times < 8; times++) {
+    fake.feed.fail(errors("BAD_USER_INPUT"));
+    await settle();
+  }
+  expect(fake.waits.slice(-8)).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+});
+
+test("calls that are not there any more leave, loaded or waiting, and none that came meanwhile", async () => {
+  const fake = new Fake(span(9, 5), span(4, 0), []);
+  const list = await started(fake);
+  list.setAway(true);
+  fake.feed.on.calls([row(11), row(10)], true);
+  fake.draw();
+  const there = (...numbers: number[]) => numbers.map((number) => row(number).call);
+  // what is older than the answer is not known to be gone
+  fake.there = { calls: there(12, 11, 9, 7), hasMore: true };
+  const looked = list.recheck();
+  fake.feed.on.calls([row(8)], false);
+  fake.draw();
+  await looked;
+  expect(fake.looked).toEqual([undefined]);
+  expect(ids(list)).toEqual(["c000009", "c000008", "c000007", "c000006", "c000005"]);
+  expect(list.state.get().waiting).toBe(1);
+  fake.there = { calls: there(9, 7), hasMore: false };
+  await list.recheck();
+  expect(ids(list)).toEqual(["c000009", "c000007"]);
+  expect(list.state.get().waiting).toBe(0);
+});
+
+test("a long list is gone through a stretch at a time", async () => {
+  const fake = new Fake(span(mostStretched * 2 + 10, 1));
+  const list = await started(fake);
+  for (let round = 0; round < 4; round++) await list.recheck();
+  const at = (index: number) => list.state.get().rows[index]?.cursor;
+  expect(fake.looked).toEqual([undefined, at(mostStretched - 1), at(2 * mostStretched - 1), undefined]);
+});
+
+test("Live that is turned on without a first page asks for it, and says so", async () => {
+  const fake = new Fake(span(3, 1));
+  const page = fake.page.bind(fake);
+  const list = new CallList(fake);
+  fake.page = () => Promise.reject(new AskError("too much is asked", "busy", "TIMED_OUT"));
+  await list.start({}, 3);
+  fake.page = page;
+  list.setLive(true);
+  expect(list.state.get().live).toBe("catching up");
+  await settle();
+  fake.feed.on.live();
+  expect(list.state.get()).toMatchObject({ live: "live", problem: undefined });
+  expect(ids(list).length).toBe(3);
+
+  const late = new CallList(fake);
+  const first = late.start({}, 3);
+  late.setLive(true);
+  expect(late.state.get().live).toBe("catching up");
+  await first;
+  expect(fake.asked.length).toBe(2);
+});
+
+test("a list of one row keeps one, and tells of the call that was added last, however long ago it began", async () => {
+  const fake = new Fake(span(9, 9), []);
+  const list = new CallList(fake, 1);
+  await list.start({}, 1);
+  list.setLive(true);
+  fake.feed.on.calls(span(10, 600), true);
+  fake.draw();
+  expect(ids(list)).toEqual(["c000600"]);
+  fake.feed.on.calls([row(2)], true);
+  fake.draw();
+  expect(ids(list)).toEqual(["c000600"]);
+  expect(list.state.get().arrived?.id).toBe("c000002");
+});
+
+test("nothing is asked for again before somebody looks", async () => {
+  const fake = new Fake(span(3, 1));
+  const page = fake.page.bind(fake);
+  let look = () => {};
+  fake.looking = new Promise((resolve) => {
+    look = resolve;
+  });
+  fake.page = () => Promise.reject(new AskError("no network", "away"));
+  const list = new CallList(fake);
+  const start = list.start({}, 3);
+  fake.page = page;
+  await settle();
+  expect(fake.asked.length).toBe(0);
+  look();
+  await start;
+  expect(ids(list).length).toBe(3);
+});
+
+test("of calls that began at the same moment as the edge of a stretch none is taken for gone", async () => {
+  const ties = ["x", "c", "y"].map((id) => row(5, id));
+  const [before, ...within] = [...ties, row(4), row(3), row(2, "b"), row(2, "a")];
+  const there = { calls: [row(4).call, row(2, "a").call], hasMore: true };
+  expect(goneOf(within, before, there).map(({ call }) => call.id)).toEqual(["c000003"]);
 });

@@ -1,5 +1,6 @@
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { repeat } from "../../src/state/repeat";
+import { pause, repeat, seen } from "../../src/state/repeat";
 
 const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
 
@@ -51,4 +52,44 @@ test("whoever comes back after longer than the pause does not look at old number
   await vi.advanceTimersByTimeAsync(15_000);
   await look("visible");
   expect(turns).toBe(1);
+});
+
+test("a pause ends with its time, the network or the signal, and leaves nothing behind", async () => {
+  const network = new EventTarget();
+  vi.stubGlobal("addEventListener", network.addEventListener.bind(network));
+  const { signal } = new AbortController();
+  const ends: string[] = [];
+  const begin = (name: string, until = signal) => pause(1_000, until).then(() => ends.push(name));
+  for (let times = 0; times < 3; times++) void begin("time");
+  await vi.advanceTimersByTimeAsync(1_250);
+  expect(ends).toEqual(["time", "time", "time"]);
+  void begin("network");
+  network.dispatchEvent(new Event("online"));
+  await vi.advanceTimersByTimeAsync(0);
+  const asking = new AbortController();
+  void begin("signal", asking.signal);
+  asking.abort();
+  await vi.advanceTimersByTimeAsync(0);
+  await begin("late", asking.signal);
+  expect(ends.slice(3)).toEqual(["network", "signal", "late"]);
+  expect(getEventListeners(network, "online")).toEqual([]);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
+});
+
+test("whoever looks ends the waiting for it, at once where they look already", async () => {
+  const { signal } = new AbortController();
+  await seen(signal);
+  page.visibilityState = "hidden";
+  let isSeen = false;
+  void seen(signal).then(() => {
+    isSeen = true;
+  });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(isSeen).toBe(false);
+  page.visibilityState = "visible";
+  page.dispatchEvent(new Event("visibilitychange"));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(isSeen).toBe(true);
+  expect(getEventListeners(page, "visibilitychange")).toEqual([]);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
 });
