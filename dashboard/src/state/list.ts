@@ -3,7 +3,7 @@ import { isBadInput, mayPass } from "./api";
 import { clock } from "./clock";
 import { type Left, type ListState, unasked } from "./list-state";
 import { healPause } from "./repeat";
-import { type Call, merge, newestFirst, type Row, timeKey } from "./row";
+import { append, type Call, merge, newestFirst, type Row, timeKey } from "./row";
 import { mostAtOnce, takeTurns } from "./running";
 import { api, type Source } from "./source";
 import { createStore } from "./store";
@@ -114,7 +114,7 @@ export class CallList {
       const page = await this.source.page(this.filter, this.pageSize, this.endCursor, signal);
       if (signal.aborted) return;
       this.endCursor = page.endCursor ?? this.endCursor;
-      const rows = merge(this.state.get().rows, page.rows);
+      const rows = append(this.state.get().rows, page.rows);
       this.change({ rows, hasMore: page.hasMore, loading: undefined });
     } catch (problem) {
       if (!signal.aborted) this.change({ loading: undefined, problem });
@@ -386,7 +386,7 @@ export class CallList {
       this.put(fresh);
       return;
     }
-    const above = fresh.filter((row) => newestFirst(row, top) < 0);
+    const above = fresh.filter((row) => row.key > top.key);
     const known = new Set(this.held.map((row) => row.call.id));
     this.heldCount += above.filter((row) => !known.has(row.call.id)).length;
     const newer = new Set(above.map((row) => row.call.id));
@@ -398,7 +398,7 @@ export class CallList {
   private put(fresh: Row[]): void {
     const { rows: old, hasMore } = this.state.get();
     const last = old.at(-1);
-    const within = hasMore && last ? fresh.filter((row) => newestFirst(row, last) <= 0) : fresh;
+    const within = hasMore && last ? fresh.filter((row) => row.key >= last.key) : fresh;
     let rows = merge(old, within);
     let more = hasMore;
     if (rows.length > this.most) {

@@ -20,7 +20,7 @@ export function timeKey(time: string): string {
   return `${whole}.${fraction.padEnd(9, "0")}`;
 }
 
-/** Newest first, as the API's own pages are. */
+/** Newest first, as the API's own pages are; of calls that began at the same moment in another order than theirs. */
 export function newestFirst(a: Row, b: Row): number {
   if (a.key !== b.key) return a.key < b.key ? 1 : -1;
   if (a.call.id === b.call.id) return 0;
@@ -28,17 +28,30 @@ export function newestFirst(a: Row, b: Row): number {
 }
 
 /**
- * Two sorted lists as one, each call once; what is in `fresh` replaces what is in `rows`. As what is fresh is mostly
- * newer than everything else, the rest of `rows` is copied and not compared.
+ * Two sorted lists as one, each call once; what is in `fresh` replaces what is in `rows`. Of calls that began at the same moment
+ * those of `rows` keep their order, which the API alone knows, and others stand before them. As what is fresh is mostly newer
+ * than everything else, the rest of `rows` is copied and not compared.
  */
 export function merge(rows: readonly Row[], fresh: readonly Row[]): Row[] {
-  if (fresh.length === 0) return [...rows];
   const merged: Row[] = [];
   let at = 0;
-  for (const row of fresh) {
-    for (let old = rows[at]; old && newestFirst(old, row) < 0; old = rows[++at]) merged.push(old);
-    merged.push(row);
-    if (rows[at]?.call.id === row.call.id) at++;
+  let next = 0;
+  for (let first = fresh[next]; first; first = fresh[next]) {
+    const { key } = first;
+    for (let old = rows[at]; old && old.key > key; old = rows[++at]) merged.push(old);
+    const known = new Map<string, Row>();
+    for (let old = rows[at]; old?.key === key; old = rows[++at]) known.set(old.call.id, old);
+    for (let row = fresh[next]; row?.key === key; row = fresh[++next]) {
+      if (known.has(row.call.id)) known.set(row.call.id, row);
+      else merged.push(row);
+    }
+    for (const row of known.values()) merged.push(row);
   }
   return merged.concat(rows.slice(at));
+}
+
+/** The rows of the next page after those that are loaded, each call once. */
+export function append(rows: readonly Row[], page: readonly Row[]): Row[] {
+  const known = new Set(rows.map(({ call }) => call.id));
+  return rows.concat(page.filter(({ call }) => !known.has(call.id)));
 }

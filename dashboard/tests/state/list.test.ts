@@ -486,3 +486,27 @@ test("of calls that began at the same moment as the edge of a stretch none is ta
   const there = { calls: [row(4).call, row(2, "a").call], hasMore: true };
   expect(goneOf(within, before, there).map(({ call }) => call.id)).toEqual(["c000003"]);
 });
+
+test("calls that began at the same moment keep the order of their pages, each once, however they change", async () => {
+  const ties = (...ids: string[]) => ids.map((id) => row(5, id));
+  const fake = new Fake([row(6), ...ties("b", "d", "a")], [...ties("c", "e"), row(4)], []);
+  const list = await started(fake);
+  const order = ["c000006", "b", "d", "a"];
+  for (const id of ["a", "b", "d"]) {
+    fake.feed.on.calls([row(5, id, "late")], false);
+    fake.draw();
+    expect(ids(list)).toEqual(order);
+  }
+  list.setAway(true);
+  fake.feed.on.calls([row(6, "c000006", "late")], false);
+  fake.draw();
+  expect(list.state.get()).toMatchObject({ waiting: 0 });
+  await list.more();
+  expect(ids(list)).toEqual([...order, "c", "e", "c000004"]);
+  expect(
+    list.state
+      .get()
+      .rows.slice(0, 4)
+      .every(({ call }) => call.errorMessage === "late"),
+  ).toBe(true);
+});
