@@ -181,6 +181,6 @@ test("Live can be turned off before the first call", async () => {
   await page.getByText("No calls yet").waitFor();
   expect(await live.count()).toBe(1);
   await page.keyboard.press("l");
-  await page.getByText("Turn it on to see the first call when it arrives.").waitFor();
+  await page.getByText("Turn it on to see the first call as it arrives.").waitFor();
   expect(new URL(page.url()).search).toBe("");
 });
