@@ -103,3 +103,29 @@ test("while the number of all rows is not known the table does not name one", as
   await expect.poll(() => table.getAttribute("aria-rowcount")).toBe("13");
   expect(pages.complaints).toEqual([]);
 });
+
+test("a range ends now in the list as in the overview, and with Live the list goes on past that", async () => {
+  const { page, mcptap } = pages;
+  // the clock of its sender is ahead
+  await mcptap.reportAll([{ tool: "a" }, { tool: "b" }, { tool: "ahead", agoMs: -2 * 3_600_000 }]);
+  await page.goto(`${mcptap.url}/?range=1h`);
+  await page.getByText("2 calls", { exact: true }).waitFor();
+  await expect.poll(() => rows(page).count()).toBe(2);
+  await page.goto(`${mcptap.url}/overview?range=1h`);
+  const calls = page.locator(".figure").first();
+  await expect.poll(() => calls.textContent()).toBe("Calls2");
+  await calls.click();
+  await page.getByText("2 calls", { exact: true }).waitFor();
+  await page.keyboard.press("l");
+  await says("Live");
+  await page.getByText("3 calls", { exact: true }).waitFor();
+  await rows(page).getByText("ahead").waitFor();
+  await page.keyboard.press("l");
+  await says("Paused");
+  // it is what was shown
+  await page.getByText("3 calls", { exact: true }).waitFor();
+  await page.keyboard.press("r");
+  await page.getByText("2 calls", { exact: true }).waitFor();
+  await expect.poll(() => rows(page).count()).toBe(2);
+  expect(pages.complaints).toEqual([]);
+});

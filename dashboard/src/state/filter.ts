@@ -95,8 +95,8 @@ export function writeFilter(filter: Filter, into = new URLSearchParams()): URLSe
   return into;
 }
 
-/** What the API is asked. `now` gives a relative range its beginning. */
-export function toCallFilter(filter: Filter, now: Date): CallFilter {
+/** What the API is asked. A relative range ends `now`, or `goesOn` with the time. */
+export function toCallFilter(filter: Filter, now: Date, goesOn = false): CallFilter {
   const range = ranges.find(([name]) => name === filter.range);
   const without = lists
     .filter((name) => (filter.exclude[name]?.length ?? 0) > 0)
@@ -111,8 +111,10 @@ export function toCallFilter(filter: Filter, now: Date): CallFilter {
   if (filter.min !== undefined) asked.minDurationMs = filter.min;
   if (filter.max !== undefined) asked.maxDurationMs = filter.max;
   if (filter.search) asked.search = filter.search;
-  if (range) asked.from = new Date(now.getTime() - range[2]).toISOString();
-  else {
+  if (range) {
+    asked.from = new Date(now.getTime() - range[2]).toISOString();
+    if (!goesOn) asked.to = now.toISOString();
+  } else {
     if (filter.from) asked.from = filter.from;
     if (filter.to) asked.to = filter.to;
   }

@@ -31,6 +31,8 @@ export interface Left {
   hasMore: boolean;
   endCursor: string | undefined;
   liveCursor: string;
+  /** Where its range ended. */
+  end: string | undefined;
   at: number | undefined;
 }
 

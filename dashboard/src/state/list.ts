@@ -23,6 +23,9 @@ const longestPause = 15_000;
 /** Rows that are remembered of a list that is left. */
 const maxLeft = 5_000;
 
+/** How many calls may lie past the end of a range and be put above the list; when there are more, it is asked for anew. */
+const mostPast = 500;
+
 /** The calls of one filter: pages of them, and what the feed adds. */
 export class CallList {
   readonly state = createStore<ListState>(unasked);
@@ -30,6 +33,7 @@ export class CallList {
   private pageSize = 10;
   private endCursor: string | undefined;
   private liveCursor: string | undefined;
+  private end: string | undefined;
   private wantLive = false;
   private away = false;
   private asking = new AbortController();
@@ -53,9 +57,9 @@ export class CallList {
 
   /**
    * Asks for the first page, again and again where it cannot be answered now. What is loaded of the same question stays until
-   * then; that of another is forgotten.
+   * then; that of another is forgotten. `end`: where a range up to now ends, as long as Live is off. RFC 3339.
    */
-  async start(filter: CallFilter, pageSize: number, question: unknown = filter): Promise<void> {
+  async start(filter: CallFilter, pageSize: number, question: unknown = filter, end?: string): Promise<void> {
     const { question: before, rows } = this.state.get();
     const isKnown = before === question && rows.length > 0;
     if (isKnown) this.halt();
@@ -63,7 +67,7 @@ export class CallList {
     this.change({ problem: undefined });
     for (;;) {
       const { signal } = this.asking;
-      await this.first(filter, pageSize, question, isKnown);
+      await this.first(filter, pageSize, question, isKnown, end);
       const { problem, outdated } = this.state.get();
       if (signal.aborted || !mayPass(problem ?? outdated)) return;
       await this.source.wait(healPause, signal);
@@ -77,15 +81,18 @@ export class CallList {
     pageSize: number,
     question: unknown,
     isKnown: boolean,
+    end: string | undefined,
   ): Promise<void> {
     this.filter = filter;
     this.pageSize = pageSize;
     const { signal } = this.asking;
     this.change({ question, loading: "first" });
     try {
-      const page = await this.source.page(filter, pageSize, undefined, signal);
+      const asked = end === undefined ? filter : { ...filter, to: end };
+      const page = await this.source.page(asked, pageSize, undefined, signal);
       if (signal.aborted) return;
       this.forget();
+      this.end = end;
       this.endCursor = page.endCursor ?? undefined;
       this.liveCursor = page.liveCursor;
       const { rows, hasMore } = page;
@@ -244,6 +251,7 @@ export class CallList {
       hasMore: hasMore || !isWhole,
       endCursor: isWhole ? this.endCursor : rows.at(-1)?.cursor,
       liveCursor: this.liveCursor,
+      end: this.end,
       at,
     };
   }
@@ -255,6 +263,7 @@ export class CallList {
     this.pageSize = pageSize;
     this.endCursor = left.endCursor;
     this.liveCursor = left.liveCursor;
+    this.end = left.end;
     this.away = away;
     const { rows, hasMore, at } = left;
     this.change({
@@ -308,6 +317,7 @@ export class CallList {
     this.checked = 0;
     this.endCursor = undefined;
     this.liveCursor = undefined;
+    this.end = undefined;
   }
 
   /** The rows are those of now, as long as the feed tells what comes. */
@@ -320,6 +330,21 @@ export class CallList {
     const following = new AbortController();
     this.following = following;
     void this.keepFollowing(following.signal);
+    if (this.end !== undefined) void this.goPast(this.end);
+  }
+
+  /** Asks for what began after the end that the range had. The feed tells only of what was stored since, and clocks of senders may be ahead. */
+  private async goPast(end: string): Promise<void> {
+    const { filter, pageSize, asking } = this;
+    this.end = undefined;
+    try {
+      const page = await this.source.page({ ...filter, from: end }, mostPast, undefined, asking.signal);
+      if (asking.signal.aborted) return;
+      if (!page.hasMore) return this.enqueue([...page.rows]);
+    } catch {
+      // asked for anew, which says why where it cannot be answered
+    }
+    if (!asking.signal.aborted) void this.start(filter, pageSize, this.state.get().question);
   }
 
   private async keepFollowing(signal: AbortSignal): Promise<void> {

@@ -21,21 +21,22 @@ export interface Total {
 }
 
 /**
- * How many calls a filter means, as the API has counted them. While Live is on they are counted again when the list has become
+ * How many calls a filter means, as the API has counted them. `goesOn`: its range has no end. While Live is on they are counted again when the list has become
  * another: from the first page on, when the feed has caught up, and when it has told of calls.
  */
 export function useTotal(
   filter: Filter,
   round: number,
   live: boolean,
+  goesOn: boolean,
   list: Pick<ListState, "at" | "live" | "told">,
 ): { total: Total | undefined; problem: unknown } {
   const [turn, again] = useReducer((before: number) => before + 1, 0);
   const skew = useSkew(filter.range !== undefined);
   // each turn has its own now; the skew is part of it
   const variables = useMemo(
-    () => ({ filter: toCallFilter(filter, new Date(clock())) }),
-    [filter, turn, skew],
+    () => ({ filter: toCallFilter(filter, new Date(clock()), goesOn) }),
+    [filter, turn, skew, goesOn],
   );
   const { data, of, at, loading, problem } = useAsk(CallCountDocument, variables, round + turn, filter);
   useAskAgain({ loading, again }, live ? totalPause : undefined);

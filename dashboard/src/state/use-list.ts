@@ -23,13 +23,14 @@ export interface Place {
 const memory = new Memory<{ left: Left; place: Place }>();
 
 /**
- * The list of a filter's calls, which follows the filter, the switch Live and the key. `place` is where the reader is; going
+ * The list of a filter's calls, which follows the filter, the switch Live and the key. `goesOn`: its range has no end. `place` is where the reader is; going
  * back to a list finds its rows again, and `onReturn` is told of the place.
  */
 export function useCallList(
   filter: Filter,
   pageSize: number,
   live: boolean,
+  goesOn: boolean,
   round: number,
   place?: RefObject<Place>,
   onReturn?: (place: Place) => void,
@@ -41,6 +42,8 @@ export function useCallList(
   const known = useRef({ round, attempt });
   const tell = useRef(onReturn);
   tell.current = onReturn;
+  const isOpen = useRef(goesOn);
+  isOpen.current = goesOn;
 
   // round, attempt and another clock ask anew
   useEffect(() => {
@@ -48,11 +51,13 @@ export function useCallList(
     const isAsked = known.current.round !== round || known.current.attempt !== attempt;
     known.current = { round, attempt };
     const before = place && takeReturn() && !isAsked ? memory.find(name) : undefined;
-    const asked = toCallFilter(filter, new Date(clock()));
+    const now = new Date(clock());
+    const asked = toCallFilter(filter, now, true);
+    const end = filter.range === undefined || isOpen.current ? undefined : now.toISOString();
     if (before) {
       list.goOn(asked, pageSize, filter, before.left, before.place.top > 0);
       tell.current?.(before.place);
-    } else void list.start(asked, pageSize, filter);
+    } else void list.start(asked, pageSize, filter, end);
     return () => {
       const left = list.leave();
       if (place && left?.question === filter) memory.keep(name, { left, place: { ...place.current } });
@@ -72,4 +77,12 @@ export function useCallList(
   useEffect(() => repeat(runningPause, () => list.refreshRunning()), [list]);
   // for one moment the state still answers the question before
   return { list, state: state.question === filter ? state : { ...state, loading: "first" as const } };
+}
+
+/** Whether a range goes on with the time: while Live is on, and after that until it is asked for anew. */
+export function useGoesOn(live: boolean, filter: Filter, round: number): boolean {
+  const [known, setKnown] = useState({ filter, round, live });
+  const isSame = known.filter === filter && known.round === round;
+  if (!isSame || (live && !known.live)) setKnown({ filter, round, live });
+  return live || (isSame && known.live);
 }

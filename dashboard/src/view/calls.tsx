@@ -10,7 +10,7 @@ import { settings } from "../state/settings";
 import { type Step, useSteps } from "../state/steps";
 import { useStore } from "../state/store";
 import { useTotal } from "../state/total";
-import { type Place, useCallList } from "../state/use-list";
+import { type Place, useCallList, useGoesOn } from "../state/use-list";
 import { count, many } from "../state/words";
 import { AsOf } from "./as-of";
 import type { OnPick } from "./call-row";
@@ -46,9 +46,10 @@ export function Calls({ title, server }: { title: string; server?: string }) {
   const asked = useMemo(() => (server ? pickAll(filter, "server", [server]) : filter), [filter, server]);
   const place = useRef<Place>({ top: 0, marked: undefined });
   const [back, setBack] = useState<Place>();
-  const { list, state } = useCallList(asked, pageSize, live, round, place, setBack);
+  const goesOn = useGoesOn(live, asked, round);
+  const { list, state } = useCallList(asked, pageSize, live, goesOn, round, place, setBack);
   const { rows, loading, problem, outdated, hasMore, waiting } = state;
-  const { total, problem: untold } = useTotal(asked, round, live, state);
+  const { total, problem: untold } = useTotal(asked, round, live, goesOn, state);
 
   const scroller = useRef<HTMLDivElement>(null);
   const [marked, setMarked] = useState<string>();

@@ -45,7 +45,9 @@ test("the API is asked for exactly what was chosen", () => {
     clientIps: ["::1"],
     search: "x",
     from: "2026-11-24T11:45:00.000Z",
+    to: "2026-11-24T12:00:00.000Z",
   });
+  expect(toCallFilter(read("range=15m"), now, true)).toEqual({ from: "2026-11-24T11:45:00.000Z" });
 });
 
 test("what is excluded is out whichever list it is in", () => {

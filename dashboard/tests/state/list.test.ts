@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { CallFilter } from "../../src/gql/graphql";
 import { AskError, dataOf, mayPass } from "../../src/state/api";
 import type { FeedListener } from "../../src/state/feed";
 import { CallList, maxRows } from "../../src/state/list";
@@ -29,19 +30,23 @@ const span = (from: number, to: number) =>
 class Fake implements Source {
   feeds: { cursor: string; on: FeedListener; fail: (error: Error) => void }[] = [];
   asked: (string | undefined)[] = [];
+  filters: CallFilter[] = [];
   frames: (() => void)[] = [];
   pages: Row[][];
 
   constructor(...pages: Row[][]) {
     this.pages = pages;
   }
-  async page(_filter: object, _first: number, after: string | undefined) {
+  async page(filter: CallFilter, _first: number, after: string | undefined) {
+    this.filters.push(filter);
     this.asked.push(after);
     const rows = this.pages[0] ?? [];
     if (this.pages.length > 1) this.pages.shift();
     return { rows, hasMore: this.pages.length > 1, endCursor: rows.at(-1)?.cursor, liveCursor: "live-0" };
   }
-  follow(_filter: object, cursor: string, on: FeedListener, signal: AbortSignal) {
+  followed: CallFilter[] = [];
+  follow(filter: CallFilter, cursor: string, on: FeedListener, signal: AbortSignal) {
+    this.followed.push(filter);
     return new Promise<void>((resolve, fail) => {
       signal.addEventListener("abort", () => resolve());
       this.feeds.push({ cursor, on, fail });
@@ -509,4 +514,37 @@ test("calls that began at the same moment keep the order of their pages, each on
       .rows.slice(0, 4)
       .every(({ call }) => call.errorMessage === "late"),
   ).toBe(true);
+});
+
+test("a range ends where it was asked for, and with Live it goes on from there", async () => {
+  const from = row(0).call.startedAt;
+  const end = row(50).call.startedAt;
+  const source = new Fake(span(30, 21), [row(60)]);
+  const list = new CallList(source);
+  await list.start({ from }, 10, "q", end);
+  expect(source.filters).toEqual([{ from, to: end }]);
+  // a sender whose clock is ahead: the feed has told of its call already
+  list.setLive(true);
+  await Promise.resolve();
+  await Promise.resolve();
+  source.draw();
+  expect(source.followed).toEqual([{ from }]);
+  expect(source.filters[1]).toEqual({ from: end });
+  expect(list.state.get().rows[0]?.call.id).toBe(row(60).call.id);
+  expect(list.state.get().rows).toHaveLength(11);
+  // it was asked for once
+  list.setLive(false);
+  list.setLive(true);
+  expect(source.filters).toHaveLength(2);
+});
+
+test("more calls past the end of a range than are put above the list are its first page", async () => {
+  const source = new Fake(span(30, 21), span(90, 81), span(90, 81), []);
+  const list = new CallList(source);
+  const from = row(0).call.startedAt;
+  await list.start({ from }, 10, "q", row(50).call.startedAt);
+  list.setLive(true);
+  await expect.poll(() => list.state.get().rows[0]?.call.id).toBe(row(90).call.id);
+  expect(source.filters.at(-1)).toEqual({ from });
+  expect(list.state.get().rows).toHaveLength(10);
 });
