@@ -8,6 +8,27 @@ export interface Document {
   html: string;
 }
 
+/**
+ * What a document tells to run or to set, by the headings that it stands below: blocks of code, and code in the text. Without the
+ * reference, where code is no more than a name.
+ */
+export type Codes = Readonly<Record<string, readonly string[]>>;
+
+/** The code of a document in Markdown, in its order. */
+export function codesOf(markdown: string): Codes {
+  const marked = new Marked({ gfm: true });
+  const codes: Record<string, string[]> = {};
+  let section: string[] | undefined;
+  marked.walkTokens(marked.lexer(markdown), (token) => {
+    if (token.type === "heading" && token.depth === 2) {
+      section = token.text === "Reference" ? undefined : [];
+      if (section) codes[token.text] = section;
+    }
+    if (token.type === "code" || token.type === "codespan") section?.push(token.text);
+  });
+  return codes;
+}
+
 /** Where a link of a document leads to on the pages. Undefined where that is a file of the repository alone. */
 function target(href: string): string | undefined {
   if (/^(https?:|#)/.test(href)) return href;
@@ -51,8 +72,8 @@ export function documents(): Plugin {
   return {
     name: "documents",
     transform(code, id) {
-      if (!id.endsWith(".md")) return undefined;
-      return { code: `export default ${JSON.stringify(render(code))}`, moduleType: "js", map: null };
+      const made = id.endsWith(".md") ? render(code) : id.endsWith(".md?codes") ? codesOf(code) : undefined;
+      return made && { code: `export default ${JSON.stringify(made)}`, moduleType: "js", map: null };
     },
   };
 }

@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { documents } from "./markdown.ts";
 
 // One browser and one mcptap at a time: the machines of CI are small.
 export default defineConfig({
+  plugins: [documents()],
   test: {
     include: ["tests/**/*.test.ts"],
     fileParallelism: false,

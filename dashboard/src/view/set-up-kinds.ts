@@ -1,3 +1,5 @@
+import guide from "../../../docs/instrumenting.md?codes";
+import type { Codes } from "../../markdown";
 import { anchorOf } from "../state/anchor";
 import type { Receivers } from "../state/receivers";
 
@@ -44,22 +46,49 @@ function withAddress(receivers: Receivers, steps: readonly Step[]): readonly Ste
   return [...steps, { words, code: endpointOf("HOST_OF_MCPTAP:4318") }];
 }
 
-const overStdio = {
-  words: "Over stdio, run this instead of the server's command.",
-  code: "mcptap wrap -- COMMAND",
-};
-const overHttp = {
-  words: "Over HTTP, in front of the server. Clients then use http://127.0.0.1:6280/mcp.",
-  code: "mcptap proxy --upstream http://127.0.0.1:8000/mcp",
-};
 const all = "everything: requests, responses, errors, sessions and clients";
 
-/** The kinds of docs/instrumenting.md, for a mcptap that receives there. */
-export function kindsFor(receivers: Receivers): readonly DocumentedKind[] {
-  const variables = `${endpointOf(receivers.http)}
-export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-export OTEL_SERVICE_NAME=my-server
-export OTEL_TRACES_SAMPLER=always_on`;
+/** The code of docs/instrumenting.md, for a mcptap that receives there. It stands in that document alone. */
+function readerOf(codes: Codes, receivers: Receivers) {
+  const find = (section: string, beginning: string, among: readonly string[]) => {
+    const found = among.find((code) => code.startsWith(beginning));
+    if (found === undefined)
+      throw new Error(`docs/instrumenting.md has no code below "${section}" that begins with: ${beginning}`);
+    return found.replaceAll("127.0.0.1:4318", receivers.http).replaceAll("127.0.0.1:4317", receivers.grpc);
+  };
+  const below = (section: string) => codes[section] ?? [];
+  return {
+    /** The whole of what begins so. */
+    block: (section: string, beginning: string) => find(section, beginning, below(section)).trimEnd(),
+    /** The line that begins so, without what the document says of it: not every shell takes a comment that is pasted. */
+    line: (section: string, beginning: string) =>
+      find(
+        section,
+        beginning,
+        below(section).flatMap((code) => code.split("\n")),
+      ).replace(/ +# .*$| …$/, ""),
+  };
+}
+
+/** The kinds of docs/instrumenting.md, for a mcptap that receives there. `codes`: those of that document. */
+export function kindsFor(receivers: Receivers, codes: Codes = guide): readonly DocumentedKind[] {
+  const { block, line } = readerOf(codes, receivers);
+  const variables = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+  ]
+    .map((name) => line("Variables", `export ${name}=`))
+    .join("\n");
+  const overStdio = {
+    words: "Over stdio, put mcptap wrap -- in front of the server's command, as here.",
+    code: line("Anything over stdio", "mcptap wrap -- "),
+  };
+  const overHttp = {
+    words: "Over HTTP, in front of the server. Clients then use http://127.0.0.1:6280/mcp.",
+    code: line("Anything over HTTP", "mcptap proxy --upstream "),
+  };
   const kinds: readonly Kind[] = [
     {
       name: "Any server",
@@ -82,12 +111,13 @@ export OTEL_TRACES_SAMPLER=always_on`;
       steps: [
         {
           ...overStdio,
-          words: "Run this instead of the server's command; the server itself does not change.",
+          words:
+            "Put mcptap wrap -- in front of the server's command, as here. The server itself does not change.",
         },
         {
           words:
             "Or let mcptap change the configuration of Claude Desktop, Cursor or VS Code; --uninstall takes it back.",
-          code: "mcptap wrap --install ~/.cursor/mcp.json --server NAME",
+          code: line("Anything over stdio", "mcptap wrap --install "),
         },
       ],
       inLog: `${all}, and console output.`,
@@ -107,21 +137,20 @@ export OTEL_TRACES_SAMPLER=always_on`;
       steps: [
         {
           words: "Add the SDK: it is the folder sdk of mcptap's source.",
-          code: "cargo add mcptap-sdk --path ../mcptap/sdk --features axum",
+          code: line("Rust", "cargo add mcptap-sdk "),
         },
         {
           words: "With rmcp, over any transport, wrap the handler.",
-          code: `let _telemetry = mcptap_sdk::init("my-server")?;          // keep it until the end of main
-instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
+          code: block("Rust", "let _telemetry = "),
         },
         {
           words:
             "Over HTTP, with rmcp or without, put the layer outermost for HTTP status, the client's address (feature axum, and into_make_service_with_connect_info) and what is refused.",
-          code: ".layer(mcptap_sdk::layer())",
+          code: block("Rust", ".layer("),
         },
         {
           words: "For console output, add the log layer to tracing.",
-          code: "tracing_subscriber::registry().with(mcptap_sdk::log_layer())",
+          code: block("Rust", "tracing_subscriber::registry()"),
         },
       ],
       inLog: `${all}; HTTP status and what was refused with layer, console output with log_layer.`,
@@ -132,29 +161,30 @@ instrument(MyServer::new()).serve(stdio()).await?.waiting().await?;`,
         {
           words:
             "With the SDK for Python, the folder sdk/python of mcptap's source: for servers of the official SDK 1.x and 2.x and of FastMCP 2 to 4.",
-          code: "pip install ../mcptap/sdk/python",
+          code: line("Python", "pip install ../mcptap/"),
         },
         {
           words: "It is one line of the server.",
-          code: `import mcptap
-
-server = mcptap.instrument(FastMCP("weather"))    # or a Server or MCPServer; before it runs`,
+          code: block("Python", "import mcptap"),
         },
         {
           words:
             "Without a line of code: the official SDK 2.x, FastMCP 3 and 4 record spans themselves; the launcher sends them.",
-          code: "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http",
-        },
-        {
-          words: "Start the server under it.",
-          code: `${variables}
-export OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED=true   # Python's logging becomes console output
-opentelemetry-instrument python server.py`,
+          code: line("Python", "pip install opentelemetry-distro "),
         },
         {
           words:
-            "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, run this instead of the server's command:",
-          code: "mcptap wrap -- COMMAND",
+            "Start the server under it. With the last variable, Python's logging becomes console output.",
+          code: [
+            variables,
+            line("Python", "export OTEL_PYTHON_LOGGING_"),
+            line("Python", "opentelemetry-instrument python "),
+          ].join("\n"),
+        },
+        {
+          words:
+            "The official SDK 1.x and FastMCP 2 record nothing themselves: use these, or a library such as Logfire, OpenLIT, Traceloop or AWS Distro. Over stdio, put mcptap wrap -- in front of the server's command, as here.",
+          code: overStdio.code,
         },
         overHttp,
       ],
@@ -167,13 +197,11 @@ opentelemetry-instrument python server.py`,
         {
           words:
             "With the SDK for TypeScript, the folder sdk/typescript of mcptap's source: for servers of the official SDK 1.x and 2.x.",
-          code: "npm install ../mcptap/sdk/typescript",
+          code: line("TypeScript", "npm install ../mcptap/"),
         },
         {
           words: "It is one line of the server.",
-          code: `import { instrument } from "@mcptap/sdk";
-
-const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));   // before it is connected`,
+          code: block("TypeScript", "import { instrument } from"),
         },
         {
           ...overStdio,
@@ -193,7 +221,7 @@ const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));
         {
           words:
             "The official SDK has an activity source: add it to the tracer provider, with AddOtlpExporter() and, over HTTP, AddAspNetCoreInstrumentation().",
-          code: 'AddSource("Experimental.ModelContextProtocol")',
+          code: block("C#", "AddSource("),
         },
         { words: "The exporter reads these variables.", code: variables },
       ],
@@ -205,7 +233,7 @@ const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));
       steps: [
         {
           words: "Quarkus MCP server 2: add quarkus-opentelemetry, and set its property.",
-          code: `quarkus.otel.exporter.otlp.endpoint=http://${receivers.grpc}`,
+          code: block("Java", "quarkus.otel.exporter.otlp.endpoint="),
         },
         {
           ...overStdio,
@@ -234,15 +262,15 @@ const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));
           words: "ContextForge, Envoy AI Gateway and Docker MCP Gateway read these variables.",
           code: variables,
         },
-        { words: "ContextForge needs one more.", code: "OTEL_ENABLE_OBSERVABILITY=true" },
-        { words: "So does Envoy AI Gateway.", code: "AI_GATEWAY_TRACING_SEMCONV=gen_ai" },
+        { words: "ContextForge needs one more.", code: block("Gateways", "OTEL_ENABLE_OBSERVABILITY=") },
+        { words: "So does Envoy AI Gateway.", code: block("Gateways", "AI_GATEWAY_TRACING_SEMCONV=") },
         {
           words: "agentgateway, in its configuration.",
-          code: `frontendPolicies: { tracing: { otlpEndpoint: "http://${receivers.grpc}", randomSampling: true } }`,
+          code: block("Gateways", "frontendPolicies: "),
         },
         {
           words: "ToolHive, beside its other arguments.",
-          code: `thv run --otel-endpoint ${receivers.http} --otel-insecure --otel-sampling-rate 1.0`,
+          code: line("Gateways", "thv run "),
         },
       ],
       inLog:
@@ -254,22 +282,12 @@ const server = instrument(new McpServer({ name: "weather", version: "1.0.0" }));
         {
           words:
             "In the configuration of a Collector that servers send to already: an exporter to mcptap, and pipelines of traces and of logs that lead there, without sampling. Before version 0.144 the exporter is called otlphttp.",
-          code: `exporters:
-  otlp_http/mcptap:
-    endpoint: http://${receivers.http}
-service:
-  pipelines:
-    traces/mcptap:
-      receivers: [otlp]
-      exporters: [otlp_http/mcptap]
-    logs/mcptap:
-      receivers: [otlp]
-      exporters: [otlp_http/mcptap]`,
+          code: block("OpenTelemetry Collector", "exporters:"),
         },
         {
           words:
             "A Collector on the same machine has the ports 4317 and 4318 itself: start mcptap at others, and name those above. Servers go on sending to the Collector.",
-          code: "mcptap serve --otlp-grpc 127.0.0.1:14317 --otlp-http 127.0.0.1:14318",
+          code: line("OpenTelemetry Collector", "mcptap serve --otlp-grpc "),
         },
       ],
       inLog:

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { codesOf } from "../../markdown";
 import { parseCounters } from "../../src/state/counters";
 import { receiversFor } from "../../src/state/receivers";
 import { kindsFor } from "../../src/view/set-up-kinds";
 
 const read = (path: string) => readFileSync(join(import.meta.dirname, "../../..", path), "utf8");
-const docs = ["docs/instrumenting.md", "docs/dashboard.md", "README.md"].map(read).join();
+const guide = read("docs/instrumenting.md");
 
 const kinds = kindsFor(receiversFor("localhost", null));
 
@@ -15,17 +16,42 @@ const bound = (http: [string, number], grpc: [string, number]) => ({
   otlpGrpc: { host: grpc[0], port: grpc[1] },
 });
 
-/** A line without what each reader puts in its place. */
-const stem = (line: string) => line.split(/HOST_OF_MCPTAP|COMMAND|NAME/)[0]?.trimEnd() ?? "";
+/** All that the page tells to run or to set. */
+const shown = (all: typeof kinds) =>
+  all.flatMap(({ steps }) => steps.map(({ code = "" }) => code)).join("\n");
 
-test("what the page Setup tells to run or to set stands in the documentation too", () => {
+test("what the page Setup tells to run or to set is that of the documentation, line by line", () => {
+  const lines = [guide, read("docs/dashboard.md")]
+    .flatMap((text) => Object.values(codesOf(text)).flat())
+    .flatMap((code) => code.split("\n"))
+    .flatMap((line) => [line, line.replace(/ +# .*$| …$/, "")]);
   const missing = kinds.flatMap(({ name, steps }) =>
     steps
-      .flatMap(({ code = "" }) => code.split("\n"))
-      .filter((line) => !docs.includes(stem(line)))
+      .flatMap(({ code = "" }) => code.replace("HOST_OF_MCPTAP", "127.0.0.1").split("\n"))
+      .filter((line) => !lines.includes(line))
       .map((line) => `${name}: ${line}`),
   );
   expect(missing).toEqual([]);
+});
+
+test.each([
+  ["mcptap wrap -- npx -y", "mcptap wrap -- node"],
+  ["OTEL_SERVICE_NAME=my-server ", "OTEL_SERVICE_NAME=weather "],
+  ["MyServer::new()", "Weather::new()"],
+  ["exporters: [otlp_http/mcptap]", "exporters: [otlp_http/tap]"],
+  ["--otel-sampling-rate 1.0", "--otel-sampling-rate 0.5"],
+])("with %s changed in the documentation, the page has it as %s", (before, after) => {
+  expect(guide).toContain(before);
+  const changed = kindsFor(receiversFor("localhost", null), codesOf(guide.replaceAll(before, after)));
+  expect(shown(kinds)).not.toContain(after.trim());
+  expect(shown(changed)).toContain(after.trim());
+});
+
+test("what the documentation does not have is named", () => {
+  const without = guide.replace(/^import mcptap$/m, "import other");
+  expect(() => kindsFor(receiversFor("localhost", null), codesOf(without))).toThrow(
+    'docs/instrumenting.md has no code below "Python" that begins with: import mcptap',
+  );
 });
 
 test("README, documentation and page name the same versions that record spans themselves", () => {

@@ -1,0 +1,4 @@
+declare module "*.md?codes" {
+  const codes: import("../markdown").Codes;
+  export default codes;
+}
