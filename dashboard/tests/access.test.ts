@@ -156,7 +156,7 @@ test("axe has nothing against what tells of wrong input, and against the help of
     await openContext(pages, { colorScheme });
     const { page } = pages;
     await page.goto(`${mcptap.url}/setup`);
-    await page.getByText("Nothing shows up?").click();
+    await page.getByText("No data?").click();
     await page.getByText("Exports refused", { exact: true }).waitFor();
     expect(await axeSays(page)).toEqual([]);
     await page.goto(`${mcptap.url}/?q=((&min=5&max=2&status=abc`);

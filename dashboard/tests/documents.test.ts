@@ -30,7 +30,7 @@ test("Setup leads to the documentation of each kind of server, at its place", {
     await page.goBack();
     await kinds.first().waitFor();
   }
-  await page.getByText("Nothing shows up?").click();
+  await page.getByText("No data?").click();
   await page.getByRole("link", { name: "More in the documentation", exact: true }).click();
   await page.getByRole("heading", { name: "When nothing shows up" }).waitFor();
   expect(pages.complaints).toEqual([]);

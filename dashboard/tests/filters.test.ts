@@ -148,7 +148,7 @@ test("a click on a value keeps only its calls or leaves them out, in the list an
   await page.goto(mcptap.url);
   await shows(page, 5);
   await page.getByRole("row", { name: /radar/ }).hover();
-  await page.getByTitle("Without Server weather").click();
+  await page.getByTitle("Filter out Server weather").click();
   await expectAddress(page, /\?-server=weather$/);
   await shows(page, 3);
   await page.getByRole("button", { name: /^Server is not weather/ }).click();
@@ -157,7 +157,7 @@ test("a click on a value keeps only its calls or leaves them out, in the list an
 
   await page.getByRole("row", { name: /radar/ }).click();
   await page.getByRole("button", { name: "radar", exact: true }).click();
-  await page.getByRole("menuitem", { name: "Only calls without this" }).click();
+  await page.getByRole("menuitem", { name: "Filter out" }).click();
   await expectAddress(page, /\?server=weather&-tool=radar$/);
   await shows(page, 1);
   expect(pages.complaints).toEqual([]);

@@ -171,7 +171,7 @@ test("a key is revoked after a question, one's own with a warning", async () => 
   const asks = page.getByRole("alertdialog");
   await asks.getByRole("heading", { name: "Revoke laptop?" }).waitFor();
   expect(await asks.innerText()).not.toMatch(/This tab uses it|No other active key/);
-  await asks.getByRole("button", { name: "Keep it" }).click();
+  await asks.getByRole("button", { name: "Cancel" }).click();
   await keyRow(/laptop.*Active/).waitFor();
   await keyRow(/laptop/)
     .getByRole("button", { name: "Revoke laptop" })
@@ -254,7 +254,7 @@ test.each(["light", "dark"] as const)(
       await page.getByRole("button", { name: "Revoke root" }).click();
       await page.getByRole("alertdialog").getByText("This tab uses it.").waitFor();
       await fine("the question");
-      await page.getByRole("button", { name: "Keep it" }).click();
+      await page.getByRole("button", { name: "Cancel" }).click();
       await page.getByRole("button", { name: "Create a key" }).click();
       await page.getByRole("combobox", { name: "Only these servers" }).fill("weather");
       await page.keyboard.press("Enter");

@@ -144,7 +144,7 @@ test("choosing a value in the drawer leaves Live on", async () => {
   await page.getByRole("row", { name: /radar/ }).click();
   const drawer = page.getByRole("dialog", { name: "Call" });
   await drawer.getByRole("button", { name: "radar" }).click();
-  await page.getByRole("menuitem", { name: "Only calls with this" }).click();
+  await page.getByRole("menuitem", { name: "Filter for" }).click();
   await page.waitForURL(/\?live=1&tool=radar$/);
   await page.getByText("1 call", { exact: true }).waitFor();
   await says("Live");

@@ -135,7 +135,7 @@ test("a view is renamed, updated with what is seen, replaced, and removed after 
   await openMenu();
   await page.getByRole("button", { name: "Change the view Orders" }).click();
   await page.getByRole("button", { name: "Remove", exact: true }).click();
-  await page.getByRole("button", { name: "Keep it" }).click();
+  await page.getByRole("button", { name: "Cancel" }).click();
   expect(await saved()).toHaveLength(1);
   await page.getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByRole("button", { name: "Remove Orders" }).click();
@@ -246,7 +246,7 @@ test("one's own views are one's own, everybody's are an administrator's to make"
   await page.goto(`${mcptap.url}/?tool=radar`);
   await openMenu();
   await menu().getByText("For everybody").click();
-  await save("Shared");
+  await save("Radar");
 
   await openContext(pages, {});
   await withKey(pages, ada);
@@ -256,23 +256,23 @@ test("one's own views are one's own, everybody's are an administrator's to make"
   await save("Ada's");
   await openMenu();
   await line("Ada's").getByText("Yours").waitFor();
-  await line("Shared").getByText("Everybody's").waitFor();
+  await line("Radar").getByText("Shared").waitFor();
   expect(await line("Ada's").getByRole("button").count()).toBe(1);
-  expect(await line("Shared").getByRole("button").count()).toBe(0);
-  await line("Shared").getByRole("link").click();
+  expect(await line("Radar").getByRole("button").count()).toBe(0);
+  await line("Radar").getByRole("link").click();
   await rows(pages.page).getByText("radar").waitFor();
   expect(pages.complaints).toEqual([]);
-  expect((await saved(eve)).map(({ name }) => name)).toEqual(["Shared"]);
+  expect((await saved(eve)).map(({ name }) => name)).toEqual(["Radar"]);
 
   await openContext(pages, {});
   await withKey(pages, root);
   await pages.page.goto(mcptap.url);
   await openMenu();
   await line("Ada's").getByText("Another key's").waitFor();
-  await pages.page.getByRole("button", { name: "Change the view Shared" }).click();
+  await pages.page.getByRole("button", { name: "Change the view Radar" }).click();
   await pages.page.getByRole("button", { name: "Remove", exact: true }).click();
   await menu().getByText("Remove it for everybody?").waitFor();
-  await pages.page.getByRole("button", { name: "Remove Shared" }).click();
+  await pages.page.getByRole("button", { name: "Remove Radar" }).click();
   await line("Shared").waitFor({ state: "detached" });
   expect(await saved(eve)).toEqual([]);
   expect(pages.complaints).toEqual([]);

@@ -61,7 +61,7 @@ test("sessions are listed, and one is a timeline with pauses, what ran at once, 
     expect.stringMatching(/\+0 ms.*initialize/),
     expect.stringMatching(/without a call/),
     expect.stringMatching(/forecast/),
-    expect.stringMatching(/Tool error.*radar.*beside 1 other.*no radar/),
+    expect.stringMatching(/Tool error.*radar.*1 concurrent.*no radar/),
   ]);
   await moments.last().getByRole("button").click();
   await page
@@ -223,7 +223,7 @@ test("the page Setup has a way for servers that nobody can change, and says what
   const { page, mcptap } = pages;
   await page.goto(`${mcptap.url}/setup`);
   await page.getByRole("button", { name: "Any, over stdio" }).click();
-  await page.getByText("mcptap wrap -- COMMAND").waitFor();
+  await page.getByText("mcptap wrap -- npx -y @modelcontextprotocol/server-everything").waitFor();
   await page.getByRole("button", { name: "Any, over HTTP" }).click();
   await page.getByText("mcptap proxy --upstream").waitFor();
   expect(await page.getByText("OTEL_EXPORTER_OTLP_HEADERS").count()).toBe(0);
@@ -254,7 +254,7 @@ test("the page Setup turns green when a call arrives, however many are stored", 
 test("the page Setup says what arrived, where no call does", async () => {
   const { page, mcptap } = pages;
   await page.goto(`${mcptap.url}/setup`);
-  await page.getByText("Nothing shows up?").click();
+  await page.getByText("No data?").click();
   const said = (words: string) =>
     page.locator(".counters > div").filter({ hasText: words }).locator("dd").textContent();
   await page.getByText("Exports refused", { exact: true }).waitFor();

@@ -211,11 +211,7 @@ function Line({ bar, onOpen }: { bar: Bar; onOpen: () => void }) {
           <span className="moment-words">
             <span className="code">{visible(call.method)}</span>{" "}
             <strong className="code">{visible(call.target ?? "")}</strong>
-            {beside > 0 && (
-              <span className="chip plain">
-                beside {beside} other{beside > 1 ? "s" : ""}
-              </span>
-            )}
+            {beside > 0 && <span className="chip plain">{beside} concurrent</span>}
             {call.errorMessage && <span className="message">{call.errorMessage}</span>}
           </span>
           <span className="track" aria-hidden="true">

@@ -195,7 +195,7 @@ function TreeLine({ line, open, onTurn }: { line: Line; open: boolean; onTurn: (
         <Button
           className="plain icon-only fold"
           aria-expanded={open}
-          aria-label={`${open ? "Fold" : "Unfold"} ${name ?? "all"}`}
+          aria-label={`${open ? "Collapse" : "Expand"} ${name ?? "all"}`}
           onPress={onTurn}
         >
           <Icon name={open ? "down" : "right"} />
@@ -221,11 +221,11 @@ function Leaf({ value, open, text }: { value: Json; open: boolean; text: boolean
   switch (value.kind) {
     case "object":
       return (
-        <span className="quiet">{`{${open ? "" : "…"}} ${many(value.members.length, "key")}${value.cut ? ", cut off here" : ""}`}</span>
+        <span className="quiet">{`{${open ? "" : "…"}} ${many(value.members.length, "key")}${value.cut ? ", truncated" : ""}`}</span>
       );
     case "list":
       return (
-        <span className="quiet">{`[${open ? "" : "…"}] ${many(value.items.length, "item")}${value.cut ? ", cut off here" : ""}`}</span>
+        <span className="quiet">{`[${open ? "" : "…"}] ${many(value.items.length, "item")}${value.cut ? ", truncated" : ""}`}</span>
       );
     case "word":
       return <span className="word">{value.value}</span>;
@@ -241,7 +241,7 @@ function Leaf({ value, open, text }: { value: Json; open: boolean; text: boolean
               … {count(value.value.length - end)} more characters (copy has them all)
             </span>
           )}
-          {value.cut && <span className="quiet"> cut off here</span>}
+          {value.cut && <span className="quiet"> truncated</span>}
         </span>
       );
     }

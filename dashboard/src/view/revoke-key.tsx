@@ -75,7 +75,7 @@ function Question({ apiKey, own, last, onClose, onRevoked }: Props & { apiKey: A
       )}
       <div className="answers">
         <Button className="small" onPress={onClose} autoFocus>
-          Keep it
+          Cancel
         </Button>
         <Button className="small danger" isDisabled={revoking} onPress={revoke}>
           {revoking ? "Revoking…" : "Revoke"}

@@ -25,7 +25,7 @@ export function SetUpHelp({ receivers }: { receivers: Receivers }) {
   const [open, setOpen] = useState(false);
   return (
     <details className="set-up-help" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Nothing shows up?</summary>
+      <summary>No data?</summary>
       {open && <Counters />}
       <ul>
         <li>

@@ -28,10 +28,10 @@ export function ValueMenu({
       <Popover className="popover" placement="bottom start">
         <Menu className="options">
           <MenuItem className="option" onAction={() => onPick(name, value, "include")}>
-            Only calls with this
+            Filter for
           </MenuItem>
           <MenuItem className="option" onAction={() => onPick(name, value, "exclude")}>
-            Only calls without this
+            Filter out
           </MenuItem>
           <MenuItem
             className="option"

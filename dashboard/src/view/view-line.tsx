@@ -12,7 +12,7 @@ import { visible } from "../state/words";
 import { Icon } from "./icon";
 import { notice } from "./notice";
 
-const whoseWords = { everybody: "Everybody's", mine: "Yours", another: "Another key's" } as const;
+const whoseWords = { everybody: "Shared", mine: "Yours", another: "Another key's" } as const;
 
 interface Props {
   view: View;
@@ -140,7 +140,7 @@ function ViewEditor({ view, shown, forEverybody, onDone }: EditorProps) {
             Remove {visible(view.name)}
           </Button>
           <Button className="small" onPress={() => setRemoving(false)}>
-            Keep it
+            Cancel
           </Button>
         </div>
       )}
