@@ -59,7 +59,7 @@ export function App() {
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
-  useKeys({ "?": () => setHelp(true) });
+  useKeys({ "?": () => setHelp(true) }, true);
   useGoKeys((letter) => {
     const page = offered.find(([, , key]) => key === letter);
     if (page) navigate(page[0]);

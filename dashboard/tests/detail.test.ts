@@ -75,24 +75,27 @@ test("a row opens in a drawer with every field, and at an address of its own", a
   expect(pages.complaints).toEqual([]);
 });
 
-test("JSON folds, is searched, and shows JSON inside of texts; raw shows it as text", async () => {
+test("JSON folds, is searched, and shows JSON inside of texts; raw shows it as it came", async () => {
   const { page, mcptap } = pages;
   await mcptap.report({
     tool: "stats",
-    response: '{"content":[{"type":"text","text":"{\\"stars\\":3421,\\"language\\":\\"Python\\"}"}]}',
+    response:
+      '{"content":[{"type":"text","text":"{\\"stars\\":3421,\\"language\\":\\"Python\\"}"}],  "ratio":1.0}',
   });
   await page.goto(mcptap.url);
   await rows(page).first().click();
   const response = dialog().getByRole("region", { name: "Response" });
-  await response.getByRole("button", { name: "Unfold text" }).click();
+  await response.getByRole("button", { name: "Expand text" }).click();
   await response.getByText("3421").waitFor();
-  await response.getByRole("button", { name: "Fold content" }).click();
+  await response.getByRole("button", { name: "Collapse content" }).click();
   expect(await response.getByText("3421").count()).toBe(0);
   await response.getByRole("searchbox").fill("pyth");
   await response.getByText("1 found").waitFor();
   await response.locator(".hit").getByText("Python").waitFor();
   await response.getByRole("button", { name: "Raw" }).click();
-  await response.getByText('"content": [').waitFor();
+  expect(await response.locator("pre").allTextContents()).toEqual([
+    '{"content":[{"type":"text","text":"{\\"stars\\":3421,\\"language\\":\\"Python\\"}"}],  "ratio":1.0}',
+  ]);
   expect(pages.complaints).toEqual([]);
 });
 
@@ -125,7 +128,7 @@ test("truncated, redacted, not captured and empty are four sights", async () => 
       .getByRole("button", { name: "Copy as curl" });
     expect(await copy.count(), tool).toBe(0);
     if (tool === "cut") await response.getByRole("button", { name: "Load what was kept" }).click();
-    if (tool === "cut") await response.getByText("cut off here").first().waitFor();
+    if (tool === "cut") await response.getByText("truncated").first().waitFor();
     if (tool === "secret") expect(await response.textContent()).not.toContain("hunter2");
     await page.keyboard.press("Escape");
     await dialog().waitFor({ state: "detached" });
@@ -151,6 +154,32 @@ test("a large body is loaded on demand, and only the lines in sight are in the p
   await response.getByText("1 found").waitFor();
   await response.getByRole("button", { name: "Raw" }).click();
   expect(await response.locator("pre").count()).toBeLessThan(150);
+  expect(pages.complaints).toEqual([]);
+});
+
+test("a body whose call is gone is said to be stored no longer, and is not copied as nothing", async () => {
+  const { page, mcptap } = pages;
+  await mcptap.reportAll([
+    { tool: "small", response: '{"a":1}', agoMs: 10 },
+    { tool: "large", response: JSON.stringify({ text: "x".repeat(150_000) }) },
+  ]);
+  await page.route("**/graphql", (route) =>
+    route.request().postData()?.includes("query CallBody")
+      ? route.fulfill({ json: { data: { call: null } } })
+      : route.fallback(),
+  );
+  await page.goto(mcptap.url);
+  for (const tool of ["small", "large"]) {
+    await rows(page).filter({ hasText: tool }).click();
+    const response = dialog().getByRole("region", { name: "Response" });
+    await response.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Not copied: the response is no longer stored").last().waitFor();
+    if (tool === "large") await response.getByRole("button", { name: /^Load / }).click();
+    await response.getByText("No longer stored.").waitFor();
+    expect(await response.getByText("Empty.").count()).toBe(0);
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "detached" });
+  }
   expect(pages.complaints).toEqual([]);
 });
 

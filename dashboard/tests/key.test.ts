@@ -54,6 +54,27 @@ test("where the API wants a key the page asks for one, sends it, and keeps it fo
   expect(withoutRefusals(pages.complaints)).toEqual([]);
 });
 
+test("after many wrong keys the right one is taken all the same", async () => {
+  const { page, mcptap } = pages;
+  await report();
+  const right = await mcptap.createKey("laptop", "read");
+  await page.goto(mcptap.url);
+  await signIn().waitFor();
+  const said = page.getByRole("alert");
+  // one for the key, and one for whoever asks
+  await expect
+    .poll(async () => {
+      await enter(`mcptap_${Math.random()}`);
+      await said.waitFor();
+      return said.innerText();
+    })
+    .toMatch(/^Too many/);
+  await signIn().waitFor();
+  await enter(right);
+  await rows(page).first().waitFor();
+  expect(pages.complaints.filter((complaint) => !/status of (401|429)/.test(complaint))).toEqual([]);
+});
+
 test("a key that is revoked while Live is on is asked for anew, in the API's words", async () => {
   const { page, mcptap } = pages;
   await report();

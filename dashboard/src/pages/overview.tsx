@@ -254,7 +254,9 @@ function BucketTable({
             <th scope="col">From</th>
             <th scope="col">Calls</th>
             <th scope="col">Errors</th>
+            <th scope="col">p50</th>
             <th scope="col">p95</th>
+            <th scope="col">p99</th>
           </tr>
         </thead>
         <tbody>
@@ -277,7 +279,10 @@ function BucketTable({
                 </td>
                 <td>{count(bucket.callCount)}</td>
                 <td>{count(bucket.errorCount)}</td>
-                <td>{bucket.p95Ms == null ? "" : duration(bucket.p95Ms)}</td>
+                {([bucket.p50Ms, bucket.p95Ms, bucket.p99Ms] as const).map((ms, at) => (
+                  // biome-ignore lint/suspicious/noArrayIndexKey: the columns have a fixed order
+                  <td key={at}>{ms == null ? "" : duration(ms)}</td>
+                ))}
               </tr>
             ),
           )}

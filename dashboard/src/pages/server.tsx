@@ -94,6 +94,7 @@ function Tools({ server }: { server: string }) {
       </div>
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={tools} />
+      {found.unsearched}
       {!items && problem === undefined && <Skeleton lines={6} />}
       {found.typed && items?.length === 0 && !tools.more && <p className="hint">No tools match.</p>}
       {tools.items?.length === 0 && (

@@ -64,6 +64,8 @@ export default function ServersPage() {
     data &&
     (data.facets.servers?.find(({ value }) => value === name)?.count ??
       (data.facets.more.servers ? undefined : 0));
+  /** Of how many servers the figures are known, where that is not all. */
+  const longest = calls.data?.facets.more.servers ? calls.data.facets.servers?.length : undefined;
   return (
     <div className="page">
       <div className="page-head">
@@ -81,6 +83,7 @@ export default function ServersPage() {
       </div>
       {problem !== undefined && !items && <Problem problem={problem} again={again} />}
       <Outdated of={[servers, calls, failed].map((asked) => ({ ...asked, again }))} />
+      {found.unsearched}
       {!items && problem === undefined && <Skeleton lines={6} />}
       {found.typed && items?.length === 0 && !servers.more && <p className="hint">No servers match.</p>}
       {servers.items?.length === 0 && (
@@ -90,6 +93,9 @@ export default function ServersPage() {
             A server appears here with its first call. <Link href="/setup">Set up a server</Link>
           </p>
         </div>
+      )}
+      {longest !== undefined && (
+        <p className="hint">Counts are shown for the top {count(longest)} servers by calls and by errors.</p>
       )}
       {items && items.length > 0 && (
         <PlainTable label="Servers" headings={headings} order={order} onSort={sortBy}>
@@ -105,13 +111,19 @@ export default function ServersPage() {
                   </Link>
                 </td>
                 <td className="number" data-label={plural(all ?? 0, "call")}>
-                  {all !== undefined && <Link href={listAddress(ofServer)}>{count(all)}</Link>}
+                  {all !== undefined ? (
+                    <Link href={listAddress(ofServer)}>{count(all)}</Link>
+                  ) : (
+                    calls.data && "–"
+                  )}
                 </td>
                 <td className="number" data-label={plural(wrong ?? 0, "error")}>
-                  {wrong !== undefined && all !== undefined && (
+                  {wrong !== undefined && all !== undefined ? (
                     <Link href={listAddress(pickAll(ofServer, "outcome", errorOutcomes))}>
                       {count(wrong)} ({percent(wrong, all)})
                     </Link>
+                  ) : (
+                    calls.data && "–"
                   )}
                 </td>
                 <td data-before="first call">

@@ -59,7 +59,8 @@ export async function ask<Result, Variables>(
 ): Promise<Result> {
   const key = currentKey();
   const asked = Date.now();
-  const response = await fetch(endpoint, {
+  // an answer that is cut in the middle is none
+  const { response, text } = await fetch(endpoint, {
     method: "POST",
     headers: {
       "content-type": "application/json",
@@ -68,16 +69,19 @@ export async function ask<Result, Variables>(
     },
     body: JSON.stringify({ query: document.toString(), variables }),
     ...(signal ? { signal } : {}),
-  }).catch((error: unknown) => {
-    if (signal?.aborted) throw error;
-    setAway(true);
-    // the browser has words of its own for it, and each another
-    throw new AskError("mcptap does not answer", "away");
-  });
-  learnClock(response.headers.get("date"), asked, Date.now());
-  const text = await response.text();
-  // 403 is a key that holds and is for something else, such as sending alone
-  if (response.status === 401 || (response.status === 403 && key)) {
+  })
+    .then(async (response) => {
+      learnClock(response.headers.get("date"), asked, Date.now());
+      return { response, text: await response.text() };
+    })
+    .catch((error: unknown) => {
+      if (signal?.aborted) throw error;
+      setAway(true);
+      // the browser has words of its own for it, and each another
+      throw new AskError("mcptap does not answer", "away");
+    });
+  // 403 is a key that holds and is for something else, such as sending alone; 429 one that is wrong, after many others
+  if (response.status === 401 || (key && [403, 429].includes(response.status))) {
     refuseKey(key, said(text));
     throw new AskError(said(text) || "mcptap asks for a key", "refused");
   }

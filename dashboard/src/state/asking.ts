@@ -27,6 +27,8 @@ interface State<Result> {
   of?: unknown;
   answered?: unknown;
   problem?: unknown;
+  /** What `problem` is about. */
+  failed?: unknown;
   loading: boolean;
 }
 
@@ -70,12 +72,21 @@ export function useAsk<Result, Variables>(
     const asking = new AbortController();
     const about = aboutWhat.current;
     const answered = latest.current;
-    setState((before) => ({ ...before, loading: true }));
+    setState((before) => ({
+      ...before,
+      problem: before.failed === about ? before.problem : undefined,
+      loading: true,
+    }));
     ask(document, latest.current, asking.signal).then(
       (data) => setState({ data, at: clock(), of: about, answered, loading: false }),
       (problem: unknown) => {
         if (!asking.signal.aborted)
-          setState((before) => ({ ...(before.of === about ? before : {}), problem, loading: false }));
+          setState((before) => ({
+            ...(before.of === about ? before : {}),
+            problem,
+            failed: about,
+            loading: false,
+          }));
       },
     );
     return () => asking.abort();

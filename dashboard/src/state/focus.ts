@@ -3,6 +3,14 @@ import { useEffect, useRef } from "react";
 /** How many pictures are drawn before the focus counts as lost: whoever takes an element away may place the focus itself. */
 const patience = 3;
 
+/** The dialog that was opened last, if one is open. A notice is none: it comes by itself, and whoever works goes on. */
+export function openDialog(): HTMLElement | undefined {
+  const all = document.querySelectorAll<HTMLElement>(
+    "[role=dialog], [role=alertdialog]:not([aria-modal=false])",
+  );
+  return [...all].at(-1);
+}
+
 /** Gives the focus to the heading of the page, or to its content while there is no heading. */
 export function focusPage(): void {
   const main = document.getElementById("main");
@@ -40,7 +48,7 @@ export function keepFocus(): void {
     else {
       waiting = false;
       last = undefined;
-      const open = [...document.querySelectorAll<HTMLElement>("[role=dialog], [role=alertdialog]")].at(-1);
+      const open = openDialog();
       if (open) focusOn(open);
       else focusPage();
     }

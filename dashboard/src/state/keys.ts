@@ -1,4 +1,5 @@
-import { useEffect, useLayoutEffect, useRef } from "react";
+import { createContext, useContext, useEffect, useLayoutEffect, useRef } from "react";
+import { openDialog } from "./focus";
 import { settings } from "./settings";
 
 export interface Shortcut {
@@ -47,18 +48,32 @@ function isTaken(target: EventTarget | null): boolean {
   );
 }
 
-/** Single keys, by their names in `KeyboardEvent.key`, while the component is shown. */
-export function useKeys(handlers: Handlers): void {
-  const latest = useRef(handlers);
-  latest.current = handlers;
+/** Whether a component is in the drawer, whose keys count while it is open. */
+export const InDrawer = createContext(false);
+
+/** Whether a dialog is open before what keys are for: whoever is in it does not mean them. */
+function isCovered(overDrawer: boolean): boolean {
+  const open = openDialog();
+  return open !== undefined && !(overDrawer && open.matches(".drawer-dialog"));
+}
+
+/**
+ * Single keys, by their names in `KeyboardEvent.key`, while the component is shown and no dialog is open before it.
+ * `everywhere`: they count over the drawer, too.
+ */
+export function useKeys(handlers: Handlers, everywhere = false): void {
+  const overDrawer = useContext(InDrawer) || everywhere;
+  const latest = useRef({ handlers, overDrawer });
+  latest.current = { handlers, overDrawer };
   // undone as soon as the component is out of sight, also while the next page is still being loaded
   useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (!settings.get().keys || isTaken(event.target)) return;
       const name = event.key.length === 1 && event.key !== "?" ? event.key.toLowerCase() : event.key;
-      const handler = latest.current[name];
-      if (!handler) return;
+      const { handlers: known, overDrawer: over } = latest.current;
+      const handler = known[name];
+      if (!handler || isCovered(over)) return;
       event.preventDefault();
       handler();
     };
@@ -75,7 +90,7 @@ export function useGoKeys(go: (letter: string) => boolean): void {
     let since = 0;
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (!settings.get().keys || isTaken(event.target)) return;
+      if (!settings.get().keys || isTaken(event.target) || isCovered(true)) return;
       if (event.key === "g") {
         since = event.timeStamp;
         return;

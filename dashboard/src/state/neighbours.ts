@@ -1,8 +1,10 @@
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { CallNeighboursDocument, CallTimeDocument } from "../gql/graphql";
-import { ask } from "./api";
+import { ask, mayPass } from "./api";
+import { useAskAgain } from "./asking";
 import { clock } from "./clock";
 import { type Filter, toCallFilter } from "./filter";
+import { healPause } from "./repeat";
 import { timeKey } from "./row";
 
 export interface Neighbours {
@@ -57,19 +59,28 @@ const askPage = (
   signal: AbortSignal,
 ) => ask(CallNeighboursDocument, variables, signal);
 
-/** The same for a component. Nothing without an id, and until it `isKnown`. */
+/** The same for a component. Nothing without an id, and until it `isKnown`. A failure that may pass is asked about again. */
 export function useNeighbours(id: string | undefined, filter: Filter): Neighbours & { isKnown: boolean } {
-  const [state, setState] = useState<{ id: string | undefined; filter: Filter; found: Neighbours }>();
+  const [state, setState] = useState<{
+    id: string | undefined;
+    filter: Filter;
+    found: Neighbours;
+    problem?: unknown;
+  }>();
+  const [retries, setRetries] = useState(0);
+  // retries ask anew
   useEffect(() => {
     if (id === undefined) return;
     const asking = new AbortController();
     neighboursOf(id, filter, asking.signal).then(
       (found) => !asking.signal.aborted && setState({ id, filter, found }),
       // then there is no way on; the call itself says what is wrong
-      () => !asking.signal.aborted && setState({ id, filter, found: {} }),
+      (problem: unknown) => !asking.signal.aborted && setState({ id, filter, found: {}, problem }),
     );
     return () => asking.abort();
-  }, [id, filter]);
+  }, [id, filter, retries]);
   const isKnown = id !== undefined && state?.id === id && state.filter === filter;
+  const again = useCallback(() => setRetries((before) => before + 1), []);
+  useAskAgain({ loading: !isKnown, again }, isKnown && mayPass(state.problem) ? healPause : undefined);
   return { ...(isKnown ? state.found : {}), isKnown };
 }

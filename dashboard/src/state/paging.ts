@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
-import { ask, explain, mayPass } from "./api";
+import { ask, mayPass } from "./api";
 import { type Asked, useAskAgain } from "./asking";
 import { clock } from "./clock";
 import { keyStore } from "./key";
@@ -33,8 +33,8 @@ export interface Paged<Item, Result = unknown> extends Omit<Asked<Result>, "data
   items: readonly Item[] | undefined;
   /** The whole answer that the first page is from. */
   head: Result | undefined;
-  /** Loads the next page and says why that did not work, if it did not. Undefined where there is none. */
-  more: (() => Promise<string | undefined>) | undefined;
+  /** Loads the next page, and gives the problem if there was one. Undefined where there is no next page. */
+  more: (() => Promise<unknown>) | undefined;
   /** Whether the next page is being loaded. */
   loadingMore: boolean;
 }
@@ -126,7 +126,8 @@ export function usePages<Result, Variables extends PageVariables, Item>(
 
   const again = useCallback(() => setRetries((before) => before + 1), []);
   const { answers, loading, problem } = state;
-  useAskAgain({ loading, again }, mayPass(problem) ? healPause : undefined);
+  const busy = loading || loadingMore;
+  useAskAgain({ loading: busy, again }, mayPass(problem) ? healPause : undefined);
   const tail = answers.at(-1);
   const end = tail && connection(tail).pageInfo;
   const after = end?.hasNextPage ? end.endCursor : null;
@@ -141,7 +142,7 @@ export function usePages<Result, Variables extends PageVariables, Item>(
       else setState((before) => ({ ...before, answers: [...answers, next] }));
       return undefined;
     } catch (problem) {
-      return explain(problem) || "mcptap does not answer";
+      return problem;
     } finally {
       setLoadingMore(false);
     }
@@ -150,7 +151,8 @@ export function usePages<Result, Variables extends PageVariables, Item>(
     items: tail && answers.flatMap((answer) => connection(answer).items),
     head: answers[0],
     problem,
-    loading,
+    // a list that is asked for anew as often as a page of it comes would never be whole
+    loading: busy,
     at: state.at,
     again,
     more: after === null ? undefined : more,

@@ -1,3 +1,5 @@
+import { address, onReturn } from "./returning";
+
 /** How many addresses are remembered. */
 const most = 50;
 /** For how long what had the focus is waited for, in milliseconds: lists are asked for again. */
@@ -30,7 +32,6 @@ function markOf(element: HTMLElement): Mark | undefined {
 }
 
 const marks = new Map<string, Mark>();
-const address = () => location.pathname + location.search;
 
 /** Whether something has the focus that a reader put there. A heading has it where nothing else could. */
 function isTaken(): boolean {
@@ -56,7 +57,7 @@ export function keepMarks(): void {
     const element = alike(mark.tag, mark.words)[mark.index];
     element?.focus({ preventScroll: true });
   };
-  window.addEventListener("popstate", () => {
+  onReturn(() => {
     stop();
     const mark = marks.get(address());
     if (!mark) return;

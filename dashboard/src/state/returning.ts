@@ -4,12 +4,31 @@ const mostPlaces = 6;
 // whether the address was come to by going back or forward, and nobody has asked yet
 let returned = false;
 
-if (typeof window !== "undefined") {
+/** The router tells of its own steps by these. */
+const steps = ["pushState", "replaceState"] as const;
+
+/** The address of the page, whatever part of it is in sight. */
+export const address = () => location.pathname + location.search;
+
+/** Does something whenever somebody goes back or forward to another page. Browsers tell alike of a link to a part of the same one. */
+export function onReturn(run: () => void): void {
+  let at = address();
   window.addEventListener("popstate", () => {
+    const before = at;
+    at = address();
+    if (at !== before) run();
+  });
+  for (const step of steps)
+    window.addEventListener(step, () => {
+      at = address();
+    });
+}
+
+if (typeof window !== "undefined") {
+  onReturn(() => {
     returned = true;
   });
-  // the router tells of its own steps by these
-  for (const step of ["pushState", "replaceState"])
+  for (const step of steps)
     window.addEventListener(step, () => {
       returned = false;
     });

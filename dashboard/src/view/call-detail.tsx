@@ -48,8 +48,8 @@ export function CallDetail({
   }, [call, id, onCall]);
   const unknown = isBadInput(problem);
   const reasons = useReasons("It has expired", "it was deleted", "the address is wrong");
-  if (problem !== undefined && !unknown && !loading && !call)
-    return <Problem problem={problem} again={again} />;
+  // also while it is asked for again: the button in it keeps the focus
+  if (problem !== undefined && !unknown && !call) return <Problem problem={problem} again={again} />;
   // the answer to the question before is of another call
   if (call && call.id === id)
     return (

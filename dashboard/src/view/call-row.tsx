@@ -40,30 +40,39 @@ function pickable(call: Call, column: Column): [ListName, string] | undefined {
   }
 }
 
-function Value({ call, column, href }: { call: Call; column: Column; href: string }) {
+/** The link to the call. Its name is that of the call, after the value that it is seen as. */
+function RowLink({ call, column, href }: { call: Call; column: Column; href: string }) {
   const { zone } = useStore(settings);
+  const [, seen] = (["server", "ip", "client"].includes(column) && pickable(call, column)) || [];
+  const name = [seen && visible(seen), callWords(call), statusText(call)].filter(Boolean).join(", ");
+  return (
+    <Link
+      href={href}
+      className={column === "status" ? "row-link" : "row-link in-text"}
+      aria-label={`${name}, ${absolute(call.startedAt, zone, "short")}`}
+      title={call.errorMessage ?? undefined}
+      // the row opens it beside the list
+      onClick={(event) => event.preventDefault()}
+    >
+      <Value call={call} column={column} />
+    </Link>
+  );
+}
+
+function Value({ call, column }: { call: Call; column: Column }) {
   switch (column) {
     case "status":
-      return (
-        <Link
-          href={href}
-          className="row-link"
-          aria-label={`${callWords(call)}, ${statusText(call)}, ${absolute(call.startedAt, zone, "short")}`}
-          title={call.errorMessage ?? undefined}
-          // the row opens it beside the list
-          onClick={(event) => event.preventDefault()}
-        >
-          <StatusChip call={call} />
-        </Link>
-      );
+      return <StatusChip call={call} />;
     case "method":
       return <span className="code">{visible(call.method)}</span>;
     case "target":
       return (
         <>
-          <span className="code strong" title={visible(call.target ?? "")}>
-            {visible(call.target ?? "")}
-          </span>
+          {call.target && (
+            <span className="code strong" title={visible(call.target)}>
+              {visible(call.target)}
+            </span>
+          )}
           {call.errorMessage && (
             <span className="why" title={call.errorMessage}>
               {" "}
@@ -77,12 +86,13 @@ function Value({ call, column, href }: { call: Call; column: Column; href: strin
     case "ip":
       return (
         <>
-          {call.country && <Country code={call.country} />}{" "}
-          <span className="code">{visible(call.clientIp ?? "")}</span>
+          {call.country && <Country code={call.country} />}
+          {call.country && call.clientIp && " "}
+          {call.clientIp && <span className="code">{visible(call.clientIp)}</span>}
         </>
       );
     case "client":
-      return visible(call.clientName ?? "");
+      return call.clientName ? visible(call.clientName) : null;
     case "session":
       return call.sessionId ? <span className="code">{short(call.sessionId)}</span> : null;
     case "duration":
@@ -104,7 +114,7 @@ interface Props {
   onPick: OnPick;
 }
 
-/** A row of the list. The whole of it opens the call; the link in it does the same for keyboards and new tabs. */
+/** A row of the list. The whole of it opens the call; the link in its first cell does the same for keyboards and new tabs. */
 export const CallRow = memo(function CallRow(props: Props) {
   const { call, columns, index, href, top, height, selected, onOpen, onPick } = props;
   const [hovered, setHovered] = useState(false);
@@ -132,12 +142,16 @@ export const CallRow = memo(function CallRow(props: Props) {
       onPointerEnter={(event) => event.pointerType === "mouse" && setHovered(true)}
       onPointerLeave={() => setHovered(false)}
     >
-      {columns.map((column) => {
+      {columns.map((column, at) => {
         const value = hovered ? pickable(call, column) : undefined;
         return (
           <div role="cell" key={column} className={`cell ${column}`}>
             <span className="text">
-              <Value call={call} column={column} href={href} />
+              {at === 0 ? (
+                <RowLink call={call} column={column} href={href} />
+              ) : (
+                <Value call={call} column={column} />
+              )}
             </span>
             {value && <Picks value={value} column={column} onPick={onPick} />}
           </div>
@@ -168,7 +182,7 @@ function Picks({
       <button
         type="button"
         tabIndex={-1}
-        title={`Only ${label} ${visible(value)}`}
+        title={`Filter for ${label} ${visible(value)}`}
         onClick={press("include")}
       >
         <Icon name="plus" />
@@ -176,7 +190,7 @@ function Picks({
       <button
         type="button"
         tabIndex={-1}
-        title={`Without ${label} ${visible(value)}`}
+        title={`Filter out ${label} ${visible(value)}`}
         onClick={press("exclude")}
       >
         <Icon name="minus" />

@@ -24,6 +24,7 @@ import { Narrowed, useBound } from "./narrowed";
 import { Outdated } from "./outdated";
 import { Problem } from "./problem";
 import { SetUp } from "./set-up";
+import { Spoken } from "./spoken";
 import { ViewsMenu } from "./views-menu";
 
 /** Whoever turns Live off wants it off, also on an empty store, and when they come back to it. */
@@ -165,9 +166,11 @@ export function Calls({ title, server }: { title: string; server?: string }) {
     <div className="calls-page">
       <div className="page-head">
         <h1 title={title}>{title}</h1>
-        <span className="quiet" role="status">
-          {total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")}
-        </span>
+        <Spoken
+          words={
+            total === undefined ? "" : total.more ? `${count(total.value)}+ calls` : many(total.value, "call")
+          }
+        />
         {total && <AsOf at={live ? total.at : Math.min(total.at, state.at ?? total.at)} />}
         <Narrowed />
         <span className="space" />

@@ -12,7 +12,8 @@ function loadFlags(): void {
   import("./flags").then(
     ({ flags }) => known.set(flags),
     () => {
-      // the code stands there without it
+      // the code stands there without it, and the next country tries again
+      loading = false;
     },
   );
 }

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from "react";
 import { Button, Dialog, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { Link } from "wouter";
-import { useKeys } from "../state/keys";
+import { InDrawer, useKeys } from "../state/keys";
 import { callWords } from "../state/words";
 import { CallDetail } from "./call-detail";
 import type { Detail } from "./call-fields";
@@ -30,7 +30,9 @@ export function Drawer({ id, ...rest }: Props) {
       isOpen={id !== undefined}
       onOpenChange={(open) => !open && rest.onClose()}
     >
-      <Modal className="drawer">{id && <Inside id={id} {...rest} />}</Modal>
+      <Modal className="drawer">
+        <InDrawer value={true}>{id && <Inside id={id} {...rest} />}</InDrawer>
+      </Modal>
     </ModalOverlay>
   );
 }

@@ -19,7 +19,8 @@ import { count, countryName, outcomeOf, visible } from "../state/words";
 import { Country } from "./country";
 import { Icon } from "./icon";
 
-type Facet = { value: string; count: number };
+/** A value, and how many calls have it where that is known. */
+type Facet = { value: string; count: number | undefined };
 type Menu = Exclude<ListName, "ip" | "kind">;
 
 const facetOf = {
@@ -111,7 +112,9 @@ function Values({
     const found: readonly Facet[] = data?.facets[facet] ?? [];
     const known = new Set(found.map(({ value }) => value));
     const more = [...new Set([...selected, ...(always[name] ?? [])])].filter((value) => !known.has(value));
-    return [...found, ...more.map((value) => ({ value, count: 0 }))];
+    // below the last value of a list that goes on, a value may have calls all the same
+    const rest = data?.facets.more[facet] ? undefined : 0;
+    return [...found, ...more.map((value) => ({ value, count: rest }))];
   }, [data, facet, name, selected]);
 
   const none = () => {
@@ -166,7 +169,7 @@ function Values({
             <span className="words">
               {name === "country" ? <Country code={item.value} named /> : valueWords(name, item.value)}
             </span>
-            <span className="number">{data ? count(item.count) : ""}</span>
+            <span className="number">{data && item.count !== undefined ? count(item.count) : ""}</span>
           </ListBoxItem>
         )}
       </ListBox>

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { Button } from "react-aria-components";
+import { explain } from "../state/api";
 import { focusItem } from "../state/focus";
 import type { Paged } from "../state/paging";
 import { notice } from "./notice";
@@ -22,10 +23,10 @@ export function LoadMore({ list, what, label }: { list: Paged<unknown>; what: st
   const load = async () => {
     if (loadingMore) return;
     setBefore(now);
-    const why = await more();
-    if (why === undefined) return;
+    const problem = await more();
+    if (problem === undefined) return;
     setBefore(undefined);
-    notice(`Could not load ${what}: ${why}`);
+    notice(`Could not load ${what}: ${explain(problem) || "mcptap does not answer"}`);
   };
   return (
     // not disabled meanwhile: it would lose the focus

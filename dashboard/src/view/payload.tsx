@@ -3,7 +3,7 @@ import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { CallBodyDocument } from "../gql/graphql";
 import { ask } from "../state/api";
-import { readJson, writeJson } from "../state/json";
+import { readJson } from "../state/json";
 import { useFilter } from "../state/place";
 import { useViewer, withoutPayloads } from "../state/viewer";
 import { lostWords, size } from "../state/words";
@@ -20,7 +20,8 @@ const atOnce = 100_000;
 
 export type Side = "request" | "response";
 
-export async function loadBody(id: string, side: Side): Promise<string | undefined> {
+/** A body as it is stored. Undefined where it is stored no longer, as that of a call that has expired. */
+async function loadBody(id: string, side: Side): Promise<string | undefined> {
   const { call } = await ask(CallBodyDocument, {
     id,
     request: side === "request",
@@ -46,7 +47,8 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
   const title = side === "request" ? "Request" : "Response";
   const hidden = withoutPayloads(useViewer());
   const { filter } = useFilter();
-  const [text, setText] = useState<string>();
+  const [loaded, setLoaded] = useState<{ text: string | undefined }>();
+  const text = loaded?.text;
   const [problem, setProblem] = useState<unknown>();
   const [wanted, setWanted] = useState(false);
   const [attempt, setAttempt] = useState(0);
@@ -60,7 +62,7 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
     let gone = false;
     setProblem(undefined);
     loadBody(id, side).then(
-      (body) => !gone && setText(body ?? ""),
+      (body) => !gone && setLoaded({ text: body }),
       (error: unknown) => !gone && setProblem(error),
     );
     return () => {
@@ -70,10 +72,12 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
 
   const empty = payload?.bytes === 0 || (text !== undefined && nothing.includes(text.trim()));
   const value = useMemo(() => (text === undefined ? undefined : readJson(text)), [text]);
-  const body = useCallback(
-    async () => text ?? (payload ? await loadBody(id, side) : undefined),
-    [text, id, side, payload],
-  );
+  const body = useCallback(async () => {
+    if (text !== undefined || !payload) return text;
+    const stored = await loadBody(id, side);
+    if (stored === undefined) throw new Error(`the ${side} is no longer stored`);
+    return stored;
+  }, [text, id, side, payload]);
 
   return (
     <section className="payload" aria-label={title}>
@@ -106,11 +110,7 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
             key={copy.words}
             words={copy.words}
             label={copy.words}
-            text={async () => {
-              const said = await body();
-              if (said === undefined) throw new Error(`the ${side} is no longer stored`);
-              return copy.text(said);
-            }}
+            text={async () => copy.text(await body())}
           />
         ))}
       </header>
@@ -146,15 +146,17 @@ export function PayloadView({ id, side, call, copies = [] }: Props) {
             <Button className="primary" onPress={() => setWanted(true)}>
               Load {payload.truncated ? "what was kept" : size(payload.bytes)}
             </Button>
-          ) : text === undefined ? (
+          ) : !loaded ? (
             <Skeleton lines={5} />
+          ) : text === undefined ? (
+            <p className="sight missing">
+              <strong>No longer stored.</strong> The call has expired or been deleted since this page was
+              loaded.
+            </p>
           ) : value && !raw ? (
             <JsonTree value={value} label={title} sought={filter.search} />
           ) : (
-            <RawText
-              text={value && !payload.truncated ? writeJson(value) : text}
-              label={`${title} as text`}
-            />
+            <RawText text={text} label={`${title} as text`} />
           )}
         </>
       )}

@@ -33,51 +33,42 @@ export function SetUp({ state, arrived, first = false }: Props) {
   const kind = kinds[chosen] ?? kinds[0];
   return (
     <section className={arrived ? "set-up arrived" : "set-up"} aria-label="Setup">
-      <div className="set-up-state" role="status">
-        {arrived ? (
-          <p>
+      <div className="set-up-state">
+        <p>
+          {arrived ? (
             <span className="badge-big good">
               <Icon name="check" />
             </span>
-            <span>
-              <strong>It works: a call has arrived.</strong>
-              <br />
-              {visible(arrived.server.name)}:{" "}
-              <Link href={`/calls/${encodeURIComponent(arrived.id)}`}>{callWords(arrived)}</Link>,{" "}
-              <Moment time={arrived.startedAt} />
+          ) : (
+            // green is for the call alone
+            state && (
+              <span
+                className={state === "live" ? "dot" : `dot ${state.replace(" ", "-")}`}
+                aria-hidden="true"
+              />
+            )
+          )}
+          <span>
+            <span role="status">
+              {arrived ? (
+                <>
+                  <strong>It works: a call has arrived.</strong>
+                  <br />
+                  {visible(arrived.server.name)}:{" "}
+                  <Link href={`/calls/${encodeURIComponent(arrived.id)}`}>{callWords(arrived)}</Link>
+                </>
+              ) : (
+                <Waiting state={state} first={first} bound={bound} />
+              )}
             </span>
-          </p>
-        ) : state === undefined ? (
-          <p>Your key cannot read calls, so arriving calls are not shown here.</p>
-        ) : (
-          <p>
-            {/* green is for the call alone */}
-            <span
-              className={state === "live" ? "dot" : `dot ${state.replace(" ", "-")}`}
-              aria-hidden="true"
-            />
-            <span>
-              <strong>
-                {state === "paused"
-                  ? "Live is off"
-                  : state === "catching up"
-                    ? "Connecting…"
-                    : state !== "live"
-                      ? "Not connected"
-                      : first
-                        ? "No calls yet"
-                        : "Waiting for a call"}
-              </strong>{" "}
-              <Narrowed />
-              <br />
-              {state === "live" || state === "catching up"
-                ? `This turns green when the ${first ? "first" : "next"} call${bound ? " that your key sees" : ""} arrives.`
-                : state === "paused"
-                  ? "Turn it on to see the first call as it arrives."
-                  : "mcptap, or its database, does not answer; retrying."}
-            </span>
-          </p>
-        )}
+            {/* a status is said again whenever any of it changes, and this goes on */}
+            {arrived && (
+              <>
+                , <Moment time={arrived.startedAt} />
+              </>
+            )}
+          </span>
+        </p>
       </div>
       {!(arrived && first) && (
         <>
@@ -122,6 +113,32 @@ export function SetUp({ state, arrived, first = false }: Props) {
         </>
       )}
     </section>
+  );
+}
+
+/** That no call has arrived, and whether one would be seen here. */
+function Waiting({ state, first, bound }: Pick<Props, "state"> & { first: boolean; bound: boolean }) {
+  if (state === undefined) return "Your key cannot read calls, so arriving calls are not shown here.";
+  const title =
+    state === "paused"
+      ? "Live is off"
+      : state === "catching up"
+        ? "Connecting…"
+        : state !== "live"
+          ? "Not connected"
+          : first
+            ? "No calls yet"
+            : "Waiting for a call";
+  return (
+    <>
+      <strong>{title}</strong> <Narrowed />
+      <br />
+      {state === "live" || state === "catching up"
+        ? `This turns green when the ${first ? "first" : "next"} call${bound ? " that your key sees" : ""} arrives.`
+        : state === "paused"
+          ? "Turn it on to see the first call as it arrives."
+          : "mcptap, or its database, does not answer; retrying."}
+    </>
   );
 }
 
