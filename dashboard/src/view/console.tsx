@@ -47,7 +47,8 @@ export function Console({ id, first, ended }: { id: string; first: LogPageFragme
     try {
       const from = page.pageInfo.endCursor ?? after;
       const { call } = await ask(CallLogsDocument, { id, after: from });
-      if (!call || after === null) return;
+      if (after === null) return;
+      if (!call) throw new Error("the call is no longer stored");
       const nodes = [...page.nodes.slice(first.nodes.length), ...call.logs.nodes];
       const endCursor = call.logs.pageInfo.endCursor ?? from;
       flushSync(() => setLater({ after, nodes, pageInfo: { ...call.logs.pageInfo, endCursor } }));

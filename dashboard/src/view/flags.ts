@@ -1,4 +1,5 @@
 // Pictures of our own, as many computers have no font that draws the flags of countries: Windows has none at all.
+// Their addresses are part of the first script: one that comes later may fail, and browsers do not ask for a script twice.
 const files = import.meta.glob<string>("/node_modules/country-flag-icons/3x2/*.svg", {
   eager: true,
   query: "?url",
