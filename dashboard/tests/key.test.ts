@@ -251,7 +251,7 @@ test("a key that is bound to servers is told why it sees no counters", async () 
   const { page, mcptap } = pages;
   await withKey(pages, await mcptap.createKey("auditor", "read", "--server", "weather"));
   await page.goto(`${mcptap.url}/setup`);
-  await page.getByText("Nothing shows up?").click();
+  await page.getByText("No data?").click();
   await page
     .getByText(
       "The counters could not be read: the counters are of all servers, and this API key is bound to some.",
