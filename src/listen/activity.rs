@@ -45,6 +45,8 @@ struct State {
     open: usize,
     /// Requests that have not come whole.
     receiving: usize,
+    /// Bodies that nobody reads and that still come.
+    discarding: usize,
     /// When the first byte of the next request came.
     head_since: Option<Instant>,
     /// Since when the peer takes no bytes though there are some.
@@ -93,6 +95,7 @@ impl Activity {
                 said: 0,
                 open: 0,
                 receiving: 0,
+                discarding: 0,
                 head_since: None,
                 blocked_since: None,
                 backlog: None,
@@ -129,7 +132,7 @@ impl Activity {
             return false;
         }
         // In HTTP/2 pings and settings come at any time, and a body that was refused comes after its answer.
-        if state.open == 0 && state.receiving == 0 && state.http2.is_none() && !state.upgraded {
+        if state.open == 0 && state.discarding == 0 && state.http2.is_none() && !state.upgraded {
             state.head_since.get_or_insert_with(Instant::now);
         }
         true
@@ -309,10 +312,33 @@ pub(super) struct Receiving {
     activity: Arc<Activity>,
 }
 
+impl Receiving {
+    /// What still comes is read by nobody: the request does not wait for it.
+    pub(super) fn discard(self) -> Discarding {
+        self.activity.state().discarding += 1;
+        Discarding {
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
 impl Drop for Receiving {
     fn drop(&mut self) {
         let mut state = self.activity.state();
         state.receiving = state.receiving.saturating_sub(1);
+    }
+}
+
+/// A body that nobody reads and that still comes. Dropping it says that no more of it comes.
+#[derive(Debug)]
+pub(super) struct Discarding {
+    activity: Arc<Activity>,
+}
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        let mut state = self.activity.state();
+        state.discarding = state.discarding.saturating_sub(1);
     }
 }
 
@@ -380,10 +406,15 @@ mod tests {
         let request = activity.begin();
         let receiving = request.receive();
         assert_eq!(worth(0), Some(Worth::Receiving));
-        drop(receiving);
-        assert_eq!(worth(60), None);
+        let discarding = receiving.discard();
+        assert_eq!(worth(60), None, "it does not wait for the rest");
         drop(request);
         assert_eq!(worth(0), Some(Worth::Idle));
+        assert!(activity.read(b"x", false));
+        assert!(activity.state().head_since.is_none(), "it is the rest of a body");
+        drop(discarding);
+        assert!(activity.read(b"x", false));
+        assert!(activity.state().head_since.is_some());
         activity.upgrade(None);
         assert_eq!(worth(60), None);
         let memory = mcptap_store::MemoryBudget::new(1 << 20);

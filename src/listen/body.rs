@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::activity::{OpenRequest, Receiving};
+use super::activity::{Discarding, OpenRequest, Receiving};
 use super::port::Limits;
 
 /// Any error.
@@ -88,21 +88,22 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        let Some(arriving) = self.arriving.take().filter(|_| self.discards) else {
+        let Some(mut arriving) = self.arriving.take().filter(|_| self.discards) else {
             return;
         };
         let rest = arriving.body.size_hint().lower();
         let is_due = arriving.receiving.is_some() && rest <= MAX_DISCARDED;
         // Without a runtime there is no connection either.
         if is_due && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(arriving.discard());
+            let discarding = arriving.receiving.take().map(Receiving::discard);
+            runtime.spawn(arriving.discard(discarding));
         }
     }
 }
 
 impl Arriving {
     /// Reads what is left and keeps none of it. It ends with the connection, which no longer gives any bytes then.
-    async fn discard(mut self) {
+    async fn discard(mut self, discarding: Option<Discarding>) {
         let mut discarded = 0_u64;
         let all = async {
             while let Some(Ok(frame)) = poll_fn(|context| self.poll_frame(context)).await {
@@ -114,6 +115,7 @@ impl Arriving {
         };
         // Either way the peer had its time.
         let _ = tokio::time::timeout(DISCARDING, all).await;
+        drop(discarding);
     }
 
     /// How long may be waited from now on.

@@ -180,9 +180,25 @@ pub fn is_cut_off(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else {
         return false;
     };
-    let end = rest.find(['/', '?', '#']);
-    end.and_then(|end| rest.get(end..))
-        .is_some_and(|behind| behind.contains('@'))
+    let (server, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if server.contains('@') || !behind.contains('@') {
+        return false;
+    }
+    // Without a user an @ may be part of the value of a parameter.
+    let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+    let port = server.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_server = server.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_parameter = |pair: &str| {
+        let key = pair.split_once('=').map(|(key, _)| key);
+        key.is_some_and(|key| {
+            ["password", "pgbouncer"].contains(&key) || KNOWN.contains(&key) || LIBPQ.contains(&key)
+        })
+    };
+    !is_server
+        || path.contains('@')
+        || query
+            .split('&')
+            .any(|pair| pair.contains('@') && !is_parameter(pair))
 }
 
 /// The value of a parameter of a URL, as it is written.
@@ -439,6 +455,17 @@ mod tests {
         }
         assert!(!is_cut_off("postgres://u:p%3Fw@host/db?sslmode=require"));
         assert!(!is_cut_off("postgres://u:p:w@[::1]:5432"));
+        for url in [
+            "postgres://u:p@host/db?application_name=a@b",
+            "postgres://u:p@host/db@x",
+            "postgres://host:5432/db?user=me@server&password=p@q",
+            "postgres://[::1]/db?user=me@server",
+            "postgres:///db?host=/run/a@b",
+        ] {
+            assert!(!is_cut_off(url), "{url}");
+            let told = error(url);
+            assert!(!told.contains("%2F"), "{url}: {told}");
+        }
     }
 
     #[test]

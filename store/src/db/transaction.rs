@@ -24,6 +24,8 @@ pub(crate) use sequence::Advanced;
 
 /// How many keys a statement of SQLite takes at most.
 const KEYS: usize = 512;
+/// How many numbers a statement of SQLite takes at most: its SQLITE_MAX_VARIABLE_NUMBER.
+const SQLITE_NUMBERS: usize = 32_766;
 
 /// One writer's transaction. Dropped without [`Transaction::commit`] or [`Transaction::rollback`], it is rolled back by
 /// closing its connection.
@@ -312,12 +314,32 @@ impl Transaction {
         statement: &'static str,
         rows: &[[Option<i64>; N]],
     ) -> Result<u64, sqlx::Error> {
+        self.with_rows_in(statement, rows, KEYS).await
+    }
+
+    /// The same for a statement that has to see all rows at once: as many as a statement of SQLite may have numbers.
+    pub(crate) async fn with_rows_at_once<const N: usize>(
+        &mut self,
+        statement: &'static str,
+        rows: &[[Option<i64>; N]],
+    ) -> Result<u64, sqlx::Error> {
+        // Filled up to a power of two.
+        let most = (SQLITE_NUMBERS / N.max(1) + 1).next_power_of_two() / 2;
+        self.with_rows_in(statement, rows, most.max(1)).await
+    }
+
+    async fn with_rows_in<const N: usize>(
+        &mut self,
+        statement: &'static str,
+        rows: &[[Option<i64>; N]],
+        most: usize,
+    ) -> Result<u64, sqlx::Error> {
         #[cfg(test)]
         self.fail_when_told().await?;
         let mut changed = 0;
         match &mut self.open {
             Open::Sqlite(tx) => {
-                for chunk in rows.chunks(KEYS) {
+                for chunk in rows.chunks(most) {
                     let size = chunk.len().next_power_of_two();
                     let text = self.key_texts.entry((statement, size)).or_insert_with(|| {
                         let row = format!("({})", vec!["?"; N].join(","));

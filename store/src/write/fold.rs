@@ -172,8 +172,8 @@ pub(crate) struct Changes {
     pub(crate) logs: Vec<(Target, LogLine)>,
     /// Waiting log lines that found their call (their keys): no longer waiting.
     pub(crate) arrived: Vec<i64>,
-    /// Log lines that are now another call's than the one in that row.
-    pub(crate) left: Vec<(i64, LogLine)>,
+    /// Log lines that are another call's than this one, which has them after what is joined and parted.
+    pub(crate) left: Vec<(Target, LogLine)>,
     /// Waiting log lines (their keys) placed by their time alone.
     pub(crate) placed: Vec<(i64, Target)>,
     /// HTTP spans to keep for what comes later.
@@ -337,15 +337,15 @@ impl Folding {
         } = self;
         clusters.add(&self.wanted, details);
         let https = Https::new(&self.https);
-        let mut merged = merge::merge(clusters, &self.wanted, unread);
+        let mut merged = merge::merge(clusters, &self.views, &self.wanted, unread);
         gateway::find_gateways(&mut merged, &self.views, &https, &effort);
         for call in &mut merged {
             join::lend(call, &https, &self.links, &effort);
         }
         lines::attach(
             &mut merged,
-            self.waiting,
-            self.logs,
+            &self.parts,
+            (self.waiting, self.logs),
             &https,
             &effort,
             &mut changes,

@@ -68,9 +68,9 @@ impl Writes {
             writes.traces.insert(trace_lo(line.trace_id));
             writes.target(Some(target));
         }
-        for (row, line) in &changes.left {
+        for (target, line) in &changes.left {
             writes.traces.insert(trace_lo(line.trace_id));
-            writes.rows.insert(*row);
+            writes.target(Some(target));
         }
         for (_, target) in &changes.placed {
             writes.target(Some(target));

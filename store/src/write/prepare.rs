@@ -56,8 +56,8 @@ pub(crate) struct Prepared {
     pub(crate) logs: Vec<(Target, LogRow)>,
     /// Log lines that no longer wait.
     pub(crate) arrived: Vec<i64>,
-    /// Log lines that left the call in that row, by fingerprint.
-    pub(crate) left: Vec<(i64, i64)>,
+    /// Log lines that leave this call, by fingerprint.
+    pub(crate) left: Vec<(Target, i64)>,
     /// Log lines that wait for a better place than this.
     pub(crate) placed: Vec<(i64, Target)>,
     /// Calls whose parts are kept no more as they were, by row.

@@ -13,6 +13,7 @@ on_both!(
     each_order_tells_the_same,
     each_order_tells_the_same_in_a_large_trace,
     an_erased_request_does_not_come_back_with_its_gateway,
+    calls_that_were_two_stay_two_when_nothing_waits_any_more,
 );
 
 const MS: i64 = 1_000_000;
@@ -218,4 +219,32 @@ async fn an_erased_request_does_not_come_back_with_its_gateway(place: &Place) {
             one("tool-2", "shop", None),
         ]
     );
+}
+
+/// Two requests of one client at once, of which one server is not traced: after the time in which spans are waited for nobody
+/// knows any more which of them the server's was.
+async fn calls_that_were_two_stay_two_when_nothing_waits_any_more(place: &Place) {
+    let (writer, store) = place.open().await;
+    let [agent, .., server] = spans(1);
+    let of_another_server = Call {
+        span_id: span(100),
+        primary_span_id: span(100),
+        started_at: agent.started_at.plus(-10 * MS),
+        duration_nanos: agent.duration_nanos + 20 * MS,
+        ..agent.clone()
+    };
+    writer.write(batch([agent, server])).await.unwrap();
+    writer.write(batch([of_another_server.clone()])).await.unwrap();
+    let stored = async || store.count(&CallFilter::default(), 10).await.unwrap().value;
+    assert_eq!(stored().await, 2);
+    let db = place.connect().await;
+    let statement = Statement::from_string(db.get_database_backend(), "DELETE FROM waiting");
+    db.execute_raw(statement).await.unwrap();
+    db.close().await.unwrap();
+    let lines = Batch {
+        logs: vec![line(&of_another_server, 1, "late")],
+        ..Batch::default()
+    };
+    writer.write(lines).await.unwrap();
+    assert_eq!(stored().await, 2);
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use mcptap_model::{Call, CallFilter, Origin, SessionKey, SessionSource, semconv};
-use mcptap_store::Store;
+use mcptap_model::{Batch, Call, CallFilter, Origin, SessionKey, SessionSource, SpanKind, Vantage, semconv};
+use mcptap_store::{PageRequest, Store};
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::support::{Place, SECOND, batch, on_both, plain, span, trace};
+use crate::support::{Place, SECOND, batch, line, on_both, plain, span, trace};
 
 on_both!(
     requests_of_one_id_are_told_apart_by_their_times,
     a_watcher_that_came_first_waits_once,
+    a_watcher_keeps_a_client_and_a_server_of_two_traces_together,
 );
 
 /// More than a rule compares for one span without knowing the time.
@@ -99,4 +100,57 @@ async fn a_watcher_that_came_first_waits_once(place: &Place) {
         .unwrap();
     assert_eq!(row.unwrap().try_get_by_index::<i64>(0).unwrap(), 2 * 5);
     db.close().await.unwrap();
+}
+
+/// The client is in the proxy's trace and known by time alone, the server in another: what comes of the server's trace alone
+/// does not part them.
+async fn a_watcher_keeps_a_client_and_a_server_of_two_traces_together(place: &Place) {
+    let (writer, store) = place.open().await;
+    let seen = watched(1);
+    let client = Call {
+        span_id: span(200_000),
+        primary_span_id: span(200_000),
+        kind: SpanKind::Client,
+        vantage: Vantage::Client,
+        origin: Arc::new(Origin {
+            service: Some("agent".into()),
+            ..Origin::default()
+        }),
+        started_at: seen.started_at.plus(-SECOND / 100),
+        duration_nanos: seen.duration_nanos + SECOND / 50,
+        client_name: Some("agent".into()),
+        session: None,
+        session_id: None,
+        ..seen.clone()
+    };
+    let seen = Call {
+        // Its HTTP span is not exported.
+        parent_span_id: Some(span(200_001)),
+        client_name: None,
+        ..seen
+    };
+    let server = Call {
+        client_name: None,
+        ..served(1)
+    };
+    writer.write(batch([client, seen])).await.unwrap();
+    writer.write(batch([server.clone()])).await.unwrap();
+    let told = async || {
+        let page = store.calls(&CallFilter::default(), PageRequest::default()).await;
+        let calls = page.unwrap().items.into_iter().map(|item| item.call);
+        calls
+            .map(|call| (call.server_name().to_owned(), call.client_name.clone()))
+            .collect::<Vec<_>>()
+    };
+    let one = [("shop".to_owned(), Some("agent".to_owned()))];
+    assert_eq!(told().await, one);
+    for number in 1..=2 {
+        let logs = vec![line(&server, number, "out of stock")];
+        let lines = Batch {
+            logs,
+            ..Batch::default()
+        };
+        writer.write(lines).await.unwrap();
+        assert_eq!(told().await, one, "line {number}");
+    }
 }

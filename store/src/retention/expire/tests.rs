@@ -35,6 +35,35 @@ async fn what_waited_too_long_is_dropped_and_counted() {
     assert_eq!(left, [3]);
 }
 
+/// The parts of a call that a watcher held together would fall apart without it.
+#[tokio::test]
+async fn parts_go_with_the_watcher_that_holds_them_together() {
+    let database = Database::connect("sqlite::memory:", &Options::default())
+        .await
+        .unwrap();
+    let mut tx = Transaction::begin(&database).await.unwrap();
+    for (row, kind, call, arrived_at) in [
+        (1, kind::WATCHER, 1, 10),
+        (2, kind::PARTS, 1, 30),
+        (3, kind::PARTS, 2, 30),
+        (4, kind::WATCHER, 2, 30),
+    ] {
+        tx.run_for_test(&format!(
+            "INSERT INTO waiting (id, trace_lo, fingerprint, kind, call, data, arrived_at) \
+             VALUES ({row}, 1, {row}, {kind}, {call}, x'00', {arrived_at})"
+        ))
+        .await;
+    }
+    tx.commit().await.unwrap();
+    expire(&database, UnixNanos(20), &Counters::default())
+        .await
+        .unwrap();
+    let left = waiting::Entity::find().all(database.near()).await.unwrap();
+    let mut left: Vec<i64> = left.iter().map(|row| row.id).collect();
+    left.sort_unstable();
+    assert_eq!(left, [3, 4]);
+}
+
 #[tokio::test]
 async fn what_came_while_the_clock_was_ahead_keeps_nothing_that_came_later() {
     let database = Database::connect("sqlite::memory:", &Options::default())

@@ -66,7 +66,20 @@ async fn expire_some(database: &Database, cutoff: UnixNanos, counters: &Counters
     let others = tx
         .with_keys("DELETE FROM waiting WHERE id IN ({keys})", &keys)
         .await?;
-    count(&mut tx, lost + others).await?;
+    // Parts that a watcher held together would fall apart without it: from now on their call is one.
+    let held_together: Vec<i64> = rows
+        .iter()
+        .filter(|(_, kind, _)| *kind == kind::WATCHER)
+        .filter_map(|(.., call)| *call)
+        .collect();
+    // 6 is [`kind::PARTS`].
+    let parts = tx
+        .with_keys(
+            "DELETE FROM waiting WHERE call IN ({keys}) AND kind = 6",
+            &held_together,
+        )
+        .await?;
+    count(&mut tx, lost + others + parts).await?;
     tx.commit().await?;
     counters.dropped(lost);
     Ok(expired.len() as u64 >= WAITING)

@@ -54,7 +54,7 @@ impl Committer {
         let left: Vec<(i64, Option<i64>)> = prepared
             .left
             .iter()
-            .map(|(row, fingerprint)| (*row, Some(*fingerprint)))
+            .map(|(target, fingerprint)| (row_of(*target), Some(*fingerprint)))
             .collect();
         tx.with_pairs(
             "WITH moved (source, line) AS ({rows}) DELETE FROM log_lines \
@@ -178,10 +178,10 @@ fn relined(prepared: &Prepared) -> BTreeSet<i64> {
     };
     let getting = prepared.logs.iter().map(|(target, _)| target);
     let merged = prepared.removed.iter().filter_map(|(_, target)| target.as_ref());
-    let losing = prepared.left.iter().map(|(row, _)| *row);
-    let losing = losing.chain(prepared.parted.iter().map(|parted| parted.row));
+    let losing = prepared.parted.iter().map(|parted| parted.row);
     let parted = prepared.parted.iter().flat_map(Parted::targets);
     getting
+        .chain(prepared.left.iter().map(|(target, _)| target))
         .chain(merged)
         .chain(parted)
         .filter_map(known)

@@ -244,9 +244,11 @@ fn link(client: &Node, server: &Node, is_free: bool, https: &Https<'_>) -> Optio
     }
     let outgoing =
         client.is_child_of(server) || (c.origin.same_service(&s.origin) && encloses(s, c) && !encloses(c, s));
+    // Where neither is kept in parts any more, whether the server has its client is not known any more either.
+    let is_whole = |node: &Node| node.row.is_some() && node.part.is_none();
     if descends(server, client, https) {
         Some(Link::Parent)
-    } else if outgoing || !is_free {
+    } else if outgoing || !is_free || (is_whole(client) && is_whole(server)) {
         // The server's own request to another, or its answer to another client.
         None
     } else if c.request_id.is_some() && c.request_id == s.request_id && overlap(c, s) {

@@ -1,6 +1,6 @@
 //! Which call a log line is of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use mcptap_model::{HttpSpan, LogLine, SpanRef, TraceId, UnixNanos, Vantage};
 
@@ -8,6 +8,7 @@ use super::effort::Effort;
 use super::https::Https;
 use super::intervals::{Interval, Intervals};
 use super::merge::Merged;
+use super::parts::Parts;
 use super::relate::SLACK_NANOS;
 use super::{Changes, Target, WaitingLine, explain};
 
@@ -19,8 +20,8 @@ pub(super) const LEAD_NANOS: i64 = 3_000_000;
 /// end, should that be a failure.
 pub(super) fn attach(
     merged: &mut [Merged],
-    waiting: Vec<WaitingLine>,
-    new: Vec<LogLine>,
+    parts: &HashMap<i64, Parts>,
+    (waiting, new): (Vec<WaitingLine>, Vec<LogLine>),
     https: &Https<'_>,
     effort: &Effort,
     changes: &mut Changes,
@@ -34,11 +35,7 @@ pub(super) fn attach(
     let place = |line: &LogLine| owners.owner(merged, https, line, effort);
     let of_waiting: Vec<_> = waiting.iter().map(|waiting| place(&waiting.line)).collect();
     let of_new: Vec<_> = new.iter().map(place).collect();
-    // Where what waits is, after what this batch joins.
-    let mut holders: HashMap<i64, Option<i64>> = HashMap::new();
-    for call in merged.iter() {
-        holders.extend(call.rows().map(|row| (row, call.node.row)));
-    }
+    let holders = Holders::new(merged, &targets, parts);
     let mut target = |found: Option<(usize, Surely)>, line: &LogLine| {
         let (index, surely) = found?;
         let target = targets.get(index).copied().flatten()?;
@@ -58,14 +55,14 @@ pub(super) fn attach(
             continue;
         };
         let WaitingLine { key, line, placed } = waiting;
-        let row = placed.and_then(|row| holders.get(&row).copied().flatten());
+        let holder = placed.and_then(|row| holders.of(row, &line));
         if settled {
             changes.arrived.push(key);
-        } else if row.map(Target::Known) != Some(target) {
+        } else if holder != Some(target) {
             changes.placed.push((key, target));
         }
-        if row.map(Target::Known) != Some(target) {
-            changes.left.extend(row.map(|row| (row, line.clone())));
+        if holder != Some(target) {
+            changes.left.extend(holder.map(|holder| (holder, line.clone())));
             changes.logs.push((target, line));
         }
     }
@@ -78,6 +75,49 @@ pub(super) fn attach(
                 changes.waiting_logs.push((line, Some(target)));
             }
         }
+    }
+}
+
+/// Whose the lines of stored calls are after what a batch joins and parts.
+struct Holders<'a> {
+    /// By row.
+    joined: HashMap<i64, Option<Target>>,
+    /// By row and the place of a part.
+    parted: HashMap<(i64, usize), Option<Target>>,
+    parts: &'a HashMap<i64, Parts>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(merged: &[Merged], targets: &[Option<Target>], parts: &'a HashMap<i64, Parts>) -> Self {
+        let (mut joined, mut parted) = (HashMap::new(), HashMap::new());
+        for (call, target) in merged.iter().zip(targets) {
+            let known = target.filter(|target| matches!(target, Target::Known(_)));
+            joined.extend(call.rows().map(|row| (row, known)));
+            parted.extend(call.of.iter().map(|part| ((part.row, part.place), *target)));
+        }
+        Self {
+            joined,
+            parted,
+            parts,
+        }
+    }
+
+    /// Whose a line is that was that row's: of a call that is parted, it goes with the part whose span it names, else with the
+    /// first.
+    fn of(&self, row: i64, line: &LogLine) -> Option<Target> {
+        let Some(parts) = self.parts.get(&row) else {
+            return self.joined.get(&row).copied().flatten();
+        };
+        let named = line.span_id.map(|span_id| SpanRef {
+            trace_id: line.trace_id,
+            span_id,
+        });
+        let names = |spans: &BTreeSet<SpanRef>| named.is_some_and(|span| spans.contains(&span));
+        let place = parts.iter().position(|part| names(&part.spans));
+        self.parted
+            .get(&(row, place.unwrap_or_default()))
+            .copied()
+            .flatten()
     }
 }
 

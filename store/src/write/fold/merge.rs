@@ -1,7 +1,7 @@
 //! Many views of one request, made one call.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mcptap_model::{Call, LogLine, Origin, Part, Source, SpanKind, SpanRef, Vantage};
@@ -11,7 +11,7 @@ use super::join::give_back;
 use super::parts::PartOf;
 use super::views::{fill, fill_body, seen_from};
 use super::watched::{Watcher, is_watcher};
-use super::{Target, Whole};
+use super::{Target, View, Whole};
 
 /// What is above the client's views of a request: the span, and the service.
 type Above = Vec<(SpanRef, Arc<Origin>)>;
@@ -69,11 +69,21 @@ fn rank(call: &Call) -> (Vantage, bool, bool, bool, bool, i64, Reverse<i64>) {
 }
 
 /// Merges each cluster. Of calls that are not `wanted` the details are not here; those whose details are `unread` cannot change.
-pub(super) fn merge(clusters: Clusters, wanted: &HashSet<i64>, unread: &HashSet<i64>) -> Vec<Merged> {
+pub(super) fn merge(
+    clusters: Clusters,
+    views: &[View],
+    wanted: &HashSet<i64>,
+    unread: &HashSet<i64>,
+) -> Vec<Merged> {
+    let mut above: HashMap<i64, Above> = HashMap::new();
+    for view in views {
+        let of_row = above.entry(view.row).or_default();
+        of_row.push((view.above, Arc::clone(&view.origin)));
+    }
     let mut merged: Vec<Merged> = clusters
         .into_groups()
         .into_iter()
-        .filter_map(|group| merge_group(group, wanted))
+        .filter_map(|group| merge_group(group, &above, wanted))
         .collect();
     for merged in &mut merged {
         let of_parts = merged.of.iter().map(|part| part.row);
@@ -90,7 +100,8 @@ fn is_silence(node: &Node) -> bool {
     node.stored().is_none() && is_lost && node.call.attributes.is_empty()
 }
 
-fn merge_group(group: Vec<Member>, wanted: &HashSet<i64>) -> Option<Merged> {
+/// Merges a cluster. Of stored calls that become parts it is given by row what is `above` their clients' views.
+fn merge_group(group: Vec<Member>, above: &HashMap<i64, Above>, wanted: &HashSet<i64>) -> Option<Merged> {
     if group.iter().all(|member| is_silence(&member.node)) {
         // That call was deleted meanwhile.
         return None;
@@ -120,7 +131,7 @@ fn merge_group(group: Vec<Member>, wanted: &HashSet<i64>) -> Option<Merged> {
         let rank = Reverse(rank(&node.call));
         (is_silence(node), rank, node.row.is_none(), node.row)
     });
-    let parts = parts(&views, &inner);
+    let parts = parts(&views, &inner, above);
     let views: Vec<Node> = views.into_iter().map(|member| member.node).collect();
 
     // The identity is that of the first row, so that an id once given stays; but for what a watcher told in a trace of its
@@ -203,7 +214,7 @@ fn view_above(view: &Node) -> Option<(SpanRef, Arc<Origin>)> {
 }
 
 /// What is surely one request of these views, the best first, with the steps inside. Nothing where all are.
-fn parts(views: &[Member], inner: &[Member]) -> Vec<Node> {
+fn parts(views: &[Member], inner: &[Member], above: &HashMap<i64, Above>) -> Vec<Node> {
     let mut sure: Vec<usize> = Vec::new();
     for view in views {
         if !sure.contains(&view.sure) {
@@ -216,6 +227,10 @@ fn parts(views: &[Member], inner: &[Member]) -> Vec<Node> {
     let part = |sure: usize| {
         let of_part = views.iter().filter(|view| view.sure == sure);
         let mut of_part: Vec<Node> = of_part.map(|view| view.node.clone()).collect();
+        for node in of_part.iter_mut().filter(|node| node.part.is_none()) {
+            let stored = node.row.and_then(|row| above.get(&row));
+            node.above.extend(stored.into_iter().flatten().cloned());
+        }
         if let [node] = of_part.as_mut_slice() {
             let steps = inner.iter().filter(|step| step.sure == sure);
             node.spans

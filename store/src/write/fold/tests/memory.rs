@@ -136,7 +136,8 @@ impl Memory {
             let links = self.links.iter_mut().filter(|(_, row)| *row == gone);
             links.for_each(|(_, row)| *row = into.unwrap_or(-1));
         }
-        for left in changes.left {
+        for (target, line) in changes.left {
+            let left = (row(target), line);
             self.logs.retain(|line| *line != left);
         }
         for (span, target) in changes.aliases {
