@@ -463,8 +463,6 @@ mod tests {
             "postgres:///db?host=/run/a@b",
         ] {
             assert!(!is_cut_off(url), "{url}");
-            let told = error(url);
-            assert!(!told.contains("%2F"), "{url}: {told}");
         }
     }
 

@@ -203,6 +203,7 @@ async fn every_process_knows_who_was_heard(place: &Place) {
     tokio::time::timeout(Duration::from_secs(60), stored)
         .await
         .unwrap();
+    writer.heard(&of("alive"));
     assert!(store.last_heard(&names).await.unwrap()[&of("alive")] > first);
     assert!(store.last_heard(&[]).await.unwrap().is_empty());
 }
