@@ -188,13 +188,13 @@ async fn create(store: &Store, new: NewKey, url: &str) -> anyhow::Result<String>
         ));
     }
     mcptap::tell(format_args!(
-        "key {} {:?} ({}, {}) is made in {database}; its secret is not shown again:",
+        "key {} \"{}\" ({}, {}) is made in {database}; its secret is not shown again:",
         key.id,
-        key.name,
+        mcptap::printable(&key.name),
         scopes(&key),
         match key.servers.as_slice() {
             [] => "all servers".to_owned(),
-            servers => format!("servers {}", servers.join(", ").escape_debug()),
+            servers => format!("servers {}", mcptap::printable(&servers.join(", "))),
         }
     ));
     Ok(format!("{}\n", secret.reveal()))
@@ -236,12 +236,12 @@ fn table(keys: &[ApiKey], damaged: &[DamagedKey], now: UnixNanos) -> String {
         [
             key.id.to_string(),
             // A name is text of whoever made the key: no control characters reach the terminal.
-            key.name.escape_debug().to_string(),
+            mcptap::printable(&key.name),
             scopes(key),
             if key.servers.is_empty() {
                 "all".to_owned()
             } else {
-                key.servers.join(",").escape_debug().to_string()
+                mcptap::printable(&key.servers.join(","))
             },
             state(key, now).to_owned(),
             time(Some(key.created_at)),

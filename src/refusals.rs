@@ -17,6 +17,7 @@ use mcptap_model::redact::Redactor;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use crate::printable::printable;
 use crate::signposts::{self, Ports};
 
 /// For how long the same refusal is counted before it is told again.
@@ -140,7 +141,7 @@ impl Watch {
             peer: peer.map(|peer| peer.ip()),
             port: self.port,
             // In a log nothing of a sender begins a line.
-            reason: shown.escape_debug().to_string(),
+            reason: printable(&shown),
         };
         let is_new = locked(&self.tally).note(&refusal, Instant::now());
         if is_new {

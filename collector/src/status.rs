@@ -117,8 +117,8 @@ impl From<WriteError> for Refusal {
             WriteError::TooLarge { .. } => Self::TooMany(error.to_string()),
             WriteError::Failed(error) => Self::Failed(error),
             WriteError::Closed => Self::Unavailable("the collector is stopping".to_owned()),
+            // The writer logs it.
             error => {
-                tracing::error!(%error, "an export could not be stored; its sender is told to send it again");
                 let what = match error {
                     WriteError::Database(error) if error.is_read_only() => {
                         "the database is read-only: its server is a standby, or default_transaction_read_only is on"

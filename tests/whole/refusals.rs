@@ -85,7 +85,7 @@ async fn the_log_tells_who_is_refused_and_why_and_counts_the_rest() {
     told(&[
         "refused an export from 127.0.0.1:",
         "at OTLP/HTTP: 415",
-        "\\\"text/plain\\\"",
+        "\"text/plain\"",
     ]);
     told(&["refused 2 more exports from 127.0.0.1 at OTLP/HTTP: 415"]);
     told(&["refused an export", "at OTLP/HTTP: 400"]);

@@ -65,6 +65,11 @@ pub(super) fn of_code(check: &'static str, kind: ErrorKind, code: Option<&str>) 
             advice: "let their owner run GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO …: the role is that of the \
                      URL, and mcptap config check tells which rights are missing; mcptap goes on by itself",
         },
+        Some(NO_DATABASE) => Finding {
+            check,
+            reason: "the database of the URL is not there".to_owned(),
+            advice: "make it again or restore it, and look whether somebody dropped or renamed it; then restart mcptap",
+        },
         Some(code) if kind == ErrorKind::Refused && is_about_login(code) => Finding {
             check,
             reason: "the database refuses the user or the password".to_owned(),
@@ -74,6 +79,9 @@ pub(super) fn of_code(check: &'static str, kind: ErrorKind, code: Option<&str>) 
         _ => finding(check, kind),
     }
 }
+
+/// SQLSTATE 3D000, invalid_catalog_name.
+const NO_DATABASE: &str = "3D000";
 
 /// SQLSTATE class 28, invalid authorization: a password that was changed, a role that is gone or may not log in.
 fn is_about_login(code: &str) -> bool {

@@ -1,5 +1,6 @@
 //! One transaction after the other: a prepared group is written, committed, announced and answered.
 
+mod complaints;
 mod plain;
 mod retry;
 mod rows;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::complaints::Complaints;
 use crate::db::transaction::{Advanced, Transaction};
 use crate::feed::recent::Recent;
 use crate::metrics::Counters;
@@ -54,6 +56,7 @@ pub(crate) struct Committer {
     counters: Arc<Counters>,
     /// The last group that this process itself committed.
     last: Option<Last>,
+    complaints: Complaints,
 }
 
 impl Committer {
@@ -71,6 +74,7 @@ impl Committer {
             recent,
             counters,
             last: None,
+            complaints: Complaints::default(),
         }
     }
 

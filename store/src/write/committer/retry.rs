@@ -58,7 +58,9 @@ impl Committer {
             match outcome {
                 Ok(written) => self.answer(requests, &written, started),
                 Err(error) if is_of_some_records(&error) && requests.len() > 1 => {
-                    tracing::warn!(%error, exports = requests.len(), "a write failed; it is tried in halves");
+                    if let Some(more) = self.complaints.note(&format!("halves: {error}"), Instant::now()) {
+                        tracing::warn!(%error, exports = requests.len(), more, "a write failed; it is tried in halves");
+                    }
                     let second = requests.split_off(requests.len() / 2);
                     parts.push((second, None));
                     parts.push((requests, None));
@@ -75,7 +77,7 @@ impl Committer {
     }
 
     /// Answers senders of whose records none, or not all, were stored.
-    fn fail(&self, requests: Vec<Request>, error: &Error) {
+    fn fail(&mut self, requests: Vec<Request>, error: &Error) {
         if matches!(error, Error::Memory(_)) {
             tracing::warn!(%error, "a write does not fit into memory; its senders are told to wait");
             self.counters.overloaded();
@@ -86,7 +88,9 @@ impl Committer {
         }
         self.counters.failed();
         self.preparation.database.health().wrote(Err(error));
-        tracing::error!(%error, "a write failed");
+        if let Some(more) = self.complaints.note(&error.to_string(), Instant::now()) {
+            tracing::error!(%error, more, "a write failed; its senders are told to send again");
+        }
         for request in requests {
             request.answer(Err(WriteError::from(error.clone())));
         }
@@ -122,7 +126,9 @@ impl Committer {
                         && started.elapsed() < RETRY_FOR =>
                 {
                     self.counters.retried();
-                    tracing::warn!(%error, retries, "a write failed; it is tried again");
+                    if let Some(more) = self.complaints.note(&format!("again: {error}"), Instant::now()) {
+                        tracing::warn!(%error, retries, more, "a write failed; it is tried again");
+                    }
                     tokio::time::sleep(backoff(retries)).await;
                     retries += 1;
                 }
