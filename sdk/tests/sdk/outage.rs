@@ -424,8 +424,10 @@ fn a_collector_that_never_answers_costs_neither_time_nor_memory() {
             assert!(kilobytes < 150_000, "{kilobytes} kB for 200 MB of bodies");
         }
         let (is_ok, [delivered, waiting, spooled, lost, refused]) = recorder.end();
-        assert_eq!((delivered, waiting, refused), (0, 0, 0));
-        assert_eq!(spooled + lost, 200);
+        assert_eq!((delivered, refused), (0, 0));
+        // The end has a bound: the one that was being sent may not get to the disk of a busy machine in time, and is told.
+        assert!(waiting <= 1, "{waiting}");
+        assert_eq!(waiting + spooled + lost, 200);
         // What went to disk is as safe as can be; what was in memory only is not.
         if size == "off" {
             assert_eq!((is_ok, spooled), (false, 0));
