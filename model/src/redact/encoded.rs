@@ -156,7 +156,7 @@ fn decoded(digits: &[u8]) -> Option<String> {
     })
 }
 
-/// What a text says that is nothing but base64 itself.
+/// The decoded text, where a text is nothing but base64.
 fn innermost(mut text: String) -> String {
     for _ in 1..DEEPEST {
         let bytes = text.trim_ascii().as_bytes();

@@ -28,9 +28,9 @@ pub(super) struct Frame {
     pub(super) title: Option<Option<Named>>,
     /// Whether the item before is a flag, whose value follows.
     pub(super) flag: bool,
-    /// What else its members say of it.
+    /// Whatever else its members say of it.
     pub(super) holds: Holds,
-    /// What it is as a row of a table.
+    /// Its role as a row of a table.
     pub(super) row: Row,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Key {
     pub(super) is_value: bool,
     pub(super) is_sample: bool,
     pub(super) is_name: bool,
-    /// What its value is if the object around it turns out to hold secrets.
+    /// The meaning of its value if the object around it turns out to hold secrets.
     pub(super) held: Option<Held>,
     /// Whether it names the values of a row.
     pub(super) is_row: bool,

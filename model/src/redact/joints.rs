@@ -385,7 +385,7 @@ pub(super) fn is_structural(bytes: &[u8], start: usize, end: usize) -> bool {
                         matches!(
                             window,
                             b"alue" | b"text" | b"raw\"" | b"raw\\" | b"data" | b"\"S\":" | b"secu"
-                                // What a schema gives.
+                                // The value that a schema gives.
                                 | b"ault" | b"xamp" | b"enum" | b"cons" | b"itia" | b"llba"
                         )
                     })
